@@ -1,0 +1,30 @@
+# What `cmake --install` puts where: for C users the library with its headers, pkg-config file and
+# CMake package; for the wheel (SKBUILD) the extension module, the header and the licences.
+
+set(headers "${PROJECT_BINARY_DIR}/include/robocache/version.h")
+if(EXISTS "${PROJECT_SOURCE_DIR}/include/robocache/robocache.h")
+    list(APPEND headers "${PROJECT_SOURCE_DIR}/include/robocache/robocache.h")
+endif()
+
+if(SKBUILD)
+    if(TARGET _core)
+        install(TARGETS _core LIBRARY DESTINATION robocache)
+    endif()
+    return()
+endif()
+
+include(CMakePackageConfigHelpers)
+set(config_dir "${CMAKE_INSTALL_LIBDIR}/cmake/robocache")
+install(TARGETS robocache EXPORT robocache LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(FILES ${headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/robocache)
+install(FILES "${PROJECT_BINARY_DIR}/include/dlpack/dlpack.h"
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/robocache/vendor/dlpack)
+install(EXPORT robocache NAMESPACE robocache:: FILE robocache-config.cmake
+        DESTINATION ${config_dir})
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/robocache-config-version.cmake"
+                                 COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/robocache-config-version.cmake" DESTINATION ${config_dir})
+configure_file("${PROJECT_SOURCE_DIR}/cmake/robocache.pc.in"
+               "${PROJECT_BINARY_DIR}/robocache.pc" @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/robocache.pc"
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
