@@ -22,8 +22,10 @@ target_include_directories(robocache PUBLIC
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/robocache/vendor>)
 target_link_libraries(robocache PRIVATE ${link_libraries})
-target_link_options(robocache PRIVATE "LINKER:--version-script=${export_map}" LINKER:--gc-sections
-                    $<$<NOT:$<BOOL:${ROBOCACHE_SANITIZE}>>:LINKER:--no-undefined>)
+target_link_options(robocache PRIVATE "LINKER:--version-script=${export_map}" LINKER:--gc-sections)
+if(NOT ROBOCACHE_SANITIZE)
+    target_link_options(robocache PRIVATE LINKER:--no-undefined)
+endif()
 set_target_properties(robocache PROPERTIES
     LINKER_LANGUAGE C
     VERSION ${PROJECT_VERSION}

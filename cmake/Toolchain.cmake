@@ -26,13 +26,13 @@ target_compile_options(robocache_flags INTERFACE
     -ffp-contract=off
     $<$<BOOL:${ROBOCACHE_WERROR}>:-Werror>
     $<$<CONFIG:Release>:-fstack-protector-strong>)
-target_compile_definitions(robocache_flags INTERFACE
-    $<$<AND:$<CONFIG:Release>,$<STREQUAL:${ROBOCACHE_SANITIZE},>>:_FORTIFY_SOURCE=2>)
 
 if(ROBOCACHE_SANITIZE)
     add_compile_options(-fsanitize=${ROBOCACHE_SANITIZE} -fno-omit-frame-pointer
                         -fno-sanitize-recover=all)
     add_link_options(-fsanitize=${ROBOCACHE_SANITIZE})
+else()
+    target_compile_definitions(robocache_flags INTERFACE $<$<CONFIG:Release>:_FORTIFY_SOURCE=2>)
 endif()
 if(ROBOCACHE_FUZZ)
     if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
