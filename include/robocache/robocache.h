@@ -1,0 +1,529 @@
+/* RoboCache: aligned batches from robot datasets.
+ *
+ * The C interface of the library: everything Python can do, without Python. Tensors are DLPack's
+ * DLTensor; times are int64 nanoseconds unless a tensor of float seconds is passed.
+ *
+ * Conventions that hold for every function here
+ *  - Functions that can fail return rbc_status and take `rbc_error *err` last. `err` may be NULL.
+ *    On RBC_OK it is left untouched; otherwise it holds the status and a message that names the
+ *    argument, file, byte offset, stream or shape, what was found and what was wanted.
+ *  - `create`/`open` functions write a handle through their out-parameter on success and NULL on
+ *    failure. `destroy`/`close` take the address of the handle, release it and set it to NULL;
+ *    passing the address of NULL is allowed.
+ *  - Parameter structs begin with `struct_size` and have an initialiser macro; use it, so that a
+ *    program compiled today runs with a later library. A struct_size that is zero or larger than
+ *    the library knows is RBC_ERROR_INVALID_ARGUMENT.
+ *  - Strings are UTF-8 and NUL-terminated. Strings returned are borrowed from the object asked and
+ *    live as long as it does.
+ *  - Handles may be used from any thread. A context, dataset or selection may be used from several
+ *    threads at once; a loader has one consumer thread at a time.
+ */
+#ifndef ROBOCACHE_ROBOCACHE_H
+#define ROBOCACHE_ROBOCACHE_H
+
+#include <dlpack/dlpack.h>
+#include <stdint.h>
+
+#include <robocache/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define RBC_API __attribute__((visibility("default")))
+#else
+#define RBC_API
+#endif
+
+/* ---- Status and errors ---------------------------------------------------------------------- */
+
+typedef enum rbc_status {
+    RBC_OK = 0,
+    RBC_ERROR_INVALID_ARGUMENT = 1, /* a parameter is wrong; the message names it */
+    RBC_ERROR_OUT_OF_MEMORY = 2,
+    RBC_ERROR_IO = 3,          /* the operating system refused: missing, unreadable, disk full */
+    RBC_ERROR_FORMAT = 4,      /* a file's content is damaged or not what its metadata says */
+    RBC_ERROR_NOT_FOUND = 5,   /* no such stream, split, episode */
+    RBC_ERROR_UNSUPPORTED = 6, /* valid, but this build or device cannot do it */
+    RBC_ERROR_CANCELLED = 7,   /* a progress callback or a destroy asked to stop */
+    RBC_ERROR_DEVICE = 8,      /* the CUDA driver reported an error; see device_code */
+    RBC_ERROR_INTERNAL = 9,    /* a defect in RoboCache */
+    RBC_END = 10,              /* not an error: no batch is left in this epoch */
+    RBC_TIMEOUT = 11,          /* not an error: nothing was ready within the time given */
+} rbc_status;
+
+#define RBC_ERROR_MESSAGE_BYTES 1024
+
+/* Owned by the caller, usually on the stack; needs no initialisation and no release. */
+typedef struct rbc_error {
+    rbc_status status;
+    int32_t device_code; /* CUresult, or errno for RBC_ERROR_IO; 0 where neither applies */
+    char message[RBC_ERROR_MESSAGE_BYTES];
+} rbc_error;
+
+/* A short constant name such as "invalid argument"; never NULL, whatever the value. */
+RBC_API const char *rbc_status_name(rbc_status status);
+
+/* Version of the library that is loaded, "major.minor.patch"; compare with RBC_VERSION_STRING. */
+RBC_API const char *rbc_version(void);
+
+/* ---- Context ---------------------------------------------------------------------------------
+ * A context owns the thread pool that the CPU backend spreads one operation over, and the choice of
+ * instruction set. Operations on one context from several threads at once are serialised only while
+ * they share the pool. */
+
+typedef struct rbc_context rbc_context;
+
+/* CPU features, in the order in which kernels are preferred. Bits for rbc_context_params. */
+#define RBC_CPU_BASELINE UINT64_C(0)
+#define RBC_CPU_AVX2     (UINT64_C(1) << 0) /* AVX2, FMA, F16C, BMI2 */
+#define RBC_CPU_AVX512   (UINT64_C(1) << 1) /* AVX-512 F, BW, DQ, VL */
+#define RBC_CPU_NEON     (UINT64_C(1) << 2)
+
+typedef struct rbc_context_params {
+    size_t struct_size;
+    int32_t num_threads;   /* threads an operation may use, the caller's included; 0: all cores */
+    uint64_t cpu_features; /* RBC_CPU_* bits that may be used; those not present are ignored */
+} rbc_context_params;
+
+#define RBC_CONTEXT_PARAMS_INIT {sizeof(rbc_context_params), 0, UINT64_MAX}
+
+/* `params` may be NULL for the defaults. INVALID_ARGUMENT, OUT_OF_MEMORY, IO (no thread). */
+RBC_API rbc_status rbc_context_create(const rbc_context_params *params, rbc_context **out,
+                                      rbc_error *err);
+RBC_API void rbc_context_destroy(rbc_context **context);
+
+/* RBC_CPU_* bits of this processor, and those the context uses after its mask. */
+RBC_API uint64_t rbc_cpu_features(void);
+RBC_API uint64_t rbc_context_cpu_features(const rbc_context *context);
+RBC_API int32_t rbc_context_num_threads(const rbc_context *context);
+
+/* ---- Operations ------------------------------------------------------------------------------
+ * Tensors of one call are all on the CPU or all on one CUDA device; anything else is
+ * INVALID_ARGUMENT. `stream` is a CUstream for CUDA tensors (NULL: the legacy default stream) and
+ * ignored for CPU tensors; CUDA work is queued on it and nothing synchronises. Outputs are
+ * allocated by the caller, must not overlap inputs, and are fully written. Any strides are taken;
+ * arrays whose last axis is contiguous and 16-byte aligned are fastest.
+ * Sizes are 64-bit; B, S, T, D or N may be 0. */
+
+typedef enum rbc_resample_mode {
+    RBC_RESAMPLE_LINEAR = 0,  /* straight line between the two samples around the target */
+    RBC_RESAMPLE_HOLD = 1,    /* the last sample at or before the target: causal */
+    RBC_RESAMPLE_NEAREST = 2, /* the closest sample; of two equally close ones the earlier */
+    RBC_RESAMPLE_CUBIC = 3,   /* cubic Hermite, finite-difference tangents on non-uniform knots */
+    RBC_RESAMPLE_SLERP = 4,   /* four channels: unit quaternions, xyzw or wxyz, shortest arc */
+    RBC_RESAMPLE_ANGLE = 5,   /* radians: linear along the shorter way round, result in (-pi, pi] */
+    RBC_RESAMPLE_MEAN = 6,    /* over the samples in (previous target, target] */
+    RBC_RESAMPLE_MAX = 7,
+    RBC_RESAMPLE_MIN = 8,
+} rbc_resample_mode;
+
+/* What is written where `valid` is false. */
+typedef enum rbc_outside {
+    RBC_OUTSIDE_HOLD = 0,        /* outside: the end sample; else what the mode gives */
+    RBC_OUTSIDE_NAN = 1,         /* float dtypes only */
+    RBC_OUTSIDE_ZERO = 2,
+    RBC_OUTSIDE_EXTRAPOLATE = 3, /* linear only: the line through the two end samples */
+} rbc_outside;
+
+/* Channels [begin, end) of a source are resampled by `mode`. Groups must not overlap; channels in
+ * no group take the source's own mode. A slerp group has exactly four channels. */
+typedef struct rbc_channel_group {
+    int64_t begin;
+    int64_t end;
+    rbc_resample_mode mode;
+} rbc_channel_group;
+
+#define RBC_NAN_IS_MISSING (UINT32_C(1) << 0) /* NaN values count as absent samples, by channel */
+#define RBC_CHECK_TIMES    (UINT32_C(1) << 1) /* CUDA: verify the order of times (synchronises) */
+
+/* One stream of samples to put on a clock.
+ *  values  [B, S, D] or [S, D] (B = 1): f32, f16, bf16, f64; u8, i8, i16, i32, i64, bool with hold,
+ *          nearest, max and min. f16 and bf16 compute in f32.
+ *  times   [B, S] or [S] (shared by the batch): i64 nanoseconds, f64 or f32 seconds, of the same
+ *          dtype as the target times; non-decreasing. Of equal stamps the newest (last) is used.
+ *          The CPU checks them and names the first offender; CUDA is memory-safe on any input.
+ *  lengths [B] i32 or i64, or NULL: only the first lengths[b] samples of row b exist.
+ * max_gap and tolerance are in the unit of the times (nanoseconds or seconds); negative: no limit.
+ * `valid` is true where first <= target <= last, the samples around the target are no further apart
+ * than max_gap, and the distance to the sample used (for interpolating modes the nearer of the two)
+ * is at most tolerance. Beyond the ends a target is still valid when a tolerance is given and the
+ * end sample is within it (for hold, only beyond the last); the value is then the end sample. For
+ * mean, max and min `valid` says that the interval holds a sample; the value is else that of hold.
+ * The interval of the first target begins one (target[1] - target[0]) before it, and is everything
+ * up to it where there is only one target. */
+typedef struct rbc_resample_source {
+    size_t struct_size;
+    const DLTensor *values;
+    const DLTensor *times;
+    const DLTensor *lengths;
+    rbc_resample_mode mode;
+    rbc_outside outside;
+    const rbc_channel_group *groups;
+    int32_t num_groups;
+    uint32_t flags;
+    double max_gap;
+    double tolerance;
+} rbc_resample_source;
+
+#define RBC_RESAMPLE_SOURCE_INIT                                                                   \
+    {sizeof(rbc_resample_source), NULL, NULL, NULL, RBC_RESAMPLE_LINEAR, RBC_OUTSIDE_HOLD,         \
+     NULL, 0, 0, -1.0, -1.0}
+
+/* Resamples one source onto `target_times` ([B, T] or [T]; any order).
+ *  out   [B, T, D], dtype of the values
+ *  valid [B, T] bool or u8, or NULL
+ *  dt    [B, T] target minus the stamp of the sample used, dtype of the times, or NULL; where no
+ *        sample exists it is INT64_MAX or NaN
+ * INVALID_ARGUMENT, UNSUPPORTED, DEVICE. */
+RBC_API rbc_status rbc_resample(rbc_context *context, const rbc_resample_source *source,
+                                const DLTensor *target_times, const DLTensor *out,
+                                const DLTensor *valid, const DLTensor *dt, void *stream,
+                                rbc_error *err);
+
+/* Resamples N sources onto the same target times and writes them side by side, in one pass.
+ * Sources share B and the dtype of values and times and differ in all else.
+ *  out   [B, T, D0 + D1 + ...]
+ *  valid [B, T, N] bool or u8, or NULL */
+RBC_API rbc_status rbc_fuse(rbc_context *context, const rbc_resample_source *sources,
+                            int32_t num_sources, const DLTensor *target_times, const DLTensor *out,
+                            const DLTensor *valid, void *stream, rbc_error *err);
+
+typedef enum rbc_voxel_reduce {
+    RBC_VOXEL_OCCUPANCY = 0, /* out u8 [.., X, Y, Z] */
+    RBC_VOXEL_COUNT = 1,     /* out i32 [.., X, Y, Z] */
+    RBC_VOXEL_SUM = 2,       /* out [.., X, Y, Z, F], dtype of the features, from here on */
+    RBC_VOXEL_MEAN = 3,
+    RBC_VOXEL_MAX = 4,
+    RBC_VOXEL_MIN = 5,
+} rbc_voxel_reduce;
+
+typedef struct rbc_voxelize_params {
+    size_t struct_size;
+    rbc_voxel_reduce reduce;
+    int64_t grid_size[3];  /* X, Y, Z cells, each at least 1 */
+    double voxel_size[3];  /* finite and positive */
+    double origin[3];      /* lower corner of cell (0, 0, 0) */
+    int32_t has_origin;    /* 0: the grid is centred on zero, origin = -grid_size * voxel_size / 2 */
+} rbc_voxelize_params;
+
+#define RBC_VOXELIZE_PARAMS_INIT                                                                   \
+    {sizeof(rbc_voxelize_params), RBC_VOXEL_OCCUPANCY, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, 0}
+
+/* Reduces points into a dense grid; a point is in cell floor((p - origin) / voxel_size), computed
+ * in the points' own type with IEEE division, where that lies in [0, grid_size) on each axis.
+ *  points   [N, 3] or [B, N, 3], f32 or f64 (f16 and bf16 are widened to f32)
+ *  features [N, F] or [B, N, F], f32, f16, bf16 or f64, for sum, mean, max and min; else NULL
+ *  lengths  [B] i32 or i64, or NULL
+ *  out      as rbc_voxel_reduce says, with a leading B when the points have one; empty cells are 0
+ *  counts   i32 [.., X, Y, Z] or NULL: points in each cell
+ *  dropped  i64 [B], [1] without a batch, or NULL: points outside the grid or not finite
+ *  workspace u8 of at least rbc_voxelize_workspace() bytes, 16-byte aligned, same device; may be
+ *           NULL where that is 0
+ * Results do not depend on the number or order of threads. INVALID_ARGUMENT, UNSUPPORTED, DEVICE. */
+RBC_API rbc_status rbc_voxelize(rbc_context *context, const DLTensor *points,
+                                const DLTensor *features, const DLTensor *lengths,
+                                const rbc_voxelize_params *params, const DLTensor *out,
+                                const DLTensor *counts, const DLTensor *dropped,
+                                const DLTensor *workspace, void *stream, rbc_error *err);
+
+/* Bytes of scratch memory that the same call of rbc_voxelize() needs. */
+RBC_API rbc_status rbc_voxelize_workspace(rbc_context *context, const DLTensor *points,
+                                          const DLTensor *features,
+                                          const rbc_voxelize_params *params, uint64_t *bytes,
+                                          rbc_error *err);
+
+/* ---- Datasets --------------------------------------------------------------------------------
+ * A dataset is a folder of files in a format RoboCache knows, and the catalog that says where each
+ * step of each stream lies in them. */
+
+typedef struct rbc_dataset rbc_dataset;
+
+/* Called from the thread that opened or indexed, a few times a second. Return non-zero to stop:
+ * what is indexed so far stays and the next call goes on from there. */
+typedef struct rbc_progress {
+    int64_t files_done, files_total;
+    int64_t bytes_done, bytes_total;
+    int64_t episodes; /* catalogued so far */
+} rbc_progress;
+typedef int (*rbc_progress_fn)(const rbc_progress *progress, void *user);
+
+typedef enum rbc_on_error {
+    RBC_ON_ERROR_RAISE = 0, /* the first damaged record or sample ends the call with its error */
+    RBC_ON_ERROR_SKIP = 1,  /* it is left out, counted and listed */
+} rbc_on_error;
+
+typedef struct rbc_open_params {
+    size_t struct_size;
+    const char *catalog_path; /* NULL: "<dataset>/.robocache.sqlite", or, where the dataset cannot
+                                 be written, $ROBOCACHE_CACHE or ~/.cache/robocache/<hash>.sqlite */
+    int32_t num_threads;      /* for indexing; 0: all cores */
+    int32_t rebuild;          /* non-zero: forget what the catalog holds */
+    rbc_on_error on_error;    /* what a damaged record does to indexing */
+    double control_rate_hz;   /* of data without time stamps; 0: what the format or table says */
+    rbc_progress_fn progress;
+    void *progress_user;
+} rbc_open_params;
+
+#define RBC_OPEN_PARAMS_INIT                                                                       \
+    {sizeof(rbc_open_params), NULL, 0, 0, RBC_ON_ERROR_RAISE, 0.0, NULL, NULL}
+
+/* Opens a dataset, indexing what is new or changed since last time (file size, mtime). At once when
+ * nothing is. NOT_FOUND, IO, FORMAT, UNSUPPORTED (no reader knows the files), CANCELLED. */
+RBC_API rbc_status rbc_dataset_open(const char *path, const rbc_open_params *params,
+                                    rbc_dataset **out, rbc_error *err);
+/* Objects made from the dataset keep it alive; closing drops the caller's own hold. */
+RBC_API void rbc_dataset_close(rbc_dataset **dataset);
+
+typedef struct rbc_dataset_info {
+    const char *name;         /* the dataset's own, "bridge_dataset" */
+    const char *version;      /* "1.0.0" or "" */
+    const char *format;       /* "rlds" */
+    const char *path;         /* absolute */
+    const char *catalog_path;
+    double control_rate_hz;   /* 0: unknown */
+    int64_t num_episodes;
+    int64_t num_steps;
+    int64_t num_bytes;        /* of the data files */
+    int64_t num_files;
+    int64_t num_skipped;      /* damaged records left out, see rbc_dataset_skipped() */
+    int32_t num_streams;
+    int32_t num_splits;
+    int64_t num_tasks;
+} rbc_dataset_info;
+
+RBC_API void rbc_dataset_get_info(const rbc_dataset *dataset, rbc_dataset_info *out);
+
+typedef enum rbc_stream_kind {
+    RBC_STREAM_NUMERIC = 0, /* dense values, one of `shape` a sample */
+    RBC_STREAM_IMAGE = 1,   /* encoded images; shape [H, W, C], -1 where not declared */
+    RBC_STREAM_TEXT = 2,    /* one UTF-8 string a sample */
+} rbc_stream_kind;
+
+#define RBC_STREAM_MAX_DIMS 8
+
+typedef struct rbc_stream_info {
+    const char *name;          /* "observation/state" */
+    rbc_stream_kind kind;
+    DLDataType dtype;          /* of one decoded element */
+    int32_t ndim;
+    int64_t shape[RBC_STREAM_MAX_DIMS]; /* of one sample; -1: not declared */
+    const char *encoding;      /* "", "jpeg", "png" */
+    const char *times;         /* name of the int64 ns stream with this one's stamps, or NULL */
+    int32_t is_ragged;         /* non-zero: a step holds any number of samples. With `times` this is
+                                  a stream on a clock of its own; without, each step is one sample
+                                  of variable first extent, such as a point cloud */
+    double rate_hz;            /* control rate, or measured over the first episode; 0: unknown */
+} rbc_stream_info;
+
+/* NOT_FOUND / INVALID_ARGUMENT when there is no such stream. */
+RBC_API rbc_status rbc_dataset_stream(const rbc_dataset *dataset, int32_t index,
+                                      rbc_stream_info *out, rbc_error *err);
+RBC_API rbc_status rbc_dataset_find_stream(const rbc_dataset *dataset, const char *name,
+                                           int32_t *index, rbc_error *err);
+
+typedef struct rbc_split_info {
+    const char *name;
+    int64_t num_episodes;
+    int64_t num_steps;
+} rbc_split_info;
+RBC_API rbc_status rbc_dataset_split(const rbc_dataset *dataset, int32_t index, rbc_split_info *out,
+                                     rbc_error *err);
+
+/* Text of task `index` in [0, num_tasks), and how many episodes have it. Borrowed until the next
+ * call on the same thread. */
+RBC_API rbc_status rbc_dataset_task(const rbc_dataset *dataset, int64_t index, const char **text,
+                                    int64_t *num_episodes, rbc_error *err);
+
+/* Record `index` in [0, num_skipped) left out of the catalog, as the error message it caused. */
+RBC_API rbc_status rbc_dataset_skipped(const rbc_dataset *dataset, int64_t index,
+                                       const char **message, rbc_error *err);
+
+/* ---- Selections: which episodes ------------------------------------------------------------- */
+
+typedef struct rbc_selection rbc_selection;
+
+/* Episodes of `split` (NULL: all) for which the SQL expression `where` (NULL: all) holds, in the
+ * dataset's order. Columns: id, split, task, num_steps, bytes, file, record, and `task MATCH 'word'`
+ * for full-text search. The expression is run on a read-only connection that admits only
+ * expressions. INVALID_ARGUMENT with SQLite's own words, NOT_FOUND for an unknown split. */
+RBC_API rbc_status rbc_selection_create(rbc_dataset *dataset, const char *split, const char *where,
+                                        rbc_selection **out, rbc_error *err);
+/* Those of `selection` for which `where` holds and, with `split`, that are in it. */
+RBC_API rbc_status rbc_selection_refine(const rbc_selection *selection, const char *split,
+                                        const char *where, rbc_selection **out, rbc_error *err);
+/* The episodes ids[0..count), in that order; each must exist. */
+RBC_API rbc_status rbc_selection_from_ids(rbc_dataset *dataset, const int64_t *ids, int64_t count,
+                                          rbc_selection **out, rbc_error *err);
+RBC_API void rbc_selection_destroy(rbc_selection **selection);
+RBC_API int64_t rbc_selection_size(const rbc_selection *selection);
+RBC_API int64_t rbc_selection_num_steps(const rbc_selection *selection);
+RBC_API int64_t rbc_selection_id(const rbc_selection *selection, int64_t index);
+RBC_API rbc_dataset *rbc_selection_dataset(const rbc_selection *selection);
+
+/* ---- Episodes -------------------------------------------------------------------------------- */
+
+typedef struct rbc_episode rbc_episode;
+
+typedef struct rbc_episode_info {
+    int64_t id;
+    int64_t num_steps;
+    int64_t duration_ns;   /* last minus first stamp over all clocked streams */
+    int64_t bytes;         /* of the record */
+    int64_t record;        /* index of the record in its file */
+    int64_t offset;        /* byte offset of the record in its file */
+    const char *file;      /* relative to the dataset's path */
+    const char *split;
+    const char *task;      /* "" where there is none */
+    const char *metadata;  /* JSON object */
+} rbc_episode_info;
+
+RBC_API rbc_status rbc_episode_open(rbc_dataset *dataset, int64_t id, rbc_episode **out,
+                                    rbc_error *err);
+RBC_API void rbc_episode_close(rbc_episode **episode);
+RBC_API void rbc_episode_get_info(const rbc_episode *episode, rbc_episode_info *out);
+
+/* Samples of stream `stream` in this episode: num_steps, or, for a ragged stream, the total over
+ * the steps. `row_lengths` (int64 [num_steps], or NULL) receives the samples of each step. */
+RBC_API rbc_status rbc_episode_count(rbc_episode *episode, int32_t stream, int64_t *num_samples,
+                                     int64_t *row_lengths, rbc_error *err);
+
+/* Writes samples [first, first + count) of a numeric or image stream, decoded, to `dst`, C order,
+ * dtype of the stream. `dst_bytes` must be exactly count * bytes of a sample; for images of
+ * undeclared shape ask rbc_episode_image_shape() first. An empty image (padding) is all zeros. */
+RBC_API rbc_status rbc_episode_read(rbc_episode *episode, int32_t stream, int64_t first,
+                                    int64_t count, void *dst, uint64_t dst_bytes, rbc_error *err);
+/* Stamps of those samples in ns; from the control rate where the stream has no stamps of its own
+ * (INVALID_ARGUMENT, asking for one, where that is unknown). */
+RBC_API rbc_status rbc_episode_times(rbc_episode *episode, int32_t stream, int64_t first,
+                                     int64_t count, int64_t *dst, rbc_error *err);
+RBC_API rbc_status rbc_episode_image_shape(rbc_episode *episode, int32_t stream, int64_t sample,
+                                           int64_t shape[3], rbc_error *err);
+/* The bytes of one sample of a text or image stream as they lie in the file, borrowed until the
+ * next call on this episode. Text is checked to be UTF-8. */
+RBC_API rbc_status rbc_episode_bytes(rbc_episode *episode, int32_t stream, int64_t sample,
+                                     const void **bytes, uint64_t *num_bytes, rbc_error *err);
+
+/* ---- Loader ----------------------------------------------------------------------------------
+ * Worker threads fetch, decode and align samples straight into batch slots; batches are delivered
+ * in order. A sample is a tick of the clock in an episode. */
+
+typedef struct rbc_loader rbc_loader;
+typedef struct rbc_batch rbc_batch;
+
+/* A window of one stream around the sample's tick. Exactly one of `ticks` and `offsets_ns` is set;
+ * both are relative to the sample's own time.
+ * Numeric streams take any resample mode; image and text streams hold and nearest; ragged streams
+ * without stamps (point clouds) hold and nearest, delivered padded to `max_points`. */
+typedef struct rbc_window {
+    size_t struct_size;
+    const char *stream;
+    const char *name;          /* of the field in the batch; NULL: the stream's name */
+    const int32_t *ticks;      /* [count] in periods of the loader's clock */
+    const int64_t *offsets_ns; /* [count] */
+    int32_t count;
+    rbc_resample_mode mode;
+    rbc_outside outside;
+    const rbc_channel_group *groups;
+    int32_t num_groups;
+    double max_gap_ns;         /* negative: no limit */
+    double tolerance_ns;       /* negative: no limit */
+    int64_t max_points;        /* 0: not a point cloud */
+} rbc_window;
+
+#define RBC_WINDOW_INIT                                                                            \
+    {sizeof(rbc_window), NULL, NULL, NULL, NULL, 0, RBC_RESAMPLE_HOLD, RBC_OUTSIDE_HOLD,           \
+     NULL, 0, -1.0, -1.0, 0}
+
+/* What becomes of the samples or batches that do not divide evenly by world_size. */
+typedef enum rbc_remainder {
+    RBC_REMAINDER_UNEVEN = 0, /* every sample once: some ranks have one batch more, or a smaller */
+    RBC_REMAINDER_DROP = 1,   /* ranks have equally many batches; the last few samples are left out */
+    RBC_REMAINDER_REPEAT = 2, /* ranks have equally many batches; the first few samples come twice */
+} rbc_remainder;
+
+typedef struct rbc_loader_params {
+    size_t struct_size;
+    const rbc_window *windows;
+    int32_t num_windows;
+    int32_t batch_size;
+    double rate_hz;            /* the clock; 0: the dataset's control rate */
+    int32_t shuffle;
+    uint64_t seed;
+    int32_t drop_last;         /* leave out a last batch that is not full */
+    int32_t num_threads;       /* workers; 0: all cores */
+    int32_t num_slots;         /* batches prepared ahead; 0: num_threads + 2 */
+    rbc_on_error on_error;
+    int32_t rank, world_size;
+    rbc_remainder remainder;
+} rbc_loader_params;
+
+#define RBC_LOADER_PARAMS_INIT                                                                     \
+    {sizeof(rbc_loader_params), NULL, 0, 1, 0.0, 0, 0, 0, 0, 0, RBC_ON_ERROR_RAISE, 0, 1,          \
+     RBC_REMAINDER_UNEVEN}
+
+RBC_API rbc_status rbc_loader_create(const rbc_selection *selection,
+                                     const rbc_loader_params *params, rbc_loader **out,
+                                     rbc_error *err);
+/* Stops the workers and waits for them. Batches still held stay valid. */
+RBC_API void rbc_loader_destroy(rbc_loader **loader);
+
+RBC_API int64_t rbc_loader_num_samples(const rbc_loader *loader); /* of all ranks, one epoch */
+RBC_API int64_t rbc_loader_num_batches(const rbc_loader *loader); /* of this rank, one epoch */
+
+/* Begins epoch `epoch` at batch `position` of this rank; work in flight is dropped. What sample k
+ * of an epoch is depends on the selection, the seed and the epoch alone. */
+RBC_API rbc_status rbc_loader_seek(rbc_loader *loader, int64_t epoch, int64_t position,
+                                   rbc_error *err);
+
+/* The next batch in order. RBC_END after the epoch's last; RBC_TIMEOUT after `timeout_ns`
+ * (negative: wait for ever). With on_error raise, the error of a sample is returned when its batch
+ * is due, and the batch after it is next. The caller owns one reference to the batch. */
+RBC_API rbc_status rbc_loader_next(rbc_loader *loader, int64_t timeout_ns, rbc_batch **out,
+                                   rbc_error *err);
+
+typedef enum rbc_field_kind {
+    RBC_FIELD_TENSOR = 0,
+    RBC_FIELD_TEXT = 1, /* [B] or [B, W] strings, read by rbc_batch_text() */
+} rbc_field_kind;
+
+/* Fields: for each window `name`, `name_is_pad` and `name_valid` ([B, W] bool), for point clouds
+ * `name_lengths` ([B, W] int64); then "episode_index", "step_index", "time_ns" ([B] int64) and
+ * "task" (text [B]). The tensor's memory belongs to the batch. */
+typedef struct rbc_field {
+    const char *name;
+    rbc_field_kind kind;
+    DLTensor tensor; /* for text: shape only, data NULL */
+} rbc_field;
+
+RBC_API int64_t rbc_batch_index(const rbc_batch *batch); /* position in the epoch of this rank */
+RBC_API int32_t rbc_batch_num_fields(const rbc_batch *batch);
+RBC_API const rbc_field *rbc_batch_field(const rbc_batch *batch, int32_t index);
+RBC_API const char *rbc_batch_text(const rbc_batch *batch, int32_t field, int64_t element,
+                                   uint64_t *num_bytes);
+/* References may be taken and dropped from any thread; with the last one the slot goes back. */
+RBC_API void rbc_batch_retain(rbc_batch *batch);
+RBC_API void rbc_batch_release(rbc_batch **batch);
+
+typedef struct rbc_loader_stats {
+    int64_t batches_delivered;
+    int64_t samples_delivered;
+    int64_t samples_skipped;   /* on_error skip: a batch is smaller by the rows it lost */
+    int64_t images_decoded;
+    int64_t bytes_read;
+    int64_t slots, slots_in_use, slots_peak; /* slots > num_slots: batches are being held */
+    int64_t slot_bytes;        /* of one slot */
+    int64_t wait_ns;           /* the consumer waited for a batch */
+    int64_t fetch_ns, decode_ns, align_ns; /* summed over workers */
+} rbc_loader_stats;
+RBC_API void rbc_loader_get_stats(const rbc_loader *loader, rbc_loader_stats *out);
+/* Message `index` in [0, samples_skipped) of the samples left out, copied to `message`; the list
+ * keeps the first 1,000. NOT_FOUND past it. */
+RBC_API rbc_status rbc_loader_skipped(const rbc_loader *loader, int64_t index, char *message,
+                                      uint64_t message_bytes, rbc_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,35 @@
+/* A dataset, its selections and its episodes, as the loader sees them. */
+#ifndef RBC_CATALOG_DATASET_H
+#define RBC_CATALOG_DATASET_H
+
+#include <robocache/robocache.h>
+
+#include "catalog/catalog.h"
+#include "io/reader.h"
+#include "io/source.h"
+
+/* Reference-counted; rbc_dataset_close() drops one. */
+void rbc__dataset_retain(rbc_dataset *dataset);
+
+const rbc__schema *rbc__dataset_schema(const rbc_dataset *dataset);
+const rbc__reader_ops *rbc__dataset_reader_ops(const rbc_dataset *dataset);
+const rbc__reader *rbc__dataset_reader(const rbc_dataset *dataset);
+double rbc__dataset_control_rate(const rbc_dataset *dataset); /* 0: unknown */
+
+/* An open source for file `file`, shared between threads; at most a bounded number stay open, the
+ * least recently used are closed. Give it back with rbc__dataset_source_release(). */
+rbc_status rbc__dataset_source_acquire(rbc_dataset *dataset, int64_t file, rbc__source **out,
+                                       rbc_error *err);
+void rbc__dataset_source_release(rbc_dataset *dataset, int64_t file, rbc__source *source);
+
+/* What a selection knows of each of its episodes without touching the catalog again. start_ns and
+ * end_ns as in rbc__episode_record. Arrays of rbc_selection_size() elements. */
+const int64_t *rbc__selection_ids(const rbc_selection *selection);
+const int64_t *rbc__selection_steps(const rbc_selection *selection);
+const int64_t *rbc__selection_start_ns(const rbc_selection *selection);
+const int64_t *rbc__selection_end_ns(const rbc_selection *selection);
+
+/* A stable hash of the ids: two selections are the same exactly when it is. */
+uint64_t rbc__selection_fingerprint(const rbc_selection *selection);
+
+#endif
