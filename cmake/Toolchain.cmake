@@ -32,7 +32,9 @@ if(ROBOCACHE_SANITIZE)
                         -fno-sanitize-recover=all)
     add_link_options(-fsanitize=${ROBOCACHE_SANITIZE})
 else()
-    target_compile_definitions(robocache_flags INTERFACE $<$<CONFIG:Release>:_FORTIFY_SOURCE=2>)
+    # Ubuntu's compilers define it on their own, hence undefined first.
+    target_compile_options(robocache_flags INTERFACE
+        $<$<CONFIG:Release>:-U_FORTIFY_SOURCE> $<$<CONFIG:Release>:-D_FORTIFY_SOURCE=2>)
 endif()
 if(ROBOCACHE_FUZZ)
     if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")

@@ -1,6 +1,4 @@
-#include "robocache/version.h"
-
-const char *rbc_version(void);
+#include "robocache/robocache.h"
 
 const char *rbc_version(void) {
     return RBC_VERSION_STRING;

@@ -6,9 +6,7 @@
 
 #include <cmocka.h>
 
-#include "robocache/version.h"
-
-const char *rbc_version(void);
+#include "robocache/robocache.h"
 
 static void version_string_matches_numbers(void **state) {
     (void)state;
