@@ -31,42 +31,42 @@ typedef struct rbc__resample_source {
     const char *times;
     int64_t times_batch_stride_bytes; /* 0: shared by the batch */
     int64_t times_stride_bytes;
-    const char *lengths;              /* NULL: num_samples everywhere */
+    const char *lengths; /* NULL: num_samples everywhere */
     int64_t lengths_stride_bytes;
-    bool lengths_are_i64;             /* else int32 */
-    int64_t num_samples;              /* S */
-    int64_t num_channels;             /* D */
-    int64_t out_channel;              /* first column of this source in the output */
+    bool lengths_are_i64; /* else int32 */
+    int64_t num_samples;  /* S */
+    int64_t num_channels; /* D */
+    int64_t out_channel;  /* first column of this source in the output */
     const rbc__channel_run *runs;
     int32_t num_runs;
     rbc_outside outside;
-    uint32_t flags;                   /* RBC_NAN_IS_MISSING, RBC_CHECK_TIMES */
+    uint32_t flags; /* RBC_NAN_IS_MISSING, RBC_CHECK_TIMES */
     /* Limits in the unit of the times; integers for RBC__TIME_I64. Negative: none. */
     double max_gap, tolerance;
     int64_t max_gap_ns, tolerance_ns;
 } rbc__resample_source;
 
 typedef struct rbc__resample_job {
-    int64_t batch;        /* B */
-    int64_t num_targets;  /* T */
-    rbc__dtype dtype;     /* of values and output */
+    int64_t batch;       /* B */
+    int64_t num_targets; /* T */
+    rbc__dtype dtype;    /* of values and output */
     rbc__time_type time_type;
     const char *targets;
     int64_t targets_batch_stride_bytes; /* 0: shared by the batch */
     int64_t targets_stride_bytes;
     char *out;
     int64_t out_batch_stride_bytes, out_target_stride_bytes, out_channel_stride_bytes;
-    char *valid;          /* one byte each, or NULL; [B, T] for resample, [B, T, N] for fuse */
+    char *valid; /* one byte each, or NULL; [B, T] for resample, [B, T, N] for fuse */
     int64_t valid_batch_stride_bytes, valid_target_stride_bytes, valid_source_stride_bytes;
-    char *dt;             /* or NULL; only with one source */
+    char *dt; /* or NULL; only with one source */
     int64_t dt_batch_stride_bytes, dt_target_stride_bytes;
     const rbc__resample_source *sources;
     int32_t num_sources;
 } rbc__resample_job;
 
 typedef struct rbc__voxelize_job {
-    int64_t batch;        /* 1 without a batch axis */
-    int64_t num_points;   /* N */
+    int64_t batch;          /* 1 without a batch axis */
+    int64_t num_points;     /* N */
     rbc__dtype point_dtype; /* RBC__F32, RBC__F64, RBC__F16, RBC__BF16 */
     const char *points;
     int64_t points_batch_stride_bytes, points_stride_bytes, axis_stride_bytes;
@@ -81,15 +81,15 @@ typedef struct rbc__voxelize_job {
     int64_t grid[3];
     double voxel_size[3];
     double origin[3];
-    char *out;            /* C order, contiguous */
-    int32_t *counts;      /* contiguous, or NULL */
-    int64_t *dropped;     /* [batch], contiguous, or NULL */
+    char *out;        /* C order, contiguous */
+    int32_t *counts;  /* contiguous, or NULL */
+    int64_t *dropped; /* [batch], contiguous, or NULL */
     char *workspace;
     uint64_t workspace_bytes;
 } rbc__voxelize_job;
 
 typedef struct rbc__backend {
-    const char *name;     /* "cpu", "cuda" */
+    const char *name; /* "cpu", "cuda" */
     DLDeviceType device_type;
     rbc_status (*resample)(rbc_context *context, const rbc__resample_job *job, int32_t device_id,
                            void *stream, rbc_error *err);
@@ -98,8 +98,8 @@ typedef struct rbc__backend {
     uint64_t (*voxelize_workspace_bytes)(rbc_context *context, const rbc__voxelize_job *job);
 } rbc__backend;
 
-/* The backend for tensors on `device`, or an UNSUPPORTED error that says why there is none. Backends
- * register themselves in the table of src/ops/backend.c, one line each. */
+/* The backend for tensors on `device`, or an UNSUPPORTED error that says why there is none.
+ * Backends register themselves in the table of src/ops/backend.c, one line each. */
 rbc_status rbc__backend_for(DLDevice device, const rbc__backend **out, rbc_error *err);
 
 extern const rbc__backend rbc__cpu_backend;

@@ -121,8 +121,8 @@ typedef enum rbc_resample_mode {
 
 /* What is written where `valid` is false. */
 typedef enum rbc_outside {
-    RBC_OUTSIDE_HOLD = 0,        /* outside: the end sample; else what the mode gives */
-    RBC_OUTSIDE_NAN = 1,         /* float dtypes only */
+    RBC_OUTSIDE_HOLD = 0, /* outside: the end sample; else what the mode gives */
+    RBC_OUTSIDE_NAN = 1,  /* float dtypes only */
     RBC_OUTSIDE_ZERO = 2,
     RBC_OUTSIDE_EXTRAPOLATE = 3, /* linear only: the line through the two end samples */
 } rbc_outside;
@@ -168,8 +168,17 @@ typedef struct rbc_resample_source {
 } rbc_resample_source;
 
 #define RBC_RESAMPLE_SOURCE_INIT                                                                   \
-    {sizeof(rbc_resample_source), NULL, NULL, NULL, RBC_RESAMPLE_LINEAR, RBC_OUTSIDE_HOLD,         \
-     NULL, 0, 0, -1.0, -1.0}
+    {sizeof(rbc_resample_source),                                                                  \
+     NULL,                                                                                         \
+     NULL,                                                                                         \
+     NULL,                                                                                         \
+     RBC_RESAMPLE_LINEAR,                                                                          \
+     RBC_OUTSIDE_HOLD,                                                                             \
+     NULL,                                                                                         \
+     0,                                                                                            \
+     0,                                                                                            \
+     -1.0,                                                                                         \
+     -1.0}
 
 /* Resamples one source onto `target_times` ([B, T] or [T]; any order).
  *  out   [B, T, D], dtype of the values
@@ -202,10 +211,10 @@ typedef enum rbc_voxel_reduce {
 typedef struct rbc_voxelize_params {
     size_t struct_size;
     rbc_voxel_reduce reduce;
-    int64_t grid_size[3];  /* X, Y, Z cells, each at least 1 */
-    double voxel_size[3];  /* finite and positive */
-    double origin[3];      /* lower corner of cell (0, 0, 0) */
-    int32_t has_origin;    /* 0: the grid is centred on zero, origin = -grid_size * voxel_size / 2 */
+    int64_t grid_size[3]; /* X, Y, Z cells, each at least 1 */
+    double voxel_size[3]; /* finite and positive */
+    double origin[3];     /* lower corner of cell (0, 0, 0) */
+    int32_t has_origin;   /* 0: the grid is centred on zero, origin = -grid_size * voxel_size / 2 */
 } rbc_voxelize_params;
 
 #define RBC_VOXELIZE_PARAMS_INIT                                                                   \
@@ -221,7 +230,8 @@ typedef struct rbc_voxelize_params {
  *  dropped  i64 [B], [1] without a batch, or NULL: points outside the grid or not finite
  *  workspace u8 of at least rbc_voxelize_workspace() bytes, 16-byte aligned, same device; may be
  *           NULL where that is 0
- * Results do not depend on the number or order of threads. INVALID_ARGUMENT, UNSUPPORTED, DEVICE. */
+ * Results do not depend on the number or order of threads. INVALID_ARGUMENT, UNSUPPORTED, DEVICE.
+ */
 RBC_API rbc_status rbc_voxelize(rbc_context *context, const DLTensor *points,
                                 const DLTensor *features, const DLTensor *lengths,
                                 const rbc_voxelize_params *params, const DLTensor *out,
@@ -277,17 +287,17 @@ RBC_API rbc_status rbc_dataset_open(const char *path, const rbc_open_params *par
 RBC_API void rbc_dataset_close(rbc_dataset **dataset);
 
 typedef struct rbc_dataset_info {
-    const char *name;         /* the dataset's own, "bridge_dataset" */
-    const char *version;      /* "1.0.0" or "" */
-    const char *format;       /* "rlds" */
-    const char *path;         /* absolute */
+    const char *name;    /* the dataset's own, "bridge_dataset" */
+    const char *version; /* "1.0.0" or "" */
+    const char *format;  /* "rlds" */
+    const char *path;    /* absolute */
     const char *catalog_path;
-    double control_rate_hz;   /* 0: unknown */
+    double control_rate_hz; /* 0: unknown */
     int64_t num_episodes;
     int64_t num_steps;
-    int64_t num_bytes;        /* of the data files */
+    int64_t num_bytes; /* of the data files */
     int64_t num_files;
-    int64_t num_skipped;      /* damaged records left out, see rbc_dataset_skipped() */
+    int64_t num_skipped; /* damaged records left out, see rbc_dataset_skipped() */
     int32_t num_streams;
     int32_t num_splits;
     int64_t num_tasks;
@@ -304,17 +314,17 @@ typedef enum rbc_stream_kind {
 #define RBC_STREAM_MAX_DIMS 8
 
 typedef struct rbc_stream_info {
-    const char *name;          /* "observation/state" */
+    const char *name; /* "observation/state" */
     rbc_stream_kind kind;
-    DLDataType dtype;          /* of one decoded element */
+    DLDataType dtype; /* of one decoded element */
     int32_t ndim;
     int64_t shape[RBC_STREAM_MAX_DIMS]; /* of one sample; -1: not declared */
-    const char *encoding;      /* "", "jpeg", "png" */
-    const char *times;         /* name of the int64 ns stream with this one's stamps, or NULL */
-    int32_t is_ragged;         /* non-zero: a step holds any number of samples. With `times` this is
-                                  a stream on a clock of its own; without, each step is one sample
-                                  of variable first extent, such as a point cloud */
-    double rate_hz;            /* control rate, or measured over the first episode; 0: unknown */
+    const char *encoding;               /* "", "jpeg", "png" */
+    const char *times; /* name of the int64 ns stream with this one's stamps, or NULL */
+    int32_t is_ragged; /* non-zero: a step holds any number of samples. With `times` this is
+                          a stream on a clock of its own; without, each step is one sample
+                          of variable first extent, such as a point cloud */
+    double rate_hz;    /* control rate, or measured over the first episode; 0: unknown */
 } rbc_stream_info;
 
 /* NOT_FOUND / INVALID_ARGUMENT when there is no such stream. */
@@ -345,8 +355,8 @@ RBC_API rbc_status rbc_dataset_skipped(const rbc_dataset *dataset, int64_t index
 typedef struct rbc_selection rbc_selection;
 
 /* Episodes of `split` (NULL: all) for which the SQL expression `where` (NULL: all) holds, in the
- * dataset's order. Columns: id, split, task, num_steps, bytes, file, record, and `task MATCH 'word'`
- * for full-text search. The expression is run on a read-only connection that admits only
+ * dataset's order. Columns: id, split, task, num_steps, bytes, file, record, and `task MATCH
+ * 'word'` for full-text search. The expression is run on a read-only connection that admits only
  * expressions. INVALID_ARGUMENT with SQLite's own words, NOT_FOUND for an unknown split. */
 RBC_API rbc_status rbc_selection_create(rbc_dataset *dataset, const char *split, const char *where,
                                         rbc_selection **out, rbc_error *err);
@@ -369,14 +379,14 @@ typedef struct rbc_episode rbc_episode;
 typedef struct rbc_episode_info {
     int64_t id;
     int64_t num_steps;
-    int64_t duration_ns;   /* last minus first stamp over all clocked streams */
-    int64_t bytes;         /* of the record */
-    int64_t record;        /* index of the record in its file */
-    int64_t offset;        /* byte offset of the record in its file */
-    const char *file;      /* relative to the dataset's path */
+    int64_t duration_ns; /* last minus first stamp over all clocked streams */
+    int64_t bytes;       /* of the record */
+    int64_t record;      /* index of the record in its file */
+    int64_t offset;      /* byte offset of the record in its file */
+    const char *file;    /* relative to the dataset's path */
     const char *split;
-    const char *task;      /* "" where there is none */
-    const char *metadata;  /* JSON object */
+    const char *task;     /* "" where there is none */
+    const char *metadata; /* JSON object */
 } rbc_episode_info;
 
 RBC_API rbc_status rbc_episode_open(rbc_dataset *dataset, int64_t id, rbc_episode **out,
@@ -427,20 +437,21 @@ typedef struct rbc_window {
     rbc_outside outside;
     const rbc_channel_group *groups;
     int32_t num_groups;
-    double max_gap_ns;         /* negative: no limit */
-    double tolerance_ns;       /* negative: no limit */
-    int64_t max_points;        /* 0: not a point cloud */
+    double max_gap_ns;   /* negative: no limit */
+    double tolerance_ns; /* negative: no limit */
+    int64_t max_points;  /* 0: not a point cloud */
 } rbc_window;
 
 #define RBC_WINDOW_INIT                                                                            \
-    {sizeof(rbc_window), NULL, NULL, NULL, NULL, 0, RBC_RESAMPLE_HOLD, RBC_OUTSIDE_HOLD,           \
-     NULL, 0, -1.0, -1.0, 0}
+    {sizeof(rbc_window), NULL, NULL, NULL, NULL, 0, RBC_RESAMPLE_HOLD,                             \
+     RBC_OUTSIDE_HOLD,   NULL, 0,    -1.0, -1.0, 0}
 
 /* What becomes of the samples or batches that do not divide evenly by world_size. */
 typedef enum rbc_remainder {
     RBC_REMAINDER_UNEVEN = 0, /* every sample once: some ranks have one batch more, or a smaller */
-    RBC_REMAINDER_DROP = 1,   /* ranks have equally many batches; the last few samples are left out */
-    RBC_REMAINDER_REPEAT = 2, /* ranks have equally many batches; the first few samples come twice */
+    RBC_REMAINDER_DROP = 1, /* ranks have equally many batches; the last few samples are left out */
+    RBC_REMAINDER_REPEAT =
+        2, /* ranks have equally many batches; the first few samples come twice */
 } rbc_remainder;
 
 typedef struct rbc_loader_params {
@@ -448,12 +459,12 @@ typedef struct rbc_loader_params {
     const rbc_window *windows;
     int32_t num_windows;
     int32_t batch_size;
-    double rate_hz;            /* the clock; 0: the dataset's control rate */
+    double rate_hz; /* the clock; 0: the dataset's control rate */
     int32_t shuffle;
     uint64_t seed;
-    int32_t drop_last;         /* leave out a last batch that is not full */
-    int32_t num_threads;       /* workers; 0: all cores */
-    int32_t num_slots;         /* batches prepared ahead; 0: num_threads + 2 */
+    int32_t drop_last;   /* leave out a last batch that is not full */
+    int32_t num_threads; /* workers; 0: all cores */
+    int32_t num_slots;   /* batches prepared ahead; 0: num_threads + 2 */
     rbc_on_error on_error;
     int32_t rank, world_size;
     rbc_remainder remainder;
@@ -509,13 +520,13 @@ RBC_API void rbc_batch_release(rbc_batch **batch);
 typedef struct rbc_loader_stats {
     int64_t batches_delivered;
     int64_t samples_delivered;
-    int64_t samples_skipped;   /* on_error skip: a batch is smaller by the rows it lost */
+    int64_t samples_skipped; /* on_error skip: a batch is smaller by the rows it lost */
     int64_t images_decoded;
     int64_t bytes_read;
     int64_t slots, slots_in_use, slots_peak; /* slots > num_slots: batches are being held */
-    int64_t slot_bytes;        /* of one slot */
-    int64_t wait_ns;           /* the consumer waited for a batch */
-    int64_t fetch_ns, decode_ns, align_ns; /* summed over workers */
+    int64_t slot_bytes;                      /* of one slot */
+    int64_t wait_ns;                         /* the consumer waited for a batch */
+    int64_t fetch_ns, decode_ns, align_ns;   /* summed over workers */
 } rbc_loader_stats;
 RBC_API void rbc_loader_get_stats(const rbc_loader *loader, rbc_loader_stats *out);
 /* Message `index` in [0, samples_skipped) of the samples left out, copied to `message`; the list

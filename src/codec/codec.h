@@ -23,9 +23,10 @@ void rbc__decoder_destroy(rbc__decoder **decoder);
 rbc_status rbc__image_probe(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,
                             const char *name, rbc__image_shape *out, rbc_error *err);
 
-/* Decodes into `dst`, rows `row_stride_bytes` apart, `want` high, wide and deep: an image of another
- * size is FORMAT, naming both; a grey image asked for as RGB is widened, colour asked for as grey
- * is converted. Truncated or damaged data is FORMAT: no half image is delivered silently. */
+/* Decodes into `dst`, rows `row_stride_bytes` apart, `want` high, wide and deep: an image of
+ * another size is FORMAT, naming both; a grey image asked for as RGB is widened, colour asked for
+ * as grey is converted. Truncated or damaged data is FORMAT: no half image is delivered silently.
+ */
 rbc_status rbc__image_decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,
                              const char *name, const rbc__image_shape *want, void *dst,
                              int64_t row_stride_bytes, rbc_error *err);

@@ -14,18 +14,18 @@
 #include "io/source.h"
 
 typedef struct rbc__stream_schema {
-    char *name;     /* dataset's own, "steps/" left out */
+    char *name; /* dataset's own, "steps/" left out */
     rbc_stream_kind kind;
     rbc__dtype dtype;
     int32_t ndim;
     int64_t shape[RBC_STREAM_MAX_DIMS]; /* of one sample; -1: not declared */
-    char *encoding; /* "", "jpeg", "png" */
-    int32_t times;  /* index of the stream with this one's stamps, or -1 */
+    char *encoding;                     /* "", "jpeg", "png" */
+    int32_t times;                      /* index of the stream with this one's stamps, or -1 */
     bool is_ragged;
 } rbc__stream_schema;
 
 typedef struct rbc__file_schema {
-    char *path;          /* relative to the dataset */
+    char *path; /* relative to the dataset */
     char *split;
     int64_t num_records; /* as declared, -1 when it is not */
 } rbc__file_schema;
