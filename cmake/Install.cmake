@@ -1,16 +1,13 @@
-# What `cmake --install` puts where: for C users the library with its headers, pkg-config file and
-# CMake package; for the wheel (SKBUILD) the extension module, the header and the licences.
+# What `cmake --install` puts where: the library for C users with its headers, pkg-config file and
+# CMake package. The component "python", which the wheel takes alone, is left out unless asked for.
 
 set(headers "${PROJECT_BINARY_DIR}/include/robocache/version.h")
 if(EXISTS "${PROJECT_SOURCE_DIR}/include/robocache/robocache.h")
     list(APPEND headers "${PROJECT_SOURCE_DIR}/include/robocache/robocache.h")
 endif()
 
-if(SKBUILD)
-    if(TARGET _core)
-        install(TARGETS _core LIBRARY DESTINATION robocache)
-    endif()
-    return()
+if(TARGET _core)
+    install(TARGETS _core LIBRARY DESTINATION robocache COMPONENT python EXCLUDE_FROM_ALL)
 endif()
 
 include(CMakePackageConfigHelpers)

@@ -1,0 +1,89 @@
+# The front door. Each target sets up what it needs on Debian or Ubuntu: `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+PY := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHON ?= python3
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 60
+PRESET := release
+PACKAGE := .venv/.package
+SOURCES := $(shell find CMakeLists.txt CMakePresets.json VERSION LICENSE README.md pyproject.toml cmake include \
+             src python -type f -not -name '*.pyc' 2>/dev/null)
+
+.PHONY: help build demo test test-gpu test-asan test-tsan lint bench bench-ops bench-gpu profile-gpu \
+        fuzz wheel docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+build: $(PACKAGE) ## build the package and install it in .venv
+
+# Python packages are built in the preset's own folder, so that nothing is compiled twice.
+$(PACKAGE): $(SOURCES) requirements/build.txt requirements/apt-build.txt
+	@tools/setup.sh build
+	@echo "==> building robocache $$(cat VERSION)"
+	@cmake --preset $(PRESET) --log-level=WARNING
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target _core
+	@$(PY) -m pip install . -q --no-deps --no-build-isolation --no-input --force-reinstall \
+	    --disable-pip-version-check -C build-dir=build/$(PRESET)
+	@touch $@
+
+demo: build ## record, index, load and view simulated episodes, or DATA=path of a real dataset
+	@tools/setup.sh demo
+	@$(PY) examples/demo.py $(if $(DATA),"$(DATA)")
+
+test: build ## run every C and Python test; the last line counts them
+	@tools/setup.sh test
+	@cmake --preset $(PRESET) --log-level=WARNING
+	@cmake --build --preset $(PRESET) -j $(JOBS)
+	@$(PY) tools/run_tests.py build/$(PRESET) $(PYTEST_ARGS)
+
+test-gpu: build ## run the conformance suite and the compute-sanitizer tools on a GPU
+	@tools/test_gpu.sh
+
+test-asan: ## run the tests under the address and undefined-behaviour sanitizers
+	@tools/setup.sh build test
+	@tools/test_sanitized.sh asan
+
+test-tsan: ## run the tests under the thread sanitizer
+	@tools/setup.sh build test
+	@tools/test_sanitized.sh tsan
+
+lint: ## formatting, static analysis, types, and both compilers without a warning
+	@tools/setup.sh build lint
+	@tools/lint.sh
+
+bench: build ## measure loading against tf.data (ROBOCACHE_TEST_DATA names the data)
+	@tools/setup.sh test
+	@$(PY) bench/loading.py
+
+bench-ops: build ## measure the operations on the CPU against their peers
+	@tools/setup.sh test
+	@$(PY) bench/ops.py
+
+bench-gpu: build ## measure the operations on a GPU against their peers
+	@$(PY) bench/gpu.py
+
+profile-gpu: build ## hardware counters of each CUDA kernel, as CSV
+	@$(PY) bench/profile_gpu.py
+
+fuzz: ## run each fuzz target for FUZZ_SECONDS
+	@tools/setup.sh build fuzz
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tools/fuzz.sh
+
+wheel: ## build a self-contained wheel in dist/
+	@tools/setup.sh build wheel
+	@tools/wheel.sh
+
+docs: build ## build the documentation in site/
+	@tools/setup.sh docs
+	@$(PY) -m mkdocs build --strict --quiet --site-dir site
+	@echo "site/index.html"
+
+clean: ## remove what was built; .venv stays
+	rm -rf build dist out site .venv/.package

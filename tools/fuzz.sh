@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# usage: [FUZZ_SECONDS=60] [FUZZ_RUNS=N] tools/fuzz.sh [TARGET...]
+#
+# Builds the fuzz targets with libFuzzer and runs each, all or those named, for FUZZ_SECONDS or
+# FUZZ_RUNS inputs. New inputs go to build/fuzz/corpus/TARGET; a crashing input stays in build/fuzz.
+# Prints the number of runs of each. Needs tools/setup.sh build fuzz.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH=$PWD/.venv/bin:$PATH
+
+cmake --preset fuzz --log-level=WARNING
+cmake --build --preset fuzz -j "$(nproc)"
+
+if [ -n "${FUZZ_RUNS:-}" ]; then
+    limit="-runs=$FUZZ_RUNS"
+else
+    limit="-max_total_time=${FUZZ_SECONDS:-60}"
+fi
+if [ $# -eq 0 ]; then
+    while read -r folder; do
+        set -- "$@" "$(basename "$folder")"
+    done < <(find fuzz/corpus -mindepth 1 -maxdepth 1 -type d | sort)
+fi
+for target in "$@"; do
+    program=$(find "$PWD/build/fuzz/fuzz" -type f -name "fuzz_$target")
+    found=$PWD/build/fuzz/corpus/$target
+    mkdir -p "$found"
+    log=$PWD/build/fuzz/$target.log
+    if ! (cd build/fuzz && "$program" "$limit" -print_final_stats=1 "$found" \
+        "$OLDPWD/fuzz/corpus/$target") >"$log" 2>&1; then
+        tail -n 40 "$log"
+        echo "fuzz: $target FAILED ($log)"
+        exit 1
+    fi
+    runs=$(awk '/stat::number_of_executed_units/ { print $2 }' "$log")
+    echo "fuzz: $target ok, $runs runs"
+done

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# usage: tools/wheel.sh
+#
+# Builds the wheel, bundles the shared libraries it needs and the licences of those, and leaves it in
+# dist/. Needs tools/setup.sh build wheel.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH=$PWD/.venv/bin:$PATH
+work=build/wheel
+rm -rf $work
+mkdir -p $work dist
+
+python -m pip wheel . --no-deps --no-build-isolation --no-input --disable-pip-version-check -q \
+    --wheel-dir $work/plain -C build-dir=build/release
+auditwheel -q repair --plat auto --wheel-dir $work/repaired $work/plain/robocache-*.whl
+python -m wheel unpack -d $work/tree $work/repaired/robocache-*.whl >/dev/null
+tree=$(echo $work/tree/robocache-*)
+licences=$(echo "$tree"/robocache-*.dist-info)/licenses
+mkdir -p "$licences"
+# A bundled library is named LIBRARY-HASH.so.N; the Debian package of LIBRARY.so.N has its licence.
+for library in "$tree"/robocache.libs/*.so*; do
+    name=$(basename "$library" | sed -E 's/-[0-9a-f]{8}\.so/.so/')
+    path=$(ldconfig -p | awk -v name="$(sed -E 's/(\.so\.[0-9]+).*/\1/' <<<"$name")" \
+        '$1 == name { print $NF; exit }')
+    package=$(dpkg -S "$(basename "$(readlink -f "$path")")" | head -n 1 | cut -d : -f 1)
+    cp "/usr/share/doc/$package/copyright" "$licences/${name%%.so*}.txt"
+done
+python -m wheel pack -d dist "$tree" >/dev/null
+ls -l dist/robocache-*.whl
