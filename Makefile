@@ -30,7 +30,7 @@ $(PACKAGE): $(SOURCES) requirements/build.txt requirements/apt-build.txt
 	@cmake --preset $(PRESET) --log-level=WARNING
 	@cmake --build --preset $(PRESET) -j $(JOBS) --target _core
 	@$(PY) -m pip install . -q --no-deps --no-build-isolation --no-input --force-reinstall \
-	    --disable-pip-version-check -C build-dir=build/$(PRESET)
+	    --disable-pip-version-check --config-settings=build-dir=build/$(PRESET)
 	@touch $@
 
 demo: build ## record, index, load and view simulated episodes, or DATA=path of a real dataset

@@ -11,7 +11,7 @@ rm -rf $work
 mkdir -p $work dist
 
 python -m pip wheel . --no-deps --no-build-isolation --no-input --disable-pip-version-check -q \
-    --wheel-dir $work/plain -C build-dir=build/release
+    --wheel-dir $work/plain --config-settings=build-dir=build/release
 auditwheel -q repair --plat auto --wheel-dir $work/repaired $work/plain/robocache-*.whl
 python -m wheel unpack -d $work/tree $work/repaired/robocache-*.whl >/dev/null
 tree=$(echo $work/tree/robocache-*)
