@@ -64,29 +64,84 @@ typedef struct rbc__resample_job {
     int32_t num_sources;
 } rbc__resample_job;
 
-typedef struct rbc__voxelize_job {
+/* Depth images that stand for points; H * W pixels are the points of a cloud, in row order. */
+typedef struct rbc__depth_source {
+    rbc__dtype dtype; /* RBC__U16, RBC__F32, RBC__F64 */
+    int64_t height, width;
+    const char *depth;
+    int64_t batch_stride_bytes, row_stride_bytes, column_stride_bytes;
+    const char *intrinsics;
+    bool intrinsics_are_f64;
+    int64_t intrinsics_stride_bytes[3]; /* batch (0: shared), row, column */
+    const char *pose;                   /* NULL: identity */
+    bool pose_is_f64;
+    int64_t pose_stride_bytes[3];
+    double depth_scale, min_depth, max_depth, pixel_offset;
+} rbc__depth_source;
+
+/* Points and features of a batch of clouds. */
+typedef struct rbc__cloud {
     int64_t batch;          /* 1 without a batch axis */
-    int64_t num_points;     /* N */
+    int64_t num_points;     /* N, below 2^31 */
     rbc__dtype point_dtype; /* RBC__F32, RBC__F64, RBC__F16, RBC__BF16 */
     const char *points;
     int64_t points_batch_stride_bytes, points_stride_bytes, axis_stride_bytes;
+    const rbc__depth_source *depth; /* not NULL: f32 points come from here and `points` is NULL */
     rbc__dtype feature_dtype;
     int64_t num_features; /* F; 0 without features */
     const char *features;
-    int64_t features_batch_stride_bytes, features_stride_bytes, feature_stride_bytes;
-    const char *lengths;
+    /* Point i is at (i / feature_row) * features_row_stride_bytes + (i % feature_row) *
+     * features_stride_bytes; feature_row is the width of a depth image, else INT64_MAX. */
+    int64_t feature_row;
+    int64_t features_batch_stride_bytes, features_row_stride_bytes, features_stride_bytes;
+    int64_t feature_stride_bytes;
+    const char *lengths; /* values outside [0, N] are clamped by CUDA, refused before on the CPU */
     int64_t lengths_stride_bytes;
     bool lengths_are_i64;
+} rbc__cloud;
+
+typedef struct rbc__voxelize_job {
+    rbc__cloud cloud;
     rbc_voxel_reduce reduce;
-    int64_t grid[3];
-    double voxel_size[3];
-    double origin[3];
-    char *out;        /* C order, contiguous */
-    int32_t *counts;  /* contiguous, or NULL */
-    int64_t *dropped; /* [batch], contiguous, or NULL */
+    int64_t grid[3];      /* each in [1, 2^31), the product too far from overflow for any output */
+    double voxel_size[3]; /* as given; finite and positive in the type computed in, too */
+    double origin[3];     /* resolved */
+    char *out;            /* C order, contiguous */
+    int32_t *counts;      /* contiguous, or NULL */
+    int64_t *dropped;     /* [batch], contiguous, or NULL */
     char *workspace;
     uint64_t workspace_bytes;
 } rbc__voxelize_job;
+
+typedef struct rbc__voxelize_sparse_job {
+    rbc__cloud cloud;
+    rbc_voxel_preset preset;
+    rbc_voxel_reduce reduce;
+    int64_t grid[3]; /* 0, 0, 0: no bounds */
+    double voxel_size[3];
+    double origin[3]; /* resolved unless origin_from_cloud */
+    double upper[3];
+    double scale; /* 0: from the cloud */
+    bool origin_from_cloud;
+    int64_t max_points; /* INT64_MAX: no limit */
+    int64_t max_voxels; /* M */
+    /* As rbc_voxelize_sparse_outputs; all contiguous, NULL where not wanted. */
+    int32_t *coordinates, *num_voxels, *counts;
+    char *features, *voxels;
+    int32_t *point_indices, *point_to_voxel, *point_coordinates;
+    int64_t *dropped;
+    double *origins;
+    char *workspace;
+    uint64_t workspace_bytes;
+} rbc__voxelize_sparse_job;
+
+typedef struct rbc__depth_job {
+    int64_t batch;
+    rbc__depth_source source;
+    bool points_are_f64;
+    char *points;     /* contiguous */
+    int32_t *lengths; /* not NULL: valid points first, then NaN */
+} rbc__depth_job;
 
 typedef struct rbc__backend {
     const char *name; /* "cpu", "cuda" */
@@ -95,7 +150,14 @@ typedef struct rbc__backend {
                            void *stream, rbc_error *err);
     rbc_status (*voxelize)(rbc_context *context, const rbc__voxelize_job *job, int32_t device_id,
                            void *stream, rbc_error *err);
+    /* Pointers of the job, sizes and strides apart, are not looked at. */
     uint64_t (*voxelize_workspace_bytes)(rbc_context *context, const rbc__voxelize_job *job);
+    rbc_status (*voxelize_sparse)(rbc_context *context, const rbc__voxelize_sparse_job *job,
+                                  int32_t device_id, void *stream, rbc_error *err);
+    uint64_t (*voxelize_sparse_workspace_bytes)(rbc_context *context,
+                                                const rbc__voxelize_sparse_job *job);
+    rbc_status (*depth_to_points)(rbc_context *context, const rbc__depth_job *job,
+                                  int32_t device_id, void *stream, rbc_error *err);
 } rbc__backend;
 
 /* The backend for tensors on `device`, or an UNSUPPORTED error that says why there is none.

@@ -222,7 +222,7 @@ typedef struct rbc_voxelize_params {
 
 /* Reduces points into a dense grid; a point is in cell floor((p - origin) / voxel_size), computed
  * in the points' own type with IEEE division, where that lies in [0, grid_size) on each axis.
- *  points   [N, 3] or [B, N, 3], f32 or f64 (f16 and bf16 are widened to f32)
+ *  points   [N, 3] or [B, N, 3], f32 or f64 (f16 and bf16 are widened to f32); N < 2^31
  *  features [N, F] or [B, N, F], f32, f16, bf16 or f64, for sum, mean, max and min; else NULL
  *  lengths  [B] i32 or i64, or NULL
  *  out      as rbc_voxel_reduce says, with a leading B when the points have one; empty cells are 0
@@ -230,8 +230,23 @@ typedef struct rbc_voxelize_params {
  *  dropped  i64 [B], [1] without a batch, or NULL: points outside the grid or not finite
  *  workspace u8 of at least rbc_voxelize_workspace() bytes, 16-byte aligned, same device; may be
  *           NULL where that is 0
- * Results do not depend on the number or order of threads. INVALID_ARGUMENT, UNSUPPORTED, DEVICE.
- */
+ * out, counts, dropped and workspace are contiguous. `origin` and `voxel_size` are rounded to the
+ * type computed in. Each axis has fewer than 2^31 cells.
+ *
+ * Results depend neither on the order of the points nor on the number or order of threads, to the
+ * bit; every cloud of a batch gives what it gives alone. For sum and mean that is had by adding
+ * integers: with n the cloud's length and 2^e the least power of two above the magnitude of all
+ * finite values of a channel in the cloud, values are rounded to multiples of 2^(e - bits), bits =
+ * min(50, 62 - ceil(log2(n))), and added exactly in int64; f64 features keep `bits` further bits of
+ * each value in a second sum. So a sum of m values is off by at most m * 2^(e - bits - 1) (f64: m *
+ * 2^(e - 2 * bits - 1)) before it is rounded to the dtype, which for a million points is below the
+ * rounding of f32 for values down to 2^-19 of the channel's largest; values under 2^-950 may
+ * vanish. It costs a look at all features for their largest magnitude, and eight bytes of scratch
+ * (f64: 16) for each channel of the cells worked on.
+ *
+ * A feature that is NaN makes its channel of the cell NaN. Infinities: a sum or mean with both
+ * signs is NaN, else the infinity. For max and min -0 is less than +0. A NaN result is the quiet
+ * NaN with sign and payload zero. INVALID_ARGUMENT, UNSUPPORTED, DEVICE. */
 RBC_API rbc_status rbc_voxelize(rbc_context *context, const DLTensor *points,
                                 const DLTensor *features, const DLTensor *lengths,
                                 const rbc_voxelize_params *params, const DLTensor *out,
@@ -243,6 +258,161 @@ RBC_API rbc_status rbc_voxelize_workspace(rbc_context *context, const DLTensor *
                                           const DLTensor *features,
                                           const rbc_voxelize_params *params, uint64_t *bytes,
                                           rbc_error *err);
+
+/* Whose conventions a sparse voxelization follows. `p` is a point, `o` the origin, `v` the voxel
+ * size, all by axis; "own type" is that of the points, f16 and bf16 widened to f32. "First seen"
+ * orders voxels by their first point, "ascending" by x, then y, then z.
+ *
+ * preset                what it reproduces
+ * ROBOCACHE             rbc_voxelize(): floor((p - o) / v) in own type, in [0, grid_size). Default
+ *                       origin as there. Coordinates xyz, voxels ascending.
+ * MMCV                  mmcv.ops.Voxelization on the CPU, hard (voxels, coordinates, counts) and
+ *                       dynamic (point_coordinates): floor((p - o) / v) in own type, o and v
+ * rounded to f32, in [0, grid_size); the caller rounds (upper - o) / v to grid_size as mmcv does.
+ * Coordinates zyx, voxels first seen. SPCONV                spconv 2 PointToVoxel on the CPU: all
+ * as MMCV; point_to_voxel is its pc_voxel_id. OPEN3D_VOXELIZE       open3d.ml ops.voxelize:
+ * trunc((p - o) * (1 / v)) in own type where o <= p <= upper, both ends included; grid_size is not
+ * used. Coordinates xyz, voxels by z, then y, then x. A point on the upper bound may be in the cell
+ * beyond the last, which Open3D's linear index confuses with a cell of the next row and RoboCache
+ * keeps apart. OPEN3D_DOWN_SAMPLE    open3d.geometry.PointCloud.voxel_down_sample and
+ *                       VoxelGrid.create_from_point_cloud: floor((p - o) / v) in f64, no bounds,
+ *                       o = (least p of the cloud) - v / 2 unless an origin is given; mean of the
+ *                       features, which for voxel_down_sample are the points themselves.
+ *                       Coordinates xyz, voxels ascending (Open3D's order is that of a hash table).
+ * KAOLIN                kaolin.ops.conversions.pointclouds_to_voxelgrids: round to nearest even of
+ *                       ((p - o) / scale) * (grid_size - 1) in own type, in [0, grid_size); default
+ *                       o = least p of the cloud, default scale = greatest of (p - o) over points
+ *                       and axes. Coordinates xyz, voxels ascending. voxel_size is not used.
+ * Origins and scales taken from a cloud look at its finite points alone. */
+typedef enum rbc_voxel_preset {
+    RBC_VOXEL_PRESET_ROBOCACHE = 0,
+    RBC_VOXEL_PRESET_MMCV = 1,
+    RBC_VOXEL_PRESET_SPCONV = 2,
+    RBC_VOXEL_PRESET_OPEN3D_VOXELIZE = 3,
+    RBC_VOXEL_PRESET_OPEN3D_DOWN_SAMPLE = 4,
+    RBC_VOXEL_PRESET_KAOLIN = 5,
+} rbc_voxel_preset;
+
+typedef struct rbc_voxelize_sparse_params {
+    size_t struct_size;
+    rbc_voxel_preset preset;
+    rbc_voxel_reduce reduce; /* sum, mean, max or min of the features; count without features */
+    int64_t grid_size[3];    /* 0, 0, 0: no bounds (ROBOCACHE with an origin; OPEN3D_DOWN_SAMPLE) */
+    double voxel_size[3];
+    double origin[3]; /* used when has_origin; required by MMCV, SPCONV, OPEN3D_VOXELIZE */
+    double upper[3];  /* OPEN3D_VOXELIZE alone */
+    double scale;     /* KAOLIN alone; 0: taken from the cloud */
+    int32_t has_origin;
+    int64_t max_points; /* kept of each voxel, the first in point order; 0: all */
+} rbc_voxelize_sparse_params;
+
+#define RBC_VOXELIZE_SPARSE_PARAMS_INIT                                                            \
+    {sizeof(rbc_voxelize_sparse_params),                                                           \
+     RBC_VOXEL_PRESET_ROBOCACHE,                                                                   \
+     RBC_VOXEL_MEAN,                                                                               \
+     {0, 0, 0},                                                                                    \
+     {0, 0, 0},                                                                                    \
+     {0, 0, 0},                                                                                    \
+     {0, 0, 0},                                                                                    \
+     0,                                                                                            \
+     0,                                                                                            \
+     0}
+
+/* Where rbc_voxelize_sparse() writes. All are contiguous and have a leading B when the points have
+ * one; M is the greatest number of voxels, K = max_points, rows past num_voxels are padding. Any
+ * but `coordinates` may be NULL. */
+typedef struct rbc_voxelize_sparse_outputs {
+    size_t struct_size;
+    const DLTensor *coordinates;       /* i32 [.., M, 3], in the preset's axis order; padding -1 */
+    const DLTensor *num_voxels;        /* i32 [B] or [1]: voxels written, at most M */
+    const DLTensor *counts;            /* i32 [.., M]: points kept; padding 0 */
+    const DLTensor *features;          /* [.., M, F]: the points kept, reduced; padding 0 */
+    const DLTensor *voxels;            /* [.., M, K, F]: features of the points kept; padding 0 */
+    const DLTensor *point_indices;     /* i32 [.., M, K]: which points; padding -1 */
+    const DLTensor *point_to_voxel;    /* i32 [.., N]: voxel of each point, kept in it or not; -1:
+                                          dropped, past `lengths`, or its voxel was beyond M */
+    const DLTensor *point_coordinates; /* i32 [.., N, 3]: cell of each point as in `coordinates`;
+                                          -1, -1, -1: dropped or past `lengths` */
+    const DLTensor *dropped;           /* i64 [B] or [1]: points outside the bounds, not finite, or
+                                          in a cell beyond int32 */
+    const DLTensor *origins;           /* f64 [B, 3] or [3]: the origin used */
+} rbc_voxelize_sparse_outputs;
+
+#define RBC_VOXELIZE_SPARSE_OUTPUTS_INIT                                                           \
+    {sizeof(rbc_voxelize_sparse_outputs),                                                          \
+     NULL,                                                                                         \
+     NULL,                                                                                         \
+     NULL,                                                                                         \
+     NULL,                                                                                         \
+     NULL,                                                                                         \
+     NULL,                                                                                         \
+     NULL,                                                                                         \
+     NULL,                                                                                         \
+     NULL,                                                                                         \
+     NULL}
+
+/* Finds the cells that hold points. Inputs and sums are those of rbc_voxelize(); features have the
+ * dtype of `features` and `voxels`. Voxels in ascending order, their counts and reduced features do
+ * not depend on the order of the points unless max_points or M cuts; nothing ever depends on
+ * threads. Voxels beyond M in the preset's order are left out.
+ * INVALID_ARGUMENT, UNSUPPORTED, DEVICE. */
+RBC_API rbc_status rbc_voxelize_sparse(rbc_context *context, const DLTensor *points,
+                                       const DLTensor *features, const DLTensor *lengths,
+                                       const rbc_voxelize_sparse_params *params,
+                                       const rbc_voxelize_sparse_outputs *outputs,
+                                       const DLTensor *workspace, void *stream, rbc_error *err);
+
+/* Bytes of scratch memory that the same call of rbc_voxelize_sparse() needs. */
+RBC_API rbc_status rbc_voxelize_sparse_workspace(rbc_context *context, const DLTensor *points,
+                                                 const DLTensor *features,
+                                                 const rbc_voxelize_sparse_params *params,
+                                                 const rbc_voxelize_sparse_outputs *outputs,
+                                                 uint64_t *bytes, rbc_error *err);
+
+/* How a depth image becomes points. The camera looks along +z with x to the right and y down; depth
+ * is the z coordinate, not the length of the ray. Pixel (u, v), column and row, is at
+ *     z = depth * depth_scale;  x = ((u + pixel_offset - cx) / fx) * z;  y likewise
+ * and then, with a pose, at ((r0 * x + r1 * y) + r2 * z) + t by row, all in f32 (f64 for f64
+ * points), each operation rounded. A pixel is invalid where z is not finite, is <= min_depth or >
+ * max_depth. */
+typedef struct rbc_depth_params {
+    size_t struct_size;
+    double depth_scale; /* metres for one unit of the image */
+    double min_depth;   /* metres; at least 0, so that 0 and negative depths are invalid */
+    double max_depth;   /* metres; may be infinite */
+    double
+        pixel_offset; /* 0: the first pixel's centre is (0, 0) (OpenCV, Open3D); 0.5: its corner */
+} rbc_depth_params;
+
+#define RBC_DEPTH_PARAMS_INIT {sizeof(rbc_depth_params), 0.001, 0.0, 1.0e30, 0.0}
+
+/* Depth images to points.
+ *  depth      [H, W] or [B, H, W], u16, f32 or f64
+ *  intrinsics [3, 3] or [B, 3, 3], f32 or f64: fx 0 cx, 0 fy cy, 0 0 1; only those four are read
+ *  pose       [4, 4] or [B, 4, 4], f32 or f64, camera to world, or NULL; its last row is not read
+ *  points     f32 or f64, contiguous. Without `lengths` [.., H, W, 3]: every pixel in its place,
+ *             invalid ones NaN. With `lengths` [.., H * W, 3]: the valid ones in row order, then
+ * NaN lengths    i32 [B] or [1], or NULL: number of valid points INVALID_ARGUMENT, UNSUPPORTED,
+ * DEVICE. */
+RBC_API rbc_status rbc_depth_to_points(rbc_context *context, const DLTensor *depth,
+                                       const DLTensor *intrinsics, const DLTensor *pose,
+                                       const rbc_depth_params *params, const DLTensor *points,
+                                       const DLTensor *lengths, void *stream, rbc_error *err);
+
+/* rbc_voxelize() of the f32 points that rbc_depth_to_points() gives, without storing them; invalid
+ * pixels count as dropped. `features` is [H, W, F] or [B, H, W, F]. The workspace is that of
+ * rbc_voxelize_depth_workspace(). */
+RBC_API rbc_status rbc_voxelize_depth(rbc_context *context, const DLTensor *depth,
+                                      const DLTensor *intrinsics, const DLTensor *pose,
+                                      const rbc_depth_params *depth_params,
+                                      const DLTensor *features, const rbc_voxelize_params *params,
+                                      const DLTensor *out, const DLTensor *counts,
+                                      const DLTensor *dropped, const DLTensor *workspace,
+                                      void *stream, rbc_error *err);
+RBC_API rbc_status rbc_voxelize_depth_workspace(rbc_context *context, const DLTensor *depth,
+                                                const DLTensor *features,
+                                                const rbc_voxelize_params *params, uint64_t *bytes,
+                                                rbc_error *err);
 
 /* ---- Datasets --------------------------------------------------------------------------------
  * A dataset is a folder of files in a format RoboCache knows, and the catalog that says where each
