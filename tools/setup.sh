@@ -11,7 +11,7 @@ venv=.venv
 log=build/setup.log
 mkdir -p build
 
-say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
+say() { printf '==> %s\n' "$*"; }
 die() {
     printf 'setup: %s\n' "$*" >&2
     exit 1
