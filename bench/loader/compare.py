@@ -1,0 +1,161 @@
+"""RoboCache against tf.data and against libjpeg-turbo alone, in pairs, in one run.
+
+Checks first that both deliver the same windows and pixels, then runs the programs in turn and
+reports the ratio pair by pair. ``--json FILE`` keeps the result with the machine and versions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import robocache as rc
+
+HERE = Path(__file__).parent
+
+
+def run(*command: str) -> dict[str, Any]:
+    """The last line of the command's output, as JSON."""
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def check(path: str, images: bool, scratch: Path) -> int:
+    """Both programs' windows over one ordered pass must be equal; returns how many samples."""
+    flags = ["--images"] if images else []
+    ours, theirs = scratch / "ours.npz", scratch / "theirs.npz"
+    for program, file in (("robocache_loader.py", ours), ("tfdata.py", theirs)):
+        command = [sys.executable, str(HERE / program), path, *flags, "--check", str(file)]
+        subprocess.run(command, check=True, capture_output=True)
+    a, b = np.load(ours), np.load(theirs)
+    for name in b.files:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+    return len(b["state"])
+
+
+def write_jpegs(path: str, file: Path) -> int:
+    """Every image of observation/image_0, length-prefixed, for jpeg_rate."""
+    count = 0
+    with file.open("wb") as out:
+        for episode in rc.open(path, progress=False).episodes:
+            stream = episode["observation/image_0"]
+            for step in range(episode.num_steps):
+                data = stream.encoded(step)
+                out.write(struct.pack("<I", len(data)) + data)
+                count += 1
+    return count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("path", help="version folder of an RLDS dataset with BridgeData's streams")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--jpeg-rate", help="the jpeg_rate program; left out: that row is not run")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    common = ["--seconds", str(arguments.seconds), "--threads", str(arguments.threads)]
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        for images in (False, True):
+            samples = check(arguments.path, images, scratch)
+            print(f"checked: {samples} samples equal, images={images}", file=sys.stderr)
+            kind = ["--images"] if images else []
+            for flags in ([], ["--needed-only"]):
+                ours, theirs, ratios = [], [], []
+                for _ in range(arguments.pairs):
+                    tool = [sys.executable, str(HERE / "robocache_loader.py"), arguments.path]
+                    a = run(*tool, *kind, *common)["samples_per_s"]
+                    tool = [sys.executable, str(HERE / "tfdata.py"), arguments.path]
+                    b = run(*tool, *kind, *flags, *common)["samples_per_s"]
+                    ours.append(a)
+                    theirs.append(b)
+                    ratios.append(a / b)
+                rows.append(
+                    {
+                        "row": "windows with images" if images else "windows without images",
+                        "peer": "tf.data, " + ("needed features" if flags else "all features"),
+                        "robocache_samples_per_s": spread(ours),
+                        "peer_samples_per_s": spread(theirs),
+                        "ratio": spread(ratios),
+                    }
+                )
+        if arguments.jpeg_rate:
+            jpegs = scratch / "jpegs"
+            write_jpegs(arguments.path, jpegs)
+            ours, theirs, ratios = [], [], []
+            for _ in range(arguments.pairs):
+                tool = [sys.executable, str(HERE / "robocache_loader.py"), arguments.path]
+                a = 2 * run(*tool, "--images", *common)["samples_per_s"]
+                rate = [arguments.jpeg_rate, str(jpegs), str(arguments.threads)]
+                b = run(*rate, str(arguments.seconds))["images_per_s"]
+                ours.append(a)
+                theirs.append(b)
+                ratios.append(a / b)
+            rows.append(
+                {
+                    "row": "frames decoded",
+                    "peer": f"libjpeg-turbo alone on {arguments.threads} threads",
+                    "robocache_frames_per_s": spread(ours),
+                    "peer_frames_per_s": spread(theirs),
+                    "ratio": spread(ratios),
+                }
+            )
+    result = {
+        "date": datetime.date.today().isoformat(),
+        "machine": {"processor": processor(), "cores": os.cpu_count(), "threads": arguments.threads},
+        "versions": {
+            "python": platform.python_version(),
+            "robocache": rc.__version__,
+            "tensorflow": next(
+                importlib.metadata.version(name)
+                for name in ("tensorflow-cpu", "tensorflow")
+                if importlib.util.find_spec("tensorflow")
+            ),
+            "numpy": np.__version__,
+        },
+        "pairs": arguments.pairs,
+        "rows": rows,
+    }
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{'row':26} {'peer':36} {'min':>7} {'median':>7} {'max':>7}")
+    for row in rows:
+        ratio = row["ratio"]
+        print(
+            f"{row['row']:26} {row['peer']:36} "
+            f"{ratio['min']:7.2f} {ratio['median']:7.2f} {ratio['max']:7.2f}"
+        )
+
+
+def processor() -> str:
+    """The processor's name as Linux tells it."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+if __name__ == "__main__":
+    main()

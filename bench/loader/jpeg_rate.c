@@ -1,0 +1,116 @@
+/* libjpeg-turbo's own rate: decodes the JPEGs of one file over and over on N threads.
+ *
+ *   jpeg_rate FILE THREADS SECONDS
+ *
+ * FILE holds, for each image, a little-endian u32 length and that many bytes. Each thread decodes
+ * all images in turn to RGB into one buffer. Prints one JSON line with images per second. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <turbojpeg.h>
+
+typedef struct job {
+    const uint8_t *data;
+    size_t bytes;
+    double seconds;
+    atomic_long decoded;
+    atomic_int failed;
+} job;
+
+static double now(void) {
+    struct timespec time;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+static void *decode(void *argument) {
+    job *work = argument;
+    tjhandle handle = tjInitDecompress();
+    uint8_t *pixels = NULL;
+    size_t capacity = 0;
+    long count = 0;
+    const double start = now();
+    while (handle != NULL && !atomic_load(&work->failed) && now() - start < work->seconds) {
+        for (size_t at = 0; at + 4 <= work->bytes;) {
+            uint32_t length = 0;
+            memcpy(&length, work->data + at, 4);
+            int width = 0;
+            int height = 0;
+            int subsampling = 0;
+            int colorspace = 0;
+            const uint8_t *image = work->data + at + 4;
+            at += 4 + (size_t)length;
+            if (at > work->bytes || tjDecompressHeader3(handle, image, length, &width, &height,
+                                                        &subsampling, &colorspace) != 0) {
+                atomic_store(&work->failed, 1);
+                break;
+            }
+            const size_t need = (size_t)width * (size_t)height * 3;
+            if (need > capacity) {
+                free(pixels);
+                pixels = malloc(need);
+                capacity = need;
+            }
+            if (pixels == NULL || tjDecompress2(handle, image, length, pixels, width, 0, height,
+                                                TJPF_RGB, 0) != 0) {
+                atomic_store(&work->failed, 1);
+                break;
+            }
+            count++;
+        }
+    }
+    free(pixels);
+    if (handle == NULL || tjDestroy(handle) != 0) {
+        atomic_store(&work->failed, 1);
+    }
+    atomic_fetch_add(&work->decoded, count);
+    return NULL;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 4) {
+        (void)fprintf(stderr, "usage: jpeg_rate FILE THREADS SECONDS\n");
+        return 2;
+    }
+    FILE *file = fopen(argv[1], "rb");
+    if (file == NULL || fseek(file, 0, SEEK_END) != 0) {
+        perror(argv[1]);
+        return 1;
+    }
+    const long bytes = ftell(file);
+    rewind(file);
+    uint8_t *data = malloc(bytes > 0 ? (size_t)bytes : 1);
+    if (data == NULL || fread(data, 1, (size_t)bytes, file) != (size_t)bytes) {
+        (void)fprintf(stderr, "%s: cannot be read whole\n", argv[1]);
+        return 1;
+    }
+    (void)fclose(file);
+    enum { MAX_THREADS = 256 };
+    pthread_t threads[MAX_THREADS];
+    const long wanted = strtol(argv[2], NULL, 10);
+    const int count = wanted < 1 ? 1 : wanted > MAX_THREADS ? MAX_THREADS : (int)wanted;
+    job work = {.data = data, .bytes = (size_t)bytes, .seconds = strtod(argv[3], NULL)};
+    const double start = now();
+    for (int i = 0; i < count; i++) {
+        if (pthread_create(&threads[i], NULL, decode, &work) != 0) {
+            perror("pthread_create");
+            return 1;
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+    const double elapsed = now() - start;
+    free(data);
+    if (atomic_load(&work.failed)) {
+        (void)fprintf(stderr, "%s: an image could not be decoded\n", argv[1]);
+        return 1;
+    }
+    printf("{\"program\": \"libjpeg-turbo\", \"images_per_s\": %.1f}\n",
+           (double)atomic_load(&work.decoded) / elapsed);
+    return 0;
+}
