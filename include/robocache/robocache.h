@@ -111,7 +111,9 @@ typedef enum rbc_resample_mode {
     RBC_RESAMPLE_LINEAR = 0,  /* straight line between the two samples around the target */
     RBC_RESAMPLE_HOLD = 1,    /* the last sample at or before the target: causal */
     RBC_RESAMPLE_NEAREST = 2, /* the closest sample; of two equally close ones the earlier */
-    RBC_RESAMPLE_CUBIC = 3,   /* cubic Hermite, finite-difference tangents on non-uniform knots */
+    RBC_RESAMPLE_CUBIC = 3,   /* cubic Hermite; the tangent at a knot is the slope of the parabola
+                                 through it and its neighbours (numpy.gradient), one-sided at the
+                                 ends; knots are the distinct stamps */
     RBC_RESAMPLE_SLERP = 4,   /* four channels: unit quaternions, xyzw or wxyz, shortest arc */
     RBC_RESAMPLE_ANGLE = 5,   /* radians: linear along the shorter way round, result in (-pi, pi] */
     RBC_RESAMPLE_MEAN = 6,    /* over the samples in (previous target, target] */
@@ -124,7 +126,8 @@ typedef enum rbc_outside {
     RBC_OUTSIDE_HOLD = 0, /* outside: the end sample; else what the mode gives */
     RBC_OUTSIDE_NAN = 1,  /* float dtypes only */
     RBC_OUTSIDE_ZERO = 2,
-    RBC_OUTSIDE_EXTRAPOLATE = 3, /* linear only: the line through the two end samples */
+    RBC_OUTSIDE_EXTRAPOLATE =
+        3, /* the line through the two end samples; every mode must be linear */
 } rbc_outside;
 
 /* Channels [begin, end) of a source are resampled by `mode`. Groups must not overlap; channels in
@@ -145,14 +148,20 @@ typedef struct rbc_channel_group {
  *          dtype as the target times; non-decreasing. Of equal stamps the newest (last) is used.
  *          The CPU checks them and names the first offender; CUDA is memory-safe on any input.
  *  lengths [B] i32 or i64, or NULL: only the first lengths[b] samples of row b exist.
- * max_gap and tolerance are in the unit of the times (nanoseconds or seconds); negative: no limit.
- * `valid` is true where first <= target <= last, the samples around the target are no further apart
- * than max_gap, and the distance to the sample used (for interpolating modes the nearer of the two)
- * is at most tolerance. Beyond the ends a target is still valid when a tolerance is given and the
- * end sample is within it (for hold, only beyond the last); the value is then the end sample. For
- * mean, max and min `valid` says that the interval holds a sample; the value is else that of hold.
- * The interval of the first target begins one (target[1] - target[0]) before it, and is everything
- * up to it where there is only one target. */
+ *
+ * Each distinct stamp is one sample, the newest of those that carry it, on both sides of a target.
+ * A target that equals a stamp gives that sample, bit for bit, in every mode but the reductions.
+ * `valid` is true where first <= target <= last, the samples before and after the target are no
+ * further apart than max_gap (a target on a stamp has no gap), and the distance to the sample used
+ * (for interpolating modes the nearer of the two) is at most tolerance. Beyond the ends a target is
+ * valid when a tolerance is given and the end sample is within it (for hold, only beyond the last);
+ * its value is then the end sample, or the line's under extrapolate. For mean, max and min `valid`
+ * says that the interval holds a sample; where it holds none the value is that of hold. The
+ * interval of the first target begins one (target[1] - target[0]) before it, and is everything up
+ * to it where there is only one target. With several modes in one source `valid` holds for all of
+ * them; `dt` speaks of the first channel's. max_gap and tolerance are in the unit of the times
+ * (nanoseconds or seconds); negative: no limit. A source without samples gives zeros, NaN under
+ * RBC_OUTSIDE_NAN. */
 typedef struct rbc_resample_source {
     size_t struct_size;
     const DLTensor *values;
