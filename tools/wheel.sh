@@ -7,12 +7,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PWD/.venv/bin:$PATH
 work=build/wheel
-rm -rf $work
+rm -rf $work dist
 mkdir -p $work dist
 
 python -m pip wheel . --no-deps --no-build-isolation --no-input --disable-pip-version-check -q \
     --wheel-dir $work/plain --config-settings=build-dir=build/release
-auditwheel -q repair --plat auto --wheel-dir $work/repaired $work/plain/robocache-*.whl
+auditwheel repair --plat auto --wheel-dir $work/repaired $work/plain/robocache-*.whl 2>$work/auditwheel.log ||
+    { cat $work/auditwheel.log >&2 && exit 1; }
 python -m wheel unpack -d $work/tree $work/repaired/robocache-*.whl >/dev/null
 tree=$(echo $work/tree/robocache-*)
 licences=$(echo "$tree"/robocache-*.dist-info)/licenses
@@ -26,4 +27,8 @@ for library in "$tree"/robocache.libs/*.so*; do
     cp "/usr/share/doc/$package/copyright" "$licences/${name%%.so*}.txt"
 done
 python -m wheel pack -d dist "$tree" >/dev/null
-ls -l dist/robocache-*.whl
+
+wheel=$(echo dist/robocache-*.whl)
+python -m pip install -q --no-deps --no-index --target $work/check "$wheel"
+PYTHONPATH=$work/check python -c 'import robocache; print("imports from", robocache.__file__)'
+echo "$wheel"
