@@ -1,0 +1,82 @@
+#define _GNU_SOURCE
+
+#include "core/context.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/cpu.h"
+#include "core/error.h"
+
+#define MAX_THREADS 1024
+
+/* Processors this process may run on; a container often allows fewer than the machine has. */
+static int32_t usable_cores(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        return (int32_t)CPU_COUNT(&set);
+    }
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 && online < MAX_THREADS ? (int32_t)online : 1;
+}
+
+rbc_status rbc_context_create(const rbc_context_params *params, rbc_context **out, rbc_error *err) {
+    if (out == NULL) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "out is NULL");
+    }
+    *out = NULL;
+    rbc_context_params known = RBC_CONTEXT_PARAMS_INIT;
+    if (params != NULL) {
+        if (params->struct_size == 0 || params->struct_size > sizeof known) {
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                             "params.struct_size is %zu; wanted 1 to %zu "
+                             "(use RBC_CONTEXT_PARAMS_INIT)",
+                             params->struct_size, sizeof known);
+        }
+        memcpy(&known, params, params->struct_size);
+    }
+    if (known.num_threads < 0 || known.num_threads > MAX_THREADS) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "params.num_threads is %d; wanted 0 (all cores) to %d", known.num_threads,
+                         MAX_THREADS);
+    }
+    rbc_context *context = calloc(1, sizeof *context);
+    if (context == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a context");
+    }
+    context->cpu_features = known.cpu_features & rbc__cpu_features();
+    if ((context->cpu_features & RBC_CPU_AVX2) == 0) {
+        context->cpu_features &= ~RBC_CPU_AVX512;
+    }
+    int32_t num_threads = known.num_threads;
+    if (num_threads == 0) {
+        num_threads = usable_cores();
+        num_threads = num_threads < MAX_THREADS ? num_threads : MAX_THREADS;
+    }
+    const rbc_status status = rbc__pool_create(num_threads, &context->pool, err);
+    if (status != RBC_OK) {
+        free(context);
+        return status;
+    }
+    *out = context;
+    return RBC_OK;
+}
+
+void rbc_context_destroy(rbc_context **context) {
+    if (context == NULL || *context == NULL) {
+        return;
+    }
+    rbc__pool_destroy(&(*context)->pool);
+    free(*context);
+    *context = NULL;
+}
+
+uint64_t rbc_context_cpu_features(const rbc_context *context) {
+    return context->cpu_features;
+}
+
+int32_t rbc_context_num_threads(const rbc_context *context) {
+    return rbc__pool_num_threads(context->pool);
+}
