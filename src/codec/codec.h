@@ -19,14 +19,15 @@ rbc_status rbc__decoder_create(rbc__decoder **out, rbc_error *err);
 void rbc__decoder_destroy(rbc__decoder **decoder);
 
 /* Reads the header only. FORMAT when it is none or absurd. `name` (file, offset, stream) begins
- * every message. */
+ * every message; NULL: the caller puts it there, so that no text is made for images that decode. */
 rbc_status rbc__image_probe(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,
                             const char *name, rbc__image_shape *out, rbc_error *err);
 
 /* Decodes into `dst`, rows `row_stride_bytes` apart, `want` high, wide and deep: an image of
  * another size is FORMAT, naming both; a grey image asked for as RGB is widened, colour asked for
- * as grey is converted. Truncated or damaged data is FORMAT: no half image is delivered silently.
- */
+ * as grey is converted (ITU-R BT.601 luma), alpha that is not wanted is left out. Truncated or
+ * damaged data is FORMAT: no half image is delivered silently. Bytes behind the image are allowed.
+ * JPEG pixels equal those of TensorFlow's image functions (fast DCT, smooth upsampling). */
 rbc_status rbc__image_decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,
                              const char *name, const rbc__image_shape *want, void *dst,
                              int64_t row_stride_bytes, rbc_error *err);

@@ -1,0 +1,121 @@
+#include "codec/codec.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "codec/decoder.h"
+#include "core/error.h"
+
+static const rbc__codec *const codecs[] = {&rbc__jpeg_codec, &rbc__png_codec};
+
+rbc_status rbc__decoder_create(rbc__decoder **out, rbc_error *err) {
+    *out = calloc(1, sizeof **out);
+    if (*out == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "image decoder: out of memory");
+    }
+    return RBC_OK;
+}
+
+void rbc__decoder_destroy(rbc__decoder **decoder) {
+    if (*decoder == NULL) {
+        return;
+    }
+    if ((*decoder)->jpeg != NULL) {
+        tjDestroy((*decoder)->jpeg);
+    }
+    free((*decoder)->pixels);
+    free(*decoder);
+    *decoder = NULL;
+}
+
+rbc_status rbc__decoder_pixels(rbc__decoder *decoder, size_t bytes, uint8_t **out, rbc_error *err) {
+    if (decoder->pixels_bytes < bytes) {
+        uint8_t *grown = realloc(decoder->pixels, bytes);
+        if (grown == NULL) {
+            return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
+                             "image decoder: %zu bytes for one image cannot be had", bytes);
+        }
+        decoder->pixels = grown;
+        decoder->pixels_bytes = bytes;
+    }
+    *out = decoder->pixels;
+    return RBC_OK;
+}
+
+rbc_status rbc__image_fail(rbc_error *err, rbc_status status, const char *name, const char *format,
+                           ...) {
+    char text[RBC_ERROR_MESSAGE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (name == NULL || name[0] == '\0') {
+        return rbc__fail(err, status, "%s", text);
+    }
+    return rbc__fail(err, status, "%s: %s", name, text);
+}
+
+rbc_status rbc__image_check_limits(const rbc__image_shape *shape, const char *codec,
+                                   const char *name, rbc_error *err) {
+    if (shape->height < 1 || shape->width < 1 || shape->height > RBC__IMAGE_MAX_SIDE ||
+        shape->width > RBC__IMAGE_MAX_SIDE ||
+        shape->height * shape->width > RBC__IMAGE_MAX_PIXELS) {
+        return rbc__image_fail(
+            err, RBC_ERROR_FORMAT, name,
+            "%s header claims %lld x %lld pixels; sides must be within 1 and %d, "
+            "their product at most %lld",
+            codec, (long long)shape->height, (long long)shape->width, RBC__IMAGE_MAX_SIDE,
+            (long long)RBC__IMAGE_MAX_PIXELS);
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc__image_check_wanted(const rbc__image_shape *found, const rbc__image_shape *want,
+                                   const char *codec, const char *name, rbc_error *err) {
+    const bool channels_fit = want->channels == found->channels || want->channels == 1 ||
+                              want->channels == 3 || (want->channels == 4 && found->channels == 2);
+    if (found->height != want->height || found->width != want->width || found->bits != want->bits ||
+        !channels_fit) {
+        return rbc__image_fail(
+            err, RBC_ERROR_FORMAT, name,
+            "%s of [%lld, %lld, %lld] with %d bits a channel where [%lld, %lld, %lld] with %d bits "
+            "is declared",
+            codec, (long long)found->height, (long long)found->width, (long long)found->channels,
+            (int)found->bits, (long long)want->height, (long long)want->width,
+            (long long)want->channels, (int)want->bits);
+    }
+    return RBC_OK;
+}
+
+static rbc_status find_codec(const uint8_t *bytes, uint64_t num_bytes, const char *name,
+                             const rbc__codec **out, rbc_error *err) {
+    for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; ++i) {
+        if (codecs[i]->matches(bytes, num_bytes)) {
+            *out = codecs[i];
+            return RBC_OK;
+        }
+    }
+    char magic[3 * 8 + 1] = "";
+    for (size_t i = 0; i < 8 && i < num_bytes; ++i) {
+        snprintf(magic + 3 * i, sizeof magic - 3 * i, " %02x", bytes[i]);
+    }
+    return rbc__image_fail(err, RBC_ERROR_FORMAT, name,
+                           "image of %llu bytes is neither JPEG nor PNG, it begins with%s",
+                           (unsigned long long)num_bytes, num_bytes == 0 ? " nothing" : magic);
+}
+
+rbc_status rbc__image_probe(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,
+                            const char *name, rbc__image_shape *out, rbc_error *err) {
+    const rbc__codec *codec;
+    RBC__TRY(find_codec(bytes, num_bytes, name, &codec, err));
+    return codec->probe(decoder, bytes, num_bytes, name, out, err);
+}
+
+rbc_status rbc__image_decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,
+                             const char *name, const rbc__image_shape *want, void *dst,
+                             int64_t row_stride_bytes, rbc_error *err) {
+    const rbc__codec *codec;
+    RBC__TRY(find_codec(bytes, num_bytes, name, &codec, err));
+    return codec->decode(decoder, bytes, num_bytes, name, want, dst, row_stride_bytes, err);
+}

@@ -1,0 +1,34 @@
+/* What a decoder keeps from one image to the next, shared by the codecs. */
+#ifndef RBC_CODEC_DECODER_H
+#define RBC_CODEC_DECODER_H
+
+#include <turbojpeg.h>
+
+#include "codec/codec.h"
+
+/* Headers that claim more are refused as absurd before anything is allocated for them. */
+#define RBC__IMAGE_MAX_SIDE   65535
+#define RBC__IMAGE_MAX_PIXELS (INT64_C(1) << 28)
+
+struct rbc__decoder {
+    tjhandle jpeg; /* made when the first JPEG comes */
+    uint8_t *pixels;
+    size_t pixels_bytes;
+};
+
+/* At least `bytes` of memory that the decoder owns, valid until the next call. */
+rbc_status rbc__decoder_pixels(rbc__decoder *decoder, size_t bytes, uint8_t **out, rbc_error *err);
+
+/* As rbc__fail, the message beginning with `name` and a colon where there is one. */
+rbc_status rbc__image_fail(rbc_error *err, rbc_status status, const char *name, const char *format,
+                           ...) __attribute__((format(printf, 4, 5)));
+
+/* FORMAT when the extents are not within the limits above. */
+rbc_status rbc__image_check_limits(const rbc__image_shape *shape, const char *codec,
+                                   const char *name, rbc_error *err);
+
+/* FORMAT, naming both, unless the extents and bits are equal and the channels can be converted. */
+rbc_status rbc__image_check_wanted(const rbc__image_shape *found, const rbc__image_shape *want,
+                                   const char *codec, const char *name, rbc_error *err);
+
+#endif

@@ -1,0 +1,161 @@
+/* JPEG by libjpeg-turbo: the TurboJPEG functions that its releases 2 and 3 share.
+ *
+ * The fast DCT and smooth upsampling are used, as TensorFlow's image functions do by default:
+ * models trained on pixels from there get the same ones from here, bit for bit. */
+#include <limits.h>
+#include <stdio.h>
+
+#include "codec/decoder.h"
+#include "core/error.h"
+
+#define MARKER_SOF0 0xC0
+#define MARKER_DHT  0xC4
+#define MARKER_JPG  0xC8
+#define MARKER_DAC  0xCC
+#define MARKER_RST0 0xD0
+#define MARKER_SOI  0xD8
+#define MARKER_EOI  0xD9
+#define MARKER_SOS  0xDA
+#define MARKER_TEM  0x01
+
+static bool matches(const uint8_t *bytes, uint64_t num_bytes) {
+    return num_bytes >= 3 && bytes[0] == 0xFF && bytes[1] == MARKER_SOI && bytes[2] == 0xFF;
+}
+
+static bool is_frame_header(uint8_t marker) {
+    return marker >= MARKER_SOF0 && marker <= 0xCF && marker != MARKER_DHT &&
+           marker != MARKER_JPG && marker != MARKER_DAC;
+}
+
+static uint64_t read_u16(const uint8_t *bytes) {
+    return (uint64_t)bytes[0] << 8 | bytes[1];
+}
+
+/* Walks the marker segments up to the frame header, which alone says the size: cheaper than having
+ * the library parse the tables before it twice. */
+static rbc_status find_frame(const uint8_t *bytes, uint64_t num_bytes, const char *name,
+                             const uint8_t **frame, rbc_error *err) {
+    uint64_t at = 2;
+    while (num_bytes - at >= 4) {
+        if (bytes[at] != 0xFF) {
+            return rbc__image_fail(err, RBC_ERROR_FORMAT, name,
+                                   "damaged JPEG: no marker at its byte %llu",
+                                   (unsigned long long)at);
+        }
+        const uint8_t marker = bytes[at + 1];
+        if (marker == 0xFF) { /* fill byte */
+            ++at;
+            continue;
+        }
+        if (marker == 0 || marker == MARKER_TEM || marker == MARKER_SOS ||
+            (marker >= MARKER_RST0 && marker <= MARKER_EOI)) {
+            return rbc__image_fail(err, RBC_ERROR_FORMAT, name,
+                                   "damaged JPEG: marker 0x%02x at its byte %llu, before any frame "
+                                   "header",
+                                   marker, (unsigned long long)at);
+        }
+        const uint64_t length = read_u16(bytes + at + 2);
+        if (length < 2 || length > num_bytes - at - 2) {
+            break;
+        }
+        if (is_frame_header(marker)) {
+            if (length < 8 || length < 8 + 3 * (uint64_t)bytes[at + 9]) {
+                break;
+            }
+            *frame = bytes + at + 4;
+            return RBC_OK;
+        }
+        at += 2 + length;
+    }
+    return rbc__image_fail(err, RBC_ERROR_FORMAT, name,
+                           "truncated JPEG: no frame header in its %llu bytes",
+                           (unsigned long long)num_bytes);
+}
+
+static rbc_status probe(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,
+                        const char *name, rbc__image_shape *out, rbc_error *err) {
+    (void)decoder;
+    const uint8_t *frame;
+    RBC__TRY(find_frame(bytes, num_bytes, name, &frame, err));
+    const int precision = frame[0];
+    const int components = frame[5];
+    if (precision != 8 || (components != 1 && components != 3)) {
+        return rbc__image_fail(err, RBC_ERROR_UNSUPPORTED, name,
+                               "JPEG of %d bits and %d components%s; 8 bits and 1 (grey) or 3 "
+                               "(colour) are supported",
+                               precision, components, components == 4 ? " (CMYK or YCCK)" : "");
+    }
+    *out = (rbc__image_shape){
+        .height = (int64_t)read_u16(frame + 1),
+        .width = (int64_t)read_u16(frame + 3),
+        .channels = components,
+        .bits = 8,
+    };
+    return rbc__image_check_limits(out, "JPEG", name, err);
+}
+
+/* Some cameras pad the end of the scan with zeros; the library warns of them after all pixels are
+ * decoded. Any other bytes before the end of the image mean that the scan is damaged. */
+static bool is_zero_padding(const char *warning, const uint8_t *bytes, uint64_t num_bytes) {
+    unsigned extraneous = 0;
+    unsigned marker = 0;
+    const uint8_t *frame;
+    if (sscanf(warning, "Corrupt JPEG data: %u extraneous bytes before marker 0x%x", &extraneous,
+               &marker) != 2 ||
+        marker != MARKER_EOI || find_frame(bytes, num_bytes, NULL, &frame, NULL) != RBC_OK) {
+        return false;
+    }
+    const uint8_t *end = frame; /* thumbnails, which have an end of their own, lie before it */
+    while (end + 1 < bytes + num_bytes && !(end[0] == 0xFF && end[1] == MARKER_EOI)) {
+        ++end;
+    }
+    if (end + 1 >= bytes + num_bytes || extraneous > (uint64_t)(end - frame)) {
+        return false;
+    }
+    for (const uint8_t *padding = end - extraneous; padding < end; ++padding) {
+        if (*padding != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static rbc_status decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,
+                         const char *name, const rbc__image_shape *want, void *dst,
+                         int64_t row_stride_bytes, rbc_error *err) {
+    rbc__image_shape found;
+    RBC__TRY(probe(decoder, bytes, num_bytes, name, &found, err));
+    RBC__TRY(rbc__image_check_wanted(&found, want, "JPEG", name, err));
+    if (row_stride_bytes < want->width * want->channels || row_stride_bytes > INT_MAX) {
+        return rbc__image_fail(
+            err, RBC_ERROR_INVALID_ARGUMENT, name, "row stride of %lld bytes for rows of %lld",
+            (long long)row_stride_bytes, (long long)(want->width * want->channels));
+    }
+    if (decoder->jpeg == NULL) {
+        decoder->jpeg = tjInitDecompress();
+        if (decoder->jpeg == NULL) {
+            return rbc__image_fail(err, RBC_ERROR_OUT_OF_MEMORY, name, "JPEG decoder: %s",
+                                   tjGetErrorStr2(NULL));
+        }
+    }
+    const int pixel_format = want->channels == 1 ? TJPF_GRAY : TJPF_RGB;
+    /* Limits the scans of a progressive image: a small file could otherwise take minutes. */
+    if (tjDecompress2(decoder->jpeg, bytes, (unsigned long)num_bytes, dst, (int)want->width,
+                      (int)row_stride_bytes, (int)want->height, pixel_format,
+                      TJFLAG_LIMITSCANS | TJFLAG_FASTDCT) == 0) {
+        return RBC_OK;
+    }
+    const char *problem = tjGetErrorStr2(decoder->jpeg);
+    if (tjGetErrorCode(decoder->jpeg) == TJERR_WARNING &&
+        is_zero_padding(problem, bytes, num_bytes)) {
+        return RBC_OK;
+    }
+    return rbc__image_fail(err, RBC_ERROR_FORMAT, name, "damaged JPEG: %s", problem);
+}
+
+const rbc__codec rbc__jpeg_codec = {
+    .name = "jpeg",
+    .matches = matches,
+    .probe = probe,
+    .decode = decode,
+};
