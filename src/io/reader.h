@@ -25,13 +25,15 @@ typedef struct rbc__stream_schema {
 } rbc__stream_schema;
 
 typedef struct rbc__file_schema {
-    char *path; /* relative to the dataset */
+    char *path; /* relative to the schema's root */
     char *split;
     int64_t num_records; /* as declared, -1 when it is not */
 } rbc__file_schema;
 
 /* Owned by the reader, constant after open. */
 typedef struct rbc__schema {
+    char *root; /* folder the files' paths begin at, such as the version folder that open() chose;
+                   NULL: the path given to open() */
     char *name;
     char *version;
     double control_rate_hz; /* 0: unknown */
