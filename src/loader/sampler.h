@@ -1,0 +1,60 @@
+/* Which samples are in batch k of a rank.
+ *
+ * The samples of an epoch are put in one global order, the same for every world size: position p
+ * holds sample p, or, shuffled, the image of p under rbc__permutation. Positions are dealt out in
+ * blocks of `batch_size`: row i of batch k of rank r is at position
+ *
+ *     p = (k * world_size + r) * batch_size + i
+ *
+ * so that batch g of a run with one rank is batch g / W of rank g % W of a run with W ranks. N
+ * samples make G batches: ceil(N / batch_size), or floor with drop_last. Where G is not a multiple
+ * of W:
+ *  UNEVEN  ranks r < G % W have one batch more than the others; the very last batch may be smaller.
+ *  DROP    with drop_last: the G % W batches left over are left out. Else: the samples of the last
+ *          round, R = N - W * batch_size * (full rounds), are dealt out evenly, floor(R / W) to
+ * each rank, as rows p = (start of the round) + r * floor(R / W) + i; R % W samples, fewer than W,
+ * are left out. No batch where that is 0 rows. REPEAT  with drop_last: the round is filled up with
+ * full batches. Else: each rank gets ceil(R / W) rows as above. Positions p >= N continue at the
+ * beginning: p mod N. The last round without drop_last is dealt out evenly whenever it is not full,
+ * so that with DROP and REPEAT the ranks have equally many batches of equally many rows. */
+#ifndef RBC_LOADER_SAMPLER_H
+#define RBC_LOADER_SAMPLER_H
+
+#include <stdbool.h>
+
+#include <robocache/robocache.h>
+
+#include "loader/permutation.h"
+
+typedef struct rbc__sampler {
+    int64_t num_samples;
+    int64_t batch_size;
+    int64_t rank, world_size;
+    int64_t num_batches;   /* of this rank */
+    int64_t last_rows;     /* of batch num_batches - 1 */
+    int64_t last_position; /* of its first row */
+    bool shuffle;
+    uint64_t seed;
+} rbc__sampler;
+
+/* Order of one epoch. */
+typedef struct rbc__order {
+    int64_t num_samples;
+    bool shuffle;
+    rbc__permutation permutation;
+} rbc__order;
+
+/* INVALID_ARGUMENT naming batch_size, rank, world_size or remainder when out of range. */
+rbc_status rbc__sampler_init(rbc__sampler *out, int64_t num_samples,
+                             const rbc_loader_params *params, rbc_error *err);
+
+/* First position and number of rows of batch `index` in [0, num_batches). */
+void rbc__sampler_batch(const rbc__sampler *sampler, int64_t index, int64_t *position,
+                        int64_t *rows);
+
+void rbc__sampler_order(const rbc__sampler *sampler, int64_t epoch, rbc__order *out);
+
+/* Sample at `position` of the epoch; positions past the end continue at the beginning. */
+int64_t rbc__order_sample(const rbc__order *order, int64_t position);
+
+#endif
