@@ -138,8 +138,7 @@ typedef struct rbc__voxelize_sparse_job {
 typedef struct rbc__depth_job {
     int64_t batch;
     rbc__depth_source source;
-    bool points_are_f64;
-    char *points;     /* contiguous */
+    float *points;    /* contiguous */
     int32_t *lengths; /* not NULL: valid points first, then NaN */
 } rbc__depth_job;
 

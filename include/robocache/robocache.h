@@ -255,7 +255,9 @@ typedef struct rbc_voxelize_params {
  *
  * A feature that is NaN makes its channel of the cell NaN. Infinities: a sum or mean with both
  * signs is NaN, else the infinity. For max and min -0 is less than +0. A NaN result is the quiet
- * NaN with sign and payload zero. INVALID_ARGUMENT, UNSUPPORTED, DEVICE. */
+ * NaN with sign and payload zero.
+ *
+ * INVALID_ARGUMENT, UNSUPPORTED, DEVICE. */
 RBC_API rbc_status rbc_voxelize(rbc_context *context, const DLTensor *points,
                                 const DLTensor *features, const DLTensor *lengths,
                                 const rbc_voxelize_params *params, const DLTensor *out,
@@ -269,36 +271,33 @@ RBC_API rbc_status rbc_voxelize_workspace(rbc_context *context, const DLTensor *
                                           rbc_error *err);
 
 /* Whose conventions a sparse voxelization follows. `p` is a point, `o` the origin, `v` the voxel
- * size, all by axis; "own type" is that of the points, f16 and bf16 widened to f32. "First seen"
- * orders voxels by their first point, "ascending" by x, then y, then z.
- *
- * preset                what it reproduces
- * ROBOCACHE             rbc_voxelize(): floor((p - o) / v) in own type, in [0, grid_size). Default
- *                       origin as there. Coordinates xyz, voxels ascending.
- * MMCV                  mmcv.ops.Voxelization on the CPU, hard (voxels, coordinates, counts) and
- *                       dynamic (point_coordinates): floor((p - o) / v) in own type, o and v
- * rounded to f32, in [0, grid_size); the caller rounds (upper - o) / v to grid_size as mmcv does.
- * Coordinates zyx, voxels first seen. SPCONV                spconv 2 PointToVoxel on the CPU: all
- * as MMCV; point_to_voxel is its pc_voxel_id. OPEN3D_VOXELIZE       open3d.ml ops.voxelize:
- * trunc((p - o) * (1 / v)) in own type where o <= p <= upper, both ends included; grid_size is not
- * used. Coordinates xyz, voxels by z, then y, then x. A point on the upper bound may be in the cell
- * beyond the last, which Open3D's linear index confuses with a cell of the next row and RoboCache
- * keeps apart. OPEN3D_DOWN_SAMPLE    open3d.geometry.PointCloud.voxel_down_sample and
- *                       VoxelGrid.create_from_point_cloud: floor((p - o) / v) in f64, no bounds,
- *                       o = (least p of the cloud) - v / 2 unless an origin is given; mean of the
- *                       features, which for voxel_down_sample are the points themselves.
- *                       Coordinates xyz, voxels ascending (Open3D's order is that of a hash table).
- * KAOLIN                kaolin.ops.conversions.pointclouds_to_voxelgrids: round to nearest even of
- *                       ((p - o) / scale) * (grid_size - 1) in own type, in [0, grid_size); default
- *                       o = least p of the cloud, default scale = greatest of (p - o) over points
- *                       and axes. Coordinates xyz, voxels ascending. voxel_size is not used.
- * Origins and scales taken from a cloud look at its finite points alone. */
+ * size, each by axis; "own type" is that of the points, f16 and bf16 widened to f32. Origins and
+ * scales taken from a cloud look at its finite points alone. */
 typedef enum rbc_voxel_preset {
+    /* rbc_voxelize(): floor((p - o) / v) in own type, in [0, grid_size). Default origin as there.
+     * Coordinates xyz; voxels ascending by x, then y, then z. */
     RBC_VOXEL_PRESET_ROBOCACHE = 0,
+    /* mmcv.ops.Voxelization on the CPU, hard (voxels, coordinates, counts) and dynamic
+     * (point_coordinates): floor((p - o) / v) in own type, o and v first rounded to f32, in
+     * [0, grid_size); the caller rounds (upper - o) / v to grid_size as mmcv does. Coordinates zyx;
+     * voxels in the order of their first point. */
     RBC_VOXEL_PRESET_MMCV = 1,
+    /* spconv 2 PointToVoxel on the CPU: as MMCV. */
     RBC_VOXEL_PRESET_SPCONV = 2,
+    /* open3d.ml ops.voxelize: trunc((p - o) * (1 / v)) in own type where o <= p <= upper, both ends
+     * included; grid_size is not used. Coordinates xyz; voxels ascending by z, then y, then x. A
+     * point on the upper bound may be in the cell beyond the last, which Open3D's linear index
+     * confuses with a cell of the next row and RoboCache keeps apart. */
     RBC_VOXEL_PRESET_OPEN3D_VOXELIZE = 3,
+    /* open3d.geometry.PointCloud.voxel_down_sample (features: the points, reduced by mean) and
+     * VoxelGrid.create_from_point_cloud (features: the colours): floor((p - o) / v) in f64, no
+     * bounds, o = (least p of the cloud) - v / 2 unless an origin is given. Coordinates xyz; voxels
+     * ascending by x, then y, then z, where Open3D has the order of a hash table. */
     RBC_VOXEL_PRESET_OPEN3D_DOWN_SAMPLE = 4,
+    /* kaolin.ops.conversions.pointclouds_to_voxelgrids: round to nearest even of
+     * ((p - o) / scale) * (grid_size - 1) in own type, in [0, grid_size); default o = least p of
+     * the cloud, default scale = greatest of (p - o) over points and axes; voxel_size is not used.
+     * Coordinates xyz; voxels ascending by x, then y, then z. */
     RBC_VOXEL_PRESET_KAOLIN = 5,
 } rbc_voxel_preset;
 
@@ -381,9 +380,8 @@ RBC_API rbc_status rbc_voxelize_sparse_workspace(rbc_context *context, const DLT
 /* How a depth image becomes points. The camera looks along +z with x to the right and y down; depth
  * is the z coordinate, not the length of the ray. Pixel (u, v), column and row, is at
  *     z = depth * depth_scale;  x = ((u + pixel_offset - cx) / fx) * z;  y likewise
- * and then, with a pose, at ((r0 * x + r1 * y) + r2 * z) + t by row, all in f32 (f64 for f64
- * points), each operation rounded. A pixel is invalid where z is not finite, is <= min_depth or >
- * max_depth. */
+ * and then, with a pose, at ((r0 * x + r1 * y) + r2 * z) + t by row, all in f32, each operation
+ * rounded. A pixel is invalid where z is not finite, is <= min_depth or is > max_depth. */
 typedef struct rbc_depth_params {
     size_t struct_size;
     double depth_scale; /* metres for one unit of the image */
@@ -399,7 +397,7 @@ typedef struct rbc_depth_params {
  *  depth      [H, W] or [B, H, W], u16, f32 or f64
  *  intrinsics [3, 3] or [B, 3, 3], f32 or f64: fx 0 cx, 0 fy cy, 0 0 1; only those four are read
  *  pose       [4, 4] or [B, 4, 4], f32 or f64, camera to world, or NULL; its last row is not read
- *  points     f32 or f64, contiguous. Without `lengths` [.., H, W, 3]: every pixel in its place,
+ *  points     f32, contiguous. Without `lengths` [.., H, W, 3]: every pixel in its place,
  *             invalid ones NaN. With `lengths` [.., H * W, 3]: the valid ones in row order, then
  * NaN lengths    i32 [B] or [1], or NULL: number of valid points INVALID_ARGUMENT, UNSUPPORTED,
  * DEVICE. */
@@ -408,7 +406,7 @@ RBC_API rbc_status rbc_depth_to_points(rbc_context *context, const DLTensor *dep
                                        const rbc_depth_params *params, const DLTensor *points,
                                        const DLTensor *lengths, void *stream, rbc_error *err);
 
-/* rbc_voxelize() of the f32 points that rbc_depth_to_points() gives, without storing them; invalid
+/* rbc_voxelize() of the points that rbc_depth_to_points() gives, without storing them; invalid
  * pixels count as dropped. `features` is [H, W, F] or [B, H, W, F]. The workspace is that of
  * rbc_voxelize_depth_workspace(). */
 RBC_API rbc_status rbc_voxelize_depth(rbc_context *context, const DLTensor *depth,
