@@ -15,7 +15,7 @@ PACKAGE := .venv/.package
 SOURCES := $(shell find CMakeLists.txt CMakePresets.json VERSION LICENSE README.md pyproject.toml cmake include \
              src python -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help build demo test test-gpu test-asan test-tsan lint bench bench-ops bench-gpu profile-gpu \
+.PHONY: help build demo test test-gpu test-asan test-tsan lint format bench bench-ops bench-gpu profile-gpu \
         fuzz wheel docs clean
 
 help: ## list the targets
@@ -58,9 +58,19 @@ lint: ## formatting, static analysis, types, and both compilers without a warnin
 	@tools/setup.sh build lint
 	@tools/lint.sh
 
-bench: build ## measure loading against tf.data (ROBOCACHE_TEST_DATA names the data)
+format: ## format the C and Python sources in place
+	@tools/setup.sh build lint
+	@git ls-files -z '*.c' '*.h' '*.cu' '*.cuh' | xargs -0 -r clang-format-19 -i
+	@ruff check -q --fix-only . && ruff format -q .
+
+bench: build ## measure loading DATA=path against tf.data and libjpeg-turbo
 	@tools/setup.sh test
-	@$(PY) bench/loading.py
+	@test -n "$(DATA)" || { echo "usage: make bench DATA=path/to/bridge_dataset/1.0.0" >&2; exit 2; }
+	@cmake --preset $(PRESET) --log-level=WARNING
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target jpeg_rate
+	@mkdir -p bench/results
+	@$(PY) bench/loader/compare.py "$(DATA)" --jpeg-rate build/$(PRESET)/bench/jpeg_rate \
+	    --json bench/results/loader.json
 
 bench-ops: build ## measure the operations on the CPU against their peers
 	@tools/setup.sh test

@@ -20,7 +20,7 @@ endif()
 
 add_library(robocache_flags INTERFACE)
 target_compile_options(robocache_flags INTERFACE
-    -Wall -Wextra -Wconversion -Wshadow -Wundef -Wvla -Wpointer-arith -Wcast-qual -Wformat=2
+    -Wall -Wextra -Wconversion -Wshadow -Wundef -Wvla -Wpointer-arith -Wcast-qual -Wformat=2 -Wno-format-nonliteral
     -Wstrict-prototypes -Wmissing-prototypes
     # Results must not depend on whether an ISA has fused multiply-add.
     -ffp-contract=off
