@@ -123,7 +123,11 @@ def main() -> None:
             )
     result = {
         "date": datetime.date.today().isoformat(),
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "threads": arguments.threads},
+        "machine": {
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "threads": arguments.threads,
+        },
         "versions": {
             "python": platform.python_version(),
             "robocache": rc.__version__,

@@ -55,8 +55,8 @@ static void *decode(void *argument) {
                 pixels = malloc(need);
                 capacity = need;
             }
-            if (pixels == NULL || tjDecompress2(handle, image, length, pixels, width, 0, height,
-                                                TJPF_RGB, 0) != 0) {
+            if (pixels == NULL ||
+                tjDecompress2(handle, image, length, pixels, width, 0, height, TJPF_RGB, 0) != 0) {
                 atomic_store(&work->failed, 1);
                 break;
             }

@@ -16,7 +16,12 @@ import numpy as np
 
 import robocache as rc
 
-FIELDS = {"state": "state", "actions": "actions", "actions_is_pad": "actions_is_pad", "image": "image"}
+FIELDS = {
+    "state": "state",
+    "actions": "actions",
+    "actions_is_pad": "actions_is_pad",
+    "image": "image",
+}
 
 
 def loader(path: Path, images: bool, batch: int, threads: int, shuffle: bool) -> rc.DataLoader:
@@ -52,7 +57,9 @@ def main() -> None:
     if arguments.check is not None:
         ordered = loader(arguments.path, arguments.images, arguments.batch, 1, shuffle=False)
         batches = [{k: np.array(b[k]) for k in FIELDS if k in b} for b in ordered]
-        np.savez(arguments.check, **{k: np.concatenate([b[k] for b in batches]) for k in batches[0]})
+        np.savez(
+            arguments.check, **{k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
+        )
         return
     endless = loader(arguments.path, arguments.images, arguments.batch, arguments.threads, True)
     batches = itertools.chain.from_iterable(itertools.repeat(endless))

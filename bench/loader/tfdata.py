@@ -140,11 +140,11 @@ def main() -> None:
         batches = list(
             pipeline(files, keys, arguments.batch, 1, images, shuffle=False).as_numpy_iterator()
         )
-        np.savez(arguments.check, **{k: np.concatenate([b[k] for b in batches]) for k in batches[0]})
+        np.savez(
+            arguments.check, **{k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
+        )
         return
-    iterator = iter(
-        pipeline(files, keys, arguments.batch, arguments.threads, images, shuffle=True)
-    )
+    iterator = iter(pipeline(files, keys, arguments.batch, arguments.threads, images, shuffle=True))
     warm = time.perf_counter()
     while time.perf_counter() - warm < 2.0:
         next(iterator)
