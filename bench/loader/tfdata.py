@@ -97,8 +97,8 @@ def decode(sample: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 
 def pipeline(
-    files: list[str], keys: dict[str, Any], batch: int, threads: int, images: bool, shuffle: bool
-) -> Any:
+    files: list[str], keys: dict[str, Any], *, batch: int, threads: int, images: bool, shuffle: bool
+) -> tf.data.Dataset:
     """The dataset of batches; endless and shuffled, or one pass in order."""
     shards = tf.data.Dataset.from_tensor_slices(files)
 
@@ -138,13 +138,24 @@ def main() -> None:
     keys = needed_features(images) if arguments.needed_only else declared_features(arguments.path)
     if arguments.check is not None:
         batches = list(
-            pipeline(files, keys, arguments.batch, 1, images, shuffle=False).as_numpy_iterator()
+            pipeline(
+                files, keys, batch=arguments.batch, threads=1, images=images, shuffle=False
+            ).as_numpy_iterator()
         )
         np.savez(
             arguments.check, **{k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
         )
         return
-    iterator = iter(pipeline(files, keys, arguments.batch, arguments.threads, images, shuffle=True))
+    iterator = iter(
+        pipeline(
+            files,
+            keys,
+            batch=arguments.batch,
+            threads=arguments.threads,
+            images=images,
+            shuffle=True,
+        )
+    )
     warm = time.perf_counter()
     while time.perf_counter() - warm < 2.0:
         next(iterator)

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 import robocache as rc
+import torch
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the conformance suite runs on torch tensors")
 
-from tests.conformance.backends import BACKENDS, Backend  # noqa: E402
+from tests.conformance.backends import BACKENDS, Backend
 
 
 @pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)

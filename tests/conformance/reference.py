@@ -49,7 +49,7 @@ class Result:
 
 def channel_modes(width: int, options: Options) -> list[tuple[list[int], str]]:
     """Channels that are resampled together, and by what: slerp by fours, all others one by one."""
-    mode_of = {c: options.mode for c in range(width)}
+    mode_of = dict.fromkeys(range(width), options.mode)
     groups: list[tuple[list[int], str]] = []
     for where, mode in options.channels or ():
         span = range(width)[where] if isinstance(where, slice) else [int(where)]
@@ -66,7 +66,7 @@ def channel_modes(width: int, options: Options) -> list[tuple[list[int], str]]:
 
 @dataclass
 class Knots:
-    """The distinct stamps of one row that exist for some channels, with the newest sample of each."""
+    """The distinct stamps at which some channels exist, with the newest sample of each."""
 
     times: list[Any]
     values: Array  # [n, C] float64
@@ -150,7 +150,7 @@ def one(knots: Knots, t: Any, mode: str, options: Options) -> tuple[Array, bool,
     width = knots.values.shape[1]
     blank = np.full(width, math.nan if options.outside == "nan" else 0.0)
     n = len(knots.times)
-    if n == 0 or t != t:
+    if n == 0 or math.isnan(t):
         return blank, False, None
     i = hold_at(knots, t)
     tolerance, gap = options.tolerance, options.max_gap
@@ -254,14 +254,14 @@ def fuse(
 
 
 def voxelize(
-    points: Array,
+    points: Array,  # [N, 3], cells computed in its own type
     grid: Sequence[int],
     size: Sequence[float],
     origin: Sequence[float] | None,
     features: Array | None,
     mode: str,
 ) -> tuple[Array, Array, int]:
-    """points [N, 3] in their own float type; out [X, Y, Z] or [X, Y, Z, F] float64, counts, dropped."""
+    """Returns out [X, Y, Z] or [X, Y, Z, F] float64, counts [X, Y, Z] and dropped."""
     kind = points.dtype.type if points.dtype in (np.float32, np.float64) else np.float32
     extent = np.asarray(size, dtype=kind)
     if origin is None:
@@ -289,10 +289,9 @@ def voxelize(
     out = np.zeros((*grid, wide.shape[1]))
     for index, rows in cells.items():
         block = wide[rows]
-        out[index] = {
-            "sum": lambda: np.array([math.fsum(c) for c in block.T]),
-            "mean": lambda: np.array([math.fsum(c) / len(rows) for c in block.T]),
-            "max": lambda: block.max(axis=0),
-            "min": lambda: block.min(axis=0),
-        }[mode]()
+        if mode in ("max", "min"):
+            out[index] = getattr(block, mode)(axis=0)
+        else:
+            total = np.array([math.fsum(column) for column in block.T])
+            out[index] = total / len(rows) if mode == "mean" else total
     return out, counts, dropped

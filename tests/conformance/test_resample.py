@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import robocache as rc
 import torch
 
-import robocache as rc
 from tests.conformance.backends import Backend
 from tests.conformance.reference import Options, resample
 
@@ -64,7 +64,7 @@ UNITS = {"int64": 1_000_000_000, "float64": 1, "float32": 1}
 def make(
     seed: str, shape: tuple[int, int, int, int], unit: str, ordered: bool = True
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values [B, S, D] in [-2, 2], times [B, S] in ~[0, S/30] s with repeats, targets around them."""
+    """Values [B, S, D] in [-2, 2], times [B, S] with repeats, targets [B, T] around them."""
     rng = np.random.default_rng(zlib.crc32(seed.encode()))
     b, s, t, d = shape
     step = rng.uniform(0.005, 0.06, (b, s))
@@ -267,7 +267,7 @@ def test_shared_times(backend: Backend) -> None:
 
 def test_strided_inputs(backend: Backend) -> None:
     rng = np.random.default_rng(13)
-    values, times, targets = make("strided", (4, 30, 20, 6), "int64")
+    _, times, targets = make("strided", (4, 30, 20, 6), "int64")
     wide = backend.tensor(rng.normal(size=(4, 60, 14)), torch.float32)
     views = [wide[:, ::2, 3:9], wide[:, :30, ::2][..., :6], wide[:, 30:, 1:7]]
     views += [wide.permute(0, 2, 1)[:, :14, :6], wide[:, :30, :6].expand(4, 30, 6)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import robocache as rc
 import torch
 
-import robocache as rc
 from tests.conformance.backends import Backend
 from tests.conformance.reference import voxelize
 
@@ -34,7 +34,7 @@ def test_counting(backend: Backend, mode: str, grid: tuple, kind: type) -> None:
     cells, size, origin = grid
     for count in (0, 1, 1000, 20_001):
         points = cloud(count, count, kind)
-        expected, counts, dropped = voxelize(points, cells, size, origin, None, mode)
+        expected, _, dropped = voxelize(points, cells, size, origin, None, mode)
         out, lost = rc.voxelize_point_cloud(
             backend.tensor(points),
             cells,

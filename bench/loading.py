@@ -21,10 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 import robocache as rc
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "loader"
 
 
 def run(*command: str) -> dict[str, Any]:
