@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 import robocache as rc
 
 HERE = Path(__file__).parent / "loader"

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import robocache as rc
 from numpy.typing import NDArray
+
+import robocache as rc
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import robocache as rc
 import torch
+
+import robocache as rc
 
 
 @dataclass(frozen=True)

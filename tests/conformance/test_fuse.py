@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import robocache as rc
 import torch
 
+import robocache as rc
 from tests.conformance.backends import Backend
 from tests.conformance.test_resample import EPOCH_NS
 

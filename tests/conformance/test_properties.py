@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import robocache as rc
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import robocache as rc
 from tests.conformance.backends import Backend
 from tests.conformance.test_resample import EPOCH_NS
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import robocache as rc
 from scipy.interpolate import CubicHermiteSpline, interp1d
 from scipy.spatial.transform import Rotation, Slerp
 
+import robocache as rc
 from tests.conformance.backends import Backend
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import robocache as rc
 import torch
 
+import robocache as rc
 from tests.conformance.backends import Backend
 from tests.conformance.reference import Options, resample
 

@@ -17,6 +17,8 @@ for module in ("mujoco", "PIL"):
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 
+from PIL import Image
+
 import arm
 from arm.clocks import Clock, sample_times
 from arm.controller import (
@@ -29,7 +31,6 @@ from arm.controller import (
     random_task,
 )
 from arm.simulate import Trace, simulate
-from PIL import Image
 
 SEED = 3
 TASK = Task(
