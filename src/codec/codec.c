@@ -43,8 +43,8 @@ rbc_status rbc__decoder_pixels(rbc__decoder *decoder, size_t bytes, uint8_t **ou
     return RBC_OK;
 }
 
-rbc_status rbc__image_fail(rbc_error *err, rbc_status status, const char *name, const char *format,
-                           ...) {
+rbc_status(rbc__image_fail)(rbc_error *err, rbc_status status, const char *name, const char *format,
+                            ...) {
     char text[RBC_ERROR_MESSAGE_BYTES];
     va_list arguments;
     va_start(arguments, format);

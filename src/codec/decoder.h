@@ -22,6 +22,10 @@ rbc_status rbc__decoder_pixels(rbc__decoder *decoder, size_t bytes, uint8_t **ou
 /* As rbc__fail, the message beginning with `name` and a colon where there is one. */
 rbc_status rbc__image_fail(rbc_error *err, rbc_status status, const char *name, const char *format,
                            ...) __attribute__((format(printf, 4, 5)));
+#ifdef __clang_analyzer__
+#define rbc__image_fail(err, status, ...)                                                          \
+    ((void)rbc__image_fail(err, status, __VA_ARGS__), (status))
+#endif
 
 /* FORMAT when the extents are not within the limits above. */
 rbc_status rbc__image_check_limits(const rbc__image_shape *shape, const char *codec,

@@ -73,7 +73,7 @@ static size_t append(rbc_error *err, size_t length, const char *format, ...) {
     return length;
 }
 
-rbc_status rbc__fail(rbc_error *err, rbc_status status, const char *format, ...) {
+rbc_status(rbc__fail)(rbc_error *err, rbc_status status, const char *format, ...) {
     if (err != NULL) {
         err->status = status;
         err->device_code = 0;
@@ -85,7 +85,7 @@ rbc_status rbc__fail(rbc_error *err, rbc_status status, const char *format, ...)
     return status;
 }
 
-rbc_status rbc__fail_errno(rbc_error *err, int saved_errno, const char *format, ...) {
+rbc_status(rbc__fail_errno)(rbc_error *err, int saved_errno, const char *format, ...) {
     if (err != NULL) {
         err->status = RBC_ERROR_IO;
         err->device_code = saved_errno;
@@ -102,7 +102,7 @@ rbc_status rbc__fail_errno(rbc_error *err, int saved_errno, const char *format, 
     return RBC_ERROR_IO;
 }
 
-rbc_status rbc__fail_within(rbc_error *err, rbc_status status, const char *format, ...) {
+rbc_status(rbc__fail_within)(rbc_error *err, rbc_status status, const char *format, ...) {
     if (err != NULL) {
         char inner[RBC_ERROR_MESSAGE_BYTES];
         memcpy(inner, err->message, sizeof inner);
