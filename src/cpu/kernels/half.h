@@ -39,8 +39,8 @@ static inline uint16_t rbc__bf16_of_f32(float value) {
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
-/* To nearest even; every NaN becomes the quiet one with its sign. For f16 subnormals the addition of
- * one half, whose last place is 2^-24, does the rounding. */
+/* To nearest even; every NaN becomes the quiet one with its sign. For f16 subnormals the addition
+ * of one half, whose last place is 2^-24, does the rounding. */
 static inline uint16_t rbc__f16_of_f32(float value) {
     const uint32_t bits = rbc__bits_of_f32(value);
     const uint32_t sign = bits >> 16 & 0x8000u;
