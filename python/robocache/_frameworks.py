@@ -1,0 +1,71 @@
+"""What the native module needs to know of array frameworks beyond DLPack.
+
+Called by the native module for tensors that have ``__dlpack__`` only.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+from .errors import UnsupportedError
+
+_CPU = 1
+_CUDA = 2
+_LEGACY_DEFAULT_STREAM = 1
+
+
+def _root(kind: type) -> str:
+    for base in kind.__mro__:
+        root = base.__module__.partition(".")[0]
+        if root in ("torch", "cupy", "jax", "jaxlib"):
+            return "jax" if root == "jaxlib" else root
+    return kind.__module__.partition(".")[0]
+
+
+def export(tensor: Any) -> tuple[object, int]:
+    """Returns a DLPack capsule of `tensor` and the CUDA stream (0 on the CPU) its data is safe on."""
+    device_type, _ = tensor.__dlpack_device__()
+    stream = None
+    if int(device_type) == _CUDA:
+        stream = _LEGACY_DEFAULT_STREAM
+        if _root(type(tensor)) == "cupy":
+            pointer = importlib.import_module("cupy").cuda.get_current_stream().ptr
+            stream = pointer or _LEGACY_DEFAULT_STREAM
+    try:
+        capsule = tensor.__dlpack__(stream=stream, max_version=(1, 3))
+    except TypeError:  # a producer from before DLPack 1.0
+        capsule = tensor.__dlpack__(stream=stream)
+    return capsule, 0 if stream in (None, _LEGACY_DEFAULT_STREAM) else stream
+
+
+def empty(like: Any, shape: Sequence[int], dtype: str) -> Any:
+    """Returns an uninitialised array that can be written, of `like`'s framework and device.
+
+    For JAX, whose arrays cannot be written, a NumPy array; see :func:`finish`.
+    """
+    root = _root(type(like))
+    if root == "torch":
+        torch = importlib.import_module("torch")
+        return torch.empty(tuple(shape), dtype=getattr(torch, dtype), device=like.device)
+    if root == "cupy":
+        cupy = importlib.import_module("cupy")
+        with like.device:
+            return cupy.empty(tuple(shape), dtype=dtype)
+    if root == "jax" and int(like.__dlpack_device__()[0]) == _CPU:
+        numpy = importlib.import_module("numpy")
+        if dtype == "bfloat16":
+            return numpy.empty(tuple(shape), dtype=importlib.import_module("ml_dtypes").bfloat16)
+        return numpy.empty(tuple(shape), dtype=dtype)
+    raise UnsupportedError(
+        f"output: cannot allocate a {type(like).__module__}.{type(like).__qualname__} on this "
+        "device: pass out="
+    )
+
+
+def finish(kind: type, array: Any) -> Any:
+    """Turns what :func:`empty` made for tensors of type `kind` into their framework's array."""
+    if _root(kind) == "jax" and type(array).__module__.partition(".")[0] == "numpy":
+        return importlib.import_module("jax.numpy").asarray(array)
+    return array

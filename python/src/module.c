@@ -1,0 +1,144 @@
+/* robocache._core: the native half of the Python package. */
+#include "module.h"
+
+#include "docs.h"
+
+module_state *state_of_module(PyObject *module)
+{
+    return PyModule_GetState(module);
+}
+
+static const char *const name_texts[NUM_NAMES] = {
+#define X(name) [NAME_##name] = #name,
+    ALL_NAMES(X)
+#undef X
+};
+
+static bool intern_names(module_state *state)
+{
+    for (int i = 0; i < NUM_NAMES; i++) {
+        state->names[i] = PyUnicode_InternFromString(name_texts[i]);
+        if (state->names[i] == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool import_errors(module_state *state)
+{
+    static const char *const classes[NUM_STATUSES] = {
+        [RBC_ERROR_INVALID_ARGUMENT] = "InvalidArgumentError",
+        [RBC_ERROR_OUT_OF_MEMORY] = "OutOfMemoryError",
+        [RBC_ERROR_IO] = "IoError",
+        [RBC_ERROR_FORMAT] = "FormatError",
+        [RBC_ERROR_NOT_FOUND] = "NotFoundError",
+        [RBC_ERROR_UNSUPPORTED] = "UnsupportedError",
+        [RBC_ERROR_CANCELLED] = "CancelledError",
+        [RBC_ERROR_DEVICE] = "DeviceError",
+        [RBC_ERROR_INTERNAL] = "InternalError",
+    };
+    PyObject *errors = PyImport_ImportModule("robocache.errors");
+    if (errors == NULL) {
+        return false;
+    }
+    bool ok = true;
+    for (int i = 0; ok && i < NUM_STATUSES; i++) {
+        if (classes[i] != NULL) {
+            state->errors[i] = PyObject_GetAttrString(errors, classes[i]);
+            ok = state->errors[i] != NULL;
+        }
+    }
+    state->argument_type_error =
+        ok ? PyObject_GetAttrString(errors, "ArgumentTypeError") : NULL;
+    Py_DECREF(errors);
+    return state->argument_type_error != NULL;
+}
+
+static int exec_module(PyObject *module)
+{
+    module_state *state = state_of_module(module);
+    if (!intern_names(state) || !import_errors(state)) {
+        return -1;
+    }
+    return PyModule_AddStringConstant(module, "__version__", rbc_version());
+}
+
+static int traverse_module(PyObject *module, visitproc visit, void *arg)
+{
+    module_state *state = state_of_module(module);
+    for (int i = 0; i < NUM_STATUSES; i++) {
+        Py_VISIT(state->errors[i]);
+    }
+    Py_VISIT(state->argument_type_error);
+    for (int i = 0; i < state->num_frameworks; i++) {
+        Py_VISIT(state->frameworks[i].type);
+    }
+    Py_VISIT(state->numpy_empty);
+    Py_VISIT(state->frameworks_module);
+    return 0;
+}
+
+static int clear_module(PyObject *module)
+{
+    module_state *state = state_of_module(module);
+    for (int i = 0; i < NUM_NAMES; i++) {
+        Py_CLEAR(state->names[i]);
+    }
+    for (int i = 0; i < NUM_STATUSES; i++) {
+        Py_CLEAR(state->errors[i]);
+    }
+    Py_CLEAR(state->argument_type_error);
+    Py_CLEAR(state->context);
+    for (int i = 0; i < state->num_frameworks; i++) {
+        Py_CLEAR(state->frameworks[i].type);
+    }
+    state->num_frameworks = 0;
+    Py_CLEAR(state->numpy_empty);
+    for (int i = 0; i < RBC__NUM_DTYPES; i++) {
+        Py_CLEAR(state->numpy_dtypes[i]);
+    }
+    Py_CLEAR(state->frameworks_module);
+    return 0;
+}
+
+static void free_module(void *module)
+{
+    clear_module(module);
+}
+
+#define FASTCALL(function)                                                                         \
+    {#function, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS,              \
+     doc_##function}
+
+static PyMethodDef methods[] = {FASTCALL(resample_trajectories),
+                                FASTCALL(fuse_streams),
+                                FASTCALL(fuse_multimodal),
+                                FASTCALL(voxelize_point_cloud),
+                                {"set_num_threads", set_num_threads, METH_O, doc_set_num_threads},
+                                {"get_num_threads", get_num_threads, METH_NOARGS,
+                                 doc_get_num_threads},
+                                {"native_info", native_info, METH_NOARGS, doc_native_info},
+                                {NULL, NULL, 0, NULL}};
+
+/* The slot's value is a function kept in a void *, as CPython's interface wants it. */
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)exec_module}, {0, NULL}};
+
+static PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "robocache._core",
+    .m_doc = "The native half of robocache.",
+    .m_size = sizeof(module_state),
+    .m_methods = methods,
+    .m_slots = slots,
+    .m_traverse = traverse_module,
+    .m_clear = clear_module,
+    .m_free = free_module,
+};
+
+PyMODINIT_FUNC PyInit__core(void);
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(&definition);
+}

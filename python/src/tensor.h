@@ -1,0 +1,64 @@
+/* Tensors of any framework as DLTensors, and outputs made by the framework of an input. */
+#ifndef RBC_PYTHON_TENSOR_H
+#define RBC_PYTHON_TENSOR_H
+
+#include "module.h"
+
+#define TENSOR_MAX_DIMS 16
+
+/* A view of a Python tensor, or a new one. Zero-initialise; tensor_release() at the end. It holds
+ * what it views, and must not be moved: dl points into it. */
+typedef struct tensor {
+    DLTensor dl;
+    framework framework;
+    PyObject *object;                  /* the tensor; NULL while `managed` is not wrapped yet */
+    PyObject *capsule;                 /* keeps shape and strides, or NULL */
+    DLManagedTensorVersioned *managed; /* new, not yet given to the framework */
+    void *stream;                      /* CUstream that `object`'s framework works on */
+    bool read_only;
+    int64_t shape[TENSOR_MAX_DIMS], strides[TENSOR_MAX_DIMS];
+} tensor;
+
+/* Views `object`; `param` is for messages. With `like`, another framework than like's is an error:
+ * nothing is copied. ArgumentTypeError where it is no tensor. */
+bool tensor_read(module_state *state, PyObject *object, const char *param, const tensor *like,
+                 tensor *out);
+/* As tensor_read, for int32 or int64 lengths; a sequence of integers is taken where `like` lies on
+ * the CPU. */
+bool tensor_read_lengths(module_state *state, PyObject *object, const char *param,
+                         const tensor *like, tensor *out);
+/* As tensor_read, for an output: the dtype and shape must be those given, and it must be writable. */
+bool tensor_read_output(module_state *state, PyObject *object, const tensor *like,
+                        DLDataType dtype, int32_t ndim, const int64_t *shape, tensor *out);
+
+/* Allocates through the framework of `like`, on its device. */
+bool tensor_create(module_state *state, const tensor *like, DLDataType dtype, int32_t ndim,
+                   const int64_t *shape, tensor *out);
+/* The Python object of a tensor, a new reference. */
+PyObject *tensor_object(module_state *state, tensor *t);
+void tensor_release(tensor *t);
+
+/* True where `values` is a torch tensor that requires a gradient and gradients are enabled. */
+bool tensor_needs_grad(module_state *state, const tensor *values, bool *needs);
+
+/* Resolves `backend` for tensors where `data` is. */
+bool check_backend(module_state *state, backend_choice backend, const tensor *data,
+                   const char *param);
+
+bool is_floating(DLDataType dtype);
+const char *dtype_name(DLDataType dtype);
+
+/* Frameworks: one source each. */
+bool numpy_read(module_state *state, PyObject *object, const char *param, tensor *out);
+bool numpy_create(module_state *state, DLDataType dtype, int32_t ndim, const int64_t *shape,
+                  tensor *out);
+bool exchange_read(module_state *state, PyObject *object, const char *param, tensor *out);
+bool exchange_create(module_state *state, const tensor *like, DLDataType dtype, int32_t ndim,
+                     const int64_t *shape, tensor *out);
+bool exchange_find(module_state *state, PyTypeObject *type, framework *out);
+bool dlpack_read(module_state *state, PyObject *object, const char *param, tensor *out);
+bool dlpack_create(module_state *state, const tensor *like, DLDataType dtype, int32_t ndim,
+                   const int64_t *shape, tensor *out);
+PyObject *dlpack_finish(module_state *state, tensor *t);
+
+#endif
