@@ -1,0 +1,49 @@
+"""RoboCache: aligned batches from robot datasets.
+
+Operations on tensors: :func:`resample_trajectories`, :func:`fuse_streams`, :func:`fuse_multimodal`,
+:func:`voxelize_point_cloud`. Data: :func:`open` a dataset, give it to a :class:`DataLoader`.
+Importing this package imports neither PyTorch nor NumPy; using them does.
+"""
+
+from __future__ import annotations
+
+from . import errors
+from ._install import check_installation
+from .errors import Error
+
+try:
+    from ._core import (
+        __version__,
+        fuse_multimodal,
+        fuse_streams,
+        get_num_threads,
+        resample_trajectories,
+        set_num_threads,
+        voxelize_point_cloud,
+    )
+except ImportError as _error:
+    from . import _fallback
+
+    _fallback.warn(_error)
+    from ._fallback import (
+        __version__,
+        fuse_multimodal,
+        fuse_streams,
+        get_num_threads,
+        resample_trajectories,
+        set_num_threads,
+        voxelize_point_cloud,
+    )
+
+__all__ = [
+    "Error",
+    "__version__",
+    "check_installation",
+    "errors",
+    "fuse_multimodal",
+    "fuse_streams",
+    "get_num_threads",
+    "resample_trajectories",
+    "set_num_threads",
+    "voxelize_point_cloud",
+]

@@ -1,0 +1,166 @@
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias, TypeVar, overload
+
+__version__: str
+
+Tensor = TypeVar("Tensor")
+Mode: TypeAlias = Literal[
+    "linear", "hold", "nearest", "cubic", "slerp", "angle", "mean", "max", "min"
+]
+Outside: TypeAlias = Literal["hold", "nan", "zero", "extrapolate"]
+Backend: TypeAlias = Literal["cpu", "cuda", "pytorch"]
+Channels: TypeAlias = Sequence[tuple[slice | int | tuple[int, int], Mode]]
+Reduce: TypeAlias = Literal["occupancy", "count", "sum", "mean", "max", "min"]
+Three: TypeAlias = float | Sequence[float]
+
+@overload
+def resample_trajectories(
+    data: Tensor,
+    source_times: Tensor,
+    target_times: Tensor,
+    *,
+    mode: Mode = "linear",
+    outside: Outside = "hold",
+    lengths: Tensor | Sequence[int] | None = None,
+    channels: Channels | None = None,
+    max_gap: float | None = None,
+    tolerance: float | None = None,
+    nan_missing: bool = False,
+    check_times: bool = False,
+    return_valid: Literal[False] = False,
+    return_dt: Literal[False] = False,
+    backend: Backend | None = None,
+    out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def resample_trajectories(
+    data: Tensor,
+    source_times: Tensor,
+    target_times: Tensor,
+    *,
+    mode: Mode = "linear",
+    outside: Outside = "hold",
+    lengths: Tensor | Sequence[int] | None = None,
+    channels: Channels | None = None,
+    max_gap: float | None = None,
+    tolerance: float | None = None,
+    nan_missing: bool = False,
+    check_times: bool = False,
+    return_valid: bool = False,
+    return_dt: bool = False,
+    backend: Backend | None = None,
+    out: Tensor | None = None,
+) -> Any: ...
+@overload
+def fuse_streams(
+    streams: Sequence[tuple[Tensor, Tensor]],
+    target_times: Tensor,
+    *,
+    modes: Mode | Sequence[Mode | None] | None = None,
+    outside: Outside | Sequence[Outside | None] | None = None,
+    lengths: Sequence[Tensor | Sequence[int] | None] | None = None,
+    channels: Sequence[Channels | None] | None = None,
+    max_gap: float | Sequence[float | None] | None = None,
+    tolerance: float | Sequence[float | None] | None = None,
+    nan_missing: bool = False,
+    check_times: bool = False,
+    return_valid: Literal[False] = False,
+    backend: Backend | None = None,
+    out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def fuse_streams(
+    streams: Sequence[tuple[Tensor, Tensor]],
+    target_times: Tensor,
+    *,
+    modes: Mode | Sequence[Mode | None] | None = None,
+    outside: Outside | Sequence[Outside | None] | None = None,
+    lengths: Sequence[Tensor | Sequence[int] | None] | None = None,
+    channels: Sequence[Channels | None] | None = None,
+    max_gap: float | Sequence[float | None] | None = None,
+    tolerance: float | Sequence[float | None] | None = None,
+    nan_missing: bool = False,
+    check_times: bool = False,
+    return_valid: bool = False,
+    backend: Backend | None = None,
+    out: Tensor | None = None,
+) -> Any: ...
+@overload
+def fuse_multimodal(
+    vision: Tensor,
+    vision_times: Tensor,
+    proprio: Tensor,
+    proprio_times: Tensor,
+    force: Tensor,
+    force_times: Tensor,
+    target_times: Tensor,
+    *,
+    mode: Mode = "linear",
+    modes: Sequence[Mode | None] | None = None,
+    outside: Outside | Sequence[Outside | None] | None = None,
+    lengths: Sequence[Tensor | Sequence[int] | None] | None = None,
+    channels: Sequence[Channels | None] | None = None,
+    max_gap: float | Sequence[float | None] | None = None,
+    tolerance: float | Sequence[float | None] | None = None,
+    nan_missing: bool = False,
+    check_times: bool = False,
+    return_valid: Literal[False] = False,
+    backend: Backend | None = None,
+    out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def fuse_multimodal(
+    vision: Tensor,
+    vision_times: Tensor,
+    proprio: Tensor,
+    proprio_times: Tensor,
+    force: Tensor,
+    force_times: Tensor,
+    target_times: Tensor,
+    *,
+    mode: Mode = "linear",
+    modes: Sequence[Mode | None] | None = None,
+    outside: Outside | Sequence[Outside | None] | None = None,
+    lengths: Sequence[Tensor | Sequence[int] | None] | None = None,
+    channels: Sequence[Channels | None] | None = None,
+    max_gap: float | Sequence[float | None] | None = None,
+    tolerance: float | Sequence[float | None] | None = None,
+    nan_missing: bool = False,
+    check_times: bool = False,
+    return_valid: bool = False,
+    backend: Backend | None = None,
+    out: Tensor | None = None,
+) -> Any: ...
+@overload
+def voxelize_point_cloud(
+    points: Tensor,
+    grid_size: int | Sequence[int],
+    voxel_size: Three,
+    origin: Three | None = None,
+    *,
+    features: Tensor | None = None,
+    mode: Reduce = "occupancy",
+    lengths: Tensor | Sequence[int] | None = None,
+    return_counts: Literal[False] = False,
+    return_dropped: Literal[False] = False,
+    backend: Backend | None = None,
+    out: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def voxelize_point_cloud(
+    points: Tensor,
+    grid_size: int | Sequence[int],
+    voxel_size: Three,
+    origin: Three | None = None,
+    *,
+    features: Tensor | None = None,
+    mode: Reduce = "occupancy",
+    lengths: Tensor | Sequence[int] | None = None,
+    return_counts: bool = False,
+    return_dropped: bool = False,
+    backend: Backend | None = None,
+    out: Tensor | None = None,
+) -> Any: ...
+def set_num_threads(num_threads: int, /) -> None: ...
+def get_num_threads() -> int: ...
+def native_info() -> dict[str, Any]: ...

@@ -1,0 +1,20 @@
+"""The operations in plain PyTorch: the reference that every backend is compared with.
+
+Same names, arguments, results and errors as the native operations, in vectorised torch code that
+runs on any device and is differentiable with respect to values and features. It is written to be
+read, not to be fast, and serves as ``backend="pytorch"`` and where the native library cannot load.
+NumPy arrays are taken too, and give NumPy arrays.
+"""
+
+from __future__ import annotations
+
+from .fuse import fuse_multimodal, fuse_streams
+from .resample import resample_trajectories
+from .voxelize import voxelize_point_cloud
+
+__all__ = [
+    "fuse_multimodal",
+    "fuse_streams",
+    "resample_trajectories",
+    "voxelize_point_cloud",
+]

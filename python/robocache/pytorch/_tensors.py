@@ -1,0 +1,100 @@
+"""Tensors in, the same kind out; and the checks all operations share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ..errors import ArgumentTypeError, InvalidArgumentError
+
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+TIMES = (torch.int64, torch.float64, torch.float32)
+
+
+def is_numpy(array: Any) -> bool:
+    """Whether `array` is a NumPy array; does not import NumPy."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(array, numpy.ndarray)
+
+
+def to_torch(array: Any, name: str, like: torch.Tensor | None = None) -> torch.Tensor:
+    """Returns `array` as a tensor, without a copy where it is writable."""
+    if isinstance(array, torch.Tensor):
+        tensor = array
+    elif is_numpy(array):
+        if not array.flags.writeable:
+            array = array.copy()
+        if array.dtype.name == "bfloat16":
+            tensor = torch.from_numpy(array.view("int16")).view(torch.bfloat16)
+        else:
+            tensor = torch.from_numpy(array)
+    else:
+        raise ArgumentTypeError(f"{name}: found {type(array)!r}, wanted a torch or NumPy tensor")
+    if like is not None and tensor.device != like.device:
+        raise InvalidArgumentError(
+            f"{name}: on {tensor.device}, wanted {like.device} as the first tensor"
+        )
+    return tensor
+
+
+def from_torch(tensor: torch.Tensor, like: Any) -> Any:
+    """Returns `tensor` as the kind of array that `like` is."""
+    if not is_numpy(like):
+        return tensor
+    tensor = tensor.detach()
+    if tensor.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        return tensor.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.numpy()
+
+
+def store(result: torch.Tensor, out: Any, like: Any) -> Any:
+    """Returns `result` as `like`'s kind, written to `out` where that is given."""
+    if out is None:
+        return from_torch(result, like)
+    target = to_torch(out, "out", result)
+    if target.dtype != result.dtype:
+        raise InvalidArgumentError(f"out: dtype {target.dtype} found, {result.dtype} wanted")
+    if target.shape != result.shape:
+        raise InvalidArgumentError(
+            f"out: shape {list(target.shape)} found, {list(result.shape)} wanted"
+        )
+    with torch.no_grad():
+        target.copy_(result)
+    return out
+
+
+def to_lengths(
+    lengths: Any, batch: int, most: int, like: torch.Tensor
+) -> torch.Tensor:
+    """Returns lengths as int64 [batch], each in [0, most]; all `most` where None."""
+    if lengths is None:
+        return torch.full((batch,), most, dtype=torch.int64, device=like.device)
+    if isinstance(lengths, (list, tuple)):
+        lengths = torch.tensor(lengths, dtype=torch.int64, device=like.device)
+    tensor = to_torch(lengths, "lengths", like)
+    if tensor.dtype not in (torch.int32, torch.int64):
+        raise InvalidArgumentError(f"lengths: dtype {tensor.dtype} found, int32 or int64 wanted")
+    if tensor.shape != (batch,):
+        raise InvalidArgumentError(f"lengths: shape {list(tensor.shape)} found, [{batch}] wanted")
+    tensor = tensor.to(torch.int64)
+    if batch > 0 and bool(((tensor < 0) | (tensor > most)).any()):
+        raise InvalidArgumentError(
+            f"lengths: {tensor.tolist()} found, each wanted from 0 to {most}"
+        )
+    return tensor
+
+
+def three(value: Any, name: str, kind: type) -> list[Any]:
+    """Returns one number for all axes, or three, as a list of three."""
+    if isinstance(value, (int, float)):
+        return [kind(value)] * 3
+    if isinstance(value, Sequence) or hasattr(value, "__len__"):
+        items = [kind(item) for item in value]
+        if len(items) == 3:
+            return items
+    raise ArgumentTypeError(f"{name}: found {value!r}, wanted one number or three")
