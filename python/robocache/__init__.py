@@ -12,28 +12,19 @@ from ._install import check_installation
 from .errors import Error
 
 try:
-    from ._core import (
-        __version__,
-        fuse_multimodal,
-        fuse_streams,
-        get_num_threads,
-        resample_trajectories,
-        set_num_threads,
-        voxelize_point_cloud,
-    )
+    from . import _core as _native
 except ImportError as _error:
-    from . import _fallback
+    from . import _fallback as _native  # type: ignore[no-redef]
 
-    _fallback.warn(_error)
-    from ._fallback import (
-        __version__,
-        fuse_multimodal,
-        fuse_streams,
-        get_num_threads,
-        resample_trajectories,
-        set_num_threads,
-        voxelize_point_cloud,
-    )
+    _native.warn(_error)
+
+__version__ = _native.__version__
+fuse_multimodal = _native.fuse_multimodal
+fuse_streams = _native.fuse_streams
+get_num_threads = _native.get_num_threads
+resample_trajectories = _native.resample_trajectories
+set_num_threads = _native.set_num_threads
+voxelize_point_cloud = _native.voxelize_point_cloud
 
 __all__ = [
     "Error",

@@ -3,8 +3,7 @@
 #include <string.h>
 
 /* Position of parameter `name`, -1 where there is none. */
-static int find_param(const module_state *state, const signature *sig, PyObject *name)
-{
+static int find_param(const module_state *state, const signature *sig, PyObject *name) {
     for (int i = 0; i < sig->num_params; i++) {
         if (state->names[sig->params[i]] == name) {
             return i;
@@ -19,8 +18,7 @@ static int find_param(const module_state *state, const signature *sig, PyObject 
 }
 
 bool parse_args(module_state *state, const signature *sig, PyObject *const *args, Py_ssize_t nargs,
-                PyObject *kwnames, PyObject **values)
-{
+                PyObject *kwnames, PyObject **values) {
     if (nargs > sig->num_positional) {
         raise_type(state, "%s() takes at most %d positional arguments, %zd given", sig->function,
                    sig->num_positional, nargs);
@@ -57,8 +55,7 @@ bool parse_args(module_state *state, const signature *sig, PyObject *const *args
     return true;
 }
 
-static PyObject *join_choices(module_state *state, const choice *choices, int num_choices)
-{
+static PyObject *join_choices(module_state *state, const choice *choices, int num_choices) {
     PyObject *text = PyUnicode_FromString("");
     for (int i = 0; i < num_choices && text != NULL; i++) {
         PyObject *longer = PyUnicode_FromFormat("%U%s'%U'", text, i == 0 ? "" : ", ",
@@ -70,8 +67,7 @@ static PyObject *join_choices(module_state *state, const choice *choices, int nu
 }
 
 bool parse_choice(module_state *state, PyObject *object, const char *param, const choice *choices,
-                  int num_choices, int *value)
-{
+                  int num_choices, int *value) {
     if (object == NULL) {
         return true;
     }
@@ -99,8 +95,7 @@ bool parse_choice(module_state *state, PyObject *object, const char *param, cons
     return false;
 }
 
-bool parse_double(module_state *state, PyObject *object, const char *param, double *value)
-{
+bool parse_double(module_state *state, PyObject *object, const char *param, double *value) {
     if (object == NULL) {
         return true;
     }
@@ -114,8 +109,7 @@ bool parse_double(module_state *state, PyObject *object, const char *param, doub
     return true;
 }
 
-bool parse_bool(PyObject *object, bool *value)
-{
+bool parse_bool(PyObject *object, bool *value) {
     if (object == NULL) {
         return true;
     }
@@ -125,8 +119,7 @@ bool parse_bool(PyObject *object, bool *value)
 }
 
 /* The three elements of a sequence as a tuple or list of length three. */
-static PyObject *three_items(module_state *state, PyObject *object, const char *param)
-{
+static PyObject *three_items(module_state *state, PyObject *object, const char *param) {
     PyObject *items = PySequence_Check(object) ? PySequence_List(object) : NULL;
     if (items == NULL || PyList_Size(items) != 3) {
         Py_XDECREF(items);
@@ -136,8 +129,7 @@ static PyObject *three_items(module_state *state, PyObject *object, const char *
     return items;
 }
 
-static bool parse_int(module_state *state, PyObject *object, const char *param, int64_t *value)
-{
+static bool parse_int(module_state *state, PyObject *object, const char *param, int64_t *value) {
     PyObject *index = PyNumber_Index(object);
     const long long number = index == NULL ? -1 : PyLong_AsLongLong(index);
     Py_XDECREF(index);
@@ -150,8 +142,7 @@ static bool parse_int(module_state *state, PyObject *object, const char *param, 
     return true;
 }
 
-bool parse_int3(module_state *state, PyObject *object, const char *param, int64_t value[3])
-{
+bool parse_int3(module_state *state, PyObject *object, const char *param, int64_t value[3]) {
     if (PyIndex_Check(object)) {
         if (!parse_int(state, object, param, &value[0])) {
             return false;
@@ -168,8 +159,7 @@ bool parse_int3(module_state *state, PyObject *object, const char *param, int64_
     return ok;
 }
 
-bool parse_double3(module_state *state, PyObject *object, const char *param, double value[3])
-{
+bool parse_double3(module_state *state, PyObject *object, const char *param, double value[3]) {
     if (PyFloat_Check(object) || PyIndex_Check(object)) {
         if (!parse_double(state, object, param, &value[0])) {
             return false;
@@ -186,8 +176,7 @@ bool parse_double3(module_state *state, PyObject *object, const char *param, dou
     return ok;
 }
 
-bool parse_backend(module_state *state, PyObject *object, backend_choice *value)
-{
+bool parse_backend(module_state *state, PyObject *object, backend_choice *value) {
     static const choice choices[] = {
         {NAME_cpu, BACKEND_CPU}, {NAME_cuda, BACKEND_CUDA}, {NAME_pytorch, BACKEND_PYTORCH}};
     int chosen = BACKEND_AUTO;
@@ -198,8 +187,7 @@ bool parse_backend(module_state *state, PyObject *object, backend_choice *value)
     return true;
 }
 
-PyObject *call_reference(module_state *state, const signature *sig, PyObject *const *values)
-{
+PyObject *call_reference(module_state *state, const signature *sig, PyObject *const *values) {
     PyObject *module = PyImport_ImportModule("robocache.pytorch");
     PyObject *function = module == NULL ? NULL : PyObject_GetAttrString(module, sig->function);
     PyObject *args = PyTuple_New(0);

@@ -2,15 +2,13 @@
 
 #define CONTEXT_CAPSULE "robocache.context"
 
-static void destroy_context(PyObject *capsule)
-{
+static void destroy_context(PyObject *capsule) {
     rbc_context *context = PyCapsule_GetPointer(capsule, CONTEXT_CAPSULE);
     rbc_context_destroy(&context);
 }
 
 /* Threads from robocache.set_num_threads(), else $ROBOCACHE_NUM_THREADS, else all cores. */
-static bool wanted_threads(module_state *state, int32_t *num_threads)
-{
+static bool wanted_threads(module_state *state, int32_t *num_threads) {
     *num_threads = state->num_threads;
     const char *text = getenv("ROBOCACHE_NUM_THREADS");
     if (*num_threads > 0 || text == NULL || *text == '\0') {
@@ -27,8 +25,7 @@ static bool wanted_threads(module_state *state, int32_t *num_threads)
     return true;
 }
 
-PyObject *context_acquire(module_state *state, rbc_context **context)
-{
+PyObject *context_acquire(module_state *state, rbc_context **context) {
     if (state->context == NULL) {
         rbc_context_params params = RBC_CONTEXT_PARAMS_INIT;
         rbc_context *made = NULL;
@@ -50,8 +47,7 @@ PyObject *context_acquire(module_state *state, rbc_context **context)
     return state->context;
 }
 
-PyObject *set_num_threads(PyObject *module, PyObject *object)
-{
+PyObject *set_num_threads(PyObject *module, PyObject *object) {
     module_state *state = state_of_module(module);
     const long value = PyLong_AsLong(object);
     if (value == -1 && PyErr_Occurred()) {
@@ -67,8 +63,7 @@ PyObject *set_num_threads(PyObject *module, PyObject *object)
     Py_RETURN_NONE;
 }
 
-PyObject *get_num_threads(PyObject *module, PyObject *unused)
-{
+PyObject *get_num_threads(PyObject *module, PyObject *unused) {
     (void)unused;
     rbc_context *context = NULL;
     PyObject *capsule = context_acquire(state_of_module(module), &context);
@@ -80,8 +75,7 @@ PyObject *get_num_threads(PyObject *module, PyObject *unused)
     return PyLong_FromLong(num_threads);
 }
 
-static bool append_feature(PyObject *list, uint64_t features, uint64_t bit, const char *name)
-{
+static bool append_feature(PyObject *list, uint64_t features, uint64_t bit, const char *name) {
     if ((features & bit) == 0) {
         return true;
     }
@@ -91,8 +85,7 @@ static bool append_feature(PyObject *list, uint64_t features, uint64_t bit, cons
     return ok;
 }
 
-PyObject *native_info(PyObject *module, PyObject *unused)
-{
+PyObject *native_info(PyObject *module, PyObject *unused) {
     (void)unused;
     rbc_context *context = NULL;
     PyObject *capsule = context_acquire(state_of_module(module), &context);

@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-static PyObject *frameworks_call(module_state *state, const char *function, PyObject *args)
-{
+static PyObject *frameworks_call(module_state *state, const char *function, PyObject *args) {
     if (args == NULL) {
         return NULL;
     }
@@ -22,8 +21,7 @@ static PyObject *frameworks_call(module_state *state, const char *function, PyOb
 }
 
 /* Views the tensor in a DLPack capsule, which stays alive as out->capsule and frees it. */
-static bool view_capsule(module_state *state, PyObject *capsule, const char *param, tensor *out)
-{
+static bool view_capsule(module_state *state, PyObject *capsule, const char *param, tensor *out) {
     if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
         const DLManagedTensorVersioned *managed =
             PyCapsule_GetPointer(capsule, "dltensor_versioned");
@@ -47,8 +45,7 @@ static bool view_capsule(module_state *state, PyObject *capsule, const char *par
     return true;
 }
 
-bool dlpack_read(module_state *state, PyObject *object, const char *param, tensor *out)
-{
+bool dlpack_read(module_state *state, PyObject *object, const char *param, tensor *out) {
     PyObject *pair = frameworks_call(state, "export", Py_BuildValue("(O)", object));
     PyObject *capsule = NULL;
     unsigned long long stream = 0;
@@ -60,8 +57,7 @@ bool dlpack_read(module_state *state, PyObject *object, const char *param, tenso
 }
 
 bool dlpack_create(module_state *state, const tensor *like, DLDataType dtype, int32_t ndim,
-                   const int64_t *shape, tensor *out)
-{
+                   const int64_t *shape, tensor *out) {
     PyObject *extents = PyList_New(0);
     for (int32_t i = 0; extents != NULL && i < ndim; i++) {
         PyObject *extent = PyLong_FromLongLong(shape[i]);
@@ -86,8 +82,7 @@ bool dlpack_create(module_state *state, const tensor *like, DLDataType dtype, in
     return ok;
 }
 
-PyObject *dlpack_finish(module_state *state, tensor *t)
-{
+PyObject *dlpack_finish(module_state *state, tensor *t) {
     return frameworks_call(state, "finish",
                            Py_BuildValue("(OO)", (PyObject *)t->framework.type, t->object));
 }

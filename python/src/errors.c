@@ -1,14 +1,13 @@
 #include "module.h"
 
-PyObject *raise_error(module_state *state, const rbc_error *err)
-{
+PyObject *raise_error(module_state *state, const rbc_error *err) {
     const int status = (int)err->status;
     PyObject *type = status > 0 && status < NUM_STATUSES ? state->errors[status] : NULL;
     if (type == NULL) {
         type = state->errors[RBC_ERROR_INTERNAL];
     }
-    PyObject *message = PyUnicode_DecodeUTF8(err->message, (Py_ssize_t)strlen(err->message),
-                                             "backslashreplace");
+    PyObject *message =
+        PyUnicode_DecodeUTF8(err->message, (Py_ssize_t)strlen(err->message), "backslashreplace");
     if (message == NULL) {
         return NULL;
     }
@@ -29,8 +28,7 @@ PyObject *raise_error(module_state *state, const rbc_error *err)
     return NULL;
 }
 
-PyObject *raise_value(module_state *state, const char *format, ...)
-{
+PyObject *raise_value(module_state *state, const char *format, ...) {
     va_list args;
     va_start(args, format);
     PyErr_FormatV(state->errors[RBC_ERROR_INVALID_ARGUMENT], format, args);
@@ -38,8 +36,7 @@ PyObject *raise_value(module_state *state, const char *format, ...)
     return NULL;
 }
 
-PyObject *raise_type(module_state *state, const char *format, ...)
-{
+PyObject *raise_type(module_state *state, const char *format, ...) {
     va_list args;
     va_start(args, format);
     PyErr_FormatV(state->argument_type_error, format, args);

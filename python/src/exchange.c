@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-bool exchange_find(module_state *state, PyTypeObject *type, framework *out)
-{
+bool exchange_find(module_state *state, PyTypeObject *type, framework *out) {
     PyObject *capsule =
         PyObject_GetAttr((PyObject *)type, state->names[NAME___dlpack_c_exchange_api__]);
     if (capsule == NULL) {
@@ -29,8 +28,7 @@ bool exchange_find(module_state *state, PyTypeObject *type, framework *out)
     return true;
 }
 
-bool exchange_read(module_state *state, PyObject *object, const char *param, tensor *out)
-{
+bool exchange_read(module_state *state, PyObject *object, const char *param, tensor *out) {
     if (out->framework.api->dltensor_from_py_object_no_sync(object, &out->dl) != 0) {
         PyObject *type = NULL;
         PyObject *value = NULL;
@@ -50,8 +48,7 @@ bool exchange_read(module_state *state, PyObject *object, const char *param, ten
                                                    out->dl.device.device_id, &out->stream) == 0;
 }
 
-static void set_allocation_error(void *context, const char *kind, const char *message)
-{
+static void set_allocation_error(void *context, const char *kind, const char *message) {
     module_state *state = context;
     const PyGILState_STATE gil = PyGILState_Ensure();
     PyErr_Format(state->errors[RBC_ERROR_OUT_OF_MEMORY], "output: %s: %s", kind, message);
@@ -59,8 +56,7 @@ static void set_allocation_error(void *context, const char *kind, const char *me
 }
 
 bool exchange_create(module_state *state, const tensor *like, DLDataType dtype, int32_t ndim,
-                     const int64_t *shape, tensor *out)
-{
+                     const int64_t *shape, tensor *out) {
     memcpy(out->shape, shape, (size_t)ndim * sizeof(*shape));
     DLTensor prototype = {
         .device = like->dl.device, .ndim = ndim, .dtype = dtype, .shape = out->shape};

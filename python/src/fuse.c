@@ -16,8 +16,7 @@ typedef struct fuse_call {
 
 /* Element `index` of a list or tuple of `count` options, or the one option for all; borrowed. */
 static bool option_at(module_state *state, PyObject *option, const char *name, int32_t count,
-                      int32_t index, PyObject **value)
-{
+                      int32_t index, PyObject **value) {
     *value = option;
     if (option == NULL || (!PyList_Check(option) && !PyTuple_Check(option))) {
         return true;
@@ -35,9 +34,8 @@ static bool option_at(module_state *state, PyObject *option, const char *name, i
 }
 
 /* Options whose single value is itself a list must be one per stream. */
-static bool nested_option_at(module_state *state, PyObject *option, const char *name,
-                             int32_t count, int32_t index, PyObject **value)
-{
+static bool nested_option_at(module_state *state, PyObject *option, const char *name, int32_t count,
+                             int32_t index, PyObject **value) {
     if (option != NULL && !PyList_Check(option) && !PyTuple_Check(option)) {
         raise_type(state, "%s: found %R, wanted a list with one element (or None) a stream", name,
                    option);
@@ -47,8 +45,7 @@ static bool nested_option_at(module_state *state, PyObject *option, const char *
 }
 
 static bool read_stream(module_state *state, const fuse_options *options, int32_t index,
-                        uint32_t flags, stream_args *args, fuse_call *call)
-{
+                        uint32_t flags, stream_args *args, fuse_call *call) {
     const int32_t n = call->count;
     PyObject *mode = NULL;
     if (!option_at(state, options->modes, "modes", n, index, &mode) ||
@@ -68,8 +65,7 @@ static bool read_stream(module_state *state, const fuse_options *options, int32_
     return true;
 }
 
-static bool output_shape(module_state *state, const fuse_call *call, int64_t shape[3])
-{
+static bool output_shape(module_state *state, const fuse_call *call, int64_t shape[3]) {
     const DLTensor *first = &call->streams[0].values.dl;
     const DLTensor *targets = &call->targets.dl;
     int64_t width = 0;
@@ -102,22 +98,20 @@ static bool output_shape(module_state *state, const fuse_call *call, int64_t sha
 }
 
 static bool make_outputs(module_state *state, PyObject *out, const int64_t *shape,
-                         fuse_call *call)
-{
+                         fuse_call *call) {
     const tensor *first = &call->streams[0].values;
     const int32_t ndim = first->dl.ndim;
-    const bool ok = out != NULL
-                        ? tensor_read_output(state, out, first, first->dl.dtype, ndim, shape,
-                                             &call->out)
-                        : tensor_create(state, first, first->dl.dtype, ndim, shape, &call->out);
+    const bool ok =
+        out != NULL
+            ? tensor_read_output(state, out, first, first->dl.dtype, ndim, shape, &call->out)
+            : tensor_create(state, first, first->dl.dtype, ndim, shape, &call->out);
     int64_t valid_shape[3] = {shape[0], shape[1], 0};
     valid_shape[ndim - 1] = call->count;
     return ok && (!call->has_valid || tensor_create(state, first, (DLDataType){kDLBool, 8, 1}, ndim,
                                                     valid_shape, &call->valid));
 }
 
-static bool run(module_state *state, fuse_call *call)
-{
+static bool run(module_state *state, fuse_call *call) {
     DLTensor out = call->out.dl;
     DLTensor valid = call->valid.dl;
     int64_t shapes[2][3];
@@ -149,8 +143,7 @@ static bool run(module_state *state, fuse_call *call)
     return status == RBC_OK;
 }
 
-static PyObject *pack_outputs(module_state *state, fuse_call *call)
-{
+static PyObject *pack_outputs(module_state *state, fuse_call *call) {
     PyObject *out = tensor_object(state, &call->out);
     if (out == NULL || !call->has_valid) {
         return out;
@@ -162,8 +155,7 @@ static PyObject *pack_outputs(module_state *state, fuse_call *call)
     return result;
 }
 
-static bool parse_flags(const fuse_options *options, uint32_t *flags)
-{
+static bool parse_flags(const fuse_options *options, uint32_t *flags) {
     bool nan_missing = false;
     bool check_times = false;
     if (!parse_bool(options->nan_missing, &nan_missing) ||
@@ -178,8 +170,7 @@ static bool parse_flags(const fuse_options *options, uint32_t *flags)
  * returned without an exception, when a stream needs the differentiable implementation. */
 static PyObject *fuse(module_state *state, stream_args *args, int32_t count,
                       const fuse_options *options, PyObject *target_times, backend_choice backend,
-                      bool *needs_grad)
-{
+                      bool *needs_grad) {
     fuse_call call = {.count = count};
     call.streams = PyMem_Calloc((size_t)count, sizeof(*call.streams));
     call.sources = PyMem_Calloc((size_t)count, sizeof(*call.sources));
@@ -238,14 +229,13 @@ static const signature multimodal_signature = {
     7,
     7,
     MULTI_VALUES,
-    {NAME_vision, NAME_vision_times, NAME_proprio, NAME_proprio_times, NAME_force,
-     NAME_force_times, NAME_target_times, NAME_mode, NAME_modes, NAME_outside, NAME_lengths,
-     NAME_channels, NAME_max_gap, NAME_tolerance, NAME_nan_missing, NAME_check_times,
-     NAME_return_valid, NAME_backend, NAME_out}};
+    {NAME_vision, NAME_vision_times, NAME_proprio, NAME_proprio_times, NAME_force, NAME_force_times,
+     NAME_target_times, NAME_mode, NAME_modes, NAME_outside, NAME_lengths, NAME_channels,
+     NAME_max_gap, NAME_tolerance, NAME_nan_missing, NAME_check_times, NAME_return_valid,
+     NAME_backend, NAME_out}};
 
 PyObject *fuse_multimodal(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                          PyObject *kwnames)
-{
+                          PyObject *kwnames) {
     module_state *state = state_of_module(module);
     PyObject *v[MULTI_VALUES];
     backend_choice backend = BACKEND_AUTO;
@@ -256,17 +246,16 @@ PyObject *fuse_multimodal(PyObject *module, PyObject *const *args, Py_ssize_t na
     if (backend == BACKEND_PYTORCH) {
         return call_reference(state, &multimodal_signature, v);
     }
-    const fuse_options options = {v[MULTI_MODE], v[MULTI_MODES], v[MULTI_OUTSIDE],
-                                  v[MULTI_LENGTHS], v[MULTI_CHANNELS], v[MULTI_MAX_GAP],
-                                  v[MULTI_TOLERANCE], v[MULTI_NAN_MISSING], v[MULTI_CHECK_TIMES],
+    const fuse_options options = {v[MULTI_MODE],         v[MULTI_MODES],       v[MULTI_OUTSIDE],
+                                  v[MULTI_LENGTHS],      v[MULTI_CHANNELS],    v[MULTI_MAX_GAP],
+                                  v[MULTI_TOLERANCE],    v[MULTI_NAN_MISSING], v[MULTI_CHECK_TIMES],
                                   v[MULTI_RETURN_VALID], v[MULTI_OUT]};
     stream_args streams[3] = {
         {.values = v[0], .times = v[1], .values_name = "vision", .times_name = "vision_times"},
         {.values = v[2], .times = v[3], .values_name = "proprio", .times_name = "proprio_times"},
         {.values = v[4], .times = v[5], .values_name = "force", .times_name = "force_times"}};
     bool needs_grad = false;
-    PyObject *result =
-        fuse(state, streams, 3, &options, v[MULTI_TARGETS], backend, &needs_grad);
+    PyObject *result = fuse(state, streams, 3, &options, v[MULTI_TARGETS], backend, &needs_grad);
     if (result == NULL && needs_grad && !PyErr_Occurred()) {
         return call_reference(state, &multimodal_signature, v);
     }
@@ -290,18 +279,17 @@ enum {
     FUSE_VALUES
 };
 
-static const signature fuse_signature = {
-    "fuse_streams",
-    2,
-    2,
-    FUSE_VALUES,
-    {NAME_streams, NAME_target_times, NAME_modes, NAME_outside, NAME_lengths, NAME_channels,
-     NAME_max_gap, NAME_tolerance, NAME_nan_missing, NAME_check_times, NAME_return_valid,
-     NAME_backend, NAME_out}};
+static const signature fuse_signature = {"fuse_streams",
+                                         2,
+                                         2,
+                                         FUSE_VALUES,
+                                         {NAME_streams, NAME_target_times, NAME_modes, NAME_outside,
+                                          NAME_lengths, NAME_channels, NAME_max_gap, NAME_tolerance,
+                                          NAME_nan_missing, NAME_check_times, NAME_return_valid,
+                                          NAME_backend, NAME_out}};
 
 /* Borrowed values and times of each (values, times) pair of list `pairs`. */
-static stream_args *read_pairs(module_state *state, PyObject *pairs, int32_t count)
-{
+static stream_args *read_pairs(module_state *state, PyObject *pairs, int32_t count) {
     stream_args *args = PyMem_Calloc((size_t)count, sizeof(*args));
     if (args == NULL) {
         PyErr_NoMemory();
@@ -324,8 +312,7 @@ static stream_args *read_pairs(module_state *state, PyObject *pairs, int32_t cou
 }
 
 PyObject *fuse_streams(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                       PyObject *kwnames)
-{
+                       PyObject *kwnames) {
     module_state *state = state_of_module(module);
     PyObject *v[FUSE_VALUES];
     backend_choice backend = BACKEND_AUTO;
@@ -347,9 +334,16 @@ PyObject *fuse_streams(PyObject *module, PyObject *const *args, Py_ssize_t nargs
         Py_DECREF(pairs);
         return raise_value(state, "streams: %zd streams found, wanted 1 to 4096", count);
     }
-    const fuse_options options = {NULL, v[FUSE_MODES], v[FUSE_OUTSIDE], v[FUSE_LENGTHS],
-                                  v[FUSE_CHANNELS], v[FUSE_MAX_GAP], v[FUSE_TOLERANCE],
-                                  v[FUSE_NAN_MISSING], v[FUSE_CHECK_TIMES], v[FUSE_RETURN_VALID],
+    const fuse_options options = {NULL,
+                                  v[FUSE_MODES],
+                                  v[FUSE_OUTSIDE],
+                                  v[FUSE_LENGTHS],
+                                  v[FUSE_CHANNELS],
+                                  v[FUSE_MAX_GAP],
+                                  v[FUSE_TOLERANCE],
+                                  v[FUSE_NAN_MISSING],
+                                  v[FUSE_CHECK_TIMES],
+                                  v[FUSE_RETURN_VALID],
                                   v[FUSE_OUT]};
     stream_args *streams = read_pairs(state, pairs, (int32_t)count);
     bool needs_grad = false;

@@ -3,8 +3,7 @@
 
 #include "docs.h"
 
-module_state *state_of_module(PyObject *module)
-{
+module_state *state_of_module(PyObject *module) {
     return PyModule_GetState(module);
 }
 
@@ -14,8 +13,7 @@ static const char *const name_texts[NUM_NAMES] = {
 #undef X
 };
 
-static bool intern_names(module_state *state)
-{
+static bool intern_names(module_state *state) {
     for (int i = 0; i < NUM_NAMES; i++) {
         state->names[i] = PyUnicode_InternFromString(name_texts[i]);
         if (state->names[i] == NULL) {
@@ -25,8 +23,7 @@ static bool intern_names(module_state *state)
     return true;
 }
 
-static bool import_errors(module_state *state)
-{
+static bool import_errors(module_state *state) {
     static const char *const classes[NUM_STATUSES] = {
         [RBC_ERROR_INVALID_ARGUMENT] = "InvalidArgumentError",
         [RBC_ERROR_OUT_OF_MEMORY] = "OutOfMemoryError",
@@ -49,14 +46,12 @@ static bool import_errors(module_state *state)
             ok = state->errors[i] != NULL;
         }
     }
-    state->argument_type_error =
-        ok ? PyObject_GetAttrString(errors, "ArgumentTypeError") : NULL;
+    state->argument_type_error = ok ? PyObject_GetAttrString(errors, "ArgumentTypeError") : NULL;
     Py_DECREF(errors);
     return state->argument_type_error != NULL;
 }
 
-static int exec_module(PyObject *module)
-{
+static int exec_module(PyObject *module) {
     module_state *state = state_of_module(module);
     if (!intern_names(state) || !import_errors(state)) {
         return -1;
@@ -64,8 +59,7 @@ static int exec_module(PyObject *module)
     return PyModule_AddStringConstant(module, "__version__", rbc_version());
 }
 
-static int traverse_module(PyObject *module, visitproc visit, void *arg)
-{
+static int traverse_module(PyObject *module, visitproc visit, void *arg) {
     module_state *state = state_of_module(module);
     for (int i = 0; i < NUM_STATUSES; i++) {
         Py_VISIT(state->errors[i]);
@@ -79,8 +73,7 @@ static int traverse_module(PyObject *module, visitproc visit, void *arg)
     return 0;
 }
 
-static int clear_module(PyObject *module)
-{
+static int clear_module(PyObject *module) {
     module_state *state = state_of_module(module);
     for (int i = 0; i < NUM_NAMES; i++) {
         Py_CLEAR(state->names[i]);
@@ -102,8 +95,7 @@ static int clear_module(PyObject *module)
     return 0;
 }
 
-static void free_module(void *module)
-{
+static void free_module(void *module) {
     clear_module(module);
 }
 
@@ -111,15 +103,15 @@ static void free_module(void *module)
     {#function, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS,              \
      doc_##function}
 
-static PyMethodDef methods[] = {FASTCALL(resample_trajectories),
-                                FASTCALL(fuse_streams),
-                                FASTCALL(fuse_multimodal),
-                                FASTCALL(voxelize_point_cloud),
-                                {"set_num_threads", set_num_threads, METH_O, doc_set_num_threads},
-                                {"get_num_threads", get_num_threads, METH_NOARGS,
-                                 doc_get_num_threads},
-                                {"native_info", native_info, METH_NOARGS, doc_native_info},
-                                {NULL, NULL, 0, NULL}};
+static PyMethodDef methods[] = {
+    FASTCALL(resample_trajectories),
+    FASTCALL(fuse_streams),
+    FASTCALL(fuse_multimodal),
+    FASTCALL(voxelize_point_cloud),
+    {"set_num_threads", set_num_threads, METH_O, doc_set_num_threads},
+    {"get_num_threads", get_num_threads, METH_NOARGS, doc_get_num_threads},
+    {"native_info", native_info, METH_NOARGS, doc_native_info},
+    {NULL, NULL, 0, NULL}};
 
 /* The slot's value is a function kept in a void *, as CPython's interface wants it. */
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)exec_module}, {0, NULL}};
@@ -138,7 +130,6 @@ static PyModuleDef definition = {
 
 PyMODINIT_FUNC PyInit__core(void);
 
-PyMODINIT_FUNC PyInit__core(void)
-{
+PyMODINIT_FUNC PyInit__core(void) {
     return PyModuleDef_Init(&definition);
 }

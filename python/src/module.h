@@ -16,7 +16,7 @@
 #include "core/tensor.h"
 #include "names.h"
 
-#define NUM_STATUSES 12
+#define NUM_STATUSES         12
 #define FRAMEWORK_CACHE_SIZE 16
 
 typedef enum framework_kind {
@@ -42,17 +42,18 @@ typedef struct module_state {
     int32_t num_threads;
     framework frameworks[FRAMEWORK_CACHE_SIZE]; /* holds a reference to each type */
     int num_frameworks, next_framework;
-    PyObject *numpy_empty;                    /* NULL until a NumPy output is made */
-    PyObject *numpy_dtypes[RBC__NUM_DTYPES];  /* as above, each */
-    PyObject *frameworks_module;              /* robocache._frameworks, NULL until needed */
+    PyObject *numpy_empty;                   /* NULL until a NumPy output is made */
+    PyObject *numpy_dtypes[RBC__NUM_DTYPES]; /* as above, each */
+    PyObject *frameworks_module;             /* robocache._frameworks, NULL until needed */
 } module_state;
 
 module_state *state_of_module(PyObject *module);
 
-/* Raises the exception class of `err->status` with its message as it is, `errno` set for I/O. Always
- * returns NULL. */
+/* Raises the exception class of `err->status` with its message as it is, `errno` set for I/O.
+ * Always returns NULL. */
 PyObject *raise_error(module_state *state, const rbc_error *err);
-/* InvalidArgumentError, ArgumentTypeError; formats as PyUnicode_FromFormat(). Always return NULL. */
+/* InvalidArgumentError, ArgumentTypeError; formats as PyUnicode_FromFormat(). Always return NULL.
+ */
 PyObject *raise_value(module_state *state, const char *format, ...);
 PyObject *raise_type(module_state *state, const char *format, ...);
 

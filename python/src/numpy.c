@@ -21,8 +21,7 @@ typedef struct array_struct {
 #define ARRAY_WRITEABLE  0x400
 
 /* Whether the dtype of `object` is ml_dtypes.bfloat16, which NumPy shows as two raw bytes. */
-static bool is_bfloat16(module_state *state, PyObject *object)
-{
+static bool is_bfloat16(module_state *state, PyObject *object) {
     PyObject *dtype = PyObject_GetAttr(object, state->names[NAME_dtype]);
     PyObject *name = dtype == NULL ? NULL : PyObject_GetAttr(dtype, state->names[NAME_name]);
     const bool result = name != NULL && PyUnicode_Check(name) &&
@@ -34,8 +33,7 @@ static bool is_bfloat16(module_state *state, PyObject *object)
 }
 
 static bool to_dlpack_dtype(module_state *state, PyObject *object, const array_struct *array,
-                            DLDataType *out)
-{
+                            DLDataType *out) {
     uint8_t code;
     switch (array->typekind) {
     case 'f':
@@ -65,8 +63,7 @@ static bool to_dlpack_dtype(module_state *state, PyObject *object, const array_s
 }
 
 static bool fill_dltensor(module_state *state, PyObject *object, const char *param,
-                          const array_struct *array, tensor *out)
-{
+                          const array_struct *array, tensor *out) {
     DLDataType dtype;
     if (array->two != 2 || (array->flags & ARRAY_NOTSWAPPED) == 0 ||
         !to_dlpack_dtype(state, object, array, &dtype)) {
@@ -89,8 +86,9 @@ static bool fill_dltensor(module_state *state, PyObject *object, const char *par
     for (int i = 0; i < array->nd; i++) {
         out->shape[i] = array->shape[i];
         if (array->strides[i] % array->itemsize != 0) {
-            raise_value(state, "%s: stride of %zd bytes along axis %d is no multiple of the "
-                               "%d bytes of an element",
+            raise_value(state,
+                        "%s: stride of %zd bytes along axis %d is no multiple of the "
+                        "%d bytes of an element",
                         param, array->strides[i], i, array->itemsize);
             return false;
         }
@@ -106,8 +104,7 @@ static bool fill_dltensor(module_state *state, PyObject *object, const char *par
     return true;
 }
 
-bool numpy_read(module_state *state, PyObject *object, const char *param, tensor *out)
-{
+bool numpy_read(module_state *state, PyObject *object, const char *param, tensor *out) {
     PyObject *capsule = PyObject_GetAttr(object, state->names[NAME___array_struct__]);
     if (capsule == NULL) {
         return false;
@@ -119,8 +116,7 @@ bool numpy_read(module_state *state, PyObject *object, const char *param, tensor
 }
 
 /* The numpy.dtype of one element type, borrowed. */
-static PyObject *numpy_dtype(module_state *state, DLDataType dtype)
-{
+static PyObject *numpy_dtype(module_state *state, DLDataType dtype) {
     rbc__dtype known;
     if (!rbc__dtype_from_dlpack(dtype, &known)) {
         return raise_type(state, "output: NumPy has no such dtype");
@@ -150,8 +146,7 @@ static PyObject *numpy_dtype(module_state *state, DLDataType dtype)
 }
 
 bool numpy_create(module_state *state, DLDataType dtype, int32_t ndim, const int64_t *shape,
-                  tensor *out)
-{
+                  tensor *out) {
     PyObject *element = numpy_dtype(state, dtype);
     if (element == NULL) {
         return false;

@@ -35,8 +35,7 @@ typedef struct resample_call {
     bool has_valid, has_dt;
 } resample_call;
 
-static bool parse_flags(PyObject *const *values, uint32_t *flags)
-{
+static bool parse_flags(PyObject *const *values, uint32_t *flags) {
     bool nan_missing = false;
     bool check_times = false;
     if (!parse_bool(values[NAN_MISSING], &nan_missing) ||
@@ -47,8 +46,7 @@ static bool parse_flags(PyObject *const *values, uint32_t *flags)
     return true;
 }
 
-static bool read_inputs(module_state *state, PyObject *const *values, resample_call *call)
-{
+static bool read_inputs(module_state *state, PyObject *const *values, resample_call *call) {
     uint32_t flags = 0;
     const stream_args args = {.values = values[DATA],
                               .times = values[SOURCE_TIMES],
@@ -68,8 +66,7 @@ static bool read_inputs(module_state *state, PyObject *const *values, resample_c
 }
 
 /* Extents [B, T, D] of the output of `data` [B, S, D]; without the batch axis for [S, D]. */
-static bool output_shape(module_state *state, const resample_call *call, int64_t shape[3])
-{
+static bool output_shape(module_state *state, const resample_call *call, int64_t shape[3]) {
     const DLTensor *data = &call->stream.values.dl;
     const DLTensor *targets = &call->targets.dl;
     if (data->ndim != 2 && data->ndim != 3) {
@@ -91,24 +88,21 @@ static bool output_shape(module_state *state, const resample_call *call, int64_t
 }
 
 static bool make_outputs(module_state *state, PyObject *out, const int64_t *shape,
-                         resample_call *call)
-{
+                         resample_call *call) {
     const tensor *data = &call->stream.values;
     const int32_t ndim = data->dl.ndim;
-    const bool ok = out != NULL
-                        ? tensor_read_output(state, out, data, data->dl.dtype, ndim, shape,
-                                             &call->out)
-                        : tensor_create(state, data, data->dl.dtype, ndim, shape, &call->out);
+    const bool ok =
+        out != NULL ? tensor_read_output(state, out, data, data->dl.dtype, ndim, shape, &call->out)
+                    : tensor_create(state, data, data->dl.dtype, ndim, shape, &call->out);
     const DLDataType boolean = {kDLBool, 8, 1};
     return ok &&
            (!call->has_valid ||
             tensor_create(state, data, boolean, ndim - 1, shape, &call->valid)) &&
-           (!call->has_dt || tensor_create(state, data, call->targets.dl.dtype, ndim - 1, shape,
-                                           &call->dt));
+           (!call->has_dt ||
+            tensor_create(state, data, call->targets.dl.dtype, ndim - 1, shape, &call->dt));
 }
 
-static bool run(module_state *state, resample_call *call)
-{
+static bool run(module_state *state, resample_call *call) {
     DLTensor out = call->out.dl;
     DLTensor valid = call->valid.dl;
     DLTensor dt = call->dt.dl;
@@ -132,10 +126,9 @@ static bool run(module_state *state, resample_call *call)
                                          rbc__tensor_num_elements(&call->stream.times.dl));
     PyThreadState *thread = release ? PyEval_SaveThread() : NULL;
     rbc_error err;
-    const rbc_status status =
-        rbc_resample(context, &call->stream.source, &call->targets.dl, &out,
-                     call->has_valid ? &valid : NULL, call->has_dt ? &dt : NULL,
-                     call->stream.values.stream, &err);
+    const rbc_status status = rbc_resample(
+        context, &call->stream.source, &call->targets.dl, &out, call->has_valid ? &valid : NULL,
+        call->has_dt ? &dt : NULL, call->stream.values.stream, &err);
     if (thread != NULL) {
         PyEval_RestoreThread(thread);
     }
@@ -147,8 +140,7 @@ static bool run(module_state *state, resample_call *call)
 }
 
 /* The output, or a tuple of it and the masks asked for. */
-static PyObject *pack_outputs(module_state *state, resample_call *call)
-{
+static PyObject *pack_outputs(module_state *state, resample_call *call) {
     PyObject *out = tensor_object(state, &call->out);
     if (out == NULL || (!call->has_valid && !call->has_dt)) {
         return out;
@@ -167,8 +159,7 @@ static PyObject *pack_outputs(module_state *state, resample_call *call)
 }
 
 static PyObject *call_native(module_state *state, PyObject *const *values, backend_choice backend,
-                             resample_call *call)
-{
+                             resample_call *call) {
     int64_t shape[3];
     bool needs_grad = false;
     if (!read_inputs(state, values, call) || !output_shape(state, call, shape) ||
@@ -186,8 +177,7 @@ static PyObject *call_native(module_state *state, PyObject *const *values, backe
 }
 
 PyObject *resample_trajectories(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                                PyObject *kwnames)
-{
+                                PyObject *kwnames) {
     module_state *state = state_of_module(module);
     PyObject *values[NUM_VALUES];
     backend_choice backend = BACKEND_AUTO;

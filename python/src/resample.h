@@ -33,8 +33,7 @@ bool parse_channels(module_state *state, PyObject *object, int64_t num_channels,
 DLTensor add_batch_axis(const DLTensor *t, int64_t *shape, int64_t *strides);
 
 /* Releases the GIL when there is enough to do for that to pay. */
-static inline bool worth_releasing(int64_t elements)
-{
+static inline bool worth_releasing(int64_t elements) {
     return elements > 4096;
 }
 

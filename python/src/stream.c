@@ -2,13 +2,12 @@
 
 #include <string.h>
 
-bool parse_resample_mode(module_state *state, PyObject *object, rbc_resample_mode *mode)
-{
+bool parse_resample_mode(module_state *state, PyObject *object, rbc_resample_mode *mode) {
     static const choice choices[] = {
-        {NAME_linear, RBC_RESAMPLE_LINEAR}, {NAME_hold, RBC_RESAMPLE_HOLD},
+        {NAME_linear, RBC_RESAMPLE_LINEAR},   {NAME_hold, RBC_RESAMPLE_HOLD},
         {NAME_nearest, RBC_RESAMPLE_NEAREST}, {NAME_cubic, RBC_RESAMPLE_CUBIC},
-        {NAME_slerp, RBC_RESAMPLE_SLERP}, {NAME_angle, RBC_RESAMPLE_ANGLE},
-        {NAME_mean, RBC_RESAMPLE_MEAN}, {NAME_max, RBC_RESAMPLE_MAX},
+        {NAME_slerp, RBC_RESAMPLE_SLERP},     {NAME_angle, RBC_RESAMPLE_ANGLE},
+        {NAME_mean, RBC_RESAMPLE_MEAN},       {NAME_max, RBC_RESAMPLE_MAX},
         {NAME_min, RBC_RESAMPLE_MIN}};
     int chosen = (int)*mode;
     const bool ok = PARSE_CHOICE(state, object, "mode", choices, &chosen);
@@ -16,8 +15,7 @@ bool parse_resample_mode(module_state *state, PyObject *object, rbc_resample_mod
     return ok;
 }
 
-bool parse_outside(module_state *state, PyObject *object, rbc_outside *outside)
-{
+bool parse_outside(module_state *state, PyObject *object, rbc_outside *outside) {
     static const choice choices[] = {{NAME_hold, RBC_OUTSIDE_HOLD},
                                      {NAME_nan, RBC_OUTSIDE_NAN},
                                      {NAME_zero, RBC_OUTSIDE_ZERO},
@@ -28,8 +26,7 @@ bool parse_outside(module_state *state, PyObject *object, rbc_outside *outside)
     return ok;
 }
 
-static bool channel_error(module_state *state, PyObject *channels, Py_ssize_t index)
-{
+static bool channel_error(module_state *state, PyObject *channels, Py_ssize_t index) {
     raise_type(state,
                "channels[%zd]: found %R, wanted (slice, mode), ((begin, end), mode) or "
                "(channel, mode)",
@@ -38,8 +35,7 @@ static bool channel_error(module_state *state, PyObject *channels, Py_ssize_t in
 }
 
 static bool parse_range(module_state *state, PyObject *object, Py_ssize_t index,
-                        int64_t num_channels, rbc_channel_group *group)
-{
+                        int64_t num_channels, rbc_channel_group *group) {
     Py_ssize_t begin = 0;
     Py_ssize_t end = 0;
     if (PySlice_Check(object)) {
@@ -75,8 +71,7 @@ static bool parse_range(module_state *state, PyObject *object, Py_ssize_t index,
 }
 
 bool parse_channels(module_state *state, PyObject *object, int64_t num_channels,
-                    rbc_channel_group **groups, int32_t *num_groups)
-{
+                    rbc_channel_group **groups, int32_t *num_groups) {
     if (!PyList_Check(object) && !PyTuple_Check(object)) {
         raise_type(state, "channels: found %R, wanted a list of (channels, mode)", object);
         return false;
@@ -105,8 +100,7 @@ bool parse_channels(module_state *state, PyObject *object, int64_t num_channels,
 }
 
 bool stream_read(module_state *state, const stream_args *args, const tensor *like, uint32_t flags,
-                 stream_input *out)
-{
+                 stream_input *out) {
     out->source = (rbc_resample_source)RBC_RESAMPLE_SOURCE_INIT;
     rbc_resample_source *source = &out->source;
     source->flags = flags;
@@ -140,8 +134,7 @@ bool stream_read(module_state *state, const stream_args *args, const tensor *lik
            parse_double(state, args->tolerance, "tolerance", &source->tolerance);
 }
 
-void stream_release(stream_input *stream)
-{
+void stream_release(stream_input *stream) {
     tensor_release(&stream->values);
     tensor_release(&stream->times);
     tensor_release(&stream->lengths);
@@ -149,8 +142,7 @@ void stream_release(stream_input *stream)
     stream->groups = NULL;
 }
 
-DLTensor add_batch_axis(const DLTensor *t, int64_t *shape, int64_t *strides)
-{
+DLTensor add_batch_axis(const DLTensor *t, int64_t *shape, int64_t *strides) {
     DLTensor view = *t;
     view.ndim = t->ndim + 1;
     view.shape = shape;

@@ -2,20 +2,17 @@
 
 #include <string.h>
 
-bool is_floating(DLDataType dtype)
-{
+bool is_floating(DLDataType dtype) {
     return dtype.code == kDLFloat || dtype.code == kDLBfloat;
 }
 
-const char *dtype_name(DLDataType dtype)
-{
+const char *dtype_name(DLDataType dtype) {
     rbc__dtype known;
     return rbc__dtype_from_dlpack(dtype, &known) ? rbc__dtype_name(known) : "another dtype";
 }
 
 /* Finds out how tensors of `type` are read; FRAMEWORK_NONE where they are not tensors. */
-static bool probe_type(module_state *state, PyObject *object, framework *out)
-{
+static bool probe_type(module_state *state, PyObject *object, framework *out) {
     PyTypeObject *type = Py_TYPE(object);
     memset(out, 0, sizeof(*out));
     out->type = type;
@@ -33,9 +30,8 @@ static bool probe_type(module_state *state, PyObject *object, framework *out)
         out->kind = FRAMEWORK_DLPACK;
     }
     PyObject *module = PyObject_GetAttr((PyObject *)type, state->names[NAME___module__]);
-    const char *text = module != NULL && PyUnicode_Check(module)
-                           ? PyUnicode_AsUTF8AndSize(module, NULL)
-                           : NULL;
+    const char *text =
+        module != NULL && PyUnicode_Check(module) ? PyUnicode_AsUTF8AndSize(module, NULL) : NULL;
     out->is_torch = out->kind != FRAMEWORK_NUMPY &&
                     (PyObject_HasAttr((PyObject *)type, state->names[NAME_requires_grad]) ||
                      (text != NULL && strncmp(text, "torch", 5) == 0));
@@ -44,8 +40,7 @@ static bool probe_type(module_state *state, PyObject *object, framework *out)
     return true;
 }
 
-static bool find_framework(module_state *state, PyObject *object, framework *out)
-{
+static bool find_framework(module_state *state, PyObject *object, framework *out) {
     PyTypeObject *type = Py_TYPE(object);
     for (int i = 0; i < state->num_frameworks; i++) {
         if (state->frameworks[i].type == type) {
@@ -73,8 +68,7 @@ static bool find_framework(module_state *state, PyObject *object, framework *out
     return true;
 }
 
-static bool same_framework(const framework *a, const framework *b)
-{
+static bool same_framework(const framework *a, const framework *b) {
     if (a->kind != b->kind) {
         return false;
     }
@@ -83,8 +77,7 @@ static bool same_framework(const framework *a, const framework *b)
 }
 
 bool tensor_read(module_state *state, PyObject *object, const char *param, const tensor *like,
-                 tensor *out)
-{
+                 tensor *out) {
     if (!find_framework(state, object, &out->framework)) {
         return false;
     }
@@ -112,8 +105,8 @@ bool tensor_read(module_state *state, PyObject *object, const char *param, const
 }
 
 /* Copies integers of a list or tuple into a buffer owned by out->capsule. */
-static bool read_length_list(module_state *state, PyObject *object, const char *param, tensor *out)
-{
+static bool read_length_list(module_state *state, PyObject *object, const char *param,
+                             tensor *out) {
     PyObject *items = PySequence_List(object);
     if (items == NULL) {
         return false;
@@ -151,23 +144,20 @@ static bool read_length_list(module_state *state, PyObject *object, const char *
 }
 
 bool tensor_read_lengths(module_state *state, PyObject *object, const char *param,
-                         const tensor *like, tensor *out)
-{
+                         const tensor *like, tensor *out) {
     if (like->dl.device.device_type == kDLCPU && (PyList_Check(object) || PyTuple_Check(object))) {
         return read_length_list(state, object, param, out);
     }
     return tensor_read(state, object, param, like, out);
 }
 
-static PyObject *shape_text(int32_t ndim, const int64_t *shape)
-{
+static PyObject *shape_text(int32_t ndim, const int64_t *shape) {
     char buffer[256];
     return PyUnicode_FromString(rbc__format_shape(buffer, sizeof(buffer), ndim, shape));
 }
 
-bool tensor_read_output(module_state *state, PyObject *object, const tensor *like,
-                        DLDataType dtype, int32_t ndim, const int64_t *shape, tensor *out)
-{
+bool tensor_read_output(module_state *state, PyObject *object, const tensor *like, DLDataType dtype,
+                        int32_t ndim, const int64_t *shape, tensor *out) {
     if (!tensor_read(state, object, "out", like, out)) {
         return false;
     }
@@ -196,8 +186,7 @@ bool tensor_read_output(module_state *state, PyObject *object, const tensor *lik
 }
 
 bool tensor_create(module_state *state, const tensor *like, DLDataType dtype, int32_t ndim,
-                   const int64_t *shape, tensor *out)
-{
+                   const int64_t *shape, tensor *out) {
     out->framework = like->framework;
     switch (like->framework.kind) {
     case FRAMEWORK_EXCHANGE:
@@ -209,8 +198,7 @@ bool tensor_create(module_state *state, const tensor *like, DLDataType dtype, in
     }
 }
 
-PyObject *tensor_object(module_state *state, tensor *t)
-{
+PyObject *tensor_object(module_state *state, tensor *t) {
     if (t->managed != NULL) {
         void *object = NULL;
         DLManagedTensorVersioned *managed = t->managed;
@@ -227,8 +215,7 @@ PyObject *tensor_object(module_state *state, tensor *t)
     return t->object;
 }
 
-void tensor_release(tensor *t)
-{
+void tensor_release(tensor *t) {
     if (t->managed != NULL && t->managed->deleter != NULL) {
         t->managed->deleter(t->managed);
     }
@@ -237,8 +224,7 @@ void tensor_release(tensor *t)
     Py_CLEAR(t->object);
 }
 
-bool tensor_needs_grad(module_state *state, const tensor *values, bool *needs)
-{
+bool tensor_needs_grad(module_state *state, const tensor *values, bool *needs) {
     *needs = false;
     if (!values->framework.is_torch || !is_floating(values->dl.dtype)) {
         return true;
@@ -253,9 +239,9 @@ bool tensor_needs_grad(module_state *state, const tensor *values, bool *needs)
         return true;
     }
     PyObject *torch = PyImport_ImportModule("torch");
-    PyObject *enabled = torch == NULL ? NULL
-                                      : PyObject_CallMethodObjArgs(
-                                            torch, state->names[NAME_is_grad_enabled], NULL);
+    PyObject *enabled =
+        torch == NULL ? NULL
+                      : PyObject_CallMethodObjArgs(torch, state->names[NAME_is_grad_enabled], NULL);
     Py_XDECREF(torch);
     if (enabled == NULL) {
         return false;
@@ -266,8 +252,7 @@ bool tensor_needs_grad(module_state *state, const tensor *values, bool *needs)
 }
 
 bool check_backend(module_state *state, backend_choice backend, const tensor *data,
-                   const char *param)
-{
+                   const char *param) {
     const bool on_cuda = data->dl.device.device_type == kDLCUDA;
     if (backend == BACKEND_CUDA && !on_cuda) {
         raise_value(state,

@@ -27,9 +27,10 @@ bool tensor_read(module_state *state, PyObject *object, const char *param, const
  * the CPU. */
 bool tensor_read_lengths(module_state *state, PyObject *object, const char *param,
                          const tensor *like, tensor *out);
-/* As tensor_read, for an output: the dtype and shape must be those given, and it must be writable. */
-bool tensor_read_output(module_state *state, PyObject *object, const tensor *like,
-                        DLDataType dtype, int32_t ndim, const int64_t *shape, tensor *out);
+/* As tensor_read, for an output: the dtype and shape must be those given, and it must be writable.
+ */
+bool tensor_read_output(module_state *state, PyObject *object, const tensor *like, DLDataType dtype,
+                        int32_t ndim, const int64_t *shape, tensor *out);
 
 /* Allocates through the framework of `like`, on its device. */
 bool tensor_create(module_state *state, const tensor *like, DLDataType dtype, int32_t ndim,

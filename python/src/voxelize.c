@@ -29,25 +29,25 @@ typedef struct voxelize_call {
     rbc_voxelize_params params;
     tensor points, features, lengths;
     tensor out, counts, dropped;
-    tensor workspace;      /* on a device */
-    void *host_workspace;  /* on the CPU */
+    tensor workspace;     /* on a device */
+    void *host_workspace; /* on the CPU */
     bool has_features, has_lengths, has_counts, has_dropped;
 } voxelize_call;
 
-static bool parse_reduce(module_state *state, PyObject *object, rbc_voxel_reduce *reduce)
-{
-    static const choice choices[] = {
-        {NAME_occupancy, RBC_VOXEL_OCCUPANCY}, {NAME_count, RBC_VOXEL_COUNT},
-        {NAME_sum, RBC_VOXEL_SUM},             {NAME_mean, RBC_VOXEL_MEAN},
-        {NAME_max, RBC_VOXEL_MAX},             {NAME_min, RBC_VOXEL_MIN}};
+static bool parse_reduce(module_state *state, PyObject *object, rbc_voxel_reduce *reduce) {
+    static const choice choices[] = {{NAME_occupancy, RBC_VOXEL_OCCUPANCY},
+                                     {NAME_count, RBC_VOXEL_COUNT},
+                                     {NAME_sum, RBC_VOXEL_SUM},
+                                     {NAME_mean, RBC_VOXEL_MEAN},
+                                     {NAME_max, RBC_VOXEL_MAX},
+                                     {NAME_min, RBC_VOXEL_MIN}};
     int chosen = (int)*reduce;
     const bool ok = PARSE_CHOICE(state, object, "mode", choices, &chosen);
     *reduce = (rbc_voxel_reduce)chosen;
     return ok;
 }
 
-static bool read_inputs(module_state *state, PyObject *const *values, voxelize_call *call)
-{
+static bool read_inputs(module_state *state, PyObject *const *values, voxelize_call *call) {
     rbc_voxelize_params *params = &call->params;
     *params = (rbc_voxelize_params)RBC_VOXELIZE_PARAMS_INIT;
     params->has_origin = values[ORIGIN] != NULL;
@@ -61,14 +61,13 @@ static bool read_inputs(module_state *state, PyObject *const *values, voxelize_c
            parse_bool(values[RETURN_COUNTS], &call->has_counts) &&
            parse_bool(values[RETURN_DROPPED], &call->has_dropped) &&
            tensor_read(state, values[POINTS], "points", NULL, &call->points) &&
-           (!call->has_features || tensor_read(state, values[FEATURES], "features", &call->points,
-                                               &call->features)) &&
-           (!call->has_lengths || tensor_read_lengths(state, values[LENGTHS], "lengths",
-                                                      &call->points, &call->lengths));
+           (!call->has_features ||
+            tensor_read(state, values[FEATURES], "features", &call->points, &call->features)) &&
+           (!call->has_lengths ||
+            tensor_read_lengths(state, values[LENGTHS], "lengths", &call->points, &call->lengths));
 }
 
-static DLDataType output_dtype(const voxelize_call *call)
-{
+static DLDataType output_dtype(const voxelize_call *call) {
     switch (call->params.reduce) {
     case RBC_VOXEL_OCCUPANCY:
         return (DLDataType){kDLUInt, 8, 1};
@@ -81,13 +80,11 @@ static DLDataType output_dtype(const voxelize_call *call)
 
 /* What the library checks too, but outputs are allocated before it is called. */
 static bool output_shape(module_state *state, const voxelize_call *call, int64_t shape[5],
-                         int32_t *grid_ndim, int32_t *ndim)
-{
+                         int32_t *grid_ndim, int32_t *ndim) {
     const DLTensor *points = &call->points.dl;
     const bool reduces_features = call->params.reduce >= RBC_VOXEL_SUM;
     if (points->ndim != 2 && points->ndim != 3) {
-        raise_value(state, "points: %d axes found, wanted [N, 3] or [B, N, 3]",
-                    (int)points->ndim);
+        raise_value(state, "points: %d axes found, wanted [N, 3] or [B, N, 3]", (int)points->ndim);
         return false;
     }
     if (reduces_features && !call->has_features) {
@@ -111,8 +108,9 @@ static bool output_shape(module_state *state, const voxelize_call *call, int64_t
     for (int i = 0; i < 3; i++) {
         const int64_t extent = call->params.grid_size[i];
         if (extent < 1 || !rbc__mul_size(cells, extent, &cells)) {
-            raise_value(state, "grid_size[%d]: %lld found, wanted at least 1 and 2^63 cells at most",
-                        i, (long long)extent);
+            raise_value(state,
+                        "grid_size[%d]: %lld found, wanted at least 1 and 2^63 cells at most", i,
+                        (long long)extent);
             return false;
         }
         shape[axis++] = extent;
@@ -125,8 +123,7 @@ static bool output_shape(module_state *state, const voxelize_call *call, int64_t
     return true;
 }
 
-static bool make_outputs(module_state *state, PyObject *out, voxelize_call *call)
-{
+static bool make_outputs(module_state *state, PyObject *out, voxelize_call *call) {
     int64_t shape[5];
     int32_t grid_ndim = 0;
     int32_t ndim = 0;
@@ -140,14 +137,13 @@ static bool make_outputs(module_state *state, PyObject *out, voxelize_call *call
                         : tensor_create(state, points, dtype, ndim, shape, &call->out)) &&
            (!call->has_counts || tensor_create(state, points, (DLDataType){kDLInt, 32, 1},
                                                grid_ndim, shape, &call->counts)) &&
-           (!call->has_dropped || tensor_create(state, points, (DLDataType){kDLInt, 64, 1}, 1,
-                                                &batch, &call->dropped));
+           (!call->has_dropped ||
+            tensor_create(state, points, (DLDataType){kDLInt, 64, 1}, 1, &batch, &call->dropped));
 }
 
 /* Scratch memory: plain on the CPU, from the framework's allocator elsewhere. */
 static bool make_workspace(module_state *state, rbc_context *context, voxelize_call *call,
-                           int64_t *bytes, DLTensor *workspace)
-{
+                           int64_t *bytes, DLTensor *workspace) {
     uint64_t needed = 0;
     rbc_error err;
     if (rbc_voxelize_workspace(context, &call->points.dl,
@@ -183,8 +179,7 @@ static bool make_workspace(module_state *state, rbc_context *context, voxelize_c
     return true;
 }
 
-static bool run(module_state *state, voxelize_call *call)
-{
+static bool run(module_state *state, voxelize_call *call) {
     rbc_context *context = NULL;
     PyObject *capsule = context_acquire(state, &context);
     if (capsule == NULL) {
@@ -215,8 +210,7 @@ static bool run(module_state *state, voxelize_call *call)
     return status == RBC_OK;
 }
 
-static PyObject *pack_outputs(module_state *state, voxelize_call *call)
-{
+static PyObject *pack_outputs(module_state *state, voxelize_call *call) {
     PyObject *out = tensor_object(state, &call->out);
     if (out == NULL || (!call->has_counts && !call->has_dropped)) {
         return out;
@@ -236,8 +230,7 @@ static PyObject *pack_outputs(module_state *state, voxelize_call *call)
 }
 
 static PyObject *call_native(module_state *state, PyObject *const *values, backend_choice backend,
-                             voxelize_call *call)
-{
+                             voxelize_call *call) {
     bool needs_grad = false;
     if (!read_inputs(state, values, call) ||
         !check_backend(state, backend, &call->points, "points") ||
@@ -254,8 +247,7 @@ static PyObject *call_native(module_state *state, PyObject *const *values, backe
 }
 
 PyObject *voxelize_point_cloud(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                               PyObject *kwnames)
-{
+                               PyObject *kwnames) {
     module_state *state = state_of_module(module);
     PyObject *values[NUM_VALUES];
     backend_choice backend = BACKEND_AUTO;
