@@ -16,7 +16,7 @@ try:
 except ImportError as _error:
     from . import _fallback as _native  # type: ignore[no-redef]
 
-    _native.warn(_error)
+    _native.warn(_error)  # type: ignore[attr-defined]
 
 __version__ = _native.__version__
 fuse_multimodal = _native.fuse_multimodal

@@ -11,13 +11,12 @@ from .errors import UnsupportedError
 
 __version__ = package_version()
 
-_reason = "it was not asked for"
+_reasons: list[str] = []
 
 
 def warn(error: ImportError) -> None:
     """Says once why the native module is not there."""
-    global _reason
-    _reason = str(error)
+    _reasons.append(str(error))
     warnings.warn(
         f"robocache: the native module cannot load ({error}); operations run on the much slower "
         "PyTorch reference, and datasets cannot be opened",
@@ -29,7 +28,7 @@ def warn(error: ImportError) -> None:
 def _call(function: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     backend = kwargs.pop("backend", None)
     if backend not in (None, "pytorch"):
-        raise UnsupportedError(f"backend: {backend!r} needs the native module: {_reason}")
+        raise UnsupportedError(f"backend: {backend!r} needs the native module: {_reasons}")
     return getattr(importlib.import_module("robocache.pytorch"), function)(*args, **kwargs)
 
 

@@ -25,7 +25,7 @@ def _root(kind: type) -> str:
 
 
 def export(tensor: Any) -> tuple[object, int]:
-    """Returns a DLPack capsule of `tensor` and the CUDA stream (0 on the CPU) its data is safe on."""
+    """Returns a DLPack capsule of `tensor` and the CUDA stream (0: host) its data is safe on."""
     device_type, _ = tensor.__dlpack_device__()
     stream = None
     if int(device_type) == _CUDA:

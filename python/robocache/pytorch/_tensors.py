@@ -68,9 +68,7 @@ def store(result: torch.Tensor, out: Any, like: Any) -> Any:
     return out
 
 
-def to_lengths(
-    lengths: Any, batch: int, most: int, like: torch.Tensor
-) -> torch.Tensor:
+def to_lengths(lengths: Any, batch: int, most: int, like: torch.Tensor) -> torch.Tensor:
     """Returns lengths as int64 [batch], each in [0, most]; all `most` where None."""
     if lengths is None:
         return torch.full((batch,), most, dtype=torch.int64, device=like.device)

@@ -115,9 +115,7 @@ def resample(
     times = to_torch(source_times, "source_times", values)
     targets = to_torch(target_times, "target_times", values)
     if values.ndim not in (2, 3):
-        raise InvalidArgumentError(
-            f"data: {values.ndim} axes found, wanted [B, S, D] or [S, D]"
-        )
+        raise InvalidArgumentError(f"data: {values.ndim} axes found, wanted [B, S, D] or [S, D]")
     batched = values.ndim == 3
     if not batched:
         values = values.unsqueeze(0)
@@ -139,9 +137,7 @@ def resample(
         math.inf if max_gap is None or max_gap < 0 else max_gap,
         -1.0 if tolerance is None else tolerance,
     )
-    result = _resample_runs(
-        values, times, targets, present, runs, outside, limits, nan_missing
-    )
+    result = _resample_runs(values, times, targets, present, runs, outside, limits, nan_missing)
     if not batched:
         result = Resampled(result.values[0], result.valid[0], result.dt[0])
     return result
@@ -157,9 +153,7 @@ def _expand_times(times: Tensor, name: str, batch: int, count: int | None) -> Te
             f"{name}: shape {list(times.shape)} found, wanted [{batch}, {count}] or [{count}]"
         )
     if times.ndim == 2 and times.shape[0] != batch:
-        raise InvalidArgumentError(
-            f"{name}: shape {list(times.shape)} found, wanted {batch} rows"
-        )
+        raise InvalidArgumentError(f"{name}: shape {list(times.shape)} found, wanted {batch} rows")
     return times.expand(batch, times.shape[-1]) if times.ndim == 1 else times
 
 
@@ -215,11 +209,11 @@ def _check_modes(dtype: torch.dtype, outside: str, runs: list[tuple[int, int, st
         if dtype in INTEGERS and mode not in INTEGER_MODES:
             raise InvalidArgumentError(f"mode: {mode!r} found, {dtype} takes {INTEGER_MODES}")
         if mode == "slerp" and end - begin != 4:
-            raise InvalidArgumentError(
-                f"mode: 'slerp' needs four channels, [{begin}, {end}) found"
-            )
+            raise InvalidArgumentError(f"mode: 'slerp' needs four channels, [{begin}, {end}) found")
         if outside == "extrapolate" and mode != "linear":
-            raise InvalidArgumentError(f"outside: 'extrapolate' needs mode 'linear', {mode!r} found")
+            raise InvalidArgumentError(
+                f"outside: 'extrapolate' needs mode 'linear', {mode!r} found"
+            )
     if outside == "nan" and dtype not in FLOATS:
         raise InvalidArgumentError(f"outside: 'nan' needs a float dtype, {dtype} found")
 
@@ -296,7 +290,7 @@ def _distinct(values: Tensor, times: Tensor, present: Tensor) -> _Samples:
 
 
 def _take(values: Tensor, index: Tensor) -> Tensor:
-    """values [B, S, C] at index [B, T] gives [B, T, C]."""
+    """Values [B, S, C] at index [B, T] gives [B, T, C]."""
     return values.gather(1, index[..., None].expand(*index.shape, values.shape[-1]))
 
 
@@ -421,9 +415,10 @@ def _interpolate(samples: _Samples, bracket: _Bracket, mode: str) -> Tensor:
 
 
 def _tangents(samples: _Samples) -> Tensor:
-    """Slopes at the knots, in value per unit of time: the parabola through each and its neighbours,
+    """Slopes at the knots [B, S, C], in value per unit of time.
 
-    one-sided at the ends (numpy.gradient with edge_order 1). [B, S, C].
+    Those of the parabola through each knot and its neighbours, one-sided at the ends, as
+    numpy.gradient has them.
     """
     values = samples.values
     last = (samples.count - 1).clamp(min=0)[:, None]

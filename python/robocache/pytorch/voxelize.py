@@ -88,9 +88,7 @@ def _check_features(features: Any, mode: str, cloud: Tensor, batched: bool) -> T
             raise InvalidArgumentError("features: modes 'occupancy' and 'count' take none")
         return None
     if features is None:
-        raise InvalidArgumentError(
-            "features: none found, wanted [N, F] or [B, N, F] for this mode"
-        )
+        raise InvalidArgumentError("features: none found, wanted [N, F] or [B, N, F] for this mode")
     channels = to_torch(features, "features", cloud)
     if channels.dtype not in FLOATS:
         raise InvalidArgumentError(f"features: dtype {channels.dtype} found, wanted a float")
