@@ -10,6 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHON ?= python3
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
+BENCH_DATA := $(or $(DATA),$(wildcard $(ROBOCACHE_TEST_DATA)/rlds_bridge/bridge_dataset/1.0.0))
 PRESET := release
 PACKAGE := .venv/.package
 SOURCES := $(shell find CMakeLists.txt CMakePresets.json VERSION LICENSE README.md pyproject.toml cmake include \
@@ -65,11 +66,11 @@ format: ## format the C and Python sources in place
 
 bench: build ## measure loading DATA=path against tf.data and libjpeg-turbo
 	@tools/setup.sh test
-	@test -n "$(DATA)" || { echo "usage: make bench DATA=path/to/bridge_dataset/1.0.0" >&2; exit 2; }
+	@test -n "$(BENCH_DATA)" || { echo "usage: make bench DATA=path/to/bridge_dataset/1.0.0" >&2; exit 2; }
 	@cmake --preset $(PRESET) --log-level=WARNING
 	@cmake --build --preset $(PRESET) -j $(JOBS) --target jpeg_rate
 	@mkdir -p bench/results
-	@$(PY) bench/loader/compare.py "$(DATA)" --jpeg-rate build/$(PRESET)/bench/jpeg_rate \
+	@$(PY) bench/loading.py "$(BENCH_DATA)" --jpeg-rate build/$(PRESET)/bench/jpeg_rate \
 	    --json bench/results/loader.json
 
 bench-ops: build ## measure the operations on the CPU against their peers

@@ -21,6 +21,8 @@ install(EXPORT robocache NAMESPACE robocache:: FILE robocache-config.cmake
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/robocache-config-version.cmake"
                                  COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/robocache-config-version.cmake" DESTINATION ${config_dir})
+# Relative, so that the installed tree may be moved and --prefix may differ from configuration.
+file(RELATIVE_PATH prefix_from_pc "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")
 configure_file("${PROJECT_SOURCE_DIR}/cmake/robocache.pc.in"
                "${PROJECT_BINARY_DIR}/robocache.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/robocache.pc"
