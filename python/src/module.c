@@ -100,7 +100,7 @@ static void free_module(void *module) {
 }
 
 #define FASTCALL(function)                                                                         \
-    {#function, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS,              \
+    {#function, (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS,            \
      doc_##function}
 
 static PyMethodDef methods[] = {
