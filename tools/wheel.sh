@@ -30,5 +30,5 @@ python -m wheel pack -d dist "$tree" >/dev/null
 
 wheel=$(echo dist/robocache-*.whl)
 python -m pip install -q --no-deps --no-index --target $work/check "$wheel"
-PYTHONPATH=$work/check python -c 'import robocache; print("imports from", robocache.__file__)'
+PYTHONPATH=$work/check python -c 'import robocache._core as core; print("imports", core.__file__)'
 echo "$wheel"
