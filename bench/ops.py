@@ -179,7 +179,7 @@ def isa_row(mode: str, dtype: torch.dtype) -> tuple[Contenders, int]:
     values, times = stream(rng, 8, 512, 128)
     values = values.to(dtype)
     targets = torch.as_tensor(np.sort(rng.random((8, 256), dtype=np.float32), axis=1))
-    found = rc.check_installation()["cpu"]["features"]
+    found = rc.check_installation()["native"]["cpu_features"]
 
     def under(features: tuple[str, ...]) -> Callable[[], Any]:
         def call() -> None:
@@ -234,7 +234,7 @@ def main() -> None:
         "rounds": arguments.rounds,
         "versions": {"robocache": rc.__version__, "torch": torch.__version__,
                      "numpy": np.__version__},
-        "cpu_features": rc.check_installation()["cpu"]["features"],
+        "cpu_features": rc.check_installation()["native"]["cpu_features"],
         "rows": [],
     }  # fmt: skip
     for name, ours, make in rows():

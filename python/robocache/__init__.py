@@ -23,6 +23,7 @@ fuse_multimodal = _native.fuse_multimodal
 fuse_streams = _native.fuse_streams
 get_num_threads = _native.get_num_threads
 resample_trajectories = _native.resample_trajectories
+set_cpu_features = _native.set_cpu_features
 set_num_threads = _native.set_num_threads
 voxelize_point_cloud = _native.voxelize_point_cloud
 
@@ -35,6 +36,7 @@ __all__ = [
     "fuse_streams",
     "get_num_threads",
     "resample_trajectories",
+    "set_cpu_features",
     "set_num_threads",
     "voxelize_point_cloud",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 from ._install import package_version
@@ -61,3 +62,7 @@ def set_num_threads(num_threads: int, /) -> None:
 def get_num_threads() -> int:
     """Returns PyTorch's number of threads."""
     return int(importlib.import_module("torch").get_num_threads())
+
+
+def set_cpu_features(features: Iterable[str] | None, /) -> None:
+    """Does nothing: PyTorch chooses its instruction sets itself."""

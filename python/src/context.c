@@ -33,6 +33,7 @@ PyObject *context_acquire(module_state *state, rbc_context **context) {
         if (!wanted_threads(state, &params.num_threads)) {
             return NULL;
         }
+        params.cpu_features = state->cpu_features;
         if (rbc_context_create(&params, &made, &err) != RBC_OK) {
             return raise_error(state, &err);
         }
@@ -73,6 +74,39 @@ PyObject *get_num_threads(PyObject *module, PyObject *unused) {
     const int32_t num_threads = rbc_context_num_threads(context);
     Py_DECREF(capsule);
     return PyLong_FromLong(num_threads);
+}
+
+PyObject *set_cpu_features(PyObject *module, PyObject *object) {
+    static const struct {
+        const char *name;
+        uint64_t bit;
+    } known[] = {{"avx2", RBC_CPU_AVX2}, {"avx512", RBC_CPU_AVX512}, {"neon", RBC_CPU_NEON}};
+    module_state *state = state_of_module(module);
+    uint64_t features = object == Py_None ? UINT64_MAX : RBC_CPU_BASELINE;
+    PyObject *names = object == Py_None ? PyTuple_New(0) : PySequence_Tuple(object);
+    if (names == NULL) {
+        return NULL;
+    }
+    const Py_ssize_t count = PyTuple_Size(names);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *name = PyTuple_GetItem(names, i);
+        uint64_t bit = 0;
+        for (size_t k = 0; PyUnicode_Check(name) && k < sizeof known / sizeof *known; k++) {
+            if (PyUnicode_CompareWithASCIIString(name, known[k].name) == 0) {
+                bit = known[k].bit;
+            }
+        }
+        if (bit == 0) {
+            raise_value(state, "features: found %R, wanted 'avx2', 'avx512' or 'neon'", name);
+            Py_DECREF(names);
+            return NULL;
+        }
+        features |= bit;
+    }
+    Py_DECREF(names);
+    state->cpu_features = features;
+    Py_CLEAR(state->context);
+    Py_RETURN_NONE;
 }
 
 static bool append_feature(PyObject *list, uint64_t features, uint64_t bit, const char *name) {

@@ -53,6 +53,7 @@ static bool import_errors(module_state *state) {
 
 static int exec_module(PyObject *module) {
     module_state *state = state_of_module(module);
+    state->cpu_features = UINT64_MAX;
     if (!intern_names(state) || !import_errors(state)) {
         return -1;
     }
@@ -110,6 +111,7 @@ static PyMethodDef methods[] = {
     FASTCALL(voxelize_point_cloud),
     {"set_num_threads", set_num_threads, METH_O, doc_set_num_threads},
     {"get_num_threads", get_num_threads, METH_NOARGS, doc_get_num_threads},
+    {"set_cpu_features", set_cpu_features, METH_O, doc_set_cpu_features},
     {"native_info", native_info, METH_NOARGS, doc_native_info},
     {NULL, NULL, 0, NULL}};
 

@@ -40,6 +40,7 @@ typedef struct module_state {
     PyObject *argument_type_error;
     PyObject *context; /* capsule, see context.c; NULL until an operation needs it */
     int32_t num_threads;
+    uint64_t cpu_features; /* RBC_CPU_* that the context may use */
     framework frameworks[FRAMEWORK_CACHE_SIZE]; /* holds a reference to each type */
     int num_frameworks, next_framework;
     PyObject *numpy_empty;                   /* NULL until a NumPy output is made */
@@ -110,6 +111,7 @@ PyObject *context_acquire(module_state *state, rbc_context **context);
 
 PyObject *set_num_threads(PyObject *module, PyObject *object);
 PyObject *get_num_threads(PyObject *module, PyObject *unused);
+PyObject *set_cpu_features(PyObject *module, PyObject *object);
 PyObject *native_info(PyObject *module, PyObject *unused);
 
 typedef PyObject *(*fastcall_function)(PyObject *module, PyObject *const *args, Py_ssize_t nargs,

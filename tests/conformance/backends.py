@@ -34,7 +34,7 @@ def without(feature: str) -> Callable[[], str | None]:
 
     def missing() -> str | None:
         rc.set_cpu_features(None)
-        found = rc.check_installation()["cpu"]["features"]
+        found = rc.check_installation()["native"]["cpu_features"]
         return None if feature in found else f"this processor has no {feature}"
 
     return missing
