@@ -122,13 +122,14 @@ PyDoc_STRVAR(doc_set_num_threads,
 PyDoc_STRVAR(doc_get_num_threads, "get_num_threads($module)\n--\n\n"
                                   "Returns how many threads an operation on the CPU may use.");
 
-PyDoc_STRVAR(doc_set_cpu_features,
-             "set_cpu_features($module, features, /)\n--\n\n"
-             "Sets which instruction sets operations on the CPU may use.\n\n"
-             "features: names from 'avx2', 'avx512' and 'neon' (() is the baseline), or None for all\n"
-             "that the processor has. Results are the same bits whatever is chosen; this is for\n"
-             "tests and measurements.\n\n"
-             "Raises InvalidArgumentError: a name is none of these.");
+PyDoc_STRVAR(
+    doc_set_cpu_features,
+    "set_cpu_features($module, features, /)\n--\n\n"
+    "Sets which instruction sets operations on the CPU may use.\n\n"
+    "features: names from 'avx2', 'avx512' and 'neon' (() is the baseline), or None for all\n"
+    "that the processor has. Results are the same bits whatever is chosen; this is for\n"
+    "tests and measurements.\n\n"
+    "Raises InvalidArgumentError: a name is none of these.");
 
 PyDoc_STRVAR(doc_native_info, "native_info($module)\n--\n\n"
                               "Returns version, CPU features in use and number of threads.");

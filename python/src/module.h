@@ -40,7 +40,7 @@ typedef struct module_state {
     PyObject *argument_type_error;
     PyObject *context; /* capsule, see context.c; NULL until an operation needs it */
     int32_t num_threads;
-    uint64_t cpu_features; /* RBC_CPU_* that the context may use */
+    uint64_t cpu_features;                      /* RBC_CPU_* that the context may use */
     framework frameworks[FRAMEWORK_CACHE_SIZE]; /* holds a reference to each type */
     int num_frameworks, next_framework;
     PyObject *numpy_empty;                   /* NULL until a NumPy output is made */
