@@ -155,13 +155,13 @@ typedef struct rbc_channel_group {
  * further apart than max_gap (a target on a stamp has no gap), and the distance to the sample used
  * (for interpolating modes the nearer of the two) is at most tolerance. Beyond the ends a target is
  * valid when a tolerance is given and the end sample is within it (for hold, only beyond the last);
- * its value is then the end sample, or the line's under extrapolate. For mean, max and min `valid`
- * says that the interval holds a sample; where it holds none the value is that of hold. The
- * interval of the first target begins one (target[1] - target[0]) before it, and is everything up
- * to it where there is only one target. With several modes in one source `valid` holds for all of
- * them; `dt` speaks of the first channel's. max_gap and tolerance are in the unit of the times
- * (nanoseconds or seconds); negative: no limit. A source without samples gives zeros, NaN under
- * RBC_OUTSIDE_NAN. */
+ * its value is then the end sample, or the line's under extrapolate. For mean, max and min, which
+ * take every sample of the interval, also those that share a stamp, `valid` says that it holds one;
+ * where it holds none the value is that of hold. The interval of the first target begins one
+ * (target[1] - target[0]) before it, and is everything up to it where there is only one target.
+ * With several modes in one source `valid` holds for all of them; `dt` speaks of the first
+ * channel's. max_gap and tolerance are in the unit of the times (nanoseconds or seconds); negative:
+ * no limit. A source without samples gives zeros, NaN under RBC_OUTSIDE_NAN. */
 typedef struct rbc_resample_source {
     size_t struct_size;
     const DLTensor *values;

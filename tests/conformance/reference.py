@@ -79,7 +79,7 @@ def knots_of(values: Array, times: Sequence[Any], missing: bool) -> Knots:
             continue
         kept[time] = i
     stamps = sorted(kept)
-    return Knots(stamps, values[[kept[t] for t in stamps]].reshape(len(stamps), -1))
+    return Knots(stamps, values[[kept[t] for t in stamps]].reshape(len(stamps), values.shape[1]))
 
 
 def tangent(knots: Knots, i: int) -> Array:

@@ -279,12 +279,15 @@ def _compact(samples: _Samples, keep: Tensor) -> _Samples:
     return _Samples(times, values, count)
 
 
-def _distinct(values: Tensor, times: Tensor, present: Tensor) -> _Samples:
-    everything = _Samples(times, values, present.sum(1))
-    samples = _compact(everything, present)
+def _present(values: Tensor, times: Tensor, present: Tensor) -> _Samples:
+    return _compact(_Samples(times, values, present.sum(1)), present)
+
+
+def _distinct(samples: _Samples) -> _Samples:
+    times = samples.times
     index = torch.arange(times.shape[1], device=times.device)
-    newest = torch.ones_like(present)
-    newest[:, :-1] = samples.times[:, 1:] != samples.times[:, :-1]
+    newest = torch.ones_like(times, dtype=torch.bool)
+    newest[:, :-1] = times[:, 1:] != times[:, :-1]
     newest |= index == samples.count[:, None] - 1
     return _compact(samples, newest & (index < samples.count[:, None]))
 
@@ -330,11 +333,12 @@ def _resample_part(
         values = values.new_zeros((values.shape[0], 1, values.shape[2]))
         times = times.new_zeros((times.shape[0], 1))
         present = present.new_zeros((present.shape[0], 1))
-    samples = _distinct(values, times, present)
+    every = _present(values, times, present)
+    samples = _distinct(every)
     bracket = _bracket(samples, targets)
     dt = _distance(bracket, mode)
     if mode in REDUCING:
-        reduced, valid = _reduce(samples, targets, bracket, mode)
+        reduced, valid = _reduce(every, targets, mode)
         held = _take(samples.values, bracket.low)
         result = torch.where(valid[..., None], reduced, held)
     else:
@@ -382,12 +386,20 @@ def _validity(
     return close & (inside | beyond)
 
 
+def _forward(difference: Tensor) -> Tensor:
+    """A difference of times that is known not to be negative, as a float.
+
+    Stamps may be further apart than int64 reaches; what wrapped round is then read as unsigned.
+    """
+    if difference.dtype.is_floating_point:
+        return difference
+    return difference.to(torch.float64) + (difference < 0) * 2.0**64
+
+
 def _weight(bracket: _Bracket, dtype: torch.dtype) -> Tensor:
     """Where the target lies between its two samples, [B, T, 1] in [0, 1]."""
-    span = bracket.since + bracket.until
-    if not span.dtype.is_floating_point:
-        span = span.to(torch.float64)
-    since = bracket.since.to(span.dtype)
+    span = _forward(bracket.since + bracket.until)
+    since = _forward(bracket.since)
     apart = bracket.high != bracket.low
     weight = torch.where(apart, since, torch.zeros_like(since)) / torch.where(
         apart, span, torch.ones_like(span)
@@ -447,7 +459,7 @@ def _cubic(samples: _Samples, bracket: _Bracket, weight: Tensor) -> Tensor:
     low = _take(samples.values, bracket.low)
     high = _take(samples.values, bracket.high)
     tangents = _tangents(samples)
-    span = (bracket.since + bracket.until).to(low.dtype)[..., None]
+    span = _forward(bracket.since + bracket.until).to(low.dtype)[..., None]
     slope_low = _take(tangents, bracket.low) * span
     slope_high = _take(tangents, bracket.high) * span
     w2 = weight * weight
@@ -463,10 +475,11 @@ def _cubic(samples: _Samples, bracket: _Bracket, weight: Tensor) -> Tensor:
 def _slerp(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
     dot = (low * high).sum(-1, keepdim=True)
     high = torch.where(dot < 0, -high, high)
-    dot = dot.abs()
-    near = dot > 0.9995
-    theta = torch.acos(torch.where(near, torch.zeros_like(dot), dot).clamp(max=1))
-    sine = torch.sin(theta)
+    # Half the angle from chord and sum keeps its digits where acos(dot) loses them.
+    chord = (high - low).norm(dim=-1, keepdim=True)
+    theta = 2 * torch.atan2(chord, (high + low).norm(dim=-1, keepdim=True))
+    near = theta < 1e-3 if low.dtype != torch.float64 else theta < 1e-6
+    sine = torch.where(near, torch.ones_like(theta), torch.sin(theta))
     curved = (torch.sin((1 - weight) * theta) * low + torch.sin(weight * theta) * high) / sine
     straight = low + weight * (high - low)
     straight = straight / straight.norm(dim=-1, keepdim=True).clamp(min=1e-30)
@@ -498,10 +511,8 @@ def _extrapolate(samples: _Samples, targets: Tensor, bracket: _Bracket) -> Tenso
     return low + weight[..., None] * (_take(samples.values, b) - low)
 
 
-def _reduce(
-    samples: _Samples, targets: Tensor, bracket: _Bracket, mode: str
-) -> tuple[Tensor, Tensor]:
-    """Reduces the samples in (previous target, target]; returns values and where there is one."""
+def _reduce(samples: _Samples, targets: Tensor, mode: str) -> tuple[Tensor, Tensor]:
+    """Reduces all samples in (previous target, target]; returns values and where there is one."""
     count = samples.count[:, None]
     times = samples.times.contiguous()
     end = torch.searchsorted(times, targets.contiguous(), right=True).minimum(count)
