@@ -18,11 +18,13 @@ python -m wheel unpack -d $work/tree $work/repaired/robocache-*.whl >/dev/null
 tree=$(echo $work/tree/robocache-*)
 licences=$(echo "$tree"/robocache-*.dist-info)/licenses
 mkdir -p "$licences"
+shopt -s nullglob
 # A bundled library is named LIBRARY-HASH.so.N; the Debian package of LIBRARY.so.N has its licence.
 for library in "$tree"/robocache.libs/*.so*; do
     name=$(basename "$library" | sed -E 's/-[0-9a-f]{8}\.so/.so/')
     path=$(ldconfig -p | awk -v name="$(sed -E 's/(\.so\.[0-9]+).*/\1/' <<<"$name")" \
         '$1 == name { print $NF; exit }')
+    [ -n "$path" ] || { echo "wheel: no library $name here to take the licence of" >&2 && exit 1; }
     package=$(dpkg -S "$(basename "$(readlink -f "$path")")" | head -n 1 | cut -d : -f 1)
     cp "/usr/share/doc/$package/copyright" "$licences/${name%%.so*}.txt"
 done
