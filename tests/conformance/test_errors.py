@@ -1,0 +1,170 @@
+"""Bad input: the error names the argument, what it was and what it must be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import robocache as rc
+from tests.conformance.backends import Backend
+
+Call = Callable[[Backend], Any]
+
+
+def resample(values: Any = None, times: Any = None, targets: Any = None, **keywords: Any) -> Call:
+    def call(backend: Backend) -> Any:
+        def put(array: Any, default: Any) -> Any:
+            return backend.tensor(default if array is None else array)
+
+        given = {
+            k: backend.tensor(v) if isinstance(v, np.ndarray) else v for k, v in keywords.items()
+        }
+        return rc.resample_trajectories(
+            put(values, np.zeros((2, 4, 3), np.float32)),
+            put(times, np.tile(np.arange(4), (2, 1))),
+            put(targets, np.tile(np.arange(5), (2, 1))),
+            backend=backend.argument,
+            **given,
+        )
+
+    return call
+
+
+def voxelize(points: Any = None, grid: Any = 4, size: Any = 0.5, **keywords: Any) -> Call:
+    def call(backend: Backend) -> Any:
+        given = {
+            k: backend.tensor(v) if isinstance(v, np.ndarray) else v for k, v in keywords.items()
+        }
+        cloud = np.zeros((10, 3), np.float32) if points is None else points
+        return rc.voxelize_point_cloud(
+            backend.tensor(cloud), grid, size, backend=backend.argument, **given
+        )
+
+    return call
+
+
+def times(*rows: Any, kind: Any = np.int64) -> np.ndarray:
+    return np.array(rows, dtype=kind)
+
+
+WHOLE = np.zeros((2, 4, 3), np.int32)
+BAD: dict[str, tuple[Call, list[str]]] = {
+    "times of another length": (
+        resample(times=np.tile(np.arange(5), (2, 1))), ["source_times", "5", "4"]),
+    "times of another batch": (
+        resample(times=np.tile(np.arange(4), (3, 1))), ["source_times", "3", "2"]),
+    "targets of another batch": (
+        resample(targets=np.tile(np.arange(4), (3, 1))), ["target_times", "3", "2"]),
+    "targets of another type": (
+        resample(targets=np.zeros((2, 5))), ["target_times", "float64", "int64"]),
+    "times of whole seconds": (
+        resample(times=np.zeros((2, 4), np.int32), targets=np.zeros((2, 5), np.int32)),
+        ["source_times", "int32", "int64"]),
+    "complex values": (resample(np.zeros((2, 4, 3), np.complex64)), ["data", "complex"]),
+    "four axes": (resample(np.zeros((2, 4, 3, 1), np.float32)), ["data", "4"]),
+    "lengths of another batch": (resample(lengths=np.array([1, 2, 3])), ["lengths", "3", "2"]),
+    "float lengths": (resample(lengths=np.array([1.0, 2.0])), ["lengths", "float64", "int"]),
+    "no such mode": (resample(mode="spline"), ["mode", "spline", "linear"]),
+    "no such policy": (resample(outside="wrap"), ["outside", "wrap", "hold"]),
+    "linear on integers": (resample(WHOLE, mode="linear"), ["linear", "int32"]),
+    "nan in integers": (resample(WHOLE, mode="hold", outside="nan"), ["nan", "int32"]),
+    "extrapolated hold": (
+        resample(mode="hold", outside="extrapolate"), ["extrapolate", "hold", "linear"]),
+    "slerp of three": (resample(mode="slerp"), ["slerp", "3", "4|four"]),
+    "slerp group of two": (resample(channels=[(slice(0, 2), "slerp")]), ["slerp", "2", "4|four"]),
+    "groups overlap": (
+        resample(channels=[(slice(0, 2), "hold"), (1, "linear")]), ["channels", "overlap"]),
+    "channel out of range": (resample(channels=[(3, "hold")]), ["channels", "3"]),
+    "out of another shape": (resample(out=np.zeros((2, 4, 3), np.float32)), ["out", "4", "5"]),
+    "out of another type": (resample(out=np.zeros((2, 5, 3))), ["out", "float64", "float32"]),
+    "zero voxel size": (voxelize(size=0.0), ["voxel_size", "0"]),
+    "negative voxel size": (voxelize(size=(1.0, -1.0, 1.0)), ["voxel_size", "-1"]),
+    "nan voxel size": (voxelize(size=float("nan")), ["voxel_size", "nan"]),
+    "empty grid": (voxelize(grid=(4, 0, 4)), ["grid_size", "0"]),
+    "two axes of grid": (voxelize(grid=(4, 4)), ["grid_size", "3|three"]),
+    "infinite origin": (voxelize(origin=(0.0, float("inf"), 0.0)), ["origin", "inf"]),
+    "points of two": (voxelize(np.zeros((10, 2), np.float32)), ["points", "2", "3"]),
+    "integer points": (voxelize(np.zeros((10, 3), np.int64)), ["points", "int64", "float"]),
+    "features left out": (voxelize(mode="mean"), ["features"]),
+    "features of another length": (
+        voxelize(mode="mean", features=np.zeros((9, 2), np.float32)), ["features", "9", "10"]),
+    "features of integers": (
+        voxelize(mode="mean", features=np.zeros((10, 2), np.int32)), ["features", "int32"]),
+    "no such reduction": (voxelize(mode="median"), ["mode", "median", "mean"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", list(BAD))
+def test_bad_arguments(backend: Backend, case: str) -> None:
+    call, words = BAD[case]
+    with pytest.raises((ValueError, TypeError)) as caught:
+        call(backend)
+    assert isinstance(caught.value, rc.Error), type(caught.value)
+    for word in words:
+        assert re.search(word, str(caught.value)), f"{word!r} not in: {caught.value}"
+
+
+CHECKED: dict[str, tuple[Call, list[str]]] = {
+    "unsorted times": (
+        resample(times=times([0, 1, 2, 3], [0, 5, 4, 6])), ["source_times", "1", "2", "5", "4"]),
+    "unsorted float times": (
+        resample(
+            times=times([0, 1, 0.5, 3], [0, 1, 2, 3], kind=np.float64),
+            targets=times([0.0], [1.0], kind=np.float64)),
+        ["source_times", "0.5"]),
+    "nan times": (
+        resample(
+            times=times([0, 1, np.nan, 3], [0, 1, 2, 3], kind=np.float32),
+            targets=times([0.0], [1.0], kind=np.float32)),
+        ["source_times", "nan"]),
+    "negative lengths": (resample(lengths=np.array([4, -1])), ["lengths", "-1"]),
+    "lengths past the samples": (resample(lengths=np.array([5, 4])), ["lengths", "5", "4"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", list(CHECKED))
+def test_bad_contents(backend: Backend, case: str) -> None:
+    """What only reading the tensors can tell; CUDA looks when it is asked to, and never crashes."""
+    call, words = CHECKED[case]
+    if backend.device != "cpu":
+        call(backend)
+        torch.cuda.synchronize()
+        return
+    with pytest.raises(rc.errors.InvalidArgumentError) as caught:
+        call(backend)
+    for word in words:
+        assert re.search(word, str(caught.value), re.IGNORECASE), str(caught.value)
+
+
+def test_output_that_overlaps_an_input(backend: Backend) -> None:
+    if backend.argument == "pytorch":
+        pytest.skip("the reference computes before it copies to out")
+    whole = torch.zeros(1, 12, 3, device=backend.device)
+    stamps = torch.arange(6, device=backend.device)
+    with pytest.raises(ValueError, match=r"out.*overlap"):
+        rc.resample_trajectories(
+            whole[:, :6], stamps, stamps, out=whole[:, 4:10], backend=backend.argument
+        )
+
+
+def test_kinds_do_not_mix(backend: Backend) -> None:
+    if backend.argument == "pytorch":
+        pytest.skip("the reference takes what torch can convert")
+    with pytest.raises((TypeError, ValueError), match="source_times"):
+        rc.resample_trajectories(
+            torch.zeros(1, 2, 1), np.arange(2), torch.arange(2), backend=backend.argument
+        )
+
+
+def test_cuda_that_is_not_there_says_why() -> None:
+    if rc.check_installation()["cuda"]["available"]:
+        pytest.skip("CUDA is there")
+    with pytest.raises(rc.Error, match="CUDA"):
+        rc.resample_trajectories(
+            torch.zeros(1, 2, 1), torch.arange(2), torch.arange(2), backend="cuda"
+        )
