@@ -153,7 +153,11 @@ def draw(
             label="not valid",
         )
         rate = (len(seconds) - 1) / max(seconds[-1] - seconds[0], 1e-9)
-        axis.set_ylabel(f"{name}\n{rate:.0f} Hz, {stream.mode}", fontsize=7, rotation=0, ha="right")
+        seen = stream.values[(seconds >= span_s[0]) & (seconds <= span_s[1]), 0].astype(float)
+        if len(seen):
+            margin = 0.08 * max(float(np.ptp(seen)), 1e-6 * abs(float(seen[0])) + 1e-9)
+            axis.set_ylim(seen.min() - margin, seen.max() + margin)
+        axis.set_ylabel(f"{name}\n{rate:.3g} Hz, {stream.mode}", fontsize=7, rotation=0, ha="right")
         axis.tick_params(labelsize=7)
     axes[0].legend(fontsize=7, ncols=3, loc="upper right")
     axes[-1].set_xlim(*span_s)
@@ -166,6 +170,7 @@ def main() -> None:
     parser.add_argument("log", choices=["comma2k19", "screw"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--draw", nargs="+", help="streams to draw; default: all")
     arguments = parser.parse_args()
     load = load_comma2k19 if arguments.log == "comma2k19" else load_screw
     clock, streams = load(arguments.folder)
@@ -179,6 +184,7 @@ def main() -> None:
         print(
             f"{name:32} {len(stream.times_ns):8} {rate:8.1f} {put.valid.mean():7.1%} {worst:12.3f}"
         )
+    streams = {name: streams[name] for name in arguments.draw or streams}
     draw(clock, streams, aligned, arguments.output, (0, 4) if arguments.log == "screw" else (0, 3))
     print(f"wrote {arguments.output}")
 
