@@ -22,6 +22,8 @@ typedef struct rbc__stream_schema {
     char *encoding;                     /* "", "jpeg", "png" */
     int32_t times;                      /* index of the stream with this one's stamps, or -1 */
     bool is_ragged;
+    const char
+        *unsupported; /* why its samples cannot be read, or NULL; it is listed all the same */
 } rbc__stream_schema;
 
 typedef struct rbc__file_schema {

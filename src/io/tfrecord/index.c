@@ -1,0 +1,384 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "io/tfrecord/framing.h"
+#include "io/tfrecord/rlds.h"
+#include "io/tfrecord/survey.h"
+#include "io/tfrecord/tensor_proto.h"
+#include "io/utf8.h"
+
+#define PROGRESS_STEP_BYTES (UINT64_C(1) << 20)
+
+/* What a record holds under one id. */
+typedef struct found {
+    bool is_there;
+    uint64_t offset, bytes; /* of the Feature message, in the payload */
+} found;
+
+/* State of one file's indexing. */
+typedef struct indexer {
+    const rbc__rlds *reader;
+    rbc__survey survey;
+    found *found;       /* [num_ids] */
+    rbc__place *places; /* [num_ids] */
+    uint64_t num_steps;
+    int64_t start_ns, end_ns;
+    rbc__bytes layout;
+    rbc__scratch task;
+    rbc__scratch stamps;
+} indexer;
+
+static rbc_status note_feature(void *user, const rbc__feature *feature, rbc_error *err) {
+    indexer *state = user;
+    uint32_t id;
+    (void)err;
+    if (rbc__keys_find(&state->reader->keys, feature->key, feature->key_bytes, &id)) {
+        state->found[id] = (found){true, feature->offset, feature->bytes};
+    }
+    return RBC_OK;
+}
+
+/* ---- samples and steps -------------------------------------------------------------------------
+ */
+
+/* Surveys one stream. `*steps` is how many steps it speaks of, -1 where it does not say. */
+static rbc_status survey_stream(indexer *state, int32_t stream, int64_t *steps, rbc_error *err) {
+    const rbc__leaves *leaves = &state->reader->leaves;
+    const rbc__leaf *leaf = &leaves->items[stream];
+    const uint32_t rows_id = (uint32_t)(leaves->count + stream);
+    const found *values = &state->found[stream];
+    const found *rows = &state->found[rows_id];
+    rbc__place *place = &state->places[stream];
+    rbc__place *rows_place = &state->places[rows_id];
+    uint64_t total = 0;
+    *steps = -1;
+    place->id = (uint32_t)stream;
+    rows_place->id = rows_id;
+    if (values->is_there) {
+        RBC__TRY(
+            rbc__survey_values(&state->survey, leaf, values->offset, values->bytes, place, err));
+        *steps = leaf->elements > 0 ? (int64_t)place->samples : -1;
+    }
+    if (!leaf->is_sequence || !rows->is_there) {
+        return RBC_OK;
+    }
+    RBC__TRY(
+        rbc__survey_rows(&state->survey, leaf, rows->offset, rows->bytes, rows_place, &total, err));
+    *steps = (int64_t)rows_place->samples;
+    if (!rbc__leaf_is_ragged(leaf)) {
+        rows_place->form = RBC__FORM_NONE;
+    } else if (leaf->elements > 0 && total != place->samples) {
+        return rbc__wire_fail(&state->survey.payload, rows->offset, err,
+                              "the rows of stream '%s' have %" PRIu64 " samples together, but "
+                              "%" PRIu64 " are there",
+                              leaf->name, total, place->samples);
+    } else {
+        place->samples = total;
+    }
+    return RBC_OK;
+}
+
+/* Surveys all streams; they must agree on the number of steps. */
+static rbc_status survey_streams(indexer *state, rbc_error *err) {
+    const rbc__leaves *leaves = &state->reader->leaves;
+    const rbc__wire *payload = &state->survey.payload;
+    const rbc__leaf *first = NULL;
+    bool any = false;
+    state->num_steps = 0;
+    for (int32_t i = 0; i < leaves->num_streams; i++) {
+        const rbc__leaf *leaf = &leaves->items[i];
+        int64_t steps;
+        if (leaf->unsupported) {
+            continue;
+        }
+        RBC__TRY(survey_stream(state, i, &steps, err));
+        any = any || state->found[i].is_there;
+        if (steps < 0) {
+            continue;
+        }
+        if (!first) {
+            first = leaf;
+            state->num_steps = (uint64_t)steps;
+        } else if ((uint64_t)steps != state->num_steps) {
+            return rbc__wire_fail(payload, state->found[i].offset, err,
+                                  "stream '%s' has %" PRId64 " steps, but stream '%s' has %" PRIu64,
+                                  leaf->name, steps, first->name, state->num_steps);
+        }
+    }
+    if (!any) {
+        return rbc__wire_fail(payload, 0, err,
+                              "none of the %d streams of the dataset is in the "
+                              "record",
+                              leaves->num_streams);
+    }
+    for (int32_t i = 0; i < leaves->num_streams; i++) {
+        const rbc__leaf *leaf = &leaves->items[i];
+        const bool is_ragged = rbc__leaf_is_ragged(leaf);
+        const bool is_there =
+            is_ragged ? state->found[leaves->count + i].is_there : state->found[i].is_there;
+        if (!is_there && !leaf->unsupported && state->num_steps > 0 && leaf->elements != 0) {
+            return rbc__wire_fail(payload, 0, err,
+                                  "the record has no feature '%s%s', which features.json declares",
+                                  leaf->key, is_ragged ? "/ragged_row_lengths_0" : "");
+        }
+    }
+    return RBC_OK;
+}
+
+static rbc_status survey_metadata(indexer *state, rbc_error *err) {
+    const rbc__leaves *leaves = &state->reader->leaves;
+    for (int32_t i = leaves->num_streams; i < leaves->count; i++) {
+        const rbc__leaf *leaf = &leaves->items[i];
+        const found *at = &state->found[i];
+        const bool may_miss = leaf->unsupported || leaf->is_sequence || leaf->elements <= 0 ||
+                              leaf->storage == RBC__STORED_TENSOR;
+        state->places[i].id = (uint32_t)i;
+        if (at->is_there) {
+            RBC__TRY(rbc__survey_metadata(&state->survey, leaf, at->offset, at->bytes,
+                                          &state->places[i], err));
+        } else if (!may_miss) {
+            return rbc__wire_fail(&state->survey.payload, 0, err,
+                                  "the record has no feature '%s', which features.json declares",
+                                  leaf->key);
+        }
+    }
+    return RBC_OK;
+}
+
+/* ---- stamps ------------------------------------------------------------------------------------
+ */
+
+/* Checks the stamps in stream `times`, which belong to stream `stream`, and widens the episode. */
+static rbc_status check_stamps(indexer *state, int32_t stream, int32_t times, rbc_error *err) {
+    const rbc__leaves *leaves = &state->reader->leaves;
+    const rbc__wire *payload = &state->survey.payload;
+    const char *name = leaves->items[times].name;
+    const uint64_t samples = state->places[times].samples;
+    const found *at = &state->found[times];
+    rbc__list list;
+    if (samples != state->places[stream].samples) {
+        return rbc__wire_fail(
+            payload, at->offset, err,
+            "stream '%s' has %" PRIu64 " stamps, but '%s' has %" PRIu64 " samples", name, samples,
+            leaves->items[stream].name, state->places[stream].samples);
+    }
+    if (samples == 0 || !at->is_there) {
+        return RBC_OK;
+    }
+    RBC__TRY(rbc__scratch_reserve(&state->stamps, (size_t)samples * sizeof(int64_t), err));
+    int64_t *stamps = (int64_t *)(void *)state->stamps.data;
+    RBC__TRY(rbc__list_open(payload, at->offset, at->bytes, &list, err));
+    RBC__TRY(rbc__list_ints(&list, stamps, samples, err));
+    for (uint64_t i = 1; i < samples; i++) {
+        if (stamps[i] < stamps[i - 1]) {
+            return rbc__wire_fail(payload, at->offset, err,
+                                  "the stamps of stream '%s' go back at sample %" PRIu64
+                                  ": %" PRId64 " after %" PRId64,
+                                  name, i, stamps[i], stamps[i - 1]);
+        }
+    }
+    const bool is_first = state->end_ns < state->start_ns;
+    if (is_first || stamps[0] < state->start_ns) {
+        state->start_ns = stamps[0];
+    }
+    if (is_first || stamps[samples - 1] > state->end_ns) {
+        state->end_ns = stamps[samples - 1];
+    }
+    return RBC_OK;
+}
+
+static rbc_status check_all_stamps(indexer *state, rbc_error *err) {
+    const rbc__schema *schema = &state->reader->schema;
+    state->start_ns = 0;
+    state->end_ns = -1;
+    for (int32_t i = 0; i < schema->num_streams; i++) {
+        if (schema->streams[i].times >= 0) {
+            RBC__TRY(check_stamps(state, i, schema->streams[i].times, err));
+        }
+    }
+    return RBC_OK;
+}
+
+/* ---- the task ----------------------------------------------------------------------------------
+ */
+
+/* The first string of `leaf` that is not empty; `*bytes` 0 when there is none. */
+static rbc_status first_text(const indexer *state, int32_t leaf, uint64_t *offset, uint64_t *bytes,
+                             rbc_error *err) {
+    const rbc__wire *payload = &state->survey.payload;
+    const found *at = &state->found[leaf];
+    rbc__list list;
+    rbc__chunk chunk;
+    bool more = true;
+    *bytes = 0;
+    if (!at->is_there) {
+        return RBC_OK;
+    }
+    RBC__TRY(rbc__list_open(payload, at->offset, at->bytes, &list, err));
+    if (state->reader->leaves.items[leaf].storage == RBC__STORED_TENSOR) {
+        rbc__tensor_proto tensor;
+        rbc__wire_field string = {0};
+        RBC__TRY(rbc__list_next(&list, &chunk, &more, err));
+        if (!more) {
+            return RBC_OK;
+        }
+        RBC__TRY(rbc__tensor_proto_parse(payload, chunk.offset, chunk.bytes, &tensor, err));
+        while (more && *bytes == 0) {
+            RBC__TRY(rbc__tensor_proto_next_string(&tensor.message, &string, &more, err));
+            *offset = string.offset;
+            *bytes = more ? string.bytes : 0;
+        }
+        return RBC_OK;
+    }
+    while (more && *bytes == 0) {
+        RBC__TRY(rbc__list_next(&list, &chunk, &more, err));
+        *offset = more ? chunk.offset : 0;
+        *bytes = more ? chunk.bytes : 0;
+    }
+    return RBC_OK;
+}
+
+static rbc_status find_task(indexer *state, rbc_error *err) {
+    const rbc__rlds *reader = state->reader;
+    uint64_t offset = 0;
+    uint64_t bytes = 0;
+    for (int32_t i = 0; i < reader->num_task_leaves && bytes == 0; i++) {
+        const int32_t leaf = reader->task_leaves[i];
+        uint64_t bad_at;
+        RBC__TRY(first_text(state, leaf, &offset, &bytes, err));
+        if (bytes > 0 && !rbc__utf8_check(state->survey.payload.data + offset, bytes, &bad_at)) {
+            return rbc__wire_fail(&state->survey.payload, offset + bad_at, err,
+                                  "the text of '%s' is not UTF-8", reader->leaves.items[leaf].name);
+        }
+    }
+    RBC__TRY(rbc__scratch_reserve(&state->task, (size_t)bytes + 1, err));
+    if (bytes > 0) {
+        memcpy(state->task.data, state->survey.payload.data + offset, (size_t)bytes);
+    }
+    state->task.data[bytes] = '\0';
+    return RBC_OK;
+}
+
+/* ---- records and files -------------------------------------------------------------------------
+ */
+
+static rbc_status index_record(indexer *state, rbc_error *err) {
+    const rbc__leaves *leaves = &state->reader->leaves;
+    const size_t num_ids = rbc__layout_num_ids(leaves);
+    memset(state->found, 0, num_ids * sizeof *state->found);
+    memset(state->places, 0, num_ids * sizeof *state->places);
+    state->survey.tables.size = 0;
+    state->layout.size = 0;
+    RBC__TRY(rbc__example_walk(&state->survey.payload, note_feature, state, err));
+    RBC__TRY(survey_streams(state, err));
+    RBC__TRY(survey_metadata(state, err));
+    RBC__TRY(check_all_stamps(state, err));
+    RBC__TRY(find_task(state, err));
+    return rbc__layout_encode(leaves, state->reader->fingerprint, state->num_steps, state->places,
+                              num_ids, &state->survey.tables, &state->layout, err);
+}
+
+/* A problem is reported, and indexing goes on when the sink says so. */
+static rbc_status report(const rbc__index_sink *sink, int64_t record, const rbc_error *problem,
+                         rbc_error *err) {
+    if (problem->status != RBC_ERROR_FORMAT) {
+        if (err) {
+            *err = *problem;
+        }
+        return problem->status;
+    }
+    return sink->damaged(sink->user, record, problem, err);
+}
+
+static rbc_status index_frame(indexer *state, rbc__source *source, const rbc__frame *frame,
+                              int64_t record, const rbc__index_sink *sink, rbc__scratch *scratch,
+                              rbc_error *err) {
+    rbc_error problem;
+    const uint8_t *payload;
+    rbc_status status = rbc__frame_payload(source, frame, scratch, &payload, &problem);
+    if (status == RBC_OK) {
+        state->survey.payload = (rbc__wire){.data = payload,
+                                            .end = frame->bytes,
+                                            .base = frame->offset,
+                                            .path = rbc__source_path(source)};
+        status = index_record(state, &problem);
+    }
+    if (rbc__source_check(source, err) != RBC_OK) {
+        return RBC_ERROR_IO;
+    }
+    if (status != RBC_OK) {
+        return report(sink, record, &problem, err);
+    }
+    const rbc__episode_record episode = {.record = record,
+                                         .offset = frame->offset,
+                                         .bytes = frame->bytes,
+                                         .num_steps = (int64_t)state->num_steps,
+                                         .start_ns = state->start_ns,
+                                         .end_ns = state->end_ns,
+                                         .task = (const char *)state->task.data,
+                                         .layout = state->layout.data,
+                                         .layout_bytes = state->layout.size};
+    return sink->episode(sink->user, &episode, err);
+}
+
+static rbc_status index_frames(indexer *state, rbc__source *source, int64_t num_records,
+                               const rbc__index_sink *sink, rbc__scratch *scratch, rbc_error *err) {
+    const uint64_t end = rbc__source_bytes(source);
+    uint64_t at = 0;
+    uint64_t told = 0;
+    int64_t record = 0;
+    rbc_error problem;
+    for (; at < end; record++) {
+        rbc__frame frame;
+        const rbc_status status = rbc__frame_header(source, at, scratch, &frame, &problem);
+        if (status != RBC_OK) {
+            /* Where the next record begins is not known: the file ends here. */
+            return report(sink, record, &problem, err);
+        }
+        RBC__TRY(index_frame(state, source, &frame, record, sink, scratch, err));
+        at = frame.next;
+        rbc__source_release_before(source, at);
+        if (at - told >= PROGRESS_STEP_BYTES || at == end) {
+            told = at;
+            if (sink->progress(sink->user, at) != 0) {
+                return rbc__fail(err, RBC_ERROR_CANCELLED,
+                                 "%s: byte %" PRIu64 ": indexing was stopped",
+                                 rbc__source_path(source), at);
+            }
+        }
+    }
+    if (num_records >= 0 && record != num_records) {
+        rbc__fail(&problem, RBC_ERROR_FORMAT,
+                  "%s: byte %" PRIu64 ": the file ends after %" PRId64
+                  " records, dataset_info.json wants %" PRId64,
+                  rbc__source_path(source), end, record, num_records);
+        return report(sink, record, &problem, err);
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc__rlds_index(const rbc__rlds *reader, rbc__source *source, int64_t num_records,
+                           const rbc__index_sink *sink, rbc_error *err) {
+    const size_t num_ids = rbc__layout_num_ids(&reader->leaves);
+    indexer state = {.reader = reader,
+                     .found = calloc(num_ids + 1, sizeof(found)),
+                     .places = calloc(num_ids + 1, sizeof(rbc__place))};
+    rbc__scratch scratch = {0};
+    rbc_status status;
+    if (state.found && state.places) {
+        status = index_frames(&state, source, num_records, sink, &scratch, err);
+    } else {
+        status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to index it",
+                           rbc__source_path(source));
+    }
+    rbc__scratch_free(&scratch);
+    rbc__scratch_free(&state.task);
+    rbc__scratch_free(&state.stamps);
+    rbc__bytes_free(&state.layout);
+    rbc__survey_free(&state.survey);
+    free(state.places);
+    free(state.found);
+    return status;
+}

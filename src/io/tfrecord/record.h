@@ -1,0 +1,25 @@
+/* An episode whose layout has been parsed. */
+#ifndef RBC_IO_TFRECORD_RECORD_H
+#define RBC_IO_TFRECORD_RECORD_H
+
+#include "io/tfrecord/rlds.h"
+
+struct rbc__record {
+    const rbc__rlds *reader;
+    rbc__source *source;
+    int64_t index;          /* of the record in its file */
+    uint64_t offset, bytes; /* of the payload in the file */
+    uint64_t num_steps;
+    rbc__place *places; /* [num_ids] */
+    void **walked;      /* [num_ids] or NULL: what going through a WALK has found */
+};
+
+/* Points `out` at [offset, offset + bytes) of the payload. */
+rbc_status rbc__record_view(rbc__record *record, uint64_t offset, uint64_t bytes,
+                            rbc__scratch *scratch, const uint8_t **out, rbc_error *err);
+
+/* Opens the Feature message of a WALK place. The list reads from `scratch`. */
+rbc_status rbc__record_list(rbc__record *record, const rbc__place *place, rbc__scratch *scratch,
+                            rbc__list *out, rbc_error *err);
+
+#endif
