@@ -244,17 +244,18 @@ typedef struct rbc_voxelize_params {
  *
  * Results depend neither on the order of the points nor on the number or order of threads, to the
  * bit; every cloud of a batch gives what it gives alone. For sum and mean that is had by adding
- * integers: with n the cloud's length and 2^e the least power of two above the magnitude of all
- * finite values of a channel in the cloud, values are rounded to multiples of 2^(e - bits), bits =
- * min(50, 62 - ceil(log2(n))), and added exactly in int64; f64 features keep `bits` further bits of
- * each value in a second sum. So a sum of m values is off by at most m * 2^(e - bits - 1) (f64: m *
- * 2^(e - 2 * bits - 1)) before it is rounded to the dtype, which for a million points is below the
- * rounding of f32 for values down to 2^-19 of the channel's largest; values under 2^-950 may
- * vanish. It costs a look at all features for their largest magnitude, and eight bytes of scratch
- * (f64: 16) for each channel of the cells worked on.
+ * integers. On the CPU, with m the number of points in a cell and 2^e the least power of two above
+ * the magnitudes of their finite values of a channel, values are rounded to multiples of
+ * 2^(e - bits), bits = min(50, 62 - ceil(log2(m))), and added exactly in int64; f64 features keep
+ * `bits` further bits of each value in a second sum. A mean is that sum divided by m, and the
+ * result is rounded to f64, then to f32 and then to a half type. So before rounding a sum is off by
+ * at most m * 2^(e - bits - 1) (f64: m * 2^(e - 2 * bits - 1)), less than adding in f64 gives. It
+ * costs going through a cell's points twice, and twelve bytes of scratch (f64: 24) for each channel
+ * of the cells at work. CUDA may take 2^e and m over the whole cloud.
  *
  * A feature that is NaN makes its channel of the cell NaN. Infinities: a sum or mean with both
- * signs is NaN, else the infinity. For max and min -0 is less than +0. A NaN result is the quiet
+ * signs is NaN, else the infinity. For max and min -0 is less than +0; a sum
+ * of zeros is +0. A NaN result is the quiet
  * NaN with sign and payload zero.
  *
  * INVALID_ARGUMENT, UNSUPPORTED, DEVICE. */

@@ -1,0 +1,26 @@
+/* Prototypes of the voxelization kernels of the ISA being compiled. */
+#ifndef RBC_CPU_KERNELS_VOXELIZE_ISA_H
+#define RBC_CPU_KERNELS_VOXELIZE_ISA_H
+
+#include "cpu/kernels/isa.h"
+#include "cpu/kernels/voxelize.h"
+
+void RBC__KERNEL(voxel_load)(const rbc__cloud *cloud, int64_t cloud_index, int64_t first, int64_t n,
+                             rbc__voxel_tile *tile);
+int64_t RBC__KERNEL(voxel_cells_f32)(const rbc__voxel_tile *tile, int64_t n,
+                                     const rbc__voxel_map *map, int32_t *cells);
+int64_t RBC__KERNEL(voxel_cells_f64)(const rbc__voxel_tile *tile, int64_t n,
+                                     const rbc__voxel_map *map, int32_t *cells);
+int64_t RBC__KERNEL(voxel_cells64_f32)(const rbc__voxel_tile *tile, int64_t n,
+                                       const rbc__voxel_map *map, int64_t *cells);
+int64_t RBC__KERNEL(voxel_cells64_f64)(const rbc__voxel_tile *tile, int64_t n,
+                                       const rbc__voxel_map *map, int64_t *cells);
+void RBC__KERNEL(voxel_slab_first)(rbc__voxel_slab *slab, const rbc__voxel_entry *entries,
+                                   int64_t n);
+void RBC__KERNEL(voxel_slab_add)(rbc__voxel_slab *slab, const rbc__voxel_entry *entries, int64_t n);
+void RBC__KERNEL(voxel_slab_finish)(rbc__voxel_slab *slab);
+void RBC__KERNEL(voxel_slab_mark_nonfinite)(rbc__voxel_slab *slab, const rbc__voxel_entry *entries,
+                                            int64_t n);
+void RBC__KERNEL(voxel_slab_mend_nonfinite)(rbc__voxel_slab *slab);
+
+#endif
