@@ -35,6 +35,10 @@ const int64_t *rbc__selection_steps(const rbc_selection *selection);
 const int64_t *rbc__selection_start_ns(const rbc_selection *selection);
 const int64_t *rbc__selection_end_ns(const rbc_selection *selection);
 
+/* Selections are reference-counted too, so that a loader can keep the arrays above without a copy;
+ * rbc_selection_destroy() drops one. Any thread. Returns the same selection, to be destroyed. */
+rbc_selection *rbc__selection_retain(const rbc_selection *selection);
+
 /* A hash of the ids and steps, in their order, that is the same in every process: selections with
  * the same one hold the same episodes. */
 uint64_t rbc__selection_fingerprint(const rbc_selection *selection);

@@ -1,3 +1,4 @@
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,6 +7,8 @@
 #include "core/error.h"
 
 struct rbc_selection {
+    rbc_selection *self; /* for those who hold it as const */
+    atomic_int references;
     rbc_dataset *dataset;
     int64_t count;
     int64_t num_steps;
@@ -38,6 +41,8 @@ static rbc_status make(rbc_dataset *dataset, int64_t *ids, int64_t count, rbc_se
         free(ids);
         return status;
     }
+    selection->self = selection;
+    atomic_init(&selection->references, 1);
     selection->dataset = dataset;
     rbc__dataset_retain(dataset);
     selection->ids = ids;
@@ -176,13 +181,19 @@ rbc_status rbc_selection_from_ids(rbc_dataset *dataset, const int64_t *ids, int6
     return make(dataset, copy, count, out, err);
 }
 
-void rbc_selection_destroy(rbc_selection **selection) {
-    if (*selection != NULL) {
-        rbc_dataset_close(&(*selection)->dataset);
-        free((*selection)->ids);
-        free(*selection);
-        *selection = NULL;
+void rbc_selection_destroy(rbc_selection **out) {
+    rbc_selection *selection = *out;
+    *out = NULL;
+    if (selection != NULL && atomic_fetch_sub(&selection->references, 1) == 1) {
+        rbc_dataset_close(&selection->dataset);
+        free(selection->ids);
+        free(selection);
     }
+}
+
+rbc_selection *rbc__selection_retain(const rbc_selection *selection) {
+    atomic_fetch_add(&selection->self->references, 1);
+    return selection->self;
 }
 
 int64_t rbc_selection_size(const rbc_selection *selection) {
