@@ -100,6 +100,12 @@ static bool reach(const DLTensor *tensor, int64_t item_bytes, int64_t *low, int6
     return rbc__mul_size(*low, -1, &total) && rbc__add_size(*high, total, &total);
 }
 
+static const char *dlpack_kind(uint8_t code) {
+    static const char *const names[] = {"int",    "uint",    "float", "handle",
+                                        "bfloat", "complex", "bool"};
+    return code < sizeof names / sizeof *names ? names[code] : "other";
+}
+
 rbc_status rbc__tensor_check(const DLTensor *tensor, const char *name, rbc__dtype *dtype,
                              rbc_error *err) {
     if (tensor == NULL) {
@@ -121,10 +127,12 @@ rbc_status rbc__tensor_check(const DLTensor *tensor, const char *name, rbc__dtyp
         }
     }
     if (!rbc__dtype_from_dlpack(tensor->dtype, dtype)) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "%s has DLPack dtype (code %d, %d bits, %d lanes), which is none that is "
-                         "known; wanted float, bfloat, int, uint or bool of 8 to 64 bits, 1 lane",
-                         name, tensor->dtype.code, tensor->dtype.bits, tensor->dtype.lanes);
+        return rbc__fail(
+            err, RBC_ERROR_INVALID_ARGUMENT,
+            "%s has data type %s%d of %d lanes (DLPack code %d); wanted bool, uint8 to "
+            "uint64, int8 to int64, float16, bfloat16, float32 or float64, 1 lane",
+            name, dlpack_kind(tensor->dtype.code), tensor->dtype.bits, tensor->dtype.lanes,
+            tensor->dtype.code);
     }
     const int64_t item_bytes = rbc__dtype_bytes(*dtype);
     int64_t low, high;

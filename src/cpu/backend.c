@@ -1,9 +1,12 @@
 #include "backend.h"
+
+#include "cpu/resample.h"
 #include "cpu/voxelize.h"
 
 const rbc__backend rbc__cpu_backend = {
     .name = "cpu",
     .device_type = kDLCPU,
+    .resample = rbc__cpu_resample_parallel,
     .voxelize = rbc__cpu_voxelize,
     .voxelize_workspace_bytes = rbc__cpu_voxelize_workspace_bytes,
 };

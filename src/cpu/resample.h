@@ -11,4 +11,8 @@
  * undefined. lengths must lie in [0, num_samples]. */
 rbc_status rbc__cpu_resample(uint64_t cpu_features, const rbc__resample_job *job, rbc_error *err);
 
+/* The same over the context's pool: the entry of the backend's table. */
+rbc_status rbc__cpu_resample_parallel(rbc_context *context, const rbc__resample_job *job,
+                                      int32_t device_id, void *stream, rbc_error *err);
+
 #endif

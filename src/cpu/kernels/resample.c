@@ -1,0 +1,247 @@
+#include <math.h>
+#include <string.h>
+
+#include "cpu/kernels/half.h"
+#include "cpu/kernels/isa.h"
+#include "cpu/kernels/resample.h"
+#include "cpu/kernels/resample_trig.h"
+
+/* Storage type S, type computed in C, and the ways between them. */
+#define LOAD_f32(item)    (item)
+#define STORE_f32(value)  (value)
+#define LOAD_f64(item)    (item)
+#define STORE_f64(value)  (value)
+#define LOAD_f16(item)    rbc__f32_of_f16(item)
+#define STORE_f16(value)  rbc__f16_of_f32(value)
+#define LOAD_bf16(item)   rbc__f32_of_bf16(item)
+#define STORE_bf16(value) rbc__bf16_of_f32(value)
+
+/* Calls row(out, a, ...) for contiguous channels with constant strides, so that the compiler sees
+ * them, and for any others. */
+#define IS_PACKED(rows, S)                                                                         \
+    ((rows)->channel_stride_bytes == (int64_t)sizeof(S) &&                                         \
+     (rows)->out_channel_stride_bytes == (int64_t)sizeof(S))
+
+#define SAMPLE(rows, S, index) ((const S *)((rows)->values + (index) * (rows)->sample_stride_bytes))
+#define OUTPUT(rows, S, j)     ((S *)((rows)->out + (j) * (rows)->out_target_stride_bytes))
+#define STEP(S, stride_bytes)  ((stride_bytes) / (int64_t)sizeof(S))
+
+#define DEFINE_COPY(bits)                                                                          \
+    static void copy_##bits(const rbc__resample_rows *rows, const int64_t *pick,                   \
+                            const uint8_t *kind, uint64_t fill) {                                  \
+        typedef uint##bits##_t S;                                                                  \
+        const int64_t n = rows->num_channels;                                                      \
+        const bool packed = IS_PACKED(rows, S);                                                    \
+        const int64_t step = STEP(S, rows->channel_stride_bytes);                                  \
+        const int64_t out_step = STEP(S, rows->out_channel_stride_bytes);                          \
+        for (int64_t j = 0; j < rows->num_targets; ++j) {                                          \
+            S *out = OUTPUT(rows, S, j);                                                           \
+            if (kind[j] == RBC__ROW_COPY) {                                                        \
+                const S *in = SAMPLE(rows, S, pick[j]);                                            \
+                if (packed) {                                                                      \
+                    memcpy(out, in, (size_t)n * sizeof(S));                                        \
+                } else {                                                                           \
+                    for (int64_t c = 0; c < n; ++c) {                                              \
+                        out[c * out_step] = in[c * step];                                          \
+                    }                                                                              \
+                }                                                                                  \
+            } else if (kind[j] == RBC__ROW_FILL) {                                                 \
+                for (int64_t c = 0; c < n; ++c) {                                                  \
+                    out[c * out_step] = (S)fill;                                                   \
+                }                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+DEFINE_COPY(8)
+DEFINE_COPY(16)
+DEFINE_COPY(32)
+DEFINE_COPY(64)
+
+#define DEFINE_LINEAR(type, S, C)                                                                  \
+    static inline void linear_row_##type(S *restrict out, const S *restrict a,                     \
+                                         const S *restrict b, C weight, int64_t n, int64_t step,   \
+                                         int64_t out_step) {                                       \
+        for (int64_t c = 0; c < n; ++c) {                                                          \
+            const C from = LOAD_##type(a[c * step]);                                               \
+            const C to = LOAD_##type(b[c * step]);                                                 \
+            out[c * out_step] = STORE_##type(from + weight * (to - from));                         \
+        }                                                                                          \
+    }                                                                                              \
+                                                                                                   \
+    static void linear_##type(const rbc__resample_rows *rows, const rbc__resample_plan *plan) {    \
+        const bool packed = IS_PACKED(rows, S);                                                    \
+        for (int64_t j = 0; j < rows->num_targets; ++j) {                                          \
+            if (plan->kind[j] != RBC__ROW_BLEND) {                                                 \
+                continue;                                                                          \
+            }                                                                                      \
+            S *out = OUTPUT(rows, S, j);                                                           \
+            const S *a = SAMPLE(rows, S, plan->left[j]);                                           \
+            const S *b = SAMPLE(rows, S, plan->right[j]);                                          \
+            const C weight = (C)plan->weight[j];                                                   \
+            if (packed) {                                                                          \
+                linear_row_##type(out, a, b, weight, rows->num_channels, 1, 1);                    \
+            } else {                                                                               \
+                linear_row_##type(out, a, b, weight, rows->num_channels,                           \
+                                  STEP(S, rows->channel_stride_bytes),                             \
+                                  STEP(S, rows->out_channel_stride_bytes));                        \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+#define DEFINE_CUBIC(type, S, C)                                                                   \
+    static inline void cubic_row_##type(S *restrict out, const S *restrict p, const S *restrict a, \
+                                        const S *restrict b, const S *restrict q, C before,        \
+                                        C middle, C after, int64_t n, int64_t step,                \
+                                        int64_t out_step) {                                        \
+        for (int64_t c = 0; c < n; ++c) {                                                          \
+            const C v0 = LOAD_##type(a[c * step]), v1 = LOAD_##type(b[c * step]);                  \
+            const C rise = middle * (v1 - v0);                                                     \
+            const C bend = before * (v0 - LOAD_##type(p[c * step])) +                              \
+                           after * (LOAD_##type(q[c * step]) - v1);                                \
+            out[c * out_step] = STORE_##type(v0 + (rise + bend));                                  \
+        }                                                                                          \
+    }                                                                                              \
+                                                                                                   \
+    static void cubic_##type(const rbc__resample_rows *rows, const rbc__resample_plan *plan) {     \
+        const bool packed = IS_PACKED(rows, S);                                                    \
+        for (int64_t j = 0; j < rows->num_targets; ++j) {                                          \
+            if (plan->kind[j] != RBC__ROW_BLEND) {                                                 \
+                continue;                                                                          \
+            }                                                                                      \
+            S *out = OUTPUT(rows, S, j);                                                           \
+            const S *p = SAMPLE(rows, S, plan->previous[j]);                                       \
+            const S *a = SAMPLE(rows, S, plan->left[j]);                                           \
+            const S *b = SAMPLE(rows, S, plan->right[j]);                                          \
+            const S *q = SAMPLE(rows, S, plan->next[j]);                                           \
+            const C before = (C)plan->before[j], middle = (C)plan->middle[j],                      \
+                    after = (C)plan->after[j];                                                     \
+            if (packed) {                                                                          \
+                cubic_row_##type(out, p, a, b, q, before, middle, after, rows->num_channels, 1,    \
+                                 1);                                                               \
+            } else {                                                                               \
+                cubic_row_##type(out, p, a, b, q, before, middle, after, rows->num_channels,       \
+                                 STEP(S, rows->channel_stride_bytes),                              \
+                                 STEP(S, rows->out_channel_stride_bytes));                         \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+/* The largest values at or below pi; float's nearest to pi lies above it. */
+#define PI_f64  3.141592653589793
+#define PI_f32  3.14159250f
+#define PI_f16  PI_f32
+#define PI_bf16 PI_f32
+
+#define DEFINE_ANGLE(type, S, C)                                                                   \
+    static inline void angle_row_##type(S *restrict out, const S *restrict a, const S *restrict b, \
+                                        double weight, int64_t n, int64_t step,                    \
+                                        int64_t out_step) {                                        \
+        for (int64_t c = 0; c < n; ++c) {                                                          \
+            const double from = LOAD_##type(a[c * step]), to = LOAD_##type(b[c * step]);           \
+            const double angle = rbc__wrap(from + weight * rbc__wrap(to - from));                  \
+            C wrapped = (C)angle;                                                                  \
+            wrapped = wrapped > PI_##type ? PI_##type : wrapped;                                   \
+            wrapped = wrapped <= -(C)3.141592653589793 ? PI_##type : wrapped;                      \
+            out[c * out_step] = STORE_##type(wrapped);                                             \
+        }                                                                                          \
+    }                                                                                              \
+                                                                                                   \
+    static void angle_##type(const rbc__resample_rows *rows, const rbc__resample_plan *plan) {     \
+        for (int64_t j = 0; j < rows->num_targets; ++j) {                                          \
+            if (plan->kind[j] == RBC__ROW_BLEND) {                                                 \
+                angle_row_##type(OUTPUT(rows, S, j), SAMPLE(rows, S, plan->left[j]),               \
+                                 SAMPLE(rows, S, plan->right[j]), plan->weight[j],                 \
+                                 rows->num_channels, STEP(S, rows->channel_stride_bytes),          \
+                                 STEP(S, rows->out_channel_stride_bytes));                         \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+/* Leaves the results in `a`. Of the two arcs the shorter is taken: b is negated where its dot
+ * product with a is negative, so that a and -a count as the same rotation, and where it is zero b
+ * stays as it is. The half angle comes from atan2(|a - b|, |a + b|), which is accurate for all
+ * angles; below 1e-8 the chord is the arc to the last place. */
+static void slerp_tile(double a[4][RBC__TILE], double b[4][RBC__TILE], const double *weight,
+                       int64_t n) {
+    for (int64_t j = 0; j < n; ++j) {
+        const double ax = a[0][j], ay = a[1][j], az = a[2][j], aw = a[3][j];
+        double bx = b[0][j], by = b[1][j], bz = b[2][j], bw = b[3][j];
+        const double a_scale = 1.0 / sqrt(ax * ax + ay * ay + (az * az + aw * aw));
+        double b_scale = 1.0 / sqrt(bx * bx + by * by + (bz * bz + bw * bw));
+        const double dot = ax * bx + ay * by + (az * bz + aw * bw);
+        b_scale = dot < 0.0 ? -b_scale : b_scale;
+        const double px = ax * a_scale, py = ay * a_scale, pz = az * a_scale, pw = aw * a_scale;
+        bx *= b_scale;
+        by *= b_scale;
+        bz *= b_scale;
+        bw *= b_scale;
+        const double dx = px - bx, dy = py - by, dz = pz - bz, dw = pw - bw;
+        const double sx = px + bx, sy = py + by, sz = pz + bz, sw = pw + bw;
+        const double chord = sqrt(dx * dx + dy * dy + (dz * dz + dw * dw));
+        const double across = sqrt(sx * sx + sy * sy + (sz * sz + sw * sw));
+        const double angle = 2.0 * rbc__atan_unit(chord / across);
+        const double t = weight[j];
+        const double sine = rbc__sin_quadrant(angle);
+        const bool is_short = angle < 1e-8;
+        const double divisor = is_short ? 1.0 : sine;
+        const double from = (is_short ? 1.0 - t : rbc__sin_quadrant((1.0 - t) * angle)) / divisor;
+        const double to = (is_short ? t : rbc__sin_quadrant(t * angle)) / divisor;
+        a[0][j] = from * px + to * bx;
+        a[1][j] = from * py + to * by;
+        a[2][j] = from * pz + to * bz;
+        a[3][j] = from * pw + to * bw;
+    }
+}
+
+/* All rows of a tile at once, component by component, in double. */
+#define DEFINE_SLERP(type, S, C)                                                                   \
+    static void slerp_##type(const rbc__resample_rows *rows, const rbc__resample_plan *plan) {     \
+        const int64_t step = STEP(S, rows->channel_stride_bytes);                                  \
+        const int64_t out_step = STEP(S, rows->out_channel_stride_bytes);                          \
+        const int64_t n = rows->num_targets;                                                       \
+        double a[4][RBC__TILE], b[4][RBC__TILE];                                                   \
+        for (int64_t j = 0; j < n; ++j) {                                                          \
+            const bool blend = plan->kind[j] == RBC__ROW_BLEND;                                    \
+            const S *from = SAMPLE(rows, S, blend ? plan->left[j] : 0);                            \
+            const S *to = SAMPLE(rows, S, blend ? plan->right[j] : 0);                             \
+            for (int c = 0; c < 4; ++c) {                                                          \
+                a[c][j] = (double)LOAD_##type(from[c * step]);                                     \
+                b[c][j] = (double)LOAD_##type(to[c * step]);                                       \
+            }                                                                                      \
+        }                                                                                          \
+        slerp_tile(a, b, plan->weight, n);                                                         \
+        for (int64_t j = 0; j < n; ++j) {                                                          \
+            if (plan->kind[j] == RBC__ROW_BLEND) {                                                 \
+                S *out = OUTPUT(rows, S, j);                                                       \
+                for (int c = 0; c < 4; ++c) {                                                      \
+                    out[c * out_step] = STORE_##type((C)a[c][j]);                                  \
+                }                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+#define DEFINE_ALL(type, S, C)                                                                     \
+    DEFINE_LINEAR(type, S, C)                                                                      \
+    DEFINE_CUBIC(type, S, C)                                                                       \
+    DEFINE_ANGLE(type, S, C)                                                                       \
+    DEFINE_SLERP(type, S, C)
+
+DEFINE_ALL(f32, float, float)
+DEFINE_ALL(f64, double, double)
+DEFINE_ALL(f16, uint16_t, float)
+DEFINE_ALL(bf16, uint16_t, float)
+
+#define FLOATS(name)                                                                               \
+    {[RBC__F32] = name##_f32,                                                                      \
+     [RBC__F64] = name##_f64,                                                                      \
+     [RBC__F16] = name##_f16,                                                                      \
+     [RBC__BF16] = name##_bf16}
+
+const rbc__blend_kernels RBC__KERNEL(resample_blend) = {
+    .copy = {copy_8, copy_16, copy_32, copy_64},
+    .linear = FLOATS(linear),
+    .angle = FLOATS(angle),
+    .cubic = FLOATS(cubic),
+    .slerp = FLOATS(slerp),
+};

@@ -1,0 +1,262 @@
+#include "cpu/resample.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "core/context.h"
+#include "core/error.h"
+#include "cpu/resample_tile.h"
+
+/* Below this many bytes of output a second thread takes longer to wake than the job. */
+#define MIN_PARALLEL_BYTES 16384
+/* Parts a thread gets on average, so that a slow one does not keep the others waiting. */
+#define PARTS_PER_THREAD 4
+
+/* A unit is one tile of one batch row. Where one source and the targets are shared by all batch
+ * rows a tile is searched once: units then run through the batch first. */
+typedef struct work {
+    const rbc__resample_job *job;
+    const rbc__resample_kernels *kernels;
+    int64_t num_tiles, num_units, units_a_part;
+    bool is_shared;
+    _Atomic bool is_wrong; /* a time was found that may not be */
+} work;
+
+static rbc__resample_kernels kernels_of(uint64_t cpu_features, rbc__time_type type) {
+#if defined(__x86_64__)
+    if ((cpu_features & RBC_CPU_AVX512) != 0) {
+        return (rbc__resample_kernels){&rbc__resample_times_avx512[type],
+                                       &rbc__resample_blend_avx512, &rbc__resample_reduce_avx512};
+    }
+    if ((cpu_features & RBC_CPU_AVX2) != 0) {
+        return (rbc__resample_kernels){&rbc__resample_times_avx2[type], &rbc__resample_blend_avx2,
+                                       &rbc__resample_reduce_avx2};
+    }
+#endif
+    (void)cpu_features;
+    return (rbc__resample_kernels){&rbc__resample_times_baseline[type],
+                                   &rbc__resample_blend_baseline, &rbc__resample_reduce_baseline};
+}
+
+static int64_t samples_in(const rbc__resample_source *source, int64_t b) {
+    if (source->lengths == NULL) {
+        return source->num_samples;
+    }
+    const void *length = source->lengths + b * source->lengths_stride_bytes;
+    return source->lengths_are_i64 ? *(const int64_t *)length : *(const int32_t *)length;
+}
+
+static rbc__time_axis axis_of(const rbc__resample_job *job, const rbc__resample_source *source,
+                              int64_t b) {
+    return (rbc__time_axis){
+        .times = source->times + b * source->times_batch_stride_bytes,
+        .stride_bytes = source->times_stride_bytes,
+        .num_samples = samples_in(source, b),
+        .targets = job->targets + b * job->targets_batch_stride_bytes,
+        .targets_stride_bytes = job->targets_stride_bytes,
+        .num_targets = job->num_targets,
+        .max_gap = source->max_gap,
+        .tolerance = source->tolerance,
+        .max_gap_ns = source->max_gap_ns,
+        .tolerance_ns = source->tolerance_ns,
+    };
+}
+
+static void run_tile(work *w, int64_t b, int64_t tile, int32_t s, bool is_searched,
+                     rbc__tile_times *times) {
+    const rbc__resample_job *job = w->job;
+    const rbc__resample_source *source = &job->sources[s];
+    const rbc__time_kernels *time_kernels = w->kernels->times;
+    rbc__time_axis axis = axis_of(job, source, b);
+    axis.first = tile * RBC__TILE;
+    axis.count = job->num_targets - axis.first;
+    axis.count = axis.count < RBC__TILE ? axis.count : RBC__TILE;
+    if (!is_searched && axis.num_samples > 0) {
+        if ((tile == 0 && !time_kernels->check(&axis)) ||
+            !rbc__tile_search(time_kernels, &axis, source, times)) {
+            atomic_store_explicit(&w->is_wrong, true, memory_order_relaxed);
+            return;
+        }
+    }
+    rbc__tile_output output = {
+        .out = job->out + b * job->out_batch_stride_bytes +
+               axis.first * job->out_target_stride_bytes +
+               source->out_channel * job->out_channel_stride_bytes,
+        .target_stride_bytes = job->out_target_stride_bytes,
+        .channel_stride_bytes = job->out_channel_stride_bytes,
+        .valid_stride_bytes = job->valid_target_stride_bytes,
+        .dt_stride_bytes = job->dt_target_stride_bytes,
+    };
+    if (job->valid != NULL) {
+        output.valid = job->valid + b * job->valid_batch_stride_bytes +
+                       axis.first * job->valid_target_stride_bytes +
+                       s * job->valid_source_stride_bytes;
+    }
+    if (job->dt != NULL) {
+        output.dt =
+            job->dt + b * job->dt_batch_stride_bytes + axis.first * job->dt_target_stride_bytes;
+    }
+    rbc__tile_write(w->kernels, &axis, source, job->dtype,
+                    source->values + b * source->batch_stride_bytes, times, &output);
+}
+
+static void run_part(void *argument, int64_t part) {
+    work *w = argument;
+    const rbc__resample_job *job = w->job;
+    const int64_t begin = part * w->units_a_part;
+    const int64_t end =
+        w->num_units - begin < w->units_a_part ? w->num_units : begin + w->units_a_part;
+    rbc__tile_times times;
+    int64_t searched = -1;
+    for (int64_t unit = begin; unit < end; ++unit) {
+        const int64_t b = w->is_shared ? unit % job->batch : unit / w->num_tiles;
+        const int64_t tile = w->is_shared ? unit / job->batch : unit % w->num_tiles;
+        for (int32_t s = 0; s < job->num_sources; ++s) {
+            run_tile(w, b, tile, s, w->is_shared && tile == searched, &times);
+        }
+        searched = tile;
+    }
+}
+
+static work work_of(const rbc__resample_job *job, const rbc__resample_kernels *kernels) {
+    work w = {
+        .job = job,
+        .kernels = kernels,
+        .num_tiles = (job->num_targets + RBC__TILE - 1) / RBC__TILE,
+        .is_shared = job->targets_batch_stride_bytes == 0,
+    };
+    for (int32_t s = 0; s < job->num_sources; ++s) {
+        w.is_shared &=
+            job->sources[s].times_batch_stride_bytes == 0 && job->sources[s].lengths == NULL;
+    }
+    w.num_units = job->batch * w.num_tiles;
+    w.units_a_part = w.num_units;
+    return w;
+}
+
+/* "[3, 7]", or "[7]" for times that the batch shares. */
+static const char *place(char *buffer, size_t bytes, int64_t batch_stride_bytes, int64_t b,
+                         int64_t i) {
+    if (batch_stride_bytes == 0) {
+        snprintf(buffer, bytes, "[%" PRId64 "]", i);
+    } else {
+        snprintf(buffer, bytes, "[%" PRId64 ", %" PRId64 "]", b, i);
+    }
+    return buffer;
+}
+
+static const char *time_text(char *buffer, size_t bytes, rbc__time_type type, const void *time) {
+    switch (type) {
+    case RBC__TIME_I64:
+        snprintf(buffer, bytes, "%" PRId64, *(const int64_t *)time);
+        break;
+    case RBC__TIME_F64:
+        snprintf(buffer, bytes, "%.17g", *(const double *)time);
+        break;
+    default:
+        snprintf(buffer, bytes, "%.9g", (double)*(const float *)time);
+        break;
+    }
+    return buffer;
+}
+
+static double seconds(rbc__time_type type, const void *time) {
+    return type == RBC__TIME_F64 ? *(const double *)time : (double)*(const float *)time;
+}
+
+/* True, with the message, when samples i - 1 and i of the row may not follow each other. */
+static bool blames_sample(const rbc__resample_job *job, int32_t s, int64_t b, int64_t i,
+                          rbc_error *err) {
+    const rbc__resample_source *source = &job->sources[s];
+    const char *row = source->times + b * source->times_batch_stride_bytes;
+    const char *now = row + i * source->times_stride_bytes;
+    const char *before = i > 0 ? now - source->times_stride_bytes : now;
+    char name[40] = "source_times", at[48], at_before[48], value[32], value_before[32];
+    if (job->num_sources > 1) {
+        snprintf(name, sizeof name, "sources[%d].times", s);
+    }
+    place(at, sizeof at, source->times_batch_stride_bytes, b, i);
+    place(at_before, sizeof at_before, source->times_batch_stride_bytes, b, i - 1);
+    time_text(value, sizeof value, job->time_type, now);
+    time_text(value_before, sizeof value_before, job->time_type, before);
+    bool decreases;
+    if (job->time_type == RBC__TIME_I64) {
+        decreases = *(const int64_t *)(const void *)now < *(const int64_t *)(const void *)before;
+    } else {
+        const double t = seconds(job->time_type, now);
+        if (!(t - t == 0.0)) {
+            rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s%s is %s; wanted a finite time", name, at,
+                      value);
+            return true;
+        }
+        decreases = t < seconds(job->time_type, before);
+    }
+    if (decreases) {
+        rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                  "%s%s is %s, less than %s%s, which is %s; wanted times that do not decrease",
+                  name, at, value, name, at_before, value_before);
+    }
+    return decreases;
+}
+
+/* Names the first time that is wrong, in the order of the batch whatever the threads found first.
+ */
+static rbc_status blame(const rbc__resample_job *job, rbc_error *err) {
+    for (int64_t b = 0; b < job->batch; ++b) {
+        for (int32_t s = 0; s < job->num_sources; ++s) {
+            const int64_t num_samples = samples_in(&job->sources[s], b);
+            for (int64_t i = 0; i < num_samples; ++i) {
+                if (blames_sample(job, s, b, i, err)) {
+                    return RBC_ERROR_INVALID_ARGUMENT;
+                }
+            }
+        }
+        for (int64_t j = 0; j < job->num_targets && job->time_type != RBC__TIME_I64; ++j) {
+            const char *target =
+                job->targets + b * job->targets_batch_stride_bytes + j * job->targets_stride_bytes;
+            const double t = seconds(job->time_type, target);
+            char at[48];
+            if (t != t) {
+                return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                                 "target_times%s is NaN; wanted a time",
+                                 place(at, sizeof at, job->targets_batch_stride_bytes, b, j));
+            }
+        }
+    }
+    return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                     "the first and last source time are further apart than their type can hold");
+}
+
+rbc_status rbc__cpu_resample(uint64_t cpu_features, const rbc__resample_job *job, rbc_error *err) {
+    const rbc__resample_kernels kernels = kernels_of(cpu_features, job->time_type);
+    work w = work_of(job, &kernels);
+    if (w.num_units > 0) {
+        run_part(&w, 0);
+    }
+    return atomic_load_explicit(&w.is_wrong, memory_order_relaxed) ? blame(job, err) : RBC_OK;
+}
+
+static int64_t output_bytes(const rbc__resample_job *job) {
+    int64_t num_channels = 0;
+    for (int32_t s = 0; s < job->num_sources; ++s) {
+        num_channels += job->sources[s].num_channels;
+    }
+    return job->batch * job->num_targets * num_channels * rbc__dtype_bytes(job->dtype);
+}
+
+rbc_status rbc__cpu_resample_parallel(rbc_context *context, const rbc__resample_job *job,
+                                      int32_t device_id, void *stream, rbc_error *err) {
+    (void)device_id;
+    (void)stream;
+    const int64_t num_threads = rbc__pool_num_threads(context->pool);
+    if (num_threads == 1 || output_bytes(job) < MIN_PARALLEL_BYTES) {
+        return rbc__cpu_resample(context->cpu_features, job, err);
+    }
+    const rbc__resample_kernels kernels = kernels_of(context->cpu_features, job->time_type);
+    work w = work_of(job, &kernels);
+    const int64_t num_parts = num_threads * PARTS_PER_THREAD;
+    w.units_a_part = (w.num_units + num_parts - 1) / num_parts;
+    rbc__pool_run(context->pool, (w.num_units + w.units_a_part - 1) / w.units_a_part, run_part, &w);
+    return atomic_load_explicit(&w.is_wrong, memory_order_relaxed) ? blame(job, err) : RBC_OK;
+}
