@@ -712,6 +712,67 @@ RBC_API void rbc_loader_get_stats(const rbc_loader *loader, rbc_loader_stats *ou
 RBC_API rbc_status rbc_loader_skipped(const rbc_loader *loader, int64_t index, char *message,
                                       uint64_t message_bytes, rbc_error *err);
 
+/* ---- Writing RLDS datasets --------------------------------------------------------------------
+ * Episodes into TFRecord shards with the features.json and dataset_info.json that TFDS writes, so
+ * that TFDS and RoboCache read them alike. */
+
+typedef struct rbc_rlds_writer rbc_rlds_writer;
+
+/* Streams are described as rbc_dataset_stream() does: name ("observation/state", without "steps/"),
+ * kind, dtype, ndim, shape, is_ragged and, for images, encoding ("jpeg" or "png"); `times` and
+ * `rate_hz` are not looked at: the stamps of stream "x" are an int64 stream "x_time_ns", scalar,
+ * and ragged where "x" is. Extents must be declared; of images they may be -1. Floats of any width
+ * are stored as float32, as TFDS does. */
+typedef struct rbc_rlds_writer_params {
+    size_t struct_size;
+    const char *path; /* folder for datasets: files go to <path>/<name>/<version>/, made anew */
+    const char *name;
+    const char *version;            /* "1.0.0"; NULL means that */
+    const char *description;        /* or NULL */
+    const rbc_stream_info *streams; /* of the steps */
+    int32_t num_streams;
+    const rbc_stream_info *metadata; /* of the episode: numeric or text, one sample each */
+    int32_t num_metadata;
+    uint64_t shard_bytes; /* a shard that has reached this is followed by another; 0:
+                             256 MiB */
+} rbc_rlds_writer_params;
+
+#define RBC_RLDS_WRITER_PARAMS_INIT                                                                \
+    {sizeof(rbc_rlds_writer_params), NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0}
+
+/* The samples of one stream in one episode, or one piece of metadata. Borrowed for the call.
+ *  numeric       `values` [n, shape...] on the CPU, of the stream's dtype, any strides; metadata
+ *                without the n
+ *  image, text   bytes[i] of num_bytes[i], i < num_samples; text must be UTF-8; an image may be
+ *                empty: there is none at this step
+ * n is the number of steps, or, for a ragged stream, the sum of row_lengths [num_steps]. */
+typedef struct rbc_rlds_data {
+    const DLTensor *values;
+    const void *const *bytes;
+    const uint64_t *num_bytes;
+    int64_t num_samples;
+    const int64_t *row_lengths; /* NULL unless ragged */
+} rbc_rlds_data;
+
+/* Begins a dataset in a folder beside its final place, which must not be there yet.
+ * INVALID_ARGUMENT, IO, OUT_OF_MEMORY. */
+RBC_API rbc_status rbc_rlds_writer_create(const rbc_rlds_writer_params *params,
+                                          rbc_rlds_writer **out, rbc_error *err);
+
+/* Appends an episode to `split`. `streams` [num_streams] and `metadata` [num_metadata] are in the
+ * order declared; num_metadata 0 allows NULL. After INVALID_ARGUMENT nothing has been written and
+ * the writer goes on; after IO it can only be destroyed. */
+RBC_API rbc_status rbc_rlds_writer_add(rbc_rlds_writer *writer, const char *split,
+                                       int64_t num_steps, const rbc_rlds_data *streams,
+                                       const rbc_rlds_data *metadata, rbc_error *err);
+
+/* Writes the metadata files, flushes everything to disk and moves the dataset to its place in one
+ * step. Destroys the writer, also on failure, and then leaves nothing behind. */
+RBC_API rbc_status rbc_rlds_writer_close(rbc_rlds_writer **writer, rbc_error *err);
+
+/* Gives up: removes what has been written. */
+RBC_API void rbc_rlds_writer_destroy(rbc_rlds_writer **writer);
+
 #ifdef __cplusplus
 }
 #endif

@@ -2,13 +2,57 @@
 #ifndef RBC_CATALOG_CATALOG_H
 #define RBC_CATALOG_CATALOG_H
 
+#include <stdbool.h>
+
 #include <robocache/robocache.h>
 
 #include "io/reader.h"
 
-typedef struct rbc__catalog rbc__catalog;
+/* What the catalog says of one data file; the same index as in the schema's files. */
+typedef struct rbc__catalog_file {
+    int64_t id;       /* its row, and the upper half of its episodes' keys */
+    int64_t bytes;    /* size when it was indexed */
+    int64_t first_id; /* of its first episode */
+    int64_t num_episodes;
+    int64_t num_steps;
+} rbc__catalog_file;
 
-/* One row of `episodes`. `layout` is borrowed until the next call on the same cursor. */
+/* Constant after open; episodes are numbered in the order of the files. */
+typedef struct rbc__catalog {
+    char *path;
+    rbc__catalog_file *files;
+    int64_t num_files;
+    int64_t num_episodes, num_steps, num_bytes, num_skipped, num_tasks;
+} rbc__catalog;
+
+/* Finds the catalog of the dataset at `root`, brings it up to date where files are new or changed,
+ * and loads what is known of the files. Looks at every file's size and mtime and at no episode.
+ *
+ * Without `params->catalog_path` it is the one in the dataset's folder, and where that is neither
+ * up to date nor can be written, the one in the user's cache (catalog/place.h). Another process
+ * that is indexing is waited for. A catalog of an earlier version or of other streams is made anew;
+ * one that is damaged, of a later version, or no catalog at all is FORMAT, and is replaced, the
+ * last excepted, with `params->rebuild`.
+ * With on_error RAISE a catalog that was made skipping damaged records is FORMAT as well. */
+rbc_status rbc__catalog_open(const rbc__reader_ops *ops, rbc__reader *reader, const char *root,
+                             const rbc_open_params *params, rbc__catalog **out, rbc_error *err);
+void rbc__catalog_close(rbc__catalog **catalog);
+
+/* Index of the file that has episode `id`, which must exist. */
+int64_t rbc__catalog_file_of(const rbc__catalog *catalog, int64_t id);
+
+/* Steps and stamps of all episodes, as in rbc__episode_record, into arrays of num_episodes. */
+rbc_status rbc__catalog_load_steps(const rbc__catalog *catalog, int64_t *steps, int64_t *start_ns,
+                                   int64_t *end_ns, rbc_error *err);
+
+/* Sets marks[id] to 1 for every episode for which the SQL expression `where` holds; `marks` has
+ * num_episodes bytes. INVALID_ARGUMENT with SQLite's words when it is not one expression over the
+ * columns of the view `episode` (catalog/tables.h). */
+rbc_status rbc__catalog_where(const rbc__catalog *catalog, const char *where, uint8_t *marks,
+                              rbc_error *err);
+
+/* One row of `episodes`. `record.layout` is borrowed until the next call on the same cursor;
+ * `record.task` is "", see rbc__cursor_task(). */
 typedef struct rbc__episode_row {
     int64_t id;
     int64_t file; /* index into the schema's files */
@@ -16,10 +60,12 @@ typedef struct rbc__episode_row {
     rbc__episode_record record;
 } rbc__episode_row;
 
-/* A connection of one thread for looking episodes up by id. */
+/* A connection of one thread for looking episodes up by id. After fork() the child's first call
+ * opens a connection of its own. */
 typedef struct rbc__cursor rbc__cursor;
 rbc_status rbc__cursor_open(const rbc_dataset *dataset, rbc__cursor **out, rbc_error *err);
 void rbc__cursor_close(rbc__cursor **cursor);
+/* NOT_FOUND when there is no such episode. */
 rbc_status rbc__cursor_episode(rbc__cursor *cursor, int64_t id, rbc__episode_row *out,
                                rbc_error *err);
 /* Text of a task; borrowed until the next call on the same cursor. "" for -1. */

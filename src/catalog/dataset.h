@@ -8,19 +8,22 @@
 #include "io/reader.h"
 #include "io/source.h"
 
+/* rbc_dataset_open() with the reader already chosen. */
+rbc_status rbc__dataset_open_with(const rbc__reader_ops *ops, const char *path,
+                                  const rbc_open_params *params, rbc_dataset **out, rbc_error *err);
+
 /* Reference-counted; rbc_dataset_close() drops one. */
 void rbc__dataset_retain(rbc_dataset *dataset);
 
 const rbc__schema *rbc__dataset_schema(const rbc_dataset *dataset);
 const rbc__reader_ops *rbc__dataset_reader_ops(const rbc_dataset *dataset);
 const rbc__reader *rbc__dataset_reader(const rbc_dataset *dataset);
+const rbc__catalog *rbc__dataset_catalog(const rbc_dataset *dataset);
 double rbc__dataset_control_rate(const rbc_dataset *dataset); /* 0: unknown */
 
-/* Times of samples without stamps come from core/rate.h: step i of an episode is at start_ns (0
- * where no stream has stamps) + rbc__rate_time_ns(control rate, i). */
-
-/* An open source for file `file`, shared between threads; at most a bounded number stay open, the
- * least recently used are closed. Give it back with rbc__dataset_source_release(). */
+/* An open source for file `file`, shared between threads; at most a bounded number stay open
+ * (catalog/sources.h), the least recently used are closed. IO when it cannot be opened or has
+ * another size than when it was indexed. Give it back with rbc__dataset_source_release(). */
 rbc_status rbc__dataset_source_acquire(rbc_dataset *dataset, int64_t file, rbc__source **out,
                                        rbc_error *err);
 void rbc__dataset_source_release(rbc_dataset *dataset, int64_t file, rbc__source *source);
@@ -33,10 +36,11 @@ const int64_t *rbc__selection_start_ns(const rbc_selection *selection);
 const int64_t *rbc__selection_end_ns(const rbc_selection *selection);
 
 /* Selections are reference-counted too, so that a loader can keep the arrays above without a copy;
- * rbc_selection_destroy() drops one. Any thread. */
-void rbc__selection_retain(const rbc_selection *selection);
+ * rbc_selection_destroy() drops one. Any thread. Returns the same selection, to be destroyed. */
+rbc_selection *rbc__selection_retain(const rbc_selection *selection);
 
-/* A stable hash of the ids: two selections are the same exactly when it is. */
+/* A hash of the ids and steps, in their order, that is the same in every process: selections with
+ * the same one hold the same episodes. */
 uint64_t rbc__selection_fingerprint(const rbc_selection *selection);
 
 #endif

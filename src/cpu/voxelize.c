@@ -6,17 +6,30 @@
 
 #include "core/context.h"
 #include "core/pool.h"
+#include "cpu/kernels/voxelize_features.h"
 
 #define MAX_LANES     64
 #define MAX_SLABS     2048
 #define MIN_SHIFT     6
 #define BLOCK_ENTRIES UINT32_C(64)
 
-/* Bytes of a slab, all that is touched while it is reduced: well inside a core's own cache. */
+/* Bytes that are gone through at random while a slab is reduced: well inside a core's own cache. */
 #define SLAB_BYTES INT64_C(262144)
+
+/* Feature rows up to this size travel with their points; larger ones are fetched when needed. */
+#define MAX_COPIED_BYTES INT64_C(64)
+/* ... and only so many, so that u32 numbers reach all elements of the copies. */
+#define MAX_COPIED_ROWS (INT64_C(1) << 26)
+
+/* Output is cleared in pieces that stay in the nearest cache until their cells are written. */
+#define CLEAR_BYTES INT64_C(8192)
 
 /* Elements below which another thread is not worth waking. */
 #define LANE_WORK INT64_C(32768)
+
+/* What is known of a point once it has been dealt out, after its cell within the slab (u32):
+ * nothing, its number (u32), or its features as a row of f32 or f64, f64 aligned. */
+typedef enum entry_kind { ENTRY_CELL, ENTRY_POINT, ENTRY_ROW } entry_kind;
 
 /* How a job is cut up; depends on its sizes and the context alone. */
 typedef struct plan {
@@ -24,6 +37,8 @@ typedef struct plan {
     int32_t shift; /* a slab has 2^shift cells */
     int64_t num_slabs;
     int64_t row_bytes; /* of a cell in the output */
+    entry_kind kind;
+    int64_t entry_bytes;
     int32_t num_lanes;
     bool is_shared;      /* all lanes work on one cloud, else each on its own */
     int64_t lane_points; /* most points a lane deals out */
@@ -34,11 +49,14 @@ typedef struct plan {
  * slab s; one more slab takes the dropped points and is never read. */
 typedef struct lane {
     uint32_t *cursor; /* [num_slabs + 1]: where the slab's next entry goes */
+    uint32_t *filled; /* [num_slabs + 1]: entries in its full blocks */
     uint32_t *next;   /* [num_blocks] */
-    void *entries;    /* u32 cells, or rbc__voxel_entry with features */
-    int32_t *counts;
+    char *entries;    /* of all lanes one after the other */
+    int32_t *counts;  /* these, too, only with features; of a slab's cells */
+    uint32_t *ends;
     uint32_t *touched;
-    void *scratch, *maxima;
+    uint32_t *order; /* [lane_points], of the first lane [N] when shared */
+    uint32_t *bases; /* [num_slabs]: where in `order` a slab begins; of the first lane */
     uint32_t next_block;
     int64_t num_inside;
 } lane;
@@ -53,41 +71,49 @@ typedef struct run {
     atomic_llong next; /* cloud or slab */
 } run;
 
+static void choose_slabs(plan *p, int64_t cell_bytes) {
+    p->shift = MIN_SHIFT;
+    while (p->shift < 30 && (cell_bytes << (p->shift + 1)) <= SLAB_BYTES) {
+        ++p->shift;
+    }
+    while (p->num_lanes > 1 && p->is_shared && p->shift > MIN_SHIFT &&
+           p->cells >> p->shift < 4 * (int64_t)p->num_lanes) {
+        --p->shift;
+    }
+    while (p->shift < 31 && p->cells >> p->shift >= MAX_SLABS) {
+        ++p->shift;
+    }
+    p->num_slabs = ((p->cells - 1) >> p->shift) + 1;
+}
+
 static plan plan_of(const rbc_context *context, const rbc__voxelize_job *job) {
     const rbc__cloud *cloud = &job->cloud;
     const int64_t features = cloud->num_features;
+    const int64_t batch = cloud->batch > 0 ? cloud->batch : 1;
+    const bool is_f64 = cloud->feature_dtype == RBC__F64;
     plan p = {.cells = job->grid[0] * job->grid[1] * job->grid[2]};
-    int64_t touched_bytes;
-    if (features > 0) {
-        p.row_bytes = features * rbc__dtype_bytes(cloud->feature_dtype);
-        touched_bytes = p.row_bytes + 8 +
-                        features * (rbc__voxel_scratch_bytes(cloud->feature_dtype, job->reduce) +
-                                    rbc__voxel_maximum_bytes(cloud->feature_dtype, job->reduce));
-    } else {
+    if (features == 0) {
+        p.kind = ENTRY_CELL;
+        p.entry_bytes = 4;
         p.row_bytes = job->reduce == RBC_VOXEL_OCCUPANCY ? 1 : 4;
-        touched_bytes = 4;
+    } else {
+        const int64_t copied_bytes = features * (is_f64 ? 8 : 4);
+        const bool is_small = features <= MAX_COPIED_BYTES && copied_bytes <= MAX_COPIED_BYTES;
+        p.kind = is_small && cloud->num_points <= MAX_COPIED_ROWS ? ENTRY_ROW : ENTRY_POINT;
+        p.entry_bytes = p.kind == ENTRY_POINT ? 8 : copied_bytes + (is_f64 ? 8 : 4);
+        p.row_bytes = features * rbc__dtype_bytes(cloud->feature_dtype);
     }
 
     const int64_t work = cloud->num_points * (3 + features) + p.cells * p.row_bytes / 4;
     const int64_t threads = rbc__pool_num_threads(context->pool);
-    const int64_t wanted = (cloud->batch < 1 ? 1 : cloud->batch) * (work / LANE_WORK + 1);
-    const int64_t useful = work * cloud->batch < LANE_WORK ? 1 : wanted;
+    const int64_t useful = work / LANE_WORK * batch + 1;
     p.num_lanes = (int32_t)(useful < threads ? useful : threads);
     p.num_lanes = p.num_lanes < MAX_LANES ? p.num_lanes : MAX_LANES;
-    p.is_shared = cloud->batch < 4 * (int64_t)p.num_lanes;
+    p.is_shared = batch < 4 * (int64_t)p.num_lanes;
+    /* Two numbers for a cell, and what a cell has of points on average. */
+    const int64_t density = cloud->num_points / p.cells < 4 ? cloud->num_points * 4 / p.cells : 16;
+    choose_slabs(&p, features == 0 ? 4 : 8 + density * p.entry_bytes / 8);
 
-    p.shift = MIN_SHIFT;
-    while (p.shift < 30 && (touched_bytes << (p.shift + 1)) <= SLAB_BYTES) {
-        ++p.shift;
-    }
-    while (p.num_lanes > 1 && p.is_shared && p.shift > MIN_SHIFT &&
-           p.cells >> p.shift < 4 * (int64_t)p.num_lanes) {
-        --p.shift;
-    }
-    while (p.shift < 31 && p.cells >> p.shift >= MAX_SLABS) {
-        ++p.shift;
-    }
-    p.num_slabs = ((p.cells - 1) >> p.shift) + 1;
     const int64_t share = p.is_shared ? p.num_lanes : 1;
     const int64_t tiles = (cloud->num_points + RBC__VOXEL_TILE - 1) / RBC__VOXEL_TILE;
     p.lane_points = (tiles + share - 1) / share * RBC__VOXEL_TILE;
@@ -97,25 +123,24 @@ static plan plan_of(const rbc_context *context, const rbc__voxelize_job *job) {
 
 /* Lays out the lanes in the workspace; with a NULL base it only counts. Returns the bytes used. */
 static uint64_t lay_out(const rbc__voxelize_job *job, const plan *p, char *base, lane *lanes) {
-    const uint64_t features = (uint64_t)job->cloud.num_features;
-    const uint64_t slab_cells = UINT64_C(1) << p->shift;
+    const uint64_t slabs = (uint64_t)p->num_slabs, slab_cells = UINT64_C(1) << p->shift;
     const uint64_t blocks = (uint64_t)p->num_blocks;
-    const uint64_t entry_bytes = features > 0 ? sizeof(rbc__voxel_entry) : sizeof(uint32_t);
+    const uint64_t arena_bytes = blocks * BLOCK_ENTRIES * (uint64_t)p->entry_bytes;
     uint64_t used = 0;
+    char *entries = rbc__workspace_take(base, &used, arena_bytes * (uint64_t)p->num_lanes);
     for (int32_t i = 0; i < p->num_lanes; ++i) {
-        lane l = {0};
-        l.cursor = rbc__workspace_take(base, &used, ((uint64_t)p->num_slabs + 1) * 4);
+        lane l = {.entries = entries == NULL ? NULL : entries + (uint64_t)i * arena_bytes};
+        l.cursor = rbc__workspace_take(base, &used, (slabs + 1) * 4);
+        l.filled = rbc__workspace_take(base, &used, (slabs + 1) * 4);
         l.next = rbc__workspace_take(base, &used, blocks * 4);
-        l.entries = rbc__workspace_take(base, &used, blocks * BLOCK_ENTRIES * entry_bytes);
-        if (features > 0) {
+        if (p->kind != ENTRY_CELL) {
+            const bool has_order = i == 0 || !p->is_shared;
             l.counts = rbc__workspace_take(base, &used, slab_cells * 4);
+            l.ends = rbc__workspace_take(base, &used, slab_cells * 4);
             l.touched = rbc__workspace_take(base, &used, (slab_cells + 1) * 4);
-            const rbc__dtype dtype = job->cloud.feature_dtype;
-            const uint64_t channels = slab_cells * features;
-            l.scratch = rbc__workspace_take(
-                base, &used, channels * (uint64_t)rbc__voxel_scratch_bytes(dtype, job->reduce));
-            l.maxima = rbc__workspace_take(
-                base, &used, channels * (uint64_t)rbc__voxel_maximum_bytes(dtype, job->reduce));
+            l.order = rbc__workspace_take(base, &used,
+                                          has_order ? (uint64_t)job->cloud.num_points * 4 : 0);
+            l.bases = rbc__workspace_take(base, &used, has_order ? slabs * 4 : 0);
         }
         if (lanes != NULL) {
             lanes[i] = l;
@@ -131,194 +156,304 @@ uint64_t rbc__cpu_voxelize_workspace_bytes(rbc_context *context, const rbc__voxe
 
 /* ---- Dealing out ---- */
 
-static uint32_t new_block(lane *l, int64_t slab, int64_t num_slabs, uint32_t position) {
-    if (slab == num_slabs) {
+/* Blocks of a chain lie far apart, which no hardware foresees. */
+#define EXPECT(begin, bytes, write)                                                                \
+    for (int64_t expected = 0; expected < (bytes); expected += 64) {                               \
+        __builtin_prefetch((begin) + expected, write);                                             \
+    }
+
+static uint32_t new_block(lane *l, const plan *p, int64_t slab, uint32_t position) {
+    if (slab == p->num_slabs) {
         return position - BLOCK_ENTRIES;
     }
+    const int64_t block_bytes = (int64_t)BLOCK_ENTRIES * p->entry_bytes;
     const uint32_t block = l->next_block++;
+    EXPECT(l->entries + (int64_t)block * block_bytes, block_bytes, 1)
     l->next[position / BLOCK_ENTRIES - 1] = block;
+    l->filled[slab] += BLOCK_ENTRIES;
     return block * BLOCK_ENTRIES;
 }
 
-#define DEFINE_DEAL(name, integer, entry, make_entry)                                              \
-    static void name(lane *l, const plan *p, const integer *cells, int64_t first, int64_t n) {     \
-        const int32_t shift = p->shift;                                                            \
-        const integer mask = (integer)((INT64_C(1) << shift) - 1);                                 \
-        entry *entries = l->entries;                                                               \
-        for (int64_t i = 0; i < n; ++i) {                                                          \
-            const integer slab = cells[i] >> shift;                                                \
-            const uint32_t cell = (uint32_t)(cells[i] & mask);                                     \
-            const uint64_t point = (uint64_t)(first + i);                                          \
-            uint32_t position = l->cursor[slab];                                                   \
-            entries[position] = make_entry;                                                        \
-            if (++position % BLOCK_ENTRIES == 0) {                                                 \
-                position = new_block(l, slab, p->num_slabs, position);                             \
-            }                                                                                      \
-            l->cursor[slab] = position;                                                            \
-            (void)point;                                                                           \
-        }                                                                                          \
+/* The entry of a slab's next point, for the caller to fill. */
+static inline char *new_entry(lane *l, const plan *p, int64_t slab, int64_t entry_bytes) {
+    const uint32_t position = l->cursor[slab];
+    const uint32_t after = position + 1;
+    l->cursor[slab] = after % BLOCK_ENTRIES == 0 ? new_block(l, p, slab, after) : after;
+    return l->entries + (int64_t)position * entry_bytes;
+}
+
+/* `wide` cells are int64. */
+static inline int64_t cell_at(const void *cells, int64_t i, bool wide) {
+    return wide ? ((const int64_t *)cells)[i] : ((const int32_t *)cells)[i];
+}
+
+static inline void deal_cells(lane *l, const plan *p, const void *cells, int64_t n, bool wide) {
+    const int64_t mask = (INT64_C(1) << p->shift) - 1;
+    for (int64_t i = 0; i < n; ++i) {
+        const int64_t cell = cell_at(cells, i, wide);
+        *(uint32_t *)(void *)new_entry(l, p, cell >> p->shift, 4) = (uint32_t)(cell & mask);
     }
+}
 
-DEFINE_DEAL(deal_cells, int32_t, uint32_t, cell)
-DEFINE_DEAL(deal_cells64, int64_t, uint32_t, cell)
-DEFINE_DEAL(deal_points, int32_t, rbc__voxel_entry, (point << 32 | cell))
-DEFINE_DEAL(deal_points64, int64_t, rbc__voxel_entry, (point << 32 | cell))
+static inline void deal_points(lane *l, const plan *p, const void *cells, int64_t n, bool wide,
+                               int64_t first) {
+    const int64_t mask = (INT64_C(1) << p->shift) - 1;
+    for (int64_t i = 0; i < n; ++i) {
+        const int64_t cell = cell_at(cells, i, wide);
+        uint32_t *entry = (uint32_t *)(void *)new_entry(l, p, cell >> p->shift, 8);
+        entry[0] = (uint32_t)(cell & mask);
+        entry[1] = (uint32_t)(first + i);
+    }
+}
 
-static void deal_tile(const run *r, lane *l, int64_t cloud, int64_t first, int64_t n) {
+/* Rows of f32 that lie ready; `row_bytes` is a constant to the caller where it matters. */
+static inline void deal_rows(lane *l, const plan *p, const void *cells, int64_t n, bool wide,
+                             const char *rows, int64_t stride, int64_t row_bytes) {
+    const int64_t mask = (INT64_C(1) << p->shift) - 1;
+    for (int64_t i = 0; i < n; ++i) {
+        const int64_t cell = cell_at(cells, i, wide);
+        char *entry = new_entry(l, p, cell >> p->shift, row_bytes + 4);
+        *(uint32_t *)(void *)entry = (uint32_t)(cell & mask);
+        memcpy(entry + 4, rows + i * stride, (size_t)row_bytes);
+    }
+}
+
+static void deal_loaded_rows(const run *r, lane *l, const void *cells, int64_t n, bool wide,
+                             int64_t cloud, int64_t first) {
+    const plan *p = &r->plan;
+    const int64_t mask = (INT64_C(1) << p->shift) - 1;
+    const int64_t features = r->job->cloud.num_features;
+    const int64_t item_bytes = r->job->cloud.feature_dtype == RBC__F64 ? 8 : 4;
+    rbc__feature_row row;
+    for (int64_t i = 0; i < n; ++i) {
+        const int64_t cell = cell_at(cells, i, wide);
+        char *entry = new_entry(l, p, cell >> p->shift, p->entry_bytes);
+        rbc__load_features(&r->job->cloud, cloud, first + i, 0, features, &row);
+        *(uint32_t *)(void *)entry = (uint32_t)(cell & mask);
+        memcpy(entry + item_bytes, &row, (size_t)(features * item_bytes));
+    }
+}
+
+static inline void deal_tile(const run *r, lane *l, const void *cells, int64_t n, bool wide,
+                             int64_t cloud, int64_t first) {
+    const plan *p = &r->plan;
+    const rbc__cloud *c = &r->job->cloud;
+    if (p->kind == ENTRY_CELL) {
+        deal_cells(l, p, cells, n, wide);
+    } else if (p->kind == ENTRY_POINT) {
+        deal_points(l, p, cells, n, wide, first);
+    } else if (!rbc__features_are_direct(c)) {
+        deal_loaded_rows(r, l, cells, n, wide, cloud, first);
+    } else {
+        const char *rows = rbc__feature_address(c, cloud, first);
+        const int64_t stride = c->features_stride_bytes, bytes = c->num_features * 4;
+        if (bytes == 32) {
+            deal_rows(l, p, cells, n, wide, rows, stride, 32);
+        } else {
+            deal_rows(l, p, cells, n, wide, rows, stride, bytes);
+        }
+    }
+}
+
+static void deal(const run *r, lane *l, int64_t cloud, int64_t first, int64_t end) {
+    const rbc__voxel_kernels *k = r->kernels;
+    const bool is_f64 = r->job->cloud.point_dtype == RBC__F64;
     union {
         int32_t i32[RBC__VOXEL_TILE];
         int64_t i64[RBC__VOXEL_TILE];
     } cells;
     rbc__voxel_tile tile;
-    const rbc__voxel_kernels *k = r->kernels;
-    const bool is_f64 = r->job->cloud.point_dtype == RBC__F64;
-    const bool has_features = r->job->cloud.num_features > 0;
-    k->load(&r->job->cloud, cloud, first, n, &tile);
-    if (r->map.outside <= INT32_MAX) {
-        l->num_inside += (is_f64 ? k->cells_f64 : k->cells_f32)(&tile, n, &r->map, cells.i32);
-        (has_features ? deal_points : deal_cells)(l, &r->plan, cells.i32, first, n);
-    } else {
-        l->num_inside += (is_f64 ? k->cells64_f64 : k->cells64_f32)(&tile, n, &r->map, cells.i64);
-        (has_features ? deal_points64 : deal_cells64)(l, &r->plan, cells.i64, first, n);
-    }
-}
-
-static void deal(const run *r, lane *l, int64_t cloud, int64_t first, int64_t end) {
     l->next_block = (uint32_t)r->plan.num_slabs + 1;
     l->num_inside = 0;
     for (int64_t s = 0; s <= r->plan.num_slabs; ++s) {
         l->cursor[s] = (uint32_t)s * BLOCK_ENTRIES;
+        l->filled[s] = 0;
     }
     for (int64_t i = first; i < end; i += RBC__VOXEL_TILE) {
-        const int64_t left = end - i;
-        deal_tile(r, l, cloud, i, left < RBC__VOXEL_TILE ? left : RBC__VOXEL_TILE);
+        const int64_t n = end - i < RBC__VOXEL_TILE ? end - i : RBC__VOXEL_TILE;
+        k->load(&r->job->cloud, cloud, i, n, &tile);
+        if (r->map.outside <= INT32_MAX) {
+            l->num_inside += (is_f64 ? k->cells_f64 : k->cells_f32)(&tile, n, &r->map, cells.i32);
+            deal_tile(r, l, cells.i32, n, false, cloud, i);
+        } else {
+            l->num_inside +=
+                (is_f64 ? k->cells64_f64 : k->cells64_f32)(&tile, n, &r->map, cells.i64);
+            deal_tile(r, l, cells.i64, n, true, cloud, i);
+        }
+    }
+}
+
+/* Once lanes [begin, end) have dealt out n points: what was dropped, and where slabs begin. */
+static void join(const run *r, lane *begin, const lane *end, int64_t cloud, int64_t n) {
+    int64_t num_inside = 0;
+    for (const lane *l = begin; l < end; ++l) {
+        num_inside += l->num_inside;
+    }
+    if (r->job->dropped != NULL) {
+        r->job->dropped[cloud] = n - num_inside;
+    }
+    uint32_t base = 0;
+    for (int64_t s = 0; r->plan.kind != ENTRY_CELL && s < r->plan.num_slabs; ++s) {
+        begin->bases[s] = base;
+        for (const lane *l = begin; l < end; ++l) {
+            base += l->filled[s] + l->cursor[s] % BLOCK_ENTRIES;
+        }
     }
 }
 
 /* ---- Reducing ---- */
 
-typedef void (*block_fn)(void *target, const void *entries, int64_t n);
+typedef void (*block_fn)(void *target, const char *entries, int64_t n);
 
 /* Calls `f` for each block of entries that lanes [begin, end) have for a slab. */
-static void each_block(const lane *begin, const lane *end, int64_t slab, int64_t entry_bytes,
-                       block_fn f, void *target) {
+static void each_block(const plan *p, const lane *begin, const lane *end, int64_t slab, block_fn f,
+                       void *target) {
+    const int64_t block_bytes = (int64_t)BLOCK_ENTRIES * p->entry_bytes;
     for (const lane *l = begin; l < end; ++l) {
         const uint32_t last = l->cursor[slab] / BLOCK_ENTRIES;
         uint32_t block = (uint32_t)slab;
-        for (;; block = l->next[block]) {
-            const char *entries =
-                (const char *)l->entries + (int64_t)block * (int64_t)BLOCK_ENTRIES * entry_bytes;
-            if (block == last) {
-                f(target, entries, l->cursor[slab] % BLOCK_ENTRIES);
-                break;
-            }
-            f(target, entries, BLOCK_ENTRIES);
+        while (block != last) {
+            const uint32_t next = l->next[block];
+            EXPECT(l->entries + (int64_t)next * block_bytes, block_bytes, 0)
+            f(target, l->entries + (int64_t)block * block_bytes, BLOCK_ENTRIES);
+            block = next;
         }
+        f(target, l->entries + (int64_t)block * block_bytes, l->cursor[slab] % BLOCK_ENTRIES);
     }
 }
 
-static void count_block(void *target, const void *entries, int64_t n) {
+static void count_block(void *target, const char *entries, int64_t n) {
     int32_t *counts = target;
-    const uint32_t *cells = entries;
+    const uint32_t *cells = (const uint32_t *)(const void *)entries;
     for (int64_t i = 0; i < n; ++i) {
         ++counts[cells[i]];
     }
 }
 
-static void occupy_block(void *target, const void *entries, int64_t n) {
+static void occupy_block(void *target, const char *entries, int64_t n) {
     uint8_t *occupied = target;
-    const uint32_t *cells = entries;
+    const uint32_t *cells = (const uint32_t *)(const void *)entries;
     for (int64_t i = 0; i < n; ++i) {
         occupied[cells[i]] = 1;
     }
 }
 
-typedef struct slab_call {
-    const rbc__voxel_kernels *kernels;
-    rbc__voxel_slab slab;
-} slab_call;
+/* Brings the points of a slab into the order of their cells. */
+typedef struct grouping {
+    int64_t entry_bytes;
+    entry_kind kind;
+    int32_t unit_shift; /* rows are counted in units of 2^unit_shift bytes, that of an element */
+    const char *base;
+    int32_t *counts;
+    uint32_t *ends;
+    uint32_t *order;
+} grouping;
 
-static void first_block(void *target, const void *entries, int64_t n) {
-    slab_call *call = target;
-    call->kernels->slab_first(&call->slab, entries, n);
+static void group_count(void *target, const char *entries, int64_t n) {
+    const grouping *g = target;
+    for (int64_t i = 0; i < n; ++i) {
+        ++g->counts[*(const uint32_t *)(const void *)(entries + i * g->entry_bytes)];
+    }
 }
 
-static void add_block(void *target, const void *entries, int64_t n) {
-    slab_call *call = target;
-    call->kernels->slab_add(&call->slab, entries, n);
+static void group_order(void *target, const char *entries, int64_t n) {
+    const grouping *g = target;
+    for (int64_t i = 0; i < n; ++i) {
+        const uint32_t *entry = (const uint32_t *)(const void *)(entries + i * g->entry_bytes);
+        const char *row = entries + i * g->entry_bytes + (1 << g->unit_shift);
+        g->order[g->ends[entry[0]]++] =
+            g->kind == ENTRY_POINT ? entry[1] : (uint32_t)((row - g->base) >> g->unit_shift);
+    }
 }
 
-static void mark_block(void *target, const void *entries, int64_t n) {
-    slab_call *call = target;
-    call->kernels->slab_mark_nonfinite(&call->slab, entries, n);
+/* From counts to where each cell's points begin; returns the number of cells that have some. */
+static int64_t scan(const int32_t *counts, int64_t cells, uint32_t *begins, uint32_t *touched) {
+    uint32_t sum = 0;
+    int64_t num_touched = 0;
+    for (int64_t c = 0; c < cells; ++c) {
+        const uint32_t count = (uint32_t)counts[c];
+        begins[c] = sum;
+        sum += count;
+        touched[num_touched] = (uint32_t)c;
+        num_touched += count != 0;
+    }
+    return num_touched;
+}
+
+static void reduce_features(const run *r, const lane *own, const lane *begin, const lane *end,
+                            int64_t cloud, int64_t slab, int64_t cells, char *out,
+                            int32_t *counts) {
+    const rbc__cloud *c = &r->job->cloud;
+    const plan *p = &r->plan;
+    const bool is_copied = p->kind == ENTRY_ROW, is_direct = rbc__features_are_direct(c);
+    grouping g = {
+        .entry_bytes = p->entry_bytes,
+        .kind = p->kind,
+        .unit_shift = c->feature_dtype == RBC__F64 ? 3 : 2,
+        .base = r->lanes[0].entries,
+        .counts = counts,
+        .ends = own->ends,
+        .order = begin->order + begin->bases[slab],
+    };
+    each_block(p, begin, end, slab, group_count, &g);
+    const int64_t num_touched = scan(counts, cells, own->ends, own->touched);
+    each_block(p, begin, end, slab, group_order, &g);
+
+    const rbc__voxel_rows rows = {
+        .reduce = r->job->reduce,
+        .num_features = c->num_features,
+        .dtype = c->feature_dtype,
+        .base = is_copied   ? g.base
+                : is_direct ? rbc__feature_address(c, cloud, 0)
+                            : NULL,
+        .unit_bytes = is_copied ? 1 << g.unit_shift : c->features_stride_bytes,
+        .cloud = is_copied || is_direct ? NULL : c,
+        .cloud_index = cloud,
+    };
+    const int64_t piece = CLEAR_BYTES / p->row_bytes + 1;
+    int64_t t = 0;
+    for (int64_t first = 0; first < cells; first += piece) {
+        const int64_t after = first + piece < cells ? first + piece : cells;
+        memset(out + first * p->row_bytes, 0, (size_t)((after - first) * p->row_bytes));
+        const int64_t t_first = t;
+        while (t < num_touched && own->touched[t] < after) {
+            ++t;
+        }
+        const rbc__voxel_groups groups = {
+            .order = g.order,
+            .ends = own->ends,
+            .counts = counts,
+            .cells = own->touched + t_first,
+            .num_cells = t - t_first,
+            .out = out,
+        };
+        r->kernels->reduce(&rows, &groups);
+    }
 }
 
 /* Clears and fills a slab; `own` lends scratch, lanes [begin, end) have the points. */
 static void reduce_slab(const run *r, const lane *own, const lane *begin, const lane *end,
                         int64_t cloud, int64_t slab) {
     const rbc__voxelize_job *job = r->job;
-    const int64_t first = slab << r->plan.shift;
-    const int64_t left = r->plan.cells - first;
-    const int64_t full = INT64_C(1) << r->plan.shift;
-    const int64_t cells = left < full ? left : full;
-    const int64_t at = cloud * r->plan.cells + first;
-    char *out = job->out + at * r->plan.row_bytes;
+    const plan *p = &r->plan;
+    const int64_t first = slab << p->shift;
+    const int64_t full = INT64_C(1) << p->shift;
+    const int64_t cells = p->cells - first < full ? p->cells - first : full;
+    const int64_t at = cloud * p->cells + first;
+    char *out = job->out + at * p->row_bytes;
     int32_t *counts = job->counts != NULL ? job->counts + at : own->counts;
-    memset(out, 0, (size_t)(cells * r->plan.row_bytes));
     if (counts != NULL) {
         memset(counts, 0, (size_t)cells * sizeof *counts);
     }
-    if (job->cloud.num_features == 0) {
-        if (job->reduce == RBC_VOXEL_OCCUPANCY) {
-            each_block(begin, end, slab, sizeof(uint32_t), occupy_block, out);
-        } else {
-            each_block(begin, end, slab, sizeof(uint32_t), count_block, out);
-        }
-        if (counts != NULL) {
-            each_block(begin, end, slab, sizeof(uint32_t), count_block, counts);
-        }
+    if (p->kind != ENTRY_CELL) {
+        reduce_features(r, own, begin, end, cloud, slab, cells, out, counts);
         return;
     }
-    slab_call call = {
-        .kernels = r->kernels,
-        .slab =
-            {
-                .cloud = &job->cloud,
-                .cloud_index = cloud,
-                .reduce = job->reduce,
-                .scratch = own->scratch,
-                .maxima = own->maxima,
-                .counts = counts,
-                .touched = own->touched,
-                .out = out,
-            },
-    };
-    each_block(begin, end, slab, sizeof(rbc__voxel_entry), first_block, &call);
-    if (job->reduce == RBC_VOXEL_SUM || job->reduce == RBC_VOXEL_MEAN) {
-        each_block(begin, end, slab, sizeof(rbc__voxel_entry), add_block, &call);
-    }
-    r->kernels->slab_finish(&call.slab);
-    if (call.slab.has_special) {
-        each_block(begin, end, slab, sizeof(rbc__voxel_entry), mark_block, &call);
-        r->kernels->slab_mend_nonfinite(&call.slab);
-    }
-}
-
-static void tell_dropped(const run *r, int64_t cloud, int64_t n, int32_t num_lanes,
-                         const lane *lanes) {
-    if (r->job->dropped == NULL) {
-        return;
-    }
-    r->job->dropped[cloud] = n;
-    for (int32_t i = 0; i < num_lanes; ++i) {
-        r->job->dropped[cloud] -= lanes[i].num_inside;
-    }
-}
-
-static void clear_scratch(const run *r, const lane *l) {
-    if (l->scratch != NULL) {
-        rbc__voxel_scratch_clear(&r->job->cloud, r->job->reduce, INT64_C(1) << r->plan.shift,
-                                 l->scratch, l->maxima);
+    memset(out, 0, (size_t)(cells * p->row_bytes));
+    each_block(p, begin, end, slab, job->reduce == RBC_VOXEL_OCCUPANCY ? occupy_block : count_block,
+               out);
+    if (counts != NULL) {
+        each_block(p, begin, end, slab, count_block, counts);
     }
 }
 
@@ -335,7 +470,6 @@ static void deal_part(void *job, int64_t index) {
 static void reduce_part(void *job, int64_t index) {
     run *r = job;
     const lane *end = r->lanes + r->plan.num_lanes;
-    clear_scratch(r, &r->lanes[index]);
     for (;;) {
         const int64_t slab = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed);
         if (slab >= r->plan.num_slabs) {
@@ -348,7 +482,6 @@ static void reduce_part(void *job, int64_t index) {
 static void clouds_part(void *job, int64_t index) {
     run *r = job;
     lane *l = &r->lanes[index];
-    clear_scratch(r, l);
     for (;;) {
         const int64_t cloud = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed);
         if (cloud >= r->job->cloud.batch) {
@@ -356,7 +489,7 @@ static void clouds_part(void *job, int64_t index) {
         }
         const int64_t n = rbc__cloud_length(&r->job->cloud, cloud);
         deal(r, l, cloud, 0, n);
-        tell_dropped(r, cloud, n, 1, l);
+        join(r, l, l + 1, cloud, n);
         for (int64_t slab = 0; slab < r->plan.num_slabs; ++slab) {
             reduce_slab(r, l, l, l + 1, cloud, slab);
         }
@@ -395,7 +528,7 @@ rbc_status rbc__cpu_voxelize(rbc_context *context, const rbc__voxelize_job *job,
     }
     for (r.cloud = 0; r.cloud < job->cloud.batch; ++r.cloud) {
         rbc__pool_run(context->pool, p->num_lanes, deal_part, &r);
-        tell_dropped(&r, r.cloud, rbc__cloud_length(&job->cloud, r.cloud), p->num_lanes, r.lanes);
+        join(&r, r.lanes, r.lanes + p->num_lanes, r.cloud, rbc__cloud_length(&job->cloud, r.cloud));
         atomic_store_explicit(&r.next, 0, memory_order_relaxed);
         rbc__pool_run(context->pool, p->num_lanes, reduce_part, &r);
     }

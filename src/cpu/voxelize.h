@@ -22,14 +22,6 @@ const rbc__voxel_kernels *rbc__voxel_kernels_for(const rbc_context *context);
 /* Number of points of a cloud, and its length where that is shorter. */
 int64_t rbc__cloud_length(const rbc__cloud *cloud, int64_t cloud_index);
 
-/* Bytes of a channel of a cell in `scratch` and in `maxima` of an rbc__voxel_slab. */
-int64_t rbc__voxel_scratch_bytes(rbc__dtype feature_dtype, rbc_voxel_reduce reduce);
-int64_t rbc__voxel_maximum_bytes(rbc__dtype feature_dtype, rbc_voxel_reduce reduce);
-
-/* Fills those of `cells` cells with the identity of the reduction. */
-void rbc__voxel_scratch_clear(const rbc__cloud *cloud, rbc_voxel_reduce reduce, int64_t cells,
-                              void *scratch, void *maxima);
-
 /* A part of a workspace: `bytes` from *used on, which moves on to the next multiple of 64. With a
  * NULL base this only counts. */
 void *rbc__workspace_take(char *base, uint64_t *used, uint64_t bytes);

@@ -363,35 +363,43 @@ static void special_features_have_defined_results(void **state) {
         {1e-45f, 1e-45f, 3e-45f, 1e-45f, 1e-45f, 1e-45f},
         {3e38f, 3e38f, inf, 3e38f, 3e38f, 3e38f},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
-        for (int reduce = RBC_VOXEL_SUM; reduce <= RBC_VOXEL_MIN; ++reduce) {
-            for (int order = 0; order < 2; ++order) {
-                for (size_t m = 0; m < 3; ++m) {
-                    scene s;
-                    scene_init(&s, 0, 3, 2, 32, (rbc_voxel_reduce)reduce,
-                               (const int64_t[]){2, 1, 1});
-                    const float points[9] = {-0.05f, 0, 0, 0.05f, 0, 0, 0.05f, 0, 0};
-                    const float features[6] = {1, 2, cases[i][order], 4, cases[i][1 - order], 6};
-                    memcpy(s.points.memory, points, sizeof points);
-                    memcpy(s.features.memory, features, sizeof features);
-                    rbc_context *context = context_of(1, feature_masks[m]);
-                    assert_ok(run(context, &s, err));
-                    const float *out = s.out.memory;
-                    assert_true(out[0] == 1 && out[1] == 2);
-                    const float wanted = cases[i][reduce];
-                    if (isnan(wanted)) {
-                        uint32_t bits;
-                        memcpy(&bits, &out[2], sizeof bits);
-                        assert_int_equal(bits, 0x7fc00000);
-                    } else {
-                        assert_true(out[2] == wanted && signbit(out[2]) == signbit(wanted));
-                    }
-                    assert_true(isfinite(out[3]));
-                    rbc_context_destroy(&context);
-                    scene_free(&s);
-                }
-            }
+    const size_t num_cases = sizeof cases / sizeof *cases;
+    for (size_t run_index = 0; run_index < num_cases * 4 * 2 * 3 * 2; ++run_index) {
+        const size_t i = run_index % num_cases, m = run_index / num_cases % 3;
+        const int reduce = RBC_VOXEL_SUM + (int)(run_index / num_cases / 3 % 4);
+        const size_t order = run_index / num_cases / 12 % 2;
+        const uint8_t bits = run_index / num_cases / 24 == 0 ? 32 : 64;
+        if (bits == 64 && i == num_cases - 1) {
+            continue; /* the sum that overflows f32 */
         }
+        scene s;
+        scene_init(&s, 0, 3, 2, bits, (rbc_voxel_reduce)reduce, (const int64_t[]){2, 1, 1});
+        const double points[9] = {-0.05, 0, 0, 0.05, 0, 0, 0.05, 0, 0};
+        const float features[6] = {1, 2, cases[i][order], 4, cases[i][1 - order], 6};
+        for (int64_t k = 0; k < 9; ++k) {
+            set(&s.points, k, points[k]);
+        }
+        for (int64_t k = 0; k < 6; ++k) {
+            set(&s.features, k, (double)features[k]);
+        }
+        rbc_context *context = context_of(1, feature_masks[m]);
+        assert_ok(run(context, &s, err));
+        assert_true(get(&s.out, 0) == 1 && get(&s.out, 1) == 2);
+        const double wanted = (double)cases[i][reduce], found = get(&s.out, 2);
+        if (isnan(wanted)) {
+            uint64_t wide;
+            uint32_t narrow;
+            memcpy(&wide, (char *)s.out.memory + 2 * bits / 8, sizeof wide);
+            memcpy(&narrow, (char *)s.out.memory + 2 * bits / 8, sizeof narrow);
+            assert_true(bits == 64 ? wide == UINT64_C(0x7ff8000000000000) : narrow == 0x7fc00000);
+        } else if (bits == 32 || isinf(wanted) || fabs(wanted) >= 1 || wanted == 0) {
+            assert_true(found == wanted && signbit(found) == signbit(wanted));
+        } else {
+            assert_true(fabs(found - wanted) < 1e-45);
+        }
+        assert_true(isfinite(get(&s.out, 3)));
+        rbc_context_destroy(&context);
+        scene_free(&s);
     }
 }
 

@@ -24,23 +24,28 @@ typedef struct rbc__voxel_map {
     int64_t outside;                     /* the cell number that dropped points get */
 } rbc__voxel_map;
 
-/* Points of a slab: the cell within the slab in the low half, the point in the high half. */
-typedef uint64_t rbc__voxel_entry;
-
-/* What a reduction of features works on. Rows of `scratch` and `maxima` are all identity before and
- * after: zero, or the least key for max and min. */
-typedef struct rbc__voxel_slab {
+/* Feature rows to reduce. Row `r` is at base + r * unit_bytes, contiguous f32 or f64, or, with a
+ * cloud, is point r's and is read from there in any dtype and stride. */
+typedef struct rbc__voxel_rows {
+    rbc_voxel_reduce reduce;
+    int64_t num_features;
+    rbc__dtype dtype; /* of the output; rows are f64 for f64, else f32 */
+    const char *base;
+    int64_t unit_bytes;
     const rbc__cloud *cloud;
     int64_t cloud_index;
-    rbc_voxel_reduce reduce;
-    void *scratch;     /* [cells, F]: u64 sums (f64: [cells, 2, F]), or i32 (f64: i64) keys */
-    void *maxima;      /* [cells, F], sums alone: greatest magnitudes as u32 (f64: u64) bits */
-    int32_t *counts;   /* [cells] */
-    uint32_t *touched; /* cells with points, in the order of their first; room for one more */
-    int64_t num_touched;
-    bool has_special; /* a feature is not finite; sums alone */
-    char *out;        /* [cells, F], of which those touched are written */
-} rbc__voxel_slab;
+} rbc__voxel_rows;
+
+/* The rows of some cells: cell cells[i] has the rows order[ends[cell] - counts[cell]] up to
+ * order[ends[cell]] and gets its result at out + cell * (bytes of a row). */
+typedef struct rbc__voxel_groups {
+    const uint32_t *order;
+    const uint32_t *ends;
+    const int32_t *counts;
+    const uint32_t *cells;
+    int64_t num_cells;
+    char *out;
+} rbc__voxel_groups;
 
 typedef struct rbc__voxel_kernels {
     /* Loads points [first, first + n) of a cloud, n <= RBC__VOXEL_TILE, f64 as f64, all else as
@@ -59,16 +64,8 @@ typedef struct rbc__voxel_kernels {
     int64_t (*cells64_f64)(const rbc__voxel_tile *tile, int64_t n, const rbc__voxel_map *map,
                            int64_t *cells);
 
-    /* Counts points; for sums takes their greatest magnitudes, for max and min is all there is. */
-    void (*slab_first)(rbc__voxel_slab *slab, const rbc__voxel_entry *entries, int64_t n);
-    /* For sums, once all points have been through slab_first: adds them. */
-    void (*slab_add)(rbc__voxel_slab *slab, const rbc__voxel_entry *entries, int64_t n);
-    /* Writes the touched cells to `out` and leaves scratch as it was. */
-    void (*slab_finish)(rbc__voxel_slab *slab);
-    /* With has_special, after slab_finish: first all entries are marked, then the touched cells are
-     * mended. */
-    void (*slab_mark_nonfinite)(rbc__voxel_slab *slab, const rbc__voxel_entry *entries, int64_t n);
-    void (*slab_mend_nonfinite)(rbc__voxel_slab *slab);
+    /* Reduces the rows of each cell. */
+    void (*reduce)(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups);
 } rbc__voxel_kernels;
 
 extern const rbc__voxel_kernels rbc__voxel_kernels_baseline;

@@ -113,9 +113,5 @@ const rbc__voxel_kernels RBC__KERNEL(voxel_kernels) = {
     .cells_f64 = RBC__KERNEL(voxel_cells_f64),
     .cells64_f32 = RBC__KERNEL(voxel_cells64_f32),
     .cells64_f64 = RBC__KERNEL(voxel_cells64_f64),
-    .slab_first = RBC__KERNEL(voxel_slab_first),
-    .slab_add = RBC__KERNEL(voxel_slab_add),
-    .slab_finish = RBC__KERNEL(voxel_slab_finish),
-    .slab_mark_nonfinite = RBC__KERNEL(voxel_slab_mark_nonfinite),
-    .slab_mend_nonfinite = RBC__KERNEL(voxel_slab_mend_nonfinite),
+    .reduce = RBC__KERNEL(voxel_reduce),
 };

@@ -15,12 +15,6 @@ int64_t RBC__KERNEL(voxel_cells64_f32)(const rbc__voxel_tile *tile, int64_t n,
                                        const rbc__voxel_map *map, int64_t *cells);
 int64_t RBC__KERNEL(voxel_cells64_f64)(const rbc__voxel_tile *tile, int64_t n,
                                        const rbc__voxel_map *map, int64_t *cells);
-void RBC__KERNEL(voxel_slab_first)(rbc__voxel_slab *slab, const rbc__voxel_entry *entries,
-                                   int64_t n);
-void RBC__KERNEL(voxel_slab_add)(rbc__voxel_slab *slab, const rbc__voxel_entry *entries, int64_t n);
-void RBC__KERNEL(voxel_slab_finish)(rbc__voxel_slab *slab);
-void RBC__KERNEL(voxel_slab_mark_nonfinite)(rbc__voxel_slab *slab, const rbc__voxel_entry *entries,
-                                            int64_t n);
-void RBC__KERNEL(voxel_slab_mend_nonfinite)(rbc__voxel_slab *slab);
+void RBC__KERNEL(voxel_reduce)(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups);
 
 #endif

@@ -101,6 +101,7 @@ static rbc_status fail_stream(const rbc__record *record, const rbc__leaf *leaf, 
 static rbc_status find_leaf(const rbc__record *record, int32_t stream, const rbc__leaf **leaf,
                             rbc_error *err) {
     const rbc__leaves *leaves = &record->reader->leaves;
+    *leaf = NULL;
     if (stream < 0 || stream >= leaves->num_streams) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "stream %d: there are %d streams", stream,
                          leaves->num_streams);

@@ -1,0 +1,169 @@
+#define _GNU_SOURCE
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "catalog/database.h"
+#include "catalog/dataset_state.h"
+#include "catalog/key.h"
+#include "core/error.h"
+
+struct rbc__cursor {
+    const rbc__catalog *catalog;
+    pid_t pid; /* a connection must not be used by a forked child */
+    sqlite3 *db;
+    sqlite3_stmt *episode, *task;
+    uint8_t *buffer; /* of the layout or text last returned */
+    size_t buffer_bytes;
+};
+
+static rbc_status connect(rbc__cursor *cursor, rbc_error *err) {
+    static const char select_episode[] =
+        "SELECT e.record, e.offset, e.bytes, e.steps, coalesce(e.start_ns, 0),"
+        " coalesce(e.end_ns, -1), coalesce(e.task, -1), l.data"
+        " FROM episodes e JOIN layouts l ON l.key = e.key WHERE e.key = ?";
+    cursor->pid = getpid();
+    RBC__TRY(rbc__database_open(cursor->catalog->path, RBC__DATABASE_READ, &cursor->db, err));
+    RBC__TRY(rbc__statement_prepare(cursor->db, select_episode, &cursor->episode, err));
+    return rbc__statement_prepare(cursor->db, "SELECT text FROM tasks WHERE id = ?", &cursor->task,
+                                  err);
+}
+
+static void disconnect(rbc__cursor *cursor) {
+    rbc__statement_finish(&cursor->episode);
+    rbc__statement_finish(&cursor->task);
+    rbc__database_close(&cursor->db);
+}
+
+rbc_status rbc__cursor_open(const rbc_dataset *dataset, rbc__cursor **out, rbc_error *err) {
+    *out = calloc(1, sizeof **out);
+    if (*out == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog '%s': out of memory",
+                         dataset->catalog->path);
+    }
+    (*out)->catalog = dataset->catalog;
+    const rbc_status status = connect(*out, err);
+    if (status != RBC_OK) {
+        rbc__cursor_close(out);
+    }
+    return status;
+}
+
+void rbc__cursor_close(rbc__cursor **cursor) {
+    if (*cursor == NULL) {
+        return;
+    }
+    if ((*cursor)->pid == getpid()) {
+        disconnect(*cursor);
+    }
+    free((*cursor)->buffer);
+    free(*cursor);
+    *cursor = NULL;
+}
+
+/* In a forked child the parent's connection is left alone: closing it would touch its locks. */
+static rbc_status check_process(rbc__cursor *cursor, rbc_error *err) {
+    if (cursor->db != NULL && cursor->pid == getpid()) {
+        return RBC_OK;
+    }
+    cursor->db = NULL;
+    cursor->episode = cursor->task = NULL;
+    const rbc_status status = connect(cursor, err);
+    if (status != RBC_OK) {
+        disconnect(cursor);
+    }
+    return status;
+}
+
+static rbc_status keep(rbc__cursor *cursor, const void *data, size_t bytes, rbc_error *err) {
+    if (cursor->buffer_bytes < bytes + 1) {
+        uint8_t *grown = realloc(cursor->buffer, bytes + 1);
+        if (grown == NULL) {
+            return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog '%s': out of memory",
+                             cursor->catalog->path);
+        }
+        cursor->buffer = grown;
+        cursor->buffer_bytes = bytes + 1;
+    }
+    if (bytes > 0) {
+        memcpy(cursor->buffer, data, bytes);
+    }
+    cursor->buffer[bytes] = '\0';
+    return RBC_OK;
+}
+
+static rbc_status has_changed(const rbc__cursor *cursor, rbc_error *err) {
+    return rbc__fail(err, RBC_ERROR_IO,
+                     "catalog '%s' has changed since the dataset was opened; open it again",
+                     cursor->catalog->path);
+}
+
+static rbc_status take_episode(rbc__cursor *cursor, rbc__episode_row *out, rbc_error *err) {
+    sqlite3_stmt *select = cursor->episode;
+    bool row;
+    RBC__TRY(rbc__statement_step(select, &row, err));
+    if (!row) {
+        return has_changed(cursor, err);
+    }
+    const int64_t offset = sqlite3_column_int64(select, 1);
+    const int64_t bytes = sqlite3_column_int64(select, 2);
+    out->task = sqlite3_column_int64(select, 6);
+    out->record = (rbc__episode_record){
+        .record = sqlite3_column_int64(select, 0),
+        .offset = (uint64_t)offset,
+        .bytes = (uint64_t)bytes,
+        .num_steps = sqlite3_column_int64(select, 3),
+        .start_ns = sqlite3_column_int64(select, 4),
+        .end_ns = sqlite3_column_int64(select, 5),
+        .task = "",
+        .layout_bytes = (size_t)sqlite3_column_bytes(select, 7),
+    };
+    if (offset < 0 || bytes < 0 || out->record.num_steps < 0) {
+        return rbc__fail(err, RBC_ERROR_FORMAT,
+                         "catalog '%s': row of episode %lld makes no sense; open the dataset with "
+                         "rebuild",
+                         cursor->catalog->path, (long long)out->id);
+    }
+    RBC__TRY(keep(cursor, sqlite3_column_blob(select, 7), out->record.layout_bytes, err));
+    out->record.layout = cursor->buffer;
+    return RBC_OK;
+}
+
+rbc_status rbc__cursor_episode(rbc__cursor *cursor, int64_t id, rbc__episode_row *out,
+                               rbc_error *err) {
+    const rbc__catalog *catalog = cursor->catalog;
+    if (id < 0 || id >= catalog->num_episodes) {
+        return rbc__fail(err, RBC_ERROR_NOT_FOUND, "no episode %lld: the dataset has %lld",
+                         (long long)id, (long long)catalog->num_episodes);
+    }
+    RBC__TRY(check_process(cursor, err));
+    out->id = id;
+    out->file = rbc__catalog_file_of(catalog, id);
+    const rbc__catalog_file *file = &catalog->files[out->file];
+    sqlite3_bind_int64(cursor->episode, 1, rbc__episode_key(file->id, id - file->first_id));
+    const rbc_status status = take_episode(cursor, out, err);
+    sqlite3_reset(cursor->episode); /* at once: an open statement would keep writers waiting */
+    return status;
+}
+
+rbc_status rbc__cursor_task(rbc__cursor *cursor, int64_t task, const char **text, rbc_error *err) {
+    *text = "";
+    if (task < 0) {
+        return RBC_OK;
+    }
+    RBC__TRY(check_process(cursor, err));
+    sqlite3_bind_int64(cursor->task, 1, task);
+    bool row;
+    rbc_status status = rbc__statement_step(cursor->task, &row, err);
+    if (status == RBC_OK && !row) {
+        status = has_changed(cursor, err);
+    }
+    if (status == RBC_OK) {
+        const unsigned char *words = sqlite3_column_text(cursor->task, 0);
+        status = keep(cursor, words, (size_t)sqlite3_column_bytes(cursor->task, 0), err);
+        *text = (const char *)cursor->buffer;
+    }
+    sqlite3_reset(cursor->task);
+    return status;
+}

@@ -1,0 +1,143 @@
+#include "catalog/database.h"
+
+#include "core/error.h"
+
+/* Another process holds the catalog for the length of one shard's transaction at most. */
+#define BUSY_TIMEOUT_MS 60000
+
+rbc_status rbc__database_fail(sqlite3 *db, rbc_error *err, const char *doing) {
+    const char *path = sqlite3_db_filename(db, "main");
+    const int code = sqlite3_extended_errcode(db);
+    rbc_status status = RBC_ERROR_INTERNAL;
+    switch (code & 0xFF) {
+    case SQLITE_NOMEM:
+        status = RBC_ERROR_OUT_OF_MEMORY;
+        break;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        status = RBC_ERROR_FORMAT;
+        break;
+    case SQLITE_FULL:
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_TOOBIG:
+        status = RBC_ERROR_IO;
+        break;
+    default:
+        break;
+    }
+    const int system_error = sqlite3_system_errno(db);
+    const char *words = sqlite3_errmsg(db);
+    path = path != NULL ? path : "";
+    if (status == RBC_ERROR_FORMAT) {
+        return rbc__fail(err, status,
+                         "catalog '%s': %s: %s; delete the file or open the dataset with rebuild",
+                         path, doing, words);
+    }
+    if (status == RBC_ERROR_IO && system_error != 0 && (code & 0xFF) != SQLITE_BUSY) {
+        return rbc__fail_errno(err, system_error, "catalog '%s': %s: %s", path, doing, words);
+    }
+    return rbc__fail(err, status, "catalog '%s': %s: %s", path, doing, words);
+}
+
+static rbc_status connect(const char *path, int flags, sqlite3 **out, rbc_error *err) {
+    const int code = sqlite3_open_v2(path, out, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    if (*out == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog '%s': out of memory", path);
+    }
+    sqlite3_extended_result_codes(*out, 1);
+    if (code == SQLITE_OK) {
+        sqlite3_busy_timeout(*out, BUSY_TIMEOUT_MS);
+        /* "x" is the column x or an error, never the string 'x' */
+        sqlite3_db_config(*out, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+        /* the first read: opening alone looks at nothing */
+        if (sqlite3_exec(*out, "PRAGMA temp_store = MEMORY; PRAGMA schema_version", NULL, NULL,
+                         NULL) == SQLITE_OK) {
+            return RBC_OK;
+        }
+    }
+    return rbc__database_fail(*out, err, "cannot be opened");
+}
+
+rbc_status rbc__database_open(const char *path, rbc__database_mode mode, sqlite3 **out,
+                              rbc_error *err) {
+    *out = NULL;
+    const int writing = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    rbc_status status =
+        connect(path, mode == RBC__DATABASE_WRITE ? writing : SQLITE_OPEN_READONLY, out, err);
+    const int code = *out != NULL ? sqlite3_extended_errcode(*out) : SQLITE_OK;
+    if (status != RBC_OK && mode == RBC__DATABASE_READ && (code & 0xFF) == SQLITE_READONLY) {
+        /* a journal is left over: a connection that may write rolls it back */
+        rbc__database_close(out);
+        status = connect(path, SQLITE_OPEN_READWRITE, out, err);
+        rbc__database_close(out);
+        if (status == RBC_OK) {
+            status = connect(path, SQLITE_OPEN_READONLY, out, err);
+        }
+    }
+    if (status != RBC_OK) {
+        rbc__database_close(out);
+    }
+    return status;
+}
+
+void rbc__database_close(sqlite3 **db) {
+    if (*db != NULL) {
+        sqlite3_close_v2(*db);
+        *db = NULL;
+    }
+}
+
+rbc_status rbc__database_exec(sqlite3 *db, const char *sql, const char *doing, rbc_error *err) {
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK) {
+        return rbc__database_fail(db, err, doing);
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc__database_integer(sqlite3 *db, const char *sql, int64_t *out, rbc_error *err) {
+    sqlite3_stmt *statement;
+    RBC__TRY(rbc__statement_prepare(db, sql, &statement, err));
+    bool row;
+    const rbc_status status = rbc__statement_step(statement, &row, err);
+    *out = status == RBC_OK && row ? sqlite3_column_int64(statement, 0) : 0;
+    rbc__statement_finish(&statement);
+    return status;
+}
+
+rbc_status rbc__statement_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out,
+                                  rbc_error *err) {
+    if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL) != SQLITE_OK) {
+        return rbc__database_fail(db, err, "cannot be read");
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc__statement_step(sqlite3_stmt *statement, bool *row, rbc_error *err) {
+    const int code = sqlite3_step(statement);
+    *row = code == SQLITE_ROW;
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        return rbc__database_fail(sqlite3_db_handle(statement), err, "cannot be read");
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc__statement_run(sqlite3_stmt *statement, rbc_error *err) {
+    const int code = sqlite3_step(statement);
+    rbc_status status = RBC_OK;
+    if (code != SQLITE_DONE && code != SQLITE_ROW) {
+        status = rbc__database_fail(sqlite3_db_handle(statement), err, "cannot be written");
+    }
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    return status;
+}
+
+void rbc__statement_finish(sqlite3_stmt **statement) {
+    sqlite3_finalize(*statement);
+    *statement = NULL;
+}

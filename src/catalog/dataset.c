@@ -1,0 +1,242 @@
+#define _GNU_SOURCE
+
+#include "catalog/dataset.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "catalog/dataset_state.h"
+#include "core/error.h"
+
+static rbc_status copy_params(const rbc_open_params *params, rbc_open_params *out, rbc_error *err) {
+    *out = (rbc_open_params)RBC_OPEN_PARAMS_INIT;
+    if (params == NULL) {
+        return RBC_OK;
+    }
+    if (params->struct_size == 0 || params->struct_size > sizeof *out) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "rbc_open_params.struct_size is %zu; the library knows up to %zu: begin "
+                         "with RBC_OPEN_PARAMS_INIT",
+                         params->struct_size, sizeof *out);
+    }
+    memcpy(out, params, params->struct_size);
+    if (out->num_threads < 0) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "num_threads is %d", out->num_threads);
+    }
+    if (out->on_error != RBC_ON_ERROR_RAISE && out->on_error != RBC_ON_ERROR_SKIP) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "on_error is %d", (int)out->on_error);
+    }
+    return RBC_OK;
+}
+
+static rbc_status find_root(rbc_dataset *dataset, const char *path, rbc_error *err) {
+    const char *root = dataset->schema->root != NULL ? dataset->schema->root : path;
+    dataset->root = realpath(root, NULL);
+    if (dataset->root == NULL) {
+        return rbc__fail_errno(err, errno, "'%s' cannot be opened", root);
+    }
+    return RBC_OK;
+}
+
+static rbc_status set_rate(rbc_dataset *dataset, double asked_hz, rbc_error *err) {
+    const double hz = asked_hz != 0.0 ? asked_hz : dataset->schema->control_rate_hz;
+    if (hz != 0.0 && !rbc__rate_from_hz(hz, &dataset->control_rate)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "control rate of '%s' is %g Hz; wanted is one within %g and %g",
+                         dataset->root, hz, RBC__RATE_MIN_HZ, RBC__RATE_MAX_HZ);
+    }
+    dataset->control_rate_hz = hz;
+    return RBC_OK;
+}
+
+static rbc_status count_splits(rbc_dataset *dataset, rbc_error *err) {
+    const rbc__schema *schema = dataset->schema;
+    dataset->splits = calloc((size_t)schema->num_files + 1, sizeof *dataset->splits);
+    dataset->stream_rates = calloc((size_t)schema->num_streams + 1, sizeof *dataset->stream_rates);
+    if (dataset->splits == NULL || dataset->stream_rates == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory", dataset->root);
+    }
+    for (int32_t i = 0; i < schema->num_streams; ++i) {
+        dataset->stream_rates[i] = -1.0;
+    }
+    for (int64_t i = 0; i < schema->num_files; ++i) {
+        int32_t at = dataset->num_splits - 1; /* files of a split mostly follow one another */
+        while (at >= 0 && strcmp(dataset->splits[at].name, schema->files[i].split) != 0) {
+            --at;
+        }
+        if (at < 0) {
+            at = dataset->num_splits++;
+            dataset->splits[at].name = schema->files[i].split;
+        }
+        dataset->splits[at].num_episodes += dataset->catalog->files[i].num_episodes;
+        dataset->splits[at].num_steps += dataset->catalog->files[i].num_steps;
+    }
+    return RBC_OK;
+}
+
+static rbc_status fill(rbc_dataset *dataset, const char *path, const rbc_open_params *params,
+                       rbc_error *err) {
+    RBC__TRY(dataset->ops->open(path, &dataset->reader, err));
+    dataset->schema = dataset->ops->schema(dataset->reader);
+    RBC__TRY(find_root(dataset, path, err));
+    RBC__TRY(set_rate(dataset, params->control_rate_hz, err));
+    RBC__TRY(rbc__catalog_open(dataset->ops, dataset->reader, dataset->root, params,
+                               &dataset->catalog, err));
+    RBC__TRY(rbc__sources_create(dataset->root, dataset->schema, dataset->catalog,
+                                 &dataset->sources, err));
+    return count_splits(dataset, err);
+}
+
+rbc_status rbc__dataset_open_with(const rbc__reader_ops *ops, const char *path,
+                                  const rbc_open_params *params, rbc_dataset **out,
+                                  rbc_error *err) {
+    *out = NULL;
+    rbc_open_params known;
+    RBC__TRY(copy_params(params, &known, err));
+    rbc_dataset *dataset = calloc(1, sizeof *dataset);
+    if (dataset == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory", path);
+    }
+    dataset->ops = ops;
+    atomic_init(&dataset->refs, 1);
+    pthread_mutex_init(&dataset->lock, NULL);
+    const rbc_status status = fill(dataset, path, &known, err);
+    if (status != RBC_OK) {
+        rbc_dataset_close(&dataset);
+    }
+    *out = dataset;
+    return status;
+}
+
+rbc_status rbc_dataset_open(const char *path, const rbc_open_params *params, rbc_dataset **out,
+                            rbc_error *err) {
+    *out = NULL;
+    if (path == NULL) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "path is NULL");
+    }
+    const rbc__reader_ops *ops;
+    RBC__TRY(rbc__reader_find(path, &ops, err));
+    return rbc__dataset_open_with(ops, path, params, out, err);
+}
+
+void rbc__dataset_retain(rbc_dataset *dataset) {
+    atomic_fetch_add_explicit(&dataset->refs, 1, memory_order_relaxed);
+}
+
+void rbc_dataset_close(rbc_dataset **dataset) {
+    rbc_dataset *closed = *dataset;
+    *dataset = NULL;
+    if (closed == NULL || atomic_fetch_sub_explicit(&closed->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    rbc__cursor_close(&closed->cursor);
+    rbc__sources_destroy(&closed->sources);
+    rbc__catalog_close(&closed->catalog);
+    if (closed->reader != NULL) {
+        closed->ops->close(&closed->reader);
+    }
+    rbc__listing_free(&closed->tasks);
+    rbc__listing_free(&closed->skipped);
+    pthread_mutex_destroy(&closed->lock);
+    free(closed->steps);
+    free(closed->stream_rates);
+    free(closed->splits);
+    free(closed->root);
+    free(closed);
+}
+
+const rbc__schema *rbc__dataset_schema(const rbc_dataset *dataset) {
+    return dataset->schema;
+}
+
+const rbc__reader_ops *rbc__dataset_reader_ops(const rbc_dataset *dataset) {
+    return dataset->ops;
+}
+
+const rbc__reader *rbc__dataset_reader(const rbc_dataset *dataset) {
+    return dataset->reader;
+}
+
+const rbc__catalog *rbc__dataset_catalog(const rbc_dataset *dataset) {
+    return dataset->catalog;
+}
+
+double rbc__dataset_control_rate(const rbc_dataset *dataset) {
+    return dataset->control_rate_hz;
+}
+
+rbc_status rbc__dataset_source_acquire(rbc_dataset *dataset, int64_t file, rbc__source **out,
+                                       rbc_error *err) {
+    return rbc__sources_acquire(dataset->sources, file, out, err);
+}
+
+void rbc__dataset_source_release(rbc_dataset *dataset, int64_t file, rbc__source *source) {
+    (void)source;
+    rbc__sources_release(dataset->sources, file);
+}
+
+void rbc_dataset_get_info(const rbc_dataset *dataset, rbc_dataset_info *out) {
+    const rbc__catalog *catalog = dataset->catalog;
+    *out = (rbc_dataset_info){
+        .name = dataset->schema->name,
+        .version = dataset->schema->version,
+        .format = dataset->ops->format,
+        .path = dataset->root,
+        .catalog_path = catalog->path,
+        .control_rate_hz = dataset->control_rate_hz,
+        .num_episodes = catalog->num_episodes,
+        .num_steps = catalog->num_steps,
+        .num_bytes = catalog->num_bytes,
+        .num_files = catalog->num_files,
+        .num_skipped = catalog->num_skipped,
+        .num_streams = dataset->schema->num_streams,
+        .num_splits = dataset->num_splits,
+        .num_tasks = catalog->num_tasks,
+    };
+}
+
+rbc_status rbc_dataset_split(const rbc_dataset *dataset, int32_t index, rbc_split_info *out,
+                             rbc_error *err) {
+    if (index < 0 || index >= dataset->num_splits) {
+        return rbc__fail(err, RBC_ERROR_NOT_FOUND, "no split %d: '%s' has %d", index, dataset->root,
+                         dataset->num_splits);
+    }
+    const rbc__dataset_split *split = &dataset->splits[index];
+    *out = (rbc_split_info){split->name, split->num_episodes, split->num_steps};
+    return RBC_OK;
+}
+
+rbc_status rbc__dataset_steps(rbc_dataset *dataset, const int64_t **steps, const int64_t **start_ns,
+                              const int64_t **end_ns, rbc_error *err) {
+    const int64_t count = dataset->catalog->num_episodes;
+    rbc_status status = RBC_OK;
+    pthread_mutex_lock(&dataset->lock);
+    if (dataset->steps == NULL) {
+        int64_t bytes;
+        int64_t *arrays = NULL;
+        if (rbc__mul_size(count + 1, 3 * (int64_t)sizeof *arrays, &bytes)) {
+            arrays = malloc((size_t)bytes);
+        }
+        if (arrays == NULL) {
+            status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
+                               "'%s': no memory for the lengths of %lld episodes", dataset->root,
+                               (long long)count);
+        } else {
+            status = rbc__catalog_load_steps(dataset->catalog, arrays, arrays + count,
+                                             arrays + 2 * count, err);
+        }
+        if (status == RBC_OK) {
+            dataset->steps = arrays;
+        } else {
+            free(arrays);
+        }
+    }
+    if (status == RBC_OK) {
+        *steps = dataset->steps;
+        *start_ns = dataset->steps + count;
+        *end_ns = dataset->steps + 2 * count;
+    }
+    pthread_mutex_unlock(&dataset->lock);
+    return status;
+}

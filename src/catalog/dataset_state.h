@@ -1,0 +1,52 @@
+/* What a dataset is made of; for the files of this folder. */
+#ifndef RBC_CATALOG_DATASET_STATE_H
+#define RBC_CATALOG_DATASET_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "catalog/catalog.h"
+#include "catalog/sources.h"
+#include "core/rate.h"
+#include "io/reader.h"
+
+typedef struct rbc__dataset_split {
+    const char *name; /* the schema's */
+    int64_t num_episodes, num_steps;
+} rbc__dataset_split;
+
+/* Texts read from the catalog once, when first asked for. */
+typedef struct rbc__listing {
+    bool is_loaded;
+    char **texts;
+    int64_t *counts;
+    int64_t count;
+} rbc__listing;
+
+struct rbc_dataset {
+    atomic_int refs;
+    const rbc__reader_ops *ops;
+    rbc__reader *reader;
+    const rbc__schema *schema;
+    char *root; /* absolute */
+    double control_rate_hz;
+    rbc__rate control_rate; /* set where control_rate_hz is not 0 */
+    rbc__catalog *catalog;
+    rbc__sources *sources;
+    rbc__dataset_split *splits;
+    int32_t num_splits;
+
+    pthread_mutex_t lock; /* of all below */
+    rbc__cursor *cursor;
+    int64_t *steps;       /* [3 * num_episodes]: steps, start_ns, end_ns; NULL until first needed */
+    double *stream_rates; /* [num_streams]; negative: not measured yet */
+    rbc__listing tasks, skipped;
+};
+
+/* Steps and stamps of every episode of the dataset, loaded the first time. */
+rbc_status rbc__dataset_steps(rbc_dataset *dataset, const int64_t **steps, const int64_t **start_ns,
+                              const int64_t **end_ns, rbc_error *err);
+
+void rbc__listing_free(rbc__listing *listing);
+
+#endif

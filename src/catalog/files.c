@@ -1,0 +1,277 @@
+#define _GNU_SOURCE
+
+#include "catalog/files.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "catalog/key.h"
+#include "core/error.h"
+
+static const char doing_write[] = "cannot be written";
+
+rbc_status rbc__files_stat(const char *root, const rbc__schema *schema, rbc__file_stat **out,
+                           rbc_error *err) {
+    *out = calloc((size_t)schema->num_files + 1, sizeof **out);
+    if (*out == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory", root);
+    }
+    const int folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int64_t i = 0; i < schema->num_files; ++i) {
+        struct stat found;
+        if (fstatat(folder >= 0 ? folder : AT_FDCWD, schema->files[i].path, &found, 0) == 0) {
+            (*out)[i].bytes = found.st_size;
+            (*out)[i].mtime_ns = found.st_mtim.tv_sec * INT64_C(1000000000) + found.st_mtim.tv_nsec;
+        } else {
+            (*out)[i].bytes = -1;
+        }
+    }
+    if (folder >= 0) {
+        close(folder);
+    }
+    return RBC_OK;
+}
+
+static bool text_is(sqlite3_stmt *statement, int column, const char *want) {
+    const char *text = (const char *)sqlite3_column_text(statement, column);
+    return text != NULL && strcmp(text, want) == 0;
+}
+
+static rbc_status load_rows(sqlite3_stmt *select, const rbc__schema *schema,
+                            const rbc__file_stat *stats, rbc__catalog *catalog, bool *current,
+                            rbc_error *err) {
+    int64_t at = 0;
+    for (;; ++at) {
+        bool row;
+        RBC__TRY(rbc__statement_step(select, &row, err));
+        if (!row) {
+            break;
+        }
+        if (at == schema->num_files || !text_is(select, 1, schema->files[at].path) ||
+            !text_is(select, 2, schema->files[at].split) ||
+            sqlite3_column_int64(select, 3) != stats[at].bytes ||
+            sqlite3_column_int64(select, 4) != stats[at].mtime_ns ||
+            sqlite3_column_int64(select, 5) == 0) {
+            return RBC_OK;
+        }
+        rbc__catalog_file *file = &catalog->files[at];
+        file->id = sqlite3_column_int64(select, 0);
+        file->bytes = stats[at].bytes > 0 ? stats[at].bytes : 0;
+        file->num_episodes = sqlite3_column_int64(select, 6);
+        file->num_steps = sqlite3_column_int64(select, 7);
+        file->first_id = sqlite3_column_int64(select, 8);
+        if (file->num_episodes < 0 || file->num_episodes > RBC__MAX_FILE_EPISODES ||
+            file->num_steps < 0 || file->first_id != catalog->num_episodes ||
+            !rbc__add_size(catalog->num_steps, file->num_steps, &catalog->num_steps) ||
+            !rbc__add_size(catalog->num_episodes, file->num_episodes, &catalog->num_episodes) ||
+            !rbc__add_size(catalog->num_bytes, file->bytes, &catalog->num_bytes)) {
+            return rbc__fail(err, RBC_ERROR_FORMAT,
+                             "catalog '%s': row of file '%s' makes no sense; open the dataset with "
+                             "rebuild",
+                             sqlite3_db_filename(sqlite3_db_handle(select), "main"),
+                             schema->files[at].path);
+        }
+    }
+    *current = at == schema->num_files;
+    return RBC_OK;
+}
+
+rbc_status rbc__files_load(sqlite3 *db, const rbc__schema *schema, const rbc__file_stat *stats,
+                           rbc__catalog *catalog, bool *current, rbc_error *err) {
+    *current = false;
+    int64_t complete;
+    RBC__TRY(
+        rbc__database_integer(db, "SELECT value FROM meta WHERE key = 'complete'", &complete, err));
+    if (complete == 0) {
+        return RBC_OK;
+    }
+    free(catalog->files);
+    catalog->files = calloc((size_t)schema->num_files + 1, sizeof *catalog->files);
+    if (catalog->files == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog '%s': out of memory",
+                         catalog->path);
+    }
+    catalog->num_files = schema->num_files;
+    catalog->num_episodes = catalog->num_steps = catalog->num_bytes = 0;
+    sqlite3_stmt *select;
+    RBC__TRY(rbc__statement_prepare(db,
+                                    "SELECT id, path, split, size, mtime_ns, indexed, episodes,"
+                                    " steps, first_id FROM files ORDER BY position",
+                                    &select, err));
+    const rbc_status status = load_rows(select, schema, stats, catalog, current, err);
+    rbc__statement_finish(&select);
+    RBC__TRY(status);
+    RBC__TRY(rbc__database_integer(db, "SELECT count(*) FROM skipped", &catalog->num_skipped, err));
+    return rbc__database_integer(db, "SELECT value FROM meta WHERE key = 'tasks'",
+                                 &catalog->num_tasks, err);
+}
+
+typedef struct known_file {
+    int64_t id, bytes, mtime_ns, episodes;
+    bool indexed, found;
+} known_file;
+
+static rbc_status run_for(sqlite3 *db, const char *sql, int64_t first, int64_t second,
+                          rbc_error *err) {
+    sqlite3_stmt *statement;
+    RBC__TRY(rbc__statement_prepare(db, sql, &statement, err));
+    sqlite3_bind_int64(statement, 1, first);
+    if (sqlite3_bind_parameter_count(statement) > 1) {
+        sqlite3_bind_int64(statement, 2, second);
+    }
+    const rbc_status status = rbc__statement_run(statement, err);
+    rbc__statement_finish(&statement);
+    return status;
+}
+
+/* Forgets what a file held; its row stays. */
+static rbc_status drop_content(sqlite3 *db, int64_t id, rbc_error *err) {
+    const int64_t first = rbc__episode_key(id, 0);
+    const int64_t last = rbc__episode_key(id + 1, 0) - 1;
+    RBC__TRY(run_for(db,
+                     "UPDATE tasks SET episodes = episodes - had.n FROM"
+                     " (SELECT task AS id, count(*) AS n FROM episodes"
+                     "  WHERE key BETWEEN ? AND ? AND task IS NOT NULL GROUP BY task) AS had"
+                     " WHERE tasks.id = had.id",
+                     first, last, err));
+    RBC__TRY(run_for(db, "DELETE FROM episodes WHERE key BETWEEN ? AND ?", first, last, err));
+    RBC__TRY(run_for(db, "DELETE FROM layouts WHERE key BETWEEN ? AND ?", first, last, err));
+    RBC__TRY(run_for(db, "DELETE FROM summaries WHERE file = ?", id, 0, err));
+    return run_for(db, "DELETE FROM skipped WHERE file = ?", id, 0, err);
+}
+
+static rbc_status find_known(sqlite3 *db, const char *path, known_file *out, rbc_error *err) {
+    *out = (known_file){.found = false};
+    sqlite3_stmt *select;
+    RBC__TRY(rbc__statement_prepare(
+        db, "SELECT id, size, mtime_ns, indexed, episodes FROM files WHERE path = ?", &select,
+        err));
+    sqlite3_bind_text(select, 1, path, -1, SQLITE_STATIC);
+    const rbc_status status = rbc__statement_step(select, &out->found, err);
+    if (out->found) {
+        out->id = sqlite3_column_int64(select, 0);
+        out->bytes = sqlite3_column_int64(select, 1);
+        out->mtime_ns = sqlite3_column_int64(select, 2);
+        out->indexed = sqlite3_column_int64(select, 3) != 0;
+        out->episodes = sqlite3_column_int64(select, 4);
+    }
+    rbc__statement_finish(&select);
+    return status;
+}
+
+/* The row of one file as the schema and the disk have it; `indexed` only where nothing changed. */
+static rbc_status put_row(sqlite3 *db, const known_file *known, const rbc__file_schema *file,
+                          int64_t position, const rbc__file_stat *on_disk, bool indexed,
+                          int64_t *id, rbc_error *err) {
+    sqlite3_stmt *put;
+    RBC__TRY(rbc__statement_prepare(
+        db,
+        known->found ? "UPDATE files SET path = ?1, split = ?2, position = ?3, size = ?4,"
+                       " mtime_ns = ?5, indexed = ?6 WHERE id = ?7"
+                     : "INSERT INTO files VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 0, 0)",
+        &put, err));
+    sqlite3_bind_text(put, 1, file->path, -1, SQLITE_STATIC);
+    sqlite3_bind_text(put, 2, file->split, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(put, 3, position);
+    sqlite3_bind_int64(put, 4, on_disk->bytes);
+    sqlite3_bind_int64(put, 5, on_disk->mtime_ns);
+    sqlite3_bind_int64(put, 6, indexed);
+    if (known->found) {
+        sqlite3_bind_int64(put, 7, known->id);
+    }
+    const rbc_status status = rbc__statement_run(put, err);
+    *id = known->found ? known->id : sqlite3_last_insert_rowid(db);
+    rbc__statement_finish(&put);
+    return status;
+}
+
+/* Files that the schema no longer has are left at position -1. */
+static rbc_status drop_gone(sqlite3 *db, rbc_error *err) {
+    for (;;) {
+        int64_t id;
+        RBC__TRY(rbc__database_integer(
+            db, "SELECT coalesce(max(id), -1) FROM files WHERE position < 0", &id, err));
+        if (id < 0) {
+            return RBC_OK;
+        }
+        RBC__TRY(drop_content(db, id, err));
+        RBC__TRY(run_for(db, "DELETE FROM files WHERE id = ?", id, 0, err));
+    }
+}
+
+static rbc_status sync_files(sqlite3 *db, const rbc__schema *schema, const rbc__file_stat *stats,
+                             rbc__pending_file *pending, int64_t *num_pending, rbc_progress *done,
+                             rbc_error *err) {
+    RBC__TRY(rbc__database_exec(db,
+                                "UPDATE meta SET value = 0 WHERE key = 'complete';"
+                                "UPDATE files SET position = -1",
+                                doing_write, err));
+    done->files_total = schema->num_files;
+    for (int64_t i = 0; i < schema->num_files; ++i) {
+        known_file known;
+        RBC__TRY(find_known(db, schema->files[i].path, &known, err));
+        const bool same = known.found && known.indexed && known.bytes == stats[i].bytes &&
+                          known.mtime_ns == stats[i].mtime_ns;
+        if (known.found && !same) {
+            RBC__TRY(drop_content(db, known.id, err));
+        }
+        int64_t id;
+        RBC__TRY(put_row(db, &known, &schema->files[i], i, &stats[i], same, &id, err));
+        const int64_t bytes = stats[i].bytes > 0 ? stats[i].bytes : 0;
+        done->bytes_total += bytes;
+        if (same) {
+            ++done->files_done;
+            done->bytes_done += bytes;
+            done->episodes += known.episodes;
+        } else {
+            pending[(*num_pending)++] = (rbc__pending_file){i, id};
+        }
+    }
+    return drop_gone(db, err);
+}
+
+rbc_status rbc__files_sync(sqlite3 *db, const rbc__schema *schema, const rbc__file_stat *stats,
+                           rbc__pending_file **pending, int64_t *num_pending, rbc_progress *done,
+                           rbc_error *err) {
+    *done = (rbc_progress){0};
+    *num_pending = 0;
+    *pending = calloc((size_t)schema->num_files + 1, sizeof **pending);
+    if (*pending == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "indexing: out of memory");
+    }
+    rbc_status status = rbc__database_exec(db, "BEGIN IMMEDIATE", doing_write, err);
+    if (status == RBC_OK) {
+        status = sync_files(db, schema, stats, *pending, num_pending, done, err);
+    }
+    if (status == RBC_OK) {
+        status = rbc__database_exec(db, "COMMIT", doing_write, err);
+    }
+    if (status != RBC_OK) {
+        sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+        free(*pending);
+        *pending = NULL;
+    }
+    return status;
+}
+
+rbc_status rbc__files_finish(sqlite3 *db, rbc_error *err) {
+    static const char finish[] =
+        "BEGIN IMMEDIATE;"
+        "UPDATE files SET first_id = numbered.before FROM (SELECT id,"
+        "  coalesce(sum(episodes) OVER (ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING"
+        "  AND 1 PRECEDING), 0) AS before FROM files) AS numbered WHERE files.id = numbered.id;"
+        "INSERT INTO task_words (task_words, rowid, text)"
+        "  SELECT 'delete', id, text FROM tasks WHERE episodes = 0;"
+        "DELETE FROM tasks WHERE episodes = 0;"
+        "INSERT OR REPLACE INTO meta VALUES ('tasks', (SELECT count(*) FROM tasks));"
+        "UPDATE meta SET value = 1 WHERE key = 'complete';"
+        "COMMIT;";
+    const rbc_status status = rbc__database_exec(db, finish, doing_write, err);
+    if (status != RBC_OK) {
+        sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    }
+    return status;
+}

@@ -1,0 +1,35 @@
+/* The table of data files: what is up to date, and what is not. */
+#ifndef RBC_CATALOG_FILES_H
+#define RBC_CATALOG_FILES_H
+
+#include "catalog/catalog.h"
+#include "catalog/database.h"
+#include "catalog/indexer.h"
+
+/* A data file as it lies on the disk; -1, 0 where it is not to be found. */
+typedef struct rbc__file_stat {
+    int64_t bytes;
+    int64_t mtime_ns;
+} rbc__file_stat;
+
+/* Looks at every file of the schema; malloc'ed array of schema->num_files. */
+rbc_status rbc__files_stat(const char *root, const rbc__schema *schema, rbc__file_stat **out,
+                           rbc_error *err);
+
+/* Whether the catalog is complete and holds just these files, unchanged; if so fills in the files
+ * and totals of `catalog`. Call it within one transaction. */
+rbc_status rbc__files_load(sqlite3 *db, const rbc__schema *schema, const rbc__file_stat *stats,
+                           rbc__catalog *catalog, bool *current, rbc_error *err);
+
+/* Drops what the catalog holds of files that are gone or changed and lists, in the dataset's order,
+ * those that have to be indexed: `pending` is malloc'ed. `done` says what is there already. One
+ * transaction. */
+rbc_status rbc__files_sync(sqlite3 *db, const rbc__schema *schema, const rbc__file_stat *stats,
+                           rbc__pending_file **pending, int64_t *num_pending, rbc_progress *done,
+                           rbc_error *err);
+
+/* When every file is indexed: numbers the episodes, forgets tasks that no episode has any more, and
+ * marks the catalog complete. One transaction. */
+rbc_status rbc__files_finish(sqlite3 *db, rbc_error *err);
+
+#endif

@@ -1,0 +1,252 @@
+#define _GNU_SOURCE
+
+#include "catalog/indexer.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "catalog/shard.h"
+#include "core/error.h"
+
+#define PROGRESS_NS 100000000L
+#define MAX_THREADS 256
+/* Files read ahead of the one being written, for each thread: bounds the memory for results. */
+#define FILES_AHEAD 2
+
+typedef struct file_result {
+    rbc__shard shard;
+    rbc_status status;
+    rbc_error error;
+    bool done;
+} file_result;
+
+typedef struct index_run {
+    const rbc__index_job *job;
+    file_result *results; /* [num_pending] */
+    int32_t num_threads;
+    pthread_mutex_t lock;
+    pthread_cond_t file_done;
+    pthread_cond_t may_go_on;
+    int64_t next;    /* file to be read */
+    int64_t written; /* files before this one are in the catalog */
+    atomic_bool stop;
+    atomic_int_fast64_t bytes, episodes;
+} index_run;
+
+/* One file being read by one thread. */
+typedef struct file_task {
+    index_run *run;
+    file_result *result;
+    uint64_t bytes_reported;
+} file_task;
+
+static rbc_status take_episode(void *user, const rbc__episode_record *record, rbc_error *err) {
+    file_task *task = user;
+    if (atomic_load_explicit(&task->run->stop, memory_order_relaxed)) {
+        return rbc__fail(err, RBC_ERROR_CANCELLED, "indexing was stopped");
+    }
+    RBC__TRY(rbc__shard_add_episode(&task->result->shard, record, err));
+    atomic_fetch_add_explicit(&task->run->episodes, 1, memory_order_relaxed);
+    return RBC_OK;
+}
+
+static rbc_status take_damage(void *user, int64_t record, const rbc_error *problem,
+                              rbc_error *err) {
+    file_task *task = user;
+    if (task->run->job->on_error == RBC_ON_ERROR_SKIP) {
+        return rbc__shard_add_skip(&task->result->shard, record, problem->message, err);
+    }
+    return rbc__fail(err, problem->status, "%s", problem->message);
+}
+
+static int take_progress(void *user, uint64_t bytes_done) {
+    file_task *task = user;
+    if (bytes_done > task->bytes_reported) {
+        atomic_fetch_add_explicit(&task->run->bytes,
+                                  (int_fast64_t)(bytes_done - task->bytes_reported),
+                                  memory_order_relaxed);
+        task->bytes_reported = bytes_done;
+    }
+    return atomic_load_explicit(&task->run->stop, memory_order_relaxed);
+}
+
+/* What is wrong with the file, rather than with us or the machine, may be skipped. */
+static bool may_skip(rbc_status status) {
+    return status == RBC_ERROR_FORMAT || status == RBC_ERROR_IO || status == RBC_ERROR_NOT_FOUND ||
+           status == RBC_ERROR_UNSUPPORTED;
+}
+
+static void index_file(index_run *run, int64_t number) {
+    const rbc__index_job *job = run->job;
+    file_result *result = &run->results[number];
+    file_task task = {run, result, 0};
+    const rbc__index_sink sink = {take_episode, take_damage, take_progress, &task};
+    result->status =
+        job->ops->index_file(job->reader, job->pending[number].position, &sink, &result->error);
+    if (job->on_error == RBC_ON_ERROR_SKIP && may_skip(result->status)) {
+        result->status =
+            rbc__shard_add_skip(&result->shard, -1, result->error.message, &result->error);
+    }
+}
+
+static void *read_files(void *user) {
+    index_run *run = user;
+    const int64_t ahead = (int64_t)run->num_threads * FILES_AHEAD;
+    pthread_mutex_lock(&run->lock);
+    while (!atomic_load(&run->stop) && run->next < run->job->num_pending) {
+        if (run->next >= run->written + ahead) {
+            pthread_cond_wait(&run->may_go_on, &run->lock);
+            continue;
+        }
+        const int64_t number = run->next++;
+        pthread_mutex_unlock(&run->lock);
+        index_file(run, number);
+        pthread_mutex_lock(&run->lock);
+        run->results[number].done = true;
+        pthread_cond_signal(&run->file_done);
+    }
+    pthread_mutex_unlock(&run->lock);
+    return NULL;
+}
+
+static rbc_status report(index_run *run, rbc_error *err) {
+    const rbc__index_job *job = run->job;
+    if (job->progress == NULL) {
+        return RBC_OK;
+    }
+    rbc_progress now = job->done;
+    now.files_done += run->written; /* changed by this thread alone */
+    now.bytes_done += atomic_load(&run->bytes);
+    now.episodes += atomic_load(&run->episodes);
+    if (job->progress(&now, job->progress_user) != 0) {
+        return rbc__fail(err, RBC_ERROR_CANCELLED,
+                         "indexing was cancelled after %lld of %lld files; the next call goes on "
+                         "from there",
+                         (long long)now.files_done, (long long)now.files_total);
+    }
+    return RBC_OK;
+}
+
+static struct timespec after_ns(long ns) {
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_nsec += ns;
+    if (at.tv_nsec >= 1000000000L) {
+        at.tv_nsec -= 1000000000L;
+        ++at.tv_sec;
+    }
+    return at;
+}
+
+/* Waits until file `number` is read, reporting progress meanwhile. */
+static rbc_status await_file(index_run *run, int64_t number, rbc_error *err) {
+    for (;;) {
+        const struct timespec until = after_ns(PROGRESS_NS);
+        pthread_mutex_lock(&run->lock);
+        int timed_out = 0;
+        while (!run->results[number].done && timed_out == 0) {
+            timed_out = pthread_cond_timedwait(&run->file_done, &run->lock, &until);
+        }
+        const bool done = run->results[number].done;
+        pthread_mutex_unlock(&run->lock);
+        if (done) {
+            return RBC_OK;
+        }
+        RBC__TRY(report(run, err));
+    }
+}
+
+static rbc_status write_files(index_run *run, rbc__shard_writer *writer, rbc_error *err) {
+    struct timespec last;
+    clock_gettime(CLOCK_MONOTONIC, &last);
+    for (int64_t i = 0; i < run->job->num_pending; ++i) {
+        RBC__TRY(await_file(run, i, err));
+        file_result *result = &run->results[i];
+        if (result->status != RBC_OK) {
+            return rbc__fail(err, result->status, "%s", result->error.message);
+        }
+        RBC__TRY(rbc__shard_write(writer, run->job->pending[i].id, &result->shard, err));
+        rbc__shard_free(&result->shard);
+        pthread_mutex_lock(&run->lock);
+        run->written = i + 1;
+        pthread_cond_broadcast(&run->may_go_on);
+        pthread_mutex_unlock(&run->lock);
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if ((now.tv_sec - last.tv_sec) * 1000000000L + now.tv_nsec - last.tv_nsec > PROGRESS_NS) {
+            last = now;
+            RBC__TRY(report(run, err));
+        }
+    }
+    return report(run, err);
+}
+
+static rbc_status run_threads(index_run *run, rbc_error *err) {
+    pthread_t threads[MAX_THREADS];
+    int32_t started = 0;
+    int failed = 0;
+    while (started < run->num_threads && failed == 0) {
+        failed = pthread_create(&threads[started], NULL, read_files, run);
+        started += failed == 0;
+    }
+    rbc_status status = RBC_OK;
+    if (started == 0) {
+        status = rbc__fail_errno(err, failed, "indexing: no thread could be started");
+    }
+    rbc__shard_writer *writer = NULL;
+    if (status == RBC_OK) {
+        status = rbc__shard_writer_create(run->job->db, &writer, err);
+    }
+    if (status == RBC_OK) {
+        status = write_files(run, writer, err);
+    }
+    rbc__shard_writer_destroy(&writer);
+    pthread_mutex_lock(&run->lock);
+    atomic_store(&run->stop, true);
+    pthread_cond_broadcast(&run->may_go_on);
+    pthread_mutex_unlock(&run->lock);
+    for (int32_t i = 0; i < started; ++i) {
+        pthread_join(threads[i], NULL);
+    }
+    return status;
+}
+
+static int32_t choose_threads(const rbc__index_job *job) {
+    int64_t threads = job->num_threads;
+    if (threads == 0) {
+        const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+        threads = cores > 0 ? cores : 1;
+    }
+    threads = threads < job->num_pending ? threads : job->num_pending;
+    return (int32_t)(threads < MAX_THREADS ? threads : MAX_THREADS);
+}
+
+rbc_status rbc__index_run(const rbc__index_job *job, rbc_error *err) {
+    if (job->num_pending == 0) {
+        return RBC_OK;
+    }
+    index_run run = {.job = job, .num_threads = choose_threads(job)};
+    run.results = calloc((size_t)job->num_pending, sizeof *run.results);
+    if (run.results == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "indexing: out of memory");
+    }
+    pthread_mutex_init(&run.lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&run.file_done, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&run.may_go_on, NULL);
+    const rbc_status status = run_threads(&run, err);
+    for (int64_t i = 0; i < job->num_pending; ++i) {
+        rbc__shard_free(&run.results[i].shard);
+    }
+    pthread_cond_destroy(&run.may_go_on);
+    pthread_cond_destroy(&run.file_done);
+    pthread_mutex_destroy(&run.lock);
+    free(run.results);
+    return status;
+}

@@ -1,0 +1,32 @@
+/* Goes through data files on several threads and writes what they hold into the catalog. */
+#ifndef RBC_CATALOG_INDEXER_H
+#define RBC_CATALOG_INDEXER_H
+
+#include "catalog/database.h"
+#include "io/reader.h"
+
+/* A data file that the catalog does not hold yet. */
+typedef struct rbc__pending_file {
+    int64_t position; /* in the schema */
+    int64_t id;       /* in the catalog */
+} rbc__pending_file;
+
+typedef struct rbc__index_job {
+    sqlite3 *db;
+    const rbc__reader_ops *ops;
+    rbc__reader *reader;
+    const rbc__pending_file *pending; /* in the dataset's order */
+    int64_t num_pending;
+    int32_t num_threads; /* 0: all cores */
+    rbc_on_error on_error;
+    rbc_progress_fn progress; /* or NULL */
+    void *progress_user;
+    rbc_progress done; /* what was there before, and the totals */
+} rbc__index_job;
+
+/* Reads with num_threads threads; writes, and calls `progress`, on the caller's. Files are written
+ * in the order given: of several damaged ones the error is always that of the first, and those
+ * before it stay. */
+rbc_status rbc__index_run(const rbc__index_job *job, rbc_error *err);
+
+#endif

@@ -1,0 +1,13 @@
+/* Keys of episodes in the catalog: the file's id in the upper half, the number within it below. */
+#ifndef RBC_CATALOG_KEY_H
+#define RBC_CATALOG_KEY_H
+
+#include <stdint.h>
+
+#define RBC__MAX_FILE_EPISODES (INT64_C(1) << 32)
+
+static inline int64_t rbc__episode_key(int64_t file_id, int64_t number) {
+    return file_id * RBC__MAX_FILE_EPISODES + number;
+}
+
+#endif

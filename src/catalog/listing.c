@@ -1,0 +1,104 @@
+/* Tasks and skipped records by number: read whole when first asked for. */
+#define _GNU_SOURCE
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "catalog/database.h"
+#include "catalog/dataset_state.h"
+#include "core/error.h"
+
+void rbc__listing_free(rbc__listing *listing) {
+    for (int64_t i = 0; i < listing->count; ++i) {
+        free(listing->texts[i]);
+    }
+    free(listing->texts);
+    free(listing->counts);
+    *listing = (rbc__listing){0};
+}
+
+static rbc_status add(rbc__listing *listing, int64_t *room, const char *text, int64_t count,
+                      rbc_error *err) {
+    if (listing->count == *room) {
+        *room = *room == 0 ? 64 : *room * 2;
+        char **texts = realloc(listing->texts, (size_t)*room * sizeof *texts);
+        listing->texts = texts != NULL ? texts : listing->texts;
+        int64_t *counts = realloc(listing->counts, (size_t)*room * sizeof *counts);
+        listing->counts = counts != NULL ? counts : listing->counts;
+        if (texts == NULL || counts == NULL) {
+            return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog: out of memory");
+        }
+    }
+    listing->texts[listing->count] = strdup(text != NULL ? text : "");
+    listing->counts[listing->count] = count;
+    if (listing->texts[listing->count] == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog: out of memory");
+    }
+    ++listing->count;
+    return RBC_OK;
+}
+
+static rbc_status read_rows(const char *path, const char *sql, rbc__listing *listing,
+                            rbc_error *err) {
+    sqlite3 *db;
+    RBC__TRY(rbc__database_open(path, RBC__DATABASE_READ, &db, err));
+    sqlite3_stmt *select = NULL;
+    int64_t room = 0;
+    rbc_status status = rbc__statement_prepare(db, sql, &select, err);
+    while (status == RBC_OK) {
+        bool row;
+        status = rbc__statement_step(select, &row, err);
+        if (status != RBC_OK || !row) {
+            break;
+        }
+        status = add(listing, &room, (const char *)sqlite3_column_text(select, 0),
+                     sqlite3_column_int64(select, 1), err);
+    }
+    rbc__statement_finish(&select);
+    rbc__database_close(&db);
+    return status;
+}
+
+static rbc_status load(rbc_dataset *dataset, rbc__listing *listing, const char *sql,
+                       rbc_error *err) {
+    pthread_mutex_lock(&dataset->lock);
+    rbc_status status = RBC_OK;
+    if (!listing->is_loaded) {
+        status = read_rows(dataset->catalog->path, sql, listing, err);
+        if (status == RBC_OK) {
+            listing->is_loaded = true;
+        } else {
+            rbc__listing_free(listing);
+        }
+    }
+    pthread_mutex_unlock(&dataset->lock);
+    return status;
+}
+
+rbc_status rbc_dataset_task(const rbc_dataset *dataset, int64_t index, const char **text,
+                            int64_t *num_episodes, rbc_error *err) {
+    rbc_dataset *state = (rbc_dataset *)(uintptr_t)dataset; /* what is cached shows in no answer */
+    RBC__TRY(load(state, &state->tasks, "SELECT text, episodes FROM tasks ORDER BY id", err));
+    if (index < 0 || index >= state->tasks.count) {
+        return rbc__fail(err, RBC_ERROR_NOT_FOUND, "no task %lld: the dataset has %lld",
+                         (long long)index, (long long)state->tasks.count);
+    }
+    *text = state->tasks.texts[index];
+    *num_episodes = state->tasks.counts[index];
+    return RBC_OK;
+}
+
+rbc_status rbc_dataset_skipped(const rbc_dataset *dataset, int64_t index, const char **message,
+                               rbc_error *err) {
+    rbc_dataset *state = (rbc_dataset *)(uintptr_t)dataset;
+    RBC__TRY(load(state, &state->skipped,
+                  "SELECT s.message, s.record FROM skipped s JOIN files f ON f.id = s.file"
+                  " ORDER BY f.position, s.id",
+                  err));
+    if (index < 0 || index >= state->skipped.count) {
+        return rbc__fail(err, RBC_ERROR_NOT_FOUND, "no skipped record %lld: there are %lld",
+                         (long long)index, (long long)state->skipped.count);
+    }
+    *message = state->skipped.texts[index];
+    return RBC_OK;
+}

@@ -1,0 +1,80 @@
+#define _GNU_SOURCE
+
+#include "catalog/place.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/error.h"
+
+static rbc_status format_path(char **out, rbc_error *err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static rbc_status format_path(char **out, rbc_error *err, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    const int length = vasprintf(out, format, arguments);
+    va_end(arguments);
+    if (length < 0) {
+        *out = NULL;
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "path of the catalog: out of memory");
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc__place_in_dataset(const char *root, char **out, rbc_error *err) {
+    return format_path(out, err, "%s/.robocache.sqlite", root);
+}
+
+static rbc_status cache_folder(char **out, rbc_error *err) {
+    const char *own = getenv("ROBOCACHE_CACHE");
+    if (own != NULL && own[0] != '\0') {
+        return format_path(out, err, "%s", own);
+    }
+    const char *xdg = getenv("XDG_CACHE_HOME");
+    if (xdg != NULL && xdg[0] == '/') { /* its specification ignores relative ones */
+        return format_path(out, err, "%s/robocache", xdg);
+    }
+    const char *home = getenv("HOME");
+    if (home != NULL && home[0] != '\0') {
+        return format_path(out, err, "%s/.cache/robocache", home);
+    }
+    return rbc__fail(err, RBC_ERROR_NOT_FOUND,
+                     "the dataset's folder cannot be written and there is no other place for its "
+                     "catalog: set ROBOCACHE_CACHE, or give a catalog path");
+}
+
+static rbc_status make_folders(char *path, rbc_error *err) {
+    for (char *at = path + 1;; ++at) {
+        const char kept = *at;
+        if (kept != '/' && kept != '\0') {
+            continue;
+        }
+        *at = '\0';
+        const int failed = mkdir(path, 0777) != 0 && errno != EEXIST ? errno : 0;
+        *at = kept;
+        if (kept == '\0') {
+            return failed == 0 ? RBC_OK
+                               : rbc__fail_errno(err, failed,
+                                                 "folder '%s' for catalogs cannot be made", path);
+        }
+    }
+}
+
+rbc_status rbc__place_in_cache(const char *root, char **out, rbc_error *err) {
+    char *folder;
+    RBC__TRY(cache_folder(&folder, err));
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    for (const char *at = root; *at != '\0'; ++at) {
+        hash = (hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
+    }
+    rbc_status status = make_folders(folder, err);
+    if (status == RBC_OK) {
+        status = format_path(out, err, "%s/%016llx.sqlite", folder, (unsigned long long)hash);
+    }
+    free(folder);
+    return status;
+}

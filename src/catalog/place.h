@@ -1,0 +1,15 @@
+/* Where the catalog of a dataset lies. */
+#ifndef RBC_CATALOG_PLACE_H
+#define RBC_CATALOG_PLACE_H
+
+#include <robocache/robocache.h>
+
+/* "<root>/.robocache.sqlite"; malloc'ed. */
+rbc_status rbc__place_in_dataset(const char *root, char **out, rbc_error *err);
+
+/* "<cache>/<hash of root>.sqlite"; malloc'ed. The cache folder is $ROBOCACHE_CACHE,
+ * $XDG_CACHE_HOME/robocache or ~/.cache/robocache, and is made where it is missing. IO; NOT_FOUND
+ * when none of the three variables is set. */
+rbc_status rbc__place_in_cache(const char *root, char **out, rbc_error *err);
+
+#endif

@@ -1,0 +1,233 @@
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "catalog/dataset.h"
+#include "catalog/dataset_state.h"
+#include "core/error.h"
+
+struct rbc_selection {
+    rbc_selection *self; /* for those who hold it as const */
+    atomic_int references;
+    rbc_dataset *dataset;
+    int64_t count;
+    int64_t num_steps;
+    uint64_t fingerprint;
+    int64_t *ids; /* [4 * count]: ids, steps, start_ns, end_ns */
+};
+
+static rbc_status out_of_memory(int64_t count, rbc_error *err) {
+    return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "selection: no memory for %lld episodes",
+                     (long long)count);
+}
+
+static uint64_t mix(uint64_t hash, int64_t value) {
+    hash = (hash ^ (uint64_t)value) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 29;
+}
+
+/* Takes over `ids`, malloc'ed with room for 4 * count; frees it on failure. */
+static rbc_status make(rbc_dataset *dataset, int64_t *ids, int64_t count, rbc_selection **out,
+                       rbc_error *err) {
+    const int64_t *steps;
+    const int64_t *start_ns;
+    const int64_t *end_ns;
+    rbc_status status = rbc__dataset_steps(dataset, &steps, &start_ns, &end_ns, err);
+    rbc_selection *selection = status == RBC_OK ? calloc(1, sizeof *selection) : NULL;
+    if (status == RBC_OK && selection == NULL) {
+        status = out_of_memory(count, err);
+    }
+    if (status != RBC_OK) {
+        free(ids);
+        return status;
+    }
+    selection->self = selection;
+    atomic_init(&selection->references, 1);
+    selection->dataset = dataset;
+    rbc__dataset_retain(dataset);
+    selection->ids = ids;
+    selection->count = count;
+    uint64_t hash = mix(UINT64_C(0x243f6a8885a308d3), count);
+    for (int64_t i = 0; i < count; ++i) {
+        const int64_t id = ids[i];
+        ids[count + i] = steps[id];
+        ids[2 * count + i] = start_ns[id];
+        ids[3 * count + i] = end_ns[id];
+        hash = mix(mix(hash, id), steps[id]);
+        if (!rbc__add_size(selection->num_steps, steps[id], &selection->num_steps)) {
+            rbc_selection_destroy(&selection);
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                             "selection: its episodes have more than 2^63 steps");
+        }
+    }
+    selection->fingerprint = hash;
+    *out = selection;
+    return RBC_OK;
+}
+
+static rbc_status allocate(int64_t count, int64_t **out, rbc_error *err) {
+    int64_t bytes;
+    *out = NULL;
+    if (rbc__mul_size(count, 4 * (int64_t)sizeof **out, &bytes)) {
+        *out = malloc((size_t)bytes + 1);
+    }
+    return *out != NULL ? RBC_OK : out_of_memory(count, err);
+}
+
+static rbc_status check_split(const rbc_dataset *dataset, const char *split, rbc_error *err) {
+    char names[512] = "";
+    size_t length = 0;
+    for (int32_t i = 0; i < dataset->num_splits; ++i) {
+        const char *name = dataset->splits[i].name;
+        if (strcmp(name, split) == 0) {
+            return RBC_OK;
+        }
+        const size_t more = strlen(name);
+        if (length + more + 3 < sizeof names) {
+            memcpy(names + length, i > 0 ? ", " : "", i > 0 ? 2 : 0);
+            length += i > 0 ? 2 : 0;
+            memcpy(names + length, name, more + 1);
+            length += more;
+        }
+    }
+    return rbc__fail(err, RBC_ERROR_NOT_FOUND, "no split '%s' in '%s'; there are: %s", split,
+                     dataset->root, names);
+}
+
+/* Sets keep[id] for the episodes that are in `split` and for which `where` holds; NULL: all. */
+static rbc_status mark(const rbc_dataset *dataset, const char *split, const char *where,
+                       uint8_t *keep, rbc_error *err) {
+    const rbc__catalog *catalog = dataset->catalog;
+    if (split != NULL) {
+        RBC__TRY(check_split(dataset, split, err));
+    }
+    if (where != NULL) {
+        RBC__TRY(rbc__catalog_where(catalog, where, keep, err));
+    } else {
+        memset(keep, 1, (size_t)catalog->num_episodes);
+    }
+    for (int64_t i = 0; split != NULL && i < catalog->num_files; ++i) {
+        if (strcmp(dataset->schema->files[i].split, split) != 0) {
+            memset(keep + catalog->files[i].first_id, 0, (size_t)catalog->files[i].num_episodes);
+        }
+    }
+    return RBC_OK;
+}
+
+/* Those of `base` (NULL: all, in the dataset's order) that are marked. */
+static rbc_status pick(rbc_dataset *dataset, const rbc_selection *base, const uint8_t *keep,
+                       rbc_selection **out, rbc_error *err) {
+    const int64_t size = base != NULL ? base->count : dataset->catalog->num_episodes;
+    int64_t count = 0;
+    for (int64_t i = 0; i < size; ++i) {
+        count += keep[base != NULL ? base->ids[i] : i];
+    }
+    int64_t *ids;
+    RBC__TRY(allocate(count, &ids, err));
+    int64_t at = 0;
+    for (int64_t i = 0; i < size; ++i) {
+        const int64_t id = base != NULL ? base->ids[i] : i;
+        if (keep[id] != 0) {
+            ids[at++] = id;
+        }
+    }
+    return make(dataset, ids, count, out, err);
+}
+
+static rbc_status filter(rbc_dataset *dataset, const rbc_selection *base, const char *split,
+                         const char *where, rbc_selection **out, rbc_error *err) {
+    *out = NULL;
+    uint8_t *keep = calloc((size_t)dataset->catalog->num_episodes + 1, 1);
+    if (keep == NULL) {
+        return out_of_memory(dataset->catalog->num_episodes, err);
+    }
+    rbc_status status = mark(dataset, split, where, keep, err);
+    if (status == RBC_OK) {
+        status = pick(dataset, base, keep, out, err);
+    }
+    free(keep);
+    return status;
+}
+
+rbc_status rbc_selection_create(rbc_dataset *dataset, const char *split, const char *where,
+                                rbc_selection **out, rbc_error *err) {
+    return filter(dataset, NULL, split, where, out, err);
+}
+
+rbc_status rbc_selection_refine(const rbc_selection *selection, const char *split,
+                                const char *where, rbc_selection **out, rbc_error *err) {
+    return filter(selection->dataset, selection, split, where, out, err);
+}
+
+rbc_status rbc_selection_from_ids(rbc_dataset *dataset, const int64_t *ids, int64_t count,
+                                  rbc_selection **out, rbc_error *err) {
+    *out = NULL;
+    if (count < 0 || (ids == NULL && count > 0)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "ids: %lld ids at %p", (long long)count,
+                         (const void *)ids);
+    }
+    for (int64_t i = 0; i < count; ++i) {
+        if (ids[i] < 0 || ids[i] >= dataset->catalog->num_episodes) {
+            return rbc__fail(err, RBC_ERROR_NOT_FOUND,
+                             "ids[%lld]: no episode %lld, the dataset has %lld", (long long)i,
+                             (long long)ids[i], (long long)dataset->catalog->num_episodes);
+        }
+    }
+    int64_t *copy;
+    RBC__TRY(allocate(count, &copy, err));
+    if (count > 0) {
+        memcpy(copy, ids, (size_t)count * sizeof *ids);
+    }
+    return make(dataset, copy, count, out, err);
+}
+
+void rbc_selection_destroy(rbc_selection **out) {
+    rbc_selection *selection = *out;
+    *out = NULL;
+    if (selection != NULL && atomic_fetch_sub(&selection->references, 1) == 1) {
+        rbc_dataset_close(&selection->dataset);
+        free(selection->ids);
+        free(selection);
+    }
+}
+
+rbc_selection *rbc__selection_retain(const rbc_selection *selection) {
+    atomic_fetch_add(&selection->self->references, 1);
+    return selection->self;
+}
+
+int64_t rbc_selection_size(const rbc_selection *selection) {
+    return selection->count;
+}
+
+int64_t rbc_selection_num_steps(const rbc_selection *selection) {
+    return selection->num_steps;
+}
+
+int64_t rbc_selection_id(const rbc_selection *selection, int64_t index) {
+    return index >= 0 && index < selection->count ? selection->ids[index] : -1;
+}
+
+rbc_dataset *rbc_selection_dataset(const rbc_selection *selection) {
+    return selection->dataset;
+}
+
+const int64_t *rbc__selection_ids(const rbc_selection *selection) {
+    return selection->ids;
+}
+
+const int64_t *rbc__selection_steps(const rbc_selection *selection) {
+    return selection->ids + selection->count;
+}
+
+const int64_t *rbc__selection_start_ns(const rbc_selection *selection) {
+    return selection->ids + 2 * selection->count;
+}
+
+const int64_t *rbc__selection_end_ns(const rbc_selection *selection) {
+    return selection->ids + 3 * selection->count;
+}
+
+uint64_t rbc__selection_fingerprint(const rbc_selection *selection) {
+    return selection->fingerprint;
+}

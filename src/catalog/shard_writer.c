@@ -1,0 +1,177 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "catalog/key.h"
+#include "catalog/shard.h"
+#include "catalog/summary.h"
+#include "core/error.h"
+
+struct rbc__shard_writer {
+    sqlite3 *db;
+    sqlite3_stmt *find_task, *add_task, *add_words, *count_task;
+    sqlite3_stmt *add_episode, *add_layout, *add_skip, *add_summary, *finish_file;
+};
+
+rbc_status rbc__shard_writer_create(sqlite3 *db, rbc__shard_writer **out, rbc_error *err) {
+    rbc__shard_writer *writer = calloc(1, sizeof *writer);
+    *out = writer;
+    if (writer == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "indexing: out of memory");
+    }
+    writer->db = db;
+    const struct {
+        sqlite3_stmt **statement;
+        const char *sql;
+    } statements[] = {
+        {&writer->find_task, "SELECT id FROM tasks WHERE text = ?"},
+        {&writer->add_task, "INSERT INTO tasks (text, episodes) VALUES (?, 0)"},
+        {&writer->add_words, "INSERT INTO task_words (rowid, text) VALUES (?, ?)"},
+        {&writer->count_task, "UPDATE tasks SET episodes = episodes + 1 WHERE id = ?"},
+        {&writer->add_episode, "INSERT INTO episodes VALUES (?, ?, ?, ?, ?, ?, ?, ?)"},
+        {&writer->add_layout, "INSERT INTO layouts VALUES (?, ?)"},
+        {&writer->add_skip, "INSERT INTO skipped (file, record, message) VALUES (?, ?, ?)"},
+        {&writer->add_summary, "INSERT INTO summaries VALUES (?, ?)"},
+        {&writer->finish_file, "UPDATE files SET indexed = 1, records = ?, episodes = ?, steps = ? "
+                               "WHERE id = ?"},
+    };
+    for (size_t i = 0; i < sizeof statements / sizeof statements[0]; ++i) {
+        const rbc_status status =
+            rbc__statement_prepare(db, statements[i].sql, statements[i].statement, err);
+        if (status != RBC_OK) {
+            rbc__shard_writer_destroy(out);
+            return status;
+        }
+    }
+    return RBC_OK;
+}
+
+void rbc__shard_writer_destroy(rbc__shard_writer **writer) {
+    if (*writer == NULL) {
+        return;
+    }
+    sqlite3_finalize((*writer)->find_task);
+    sqlite3_finalize((*writer)->add_task);
+    sqlite3_finalize((*writer)->add_words);
+    sqlite3_finalize((*writer)->count_task);
+    sqlite3_finalize((*writer)->add_episode);
+    sqlite3_finalize((*writer)->add_layout);
+    sqlite3_finalize((*writer)->add_skip);
+    sqlite3_finalize((*writer)->add_summary);
+    sqlite3_finalize((*writer)->finish_file);
+    free(*writer);
+    *writer = NULL;
+}
+
+/* Id of the task, made where it is new; its count goes up by one. */
+static rbc_status write_task(rbc__shard_writer *writer, const char *text, int64_t *id,
+                             rbc_error *err) {
+    sqlite3_bind_text(writer->find_task, 1, text, -1, SQLITE_STATIC);
+    bool row;
+    const rbc_status found = rbc__statement_step(writer->find_task, &row, err);
+    *id = row ? sqlite3_column_int64(writer->find_task, 0) : 0;
+    sqlite3_reset(writer->find_task);
+    RBC__TRY(found);
+    if (!row) {
+        sqlite3_bind_text(writer->add_task, 1, text, -1, SQLITE_STATIC);
+        RBC__TRY(rbc__statement_run(writer->add_task, err));
+        *id = sqlite3_last_insert_rowid(writer->db);
+        sqlite3_bind_int64(writer->add_words, 1, *id);
+        sqlite3_bind_text(writer->add_words, 2, text, -1, SQLITE_STATIC);
+        RBC__TRY(rbc__statement_run(writer->add_words, err));
+    }
+    sqlite3_bind_int64(writer->count_task, 1, *id);
+    return rbc__statement_run(writer->count_task, err);
+}
+
+static rbc_status write_episode(rbc__shard_writer *writer, const rbc__shard *shard, int64_t key,
+                                const rbc__shard_episode *episode, rbc_error *err) {
+    const rbc__episode_record *record = &episode->record;
+    const char *task = (const char *)shard->bytes + episode->task_at;
+    sqlite3_stmt *add = writer->add_episode;
+    if (task[0] != '\0') {
+        int64_t task_id;
+        RBC__TRY(write_task(writer, task, &task_id, err));
+        sqlite3_bind_int64(add, 8, task_id);
+    }
+    if (record->end_ns >= record->start_ns) {
+        sqlite3_bind_int64(add, 6, record->start_ns);
+        sqlite3_bind_int64(add, 7, record->end_ns);
+    }
+    sqlite3_bind_int64(add, 1, key);
+    sqlite3_bind_int64(add, 2, record->record);
+    sqlite3_bind_int64(add, 3, (int64_t)record->offset);
+    sqlite3_bind_int64(add, 4, (int64_t)record->bytes);
+    sqlite3_bind_int64(add, 5, record->num_steps);
+    RBC__TRY(rbc__statement_run(add, err));
+    sqlite3_bind_int64(writer->add_layout, 1, key);
+    sqlite3_bind_blob64(writer->add_layout, 2, shard->bytes + episode->layout_at,
+                        record->layout_bytes, SQLITE_STATIC);
+    return rbc__statement_run(writer->add_layout, err);
+}
+
+static rbc_status write_summary(rbc__shard_writer *writer, int64_t file_id, const rbc__shard *shard,
+                                rbc_error *err) {
+    uint8_t *data = malloc((size_t)shard->num_episodes * RBC__SUMMARY_MAX_BYTES + 1);
+    if (data == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "indexing: out of memory");
+    }
+    size_t bytes = 0;
+    int64_t previous_start_ns = 0;
+    for (int64_t i = 0; i < shard->num_episodes; ++i) {
+        const rbc__episode_record *record = &shard->episodes[i].record;
+        const bool stamped = record->end_ns >= record->start_ns;
+        const rbc__summary_entry entry = {
+            .num_steps = record->num_steps,
+            .start_ns = stamped ? record->start_ns : 0,
+            .end_ns = stamped ? record->end_ns : -1,
+        };
+        bytes += rbc__summary_put(data + bytes, &entry, previous_start_ns);
+        previous_start_ns = entry.start_ns;
+    }
+    sqlite3_bind_int64(writer->add_summary, 1, file_id);
+    sqlite3_bind_blob64(writer->add_summary, 2, data, bytes, SQLITE_STATIC);
+    const rbc_status status = rbc__statement_run(writer->add_summary, err);
+    free(data);
+    return status;
+}
+
+static rbc_status write_all(rbc__shard_writer *writer, int64_t file_id, const rbc__shard *shard,
+                            rbc_error *err) {
+    int64_t steps = 0;
+    for (int64_t i = 0; i < shard->num_episodes; ++i) {
+        if (!rbc__add_size(steps, shard->episodes[i].record.num_steps, &steps)) {
+            return rbc__fail(err, RBC_ERROR_FORMAT, "file %lld has more than 2^63 steps",
+                             (long long)file_id);
+        }
+        RBC__TRY(
+            write_episode(writer, shard, rbc__episode_key(file_id, i), &shard->episodes[i], err));
+    }
+    for (int64_t i = 0; i < shard->num_skips; ++i) {
+        sqlite3_bind_int64(writer->add_skip, 1, file_id);
+        sqlite3_bind_int64(writer->add_skip, 2, shard->skips[i].record);
+        sqlite3_bind_text(writer->add_skip, 3,
+                          (const char *)shard->bytes + shard->skips[i].message_at, -1,
+                          SQLITE_STATIC);
+        RBC__TRY(rbc__statement_run(writer->add_skip, err));
+    }
+    RBC__TRY(write_summary(writer, file_id, shard, err));
+    sqlite3_bind_int64(writer->finish_file, 1, shard->num_episodes + shard->num_skips);
+    sqlite3_bind_int64(writer->finish_file, 2, shard->num_episodes);
+    sqlite3_bind_int64(writer->finish_file, 3, steps);
+    sqlite3_bind_int64(writer->finish_file, 4, file_id);
+    return rbc__statement_run(writer->finish_file, err);
+}
+
+rbc_status rbc__shard_write(rbc__shard_writer *writer, int64_t file_id, const rbc__shard *shard,
+                            rbc_error *err) {
+    static const char doing[] = "cannot be written";
+    RBC__TRY(rbc__database_exec(writer->db, "BEGIN IMMEDIATE", doing, err));
+    rbc_status status = write_all(writer, file_id, shard, err);
+    if (status == RBC_OK) {
+        status = rbc__database_exec(writer->db, "COMMIT", doing, err);
+    }
+    if (status != RBC_OK) {
+        sqlite3_exec(writer->db, "ROLLBACK", NULL, NULL, NULL);
+    }
+    return status;
+}

@@ -1,0 +1,48 @@
+#include "catalog/catalog.h"
+#include "catalog/database.h"
+#include "catalog/summary.h"
+#include "core/error.h"
+
+static rbc_status load_file(sqlite3_stmt *select, const rbc__catalog_file *file,
+                            const char *catalog_path, int64_t *steps, int64_t *start_ns,
+                            int64_t *end_ns, rbc_error *err) {
+    sqlite3_bind_int64(select, 1, file->id);
+    bool row;
+    RBC__TRY(rbc__statement_step(select, &row, err));
+    const uint8_t *at = row ? sqlite3_column_blob(select, 0) : NULL;
+    const uint8_t *end = at != NULL ? at + sqlite3_column_bytes(select, 0) : NULL;
+    int64_t previous_start_ns = 0;
+    for (int64_t i = 0; i < file->num_episodes; ++i) {
+        rbc__summary_entry entry;
+        if (!rbc__summary_get(&at, end, previous_start_ns, &entry)) {
+            return rbc__fail(err, RBC_ERROR_FORMAT,
+                             "catalog '%s': summary of file %lld ends before its episode %lld of "
+                             "%lld; open the dataset with rebuild",
+                             catalog_path, (long long)file->id, (long long)i,
+                             (long long)file->num_episodes);
+        }
+        previous_start_ns = entry.start_ns;
+        steps[i] = entry.num_steps;
+        start_ns[i] = entry.start_ns;
+        end_ns[i] = entry.end_ns;
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc__catalog_load_steps(const rbc__catalog *catalog, int64_t *steps, int64_t *start_ns,
+                                   int64_t *end_ns, rbc_error *err) {
+    sqlite3 *db;
+    RBC__TRY(rbc__database_open(catalog->path, RBC__DATABASE_READ, &db, err));
+    sqlite3_stmt *select = NULL;
+    rbc_status status =
+        rbc__statement_prepare(db, "SELECT data FROM summaries WHERE file = ?", &select, err);
+    for (int64_t i = 0; i < catalog->num_files && status == RBC_OK; ++i) {
+        const rbc__catalog_file *file = &catalog->files[i];
+        status = load_file(select, file, catalog->path, steps + file->first_id,
+                           start_ns + file->first_id, end_ns + file->first_id, err);
+        sqlite3_reset(select);
+    }
+    rbc__statement_finish(&select);
+    rbc__database_close(&db);
+    return status;
+}

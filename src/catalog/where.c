@@ -1,0 +1,203 @@
+/* Users' SQL expressions over the episodes.
+ *
+ * An expression is run on a connection of its own, opened read-only, whose authorizer admits the
+ * columns of the view `episode` and functions, and nothing else. That the text is one complete
+ * expression is seen by compiling it in two places: behind WHERE, where "1) OR (1" fails, and
+ * within parentheses, where "1 ORDER BY 2" and "1; DELETE ..." fail; only an expression is valid in
+ * both. */
+#define _GNU_SOURCE
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "catalog/catalog.h"
+#include "catalog/database.h"
+#include "catalog/text_set.h"
+#include "core/error.h"
+
+#define VIEW "episode"
+
+typedef struct expression_guard {
+    int selects; /* SELECTs that are not the view's own */
+} expression_guard;
+
+/* `within` names the view whose definition is being compiled, NULL for the statement itself. */
+static int authorize(void *user, int action, const char *first, const char *second,
+                     const char *schema, const char *within) {
+    expression_guard *guard = user;
+    (void)schema;
+    const bool in_view = within != NULL && strcmp(within, VIEW) == 0;
+    switch (action) {
+    case SQLITE_SELECT:
+        return in_view || ++guard->selects == 1 ? SQLITE_OK : SQLITE_DENY;
+    case SQLITE_READ: /* no column named: the table is part of the view, nothing is read of it */
+        return in_view || (second != NULL && second[0] == '\0') ||
+                       (within == NULL && first != NULL && strcmp(first, VIEW) == 0)
+                   ? SQLITE_OK
+                   : SQLITE_DENY;
+    case SQLITE_FUNCTION:
+        return second != NULL && sqlite3_stricmp(second, "load_extension") == 0 ? SQLITE_DENY
+                                                                                : SQLITE_OK;
+    default:
+        return SQLITE_DENY;
+    }
+}
+
+static rbc_status refuse(sqlite3 *db, const char *where, rbc_error *err) {
+    const int code = sqlite3_errcode(db);
+    if (code == SQLITE_NOMEM || code == SQLITE_CORRUPT || code == SQLITE_IOERR ||
+        code == SQLITE_BUSY) {
+        return rbc__database_fail(db, err, "cannot be read");
+    }
+    return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                     "where '%s': %s%s; wanted is one SQL expression over id, split, task, "
+                     "num_steps, bytes, file and record, such as task MATCH 'drawer' AND num_steps "
+                     ">= 10",
+                     where, sqlite3_errmsg(db),
+                     code == SQLITE_AUTH ? " (subqueries and other tables are not admitted)" : "");
+}
+
+/* The line end lets a comment at the end of `where` end there too. */
+static rbc_status compile(sqlite3 *db, expression_guard *guard, const char *before,
+                          const char *where, const char *behind, sqlite3_stmt **out,
+                          rbc_error *err) {
+    char *sql;
+    if (asprintf(&sql, "%s%s\n%s", before, where, behind) < 0) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "where: out of memory");
+    }
+    guard->selects = 0;
+    const char *tail = NULL;
+    rbc_status status = RBC_OK;
+    if (sqlite3_prepare_v2(db, sql, -1, out, &tail) != SQLITE_OK) {
+        status = refuse(db, where, err);
+    } else if (tail[strspn(tail, " \t\r\n")] != '\0' || sqlite3_bind_parameter_count(*out) != 0) {
+        status = rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "where '%s': %s", where,
+                           sqlite3_bind_parameter_count(*out) != 0
+                               ? "parameters such as ? have no value here"
+                               : "text behind the end of the expression");
+    }
+    free(sql);
+    if (status != RBC_OK) {
+        rbc__statement_finish(out);
+    }
+    return status;
+}
+
+static void free_set(void *set) {
+    rbc__text_set_free(set);
+    free(set);
+}
+
+/* All task texts that the full-text pattern finds; NULL after reporting a failure. */
+static rbc__text_set *find_tasks(sqlite3_context *context, sqlite3 *words, const char *pattern) {
+    static const char sql[] = "SELECT text FROM tasks WHERE id IN"
+                              " (SELECT rowid FROM task_words WHERE task_words MATCH ?)";
+    rbc__text_set *set = calloc(1, sizeof *set);
+    sqlite3_stmt *select = NULL;
+    int code = set != NULL ? sqlite3_prepare_v2(words, sql, -1, &select, NULL) : SQLITE_NOMEM;
+    if (code == SQLITE_OK) {
+        sqlite3_bind_text(select, 1, pattern, -1, SQLITE_STATIC);
+        while ((code = sqlite3_step(select)) == SQLITE_ROW) {
+            const char *text = (const char *)sqlite3_column_text(select, 0);
+            if (text != NULL && !rbc__text_set_add(set, text)) {
+                code = SQLITE_NOMEM;
+                break;
+            }
+        }
+    }
+    sqlite3_finalize(select);
+    if (code == SQLITE_DONE) {
+        return set;
+    }
+    if (code == SQLITE_NOMEM) {
+        sqlite3_result_error_nomem(context);
+    } else {
+        sqlite3_result_error(context, sqlite3_errmsg(words), -1);
+    }
+    if (set != NULL) {
+        free_set(set);
+    }
+    return NULL;
+}
+
+/* `task MATCH 'pattern'` calls match('pattern', task). The texts that match are looked up once for
+ * a pattern, so that MATCH may stand anywhere in an expression, behind NOT and OR too. */
+static void match(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count;
+    const char *pattern = (const char *)sqlite3_value_text(values[0]);
+    const char *text = (const char *)sqlite3_value_text(values[1]);
+    if (pattern == NULL || text == NULL) {
+        return;
+    }
+    const rbc__text_set *found = sqlite3_get_auxdata(context, 0);
+    if (found != NULL) {
+        sqlite3_result_int(context, rbc__text_set_has(found, text));
+        return;
+    }
+    rbc__text_set *set = find_tasks(context, sqlite3_user_data(context), pattern);
+    if (set != NULL) {
+        sqlite3_result_int(context, rbc__text_set_has(set, text));
+        sqlite3_set_auxdata(context, 0, set, free_set); /* the last use: it may free the set */
+    }
+}
+
+static rbc_status mark(sqlite3 *db, const char *where, sqlite3_stmt *select, uint8_t *marks,
+                       int64_t num_episodes, rbc_error *err) {
+    for (;;) {
+        const int code = sqlite3_step(select);
+        if (code == SQLITE_DONE) {
+            return RBC_OK;
+        }
+        if (code != SQLITE_ROW) {
+            return refuse(db, where, err);
+        }
+        const int64_t id = sqlite3_column_int64(select, 0);
+        if (id < 0 || id >= num_episodes) {
+            return rbc__fail(err, RBC_ERROR_IO,
+                             "catalog '%s' has changed since the dataset was opened; open it again",
+                             sqlite3_db_filename(db, "main"));
+        }
+        marks[id] = 1;
+    }
+}
+
+static rbc_status run(sqlite3 *db, expression_guard *guard, const char *where, uint8_t *marks,
+                      int64_t num_episodes, rbc_error *err) {
+    static const char *const contexts[][2] = {
+        {"SELECT id FROM " VIEW " WHERE ", ""},
+        {"SELECT (", ") FROM " VIEW},
+        {"SELECT id FROM " VIEW " WHERE (", ")"}, /* the one that is run */
+    };
+    sqlite3_stmt *select = NULL;
+    for (size_t i = 0; i < sizeof contexts / sizeof contexts[0]; ++i) {
+        rbc__statement_finish(&select);
+        RBC__TRY(compile(db, guard, contexts[i][0], where, contexts[i][1], &select, err));
+    }
+    const rbc_status status = mark(db, where, select, marks, num_episodes, err);
+    rbc__statement_finish(&select);
+    return status;
+}
+
+rbc_status rbc__catalog_where(const rbc__catalog *catalog, const char *where, uint8_t *marks,
+                              rbc_error *err) {
+    sqlite3 *db = NULL;
+    sqlite3 *words = NULL;
+    expression_guard guard = {0};
+    rbc_status status = rbc__database_open(catalog->path, RBC__DATABASE_READ, &db, err);
+    if (status == RBC_OK) {
+        status = rbc__database_open(catalog->path, RBC__DATABASE_READ, &words, err);
+    }
+    if (status == RBC_OK &&
+        (sqlite3_create_function_v2(db, "match", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, words,
+                                    match, NULL, NULL, NULL) != SQLITE_OK ||
+         sqlite3_set_authorizer(db, authorize, &guard) != SQLITE_OK)) {
+        status = rbc__database_fail(db, err, "cannot be prepared for an expression");
+    }
+    if (status == RBC_OK) {
+        status = run(db, &guard, where, marks, catalog->num_episodes, err);
+    }
+    rbc__database_close(&db);
+    rbc__database_close(&words);
+    return status;
+}

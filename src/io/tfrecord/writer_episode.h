@@ -1,0 +1,27 @@
+/* One episode as a serialized tf.train.Example. */
+#ifndef RBC_IO_TFRECORD_WRITER_EPISODE_H
+#define RBC_IO_TFRECORD_WRITER_EPISODE_H
+
+#include "core/tensor.h"
+#include "io/bytes.h"
+
+/* A stream or piece of metadata, as declared. */
+typedef struct rbc__writer_feature {
+    char *key;        /* "steps/observation/state", "episode_metadata/operator" */
+    const char *name; /* in it, behind the first '/' */
+    bool in_steps;
+    rbc_stream_kind kind;
+    rbc__dtype dtype;
+    int32_t ndim;
+    int64_t shape[RBC_STREAM_MAX_DIMS];
+    char *encoding;
+    bool is_ragged;
+} rbc__writer_feature;
+
+/* Appends the Example of an episode to `out`. `data` [count] belongs to `features`. On failure
+ * `out` is undefined. INVALID_ARGUMENT, naming the stream; OUT_OF_MEMORY. */
+rbc_status rbc__writer_episode(const rbc__writer_feature *features, int32_t count,
+                               int64_t num_steps, const rbc_rlds_data *streams, int32_t num_streams,
+                               const rbc_rlds_data *metadata, rbc__bytes *out, rbc_error *err);
+
+#endif

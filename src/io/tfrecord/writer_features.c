@@ -1,0 +1,144 @@
+#define _GNU_SOURCE
+
+#include "io/tfrecord/writer_features.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "core/error.h"
+
+#define TFDS "tensorflow_datasets.core.features."
+
+static json_t *integer_string(int64_t value) {
+    char text[32];
+    (void)snprintf(text, sizeof text, "%" PRId64, value);
+    return json_string(text);
+}
+
+/* protobuf's JSON leaves the dimensions of a scalar out. */
+static json_t *shape_json(const rbc__writer_feature *feature) {
+    if (feature->ndim == 0) {
+        return json_object();
+    }
+    json_t *dimensions = json_array();
+    for (int32_t i = 0; i < feature->ndim; i++) {
+        json_array_append_new(dimensions, integer_string(feature->shape[i]));
+    }
+    return json_pack("{s:o}", "dimensions", dimensions);
+}
+
+static json_t *leaf_json(const rbc__writer_feature *feature) {
+    json_t *leaf;
+    if (feature->kind == RBC_STREAM_IMAGE) {
+        leaf = json_pack("{s:s,s:{s:o,s:s,s:s}}", "pythonClassName", TFDS "image_feature.Image",
+                         "image", "shape", shape_json(feature), "dtype",
+                         rbc__dtype_name(feature->dtype), "encodingFormat", feature->encoding);
+    } else if (feature->kind == RBC_STREAM_TEXT) {
+        leaf = json_pack("{s:s,s:{}}", "pythonClassName", TFDS "text_feature.Text", "text");
+    } else {
+        leaf = json_pack("{s:s,s:{s:o,s:s,s:s}}", "pythonClassName",
+                         feature->ndim == 0 ? TFDS "scalar.Scalar" : TFDS "tensor_feature.Tensor",
+                         "tensor", "shape", shape_json(feature), "dtype",
+                         rbc__dtype_name(feature->dtype), "encoding", "none");
+    }
+    if (!feature->is_ragged) {
+        return leaf;
+    }
+    return json_pack("{s:s,s:{s:o,s:s}}", "pythonClassName", TFDS "sequence_feature.Sequence",
+                     "sequence", "feature", leaf, "length", "-1");
+}
+
+static json_t *dict_json(json_t *features) {
+    return json_pack("{s:s,s:{s:o}}", "pythonClassName", TFDS "features_dict.FeaturesDict",
+                     "featuresDict", "features", features);
+}
+
+/* The object of the features in the dict called `name`[0..bytes), made when it is not there. */
+static json_t *child_features(json_t *features, const char *name, size_t bytes) {
+    char *key = strndup(name, bytes);
+    json_t *dict = key ? json_object_get(features, key) : NULL;
+    if (key && !dict) {
+        dict = dict_json(json_object());
+        dict = json_object_set_new(features, key, dict) == 0 ? dict : NULL;
+    }
+    free(key);
+    return json_object_get(json_object_get(dict, "featuresDict"), "features");
+}
+
+/* Puts `feature` at its place in the tree below `features`. */
+static bool insert(json_t *features, const rbc__writer_feature *feature) {
+    const char *name = feature->name;
+    for (const char *slash; features && (slash = strchr(name, '/')); name = slash + 1) {
+        features = child_features(features, name, (size_t)(slash - name));
+    }
+    return features && json_object_set_new(features, name, leaf_json(feature)) == 0;
+}
+
+static rbc_status write_json(json_t *json, const char *path, rbc_error *err) {
+    FILE *file = fopen(path, "wbx");
+    if (!file) {
+        return rbc__fail_errno(err, errno, "%s: cannot be written", path);
+    }
+    errno = 0;
+    bool ok = json_dumpf(json, file, JSON_INDENT(4) | JSON_ENSURE_ASCII) == 0 &&
+              fputc('\n', file) != EOF && fflush(file) == 0 && fsync(fileno(file)) == 0;
+    const int saved_errno = errno;
+    ok = fclose(file) == 0 && ok;
+    return ok ? RBC_OK : rbc__fail_errno(err, saved_errno, "%s: cannot be written", path);
+}
+
+rbc_status rbc__writer_features_json(const rbc__writer_feature *features, int32_t count,
+                                     const char *path, rbc_error *err) {
+    json_t *steps = json_object();
+    json_t *metadata = json_object();
+    bool ok = true;
+    bool has_metadata = false;
+    for (int32_t i = 0; i < count && ok; i++) {
+        ok = insert(features[i].in_steps ? steps : metadata, &features[i]);
+        has_metadata = has_metadata || !features[i].in_steps;
+    }
+    json_t *root = json_pack("{s:{s:s,s:{s:o,s:s}}}", "steps", "pythonClassName",
+                             TFDS "dataset_feature.Dataset", "sequence", "feature",
+                             dict_json(steps), "length", "-1");
+    if (has_metadata) {
+        ok = ok && json_object_set_new(root, "episode_metadata", dict_json(metadata)) == 0;
+    } else {
+        json_decref(metadata);
+    }
+    root = dict_json(root);
+    const rbc_status status =
+        ok && root ? write_json(root, path, err)
+                   : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to write it", path);
+    json_decref(root);
+    return status;
+}
+
+rbc_status rbc__writer_info_json(const rbc__dataset_info *info, const uint64_t *num_bytes,
+                                 const char *description, const char *path, rbc_error *err) {
+    json_t *splits = json_array();
+    for (int64_t i = 0; i < info->num_splits; i++) {
+        const rbc__split_shards *split = &info->splits[i];
+        json_t *lengths = json_array();
+        for (int64_t j = 0; j < split->num_shards; j++) {
+            json_array_append_new(lengths, integer_string(split->lengths[j]));
+        }
+        json_array_append_new(splits, json_pack("{s:s,s:s,s:o,s:o}", "filepathTemplate",
+                                                split->filepath_template, "name", split->name,
+                                                "numBytes", integer_string((int64_t)num_bytes[i]),
+                                                "shardLengths", lengths));
+    }
+    json_t *root =
+        json_pack("{s:s,s:s,s:s,s:s,s:o}", "description", description, "fileFormat", "tfrecord",
+                  "name", info->name, "version", info->version, "splits", splits);
+    const rbc_status status =
+        root ? write_json(root, path, err)
+             : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to write it", path);
+    json_decref(root);
+    return status;
+}

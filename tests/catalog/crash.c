@@ -1,0 +1,341 @@
+/* What kills, full disks, other processes and read-only folders do to a catalog. */
+#define _GNU_SOURCE
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "catalog/dataset.h"
+#include "fake_reader.h"
+#include "scratch.h"
+
+#define FILES 16
+#define LINES 40
+
+static int setup(void **state) {
+    char *folder = scratch_make();
+    fake_dataset_make(folder, FILES, LINES);
+    fake_slow_first = 0;
+    fake_line_delay_ns = 0;
+    *state = folder;
+    return 0;
+}
+
+static int teardown(void **state) {
+    chmod(*state, 0777);
+    scratch_remove((char **)state);
+    return 0;
+}
+
+static void wait_ms(long ms) {
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
+}
+
+/* A child that opens the dataset and ends with the status. */
+static pid_t open_in_child(const char *folder, const rbc_open_params *params) {
+    const pid_t child = fork();
+    if (child == 0) {
+        rbc_dataset *dataset;
+        rbc_error err;
+        const rbc_status status =
+            rbc__dataset_open_with(&fake_reader, folder, params, &dataset, &err);
+        rbc_dataset_close(&dataset);
+        _exit((int)status);
+    }
+    assert_true(child > 0);
+    return child;
+}
+
+static int exit_status(pid_t child) {
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void killed_and_continued_is_the_same_as_in_one_go(void **state) {
+    rbc_open_params params = RBC_OPEN_PARAMS_INIT;
+    params.num_threads = 3;
+    params.catalog_path = scratch_path(*state, "whole.sqlite");
+    rbc_dataset *dataset = scratch_open(*state, &params);
+    rbc_dataset_close(&dataset);
+    char *want = scratch_dump(params.catalog_path);
+
+    static char path[600];
+    snprintf(path, sizeof path, "%s", scratch_path(*state, "killed.sqlite"));
+    params.catalog_path = path;
+    fake_line_delay_ns = 200000;
+    int killed = 0;
+    srand(20261121);
+    for (int round = 0; round < 10; ++round) {
+        const pid_t child = open_in_child(*state, &params);
+        wait_ms(rand() % 60);
+        kill(child, SIGKILL);
+        int status = 0;
+        waitpid(child, &status, 0);
+        killed += WIFSIGNALED(status) != 0;
+    }
+    assert_true(killed > 0);
+    fake_line_delay_ns = 0;
+    dataset = scratch_open(*state, &params);
+    rbc_dataset_close(&dataset);
+    char *got = scratch_dump(params.catalog_path);
+    assert_string_equal(got, want);
+    free(got);
+    free(want);
+}
+
+static void several_processes_index_once(void **state) {
+    fake_line_delay_ns = 100000;
+    pid_t children[4];
+    for (int i = 0; i < 4; ++i) {
+        children[i] = open_in_child(*state, NULL);
+    }
+    for (int i = 0; i < 4; ++i) {
+        assert_int_equal(exit_status(children[i]), RBC_OK);
+    }
+    const char *catalog = scratch_path(*state, ".robocache.sqlite");
+    assert_int_equal(scratch_integer(catalog, "SELECT count(*) FROM episodes"), FILES * LINES);
+    assert_int_equal(scratch_integer(catalog, "SELECT max(id) FROM files"), FILES);
+    assert_int_not_equal(access(scratch_path(*state, ".robocache.sqlite.lock"), F_OK), 0);
+}
+
+static int cancel_at_once(const rbc_progress *progress, void *user) {
+    (void)progress;
+    (void)user;
+    return 1;
+}
+
+static void waiting_for_another_process_can_be_cancelled(void **state) {
+    fake_line_delay_ns = 2000000;
+    const pid_t child = open_in_child(*state, NULL);
+    const char *lock = scratch_path(*state, ".robocache.sqlite.lock");
+    while (access(lock, F_OK) != 0) {
+        wait_ms(1);
+    }
+    wait_ms(20);
+    rbc_open_params params = RBC_OPEN_PARAMS_INIT;
+    params.progress = cancel_at_once;
+    const char *message = scratch_refused(*state, &params, RBC_ERROR_CANCELLED);
+    assert_non_null(strstr(message, "another process"));
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+static void a_full_disk_names_the_catalog_and_leaves_it_whole(void **state) {
+    enum { MANY = 400 };
+    fake_dataset_make(*state, FILES, MANY);
+    signal(SIGXFSZ, SIG_IGN);
+    const pid_t child = fork();
+    if (child == 0) {
+        const struct rlimit limit = {250000, 250000};
+        setrlimit(RLIMIT_FSIZE, &limit);
+        rbc_dataset *dataset;
+        rbc_error err;
+        const rbc_status status =
+            rbc__dataset_open_with(&fake_reader, *state, NULL, &dataset, &err);
+        const int named = strstr(err.message, ".robocache.sqlite") != NULL;
+        _exit(status == RBC_ERROR_IO && named ? 0 : 1);
+    }
+    assert_int_equal(exit_status(child), 0);
+    const char *catalog = scratch_path(*state, ".robocache.sqlite");
+    const int64_t indexed = scratch_integer(catalog, "SELECT count(*) FROM files WHERE indexed");
+    assert_true(indexed > 0 && indexed < FILES);
+    assert_int_equal(scratch_integer(catalog, "SELECT count(*) FROM episodes"), indexed * MANY);
+    rbc_dataset *dataset = scratch_open(*state, NULL); /* there is room again */
+    rbc_dataset_info info;
+    rbc_dataset_get_info(dataset, &info);
+    assert_int_equal(info.num_episodes, FILES * MANY);
+    rbc_dataset_close(&dataset);
+}
+
+/* Runs in a child without root's right to write everywhere. */
+static int open_unprivileged(const char *folder) {
+    if (geteuid() == 0 && (setegid(65534) != 0 || seteuid(65534) != 0)) {
+        return 2;
+    }
+    rbc_dataset *dataset;
+    rbc_error err;
+    if (rbc__dataset_open_with(&fake_reader, folder, NULL, &dataset, &err) != RBC_OK) {
+        fprintf(stderr, "%s\n", err.message);
+        return 1;
+    }
+    rbc_dataset_info info;
+    rbc_dataset_get_info(dataset, &info);
+    const int in_cache = strstr(info.catalog_path, "/cache/here/") != NULL;
+    const int64_t episodes = info.num_episodes;
+    rbc_dataset_close(&dataset);
+    return episodes != FILES * LINES ? 1 : in_cache ? 0 : 3;
+}
+
+static int open_in_unprivileged_child(const char *folder) {
+    const pid_t child = fork();
+    if (child == 0) {
+        _exit(open_unprivileged(folder));
+    }
+    return exit_status(child);
+}
+
+static void an_unwritable_folder_has_its_catalog_in_the_cache(void **state) {
+    char *cache = scratch_make();
+    assert_int_equal(chmod(cache, 0777), 0);
+    setenv("ROBOCACHE_CACHE", scratch_path(cache, "cache/here"), 1);
+    assert_int_equal(chmod(*state, 0555), 0);
+    for (int round = 0; round < 2; ++round) {
+        assert_int_equal(open_in_unprivileged_child(*state), 0);
+        assert_int_not_equal(access(scratch_path(*state, ".robocache.sqlite"), F_OK), 0);
+    }
+    /* one that lies in the folder and is up to date is used though nothing can be written there */
+    assert_int_equal(chmod(*state, 0777), 0);
+    rbc_dataset *dataset = scratch_open(*state, NULL);
+    rbc_dataset_close(&dataset);
+    assert_int_equal(chmod(*state, 0555), 0);
+    assert_int_equal(open_in_unprivileged_child(*state), 3);
+    unsetenv("ROBOCACHE_CACHE");
+    scratch_remove(&cache);
+}
+
+static void write_file(const char *path, const void *bytes, size_t count) {
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, count, file), count);
+    fclose(file);
+}
+
+static void what_is_no_catalog_is_left_alone(void **state) {
+    rbc_open_params params = RBC_OPEN_PARAMS_INIT;
+    params.catalog_path = scratch_path(*state, "photo");
+    static char photo[5000];
+    memset(photo, 'x', sizeof photo);
+    write_file(params.catalog_path, photo, sizeof photo);
+    const char *message = scratch_refused(*state, &params, RBC_ERROR_FORMAT);
+    assert_non_null(strstr(message, "photo'"));
+    params.rebuild = 1;
+    scratch_refused(*state, &params, RBC_ERROR_FORMAT);
+    struct stat status;
+    assert_int_equal(stat(params.catalog_path, &status), 0);
+    assert_int_equal(status.st_size, sizeof photo);
+}
+
+static void a_later_version_is_refused_and_an_earlier_one_made_anew(void **state) {
+    rbc_dataset *dataset = scratch_open(*state, NULL);
+    rbc_dataset_close(&dataset);
+    const char *catalog = scratch_path(*state, ".robocache.sqlite");
+    scratch_exec(catalog, "PRAGMA user_version = 99");
+    assert_non_null(strstr(scratch_refused(*state, NULL, RBC_ERROR_FORMAT), "version 99"));
+    scratch_exec(catalog, "PRAGMA user_version = 0; UPDATE episodes SET bytes = 0");
+    dataset = scratch_open(*state, NULL);
+    rbc_dataset_close(&dataset);
+    assert_int_equal(scratch_integer(catalog, "SELECT count(*) FROM episodes WHERE bytes = 0"), 0);
+    scratch_exec(catalog, "PRAGMA application_id = 7");
+    assert_non_null(strstr(scratch_refused(*state, NULL, RBC_ERROR_FORMAT), "another program"));
+}
+
+/* Opens, selects and reads all: any answer but a crash will do. */
+static void use(const char *folder) {
+    rbc_dataset *dataset;
+    rbc_error err;
+    if (rbc__dataset_open_with(&fake_reader, folder, NULL, &dataset, &err) != RBC_OK) {
+        return;
+    }
+    rbc_dataset_info info;
+    rbc_dataset_get_info(dataset, &info);
+    rbc_selection *selection;
+    if (rbc_selection_create(dataset, NULL, "task MATCH 'drawer' OR num_steps > 3", &selection,
+                             &err) == RBC_OK) {
+        rbc_selection_destroy(&selection);
+    }
+    for (int64_t id = 0; id < info.num_episodes && id < 1000; id += 7) {
+        rbc_episode *episode;
+        if (rbc_episode_open(dataset, id, &episode, &err) == RBC_OK) {
+            rbc_episode_close(&episode);
+        }
+    }
+    rbc_dataset_close(&dataset);
+}
+
+static void a_damaged_catalog_never_crashes_and_can_be_rebuilt(void **state) {
+    rbc_dataset *dataset = scratch_open(*state, NULL);
+    rbc_dataset_close(&dataset);
+    const char *catalog = scratch_path(*state, ".robocache.sqlite");
+    struct stat status;
+    assert_int_equal(stat(catalog, &status), 0);
+    const size_t bytes = (size_t)status.st_size;
+    uint8_t *whole = malloc(bytes);
+    FILE *file = fopen(catalog, "rb");
+    assert_int_equal(fread(whole, 1, bytes, file), bytes);
+    fclose(file);
+    uint8_t *copy = malloc(bytes);
+    srand(7);
+    for (int round = 0; round < 150; ++round) {
+        memcpy(copy, whole, bytes);
+        const size_t start = (size_t)rand() % bytes;
+        for (size_t i = start; i < bytes && i < start + 1 + (size_t)round % 300; ++i) {
+            copy[i] = (uint8_t)rand();
+        }
+        write_file(catalog, copy, round % 10 == 9 ? start : bytes);
+        use(*state);
+    }
+    memset(copy + 100, 0x55, bytes - 100);
+    memcpy(copy, whole, 100);
+    write_file(catalog, copy, bytes);
+    const char *message = scratch_refused(*state, NULL, RBC_ERROR_FORMAT);
+    assert_non_null(strstr(message, "rebuild"));
+    rbc_open_params params = RBC_OPEN_PARAMS_INIT;
+    params.rebuild = 1;
+    dataset = scratch_open(*state, &params);
+    rbc_dataset_info info;
+    rbc_dataset_get_info(dataset, &info);
+    assert_int_equal(info.num_episodes, FILES * LINES);
+    rbc_dataset_close(&dataset);
+    free(copy);
+    free(whole);
+}
+
+static void an_open_dataset_lives_on_in_a_forked_child(void **state) {
+    rbc_dataset *dataset = scratch_open(*state, NULL);
+    rbc_episode *episode;
+    assert_int_equal(rbc_episode_open(dataset, 1, &episode, NULL), RBC_OK);
+    rbc_episode_close(&episode);
+    const pid_t child = fork();
+    if (child == 0) {
+        rbc_episode_info info = {0};
+        const rbc_status status = rbc_episode_open(dataset, 2, &episode, NULL);
+        if (status == RBC_OK) {
+            rbc_episode_get_info(episode, &info);
+        }
+        _exit(status == RBC_OK && info.num_steps == 3 ? 0 : 1);
+    }
+    assert_int_equal(exit_status(child), 0);
+    assert_int_equal(rbc_episode_open(dataset, 3, &episode, NULL), RBC_OK);
+    rbc_episode_close(&episode);
+    rbc_dataset_close(&dataset);
+}
+
+int main(void) {
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(killed_and_continued_is_the_same_as_in_one_go),
+        TEST(several_processes_index_once),
+        TEST(waiting_for_another_process_can_be_cancelled),
+        TEST(a_full_disk_names_the_catalog_and_leaves_it_whole),
+        TEST(an_unwritable_folder_has_its_catalog_in_the_cache),
+        TEST(what_is_no_catalog_is_left_alone),
+        TEST(a_later_version_is_refused_and_an_earlier_one_made_anew),
+        TEST(a_damaged_catalog_never_crashes_and_can_be_rebuilt),
+        TEST(an_open_dataset_lives_on_in_a_forked_child),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,26 @@
+/* Temporary folders, and catalogs as text to compare. */
+#ifndef TESTS_CATALOG_SCRATCH_H
+#define TESTS_CATALOG_SCRATCH_H
+
+#include <stdint.h>
+
+#include <robocache/robocache.h>
+
+/* A new empty folder; the caller frees the name with scratch_remove(). */
+char *scratch_make(void);
+void scratch_remove(char **folder);
+/* "folder/name", in a buffer of its own for each of the last eight calls. */
+const char *scratch_path(const char *folder, const char *name);
+
+/* Every table of the catalog as text, file times left out; the caller frees it. */
+char *scratch_dump(const char *catalog_path);
+/* The first integer that `sql` gives. */
+int64_t scratch_integer(const char *catalog_path, const char *sql);
+void scratch_exec(const char *catalog_path, const char *sql);
+
+/* Opens with the fake reader; fails the test, showing the message, when that does not succeed. */
+rbc_dataset *scratch_open(const char *path, const rbc_open_params *params);
+/* Opens, expects `status`, and gives the message. */
+const char *scratch_refused(const char *path, const rbc_open_params *params, rbc_status status);
+
+#endif

@@ -1,0 +1,232 @@
+#define _GNU_SOURCE
+
+#include "helpers.h"
+
+#include <dirent.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/tfrecord/framing.h"
+
+void make_folder(char path[64]) {
+    strcpy(path, "/tmp/robocache-test-XXXXXX");
+    assert_non_null(mkdtemp(path));
+}
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *at) {
+    (void)info;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
+void remove_folder(const char *path) {
+    assert_int_equal(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+void write_file(const char *folder, const char *name, const void *data, size_t bytes) {
+    char path[4096];
+    assert_true((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) < sizeof path);
+    for (char *at = strchr(path + 1, '/'); at; at = strchr(at + 1, '/')) {
+        *at = '\0';
+        (void)mkdir(path, 0777);
+        *at = '/';
+    }
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_true(bytes == 0 || fwrite(data, bytes, 1, file) == 1);
+    assert_int_equal(fclose(file), 0);
+}
+
+void write_text(const char *folder, const char *name, const char *text) {
+    write_file(folder, name, text, strlen(text));
+}
+
+/* ---- messages ----------------------------------------------------------------------------------
+ */
+
+void put_len(rbc__bytes *bytes, unsigned field, const void *data, size_t size) {
+    rbc__bytes_varint(bytes, field << 3 | 2);
+    rbc__bytes_varint(bytes, size);
+    rbc__bytes_append(bytes, data, size);
+}
+
+void put_feature(rbc__bytes *features, const char *key, unsigned kind, const rbc__bytes *list) {
+    rbc__bytes feature = {0};
+    rbc__bytes entry = {0};
+    put_len(&feature, kind, list->data, list->size);
+    put_len(&entry, 1, key, strlen(key));
+    put_len(&entry, 2, feature.data, feature.size);
+    put_len(features, 1, entry.data, entry.size);
+    rbc__bytes_free(&feature);
+    rbc__bytes_free(&entry);
+}
+
+void put_floats(rbc__bytes *features, const char *key, const float *values, size_t count) {
+    rbc__bytes list = {0};
+    put_len(&list, 1, values, count * sizeof *values);
+    put_feature(features, key, 2, &list);
+    rbc__bytes_free(&list);
+}
+
+void put_ints(rbc__bytes *features, const char *key, const int64_t *values, size_t count) {
+    rbc__bytes packed = {0};
+    rbc__bytes list = {0};
+    for (size_t i = 0; i < count; i++) {
+        rbc__bytes_varint(&packed, (uint64_t)values[i]);
+    }
+    put_len(&list, 1, packed.data, packed.size);
+    put_feature(features, key, 3, &list);
+    rbc__bytes_free(&packed);
+    rbc__bytes_free(&list);
+}
+
+void put_strings(rbc__bytes *features, const char *key, const char *const *values, size_t count) {
+    rbc__bytes list = {0};
+    for (size_t i = 0; i < count; i++) {
+        put_len(&list, 1, values[i], strlen(values[i]));
+    }
+    put_feature(features, key, 1, &list);
+    rbc__bytes_free(&list);
+}
+
+size_t put_payload(rbc__bytes *file, const void *payload, size_t bytes) {
+    uint8_t header[RBC__TFRECORD_HEADER_BYTES];
+    uint8_t footer[RBC__TFRECORD_FOOTER_BYTES];
+    rbc__frame_make_header(bytes, header);
+    rbc__frame_make_footer(payload, bytes, footer);
+    rbc__bytes_append(file, header, sizeof header);
+    const size_t offset = file->size;
+    rbc__bytes_append(file, payload, bytes);
+    rbc__bytes_append(file, footer, sizeof footer);
+    return offset;
+}
+
+size_t put_record(rbc__bytes *file, rbc__bytes *features) {
+    rbc__bytes example = {0};
+    put_len(&example, 1, features->data, features->size);
+    const size_t offset = put_payload(file, example.data, example.size);
+    rbc__bytes_free(&example);
+    rbc__bytes_free(features);
+    return offset;
+}
+
+/* ---- datasets ----------------------------------------------------------------------------------
+ */
+
+char *features_json(const char *steps, const char *others) {
+    char *text;
+    assert_true(asprintf(&text,
+                         "{\"featuresDict\": {\"features\": {\"steps\": {\"sequence\": "
+                         "{\"feature\": {\"featuresDict\": {\"features\": {%s}}}, \"length\": "
+                         "\"-1\"}}%s%s}}}",
+                         steps, others[0] != '\0' ? ", " : "", others) > 0);
+    return text;
+}
+
+static rbc_status catch_episode(void *user, const rbc__episode_record *record, rbc_error *err) {
+    caught *out = user;
+    (void)err;
+    assert_true(out->num_episodes < 64);
+    rbc__episode_record *copy = &out->episodes[out->num_episodes++];
+    uint8_t *layout = malloc(record->layout_bytes);
+    assert_non_null(layout);
+    memcpy(layout, record->layout, record->layout_bytes);
+    *copy = *record;
+    copy->layout = layout;
+    copy->task = strdup(record->task);
+    return RBC_OK;
+}
+
+static rbc_status catch_damaged(void *user, int64_t record, const rbc_error *problem,
+                                rbc_error *err) {
+    caught *out = user;
+    assert_true(out->num_damaged < 64);
+    out->damaged_records[out->num_damaged] = record;
+    out->damaged[out->num_damaged++] = *problem;
+    if (out->raise) {
+        *err = *problem;
+        return problem->status;
+    }
+    return RBC_OK;
+}
+
+static int catch_progress(void *user, uint64_t bytes_done) {
+    caught *out = user;
+    out->progress = bytes_done;
+    return out->cancel;
+}
+
+rbc__index_sink catch_all(caught *out) {
+    return (rbc__index_sink){catch_episode, catch_damaged, catch_progress, out};
+}
+
+void release(caught *out) {
+    for (int i = 0; i < out->num_episodes; i++) {
+        free((void *)(uintptr_t)out->episodes[i].layout);
+        free((void *)(uintptr_t)out->episodes[i].task);
+    }
+    *out = (caught){0};
+}
+
+void open_dataset(dataset *data, const char *path) {
+    rbc_error err = {0};
+    char file[4096];
+    *data = (dataset){0};
+    if (rbc__reader_find(path, &data->ops, &err) != RBC_OK ||
+        data->ops->open(path, &data->reader, &err) != RBC_OK) {
+        fail_msg("%s", err.message);
+    }
+    data->schema = data->ops->schema(data->reader);
+    assert_true(data->schema->num_files > 0);
+    const rbc__index_sink sink = catch_all(&data->found);
+    if (data->ops->index_file(data->reader, 0, &sink, &err) != RBC_OK) {
+        fail_msg("%s", err.message);
+    }
+    (void)snprintf(file, sizeof file, "%s/%s", path, data->schema->files[0].path);
+    assert_int_equal(rbc__source_open(file, RBC__SOURCE_FILE, &data->source, &err), RBC_OK);
+}
+
+void close_dataset(dataset *data) {
+    release(&data->found);
+    rbc__scratch_free(&data->scratch);
+    rbc__source_close(&data->source);
+    data->ops->close(&data->reader);
+    assert_null(data->reader);
+}
+
+int32_t stream_of(const dataset *data, const char *name) {
+    for (int32_t i = 0; i < data->schema->num_streams; i++) {
+        if (strcmp(data->schema->streams[i].name, name) == 0) {
+            return i;
+        }
+    }
+    fail_msg("there is no stream '%s'", name);
+    return -1;
+}
+
+rbc__record *record_of(dataset *data, int episode) {
+    rbc_error err;
+    rbc__record *record;
+    assert_true(episode < data->found.num_episodes);
+    if (data->ops->record_open(data->reader, data->source, &data->found.episodes[episode], &record,
+                               &err) != RBC_OK) {
+        fail_msg("%s", err.message);
+    }
+    return record;
+}
+
+void write_dataset(const char *folder, const char *features, const rbc__bytes *file) {
+    write_text(folder, "toy/1.0.0/features.json", features);
+    write_file(folder, "toy/1.0.0/toy-train.tfrecord-00000-of-00001", file->data, file->size);
+}
+
+void assert_contains(const char *text, const char *part) {
+    if (!strstr(text, part)) {
+        fail_msg("'%s' does not contain '%s'", text, part);
+    }
+}
