@@ -333,13 +333,16 @@ rbc_status rbc_episode_read(rbc_episode *episode, int32_t stream, int64_t first,
     return status;
 }
 
-/* Samples of a ragged stream without stamps have the time of their step. */
+/* Steps begin with the episode's first stamp, where any stream has stamps. Samples of a ragged
+ * stream without stamps have the time of their step. */
 static rbc_status step_times(rbc_episode *episode, int32_t stream, bool is_ragged, int64_t first,
                              int64_t count, int64_t *dst, rbc_error *err) {
     const rbc__rate *rate = &episode->dataset->control_rate;
+    const rbc__episode_record *record = &episode->row.record;
+    const int64_t origin_ns = record->end_ns >= record->start_ns ? record->start_ns : 0;
     if (!is_ragged) {
         for (int64_t i = 0; i < count; ++i) {
-            dst[i] = rbc__rate_time_ns(rate, first + i);
+            dst[i] = rbc__time_add_ns(origin_ns, rbc__rate_time_ns(rate, first + i));
         }
         return RBC_OK;
     }
@@ -355,7 +358,7 @@ static rbc_status step_times(rbc_episode *episode, int32_t stream, bool is_ragge
     for (int64_t step = 0; status == RBC_OK && step < num_steps; ++step) {
         for (int64_t i = 0; i < lengths[step]; ++i, ++at) {
             if (at >= first && at - first < count) {
-                dst[at - first] = rbc__rate_time_ns(rate, step);
+                dst[at - first] = rbc__time_add_ns(origin_ns, rbc__rate_time_ns(rate, step));
             }
         }
     }

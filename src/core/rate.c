@@ -65,3 +65,11 @@ int64_t rbc__rate_num_ticks(const rbc__rate *rate, int64_t duration_ns) {
     }
     return last + 1;
 }
+
+int64_t rbc__time_add_ns(int64_t a_ns, int64_t b_ns) {
+    int64_t sum = 0;
+    if (__builtin_add_overflow(a_ns, b_ns, &sum)) {
+        return b_ns > 0 ? INT64_MAX : INT64_MIN;
+    }
+    return sum;
+}

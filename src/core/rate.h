@@ -25,4 +25,7 @@ int64_t rbc__rate_time_ns(const rbc__rate *rate, int64_t index);
 /* How many ticks 0, 1, ... have rbc__rate_time_ns() <= duration_ns; 0 for a negative duration. */
 int64_t rbc__rate_num_ticks(const rbc__rate *rate, int64_t duration_ns);
 
+/* Sum cut to the range of int64. */
+int64_t rbc__time_add_ns(int64_t a_ns, int64_t b_ns);
+
 #endif
