@@ -600,6 +600,11 @@ RBC_API rbc_status rbc_episode_bytes(rbc_episode *episode, int32_t stream, int64
 typedef struct rbc_loader rbc_loader;
 typedef struct rbc_batch rbc_batch;
 
+/* The clock. Tick t of an episode is round(t * 1e9 / rate_hz) ns after its origin: its first stamp,
+ * or 0 where no stream has stamps. It has the ticks up to its last stamp, or up to its last step at
+ * the control rate; with rate_hz equal to the control rate ticks are steps. Streams without stamps
+ * lie on the steps, step i at origin + round(i * 1e9 / control rate). */
+
 /* A window of one stream around the sample's tick. Exactly one of `ticks` and `offsets_ns` is set;
  * both are relative to the sample's own time.
  * Numeric streams take any resample mode; image and text streams hold and nearest; ragged streams
@@ -624,12 +629,17 @@ typedef struct rbc_window {
     {sizeof(rbc_window), NULL, NULL, NULL, NULL, 0, RBC_RESAMPLE_HOLD,                             \
      RBC_OUTSIDE_HOLD,   NULL, 0,    -1.0, -1.0, 0}
 
-/* What becomes of the samples or batches that do not divide evenly by world_size. */
+/* The positions of an epoch's order are dealt out in batches: row i of batch k of rank r is at
+ * position (k * world_size + r) * batch_size + i, so that the ranks share out the batches of a run
+ * with one rank. What becomes of a last round that is not full: */
 typedef enum rbc_remainder {
-    RBC_REMAINDER_UNEVEN = 0, /* every sample once: some ranks have one batch more, or a smaller */
-    RBC_REMAINDER_DROP = 1, /* ranks have equally many batches; the last few samples are left out */
-    RBC_REMAINDER_REPEAT =
-        2, /* ranks have equally many batches; the first few samples come twice */
+    /* Every sample once: some ranks have one batch more, and one of them may be smaller. */
+    RBC_REMAINDER_UNEVEN = 0,
+    /* Ranks have equally many batches of equally many rows: the samples of the last round are dealt
+     * out evenly and fewer than world_size are left out; with drop_last, the round is. */
+    RBC_REMAINDER_DROP = 1,
+    /* The same, but filled up, to full batches with drop_last, with the first samples once more. */
+    RBC_REMAINDER_REPEAT = 2,
 } rbc_remainder;
 
 typedef struct rbc_loader_params {
@@ -642,7 +652,8 @@ typedef struct rbc_loader_params {
     uint64_t seed;
     int32_t drop_last;   /* leave out a last batch that is not full */
     int32_t num_threads; /* workers; 0: all cores */
-    int32_t num_slots;   /* batches prepared ahead; 0: num_threads + 2 */
+    int32_t num_slots;   /* batches prepared ahead; 0: num_threads + 2, fewer, but at least 3,
+                            where those would take more than 512 MiB */
     rbc_on_error on_error;
     int32_t rank, world_size;
     rbc_remainder remainder;
@@ -652,6 +663,10 @@ typedef struct rbc_loader_params {
     {sizeof(rbc_loader_params), NULL, 0, 1, 0.0, 0, 0, 0, 0, 0, RBC_ON_ERROR_RAISE, 0, 1,          \
      RBC_REMAINDER_UNEVEN}
 
+/* The loader keeps the selection. INVALID_ARGUMENT naming the parameter, window or stream (also
+ * where the control rate is unknown and rate_hz is 0), NOT_FOUND for a stream that is not there,
+ * UNSUPPORTED for one that cannot be batched, FORMAT or IO where the first images of a stream of
+ * undeclared shape cannot be read, OUT_OF_MEMORY. */
 RBC_API rbc_status rbc_loader_create(const rbc_selection *selection,
                                      const rbc_loader_params *params, rbc_loader **out,
                                      rbc_error *err);
@@ -666,7 +681,9 @@ RBC_API int64_t rbc_loader_num_batches(const rbc_loader *loader); /* of this ran
 RBC_API rbc_status rbc_loader_seek(rbc_loader *loader, int64_t epoch, int64_t position,
                                    rbc_error *err);
 
-/* The next batch in order. RBC_END after the epoch's last; RBC_TIMEOUT after `timeout_ns`
+/* The next batch in order, of epoch 0 where rbc_loader_seek() was never called. With on_error skip
+ * rows that fail are left out of their batch, which may become empty; running out of memory is
+ * returned all the same. RBC_END after the epoch's last; RBC_TIMEOUT after `timeout_ns`
  * (negative: wait for ever). With on_error raise, the error of a sample is returned when its batch
  * is due, and the batch after it is next. The caller owns one reference to the batch. */
 RBC_API rbc_status rbc_loader_next(rbc_loader *loader, int64_t timeout_ns, rbc_batch **out,
@@ -701,10 +718,12 @@ typedef struct rbc_loader_stats {
     int64_t samples_skipped; /* on_error skip: a batch is smaller by the rows it lost */
     int64_t images_decoded;
     int64_t bytes_read;
-    int64_t slots, slots_in_use, slots_peak; /* slots > num_slots: batches are being held */
-    int64_t slot_bytes;                      /* of one slot */
-    int64_t wait_ns;                         /* the consumer waited for a batch */
-    int64_t fetch_ns, decode_ns, align_ns;   /* summed over workers */
+    int64_t slots;        /* allocated now; more than num_slots + 2: batches are being held */
+    int64_t slots_in_use; /* being filled, ready or held; the others wait to be filled again */
+    int64_t slots_peak;   /* most that were allocated at a time */
+    int64_t slot_bytes;   /* of one slot */
+    int64_t wait_ns;      /* the consumer waited for a batch */
+    int64_t fetch_ns, decode_ns, align_ns; /* summed over workers */
 } rbc_loader_stats;
 RBC_API void rbc_loader_get_stats(const rbc_loader *loader, rbc_loader_stats *out);
 /* Message `index` in [0, samples_skipped) of the samples left out, copied to `message`; the list

@@ -115,11 +115,3 @@ int64_t rbc__clock_end_ns(const rbc__clock *clock, int64_t episode) {
     const int64_t steps = clock->steps[episode];
     return clock->has_control && steps > 0 ? rbc__rate_time_ns(&clock->control, steps - 1) : -1;
 }
-
-int64_t rbc__clock_add_ns(int64_t a, int64_t b) {
-    int64_t sum = 0;
-    if (__builtin_add_overflow(a, b, &sum)) {
-        return b > 0 ? INT64_MAX : INT64_MIN;
-    }
-    return sum;
-}

@@ -47,7 +47,4 @@ int64_t rbc__clock_num_ticks(const rbc__clock *clock, int64_t episode);
 int64_t rbc__clock_origin_ns(const rbc__clock *clock, int64_t episode);
 int64_t rbc__clock_end_ns(const rbc__clock *clock, int64_t episode);
 
-/* Sum cut to the range of int64. */
-int64_t rbc__clock_add_ns(int64_t a, int64_t b);
-
 #endif

@@ -1,0 +1,169 @@
+#define _POSIX_C_SOURCE 200809L
+
+#include "loader/fetch.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/cpu.h"
+#include "core/error.h"
+
+/* Episodes in which an image is looked for whose stream declares no shape. */
+#define PROBED_EPISODES 16
+
+int64_t rbc__fetch_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+rbc_status rbc__fetch_create(const rbc__plan *plan, const rbc__clock *clock,
+                             const rbc_selection *selection, int64_t max_records, int64_t max_bytes,
+                             rbc__fetch **out, rbc_error *err) {
+    *out = NULL;
+    rbc__fetch *fetch = calloc(1, sizeof *fetch);
+    const size_t width = (size_t)plan->max_width;
+    if (fetch != NULL) {
+        fetch->plan = plan;
+        fetch->clock = clock;
+        fetch->cpu_features = rbc__cpu_features();
+        fetch->targets = malloc(width * sizeof *fetch->targets);
+        fetch->picks = malloc(width * sizeof *fetch->picks);
+        fetch->is_there = malloc(width);
+    }
+    if (fetch == NULL || fetch->targets == NULL || fetch->picks == NULL ||
+        fetch->is_there == NULL) {
+        rbc__fetch_destroy(&fetch);
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a worker");
+    }
+    rbc_status status =
+        rbc__records_create(plan, selection, max_records, max_bytes, &fetch->records, err);
+    if (status == RBC_OK && plan->images_per_sample > 0) {
+        status = rbc__decoder_create(&fetch->decoder, err);
+    }
+    if (status != RBC_OK) {
+        rbc__fetch_destroy(&fetch);
+        return status;
+    }
+    *out = fetch;
+    return RBC_OK;
+}
+
+void rbc__fetch_destroy(rbc__fetch **out) {
+    rbc__fetch *fetch = *out;
+    *out = NULL;
+    if (fetch == NULL) {
+        return;
+    }
+    rbc__records_destroy(&fetch->records);
+    rbc__decoder_destroy(&fetch->decoder);
+    rbc__scratch_free(&fetch->times);
+    rbc__scratch_free(&fetch->indices);
+    free(fetch->is_there);
+    free(fetch->picks);
+    free(fetch->targets);
+    free(fetch);
+}
+
+static rbc_status fill_window(rbc__fetch *fetch, const rbc__row *row,
+                              const rbc__plan_window *window, rbc_error *err) {
+    const rbc__plan *plan = fetch->plan;
+    rbc__held_record *record = row->record;
+    uint8_t *is_pad = rbc__batch_row(row->batch, &plan->fields[window->pad_field], row->index);
+    uint8_t *valid = rbc__batch_row(row->batch, &plan->fields[window->valid_field], row->index);
+    RBC__TRY(rbc__records_prepare(fetch->records, record, window->use, err));
+    if (window->is_exact) {
+        rbc__window_picks(window, record->streams[window->use].num_samples,
+                          rbc__clock_num_ticks(fetch->clock, record->episode), row->tick,
+                          fetch->picks, is_pad, valid);
+        return rbc__pick_deliver(fetch, row, window, valid, err);
+    }
+    rbc__window_targets(window, fetch->clock, record->episode, row->tick, row->tick_ns,
+                        fetch->targets, is_pad);
+    const rbc__plan_use *use = &plan->uses[window->use];
+    if (use->schema->kind == RBC_STREAM_NUMERIC && !use->is_cloud) {
+        return rbc__align_numeric(fetch, row, window, valid, err);
+    }
+    RBC__TRY(rbc__align_picks(fetch, row, window, valid, err));
+    return rbc__pick_deliver(fetch, row, window, valid, err);
+}
+
+static void put_i64(const rbc__row *row, const rbc__plan_field *field, int64_t value) {
+    memcpy(rbc__batch_row(row->batch, field, row->index), &value, sizeof value);
+}
+
+rbc_status rbc__fetch_row(rbc__fetch *fetch, int64_t sample, rbc_batch *batch, int32_t arena,
+                          int64_t row_index, rbc_error *err) {
+    const rbc__plan *plan = fetch->plan;
+    int64_t episode = 0;
+    rbc__row row = {.batch = batch, .arena = arena, .index = row_index};
+    rbc__clock_find(fetch->clock, sample, &episode, &row.tick);
+    row.tick_ns = rbc__time_add_ns(rbc__clock_origin_ns(fetch->clock, episode),
+                                   rbc__rate_time_ns(&fetch->clock->rate, row.tick));
+    rbc_status status = rbc__records_get(fetch->records, episode, &row.record, err);
+    for (int32_t i = 0; i < plan->num_windows && status == RBC_OK; i++) {
+        status = fill_window(fetch, &row, &plan->windows[i], err);
+    }
+    if (status == RBC_OK) {
+        put_i64(&row, &plan->fields[plan->episode_field], row.record->id);
+        put_i64(&row, &plan->fields[plan->step_field], row.tick);
+        put_i64(&row, &plan->fields[plan->time_field], row.tick_ns);
+        status = rbc__batch_put_text(batch, arena, plan->fields[plan->task_field].text_index,
+                                     row_index, row.record->task, row.record->task_bytes, err);
+    }
+    if (status != RBC_OK) {
+        return rbc__fail_within(err, status, "episode %lld, step %lld",
+                                (long long)rbc__records_id(fetch->records, episode),
+                                (long long)row.tick);
+    }
+    return RBC_OK;
+}
+
+static rbc_status probe_record(rbc__fetch *fetch, rbc__held_record *record, int32_t use,
+                               rbc__image_shape *out, bool *is_found, rbc_error *err) {
+    RBC__TRY(rbc__records_prepare(fetch->records, record, use, err));
+    for (int64_t i = 0; i < record->streams[use].num_samples; i++) {
+        const uint8_t *bytes = NULL;
+        uint64_t num_bytes = 0;
+        uint64_t offset = 0;
+        RBC__TRY(
+            rbc__records_bytes(fetch->records, record, use, i, &bytes, &num_bytes, &offset, err));
+        if (num_bytes > 0) {
+            *is_found = true;
+            const rbc_status status = rbc__image_probe(
+                fetch->decoder, bytes, num_bytes, fetch->plan->uses[use].schema->name, out, err);
+            return status == RBC_OK ? RBC_OK
+                                    : rbc__fail_within(err, status, "%s: byte %llu: sample %lld",
+                                                       rbc__records_path(record),
+                                                       (unsigned long long)offset, (long long)i);
+        }
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc__fetch_image_shape(rbc__fetch *fetch, int32_t use, rbc__image_shape *out,
+                                  rbc_error *err) {
+    bool is_found = false;
+    for (int64_t i = 0; i < fetch->clock->num_episodes && i < PROBED_EPISODES && !is_found; i++) {
+        rbc__held_record *record = NULL;
+        RBC__TRY(rbc__records_get(fetch->records, i, &record, err));
+        RBC__TRY(probe_record(fetch, record, use, out, &is_found, err));
+    }
+    if (!is_found) {
+        return rbc__fail(err, RBC_ERROR_FORMAT,
+                         "stream '%s' declares no image shape, and the first %d episodes of the "
+                         "selection hold no image of it that would tell",
+                         fetch->plan->uses[use].schema->name, PROBED_EPISODES);
+    }
+    return RBC_OK;
+}
+
+rbc__fetch_stats rbc__fetch_take_stats(rbc__fetch *fetch) {
+    const rbc__records_stats records = rbc__records_take_stats(fetch->records);
+    rbc__fetch_stats stats = fetch->stats;
+    stats.bytes_read += records.bytes_read;
+    stats.fetch_ns += records.read_ns;
+    fetch->stats = (rbc__fetch_stats){0};
+    return stats;
+}

@@ -1,0 +1,119 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "loader/plan.h"
+
+static rbc_status add_field(rbc__plan *plan, const char *name, const char *suffix,
+                            rbc_field_kind kind, DLDataType dtype, int32_t ndim,
+                            const int64_t *shape, int32_t *index, rbc_error *err) {
+    rbc__plan_field *field = &plan->fields[plan->num_fields];
+    memset(field, 0, sizeof *field);
+    const size_t bytes = strlen(name) + strlen(suffix) + 1;
+    field->name = malloc(bytes);
+    if (field->name == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a field's name");
+    }
+    snprintf(field->name, bytes, "%s%s", name, suffix);
+    *index = plan->num_fields++;
+    for (int32_t i = 0; i < *index; i++) {
+        if (strcmp(plan->fields[i].name, field->name) == 0) {
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                             "two fields of the batch are named '%s': give a window another name",
+                             field->name);
+        }
+    }
+    field->kind = kind;
+    field->dtype = dtype;
+    field->ndim = ndim + 1;
+    field->shape[0] = plan->batch_size;
+    field->text_index = kind == RBC_FIELD_TEXT ? plan->num_text_fields++ : -1;
+    field->row_elements = 1;
+    bool fits = true;
+    for (int32_t i = 0; i < ndim; i++) {
+        field->shape[i + 1] = shape[i];
+        fits = fits && rbc__mul_size(field->row_elements, shape[i], &field->row_elements);
+    }
+    int64_t slot_bytes = 0;
+    if (kind == RBC_FIELD_TENSOR) {
+        const int64_t element_bytes = dtype.bits / 8;
+        fits = fits && rbc__mul_size(field->row_elements, element_bytes, &field->row_bytes) &&
+               rbc__mul_size(field->row_bytes, plan->batch_size, &slot_bytes);
+    }
+    field->offset = plan->slot_bytes;
+    fits = fits && rbc__add_size(plan->slot_bytes, slot_bytes, &plan->slot_bytes) &&
+           rbc__add_size(plan->slot_bytes, RBC__FIELD_ALIGN - 1, &plan->slot_bytes);
+    if (!fits) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "field '%s' of %lld rows makes a batch too large to address", field->name,
+                         (long long)plan->batch_size);
+    }
+    plan->slot_bytes -= plan->slot_bytes % RBC__FIELD_ALIGN;
+    return RBC_OK;
+}
+
+static rbc_status layout_window(rbc__plan *plan, rbc__plan_window *window, const char *name,
+                                rbc_error *err) {
+    const rbc__plan_use *use = &plan->uses[window->use];
+    const rbc__stream_schema *schema = use->schema;
+    int64_t shape[RBC__FIELD_MAX_DIMS] = {window->width};
+    int32_t ndim = 1;
+    if (schema->kind == RBC_STREAM_IMAGE) {
+        shape[ndim++] = window->image.height;
+        shape[ndim++] = window->image.width;
+        shape[ndim++] = window->image.channels;
+    } else if (schema->kind == RBC_STREAM_NUMERIC) {
+        if (use->is_cloud) {
+            shape[ndim++] = window->max_points;
+        }
+        for (int32_t i = 0; i < schema->ndim; i++) {
+            shape[ndim++] = schema->shape[i];
+        }
+    }
+    const DLDataType boolean = rbc__dtype_to_dlpack(RBC__BOOL);
+    const bool is_text = schema->kind == RBC_STREAM_TEXT;
+    RBC__TRY(add_field(plan, name, "", is_text ? RBC_FIELD_TEXT : RBC_FIELD_TENSOR,
+                       rbc__dtype_to_dlpack(is_text ? RBC__U8 : window->dtype), ndim, shape,
+                       &window->value_field, err));
+    window->target_bytes = plan->fields[window->value_field].row_bytes / window->width;
+    RBC__TRY(add_field(plan, name, "_is_pad", RBC_FIELD_TENSOR, boolean, 1, shape,
+                       &window->pad_field, err));
+    RBC__TRY(add_field(plan, name, "_valid", RBC_FIELD_TENSOR, boolean, 1, shape,
+                       &window->valid_field, err));
+    window->lengths_field = -1;
+    if (use->is_cloud) {
+        RBC__TRY(add_field(plan, name, "_lengths", RBC_FIELD_TENSOR, rbc__dtype_to_dlpack(RBC__I64),
+                           1, shape, &window->lengths_field, err));
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc__plan_layout(rbc__plan *plan, const rbc_window *windows, rbc_error *err) {
+    const DLDataType i64 = rbc__dtype_to_dlpack(RBC__I64);
+    plan->fields = calloc(4 * (size_t)plan->num_windows + 4, sizeof *plan->fields);
+    if (plan->fields == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the fields of a batch");
+    }
+    for (int32_t i = 0; i < plan->num_windows; i++) {
+        rbc_window window;
+        RBC__TRY(rbc__window_at(windows, i, &window, err));
+        RBC__TRY(layout_window(plan, &plan->windows[i],
+                               window.name != NULL ? window.name : window.stream, err));
+    }
+    RBC__TRY(add_field(plan, "episode_index", "", RBC_FIELD_TENSOR, i64, 0, NULL,
+                       &plan->episode_field, err));
+    RBC__TRY(
+        add_field(plan, "step_index", "", RBC_FIELD_TENSOR, i64, 0, NULL, &plan->step_field, err));
+    RBC__TRY(
+        add_field(plan, "time_ns", "", RBC_FIELD_TENSOR, i64, 0, NULL, &plan->time_field, err));
+    return add_field(plan, "task", "", RBC_FIELD_TEXT, rbc__dtype_to_dlpack(RBC__U8), 0, NULL,
+                     &plan->task_field, err);
+}
+
+int32_t rbc__slots_default(int32_t num_threads, int64_t slot_bytes) {
+    const int64_t wanted = (int64_t)num_threads + 2;
+    const int64_t affordable = RBC__SLOTS_DEFAULT_BYTES / (slot_bytes > 0 ? slot_bytes : 1);
+    const int64_t slots = wanted < affordable ? wanted : affordable;
+    return (int32_t)(slots > 3 ? slots : 3);
+}

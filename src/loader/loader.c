@@ -1,0 +1,198 @@
+#define _POSIX_C_SOURCE 200809L
+
+#include "loader/loader.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/error.h"
+
+#define NS_PER_S 1000000000
+
+static rbc_status check_process(const rbc_loader *loader, rbc_error *err) {
+    if (loader->process != getpid()) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "this loader belongs to process %ld and its threads are not in its child "
+                         "%ld: make a loader after fork()",
+                         (long)loader->process, (long)getpid());
+    }
+    return RBC_OK;
+}
+
+int64_t rbc_loader_num_samples(const rbc_loader *loader) {
+    return loader->sampler.num_samples;
+}
+
+int64_t rbc_loader_num_batches(const rbc_loader *loader) {
+    return loader->sampler.num_batches;
+}
+
+/* With the lock held. */
+static void begin_at(rbc_loader *loader, int64_t epoch, int64_t position) {
+    rbc__loader_cancel_fills(loader);
+    rbc__sampler_order(&loader->sampler, epoch, &loader->order);
+    loader->next_begun = position;
+    loader->next_delivered = position;
+    loader->begin_error.status = RBC_OK;
+    loader->is_begun = true;
+    pthread_cond_broadcast(&loader->work_ready);
+}
+
+rbc_status rbc_loader_seek(rbc_loader *loader, int64_t epoch, int64_t position, rbc_error *err) {
+    RBC__TRY(check_process(loader, err));
+    if (epoch < 0) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "epoch is %lld; it must be at least 0",
+                         (long long)epoch);
+    }
+    if (position < 0 || position > loader->sampler.num_batches) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "position is %lld; this rank has %lld batches an epoch",
+                         (long long)position, (long long)loader->sampler.num_batches);
+    }
+    pthread_mutex_lock(&loader->lock);
+    begin_at(loader, epoch, position);
+    pthread_mutex_unlock(&loader->lock);
+    return RBC_OK;
+}
+
+static struct timespec deadline_after(int64_t timeout_ns) {
+    struct timespec deadline;
+    clock_gettime(CLOCK_MONOTONIC, &deadline);
+    const int64_t ns = deadline.tv_nsec + timeout_ns % NS_PER_S;
+    deadline.tv_sec += (time_t)(timeout_ns / NS_PER_S + ns / NS_PER_S);
+    deadline.tv_nsec = (long)(ns % NS_PER_S);
+    return deadline;
+}
+
+/* With the lock held: waits until the first fill is done or could not be begun. */
+static rbc_status wait_for_first(rbc_loader *loader, int64_t timeout_ns) {
+    const bool has_deadline = timeout_ns >= 0;
+    const struct timespec deadline =
+        has_deadline ? deadline_after(timeout_ns) : (struct timespec){0};
+    while (loader->first_fill == NULL ? loader->begin_error.status == RBC_OK
+                                      : !loader->first_fill->is_done) {
+        const int waited =
+            has_deadline ? pthread_cond_timedwait(&loader->batch_ready, &loader->lock, &deadline)
+                         : pthread_cond_wait(&loader->batch_ready, &loader->lock);
+        if (waited == ETIMEDOUT) {
+            return RBC_TIMEOUT;
+        }
+    }
+    return RBC_OK;
+}
+
+static int compare_skips(const void *a, const void *b) {
+    const rbc__skip *x = a;
+    const rbc__skip *y = b;
+    return (x->row > y->row) - (x->row < y->row);
+}
+
+/* With the lock held: counts and lists the rows that a delivered batch lacks. */
+static void keep_skips(rbc_loader *loader, rbc__fill *fill) {
+    loader->stats.samples_skipped += fill->num_rows - fill->batch->num_rows;
+    if (fill->num_skips == 0 || loader->num_skipped_kept == RBC__SKIPPED_KEPT) {
+        return;
+    }
+    if (loader->skipped == NULL) {
+        loader->skipped = calloc(RBC__SKIPPED_KEPT, sizeof(char *));
+    }
+    qsort(fill->skips, (size_t)fill->num_skips, sizeof *fill->skips, compare_skips);
+    for (int64_t i = 0; i < fill->num_skips; i++) {
+        if (loader->skipped != NULL && fill->skips[i].message != NULL &&
+            loader->num_skipped_kept < RBC__SKIPPED_KEPT) {
+            loader->skipped[loader->num_skipped_kept++] = fill->skips[i].message;
+            fill->skips[i].message = NULL;
+        }
+    }
+}
+
+/* With the lock held: the first fill leaves the list, as a batch or as its error. */
+static rbc_status deliver_first(rbc_loader *loader, rbc_batch **out, rbc_error *err) {
+    rbc__fill *fill = loader->first_fill;
+    loader->first_fill = fill->next;
+    if (loader->first_fill == NULL) {
+        loader->last_fill = NULL;
+    }
+    loader->num_fills--;
+    loader->next_delivered++;
+    rbc__loader_wake_workers(loader);
+    rbc_status status = RBC_OK;
+    if (atomic_load_explicit(&fill->failed_row, memory_order_relaxed) < fill->num_rows) {
+        status = rbc__fail(err, fill->error.status, "%s", fill->error.message);
+        if (err != NULL) {
+            err->device_code = fill->error.device_code;
+        }
+    } else {
+        keep_skips(loader, fill);
+        loader->stats.batches_delivered++;
+        loader->stats.samples_delivered += fill->batch->num_rows;
+        *out = fill->batch;
+        fill->batch = NULL;
+    }
+    rbc__fill_destroy(fill);
+    return status;
+}
+
+rbc_status rbc_loader_next(rbc_loader *loader, int64_t timeout_ns, rbc_batch **out,
+                           rbc_error *err) {
+    *out = NULL;
+    RBC__TRY(check_process(loader, err));
+    pthread_mutex_lock(&loader->lock);
+    if (!loader->is_begun) {
+        begin_at(loader, 0, 0);
+    }
+    rbc_status status = RBC_END;
+    if (loader->next_delivered < loader->sampler.num_batches) {
+        const int64_t begin_ns = rbc__fetch_now_ns();
+        status = wait_for_first(loader, timeout_ns);
+        loader->stats.wait_ns += rbc__fetch_now_ns() - begin_ns;
+        if (status == RBC_OK && loader->first_fill == NULL) {
+            status = rbc__fail(err, loader->begin_error.status, "%s", loader->begin_error.message);
+            loader->begin_error.status = RBC_OK;
+            rbc__loader_wake_workers(loader);
+        } else if (status == RBC_OK) {
+            status = deliver_first(loader, out, err);
+        }
+    }
+    pthread_mutex_unlock(&loader->lock);
+    return status;
+}
+
+void rbc_loader_get_stats(const rbc_loader *loader, rbc_loader_stats *out) {
+    memset(out, 0, sizeof *out);
+    if (loader->process != getpid()) {
+        return;
+    }
+    pthread_mutex_t *lock = loader->shared_lock;
+    pthread_mutex_lock(lock);
+    *out = loader->stats;
+    pthread_mutex_unlock(lock);
+    rbc__slots_counts counts;
+    rbc__slots_count(loader->slots, &counts);
+    out->slots = counts.total;
+    out->slots_in_use = counts.in_use;
+    out->slots_peak = counts.peak;
+    out->slot_bytes = loader->plan->slot_bytes;
+}
+
+rbc_status rbc_loader_skipped(const rbc_loader *loader, int64_t index, char *message,
+                              uint64_t message_bytes, rbc_error *err) {
+    RBC__TRY(check_process(loader, err));
+    pthread_mutex_lock(loader->shared_lock);
+    const int64_t kept = loader->num_skipped_kept;
+    const bool is_there = index >= 0 && index < kept;
+    if (is_there && message_bytes > 0) {
+        snprintf(message, (size_t)message_bytes, "%s", loader->skipped[index]);
+    }
+    pthread_mutex_unlock(loader->shared_lock);
+    if (!is_there) {
+        return rbc__fail(err, RBC_ERROR_NOT_FOUND,
+                         "there is no message %lld: %lld samples that were left out are listed",
+                         (long long)index, (long long)kept);
+    }
+    return RBC_OK;
+}

@@ -1,0 +1,97 @@
+/* The state that the consumer and the workers of a loader share.
+ *
+ * Batches are filled in runs of rows ("units"), so that several workers can fill one. A `fill` is a
+ * batch on its way: it waits in order in the list `first_fill`, from when its first unit is taken
+ * until it is delivered. At most num_slots fills are in the list. All members below the line are
+ * guarded by `lock`; a unit is worked on without it. */
+#ifndef RBC_LOADER_LOADER_H
+#define RBC_LOADER_LOADER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include <robocache/robocache.h>
+
+#include "loader/clock.h"
+#include "loader/fetch.h"
+#include "loader/sampler.h"
+#include "loader/slot.h"
+
+#define RBC__SKIPPED_KEPT 1000
+
+typedef struct rbc__skip {
+    int64_t row;
+    char *message; /* NULL where there was no memory for it */
+} rbc__skip;
+
+typedef struct rbc__fill rbc__fill;
+struct rbc__fill {
+    rbc__fill *next;
+    rbc_batch *batch;
+    rbc__order order;
+    int64_t position; /* of row 0 in the epoch */
+    int64_t num_rows, unit_rows;
+    int64_t num_units, taken_units, done_units;
+    atomic_bool is_cancelled; /* by a seek: out of the list, freed when the last unit is back */
+    bool is_done;
+    atomic_llong failed_row; /* lowest row that failed; num_rows: none */
+    rbc_error error;         /* of that row */
+    rbc__skip *skips;        /* of rows left out, in any order */
+    int64_t num_skips;
+};
+
+typedef struct rbc__worker {
+    rbc_loader *loader;
+    int32_t index;
+    pthread_t thread;
+    rbc__fetch *fetch;
+} rbc__worker;
+
+struct rbc_loader {
+    pid_t process;
+    rbc_dataset *dataset;
+    rbc_selection *selection;
+    rbc__clock clock;
+    rbc__sampler sampler;
+    rbc__slots *slots;
+    const rbc__plan *plan;
+    rbc_on_error on_error;
+    int32_t num_slots;
+    int64_t unit_rows;
+    rbc__worker *workers;
+    int32_t num_threads; /* workers */
+    int32_t num_workers; /* those whose threads run */
+    atomic_bool is_stopping;
+
+    /* ---- guarded by lock ---- */
+    pthread_mutex_t lock;
+    pthread_mutex_t *shared_lock; /* &lock, for those who only read */
+    pthread_cond_t work_ready;
+    pthread_cond_t batch_ready;
+    bool is_begun; /* a seek or a first next has said where to begin */
+    rbc__order order;
+    int64_t next_begun;     /* batch that is begun next */
+    int64_t next_delivered; /* batch that is delivered next */
+    rbc__fill *first_fill, *last_fill;
+    rbc__fill *open_fill; /* the first with units not taken yet */
+    int32_t num_fills;
+    int32_t num_idle;      /* workers that wait for work */
+    rbc_error begin_error; /* why a batch could not be begun; status RBC_OK: none */
+    char **skipped;        /* [num_skipped_kept] */
+    int64_t num_skipped_kept;
+    rbc_loader_stats stats;
+};
+
+/* worker.c. The thread of a worker. */
+void *rbc__worker_main(void *worker);
+
+/* With the lock held: wakes as many workers as one more batch can use. */
+void rbc__loader_wake_workers(rbc_loader *loader);
+
+/* With the lock held: takes every fill out of the list; those being worked on are freed later. */
+void rbc__loader_cancel_fills(rbc_loader *loader);
+
+void rbc__fill_destroy(rbc__fill *fill);
+
+#endif

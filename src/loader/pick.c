@@ -1,0 +1,189 @@
+#include <stdint.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "io/utf8.h"
+#include "loader/fetch.h"
+
+/* A window that reaches further than this many samples per sample taken is read one by one. */
+#define SPARSE_FACTOR 4
+#define SPARSE_MIN    64
+
+/* What outside = nan or zero writes. */
+static void fill_absent(const rbc__plan_window *window, uint8_t *dst) {
+    if (window->outside != RBC_OUTSIDE_NAN) {
+        memset(dst, 0, (size_t)window->target_bytes);
+        return;
+    }
+    const uint64_t f64 = UINT64_C(0x7ff8000000000000);
+    const uint32_t f32 = UINT32_C(0x7fc00000);
+    const uint16_t f16 = UINT16_C(0x7e00);
+    const uint16_t bf16 = UINT16_C(0x7fc0);
+    const void *nan = window->dtype == RBC__F64   ? (const void *)&f64
+                      : window->dtype == RBC__F32 ? (const void *)&f32
+                      : window->dtype == RBC__F16 ? (const void *)&f16
+                                                  : (const void *)&bf16;
+    const int64_t step = rbc__dtype_bytes(window->dtype);
+    for (int64_t at = 0; at < window->target_bytes; at += step) {
+        memcpy(dst + at, nan, (size_t)step);
+    }
+}
+
+static rbc_status deliver_numeric(rbc__fetch *fetch, const rbc__row *row,
+                                  const rbc__plan_window *window, uint8_t *dst, rbc_error *err) {
+    const int64_t *picks = fetch->picks;
+    const int64_t width = window->width;
+    const int64_t bytes = window->target_bytes;
+    if (window->is_consecutive && picks[0] >= 0 && picks[width - 1] == picks[0] + width - 1) {
+        return rbc__records_read(fetch->records, row->record, window->use, picks[0], width, dst,
+                                 err);
+    }
+    int64_t first = INT64_MAX;
+    int64_t last = -1;
+    for (int64_t i = 0; i < width; i++) {
+        if (picks[i] >= 0) {
+            first = picks[i] < first ? picks[i] : first;
+            last = picks[i] > last ? picks[i] : last;
+        }
+    }
+    const bool is_sparse = row->record->streams[window->use].values == NULL &&
+                           last - first > SPARSE_MIN + SPARSE_FACTOR * width;
+    const uint8_t *values = NULL;
+    if (last >= 0 && !is_sparse) {
+        RBC__TRY(rbc__records_values(fetch->records, row->record, window->use, first,
+                                     last - first + 1, &values, err));
+    }
+    for (int64_t i = 0; i < width; i++, dst += bytes) {
+        if (picks[i] < 0) {
+            fill_absent(window, dst);
+        } else if (is_sparse) {
+            RBC__TRY(
+                rbc__records_read(fetch->records, row->record, window->use, picks[i], 1, dst, err));
+        } else {
+            memcpy(dst, values + (picks[i] - first) * bytes, (size_t)bytes);
+        }
+    }
+    return RBC_OK;
+}
+
+static rbc_status decode(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
+                         int64_t sample, uint8_t *dst, uint8_t *valid, rbc_error *err) {
+    const uint8_t *encoded = NULL;
+    uint64_t num_bytes = 0;
+    uint64_t offset = 0;
+    RBC__TRY(rbc__records_bytes(fetch->records, row->record, window->use, sample, &encoded,
+                                &num_bytes, &offset, err));
+    if (num_bytes == 0) {
+        memset(dst, 0, (size_t)window->target_bytes);
+        *valid = 0;
+        return RBC_OK;
+    }
+    const int64_t begin = rbc__fetch_now_ns();
+    const char *stream = fetch->plan->uses[window->use].schema->name;
+    const rbc_status status =
+        rbc__image_decode(fetch->decoder, encoded, num_bytes, stream, &window->image, dst,
+                          window->target_bytes / window->image.height, err);
+    fetch->stats.decode_ns += rbc__fetch_now_ns() - begin;
+    fetch->stats.images_decoded++;
+    if (status != RBC_OK) {
+        return rbc__fail_within(err, status, "%s: byte %llu: sample %lld",
+                                rbc__records_path(row->record), (unsigned long long)offset,
+                                (long long)sample);
+    }
+    return RBC_OK;
+}
+
+static rbc_status deliver_images(rbc__fetch *fetch, const rbc__row *row,
+                                 const rbc__plan_window *window, uint8_t *dst, uint8_t *valid,
+                                 rbc_error *err) {
+    const int64_t *picks = fetch->picks;
+    const int64_t bytes = window->target_bytes;
+    for (int64_t i = 0; i < window->width; i++) {
+        int64_t same = 0;
+        while (same < i && picks[same] != picks[i]) {
+            same++;
+        }
+        uint8_t *at = dst + i * bytes;
+        uint8_t is_there = 1;
+        if (picks[i] < 0) {
+            memset(at, 0, (size_t)bytes);
+            is_there = 0;
+        } else if (same < i) {
+            memcpy(at, dst + same * bytes, (size_t)bytes);
+            is_there = fetch->is_there[same];
+        } else if (bytes > 0) {
+            RBC__TRY(decode(fetch, row, window, picks[i], at, &is_there, err));
+        }
+        fetch->is_there[i] = is_there;
+        valid[i] = valid[i] && is_there;
+    }
+    return RBC_OK;
+}
+
+static rbc_status deliver_text(rbc__fetch *fetch, const rbc__row *row,
+                               const rbc__plan_window *window, rbc_error *err) {
+    const rbc__plan_field *field = &fetch->plan->fields[window->value_field];
+    for (int64_t i = 0; i < window->width; i++) {
+        const uint8_t *text = NULL;
+        uint64_t num_bytes = 0;
+        uint64_t offset = 0;
+        if (fetch->picks[i] >= 0) {
+            RBC__TRY(rbc__records_bytes(fetch->records, row->record, window->use, fetch->picks[i],
+                                        &text, &num_bytes, &offset, err));
+        }
+        uint64_t bad_at = 0;
+        if (!rbc__utf8_check(text, num_bytes, &bad_at)) {
+            return rbc__fail(err, RBC_ERROR_FORMAT,
+                             "%s: byte %llu: stream '%s': sample %lld is not UTF-8",
+                             rbc__records_path(row->record), (unsigned long long)(offset + bad_at),
+                             fetch->plan->uses[window->use].schema->name,
+                             (long long)fetch->picks[i]);
+        }
+        RBC__TRY(rbc__batch_put_text(row->batch, row->arena, field->text_index,
+                                     row->index * field->row_elements + i, text, num_bytes, err));
+    }
+    return RBC_OK;
+}
+
+static rbc_status deliver_clouds(rbc__fetch *fetch, const rbc__row *row,
+                                 const rbc__plan_window *window, uint8_t *dst, rbc_error *err) {
+    const rbc__plan_use *use = &fetch->plan->uses[window->use];
+    const int64_t *begins = row->record->streams[window->use].row_begins;
+    uint8_t *lengths =
+        rbc__batch_row(row->batch, &fetch->plan->fields[window->lengths_field], row->index);
+    for (int64_t i = 0; i < window->width; i++, dst += window->target_bytes) {
+        const int64_t step = fetch->picks[i];
+        const int64_t points = step < 0 ? 0 : begins[step + 1] - begins[step];
+        if (points > window->max_points) {
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                             "%s: stream '%s': step %lld has %lld rows, max_points is %lld",
+                             rbc__records_path(row->record), use->schema->name, (long long)step,
+                             (long long)points, (long long)window->max_points);
+        }
+        const int64_t bytes = points * use->sample_bytes;
+        if (points > 0) {
+            RBC__TRY(rbc__records_read(fetch->records, row->record, window->use, begins[step],
+                                       points, dst, err));
+        }
+        memset(dst + bytes, 0, (size_t)(window->target_bytes - bytes));
+        memcpy(lengths + (size_t)i * sizeof points, &points, sizeof points);
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc__pick_deliver(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
+                             uint8_t *valid, rbc_error *err) {
+    const rbc__plan_use *use = &fetch->plan->uses[window->use];
+    uint8_t *dst =
+        rbc__batch_row(row->batch, &fetch->plan->fields[window->value_field], row->index);
+    switch (use->schema->kind) {
+    case RBC_STREAM_IMAGE:
+        return deliver_images(fetch, row, window, dst, valid, err);
+    case RBC_STREAM_TEXT:
+        return deliver_text(fetch, row, window, err);
+    case RBC_STREAM_NUMERIC:
+        break;
+    }
+    return use->is_cloud ? deliver_clouds(fetch, row, window, dst, err)
+                         : deliver_numeric(fetch, row, window, dst, err);
+}

@@ -1,0 +1,401 @@
+#include "loader/plan.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+
+rbc_status rbc__window_at(const rbc_window *windows, int32_t index, rbc_window *out,
+                          rbc_error *err) {
+    const rbc_window defaults = RBC_WINDOW_INIT;
+    const size_t stride = windows->struct_size;
+    if (stride == 0 || stride > sizeof *out) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "windows[0].struct_size is %zu; this library knows up to %zu", stride,
+                         sizeof *out);
+    }
+    const char *at = (const char *)windows + (size_t)index * stride;
+    *out = defaults;
+    memcpy(out, at, stride);
+    if (out->struct_size != stride) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "windows[%d].struct_size is %zu, that of windows[0] is %zu", index,
+                         out->struct_size, stride);
+    }
+    return RBC_OK;
+}
+
+static const char *mode_name(rbc_resample_mode mode) {
+    static const char *const names[] = {"linear", "hold", "nearest", "cubic", "slerp",
+                                        "angle",  "mean", "max",     "min"};
+    return (unsigned)mode < sizeof names / sizeof *names ? names[mode] : NULL;
+}
+
+static bool is_pick(rbc_resample_mode mode) {
+    return mode == RBC_RESAMPLE_HOLD || mode == RBC_RESAMPLE_NEAREST;
+}
+
+static bool is_reduction(rbc_resample_mode mode) {
+    return mode == RBC_RESAMPLE_MEAN || mode == RBC_RESAMPLE_MAX || mode == RBC_RESAMPLE_MIN;
+}
+
+static rbc_status check_mode(const rbc_window *window, rbc_resample_mode mode,
+                             const rbc__plan_use *use, int64_t channels, rbc_error *err) {
+    const char *name = mode_name(mode);
+    const rbc__dtype dtype = use->schema->dtype;
+    if (name == NULL) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "stream '%s': mode %d is none of rbc_resample_mode", window->stream,
+                         (int)mode);
+    }
+    if (is_pick(mode)) {
+        return RBC_OK;
+    }
+    if (use->schema->kind != RBC_STREAM_NUMERIC || use->is_cloud) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "stream '%s' holds %s: its mode is hold or nearest, not %s",
+                         window->stream,
+                         use->is_cloud                           ? "rows of any length"
+                         : use->schema->kind == RBC_STREAM_IMAGE ? "images"
+                                                                 : "text",
+                         name);
+    }
+    const bool orders = mode == RBC_RESAMPLE_MAX || mode == RBC_RESAMPLE_MIN;
+    if (!rbc__dtype_is_float(dtype) && !orders) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "stream '%s' is %s: mode %s needs a float dtype; take hold or nearest",
+                         window->stream, rbc__dtype_name(dtype), name);
+    }
+    if (dtype == RBC__U16 || dtype == RBC__U32 || dtype == RBC__U64) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                         "stream '%s' is %s: mode %s cannot be had for it; take hold or nearest",
+                         window->stream, rbc__dtype_name(dtype), name);
+    }
+    if (mode == RBC_RESAMPLE_SLERP && channels != 4) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "stream '%s': slerp takes exactly 4 channels, a quaternion, not %lld",
+                         window->stream, (long long)channels);
+    }
+    return RBC_OK;
+}
+
+static int compare_runs(const void *a, const void *b) {
+    const rbc__channel_run *x = a;
+    const rbc__channel_run *y = b;
+    return (x->begin > y->begin) - (x->begin < y->begin);
+}
+
+/* Turns the caller's groups into runs that cover every channel. */
+static rbc_status build_runs(const rbc_window *window, const rbc__plan_use *use,
+                             rbc__plan_window *out, rbc_error *err) {
+    const int32_t num_groups = window->num_groups;
+    if (num_groups < 0 || (num_groups > 0 && window->groups == NULL)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "stream '%s': num_groups is %d, groups is %s", window->stream, num_groups,
+                         window->groups == NULL ? "NULL" : "set");
+    }
+    rbc__channel_run *groups = calloc((size_t)num_groups + 1, sizeof *groups);
+    out->runs = calloc(2 * (size_t)num_groups + 1, sizeof *out->runs);
+    if (groups == NULL || out->runs == NULL) {
+        free(groups);
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d channel groups",
+                         num_groups);
+    }
+    for (int32_t i = 0; i < num_groups; i++) {
+        const rbc_channel_group *group = &window->groups[i];
+        groups[i] = (rbc__channel_run){group->begin, group->end, group->mode};
+    }
+    qsort(groups, (size_t)num_groups, sizeof *groups, compare_runs);
+    groups[num_groups] = (rbc__channel_run){out->num_channels, out->num_channels, window->mode};
+    rbc_status status = RBC_OK;
+    int64_t covered = 0;
+    for (int32_t i = 0; i <= num_groups && status == RBC_OK; i++) {
+        const rbc__channel_run *group = &groups[i];
+        if (i < num_groups && (group->begin < covered || group->end <= group->begin ||
+                               group->end > out->num_channels)) {
+            status = rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                               "stream '%s': channel group [%lld, %lld) is empty, overlaps another "
+                               "or is not within the stream's %lld channels",
+                               window->stream, (long long)group->begin, (long long)group->end,
+                               (long long)out->num_channels);
+        } else if (group->begin > covered) {
+            out->runs[out->num_runs++] = (rbc__channel_run){covered, group->begin, window->mode};
+        }
+        if (status == RBC_OK && group->end > group->begin) {
+            out->runs[out->num_runs++] = *group;
+        }
+        covered = group->end;
+    }
+    free(groups);
+    for (int32_t i = 0; i < out->num_runs && status == RBC_OK; i++) {
+        const rbc__channel_run *run = &out->runs[i];
+        status = check_mode(window, run->mode, use, run->end - run->begin, err);
+        out->has_reduction = out->has_reduction || is_reduction(run->mode);
+    }
+    return status;
+}
+
+static rbc_status check_limit(const rbc_window *window, const char *name, double limit,
+                              int64_t *out, rbc_error *err) {
+    if (isnan(limit)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "stream '%s': %s is not a number",
+                         window->stream, name);
+    }
+    *out = limit < 0.0 ? -1 : limit >= 0x1p63 ? INT64_MAX : (int64_t)limit;
+    return RBC_OK;
+}
+
+static rbc_status check_outside(const rbc_window *window, const rbc__plan_window *out,
+                                const rbc__plan_use *use, rbc_error *err) {
+    const bool is_numeric = use->schema->kind == RBC_STREAM_NUMERIC && !use->is_cloud;
+    switch (window->outside) {
+    case RBC_OUTSIDE_HOLD:
+    case RBC_OUTSIDE_ZERO:
+        return RBC_OK;
+    case RBC_OUTSIDE_NAN:
+        if (!is_numeric || !rbc__dtype_is_float(out->dtype)) {
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                             "stream '%s' is %s: outside nan needs a float dtype", window->stream,
+                             use->is_cloud ? "ragged" : rbc__dtype_name(out->dtype));
+        }
+        return RBC_OK;
+    case RBC_OUTSIDE_EXTRAPOLATE:
+        for (int32_t i = 0; i < out->num_runs; i++) {
+            if (!is_numeric || out->runs[i].mode != RBC_RESAMPLE_LINEAR) {
+                return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                                 "stream '%s': outside extrapolate needs mode linear, not %s",
+                                 window->stream, mode_name(out->runs[i].mode));
+            }
+        }
+        return RBC_OK;
+    }
+    return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                     "stream '%s': outside %d is none of rbc_outside", window->stream,
+                     (int)window->outside);
+}
+
+static rbc_status copy_offsets(const rbc_window *window, rbc__plan_window *out, rbc_error *err) {
+    if ((window->ticks == NULL) == (window->offsets_ns == NULL)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "stream '%s': exactly one of ticks and offsets_ns must be set, not %s",
+                         window->stream, window->ticks == NULL ? "none" : "both");
+    }
+    if (window->count < 1) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "stream '%s': the window has %d offsets; it must have at least 1",
+                         window->stream, window->count);
+    }
+    out->width = window->count;
+    out->in_ticks = window->ticks != NULL;
+    out->offsets = malloc((size_t)out->width * sizeof *out->offsets);
+    if (out->offsets == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d offsets", window->count);
+    }
+    out->is_consecutive = out->in_ticks;
+    for (int64_t i = 0; i < out->width; i++) {
+        out->offsets[i] = out->in_ticks ? window->ticks[i] : window->offsets_ns[i];
+        if (i > 0 && out->in_ticks && out->offsets[i] != out->offsets[i - 1] + 1) {
+            out->is_consecutive = false;
+        }
+    }
+    return RBC_OK;
+}
+
+static rbc_status check_shape(const rbc_window *window, const rbc__plan_use *use,
+                              rbc__plan_window *out, rbc_error *err) {
+    const rbc__stream_schema *schema = use->schema;
+    char shape[128];
+    rbc__format_shape(shape, sizeof shape, schema->ndim, schema->shape);
+    out->num_channels = 1;
+    if (schema->kind == RBC_STREAM_TEXT) {
+        return RBC_OK;
+    }
+    if (schema->kind == RBC_STREAM_IMAGE) {
+        if (schema->ndim != 3 || (schema->dtype != RBC__U8 && schema->dtype != RBC__U16)) {
+            return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                             "stream '%s' has images of shape %s and dtype %s; a loader takes "
+                             "[height, width, channels] of uint8 or uint16",
+                             window->stream, shape, rbc__dtype_name(schema->dtype));
+        }
+        out->image = (rbc__image_shape){.height = schema->shape[0],
+                                        .width = schema->shape[1],
+                                        .channels = schema->shape[2],
+                                        .bits = schema->dtype == RBC__U8 ? 8 : 16};
+        return RBC_OK;
+    }
+    for (int32_t i = 0; i < schema->ndim; i++) {
+        if (schema->shape[i] < 0) {
+            return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                             "stream '%s' declares no full shape, %s; a loader needs one",
+                             window->stream, shape);
+        }
+        if (!rbc__mul_size(out->num_channels, schema->shape[i], &out->num_channels)) {
+            return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "stream '%s': shape %s is too large",
+                             window->stream, shape);
+        }
+    }
+    return RBC_OK;
+}
+
+static rbc_status check_cloud(const rbc_window *window, const rbc__plan_use *use,
+                              rbc__plan_window *out, rbc_error *err) {
+    if (use->is_cloud && use->schema->kind != RBC_STREAM_NUMERIC) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                         "stream '%s' has any number of %s a step and no stamps; a loader cannot "
+                         "batch that",
+                         window->stream,
+                         use->schema->kind == RBC_STREAM_IMAGE ? "images" : "strings");
+    }
+    if (use->is_cloud != (window->max_points > 0)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         use->is_cloud ? "stream '%s' has any number of rows a step: max_points is "
+                                         "%lld, set it to the most that a step holds"
+                                       : "stream '%s' has no rows of any length: max_points is "
+                                         "%lld, it must be 0",
+                         window->stream, (long long)window->max_points);
+    }
+    out->max_points = window->max_points;
+    return RBC_OK;
+}
+
+static rbc__dtype signed_dtype(rbc__dtype dtype) {
+    switch (dtype) {
+    case RBC__U16:
+        return RBC__I16;
+    case RBC__U32:
+        return RBC__I32;
+    case RBC__U64:
+        return RBC__I64;
+    default:
+        return dtype;
+    }
+}
+
+static rbc_status plan_window(rbc__plan *plan, const rbc__plan_params *params, int32_t index,
+                              rbc_error *err) {
+    rbc_window window;
+    RBC__TRY(rbc__window_at(params->windows, index, &window, err));
+    rbc__plan_window *out = &plan->windows[index];
+    const rbc__plan_use *use = &plan->uses[out->use];
+    RBC__TRY(copy_offsets(&window, out, err));
+    RBC__TRY(check_shape(&window, use, out, err));
+    RBC__TRY(check_cloud(&window, use, out, err));
+    out->dtype = use->schema->dtype;
+    out->job_dtype = signed_dtype(out->dtype);
+    out->outside = window.outside;
+    RBC__TRY(build_runs(&window, use, out, err));
+    RBC__TRY(check_outside(&window, out, use, err));
+    RBC__TRY(check_limit(&window, "max_gap_ns", window.max_gap_ns, &out->max_gap_ns, err));
+    RBC__TRY(check_limit(&window, "tolerance_ns", window.tolerance_ns, &out->tolerance_ns, err));
+    if (use->times < 0 && params->control_rate_hz <= 0.0) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "stream '%s' has no stamps and the control rate of dataset '%s', which "
+                         "would give it some, is unknown: open the dataset with control_rate_hz",
+                         window.stream, params->dataset_name);
+    }
+    out->is_exact = use->times < 0 && out->in_ticks && params->ticks_are_steps &&
+                    !out->has_reduction && out->tolerance_ns < 0 &&
+                    out->outside != RBC_OUTSIDE_EXTRAPOLATE;
+    plan->max_width = out->width > plan->max_width ? out->width : plan->max_width;
+    if (use->schema->kind == RBC_STREAM_IMAGE) {
+        plan->images_per_sample += out->width;
+    }
+    return RBC_OK;
+}
+
+static rbc_status add_use(rbc__plan *plan, const rbc__plan_params *params, int32_t index,
+                          rbc_error *err) {
+    rbc_window window;
+    RBC__TRY(rbc__window_at(params->windows, index, &window, err));
+    if (window.stream == NULL) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "windows[%d].stream is NULL", index);
+    }
+    const rbc__schema *schema = params->schema;
+    int32_t stream = 0;
+    while (stream < schema->num_streams &&
+           strcmp(schema->streams[stream].name, window.stream) != 0) {
+        stream++;
+    }
+    if (stream == schema->num_streams) {
+        return rbc__fail(err, RBC_ERROR_NOT_FOUND, "dataset '%s' has no stream '%s'",
+                         params->dataset_name, window.stream);
+    }
+    for (int32_t i = 0; i < plan->num_uses; i++) {
+        if (plan->uses[i].stream == stream) {
+            plan->windows[index].use = i;
+            return RBC_OK;
+        }
+    }
+    const rbc__stream_schema *found = &schema->streams[stream];
+    rbc__plan_use *use = &plan->uses[plan->num_uses];
+    *use = (rbc__plan_use){.stream = stream,
+                           .schema = found,
+                           .times = found->times,
+                           .is_cloud = found->is_ragged && found->times < 0};
+    if (found->kind == RBC_STREAM_NUMERIC) {
+        use->sample_bytes = rbc__dtype_bytes(found->dtype);
+        for (int32_t i = 0; i < found->ndim; i++) {
+            if (found->shape[i] >= 0 &&
+                !rbc__mul_size(use->sample_bytes, found->shape[i], &use->sample_bytes)) {
+                return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "stream '%s': a sample is too large",
+                                 window.stream);
+            }
+        }
+    }
+    plan->windows[index].use = plan->num_uses++;
+    return RBC_OK;
+}
+
+rbc_status rbc__plan_create(const rbc__plan_params *params, rbc__plan **out, rbc_error *err) {
+    *out = NULL;
+    if (params->num_windows < 0 || (params->num_windows > 0 && params->windows == NULL)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "num_windows is %d, windows is %s",
+                         params->num_windows, params->windows == NULL ? "NULL" : "set");
+    }
+    rbc__plan *plan = calloc(1, sizeof *plan);
+    if (plan != NULL) {
+        plan->batch_size = params->batch_size;
+        plan->max_width = 1;
+        plan->num_windows = params->num_windows;
+        plan->windows = calloc((size_t)params->num_windows + 1, sizeof *plan->windows);
+        plan->uses = calloc((size_t)params->num_windows + 1, sizeof *plan->uses);
+    }
+    if (plan == NULL || plan->windows == NULL || plan->uses == NULL) {
+        rbc__plan_destroy(&plan);
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d windows",
+                         params->num_windows);
+    }
+    rbc_status status = RBC_OK;
+    for (int32_t i = 0; i < params->num_windows && status == RBC_OK; i++) {
+        status = add_use(plan, params, i, err);
+        if (status == RBC_OK) {
+            status = plan_window(plan, params, i, err);
+        }
+    }
+    if (status != RBC_OK) {
+        rbc__plan_destroy(&plan);
+        return status;
+    }
+    *out = plan;
+    return RBC_OK;
+}
+
+void rbc__plan_destroy(rbc__plan **plan) {
+    rbc__plan *p = *plan;
+    if (p == NULL) {
+        return;
+    }
+    for (int32_t i = 0; p->windows != NULL && i < p->num_windows; i++) {
+        free(p->windows[i].offsets);
+        free(p->windows[i].runs);
+    }
+    for (int32_t i = 0; i < p->num_fields; i++) {
+        free(p->fields[i].name);
+    }
+    free(p->fields);
+    free(p->windows);
+    free(p->uses);
+    free(p);
+    *plan = NULL;
+}

@@ -1,0 +1,109 @@
+/* What a loader makes of each sample: its windows, checked once, and the fields of a batch.
+ *
+ * A batch slot is one allocation. Each tensor field is a C-order array of batch_size rows that
+ * begins at a multiple of RBC__FIELD_ALIGN bytes, so that a slot can be copied to a device whole or
+ * field by field. */
+#ifndef RBC_LOADER_PLAN_H
+#define RBC_LOADER_PLAN_H
+
+#include <stdbool.h>
+
+#include <robocache/robocache.h>
+
+#include "backend.h"
+#include "codec/codec.h"
+#include "core/tensor.h"
+#include "io/reader.h"
+
+#define RBC__FIELD_ALIGN    256
+#define RBC__FIELD_MAX_DIMS (RBC_STREAM_MAX_DIMS + 3)
+
+/* A stream that at least one window reads. */
+typedef struct rbc__plan_use {
+    int32_t stream;
+    const rbc__stream_schema *schema; /* borrowed from the dataset */
+    int32_t times;                    /* stream with its stamps, or -1: it lies on the steps */
+    int64_t sample_bytes;             /* of one numeric sample (a point, in a cloud); else 0 */
+    bool is_cloud;                    /* ragged without stamps: a step is one sample */
+} rbc__plan_use;
+
+typedef struct rbc__plan_window {
+    int32_t use; /* index into uses */
+    int64_t width;
+    int64_t *offsets; /* [width], ticks or ns */
+    bool in_ticks;
+    bool is_consecutive; /* ticks that follow each other one by one */
+    /* Ticks are steps, so that samples are picked by index, without times. */
+    bool is_exact;
+    rbc_outside outside;
+    rbc__channel_run *runs; /* covering [0, num_channels) */
+    int32_t num_runs;
+    bool has_reduction;               /* mean, max or min among the runs */
+    int64_t max_gap_ns, tolerance_ns; /* -1: no limit */
+    rbc__dtype dtype;
+    rbc__dtype job_dtype; /* what the resampling kernel is told: signed for unsigned, same size */
+    int64_t num_channels;
+    int64_t max_points;
+    int64_t target_bytes;   /* delivered for one target; 0 for text */
+    rbc__image_shape image; /* -1 until it is known */
+    int32_t value_field, pad_field, valid_field, lengths_field; /* -1: none */
+} rbc__plan_window;
+
+typedef struct rbc__plan_field {
+    char *name;
+    rbc_field_kind kind;
+    DLDataType dtype;
+    int32_t ndim;
+    int64_t shape[RBC__FIELD_MAX_DIMS]; /* shape[0] is the batch size */
+    int64_t row_elements;
+    int64_t row_bytes;  /* 0 for text */
+    int64_t offset;     /* from the slot's first byte */
+    int32_t text_index; /* among the text fields, or -1 */
+} rbc__plan_field;
+
+typedef struct rbc__plan {
+    int64_t batch_size;
+    rbc__plan_use *uses;
+    int32_t num_uses;
+    rbc__plan_window *windows;
+    int32_t num_windows;
+    int64_t max_width;
+    int64_t images_per_sample;
+    rbc__plan_field *fields;
+    int32_t num_fields;
+    int32_t num_text_fields;
+    int32_t episode_field, step_field, time_field, task_field;
+    int64_t slot_bytes;
+} rbc__plan;
+
+typedef struct rbc__plan_params {
+    const char *dataset_name;
+    const rbc__schema *schema; /* must outlive the plan */
+    const rbc_window *windows;
+    int32_t num_windows;
+    int32_t batch_size;
+    double control_rate_hz; /* 0: unknown */
+    bool ticks_are_steps;   /* the clock runs at the control rate */
+} rbc__plan_params;
+
+/* Checks the windows. INVALID_ARGUMENT naming window and stream, NOT_FOUND for a stream that is not
+ * there, UNSUPPORTED, OUT_OF_MEMORY. The fields are laid out by rbc__plan_layout(), once the shape
+ * of each image is known. */
+rbc_status rbc__plan_create(const rbc__plan_params *params, rbc__plan **out, rbc_error *err);
+void rbc__plan_destroy(rbc__plan **plan);
+
+/* Names, shapes and places of the fields. INVALID_ARGUMENT when two have one name or a slot would
+ * not fit int64. */
+rbc_status rbc__plan_layout(rbc__plan *plan, const rbc_window *windows, rbc_error *err);
+
+/* Window `index` as this library knows it, whatever struct_size the caller was built with; the
+ * windows lie struct_size of the first apart. INVALID_ARGUMENT on a bad struct_size. */
+rbc_status rbc__window_at(const rbc_window *windows, int32_t index, rbc_window *out,
+                          rbc_error *err);
+
+/* Slots that a loader prepares ahead when the caller leaves it open: num_threads + 2, fewer, but at
+ * least 3, where they would take more than RBC__SLOTS_DEFAULT_BYTES. */
+#define RBC__SLOTS_DEFAULT_BYTES (INT64_C(512) << 20)
+int32_t rbc__slots_default(int32_t num_threads, int64_t slot_bytes);
+
+#endif

@@ -1,0 +1,208 @@
+#include "loader/slot.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/error.h"
+
+struct rbc__slots {
+    pthread_mutex_t lock;
+    pid_t process;
+    rbc__plan *plan;
+    int32_t num_arenas;
+    int64_t keep; /* slots that are not freed when they come back */
+    int64_t total, num_free, peak;
+    bool is_closed;
+    rbc_batch *free_list;
+};
+
+static void free_batch(rbc_batch *batch, const rbc__plan *plan) {
+    if (batch == NULL) {
+        return;
+    }
+    for (int32_t i = 0; batch->text_refs != NULL && i < plan->num_text_fields; i++) {
+        free(batch->text_refs[i]);
+    }
+    for (int32_t i = 0; batch->arenas != NULL && i < batch->num_arenas; i++) {
+        free(batch->arenas[i].data);
+    }
+    free(batch->row_is_left_out);
+    free(batch->arenas);
+    free(batch->text_refs);
+    free(batch->shapes);
+    free(batch->fields);
+    free(batch->data);
+    free(batch);
+}
+
+static bool allocate_texts(rbc_batch *batch, const rbc__plan *plan) {
+    batch->text_refs = calloc((size_t)plan->num_text_fields + 1, sizeof(rbc__text_ref *));
+    if (batch->text_refs == NULL) {
+        return false;
+    }
+    for (int32_t i = 0; i < plan->num_fields; i++) {
+        const rbc__plan_field *field = &plan->fields[i];
+        if (field->text_index >= 0) {
+            const size_t elements = (size_t)plan->batch_size * (size_t)field->row_elements;
+            batch->text_refs[field->text_index] = calloc(elements, sizeof(rbc__text_ref));
+            if (batch->text_refs[field->text_index] == NULL) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static rbc_batch *allocate_batch(rbc__slots *slots) {
+    const rbc__plan *plan = slots->plan;
+    rbc_batch *batch = calloc(1, sizeof *batch);
+    if (batch == NULL) {
+        return NULL;
+    }
+    const size_t num_fields = (size_t)plan->num_fields;
+    const size_t bytes = plan->slot_bytes > 0 ? (size_t)plan->slot_bytes : RBC__FIELD_ALIGN;
+    batch->slots = slots;
+    batch->num_arenas = slots->num_arenas;
+    batch->data = aligned_alloc(RBC__FIELD_ALIGN, bytes);
+    batch->fields = calloc(num_fields, sizeof *batch->fields);
+    batch->shapes = calloc(num_fields * RBC__FIELD_MAX_DIMS, sizeof *batch->shapes);
+    batch->arenas = calloc((size_t)slots->num_arenas, sizeof *batch->arenas);
+    batch->row_is_left_out = malloc((size_t)plan->batch_size);
+    if (batch->data == NULL || batch->fields == NULL || batch->shapes == NULL ||
+        batch->arenas == NULL || batch->row_is_left_out == NULL || !allocate_texts(batch, plan)) {
+        free_batch(batch, plan);
+        return NULL;
+    }
+    for (int32_t i = 0; i < plan->num_fields; i++) {
+        const rbc__plan_field *field = &plan->fields[i];
+        int64_t *shape = batch->shapes + (size_t)i * RBC__FIELD_MAX_DIMS;
+        memcpy(shape, field->shape, sizeof field->shape);
+        batch->fields[i] = (rbc_field){
+            .name = field->name,
+            .kind = field->kind,
+            .tensor = {.data = field->kind == RBC_FIELD_TENSOR ? batch->data + field->offset : NULL,
+                       .device = {.device_type = kDLCPU, .device_id = 0},
+                       .ndim = field->ndim,
+                       .dtype = field->dtype,
+                       .shape = shape}};
+    }
+    return batch;
+}
+
+rbc_status rbc__slots_create(rbc__plan *plan, int32_t num_slots, int32_t num_arenas,
+                             rbc__slots **out, rbc_error *err) {
+    *out = NULL;
+    rbc__slots *slots = calloc(1, sizeof *slots);
+    if (slots == NULL || pthread_mutex_init(&slots->lock, NULL) != 0) {
+        free(slots);
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d batch slots", num_slots);
+    }
+    slots->process = getpid();
+    slots->plan = plan;
+    slots->num_arenas = num_arenas;
+    slots->keep = (int64_t)num_slots + RBC__SLOTS_SPARE;
+    *out = slots;
+    return RBC_OK;
+}
+
+static void destroy(rbc__slots *slots) {
+    pthread_mutex_destroy(&slots->lock);
+    rbc__plan_destroy(&slots->plan);
+    free(slots);
+}
+
+void rbc__slots_close(rbc__slots **out) {
+    rbc__slots *slots = *out;
+    *out = NULL;
+    if (slots == NULL || slots->process != getpid()) {
+        return;
+    }
+    pthread_mutex_lock(&slots->lock);
+    slots->is_closed = true;
+    while (slots->free_list != NULL) {
+        rbc_batch *batch = slots->free_list;
+        slots->free_list = batch->next_free;
+        slots->total--;
+        free_batch(batch, slots->plan);
+    }
+    slots->num_free = 0;
+    const bool is_last = slots->total == 0;
+    pthread_mutex_unlock(&slots->lock);
+    if (is_last) {
+        destroy(slots);
+    }
+}
+
+rbc_status rbc__slots_take(rbc__slots *slots, int64_t num_rows, rbc_batch **out, rbc_error *err) {
+    pthread_mutex_lock(&slots->lock);
+    rbc_batch *batch = slots->free_list;
+    if (batch != NULL) {
+        slots->free_list = batch->next_free;
+        slots->num_free--;
+    } else {
+        slots->total++;
+        slots->peak = slots->total > slots->peak ? slots->total : slots->peak;
+    }
+    pthread_mutex_unlock(&slots->lock);
+    if (batch == NULL) {
+        batch = allocate_batch(slots);
+    }
+    if (batch == NULL) {
+        pthread_mutex_lock(&slots->lock);
+        slots->total--;
+        const long long total = slots->total;
+        pthread_mutex_unlock(&slots->lock);
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
+                         "no memory for a batch of %lld bytes beside %lld others",
+                         (long long)slots->plan->slot_bytes, total);
+    }
+    batch->next_free = NULL;
+    atomic_store_explicit(&batch->references, 1, memory_order_relaxed);
+    batch->num_rows = num_rows;
+    memset(batch->row_is_left_out, 0, (size_t)num_rows);
+    for (int32_t i = 0; i < batch->num_arenas; i++) {
+        batch->arenas[i].used = 0;
+    }
+    *out = batch;
+    return RBC_OK;
+}
+
+void rbc__slots_give(rbc_batch *batch) {
+    rbc__slots *slots = batch->slots;
+    if (slots->process != getpid()) {
+        return;
+    }
+    pthread_mutex_lock(&slots->lock);
+    const bool is_kept = !slots->is_closed && slots->total <= slots->keep;
+    if (is_kept) {
+        batch->next_free = slots->free_list;
+        slots->free_list = batch;
+        slots->num_free++;
+    }
+    pthread_mutex_unlock(&slots->lock);
+    if (is_kept) {
+        return;
+    }
+    /* It still counts until it is gone, so that nobody destroys the plan meanwhile. */
+    free_batch(batch, slots->plan);
+    pthread_mutex_lock(&slots->lock);
+    slots->total--;
+    const bool is_last = slots->is_closed && slots->total == 0;
+    pthread_mutex_unlock(&slots->lock);
+    if (is_last) {
+        destroy(slots);
+    }
+}
+
+void rbc__slots_count(rbc__slots *slots, rbc__slots_counts *out) {
+    pthread_mutex_lock(&slots->lock);
+    *out = (rbc__slots_counts){
+        .total = slots->total, .in_use = slots->total - slots->num_free, .peak = slots->peak};
+    pthread_mutex_unlock(&slots->lock);
+}
+
+const rbc__plan *rbc__slots_plan(const rbc__slots *slots) {
+    return slots->plan;
+}

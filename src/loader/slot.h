@@ -1,0 +1,84 @@
+/* Batch slots: fixed memory for one batch each, handed round between workers and consumer.
+ *
+ * The pool keeps num_slots + RBC__SLOTS_SPARE of them. One more is allocated whenever none is free,
+ * so that a consumer who holds many batches never makes the loader wait, and a slot given back is
+ * freed while there are more than the pool keeps. A slot is handed out with one reference. The pool
+ * itself lives until its owner has closed it and the last slot has come back.
+ *
+ * In a child process made by fork() nothing here locks or frees: its copies of the slots stay. */
+#ifndef RBC_LOADER_SLOT_H
+#define RBC_LOADER_SLOT_H
+
+#include <stdatomic.h>
+
+#include <robocache/robocache.h>
+
+#include "loader/plan.h"
+
+/* A loop holds the batch it works on, and for a moment the next one too. */
+#define RBC__SLOTS_SPARE 2
+
+typedef struct rbc__slots rbc__slots;
+
+/* Strings of the rows that one worker filled, each with a NUL behind it. */
+typedef struct rbc__text_arena {
+    char *data;
+    size_t used, bytes;
+} rbc__text_arena;
+
+typedef struct rbc__text_ref {
+    int32_t arena;
+    size_t offset;
+    uint64_t num_bytes;
+} rbc__text_ref;
+
+struct rbc_batch {
+    rbc__slots *slots;
+    atomic_llong references;
+    rbc_batch *next_free;
+    int64_t index; /* position in the epoch of this rank */
+    int64_t num_rows;
+    uint8_t *data;
+    rbc_field *fields;         /* shapes of their tensors point into `shapes` */
+    int64_t *shapes;           /* [num_fields][RBC__FIELD_MAX_DIMS] */
+    rbc__text_ref **text_refs; /* [num_text_fields] of [batch_size * row_elements] */
+    rbc__text_arena *arenas;   /* [num_arenas] */
+    int32_t num_arenas;
+    uint8_t *row_is_left_out; /* [batch_size] */
+};
+
+/* Takes the plan over, on success alone; `num_arenas` is the number of workers that can fill one
+ * batch at a time. */
+rbc_status rbc__slots_create(rbc__plan *plan, int32_t num_slots, int32_t num_arenas,
+                             rbc__slots **out, rbc_error *err);
+/* Frees the slots that are not handed out; the others when they come back. */
+void rbc__slots_close(rbc__slots **slots);
+
+/* A slot for `num_rows` rows, one reference, no text, no row left out. OUT_OF_MEMORY. */
+rbc_status rbc__slots_take(rbc__slots *slots, int64_t num_rows, rbc_batch **out, rbc_error *err);
+
+typedef struct rbc__slots_counts {
+    int64_t total, in_use, peak;
+} rbc__slots_counts;
+void rbc__slots_count(rbc__slots *slots, rbc__slots_counts *out);
+
+const rbc__plan *rbc__slots_plan(const rbc__slots *slots);
+
+/* First byte of row `row` of tensor field `field`. */
+static inline uint8_t *rbc__batch_row(const rbc_batch *batch, const rbc__plan_field *field,
+                                      int64_t row) {
+    return batch->data + field->offset + row * field->row_bytes;
+}
+
+/* Copies a string to element `element` of text field `text_index`; workers that write to one batch
+ * at the same time use different arenas. OUT_OF_MEMORY. */
+rbc_status rbc__batch_put_text(rbc_batch *batch, int32_t arena, int32_t text_index, int64_t element,
+                               const void *text, uint64_t num_bytes, rbc_error *err);
+
+/* Closes the gaps of the rows that are left out and sets the shapes. */
+void rbc__batch_finish(rbc_batch *batch);
+
+/* Puts the slot back among the free ones, or frees it. For a slot that was never delivered. */
+void rbc__slots_give(rbc_batch *batch);
+
+#endif
