@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "catalog/files.h"
 #include "catalog/lock.h"
+#include "catalog/partial.h"
 #include "catalog/place.h"
 #include "catalog/tables.h"
 #include "core/error.h"
@@ -25,38 +27,57 @@ typedef struct opening {
     rbc__catalog *catalog; /* its path is the place being tried */
 } opening;
 
+static rbc_status load(const opening *o, sqlite3 *db, bool *current, rbc_error *err) {
+    rbc__catalog_state state;
+    RBC__TRY(rbc__tables_state(db, &state, err));
+    bool match = false;
+    if (state == RBC__CATALOG_CURRENT) {
+        RBC__TRY(rbc__tables_match(db, o->ops->format, o->schema, &match, err));
+    }
+    return match ? rbc__files_load(db, o->schema, o->stats, o->catalog, current, err) : RBC_OK;
+}
+
 /* Loads the catalog if it is there and up to date. */
 static rbc_status load_current(const opening *o, bool *current, rbc_error *err) {
     *current = false;
-    if (access(o->catalog->path, F_OK) != 0) {
+    struct stat before;
+    struct stat behind;
+    if (stat(o->catalog->path, &before) != 0) {
         return RBC_OK;
     }
     sqlite3 *db;
     RBC__TRY(rbc__database_open(o->catalog->path, RBC__DATABASE_READ, &db, err));
-    /* one transaction: another process may be writing between the statements */
-    rbc_status status = rbc__database_exec(db, "BEGIN", "cannot be read", err);
-    rbc__catalog_state state = RBC__CATALOG_EMPTY;
-    if (status == RBC_OK) {
-        status = rbc__tables_state(db, &state, err);
-    }
-    bool match = false;
-    if (status == RBC_OK && state == RBC__CATALOG_CURRENT) {
-        status = rbc__tables_match(db, o->ops->format, o->schema, &match, err);
-    }
-    if (status == RBC_OK && match) {
-        status = rbc__files_load(db, o->schema, o->stats, o->catalog, current, err);
-    }
+    const rbc_status status = load(o, db, current, err);
     rbc__database_close(&db);
+    o->catalog->device = before.st_dev;
+    o->catalog->inode = before.st_ino;
+    /* replaced meanwhile: the caller loads it again, under the lock */
+    *current = *current && stat(o->catalog->path, &behind) == 0 && behind.st_dev == before.st_dev &&
+               behind.st_ino == before.st_ino;
     return status;
 }
 
-/* Whether the file at `path` may be removed as a catalog: it is one, however damaged behind its
- * header, or is empty. */
+rbc_status rbc__catalog_connect(const rbc__catalog *catalog, sqlite3 **out, rbc_error *err) {
+    RBC__TRY(rbc__database_open(catalog->path, RBC__DATABASE_READ, out, err));
+    struct stat now;
+    if (stat(catalog->path, &now) != 0 || now.st_dev != catalog->device ||
+        now.st_ino != catalog->inode) {
+        rbc__database_close(out);
+        return rbc__fail(err, RBC_ERROR_IO,
+                         "catalog '%s' has been replaced since the dataset was opened; open it "
+                         "again",
+                         catalog->path);
+    }
+    return RBC_OK;
+}
+
+/* Whether the file at `path` may be replaced as a catalog: it is one, however damaged behind its
+ * header, or is empty, or is not there. */
 static bool is_ours(const char *path) {
     uint8_t header[100];
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return false;
+        return errno == ENOENT;
     }
     const ssize_t bytes = pread(fd, header, sizeof header, 0);
     close(fd);
@@ -66,65 +87,6 @@ static bool is_ours(const char *path) {
     return bytes == 0 ||
            (bytes == (ssize_t)sizeof header && memcmp(header, "SQLite format 3", 16) == 0 &&
             memcmp(header + 68, application, sizeof application) == 0);
-}
-
-/* At a path the user gave there may be anything; the other places are ours, whatever lies there. */
-static rbc_status remove_catalog(const char *path, bool is_given, rbc_error *err) {
-    if (access(path, F_OK) != 0) {
-        return RBC_OK;
-    }
-    if (is_given && !is_ours(path)) {
-        return rbc__fail(err, RBC_ERROR_FORMAT,
-                         "'%s' is not a catalog and is left as it is; give another catalog path",
-                         path);
-    }
-    char journal[4096];
-    const int length = snprintf(journal, sizeof journal, "%s-journal", path);
-    /* the catalog before its journal: a catalog without the journal it needs must not be seen */
-    if (unlink(path) != 0 || length < 0 || (size_t)length >= sizeof journal ||
-        (unlink(journal) != 0 && errno != ENOENT)) {
-        return rbc__fail_errno(err, errno, "catalog '%s' cannot be replaced", path);
-    }
-    return RBC_OK;
-}
-
-static rbc_status open_for_writing(const char *path, sqlite3 **out, rbc_error *err) {
-    RBC__TRY(rbc__database_open(path, RBC__DATABASE_WRITE, out, err));
-    /* A rollback journal, not a log beside the file: read-only folders can be read. */
-    const rbc_status status =
-        rbc__database_exec(*out,
-                           "PRAGMA page_size = 8192; PRAGMA journal_mode = DELETE;"
-                           "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -65536",
-                           "cannot be written", err);
-    if (status != RBC_OK) {
-        rbc__database_close(out);
-    }
-    return status;
-}
-
-/* A connection to a catalog with tables for these streams: the one there, or a new one. */
-static rbc_status open_fitting(const opening *o, sqlite3 **out, rbc_error *err) {
-    const char *path = o->catalog->path;
-    RBC__TRY(open_for_writing(path, out, err));
-    rbc__catalog_state state;
-    bool match = false;
-    rbc_status status = rbc__tables_state(*out, &state, err);
-    if (status == RBC_OK && state == RBC__CATALOG_CURRENT) {
-        status = rbc__tables_match(*out, o->ops->format, o->schema, &match, err);
-    }
-    if (status == RBC_OK && state != RBC__CATALOG_EMPTY && !match) {
-        rbc__database_close(out);
-        RBC__TRY(remove_catalog(path, true, err));
-        RBC__TRY(open_for_writing(path, out, err));
-        state = RBC__CATALOG_EMPTY;
-    }
-    if (status == RBC_OK && state == RBC__CATALOG_EMPTY) {
-        status = rbc__tables_create(*out, o->ops->format, o->schema, err);
-    }
-    if (status != RBC_OK) {
-        rbc__database_close(out);
-    }
-    return status;
 }
 
 static rbc_status index_files(const opening *o, sqlite3 *db, rbc_error *err) {
@@ -148,6 +110,25 @@ static rbc_status index_files(const opening *o, sqlite3 *db, rbc_error *err) {
     return status;
 }
 
+/* Makes the catalog of this place in its partial file and puts it into its place. */
+static rbc_status make(const opening *o, rbc_error *err) {
+    char *partial;
+    RBC__TRY(rbc__partial_path(o->catalog->path, &partial, err));
+    const char *base = o->params->rebuild ? NULL : o->catalog->path;
+    sqlite3 *db;
+    rbc_status status = rbc__partial_open(partial, base, o->ops->format, o->schema, &db, err);
+    if (status == RBC_OK) {
+        status = index_files(o, db, err);
+        rbc__database_close(&db);
+    }
+    if (status == RBC_OK && rename(partial, o->catalog->path) != 0) {
+        status = rbc__fail_errno(err, errno, "catalog '%s' cannot be put into its place",
+                                 o->catalog->path);
+    }
+    free(partial);
+    return status;
+}
+
 /* Brings the catalog at this place up to date, unless another process has done so meanwhile. */
 static rbc_status update(const opening *o, bool *unwritable, rbc_error *err) {
     rbc__catalog_lock lock;
@@ -155,18 +136,15 @@ static rbc_status update(const opening *o, bool *unwritable, rbc_error *err) {
                                        o->params->progress_user, &lock, unwritable, err));
     bool current = false;
     rbc_status status = RBC_OK;
-    if (o->params->rebuild) {
-        status = remove_catalog(o->catalog->path, o->params->catalog_path != NULL, err);
-    } else {
+    if (!o->params->rebuild) {
         status = load_current(o, &current, err);
+    } else if (o->params->catalog_path != NULL && !is_ours(o->catalog->path)) {
+        status = rbc__fail(err, RBC_ERROR_FORMAT,
+                           "'%s' is not a catalog and is left as it is; give another catalog path",
+                           o->catalog->path);
     }
-    sqlite3 *db = NULL;
     if (status == RBC_OK && !current) {
-        status = open_fitting(o, &db, err);
-        if (status == RBC_OK) {
-            status = index_files(o, db, err);
-        }
-        rbc__database_close(&db);
+        status = make(o, err);
         if (status == RBC_OK) {
             status = load_current(o, &current, err);
         }
@@ -214,7 +192,7 @@ static rbc_status open_somewhere(opening *o, const char *root, rbc_error *err) {
 
 static rbc_status refuse_skipped(const rbc__catalog *catalog, rbc_error *err) {
     sqlite3 *db;
-    RBC__TRY(rbc__database_open(catalog->path, RBC__DATABASE_READ, &db, err));
+    RBC__TRY(rbc__catalog_connect(catalog, &db, err));
     sqlite3_stmt *select = NULL;
     rbc_status status =
         rbc__statement_prepare(db, "SELECT message FROM skipped ORDER BY id LIMIT 1", &select, err);

@@ -2,6 +2,7 @@
 #ifndef RBC_CATALOG_CATALOG_H
 #define RBC_CATALOG_CATALOG_H
 
+#include <sqlite3.h>
 #include <stdbool.h>
 
 #include <robocache/robocache.h>
@@ -20,6 +21,7 @@ typedef struct rbc__catalog_file {
 /* Constant after open; episodes are numbered in the order of the files. */
 typedef struct rbc__catalog {
     char *path;
+    uint64_t device, inode; /* of the file when it was loaded */
     rbc__catalog_file *files;
     int64_t num_files;
     int64_t num_episodes, num_steps, num_bytes, num_skipped, num_tasks;
@@ -33,10 +35,18 @@ typedef struct rbc__catalog {
  * that is indexing is waited for. A catalog of an earlier version or of other streams is made anew;
  * one that is damaged, of a later version, or no catalog at all is FORMAT, and is replaced, the
  * last excepted, with `params->rebuild`.
+ *
+ * A catalog is made in the file "<path>.partial", which a call that is cut off leaves for the next
+ * one to go on with, and becomes "<path>" by renaming: what is found there is complete and never
+ * written again, so that it is read without locks, and who has the old one open may keep it.
  * With on_error RAISE a catalog that was made skipping damaged records is FORMAT as well. */
 rbc_status rbc__catalog_open(const rbc__reader_ops *ops, rbc__reader *reader, const char *root,
                              const rbc_open_params *params, rbc__catalog **out, rbc_error *err);
 void rbc__catalog_close(rbc__catalog **catalog);
+
+/* A connection for reading, for one thread at a time. IO when the file has been replaced since it
+ * was loaded. */
+rbc_status rbc__catalog_connect(const rbc__catalog *catalog, sqlite3 **out, rbc_error *err);
 
 /* Index of the file that has episode `id`, which must exist. */
 int64_t rbc__catalog_file_of(const rbc__catalog *catalog, int64_t id);

@@ -24,7 +24,7 @@ static rbc_status connect(rbc__cursor *cursor, rbc_error *err) {
         " coalesce(e.end_ns, -1), coalesce(e.task, -1), l.data"
         " FROM episodes e JOIN layouts l ON l.key = e.key WHERE e.key = ?";
     cursor->pid = getpid();
-    RBC__TRY(rbc__database_open(cursor->catalog->path, RBC__DATABASE_READ, &cursor->db, err));
+    RBC__TRY(rbc__catalog_connect(cursor->catalog, &cursor->db, err));
     RBC__TRY(rbc__statement_prepare(cursor->db, select_episode, &cursor->episode, err));
     return rbc__statement_prepare(cursor->db, "SELECT text FROM tasks WHERE id = ?", &cursor->task,
                                   err);
@@ -93,10 +93,11 @@ static rbc_status keep(rbc__cursor *cursor, const void *data, size_t bytes, rbc_
     return RBC_OK;
 }
 
-static rbc_status has_changed(const rbc__cursor *cursor, rbc_error *err) {
-    return rbc__fail(err, RBC_ERROR_IO,
-                     "catalog '%s' has changed since the dataset was opened; open it again",
-                     cursor->catalog->path);
+static rbc_status is_missing(const rbc__cursor *cursor, const char *what, int64_t id,
+                             rbc_error *err) {
+    return rbc__fail(err, RBC_ERROR_FORMAT,
+                     "catalog '%s' is damaged: no row of %s %lld; open the dataset with rebuild",
+                     cursor->catalog->path, what, (long long)id);
 }
 
 static rbc_status take_episode(rbc__cursor *cursor, rbc__episode_row *out, rbc_error *err) {
@@ -104,7 +105,7 @@ static rbc_status take_episode(rbc__cursor *cursor, rbc__episode_row *out, rbc_e
     bool row;
     RBC__TRY(rbc__statement_step(select, &row, err));
     if (!row) {
-        return has_changed(cursor, err);
+        return is_missing(cursor, "episode", out->id, err);
     }
     const int64_t offset = sqlite3_column_int64(select, 1);
     const int64_t bytes = sqlite3_column_int64(select, 2);
@@ -143,7 +144,7 @@ rbc_status rbc__cursor_episode(rbc__cursor *cursor, int64_t id, rbc__episode_row
     const rbc__catalog_file *file = &catalog->files[out->file];
     sqlite3_bind_int64(cursor->episode, 1, rbc__episode_key(file->id, id - file->first_id));
     const rbc_status status = take_episode(cursor, out, err);
-    sqlite3_reset(cursor->episode); /* at once: an open statement would keep writers waiting */
+    sqlite3_reset(cursor->episode);
     return status;
 }
 
@@ -157,7 +158,7 @@ rbc_status rbc__cursor_task(rbc__cursor *cursor, int64_t task, const char **text
     bool row;
     rbc_status status = rbc__statement_step(cursor->task, &row, err);
     if (status == RBC_OK && !row) {
-        status = has_changed(cursor, err);
+        status = is_missing(cursor, "task", task, err);
     }
     if (status == RBC_OK) {
         const unsigned char *words = sqlite3_column_text(cursor->task, 0);

@@ -1,8 +1,12 @@
 #include "catalog/database.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "core/error.h"
 
-/* Another process holds the catalog for the length of one shard's transaction at most. */
+/* Somebody looking into a catalog that is being made, with SQLite's own shell for instance. */
 #define BUSY_TIMEOUT_MS 60000
 
 rbc_status rbc__database_fail(sqlite3 *db, rbc_error *err, const char *doing) {
@@ -44,8 +48,34 @@ rbc_status rbc__database_fail(sqlite3 *db, rbc_error *err, const char *doing) {
     return rbc__fail(err, status, "catalog '%s': %s: %s", path, doing, words);
 }
 
-static rbc_status connect(const char *path, int flags, sqlite3 **out, rbc_error *err) {
-    const int code = sqlite3_open_v2(path, out, flags | SQLITE_OPEN_NOMUTEX, NULL);
+/* "file:" and the path, with what URIs give a meaning to escaped. NULL: out of memory. */
+static char *uri_of(const char *path, const char *options) {
+    char *uri = malloc(3 * strlen(path) + strlen(options) + 6);
+    if (uri == NULL) {
+        return NULL;
+    }
+    char *to = uri + sprintf(uri, "file:");
+    for (; *path != '\0'; ++path) {
+        if (*path == '%' || *path == '?' || *path == '#') {
+            to += sprintf(to, "%%%02X", (unsigned)*path);
+        } else {
+            *to++ = *path;
+        }
+    }
+    strcpy(to, options);
+    return uri;
+}
+
+static rbc_status connect(const char *path, rbc__database_mode mode, sqlite3 **out,
+                          rbc_error *err) {
+    const bool reading = mode == RBC__DATABASE_READ;
+    const int flags = reading ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    char *uri = uri_of(path, reading ? "?immutable=1" : "");
+    int code = SQLITE_NOMEM;
+    if (uri != NULL) {
+        code = sqlite3_open_v2(uri, out, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
+    }
+    free(uri);
     if (*out == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog '%s': out of memory", path);
     }
@@ -66,19 +96,7 @@ static rbc_status connect(const char *path, int flags, sqlite3 **out, rbc_error 
 rbc_status rbc__database_open(const char *path, rbc__database_mode mode, sqlite3 **out,
                               rbc_error *err) {
     *out = NULL;
-    const int writing = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-    rbc_status status =
-        connect(path, mode == RBC__DATABASE_WRITE ? writing : SQLITE_OPEN_READONLY, out, err);
-    const int code = *out != NULL ? sqlite3_extended_errcode(*out) : SQLITE_OK;
-    if (status != RBC_OK && mode == RBC__DATABASE_READ && (code & 0xFF) == SQLITE_READONLY) {
-        /* a journal is left over: a connection that may write rolls it back */
-        rbc__database_close(out);
-        status = connect(path, SQLITE_OPEN_READWRITE, out, err);
-        rbc__database_close(out);
-        if (status == RBC_OK) {
-            status = connect(path, SQLITE_OPEN_READONLY, out, err);
-        }
-    }
+    const rbc_status status = connect(path, mode, out, err);
     if (status != RBC_OK) {
         rbc__database_close(out);
     }

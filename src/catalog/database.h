@@ -8,12 +8,11 @@
 #include <robocache/robocache.h>
 
 typedef enum rbc__database_mode {
-    RBC__DATABASE_READ = 0,  /* must exist */
-    RBC__DATABASE_WRITE = 1, /* made when it does not */
+    RBC__DATABASE_READ = 0,  /* must exist; takes no locks: finished catalogs are never written */
+    RBC__DATABASE_WRITE = 1, /* made when it does not exist */
 } rbc__database_mode;
 
-/* A connection for one thread at a time. A reader of a catalog whose writer was killed rolls that
- * writer's last transaction back first. IO, FORMAT (no SQLite file), OUT_OF_MEMORY. */
+/* A connection for one thread at a time. IO, FORMAT (no SQLite file), OUT_OF_MEMORY. */
 rbc_status rbc__database_open(const char *path, rbc__database_mode mode, sqlite3 **out,
                               rbc_error *err);
 void rbc__database_close(sqlite3 **db);

@@ -159,7 +159,7 @@ static rbc_status get_range(rbc_episode *episode, int32_t stream, int64_t first,
 
 rbc_status rbc_episode_count(rbc_episode *episode, int32_t stream, int64_t *num_samples,
                              int64_t *row_lengths, rbc_error *err) {
-    const rbc__stream_schema *schema;
+    const rbc__stream_schema *schema = NULL;
     RBC__TRY(get_stream(episode, stream, &schema, err));
     pthread_mutex_lock(&episode->lock);
     const rbc_status status = count_samples(episode, stream, num_samples, row_lengths, err);
@@ -318,7 +318,7 @@ static rbc_status read_numbers(rbc_episode *episode, int32_t stream, int64_t fir
 
 rbc_status rbc_episode_read(rbc_episode *episode, int32_t stream, int64_t first, int64_t count,
                             void *dst, uint64_t dst_bytes, rbc_error *err) {
-    const rbc__stream_schema *schema;
+    const rbc__stream_schema *schema = NULL;
     pthread_mutex_lock(&episode->lock);
     rbc_status status = get_range(episode, stream, first, count, &schema, err);
     if (status == RBC_OK && schema->kind == RBC_STREAM_TEXT) {
@@ -368,7 +368,7 @@ static rbc_status step_times(rbc_episode *episode, int32_t stream, bool is_ragge
 
 rbc_status rbc_episode_times(rbc_episode *episode, int32_t stream, int64_t first, int64_t count,
                              int64_t *dst, rbc_error *err) {
-    const rbc__stream_schema *schema;
+    const rbc__stream_schema *schema = NULL;
     pthread_mutex_lock(&episode->lock);
     rbc_status status = get_range(episode, stream, first, count, &schema, err);
     if (status == RBC_OK && schema->times >= 0) {
@@ -388,7 +388,7 @@ rbc_status rbc_episode_times(rbc_episode *episode, int32_t stream, int64_t first
 
 rbc_status rbc_episode_image_shape(rbc_episode *episode, int32_t stream, int64_t sample,
                                    int64_t shape[3], rbc_error *err) {
-    const rbc__stream_schema *schema;
+    const rbc__stream_schema *schema = NULL;
     rbc__image_shape found = {0};
     pthread_mutex_lock(&episode->lock);
     rbc_status status = get_range(episode, stream, sample, 1, &schema, err);
@@ -406,7 +406,7 @@ rbc_status rbc_episode_image_shape(rbc_episode *episode, int32_t stream, int64_t
 
 rbc_status rbc_episode_bytes(rbc_episode *episode, int32_t stream, int64_t sample,
                              const void **bytes, uint64_t *num_bytes, rbc_error *err) {
-    const rbc__stream_schema *schema;
+    const rbc__stream_schema *schema = NULL;
     const uint8_t *found = NULL;
     uint64_t offset;
     uint64_t bad_at;

@@ -17,7 +17,7 @@ rbc_status rbc__files_stat(const char *root, const rbc__schema *schema, rbc__fil
                            rbc_error *err);
 
 /* Whether the catalog is complete and holds just these files, unchanged; if so fills in the files
- * and totals of `catalog`. Call it within one transaction. */
+ * and totals of `catalog`. */
 rbc_status rbc__files_load(sqlite3 *db, const rbc__schema *schema, const rbc__file_stat *stats,
                            rbc__catalog *catalog, bool *current, rbc_error *err);
 

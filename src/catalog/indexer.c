@@ -141,47 +141,54 @@ static struct timespec after_ns(long ns) {
     return at;
 }
 
-/* Waits until file `number` is read, reporting progress meanwhile. */
-static rbc_status await_file(index_run *run, int64_t number, rbc_error *err) {
-    for (;;) {
-        const struct timespec until = after_ns(PROGRESS_NS);
-        pthread_mutex_lock(&run->lock);
-        int timed_out = 0;
-        while (!run->results[number].done && timed_out == 0) {
-            timed_out = pthread_cond_timedwait(&run->file_done, &run->lock, &until);
-        }
-        const bool done = run->results[number].done;
-        pthread_mutex_unlock(&run->lock);
-        if (done) {
-            return RBC_OK;
-        }
-        RBC__TRY(report(run, err));
-    }
+static bool is_past(const struct timespec *at) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec > at->tv_sec || (now.tv_sec == at->tv_sec && now.tv_nsec >= at->tv_nsec);
 }
 
-static rbc_status write_files(index_run *run, rbc__shard_writer *writer, rbc_error *err) {
-    struct timespec last;
-    clock_gettime(CLOCK_MONOTONIC, &last);
-    for (int64_t i = 0; i < run->job->num_pending; ++i) {
-        RBC__TRY(await_file(run, i, err));
-        file_result *result = &run->results[i];
-        if (result->status != RBC_OK) {
-            return rbc__fail(err, result->status, "%s", result->error.message);
-        }
-        RBC__TRY(rbc__shard_write(writer, run->job->pending[i].id, &result->shard, err));
-        rbc__shard_free(&result->shard);
-        pthread_mutex_lock(&run->lock);
-        run->written = i + 1;
-        pthread_cond_broadcast(&run->may_go_on);
-        pthread_mutex_unlock(&run->lock);
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        if ((now.tv_sec - last.tv_sec) * 1000000000L + now.tv_nsec - last.tv_nsec > PROGRESS_NS) {
-            last = now;
-            RBC__TRY(report(run, err));
-        }
+/* Whether file `number` is read before `until`. */
+static bool await_file(index_run *run, int64_t number, const struct timespec *until) {
+    int timed_out = 0;
+    pthread_mutex_lock(&run->lock);
+    while (!run->results[number].done && timed_out == 0) {
+        timed_out = pthread_cond_timedwait(&run->file_done, &run->lock, until);
     }
-    return report(run, err);
+    const bool done = run->results[number].done;
+    pthread_mutex_unlock(&run->lock);
+    return done;
+}
+
+static rbc_status write_file(index_run *run, int64_t number, rbc__shard_writer *writer,
+                             rbc_error *err) {
+    file_result *result = &run->results[number];
+    if (result->status != RBC_OK) {
+        return rbc__fail(err, result->status, "%s", result->error.message);
+    }
+    RBC__TRY(rbc__shard_write(writer, run->job->pending[number].id, &result->shard, err));
+    rbc__shard_free(&result->shard);
+    pthread_mutex_lock(&run->lock);
+    run->written = number + 1;
+    pthread_cond_broadcast(&run->may_go_on);
+    pthread_mutex_unlock(&run->lock);
+    return RBC_OK;
+}
+
+/* Commits and reports ten times a second: a commit waits for the disk, and small files are many. */
+static rbc_status write_files(index_run *run, rbc__shard_writer *writer, rbc_error *err) {
+    int64_t number = 0;
+    while (number < run->job->num_pending) {
+        const struct timespec until = after_ns(PROGRESS_NS);
+        while (number < run->job->num_pending && await_file(run, number, &until)) {
+            RBC__TRY(write_file(run, number++, writer, err));
+            if (is_past(&until)) {
+                break;
+            }
+        }
+        RBC__TRY(rbc__shard_writer_commit(writer, err));
+        RBC__TRY(report(run, err));
+    }
+    return RBC_OK;
 }
 
 static rbc_status run_threads(index_run *run, rbc_error *err) {
@@ -202,6 +209,9 @@ static rbc_status run_threads(index_run *run, rbc_error *err) {
     }
     if (status == RBC_OK) {
         status = write_files(run, writer, err);
+        if (status != RBC_OK) { /* what was whole before the failure stays */
+            rbc__shard_writer_commit(writer, NULL);
+        }
     }
     rbc__shard_writer_destroy(&writer);
     pthread_mutex_lock(&run->lock);

@@ -38,10 +38,10 @@ static rbc_status add(rbc__listing *listing, int64_t *room, const char *text, in
     return RBC_OK;
 }
 
-static rbc_status read_rows(const char *path, const char *sql, rbc__listing *listing,
+static rbc_status read_rows(const rbc__catalog *catalog, const char *sql, rbc__listing *listing,
                             rbc_error *err) {
     sqlite3 *db;
-    RBC__TRY(rbc__database_open(path, RBC__DATABASE_READ, &db, err));
+    RBC__TRY(rbc__catalog_connect(catalog, &db, err));
     sqlite3_stmt *select = NULL;
     int64_t room = 0;
     rbc_status status = rbc__statement_prepare(db, sql, &select, err);
@@ -64,7 +64,7 @@ static rbc_status load(rbc_dataset *dataset, rbc__listing *listing, const char *
     pthread_mutex_lock(&dataset->lock);
     rbc_status status = RBC_OK;
     if (!listing->is_loaded) {
-        status = read_rows(dataset->catalog->path, sql, listing, err);
+        status = read_rows(dataset->catalog, sql, listing, err);
         if (status == RBC_OK) {
             listing->is_loaded = true;
         } else {

@@ -42,8 +42,12 @@ typedef struct rbc__shard_writer rbc__shard_writer;
 rbc_status rbc__shard_writer_create(sqlite3 *db, rbc__shard_writer **out, rbc_error *err);
 void rbc__shard_writer_destroy(rbc__shard_writer **writer);
 
-/* Writes everything of file `file_id` and marks it indexed, in one transaction: all or nothing. */
+/* Writes everything of file `file_id` and marks it indexed. Begins a transaction where none is
+ * open; on failure all since the last commit is undone. */
 rbc_status rbc__shard_write(rbc__shard_writer *writer, int64_t file_id, const rbc__shard *shard,
                             rbc_error *err);
+
+/* Makes durable what was written; nothing where nothing was. */
+rbc_status rbc__shard_writer_commit(rbc__shard_writer *writer, rbc_error *err);
 
 #endif

@@ -8,6 +8,7 @@
 
 struct rbc__shard_writer {
     sqlite3 *db;
+    bool in_transaction;
     sqlite3_stmt *find_task, *add_task, *add_words, *count_task;
     sqlite3_stmt *add_episode, *add_layout, *add_skip, *add_summary, *finish_file;
 };
@@ -162,16 +163,27 @@ static rbc_status write_all(rbc__shard_writer *writer, int64_t file_id, const rb
     return rbc__statement_run(writer->finish_file, err);
 }
 
-rbc_status rbc__shard_write(rbc__shard_writer *writer, int64_t file_id, const rbc__shard *shard,
-                            rbc_error *err) {
-    static const char doing[] = "cannot be written";
-    RBC__TRY(rbc__database_exec(writer->db, "BEGIN IMMEDIATE", doing, err));
-    rbc_status status = write_all(writer, file_id, shard, err);
-    if (status == RBC_OK) {
-        status = rbc__database_exec(writer->db, "COMMIT", doing, err);
-    }
+static rbc_status settle(rbc__shard_writer *writer, rbc_status status) {
     if (status != RBC_OK) {
         sqlite3_exec(writer->db, "ROLLBACK", NULL, NULL, NULL);
+        writer->in_transaction = false;
     }
     return status;
+}
+
+rbc_status rbc__shard_write(rbc__shard_writer *writer, int64_t file_id, const rbc__shard *shard,
+                            rbc_error *err) {
+    if (!writer->in_transaction) {
+        RBC__TRY(rbc__database_exec(writer->db, "BEGIN IMMEDIATE", "cannot be written", err));
+        writer->in_transaction = true;
+    }
+    return settle(writer, write_all(writer, file_id, shard, err));
+}
+
+rbc_status rbc__shard_writer_commit(rbc__shard_writer *writer, rbc_error *err) {
+    if (!writer->in_transaction) {
+        return RBC_OK;
+    }
+    writer->in_transaction = false;
+    return settle(writer, rbc__database_exec(writer->db, "COMMIT", "cannot be written", err));
 }

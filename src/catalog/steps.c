@@ -32,7 +32,7 @@ static rbc_status load_file(sqlite3_stmt *select, const rbc__catalog_file *file,
 rbc_status rbc__catalog_load_steps(const rbc__catalog *catalog, int64_t *steps, int64_t *start_ns,
                                    int64_t *end_ns, rbc_error *err) {
     sqlite3 *db;
-    RBC__TRY(rbc__database_open(catalog->path, RBC__DATABASE_READ, &db, err));
+    RBC__TRY(rbc__catalog_connect(catalog, &db, err));
     sqlite3_stmt *select = NULL;
     rbc_status status =
         rbc__statement_prepare(db, "SELECT data FROM summaries WHERE file = ?", &select, err);

@@ -12,7 +12,7 @@
  *  skipped    damaged records left out; record -1 stands for the rest of the file
  *  episode    a view of what users' expressions may name
  *
- * Files are written whole, one transaction each, in the dataset's order; so a catalog that was cut
+ * Files are written whole, within a transaction, in the dataset's order; so a catalog that was cut
  * off at any point and continued is the same as one made in one go. */
 #ifndef RBC_CATALOG_TABLES_H
 #define RBC_CATALOG_TABLES_H

@@ -154,9 +154,11 @@ static rbc_status mark(sqlite3 *db, const char *where, sqlite3_stmt *select, uin
         }
         const int64_t id = sqlite3_column_int64(select, 0);
         if (id < 0 || id >= num_episodes) {
-            return rbc__fail(err, RBC_ERROR_IO,
-                             "catalog '%s' has changed since the dataset was opened; open it again",
-                             sqlite3_db_filename(db, "main"));
+            return rbc__fail(err, RBC_ERROR_FORMAT,
+                             "catalog '%s' is damaged: it has an episode %lld of %lld; open the "
+                             "dataset with rebuild",
+                             sqlite3_db_filename(db, "main"), (long long)id,
+                             (long long)num_episodes);
         }
         marks[id] = 1;
     }
@@ -184,9 +186,9 @@ rbc_status rbc__catalog_where(const rbc__catalog *catalog, const char *where, ui
     sqlite3 *db = NULL;
     sqlite3 *words = NULL;
     expression_guard guard = {0};
-    rbc_status status = rbc__database_open(catalog->path, RBC__DATABASE_READ, &db, err);
+    rbc_status status = rbc__catalog_connect(catalog, &db, err);
     if (status == RBC_OK) {
-        status = rbc__database_open(catalog->path, RBC__DATABASE_READ, &words, err);
+        status = rbc__catalog_connect(catalog, &words, err);
     }
     if (status == RBC_OK &&
         (sqlite3_create_function_v2(db, "match", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, words,

@@ -182,9 +182,36 @@ static void damage_raises_with_its_own_words(void **state) {
     params.num_threads = 4;
     const char *message = scratch_refused(*state, &params, RBC_ERROR_FORMAT);
     assert_non_null(strstr(message, "data-00003': offset 9: damaged line"));
-    /* the files before the damaged one stay */
+    /* the files before the damaged one stay, for the next call */
+    const char *partial = scratch_path(*state, ".robocache.sqlite.partial");
+    assert_int_equal(scratch_integer(partial, "SELECT count(*) FROM files WHERE indexed"), 3);
+}
+
+static void a_failed_update_leaves_the_catalog_there_was(void **state) {
+    rbc_dataset *dataset = scratch_open(*state, NULL);
     const char *catalog = scratch_path(*state, ".robocache.sqlite");
-    assert_int_equal(scratch_integer(catalog, "SELECT count(*) FROM files WHERE indexed"), 3);
+    char *before = scratch_dump(catalog);
+    fake_file_write(*state, 3, "5 0 -1 a\n!\n6 0 -1 b\n");
+    scratch_refused(*state, NULL, RBC_ERROR_FORMAT);
+    char *behind = scratch_dump(catalog);
+    assert_string_equal(before, behind);
+    rbc_selection *selection;
+    rbc_error err;
+    assert_int_equal(rbc_selection_create(dataset, NULL, "num_steps > 7", &selection, &err),
+                     RBC_OK);
+    rbc_selection_destroy(&selection);
+
+    /* once it succeeds, who has the old one open is told so instead of being given the new one */
+    fake_file_write(*state, 3, "5 0 -1 a\n");
+    rbc_dataset *newer = scratch_open(*state, NULL);
+    assert_int_equal(rbc_selection_create(dataset, NULL, "num_steps > 7", &selection, &err),
+                     RBC_ERROR_IO);
+    assert_non_null(strstr(err.message, "replaced"));
+    assert_int_not_equal(access(scratch_path(*state, ".robocache.sqlite.partial"), F_OK), 0);
+    rbc_dataset_close(&newer);
+    rbc_dataset_close(&dataset);
+    free(before);
+    free(behind);
 }
 
 static void damage_is_skipped_counted_and_listed(void **state) {
@@ -290,6 +317,7 @@ int main(void) {
         TEST(a_changed_file_alone_is_read_again),
         TEST(a_removed_file_is_dropped_with_its_tasks),
         TEST(damage_raises_with_its_own_words),
+        TEST(a_failed_update_leaves_the_catalog_there_was),
         TEST(damage_is_skipped_counted_and_listed),
         TEST(cancelling_keeps_what_is_done),
         TEST(rebuild_forgets),
