@@ -1,6 +1,7 @@
 /* robocache._core: the native half of the Python package. */
 #include "module.h"
 
+#include "data.h"
 #include "docs.h"
 
 module_state *state_of_module(PyObject *module) {
@@ -51,10 +52,33 @@ static bool import_errors(module_state *state) {
     return state->argument_type_error != NULL;
 }
 
+static bool add_data_types(PyObject *module) {
+    module_state *state = state_of_module(module);
+    const struct {
+        PyType_Spec *spec;
+        PyTypeObject **type;
+    } types[] = {{&dataset_spec, &state->dataset_type},
+                 {&selection_spec, &state->selection_type},
+                 {&episode_spec, &state->episode_type},
+                 {&loader_spec, &state->loader_type},
+                 {&field_spec, &state->field_type}};
+    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
+        PyObject *type = PyType_FromModuleAndSpec(module, types[i].spec, NULL);
+        if (type == NULL) {
+            return false;
+        }
+        *types[i].type = (PyTypeObject *)(void *)type;
+        if (PyModule_AddType(module, *types[i].type) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static int exec_module(PyObject *module) {
     module_state *state = state_of_module(module);
     state->cpu_features = UINT64_MAX;
-    if (!intern_names(state) || !import_errors(state)) {
+    if (!intern_names(state) || !import_errors(state) || !add_data_types(module)) {
         return -1;
     }
     return PyModule_AddStringConstant(module, "__version__", rbc_version());
@@ -69,6 +93,11 @@ static int traverse_module(PyObject *module, visitproc visit, void *arg) {
     for (int i = 0; i < state->num_frameworks; i++) {
         Py_VISIT(state->frameworks[i].type);
     }
+    Py_VISIT(state->dataset_type);
+    Py_VISIT(state->selection_type);
+    Py_VISIT(state->episode_type);
+    Py_VISIT(state->loader_type);
+    Py_VISIT(state->field_type);
     Py_VISIT(state->numpy_empty);
     Py_VISIT(state->frameworks_module);
     return 0;
@@ -88,6 +117,11 @@ static int clear_module(PyObject *module) {
         Py_CLEAR(state->frameworks[i].type);
     }
     state->num_frameworks = 0;
+    Py_CLEAR(state->dataset_type);
+    Py_CLEAR(state->selection_type);
+    Py_CLEAR(state->episode_type);
+    Py_CLEAR(state->loader_type);
+    Py_CLEAR(state->field_type);
     Py_CLEAR(state->numpy_empty);
     for (int i = 0; i < RBC__NUM_DTYPES; i++) {
         Py_CLEAR(state->numpy_dtypes[i]);
@@ -112,6 +146,8 @@ static PyMethodDef methods[] = {
     {"set_num_threads", set_num_threads, METH_O, doc_set_num_threads},
     {"get_num_threads", get_num_threads, METH_NOARGS, doc_get_num_threads},
     {"set_cpu_features", set_cpu_features, METH_O, doc_set_cpu_features},
+    {"open_dataset", open_dataset, METH_VARARGS, NULL},
+    {"create_loader", create_loader, METH_VARARGS, NULL},
     {"native_info", native_info, METH_NOARGS, doc_native_info},
     {NULL, NULL, 0, NULL}};
 

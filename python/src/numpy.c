@@ -1,24 +1,8 @@
 /* NumPy arrays by their C structure; NumPy's headers are not needed, nor NumPy until it is used. */
+#include "array_struct.h"
 #include "tensor.h"
 
 #include <string.h>
-
-/* PyArrayInterface of NumPy's array interface protocol, version 3. */
-typedef struct array_struct {
-    int two;
-    int nd;
-    char typekind;
-    int itemsize;
-    int flags;
-    Py_ssize_t *shape;
-    Py_ssize_t *strides;
-    void *data;
-    PyObject *descr;
-} array_struct;
-
-#define ARRAY_ALIGNED    0x100
-#define ARRAY_NOTSWAPPED 0x200
-#define ARRAY_WRITEABLE  0x400
 
 /* Whether the dtype of `object` is ml_dtypes.bfloat16, which NumPy shows as two raw bytes. */
 static bool is_bfloat16(module_state *state, PyObject *object) {

@@ -1,0 +1,414 @@
+#include "data.h"
+#include "tensor.h"
+
+#include "resample.h"
+
+/* Python's signal handlers run at least this often while a batch is waited for. */
+#define POLL_NS INT64_C(50000000)
+
+typedef struct loader_object {
+    PyObject_HEAD rbc_loader *handle;
+    delivery how;
+    PyObject *names; /* list of the fields' names, filled with the first batch */
+    bool busy;       /* a call waits without the GIL: a loader has one consumer */
+} loader_object;
+
+static loader_object *as_loader(PyObject *self) {
+    return (loader_object *)(void *)self;
+}
+
+static void release_delivery(delivery *how) {
+    Py_CLEAR(how->from_dlpack);
+    Py_CLEAR(how->asarray);
+}
+
+static void loader_dealloc(PyObject *self) {
+    loader_object *loader = as_loader(self);
+    PyThreadState *thread = PyEval_SaveThread();
+    rbc_loader_destroy(&loader->handle);
+    PyEval_RestoreThread(thread);
+    release_delivery(&loader->how);
+    Py_CLEAR(loader->names);
+    free_instance(self);
+}
+
+/* The loader's handle, or NULL with an exception where it is closed or in use. */
+static rbc_loader *enter(PyObject *self) {
+    loader_object *loader = as_loader(self);
+    if (loader->busy) {
+        raise_value(state_of_type(self), "the loader is being used by another thread");
+        return NULL;
+    }
+    if (loader->handle == NULL) {
+        raise_value(state_of_type(self), "the loader is closed");
+        return NULL;
+    }
+    return loader->handle;
+}
+
+/* Memory of one window's arrays. */
+typedef struct window_memory {
+    int32_t *ticks;
+    int64_t *offsets_ns;
+    rbc_channel_group *groups;
+} window_memory;
+
+static bool read_ticks(PyObject *object, int32_t **ticks, int32_t *count) {
+    const Py_ssize_t size = PyList_Size(object);
+    *ticks = PyMem_Calloc((size_t)size + 1, sizeof(**ticks));
+    for (Py_ssize_t i = 0; *ticks != NULL && i < size; i++) {
+        const long value = PyLong_AsLong(PyList_GetItem(object, i));
+        if ((value == -1 && PyErr_Occurred()) || value < INT32_MIN || value > INT32_MAX) {
+            PyErr_SetString(PyExc_OverflowError, "a tick of the window has more than 32 bits");
+            return false;
+        }
+        (*ticks)[i] = (int32_t)value;
+    }
+    *count = (int32_t)size;
+    return *ticks != NULL || PyErr_NoMemory() != NULL;
+}
+
+static bool read_offsets(PyObject *object, int64_t **offsets, int32_t *count) {
+    const Py_ssize_t size = PyList_Size(object);
+    *offsets = PyMem_Calloc((size_t)size + 1, sizeof(**offsets));
+    for (Py_ssize_t i = 0; *offsets != NULL && i < size; i++) {
+        (*offsets)[i] = PyLong_AsLongLong(PyList_GetItem(object, i));
+        if ((*offsets)[i] == -1 && PyErr_Occurred()) {
+            return false;
+        }
+    }
+    *count = (int32_t)size;
+    return *offsets != NULL || PyErr_NoMemory() != NULL;
+}
+
+/* (stream, name, ticks, offsets_ns, mode, outside, channels, width, max_gap_ns, tolerance_ns,
+ * max_points) */
+static bool read_window(module_state *state, PyObject *object, window_memory *memory,
+                        rbc_window *window) {
+    PyObject *ticks = NULL;
+    PyObject *offsets = NULL;
+    PyObject *mode = NULL;
+    PyObject *outside = NULL;
+    PyObject *channels = NULL;
+    long long width = 0;
+    long long max_points = 0;
+    *window = (rbc_window)RBC_WINDOW_INIT;
+    if (!PyArg_ParseTuple(object, "szOOOOOLddL", &window->stream, &window->name, &ticks, &offsets,
+                          &mode, &outside, &channels, &width, &window->max_gap_ns,
+                          &window->tolerance_ns, &max_points) ||
+        !parse_resample_mode(state, mode, &window->mode) ||
+        !parse_outside(state, outside, &window->outside)) {
+        return false;
+    }
+    window->max_points = max_points;
+    if (ticks != Py_None && !read_ticks(ticks, &memory->ticks, &window->count)) {
+        return false;
+    }
+    if (offsets != Py_None && !read_offsets(offsets, &memory->offsets_ns, &window->count)) {
+        return false;
+    }
+    if (channels != Py_None &&
+        !parse_channels(state, channels, width, &memory->groups, &window->num_groups)) {
+        return false;
+    }
+    window->ticks = memory->ticks;
+    window->offsets_ns = memory->offsets_ns;
+    window->groups = memory->groups;
+    return true;
+}
+
+/* `kind`: numpy.asarray for NumPy, the type torch.Tensor for torch. */
+static bool find_delivery(module_state *state, PyObject *kind, delivery *how) {
+    if (!PyType_Check(kind)) {
+        Py_INCREF(kind);
+        how->asarray = kind;
+        return true;
+    }
+    framework torch = {0};
+    if (PyObject_HasAttr(kind, state->names[NAME___dlpack_c_exchange_api__])) {
+        if (!exchange_find(state, (PyTypeObject *)(void *)kind, &torch)) {
+            return false;
+        }
+        how->api = torch.api;
+    }
+    if (how->api == NULL) {
+        PyObject *module = PyImport_ImportModule("torch.utils.dlpack");
+        how->from_dlpack = module == NULL ? NULL : PyObject_GetAttrString(module, "from_dlpack");
+        Py_XDECREF(module);
+    }
+    return how->api != NULL || how->from_dlpack != NULL;
+}
+
+static bool parse_policies(module_state *state, PyObject *on_error, PyObject *remainder,
+                           rbc_loader_params *params) {
+    static const choice error_choices[] = {{NAME_raise, RBC_ON_ERROR_RAISE},
+                                           {NAME_skip, RBC_ON_ERROR_SKIP}};
+    static const choice remainder_choices[] = {{NAME_uneven, RBC_REMAINDER_UNEVEN},
+                                               {NAME_drop, RBC_REMAINDER_DROP},
+                                               {NAME_repeat, RBC_REMAINDER_REPEAT}};
+    int chosen_error = (int)params->on_error;
+    int chosen_remainder = (int)params->remainder;
+    const bool ok =
+        PARSE_CHOICE(state, on_error, "on_error", error_choices, &chosen_error) &&
+        PARSE_CHOICE(state, remainder, "remainder", remainder_choices, &chosen_remainder);
+    params->on_error = (rbc_on_error)chosen_error;
+    params->remainder = (rbc_remainder)chosen_remainder;
+    return ok;
+}
+
+static PyObject *create(module_state *state, selection_object *selection,
+                        const rbc_loader_params *params, PyObject *kind) {
+    delivery how = {0};
+    if (!find_delivery(state, kind, &how)) {
+        return NULL;
+    }
+    rbc_loader *handle = NULL;
+    rbc_error err;
+    PyThreadState *thread = PyEval_SaveThread();
+    const rbc_status status = rbc_loader_create(selection->handle, params, &handle, &err);
+    PyEval_RestoreThread(thread);
+    if (status != RBC_OK) {
+        release_delivery(&how);
+        return raise_error(state, &err);
+    }
+    loader_object *loader = PyObject_New(loader_object, state->loader_type);
+    if (loader == NULL) {
+        rbc_loader_destroy(&handle);
+        release_delivery(&how);
+        return NULL;
+    }
+    loader->handle = handle;
+    loader->how = how;
+    loader->names = NULL;
+    loader->busy = false;
+    return (PyObject *)loader;
+}
+
+/* create_loader(selection, windows, kind, batch_size, rate_hz, shuffle, seed, drop_last,
+ * num_threads, num_slots, on_error, rank, world_size, remainder) */
+PyObject *create_loader(PyObject *module, PyObject *args) {
+    module_state *state = state_of_module(module);
+    PyObject *selection = NULL;
+    PyObject *windows = NULL;
+    PyObject *kind = NULL;
+    PyObject *on_error = NULL;
+    PyObject *remainder = NULL;
+    unsigned long long seed = 0;
+    int batch_size = 0;
+    int shuffle = 0;
+    int drop_last = 0;
+    int num_threads = 0;
+    int num_slots = 0;
+    int rank = 0;
+    int world_size = 1;
+    rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
+    if (!PyArg_ParseTuple(args, "O!O!OidpKpiiOiiO", state->selection_type, &selection, &PyList_Type,
+                          &windows, &kind, &batch_size, &params.rate_hz, &shuffle, &seed,
+                          &drop_last, &num_threads, &num_slots, &on_error, &rank, &world_size,
+                          &remainder) ||
+        !parse_policies(state, on_error, remainder, &params)) {
+        return NULL;
+    }
+    const Py_ssize_t count = PyList_Size(windows);
+    rbc_window *read = PyMem_Calloc((size_t)count + 1, sizeof(*read));
+    window_memory *memory = PyMem_Calloc((size_t)count + 1, sizeof(*memory));
+    bool ok = (read != NULL && memory != NULL) || PyErr_NoMemory() != NULL;
+    for (Py_ssize_t i = 0; ok && i < count; i++) {
+        ok = read_window(state, PyList_GetItem(windows, i), &memory[i], &read[i]);
+    }
+    params.windows = read;
+    params.num_windows = (int32_t)count;
+    params.batch_size = batch_size;
+    params.shuffle = shuffle;
+    params.seed = seed;
+    params.drop_last = drop_last;
+    params.num_threads = num_threads;
+    params.num_slots = num_slots;
+    params.rank = rank;
+    params.world_size = world_size;
+    PyObject *result =
+        ok ? create(state, (selection_object *)(void *)selection, &params, kind) : NULL;
+    for (Py_ssize_t i = 0; memory != NULL && i < count; i++) {
+        PyMem_Free(memory[i].ticks);
+        PyMem_Free(memory[i].offsets_ns);
+        PyMem_Free(memory[i].groups);
+    }
+    PyMem_Free(read);
+    PyMem_Free(memory);
+    return result;
+}
+
+/* Names of the fields, made once: they are the same in every batch. */
+static PyObject *field_names(loader_object *loader, const rbc_batch *batch) {
+    if (loader->names != NULL) {
+        return loader->names;
+    }
+    const int32_t count = rbc_batch_num_fields(batch);
+    PyObject *names = PyList_New(count);
+    for (int32_t i = 0; names != NULL && i < count; i++) {
+        PyObject *name = PyUnicode_InternFromString(rbc_batch_field(batch, i)->name);
+        if (name == NULL || PyList_SetItem(names, i, name) < 0) {
+            Py_CLEAR(names);
+        }
+    }
+    loader->names = names;
+    return names;
+}
+
+static PyObject *batch_dict(module_state *state, loader_object *loader, rbc_batch *batch) {
+    PyObject *names = field_names(loader, batch);
+    PyObject *dict = names == NULL ? NULL : PyDict_New();
+    const int32_t count = rbc_batch_num_fields(batch);
+    for (int32_t i = 0; dict != NULL && i < count; i++) {
+        const rbc_field *field = rbc_batch_field(batch, i);
+        PyObject *value = field->kind == RBC_FIELD_TEXT
+                              ? field_text(batch, i, field)
+                              : field_tensor(state, &loader->how, batch, field);
+        if (value == NULL || PyDict_SetItem(dict, PyList_GetItem(names, i), value) < 0) {
+            Py_CLEAR(dict);
+        }
+        Py_XDECREF(value);
+    }
+    return dict;
+}
+
+/* next() -> dict, or None at the end of the epoch */
+static PyObject *loader_next(PyObject *self, PyObject *unused) {
+    (void)unused;
+    module_state *state = state_of_type(self);
+    loader_object *loader = as_loader(self);
+    rbc_loader *handle = enter(self);
+    if (handle == NULL) {
+        return NULL;
+    }
+    rbc_batch *batch = NULL;
+    rbc_error err;
+    rbc_status status = rbc_loader_next(handle, 0, &batch, &err);
+    while (status == RBC_TIMEOUT) {
+        loader->busy = true;
+        PyThreadState *thread = PyEval_SaveThread();
+        status = rbc_loader_next(handle, POLL_NS, &batch, &err);
+        PyEval_RestoreThread(thread);
+        loader->busy = false;
+        if (status == RBC_TIMEOUT && PyErr_CheckSignals() < 0) {
+            return NULL;
+        }
+    }
+    if (status == RBC_END) {
+        Py_RETURN_NONE;
+    }
+    if (status != RBC_OK) {
+        return raise_error(state, &err);
+    }
+    PyObject *dict = batch_dict(state, loader, batch);
+    rbc_batch_release(&batch);
+    return dict;
+}
+
+/* seek(epoch, position) */
+static PyObject *loader_seek(PyObject *self, PyObject *args) {
+    long long epoch = 0;
+    long long position = 0;
+    rbc_loader *handle = enter(self);
+    if (handle == NULL || !PyArg_ParseTuple(args, "LL", &epoch, &position)) {
+        return NULL;
+    }
+    rbc_error err;
+    as_loader(self)->busy = true;
+    PyThreadState *thread = PyEval_SaveThread();
+    const rbc_status status = rbc_loader_seek(handle, epoch, position, &err);
+    PyEval_RestoreThread(thread);
+    as_loader(self)->busy = false;
+    if (status != RBC_OK) {
+        return raise_error(state_of_type(self), &err);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *loader_close(PyObject *self, PyObject *unused) {
+    (void)unused;
+    loader_object *loader = as_loader(self);
+    if (loader->handle == NULL) {
+        Py_RETURN_NONE;
+    }
+    rbc_loader *handle = enter(self);
+    if (handle == NULL) {
+        return NULL;
+    }
+    loader->handle = NULL;
+    PyThreadState *thread = PyEval_SaveThread();
+    rbc_loader_destroy(&handle);
+    PyEval_RestoreThread(thread);
+    Py_RETURN_NONE;
+}
+
+static PyObject *loader_num_samples(PyObject *self, PyObject *unused) {
+    (void)unused;
+    const rbc_loader *handle = enter(self);
+    return handle == NULL ? NULL : PyLong_FromLongLong(rbc_loader_num_samples(handle));
+}
+
+static PyObject *loader_num_batches(PyObject *self, PyObject *unused) {
+    (void)unused;
+    const rbc_loader *handle = enter(self);
+    return handle == NULL ? NULL : PyLong_FromLongLong(rbc_loader_num_batches(handle));
+}
+
+static PyObject *loader_stats(PyObject *self, PyObject *unused) {
+    (void)unused;
+    const rbc_loader *handle = enter(self);
+    if (handle == NULL) {
+        return NULL;
+    }
+    rbc_loader_stats stats;
+    rbc_loader_get_stats(handle, &stats);
+    return Py_BuildValue(
+        "{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L}", "batches_delivered",
+        (long long)stats.batches_delivered, "samples_delivered", (long long)stats.samples_delivered,
+        "samples_skipped", (long long)stats.samples_skipped, "images_decoded",
+        (long long)stats.images_decoded, "bytes_read", (long long)stats.bytes_read, "slots",
+        (long long)stats.slots, "slots_in_use", (long long)stats.slots_in_use, "slots_peak",
+        (long long)stats.slots_peak, "slot_bytes", (long long)stats.slot_bytes, "wait_ns",
+        (long long)stats.wait_ns, "fetch_ns", (long long)stats.fetch_ns, "decode_ns",
+        (long long)stats.decode_ns, "align_ns", (long long)stats.align_ns);
+}
+
+/* skipped(index) -> message, or None past the last */
+static PyObject *loader_skipped(PyObject *self, PyObject *index) {
+    const rbc_loader *handle = enter(self);
+    const long long position = handle == NULL ? -1 : PyLong_AsLongLong(index);
+    if (position == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    char message[RBC_ERROR_MESSAGE_BYTES];
+    rbc_error err;
+    const rbc_status status = rbc_loader_skipped(handle, position, message, sizeof(message), &err);
+    if (status == RBC_ERROR_NOT_FOUND) {
+        Py_RETURN_NONE;
+    }
+    return status == RBC_OK ? text_object(message) : raise_error(state_of_type(self), &err);
+}
+
+static PyMethodDef loader_methods[] = {
+    {"next", loader_next, METH_NOARGS, NULL},
+    {"seek", loader_seek, METH_VARARGS, NULL},
+    {"close", loader_close, METH_NOARGS, NULL},
+    {"num_samples", loader_num_samples, METH_NOARGS, NULL},
+    {"num_batches", loader_num_batches, METH_NOARGS, NULL},
+    {"stats", loader_stats, METH_NOARGS, NULL},
+    {"skipped", loader_skipped, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot loader_slots[] = {
+    {Py_tp_dealloc, (void *)loader_dealloc},
+    {Py_tp_methods, loader_methods},
+    {0, NULL},
+};
+
+PyType_Spec loader_spec = {
+    .name = "robocache._core.Loader",
+    .basicsize = sizeof(loader_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = loader_slots,
+};
