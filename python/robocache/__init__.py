@@ -7,6 +7,9 @@ Importing this package imports neither PyTorch nor NumPy; using them does.
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from . import errors
 from ._install import check_installation
 from .errors import Error
@@ -27,14 +30,50 @@ set_cpu_features = _native.set_cpu_features
 set_num_threads = _native.set_num_threads
 voxelize_point_cloud = _native.voxelize_point_cloud
 
+if TYPE_CHECKING:
+    from .dataset import Dataset, Episode, Stream, open  # noqa: A004
+    from .loader import DataLoader, Window
+
+_LAZY = {
+    "DataLoader": "loader",
+    "Dataset": "dataset",
+    "Episode": "dataset",
+    "Stream": "dataset",
+    "Window": "loader",
+    "open": "dataset",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f".{_LAZY[name]}", __name__)
+    except ImportError as error:
+        raise errors.UnsupportedError(f"{name} needs the native module: {error}") from error
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 __all__ = [
+    "DataLoader",
+    "Dataset",
+    "Episode",
     "Error",
+    "Stream",
+    "Window",
     "__version__",
     "check_installation",
     "errors",
     "fuse_multimodal",
     "fuse_streams",
     "get_num_threads",
+    "open",
     "resample_trajectories",
     "set_cpu_features",
     "set_num_threads",

@@ -1,0 +1,420 @@
+"""Datasets, their episodes and streams."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import operator
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, overload
+
+from . import _core
+from ._progress import ProgressBar, format_bytes
+from .errors import ArgumentTypeError, InvalidArgumentError, NotFoundError
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+__all__ = ["Dataset", "Episode", "Episodes", "Split", "Stream", "StreamInfo", "Tasks", "open"]
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """What is known of a stream without reading it.
+
+    Attributes:
+        name: the dataset's own, "observation/state".
+        kind: "numeric", "image" or "text".
+        dtype: NumPy's name of the dtype of decoded values, "float32"; "str" for text.
+        shape: of one sample; -1 where it is not declared.
+        encoding: "jpeg", "png" or "".
+        times: name of the stream with this one's stamps, None where it has none.
+        is_ragged: a step holds any number of samples.
+        rate_hz: samples a second; None where that is unknown.
+    """
+
+    name: str
+    kind: str
+    dtype: str
+    shape: tuple[int, ...]
+    encoding: str
+    times: str | None
+    is_ragged: bool
+    rate_hz: float | None
+    index: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """A part of a dataset that its files name, such as "train"."""
+
+    name: str
+    num_episodes: int
+    num_steps: int
+
+
+class Stream:
+    """One stream of one episode; read when asked."""
+
+    def __init__(self, episode: Episode, info: StreamInfo) -> None:
+        self._episode = episode
+        self.info = info
+
+    @property
+    def name(self) -> str:
+        """The dataset's own name of the stream."""
+        return self.info.name
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.name!r}: {self.num_samples} samples, {_describe(self.info)}>"
+
+    @cached_property
+    def num_samples(self) -> int:
+        """Samples in the episode: one a step, or, for a ragged stream, the total."""
+        return self._episode._native.count(self.info.index, None)
+
+    @cached_property
+    def row_lengths(self) -> NDArray[numpy.int64]:
+        """Samples of each step, int64 [num_steps]; ones unless the stream is ragged."""
+        import numpy
+
+        lengths = numpy.empty(self._episode.num_steps, numpy.int64)
+        self._episode._native.count(self.info.index, lengths)
+        return lengths
+
+    @property
+    def values(self) -> Any:
+        """All samples, NumPy [T, *shape], images decoded to [T, H, W, C]; text: list[str]."""
+        return self.read()
+
+    @cached_property
+    def times_ns(self) -> NDArray[numpy.int64]:
+        """Stamps in nanoseconds, int64 [T]; from the control rate where the stream has none."""
+        import numpy
+
+        times = numpy.empty(self.num_samples, numpy.int64)
+        self._episode._native.times(self.info.index, 0, self.num_samples, times)
+        return times
+
+    def read(self, first: int = 0, count: int | None = None) -> Any:
+        """Returns samples [first, first + count), by default all, as :attr:`values` has them."""
+        if count is None:
+            count = max(self.num_samples - first, 0)
+        if self.info.kind == "text":
+            return [self.raw(first + i).decode() for i in range(count)]
+        import numpy
+
+        values = numpy.empty((count, *self._sample_shape(first, count)), self.info.dtype)
+        self._episode._native.read(self.info.index, first, count, values)
+        return values
+
+    def raw(self, index: int) -> bytes:
+        """Returns a sample of a text or image stream as it lies in the file."""
+        return self._episode._native.bytes(self.info.index, index)
+
+    def _sample_shape(self, first: int, count: int) -> tuple[int, ...]:
+        if self.info.kind == "image" and -1 in self.info.shape:
+            if count == 0:
+                return tuple(max(extent, 0) for extent in self.info.shape)
+            return self._episode._native.image_shape(self.info.index, first)
+        return self.info.shape
+
+
+class Episode(Mapping[str, Stream]):
+    """One episode: a mapping from stream names to :class:`Stream`."""
+
+    def __init__(self, native: _core.Episode, streams: Mapping[str, StreamInfo]) -> None:
+        self._native = native
+        self._infos = streams
+        info = native.info()
+        self.id: int = info["id"]
+        """Row of the episode in the catalog."""
+        self.num_steps: int = info["num_steps"]
+        """Steps at the control rate."""
+        self.duration_ns: int = info["duration_ns"]
+        """Last stamp minus first, over all streams."""
+        self.task: str = info["task"]
+        """What the robot was told to do; "" where that is not recorded."""
+        self.split: str = info["split"]
+        self.file: str = info["file"]
+        """File that holds the episode, relative to the dataset."""
+        self.offset: int = info["offset"]
+        """Byte offset of the episode in its file."""
+        self.num_bytes: int = info["bytes"]
+        self.metadata: dict[str, Any] = json.loads(info["metadata"] or "{}")
+        """What the file says of the episode as a whole."""
+
+    def __getitem__(self, name: str) -> Stream:
+        return Stream(self, self._infos[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._infos)
+
+    def __len__(self) -> int:
+        return len(self._infos)
+
+    def __repr__(self) -> str:
+        return f"<Episode {self.id}: {self.num_steps} steps, task {self.task!r}>"
+
+
+class Episodes(Sequence[Episode]):
+    """The episodes of a dataset, opened when indexed."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset._selection)
+
+    @overload
+    def __getitem__(self, index: int) -> Episode: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Episode]: ...
+    def __getitem__(self, index: int | slice) -> Episode | Sequence[Episode]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        position = operator.index(index)
+        if position < 0:
+            position += len(self)
+        return Episode(self._dataset._selection.open(position), self._dataset.streams)
+
+
+class _Streams(dict[str, StreamInfo]):
+    """Stream names to :class:`StreamInfo`; for a missing one, an error that lists all."""
+
+    def __missing__(self, name: str) -> StreamInfo:
+        raise NotFoundError(f"stream {name!r}: not in the dataset, which has {', '.join(self)}")
+
+
+class Tasks(Sequence[str]):
+    """The distinct task texts of a whole dataset."""
+
+    def __init__(self, native: _core.Dataset, count: int) -> None:
+        self._native = native
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._count))]
+        return self._native.task(self._position(index))[0]
+
+    def num_episodes(self, index: int) -> int:
+        """Returns how many episodes of the dataset have task `index`."""
+        return self._native.task(self._position(index))[1]
+
+    def _position(self, index: int) -> int:
+        position = index + self._count if index < 0 else index
+        if not 0 <= position < self._count:
+            raise NotFoundError(f"tasks: index {index} found, there are {self._count}")
+        return position
+
+
+class Dataset:
+    """Episodes of a dataset: all of them, or those that split() and where() have chosen."""
+
+    def __init__(self, native: _core.Dataset, selection: _core.Selection, chosen: str = "") -> None:
+        self._native = native
+        self._selection = selection
+        self._chosen = chosen
+        info = native.info()
+        self.name: str = info["name"]
+        self.version: str = info["version"]
+        self.format: str = info["format"]
+        """"rlds" and such."""
+        self.path: str = info["path"]
+        self.catalog_path: str = info["catalog_path"]
+        self.control_rate_hz: float | None = info["control_rate_hz"] or None
+        """Steps a second of data without time stamps; None where that is unknown."""
+        self.num_bytes: int = info["num_bytes"]
+        """Size of the whole dataset's files."""
+        self.num_files: int = info["num_files"]
+        self.tasks = Tasks(native, info["num_tasks"])
+        """Task texts of the whole dataset."""
+        self._info = info
+
+    @cached_property
+    def streams(self) -> Mapping[str, StreamInfo]:
+        """What is recorded, by the dataset's own names."""
+        streams = _Streams()
+        for index in range(self._info["num_streams"]):
+            fields = self._native.stream(index)
+            fields["rate_hz"] = fields["rate_hz"] or None
+            streams[fields["name"]] = StreamInfo(index=index, **fields)
+        return streams
+
+    @cached_property
+    def splits(self) -> Mapping[str, Split]:
+        """Parts of the whole dataset that its files name."""
+        found = (self._native.split(index) for index in range(self._info["num_splits"]))
+        return {name: Split(name, episodes, steps) for name, episodes, steps in found}
+
+    @property
+    def episodes(self) -> Episodes:
+        """The episodes chosen, in the dataset's order."""
+        return Episodes(self)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the episodes chosen."""
+        return self._selection.num_steps()
+
+    @property
+    def skipped(self) -> list[str]:
+        """Damaged records left out of the catalog (on_error="skip"), as error messages."""
+        return [self._native.skipped(index) for index in range(self._info["num_skipped"])]
+
+    def where(self, expression: str) -> Dataset:
+        """Returns the episodes for which an SQL expression holds.
+
+        Args:
+            expression: over the columns id, split, task, num_steps, bytes, file and record, and
+                ``task MATCH 'word'`` for full-text search.
+
+        Raises:
+            InvalidArgumentError: SQLite does not take the expression; its own words are given.
+        """
+        return self._view(self._selection.refine(None, expression), f"where {expression}")
+
+    def split(self, name: str) -> Dataset:
+        """Returns the episodes of a split.
+
+        Raises:
+            NotFoundError: the dataset has no such split.
+        """
+        return self._view(self._selection.refine(name, None), f"split {name}")
+
+    def take(self, indices: Sequence[int]) -> Dataset:
+        """Returns the episodes at `indices` of this view, in that order."""
+        size = len(self._selection)
+        positions = [index + size if index < 0 else index for index in indices]
+        return self._view(self._selection.take(positions), f"{len(positions)} taken")
+
+    def _view(self, selection: _core.Selection, how: str) -> Dataset:
+        chosen = f"{self._chosen}, {how}" if self._chosen else how
+        return Dataset(self._native, selection, chosen)
+
+    def __len__(self) -> int:
+        return len(self._selection)
+
+    def __repr__(self) -> str:
+        chosen = f" ({self._chosen})" if self._chosen else ""
+        return (
+            f"<Dataset {self.name!r} {self.version}{chosen}: {len(self)} episodes, "
+            f"{self.num_steps} steps>"
+        )
+
+    def __str__(self) -> str:
+        return "\n".join(_table(self))
+
+
+def _describe(info: StreamInfo) -> str:
+    extents = ", ".join("?" if extent < 0 else str(extent) for extent in info.shape)
+    encoding = f" {info.encoding}" if info.encoding else ""
+    return f"{info.dtype} [{extents}]{encoding}"
+
+
+def _rate(rate_hz: float | None) -> str:
+    return "" if rate_hz is None else f"{rate_hz:.4g} Hz"
+
+
+def _table(dataset: Dataset) -> list[str]:
+    title = f"{dataset.name} {dataset.version}".strip()
+    size = f"{dataset.num_files} files, {format_bytes(dataset.num_bytes)}"
+    lines = [f"{title}  ({dataset.format}, {size})", dataset.path]
+    if dataset._chosen:
+        lines.append(f"chosen    {dataset._chosen}")
+    splits = ", ".join(f"{s.name} {s.num_episodes}" for s in dataset.splits.values())
+    lines += [
+        f"episodes  {len(dataset)}" + (f"  (splits: {splits})" if splits else ""),
+        f"steps     {dataset.num_steps}",
+        f"tasks     {len(dataset.tasks)}",
+        f"rate      {_rate(dataset.control_rate_hz) or 'unknown: give rate_hz'}",
+    ]
+    if dataset._info["num_skipped"]:
+        lines.append(f"skipped   {dataset._info['num_skipped']} damaged records")
+    rows = [("stream", "dtype and shape", "rate", "clock")]
+    for info in dataset.streams.values():
+        clock = info.times or ("steps, ragged" if info.is_ragged else "steps")
+        rows.append((info.name, _describe(info), _rate(info.rate_hz), clock))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines.append("")
+    for row in rows:
+        lines.append("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+    return lines
+
+
+def open(  # noqa: A001 - the public name is robocache.open
+    path: str | os.PathLike[str],
+    *,
+    catalog: str | os.PathLike[str] | None = None,
+    progress: bool | Callable[[int, int, int, int, int], object] | None = None,
+    on_error: str = "raise",
+    control_rate_hz: float | None = None,
+    rebuild: bool = False,
+    num_threads: int = 0,
+) -> Dataset:
+    """Opens a dataset, indexing what is new or changed since the last time.
+
+    Args:
+        path: folder of the dataset, such as "bridge_dataset/1.0.0".
+        catalog: file of the index; by default beside the dataset, or, where the dataset cannot be
+            written, in $ROBOCACHE_CACHE or ~/.cache/robocache.
+        progress: True draws a progress bar on stderr while indexing, None does where stderr is a
+            terminal, False does not. A callable is given (files done, files, bytes done, bytes,
+            episodes) a few times a second, and returns False to stop.
+        on_error: what a damaged record does to indexing: "raise", or "skip" to leave it out, see
+            :attr:`Dataset.skipped`.
+        control_rate_hz: steps a second of data without time stamps, where neither the format nor
+            the table of published datasets says it.
+        rebuild: forget what the catalog holds.
+        num_threads: for indexing; 0 means all cores.
+
+    Raises:
+        NotFoundError, IoError: there is no such folder, or it cannot be read.
+        UnsupportedError: no reader knows the files.
+        FormatError: a file is damaged; the message names file and byte offset.
+        CancelledError: `progress` returned False. What is indexed so far stays.
+    """
+    if progress is None:
+        progress = sys.stderr.isatty()
+    bar = None
+    callback: Callable[[int, int, int, int, int], object] | None
+    if callable(progress):
+        callback = progress
+    elif progress:
+        bar = callback = ProgressBar(os.path.basename(os.path.abspath(path)))
+    else:
+        callback = None
+    if control_rate_hz is not None and not control_rate_hz > 0:
+        raise InvalidArgumentError(f"control_rate_hz: {control_rate_hz} found, wanted positive")
+    if not isinstance(path, (str, builtins.bytes, os.PathLike)):
+        raise ArgumentTypeError(f"path: found {path!r}, wanted a path")
+    try:
+        native = _core.open_dataset(
+            path,
+            "" if catalog is None else catalog,
+            callback,
+            on_error,
+            control_rate_hz or 0.0,
+            rebuild,
+            num_threads,
+        )
+    finally:
+        if bar is not None:
+            bar.close()
+    return Dataset(native, native.select(None, None))
