@@ -1,0 +1,10 @@
+"""Loaders by the name of the dataset, thin over :class:`robocache.DataLoader`.
+
+With ``use_robocache=False`` the same batches come from plain PyTorch, for comparison.
+"""
+
+from __future__ import annotations
+
+from .rtx import BridgeDataLoader, RTXDataLoader
+
+__all__ = ["BridgeDataLoader", "RTXDataLoader"]

@@ -1,0 +1,151 @@
+"""The same batches from plain PyTorch: a map-style Dataset in torch's DataLoader."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy
+import torch
+from PIL import Image
+
+from ..dataset import Dataset, StreamInfo
+from ..errors import InvalidArgumentError, UnsupportedError
+from ..loader import Window
+from ._tfrecord import parse_example, read_record
+
+
+class PlainDataset(torch.utils.data.Dataset[dict[str, Any]]):
+    """One sample a step; takes windows of ticks with mode "hold" on the steps' own clock.
+
+    Args:
+        dataset: says which episodes there are and where; nothing is read through it.
+        windows: what a sample takes of each stream.
+        cached_episodes: records kept parsed, for each worker process.
+    """
+
+    def __init__(
+        self, dataset: Dataset, windows: Mapping[str, Window], cached_episodes: int = 64
+    ) -> None:
+        rate_hz = dataset.control_rate_hz
+        if rate_hz is None:
+            raise InvalidArgumentError(f"rate_hz: the control rate of {dataset.name} is unknown")
+        self._rate_hz = rate_hz
+        self._windows = {
+            window.name or name: (dataset.streams[name], _ticks(name, window))
+            for name, window in windows.items()
+        }
+        for info, _ in self._windows.values():
+            if info.is_ragged or info.times is not None or info.kind == "text":
+                raise UnsupportedError(f"stream {info.name!r}: the plain path takes no such stream")
+        episodes = [dataset.episodes[i] for i in range(len(dataset))]
+        self._places = [(os.path.join(dataset.path, e.file), e.offset) for e in episodes]
+        self._tasks = [episode.task for episode in episodes]
+        self._ids = [episode.id for episode in episodes]
+        self._ends = numpy.cumsum([episode.num_steps for episode in episodes])
+        self._cached_episodes = cached_episodes
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        episode = int(numpy.searchsorted(self._ends, index, side="right"))
+        start = int(self._ends[episode - 1]) if episode else 0
+        num_steps = int(self._ends[episode]) - start
+        step = index - start
+        features = self._features(episode)
+        sample: dict[str, Any] = {
+            "episode_index": self._ids[episode],
+            "step_index": step,
+            "time_ns": round(step * 1_000_000_000 / self._rate_hz),
+            "task": self._tasks[episode],
+        }
+        for name, (info, ticks) in self._windows.items():
+            wanted = step + ticks
+            steps = wanted.clip(0, num_steps - 1)
+            values, valid = _take(info, features["steps/" + info.name], steps, num_steps)
+            inside = (wanted >= 0) & (wanted < num_steps)
+            sample[name] = torch.from_numpy(values)
+            sample[f"{name}_is_pad"] = torch.from_numpy(~inside)
+            sample[f"{name}_valid"] = torch.from_numpy(valid & inside)
+        return sample
+
+    def _features(self, episode: int) -> dict[str, Any]:
+        # Made in the process that uses it: a cache does not travel to workers.
+        if "_parse" not in self.__dict__:
+            self._parse = lru_cache(self._cached_episodes)(self._read)
+        return self._parse(episode)
+
+    def _read(self, episode: int) -> dict[str, Any]:
+        path, offset = self._places[episode]
+        return parse_example(read_record(path, offset))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_parse"}
+
+
+def _ticks(name: str, window: Window) -> Any:
+    if window.ticks is None or window.mode != "hold" or window.outside != "hold":
+        raise UnsupportedError(
+            f"streams[{name!r}]: the plain path takes ticks with mode 'hold' and outside 'hold'"
+        )
+    return numpy.array(window.ticks, numpy.int64)
+
+
+def _take(info: StreamInfo, feature: Any, steps: Any, num_steps: int) -> tuple[Any, Any]:
+    """Returns values [W, ...] of the steps, and where there is an image."""
+    if info.kind == "image":
+        images = [_decode(feature[step]) for step in steps]
+        shape = next((i.shape for i in images if i is not None), tuple(map(abs, info.shape)))
+        blank = numpy.zeros(shape, info.dtype)
+        valid = numpy.array([image is not None for image in images])
+        return numpy.stack([blank if image is None else image for image in images]), valid
+    values = feature.reshape(num_steps, *info.shape)[steps].astype(info.dtype)
+    return values, numpy.ones(len(steps), bool)
+
+
+def _decode(encoded: bytes) -> Any:
+    """Returns [H, W, C], None for the empty image that pads."""
+    if not encoded:
+        return None
+    pixels = numpy.asarray(Image.open(io.BytesIO(encoded)))
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    batch: dict[str, Any] = {}
+    for name, first in samples[0].items():
+        column = [sample[name] for sample in samples]
+        if isinstance(first, torch.Tensor):
+            batch[name] = torch.stack(column)
+        elif isinstance(first, int):
+            batch[name] = torch.tensor(column, dtype=torch.int64)
+        else:
+            batch[name] = column
+    return batch
+
+
+def make_loader(
+    dataset: Dataset,
+    windows: Mapping[str, Window],
+    batch_size: int,
+    shuffle: bool,
+    seed: int,
+    drop_last: bool,
+    num_workers: int,
+) -> torch.utils.data.DataLoader[dict[str, Any]]:
+    """Returns torch's DataLoader over :class:`PlainDataset`."""
+    generator = torch.Generator()
+    generator.manual_seed(seed)
+    return torch.utils.data.DataLoader(
+        PlainDataset(dataset, windows),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        drop_last=drop_last,
+        num_workers=num_workers,
+        collate_fn=_collate,
+        generator=generator,
+    )

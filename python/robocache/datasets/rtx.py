@@ -1,0 +1,143 @@
+"""RT-X (Open X-Embodiment) datasets in RLDS."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..dataset import Dataset, StreamInfo
+from ..dataset import open as open_dataset
+from ..errors import InvalidArgumentError, UnsupportedError
+from ..loader import DataLoader, Window
+
+__all__ = ["BridgeDataLoader", "RTXDataLoader"]
+
+Windows = Mapping[str, Window]
+
+
+class RTXDataLoader:
+    """Batches of observations and action chunks from an RT-X dataset.
+
+    Every sample is a step: of each numeric and image stream under "observation/" the last
+    `observation_horizon` steps up to it, and of "action" (or each stream under "action/") the next
+    `action_horizon` steps from it. See :class:`robocache.DataLoader` for what a batch holds.
+
+    Args:
+        dataset_path: folder of the dataset, such as "bridge_dataset/1.0.0".
+        batch_size: samples a batch.
+        use_robocache: False reads the files with plain PyTorch instead: same batches, slower. With
+            shuffle=True both shuffle all samples, in orders of their own.
+        split: of the dataset; all of it by default.
+        observation_horizon, action_horizon: ticks of the windows.
+        images: whether to load image streams; or the names of those to load.
+        streams: windows to use instead.
+        shuffle, seed, drop_last: as in DataLoader.
+        num_threads: worker threads (worker processes of the plain path); 0 means all cores (no
+            process).
+        loader_options: further arguments of DataLoader; the plain path takes none.
+
+    Raises:
+        As robocache.open() and DataLoader.
+    """
+
+    def __init__(
+        self,
+        dataset_path: str | os.PathLike[str],
+        batch_size: int = 32,
+        use_robocache: bool = True,
+        *,
+        split: str | None = None,
+        observation_horizon: int = 2,
+        action_horizon: int = 16,
+        images: bool | Sequence[str] = True,
+        streams: Windows | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        drop_last: bool = False,
+        num_threads: int = 0,
+        **loader_options: Any,
+    ) -> None:
+        dataset = open_dataset(dataset_path, control_rate_hz=loader_options.get("rate_hz"))
+        self.dataset = dataset if split is None else dataset.split(split)
+        if streams is None:
+            streams = self._default_windows(observation_horizon, action_horizon, images)
+        self.streams = dict(streams)
+        if use_robocache:
+            self._loader: Any = DataLoader(
+                self.dataset,
+                batch_size,
+                streams=self.streams,
+                shuffle=shuffle,
+                seed=seed,
+                drop_last=drop_last,
+                num_threads=num_threads,
+                **loader_options,
+            )
+            return
+        if loader_options:
+            raise UnsupportedError(
+                f"use_robocache=False: takes no {', '.join(sorted(loader_options))}"
+            )
+        plain = importlib.import_module("._plain", __package__)
+        self._loader = plain.make_loader(
+            self.dataset, self.streams, batch_size, shuffle, seed, drop_last, num_threads
+        )
+
+    def _default_windows(
+        self, observation_horizon: int, action_horizon: int, images: bool | Sequence[str]
+    ) -> dict[str, Window]:
+        if observation_horizon < 1 or action_horizon < 1:
+            raise InvalidArgumentError(
+                f"observation_horizon, action_horizon: {observation_horizon}, {action_horizon} "
+                "found, wanted at least 1"
+            )
+        past, future = range(1 - observation_horizon, 1), range(action_horizon)
+        windows = {}
+        for name, info in self.dataset.streams.items():
+            if name == "action" or name.startswith("action/"):
+                windows[name] = Window(future)
+            elif name.startswith("observation/") and _wanted(info, images):
+                windows[name] = Window(past)
+        return windows
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self._loader)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __getattr__(self, name: str) -> Any:
+        """Gives state_dict(), stats() and all else of the loader underneath."""
+        if name == "_loader":
+            raise AttributeError(name)
+        return getattr(self._loader, name)
+
+
+def _wanted(info: StreamInfo, images: bool | Sequence[str]) -> bool:
+    if info.kind == "image":
+        return images if isinstance(images, bool) else info.name in images
+    return info.kind == "numeric" and not info.is_ragged
+
+
+class BridgeDataLoader(RTXDataLoader):
+    """Batches from BridgeData V2: image_0, the robot's state, and a chunk of "actions"."""
+
+    def _default_windows(
+        self, observation_horizon: int, action_horizon: int, images: bool | Sequence[str]
+    ) -> dict[str, Window]:
+        if images is True:
+            images = ["observation/image_0"]
+        windows = super()._default_windows(observation_horizon, action_horizon, images)
+        chosen = {}
+        for name, window in windows.items():
+            if name == "action":
+                chosen[name] = Window(window.ticks, name="actions")
+            elif name == "observation/state" or _is_image(self.dataset, name):
+                chosen[name] = window
+        return chosen
+
+
+def _is_image(dataset: Dataset, name: str) -> bool:
+    return dataset.streams[name].kind == "image"
