@@ -18,7 +18,7 @@ from ..loader import Window
 from ._tfrecord import parse_example, read_record
 
 
-class PlainDataset(torch.utils.data.Dataset[dict[str, Any]]):
+class PlainDataset:
     """One sample a step; takes windows of ticks with mode "hold" on the steps' own clock.
 
     Args:
