@@ -1,0 +1,264 @@
+"""Opening datasets and looking into them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+import robocache as rc
+from robocache._progress import ProgressBar, format_bytes, format_duration
+
+
+def test_bridge_at_a_glance(bridge):
+    assert len(bridge.episodes) == 50
+    assert bridge.num_steps == 500
+    assert bridge.format == "rlds"
+    assert bridge.control_rate_hz == 5
+    assert {name: split.num_episodes for name, split in bridge.splits.items()} == {
+        "train": 25,
+        "val": 25,
+    }
+    state = bridge.streams["observation/state"]
+    assert (state.kind, state.dtype, state.shape, state.rate_hz) == ("numeric", "float32", (7,), 5)
+    image = bridge.streams["observation/image_0"]
+    assert (image.kind, image.dtype, image.encoding) == ("image", "uint8", "jpeg")
+    assert bridge.streams["language_instruction"].kind == "text"
+
+
+def test_table(bridge):
+    text = str(bridge)
+    assert "bridge_dataset 1.0.0  (rlds, 2 files" in text
+    assert "episodes  50  (splits: train 25, val 25)" in text
+    assert any(
+        line.split()[:3] == ["observation/state", "float32", "[7]"] and "5 Hz" in line
+        for line in text.splitlines()
+    )
+    assert "50 episodes, 500 steps" in repr(bridge)
+
+
+def test_episode(bridge):
+    episode = bridge.episodes[3]
+    assert episode.num_steps == 10
+    assert episode.duration_ns == 9 * 200_000_000
+    assert isinstance(episode.task, str)
+    assert isinstance(episode.metadata, dict)
+    assert "episode_metadata/file_path" in episode.metadata or "file_path" in episode.metadata
+    assert set(episode) == set(bridge.streams)
+    assert episode.split in bridge.splits
+
+
+def test_streams_of_an_episode(bridge):
+    episode = bridge.episodes[0]
+    state = episode["observation/state"]
+    assert state.values.shape == (10, 7)
+    assert state.values.dtype == np.float32
+    np.testing.assert_array_equal(state.times_ns, np.arange(10) * 200_000_000)
+    np.testing.assert_array_equal(state.row_lengths, np.ones(10))
+    np.testing.assert_array_equal(state.read(3, 2), state.values[3:5])
+    image = episode["observation/image_0"]
+    pixels = image.values
+    assert pixels.shape[0] == 10
+    assert pixels.shape[3] == 3
+    assert pixels.dtype == np.uint8
+    assert image.raw(0)[:2] == b"\xff\xd8"
+    text = episode["language_instruction"].values
+    assert text == [text[0]] * 10
+    assert len(state) == 10
+
+
+def test_errors_of_reading_name_the_stream(bridge):
+    episode = bridge.episodes[0]
+    with pytest.raises(KeyError, match="observation/state, observation/wrist") as caught:
+        episode["nothing"]
+    assert isinstance(caught.value, rc.Error)
+    with pytest.raises(rc.Error, match="observation/state"):
+        episode["observation/state"].read(5, 6)
+
+
+def test_episodes_are_a_sequence(bridge):
+    episodes = bridge.episodes
+    assert episodes[-1].id == episodes[49].id
+    assert [episode.id for episode in episodes[1:4]] == [episodes[i].id for i in (1, 2, 3)]
+    assert sum(1 for _ in episodes) == 50
+    with pytest.raises(IndexError, match="episodes: index 50 found, wanted 0 to 49"):
+        episodes[50]
+
+
+def test_views(bridge):
+    train = bridge.split("train")
+    assert len(train) == 25
+    assert {episode.split for episode in train.episodes} == {"train"}
+    short = train.where("num_steps >= 10 AND id < 5")
+    assert 0 < len(short) <= 5
+    assert "split train, where num_steps >= 10 AND id < 5" in repr(short)
+    assert len(train.take([3, 1, -1])) == 3
+    assert train.take([3]).episodes[0].id == train.episodes[3].id
+    assert len(bridge.where("num_steps > 10")) == 0
+
+
+def test_full_text_search(bridge):
+    words = [task.split()[0] for task in bridge.tasks if task]
+    found = bridge.where(f"task MATCH '{words[0]}'")
+    assert 0 < len(found) <= 50
+    assert all(words[0] in episode.task for episode in found.episodes)
+
+
+@pytest.mark.parametrize(
+    "expression", ["nonsense = 1", "1; DROP TABLE episodes", "1) OR (1", "", "id IN (SELECT 1"]
+)
+def test_wrong_expressions(bridge, expression):
+    with pytest.raises(ValueError, match="where") as caught:
+        bridge.where(expression)
+    assert isinstance(caught.value, rc.Error)
+
+
+def test_unknown_split(bridge):
+    with pytest.raises(LookupError, match="test"):
+        bridge.split("test")
+
+
+def test_tasks(bridge):
+    assert len(bridge.tasks) == len(set(bridge.tasks))
+    assert sum(bridge.tasks.num_episodes(i) for i in range(len(bridge.tasks))) <= 50
+    with pytest.raises(IndexError):
+        bridge.tasks[len(bridge.tasks)]
+
+
+def test_values_outlive_everything(bridge_copy):
+    values = rc.open(bridge_copy, progress=False).episodes[7]["action"].values
+    again = rc.open(bridge_copy, progress=False).episodes[7]["action"].values
+    np.testing.assert_array_equal(values, again)
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(rc.Error, match="nowhere"):
+        rc.open(tmp_path / "nowhere", progress=False)
+
+
+def test_folder_that_is_no_dataset(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing here")
+    with pytest.raises(rc.Error, match=str(tmp_path)):
+        rc.open(tmp_path, progress=False)
+
+
+def test_damaged_record_is_raised_or_skipped(bridge_path, tmp_path):
+    folder = tmp_path / "1.0.0"
+    shutil.copytree(bridge_path, folder, ignore=shutil.ignore_patterns(".robocache*"))
+    shard = next(folder.glob("*train*"))
+    shard.chmod(0o644)
+    with open(shard, "r+b") as file:
+        file.seek(200_000)
+        byte = file.read(1)
+        file.seek(200_000)
+        file.write(bytes([byte[0] ^ 1]))
+    with pytest.raises(rc.errors.FormatError, match=shard.name) as caught:
+        rc.open(folder, progress=False)
+    assert "offset" in str(caught.value)
+    dataset = rc.open(folder, progress=False, on_error="skip")
+    assert len(dataset) == 49
+    assert len(dataset.skipped) == 1
+    assert shard.name in dataset.skipped[0]
+    assert "skipped   1 damaged records" in str(dataset)
+
+
+def test_progress_callable(bridge_path, tmp_path):
+    calls = []
+    rc.open(bridge_path, catalog=tmp_path / "c.sqlite", progress=lambda *a: calls.append(a))
+    assert calls
+    assert calls[-1][0] <= calls[-1][1] == 2
+    assert all(len(call) == 5 for call in calls)
+
+
+def test_progress_can_stop_and_indexing_goes_on_later(bridge_path, tmp_path):
+    catalog = tmp_path / "c.sqlite"
+    with pytest.raises(rc.errors.CancelledError):
+        rc.open(bridge_path, catalog=catalog, progress=lambda *_: False)
+    assert len(rc.open(bridge_path, catalog=catalog, progress=False)) == 50
+
+
+def test_exception_in_progress_comes_through(bridge_path, tmp_path):
+    def explode(*_):
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        rc.open(bridge_path, catalog=tmp_path / "c.sqlite", progress=explode)
+
+
+def test_catalog_goes_to_a_cache_folder_when_asked(bridge_path, tmp_path, monkeypatch):
+    catalog = tmp_path / "elsewhere" / "bridge.sqlite"
+    catalog.parent.mkdir()
+    dataset = rc.open(bridge_path, catalog=catalog, progress=False)
+    assert os.path.samefile(dataset.catalog_path, catalog)
+
+
+def test_second_open_is_quick(bridge_copy, bridge):
+    start = time.perf_counter()
+    rc.open(bridge_copy, progress=False)
+    assert time.perf_counter() - start < 0.2
+
+
+def test_unknown_control_rate(bridge_path, tmp_path):
+    with pytest.raises(ValueError, match=r"control_rate_hz: -1 found, wanted positive"):
+        rc.open(bridge_path, catalog=tmp_path / "c.sqlite", control_rate_hz=-1)
+
+
+def test_progress_bar_draws_one_line():
+    class Screen:
+        text = ""
+
+        def write(self, text):
+            self.text += text
+
+        def flush(self):
+            pass
+
+    screen = Screen()
+    bar = ProgressBar("bridge", screen)
+    for done in range(3):
+        bar(done, 2, done * 500_000, 1_000_000, done * 25)
+    bar.close()
+    assert "\n" not in screen.text[:-1]
+    last = screen.text.rstrip().split("\r")[-1]
+    assert "bridge [########################] 100%" in last
+    assert "2/2 files, 50 episodes" in last
+
+
+def test_formatting():
+    assert [format_bytes(n) for n in (0, 999, 1000, 2_500_000, 7e12)] == [
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "2.5 MB",
+        "7.0 TB",
+    ]
+    assert [format_duration(s) for s in (0.4, 59, 61, 3700)] == [
+        "0 s",
+        "59 s",
+        "1 min 01 s",
+        "1 h 01 min",
+    ]
+
+
+def test_two_threads_read_one_episode(bridge):
+    import threading
+
+    episode = bridge.episodes[0]
+    wanted = {name: episode[name].values for name in ("action", "observation/image_0")}
+    failures = []
+
+    def work(name):
+        for _ in range(30):
+            if not np.array_equal(episode[name].values, wanted[name]):
+                failures.append(name)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in itertools.chain(wanted, wanted)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures

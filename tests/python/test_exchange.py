@@ -1,0 +1,354 @@
+"""Tensors of every framework in, the same kind out, without copies, leaks or surprises."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import time
+
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+
+import robocache as rc
+
+
+class DLPackOnly:
+    """An array of a framework that has __dlpack__ and nothing else."""
+
+    def __init__(self, array, legacy=False):
+        self.array = array
+        self.legacy = legacy
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+    def __dlpack__(self, **arguments):
+        if self.legacy:
+            if "max_version" in arguments:
+                raise TypeError("unexpected keyword argument 'max_version'")
+            return self.array.__dlpack__()
+        return self.array.__dlpack__(**arguments)
+
+
+def linear(data, times, targets, **options):
+    return rc.resample_trajectories(data, times, targets, **options)
+
+
+@pytest.fixture
+def arrays():
+    data = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
+    times = np.array([0.0, 1.0, 2.0, 3.0])
+    targets = np.array([0.5, 1.0, 2.25])
+    return data, times, targets
+
+
+def expected(data):
+    """What linear() gives for the times of the fixture."""
+    first = (data[:, 0] + data[:, 1]) / 2
+    last = data[:, 2] * 0.75 + data[:, 3] * 0.25
+    return np.stack([first, data[:, 1], last], 1)
+
+
+def test_numpy_gives_numpy(arrays):
+    result = linear(*arrays)
+    assert type(result) is np.ndarray
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, expected(arrays[0]))
+
+
+def test_torch_gives_torch(arrays):
+    result = linear(*map(torch.from_numpy, arrays))
+    assert type(result) is torch.Tensor
+    assert result.dtype == torch.float32
+    assert result.device.type == "cpu"
+    np.testing.assert_allclose(result.numpy(), expected(arrays[0]))
+
+
+def test_read_only_arrays_are_taken(arrays):
+    for array in arrays:
+        array.flags.writeable = False
+    np.testing.assert_allclose(linear(*arrays), expected(arrays[0]))
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_strides_are_taken_without_a_copy(arrays, kind):
+    data, times, targets = arrays
+    wide = np.zeros((2, 8, 6), np.float32)
+    wide[:, ::2, ::2] = data
+    views = [wide[:, ::2, ::2], np.repeat(times, 2)[::2], targets]
+    if kind == "torch":
+        whole = torch.from_numpy(wide)
+        views = [whole[:, ::2, ::2], *map(torch.from_numpy, views[1:])]
+    np.testing.assert_allclose(np.asarray(linear(*views)), expected(data))
+
+
+def test_transposed_and_reversed_arrays(arrays):
+    data, times, targets = arrays
+    reversed_channels = np.ascontiguousarray(data[..., ::-1])[..., ::-1]
+    transposed = np.ascontiguousarray(data.transpose(2, 0, 1)).transpose(1, 2, 0)
+    for view in (reversed_channels, transposed):
+        np.testing.assert_allclose(linear(view, times, targets), expected(data))
+
+
+def test_bfloat16_of_torch(arrays):
+    data, times, targets = map(torch.from_numpy, arrays)
+    result = linear(data.bfloat16(), times, targets)
+    assert result.dtype == torch.bfloat16
+    np.testing.assert_allclose(result.float().numpy(), expected(arrays[0]), rtol=2**-8)
+
+
+def test_bfloat16_of_numpy(arrays):
+    data, times, targets = arrays
+    result = linear(data.astype(ml_dtypes.bfloat16), times, targets)
+    assert result.dtype == ml_dtypes.bfloat16
+    np.testing.assert_allclose(result.astype(np.float32), expected(data), rtol=2**-8)
+
+
+def test_float16_and_float64(arrays):
+    data, times, targets = arrays
+    for dtype in (np.float16, np.float64):
+        result = linear(data.astype(dtype), times, targets)
+        assert result.dtype == dtype
+        np.testing.assert_allclose(result, expected(data), rtol=2**-10)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 3), (2, 4, 0)])
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_empty_extents(shape, kind):
+    result = linear(kind(np.zeros(shape, np.float32)), kind(np.arange(4.0)), kind(np.arange(5.0)))
+    assert tuple(result.shape) == (shape[0], 5, shape[2])
+
+
+def test_no_targets_and_no_samples(arrays):
+    data, times, _ = arrays
+    assert linear(data, times, np.zeros(0)).shape == (2, 0, 3)
+    nothing = linear(data[:, :0], times[:0], np.zeros(2))
+    np.testing.assert_array_equal(nothing, np.zeros((2, 2, 3)))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_objects_with_dlpack_alone(arrays, legacy):
+    data, times, targets = (DLPackOnly(array, legacy) for array in arrays)
+    out = DLPackOnly(np.zeros((2, 3, 3), np.float32), legacy)
+    assert linear(data, times, targets, out=out) is out
+    np.testing.assert_allclose(out.array, expected(arrays[0]))
+
+
+def test_allocation_for_an_unknown_framework_says_to_give_out(arrays):
+    with pytest.raises(rc.errors.UnsupportedError, match="pass out="):
+        linear(*map(DLPackOnly, arrays))
+
+
+def test_mixed_frameworks_are_an_error(arrays):
+    data, times, targets = arrays
+    with pytest.raises(TypeError, match=r"source_times: found .*ndarray.*wanted .*torch"):
+        linear(torch.from_numpy(data), times, torch.from_numpy(targets))
+    with pytest.raises(TypeError, match="target_times"):
+        linear(data, times, torch.from_numpy(targets))
+
+
+def test_lists_are_no_tensors(arrays):
+    with pytest.raises(rc.Error, match=r"data: found <class 'list'>, wanted a tensor"):
+        linear(arrays[0].tolist(), *arrays[1:])
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, ">f4", "U3", object, "datetime64[ns]"])
+def test_other_dtypes_of_numpy_are_named(arrays, dtype):
+    data = np.zeros((2, 4, 3), dtype)
+    with pytest.raises(rc.Error, match="data: "):
+        linear(data, *arrays[1:])
+
+
+def test_raw_uint16_is_not_taken_for_bfloat16(arrays):
+    with pytest.raises(rc.Error):
+        linear(arrays[0].astype(np.uint16), *arrays[1:])
+
+
+def test_odd_byte_strides_are_an_error(arrays):
+    record = np.zeros((2, 4), np.dtype([("flag", "u1"), ("value", "<f4", 3)]))
+    with pytest.raises(rc.Error, match="data: "):
+        linear(record["value"], *arrays[1:])
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_out_is_written_and_returned(arrays, kind):
+    data, times, targets = (kind(array) for array in arrays)
+    out = kind(np.full((2, 3, 3), -1, np.float32))
+    assert linear(data, times, targets, out=out) is out
+    np.testing.assert_allclose(np.asarray(out), expected(arrays[0]))
+
+
+def test_out_with_strides(arrays):
+    wide = np.full((2, 3, 6), -1, np.float32)
+    linear(*arrays, out=wide[..., ::2])
+    np.testing.assert_allclose(wide[..., ::2], expected(arrays[0]))
+    assert (wide[..., 1::2] == -1).all()
+
+
+def test_wrong_out_is_refused(arrays):
+    with pytest.raises(ValueError, match=r"out: shape \[2, 3, 4\] found, \[2, 3, 3\] wanted"):
+        linear(*arrays, out=np.zeros((2, 3, 4), np.float32))
+    with pytest.raises(ValueError, match="out: dtype float64 found, float32 wanted"):
+        linear(*arrays, out=np.zeros((2, 3, 3)))
+    read_only = np.zeros((2, 3, 3), np.float32)
+    read_only.flags.writeable = False
+    with pytest.raises(ValueError, match="out: the array is read-only"):
+        linear(*arrays, out=read_only)
+    with pytest.raises(TypeError, match="out: found"):
+        linear(*arrays, out=torch.zeros(2, 3, 3))
+
+
+def test_without_a_batch_axis(arrays):
+    data, times, targets = arrays
+    values, valid, dt = linear(
+        data[0], times, targets, return_valid=True, return_dt=True, tolerance=0.3
+    )
+    np.testing.assert_allclose(values, expected(data)[0])
+    np.testing.assert_array_equal(valid, [False, True, True])
+    np.testing.assert_allclose(dt, [0.5, 0, 0.25])
+
+
+def test_masks_are_of_the_same_kind(arrays):
+    for kind in (np.asarray, torch.from_numpy):
+        values, valid, dt = linear(*map(kind, arrays), return_valid=True, return_dt=True)
+        assert type(values) is type(valid) is type(dt) is type(kind(arrays[0]))
+        assert "bool" in str(valid.dtype)
+        assert "float64" in str(dt.dtype)
+
+
+def test_lengths_as_list_and_as_array(arrays):
+    by_list = linear(*arrays, lengths=[4, 2])
+    by_array = linear(*arrays, lengths=np.array([4, 2], np.int32))
+    np.testing.assert_array_equal(by_list, by_array)
+    assert (by_list[1, 2] == arrays[0][1, 1]).all()
+
+
+def test_gradients_flow_through_the_reference():
+    data = torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)
+    times = torch.arange(5, dtype=torch.float64)
+    targets = torch.tensor([0.25, 3.5], dtype=torch.float64)
+    linear(data, times, targets).sum().backward()
+    assert data.grad is not None
+    np.testing.assert_allclose(data.grad[0, :, 0], [0.75, 0.25, 0, 0.5, 0.5])
+    with torch.no_grad():
+        assert not linear(data, times, targets).requires_grad
+
+
+def test_keywords_and_positions(arrays):
+    data, times, targets = arrays
+    by_name = rc.resample_trajectories(target_times=targets, data=data, source_times=times)
+    np.testing.assert_array_equal(by_name, linear(data, times, targets))
+    built = "".join(["mo", "de"])  # not interned
+    np.testing.assert_array_equal(
+        linear(data, times, targets, **{built: "".join(["ho", "ld"])}),
+        linear(data, times, targets, mode="hold"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        ((), {}, "needs argument 'data'"),
+        ((1, 2, 3, 4), {}, "at most 3 positional arguments, 4 given"),
+        ((1,), {"data": 2}, "multiple values for argument 'data'"),
+        ((1, 2, 3), {"modus": "hold"}, "unexpected keyword argument 'modus'"),
+    ],
+)
+def test_wrong_calls_are_type_errors(args, kwargs, message):
+    with pytest.raises(TypeError, match=message) as caught:
+        rc.resample_trajectories(*args, **kwargs)
+    assert isinstance(caught.value, rc.Error)
+
+
+def test_unknown_choices_list_those_there_are(arrays):
+    with pytest.raises(ValueError, match=r"mode: found 'lineal', wanted one of 'linear', 'hold'"):
+        linear(*arrays, mode="lineal")
+    with pytest.raises(ValueError, match="backend: found 'gpu', wanted one of 'cpu', 'cuda'"):
+        linear(*arrays, backend="gpu")
+    with pytest.raises(ValueError, match="outside: found 'clamp'"):
+        linear(*arrays, outside="clamp")
+
+
+def test_cuda_for_host_tensors_is_an_error_that_says_why(arrays):
+    with pytest.raises(rc.Error, match="backend: 'cuda' found, but data is not on a CUDA device"):
+        linear(*arrays, backend="cuda")
+
+
+def test_references_are_given_back(arrays):
+    data, times, targets = map(torch.from_numpy, arrays)
+    for objects in ((data, times, targets), arrays):
+        before = [sys.getrefcount(item) for item in objects]
+        for _ in range(100):
+            linear(*objects, return_valid=True)
+            with pytest.raises(rc.Error):
+                linear(*objects, mode="none")
+            with pytest.raises(rc.Error):
+                linear(objects[0], objects[1], objects[1][:0].reshape(0, 1, 1))
+        assert [sys.getrefcount(item) for item in objects] == before
+
+
+def test_memory_does_not_grow(arrays):
+    resource = pytest.importorskip("resource")
+    data = np.zeros((8, 256, 64), np.float32)
+    times = np.arange(256.0)
+
+    def work():
+        for _ in range(50):
+            linear(data, times, times)
+            linear(*map(torch.from_numpy, (data, times, times)))
+
+    work()
+    gc.collect()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(4):
+        work()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # of 100 MB made
+
+
+def test_other_threads_run_during_work():
+    data = np.zeros((64, 2048, 256), np.float32)
+    times = np.arange(2048.0)
+    out = np.empty_like(data)
+    linear(data, times, times, out=out)
+    ticks = []
+    done = threading.Event()
+
+    def count():
+        while not done.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(0.0005)
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    spans = []
+    for _ in range(5):
+        start = time.perf_counter()
+        linear(data, times, times, out=out)
+        spans.append((start, time.perf_counter()))
+    done.set()
+    thread.join()
+    inside = [sum(start < tick < end for tick in ticks) for start, end in spans]
+    assert max(inside) >= 2, (inside, spans)
+
+
+def test_calls_from_several_threads(arrays):
+    wanted = expected(arrays[0])
+    failures = []
+
+    def work():
+        for _ in range(300):
+            if not np.allclose(linear(*arrays), wanted):
+                failures.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        rc.set_num_threads(1)
+        rc.set_num_threads(0)
+    for thread in threads:
+        thread.join()
+    assert not failures

@@ -1,0 +1,142 @@
+"""What importing the package costs and brings along, and what it says of the installation."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import textwrap
+
+import robocache as rc
+
+PUBLIC_FUNCTIONS = (
+    rc.resample_trajectories,
+    rc.fuse_streams,
+    rc.fuse_multimodal,
+    rc.voxelize_point_cloud,
+)
+
+
+def run(code: str, **environment: str) -> str:
+    """Runs Python code in a new process that finds the same robocache; returns what it prints."""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_import_takes_less_than_50_ms():
+    code = """
+        import time
+        start = time.perf_counter()
+        import robocache
+        print(time.perf_counter() - start)
+    """
+    assert statistics.median(float(run(code)) for _ in range(5)) < 0.05
+
+
+def test_import_brings_neither_torch_nor_numpy():
+    code = """
+        import sys, robocache
+        print(sorted({"torch", "numpy", "PIL", "matplotlib"} & set(sys.modules)))
+    """
+    assert run(code).strip() == "[]"
+
+
+def test_loader_classes_do_not_import_numpy():
+    code = """
+        import sys, robocache
+        robocache.DataLoader, robocache.Window, robocache.open
+        print(sorted({"torch", "numpy"} & set(sys.modules)))
+    """
+    assert run(code).strip() == "[]"
+
+
+def test_numpy_calls_do_not_import_torch():
+    code = """
+        import sys, numpy, robocache
+        robocache.resample_trajectories(
+            numpy.zeros((2, 3), "f4"), numpy.arange(2.0), numpy.arange(4.0))
+        print("torch" in sys.modules)
+    """
+    assert run(code).strip() == "False"
+
+
+def test_check_installation_is_json_and_imports_nothing():
+    code = """
+        import json, sys, robocache
+        found = robocache.check_installation()
+        assert not {"torch", "numpy"} & set(sys.modules)
+        print(json.dumps(found))
+    """
+    found = json.loads(run(code))
+    assert found["native"]["available"] is True
+    assert re.fullmatch(r"\d+\.\d+\.\d+", found["robocache"])
+    assert found["robocache"] == rc.__version__
+    assert found["packages"]["numpy"]
+    assert found["native"]["num_threads"] >= 1
+    assert found["cuda"]["available"] or found["cuda"]["reason"]
+    assert {"jpeg", "png"} <= set(found["codecs"])
+
+
+def test_number_of_threads_comes_from_the_environment():
+    code = "import robocache; print(robocache.get_num_threads())"
+    assert run(code, ROBOCACHE_NUM_THREADS="3").strip() == "3"
+
+
+def test_wrong_number_of_threads_in_the_environment_is_an_error():
+    code = """
+        import robocache
+        try:
+            robocache.get_num_threads()
+        except robocache.Error as error:
+            print(error)
+    """
+    assert "ROBOCACHE_NUM_THREADS: found 'many'" in run(code, ROBOCACHE_NUM_THREADS="many")
+
+
+def test_set_num_threads():
+    before = rc.get_num_threads()
+    rc.set_num_threads(2)
+    assert rc.get_num_threads() == 2
+    rc.set_num_threads(before)
+
+
+def test_functions_have_signatures_and_documentation():
+    for function in PUBLIC_FUNCTIONS:
+        parameters = inspect.signature(function).parameters
+        assert "backend" in parameters
+        assert "Raises:" in (function.__doc__ or "")
+
+
+def test_without_native_module_warns_and_serves_the_reference():
+    code = """
+        import sys, warnings
+        sys.modules["robocache._core"] = None
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            import robocache
+        print(len(caught), "native module cannot load" in str(caught[0].message))
+        import torch
+        data = torch.tensor([[0.0], [1.0]])
+        times = torch.tensor([0.0, 1.0])
+        print(robocache.resample_trajectories(data, times, torch.tensor([0.5])).item())
+        try:
+            robocache.open("nowhere")
+        except robocache.Error as error:
+            print("open needs the native module" in str(error))
+        try:
+            robocache.resample_trajectories(data, times, times, backend="cpu")
+        except NotImplementedError as error:
+            print("'cpu' needs the native module" in str(error))
+        print(robocache.check_installation()["native"]["available"])
+    """
+    assert run(code).split("\n")[:5] == ["1 True", "0.5", "True", "True", "False"]

@@ -1,0 +1,537 @@
+"""Batches: contents, order, ranks, resuming, and ending in every way."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import weakref
+
+import numpy as np
+import pytest
+import torch
+
+import robocache as rc
+
+WINDOWS = {
+    "observation/state": rc.Window(range(-1, 1), mode="linear"),
+    "action": rc.Window(range(16), mode="hold", name="actions"),
+}
+
+
+def make(dataset, **options):
+    arguments = {"streams": WINDOWS, "batch_size": 64, "array": "numpy", "num_threads": 2}
+    return rc.DataLoader(dataset, **{**arguments, **options})
+
+
+def same(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        if name == "task":
+            assert a[name] == b[name]
+        else:
+            np.testing.assert_array_equal(np.asarray(a[name]), np.asarray(b[name]), err_msg=name)
+
+
+def epoch(loader):
+    """The batches of one epoch, copied."""
+    return [
+        {k: v if isinstance(v, list) else np.array(v) for k, v in batch.items()} for batch in loader
+    ]
+
+
+def samples(batches):
+    return [
+        pair
+        for batch in batches
+        for pair in zip(batch["episode_index"].tolist(), batch["step_index"].tolist(), strict=True)
+    ]
+
+
+def test_contents_of_batches(bridge):
+    loader = make(bridge)
+    assert len(loader) == 8
+    assert loader.num_samples == 500
+    batches = epoch(loader)
+    assert [len(batch["task"]) for batch in batches] == [64] * 7 + [52]
+    by_id = {episode.id: episode for episode in bridge.episodes}
+    for batch in batches:
+        assert batch["observation/state"].shape[1:] == (2, 7)
+        assert batch["actions"].shape[1:] == (16, 7)
+        assert batch["actions"].dtype == np.float32
+        for row, (index, step) in enumerate(
+            zip(batch["episode_index"], batch["step_index"], strict=True)
+        ):
+            episode = by_id[int(index)]
+            assert batch["task"][row] == episode.task
+            assert batch["time_ns"][row] == step * 200_000_000
+            action = episode["action"].values
+            wanted = np.minimum(np.arange(step, step + 16), 9)
+            np.testing.assert_array_equal(batch["actions"][row], action[wanted])
+            np.testing.assert_array_equal(
+                batch["actions_is_pad"][row], np.arange(step, step + 16) > 9
+            )
+            state = episode["observation/state"].values
+            np.testing.assert_array_equal(
+                batch["observation/state"][row], state[[max(step - 1, 0), step]]
+            )
+            np.testing.assert_array_equal(
+                batch["observation/state_is_pad"][row], [step == 0, False]
+            )
+    assert samples(batches) == [
+        (episode.id, step) for episode in bridge.episodes for step in range(10)
+    ]
+
+
+def test_images(bridge):
+    loader = make(bridge, streams={"observation/image_0": rc.Window(range(-1, 1))})
+    batch = next(iter(loader))
+    frames = batch["observation/image_0"]
+    assert frames.dtype == np.uint8
+    image = bridge.episodes[0]["observation/image_0"].values
+    np.testing.assert_array_equal(frames[3], image[[2, 3]])
+
+
+def test_script_of_the_design(bridge):
+    train = bridge.split("train")
+    loader = rc.DataLoader(
+        train,
+        batch_size=64,
+        rate_hz=5,
+        streams={
+            "observation/image_0": rc.Window(range(-1, 1), mode="hold"),
+            "observation/state": rc.Window(range(-1, 1), mode="linear"),
+            "action": rc.Window(range(16), mode="hold", name="actions"),
+        },
+        shuffle=True,
+        seed=0,
+        num_threads=2,
+        device="cpu",
+        drop_last=False,
+        on_error="raise",
+        rank=None,
+        world_size=None,
+    )
+    assert len(loader) == 4
+    for batch in loader:
+        assert isinstance(batch["actions"], torch.Tensor)
+        assert batch["actions"].shape[1:] == (16, 7)
+        assert batch["actions_is_pad"].dtype == torch.bool
+        assert batch["actions_valid"].shape == batch["actions"].shape[:2]
+        assert batch["time_ns"].dtype == torch.int64
+        assert isinstance(batch["task"], list)
+    assert set(loader.stats()) >= {"batches_delivered", "slots", "wait_ns"}
+
+
+def test_text_windows(bridge):
+    loader = make(bridge, streams={"language_instruction": rc.Window(range(2))}, batch_size=5)
+    batch = next(iter(loader))
+    task = bridge.episodes[0].task
+    assert batch["language_instruction"] == [[task, task]] * 5
+
+
+def test_seconds_and_delta_timestamps(bridge):
+    by_seconds = make(bridge, streams={"action": rc.Window(seconds=[0.0, 0.2, 0.4])})
+    by_ticks = make(bridge, streams={"action": rc.Window([0, 1, 2])})
+    same(next(iter(by_seconds)), next(iter(by_ticks)))
+    loader = make(bridge, streams=None, delta_timestamps={"observation.state": [-0.2, 0.0]})
+    batch = next(iter(loader))
+    assert batch["observation.state"].shape == (64, 2, 7)
+
+
+def test_off_the_grid_is_interpolated(bridge):
+    loader = make(bridge, streams={"observation/state": rc.Window(seconds=0.05, mode="linear")})
+    batch = next(iter(loader))
+    state = bridge.episodes[0]["observation/state"].values
+    np.testing.assert_allclose(
+        batch["observation/state"][2, 0], state[2] + 0.25 * (state[3] - state[2]), rtol=1e-5
+    )
+
+
+def test_faster_clock(bridge):
+    loader = make(bridge, rate_hz=10, streams={"observation/state": rc.Window(mode="linear")})
+    assert loader.num_samples == 50 * 19
+    batch = next(iter(loader))
+    state = bridge.episodes[0]["observation/state"].values
+    np.testing.assert_allclose(batch["observation/state"][:19:2, 0], state, rtol=1e-6)
+
+
+def test_names_list_and_default_streams(bridge):
+    batch = next(iter(make(bridge, streams=["action", "is_first"], batch_size=3)))
+    assert batch["action"].shape == (3, 1, 7)
+    assert batch["is_first"].tolist() == [[True], [False], [False]]
+    everything = next(iter(make(bridge, streams=None, batch_size=2)))
+    assert {"action", "observation/image_0", "observation/state"} <= everything.keys()
+
+
+def test_order_does_not_depend_on_threads(bridge):
+    reference = epoch(make(bridge, shuffle=True, seed=7, num_threads=1))
+    for num_threads in (2, 7):
+        batches = epoch(make(bridge, shuffle=True, seed=7, num_threads=num_threads))
+        for a, b in zip(reference, batches, strict=True):
+            same(a, b)
+
+
+def test_order_depends_on_seed_and_epoch(bridge):
+    loader = make(bridge, shuffle=True, seed=1)
+    first, second = samples(epoch(loader)), samples(epoch(loader))
+    other = samples(epoch(make(bridge, shuffle=True, seed=2)))
+    assert sorted(first) == sorted(second) == sorted(other)
+    assert first != second
+    assert first != other
+    assert loader.epoch == 1
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_ranks_share_the_epoch(bridge, world_size):
+    whole = epoch(make(bridge, shuffle=True, seed=3))
+    ranks = [
+        epoch(make(bridge, shuffle=True, seed=3, rank=rank, world_size=world_size))
+        for rank in range(world_size)
+    ]
+    merged = [ranks[k % world_size][k // world_size] for k in range(len(whole))]
+    for a, b in zip(whole, merged, strict=True):
+        same(a, b)
+
+
+@pytest.mark.parametrize(("remainder", "batches"), [("drop", 2), ("repeat", 3)])
+def test_remainder(bridge, remainder, batches):
+    loaders = [
+        make(bridge, rank=r, world_size=3, remainder=remainder, drop_last=True) for r in range(3)
+    ]
+    assert [len(loader) for loader in loaders] == [batches] * 3
+    assert [len(epoch(loader)) for loader in loaders] == [batches] * 3
+
+
+def test_rank_from_the_environment(bridge, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    loader = make(bridge)
+    assert (loader.rank, loader.world_size) == (1, 2)
+    assert (make(bridge, rank=0, world_size=1).rank) == 0
+    monkeypatch.setenv("RANK", "one")
+    with pytest.raises(ValueError, match="RANK, WORLD_SIZE"):
+        make(bridge)
+    with pytest.raises(ValueError, match="give both or neither"):
+        make(bridge, rank=1)
+
+
+@pytest.mark.parametrize("position", [0, 1, 5, 8])
+def test_resume_continues_bit_for_bit(bridge, position):
+    loader = make(bridge, shuffle=True, seed=5)
+    epoch(loader)
+    iterator = iter(loader)
+    for _ in range(position):
+        next(iterator)
+    state = json.loads(json.dumps(loader.state_dict()))
+    rest = list(iterator) + epoch(loader)
+    resumed = make(bridge, shuffle=True, seed=5, num_threads=1)
+    resumed.load_state_dict(state)
+    again = (epoch(resumed) if position < 8 else []) + epoch(resumed)
+    assert len(rest) == len(again) == 16 - position
+    for a, b in zip(rest, again, strict=True):
+        same(a, b)
+
+
+def test_state_of_other_samples_is_refused(bridge):
+    state = make(bridge, shuffle=True).state_dict()
+    for other, key in (
+        (make(bridge.split("train"), shuffle=True), "fingerprint"),
+        (make(bridge, shuffle=True, batch_size=32), "batch_size"),
+        (make(bridge, shuffle=True, seed=1), "seed"),
+        (make(bridge), "shuffle"),
+    ):
+        with pytest.raises(ValueError, match=f"state: {key}"):
+            other.load_state_dict(state)
+    with pytest.raises(ValueError, match="version 99 found, 1 wanted"):
+        make(bridge, shuffle=True).load_state_dict({**state, "version": 99})
+
+
+def test_state_moves_to_another_world_size(bridge):
+    two = make(bridge, shuffle=True, batch_size=10, rank=0, world_size=2)
+    iterator = iter(two)
+    for _ in range(6):
+        next(iterator)
+    state = two.state_dict()
+    whole = epoch(make(bridge, shuffle=True, batch_size=10))
+    one = make(bridge, shuffle=True, batch_size=10)
+    one.load_state_dict(state)
+    same(next(iter(one)), whole[12])
+    three = make(bridge, shuffle=True, batch_size=10, rank=1, world_size=3)
+    three.load_state_dict(state)
+    same(next(iter(three)), whole[13])
+    with pytest.raises(ValueError, match="12 is no multiple of it"):
+        make(bridge, shuffle=True, batch_size=10, rank=0, world_size=5).load_state_dict(state)
+
+
+def test_break_then_the_next_epoch(bridge):
+    loader = make(bridge, shuffle=True, seed=9)
+    for batch in loader:
+        first = samples([batch])
+        break
+    second = samples(epoch(loader))
+    reference = make(bridge, shuffle=True, seed=9)
+    assert samples(epoch(reference))[:64] == first
+    assert samples(epoch(reference)) == second
+
+
+def test_iterators_cannot_be_used_in_turns(bridge):
+    loader = make(bridge)
+    old = iter(loader)
+    next(old)
+    new = iter(loader)
+    next(new)
+    with pytest.raises(rc.Error, match="another epoch"):
+        next(old)
+
+
+def test_exhausted_iterator_stays_exhausted(bridge):
+    iterator = iter(make(bridge, batch_size=500))
+    next(iterator)
+    for _ in range(2):
+        with pytest.raises(StopIteration):
+            next(iterator)
+
+
+@pytest.mark.parametrize("array", ["numpy", "torch"])
+def test_tensors_keep_their_batch_and_give_it_back(bridge, array):
+    loader = make(bridge, array=array, batch_size=8, num_slots=2, num_threads=1)
+    iterator = iter(loader)
+    held = [next(iterator)["actions"] for _ in range(20)]
+    copies = [np.array(item) for item in held]
+    peak = loader.stats()["slots_peak"]
+    assert peak >= 20
+    for item, copy in zip(held, copies, strict=True):
+        np.testing.assert_array_equal(np.asarray(item), copy)
+    del held, item
+    gc.collect()
+    for _ in iterator:
+        pass
+    assert loader.stats()["slots_in_use"] <= 4
+    assert loader.stats()["slots_peak"] <= peak + 3
+
+
+def test_batches_outlive_their_loader(bridge):
+    loader = make(bridge, array="torch")
+    batch = next(iter(loader))
+    wanted = {name: value.clone() for name, value in batch.items() if name != "task"}
+    del loader
+    gc.collect()
+    for name, value in wanted.items():
+        assert torch.equal(batch[name], value)
+    loader = make(bridge)
+    iterator = iter(loader)
+    batch = next(iterator)
+    loader.close()
+    assert batch["actions"].shape == (64, 16, 7)
+    with pytest.raises(rc.Error, match="closed"):
+        next(iterator)
+
+
+def test_arrays_can_be_written(bridge):
+    batch = next(iter(make(bridge)))
+    batch["actions"] += 1
+    assert batch["actions"].flags.writeable
+
+
+def test_loader_is_collected(bridge):
+    loader = make(bridge)
+    iterator = iter(loader)
+    next(iterator)
+    reference = weakref.ref(loader)
+    del loader, iterator
+    gc.collect()
+    assert reference() is None
+
+
+def test_context_manager(bridge):
+    with make(bridge) as loader:
+        next(iter(loader))
+    with pytest.raises(rc.Error, match="closed"):
+        len(loader)
+
+
+def test_no_threads_are_left(bridge):
+    def native_threads():
+        return len(os.listdir("/proc/self/task"))
+
+    before = native_threads()
+    for _ in range(10):
+        loader = make(bridge, num_threads=3)
+        next(iter(loader))
+        loader.close()
+    assert native_threads() <= before
+
+
+def test_wrong_arguments(bridge):
+    with pytest.raises(KeyError, match="nothing"):
+        make(bridge, streams={"nothing": rc.Window()})
+    with pytest.raises(ValueError, match="batch_size"):
+        make(bridge, batch_size=0)
+    with pytest.raises(ValueError, match="observation/image_0"):
+        make(bridge, streams={"observation/image_0": rc.Window(mode="linear")})
+    with pytest.raises(TypeError, match="wanted a Window"):
+        make(bridge, streams={"action": 3})
+    with pytest.raises(ValueError, match="mode: found 'smooth'"):
+        make(bridge, streams={"action": rc.Window(mode="smooth")})
+    with pytest.raises(TypeError, match="dataset"):
+        make("path")
+    with pytest.raises(NotImplementedError, match="device: 'cuda' found"):
+        make(bridge, device="cuda")
+    with pytest.raises(ValueError, match="ticks and seconds"):
+        rc.Window(0, seconds=0)
+    with pytest.raises(TypeError, match="ticks"):
+        rc.Window([0.5])
+    with pytest.raises(ValueError, match="array: 'jax' found"):
+        make(bridge, array="jax")
+    with pytest.raises(ValueError, match="rank"):
+        make(bridge, rank=2, world_size=2)
+
+
+def test_empty_selection(bridge):
+    loader = make(bridge.where("num_steps > 1000"))
+    assert len(loader) == 0
+    assert list(loader) == []
+
+
+def test_another_thread_cannot_join_in(bridge):
+    loader = make(bridge, batch_size=4)
+    iterator = iter(loader)
+    failures = []
+
+    def consume():
+        try:
+            for _ in range(50):
+                next(iterator)
+        except rc.Error as error:
+            if "another thread" not in str(error):
+                failures.append(error)
+        except StopIteration:
+            pass
+
+    threads = [threading.Thread(target=consume) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert not failures
+
+
+def run(code, *arguments, timeout=120):
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def test_interpreter_ends_in_mid_epoch(bridge_copy):
+    code = """
+        import sys, robocache as rc
+        loader = rc.DataLoader(rc.open(sys.argv[1]), 4, num_threads=3, array=sys.argv[2])
+        iterator = iter(loader)
+        batch = next(iterator)
+        print(len(batch["task"]))
+    """
+    for array in ("numpy", "torch"):
+        result = run(code, bridge_copy, array)
+        assert (result.returncode, result.stdout, result.stderr) == (0, "4\n", "")
+
+
+def test_interrupt_ends_the_wait(bridge_copy):
+    code = """
+        import os, signal, sys, threading, time, robocache as rc
+        loader = rc.DataLoader(rc.open(sys.argv[1]), 4, array="numpy", num_threads=1)
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            while True:
+                for batch in loader:
+                    pass
+        except KeyboardInterrupt:
+            print("interrupted")
+        print(len(next(iter(loader))["task"]))
+    """
+    result = run(code, bridge_copy)
+    assert result.stdout == "interrupted\n4\n", result.stderr
+
+
+def test_fork_in_mid_epoch(bridge_copy):
+    code = """
+        import os, sys, robocache as rc
+        dataset = rc.open(sys.argv[1])
+        loader = rc.DataLoader(dataset, 4, array="numpy", num_threads=2)
+        iterator = iter(loader)
+        batch = next(iterator)
+        child = os.fork()
+        if child == 0:
+            try:
+                next(iterator)
+            except rc.Error as error:
+                code = 7 if "fork" in str(error) else 8
+            del iterator, loader, batch
+            os._exit(code)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), sum(1 for _ in iterator))
+    """
+    result = run(code, bridge_copy)
+    assert result.stdout == "7 124\n", result.stderr
+
+
+def test_killed_by_a_signal_handler_exception(bridge):
+    loader = make(bridge, batch_size=4)
+
+    def alarm(*_):
+        raise TimeoutError("mine")
+
+    previous = signal.signal(signal.SIGALRM, alarm)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(TimeoutError, match="mine"):
+            while True:
+                for _ in loader:
+                    pass
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert len(next(iter(loader))["task"]) == 4
+
+
+def test_damaged_image_is_raised_or_skipped(bridge_path, tmp_path):
+    """The JPEG's bytes are damaged and the record's CRC made right again."""
+    crc = pytest.importorskip("google_crc32c")
+    folder = tmp_path / "1.0.0"
+    folder.mkdir()
+    for path in bridge_path.iterdir():
+        if path.is_file() and not path.name.startswith("."):
+            (folder / path.name).write_bytes(path.read_bytes())
+    shard = next(folder.glob("*train*"))
+    content = bytearray(shard.read_bytes())
+    length = int.from_bytes(content[:8], "little")
+    start = content.index(b"\xff\xd8\xff", 12, 12 + length)
+    content[start + 2 : start + 40] = bytes(38)
+    value = crc.value(bytes(content[12 : 12 + length]))
+    masked = (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+    content[12 + length : 16 + length] = masked.to_bytes(4, "little")
+    shard.write_bytes(content)
+    dataset = rc.open(folder, progress=False).split("train")
+    images = {n: rc.Window() for n, info in dataset.streams.items() if info.kind == "image"}
+    loader = make(dataset, streams=images, batch_size=50)
+    iterator = iter(loader)
+    with pytest.raises(rc.errors.FormatError, match=shard.name):
+        next(iterator)
+    assert len(list(iterator)) == 4
+    loader = make(dataset, streams=images, batch_size=50, on_error="skip")
+    batches = epoch(loader)
+    assert sum(len(batch["task"]) for batch in batches) < 250
+    assert len(loader.skipped) == loader.stats()["samples_skipped"] >= 1
+    assert shard.name in loader.skipped[0]
