@@ -11,7 +11,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import errors
-from ._install import check_installation
 from .errors import Error
 
 try:
@@ -31,15 +30,21 @@ set_num_threads = _native.set_num_threads
 voxelize_point_cloud = _native.voxelize_point_cloud
 
 if TYPE_CHECKING:
+    from ._install import check_installation
     from .dataset import Dataset, Episode, Stream, open  # noqa: A004
     from .loader import DataLoader, Window
+    from .rlds import Feature, RldsWriter
 
 _LAZY = {
     "DataLoader": "loader",
     "Dataset": "dataset",
     "Episode": "dataset",
+    "Feature": "rlds",
+    "RldsWriter": "rlds",
     "Stream": "dataset",
     "Window": "loader",
+    "check_installation": "_install",
+    "datasets": "datasets",
     "open": "dataset",
 }
 
@@ -51,7 +56,7 @@ def __getattr__(name: str) -> Any:
         module = importlib.import_module(f".{_LAZY[name]}", __name__)
     except ImportError as error:
         raise errors.UnsupportedError(f"{name} needs the native module: {error}") from error
-    value = getattr(module, name)
+    value = getattr(module, name, module)
     globals()[name] = value
     return value
 
@@ -65,6 +70,8 @@ __all__ = [
     "Dataset",
     "Episode",
     "Error",
+    "Feature",
+    "RldsWriter",
     "Stream",
     "Window",
     "__version__",

@@ -228,3 +228,26 @@ def create_loader(
     remainder: str,
     /,
 ) -> Loader: ...
+
+class Writer:
+    def add(
+        self,
+        split: str,
+        num_steps: int,
+        streams: list[tuple[Any, Any]],
+        metadata: list[tuple[Any, Any]],
+        /,
+    ) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+
+def create_writer(
+    path: str | PathLike[str],
+    name: str,
+    version: str,
+    description: str | None,
+    streams: list[tuple[Any, ...]],
+    metadata: list[tuple[Any, ...]],
+    shard_bytes: int,
+    /,
+) -> Writer: ...

@@ -20,6 +20,7 @@ extern PyType_Spec selection_spec;
 extern PyType_Spec episode_spec;
 extern PyType_Spec loader_spec;
 extern PyType_Spec field_spec;
+extern PyType_Spec writer_spec;
 
 /* A new object of `type` that owns the handle, which is released on failure. */
 PyObject *selection_wrap(module_state *state, rbc_selection *handle);
@@ -40,6 +41,7 @@ PyObject *field_text(rbc_batch *batch, int32_t index, const rbc_field *field);
 
 PyObject *open_dataset(PyObject *module, PyObject *args);
 PyObject *create_loader(PyObject *module, PyObject *args);
+PyObject *create_writer(PyObject *module, PyObject *args);
 
 /* Frees a heap type's instance after its own members are released. */
 void free_instance(PyObject *self);

@@ -57,11 +57,9 @@ static bool add_data_types(PyObject *module) {
     const struct {
         PyType_Spec *spec;
         PyTypeObject **type;
-    } types[] = {{&dataset_spec, &state->dataset_type},
-                 {&selection_spec, &state->selection_type},
-                 {&episode_spec, &state->episode_type},
-                 {&loader_spec, &state->loader_type},
-                 {&field_spec, &state->field_type}};
+    } types[] = {{&dataset_spec, &state->dataset_type}, {&selection_spec, &state->selection_type},
+                 {&episode_spec, &state->episode_type}, {&loader_spec, &state->loader_type},
+                 {&field_spec, &state->field_type},     {&writer_spec, &state->writer_type}};
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
         PyObject *type = PyType_FromModuleAndSpec(module, types[i].spec, NULL);
         if (type == NULL) {
@@ -98,6 +96,7 @@ static int traverse_module(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->episode_type);
     Py_VISIT(state->loader_type);
     Py_VISIT(state->field_type);
+    Py_VISIT(state->writer_type);
     Py_VISIT(state->numpy_empty);
     Py_VISIT(state->frameworks_module);
     return 0;
@@ -122,6 +121,7 @@ static int clear_module(PyObject *module) {
     Py_CLEAR(state->episode_type);
     Py_CLEAR(state->loader_type);
     Py_CLEAR(state->field_type);
+    Py_CLEAR(state->writer_type);
     Py_CLEAR(state->numpy_empty);
     for (int i = 0; i < RBC__NUM_DTYPES; i++) {
         Py_CLEAR(state->numpy_dtypes[i]);
@@ -148,6 +148,7 @@ static PyMethodDef methods[] = {
     {"set_cpu_features", set_cpu_features, METH_O, doc_set_cpu_features},
     {"open_dataset", open_dataset, METH_VARARGS, NULL},
     {"create_loader", create_loader, METH_VARARGS, NULL},
+    {"create_writer", create_writer, METH_VARARGS, NULL},
     {"native_info", native_info, METH_NOARGS, doc_native_info},
     {NULL, NULL, 0, NULL}};
 

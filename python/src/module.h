@@ -45,7 +45,8 @@ typedef struct module_state {
     int num_frameworks, next_framework;
     PyObject *numpy_empty;                   /* NULL until a NumPy output is made */
     PyObject *numpy_dtypes[RBC__NUM_DTYPES]; /* as above, each */
-    PyTypeObject *dataset_type, *selection_type, *episode_type, *loader_type, *field_type;
+    PyTypeObject *dataset_type, *selection_type, *episode_type, *loader_type, *field_type,
+        *writer_type;
     PyObject *frameworks_module; /* robocache._frameworks, NULL until needed */
 } module_state;
 
