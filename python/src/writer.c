@@ -95,7 +95,7 @@ PyObject *create_writer(PyObject *module, PyObject *args) {
     PyObject *streams = NULL;
     PyObject *metadata = NULL;
     unsigned long long shard_bytes = 0;
-    if (!PyArg_ParseTuple(args, "O&ssszO!O!K", PyUnicode_FSConverter, &path, &params.name,
+    if (!PyArg_ParseTuple(args, "O&sszO!O!K", PyUnicode_FSConverter, &path, &params.name,
                           &params.version, &params.description, &PyList_Type, &streams,
                           &PyList_Type, &metadata, &shard_bytes)) {
         Py_XDECREF(path);
