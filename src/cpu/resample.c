@@ -124,7 +124,8 @@ static work work_of(const rbc__resample_job *job, const rbc__resample_kernels *k
         .job = job,
         .kernels = kernels,
         .num_tiles = (job->num_targets + RBC__TILE - 1) / RBC__TILE,
-        .is_shared = job->targets_batch_stride_bytes == 0,
+        /* One set of brackets is kept at a time, so it can be shared by one source alone. */
+        .is_shared = job->num_sources == 1 && job->targets_batch_stride_bytes == 0,
     };
     for (int32_t s = 0; s < job->num_sources; ++s) {
         w.is_shared &=
