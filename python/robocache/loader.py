@@ -136,7 +136,7 @@ def _windows(
         ]
     if isinstance(streams, Mapping):
         for name, windows in streams.items():
-            several = [windows] if isinstance(windows, Window) else windows
+            several = windows if isinstance(windows, (list, tuple)) else [windows]
             for window in several:
                 if not isinstance(window, Window):
                     raise ArgumentTypeError(f"streams[{name!r}]: found {window!r}, wanted a Window")
@@ -316,7 +316,6 @@ class DataLoader:
             self._advance()
             raise
         if batch is None:
-            self._iteration = None
             raise StopIteration
         self._advance()
         return batch
@@ -411,7 +410,6 @@ class DataLoader:
 
     def close(self) -> None:
         """Stops the threads. Batches still held stay valid."""
-        self._iteration = None
         self._native.close()
 
     def __enter__(self) -> DataLoader:

@@ -303,7 +303,7 @@ def test_tensors_keep_their_batch_and_give_it_back(bridge, array):
     loader = make(bridge, array=array, batch_size=8, num_slots=2, num_threads=1)
     iterator = iter(loader)
     held = [next(iterator)["actions"] for _ in range(20)]
-    copies = [np.array(item) for item in held]
+    copies = [np.asarray(item).copy() for item in held]
     peak = loader.stats()["slots_peak"]
     assert peak >= 20
     for item, copy in zip(held, copies, strict=True):
