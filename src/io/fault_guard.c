@@ -21,11 +21,20 @@ struct rbc__fault_guard {
     struct rbc__fault_guard *next;
 };
 
+/* A handler that was there before ours; kept for ever, because ours may be running. */
+typedef struct earlier_handler {
+    struct sigaction action;
+    struct earlier_handler *older;
+} earlier_handler;
+
 static _Atomic(rbc__fault_guard *) guards;
 static pthread_mutex_t guards_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct sigaction previous;
+static _Atomic(earlier_handler *) earlier;
 static uintptr_t page_bytes;
-static int install_errno = -1; /* -1: not tried yet */
+
+/* Set while the earlier handler runs on this thread: one that was installed before ours and again
+ * after it would otherwise be called without end. */
+static _Thread_local volatile sig_atomic_t passing_on __attribute__((tls_model("initial-exec")));
 
 static bool answer_fault(uintptr_t address) {
     for (rbc__fault_guard *guard = atomic_load(&guards); guard; guard = guard->next) {
@@ -55,37 +64,57 @@ static void on_sigbus(int number, siginfo_t *info, void *context) {
     if (answered) {
         return;
     }
-    if (previous.sa_flags & SA_SIGINFO) {
-        previous.sa_sigaction(number, info, context);
-    } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
-        previous.sa_handler(number);
-    } else {
-        const bool was_sent = info->si_code <= 0;
-        if (was_sent && previous.sa_handler == SIG_IGN) {
-            return;
+    const struct sigaction *before = &atomic_load(&earlier)->action;
+    const bool was_sent = info->si_code <= 0;
+    const bool is_function = (before->sa_flags & SA_SIGINFO) ||
+                             (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN);
+    if (is_function && !passing_on) {
+        passing_on = 1;
+        if (before->sa_flags & SA_SIGINFO) {
+            before->sa_sigaction(number, info, context);
+        } else {
+            before->sa_handler(number);
         }
-        /* A fault is raised again on return and a sent signal is sent again, now to the default. */
-        struct sigaction action = {.sa_handler = SIG_DFL};
-        sigaction(SIGBUS, &action, NULL);
-        if (was_sent) {
-            raise(SIGBUS);
-        }
+        passing_on = 0;
+        return;
+    }
+    if (was_sent && !is_function && before->sa_handler == SIG_IGN) {
+        return;
+    }
+    /* A fault is raised again on return and a sent signal is sent again, now to the default. */
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigaction(SIGBUS, &action, NULL);
+    if (was_sent) {
+        raise(SIGBUS);
     }
 }
 
-/* With the lock held. */
+static bool is_ours(const struct sigaction *action) {
+    return (action->sa_flags & SA_SIGINFO) && action->sa_sigaction == on_sigbus;
+}
+
+/* With the lock held. Another library may have installed a handler since the last time: ours goes
+ * before it again. Returns an errno. */
 static int install(void) {
-    if (install_errno < 0) {
-        page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
-        struct sigaction action = {.sa_sigaction = on_sigbus,
-                                   .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
-        sigemptyset(&action.sa_mask);
-        install_errno =
-            sigaction(SIGBUS, NULL, &previous) == 0 && sigaction(SIGBUS, &action, NULL) == 0
-                ? 0
-                : errno;
+    struct sigaction now;
+    page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
+    if (sigaction(SIGBUS, NULL, &now) != 0) {
+        return errno;
     }
-    return install_errno;
+    if (is_ours(&now)) {
+        return 0;
+    }
+    earlier_handler *node = calloc(1, sizeof *node);
+    if (!node) {
+        return ENOMEM;
+    }
+    node->action = now;
+    node->older = atomic_load(&earlier);
+    atomic_store(&earlier, node);
+    struct sigaction action = {.sa_sigaction = on_sigbus,
+                               .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    return sigaction(SIGBUS, &action, NULL) == 0 ? 0 : errno;
 }
 
 rbc_status rbc__fault_guard_add(void *data, size_t bytes, rbc__fault_guard **out, rbc_error *err) {
