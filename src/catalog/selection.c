@@ -181,13 +181,13 @@ rbc_status rbc_selection_from_ids(rbc_dataset *dataset, const int64_t *ids, int6
     return make(dataset, copy, count, out, err);
 }
 
-void rbc_selection_destroy(rbc_selection **out) {
-    rbc_selection *selection = *out;
-    *out = NULL;
-    if (selection != NULL && atomic_fetch_sub(&selection->references, 1) == 1) {
-        rbc_dataset_close(&selection->dataset);
-        free(selection->ids);
-        free(selection);
+void rbc_selection_destroy(rbc_selection **selection) {
+    rbc_selection *closing = *selection;
+    *selection = NULL;
+    if (closing != NULL && atomic_fetch_sub(&closing->references, 1) == 1) {
+        rbc_dataset_close(&closing->dataset);
+        free(closing->ids);
+        free(closing);
     }
 }
 

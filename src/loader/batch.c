@@ -100,11 +100,11 @@ void rbc_batch_retain(rbc_batch *batch) {
     atomic_fetch_add_explicit(&batch->references, 1, memory_order_relaxed);
 }
 
-void rbc_batch_release(rbc_batch **out) {
-    rbc_batch *batch = *out;
-    *out = NULL;
-    if (batch != NULL &&
-        atomic_fetch_sub_explicit(&batch->references, 1, memory_order_acq_rel) == 1) {
-        rbc__slots_give(batch);
+void rbc_batch_release(rbc_batch **batch) {
+    rbc_batch *released = *batch;
+    *batch = NULL;
+    if (released != NULL &&
+        atomic_fetch_sub_explicit(&released->references, 1, memory_order_acq_rel) == 1) {
+        rbc__slots_give(released);
     }
 }

@@ -275,11 +275,11 @@ rbc_status rbc_loader_create(const rbc_selection *selection, const rbc_loader_pa
     return RBC_OK;
 }
 
-void rbc_loader_destroy(rbc_loader **out) {
-    rbc_loader *loader = *out;
-    *out = NULL;
+void rbc_loader_destroy(rbc_loader **loader) {
+    rbc_loader *closing = *loader;
+    *loader = NULL;
     /* In a child made by fork() the workers are not there and the locks may be held for ever. */
-    if (loader != NULL && loader->process == getpid()) {
-        destroy(loader);
+    if (closing != NULL && closing->process == getpid()) {
+        destroy(closing);
     }
 }

@@ -50,9 +50,9 @@ rbc_status rbc__fetch_create(const rbc__plan *plan, const rbc__clock *clock,
     return RBC_OK;
 }
 
-void rbc__fetch_destroy(rbc__fetch **out) {
-    rbc__fetch *fetch = *out;
-    *out = NULL;
+void rbc__fetch_destroy(rbc__fetch **handle) {
+    rbc__fetch *fetch = *handle;
+    *handle = NULL;
     if (fetch == NULL) {
         return;
     }

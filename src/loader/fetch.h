@@ -48,7 +48,7 @@ typedef struct rbc__row {
 rbc_status rbc__fetch_create(const rbc__plan *plan, const rbc__clock *clock,
                              const rbc_selection *selection, int64_t max_records, int64_t max_bytes,
                              rbc__fetch **out, rbc_error *err);
-void rbc__fetch_destroy(rbc__fetch **fetch);
+void rbc__fetch_destroy(rbc__fetch **handle);
 
 /* Fills row `row` of `batch` with sample `sample` of the clock, strings through `arena`. Errors
  * name file, episode, step and stream; the row is then undefined. */

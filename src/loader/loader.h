@@ -83,8 +83,8 @@ struct rbc_loader {
     rbc_loader_stats stats;
 };
 
-/* worker.c. The thread of a worker. */
-void *rbc__worker_main(void *worker);
+/* worker.c. The thread of the rbc__worker that `argument` is. */
+void *rbc__worker_main(void *argument);
 
 /* With the lock held: wakes as many workers as one more batch can use. */
 void rbc__loader_wake_workers(rbc_loader *loader);

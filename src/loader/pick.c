@@ -133,11 +133,10 @@ static rbc_status deliver_text(rbc__fetch *fetch, const rbc__row *row,
         }
         uint64_t bad_at = 0;
         if (!rbc__utf8_check(text, num_bytes, &bad_at)) {
-            return rbc__fail(err, RBC_ERROR_FORMAT,
-                             "%s: byte %llu: stream '%s': sample %lld is not UTF-8",
-                             rbc__records_path(row->record), (unsigned long long)(offset + bad_at),
-                             fetch->plan->uses[window->use].schema->name,
-                             (long long)fetch->picks[i]);
+            return rbc__fail(
+                err, RBC_ERROR_FORMAT, "%s: byte %llu: stream '%s': sample %lld is not UTF-8",
+                rbc__records_path(row->record), (unsigned long long)(offset + bad_at),
+                fetch->plan->uses[window->use].schema->name, (long long)fetch->picks[i]);
         }
         RBC__TRY(rbc__batch_put_text(row->batch, row->arena, field->text_index,
                                      row->index * field->row_elements + i, text, num_bytes, err));

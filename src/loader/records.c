@@ -112,9 +112,9 @@ static void drop_oldest(rbc__records *records) {
     close_record(records, record);
 }
 
-void rbc__records_destroy(rbc__records **out) {
-    rbc__records *records = *out;
-    *out = NULL;
+void rbc__records_destroy(rbc__records **handle) {
+    rbc__records *records = *handle;
+    *handle = NULL;
     if (records == NULL) {
         return;
     }

@@ -44,7 +44,7 @@ typedef struct rbc__records rbc__records;
 rbc_status rbc__records_create(const rbc__plan *plan, const rbc_selection *selection,
                                int64_t max_records, int64_t max_bytes, rbc__records **out,
                                rbc_error *err);
-void rbc__records_destroy(rbc__records **records);
+void rbc__records_destroy(rbc__records **handle);
 
 /* The record of the episode at `position` of the selection, from memory or opened. Borrowed until
  * the next call. Errors of the catalog, the file and the reader. */

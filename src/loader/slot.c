@@ -113,9 +113,9 @@ static void destroy(rbc__slots *slots) {
     free(slots);
 }
 
-void rbc__slots_close(rbc__slots **out) {
-    rbc__slots *slots = *out;
-    *out = NULL;
+void rbc__slots_close(rbc__slots **handle) {
+    rbc__slots *slots = *handle;
+    *handle = NULL;
     if (slots == NULL || slots->process != getpid()) {
         return;
     }

@@ -52,7 +52,7 @@ struct rbc_batch {
 rbc_status rbc__slots_create(rbc__plan *plan, int32_t num_slots, int32_t num_arenas,
                              rbc__slots **out, rbc_error *err);
 /* Frees the slots that are not handed out; the others when they come back. */
-void rbc__slots_close(rbc__slots **slots);
+void rbc__slots_close(rbc__slots **handle);
 
 /* A slot for `num_rows` rows, one reference, no text, no row left out. OUT_OF_MEMORY. */
 rbc_status rbc__slots_take(rbc__slots *slots, int64_t num_rows, rbc_batch **out, rbc_error *err);

@@ -399,7 +399,7 @@ static void a_damaged_sample_fails_its_batch(void **state) {
             assert_non_null(strstr(error.message, "byte 99"));
             assert_non_null(strstr(error.message, "episode 1"));
             if (t == 0) {
-                strcpy(messages[i], error.message);
+                snprintf(messages[i], sizeof messages[i], "%s", error.message);
             } else {
                 assert_string_equal(messages[i], error.message);
             }
