@@ -147,8 +147,9 @@ class Episode(Mapping[str, Stream]):
         self.file: str = info["file"]
         """File that holds the episode, relative to the dataset."""
         self.offset: int = info["offset"]
-        """Byte offset of the episode in its file."""
+        """Byte offset of the episode's record in its file, framing left out."""
         self.num_bytes: int = info["bytes"]
+        """Size of that record."""
         self.metadata: dict[str, Any] = json.loads(info["metadata"] or "{}")
         """What the file says of the episode as a whole."""
 

@@ -42,7 +42,9 @@ class PlainDataset:
             if info.is_ragged or info.times is not None or info.kind == "text":
                 raise UnsupportedError(f"stream {info.name!r}: the plain path takes no such stream")
         episodes = [dataset.episodes[i] for i in range(len(dataset))]
-        self._places = [(os.path.join(dataset.path, e.file), e.offset) for e in episodes]
+        self._places = [
+            (os.path.join(dataset.path, e.file), e.offset, e.num_bytes) for e in episodes
+        ]
         self._tasks = [episode.task for episode in episodes]
         self._ids = [episode.id for episode in episodes]
         self._ends = numpy.cumsum([episode.num_steps for episode in episodes])
@@ -80,8 +82,7 @@ class PlainDataset:
         return self._parse(episode)
 
     def _read(self, episode: int) -> dict[str, Any]:
-        path, offset = self._places[episode]
-        return parse_example(read_record(path, offset))
+        return parse_example(read_record(*self._places[episode]))
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_parse"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,17 +12,13 @@ from ..errors import FormatError
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def read_record(path: str, offset: int) -> bytes:
-    """Returns the payload of the record that begins at `offset`; CRCs are not checked."""
+def read_record(path: str, offset: int, length: int) -> bytes:
+    """Returns the payload of a record, which begins at `offset`; its CRC is not checked."""
     with open(path, "rb") as file:
         file.seek(offset)
-        header = file.read(12)
-        if len(header) < 12:
-            raise FormatError(f"{path}: offset {offset}: the record is truncated")
-        (length,) = struct.unpack_from("<Q", header)
         payload = file.read(length)
     if len(payload) < length:
-        raise FormatError(f"{path}: offset {offset}: the record is truncated")
+        raise FormatError(f"{path}: byte {offset}: the record is truncated")
     return payload
 
 

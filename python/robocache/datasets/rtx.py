@@ -28,7 +28,8 @@ class RTXDataLoader:
         dataset_path: folder of the dataset, such as "bridge_dataset/1.0.0".
         batch_size: samples a batch.
         use_robocache: False reads the files with plain PyTorch instead: same batches, slower. With
-            shuffle=True both shuffle all samples, in orders of their own.
+            shuffle=True both shuffle all samples, in orders of their own; Pillow decodes JPEG with
+            the accurate inverse DCT, so pixels differ by rounding.
         split: of the dataset; all of it by default.
         observation_horizon, action_horizon: ticks of the windows.
         images: whether to load image streams; or the names of those to load.
