@@ -2,12 +2,13 @@
 #ifndef RBC_CATALOG_CATALOG_H
 #define RBC_CATALOG_CATALOG_H
 
-#include <sqlite3.h>
 #include <stdbool.h>
 
 #include <robocache/robocache.h>
 
 #include "io/reader.h"
+
+struct sqlite3;
 
 /* What the catalog says of one data file; the same index as in the schema's files. */
 typedef struct rbc__catalog_file {
@@ -46,7 +47,7 @@ void rbc__catalog_close(rbc__catalog **catalog);
 
 /* A connection for reading, for one thread at a time. IO when the file has been replaced since it
  * was loaded. */
-rbc_status rbc__catalog_connect(const rbc__catalog *catalog, sqlite3 **out, rbc_error *err);
+rbc_status rbc__catalog_connect(const rbc__catalog *catalog, struct sqlite3 **out, rbc_error *err);
 
 /* Index of the file that has episode `id`, which must exist. */
 int64_t rbc__catalog_file_of(const rbc__catalog *catalog, int64_t id);

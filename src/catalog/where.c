@@ -31,9 +31,12 @@ static int authorize(void *user, int action, const char *first, const char *seco
     switch (action) {
     case SQLITE_SELECT:
         return in_view || ++guard->selects == 1 ? SQLITE_OK : SQLITE_DENY;
-    case SQLITE_READ: /* no column named: the table is part of the view, nothing is read of it */
-        return in_view || (second != NULL && second[0] == '\0') ||
-                       (within == NULL && first != NULL && strcmp(first, VIEW) == 0)
+    case SQLITE_READ:
+        if (in_view || (second != NULL && second[0] == '\0')) {
+            return SQLITE_OK; /* no column named: the table is part of the view, nothing is read */
+        }
+        return within == NULL && first != NULL && strcmp(first, VIEW) == 0 && second != NULL &&
+                       sqlite3_stricmp(second, "ROWID") != 0
                    ? SQLITE_OK
                    : SQLITE_DENY;
     case SQLITE_FUNCTION:

@@ -1,0 +1,168 @@
+/* Users' expressions: what they select, and what is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fake_reader.h"
+#include "scratch.h"
+
+#define FILES 6
+#define LINES 50
+
+static char *folder;
+static rbc_dataset *dataset;
+
+static int setup(void **state) {
+    (void)state;
+    folder = scratch_make();
+    fake_dataset_make(folder, FILES, LINES);
+    dataset = scratch_open(folder, NULL);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    rbc_dataset_close(&dataset);
+    scratch_remove(&folder);
+    return 0;
+}
+
+/* Episode id has 1 + id % 50 steps, lies in file id / LINES, and has task id % 5. */
+static const char *const tasks[] = {"open the drawer", "close the drawer", "pick up the cup", "",
+                                    "put the cup in the \xc3\xa9tag\xc3\xa8re"};
+
+static int64_t count(const char *where) {
+    rbc_selection *selection;
+    rbc_error err;
+    if (rbc_selection_create(dataset, NULL, where, &selection, &err) != RBC_OK) {
+        fail_msg("%s", err.message);
+    }
+    const int64_t size = rbc_selection_size(selection);
+    rbc_selection_destroy(&selection);
+    return size;
+}
+
+static void columns_mean_what_they_say(void **state) {
+    (void)state;
+    assert_int_equal(count("id < 7"), 7);
+    assert_int_equal(count("id IN (1, 2, 299, 300)"), 3);
+    assert_int_equal(count("split = 'val'"), 2 * LINES);
+    assert_int_equal(count("num_steps >= 41"), FILES * 10);
+    assert_int_equal(count("file = 'data-00004'"), LINES);
+    assert_int_equal(count("record = 0"), FILES);
+    assert_int_equal(count("bytes > 0"), FILES * LINES);
+    assert_int_equal(count("task = ''"), FILES * LINES / 5);
+    assert_int_equal(count("task LIKE '%cup%'"), FILES * LINES * 2 / 5);
+    assert_int_equal(count("split = 'train' AND num_steps <= 5 -- and a comment"), 4 * 5);
+    assert_int_equal(count("0"), 0);
+}
+
+static void match_searches_words(void **state) {
+    (void)state;
+    const int64_t fifth = FILES * LINES / 5;
+    assert_int_equal(count("task MATCH 'drawer'"), 2 * fifth);
+    assert_int_equal(count("task MATCH 'open drawer'"), fifth);
+    assert_int_equal(count("task MATCH 'open OR cup'"), 3 * fifth);
+    assert_int_equal(count("task MATCH '\"the cup\"'"), 2 * fifth);
+    assert_int_equal(count("task MATCH 'dra*'"), 2 * fifth);
+    assert_int_equal(count("task MATCH 'etagere'"), fifth);
+    assert_int_equal(count("task MATCH 'nothing'"), 0);
+    /* anywhere in an expression */
+    assert_int_equal(count("NOT task MATCH 'drawer'"), 3 * fifth);
+    assert_int_equal(count("task MATCH 'drawer' OR task MATCH 'pick'"), 3 * fifth);
+    assert_int_equal(count("task MATCH 'drawer' AND num_steps >= 41"), FILES * 4);
+}
+
+static void ids_come_in_order(void **state) {
+    (void)state;
+    rbc_selection *selection;
+    rbc_error err;
+    assert_int_equal(rbc_selection_create(dataset, "val", "task MATCH 'drawer'", &selection, &err),
+                     RBC_OK);
+    int64_t previous = -1;
+    for (int64_t i = 0; i < rbc_selection_size(selection); ++i) {
+        const int64_t id = rbc_selection_id(selection, i);
+        assert_true(id > previous);
+        assert_int_equal(id / LINES % 3, 2);
+        assert_non_null(strstr(tasks[id % 5], "drawer"));
+        previous = id;
+    }
+    assert_int_equal(rbc_selection_size(selection), 2 * LINES * 2 / 5);
+    rbc_selection_destroy(&selection);
+}
+
+static void what_is_no_expression_is_refused(void **state) {
+    (void)state;
+    static const char *const wrong[] = {
+        "",
+        ";",
+        "1;",
+        "1) OR (1",
+        "1)",
+        "(1",
+        "1; DROP TABLE episodes",
+        "1 ORDER BY id",
+        "1 GROUP BY id",
+        "1 LIMIT 1",
+        "1, 2",
+        "1 /* never ended",
+        "1 UNION SELECT 1",
+        "1) UNION SELECT id FROM episode WHERE (1",
+        "(SELECT 1)",
+        "EXISTS (SELECT 1)",
+        "EXISTS (SELECT 1 FROM sqlite_schema)",
+        "id IN (SELECT key FROM episodes)",
+        "id IN tasks",
+        "id IN pragma_table_info('tasks')",
+        "count(*) > 1",
+        "row_number() OVER () > 1",
+        "load_extension('x')",
+        "task = ?",
+        "task = :name",
+        "taks = 'x'",
+        "task = \"drawer\"",
+        "rowid = 1",
+        "key = 1",
+        "ATTACH 'x' AS y",
+        "PRAGMA user_version = 7",
+        "task MATCH '\"open'",
+        "task MATCH 'AND'",
+        "num_steps MATCH",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; ++i) {
+        rbc_selection *selection = NULL;
+        rbc_error err;
+        const rbc_status status = rbc_selection_create(dataset, NULL, wrong[i], &selection, &err);
+        if (status != RBC_ERROR_INVALID_ARGUMENT) {
+            fail_msg("'%s' gave %s", wrong[i], rbc_status_name(status));
+        }
+        assert_null(selection);
+        assert_non_null(strstr(err.message, wrong[i]));
+    }
+    assert_int_equal(count("1"), FILES * LINES);
+}
+
+static void messages_have_the_words_of_sqlite(void **state) {
+    (void)state;
+    rbc_selection *selection;
+    rbc_error err;
+    assert_int_equal(rbc_selection_create(dataset, NULL, "taks = 'x'", &selection, &err),
+                     RBC_ERROR_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "no such column: taks"));
+    assert_non_null(strstr(err.message, "num_steps"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(columns_mean_what_they_say),
+        cmocka_unit_test(match_searches_words),
+        cmocka_unit_test(ids_come_in_order),
+        cmocka_unit_test(what_is_no_expression_is_refused),
+        cmocka_unit_test(messages_have_the_words_of_sqlite),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
