@@ -9,4 +9,7 @@ const rbc__backend rbc__cpu_backend = {
     .resample = rbc__cpu_resample_parallel,
     .voxelize = rbc__cpu_voxelize,
     .voxelize_workspace_bytes = rbc__cpu_voxelize_workspace_bytes,
+    .voxelize_sparse = rbc__cpu_voxelize_sparse,
+    .voxelize_sparse_workspace_bytes = rbc__cpu_voxelize_sparse_workspace_bytes,
+    .depth_to_points = rbc__cpu_depth_to_points,
 };

@@ -1,6 +1,5 @@
 #include "cpu/voxelize.h"
 
-#include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -496,15 +495,6 @@ static void clouds_part(void *job, int64_t index) {
     }
 }
 
-/* The least number of the points' type that is not below the integer. */
-static double limit_of(int64_t cells, bool is_f64) {
-    if (is_f64) {
-        return (double)cells;
-    }
-    const float limit = (float)cells;
-    return (double)limit < (double)cells ? (double)nextafterf(limit, INFINITY) : (double)limit;
-}
-
 rbc_status rbc__cpu_voxelize(rbc_context *context, const rbc__voxelize_job *job, int32_t device_id,
                              void *stream, rbc_error *err) {
     (void)device_id;
@@ -517,7 +507,7 @@ rbc_status rbc__cpu_voxelize(rbc_context *context, const rbc__voxelize_job *job,
     for (int axis = 0; axis < 3; ++axis) {
         r.map.origin[axis] = job->origin[axis];
         r.map.size[axis] = job->voxel_size[axis];
-        r.map.limit[axis] = limit_of(job->grid[axis], is_f64);
+        r.map.limit[axis] = rbc__voxel_limit(job->grid[axis], is_f64);
     }
     r.map.stride[0] = job->grid[1] * job->grid[2];
     r.map.stride[1] = job->grid[2];

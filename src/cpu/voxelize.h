@@ -15,12 +15,22 @@ rbc_status rbc__cpu_voxelize(rbc_context *context, const rbc__voxelize_job *job,
                              void *stream, rbc_error *err);
 uint64_t rbc__cpu_voxelize_workspace_bytes(rbc_context *context, const rbc__voxelize_job *job);
 
+rbc_status rbc__cpu_voxelize_sparse(rbc_context *context, const rbc__voxelize_sparse_job *job,
+                                    int32_t device_id, void *stream, rbc_error *err);
+uint64_t rbc__cpu_voxelize_sparse_workspace_bytes(rbc_context *context,
+                                                  const rbc__voxelize_sparse_job *job);
+rbc_status rbc__cpu_depth_to_points(rbc_context *context, const rbc__depth_job *job,
+                                    int32_t device_id, void *stream, rbc_error *err);
+
 /* ---- Shared with sparse voxelization ---- */
 
 const rbc__voxel_kernels *rbc__voxel_kernels_for(const rbc_context *context);
 
 /* Number of points of a cloud, and its length where that is shorter. */
 int64_t rbc__cloud_length(const rbc__cloud *cloud, int64_t cloud_index);
+
+/* The least number of the type computed in that is not below the integer. */
+double rbc__voxel_limit(int64_t cells, bool is_f64);
 
 /* A part of a workspace: `bytes` from *used on, which moves on to the next multiple of 64. With a
  * NULL base this only counts. */

@@ -1,3 +1,5 @@
+#include <math.h>
+
 #include "core/context.h"
 #include "cpu/voxelize.h"
 
@@ -20,6 +22,14 @@ int64_t rbc__cloud_length(const rbc__cloud *cloud, int64_t cloud_index) {
     }
     const void *at = cloud->lengths + cloud_index * cloud->lengths_stride_bytes;
     return cloud->lengths_are_i64 ? *(const int64_t *)at : *(const int32_t *)at;
+}
+
+double rbc__voxel_limit(int64_t cells, bool is_f64) {
+    if (is_f64) {
+        return (double)cells;
+    }
+    const float limit = (float)cells;
+    return (double)limit < (double)cells ? (double)nextafterf(limit, INFINITY) : (double)limit;
 }
 
 void *rbc__workspace_take(char *base, uint64_t *used, uint64_t bytes) {

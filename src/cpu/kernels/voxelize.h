@@ -47,6 +47,22 @@ typedef struct rbc__voxel_groups {
     char *out;
 } rbc__voxel_groups;
 
+/* From points to coordinates, by axis and in the type computed in. */
+typedef enum rbc__coordinate_rule {
+    RBC__FLOOR_QUOTIENT = 0, /* floor((p - origin) / size) in [extra, limit) */
+    RBC__TRUNC_PRODUCT = 1,  /* trunc((p - origin) * (1 / size)) where origin <= p <= extra */
+    RBC__ROUND_SCALED = 2,   /* rint(((p - origin) / size) * extra) in [0, limit) */
+} rbc__coordinate_rule;
+
+typedef struct rbc__coordinate_map {
+    rbc__coordinate_rule rule;
+    double origin[3], size[3], extra[3];
+    double limit[3]; /* at most 2^31, as in rbc__voxel_map */
+} rbc__coordinate_map;
+
+/* All three coordinates of a point that is dropped; no cell has them. */
+#define RBC__OUTSIDE INT32_MIN
+
 typedef struct rbc__voxel_kernels {
     /* Loads points [first, first + n) of a cloud, n <= RBC__VOXEL_TILE, f64 as f64, all else as
      * f32. */
@@ -63,6 +79,10 @@ typedef struct rbc__voxel_kernels {
                            int64_t *cells);
     int64_t (*cells64_f64)(const rbc__voxel_tile *tile, int64_t n, const rbc__voxel_map *map,
                            int64_t *cells);
+
+    /* xyz[n, 3] of a tile; returns how many points are inside. */
+    int64_t (*coordinates)(const rbc__voxel_tile *tile, int64_t n, bool is_f64,
+                           const rbc__coordinate_map *map, int32_t *xyz);
 
     /* Reduces the rows of each cell. */
     void (*reduce)(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups);
