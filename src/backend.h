@@ -147,6 +147,11 @@ typedef struct rbc__backend {
     DLDeviceType device_type;
     rbc_status (*resample)(rbc_context *context, const rbc__resample_job *job, int32_t device_id,
                            void *stream, rbc_error *err);
+    /* The adjoint: job->out is read as the gradient of the output, and the one source's values are
+     * overwritten with their gradient. dtype is RBC__F32 or RBC__F64, modes those of
+     * rbc_resample_backward(). */
+    rbc_status (*resample_backward)(rbc_context *context, const rbc__resample_job *job,
+                                    int32_t device_id, void *stream, rbc_error *err);
     rbc_status (*voxelize)(rbc_context *context, const rbc__voxelize_job *job, int32_t device_id,
                            void *stream, rbc_error *err);
     /* Pointers of the job, sizes and strides apart, are not looked at. */

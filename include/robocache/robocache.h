@@ -200,6 +200,18 @@ RBC_API rbc_status rbc_resample(rbc_context *context, const rbc_resample_source 
                                 const DLTensor *valid, const DLTensor *dt, void *stream,
                                 rbc_error *err);
 
+/* The adjoint of rbc_resample() with respect to the values, for training through it: adds up what
+ * each sample gave to each output.
+ *  grad_out    [B, T, D] f32 or f64: the gradient of the output
+ *  grad_values [B, S, D] of the same dtype, overwritten whole; it takes the place of
+ *              source->values, which is not looked at
+ * Modes linear, hold, nearest, cubic, angle and mean, whose output is linear in the values; another
+ * is UNSUPPORTED, and so is RBC_NAN_IS_MISSING. Sums are formed in the order of the targets, so
+ * they do not depend on the number of threads. INVALID_ARGUMENT, UNSUPPORTED, DEVICE. */
+RBC_API rbc_status rbc_resample_backward(rbc_context *context, const rbc_resample_source *source,
+                                         const DLTensor *target_times, const DLTensor *grad_out,
+                                         const DLTensor *grad_values, void *stream, rbc_error *err);
+
 /* Resamples N sources onto the same target times and writes them side by side, in one pass.
  * Sources share B and the dtype of values and times and differ in all else.
  *  out   [B, T, D0 + D1 + ...]

@@ -162,6 +162,19 @@ def voxelize_point_cloud(
     backend: Backend | None = None,
     out: Tensor | None = None,
 ) -> Any: ...
+def resample_backward(
+    grad_out: Tensor,
+    grad_values: Tensor,
+    source_times: Tensor,
+    target_times: Tensor,
+    *,
+    mode: Mode = "linear",
+    outside: Outside = "hold",
+    lengths: Tensor | None = None,
+    channels: Channels | None = None,
+    max_gap: float | None = None,
+    tolerance: float | None = None,
+) -> None: ...
 def set_num_threads(num_threads: int, /) -> None: ...
 def get_num_threads() -> int: ...
 def set_cpu_features(features: Iterable[str] | None, /) -> None: ...

@@ -187,8 +187,9 @@ bool parse_backend(module_state *state, PyObject *object, backend_choice *value)
     return true;
 }
 
-PyObject *call_reference(module_state *state, const signature *sig, PyObject *const *values) {
-    PyObject *module = PyImport_ImportModule("robocache.pytorch");
+static PyObject *call_python(module_state *state, const char *module_name, const signature *sig,
+                             PyObject *const *values) {
+    PyObject *module = PyImport_ImportModule(module_name);
     PyObject *function = module == NULL ? NULL : PyObject_GetAttrString(module, sig->function);
     PyObject *args = PyTuple_New(0);
     PyObject *kwargs = PyDict_New();
@@ -207,4 +208,12 @@ PyObject *call_reference(module_state *state, const signature *sig, PyObject *co
     Py_XDECREF(args);
     Py_XDECREF(kwargs);
     return result;
+}
+
+PyObject *call_reference(module_state *state, const signature *sig, PyObject *const *values) {
+    return call_python(state, "robocache.pytorch", sig, values);
+}
+
+PyObject *call_differentiable(module_state *state, const signature *sig, PyObject *const *values) {
+    return call_python(state, "robocache.torch", sig, values);
 }

@@ -114,6 +114,16 @@ PyDoc_STRVAR(
     "    ArgumentTypeError: an argument is no tensor or of another kind than points.\n"
     "    UnsupportedError: no backend of this build can do it.");
 
+PyDoc_STRVAR(doc_resample_backward,
+             "resample_backward($module, grad_out, grad_values, source_times, target_times, *, "
+             "mode='linear', outside='hold', lengths=None, channels=None, max_gap=None, "
+             "tolerance=None)\n--\n\n"
+             "The adjoint of resample_trajectories with respect to the values.\n\n"
+             "grad_out: [B, T, D] or [T, D], float32 or float64, gradient of the output\n"
+             "grad_values: [B, S, D] or [S, D], same dtype, overwritten\n\n"
+             "Modes linear, hold, nearest, cubic, angle and mean; for robocache.torch.\n\n"
+             "Raises UnsupportedError: another mode.");
+
 PyDoc_STRVAR(doc_set_num_threads,
              "set_num_threads($module, num_threads, /)\n--\n\n"
              "Sets how many threads an operation on the CPU may use, the caller's included.\n\n"

@@ -257,7 +257,7 @@ PyObject *fuse_multimodal(PyObject *module, PyObject *const *args, Py_ssize_t na
     bool needs_grad = false;
     PyObject *result = fuse(state, streams, 3, &options, v[MULTI_TARGETS], backend, &needs_grad);
     if (result == NULL && needs_grad && !PyErr_Occurred()) {
-        return call_reference(state, &multimodal_signature, v);
+        return call_differentiable(state, &multimodal_signature, v);
     }
     return result;
 }
@@ -353,7 +353,7 @@ PyObject *fuse_streams(PyObject *module, PyObject *const *args, Py_ssize_t nargs
     PyMem_Free(streams);
     Py_DECREF(pairs);
     if (result == NULL && needs_grad && !PyErr_Occurred()) {
-        return call_reference(state, &fuse_signature, v);
+        return call_differentiable(state, &fuse_signature, v);
     }
     return result;
 }

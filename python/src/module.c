@@ -140,6 +140,7 @@ static void free_module(void *module) {
 
 static PyMethodDef methods[] = {
     FASTCALL(resample_trajectories),
+    FASTCALL(resample_backward),
     FASTCALL(fuse_streams),
     FASTCALL(fuse_multimodal),
     FASTCALL(voxelize_point_cloud),

@@ -107,6 +107,8 @@ bool parse_backend(module_state *state, PyObject *object, backend_choice *value)
 
 /* Calls robocache.pytorch.<sig->function> with the arguments given, `backend` left out. */
 PyObject *call_reference(module_state *state, const signature *sig, PyObject *const *values);
+/* Likewise robocache.torch.<sig->function>, which records gradients. */
+PyObject *call_differentiable(module_state *state, const signature *sig, PyObject *const *values);
 
 /* The default context, made on first use; the capsule keeps it alive while the GIL is released. */
 PyObject *context_acquire(module_state *state, rbc_context **context);
@@ -119,6 +121,8 @@ PyObject *native_info(PyObject *module, PyObject *unused);
 typedef PyObject *(*fastcall_function)(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                                        PyObject *kwnames);
 
+PyObject *resample_backward(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                            PyObject *kwnames);
 PyObject *resample_trajectories(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                                 PyObject *kwnames);
 PyObject *fuse_streams(PyObject *module, PyObject *const *args, Py_ssize_t nargs,

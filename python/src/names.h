@@ -13,6 +13,8 @@
     X(proprio)                                                                                     \
     X(proprio_times)                                                                               \
     X(force)                                                                                       \
+    X(grad_out)                                                                                    \
+    X(grad_values)                                                                                 \
     X(force_times)                                                                                 \
     X(points)                                                                                      \
     X(grid_size)                                                                                   \

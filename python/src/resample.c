@@ -168,7 +168,7 @@ static PyObject *call_native(module_state *state, PyObject *const *values, backe
         return NULL;
     }
     if (needs_grad) {
-        return call_reference(state, &resample_signature, values);
+        return call_differentiable(state, &resample_signature, values);
     }
     if (!make_outputs(state, values[OUT], shape, call) || !run(state, call)) {
         return NULL;

@@ -238,7 +238,7 @@ static PyObject *call_native(module_state *state, PyObject *const *values, backe
         return NULL;
     }
     if (needs_grad) {
-        return call_reference(state, &voxelize_signature, values);
+        return call_differentiable(state, &voxelize_signature, values);
     }
     if (!make_outputs(state, values[OUT], call) || !run(state, call)) {
         return NULL;

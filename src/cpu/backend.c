@@ -1,12 +1,14 @@
 #include "backend.h"
 
 #include "cpu/resample.h"
+#include "cpu/resample_backward.h"
 #include "cpu/voxelize.h"
 
 const rbc__backend rbc__cpu_backend = {
     .name = "cpu",
     .device_type = kDLCPU,
     .resample = rbc__cpu_resample_parallel,
+    .resample_backward = rbc__cpu_resample_backward,
     .voxelize = rbc__cpu_voxelize,
     .voxelize_workspace_bytes = rbc__cpu_voxelize_workspace_bytes,
     .voxelize_sparse = rbc__cpu_voxelize_sparse,

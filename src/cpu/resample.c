@@ -23,7 +23,7 @@ typedef struct work {
     _Atomic bool is_wrong; /* a time was found that may not be */
 } work;
 
-static rbc__resample_kernels kernels_of(uint64_t cpu_features, rbc__time_type type) {
+rbc__resample_kernels rbc__resample_kernels_of(uint64_t cpu_features, rbc__time_type type) {
 #if defined(__x86_64__)
     if ((cpu_features & RBC_CPU_AVX512) != 0) {
         return (rbc__resample_kernels){&rbc__resample_times_avx512[type],
@@ -47,8 +47,8 @@ static int64_t samples_in(const rbc__resample_source *source, int64_t b) {
     return source->lengths_are_i64 ? *(const int64_t *)length : *(const int32_t *)length;
 }
 
-static rbc__time_axis axis_of(const rbc__resample_job *job, const rbc__resample_source *source,
-                              int64_t b) {
+rbc__time_axis rbc__resample_axis(const rbc__resample_job *job, const rbc__resample_source *source,
+                                  int64_t b) {
     return (rbc__time_axis){
         .times = source->times + b * source->times_batch_stride_bytes,
         .stride_bytes = source->times_stride_bytes,
@@ -68,7 +68,7 @@ static void run_tile(work *w, int64_t b, int64_t tile, int32_t s, bool is_search
     const rbc__resample_job *job = w->job;
     const rbc__resample_source *source = &job->sources[s];
     const rbc__time_kernels *time_kernels = w->kernels->times;
-    rbc__time_axis axis = axis_of(job, source, b);
+    rbc__time_axis axis = rbc__resample_axis(job, source, b);
     axis.first = tile * RBC__TILE;
     axis.count = job->num_targets - axis.first;
     axis.count = axis.count < RBC__TILE ? axis.count : RBC__TILE;
@@ -203,7 +203,7 @@ static bool blames_sample(const rbc__resample_job *job, int32_t s, int64_t b, in
 
 /* Names the first time that is wrong, in the order of the batch whatever the threads found first.
  */
-static rbc_status blame(const rbc__resample_job *job, rbc_error *err) {
+rbc_status rbc__resample_blame(const rbc__resample_job *job, rbc_error *err) {
     for (int64_t b = 0; b < job->batch; ++b) {
         for (int32_t s = 0; s < job->num_sources; ++s) {
             const int64_t num_samples = samples_in(&job->sources[s], b);
@@ -230,12 +230,13 @@ static rbc_status blame(const rbc__resample_job *job, rbc_error *err) {
 }
 
 rbc_status rbc__cpu_resample(uint64_t cpu_features, const rbc__resample_job *job, rbc_error *err) {
-    const rbc__resample_kernels kernels = kernels_of(cpu_features, job->time_type);
+    const rbc__resample_kernels kernels = rbc__resample_kernels_of(cpu_features, job->time_type);
     work w = work_of(job, &kernels);
     if (w.num_units > 0) {
         run_part(&w, 0);
     }
-    return atomic_load_explicit(&w.is_wrong, memory_order_relaxed) ? blame(job, err) : RBC_OK;
+    return atomic_load_explicit(&w.is_wrong, memory_order_relaxed) ? rbc__resample_blame(job, err)
+                                                                   : RBC_OK;
 }
 
 static int64_t output_bytes(const rbc__resample_job *job) {
@@ -254,10 +255,12 @@ rbc_status rbc__cpu_resample_parallel(rbc_context *context, const rbc__resample_
     if (num_threads == 1 || output_bytes(job) < MIN_PARALLEL_BYTES) {
         return rbc__cpu_resample(context->cpu_features, job, err);
     }
-    const rbc__resample_kernels kernels = kernels_of(context->cpu_features, job->time_type);
+    const rbc__resample_kernels kernels =
+        rbc__resample_kernels_of(context->cpu_features, job->time_type);
     work w = work_of(job, &kernels);
     const int64_t num_parts = num_threads * PARTS_PER_THREAD;
     w.units_a_part = (w.num_units + num_parts - 1) / num_parts;
     rbc__pool_run(context->pool, (w.num_units + w.units_a_part - 1) / w.units_a_part, run_part, &w);
-    return atomic_load_explicit(&w.is_wrong, memory_order_relaxed) ? blame(job, err) : RBC_OK;
+    return atomic_load_explicit(&w.is_wrong, memory_order_relaxed) ? rbc__resample_blame(job, err)
+                                                                   : RBC_OK;
 }

@@ -65,7 +65,8 @@ BAD: dict[str, tuple[Call, list[str]]] = {
     "times of whole seconds": (
         resample(times=np.zeros((2, 4), np.int32), targets=np.zeros((2, 5), np.int32)),
         ["source_times", "int32", "int64"]),
-    "complex values": (resample(np.zeros((2, 4, 3), np.complex64)), ["data", "complex"]),
+    "complex values": (
+        resample(np.zeros((2, 4, 3), np.complex64)), ["data|values", "complex|code 5"]),
     "four axes": (resample(np.zeros((2, 4, 3, 1), np.float32)), ["data", "4"]),
     "lengths of another batch": (resample(lengths=np.array([1, 2, 3])), ["lengths", "3", "2"]),
     "float lengths": (resample(lengths=np.array([1.0, 2.0])), ["lengths", "float64", "int"]),

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from .fuse import fuse_multimodal, fuse_streams
 from .resample import resample_trajectories
-from .voxelize import voxelize_point_cloud
+from .voxelize import voxel_cells, voxelize_point_cloud
 
 __all__ = [
     "fuse_multimodal",
     "fuse_streams",
     "resample_trajectories",
+    "voxel_cells",
     "voxelize_point_cloud",
 ]

@@ -120,6 +120,21 @@ def _cells(
     return row * math.prod(grid) + linear, kept
 
 
+def voxel_cells(
+    points: Tensor, grid_size: Any, voxel_size: Any, origin: Any, lengths: Any
+) -> tuple[Tensor, Tensor]:
+    """Returns the linear cell of each point, and whether it counts; both [N] or [B, N].
+
+    Cells of row b of a batch begin at b * X * Y * Z.
+    """
+    grid, size, corner = _check_grid(grid_size, voxel_size, origin)
+    cloud = points if points.ndim == 3 else points.unsqueeze(0)
+    cells, kept = _cells(cloud, grid, size, corner)
+    existing = to_lengths(lengths, cloud.shape[0], cloud.shape[1], cloud)
+    kept = kept & (torch.arange(cloud.shape[1], device=cloud.device) < existing[:, None])
+    return (cells, kept) if points.ndim == 3 else (cells[0], kept[0])
+
+
 def _count(cells: Tensor, kept: Tensor, shape: tuple[int, ...]) -> Tensor:
     counts = torch.zeros(math.prod(shape), dtype=torch.int32, device=cells.device)
     counts.index_add_(0, cells[kept], torch.ones_like(cells[kept], dtype=torch.int32))
