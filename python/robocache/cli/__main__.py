@@ -1,0 +1,7 @@
+"""``python -m robocache.cli``."""
+
+import sys
+
+from . import main
+
+sys.exit(main())

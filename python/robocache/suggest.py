@@ -1,0 +1,64 @@
+"""Windows for a dataset one does not know yet, chosen by what its streams are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import robocache
+
+if TYPE_CHECKING:
+    from .dataset import Dataset, StreamInfo
+    from .loader import Window
+
+__all__ = ["is_action", "is_point_cloud", "suggest_windows"]
+
+
+def is_action(info: StreamInfo) -> bool:
+    """Says whether a stream holds what the robot was told to do: "action", "actions/delta"."""
+    parts = info.name.split("/")
+    return info.dtype.startswith("float") and ("action" in parts or "actions" in parts)
+
+
+def is_point_cloud(info: StreamInfo) -> bool:
+    """Says whether a sample of a stream is any number of points: rows of three floats or more."""
+    is_cloud = info.kind == "numeric" and info.is_ragged and info.times is None
+    return is_cloud and info.dtype.startswith("float") and info.shape[-1:] >= (3,)
+
+
+def suggest_windows(
+    dataset: Dataset, *, images: bool = True, chunk: int = 16, max_points: int | None = None
+) -> dict[str, Window]:
+    """Returns a window for every stream of a dataset that can be batched.
+
+    Args:
+        dataset: whose streams are looked at; nothing is read.
+        images: whether image streams are taken.
+        chunk: ticks of action streams, from the sample's own on.
+        max_points: what point clouds are padded to; None leaves them out.
+
+    Returns:
+        For :class:`robocache.DataLoader`: images held at the sample's tick, vectors of floats
+        interpolated there, other numbers held there, actions as a chunk of future ticks. Left out
+        are text, the stamps of other streams and numbers of undeclared shape.
+    """
+    stamps = {info.times for info in dataset.streams.values()}
+    windows: dict[str, Window] = {}
+    for name, info in dataset.streams.items():
+        if name in stamps or info.kind == "text":
+            continue
+        if info.kind == "image":
+            if images and (info.times is not None or not info.is_ragged):
+                windows[name] = robocache.Window(0, mode="hold")
+        elif is_point_cloud(info):
+            if max_points is not None:
+                windows[name] = robocache.Window(0, mode="hold", max_points=max_points)
+        elif -1 in info.shape or (info.is_ragged and info.times is None):
+            continue
+        elif is_action(info):
+            windows[name] = robocache.Window(range(chunk), mode="hold")
+        else:
+            # A single number is a reward or a flag more often than something that moves.
+            is_vector = info.dtype.startswith("float") and info.shape
+            mode = "linear" if is_vector else "hold"
+            windows[name] = robocache.Window(0, mode=mode)
+    return windows

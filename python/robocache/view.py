@@ -1,0 +1,506 @@
+"""Pictures of episodes: what the loader delivers, beside what was recorded.
+
+Needs Matplotlib, which ``pip install robocache[view]`` brings.
+"""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import robocache
+
+from .errors import InvalidArgumentError, UnsupportedError
+from .suggest import is_action, is_point_cloud, suggest_windows
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+    from .dataset import Dataset, Episode
+    from .loader import Window
+
+__all__ = ["contact_sheet", "save_contact_sheet"]
+
+_MAX_SIGNALS = 6
+_MAX_CHANNELS = 32
+_MAX_CLOUD_POINTS = 4000
+
+_WIDTH_IN = 12.0
+_LEFT_IN = 1.75
+_RIGHT_IN = 0.15
+_FRAME_GAP_IN = 0.06
+_SIGNAL_IN = 0.92
+_GAP_IN = 0.10
+_FAN_IN = 0.30
+_MASK_TITLE_IN = 0.10
+_MASK_ROW_IN = 0.14
+_CHUNK_ROW_IN = 0.055
+
+_VALID, _INVALID = "#8fc7a1", "#d1495b"
+_INSIDE, _PADDING = "#e9ebf0", "#44507a"
+_FRAME_MARK = "#b9bec9"
+
+
+@dataclass
+class _Signal:
+    """A numeric stream as it was recorded (times_ns [S], values [S, D]) and on the clock."""
+
+    name: str
+    mode: str
+    rate_hz: float | None
+    times_ns: NDArray[numpy.int64]
+    values: NDArray[Any]
+    aligned: NDArray[Any]  # [T, D]
+    valid: NDArray[numpy.bool_]  # [T]
+
+
+@dataclass
+class _Sheet:
+    """What is drawn, all of it as the loader delivered it for every tick of one episode."""
+
+    episode: Episode
+    rate_hz: float
+    ticks_ns: NDArray[numpy.int64]  # [T]
+    shown: NDArray[numpy.int64]  # ticks whose frames are drawn
+    frames: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+    clouds: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+    signals: list[_Signal] = field(default_factory=list)
+    valid: dict[str, NDArray[numpy.bool_]] = field(default_factory=dict)  # [T] each
+    is_pad: dict[str, NDArray[numpy.bool_]] = field(default_factory=dict)  # [T, chunk] each
+
+
+def contact_sheet(
+    dataset: Dataset,
+    index: int = 0,
+    *,
+    rate_hz: float | None = None,
+    num_frames: int = 8,
+    chunk: int = 16,
+) -> Any:
+    """Draws an episode on one time axis.
+
+    From top to bottom: frames of every image stream and point clouds seen from above, at evenly
+    spaced ticks; numeric streams, lines as recorded and dots as delivered on the clock; and masks:
+    where each stream is valid, and which ticks of an action chunk are padding.
+
+    Args:
+        dataset: the episodes to choose from.
+        index: which of them.
+        rate_hz: the clock; by default the dataset's control rate.
+        num_frames: frames a row.
+        chunk: ticks of the action streams' windows.
+
+    Returns:
+        A ``matplotlib.figure.Figure``.
+
+    Raises:
+        UnsupportedError: Matplotlib is not installed.
+        NotFoundError: there is no such episode.
+        InvalidArgumentError: rate_hz is needed and not given, or the episode has nothing to draw.
+    """
+    figure_class = _figure_class()
+    return _draw(figure_class, _gather(dataset, index, rate_hz, num_frames, chunk), dataset)
+
+
+def save_contact_sheet(
+    dataset: Dataset,
+    index: int,
+    path: str | os.PathLike[str],
+    *,
+    rate_hz: float | None = None,
+    num_frames: int = 8,
+    chunk: int = 16,
+) -> dict[str, Any]:
+    """Writes :func:`contact_sheet` to a file, in the format that its name ends with.
+
+    Returns:
+        What was drawn: "episode" (its row in the catalog), "ticks", "rate_hz", "images", "clouds"
+        and "signals" (names of streams).
+
+    Raises:
+        IoError: the file cannot be written. Otherwise as contact_sheet() does.
+    """
+    figure_class = _figure_class()
+    sheet = _gather(dataset, index, rate_hz, num_frames, chunk)
+    figure = _draw(figure_class, sheet, dataset)
+    try:
+        figure.savefig(path, dpi=100)
+    except OSError as error:
+        raise robocache.errors.IoError(f"{os.fspath(path)}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InvalidArgumentError(f"{os.fspath(path)}: {error}") from error
+    return {
+        "episode": sheet.episode.id,
+        "ticks": len(sheet.ticks_ns),
+        "rate_hz": sheet.rate_hz,
+        "images": list(sheet.frames),
+        "clouds": list(sheet.clouds),
+        "signals": [signal.name for signal in sheet.signals],
+    }
+
+
+def _figure_class() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UnsupportedError(
+            f"pictures need Matplotlib ({error}): pip install 'robocache[view]'"
+        ) from error
+    return Figure
+
+
+# ---- gathering ----
+
+
+def _gather(
+    dataset: Dataset, index: int, rate_hz: float | None, num_frames: int, chunk: int
+) -> _Sheet:
+    import numpy as np
+
+    episode = dataset.episodes[index]
+    most = max(
+        (
+            int(episode[name].row_lengths.max(initial=0))
+            for name, info in dataset.streams.items()
+            if is_point_cloud(info)
+        ),
+        default=0,
+    )
+    windows = suggest_windows(dataset, chunk=chunk, max_points=most or None)
+    streams = dataset.streams
+    images = [name for name in windows if streams[name].kind == "image"]
+    clouds = [name for name in windows if is_point_cloud(streams[name])]
+    signals = _choose_signals(dataset, episode, windows)
+    wanted = {name: windows[name] for name in (*images, *clouds, *signals)}
+    if not wanted:
+        raise InvalidArgumentError(f"{dataset.path}: no stream that could be drawn")
+    with robocache.DataLoader(
+        dataset.take([index]), 1, rate_hz=rate_hz, streams=wanted, array="numpy"
+    ) as loader:
+        count = loader.num_samples
+        if count == 0:
+            raise InvalidArgumentError(f"{dataset.path}: episode {episode.id} has no ticks")
+        shown = np.unique(np.linspace(0, count - 1, num_frames).round().astype(np.int64))
+        sheet = _Sheet(episode, _clock_rate(dataset, rate_hz), np.empty(count, np.int64), shown)
+        fields: dict[str, list[Any]] = {name: [] for name in wanted}
+        valid: dict[str, list[Any]] = {name: [] for name in wanted}
+        is_pad: dict[str, list[Any]] = {name: [] for name in wanted}
+        drawn = set(shown.tolist())
+        for tick, batch in enumerate(loader):
+            sheet.ticks_ns[tick] = batch["time_ns"][0]
+            for name in wanted:
+                valid[name].append(batch[f"{name}_valid"][0].copy())
+                is_pad[name].append(batch[f"{name}_is_pad"][0].copy())
+                if name in signals:
+                    fields[name].append(batch[name][0, 0].copy())
+                elif tick in drawn:
+                    value = batch[name][0, 0]
+                    if name in clouds:
+                        value = value[: int(batch[f"{name}_lengths"][0, 0])]
+                    fields[name].append(value.copy())
+    sheet.frames = {name: fields[name] for name in images}
+    sheet.clouds = {name: fields[name] for name in clouds}
+    sheet.valid = {name: np.array(rows)[:, 0] for name, rows in valid.items()}
+    sheet.is_pad = {
+        name: np.array(is_pad[name]) for name in wanted if is_action(streams[name]) and chunk > 1
+    }
+    sheet.signals = [
+        _Signal(
+            name=name,
+            mode=wanted[name].mode,
+            rate_hz=streams[name].rate_hz,
+            times_ns=episode[name].times_ns,
+            values=episode[name].values.reshape(episode[name].num_samples, -1),
+            aligned=np.array(fields[name]).reshape(count, -1),
+            valid=sheet.valid[name],
+        )
+        for name in signals
+    ]
+    return sheet
+
+
+def _clock_rate(dataset: Dataset, rate_hz: float | None) -> float:
+    rate = rate_hz or dataset.control_rate_hz
+    if rate is None:
+        raise InvalidArgumentError(
+            f"{dataset.path}: its control rate is unknown: rate_hz must be given"
+        )
+    return rate
+
+
+def _choose_signals(dataset: Dataset, episode: Episode, windows: dict[str, Window]) -> list[str]:
+    """Returns the numeric streams worth a row: vectors of floats that change, the actions last."""
+    import numpy as np
+
+    found = []
+    for name in windows:
+        info = dataset.streams[name]
+        if info.kind != "numeric" or is_point_cloud(info) or not info.dtype.startswith("float"):
+            continue
+        if int(np.prod(info.shape)) > _MAX_CHANNELS:
+            continue
+        values = episode[name].values
+        if len(values) > 1 and bool((values != values[:1]).any()):
+            found.append(name)
+    actions = [name for name in found if is_action(dataset.streams[name])]
+    others = [name for name in found if name not in actions]
+    # Vectors say more than single numbers such as a reward.
+    others.sort(key=lambda name: not dataset.streams[name].shape)
+    return others[: _MAX_SIGNALS - len(actions[:2])] + actions[:2]
+
+
+# ---- drawing ----
+
+
+class _Canvas:
+    """A figure of fixed width that is filled from the top, in inches."""
+
+    def __init__(self, figure_class: Any, height_in: float) -> None:
+        self.figure = figure_class(figsize=(_WIDTH_IN, height_in))
+        self.height_in = height_in
+        self.top_in = 0.0
+
+    def axes(self, height_in: float, left_in: float, width_in: float) -> Any:
+        """Returns axes at the current height, which stays where it is."""
+        bottom = self.height_in - self.top_in - height_in
+        return self.figure.add_axes(
+            (
+                left_in / _WIDTH_IN,
+                bottom / self.height_in,
+                width_in / _WIDTH_IN,
+                height_in / self.height_in,
+            )
+        )
+
+    def label(self, height_in: float, text: str, **options: Any) -> None:
+        """Writes text left of the row of that height which begins at the current height."""
+        y = 1.0 - (self.top_in + height_in / 2) / self.height_in
+        x = (_LEFT_IN - 0.5) / _WIDTH_IN
+        self.figure.text(x, y, text, ha="right", va="center", fontsize=8, **options)
+
+
+def _plot_width() -> float:
+    return _WIDTH_IN - _LEFT_IN - _RIGHT_IN
+
+
+def _frame_size(sheet: _Sheet, frames: list[NDArray[Any]]) -> tuple[float, float]:
+    """Returns width and height of one frame in inches."""
+    slots = max(len(sheet.shown), 6)
+    width = (_plot_width() - _FRAME_GAP_IN * (slots - 1)) / slots
+    height, columns = frames[0].shape[:2] if frames and frames[0].ndim == 3 else (1, 1)
+    return width, width * min(max(height / max(columns, 1), 0.4), 1.2)
+
+
+def _draw(figure_class: Any, sheet: _Sheet, dataset: Dataset) -> Any:
+    task = textwrap.wrap(sheet.episode.task, 110)[:2]
+    title_in = 0.45 + 0.2 * len(task)
+    rows = [*sheet.frames.values(), *sheet.clouds.values()]
+    frames_in = sum(_frame_size(sheet, frames)[1] + _FRAME_GAP_IN for frames in rows)
+    signals_in = (_SIGNAL_IN + _GAP_IN) * len(sheet.signals)
+    masks_in = _MASK_TITLE_IN + _MASK_ROW_IN * len(sheet.valid) + _GAP_IN
+    chunk_in = sum(_CHUNK_ROW_IN * pad.shape[1] + _GAP_IN for pad in sheet.is_pad.values())
+    canvas = _Canvas(
+        figure_class, title_in + frames_in + _FAN_IN + signals_in + masks_in + chunk_in + 0.5
+    )
+
+    _draw_title(canvas, sheet, dataset, task)
+    canvas.top_in = title_in
+    for name, frames in sheet.frames.items():
+        _draw_frames(canvas, sheet, name, frames)
+    for name, clouds in sheet.clouds.items():
+        _draw_clouds(canvas, sheet, name, clouds)
+    if rows:
+        _draw_fan(canvas, sheet, _frame_size(sheet, rows[0])[0])
+    canvas.top_in += _FAN_IN
+    axes = [_draw_signal(canvas, sheet, signal) for signal in sheet.signals]
+    axes.append(_draw_valid(canvas, sheet))
+    axes += [_draw_padding(canvas, sheet, name, pad) for name, pad in sheet.is_pad.items()]
+    for axis in axes:
+        axis.set_xlim(*_span_s(sheet))
+        axis.tick_params(labelsize=7, labelbottom=axis is axes[-1])
+        for side in axis.spines.values():
+            side.set_linewidth(0.5)
+    axes[-1].set_xlabel(
+        f"seconds since the first tick of the {sheet.rate_hz:g} Hz clock", fontsize=8
+    )
+    return canvas.figure
+
+
+def _seconds(sheet: _Sheet, times_ns: Any) -> Any:
+    return (times_ns - sheet.ticks_ns[0]) * 1e-9
+
+
+def _span_s(sheet: _Sheet) -> tuple[float, float]:
+    half_s = 0.5 / sheet.rate_hz
+    return -half_s, float(_seconds(sheet, sheet.ticks_ns[-1])) + half_s
+
+
+def _draw_fan(canvas: _Canvas, sheet: _Sheet, frame_width_in: float) -> None:
+    """Joins each frame above with its moment on the time axis below."""
+    from matplotlib.lines import Line2D
+
+    low, high = _span_s(sheet)
+    top = 1.0 - (canvas.top_in - _FRAME_GAP_IN) / canvas.height_in
+    bottom = 1.0 - (canvas.top_in + _FAN_IN) / canvas.height_in
+    for slot, tick in enumerate(sheet.shown):
+        share = (float(_seconds(sheet, sheet.ticks_ns[tick])) - low) / (high - low)
+        frame_in = _LEFT_IN + slot * (frame_width_in + _FRAME_GAP_IN) + frame_width_in / 2
+        ends = (frame_in / _WIDTH_IN, (_LEFT_IN + share * _plot_width()) / _WIDTH_IN)
+        canvas.figure.add_artist(Line2D(ends, (top, bottom), color=_FRAME_MARK, lw=0.6))
+
+
+def _draw_title(canvas: _Canvas, sheet: _Sheet, dataset: Dataset, task: list[str]) -> None:
+    episode = sheet.episode
+    head = (
+        f"{dataset.name} {dataset.version}  ·  episode {episode.id}"
+        f"{f' ({episode.split})' if episode.split else ''}  ·  {episode.num_steps} steps"
+        f"  ·  {episode.duration_ns * 1e-9:.1f} s"
+    )
+    x, y = _LEFT_IN / _WIDTH_IN, 1.0 - 0.22 / canvas.height_in
+    canvas.figure.text(x, y, head, fontsize=10, weight="bold", va="center")
+    for line in task:
+        y -= 0.2 / canvas.height_in
+        canvas.figure.text(x, y, line, fontsize=9, va="center", color="0.25")
+
+
+def _row_of_axes(canvas: _Canvas, sheet: _Sheet, frames: list[NDArray[Any]]) -> list[Any]:
+    width, height = _frame_size(sheet, frames)
+    made = []
+    for slot in range(len(sheet.shown)):
+        axis = canvas.axes(height, _LEFT_IN + slot * (width + _FRAME_GAP_IN), width)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        for side in axis.spines.values():
+            side.set_visible(False)
+        made.append(axis)
+    return made
+
+
+def _draw_frames(canvas: _Canvas, sheet: _Sheet, name: str, frames: list[NDArray[Any]]) -> None:
+    height = _frame_size(sheet, frames)[1]
+    canvas.label(height, _wrapped(name))
+    for axis, frame, tick in zip(
+        _row_of_axes(canvas, sheet, frames), frames, sheet.shown, strict=True
+    ):
+        pixels = frame[..., 0] if frame.ndim == 3 and frame.shape[2] == 1 else frame
+        if pixels.dtype != "uint8":
+            pixels = pixels / max(float(pixels.max(initial=0)), 1.0)
+        axis.imshow(pixels, cmap="gray", aspect="auto", interpolation="antialiased")
+        _mark_invalid(axis, sheet, name, int(tick))
+    canvas.top_in += height + _FRAME_GAP_IN
+
+
+def _draw_clouds(canvas: _Canvas, sheet: _Sheet, name: str, clouds: list[NDArray[Any]]) -> None:
+    import numpy as np
+
+    height = _frame_size(sheet, clouds)[1]
+    canvas.label(height, f"{_wrapped(name)}\nfrom above")
+    points = np.concatenate([cloud[:, :3] for cloud in clouds])
+    points = points[np.isfinite(points).all(axis=1)]
+    if not len(points):
+        points = np.zeros((1, 3))
+    low, high = np.percentile(points, 0.5, axis=0), np.percentile(points, 99.5, axis=0)
+    middle, reach = 0.5 * (low + high), 0.5 * float(max(high[:2] - low[:2])) or 1.0
+    for axis, cloud, tick in zip(
+        _row_of_axes(canvas, sheet, clouds), clouds, sheet.shown, strict=True
+    ):
+        kept = cloud[:: max(1, len(cloud) // _MAX_CLOUD_POINTS)]
+        kept = kept[np.argsort(kept[:, 2])]
+        axis.scatter(
+            kept[:, 1],
+            kept[:, 0],
+            c=kept[:, 2],
+            s=0.7,
+            lw=0,
+            vmin=low[2],
+            vmax=high[2],
+            cmap="viridis",
+        )
+        axis.set_xlim(middle[1] + reach, middle[1] - reach)
+        axis.set_ylim(middle[0] - reach, middle[0] + reach)
+        _mark_invalid(axis, sheet, name, int(tick))
+    canvas.top_in += height + _FRAME_GAP_IN
+
+
+def _mark_invalid(axis: Any, sheet: _Sheet, name: str, tick: int) -> None:
+    if not sheet.valid[name][tick]:
+        for side in axis.spines.values():
+            side.set(visible=True, color=_INVALID, linewidth=2)
+
+
+def _draw_signal(canvas: _Canvas, sheet: _Sheet, signal: _Signal) -> Any:
+    import numpy as np
+
+    axis = canvas.axes(_SIGNAL_IN, _LEFT_IN, _plot_width())
+    rate = f"{signal.rate_hz:.3g} Hz, " if signal.rate_hz else ""
+    canvas.label(_SIGNAL_IN, f"{_wrapped(signal.name)}\n{rate}{signal.mode}")
+    for tick in sheet.shown:
+        axis.axvline(_seconds(sheet, sheet.ticks_ns[tick]), color=_FRAME_MARK, lw=0.6, zorder=0)
+    style = "steps-post" if signal.mode == "hold" else "default"
+    recorded, ticks = _seconds(sheet, signal.times_ns), _seconds(sheet, sheet.ticks_ns)
+    for channel in range(signal.values.shape[1]):
+        color = f"C{channel % 10}"
+        axis.plot(
+            recorded, signal.values[:, channel], lw=0.8, color=color, alpha=0.6, drawstyle=style
+        )
+        delivered = np.where(signal.valid, signal.aligned[:, channel], np.nan)
+        axis.plot(ticks, delivered, ".", ms=5, mew=0, color=color)
+    canvas.top_in += _SIGNAL_IN + _GAP_IN
+    return axis
+
+
+def _draw_valid(canvas: _Canvas, sheet: _Sheet) -> Any:
+    import numpy as np
+
+    canvas.top_in += _MASK_TITLE_IN
+    height = _MASK_ROW_IN * len(sheet.valid)
+    axis = canvas.axes(height, _LEFT_IN, _plot_width())
+    _mesh(axis, sheet, np.array(list(sheet.valid.values())), (_INVALID, _VALID), lines="white")
+    axis.set_yticks(np.arange(len(sheet.valid)) + 0.5, list(sheet.valid))
+    axis.tick_params(axis="y", length=0)
+    for label in axis.get_yticklabels():
+        label.set_fontsize(6)
+    axis.set_title("valid", fontsize=7, loc="right", pad=1.5, color="0.35")
+    canvas.top_in += height + _GAP_IN
+    return axis
+
+
+def _draw_padding(canvas: _Canvas, sheet: _Sheet, name: str, is_pad: NDArray[Any]) -> Any:
+    height = _CHUNK_ROW_IN * is_pad.shape[1]
+    axis = canvas.axes(height, _LEFT_IN, _plot_width())
+    canvas.label(height, f"{_wrapped(name)}\nis_pad of {is_pad.shape[1]} ticks")
+    _mesh(axis, sheet, is_pad.T, (_INSIDE, _PADDING))
+    axis.set_yticks([0.5, is_pad.shape[1] - 0.5], ["+0", f"+{is_pad.shape[1] - 1}"])
+    canvas.top_in += height + _GAP_IN
+    return axis
+
+
+def _mesh(
+    axis: Any, sheet: _Sheet, mask: NDArray[Any], colors: tuple[str, str], lines: str = "none"
+) -> None:
+    """Draws a mask [rows, T], a column a tick, the first row on top."""
+    import numpy as np
+    from matplotlib.colors import ListedColormap
+
+    half_s = 0.5 / sheet.rate_hz
+    ticks = _seconds(sheet, sheet.ticks_ns)
+    edges = np.append(ticks - half_s, ticks[-1] + half_s)
+    axis.pcolormesh(
+        edges,
+        np.arange(mask.shape[0] + 1),
+        mask.astype(np.uint8),
+        cmap=ListedColormap(list(colors)),
+        vmin=0,
+        vmax=1,
+        edgecolors=lines,
+        linewidth=0.4 if mask.shape[1] < 200 else 0.0,
+    )
+    axis.invert_yaxis()
+
+
+def _wrapped(name: str) -> str:
+    """Breaks a stream's name behind its slashes where it is long."""
+    return name if len(name) <= 20 else name.replace("/", "/\n")

@@ -1,0 +1,218 @@
+"""The command line, from outside: arguments in, output and exit codes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import robocache as rc
+from robocache import cli
+from tests.python import small_dataset
+
+STEPS = sum(small_dataset.num_steps(i) for i in range(small_dataset.NUM_EPISODES))
+RATE = ["--control-rate-hz", "10"]
+
+
+@pytest.fixture(scope="module")
+def dataset_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_dataset.write(tmp_path_factory.mktemp("small"))
+
+
+def read_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
+    assert cli.main([str(argument) for argument in arguments]) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    return json.loads(output.out)
+
+
+def test_index_says_what_it_found_and_is_quick_the_second_time(
+    dataset_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = tmp_path / "catalog.sqlite"
+    for _ in range(2):
+        found = read_json(capsys, "index", dataset_path, "--catalog", catalog, "--json")
+        assert found["episodes"] == small_dataset.NUM_EPISODES
+        assert found["steps"] == STEPS
+        assert found["catalog"] == str(catalog)
+        assert found["catalog_bytes"] == catalog.stat().st_size
+        assert found["skipped"] == []
+    assert cli.main(["index", str(dataset_path), "--catalog", str(catalog)]) == 0
+    text = capsys.readouterr().out
+    assert f"small: {small_dataset.NUM_EPISODES} episodes, {STEPS} steps in 1 files" in text
+    assert str(catalog) in text
+
+
+def test_info_json_describes_every_stream(
+    dataset_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = read_json(capsys, "info", dataset_path, *RATE, "--json")
+    assert (found["name"], found["version"], found["format"]) == ("small", "1.0.0", "rlds")
+    assert found["control_rate_hz"] == 10
+    assert found["splits"] == [
+        {"name": "train", "num_episodes": small_dataset.NUM_EPISODES, "num_steps": STEPS}
+    ]
+    streams = {stream["name"]: stream for stream in found["streams"]}
+    image = streams["observation/image"]
+    assert (image["kind"], image["dtype"], image["shape"]) == ("image", "uint8", [24, 32, 3])
+    force = streams["observation/force"]
+    assert force["is_ragged"]
+    assert force["times"] == "observation/force_time_ns"
+    assert force["rate_hz"] == pytest.approx(50.0, rel=0.01)
+    tasks = {item["task"]: item["episodes"] for item in found["tasks"]}
+    assert tasks == {"open the drawer": 2, "close the drawer": 1, "wipe the table": 1}
+    assert found["num_tasks"] == 3
+    assert found["bytes"] > 0
+
+
+def test_info_prints_a_table_with_tasks(
+    dataset_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["info", str(dataset_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split()[:1] == ["observation/state"] for line in lines)
+    assert any(line.split() == ["2", "open", "the", "drawer"] for line in lines)
+
+
+def test_where_and_split_choose_episodes(
+    dataset_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = read_json(
+        capsys, "info", dataset_path, "--split", "train", "--where", "task MATCH 'open'", "--json"
+    )
+    assert chosen["episodes"] == 2
+    assert chosen["steps"] == small_dataset.num_steps(0) + small_dataset.num_steps(2)
+
+
+@pytest.mark.parametrize("images", [True, False])
+def test_bench_measures_what_it_loads(
+    dataset_path: Path, capsys: pytest.CaptureFixture[str], images: bool
+) -> None:
+    found = read_json(
+        capsys,
+        "bench",
+        dataset_path,
+        *RATE,
+        *("--batch-size", 8, "--threads", 2, "--seconds", 0.2, "--json"),
+        "--images" if images else "--no-images",
+    )
+    assert ("observation/image" in found["streams"]) is images
+    assert "observation/force_time_ns" not in found["streams"]
+    assert found["seconds"] >= 0.2
+    assert found["samples_per_s"] == pytest.approx(found["samples"] / found["seconds"])
+    assert (found["frames_per_s"] > 0) is images
+    assert 0 <= found["wait_share"] <= 1
+    assert found["threads"] == 2
+
+
+def test_view_writes_a_picture_of_everything(
+    dataset_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "sheet.png"
+    found = read_json(capsys, "view", dataset_path, *RATE, "--episode", 1, "-o", picture, "--json")
+    assert found["episode"] == 1
+    assert found["images"] == ["observation/image"]
+    assert found["clouds"] == ["observation/cloud"]
+    assert set(found["signals"]) == {"action", "observation/state", "observation/force"}
+    assert found["ticks"] == small_dataset.num_steps(1)
+    from PIL import Image
+
+    with Image.open(picture) as image:
+        assert image.size[0] == 1200
+        assert len(image.convert("RGB").getcolors(1 << 24)) > 100
+
+
+@pytest.mark.parametrize("command", ["index", "info", "bench"])
+def test_a_missing_dataset_is_one_line_that_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    missing = tmp_path / "nothing"
+    assert cli.main([command, str(missing)]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    assert output.err.startswith(f"robocache {command}: ")
+    assert str(missing) in output.err
+
+
+def test_an_unknown_episode_or_split_is_an_error(
+    dataset_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "sheet.png"
+    arguments = ["view", str(dataset_path), *RATE, "-o", str(picture)]
+    assert cli.main([*arguments, "--episode", "99"]) == 1
+    assert "99" in capsys.readouterr().err
+    assert cli.main([*arguments, "--split", "test"]) == 1
+    assert "test" in capsys.readouterr().err
+    assert not picture.exists()
+
+
+def test_an_unknown_rate_asks_for_it(
+    dataset_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = str(tmp_path / "no_rate.sqlite")
+    assert cli.main(["bench", str(dataset_path), "--catalog", catalog, "--seconds", "0.1"]) == 1
+    assert "rate_hz" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["nonsense"], ["info"], ["bench", "x", "--seconds", "-1"], ["view", "x"]],
+)
+def test_wrong_arguments_end_with_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert "usage: robocache" in capsys.readouterr().err
+
+
+def test_damaged_records_are_skipped_and_listed(
+    dataset_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "small" / "1.0.0"
+    shutil.copytree(dataset_path, copy, ignore=shutil.ignore_patterns(".robocache*"))
+    shard = next(copy.glob("*.tfrecord*"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    shard.write_bytes(content)
+    assert cli.main(["index", str(copy)]) == 1
+    assert shard.name in capsys.readouterr().err
+    found = read_json(capsys, "index", copy, "--on-error", "skip", "--json")
+    assert found["episodes"] == small_dataset.NUM_EPISODES - 1
+    assert len(found["skipped"]) == 1
+    assert shard.name in found["skipped"][0]
+
+
+def test_doctor_says_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert read_json(capsys, "doctor", "--json") == rc.check_installation()
+    assert cli.main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("robocache ")
+    assert rc.__version__ in text
+    assert "cuda" in text
+
+
+def test_it_runs_as_a_program_without_torch(dataset_path: Path) -> None:
+    code = (
+        "import sys; from robocache.cli import main; code = main(); "
+        "assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, "info", str(dataset_path), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert json.loads(result.stdout)["name"] == "small"
+    assert result.stderr == ""
