@@ -182,6 +182,9 @@ static rbc_status open_somewhere(opening *o, const char *root, rbc_error *err) {
         if (current) {
             return RBC_OK;
         }
+        if (!is_given && attempt == 0 && rbc__place_is_read_only(root)) {
+            continue;
+        }
         bool unwritable = false;
         const rbc_status status = update(o, &unwritable, err);
         if (status == RBC_OK || !unwritable || is_given || attempt > 0) {

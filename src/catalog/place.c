@@ -29,6 +29,11 @@ rbc_status rbc__place_in_dataset(const char *root, char **out, rbc_error *err) {
     return format_path(out, err, "%s/.robocache.sqlite", root);
 }
 
+bool rbc__place_is_read_only(const char *root) {
+    struct stat status;
+    return stat(root, &status) == 0 && (status.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0;
+}
+
 static rbc_status cache_folder(char **out, rbc_error *err) {
     const char *own = getenv("ROBOCACHE_CACHE");
     if (own != NULL && own[0] != '\0') {

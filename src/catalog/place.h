@@ -2,10 +2,16 @@
 #ifndef RBC_CATALOG_PLACE_H
 #define RBC_CATALOG_PLACE_H
 
+#include <stdbool.h>
+
 #include <robocache/robocache.h>
 
 /* "<root>/.robocache.sqlite"; malloc'ed. */
 rbc_status rbc__place_in_dataset(const char *root, char **out, rbc_error *err);
+
+/* True where the mode of the folder lets nobody write: such a dataset is left as it is, by root
+ * too, whom no mode stops. */
+bool rbc__place_is_read_only(const char *root);
 
 /* "<cache>/<hash of root>.sqlite"; malloc'ed. The cache folder is $ROBOCACHE_CACHE,
  * $XDG_CACHE_HOME/robocache or ~/.cache/robocache, and is made where it is missing. IO; NOT_FOUND

@@ -199,6 +199,10 @@ static void an_unwritable_folder_has_its_catalog_in_the_cache(void **state) {
         assert_int_equal(open_in_unprivileged_child(*state), 0);
         assert_int_not_equal(access(scratch_path(*state, ".robocache.sqlite"), F_OK), 0);
     }
+    /* not even by who may write anywhere */
+    rbc_dataset *left_alone = scratch_open(*state, NULL);
+    rbc_dataset_close(&left_alone);
+    assert_int_not_equal(access(scratch_path(*state, ".robocache.sqlite"), F_OK), 0);
     /* one that lies in the folder and is up to date is used though nothing can be written there */
     assert_int_equal(chmod(*state, 0777), 0);
     rbc_dataset *dataset = scratch_open(*state, NULL);
