@@ -19,16 +19,30 @@ typedef struct names {
     char values[48], times[48], lengths[48], groups[48], prefix[24];
 } names;
 
+static char *append(char *at, const char *text) {
+    const size_t length = strlen(text);
+    memcpy(at, text, length + 1);
+    return at + length;
+}
+
+/* Done for every call, so without printf. */
 static void name_source(names *n, bool is_fuse, int32_t index) {
+    char digits[12];
+    char *first = digits + sizeof digits - 1;
+    *first = '\0';
+    do {
+        *--first = (char)('0' + index % 10);
+        index /= 10;
+    } while (index > 0);
+    char *at = n->prefix;
+    *at = '\0';
     if (is_fuse) {
-        snprintf(n->prefix, sizeof n->prefix, "sources[%d].", index);
-    } else {
-        n->prefix[0] = '\0';
+        append(append(append(at, "sources["), first), "].");
     }
-    snprintf(n->values, sizeof n->values, "%svalues", n->prefix);
-    snprintf(n->times, sizeof n->times, "%s%s", n->prefix, is_fuse ? "times" : "source_times");
-    snprintf(n->lengths, sizeof n->lengths, "%slengths", n->prefix);
-    snprintf(n->groups, sizeof n->groups, "%schannels", n->prefix);
+    append(append(n->values, n->prefix), "values");
+    append(append(n->times, n->prefix), is_fuse ? "times" : "source_times");
+    append(append(n->lengths, n->prefix), "lengths");
+    append(append(n->groups, n->prefix), "channels");
 }
 
 /* Strides of axes with fewer than two entries may be anything; kernels want what a packed tensor
