@@ -21,13 +21,16 @@ except ImportError as _error:
     _native.warn(_error)  # type: ignore[attr-defined]
 
 __version__ = _native.__version__
+depth_to_points = _native.depth_to_points
 fuse_multimodal = _native.fuse_multimodal
 fuse_streams = _native.fuse_streams
 get_num_threads = _native.get_num_threads
 resample_trajectories = _native.resample_trajectories
 set_cpu_features = _native.set_cpu_features
 set_num_threads = _native.set_num_threads
+voxelize_depth = _native.voxelize_depth
 voxelize_point_cloud = _native.voxelize_point_cloud
+voxelize_sparse = _native.voxelize_sparse
 
 if TYPE_CHECKING:
     from ._install import check_installation
@@ -76,6 +79,7 @@ __all__ = [
     "Window",
     "__version__",
     "check_installation",
+    "depth_to_points",
     "errors",
     "fuse_multimodal",
     "fuse_streams",
@@ -84,5 +88,7 @@ __all__ = [
     "resample_trajectories",
     "set_cpu_features",
     "set_num_threads",
+    "voxelize_depth",
     "voxelize_point_cloud",
+    "voxelize_sparse",
 ]

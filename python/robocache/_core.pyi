@@ -12,6 +12,21 @@ Outside: TypeAlias = Literal["hold", "nan", "zero", "extrapolate"]
 Backend: TypeAlias = Literal["cpu", "cuda", "pytorch"]
 Channels: TypeAlias = Sequence[tuple[slice | int | tuple[int, int], Mode]]
 Reduce: TypeAlias = Literal["occupancy", "count", "sum", "mean", "max", "min"]
+Preset: TypeAlias = Literal[
+    "robocache", "mmcv", "spconv", "open3d_voxelize", "open3d_down_sample", "kaolin"
+]
+SparseOutput: TypeAlias = Literal[
+    "coordinates",
+    "num_voxels",
+    "counts",
+    "features",
+    "voxels",
+    "point_indices",
+    "point_to_voxel",
+    "point_coordinates",
+    "dropped",
+    "origins",
+]
 Three: TypeAlias = float | Sequence[float]
 
 @overload
@@ -175,6 +190,68 @@ def resample_backward(
     max_gap: float | None = None,
     tolerance: float | None = None,
 ) -> None: ...
+def voxelize_sparse(
+    points: Tensor,
+    voxel_size: Three | None = None,
+    origin: Three | None = None,
+    *,
+    grid_size: int | Sequence[int] | None = None,
+    features: Tensor | None = None,
+    mode: Reduce | None = None,
+    preset: Preset = "robocache",
+    upper: Three | None = None,
+    scale: float | None = None,
+    max_points: int | None = None,
+    max_voxels: int | None = None,
+    lengths: Tensor | Sequence[int] | None = None,
+    outputs: Iterable[SparseOutput] | None = None,
+    backend: Backend | None = None,
+) -> dict[SparseOutput, Tensor]: ...
+@overload
+def depth_to_points(
+    depth: Tensor,
+    intrinsics: Tensor,
+    pose: Tensor | None = None,
+    *,
+    depth_scale: float | None = None,
+    min_depth: float = 0.0,
+    max_depth: float = 1e30,
+    pixel_offset: float = 0.0,
+    compact: Literal[False] = False,
+    backend: Backend | None = None,
+) -> Tensor: ...
+@overload
+def depth_to_points(
+    depth: Tensor,
+    intrinsics: Tensor,
+    pose: Tensor | None = None,
+    *,
+    depth_scale: float | None = None,
+    min_depth: float = 0.0,
+    max_depth: float = 1e30,
+    pixel_offset: float = 0.0,
+    compact: Literal[True],
+    backend: Backend | None = None,
+) -> tuple[Tensor, Tensor]: ...
+def voxelize_depth(
+    depth: Tensor,
+    intrinsics: Tensor,
+    grid_size: int | Sequence[int],
+    voxel_size: Three,
+    origin: Three | None = None,
+    *,
+    pose: Tensor | None = None,
+    features: Tensor | None = None,
+    mode: Reduce = "occupancy",
+    depth_scale: float | None = None,
+    min_depth: float = 0.0,
+    max_depth: float = 1e30,
+    pixel_offset: float = 0.0,
+    return_counts: bool = False,
+    return_dropped: bool = False,
+    backend: Backend | None = None,
+    out: Tensor | None = None,
+) -> Any: ...
 def set_num_threads(num_threads: int, /) -> None: ...
 def get_num_threads() -> int: ...
 def set_cpu_features(features: Iterable[str] | None, /) -> None: ...

@@ -53,6 +53,21 @@ def voxelize_point_cloud(*args: Any, **kwargs: Any) -> Any:
     return _call("voxelize_point_cloud", args, kwargs)
 
 
+def voxelize_sparse(*args: Any, **kwargs: Any) -> Any:
+    """As robocache.pytorch.voxelize_sparse()."""
+    return _call("voxelize_sparse", args, kwargs)
+
+
+def voxelize_depth(*args: Any, **kwargs: Any) -> Any:
+    """As robocache.pytorch.voxelize_depth()."""
+    return _call("voxelize_depth", args, kwargs)
+
+
+def depth_to_points(*args: Any, **kwargs: Any) -> Any:
+    """As robocache.pytorch.depth_to_points()."""
+    return _call("depth_to_points", args, kwargs)
+
+
 def set_num_threads(num_threads: int, /) -> None:
     """Sets PyTorch's number of threads."""
     torch = importlib.import_module("torch")

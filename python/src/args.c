@@ -109,6 +109,22 @@ bool parse_double(module_state *state, PyObject *object, const char *param, doub
     return true;
 }
 
+bool parse_int(module_state *state, PyObject *object, const char *param, int64_t *value) {
+    if (object == NULL) {
+        return true;
+    }
+    PyObject *index = PyNumber_Index(object);
+    const long long number = index == NULL ? -1 : PyLong_AsLongLong(index);
+    Py_XDECREF(index);
+    if (number == -1 && PyErr_Occurred()) {
+        PyErr_Clear();
+        raise_type(state, "%s: found %R, wanted an integer of at most 64 bits", param, object);
+        return false;
+    }
+    *value = number;
+    return true;
+}
+
 bool parse_bool(PyObject *object, bool *value) {
     if (object == NULL) {
         return true;
@@ -127,19 +143,6 @@ static PyObject *three_items(module_state *state, PyObject *object, const char *
         return raise_type(state, "%s: found %R, wanted one number or three", param, object);
     }
     return items;
-}
-
-static bool parse_int(module_state *state, PyObject *object, const char *param, int64_t *value) {
-    PyObject *index = PyNumber_Index(object);
-    const long long number = index == NULL ? -1 : PyLong_AsLongLong(index);
-    Py_XDECREF(index);
-    if (number == -1 && PyErr_Occurred()) {
-        PyErr_Clear();
-        raise_type(state, "%s: found %R, wanted an integer of at most 64 bits", param, object);
-        return false;
-    }
-    *value = number;
-    return true;
 }
 
 bool parse_int3(module_state *state, PyObject *object, const char *param, int64_t value[3]) {

@@ -124,6 +124,75 @@ PyDoc_STRVAR(doc_resample_backward,
              "Modes linear, hold, nearest, cubic, angle and mean; for robocache.torch.\n\n"
              "Raises UnsupportedError: another mode.");
 
+PyDoc_STRVAR(
+    doc_voxelize_sparse,
+    "voxelize_sparse($module, points, voxel_size=None, origin=None, *, grid_size=None, "
+    "features=None, mode=None, preset='robocache', upper=None, scale=None, max_points=None, "
+    "max_voxels=None, lengths=None, outputs=None, backend=None)\n--\n\n"
+    "Finds the cells that hold points, and reduces the features of each.\n\n"
+    "Args:\n"
+    "    points: [N, 3] or [B, N, 3]; float32, float64, float16 or bfloat16.\n"
+    "    voxel_size: extent of a cell; one number or three. Preset 'kaolin' uses none.\n"
+    "    origin: lower corner of cell (0, 0, 0); see preset for the default.\n"
+    "    grid_size: cells along x, y and z, or None: no bounds.\n"
+    "    features: [N, F] or [B, N, F].\n"
+    "    mode: 'sum', 'mean' (default), 'max' or 'min' of features; 'count' without.\n"
+    "    preset: whose conventions to follow: 'robocache', 'mmcv', 'spconv', 'open3d_voxelize',\n"
+    "        'open3d_down_sample' or 'kaolin'; robocache.h says each in full.\n"
+    "    upper: upper corner of the bounds, for 'open3d_voxelize'.\n"
+    "    scale: extent of the grid, for 'kaolin'; by default that of the cloud.\n"
+    "    max_points: kept in each voxel, the first in point order; by default all.\n"
+    "    max_voxels: M, rows of the outputs; by default N.\n"
+    "    lengths: points that exist in each row, [B] int32 or int64, or a list.\n"
+    "    outputs: names of those wanted beside coordinates and num_voxels; by default counts,\n"
+    "        features, point_to_voxel and dropped.\n"
+    "    backend: None (by where the points are), 'cpu' or 'cuda'.\n\n"
+    "Returns:\n"
+    "    A dict of tensors, with a leading B where points have one; rows past num_voxels are\n"
+    "    padding: coordinates int32 [M, 3] (-1), num_voxels int32 [1], counts int32 [M] (0),\n"
+    "    features [M, F] (0), voxels [M, max_points, F] (0), point_indices int32\n"
+    "    [M, max_points] (-1), point_to_voxel int32 [N] (-1: none), point_coordinates int32\n"
+    "    [N, 3] (-1: none), dropped int64 [1], origins float64 [3].\n\n"
+    "Raises:\n"
+    "    As voxelize_point_cloud().");
+
+PyDoc_STRVAR(
+    doc_depth_to_points,
+    "depth_to_points($module, depth, intrinsics, pose=None, *, depth_scale=None, min_depth=0.0, "
+    "max_depth=1e30, pixel_offset=0.0, compact=False, backend=None)\n--\n\n"
+    "Turns depth images into points.\n\n"
+    "Args:\n"
+    "    depth: [H, W] or [B, H, W]; uint16, float32 or float64.\n"
+    "    intrinsics: [3, 3] or [B, 3, 3]; float32 or float64.\n"
+    "    pose: camera to world, [4, 4] or [B, 4, 4].\n"
+    "    depth_scale: metres for one unit of the image; by default 0.001 for integers, else 1.\n"
+    "    min_depth, max_depth: pixels at or below the first, or above the second, are invalid.\n"
+    "    pixel_offset: 0 puts the centre of the first pixel at (0, 0), 0.5 its corner.\n"
+    "    compact: valid points first, and their number.\n"
+    "    backend: None (by where the image is), 'cpu' or 'cuda'.\n\n"
+    "Returns:\n"
+    "    float32 [H, W, 3], invalid ones NaN; with compact ([H * W, 3], lengths int32 [1]). With "
+    "a\n"
+    "    leading B where depth has one.\n\n"
+    "Raises:\n"
+    "    As voxelize_point_cloud().");
+
+PyDoc_STRVAR(
+    doc_voxelize_depth,
+    "voxelize_depth($module, depth, intrinsics, grid_size, voxel_size, origin=None, *, pose=None, "
+    "features=None, mode='occupancy', depth_scale=None, min_depth=0.0, max_depth=1e30, "
+    "pixel_offset=0.0, return_counts=False, return_dropped=False, backend=None, out=None)\n--\n\n"
+    "Reduces the points of depth images into a dense grid, without storing them.\n\n"
+    "Args:\n"
+    "    depth, intrinsics, pose, depth_scale, min_depth, max_depth, pixel_offset: as in\n"
+    "        depth_to_points(). Invalid pixels count as dropped.\n"
+    "    features: [H, W, F] or [B, H, W, F].\n"
+    "    The rest: as in voxelize_point_cloud().\n\n"
+    "Returns:\n"
+    "    As voxelize_point_cloud().\n\n"
+    "Raises:\n"
+    "    As voxelize_point_cloud().");
+
 PyDoc_STRVAR(doc_set_num_threads,
              "set_num_threads($module, num_threads, /)\n--\n\n"
              "Sets how many threads an operation on the CPU may use, the caller's included.\n\n"

@@ -90,6 +90,7 @@ bool parse_choice(module_state *state, PyObject *object, const char *param, cons
     parse_choice(state, object, param, choices, (int)(sizeof(choices) / sizeof(*(choices))), value)
 
 /* NULL leaves *value. */
+bool parse_int(module_state *state, PyObject *object, const char *param, int64_t *value);
 bool parse_double(module_state *state, PyObject *object, const char *param, double *value);
 bool parse_bool(PyObject *object, bool *value);
 /* One integer for all three axes, or a sequence of three; likewise numbers. */
@@ -131,5 +132,11 @@ PyObject *fuse_multimodal(PyObject *module, PyObject *const *args, Py_ssize_t na
                           PyObject *kwnames);
 PyObject *voxelize_point_cloud(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                                PyObject *kwnames);
+PyObject *voxelize_sparse(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *kwnames);
+PyObject *voxelize_depth(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                         PyObject *kwnames);
+PyObject *depth_to_points(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *kwnames);
 
 #endif

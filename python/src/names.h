@@ -34,6 +34,20 @@
     X(return_dt)                                                                                   \
     X(return_counts)                                                                               \
     X(return_dropped)                                                                              \
+    X(max_points)                                                                                  \
+    X(max_voxels)                                                                                  \
+    X(preset)                                                                                      \
+    X(upper)                                                                                       \
+    X(scale)                                                                                       \
+    X(outputs)                                                                                     \
+    X(depth)                                                                                       \
+    X(intrinsics)                                                                                  \
+    X(pose)                                                                                        \
+    X(depth_scale)                                                                                 \
+    X(min_depth)                                                                                   \
+    X(max_depth)                                                                                   \
+    X(pixel_offset)                                                                                \
+    X(compact)                                                                                     \
     X(backend)                                                                                     \
     X(out)                                                                                         \
     /* values of modes, policies and backends */                                                   \
@@ -55,6 +69,21 @@
     X(cpu)                                                                                         \
     X(cuda)                                                                                        \
     X(pytorch)                                                                                     \
+    X(robocache)                                                                                   \
+    X(mmcv)                                                                                        \
+    X(spconv)                                                                                      \
+    X(open3d_voxelize)                                                                             \
+    X(open3d_down_sample)                                                                          \
+    X(kaolin)                                                                                      \
+    X(coordinates)                                                                                 \
+    X(num_voxels)                                                                                  \
+    X(counts)                                                                                      \
+    X(voxels)                                                                                      \
+    X(point_indices)                                                                               \
+    X(point_to_voxel)                                                                              \
+    X(point_coordinates)                                                                           \
+    X(dropped)                                                                                     \
+    X(origins)                                                                                     \
     X(raise)                                                                                       \
     X(skip)                                                                                        \
     X(uneven)                                                                                      \
