@@ -119,12 +119,11 @@ static rbc_status make(const opening *o, rbc_error *err) {
     rbc_status status = rbc__partial_open(partial, base, o->ops->format, o->schema, &db, err);
     if (status == RBC_OK) {
         status = index_files(o, db, err);
-        rbc__database_close(&db);
     }
-    if (status == RBC_OK && rename(partial, o->catalog->path) != 0) {
-        status = rbc__fail_errno(err, errno, "catalog '%s' cannot be put into its place",
-                                 o->catalog->path);
+    if (status == RBC_OK) {
+        status = rbc__partial_finish(&db, partial, o->catalog->path, err);
     }
+    rbc__database_close(&db);
     free(partial);
     return status;
 }

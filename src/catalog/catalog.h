@@ -38,8 +38,9 @@ typedef struct rbc__catalog {
  * last excepted, with `params->rebuild`.
  *
  * A catalog is made in the file "<path>.partial", which a call that is cut off leaves for the next
- * one to go on with, and becomes "<path>" by renaming: what is found there is complete and never
- * written again, so that it is read without locks, and who has the old one open may keep it.
+ * one to go on with; when it is complete its content is put to "<path>" in one step. What is found
+ * there is whole and never written again, so that it is read without locks, and whoever has the old
+ * one open keeps it.
  * With on_error RAISE a catalog that was made skipping damaged records is FORMAT as well. */
 rbc_status rbc__catalog_open(const rbc__reader_ops *ops, rbc__reader *reader, const char *root,
                              const rbc_open_params *params, rbc__catalog **out, rbc_error *err);

@@ -263,9 +263,8 @@ rbc_status rbc__files_finish(sqlite3 *db, rbc_error *err) {
         "UPDATE files SET first_id = numbered.before FROM (SELECT id,"
         "  coalesce(sum(episodes) OVER (ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING"
         "  AND 1 PRECEDING), 0) AS before FROM files) AS numbered WHERE files.id = numbered.id;"
-        "INSERT INTO task_words (task_words, rowid, text)"
-        "  SELECT 'delete', id, text FROM tasks WHERE episodes = 0;"
         "DELETE FROM tasks WHERE episodes = 0;"
+        "INSERT INTO task_words (task_words) VALUES ('rebuild');"
         "INSERT OR REPLACE INTO meta VALUES ('tasks', (SELECT count(*) FROM tasks));"
         "UPDATE meta SET value = 1 WHERE key = 'complete';"
         "COMMIT;";

@@ -28,8 +28,8 @@ rbc_status rbc__files_sync(sqlite3 *db, const rbc__schema *schema, const rbc__fi
                            rbc__pending_file **pending, int64_t *num_pending, rbc_progress *done,
                            rbc_error *err);
 
-/* When every file is indexed: numbers the episodes, forgets tasks that no episode has any more, and
- * marks the catalog complete. One transaction. */
+/* When every file is indexed: numbers the episodes, forgets tasks that no episode has any more,
+ * indexes the words of the others, and marks the catalog complete. One transaction. */
 rbc_status rbc__files_finish(sqlite3 *db, rbc_error *err);
 
 #endif

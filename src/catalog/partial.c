@@ -127,3 +127,43 @@ rbc_status rbc__partial_open(const char *partial, const char *base, const char *
     }
     return status;
 }
+
+static rbc_status write_out(sqlite3 *db, const char *path, rbc_error *err) {
+    if (unlink(path) != 0 && errno != ENOENT) {
+        return rbc__fail_errno(err, errno, "file '%s' cannot be removed", path);
+    }
+    sqlite3_stmt *vacuum;
+    RBC__TRY(rbc__statement_prepare(db, "VACUUM INTO ?", &vacuum, err));
+    sqlite3_bind_text(vacuum, 1, path, -1, SQLITE_STATIC);
+    const rbc_status status = rbc__statement_run(vacuum, err);
+    rbc__statement_finish(&vacuum);
+    RBC__TRY(status);
+    /* on the disk before it is found under its name */
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    const bool synced = fd >= 0 && fsync(fd) == 0;
+    const int failed = errno;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return synced ? RBC_OK : rbc__fail_errno(err, failed, "catalog '%s' cannot be written", path);
+}
+
+rbc_status rbc__partial_finish(sqlite3 **db, const char *partial, const char *path,
+                               rbc_error *err) {
+    char *whole = NULL;
+    rbc_status status = suffixed(partial, ".whole", &whole, err);
+    if (status == RBC_OK) {
+        status = write_out(*db, whole, err);
+    }
+    rbc__database_close(db);
+    if (status == RBC_OK && rename(whole, path) != 0) {
+        status = rbc__fail_errno(err, errno, "catalog '%s' cannot be put into its place", path);
+    }
+    if (status == RBC_OK) {
+        status = remove_database(partial, err);
+    } else if (whole != NULL) {
+        unlink(whole);
+    }
+    free(whole);
+    return status;
+}

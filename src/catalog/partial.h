@@ -14,4 +14,9 @@ rbc_status rbc__partial_path(const char *path, char **out, rbc_error *err);
 rbc_status rbc__partial_open(const char *partial, const char *base, const char *format,
                              const rbc__schema *schema, sqlite3 **out, rbc_error *err);
 
+/* Puts what `db`, a complete catalog in `partial`, holds into its place at `path`, in one step, and
+ * removes the partial file. Written out afresh, its bytes depend on what it holds alone, not on how
+ * often making it was cut off. Closes `db`, also on failure. */
+rbc_status rbc__partial_finish(sqlite3 **db, const char *partial, const char *path, rbc_error *err);
+
 #endif

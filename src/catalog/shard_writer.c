@@ -9,7 +9,7 @@
 struct rbc__shard_writer {
     sqlite3 *db;
     bool in_transaction;
-    sqlite3_stmt *find_task, *add_task, *add_words, *count_task;
+    sqlite3_stmt *find_task, *add_task, *count_task;
     sqlite3_stmt *add_episode, *add_layout, *add_skip, *add_summary, *finish_file;
 };
 
@@ -26,7 +26,6 @@ rbc_status rbc__shard_writer_create(sqlite3 *db, rbc__shard_writer **out, rbc_er
     } statements[] = {
         {&writer->find_task, "SELECT id FROM tasks WHERE text = ?"},
         {&writer->add_task, "INSERT INTO tasks (text, episodes) VALUES (?, 0)"},
-        {&writer->add_words, "INSERT INTO task_words (rowid, text) VALUES (?, ?)"},
         {&writer->count_task, "UPDATE tasks SET episodes = episodes + 1 WHERE id = ?"},
         {&writer->add_episode, "INSERT INTO episodes VALUES (?, ?, ?, ?, ?, ?, ?, ?)"},
         {&writer->add_layout, "INSERT INTO layouts VALUES (?, ?)"},
@@ -52,7 +51,6 @@ void rbc__shard_writer_destroy(rbc__shard_writer **writer) {
     }
     sqlite3_finalize((*writer)->find_task);
     sqlite3_finalize((*writer)->add_task);
-    sqlite3_finalize((*writer)->add_words);
     sqlite3_finalize((*writer)->count_task);
     sqlite3_finalize((*writer)->add_episode);
     sqlite3_finalize((*writer)->add_layout);
@@ -76,9 +74,6 @@ static rbc_status write_task(rbc__shard_writer *writer, const char *text, int64_
         sqlite3_bind_text(writer->add_task, 1, text, -1, SQLITE_STATIC);
         RBC__TRY(rbc__statement_run(writer->add_task, err));
         *id = sqlite3_last_insert_rowid(writer->db);
-        sqlite3_bind_int64(writer->add_words, 1, *id);
-        sqlite3_bind_text(writer->add_words, 2, text, -1, SQLITE_STATIC);
-        RBC__TRY(rbc__statement_run(writer->add_words, err));
     }
     sqlite3_bind_int64(writer->count_task, 1, *id);
     return rbc__statement_run(writer->count_task, err);

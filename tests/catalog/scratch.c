@@ -100,6 +100,25 @@ char *scratch_dump(const char *catalog_path) {
     return text;
 }
 
+void scratch_same_bytes(const char *path, const char *other) {
+    FILE *first = fopen(path, "rb");
+    FILE *second = fopen(other, "rb");
+    assert_non_null(first);
+    assert_non_null(second);
+    for (long at = 0;; ++at) {
+        const int a = getc(first);
+        const int b = getc(second);
+        if (a != b) {
+            fail_msg("'%s' and '%s' differ at byte %ld", path, other, at);
+        }
+        if (a == EOF) {
+            break;
+        }
+    }
+    fclose(first);
+    fclose(second);
+}
+
 int64_t scratch_integer(const char *catalog_path, const char *sql) {
     sqlite3 *db = open_database(catalog_path);
     sqlite3_stmt *select = NULL;

@@ -14,6 +14,8 @@ const char *scratch_path(const char *folder, const char *name);
 
 /* Every table of the catalog as text, file times left out; the caller frees it. */
 char *scratch_dump(const char *catalog_path);
+/* Fails the test when the two files differ in any byte. */
+void scratch_same_bytes(const char *path, const char *other);
 /* The first integer that `sql` gives. */
 int64_t scratch_integer(const char *catalog_path, const char *sql);
 void scratch_exec(const char *catalog_path, const char *sql);
