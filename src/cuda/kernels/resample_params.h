@@ -1,59 +1,112 @@
-/* What a resample launch passes to its kernel, shared by the host and device compilers. */
+/* What a resample launch passes to its kernel; read by the host and the device compiler. */
 #ifndef RBC_CUDA_KERNELS_RESAMPLE_PARAMS_H
 #define RBC_CUDA_KERNELS_RESAMPLE_PARAMS_H
 
-#ifdef __CUDACC_RTC__
-typedef long long int64_t;
-#else
 #include <stdint.h>
-#endif
 
 enum {
-    RBC__CUDA_MAX_SOURCES = 10,
-    RBC__CUDA_MAX_RUNS = 32,
-    RBC__CUDA_RESAMPLE_THREADS = 256,
+    RBC__CUDA_MAX_SOURCES = 12, /* of one launch; more streams take several */
+    RBC__CUDA_MAX_RUNS = 40,
+    RBC__CUDA_MAX_TILE = 256, /* targets of one block */
 };
 
-typedef struct rbc__cuda_source {
+/* Values of rbc__time_type, rbc_resample_mode and rbc_outside that the kernels branch on; the host
+ * asserts that they agree. */
+enum {
+    CLOCK_I64 = 0,
+    CLOCK_F64 = 1,
+    CLOCK_F32 = 2,
+};
+
+enum {
+    MODE_LINEAR = 0,
+    MODE_HOLD = 1,
+    MODE_NEAREST = 2,
+    MODE_CUBIC = 3,
+    MODE_SLERP = 4,
+    MODE_ANGLE = 5,
+    MODE_MEAN = 6,
+    MODE_MAX = 7,
+    MODE_MIN = 8,
+};
+
+enum {
+    OUTSIDE_HOLD = 0,
+    OUTSIDE_NAN = 1,
+    OUTSIDE_ZERO = 2,
+    OUTSIDE_EXTRAPOLATE = 3,
+};
+
+/* A limit in the unit of the times: ns for CLOCK_I64, else seconds. Negative: none. */
+typedef struct resample_limit {
+    int64_t ns;
+    double seconds;
+} resample_limit;
+
+typedef struct resample_source {
     const char *values;
-    int64_t batch_stride, sample_stride, channel_stride; /* bytes */
+    int64_t batch_stride, sample_stride, channel_stride; /* bytes, as all strides here */
     const char *times;
     int64_t times_batch_stride, times_stride;
-    const char *lengths;
+    const char *lengths; /* NULL: num_samples everywhere */
     int64_t lengths_stride;
-    int64_t num_samples, num_channels, out_channel;
-    double max_gap, tolerance;
-    int64_t max_gap_ns, tolerance_ns;
-    int32_t lengths_are_i64;
-    int32_t outside;
-    uint32_t flags;
-    int32_t mode; /* of the first run */
-    int32_t first_run, num_runs;
-} rbc__cuda_source;
+    int64_t num_samples;
+    resample_limit max_gap, tolerance;
+    uint32_t out_begin, out_end; /* columns of the output row: bytes, elements in the general kernel */
+    uint32_t cache_begin;        /* first byte of its stamps in shared memory */
+    uint32_t cache_capacity;     /* stamps that fit there */
+    uint32_t lengths_are_i64;
+    uint32_t outside;
+    uint32_t mode;  /* of the first channel */
+    uint32_t modes; /* bits 1 << mode of all channels */
+    uint32_t nan_is_missing;
+    uint32_t first_run, num_runs;
+} resample_source;
 
-typedef struct rbc__cuda_run {
-    int64_t begin, end;
-    int32_t mode;
-    int32_t source;
-} rbc__cuda_run;
+/* Channels of a source that share a mode; columns of the output row in elements. */
+typedef struct resample_run {
+    uint32_t begin, end;
+    uint32_t mode;
+    uint32_t source;
+} resample_run;
 
-typedef struct rbc__cuda_resample {
+typedef struct resample_launch {
     const char *targets;
     int64_t targets_batch_stride, targets_stride;
     char *out;
     int64_t out_batch_stride, out_target_stride, out_channel_stride;
-    char *valid;
+    char *valid; /* NULL: not wanted */
     int64_t valid_batch_stride, valid_target_stride, valid_source_stride;
-    char *dt;
+    char *dt; /* NULL: not wanted */
     int64_t dt_batch_stride, dt_target_stride;
-    int64_t num_targets; /* T */
-    int64_t row_elements; /* sum of the sources' channels */
-    int32_t num_sources;
-    int32_t tile_targets; /* targets of one block */
-    int32_t tiles;        /* blocks along the targets */
-    int32_t times_capacity; /* source stamps that fit in shared memory, per source */
-    rbc__cuda_source sources[RBC__CUDA_MAX_SOURCES];
-    rbc__cuda_run runs[RBC__CUDA_MAX_RUNS];
-} rbc__cuda_resample;
+    int64_t num_targets;
+    uint32_t time_type;
+    uint32_t num_sources;
+    uint32_t tile;       /* targets of one block */
+    uint32_t num_tiles;  /* of one batch row */
+    uint32_t row_units;  /* of one output row: 16-byte chunks, bytes when packed, else elements */
+    uint32_t row_magic;  /* n / row_units == n * row_magic >> row_shift for n < 2^31 */
+    uint32_t row_shift;
+    uint32_t brackets_begin; /* byte of shared memory behind the stamps */
+    uint32_t nan_words[4];   /* NaN in the dtype of the output, 16 bytes of it */
+    uint32_t num_runs;
+    uint32_t element_bytes;
+} resample_launch;
+
+typedef struct resample_launch_one {
+    resample_launch launch;
+    resample_source sources[1];
+} resample_launch_one;
+
+typedef struct resample_launch_many {
+    resample_launch launch;
+    resample_source sources[RBC__CUDA_MAX_SOURCES];
+} resample_launch_many;
+
+typedef struct resample_launch_runs {
+    resample_launch launch;
+    resample_source sources[RBC__CUDA_MAX_SOURCES];
+    resample_run runs[RBC__CUDA_MAX_RUNS];
+} resample_launch_runs;
 
 #endif

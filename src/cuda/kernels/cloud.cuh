@@ -1,0 +1,157 @@
+/* Points of a cloud and the cells they lie in. */
+#ifndef RBC_CUDA_KERNELS_CLOUD_CUH
+#define RBC_CUDA_KERNELS_CLOUD_CUH
+
+#include "chunk.cuh"
+#include "voxel_params.h"
+
+typedef long long cell_index; /* within one cloud's grid; -1: dropped */
+
+INLINE int cell_in_grid(double cell, int extent) {
+    return cell >= 0.0 && cell < (double)extent ? (int)cell : -1;
+}
+
+/* floor((p - origin) / size), the quotient rounded as IEEE says, where it lies in [0, extent). A
+ * product with the reciprocal decides unless it comes within four units in the last place of an
+ * integer, where the rounding of the division would matter. */
+INLINE int cell_axis_f32(float p, float origin, float size, float inverse, int extent) {
+    const float distance = __fsub_rn(p, origin);
+    const float guess = __fmul_rn(distance, inverse);
+    float cell = floorf(guess);
+    const float magnitude = fabsf(guess);
+    if (!(fabsf(__fsub_rn(guess, rintf(guess))) > __fmul_rn(magnitude, 0x1p-21f) &&
+          magnitude > 0x1p-100f)) {
+        cell = floorf(__fdiv_rn(distance, size));
+    }
+    return cell >= 0.0f && cell < 0x1p31f && (int)cell < extent ? (int)cell : -1;
+}
+
+INLINE cell_index cell_of_axes(const voxel_cloud *cloud, int x, int y, int z) {
+    return (x | y | z) < 0 ? -1 : ((cell_index)x * cloud->grid[1] + y) * cloud->grid[2] + z;
+}
+
+INLINE cell_index cell_f32(const voxel_cloud *cloud, float px, float py, float pz) {
+    const int x = cell_axis_f32(px, cloud->origin32[0], cloud->size32[0], cloud->inverse32[0],
+                                cloud->grid[0]);
+    const int y = cell_axis_f32(py, cloud->origin32[1], cloud->size32[1], cloud->inverse32[1],
+                                cloud->grid[1]);
+    const int z = cell_axis_f32(pz, cloud->origin32[2], cloud->size32[2], cloud->inverse32[2],
+                                cloud->grid[2]);
+    return cell_of_axes(cloud, x, y, z);
+}
+
+INLINE int cell_axis_f64(double p, double origin, double size, int extent) {
+    return cell_in_grid(floor(__ddiv_rn(__dsub_rn(p, origin), size)), extent);
+}
+
+INLINE float load_f32(const char *address, int dtype) {
+    return dtype == POINT_F32   ? *(const float *)address
+           : dtype == POINT_F16 ? f16_widen(*(const unsigned short *)address)
+                                : __uint_as_float((unsigned)*(const unsigned short *)address << 16);
+}
+
+INLINE cell_index cell_of_point(const voxel_cloud *cloud, long long batch, long long index) {
+    const char *point = cloud->points + batch * cloud->batch_stride + index * cloud->point_stride;
+    const long long axis = cloud->axis_stride;
+    if (cloud->dtype == POINT_F64) {
+        const int x = cell_axis_f64(*(const double *)point, cloud->origin[0], cloud->size[0],
+                                    cloud->grid[0]);
+        const int y = cell_axis_f64(*(const double *)(point + axis), cloud->origin[1],
+                                    cloud->size[1], cloud->grid[1]);
+        const int z = cell_axis_f64(*(const double *)(point + 2 * axis), cloud->origin[2],
+                                    cloud->size[2], cloud->grid[2]);
+        return cell_of_axes(cloud, x, y, z);
+    }
+    if (cloud->dtype == POINT_F32) {
+        return cell_f32(cloud, load_f32(point, POINT_F32), load_f32(point + axis, POINT_F32),
+                        load_f32(point + 2 * axis, POINT_F32));
+    }
+    if (cloud->dtype == POINT_F16) {
+        return cell_f32(cloud, load_f32(point, POINT_F16), load_f32(point + axis, POINT_F16),
+                        load_f32(point + 2 * axis, POINT_F16));
+    }
+    return cell_f32(cloud, load_f32(point, POINT_BF16), load_f32(point + axis, POINT_BF16),
+                    load_f32(point + 2 * axis, POINT_BF16));
+}
+
+INLINE long long cloud_length(const voxel_cloud *cloud, long long batch) {
+    if (cloud->lengths == 0) {
+        return cloud->num_points;
+    }
+    const char *address = cloud->lengths + batch * cloud->lengths_stride;
+    const long long length = cloud->lengths_are_i64 ? *(const long long *)address
+                                                    : (long long)*(const int *)address;
+    return length < 0 ? 0 : length > cloud->num_points ? cloud->num_points : length;
+}
+
+/* Cells of the block's points, VOXEL_POINTS_PER_THREAD a thread: with `vector` four in a row, else a
+ * block apart. Returns how many of the thread's points exist; cells of others are -1. */
+typedef struct cells_of_thread {
+    cell_index cell[VOXEL_POINTS_PER_THREAD];
+    long long index[VOXEL_POINTS_PER_THREAD];
+    int exists[VOXEL_POINTS_PER_THREAD];
+} cells_of_thread;
+
+INLINE void find_cells(const voxel_cloud *cloud, long long batch, long long length,
+                       cells_of_thread *found) {
+    const long long first = (long long)blockIdx.x * VOXEL_BLOCK_POINTS;
+    if (cloud->vector) {
+        const long long index = first + 4 * (long long)threadIdx.x;
+        const float4 *points = (const float4 *)(cloud->points + batch * cloud->batch_stride) +
+                               3 * (index / 4);
+        if (index + 4 <= length) {
+            const float4 p0 = __ldcs(points);
+            const float4 p1 = __ldcs(points + 1);
+            const float4 p2 = __ldcs(points + 2);
+            found->cell[0] = cell_f32(cloud, p0.x, p0.y, p0.z);
+            found->cell[1] = cell_f32(cloud, p0.w, p1.x, p1.y);
+            found->cell[2] = cell_f32(cloud, p1.z, p1.w, p2.x);
+            found->cell[3] = cell_f32(cloud, p2.y, p2.z, p2.w);
+        }
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            found->index[i] = index + i;
+            found->exists[i] = index + i < length;
+            if (index + 4 > length) {
+                found->cell[i] =
+                    found->exists[i] ? cell_of_point(cloud, batch, index + i) : -1;
+            }
+        }
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < VOXEL_POINTS_PER_THREAD; ++i) {
+        const long long index = first + threadIdx.x + i * (long long)VOXEL_THREADS;
+        found->index[i] = index;
+        found->exists[i] = index < length;
+        found->cell[i] = found->exists[i] ? cell_of_point(cloud, batch, index) : -1;
+    }
+}
+
+/* Adds the block's dropped points to the cloud's number. Every thread of the block calls it. */
+INLINE void add_dropped(unsigned long long *dropped, long long batch,
+                        const cells_of_thread *found) {
+    __shared__ int block_dropped;
+    if (dropped == 0) {
+        return;
+    }
+    if (threadIdx.x == 0) {
+        block_dropped = 0;
+    }
+    __syncthreads();
+    int count = 0;
+#pragma unroll
+    for (int i = 0; i < VOXEL_POINTS_PER_THREAD; ++i) {
+        count += found->exists[i] && found->cell[i] < 0;
+    }
+    count = __reduce_add_sync(0xffffffffu, count);
+    if ((threadIdx.x & 31) == 0 && count != 0) {
+        atomicAdd(&block_dropped, count);
+    }
+    __syncthreads();
+    if (threadIdx.x == 0 && block_dropped != 0) {
+        atomicAdd(&dropped[batch], (unsigned long long)block_dropped);
+    }
+}
+
+#endif
