@@ -1,6 +1,6 @@
-/* Time stamps on the device: loading, comparing, searching, and the bracket of samples around a
- * target. A stamp travels as 64 bits whatever its type; `type` is a constant wherever these
- * functions are inlined, so each use compiles to the native comparison. */
+/* Time stamps on the device: loading, comparing and searching. A stamp travels as 64 bits whatever
+ * its type; `type` is a constant wherever these functions are inlined, so each use compiles to the
+ * native comparison. */
 #ifndef RBC_CUDA_KERNELS_CLOCK_CUH
 #define RBC_CUDA_KERNELS_CLOCK_CUH
 
@@ -18,16 +18,6 @@ typedef struct row_clock {
     long long cache_first, cache_end;
     long long length;
 } row_clock;
-
-/* Samples around a target. `second` differs from `first` only between two distinct stamps (or
- * outside, when extrapolating); then weight = (target - time(first)) / (time(second) - time(first)).
- * `nearest` is the one of them that is nearer. No sample at all: first == -1. */
-typedef struct bracket {
-    long long first, second, nearest;
-    stamp first_time, second_time;
-    int valid;
-    int inside; /* first stamp <= target <= last stamp */
-} bracket;
 
 INLINE int stamp_bytes(int type) {
     return type == CLOCK_F32 ? 4 : 8;
@@ -65,35 +55,52 @@ INLINE int stamp_equal(stamp a, stamp b, int type) {
                                : stamp_f32(a) == stamp_f32(b);
 }
 
-/* a - b in the stamps' own type; for integers modulo 2^64. */
-INLINE stamp stamp_minus(stamp a, stamp b, int type) {
-    return type == CLOCK_I64 ? (stamp)((unsigned long long)a - (unsigned long long)b)
+/* later - earlier in the stamps' own type; for integers the unsigned difference, which is exact. */
+INLINE stamp stamp_span(stamp later, stamp earlier, int type) {
+    return type == CLOCK_I64 ? (stamp)((unsigned long long)later - (unsigned long long)earlier)
            : type == CLOCK_F64
-               ? __double_as_longlong(__dsub_rn(stamp_f64(a), stamp_f64(b)))
-               : (stamp)__float_as_uint(__fsub_rn(stamp_f32(a), stamp_f32(b)));
+               ? __double_as_longlong(__dsub_rn(stamp_f64(later), stamp_f64(earlier)))
+               : (stamp)__float_as_uint(__fsub_rn(stamp_f32(later), stamp_f32(earlier)));
 }
 
-/* Whether the difference a - b, with b <= a, is at most `limit`. */
-INLINE int stamp_within(stamp a, stamp b, const resample_limit *limit, int type) {
-    const stamp difference = stamp_minus(a, b, type);
-    return type == CLOCK_I64 ? limit->ns < 0 || (unsigned long long)difference <=
-                                                    (unsigned long long)limit->ns
-           : type == CLOCK_F64
-               ? limit->seconds < 0 || stamp_f64(difference) <= limit->seconds
-               : limit->seconds < 0 || (double)stamp_f32(difference) <= limit->seconds;
+/* As stamp_span, with the sign, saturating. */
+INLINE stamp stamp_difference(stamp a, stamp b, int type) {
+    if (type != CLOCK_I64) {
+        return stamp_span(a, b, type);
+    }
+    const stamp difference = (stamp)((unsigned long long)a - (unsigned long long)b);
+    const int overflows = ((a ^ b) & (a ^ difference)) < 0;
+    return overflows ? (a < b ? (stamp)(1ull << 63) : (stamp)~(1ull << 63)) : difference;
 }
 
-/* Whether the distance a - b is smaller than c - d; both are differences of ordered stamps. */
-INLINE int stamp_gap_less(stamp a, stamp b, stamp c, stamp d, int type) {
-    const stamp left = stamp_minus(a, b, type);
-    const stamp right = stamp_minus(c, d, type);
-    return type == CLOCK_I64   ? (unsigned long long)left < (unsigned long long)right
-           : type == CLOCK_F64 ? stamp_f64(left) < stamp_f64(right)
-                               : stamp_f32(left) < stamp_f32(right);
+INLINE int span_at_most(stamp a, stamp b, int type) {
+    return type == CLOCK_I64 ? (unsigned long long)a <= (unsigned long long)b
+                             : stamp_at_most(a, b, type);
+}
+
+INLINE double span_f64(stamp span, int type) {
+    return type == CLOCK_I64   ? (double)(unsigned long long)span
+           : type == CLOCK_F64 ? stamp_f64(span)
+                               : (double)stamp_f32(span);
+}
+
+INLINE int has_limit(const resample_limit *limit, int type) {
+    return type == CLOCK_I64 ? limit->ns >= 0 : limit->seconds >= 0;
+}
+
+/* Whether `span` is at most `limit`, where there is one. */
+INLINE int within_limit(stamp span, const resample_limit *limit, int type) {
+    return !has_limit(limit, type) ||
+           (type == CLOCK_I64   ? (unsigned long long)span <= (unsigned long long)limit->ns
+            : type == CLOCK_F64 ? stamp_f64(span) <= limit->seconds
+                                : stamp_f32(span) <= (float)limit->seconds);
 }
 
 INLINE stamp clock_at(const row_clock *clock, long long index, int type, int whole) {
-    if (whole || (index >= clock->cache_first && index < clock->cache_end)) {
+    if (whole) {
+        return stamp_load(clock->cache + (int)index * stamp_bytes(type), type);
+    }
+    if (index >= clock->cache_first && index < clock->cache_end) {
         const int at = (int)(index - clock->cache_first);
         return stamp_load(clock->cache + at * stamp_bytes(type), type);
     }
@@ -101,21 +108,19 @@ INLINE stamp clock_at(const row_clock *clock, long long index, int type, int who
 }
 
 /* Number of stamps in [begin, end) that are at most `target`, plus begin; the stamps are sorted. On
- * any others the result still lies in [begin, end]. */
+ * any others the result still lies in [begin, end]. `whole`: all are in shared memory. */
 INLINE long long clock_search(const row_clock *clock, stamp target, long long begin, long long end,
                               int type, int whole) {
     if (whole) {
-        int low = 0;
+        int low = (int)begin;
         int count = (int)(end - begin);
         while (count > 0) {
             const int half = count >> 1;
-            const stamp probe =
-                stamp_load(clock->cache + (low + half) * stamp_bytes(type), type);
-            const int right = stamp_at_most(probe, target, type);
+            const int right = stamp_at_most(clock_at(clock, low + half, type, 1), target, type);
             low = right ? low + half + 1 : low;
             count = right ? count - half - 1 : half;
         }
-        return begin + low;
+        return low;
     }
     while (begin < end) {
         const long long middle = begin + ((end - begin) >> 1);
@@ -129,8 +134,8 @@ INLINE long long clock_search(const row_clock *clock, stamp target, long long be
 }
 
 /* The last index that carries the stamp of `index`. */
-INLINE long long clock_newest(const row_clock *clock, long long index, stamp time, int type,
-                              int whole) {
+INLINE long long clock_newest(const row_clock *clock, long long index, int type, int whole) {
+    const stamp time = clock_at(clock, index, type, whole);
     while (index + 1 < clock->length &&
            stamp_equal(clock_at(clock, index + 1, type, whole), time, type)) {
         ++index;
@@ -138,107 +143,13 @@ INLINE long long clock_newest(const row_clock *clock, long long index, stamp tim
     return index;
 }
 
-/* The last index whose stamp is below that of the row's end, or -1. */
-INLINE long long clock_before_last(const row_clock *clock, stamp last, int type, int whole) {
-    long long index = clock->length - 1;
-    while (index >= 0 && stamp_equal(clock_at(clock, index, type, whole), last, type)) {
+/* The last index whose stamp differs from that of `index` and lies before it, or -1. */
+INLINE long long clock_before(const row_clock *clock, long long index, int type, int whole) {
+    const stamp time = clock_at(clock, index, type, whole);
+    do {
         --index;
-    }
+    } while (index >= 0 && stamp_equal(clock_at(clock, index, type, whole), time, type));
     return index;
-}
-
-/* Finds the bracket of `target`. `whole`: all stamps of the row are in shared memory. */
-INLINE bracket clock_bracket(const row_clock *clock, const resample_source *source, stamp target,
-                             int type, int whole) {
-    bracket found;
-    const long long length = clock->length;
-    found.valid = 0;
-    found.inside = 0;
-    found.first = found.second = found.nearest = -1;
-    found.first_time = found.second_time = target;
-    if (length <= 0) {
-        return found;
-    }
-    long long begin = 0;
-    long long end = length;
-    if (!whole) {
-        /* The cache holds the stamps around this tile's targets, when it holds any. */
-        if (clock->cache_first < clock->cache_end) {
-            begin = clock->cache_first;
-            end = clock->cache_end;
-        }
-    }
-    const long long above = clock_search(clock, target, begin, end, type, whole);
-    const unsigned modes = source->modes;
-    const int extrapolate = source->outside == OUTSIDE_EXTRAPOLATE;
-    const int has_tolerance =
-        type == CLOCK_I64 ? source->tolerance.ns >= 0 : source->tolerance.seconds >= 0;
-    if (above <= 0) {
-        found.first_time = clock_at(clock, 0, type, whole);
-        found.first = clock_newest(clock, 0, found.first_time, type, whole);
-        found.second = found.nearest = found.first;
-        found.second_time = found.first_time;
-        found.valid = has_tolerance && (modes & (1u << MODE_HOLD)) == 0 &&
-                      stamp_within(found.first_time, target, &source->tolerance, type);
-        if (extrapolate && found.first + 1 < length) {
-            found.second_time = clock_at(clock, found.first + 1, type, whole);
-            found.second = clock_newest(clock, found.first + 1, found.second_time, type, whole);
-        }
-        return found;
-    }
-    const long long first = above - 1;
-    const stamp first_time = clock_at(clock, first, type, whole);
-    found.first = found.second = found.nearest = first;
-    found.first_time = found.second_time = first_time;
-    if (stamp_equal(first_time, target, type)) {
-        found.valid = 1;
-        found.inside = 1;
-        return found;
-    }
-    if (above >= length) {
-        found.valid =
-            has_tolerance && stamp_within(target, first_time, &source->tolerance, type);
-        if (extrapolate) {
-            const long long before = clock_before_last(clock, first_time, type, whole);
-            if (before >= 0) {
-                found.second = first;
-                found.second_time = first_time;
-                found.first = before;
-                found.first_time = clock_at(clock, before, type, whole);
-            }
-        }
-        return found;
-    }
-    found.second_time = clock_at(clock, above, type, whole);
-    found.second = clock_newest(clock, above, found.second_time, type, whole);
-    found.inside = 1;
-    const int later_is_nearer =
-        stamp_gap_less(found.second_time, target, target, first_time, type);
-    found.nearest = later_is_nearer ? found.second : first;
-    found.valid = stamp_within(found.second_time, first_time, &source->max_gap, type);
-    if (has_tolerance) {
-        const int hold_distance = (modes & (1u << MODE_HOLD)) != 0 || !later_is_nearer;
-        found.valid &= hold_distance
-                           ? stamp_within(target, first_time, &source->tolerance, type)
-                           : stamp_within(found.second_time, target, &source->tolerance, type);
-    }
-    return found;
-}
-
-/* (target - first) / (second - first), differences formed in the type of the times. */
-INLINE double bracket_weight(const bracket *found, stamp target, int type) {
-    if (type == CLOCK_I64) {
-        const unsigned long long span =
-            (unsigned long long)found->second_time - (unsigned long long)found->first_time;
-        const long long part = (long long)((unsigned long long)target -
-                                           (unsigned long long)found->first_time);
-        const double numerator = found->inside ? (double)(unsigned long long)part : (double)part;
-        return __ddiv_rn(numerator, (double)span);
-    }
-    const stamp part = stamp_minus(target, found->first_time, type);
-    const stamp span = stamp_minus(found->second_time, found->first_time, type);
-    return type == CLOCK_F64 ? __ddiv_rn(stamp_f64(part), stamp_f64(span))
-                             : (double)__fdiv_rn(stamp_f32(part), stamp_f32(span));
 }
 
 INLINE long long row_length(const resample_source *source, long long batch) {

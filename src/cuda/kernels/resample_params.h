@@ -5,13 +5,14 @@
 #include <stdint.h>
 
 enum {
-    RBC__CUDA_MAX_SOURCES = 12, /* of one launch; more streams take several */
-    RBC__CUDA_MAX_RUNS = 40,
-    RBC__CUDA_MAX_TILE = 256, /* targets of one block */
+    RESAMPLE_MAX_SOURCES = 12, /* of one launch; more streams take several */
+    RESAMPLE_MAX_RUNS = 40,
+    RESAMPLE_MAX_TILE = 256, /* targets of one block */
+    RESAMPLE_ROW_PAIR_BYTES = 24, /* shared memory for one source and target of a tile */
+    RESAMPLE_PLAN_BYTES = 104,    /* the same in the kernel for any mode */
 };
 
-/* Values of rbc__time_type, rbc_resample_mode and rbc_outside that the kernels branch on; the host
- * asserts that they agree. */
+/* Values of rbc__time_type, rbc_resample_mode and rbc_outside; the host asserts that they agree. */
 enum {
     CLOCK_I64 = 0,
     CLOCK_F64 = 1,
@@ -37,30 +38,46 @@ enum {
     OUTSIDE_EXTRAPOLATE = 3,
 };
 
+/* Dtypes that are compared and copied only; those computed with are in chunk.cuh. */
+enum {
+    VALUE_U8 = 16,
+    VALUE_I8,
+    VALUE_I16,
+    VALUE_I32,
+    VALUE_I64,
+    VALUE_U16,
+    VALUE_U32,
+    VALUE_U64,
+};
+
 /* A limit in the unit of the times: ns for CLOCK_I64, else seconds. Negative: none. */
 typedef struct resample_limit {
     int64_t ns;
     double seconds;
 } resample_limit;
 
+/* The first 64 bytes are all that the plain kernels read. Strides are in bytes. */
 typedef struct resample_source {
     const char *values;
-    int64_t batch_stride, sample_stride, channel_stride; /* bytes, as all strides here */
+    int64_t batch_stride, sample_stride;
     const char *times;
-    int64_t times_batch_stride, times_stride;
+    int64_t times_batch_stride;
+    uint32_t num_samples32; /* num_samples where it fits */
+    uint32_t cache_begin;   /* first byte of its stamps in shared memory */
+    uint32_t out_begin, out_end; /* columns of the output row: bytes, elements in the any-mode kernel */
+    uint32_t mode;           /* of the first channel */
+    uint32_t cache_capacity; /* stamps that fit in shared memory */
+
+    int64_t channel_stride, times_stride;
+    int64_t num_samples;
     const char *lengths; /* NULL: num_samples everywhere */
     int64_t lengths_stride;
-    int64_t num_samples;
     resample_limit max_gap, tolerance;
-    uint32_t out_begin, out_end; /* columns of the output row: bytes, elements in the general kernel */
-    uint32_t cache_begin;        /* first byte of its stamps in shared memory */
-    uint32_t cache_capacity;     /* stamps that fit there */
     uint32_t lengths_are_i64;
     uint32_t outside;
-    uint32_t mode;  /* of the first channel */
-    uint32_t modes; /* bits 1 << mode of all channels */
     uint32_t nan_is_missing;
-    uint32_t first_run, num_runs;
+    uint32_t first_run, end_run;
+    uint32_t modes; /* bits 1 << mode of all its runs */
 } resample_source;
 
 /* Channels of a source that share a mode; columns of the output row in elements. */
@@ -70,27 +87,32 @@ typedef struct resample_run {
     uint32_t source;
 } resample_run;
 
+/* The first 96 bytes are all that the plain kernels read. */
 typedef struct resample_launch {
     const char *targets;
     int64_t targets_batch_stride, targets_stride;
     char *out;
-    int64_t out_batch_stride, out_target_stride, out_channel_stride;
+    int64_t out_batch_stride, out_target_stride;
+    uint32_t num_targets32;
+    uint32_t num_sources;
+    uint32_t tile;      /* targets of one block */
+    uint32_t num_tiles; /* of one batch row */
+    uint32_t row_units; /* of one output row: 16-byte chunks, bytes when packed, else elements */
+    uint32_t row_magic; /* n / row_units == n * row_magic >> row_shift for n < 2^31 */
+    uint32_t row_shift;
+    uint32_t brackets_begin; /* byte of shared memory behind the stamps */
+    uint32_t time_type;
+    uint32_t element_bytes;
+
+    uint32_t nan_words[4]; /* NaN in the dtype of the output, 16 bytes of it */
+    int64_t num_targets;
+    int64_t out_channel_stride;
     char *valid; /* NULL: not wanted */
     int64_t valid_batch_stride, valid_target_stride, valid_source_stride;
     char *dt; /* NULL: not wanted */
     int64_t dt_batch_stride, dt_target_stride;
-    int64_t num_targets;
-    uint32_t time_type;
-    uint32_t num_sources;
-    uint32_t tile;       /* targets of one block */
-    uint32_t num_tiles;  /* of one batch row */
-    uint32_t row_units;  /* of one output row: 16-byte chunks, bytes when packed, else elements */
-    uint32_t row_magic;  /* n / row_units == n * row_magic >> row_shift for n < 2^31 */
-    uint32_t row_shift;
-    uint32_t brackets_begin; /* byte of shared memory behind the stamps */
-    uint32_t nan_words[4];   /* NaN in the dtype of the output, 16 bytes of it */
     uint32_t num_runs;
-    uint32_t element_bytes;
+    uint32_t integer; /* VALUE_ of a dtype that is not computed with */
 } resample_launch;
 
 typedef struct resample_launch_one {
@@ -100,13 +122,13 @@ typedef struct resample_launch_one {
 
 typedef struct resample_launch_many {
     resample_launch launch;
-    resample_source sources[RBC__CUDA_MAX_SOURCES];
+    resample_source sources[RESAMPLE_MAX_SOURCES];
 } resample_launch_many;
 
 typedef struct resample_launch_runs {
     resample_launch launch;
-    resample_source sources[RBC__CUDA_MAX_SOURCES];
-    resample_run runs[RBC__CUDA_MAX_RUNS];
+    resample_source sources[RESAMPLE_MAX_SOURCES];
+    resample_run runs[RESAMPLE_MAX_RUNS];
 } resample_launch_runs;
 
 #endif

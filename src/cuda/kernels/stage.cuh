@@ -1,9 +1,13 @@
-/* First stage of every resample kernel: the stamps of a tile's sources into shared memory, then one
- * thread per (source, target) finds the bracket. */
+/* First stage of the resample kernels: the tile of a block, and the stamps of its sources in shared
+ * memory. */
 #ifndef RBC_CUDA_KERNELS_STAGE_CUH
 #define RBC_CUDA_KERNELS_STAGE_CUH
 
-#include "clock.cuh"
+#include "plan.cuh"
+
+enum {
+    SOURCES_AT_ONCE = 4, /* whose first stamps are loaded before any is stored */
+};
 
 /* The part of the output that a block makes: targets [first, first + count) of batch row `batch`. */
 typedef struct tile {
@@ -15,7 +19,7 @@ typedef struct tile {
 INLINE tile tile_of_block(const resample_launch *launch) {
     tile found;
     const unsigned block = blockIdx.x;
-    const unsigned batch = block / launch->num_tiles;
+    const unsigned batch = launch->num_tiles == 1 ? block : block / launch->num_tiles;
     const unsigned index = block - batch * launch->num_tiles;
     found.batch = batch;
     found.first = (long long)index * launch->tile;
@@ -30,24 +34,13 @@ INLINE stamp target_at(const resample_launch *launch, long long batch, long long
                       type);
 }
 
-INLINE row_clock clock_of_row(const resample_source *source, long long batch, const char *cache) {
-    row_clock clock;
-    clock.global = source->times + batch * source->times_batch_stride;
-    clock.stride = source->times_stride;
-    clock.cache = cache;
-    clock.length = row_length(source, batch);
-    clock.cache_first = 0;
-    clock.cache_end = 0;
-    return clock;
-}
-
-/* Copies stamps [first, first + count) into shared memory. */
-INLINE void cache_stamps(const row_clock *clock, char *cache, long long first, int count,
+/* Copies stamps [first, first + count) into shared memory, from the thread's `done`-th on. */
+INLINE void cache_stamps(const row_clock *clock, char *cache, long long first, int count, int done,
                          int type) {
     const char *from = clock->global + first * clock->stride;
     const int bytes = stamp_bytes(type);
-    const int contiguous = clock->stride == bytes;
-    if (contiguous && (((unsigned long long)from | (unsigned)(count * bytes)) & 15) == 0) {
+    if (done == 0 && clock->stride == bytes &&
+        (((unsigned long long)from | (unsigned)(count * bytes)) & 15) == 0) {
         const int chunks = count * bytes / 16;
 #pragma unroll 4
         for (int i = (int)threadIdx.x; i < chunks; i += (int)blockDim.x) {
@@ -56,13 +49,13 @@ INLINE void cache_stamps(const row_clock *clock, char *cache, long long first, i
         return;
     }
 #pragma unroll 4
-    for (int i = (int)threadIdx.x; i < count; i += (int)blockDim.x) {
+    for (int i = (int)threadIdx.x + done * (int)blockDim.x; i < count; i += (int)blockDim.x) {
         stamp_store(cache + i * bytes, stamp_load(from + i * clock->stride, type), type);
     }
 }
 
-/* For a row too long for the cache: bounds of the samples that the tile's targets can touch. The
- * first warp of each pair searches for the least, the second for the greatest target. */
+/* For a row too long for the cache: bounds of the samples that the tile's targets can touch. One
+ * warp searches for the least, another for the greatest target. */
 INLINE void find_window(const resample_launch *launch, const row_clock *clock, const tile *part,
                         long long *window, int type) {
     const int warp = (int)(threadIdx.x >> 5);
@@ -90,43 +83,76 @@ INLINE void find_window(const resample_launch *launch, const row_clock *clock, c
     __syncthreads();
 }
 
-/* Caches the stamps of all sources. windows: [num_sources][2] in shared memory. */
-INLINE void cache_clocks(const resample_launch *launch, const resample_source *sources,
-                         int num_sources, const tile *part, char *shared, long long (*windows)[2],
-                         int type) {
-    for (int k = 0; k < num_sources; ++k) {
-        const resample_source *source = &sources[k];
-        char *cache = shared + source->cache_begin;
-        const row_clock clock = clock_of_row(source, part->batch, cache);
-        long long first = 0;
-        long long end = clock.length;
-        if (end > (long long)source->cache_capacity) {
-            find_window(launch, &clock, part, windows[k], type);
-            first = windows[k][0];
-            end = windows[k][1];
-            if (first >= end || end - first > (long long)source->cache_capacity) {
-                end = first;
-            }
-        }
-        if (threadIdx.x == 0) {
-            windows[k][0] = first;
-            windows[k][1] = end;
-        }
-        cache_stamps(&clock, cache, first, (int)(end - first), type);
-    }
+INLINE row_clock clock_of_row(const resample_source *source, long long batch, char *shared,
+                              int type, int plain) {
+    row_clock clock;
+    clock.global = source->times + batch * source->times_batch_stride;
+    clock.stride = plain ? stamp_bytes(type) : source->times_stride;
+    clock.cache = shared + source->cache_begin;
+    clock.cache_first = 0;
+    clock.length = plain ? (long long)source->num_samples32 : row_length(source, batch);
+    clock.cache_end = clock.length;
+    return clock;
 }
 
-/* Finds the bracket of one target in one source, and writes `valid` and `dt`. */
-INLINE bracket find_bracket(const resample_launch *launch, const resample_source *source, int k,
-                            const tile *part, int target, stamp time, char *shared,
-                            long long (*windows)[2], int type) {
-    row_clock clock = clock_of_row(source, part->batch, shared + source->cache_begin);
-    const int whole = clock.length <= (long long)source->cache_capacity;
-    clock.cache_first = windows[k][0];
-    clock.cache_end = windows[k][1];
-    const bracket found = whole ? clock_bracket(&clock, source, time, type, 1)
-                                : clock_bracket(&clock, source, time, type, 0);
-    return found;
+/* Caches the stamps of all sources, or with rows too long for that those around the tile's targets,
+ * [windows[k][0], windows[k][1]); nothing where even these are too many. `plain`: none is. */
+INLINE void cache_clocks(const resample_launch *launch, const resample_source *sources,
+                         int num_sources, const tile *part, char *shared, long long (*windows)[2],
+                         int type, int plain) {
+    int done = 0;
+    if (num_sources > 1) {
+        stamp heads[SOURCES_AT_ONCE];
+        row_clock clocks[SOURCES_AT_ONCE];
+        const int thread = (int)threadIdx.x;
+#pragma unroll
+        for (int k = 0; k < SOURCES_AT_ONCE; ++k) {
+            if (k < num_sources) {
+                clocks[k] = clock_of_row(&sources[k], part->batch, shared, type, plain);
+                if (clocks[k].length <= (long long)sources[k].cache_capacity &&
+                    thread < clocks[k].length) {
+                    heads[k] = stamp_load(clocks[k].global + thread * clocks[k].stride, type);
+                }
+            }
+        }
+#pragma unroll
+        for (int k = 0; k < SOURCES_AT_ONCE; ++k) {
+            if (k < num_sources &&
+                clocks[k].length <= (long long)sources[k].cache_capacity &&
+                thread < clocks[k].length) {
+                stamp_store(shared + sources[k].cache_begin + thread * stamp_bytes(type), heads[k],
+                            type);
+            }
+        }
+        done = 1;
+    }
+    for (int k = 0; k < num_sources; ++k) {
+        const resample_source *source = &sources[k];
+        const row_clock clock = clock_of_row(source, part->batch, shared, type, plain);
+        char *cache = shared + source->cache_begin;
+        if (plain || clock.length <= (long long)source->cache_capacity) {
+            if (done == 0 || k >= SOURCES_AT_ONCE || clock.length > (long long)blockDim.x) {
+                cache_stamps(&clock, cache, 0, (int)clock.length,
+                             k < SOURCES_AT_ONCE ? done : 0, type);
+            }
+            if (!plain && threadIdx.x == 0) {
+                windows[k][0] = 0;
+                windows[k][1] = clock.length;
+            }
+            continue;
+        }
+        find_window(launch, &clock, part, windows[k], type);
+        const long long first = windows[k][0];
+        const long long end = windows[k][1];
+        if (end - first <= (long long)source->cache_capacity) {
+            cache_stamps(&clock, cache, first, (int)(end - first), 0, type);
+        } else {
+            __syncthreads();
+            if (threadIdx.x == 0) {
+                windows[k][1] = first;
+            }
+        }
+    }
 }
 
 INLINE void write_valid(const resample_launch *launch, long long batch, long long target, int k,
@@ -137,26 +163,17 @@ INLINE void write_valid(const resample_launch *launch, long long batch, long lon
     }
 }
 
-/* Target minus the stamp of the sample used by the first channel's mode. */
-INLINE void write_dt(const resample_launch *launch, const resample_source *source,
-                     const bracket *found, long long batch, long long target, stamp time,
-                     int type) {
-    if (launch->dt == 0) {
-        return;
+/* Target minus the stamp of the sample used; `used` negative: there is none. */
+INLINE void write_dt(const resample_launch *launch, const row_clock *clock, long long used,
+                     long long batch, long long target, stamp time, int type) {
+    if (launch->dt != 0) {
+        const stamp distance =
+            used < 0 ? no_distance(type)
+                     : stamp_difference(time, clock_at(clock, used, type, 0), type);
+        stamp_store(launch->dt + batch * launch->dt_batch_stride +
+                        target * launch->dt_target_stride,
+                    distance, type);
     }
-    stamp difference = type == CLOCK_I64   ? 0x7fffffffffffffffLL
-                       : type == CLOCK_F64 ? 0x7ff8000000000000LL
-                                           : 0x7fc00000LL;
-    if (found->first >= 0) {
-        long long used = found->nearest;
-        if (source->mode == MODE_HOLD && found->inside) {
-            used = found->first;
-        }
-        const stamp used_time = used == found->second ? found->second_time : found->first_time;
-        difference = stamp_minus(time, used_time, type);
-    }
-    stamp_store(launch->dt + batch * launch->dt_batch_stride + target * launch->dt_target_stride,
-                difference, type);
 }
 
 #endif

@@ -1,0 +1,256 @@
+#include "cuda/device.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "core/error.h"
+
+enum { MAX_DEVICES = 64 };
+
+typedef enum image_index {
+#define X(name) IMAGE_##name,
+#include "cuda/images.def"
+#undef X
+    NUM_IMAGES
+} image_index;
+
+struct rbc__cuda_device {
+    _Atomic(bool) ready; /* the next four are set */
+    CUcontext context;
+    int32_t id;
+    int32_t multiprocessors;
+    bool chained; /* programmatic dependent launch */
+    CUmodule modules[NUM_IMAGES]; /* guarded by `mutex`, NULL until first used */
+    _Atomic(CUfunction) functions[RBC__CUDA_NUM_KERNELS];
+};
+
+static rbc__cuda_device devices[MAX_DEVICES];
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static const struct {
+    const char *name;
+    image_index image;
+} kernels[] = {
+#define X(image, name) {"rbc__" #name "_cuda", IMAGE_##image},
+#include "cuda/kernels.def"
+#undef X
+};
+
+/* Embedded by kernels/image.S. */
+#define X(name) extern const unsigned char rbc__cuda_image_##name[];
+#include "cuda/images.def"
+#undef X
+
+static const unsigned char *const images[] = {
+#define X(name) rbc__cuda_image_##name,
+#include "cuda/images.def"
+#undef X
+};
+
+static rbc_status check_capability(const rbc__cuda_driver *driver, CUdevice handle,
+                                   int32_t device_id, rbc__cuda_device *device, rbc_error *err) {
+    int major = 0;
+    int minor = 0;
+    CUresult result =
+        driver->device_get_attribute(&major, RBC__CU_ATTRIBUTE_CAPABILITY_MAJOR, handle);
+    if (result == 0) {
+        result = driver->device_get_attribute(&minor, RBC__CU_ATTRIBUTE_CAPABILITY_MINOR, handle);
+    }
+    if (result == 0) {
+        result = driver->device_get_attribute(&device->multiprocessors,
+                                              RBC__CU_ATTRIBUTE_MULTIPROCESSORS, handle);
+    }
+    if (result != 0) {
+        return rbc__cuda_fail(driver, result, err, "cuDeviceGetAttribute, CUDA device %d",
+                              (int)device_id);
+    }
+    if (major * 10 + minor < RBC__CU_MIN_CAPABILITY) {
+        char name[128] = "";
+        (void)driver->device_get_name(name, (int)sizeof name, handle);
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                         "CUDA device %d (%s) has compute capability %d.%d; %d.%d or newer is "
+                         "needed",
+                         (int)device_id, name, major, minor, RBC__CU_MIN_CAPABILITY / 10,
+                         RBC__CU_MIN_CAPABILITY % 10);
+    }
+    device->chained = major >= 9 && driver->launch_kernel_ex != NULL &&
+                      driver->version >= RBC__CU_CHAINED_DRIVER_VERSION;
+    return RBC_OK;
+}
+
+static rbc_status prepare(const rbc__cuda_driver *driver, int32_t device_id,
+                          rbc__cuda_device *device, rbc_error *err) {
+    CUdevice handle = 0;
+    CUresult result = driver->device_get(&handle, (int)device_id);
+    if (result != 0) {
+        return rbc__cuda_fail(driver, result, err, "cuDeviceGet, CUDA device %d", (int)device_id);
+    }
+    RBC__TRY(check_capability(driver, handle, device_id, device, err));
+    unsigned flags = 0;
+    int active = 0;
+    result = driver->primary_ctx_get_state(handle, &flags, &active);
+    if (result != 0) {
+        return rbc__cuda_fail(driver, result, err, "cuDevicePrimaryCtxGetState, CUDA device %d",
+                              (int)device_id);
+    }
+    if (!active) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "CUDA device %d has no active primary context; the framework that owns "
+                         "the tensors creates it",
+                         (int)device_id);
+    }
+    result = driver->primary_ctx_retain(&device->context, handle);
+    if (result != 0) {
+        return rbc__cuda_fail(driver, result, err, "cuDevicePrimaryCtxRetain, CUDA device %d",
+                              (int)device_id);
+    }
+    device->id = device_id;
+    return RBC_OK;
+}
+
+static rbc_status prepare_once(const rbc__cuda_driver *driver, int32_t device_id,
+                               rbc__cuda_device *device, rbc_error *err) {
+    (void)pthread_mutex_lock(&mutex);
+    rbc_status status = RBC_OK;
+    if (!atomic_load_explicit(&device->ready, memory_order_relaxed)) {
+        status = prepare(driver, device_id, device, err);
+        if (status == RBC_OK) {
+            atomic_store_explicit(&device->ready, true, memory_order_release);
+        }
+    }
+    (void)pthread_mutex_unlock(&mutex);
+    return status;
+}
+
+rbc_status rbc__cuda_enter(int32_t device_id, void *stream, rbc__cuda_queue *out, rbc_error *err) {
+    const rbc__cuda_driver *driver = NULL;
+    RBC__TRY(rbc__cuda_driver_get(&driver, err));
+    if (device_id < 0 || device_id >= driver->num_devices || device_id >= MAX_DEVICES) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "tensors are on CUDA device %d; there are %d devices", (int)device_id,
+                         driver->num_devices);
+    }
+    rbc__cuda_device *device = &devices[device_id];
+    if (!atomic_load_explicit(&device->ready, memory_order_acquire)) {
+        RBC__TRY(prepare_once(driver, device_id, device, err));
+    }
+    CUcontext current = NULL;
+    CUresult result = driver->ctx_get_current(&current);
+    if (result == 0 && current != device->context) {
+        result = driver->ctx_push_current(device->context);
+    }
+    if (result != 0) {
+        return rbc__cuda_fail(driver, result, err, "making CUDA device %d current",
+                              (int)device_id);
+    }
+    *out = (rbc__cuda_queue){
+        .driver = driver,
+        .device = device,
+        .stream = stream,
+        .multiprocessors = device->multiprocessors,
+        .pushed = current != device->context,
+    };
+    return RBC_OK;
+}
+
+rbc_status rbc__cuda_leave(rbc__cuda_queue *queue, rbc_status status) {
+    if (queue->pushed) {
+        CUcontext popped = NULL;
+        (void)queue->driver->ctx_pop_current(&popped);
+        queue->pushed = false;
+    }
+    return status;
+}
+
+static rbc_status load_image(const rbc__cuda_driver *driver, rbc__cuda_device *device,
+                             image_index image, rbc_error *err) {
+    if (device->modules[image] != NULL) {
+        return RBC_OK;
+    }
+    const CUresult result = driver->module_load_data(&device->modules[image], images[image]);
+    if (result == RBC__CU_ERROR_NO_BINARY_FOR_GPU || result == RBC__CU_ERROR_UNSUPPORTED_PTX) {
+        (void)rbc__cuda_fail(driver, result, err,
+                             "this build has no kernels for CUDA device %d that its driver (CUDA "
+                             "%d.%d) takes",
+                             (int)device->id, driver->version / 1000,
+                             driver->version % 1000 / 10);
+        if (err != NULL) {
+            err->status = RBC_ERROR_UNSUPPORTED;
+        }
+        return RBC_ERROR_UNSUPPORTED;
+    }
+    return result == 0 ? RBC_OK
+                       : rbc__cuda_fail(driver, result, err, "loading kernels on CUDA device %d",
+                                        (int)device->id);
+}
+
+/* Loading is not part of a stream's work, so a capture on this thread need not see it. */
+static rbc_status find_function(rbc__cuda_queue *queue, rbc__cuda_kernel kernel, CUfunction *out,
+                                rbc_error *err) {
+    const rbc__cuda_driver *driver = queue->driver;
+    rbc__cuda_device *device = queue->device;
+    int mode = RBC__CU_CAPTURE_MODE_RELAXED;
+    (void)driver->thread_exchange_stream_capture_mode(&mode);
+    (void)pthread_mutex_lock(&mutex);
+    rbc_status status = load_image(driver, device, kernels[kernel].image, err);
+    if (status == RBC_OK) {
+        const CUresult result = driver->module_get_function(
+            out, device->modules[kernels[kernel].image], kernels[kernel].name);
+        if (result == 0) {
+            atomic_store_explicit(&device->functions[kernel], *out, memory_order_release);
+        } else {
+            status = rbc__cuda_fail(driver, result, err, "kernel %s", kernels[kernel].name);
+        }
+    }
+    (void)pthread_mutex_unlock(&mutex);
+    (void)driver->thread_exchange_stream_capture_mode(&mode);
+    return status;
+}
+
+rbc_status rbc__cuda_launch(rbc__cuda_queue *queue, rbc__cuda_kernel kernel, rbc__cuda_shape shape,
+                            const void *parameters, rbc_error *err) {
+    if (shape.blocks == 0 || shape.blocks_y == 0) {
+        return RBC_OK;
+    }
+    if (shape.blocks > INT32_MAX || shape.blocks_y > UINT16_MAX) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                         "%s: %lld x %u blocks are more than one launch takes",
+                         kernels[kernel].name, (long long)shape.blocks, shape.blocks_y);
+    }
+    const rbc__cuda_driver *driver = queue->driver;
+    CUfunction function =
+        atomic_load_explicit(&queue->device->functions[kernel], memory_order_acquire);
+    if (function == NULL) {
+        RBC__TRY(find_function(queue, kernel, &function, err));
+    }
+    /* The driver copies the parameters and does not write to them. */
+    union {
+        const void *in;
+        void *out;
+    } argument = {.in = parameters};
+    void *arguments[] = {argument.out};
+    CUresult result;
+    if (queue->device->chained) {
+        CUlaunchAttribute attribute = {.id = RBC__CU_LAUNCH_PROGRAMMATIC_SERIALIZATION,
+                                       .value.programmatic_stream_serialization = 1};
+        const CUlaunchConfig config = {
+            .grid_x = (unsigned)shape.blocks,
+            .grid_y = shape.blocks_y,
+            .grid_z = 1,
+            .block_x = shape.threads,
+            .block_y = 1,
+            .block_z = 1,
+            .shared_bytes = shape.shared_bytes,
+            .stream = queue->stream,
+            .attributes = &attribute,
+            .num_attributes = 1,
+        };
+        result = driver->launch_kernel_ex(&config, function, arguments, NULL);
+    } else {
+        result = driver->launch_kernel(function, (unsigned)shape.blocks, shape.blocks_y, 1,
+                                       shape.threads, 1, 1, shape.shared_bytes, queue->stream,
+                                       arguments, NULL);
+    }
+    return result == 0 ? RBC_OK
+                       : rbc__cuda_fail(driver, result, err, "launching %s", kernels[kernel].name);
+}

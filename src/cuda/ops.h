@@ -1,0 +1,14 @@
+/* The CUDA backend's operations; each queues its work and returns. */
+#ifndef RBC_CUDA_OPS_H
+#define RBC_CUDA_OPS_H
+
+#include "backend.h"
+#include "cuda/device.h"
+
+rbc_status rbc__cuda_resample(rbc_context *context, const rbc__resample_job *job,
+                              int32_t device_id, void *stream, rbc_error *err);
+rbc_status rbc__cuda_voxelize(rbc_context *context, const rbc__voxelize_job *job,
+                              int32_t device_id, void *stream, rbc_error *err);
+uint64_t rbc__cuda_voxelize_workspace_bytes(rbc_context *context, const rbc__voxelize_job *job);
+
+#endif
