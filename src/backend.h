@@ -169,5 +169,6 @@ typedef struct rbc__backend {
 rbc_status rbc__backend_for(DLDevice device, const rbc__backend **out, rbc_error *err);
 
 extern const rbc__backend rbc__cpu_backend;
+extern const rbc__backend rbc__cuda_backend;
 
 #endif

@@ -6,4 +6,7 @@ const rbc__backend rbc__cuda_backend = {
     .resample = rbc__cuda_resample,
     .voxelize = rbc__cuda_voxelize,
     .voxelize_workspace_bytes = rbc__cuda_voxelize_workspace_bytes,
+    .voxelize_sparse = rbc__cuda_voxelize_sparse,
+    .voxelize_sparse_workspace_bytes = rbc__cuda_voxelize_sparse_workspace_bytes,
+    .depth_to_points = rbc__cuda_depth_to_points,
 };

@@ -19,7 +19,7 @@ struct rbc__cuda_device {
     CUcontext context;
     int32_t id;
     int32_t multiprocessors;
-    bool chained; /* programmatic dependent launch */
+    bool chained;                 /* programmatic dependent launch */
     CUmodule modules[NUM_IMAGES]; /* guarded by `mutex`, NULL until first used */
     _Atomic(CUfunction) functions[RBC__CUDA_NUM_KERNELS];
 };
@@ -36,13 +36,19 @@ static const struct {
 #undef X
 };
 
-/* Embedded by kernels/image.S. */
+/* Fat binaries, embedded by rbc_cuda_images() of cmake/Cuda.cmake. */
+#ifdef RBC_HAS_CUDA_KERNELS
 #define X(name) extern const unsigned char rbc__cuda_image_##name[];
 #include "cuda/images.def"
 #undef X
+#endif
 
 static const unsigned char *const images[] = {
+#ifdef RBC_HAS_CUDA_KERNELS
 #define X(name) rbc__cuda_image_##name,
+#else
+#define X(name) NULL,
+#endif
 #include "cuda/images.def"
 #undef X
 };
@@ -123,6 +129,11 @@ static rbc_status prepare_once(const rbc__cuda_driver *driver, int32_t device_id
 }
 
 rbc_status rbc__cuda_enter(int32_t device_id, void *stream, rbc__cuda_queue *out, rbc_error *err) {
+    if (images[0] == NULL) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                         "tensors are on a CUDA device; this build has no CUDA kernels (it was "
+                         "configured without ROBOCACHE_CUDA=ON)");
+    }
     const rbc__cuda_driver *driver = NULL;
     RBC__TRY(rbc__cuda_driver_get(&driver, err));
     if (device_id < 0 || device_id >= driver->num_devices || device_id >= MAX_DEVICES) {
@@ -140,8 +151,7 @@ rbc_status rbc__cuda_enter(int32_t device_id, void *stream, rbc__cuda_queue *out
         result = driver->ctx_push_current(device->context);
     }
     if (result != 0) {
-        return rbc__cuda_fail(driver, result, err, "making CUDA device %d current",
-                              (int)device_id);
+        return rbc__cuda_fail(driver, result, err, "making CUDA device %d current", (int)device_id);
     }
     *out = (rbc__cuda_queue){
         .driver = driver,
@@ -172,8 +182,7 @@ static rbc_status load_image(const rbc__cuda_driver *driver, rbc__cuda_device *d
         (void)rbc__cuda_fail(driver, result, err,
                              "this build has no kernels for CUDA device %d that its driver (CUDA "
                              "%d.%d) takes",
-                             (int)device->id, driver->version / 1000,
-                             driver->version % 1000 / 10);
+                             (int)device->id, driver->version / 1000, driver->version % 1000 / 10);
         if (err != NULL) {
             err->status = RBC_ERROR_UNSUPPORTED;
         }

@@ -16,8 +16,9 @@ static void *find(const char *symbol, int required, rbc_error *err) {
     void *address = dlsym(driver.library, symbol);
     if (address == NULL && required && err->status == RBC_OK) {
         (void)rbc__fail(err, RBC_ERROR_UNSUPPORTED,
-                        "libcuda.so.1 has no %s; a driver for CUDA %d.%d or newer is needed", symbol,
-                        RBC__CU_MIN_DRIVER_VERSION / 1000, RBC__CU_MIN_DRIVER_VERSION % 1000 / 10);
+                        "libcuda.so.1 has no %s; a driver for CUDA %d.%d or newer is needed",
+                        symbol, RBC__CU_MIN_DRIVER_VERSION / 1000,
+                        RBC__CU_MIN_DRIVER_VERSION % 1000 / 10);
     }
     return address;
 }

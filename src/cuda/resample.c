@@ -1,8 +1,8 @@
 #include <string.h>
 
 #include "core/error.h"
-#include "cuda/ops.h"
 #include "cuda/kernels/resample_params.h"
+#include "cuda/ops.h"
 
 _Static_assert(CLOCK_I64 == (int)RBC__TIME_I64 && CLOCK_F64 == (int)RBC__TIME_F64 &&
                    CLOCK_F32 == (int)RBC__TIME_F32,
@@ -142,8 +142,7 @@ static uint32_t share_cache(resample_source *sources, int32_t count, rbc__time_t
     uint32_t used = 0;
     for (int32_t i = 0; i < count; ++i) {
         const int64_t left = (CACHE_BYTES - (int64_t)used) / (count - i);
-        const int64_t wanted =
-            at_most(sources[i].num_samples, CACHE_BYTES) * stamp_bytes(type);
+        const int64_t wanted = at_most(sources[i].num_samples, CACHE_BYTES) * stamp_bytes(type);
         const int64_t bytes =
             at_most((wanted + CHUNK_BYTES - 1) & ~INT64_C(15), left & ~INT64_C(15));
         sources[i].cache_begin = used;
@@ -195,8 +194,8 @@ static int64_t granule_of(const rbc__resample_job *job) {
     return granule;
 }
 
-/* Whether the kernels with the fewest instructions will do: no lengths, no outputs beside the values,
- * end samples held, so that limits do not matter, and all stamps in shared memory. */
+/* Whether the kernels with the fewest instructions will do: no lengths, no outputs beside the
+ * values, end samples held, so that limits do not matter, and all stamps in shared memory. */
 static bool is_plain(const rbc__resample_job *job, const resample_source *sources) {
     if (job->valid != NULL || job->dt != NULL) {
         return false;
@@ -204,8 +203,7 @@ static bool is_plain(const rbc__resample_job *job, const resample_source *source
     for (int32_t i = 0; i < job->num_sources; ++i) {
         const rbc__resample_source *source = &job->sources[i];
         if (source->outside != RBC_OUTSIDE_HOLD || source->lengths != NULL ||
-            source->num_samples == 0 ||
-            source->num_samples > (int64_t)sources[i].cache_capacity ||
+            source->num_samples == 0 || source->num_samples > (int64_t)sources[i].cache_capacity ||
             source->times_stride_bytes != stamp_bytes(job->time_type)) {
             return false;
         }
@@ -286,8 +284,8 @@ static rbc_status launch_rows(rbc__cuda_queue *queue, const rbc__resample_job *j
     set_divisor(&many.launch, (uint32_t)(aligned ? row / CHUNK_BYTES : row));
     const bool plain = is_plain(job, many.sources);
     const bool one = aligned && plain && job->num_sources == 1;
-    const rbc__cuda_kernel kernel = aligned ? row_kernel(job->dtype, plain, one)
-                                            : packed_kernel(job->dtype, granule, plain);
+    const rbc__cuda_kernel kernel =
+        aligned ? row_kernel(job->dtype, plain, one) : packed_kernel(job->dtype, granule, plain);
     const rbc__cuda_shape shape = {
         .blocks = job->batch * many.launch.num_tiles,
         .blocks_y = 1,
@@ -400,8 +398,8 @@ static rbc_status launch_groups(rbc__cuda_queue *queue, const rbc__resample_job 
     return RBC_OK;
 }
 
-rbc_status rbc__cuda_resample(rbc_context *context, const rbc__resample_job *job,
-                              int32_t device_id, void *stream, rbc_error *err) {
+rbc_status rbc__cuda_resample(rbc_context *context, const rbc__resample_job *job, int32_t device_id,
+                              void *stream, rbc_error *err) {
     (void)context;
     if (job->batch == 0 || job->num_targets == 0 || num_columns(job) == 0) {
         return RBC_OK;

@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "core/error.h"
-#include "cuda/ops.h"
 #include "cuda/kernels/voxel_params.h"
+#include "cuda/ops.h"
 
 _Static_assert(POINT_F32 == (int)RBC__F32 && POINT_F64 == (int)RBC__F64 &&
                    POINT_F16 == (int)RBC__F16 && POINT_BF16 == (int)RBC__BF16,
@@ -78,7 +78,9 @@ static rbc_status launch_clear(rbc__cuda_queue *queue, const voxel_clear *clear,
     const int64_t wanted = (bytes / 16 + VOXEL_THREADS * 4 - 1) / (VOXEL_THREADS * 4);
     const int64_t most = (int64_t)queue->multiprocessors * 8;
     const rbc__cuda_shape shape = {
-        .blocks = wanted < 1 ? 1 : wanted > most ? most : wanted,
+        .blocks = wanted < 1      ? 1
+                  : wanted > most ? most
+                                  : wanted,
         .blocks_y = 1,
         .threads = VOXEL_THREADS,
     };
@@ -170,7 +172,9 @@ static rbc_status reduce_features(rbc__cuda_queue *queue, const rbc__voxelize_jo
         .blocks_y = (uint32_t)cloud->batch,
         .threads = VOXEL_THREADS,
     };
-    const int value = cloud->feature_dtype == RBC__F32 ? 0 : cloud->feature_dtype == RBC__F16 ? 1 : 2;
+    const int value = cloud->feature_dtype == RBC__F32   ? 0
+                      : cloud->feature_dtype == RBC__F16 ? 1
+                                                         : 2;
     const int base = sums ? RBC__CUDA_voxel_sum_f32 : RBC__CUDA_voxel_extreme_f32;
     return rbc__cuda_launch(queue, (rbc__cuda_kernel)(base + value), shape, &lists, err);
 }
@@ -180,12 +184,16 @@ uint64_t rbc__cuda_voxelize_workspace_bytes(rbc_context *context, const rbc__vox
     return has_features(job) ? (uint64_t)lay_out(job).bytes : 0;
 }
 
-rbc_status rbc__cuda_voxelize(rbc_context *context, const rbc__voxelize_job *job,
-                              int32_t device_id, void *stream, rbc_error *err) {
+rbc_status rbc__cuda_voxelize(rbc_context *context, const rbc__voxelize_job *job, int32_t device_id,
+                              void *stream, rbc_error *err) {
     (void)context;
+    if (job->cloud.depth != NULL) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                         "depth images on a CUDA device are not supported");
+    }
     rbc__cuda_queue queue;
     RBC__TRY(rbc__cuda_enter(device_id, stream, &queue, err));
-    const rbc_status status = has_features(job) ? reduce_features(&queue, job, err)
-                                                : count_points(&queue, job, err);
+    const rbc_status status =
+        has_features(job) ? reduce_features(&queue, job, err) : count_points(&queue, job, err);
     return rbc__cuda_leave(&queue, status);
 }

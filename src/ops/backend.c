@@ -4,6 +4,7 @@
 
 static const rbc__backend *const backends[] = {
     &rbc__cpu_backend,
+    &rbc__cuda_backend,
 };
 
 static const char *device_name(DLDeviceType type) {

@@ -1,5 +1,5 @@
-/* Cubic, angular and spherical interpolation; the arithmetic is that of the CPU kernels, operation by
- * operation, so that both give the same bits. */
+/* Cubic, angular and spherical interpolation; the arithmetic is that of the CPU kernels, operation
+ * by operation, so that both give the same bits. */
 #ifndef RBC_CUDA_KERNELS_BLEND_CUH
 #define RBC_CUDA_KERNELS_BLEND_CUH
 
@@ -79,8 +79,7 @@ INLINE item blend_cubic(item p, item a, item b, item q, const cubic_weights *wei
 /* The result lies in (-pi, pi], also after it is rounded to f32, whose nearest to pi lies above. */
 INLINE item blend_angle(item a, item b, double weight, int dtype) {
     const double from = item_f64(a, dtype);
-    const double angle =
-        wrap_angle(from + weight * wrap_angle(item_f64(b, dtype) - from));
+    const double angle = wrap_angle(from + weight * wrap_angle(item_f64(b, dtype) - from));
     if (dtype == VALUE_F64) {
         const double pi = 3.141592653589793;
         const double wrapped = angle > pi ? pi : angle;

@@ -1,4 +1,5 @@
-/* Sixteen bytes of values at a time: loading at any alignment, interpolating in the compute type. */
+/* Sixteen bytes of values at a time: loading at any alignment, interpolating in the compute type.
+ */
 #ifndef RBC_CUDA_KERNELS_CHUNK_CUH
 #define RBC_CUDA_KERNELS_CHUNK_CUH
 
@@ -70,10 +71,10 @@ INLINE uint4 lerp_chunk(uint4 a, uint4 b, double w, int dtype) {
         return a;
     }
     if (dtype == VALUE_F64) {
-        const long long low = __double_as_longlong(
-            lerp_f64(__hiloint2double((int)a.y, (int)a.x), __hiloint2double((int)b.y, (int)b.x), w));
-        const long long high = __double_as_longlong(
-            lerp_f64(__hiloint2double((int)a.w, (int)a.z), __hiloint2double((int)b.w, (int)b.z), w));
+        const long long low = __double_as_longlong(lerp_f64(
+            __hiloint2double((int)a.y, (int)a.x), __hiloint2double((int)b.y, (int)b.x), w));
+        const long long high = __double_as_longlong(lerp_f64(
+            __hiloint2double((int)a.w, (int)a.z), __hiloint2double((int)b.w, (int)b.z), w));
         out.x = (unsigned)low;
         out.y = (unsigned)(low >> 32);
         out.z = (unsigned)high;
@@ -87,7 +88,8 @@ INLINE uint4 lerp_chunk(uint4 a, uint4 b, double w, int dtype) {
     return out;
 }
 
-/* Sixteen bytes from an address that is a multiple of `1 << zeros`, by the widest loads it allows. */
+/* Sixteen bytes from an address that is a multiple of `1 << zeros`, by the widest loads it allows.
+ */
 INLINE uint4 load_unaligned(const char *address) {
     const unsigned offset = (unsigned)(unsigned long long)address & 15;
     uint4 chunk;

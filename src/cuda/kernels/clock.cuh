@@ -70,7 +70,7 @@ INLINE stamp stamp_difference(stamp a, stamp b, int type) {
     }
     const stamp difference = (stamp)((unsigned long long)a - (unsigned long long)b);
     const int overflows = ((a ^ b) & (a ^ difference)) < 0;
-    return overflows ? (a < b ? (stamp)(1ull << 63) : (stamp)~(1ull << 63)) : difference;
+    return overflows ? (a < b ? (stamp)(1ull << 63) : (stamp) ~(1ull << 63)) : difference;
 }
 
 INLINE int span_at_most(stamp a, stamp b, int type) {
@@ -157,8 +157,8 @@ INLINE long long row_length(const resample_source *source, long long batch) {
         return source->num_samples;
     }
     const char *address = source->lengths + batch * source->lengths_stride;
-    const long long length = source->lengths_are_i64 ? *(const long long *)address
-                                                     : (long long)*(const int *)address;
+    const long long length =
+        source->lengths_are_i64 ? *(const long long *)address : (long long)*(const int *)address;
     return length < 0 ? 0 : length > source->num_samples ? source->num_samples : length;
 }
 

@@ -54,8 +54,8 @@ INLINE cell_index cell_of_point(const voxel_cloud *cloud, long long batch, long 
     const char *point = cloud->points + batch * cloud->batch_stride + index * cloud->point_stride;
     const long long axis = cloud->axis_stride;
     if (cloud->dtype == POINT_F64) {
-        const int x = cell_axis_f64(*(const double *)point, cloud->origin[0], cloud->size[0],
-                                    cloud->grid[0]);
+        const int x =
+            cell_axis_f64(*(const double *)point, cloud->origin[0], cloud->size[0], cloud->grid[0]);
         const int y = cell_axis_f64(*(const double *)(point + axis), cloud->origin[1],
                                     cloud->size[1], cloud->grid[1]);
         const int z = cell_axis_f64(*(const double *)(point + 2 * axis), cloud->origin[2],
@@ -79,13 +79,13 @@ INLINE long long cloud_length(const voxel_cloud *cloud, long long batch) {
         return cloud->num_points;
     }
     const char *address = cloud->lengths + batch * cloud->lengths_stride;
-    const long long length = cloud->lengths_are_i64 ? *(const long long *)address
-                                                    : (long long)*(const int *)address;
+    const long long length =
+        cloud->lengths_are_i64 ? *(const long long *)address : (long long)*(const int *)address;
     return length < 0 ? 0 : length > cloud->num_points ? cloud->num_points : length;
 }
 
-/* Cells of the block's points, VOXEL_POINTS_PER_THREAD a thread: with `vector` four in a row, else a
- * block apart. Returns how many of the thread's points exist; cells of others are -1. */
+/* Cells of the block's points, VOXEL_POINTS_PER_THREAD a thread: with `vector` four in a row, else
+ * a block apart. Returns how many of the thread's points exist; cells of others are -1. */
 typedef struct cells_of_thread {
     cell_index cell[VOXEL_POINTS_PER_THREAD];
     long long index[VOXEL_POINTS_PER_THREAD];
@@ -97,8 +97,8 @@ INLINE void find_cells(const voxel_cloud *cloud, long long batch, long long leng
     const long long first = (long long)blockIdx.x * VOXEL_BLOCK_POINTS;
     if (cloud->vector) {
         const long long index = first + 4 * (long long)threadIdx.x;
-        const float4 *points = (const float4 *)(cloud->points + batch * cloud->batch_stride) +
-                               3 * (index / 4);
+        const float4 *points =
+            (const float4 *)(cloud->points + batch * cloud->batch_stride) + 3 * (index / 4);
         if (index + 4 <= length) {
             const float4 p0 = __ldcs(points);
             const float4 p1 = __ldcs(points + 1);
@@ -113,8 +113,7 @@ INLINE void find_cells(const voxel_cloud *cloud, long long batch, long long leng
             found->index[i] = index + i;
             found->exists[i] = index + i < length;
             if (index + 4 > length) {
-                found->cell[i] =
-                    found->exists[i] ? cell_of_point(cloud, batch, index + i) : -1;
+                found->cell[i] = found->exists[i] ? cell_of_point(cloud, batch, index + i) : -1;
             }
         }
         return;

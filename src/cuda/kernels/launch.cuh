@@ -1,7 +1,8 @@
-/* Chained launches: on sm_90 and later a kernel may be started while the one before it in the stream
- * still drains. `launch_await` returns once that one is complete and its writes are visible; nothing
- * it may have written is touched before. `launch_release` lets the next kernel be started; it calls
- * launch_await itself. On older devices both do nothing, since launches do not overlap there. */
+/* Chained launches: on sm_90 and later a kernel may be started while the one before it in the
+ * stream still drains. `launch_await` returns once that one is complete and its writes are visible;
+ * nothing it may have written is touched before. `launch_release` lets the next kernel be started;
+ * it calls launch_await itself. On older devices both do nothing, since launches do not overlap
+ * there. */
 #ifndef RBC_CUDA_KERNELS_LAUNCH_CUH
 #define RBC_CUDA_KERNELS_LAUNCH_CUH
 

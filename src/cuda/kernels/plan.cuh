@@ -17,8 +17,8 @@ enum {
     EMPTY = 256,       /* there is no sample */
 };
 
-/* left, right: before weighing the newest sample at or before the target, -1 for none, and the newest
- * of the next stamp, the row's length for none; afterwards the samples to blend. */
+/* left, right: before weighing the newest sample at or before the target, -1 for none, and the
+ * newest of the next stamp, the row's length for none; afterwards the samples to blend. */
 typedef struct sample_plan {
     long long left, right;
     int flags;
@@ -30,12 +30,10 @@ INLINE sample_plan plan_search(const row_clock *clock, stamp target, int type, i
     plan.flags = 0;
     plan.weight = 0.0;
     const int cached = !whole && clock->cache_first < clock->cache_end;
-    const long long above =
-        clock_search(clock, target, cached ? clock->cache_first : 0,
-                     cached ? clock->cache_end : clock->length, type, whole);
+    const long long above = clock_search(clock, target, cached ? clock->cache_first : 0,
+                                         cached ? clock->cache_end : clock->length, type, whole);
     plan.left = above - 1;
-    plan.right =
-        above < clock->length ? clock_newest(clock, above, type, whole) : clock->length;
+    plan.right = above < clock->length ? clock_newest(clock, above, type, whole) : clock->length;
     return plan;
 }
 
@@ -76,12 +74,11 @@ INLINE void plan_between(const row_clock *clock, const resample_source *source, 
     const stamp until = stamp_span(second, target, type);
     const stamp gap = stamp_span(second, first, type);
     const int right_nearer = !span_at_most(since, until, type);
-    plan->flags = (right_nearer ? RIGHT_NEARER : 0) |
-                  (within_limit(gap, &source->max_gap, type) ? 0 : WIDE_GAP) |
-                  (within_limit(since, &source->tolerance, type) ? 0 : FAR_LEFT) |
-                  (within_limit(right_nearer ? until : since, &source->tolerance, type)
-                       ? 0
-                       : FAR_NEAREST);
+    plan->flags =
+        (right_nearer ? RIGHT_NEARER : 0) |
+        (within_limit(gap, &source->max_gap, type) ? 0 : WIDE_GAP) |
+        (within_limit(since, &source->tolerance, type) ? 0 : FAR_LEFT) |
+        (within_limit(right_nearer ? until : since, &source->tolerance, type) ? 0 : FAR_NEAREST);
     plan->weight = __ddiv_rn(span_f64(since, type), span_f64(gap, type));
 }
 
@@ -111,8 +108,7 @@ INLINE void plan_weigh(const row_clock *clock, const resample_source *source, st
 
 /* Whether a target has a value in `mode`, reductions apart. */
 INLINE int plan_is_valid(int flags, int mode) {
-    const int invalid =
-        EMPTY | WIDE_GAP | (mode == MODE_HOLD ? FAR_LEFT | BELOW : FAR_NEAREST);
+    const int invalid = EMPTY | WIDE_GAP | (mode == MODE_HOLD ? FAR_LEFT | BELOW : FAR_NEAREST);
     return (flags & invalid) == 0;
 }
 

@@ -23,10 +23,10 @@ typedef struct channel_view {
 
 INLINE int is_missing(const channel_view *view, long long sample, int dtype) {
     for (int c = 0; c < view->channels; ++c) {
-        if (item_is_nan(item_load(view->values + sample * view->sample_stride +
-                                      c * view->channel_stride,
-                                  dtype),
-                        dtype)) {
+        if (item_is_nan(
+                item_load(view->values + sample * view->sample_stride + c * view->channel_stride,
+                          dtype),
+                dtype)) {
             return 1;
         }
     }
@@ -52,8 +52,8 @@ INLINE void weigh_cubic(const row_clock *clock, const sample_plan *plan, cubic_w
     double left_share = 1.0;
     double right_share = 1.0;
     if (cubic->previous >= 0) {
-        const double g = span_f64(
-            stamp_span(first, clock_at(clock, cubic->previous, type, 0), type), type);
+        const double g =
+            span_f64(stamp_span(first, clock_at(clock, cubic->previous, type, 0), type), type);
         left_share = g / (g + h);
         cubic->before = at_left * (h / g) * (h / (g + h));
     } else {
@@ -73,9 +73,8 @@ INLINE void weigh_cubic(const row_clock *clock, const sample_plan *plan, cubic_w
 INLINE void find_neighbours(const row_clock *clock, const sample_plan *plan, cubic_weights *cubic,
                             int type) {
     cubic->previous = plan->left > 0 ? clock_before(clock, plan->left, type, 0) : -1;
-    cubic->next = plan->right + 1 < clock->length
-                      ? clock_newest(clock, plan->right + 1, type, 0)
-                      : clock->length;
+    cubic->next = plan->right + 1 < clock->length ? clock_newest(clock, plan->right + 1, type, 0)
+                                                  : clock->length;
 }
 
 /* First sample of the interval that ends at `target`. */
@@ -109,9 +108,8 @@ INLINE void plan_target(const resample_launch *launch, const resample_source *so
     sample_plan plan = plan_search(clock, out->time, type, 0);
     out->last = plan.left;
     out->valid = 1;
-    out->begin = has_reduction(source)
-                     ? interval_begin(launch, clock, part->batch, target, type)
-                     : 0;
+    out->begin =
+        has_reduction(source) ? interval_begin(launch, clock, part->batch, target, type) : 0;
     cubic_weights cubic;
     const int is_cubic = has_mode(source, MODE_CUBIC) && clock->length > 0;
     if (is_cubic) {
@@ -166,8 +164,8 @@ INLINE void weigh_present(const row_clock *clock, const resample_source *source,
         plan->right = plan->left;
         plan->flags = EXACT;
     } else if (plan->left < 0 || plan->right >= clock->length) {
-        plan_beyond(clock, source, time, plan->left < 0 ? cubic->next : cubic->previous, plan,
-                    type, 0);
+        plan_beyond(clock, source, time, plan->left < 0 ? cubic->next : cubic->previous, plan, type,
+                    0);
     } else {
         plan_between(clock, source, time, plan, type, 0);
     }
@@ -280,8 +278,8 @@ INLINE item make_value(const resample_source *source, const target_plan *target,
         return source->outside == OUTSIDE_NAN ? fill : 0;
     }
     if (mode >= MODE_MEAN) {
-        const item reduced = reduce(target, view, channel, (int)source->nan_is_missing, mode,
-                                    dtype, valid);
+        const item reduced =
+            reduce(target, view, channel, (int)source->nan_is_missing, mode, dtype, valid);
         if (*valid) {
             return reduced;
         }
@@ -292,9 +290,8 @@ INLINE item make_value(const resample_source *source, const target_plan *target,
         return source->outside == OUTSIDE_NAN ? fill : 0;
     }
     const int picks = mode == MODE_HOLD || mode == MODE_NEAREST || mode >= MODE_MEAN;
-    const int is_sample =
-        (plan->flags & EXACT) != 0 ||
-        ((plan->flags & (BELOW | ABOVE)) != 0 && (plan->flags & ON_LINE) == 0);
+    const int is_sample = (plan->flags & EXACT) != 0 ||
+                          ((plan->flags & (BELOW | ABOVE)) != 0 && (plan->flags & ON_LINE) == 0);
     if (picks || is_sample || !is_float(dtype)) {
         const long long pick = picks ? plan_used(plan, mode) : plan->left;
         return item_load(channel + pick * view->sample_stride, dtype);

@@ -1,6 +1,6 @@
 /* As resample_rows.cu for rows and sources of any alignment: an output chunk of sixteen bytes may
- * straddle rows and sources. It is put together from granules, the largest power of two that divides
- * every address, stride and boundary, and still stored at once. */
+ * straddle rows and sources. It is put together from granules, the largest power of two that
+ * divides every address, stride and boundary, and still stored at once. */
 #include "rows.cuh"
 
 enum {
@@ -34,8 +34,8 @@ INLINE granule lerp_granule(granule a, granule b, double w, int bytes, int dtype
         return a;
     }
     if (dtype == VALUE_F64) {
-        return (granule)__double_as_longlong(lerp_f64(__longlong_as_double((long long)a),
-                                                      __longlong_as_double((long long)b), w));
+        return (granule)__double_as_longlong(
+            lerp_f64(__longlong_as_double((long long)a), __longlong_as_double((long long)b), w));
     }
     const unsigned low = lerp_word((unsigned)a, (unsigned)b, (float)w, dtype);
     if (bytes == 8) {
@@ -54,8 +54,7 @@ INLINE void write_packed(const resample_launch *launch, const resample_source *s
     const int end = (int)((unsigned)part->count * launch->row_units);
     /* Chunks are those of the address space, so the first may begin before the tile. */
     const int head = (int)((unsigned long long)out & 15);
-    for (int offset = (int)threadIdx.x * 16 - head; offset < end;
-         offset += (int)blockDim.x * 16) {
+    for (int offset = (int)threadIdx.x * 16 - head; offset < end; offset += (int)blockDim.x * 16) {
         granule a[MAX_GRANULES];
         granule b[MAX_GRANULES];
         double w[MAX_GRANULES];

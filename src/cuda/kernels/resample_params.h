@@ -7,7 +7,7 @@
 enum {
     RESAMPLE_MAX_SOURCES = 12, /* of one launch; more streams take several */
     RESAMPLE_MAX_RUNS = 40,
-    RESAMPLE_MAX_TILE = 256, /* targets of one block */
+    RESAMPLE_MAX_TILE = 256,      /* targets of one block */
     RESAMPLE_ROW_PAIR_BYTES = 24, /* shared memory for one source and target of a tile */
     RESAMPLE_PLAN_BYTES = 104,    /* the same in the kernel for any mode */
 };
@@ -64,7 +64,8 @@ typedef struct resample_source {
     int64_t times_batch_stride;
     uint32_t num_samples32; /* num_samples where it fits */
     uint32_t cache_begin;   /* first byte of its stamps in shared memory */
-    uint32_t out_begin, out_end; /* columns of the output row: bytes, elements in the any-mode kernel */
+    uint32_t out_begin,
+        out_end;             /* columns of the output row: bytes, elements in the any-mode kernel */
     uint32_t mode;           /* of the first channel */
     uint32_t cache_capacity; /* stamps that fit in shared memory */
 

@@ -1,9 +1,10 @@
-/* Resamples whole output rows sixteen bytes at a time: any number of sources, each with one mode out
- * of linear, hold and nearest, contiguous channels, contiguous output rows, and every 16-byte chunk of
- * the output in one row of one source, at addresses that are multiples of 16.
+/* Resamples whole output rows sixteen bytes at a time: any number of sources, each with one mode
+ * out of linear, hold and nearest, contiguous channels, contiguous output rows, and every 16-byte
+ * chunk of the output in one row of one source, at addresses that are multiples of 16.
  *
- * A block makes a tile of targets. Samples and weights are found once for each source and target; the
- * tile's output is then one run of bytes that the block's threads walk in chunks, IN_FLIGHT each. */
+ * A block makes a tile of targets. Samples and weights are found once for each source and target;
+ * the tile's output is then one run of bytes that the block's threads walk in chunks, IN_FLIGHT
+ * each. */
 #include "rows.cuh"
 
 #ifndef IN_FLIGHT
@@ -32,8 +33,7 @@ INLINE void write_rows(const resample_launch *launch, const resample_source *sou
             if (chunk < chunks) {
                 const unsigned row = row_of(chunk, launch);
                 const unsigned column = (chunk - row * launch->row_units) * 16;
-                const int k =
-                    num_sources == 1 ? 0 : source_of_column(sources, num_sources, column);
+                const int k = num_sources == 1 ? 0 : source_of_column(sources, num_sources, column);
                 const unsigned at = (unsigned)k * rows->tile + row;
                 const row_pair pair = rows->pairs[at];
                 w[u] = row_weight(rows, at, dtype);

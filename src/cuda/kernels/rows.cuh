@@ -47,8 +47,8 @@ INLINE void set_row(const tile_rows *rows, unsigned at, row_pair pair, double we
     }
 }
 
-/* Sources without limits, lengths or outputs beside the values, the end sample held outside, and all
- * stamps in shared memory. */
+/* Sources without limits, lengths or outputs beside the values, the end sample held outside, and
+ * all stamps in shared memory. */
 INLINE void pair_plain(const row_clock *clock, const resample_source *source, long long batch,
                        stamp target, const tile_rows *rows, unsigned at, int dtype, int type) {
     const int length = (int)clock->length;
@@ -93,8 +93,8 @@ INLINE void pair_any(const resample_launch *launch, const row_clock *clock,
     pair.step = source->outside == OUTSIDE_NAN ? FILL_NAN : FILL_ZERO;
     if (plan.flags != EMPTY && (valid || !fills_outside(source))) {
         const long long left = mode == MODE_LINEAR ? plan.left : plan_used(&plan, mode);
-        pair.row = source->values + part->batch * source->batch_stride +
-                   left * source->sample_stride;
+        pair.row =
+            source->values + part->batch * source->batch_stride + left * source->sample_stride;
         pair.step = mode == MODE_LINEAR ? (plan.right - left) * source->sample_stride : 0;
     }
     set_row(rows, at, pair, plan.weight, dtype);

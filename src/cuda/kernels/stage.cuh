@@ -9,7 +9,8 @@ enum {
     SOURCES_AT_ONCE = 4, /* whose first stamps are loaded before any is stored */
 };
 
-/* The part of the output that a block makes: targets [first, first + count) of batch row `batch`. */
+/* The part of the output that a block makes: targets [first, first + count) of batch row `batch`.
+ */
 typedef struct tile {
     long long batch;
     long long first;
@@ -117,8 +118,7 @@ INLINE void cache_clocks(const resample_launch *launch, const resample_source *s
         }
 #pragma unroll
         for (int k = 0; k < SOURCES_AT_ONCE; ++k) {
-            if (k < num_sources &&
-                clocks[k].length <= (long long)sources[k].cache_capacity &&
+            if (k < num_sources && clocks[k].length <= (long long)sources[k].cache_capacity &&
                 thread < clocks[k].length) {
                 stamp_store(shared + sources[k].cache_begin + thread * stamp_bytes(type), heads[k],
                             type);
@@ -132,8 +132,8 @@ INLINE void cache_clocks(const resample_launch *launch, const resample_source *s
         char *cache = shared + source->cache_begin;
         if (plain || clock.length <= (long long)source->cache_capacity) {
             if (done == 0 || k >= SOURCES_AT_ONCE || clock.length > (long long)blockDim.x) {
-                cache_stamps(&clock, cache, 0, (int)clock.length,
-                             k < SOURCES_AT_ONCE ? done : 0, type);
+                cache_stamps(&clock, cache, 0, (int)clock.length, k < SOURCES_AT_ONCE ? done : 0,
+                             type);
             }
             if (!plain && threadIdx.x == 0) {
                 windows[k][0] = 0;
@@ -167,9 +167,9 @@ INLINE void write_valid(const resample_launch *launch, long long batch, long lon
 INLINE void write_dt(const resample_launch *launch, const row_clock *clock, long long used,
                      long long batch, long long target, stamp time, int type) {
     if (launch->dt != 0) {
-        const stamp distance =
-            used < 0 ? no_distance(type)
-                     : stamp_difference(time, clock_at(clock, used, type, 0), type);
+        const stamp distance = used < 0
+                                   ? no_distance(type)
+                                   : stamp_difference(time, clock_at(clock, used, type, 0), type);
         stamp_store(launch->dt + batch * launch->dt_batch_stride +
                         target * launch->dt_target_stride,
                     distance, type);

@@ -1,4 +1,5 @@
-/* Counts points by cell, or marks cells that hold one. The grid was cleared by the launch before. */
+/* Counts points by cell, or marks cells that hold one. The grid was cleared by the launch before.
+ */
 #include "cloud.cuh"
 
 extern "C" __global__ void __launch_bounds__(VOXEL_THREADS)

@@ -1,7 +1,7 @@
-/* Sum, mean, max and min of features by cell. The first kernel strings the points of each cell into a
- * list and finds the largest magnitude of each channel; the second walks the lists, sixteen bytes of
- * a cell's output per thread. What is accumulated does not depend on the order of a list: integers
- * for sums, extrema otherwise. */
+/* Sum, mean, max and min of features by cell. The first kernel strings the points of each cell into
+ * a list and finds the largest magnitude of each channel; the second walks the lists, sixteen bytes
+ * of a cell's output per thread. What is accumulated does not depend on the order of a list:
+ * integers for sums, extrema otherwise. */
 #include "cloud.cuh"
 
 /* ---- linking -------------------------------------------------------------------------------- */
@@ -39,7 +39,8 @@ INLINE void find_largest(const voxel_lists *p, long long batch, long long first,
                     largest[k] = max(largest[k], magnitude_bits(words[k], dtype, 0));
                 } else {
                     largest[2 * k] = max(largest[2 * k], magnitude_bits(words[k], dtype, 0));
-                    largest[2 * k + 1] = max(largest[2 * k + 1], magnitude_bits(words[k], dtype, 1));
+                    largest[2 * k + 1] =
+                        max(largest[2 * k + 1], magnitude_bits(words[k], dtype, 1));
                 }
             }
         }
@@ -79,11 +80,13 @@ extern "C" __global__ void __launch_bounds__(VOXEL_THREADS)
     int before[VOXEL_POINTS_PER_THREAD];
 #pragma unroll
     for (int i = 0; i < VOXEL_POINTS_PER_THREAD; ++i) {
-        before[i] = found.cell[i] >= 0 ? atomicExch(&heads[found.cell[i]], (int)found.index[i]) : -1;
+        before[i] =
+            found.cell[i] >= 0 ? atomicExch(&heads[found.cell[i]], (int)found.index[i]) : -1;
     }
     if (p.largest != 0) {
         const long long first = (long long)blockIdx.x * VOXEL_BLOCK_POINTS;
-        const long long end = first + VOXEL_BLOCK_POINTS < length ? first + VOXEL_BLOCK_POINTS : length;
+        const long long end =
+            first + VOXEL_BLOCK_POINTS < length ? first + VOXEL_BLOCK_POINTS : length;
         if (p.feature_dtype == POINT_F32) {
             find_largest(&p, batch, first, end, POINT_F32);
         } else if (p.feature_dtype == POINT_F16) {
@@ -150,10 +153,10 @@ INLINE void gather(const voxel_lists *p, int dtype, int sums) {
     const unsigned row_chunks = (unsigned)(p->num_features / values_per_chunk);
     launch_await();
     launch_release();
-    const unsigned long long unit =
-        (unsigned long long)blockIdx.x * VOXEL_THREADS + threadIdx.x;
-    const unsigned long long cell =
-        row_chunks == 1 ? unit : row_chunks == 2 ? unit >> 1 : unit / row_chunks;
+    const unsigned long long unit = (unsigned long long)blockIdx.x * VOXEL_THREADS + threadIdx.x;
+    const unsigned long long cell = row_chunks == 1   ? unit
+                                    : row_chunks == 2 ? unit >> 1
+                                                      : unit / row_chunks;
     if (cell >= (unsigned long long)p->cells) {
         return;
     }

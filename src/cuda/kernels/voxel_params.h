@@ -40,7 +40,7 @@ typedef struct voxel_clear {
 typedef struct voxel_cloud {
     const char *points;
     int64_t batch_stride, point_stride, axis_stride; /* bytes, as all strides here */
-    const char *lengths; /* NULL: num_points everywhere */
+    const char *lengths;                             /* NULL: num_points everywhere */
     int64_t lengths_stride;
     int64_t num_points;
     uint32_t lengths_are_i64;
@@ -54,10 +54,10 @@ typedef struct voxel_cloud {
 
 typedef struct voxel_count {
     voxel_cloud cloud;
-    int64_t cells;           /* X * Y * Z */
-    int64_t first, end;      /* cells that this launch counts */
-    int32_t *counts;         /* NULL: not wanted */
-    unsigned char *occupied; /* NULL: not wanted */
+    int64_t cells;               /* X * Y * Z */
+    int64_t first, end;          /* cells that this launch counts */
+    int32_t *counts;             /* NULL: not wanted */
+    unsigned char *occupied;     /* NULL: not wanted */
     unsigned long long *dropped; /* NULL: not wanted */
 } voxel_count;
 
@@ -70,12 +70,14 @@ typedef struct voxel_lists {
     int64_t feature_row; /* points in a row of features */
     int64_t num_features;
     uint32_t feature_dtype;
-    uint32_t vector_features; /* contiguous and 16-byte aligned, num_features a multiple of a chunk */
+    uint32_t
+        vector_features; /* contiguous and 16-byte aligned, num_features a multiple of a chunk */
     uint32_t reduce;
     uint32_t chunk_magic, chunk_shift; /* division by the units of one cell */
-    int32_t *heads;              /* [batch, cells], -1 at first */
-    int32_t *next;               /* [batch, num_points] */
-    unsigned long long *largest; /* [batch, num_features], 0 at first: bits of the greatest magnitude */
+    int32_t *heads;                    /* [batch, cells], -1 at first */
+    int32_t *next;                     /* [batch, num_points] */
+    unsigned long long
+        *largest; /* [batch, num_features], 0 at first: bits of the greatest magnitude */
     char *out;
     int32_t *counts;             /* NULL: not wanted */
     unsigned long long *dropped; /* NULL: not wanted */
