@@ -23,20 +23,25 @@ typedef struct work {
     _Atomic bool is_wrong; /* a time was found that may not be */
 } work;
 
+#define KERNELS_OF(isa, type)                                                                      \
+    (rbc__resample_kernels) {                                                                      \
+        (type) == RBC__TIME_I64   ? &rbc__resample_times_i64_##isa                                 \
+        : (type) == RBC__TIME_F64 ? &rbc__resample_times_f64_##isa                                 \
+                                  : &rbc__resample_times_f32_##isa,                                \
+            &rbc__resample_blend_##isa, &rbc__resample_reduce_##isa                                \
+    }
+
 rbc__resample_kernels rbc__resample_kernels_of(uint64_t cpu_features, rbc__time_type type) {
 #if defined(__x86_64__)
     if ((cpu_features & RBC_CPU_AVX512) != 0) {
-        return (rbc__resample_kernels){&rbc__resample_times_avx512[type],
-                                       &rbc__resample_blend_avx512, &rbc__resample_reduce_avx512};
+        return KERNELS_OF(avx512, type);
     }
     if ((cpu_features & RBC_CPU_AVX2) != 0) {
-        return (rbc__resample_kernels){&rbc__resample_times_avx2[type], &rbc__resample_blend_avx2,
-                                       &rbc__resample_reduce_avx2};
+        return KERNELS_OF(avx2, type);
     }
 #endif
     (void)cpu_features;
-    return (rbc__resample_kernels){&rbc__resample_times_baseline[type],
-                                   &rbc__resample_blend_baseline, &rbc__resample_reduce_baseline};
+    return KERNELS_OF(baseline, type);
 }
 
 static int64_t samples_in(const rbc__resample_source *source, int64_t b) {

@@ -76,6 +76,7 @@ bool rbc__plan_present(const rbc__time_kernels *kernels, const rbc__time_axis *a
                        const rbc__channel_view *view, const int64_t *last,
                        rbc__resample_plan *plan) {
     const int64_t n = axis->num_samples;
+    plan->is_weighed = false;
     for (int64_t j = 0; j < axis->count; ++j) {
         const bool onward = j > 0 && last[j] >= last[j - 1];
         int64_t left = scan_down(view, last[j], onward ? last[j - 1] : -1);

@@ -1,3 +1,5 @@
+#define _POSIX_C_SOURCE 200809L
+
 #include "ops/resample_job.h"
 
 #include <inttypes.h>
@@ -14,35 +16,39 @@ static const char *const time_type_names[] = {"int64", "float64", "float32"};
 
 enum { NUM_MODES = sizeof mode_names / sizeof *mode_names };
 
-/* Names of a source's arguments in messages. */
+/* Names of a source's arguments in messages. One source has none before them, so that the usual
+ * call formats nothing. */
 typedef struct names {
-    char values[48], times[48], lengths[48], groups[48], prefix[24];
+    const char *values, *times, *lengths, *channels, *prefix;
+    char text[5][40];
 } names;
 
-static char *append(char *at, const char *text) {
-    const size_t length = strlen(text);
-    memcpy(at, text, length + 1);
-    return at + length;
-}
-
-/* Done for every call, so without printf. */
 static void name_source(names *n, bool is_fuse, int32_t index) {
-    char digits[12];
-    char *first = digits + sizeof digits - 1;
-    *first = '\0';
-    do {
-        *--first = (char)('0' + index % 10);
-        index /= 10;
-    } while (index > 0);
-    char *at = n->prefix;
-    *at = '\0';
-    if (is_fuse) {
-        append(append(append(at, "sources["), first), "].");
+    if (!is_fuse) {
+        n->values = "values";
+        n->times = "source_times";
+        n->lengths = "lengths";
+        n->channels = "channels";
+        n->prefix = "";
+        return;
     }
-    append(append(n->values, n->prefix), "values");
-    append(append(n->times, n->prefix), is_fuse ? "times" : "source_times");
-    append(append(n->lengths, n->prefix), "lengths");
-    append(append(n->groups, n->prefix), "channels");
+    static const char *const suffixes[5] = {"values", "times", "lengths", "channels", ""};
+    char digits[12];
+    int32_t first = (int32_t)sizeof digits - 1, rest = index;
+    digits[first] = '\0';
+    do {
+        digits[--first] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    for (int i = 0; i < 5; ++i) {
+        char *end = stpcpy(stpcpy(stpcpy(n->text[i], "sources["), digits + first), "].");
+        stpcpy(end, suffixes[i]);
+    }
+    n->values = n->text[0];
+    n->times = n->text[1];
+    n->lengths = n->text[2];
+    n->channels = n->text[3];
+    n->prefix = n->text[4];
 }
 
 /* Strides of axes with fewer than two entries may be anything; kernels want what a packed tensor
@@ -184,7 +190,7 @@ static rbc_status make_runs(const names *n, const rbc_resample_source *source, r
     if (num_groups > num_channels) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "%s: %d groups for %" PRId64 " channels; wanted no more than channels",
-                         n->groups, num_groups, num_channels);
+                         n->channels, num_groups, num_channels);
     }
     rbc__channel_run *sorted = runs + max_runs(source, num_channels) - num_groups;
     for (int32_t i = 0; i < num_groups; ++i) {
@@ -193,18 +199,20 @@ static rbc_status make_runs(const names *n, const rbc_resample_source *source, r
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                              "%s: group %d is [%" PRId64 ", %" PRId64
                              "); wanted at least one channel of [0, %" PRId64 ")",
-                             n->groups, i, group->begin, group->end, num_channels);
+                             n->channels, i, group->begin, group->end, num_channels);
         }
         if (group->mode == RBC_RESAMPLE_SLERP && group->end - group->begin != 4) {
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                              "%s: group %d is slerp over %" PRId64 " channels; wanted four",
-                             n->groups, i, group->end - group->begin);
+                             n->channels, i, group->end - group->begin);
         }
         RBC__TRY(check_mode(n->prefix, group->mode, group->end - group->begin, dtype,
                             source->outside, err));
         sorted[i] = (rbc__channel_run){group->begin, group->end, group->mode};
     }
-    qsort(sorted, (size_t)num_groups, sizeof *sorted, by_begin);
+    if (num_groups > 1) {
+        qsort(sorted, (size_t)num_groups, sizeof *sorted, by_begin);
+    }
     int32_t count = 0;
     int64_t done = 0;
     for (int32_t i = 0; i <= num_groups; ++i) {
@@ -213,7 +221,7 @@ static rbc_status make_runs(const names *n, const rbc_resample_source *source, r
             return rbc__fail(
                 err, RBC_ERROR_INVALID_ARGUMENT,
                 "%s: groups [%" PRId64 ", %" PRId64 ") and [%" PRId64 ", %" PRId64 ") overlap",
-                n->groups, sorted[i - 1].begin, sorted[i - 1].end, begin, sorted[i].end);
+                n->channels, sorted[i - 1].begin, sorted[i - 1].end, begin, sorted[i].end);
         }
         if (begin > done || num_channels == 0) {
             RBC__TRY(
@@ -290,7 +298,7 @@ static rbc_status check_struct(const names *n, const rbc_resample_source *source
     }
     if (source->num_groups < 0 || (source->num_groups > 0 && source->groups == NULL)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s: %d groups at %s; wanted an array",
-                         n->groups, source->num_groups,
+                         n->channels, source->num_groups,
                          source->groups == NULL ? "NULL" : "an address");
     }
     return RBC_OK;
@@ -383,12 +391,14 @@ static rbc_status check_output(const rbc__resample_request *request, const DLTen
     const char *found = rbc__tensors_overlap(output, target_times) ? "target_times" : NULL;
     names n;
     for (int32_t s = 0; s < num_sources && found == NULL; ++s) {
-        name_source(&n, is_fuse, s);
-        found = rbc__tensors_overlap(output, sources[s].values)  ? n.values
-                : rbc__tensors_overlap(output, sources[s].times) ? n.times
-                : sources[s].lengths != NULL && rbc__tensors_overlap(output, sources[s].lengths)
-                    ? n.lengths
-                    : NULL;
+        const rbc_resample_source *source = &sources[s];
+        const bool with_values = rbc__tensors_overlap(output, source->values);
+        const bool with_times = rbc__tensors_overlap(output, source->times);
+        if (with_values || with_times ||
+            (source->lengths != NULL && rbc__tensors_overlap(output, source->lengths))) {
+            name_source(&n, is_fuse, s);
+            found = with_values ? n.values : with_times ? n.times : n.lengths;
+        }
     }
     if (found != NULL) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,

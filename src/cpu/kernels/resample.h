@@ -57,6 +57,8 @@ typedef struct rbc__resample_plan {
     double before[RBC__TILE], middle[RBC__TILE], after[RBC__TILE];
     uint8_t flags[RBC__TILE];
     uint8_t kind[RBC__TILE];
+    bool is_weighed; /* search has done what weigh would: flags, their union and weight */
+    uint8_t all_flags;
 } rbc__resample_plan;
 
 /* Rows of one run of channels: `values` and `out` point at its first channel, `out` at the tile's
@@ -136,7 +138,9 @@ typedef struct rbc__resample_kernels {
 } rbc__resample_kernels;
 
 #define RBC__DECLARE_RESAMPLE_KERNELS(isa)                                                         \
-    extern const rbc__time_kernels rbc__resample_times_##isa[3];                                   \
+    extern const rbc__time_kernels rbc__resample_times_i64_##isa;                                  \
+    extern const rbc__time_kernels rbc__resample_times_f64_##isa;                                  \
+    extern const rbc__time_kernels rbc__resample_times_f32_##isa;                                  \
     extern const rbc__blend_kernels rbc__resample_blend_##isa;                                     \
     extern const rbc__reduce_kernels rbc__resample_reduce_##isa
 
