@@ -50,6 +50,7 @@ static rbc_status describe_tensor(const derivation *state, rbc__tensor_proto *te
     if (tensor->is_string) {
         return describe_strings(state, tensor, leaf, err);
     }
+    leaf->kind = RBC_STREAM_NUMERIC;
     leaf->dtype = tensor->dtype;
     for (int32_t i = 1; i < tensor->ndim; i++) {
         leaf->shape[leaf->ndim++] = tensor->shape[i];
@@ -84,8 +85,10 @@ static rbc_status derive(void *user, const rbc__feature *feature, rbc_error *err
     if (more && rbc__tensor_proto_parse(&state->payload, chunk.offset, chunk.bytes, &tensor,
                                         NULL) == RBC_OK) {
         RBC__TRY(describe_tensor(state, &tensor, &leaf, err));
-    } else if (leaf.kind == RBC_STREAM_TEXT) {
-        leaf.is_sequence = true;
+    } else if (strncmp(key, "steps/", 6) == 0) {
+        return RBC_OK; /* flat lists, whose shapes are not told */
+    } else {
+        leaf.is_sequence = leaf.kind == RBC_STREAM_TEXT;
     }
     return rbc__leaves_add(state->leaves, &leaf, err);
 }

@@ -84,6 +84,22 @@ static rbc_status tensor_to_json(const rbc__list *list, const rbc__chunk *chunk,
     }
 }
 
+/* A flat array as nested ones, by the extents of `leaf` from `axis` on; takes `*at` on behind what
+ * it used. A first extent that is not declared is what there is. */
+static json_t *nest(const json_t *flat, const rbc__leaf *leaf, int32_t axis, size_t *at) {
+    if (axis == leaf->ndim) {
+        return json_incref(json_array_get(flat, (*at)++));
+    }
+    json_t *array = json_array();
+    for (int64_t i = 0; array && (leaf->shape[axis] < 0 || i < leaf->shape[axis]); i++) {
+        if (*at == json_array_size(flat) ||
+            json_array_append_new(array, nest(flat, leaf, axis + 1, at)) != 0) {
+            break;
+        }
+    }
+    return array;
+}
+
 /* Adds leaf `id` to `object`. */
 static rbc_status leaf_to_json(rbc__record *record, uint32_t id, rbc__scratch *scratch,
                                json_t *object, rbc_error *err) {
@@ -107,8 +123,9 @@ static rbc_status leaf_to_json(rbc__record *record, uint32_t id, rbc__scratch *s
         json_decref(array);
         return status;
     }
-    const bool is_scalar = json_array_size(array) == 1 && leaf->ndim == 0;
-    json_t *value = is_scalar ? json_incref(json_array_get(array, 0)) : json_incref(array);
+    size_t at = 0;
+    json_t *value = leaf->ndim == 0 && json_array_size(array) != 1 ? json_incref(array)
+                                                                   : nest(array, leaf, 0, &at);
     json_decref(array);
     if (!has_memory || json_object_set_new(object, leaf->name, value) != 0) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "metadata '%s'", leaf->name);

@@ -1,0 +1,536 @@
+/* Damaged input: each case is an error that names the file and the byte, and what was found there.
+ */
+#define _GNU_SOURCE
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "helpers.h"
+#include "io/endian.h"
+#include "io/tfrecord/framing.h"
+#include "io/tfrecord/rlds.h"
+
+#define STEPS TENSOR("x", "float32", "\"2\"") ", " TENSOR("n", "int64", "") ", " TEXT("lang")
+
+enum { T = 3 };
+
+/* A reader over `steps` without files. */
+static rbc__rlds *make_reader(const char *steps) {
+    rbc__leaves leaves;
+    rbc__rlds *reader;
+    rbc_error err;
+    char *text = features_json(steps, "");
+    if (rbc__features_parse(text, strlen(text), "features.json", &leaves, &err) != RBC_OK ||
+        rbc__rlds_create("toy", &leaves, &reader, &err) != RBC_OK) {
+        fail_msg("%s", err.message);
+    }
+    free(text);
+    return reader;
+}
+
+static rbc_status index_bytes(const char *steps, const rbc__bytes *file, int64_t num_records,
+                              caught *found, rbc_error *err) {
+    rbc__rlds *reader = make_reader(steps);
+    rbc__source *source;
+    const rbc__index_sink sink = catch_all(found);
+    /* A copy of the exact size lets the sanitizers see the first byte read past the end. */
+    uint8_t *copy = malloc(file->size > 0 ? file->size : 1);
+    assert_non_null(copy);
+    if (file->size > 0) {
+        memcpy(copy, file->data, file->size);
+    }
+    assert_int_equal(rbc__source_from_memory(copy, file->size, "shard-7", &source, NULL), RBC_OK);
+    const rbc_status status = rbc__rlds_index(reader, source, num_records, &sink, err);
+    rbc__source_close(&source);
+    rbc__rlds_destroy(&reader);
+    free(copy);
+    return status;
+}
+
+static void put_good_features(rbc__bytes *features) {
+    const float x[2 * T] = {1, 2, 3, 4, 5, 6};
+    const int64_t n[T] = {1, 200, 3};
+    const char *const lang[T] = {"", "pick", "place"};
+    put_floats(features, "steps/x", x, 2 * T);
+    put_ints(features, "steps/n", n, T);
+    put_strings(features, "steps/lang", lang, T);
+}
+
+static void put_good(rbc__bytes *file) {
+    rbc__bytes features = {0};
+    put_good_features(&features);
+    put_record(file, &features);
+}
+
+/* One damaged record among good ones: it is reported, the others are found. */
+static void expect_damaged(const char *steps, rbc__bytes *features, const char *part) {
+    rbc__bytes file = {0};
+    caught found = {0};
+    rbc_error err;
+    char place[64];
+    put_good(&file);
+    const size_t offset = put_record(&file, features);
+    put_good(&file);
+    assert_int_equal(index_bytes(steps, &file, 3, &found, &err), RBC_OK);
+    assert_int_equal(found.num_damaged, 1);
+    assert_int_equal(found.damaged_records[0], 1);
+    assert_int_equal(found.damaged[0].status, RBC_ERROR_FORMAT);
+    assert_contains(found.damaged[0].message, part);
+    assert_int_equal(found.num_episodes, 2);
+    assert_int_equal(found.episodes[1].record, 2);
+    const char *message = found.damaged[0].message;
+    assert_int_equal(strncmp(message, "shard-7: byte ", 14), 0);
+    const unsigned long long byte = strtoull(message + 14, NULL, 10);
+    (void)snprintf(place, sizeof place, "byte %llu", byte);
+    assert_true(byte >= offset && byte < file.size - 100);
+    release(&found);
+    /* The same, when the caller wants the first error. */
+    found.raise = true;
+    assert_int_equal(index_bytes(steps, &file, 3, &found, &err), RBC_ERROR_FORMAT);
+    assert_contains(err.message, part);
+    assert_int_equal(found.num_episodes, 1);
+    release(&found);
+    rbc__bytes_free(&file);
+}
+
+static void a_missing_feature(void **state) {
+    (void)state;
+    rbc__bytes features = {0};
+    put_floats(&features, "steps/x", (const float[]){1, 2}, 2);
+    put_ints(&features, "steps/n", (const int64_t[]){1}, 1);
+    expect_damaged(STEPS, &features, "no feature 'steps/lang'");
+    put_ints(&features, "other", (const int64_t[]){1}, 1);
+    expect_damaged(STEPS, &features, "none of the 3 streams");
+}
+
+static void a_feature_of_another_kind(void **state) {
+    (void)state;
+    rbc__bytes features = {0};
+    put_good_features(&features);
+    put_ints(&features, "steps/x", (const int64_t[]){1, 2, 3, 4, 5, 6}, 6);
+    expect_damaged(STEPS, &features, "'x' is stored as int64_list, features.json wants float_list");
+    put_good_features(&features);
+    put_strings(&features, "steps/n", (const char *const[]){"1", "2", "3"}, 3);
+    expect_damaged(STEPS, &features, "'n' is stored as bytes_list, features.json wants int64_list");
+    put_good_features(&features);
+    put_floats(&features, "steps/lang", (const float[]){1, 2, 3}, 3);
+    expect_damaged(STEPS, &features, "'lang' is stored as float_list");
+}
+
+static void a_feature_of_another_length(void **state) {
+    (void)state;
+    rbc__bytes features = {0};
+    put_good_features(&features);
+    put_floats(&features, "steps/x", (const float[]){1, 2, 3, 4, 5}, 5);
+    expect_damaged(STEPS, &features, "'x' has 5 values, features.json wants 2 a sample");
+    put_good_features(&features);
+    put_floats(&features, "steps/x", (const float[]){1, 2, 3, 4}, 4);
+    expect_damaged(STEPS, &features, "'x' has 2 steps");
+    put_good_features(&features);
+    put_strings(&features, "steps/lang", (const char *const[]){"a"}, 1);
+    expect_damaged(STEPS, &features, "but stream 'lang' has 1");
+}
+
+static void a_value_of_a_wrong_wire_type(void **state) {
+    (void)state;
+    static const struct {
+        unsigned kind, tag;
+        const char *key, *part;
+    } cases[] = {
+        {2, 1 << 3 | 0, "steps/x", "float_list has wire type varint"},
+        {2, 1 << 3 | 1, "steps/x", "float_list has wire type fixed64"},
+        {3, 1 << 3 | 5, "steps/n", "int64_list has wire type fixed32"},
+        {1, 1 << 3 | 0, "steps/lang", "bytes_list has wire type varint"},
+        {1, 1 << 3 | 3, "steps/lang", "wire type start group"},
+        {1, 1 << 3 | 7, "steps/lang", "wire type 7"},
+        {2, 0, "steps/x", "no protobuf tag"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        rbc__bytes features = {0};
+        rbc__bytes list = {0};
+        rbc__bytes_byte(&list, (uint8_t)cases[i].tag);
+        rbc__bytes_append(&list, "\x01\x02\x03\x04\x05\x06\x07\x08", 8);
+        put_good_features(&features);
+        put_feature(&features, cases[i].key, cases[i].kind, &list);
+        expect_damaged(STEPS, &features, cases[i].part);
+        rbc__bytes_free(&list);
+    }
+    rbc__bytes features = {0};
+    rbc__bytes_append(&features, "\x0a\x04\x08\x01\x10\x01", 6); /* key and value as varints */
+    expect_damaged(STEPS, &features, "the key of a feature has wire type varint");
+}
+
+/* Lengths that reach past their message, up to those that wrap around when they are added. */
+static void lengths_past_the_end(void **state) {
+    (void)state;
+    static const uint64_t lengths[] = {1u << 20, UINT32_MAX, INT64_MAX, UINT64_MAX - 20,
+                                       UINT64_MAX};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        for (int level = 0; level < 3; level++) {
+            rbc__bytes features = {0};
+            rbc__bytes list = {0};
+            char part[64];
+            (void)snprintf(part, sizeof part, "has %llu bytes, but only",
+                           (unsigned long long)lengths[i]);
+            put_good_features(&features);
+            if (level == 0) { /* an entry of the map */
+                rbc__bytes_byte(&features, 1 << 3 | 2);
+                rbc__bytes_varint(&features, lengths[i]);
+            } else {
+                rbc__bytes_byte(&list, 1 << 3 | 2);
+                rbc__bytes_varint(&list, lengths[i]);
+                rbc__bytes_append(&list, "1234", 4);
+                put_feature(&features, level == 1 ? "steps/x" : "steps/lang", level == 1 ? 2 : 1,
+                            &list);
+            }
+            expect_damaged(STEPS, &features, part);
+            rbc__bytes_free(&list);
+        }
+    }
+}
+
+static void varints_and_floats_cut_short(void **state) {
+    (void)state;
+    rbc__bytes features = {0};
+    rbc__bytes list = {0};
+    put_good_features(&features);
+    put_len(&list, 1, "\x01\x02\x80", 3);
+    put_feature(&features, "steps/n", 3, &list);
+    expect_damaged(STEPS, &features, "a varint is cut short");
+    list.size = 0;
+    put_good_features(&features);
+    put_len(&list, 1, "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01\x01\x01", 14);
+    put_feature(&features, "steps/n", 3, &list);
+    expect_damaged(STEPS, &features, "longer than 10 bytes");
+    list.size = 0;
+    put_good_features(&features);
+    put_len(&list, 1, "1234567", 7);
+    put_feature(&features, "steps/x", 2, &list);
+    expect_damaged(STEPS, &features, "packed floats have 7 bytes");
+    rbc__bytes_free(&list);
+}
+
+static void text_that_is_not_utf8(void **state) {
+    (void)state;
+    rbc__bytes features = {0};
+    put_good_features(&features);
+    put_strings(&features, "steps/language_instruction", (const char *const[]){"pick", "up", "it"},
+                3);
+    const char *const bad[T] = {"", "pick \xff up", "it"};
+    put_strings(&features, "steps/lang", bad, T);
+    expect_damaged(STEPS, &features, "the text of 'lang' is not UTF-8");
+}
+
+static void rows_that_do_not_add_up(void **state) {
+    (void)state;
+    const char steps[] = STEPS ", " SEQUENCE(
+        "cloud", "\"tensor\": {\"shape\": {\"dimensions\": [\"3\"]}, \"dtype\": \"float32\"}",
+        "-1");
+    static const struct {
+        int64_t rows[T];
+        size_t values;
+        const char *part;
+    } cases[] = {
+        {{1, 1, 1}, 6, "have 3 samples together, but 2 are there"},
+        {{1, -1, 2}, 6, "row of length -1"},
+        {{INT64_MAX, INT64_MAX, 4}, 6, "row of length"},
+        {{1, 1, 0}, 7, "has 7 values"},
+    };
+    const float values[9] = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        rbc__bytes file = {0};
+        rbc__bytes features = {0};
+        caught found = {0};
+        put_good_features(&features);
+        put_floats(&features, "steps/cloud/ragged_flat_values", values, cases[i].values);
+        put_ints(&features, "steps/cloud/ragged_row_lengths_0", cases[i].rows, T);
+        put_record(&file, &features);
+        assert_int_equal(index_bytes(steps, &file, 1, &found, NULL), RBC_OK);
+        assert_int_equal(found.num_damaged, 1);
+        assert_contains(found.damaged[0].message, "shard-7: byte ");
+        assert_contains(found.damaged[0].message, cases[i].part);
+        release(&found);
+        rbc__bytes_free(&file);
+    }
+}
+
+/* ---- files -------------------------------------------------------------------------------------
+ */
+
+static void a_flipped_bit_anywhere_is_found(void **state) {
+    (void)state;
+    rbc__bytes file = {0};
+    put_good(&file);
+    const size_t one = file.size;
+    put_good(&file);
+    for (size_t i = 0; i < one; i++) {
+        caught found = {0};
+        file.data[i] ^= (uint8_t)(1 << i % 8);
+        assert_int_equal(index_bytes(STEPS, &file, 2, &found, NULL), RBC_OK);
+        assert_int_equal(found.damaged_records[0], 0);
+        assert_contains(found.damaged[0].message, "shard-7: byte ");
+        /* Behind a damaged length no record can be found any more. */
+        assert_int_equal(found.num_episodes, i < RBC__TFRECORD_HEADER_BYTES ? 0 : 1);
+        assert_contains(found.damaged[0].message, "CRC");
+        release(&found);
+        file.data[i] ^= (uint8_t)(1 << i % 8);
+    }
+    rbc__bytes_free(&file);
+}
+
+static void a_file_cut_anywhere_is_found(void **state) {
+    (void)state;
+    rbc__bytes file = {0};
+    put_good(&file);
+    const size_t one = file.size;
+    put_good(&file);
+    for (size_t bytes = 0; bytes < 2 * one; bytes++) {
+        caught found = {0};
+        file.size = bytes;
+        assert_int_equal(index_bytes(STEPS, &file, 2, &found, NULL), RBC_OK);
+        assert_int_equal(found.num_episodes, bytes / one);
+        assert_int_equal(found.num_damaged, 1);
+        assert_contains(found.damaged[0].message, bytes % one ? "shard-7: byte " : "dataset_info");
+        release(&found);
+    }
+    rbc__bytes_free(&file);
+}
+
+static void a_length_near_the_end_of_numbers(void **state) {
+    (void)state;
+    static const uint64_t lengths[] = {UINT64_MAX, UINT64_MAX - 3, UINT64_MAX - 15, INT64_MAX,
+                                       1000};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        rbc__bytes file = {0};
+        uint8_t header[RBC__TFRECORD_HEADER_BYTES];
+        caught found = {0};
+        char part[64];
+        put_good(&file);
+        const size_t offset = file.size;
+        rbc__frame_make_header(lengths[i], header);
+        rbc__bytes_append(&file, header, sizeof header);
+        rbc__bytes_append(&file, "payload", 7);
+        assert_int_equal(index_bytes(STEPS, &file, -1, &found, NULL), RBC_OK);
+        assert_int_equal(found.num_episodes, 1);
+        assert_int_equal(found.num_damaged, 1);
+        (void)snprintf(part, sizeof part, "shard-7: byte %zu: a record of %llu bytes is cut short",
+                       offset, (unsigned long long)lengths[i]);
+        assert_contains(found.damaged[0].message, part);
+        release(&found);
+        rbc__bytes_free(&file);
+    }
+}
+
+static void an_empty_shard_and_a_wrong_count(void **state) {
+    (void)state;
+    rbc__bytes file = {0};
+    caught found = {0};
+    assert_int_equal(index_bytes(STEPS, &file, 0, &found, NULL), RBC_OK);
+    assert_int_equal(index_bytes(STEPS, &file, -1, &found, NULL), RBC_OK);
+    assert_int_equal(found.num_damaged, 0);
+    assert_int_equal(index_bytes(STEPS, &file, 5, &found, NULL), RBC_OK);
+    assert_int_equal(found.num_damaged, 1);
+    assert_contains(found.damaged[0].message,
+                    "shard-7: byte 0: the file ends after 0 records, dataset_info.json wants 5");
+    release(&found);
+    put_good(&file);
+    assert_int_equal(index_bytes(STEPS, &file, 0, &found, NULL), RBC_OK);
+    assert_int_equal(found.num_episodes, 1);
+    assert_contains(found.damaged[0].message, "after 1 records");
+    release(&found);
+    rbc__bytes_free(&file);
+}
+
+static void a_gzip_file_is_guessed(void **state) {
+    (void)state;
+    rbc__bytes file = {0};
+    caught found = {0};
+    rbc__bytes_append(&file, "\x1f\x8b\x08\0\0\0\0\0\0\x03\x01\x02\x03\x04", 14);
+    assert_int_equal(index_bytes(STEPS, &file, -1, &found, NULL), RBC_OK);
+    assert_contains(found.damaged[0].message, "gzip");
+    release(&found);
+    rbc__bytes_free(&file);
+}
+
+static void indexing_can_be_stopped(void **state) {
+    (void)state;
+    rbc__bytes file = {0};
+    caught found = {.cancel = true};
+    rbc_error err;
+    put_good(&file);
+    assert_int_equal(index_bytes(STEPS, &file, -1, &found, &err), RBC_ERROR_CANCELLED);
+    assert_contains(err.message, "shard-7");
+    assert_int_equal(found.progress, file.size);
+    release(&found);
+    rbc__bytes_free(&file);
+}
+
+/* A shard that has become shorter behind an open dataset. */
+static void a_shard_that_shrinks_while_open(void **state) {
+    (void)state;
+    char folder[64];
+    char path[128];
+    rbc__bytes file = {0};
+    dataset data;
+    make_folder(folder);
+    char *json = features_json(STEPS, "");
+    put_good(&file);
+    put_good(&file);
+    write_dataset(folder, json, &file);
+    open_dataset(&data, folder);
+    rbc__record *first = record_of(&data, 0);
+    rbc__record *second = record_of(&data, 1);
+    (void)snprintf(path, sizeof path, "%s/toy/1.0.0/toy-train.tfrecord-00000-of-00001", folder);
+    assert_int_equal(truncate(path, (off_t)file.size / 2), 0);
+    const int32_t x = stream_of(&data, "x");
+    float read[2 * T];
+    rbc_error err;
+    assert_int_equal(data.ops->read(first, x, 0, T, read, &data.scratch, &err), RBC_OK);
+    assert_int_equal(data.ops->read(second, x, 0, T, read, &data.scratch, &err), RBC_ERROR_IO);
+    assert_contains(err.message, path);
+    assert_contains(err.message, ": byte ");
+    data.ops->record_close(&first);
+    data.ops->record_close(&second);
+    /* Opened again, the record itself is seen to be gone. */
+    rbc__source_close(&data.source);
+    assert_int_equal(rbc__source_open(path, RBC__SOURCE_FILE, &data.source, &err), RBC_OK);
+    assert_int_equal(
+        data.ops->record_open(data.reader, data.source, &data.found.episodes[1], &second, &err),
+        RBC_ERROR_IO);
+    assert_contains(err.message, path);
+    close_dataset(&data);
+    free(json);
+    rbc__bytes_free(&file);
+    remove_folder(folder);
+}
+
+/* Any change of a layout, the catalog's own data, is an error or harmless, never a crash. */
+static void a_damaged_layout(void **state) {
+    (void)state;
+    rbc__rlds *reader = make_reader(STEPS);
+    rbc__bytes file = {0};
+    caught found = {0};
+    rbc__source *source;
+    rbc__scratch scratch = {0};
+    put_good(&file);
+    assert_int_equal(index_bytes(STEPS, &file, 1, &found, NULL), RBC_OK);
+    assert_int_equal(rbc__source_from_memory(file.data, file.size, "shard-7", &source, NULL),
+                     RBC_OK);
+    rbc__episode_record episode = found.episodes[0];
+    uint8_t *layout = malloc(episode.layout_bytes);
+    assert_non_null(layout);
+    int opened = 0;
+    for (size_t i = 0; i < episode.layout_bytes * 256; i++) {
+        rbc__record *record;
+        rbc_error err;
+        memcpy(layout, found.episodes[0].layout, episode.layout_bytes);
+        layout[i / 256] = (uint8_t)i;
+        episode.layout = layout;
+        if (rbc__rlds_record_open((rbc__reader *)reader, source, &episode, &record, &err) !=
+            RBC_OK) {
+            assert_contains(err.message, "shard-7");
+            continue;
+        }
+        opened++;
+        for (int32_t stream = 0; stream < 3; stream++) {
+            uint8_t values[64];
+            uint64_t offset;
+            uint64_t bytes;
+            int64_t count;
+            (void)rbc__rlds_count(record, stream, &count, NULL, NULL);
+            (void)rbc__rlds_read(record, stream, 1, 2, values, &scratch, NULL);
+            if (rbc__rlds_locate(record, stream, 1, &offset, &bytes, NULL) == RBC_OK) {
+                assert_true(offset <= file.size && bytes <= file.size - offset);
+            }
+        }
+        rbc__rlds_record_close(&record);
+    }
+    assert_true(opened > 0);
+    free(layout);
+    release(&found);
+    rbc__scratch_free(&scratch);
+    rbc__source_close(&source);
+    rbc__bytes_free(&file);
+    rbc__rlds_destroy(&reader);
+}
+
+static void a_layout_of_other_features(void **state) {
+    (void)state;
+    rbc__rlds *reader = make_reader(TENSOR("x", "float64", "\"2\""));
+    rbc__bytes file = {0};
+    caught found = {0};
+    rbc__source *source;
+    rbc__record *record;
+    rbc_error err;
+    put_good(&file);
+    assert_int_equal(index_bytes(STEPS, &file, 1, &found, NULL), RBC_OK);
+    assert_int_equal(rbc__source_from_memory(file.data, file.size, "shard-7", &source, NULL),
+                     RBC_OK);
+    assert_int_equal(
+        rbc__rlds_record_open((rbc__reader *)reader, source, &found.episodes[0], &record, &err),
+        RBC_ERROR_FORMAT);
+    assert_contains(err.message, "another features.json");
+    assert_null(record);
+    release(&found);
+    rbc__source_close(&source);
+    rbc__bytes_free(&file);
+    rbc__rlds_destroy(&reader);
+}
+
+static void values_that_their_dtype_cannot_hold(void **state) {
+    (void)state;
+    rbc__rlds *reader = make_reader(TENSOR("n", "uint8", ""));
+    rbc__bytes file = {0};
+    rbc__bytes features = {0};
+    caught found = {0};
+    rbc__source *source;
+    rbc__record *record;
+    rbc__scratch scratch = {0};
+    rbc_error err;
+    uint8_t read[3];
+    put_ints(&features, "steps/n", (const int64_t[]){150, 300, 200}, 3);
+    put_record(&file, &features);
+    assert_int_equal(index_bytes(TENSOR("n", "uint8", ""), &file, 1, &found, NULL), RBC_OK);
+    assert_int_equal(rbc__source_from_memory(file.data, file.size, "shard-7", &source, NULL),
+                     RBC_OK);
+    assert_int_equal(
+        rbc__rlds_record_open((rbc__reader *)reader, source, &found.episodes[0], &record, &err),
+        RBC_OK);
+    assert_int_equal(rbc__rlds_read(record, 0, 0, 1, read, &scratch, &err), RBC_OK);
+    assert_int_equal(rbc__rlds_read(record, 0, 0, 3, read, &scratch, &err), RBC_ERROR_FORMAT);
+    assert_contains(err.message, "shard-7: byte ");
+    assert_contains(err.message, "stream 'n'");
+    assert_contains(err.message, "300");
+    rbc__rlds_record_close(&record);
+    rbc__scratch_free(&scratch);
+    release(&found);
+    rbc__source_close(&source);
+    rbc__bytes_free(&file);
+    rbc__rlds_destroy(&reader);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_missing_feature),
+        cmocka_unit_test(a_feature_of_another_kind),
+        cmocka_unit_test(a_feature_of_another_length),
+        cmocka_unit_test(a_value_of_a_wrong_wire_type),
+        cmocka_unit_test(lengths_past_the_end),
+        cmocka_unit_test(varints_and_floats_cut_short),
+        cmocka_unit_test(text_that_is_not_utf8),
+        cmocka_unit_test(rows_that_do_not_add_up),
+        cmocka_unit_test(a_flipped_bit_anywhere_is_found),
+        cmocka_unit_test(a_file_cut_anywhere_is_found),
+        cmocka_unit_test(a_length_near_the_end_of_numbers),
+        cmocka_unit_test(an_empty_shard_and_a_wrong_count),
+        cmocka_unit_test(a_gzip_file_is_guessed),
+        cmocka_unit_test(indexing_can_be_stopped),
+        cmocka_unit_test(a_shard_that_shrinks_while_open),
+        cmocka_unit_test(a_damaged_layout),
+        cmocka_unit_test(a_layout_of_other_features),
+        cmocka_unit_test(values_that_their_dtype_cannot_hold),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

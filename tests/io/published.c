@@ -1,0 +1,69 @@
+/* A published dataset, where ROBOCACHE_TEST_DATA points to one. */
+#define _GNU_SOURCE
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "helpers.h"
+
+static void bridge_is_read_whole(void **state) {
+    (void)state;
+    const char *data_folder = getenv("ROBOCACHE_TEST_DATA");
+    char path[4096];
+    if (!data_folder) {
+        print_message("ROBOCACHE_TEST_DATA is not set\n");
+        skip();
+    }
+    (void)snprintf(path, sizeof path, "%s/rlds_bridge", data_folder);
+    dataset data;
+    open_dataset(&data, path);
+    assert_string_equal(data.schema->name, "bridge_dataset");
+    assert_string_equal(data.schema->version, "1.0.0");
+    assert_true(data.schema->control_rate_hz == 5);
+    assert_int_equal(data.schema->num_streams, 13);
+    assert_int_equal(data.schema->num_files, 2);
+    assert_int_equal(data.found.num_damaged, 0);
+    assert_int_equal(data.found.num_episodes, 25);
+    assert_string_equal(data.found.episodes[1].task, "flip pot upright which is in sink");
+    for (int i = 0; i < 25; i++) {
+        const rbc__episode_record *episode = &data.found.episodes[i];
+        assert_int_equal(episode->num_steps, 10);
+        assert_true(episode->layout_bytes <= 200);
+        rbc__record *record = record_of(&data, i);
+        float state_values[10][7];
+        uint8_t is_last[10];
+        assert_int_equal(data.ops->read(record, stream_of(&data, "observation/state"), 0, 10,
+                                        state_values, &data.scratch, NULL),
+                         RBC_OK);
+        assert_true(isfinite(state_values[9][6]));
+        assert_int_equal(data.ops->read(record, stream_of(&data, "is_first"), 0, 10, is_last,
+                                        &data.scratch, NULL),
+                         RBC_OK);
+        assert_int_equal(is_last[0], 1);
+        assert_int_equal(is_last[9], 0);
+        for (int64_t step = 0; step < 10; step++) {
+            uint64_t offset;
+            uint64_t bytes;
+            const uint8_t *view;
+            const int32_t image = stream_of(&data, "observation/image_0");
+            assert_int_equal(data.ops->locate(record, image, step, &offset, &bytes, NULL), RBC_OK);
+            assert_int_equal(
+                rbc__source_view(data.source, offset, bytes, &data.scratch, &view, NULL), RBC_OK);
+            assert_memory_equal(view, "\xff\xd8\xff", 3);
+            assert_memory_equal(view + bytes - 2, "\xff\xd9", 2);
+        }
+        char *json;
+        assert_int_equal(data.ops->metadata(record, &data.scratch, &json, NULL), RBC_OK);
+        assert_contains(json, "\"has_language\":true");
+        free(json);
+        data.ops->record_close(&record);
+    }
+    close_dataset(&data);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(bridge_is_read_whole)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
