@@ -246,7 +246,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("data", nargs="?", type=Path, help="folder of a dataset")
     parser.add_argument("-o", "--output", type=Path, default=Path("out/demo"))
-    parser.add_argument("--episodes", type=int, default=4, help="to record (default: 4)")
+    parser.add_argument("--episodes", type=int, default=3, help="to record (default: 3)")
     parser.add_argument("--seed", type=int, default=0, help="of the recording (default: 0)")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--rate-hz", type=float, help="the clock, where DATA does not say its rate")

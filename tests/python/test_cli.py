@@ -18,6 +18,13 @@ from tests.python import small_dataset
 
 STEPS = sum(small_dataset.num_steps(i) for i in range(small_dataset.NUM_EPISODES))
 RATE = ["--control-rate-hz", "10"]
+# Interrupts itself half a second after it has begun.
+INTERRUPTED = """
+import os, signal, sys, threading
+from robocache.cli import main
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+sys.exit(main())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -216,3 +223,42 @@ def test_it_runs_as_a_program_without_torch(dataset_path: Path) -> None:
     )
     assert json.loads(result.stdout)["name"] == "small"
     assert result.stderr == ""
+
+
+def test_a_reader_that_has_enough_is_no_error(dataset_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    result = subprocess.run(
+        [sys.executable, "-m", "robocache.cli", "info", str(dataset_path)],
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    os.close(write_end)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_ctrl_c_ends_a_command_with_130(dataset_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, "bench", str(dataset_path), *RATE, "--seconds", "60"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert (output, errors) == ("", "robocache bench: interrupted\n")
+
+
+def test_a_picture_that_cannot_be_written_is_named(
+    dataset_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    for picture in (tmp_path / "missing" / "sheet.png", tmp_path / "sheet.nonsense"):
+        assert cli.main(["view", str(dataset_path), *RATE, "-o", str(picture)]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith(f"robocache view: {picture}: ")
+        assert error.count("\n") == 1

@@ -69,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _line(error: Exception, arguments: argparse.Namespace) -> str:
-    """Returns the message of an error as one line that names the dataset."""
+    """Returns the message of an error as one line that names the file it is about."""
     message = " ".join(str(error).split())
     path: str = getattr(arguments, "path", "")
-    return message if path in message else f"{path}: {message}"
+    named = (path, getattr(arguments, "output", path))
+    return message if any(name in message for name in named) else f"{path}: {message}"
