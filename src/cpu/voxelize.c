@@ -205,15 +205,17 @@ static inline void deal_points(lane *l, const plan *p, const void *cells, int64_
     }
 }
 
-/* Rows of f32 that lie ready; `row_bytes` is a constant to the caller where it matters. */
+/* Rows that lie ready; their size is a constant to the caller where it matters. */
 static inline void deal_rows(lane *l, const plan *p, const void *cells, int64_t n, bool wide,
-                             const char *rows, int64_t stride, int64_t row_bytes) {
+                             const char *rows, int64_t stride, int64_t item_bytes,
+                             int64_t features) {
     const int64_t mask = (INT64_C(1) << p->shift) - 1;
+    const int64_t row_bytes = features * item_bytes;
     for (int64_t i = 0; i < n; ++i) {
         const int64_t cell = cell_at(cells, i, wide);
-        char *entry = new_entry(l, p, cell >> p->shift, row_bytes + 4);
+        char *entry = new_entry(l, p, cell >> p->shift, item_bytes + row_bytes);
         *(uint32_t *)(void *)entry = (uint32_t)(cell & mask);
-        memcpy(entry + 4, rows + i * stride, (size_t)row_bytes);
+        memcpy(entry + item_bytes, rows + i * stride, (size_t)row_bytes);
     }
 }
 
@@ -245,11 +247,12 @@ static inline void deal_tile(const run *r, lane *l, const void *cells, int64_t n
         deal_loaded_rows(r, l, cells, n, wide, cloud, first);
     } else {
         const char *rows = rbc__feature_address(c, cloud, first);
-        const int64_t stride = c->features_stride_bytes, bytes = c->num_features * 4;
-        if (bytes == 32) {
-            deal_rows(l, p, cells, n, wide, rows, stride, 32);
+        const int64_t stride = c->features_stride_bytes;
+        const int64_t item_bytes = rbc__float_bytes(c->feature_dtype);
+        if (c->num_features == 8 && item_bytes == 4) {
+            deal_rows(l, p, cells, n, wide, rows, stride, 4, 8);
         } else {
-            deal_rows(l, p, cells, n, wide, rows, stride, bytes);
+            deal_rows(l, p, cells, n, wide, rows, stride, item_bytes, c->num_features);
         }
     }
 }

@@ -4,7 +4,6 @@
  * finds the first point with the same coordinates. Those first points, gone through in order, are
  * the voxels as first seen; sorting gives the ascending order. Partitions are independent and keep
  * the order of points, so that how they are spread over threads does not show. */
-#include <float.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -157,18 +156,7 @@ static void bounds_part(void *job, int64_t index) {
     for (int64_t i = share_of(w, index, w->length, &end); i < end; i += RBC__VOXEL_TILE) {
         const int64_t n = end - i < RBC__VOXEL_TILE ? end - i : RBC__VOXEL_TILE;
         w->kernels->load(&w->job->cloud, w->cloud, i, n, &tile);
-        for (int64_t k = 0; k < n; ++k) {
-            double p[3];
-            bool is_finite = true;
-            for (int axis = 0; axis < 3; ++axis) {
-                p[axis] = is_f64 ? tile.f64[axis][k] : (double)tile.f32[axis][k];
-                is_finite &= fabs(p[axis]) <= DBL_MAX;
-            }
-            for (int axis = 0; is_finite && axis < 3; ++axis) {
-                l->least[axis] = p[axis] < l->least[axis] ? p[axis] : l->least[axis];
-                l->greatest[axis] = p[axis] > l->greatest[axis] ? p[axis] : l->greatest[axis];
-            }
-        }
+        w->kernels->bounds(&tile, n, is_f64, l->least, l->greatest);
     }
 }
 

@@ -36,8 +36,9 @@ typedef struct rbc__voxel_rows {
     int64_t cloud_index;
 } rbc__voxel_rows;
 
-/* The rows of some cells: cell cells[i] has the rows order[ends[cell] - counts[cell]] up to
- * order[ends[cell]] and gets its result at out + cell * (bytes of a row). */
+/* The rows of some cells, in ascending order of where they are: cell cells[i] has the rows
+ * order[ends[cell] - counts[cell]] up to order[ends[cell]] and gets its result at out + cell *
+ * (bytes of a row). */
 typedef struct rbc__voxel_groups {
     const uint32_t *order;
     const uint32_t *ends;
@@ -79,6 +80,10 @@ typedef struct rbc__voxel_kernels {
                            int64_t *cells);
     int64_t (*cells64_f64)(const rbc__voxel_tile *tile, int64_t n, const rbc__voxel_map *map,
                            int64_t *cells);
+
+    /* Widens least[3] and greatest[3] to the finite points of a tile. */
+    void (*bounds)(const rbc__voxel_tile *tile, int64_t n, bool is_f64, double *least,
+                   double *greatest);
 
     /* xyz[n, 3] of a tile; returns how many points are inside. */
     int64_t (*coordinates)(const rbc__voxel_tile *tile, int64_t n, bool is_f64,

@@ -113,6 +113,7 @@ const rbc__voxel_kernels RBC__KERNEL(voxel_kernels) = {
     .cells_f64 = RBC__KERNEL(voxel_cells_f64),
     .cells64_f32 = RBC__KERNEL(voxel_cells64_f32),
     .cells64_f64 = RBC__KERNEL(voxel_cells64_f64),
+    .bounds = RBC__KERNEL(voxel_bounds),
     .coordinates = RBC__KERNEL(voxel_coordinates),
     .reduce = RBC__KERNEL(voxel_reduce),
 };

@@ -1,4 +1,5 @@
 /* Cell coordinates by the rules of the sparse presets. */
+#include <float.h>
 #include <math.h>
 
 #include "cpu/kernels/voxelize_isa.h"
@@ -73,4 +74,51 @@ int64_t RBC__KERNEL(voxel_coordinates)(const rbc__voxel_tile *tile, int64_t n, b
         num_inside += ok[i];
     }
     return num_inside;
+}
+
+/* Extremes are taken in LANES columns, which makes the order of comparisons explicit, so that the
+ * loop can be vectorised. Points that are not finite count as one that changes nothing. */
+#define LANES 16
+
+#define DEFINE_BOUNDS(real, member, fabs_, max_)                                                   \
+    static void bounds_##member(const real(*p)[RBC__VOXEL_TILE], int64_t n, double *least,         \
+                                double *greatest) {                                                \
+        int32_t ok[RBC__VOXEL_TILE];                                                               \
+        for (int64_t i = 0; i < n; ++i) {                                                          \
+            ok[i] =                                                                                \
+                (fabs_(p[0][i]) <= max_) & (fabs_(p[1][i]) <= max_) & (fabs_(p[2][i]) <= max_);    \
+        }                                                                                          \
+        for (int axis = 0; axis < 3; ++axis) {                                                     \
+            real low[LANES], high[LANES];                                                          \
+            for (int64_t j = 0; j < LANES; ++j) {                                                  \
+                low[j] = (real)INFINITY;                                                           \
+                high[j] = -(real)INFINITY;                                                         \
+            }                                                                                      \
+            for (int64_t i = 0; i < n; i += LANES) {                                               \
+                const int64_t end = n - i < LANES ? n - i : LANES;                                 \
+                for (int64_t j = 0; j < end; ++j) {                                                \
+                    const real up = ok[i + j] != 0 ? p[axis][i + j] : (real)INFINITY;              \
+                    const real down = ok[i + j] != 0 ? p[axis][i + j] : -(real)INFINITY;           \
+                    low[j] = up < low[j] ? up : low[j];                                            \
+                    high[j] = down > high[j] ? down : high[j];                                     \
+                }                                                                                  \
+            }                                                                                      \
+            for (int64_t j = 0; j < LANES; ++j) {                                                  \
+                least[axis] = (double)low[j] < least[axis] ? (double)low[j] : least[axis];         \
+                greatest[axis] =                                                                   \
+                    (double)high[j] > greatest[axis] ? (double)high[j] : greatest[axis];           \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+DEFINE_BOUNDS(float, f32, fabsf, FLT_MAX)
+DEFINE_BOUNDS(double, f64, fabs, DBL_MAX)
+
+void RBC__KERNEL(voxel_bounds)(const rbc__voxel_tile *tile, int64_t n, bool is_f64, double *least,
+                               double *greatest) {
+    if (is_f64) {
+        bounds_f64(tile->f64, n, least, greatest);
+    } else {
+        bounds_f32(tile->f32, n, least, greatest);
+    }
 }

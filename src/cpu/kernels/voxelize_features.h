@@ -17,10 +17,12 @@ static inline int64_t rbc__float_bytes(rbc__dtype dtype) {
     return dtype == RBC__F64 ? 8 : dtype == RBC__F32 ? 4 : 2;
 }
 
-/* Whether rows are contiguous f32 at a constant distance, so that they need no loading. */
+/* Whether rows are contiguous f32 or f64 at a constant distance, so that they need no loading. */
 static inline bool rbc__features_are_direct(const rbc__cloud *cloud) {
-    return cloud->feature_dtype == RBC__F32 && cloud->feature_row == INT64_MAX &&
-           (cloud->feature_stride_bytes == (int64_t)sizeof(float) || cloud->num_features == 1);
+    return (cloud->feature_dtype == RBC__F32 || cloud->feature_dtype == RBC__F64) &&
+           cloud->feature_row == INT64_MAX &&
+           (cloud->feature_stride_bytes == rbc__float_bytes(cloud->feature_dtype) ||
+            cloud->num_features == 1);
 }
 
 static inline const char *rbc__feature_address(const rbc__cloud *cloud, int64_t cloud_index,

@@ -15,6 +15,8 @@ int64_t RBC__KERNEL(voxel_cells64_f32)(const rbc__voxel_tile *tile, int64_t n,
                                        const rbc__voxel_map *map, int64_t *cells);
 int64_t RBC__KERNEL(voxel_cells64_f64)(const rbc__voxel_tile *tile, int64_t n,
                                        const rbc__voxel_map *map, int64_t *cells);
+void RBC__KERNEL(voxel_bounds)(const rbc__voxel_tile *tile, int64_t n, bool is_f64, double *least,
+                               double *greatest);
 int64_t RBC__KERNEL(voxel_coordinates)(const rbc__voxel_tile *tile, int64_t n, bool is_f64,
                                        const rbc__coordinate_map *map, int32_t *xyz);
 void RBC__KERNEL(voxel_reduce)(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups);

@@ -6,17 +6,28 @@
 #include "cpu/kernels/voxelize_features.h"
 #include "cpu/kernels/voxelize_isa.h"
 
-/* Short loops of constant length are vectorised only where they are not unrolled first. */
+/* Does `step` for each channel. Of constant length, a short loop is better unrolled, a longer one
+ * is vectorised only where it is not unrolled first. */
 #ifdef __clang__
-#define CHANNELS(f, n) for (int64_t f = 0; f < (n); ++f)
+#define KEEP_LOOP
 #else
-#define CHANNELS(f, n) _Pragma("GCC unroll 1") for (int64_t f = 0; f < (n); ++f)
+#define KEEP_LOOP _Pragma("GCC unroll 1")
 #endif
+#define EACH_CHANNEL(f, n, step)                                                                   \
+    if ((n) < 4) {                                                                                 \
+        for (int64_t f = 0; f < (n); ++f) {                                                        \
+            step;                                                                                  \
+        }                                                                                          \
+    } else {                                                                                       \
+        KEEP_LOOP for (int64_t f = 0; f < (n); ++f) {                                              \
+            step;                                                                                  \
+        }                                                                                          \
+    }
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Rows that far ahead are on their way from memory. */
-#define PREFETCH 16
+/* So many rows ahead are on their way from memory. */
+#define ROWS_AHEAD 24
 
 /* Adding this to a double of magnitude up to 2^51 rounds it to the nearest even integer, which then
  * stands in the low bits of the sum. */
@@ -115,7 +126,49 @@ INLINE void store(rbc__dtype dtype, char *row, int64_t f, double value) {
     }
 }
 
-/* ---- One cell, channels [first, first + n) ---- */
+/* ---- One channel of one row ---- */
+
+INLINE void measure_f32(float value, uint32_t *maximum, uint32_t *any_special) {
+    const uint32_t magnitude = rbc__bits_of_f32(value) & INT32_MAX;
+    const uint32_t is_special = magnitude >= UINT32_C(0x7f800000);
+    const uint32_t finite = is_special ? 0 : magnitude;
+    *any_special |= is_special;
+    *maximum = finite > *maximum ? finite : *maximum;
+}
+
+INLINE void measure_f64(double value, uint64_t *maximum, uint64_t *any_special) {
+    const uint64_t magnitude = bits_of(value) & INT64_MAX;
+    const uint64_t is_special = magnitude >= UINT64_C(0x7ff0000000000000);
+    const uint64_t finite = is_special ? 0 : magnitude;
+    *any_special |= is_special;
+    *maximum = finite > *maximum ? finite : *maximum;
+}
+
+INLINE void add_f64(double value, double scale, double low_scale, uint64_t *high, uint64_t *low) {
+    const double scaled = value * scale;
+    const double rounded = (scaled + ROUNDING) - ROUNDING;
+    *high += integer_of(scaled);
+    *low += integer_of((scaled - rounded) * low_scale);
+}
+
+/* The high sum is split into what a double holds and the rest, which joins the low sum. Where
+ * values were not finite it may be any integer. */
+INLINE double join_f64(uint64_t high, uint64_t low, double low_unscale) {
+    const double rounded = (double)(int64_t)high;
+    const int64_t whole = rounded < 0x1p63 ? (int64_t)rounded : 0;
+    const double rest = (double)(int64_t)(high - (uint64_t)whole);
+    return rounded + (rest + (double)(int64_t)low * low_unscale);
+}
+
+INLINE void raise_i32(int32_t key, int32_t *greatest) {
+    *greatest = key > *greatest ? key : *greatest;
+}
+
+INLINE void raise_i64(int64_t key, int64_t *greatest) {
+    *greatest = key > *greatest ? key : *greatest;
+}
+
+/* ---- Channels [first, first + n) of one cell ---- */
 
 /* `order` has the cell's `count` rows. */
 typedef struct cell {
@@ -140,25 +193,29 @@ INLINE bool is_sum(rbc_voxel_reduce reduce) {
     return reduce == RBC_VOXEL_SUM || reduce == RBC_VOXEL_MEAN;
 }
 
-/* A cell of one row is that row, with one NaN and, for sums, one zero. */
-INLINE void single_f32(const cell *c, int64_t first, int64_t n, bool is_direct, rbc__dtype dtype,
-                       bool sum) {
-    rbc__feature_row buffer;
-    const float *row = fetch(c, 0, first, n, is_direct, &buffer);
-    CHANNELS(f, n) {
-        const float value = sum ? row[f] + 0.0f : row[f];
-        store(dtype, c->out, first + f, (double)(value == value ? value : NAN));
-    }
+INLINE double divisor_of(const cell *c) {
+    return c->rows->reduce == RBC_VOXEL_MEAN ? (double)c->count : 1.0;
 }
 
-/* Sums with features that are not finite; rare. */
-static void sum_special(const cell *c, int64_t first, int64_t n, bool is_direct,
-                        const bool *special) {
+/* A cell of one row is that row, with one NaN and, for sums, one zero. */
+INLINE void single_f32(const cell *c, int64_t n, bool sum) {
+    const float *row = fetch(c, 0, 0, n, true, NULL);
+    float *out = (float *)(void *)c->out;
+    const float zero = sum ? 0.0f : -0.0f;
+    EACH_CHANNEL(f, n, out[f] = isnan(row[f]) ? NAN : row[f] + zero)
+}
+
+INLINE void single_f64(const cell *c, int64_t n, bool sum) {
+    const double *row = fetch(c, 0, 0, n, true, NULL);
+    double *out = (double *)(void *)c->out;
+    const double zero = sum ? 0.0 : -0.0;
+    EACH_CHANNEL(f, n, out[f] = isnan(row[f]) ? (double)NAN : row[f] + zero)
+}
+
+/* Mends the sums of channels with features that are not finite; rare. */
+static void sum_special(const cell *c, int64_t first, int64_t n, bool is_direct) {
     rbc__feature_row buffer;
-    CHANNELS(f, n) {
-        if (!special[f]) {
-            continue;
-        }
+    for (int64_t f = 0; f < n; ++f) {
         double sum = 0;
         for (int32_t i = 0; i < c->count; ++i) {
             const void *row = fetch(c, i, first + f, 1, is_direct, &buffer);
@@ -166,50 +223,33 @@ static void sum_special(const cell *c, int64_t first, int64_t n, bool is_direct,
                 c->rows->dtype == RBC__F64 ? *(const double *)row : (double)*(const float *)row;
             sum += isfinite(value) ? 0 : value;
         }
-        store(c->rows->dtype, c->out, first + f, isnan(sum) ? (double)NAN : sum);
+        if (sum != 0) {
+            store(c->rows->dtype, c->out, first + f, isnan(sum) ? (double)NAN : sum);
+        }
     }
 }
 
 INLINE void sum_f32(const cell *c, int64_t first, int64_t n, bool is_direct, rbc__dtype dtype) {
     rbc__feature_row buffer;
-    uint32_t maxima[RUN];
+    uint32_t maxima[RUN], any_special = 0;
     uint64_t sums[RUN];
-    uint32_t any_special = 0;
-    CHANNELS(f, n) {
-        maxima[f] = 0;
-        sums[f] = 0;
-    }
+    EACH_CHANNEL(f, n, maxima[f] = 0)
+    EACH_CHANNEL(f, n, sums[f] = 0)
     for (int32_t i = 0; i < c->count; ++i) {
         const float *row = fetch(c, i, first, n, is_direct, &buffer);
-        CHANNELS(f, n) {
-            const uint32_t magnitude = rbc__bits_of_f32(row[f]) & INT32_MAX;
-            const uint32_t is_special = magnitude >= UINT32_C(0x7f800000);
-            const uint32_t finite = is_special ? 0 : magnitude;
-            any_special |= is_special;
-            maxima[f] = finite > maxima[f] ? finite : maxima[f];
-        }
+        EACH_CHANNEL(f, n, measure_f32(row[f], &maxima[f], &any_special))
     }
     const int32_t bits = bits_for(c->count);
     for (int32_t i = 0; i < c->count; ++i) {
         const float *row = fetch(c, i, first, n, is_direct, &buffer);
-        CHANNELS(f, n) {
-            sums[f] += integer_of((double)row[f] * scale_f32(maxima[f], bits));
-        }
+        EACH_CHANNEL(f, n, sums[f] += integer_of((double)row[f] * scale_f32(maxima[f], bits)))
     }
-    const double divisor = c->rows->reduce == RBC_VOXEL_MEAN ? (double)c->count : 1.0;
-    CHANNELS(f, n) {
-        store(dtype, c->out, first + f,
-              (double)(int64_t)sums[f] / divisor * unscale_f32(maxima[f], bits));
-    }
+    const double divisor = divisor_of(c);
+    EACH_CHANNEL(f, n,
+                 store(dtype, c->out, first + f,
+                       (double)(int64_t)sums[f] / divisor * unscale_f32(maxima[f], bits)))
     if (any_special != 0) {
-        bool special[RUN] = {false};
-        for (int32_t i = 0; i < c->count; ++i) {
-            const float *row = fetch(c, i, first, n, is_direct, &buffer);
-            CHANNELS(f, n) {
-                special[f] |= !isfinite(row[f]);
-            }
-        }
-        sum_special(c, first, n, is_direct, special);
+        sum_special(c, first, n, is_direct);
     }
 }
 
@@ -217,76 +257,52 @@ INLINE void extreme_f32(const cell *c, int64_t first, int64_t n, bool is_direct,
     rbc__feature_row buffer;
     int32_t keys[RUN];
     const int32_t flip = c->rows->reduce == RBC_VOXEL_MIN ? -1 : 0;
-    CHANNELS(f, n) {
-        keys[f] = INT32_MIN;
-    }
+    EACH_CHANNEL(f, n, keys[f] = INT32_MIN)
     for (int32_t i = 0; i < c->count; ++i) {
         const float *row = fetch(c, i, first, n, is_direct, &buffer);
-        CHANNELS(f, n) {
-            const int32_t key = key_of_f32(row[f], flip);
-            keys[f] = key > keys[f] ? key : keys[f];
-        }
+        EACH_CHANNEL(f, n, raise_i32(key_of_f32(row[f], flip), &keys[f]))
     }
-    CHANNELS(f, n) {
-        store(dtype, c->out, first + f, (double)f32_of_key(keys[f], flip));
-    }
+    EACH_CHANNEL(f, n, store(dtype, c->out, first + f, (double)f32_of_key(keys[f], flip)))
 }
 
-/* The high sum is split into what a double holds and the rest, which joins the low sum. */
-static void sum_f64(const cell *c, int64_t first, int64_t n, bool is_direct) {
+INLINE void sum_f64(const cell *c, int64_t first, int64_t n, bool is_direct) {
     rbc__feature_row buffer;
-    uint64_t maxima[RUN] = {0}, high[RUN] = {0}, low[RUN] = {0};
-    bool special[RUN] = {false};
+    uint64_t maxima[RUN], high[RUN], low[RUN], any_special = 0;
+    EACH_CHANNEL(f, n, maxima[f] = 0)
+    EACH_CHANNEL(f, n, high[f] = 0)
+    EACH_CHANNEL(f, n, low[f] = 0)
     for (int32_t i = 0; i < c->count; ++i) {
         const double *row = fetch(c, i, first, n, is_direct, &buffer);
-        CHANNELS(f, n) {
-            const uint64_t magnitude = bits_of(row[f]) & INT64_MAX;
-            const bool is_special = magnitude >= UINT64_C(0x7ff0000000000000);
-            const uint64_t finite = is_special ? 0 : magnitude;
-            special[f] |= is_special;
-            maxima[f] = finite > maxima[f] ? finite : maxima[f];
-        }
+        EACH_CHANNEL(f, n, measure_f64(row[f], &maxima[f], &any_special))
     }
     const int32_t bits = bits_for(c->count);
     const double low_scale = power_of_two(bits), low_unscale = power_of_two(-bits);
+    double scales[RUN];
+    EACH_CHANNEL(f, n, scales[f] = power_of_two(shift_f64(maxima[f], bits)))
     for (int32_t i = 0; i < c->count; ++i) {
         const double *row = fetch(c, i, first, n, is_direct, &buffer);
-        CHANNELS(f, n) {
-            const double scaled = row[f] * power_of_two(shift_f64(maxima[f], bits));
-            const double rounded = (scaled + ROUNDING) - ROUNDING;
-            high[f] += integer_of(scaled);
-            low[f] += integer_of((scaled - rounded) * low_scale);
-        }
+        EACH_CHANNEL(f, n, add_f64(row[f], scales[f], low_scale, &high[f], &low[f]))
     }
-    const double divisor = c->rows->reduce == RBC_VOXEL_MEAN ? (double)c->count : 1.0;
-    CHANNELS(f, n) {
-        const int64_t high_sum = special[f] ? 0 : (int64_t)high[f];
-        const double rounded = (double)high_sum;
-        const double rest = (double)(high_sum - (int64_t)rounded);
-        const double sum = rounded + (rest + (double)(int64_t)low[f] * low_unscale);
-        store(RBC__F64, c->out, first + f,
-              sum / divisor * power_of_two(-shift_f64(maxima[f], bits)));
+    const double divisor = divisor_of(c);
+    EACH_CHANNEL(f, n,
+                 store(RBC__F64, c->out, first + f,
+                       join_f64(high[f], low[f], low_unscale) / divisor *
+                           power_of_two(-shift_f64(maxima[f], bits))))
+    if (any_special != 0) {
+        sum_special(c, first, n, is_direct);
     }
-    sum_special(c, first, n, is_direct, special);
 }
 
-static void extreme_f64(const cell *c, int64_t first, int64_t n, bool is_direct) {
+INLINE void extreme_f64(const cell *c, int64_t first, int64_t n, bool is_direct) {
     rbc__feature_row buffer;
     int64_t keys[RUN];
     const int64_t flip = c->rows->reduce == RBC_VOXEL_MIN ? -1 : 0;
-    CHANNELS(f, n) {
-        keys[f] = INT64_MIN;
-    }
+    EACH_CHANNEL(f, n, keys[f] = INT64_MIN)
     for (int32_t i = 0; i < c->count; ++i) {
         const double *row = fetch(c, i, first, n, is_direct, &buffer);
-        CHANNELS(f, n) {
-            const int64_t key = key_of_f64(row[f], flip);
-            keys[f] = key > keys[f] ? key : keys[f];
-        }
+        EACH_CHANNEL(f, n, raise_i64(key_of_f64(row[f], flip), &keys[f]))
     }
-    CHANNELS(f, n) {
-        store(RBC__F64, c->out, first + f, f64_of_key(keys[f], flip));
-    }
+    EACH_CHANNEL(f, n, store(RBC__F64, c->out, first + f, f64_of_key(keys[f], flip)))
 }
 
 /* ---- All cells ---- */
@@ -303,22 +319,35 @@ INLINE cell cell_at(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups
     };
 }
 
-/* Rows of up to RUN channels that need no loading, with what is constant to the caller. */
-INLINE void direct_f32(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups,
-                       int64_t channels, rbc__dtype dtype, bool sum) {
+/* Rows in memory as they are wanted, of a number of channels that is constant to the caller. */
+INLINE void direct(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups, int64_t channels,
+                   rbc__dtype dtype, bool sum) {
     const int64_t row_bytes = channels * rbc__float_bytes(dtype);
-    const int64_t last = groups->num_cells - 1;
-    for (int64_t i = 0; i <= last; ++i) {
-        const int64_t ahead = i + PREFETCH < last ? i + PREFETCH : last;
-        const cell next = cell_at(rows, groups, ahead, row_bytes);
-        __builtin_prefetch(rows->base + (int64_t)next.order[0] * rows->unit_bytes);
+    if (groups->num_cells == 0) {
+        return;
+    }
+    const uint32_t *ahead = groups->order;
+    ahead += groups->ends[groups->cells[0]] - (uint32_t)groups->counts[groups->cells[0]];
+    const uint32_t *const last = groups->order + groups->ends[groups->cells[groups->num_cells - 1]];
+    for (int64_t i = 0; i < groups->num_cells; ++i) {
         const cell c = cell_at(rows, groups, i, row_bytes);
-        if (c.count == 1) {
-            single_f32(&c, 0, channels, true, dtype, sum);
+        const uint32_t *const wanted = c.order + c.count;
+        const uint32_t *const end = last - wanted < ROWS_AHEAD ? last : wanted + ROWS_AHEAD;
+        for (; ahead < end; ++ahead) {
+            __builtin_prefetch(rows->base + (int64_t)*ahead * rows->unit_bytes);
+        }
+        if (dtype == RBC__F64 && c.count == 1) {
+            single_f64(&c, channels, sum);
+        } else if (dtype == RBC__F64 && sum) {
+            sum_f64(&c, 0, channels, true);
+        } else if (dtype == RBC__F64) {
+            extreme_f64(&c, 0, channels, true);
+        } else if (c.count == 1) {
+            single_f32(&c, channels, sum);
         } else if (sum) {
-            sum_f32(&c, 0, channels, true, dtype);
+            sum_f32(&c, 0, channels, true, RBC__F32);
         } else {
-            extreme_f32(&c, 0, channels, true, dtype);
+            extreme_f32(&c, 0, channels, true, RBC__F32);
         }
     }
 }
@@ -345,12 +374,12 @@ static void any(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups) {
     }
 }
 
-#define DIRECT_CASE(channels)                                                                      \
+#define DIRECT_CASE(channels, dtype)                                                               \
     case channels:                                                                                 \
         if (sum) {                                                                                 \
-            direct_f32(rows, groups, channels, RBC__F32, true);                                    \
+            direct(rows, groups, channels, dtype, true);                                           \
         } else {                                                                                   \
-            direct_f32(rows, groups, channels, RBC__F32, false);                                   \
+            direct(rows, groups, channels, dtype, false);                                          \
         }                                                                                          \
         return;
 
@@ -358,10 +387,17 @@ void RBC__KERNEL(voxel_reduce)(const rbc__voxel_rows *rows, const rbc__voxel_gro
     const bool sum = is_sum(rows->reduce);
     if (rows->cloud == NULL && rows->dtype == RBC__F32) {
         switch (rows->num_features) {
-            DIRECT_CASE(1)
-            DIRECT_CASE(3)
-            DIRECT_CASE(4)
-            DIRECT_CASE(8)
+            DIRECT_CASE(1, RBC__F32)
+            DIRECT_CASE(3, RBC__F32)
+            DIRECT_CASE(4, RBC__F32)
+            DIRECT_CASE(8, RBC__F32)
+        default:
+            break;
+        }
+    } else if (rows->cloud == NULL && rows->dtype == RBC__F64) {
+        switch (rows->num_features) {
+            DIRECT_CASE(1, RBC__F64)
+            DIRECT_CASE(3, RBC__F64)
         default:
             break;
         }
