@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,12 @@ def _test_data(folder: str) -> Path:
     if not path.exists():
         pytest.skip(f"{path} does not exist")
     return path
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Callable[[str], Path]:
+    """Finds a folder of real data, or skips."""
+    return _test_data
 
 
 @pytest.fixture(scope="session")

@@ -8,14 +8,19 @@ NumPy arrays are taken too, and give NumPy arrays.
 
 from __future__ import annotations
 
+from .depth import depth_to_points, voxelize_depth
 from .fuse import fuse_multimodal, fuse_streams
 from .resample import resample_trajectories
+from .sparse import voxelize_sparse
 from .voxelize import voxel_cells, voxelize_point_cloud
 
 __all__ = [
+    "depth_to_points",
     "fuse_multimodal",
     "fuse_streams",
     "resample_trajectories",
     "voxel_cells",
+    "voxelize_depth",
     "voxelize_point_cloud",
+    "voxelize_sparse",
 ]

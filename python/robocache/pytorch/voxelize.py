@@ -32,13 +32,7 @@ def voxelize_point_cloud(
     grid, size, corner = _check_grid(grid_size, voxel_size, origin)
     if mode not in MODES:
         raise InvalidArgumentError(f"mode: found {mode!r}, wanted one of {MODES}")
-    if cloud.ndim not in (2, 3) or cloud.shape[-1] != 3 or cloud.dtype not in FLOATS:
-        raise InvalidArgumentError(
-            f"points: {cloud.dtype} {list(cloud.shape)} found, wanted floats [N, 3] or [B, N, 3]"
-        )
-    batched = cloud.ndim == 3
-    if not batched:
-        cloud = cloud.unsqueeze(0)
+    cloud, batched = check_points(cloud)
     channels = _check_features(features, mode, cloud, batched)
     cells, kept = _cells(cloud, grid, size, corner)
     existing = to_lengths(lengths, cloud.shape[0], cloud.shape[1], cloud)
@@ -53,7 +47,7 @@ def voxelize_point_cloud(
         result = counts
     else:
         assert channels is not None
-        result = _reduce(channels, cells, kept, existing, counts, mode)
+        result = reduce_features(channels, cells, kept, counts, mode)
     if not batched:
         result, counts = result[0], counts[0]
     extra = []
@@ -63,6 +57,15 @@ def voxelize_point_cloud(
         extra.append(from_torch(dropped, points))
     stored = store(result, out, points)
     return (stored, *extra) if extra else stored
+
+
+def check_points(cloud: Tensor) -> tuple[Tensor, bool]:
+    """Returns points as [B, N, 3], and whether they came with a batch axis."""
+    if cloud.ndim not in (2, 3) or cloud.shape[-1] != 3 or cloud.dtype not in FLOATS:
+        raise InvalidArgumentError(
+            f"points: {cloud.dtype} {list(cloud.shape)} found, wanted floats [N, 3] or [B, N, 3]"
+        )
+    return (cloud, True) if cloud.ndim == 3 else (cloud.unsqueeze(0), False)
 
 
 def _check_grid(
@@ -141,61 +144,55 @@ def _count(cells: Tensor, kept: Tensor, shape: tuple[int, ...]) -> Tensor:
     return counts.reshape(shape)
 
 
-def _reduce(
-    channels: Tensor, cells: Tensor, kept: Tensor, existing: Tensor, counts: Tensor, mode: str
+def reduce_features(
+    channels: Tensor, cells: Tensor, kept: Tensor, counts: Tensor, mode: str
 ) -> Tensor:
-    """Features [B, N, F] by cell, [B, X, Y, Z, F]."""
+    """Features [B, N, F] by cell [B, N], shaped as counts [B, ...] with F at the end."""
     width = channels.shape[-1]
     target = cells[kept]
     values = channels[kept]
     wide = values if values.dtype == torch.float64 else values.float()
+    points = counts.reshape(-1, 1)
     if mode in ("max", "min"):
         start = -math.inf if mode == "max" else math.inf
         result = torch.full((counts.numel(), width), start, dtype=wide.dtype, device=wide.device)
         index = target[:, None].expand(-1, width)
         result = result.scatter_reduce(0, index, wide, "amax" if mode == "max" else "amin")
     else:
-        result = _exact_sum(channels, cells, kept, existing, counts.numel())
-        smooth = torch.zeros_like(result).index_add(0, target, wide)
-        if smooth.requires_grad:  # rounding has no gradient: take that of the plain sum
-            result = result.detach() + (smooth - smooth.detach())
-        if mode == "mean":
-            result = result / counts.reshape(-1, 1).clamp(min=1).to(result.dtype)
-    empty = (counts.reshape(-1, 1) == 0).expand_as(result)
+        divisor = points.clamp(min=1) if mode == "mean" else torch.ones_like(points)
+        result = _exact_sum(wide.detach(), target, points, divisor).to(wide.dtype)
+        if wide.requires_grad:  # rounding has no gradient: take that of the plain sum
+            smooth = torch.zeros_like(result).index_add(0, target, wide) / divisor
+            result = result + (smooth - smooth.detach())
+    empty = (points == 0).expand_as(result)
     result = torch.where(empty, torch.zeros_like(result), result)
     return result.to(channels.dtype).reshape(*counts.shape, width)
 
 
-def _exact_sum(
-    channels: Tensor, cells: Tensor, kept: Tensor, existing: Tensor, num_cells: int
-) -> Tensor:
-    """Sums in integers, as robocache.h says, so that the order of the points does not matter."""
-    width = channels.shape[-1]
-    is_double = channels.dtype == torch.float64
-    sums = torch.zeros((num_cells, width), dtype=torch.float64, device=channels.device)
-    per_row = num_cells // max(channels.shape[0], 1)
-    for row in range(channels.shape[0]):
-        values = channels[row, : int(existing[row])].detach().double()
-        inside = kept[row, : int(existing[row])]
-        target = cells[row, : int(existing[row])][inside] - row * per_row
-        finite = torch.where(values.isfinite(), values, torch.zeros_like(values))
-        magnitude = finite.abs().amax(0) if values.shape[0] else finite.new_zeros(width)
-        bits = min(50, 62 - math.ceil(math.log2(max(values.shape[0], 1))))
-        _, exponent = torch.frexp(magnitude)
-        shift = bits - exponent
-        scaled = torch.ldexp(finite, shift)
-        whole = scaled.round()
-        total = _integer_sum(whole[inside], target, per_row)
-        value = torch.ldexp(total.double(), -shift)
-        if is_double:
-            rest = torch.ldexp(scaled - whole, torch.tensor(bits, device=values.device)).round()
-            fraction = _integer_sum(rest[inside], target, per_row)
-            value = value + torch.ldexp(fraction.double(), -shift - bits)
-        special = torch.zeros_like(value).index_add(0, target, (values - finite)[inside])
-        sums[row * per_row : (row + 1) * per_row] = value + special
-    return sums if is_double else sums.to(torch.float32)
+def _exact_sum(wide: Tensor, target: Tensor, points: Tensor, divisor: Tensor) -> Tensor:
+    """Sums, divided, as float64 [cells, F]; the order of the points does not matter.
+
+    Added in integers of a scale that each cell's largest value sets, as robocache.h says.
+    """
+    values = wide.double()
+    finite = torch.where(values.isfinite(), values, torch.zeros_like(values))
+    empty = values.new_zeros((len(points), values.shape[1]))
+    index = target[:, None].expand_as(values)
+    _, exponent = torch.frexp(empty.scatter_reduce(0, index, finite.abs(), "amax"))
+    bits = (62 - points.clamp(min=1).double().log2().ceil()).clamp(max=50).to(torch.int32)
+    shift = bits - exponent
+    scaled = torch.ldexp(finite, shift[target])
+    whole = scaled.round()
+    total = _integer_sum(whole, target, empty)
+    value = total.double()
+    if wide.dtype == torch.float64:
+        below = torch.ldexp(scaled - whole, bits[target]).round()
+        fraction = torch.ldexp(_integer_sum(below, target, empty).double(), -bits)
+        value = value + ((total - value.to(torch.int64)).double() + fraction)
+    special = empty.index_add(0, target, values - finite)
+    return torch.ldexp(value / divisor, -shift) + special
 
 
-def _integer_sum(values: Tensor, target: Tensor, num_cells: int) -> Tensor:
-    total = torch.zeros((num_cells, values.shape[1]), dtype=torch.int64, device=values.device)
+def _integer_sum(values: Tensor, target: Tensor, like: Tensor) -> Tensor:
+    total = torch.zeros_like(like, dtype=torch.int64)
     return total.index_add_(0, target, values.to(torch.int64))
