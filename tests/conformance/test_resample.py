@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import zlib
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 
 import robocache as rc
 from tests.conformance.backends import Backend
-from tests.conformance.reference import Options, resample
+from tests.conformance.reference import Options, Result, resample
 
 # Units in the last place of the compute type times the operations of the longest mode.
 RTOL = {
@@ -98,6 +100,28 @@ def scaled(options: Options, unit: str) -> Options:
     )
 
 
+@functools.cache
+def expected(digest: str, options: str) -> list[Result]:
+    """Where the reference's result for these inputs is kept: it is the same for every backend."""
+    return []
+
+
+def reference_result(
+    values: np.ndarray,
+    times: np.ndarray,
+    targets: np.ndarray,
+    options: Options,
+    lengths: np.ndarray | None,
+) -> Result:
+    digest = hashlib.sha256()
+    for array in (values, times, targets, lengths):
+        digest.update(b"none" if array is None else repr(array.shape).encode() + array.tobytes())
+    kept = expected(digest.hexdigest(), repr(options))
+    if not kept:
+        kept.append(resample(values, times, targets, options, lengths))
+    return kept[0]
+
+
 def compare(
     backend: Backend,
     values: np.ndarray,
@@ -110,7 +134,8 @@ def compare(
 ) -> None:
     """The backend's values, valid and dt against the reference's on the rounded values."""
     data = torch.as_tensor(values).to(dtype)
-    result = resample(data.to(torch.float64).numpy(), times, targets, options, lengths)
+    wide = data.to(torch.float64).numpy()
+    result = reference_result(wide, times, targets, options, lengths)
     arguments: dict[str, Any] = options.arguments()
     if lengths is not None:
         arguments["lengths"] = backend.tensor(lengths)
