@@ -7,25 +7,20 @@ from __future__ import annotations
 
 import os
 import textwrap
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import robocache
 
+from ._sheet import Sheet, Signal, gather
 from .errors import InvalidArgumentError, UnsupportedError
-from .suggest import is_action, is_point_cloud, suggest_windows
 
 if TYPE_CHECKING:
-    import numpy
     from numpy.typing import NDArray
 
-    from .dataset import Dataset, Episode
-    from .loader import Window
+    from .dataset import Dataset
 
 __all__ = ["contact_sheet", "save_contact_sheet"]
 
-_MAX_SIGNALS = 6
-_MAX_CHANNELS = 32
 _MAX_CLOUD_POINTS = 4000
 
 _WIDTH_IN = 12.0
@@ -42,34 +37,6 @@ _CHUNK_ROW_IN = 0.055
 _VALID, _INVALID = "#8fc7a1", "#d1495b"
 _INSIDE, _PADDING = "#e9ebf0", "#44507a"
 _FRAME_MARK = "#b9bec9"
-
-
-@dataclass
-class _Signal:
-    """A numeric stream as it was recorded (times_ns [S], values [S, D]) and on the clock."""
-
-    name: str
-    mode: str
-    rate_hz: float | None
-    times_ns: NDArray[numpy.int64]
-    values: NDArray[Any]
-    aligned: NDArray[Any]  # [T, D]
-    valid: NDArray[numpy.bool_]  # [T]
-
-
-@dataclass
-class _Sheet:
-    """What is drawn, all of it as the loader delivered it for every tick of one episode."""
-
-    episode: Episode
-    rate_hz: float
-    ticks_ns: NDArray[numpy.int64]  # [T]
-    shown: NDArray[numpy.int64]  # ticks whose frames are drawn
-    frames: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
-    clouds: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
-    signals: list[_Signal] = field(default_factory=list)
-    valid: dict[str, NDArray[numpy.bool_]] = field(default_factory=dict)  # [T] each
-    is_pad: dict[str, NDArray[numpy.bool_]] = field(default_factory=dict)  # [T, chunk] each
 
 
 def contact_sheet(
@@ -102,7 +69,7 @@ def contact_sheet(
         InvalidArgumentError: rate_hz is needed and not given, or the episode has nothing to draw.
     """
     figure_class = _figure_class()
-    return _draw(figure_class, _gather(dataset, index, rate_hz, num_frames, chunk), dataset)
+    return _draw(figure_class, gather(dataset, index, rate_hz, num_frames, chunk), dataset)
 
 
 def save_contact_sheet(
@@ -124,7 +91,7 @@ def save_contact_sheet(
         IoError: the file cannot be written. Otherwise as contact_sheet() does.
     """
     figure_class = _figure_class()
-    sheet = _gather(dataset, index, rate_hz, num_frames, chunk)
+    sheet = gather(dataset, index, rate_hz, num_frames, chunk)
     figure = _draw(figure_class, sheet, dataset)
     try:
         figure.savefig(path, dpi=100)
@@ -150,109 +117,6 @@ def _figure_class() -> Any:
             f"pictures need Matplotlib ({error}): pip install 'robocache[view]'"
         ) from error
     return Figure
-
-
-# ---- gathering ----
-
-
-def _gather(
-    dataset: Dataset, index: int, rate_hz: float | None, num_frames: int, chunk: int
-) -> _Sheet:
-    import numpy as np
-
-    episode = dataset.episodes[index]
-    most = max(
-        (
-            int(episode[name].row_lengths.max(initial=0))
-            for name, info in dataset.streams.items()
-            if is_point_cloud(info)
-        ),
-        default=0,
-    )
-    windows = suggest_windows(dataset, chunk=chunk, max_points=most or None)
-    streams = dataset.streams
-    images = [name for name in windows if streams[name].kind == "image"]
-    clouds = [name for name in windows if is_point_cloud(streams[name])]
-    signals = _choose_signals(dataset, episode, windows)
-    wanted = {name: windows[name] for name in (*images, *clouds, *signals)}
-    if not wanted:
-        raise InvalidArgumentError(f"{dataset.path}: no stream that could be drawn")
-    with robocache.DataLoader(
-        dataset.take([index]), 1, rate_hz=rate_hz, streams=wanted, array="numpy"
-    ) as loader:
-        count = loader.num_samples
-        if count == 0:
-            raise InvalidArgumentError(f"{dataset.path}: episode {episode.id} has no ticks")
-        shown = np.unique(np.linspace(0, count - 1, num_frames).round().astype(np.int64))
-        sheet = _Sheet(episode, _clock_rate(dataset, rate_hz), np.empty(count, np.int64), shown)
-        fields: dict[str, list[Any]] = {name: [] for name in wanted}
-        valid: dict[str, list[Any]] = {name: [] for name in wanted}
-        is_pad: dict[str, list[Any]] = {name: [] for name in wanted}
-        drawn = set(shown.tolist())
-        for tick, batch in enumerate(loader):
-            sheet.ticks_ns[tick] = batch["time_ns"][0]
-            for name in wanted:
-                valid[name].append(batch[f"{name}_valid"][0].copy())
-                is_pad[name].append(batch[f"{name}_is_pad"][0].copy())
-                if name in signals:
-                    fields[name].append(batch[name][0, 0].copy())
-                elif tick in drawn:
-                    value = batch[name][0, 0]
-                    if name in clouds:
-                        value = value[: int(batch[f"{name}_lengths"][0, 0])]
-                    fields[name].append(value.copy())
-    sheet.frames = {name: fields[name] for name in images}
-    sheet.clouds = {name: fields[name] for name in clouds}
-    sheet.valid = {name: np.array(rows)[:, 0] for name, rows in valid.items()}
-    sheet.is_pad = {
-        name: np.array(is_pad[name]) for name in wanted if is_action(streams[name]) and chunk > 1
-    }
-    sheet.signals = [
-        _Signal(
-            name=name,
-            mode=wanted[name].mode,
-            rate_hz=streams[name].rate_hz,
-            times_ns=episode[name].times_ns,
-            values=episode[name].values.reshape(episode[name].num_samples, -1),
-            aligned=np.array(fields[name]).reshape(count, -1),
-            valid=sheet.valid[name],
-        )
-        for name in signals
-    ]
-    return sheet
-
-
-def _clock_rate(dataset: Dataset, rate_hz: float | None) -> float:
-    rate = rate_hz or dataset.control_rate_hz
-    if rate is None:
-        raise InvalidArgumentError(
-            f"{dataset.path}: its control rate is unknown: rate_hz must be given"
-        )
-    return rate
-
-
-def _choose_signals(dataset: Dataset, episode: Episode, windows: dict[str, Window]) -> list[str]:
-    """Returns the numeric streams worth a row: vectors of floats that change, the actions last."""
-    import numpy as np
-
-    found = []
-    for name in windows:
-        info = dataset.streams[name]
-        if info.kind != "numeric" or is_point_cloud(info) or not info.dtype.startswith("float"):
-            continue
-        if int(np.prod(info.shape)) > _MAX_CHANNELS:
-            continue
-        values = episode[name].values
-        if len(values) > 1 and bool((values != values[:1]).any()):
-            found.append(name)
-    actions = [name for name in found if is_action(dataset.streams[name])]
-    others = [name for name in found if name not in actions]
-    # Vectors say more than single numbers such as a reward.
-    others.sort(key=lambda name: not dataset.streams[name].shape)
-    return others[: _MAX_SIGNALS - len(actions[:2])] + actions[:2]
-
-
-# ---- drawing ----
 
 
 class _Canvas:
@@ -286,7 +150,7 @@ def _plot_width() -> float:
     return _WIDTH_IN - _LEFT_IN - _RIGHT_IN
 
 
-def _frame_size(sheet: _Sheet, frames: list[NDArray[Any]]) -> tuple[float, float]:
+def _frame_size(sheet: Sheet, frames: list[NDArray[Any]]) -> tuple[float, float]:
     """Returns width and height of one frame in inches."""
     slots = max(len(sheet.shown), 6)
     width = (_plot_width() - _FRAME_GAP_IN * (slots - 1)) / slots
@@ -294,7 +158,7 @@ def _frame_size(sheet: _Sheet, frames: list[NDArray[Any]]) -> tuple[float, float
     return width, width * min(max(height / max(columns, 1), 0.4), 1.2)
 
 
-def _draw(figure_class: Any, sheet: _Sheet, dataset: Dataset) -> Any:
+def _draw(figure_class: Any, sheet: Sheet, dataset: Dataset) -> Any:
     task = textwrap.wrap(sheet.episode.task, 110)[:2]
     title_in = 0.45 + 0.2 * len(task)
     rows = [*sheet.frames.values(), *sheet.clouds.values()]
@@ -329,16 +193,16 @@ def _draw(figure_class: Any, sheet: _Sheet, dataset: Dataset) -> Any:
     return canvas.figure
 
 
-def _seconds(sheet: _Sheet, times_ns: Any) -> Any:
+def _seconds(sheet: Sheet, times_ns: Any) -> Any:
     return (times_ns - sheet.ticks_ns[0]) * 1e-9
 
 
-def _span_s(sheet: _Sheet) -> tuple[float, float]:
+def _span_s(sheet: Sheet) -> tuple[float, float]:
     half_s = 0.5 / sheet.rate_hz
     return -half_s, float(_seconds(sheet, sheet.ticks_ns[-1])) + half_s
 
 
-def _draw_fan(canvas: _Canvas, sheet: _Sheet, frame_width_in: float) -> None:
+def _draw_fan(canvas: _Canvas, sheet: Sheet, frame_width_in: float) -> None:
     """Joins each frame above with its moment on the time axis below."""
     from matplotlib.lines import Line2D
 
@@ -352,7 +216,7 @@ def _draw_fan(canvas: _Canvas, sheet: _Sheet, frame_width_in: float) -> None:
         canvas.figure.add_artist(Line2D(ends, (top, bottom), color=_FRAME_MARK, lw=0.6))
 
 
-def _draw_title(canvas: _Canvas, sheet: _Sheet, dataset: Dataset, task: list[str]) -> None:
+def _draw_title(canvas: _Canvas, sheet: Sheet, dataset: Dataset, task: list[str]) -> None:
     episode = sheet.episode
     head = (
         f"{dataset.name} {dataset.version}  ·  episode {episode.id}"
@@ -366,7 +230,7 @@ def _draw_title(canvas: _Canvas, sheet: _Sheet, dataset: Dataset, task: list[str
         canvas.figure.text(x, y, line, fontsize=9, va="center", color="0.25")
 
 
-def _row_of_axes(canvas: _Canvas, sheet: _Sheet, frames: list[NDArray[Any]]) -> list[Any]:
+def _row_of_axes(canvas: _Canvas, sheet: Sheet, frames: list[NDArray[Any]]) -> list[Any]:
     width, height = _frame_size(sheet, frames)
     made = []
     for slot in range(len(sheet.shown)):
@@ -379,7 +243,7 @@ def _row_of_axes(canvas: _Canvas, sheet: _Sheet, frames: list[NDArray[Any]]) -> 
     return made
 
 
-def _draw_frames(canvas: _Canvas, sheet: _Sheet, name: str, frames: list[NDArray[Any]]) -> None:
+def _draw_frames(canvas: _Canvas, sheet: Sheet, name: str, frames: list[NDArray[Any]]) -> None:
     height = _frame_size(sheet, frames)[1]
     canvas.label(height, _wrapped(name))
     for axis, frame, tick in zip(
@@ -393,7 +257,7 @@ def _draw_frames(canvas: _Canvas, sheet: _Sheet, name: str, frames: list[NDArray
     canvas.top_in += height + _FRAME_GAP_IN
 
 
-def _draw_clouds(canvas: _Canvas, sheet: _Sheet, name: str, clouds: list[NDArray[Any]]) -> None:
+def _draw_clouds(canvas: _Canvas, sheet: Sheet, name: str, clouds: list[NDArray[Any]]) -> None:
     import numpy as np
 
     height = _frame_size(sheet, clouds)[1]
@@ -425,13 +289,13 @@ def _draw_clouds(canvas: _Canvas, sheet: _Sheet, name: str, clouds: list[NDArray
     canvas.top_in += height + _FRAME_GAP_IN
 
 
-def _mark_invalid(axis: Any, sheet: _Sheet, name: str, tick: int) -> None:
+def _mark_invalid(axis: Any, sheet: Sheet, name: str, tick: int) -> None:
     if not sheet.valid[name][tick]:
         for side in axis.spines.values():
             side.set(visible=True, color=_INVALID, linewidth=2)
 
 
-def _draw_signal(canvas: _Canvas, sheet: _Sheet, signal: _Signal) -> Any:
+def _draw_signal(canvas: _Canvas, sheet: Sheet, signal: Signal) -> Any:
     import numpy as np
 
     axis = canvas.axes(_SIGNAL_IN, _LEFT_IN, _plot_width())
@@ -452,7 +316,7 @@ def _draw_signal(canvas: _Canvas, sheet: _Sheet, signal: _Signal) -> Any:
     return axis
 
 
-def _draw_valid(canvas: _Canvas, sheet: _Sheet) -> Any:
+def _draw_valid(canvas: _Canvas, sheet: Sheet) -> Any:
     import numpy as np
 
     canvas.top_in += _MASK_TITLE_IN
@@ -468,7 +332,7 @@ def _draw_valid(canvas: _Canvas, sheet: _Sheet) -> Any:
     return axis
 
 
-def _draw_padding(canvas: _Canvas, sheet: _Sheet, name: str, is_pad: NDArray[Any]) -> Any:
+def _draw_padding(canvas: _Canvas, sheet: Sheet, name: str, is_pad: NDArray[Any]) -> Any:
     height = _CHUNK_ROW_IN * is_pad.shape[1]
     axis = canvas.axes(height, _LEFT_IN, _plot_width())
     canvas.label(height, f"{_wrapped(name)}\nis_pad of {is_pad.shape[1]} ticks")
@@ -479,7 +343,7 @@ def _draw_padding(canvas: _Canvas, sheet: _Sheet, name: str, is_pad: NDArray[Any
 
 
 def _mesh(
-    axis: Any, sheet: _Sheet, mask: NDArray[Any], colors: tuple[str, str], lines: str = "none"
+    axis: Any, sheet: Sheet, mask: NDArray[Any], colors: tuple[str, str], lines: str = "none"
 ) -> None:
     """Draws a mask [rows, T], a column a tick, the first row on top."""
     import numpy as np
