@@ -269,10 +269,6 @@ static rbc_status prepare(rbc__records *records, rbc__held_record *record, int32
                           rbc_error *err) {
     const rbc__plan_use *planned = &records->plan->uses[use];
     rbc__held_stream *held = &record->streams[use];
-    /* Left by a try that failed. */
-    free(held->times);
-    free(held->row_begins);
-    *held = (rbc__held_stream){0};
     if (planned->is_cloud) {
         RBC__TRY(read_rows(records, record, use, err));
         held->is_counted = true;
@@ -307,8 +303,17 @@ rbc_status rbc__records_prepare(rbc__records *records, rbc__held_record *record,
         return RBC_OK;
     }
     const int64_t begin = now_ns();
+    const int64_t bytes_before = record->bytes;
     const rbc_status status = prepare(records, record, use, err);
     records->stats.read_ns += now_ns() - begin;
+    if (status != RBC_OK) {
+        rbc__held_stream *held = &record->streams[use];
+        free(held->times);
+        free(held->row_begins);
+        *held = (rbc__held_stream){0};
+        records->bytes -= record->bytes - bytes_before;
+        record->bytes = bytes_before;
+    }
     return status;
 }
 

@@ -15,7 +15,6 @@
 /* What is at hand of one stream of the plan. */
 typedef struct rbc__held_stream {
     bool is_counted;
-    bool is_small;       /* all values may be kept */
     int64_t num_samples; /* steps, in a cloud */
     int64_t *times;      /* [num_samples], of a stream with stamps; non-decreasing */
     int64_t *row_begins; /* [num_steps + 1], of a cloud: first point of each step */
