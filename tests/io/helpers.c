@@ -187,7 +187,7 @@ void open_dataset(dataset *data, const char *path) {
     if (data->ops->index_file(data->reader, 0, &sink, &err) != RBC_OK) {
         fail_msg("%s", err.message);
     }
-    (void)snprintf(file, sizeof file, "%s/%s", path, data->schema->files[0].path);
+    (void)snprintf(file, sizeof file, "%s/%s", data->schema->root, data->schema->files[0].path);
     assert_int_equal(rbc__source_open(file, RBC__SOURCE_FILE, &data->source, &err), RBC_OK);
 }
 

@@ -111,6 +111,7 @@ static void free_schema(rbc__schema *schema) {
     free(schema->files);
     free(schema->name);
     free(schema->version);
+    free(schema->root);
 }
 
 rbc_status rbc__rlds_create(const char *path, rbc__leaves *leaves, rbc__rlds **out,
@@ -261,17 +262,16 @@ static rbc_status derive_leaves(const char *path, const rbc__schema *schema, rbc
     return status;
 }
 
-/* Opens the dataset in `folder`, which is `inside` of `path`; fills `schema` but for the streams.
- */
-static rbc_status open_folder(const char *path, const char *inside, const char *folder,
-                              rbc__schema *schema, rbc__leaves *leaves, rbc_error *err) {
+/* Opens the dataset in `folder`; fills `schema` but for the streams. */
+static rbc_status open_folder(const char *folder, rbc__schema *schema, rbc__leaves *leaves,
+                              rbc_error *err) {
     rbc__dataset_info info;
     bool has_info;
     RBC__TRY(load_info(folder, &info, &has_info, err));
     rbc_status status = name_dataset(folder, &info, schema, err);
     if (status == RBC_OK) {
         status =
-            rbc__rlds_list_files(path, inside, has_info ? &info : NULL, schema->name, schema, err);
+            rbc__rlds_list_files(folder, "", has_info ? &info : NULL, schema->name, schema, err);
     }
     rbc__dataset_info_free(&info);
     if (status == RBC_OK) {
@@ -279,7 +279,7 @@ static rbc_status open_folder(const char *path, const char *inside, const char *
     }
     if (status == RBC_OK && leaves->num_streams == 0) {
         rbc__leaves_free(leaves);
-        status = derive_leaves(path, schema, leaves, err);
+        status = derive_leaves(folder, schema, leaves, err);
     }
     return status;
 }
@@ -295,13 +295,13 @@ static rbc_status rlds_open(const char *path, rbc__reader **out, rbc_error *err)
     if (status == RBC_OK) {
         status = rbc__join_path(path, inside, &folder, err);
     }
-    if (status == RBC_OK) {
-        status = open_folder(path, inside, folder, &schema, &leaves, err);
-    }
-    free(folder);
     free(inside);
+    schema.root = folder;
     if (status == RBC_OK) {
-        status = rbc__rlds_create(path, &leaves, &reader, err);
+        status = open_folder(folder, &schema, &leaves, err);
+    }
+    if (status == RBC_OK) {
+        status = rbc__rlds_create(folder, &leaves, &reader, err);
     }
     if (status != RBC_OK) {
         free_schema(&schema);
