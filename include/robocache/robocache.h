@@ -457,9 +457,10 @@ typedef enum rbc_on_error {
 typedef struct rbc_open_params {
     size_t struct_size;
     const char *catalog_path; /* NULL: "<dataset>/.robocache.sqlite", or, where the dataset cannot
-                                 be written, $ROBOCACHE_CACHE or ~/.cache/robocache/<hash>.sqlite */
+                                 be written, <hash>.sqlite in $ROBOCACHE_CACHE,
+                                 $XDG_CACHE_HOME/robocache or ~/.cache/robocache */
     int32_t num_threads;      /* for indexing; 0: all cores */
-    int32_t rebuild;          /* non-zero: forget what the catalog holds */
+    int32_t rebuild;          /* non-zero: make the catalog anew, whatever it holds */
     rbc_on_error on_error;    /* what a damaged record does to indexing */
     double control_rate_hz;   /* of data without time stamps; 0: what the format or table says */
     rbc_progress_fn progress;
@@ -470,7 +471,12 @@ typedef struct rbc_open_params {
     {sizeof(rbc_open_params), NULL, 0, 0, RBC_ON_ERROR_RAISE, 0.0, NULL, NULL}
 
 /* Opens a dataset, indexing what is new or changed since last time (file size, mtime). At once when
- * nothing is. NOT_FOUND, IO, FORMAT, UNSUPPORTED (no reader knows the files), CANCELLED. */
+ * nothing is. A call that fails, is cancelled or killed leaves the catalog that there was, and what
+ * it had indexed for the next call to go on with, in "<catalog>.partial"; the finished catalog is
+ * the same to the byte. While another process indexes, the call waits, calling `progress`.
+ * With on_error skip damaged records, and files that cannot be read, are left out and listed; such
+ * a catalog is refused with on_error raise. NOT_FOUND, IO, FORMAT (damaged records; a catalog that
+ * is damaged, or of a later version), UNSUPPORTED (no reader knows the files), CANCELLED. */
 RBC_API rbc_status rbc_dataset_open(const char *path, const rbc_open_params *params,
                                     rbc_dataset **out, rbc_error *err);
 /* Objects made from the dataset keep it alive; closing drops the caller's own hold. */

@@ -1,4 +1,7 @@
 /* Episodes of a real format, images first of all: written, indexed, read back. */
+#define _GNU_SOURCE
+
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <turbojpeg.h>
@@ -278,6 +283,43 @@ static void a_real_dataset_is_read_whole(void **state) {
     scratch_remove(&folder);
 }
 
+/* Sixty links to one real file: 16 bytes a step and image stream, 200 an episode besides. */
+static void a_catalog_is_small(void **state) {
+    (void)state;
+    const char *data = getenv("ROBOCACHE_TEST_DATA");
+    if (data == NULL) {
+        print_message("skipped: ROBOCACHE_TEST_DATA is not set\n");
+        skip();
+    }
+    enum { LINKS = 60, EPISODES = 25 * LINKS, IMAGE_STEPS = EPISODES * 10 * 4 };
+    char *folder = scratch_make();
+    char real[PATH_MAX];
+    assert_non_null(
+        realpath(scratch_path(data, "rlds_bridge/bridge_dataset/1.0.0/features.json"), real));
+    assert_int_equal(symlink(real, scratch_path(folder, "features.json")), 0);
+    assert_non_null(realpath(scratch_path(data, "rlds_bridge/bridge_dataset/1.0.0/"
+                                                "bridge_dataset-train.tfrecord-00000-of-00001"),
+                             real));
+    for (int i = 0; i < LINKS; ++i) {
+        char name[64];
+        snprintf(name, sizeof name, "bridge_dataset-train.tfrecord-%05d-of-%05d", i, LINKS);
+        assert_int_equal(symlink(real, scratch_path(folder, name)), 0);
+    }
+    rbc_dataset *dataset;
+    rbc_error err;
+    must(rbc_dataset_open(folder, NULL, &dataset, &err), &err);
+    rbc_dataset_info info;
+    rbc_dataset_get_info(dataset, &info);
+    assert_int_equal(info.num_episodes, EPISODES);
+    struct stat catalog;
+    assert_int_equal(stat(info.catalog_path, &catalog), 0);
+    print_message("%lld bytes for %d episodes of 10 steps and 4 image streams\n",
+                  (long long)catalog.st_size, EPISODES);
+    assert_true(catalog.st_size <= 16 * IMAGE_STEPS + 200 * EPISODES);
+    rbc_dataset_close(&dataset);
+    scratch_remove(&folder);
+}
+
 int main(void) {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -287,6 +329,7 @@ int main(void) {
         TEST(damage_names_file_offset_and_stream),
         TEST(undeclared_shapes_come_from_the_images),
         cmocka_unit_test(a_real_dataset_is_read_whole),
+        cmocka_unit_test(a_catalog_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
