@@ -3,11 +3,10 @@
 #include "cpu/kernels/isa.h"
 #include "cpu/kernels/resample_stamp.h"
 
-/* The compiler's vector types, as wide as the ISA's registers: it does not keep the counters of
- * count_lanes() in registers when they are arrays. */
-#if defined(__AVX512F__)
-#define LANE_BYTES 64
-#elif defined(__AVX2__)
+/* The compiler's vector types: it does not keep the counters of count_up_to() in registers when
+ * they are arrays. More lanes than 32 bytes hold were slower, AVX-512 or not: the last lane is
+ * further away from the first. */
+#if defined(__AVX2__)
 #define LANE_BYTES 32
 #else
 #define LANE_BYTES 16
@@ -81,34 +80,37 @@ static bool check(const rbc__time_axis *axis) {
     return wrong == 0;
 }
 
-/* Lanes are targets in order: each sample from `low` on is compared with all of them until one lies
- * behind the last. False when that takes too many. */
-static inline bool count_up_to(const stamp *times, int64_t n, int64_t low, const stamp *targets,
-                               int64_t *found) {
+/* Lanes are targets in order, and samples before `low` lie at or before all of them: each sample
+ * from there on is compared with every lane until one lies behind the last. Returns where the lanes
+ * after these may begin, which does not wait for the counts, or -1 when counting takes too long. */
+static inline int64_t count_up_to(const stamp *times, int64_t n, int64_t low, const stamp *targets,
+                                  int64_t *found) {
     const stamp last = targets[LANES - 1];
     stamp_lanes lanes;
     count_lanes counts = {0};
     memcpy(&lanes, targets, sizeof lanes);
     const int64_t end = n - low < MAX_COUNTED ? n : low + MAX_COUNTED;
-    int64_t i = low;
+    int64_t i = low, next = low;
     for (; i + 4 <= end && times[i] <= last; i += 4) {
         counts += times[i] <= lanes;
         counts += times[i + 1] <= lanes;
         counts += times[i + 2] <= lanes;
         counts += times[i + 3] <= lanes;
+        next = i + 1;
     }
     if (i + 4 > end) {
         for (; i < end && times[i] <= last; ++i) {
             counts += times[i] <= lanes;
+            next = i + 1;
         }
         if (i == end && end < n && times[i] <= last) {
-            return false;
+            return -1;
         }
     }
     for (int k = 0; k < LANES; ++k) {
         found[k] = low - counts[k];
     }
-    return true;
+    return next;
 }
 
 /* For targets in order and packed stamps: the samples at or before each. False when targets lie too
@@ -121,13 +123,10 @@ static inline bool find_in_order(const rbc__time_axis *axis, stamp *targets, int
         targets[j] = targets[count - 1];
     }
     int64_t low = upper(axis, 0, n, targets[0]);
-    for (int64_t j = 0; j < padded; j += LANES) {
-        if (!count_up_to(times, n, low, targets + j, found + j)) {
-            return false;
-        }
-        low = found[j + LANES - 1];
+    for (int64_t j = 0; j < padded && low >= 0; j += LANES) {
+        low = count_up_to(times, n, low, targets + j, found + j);
     }
-    return true;
+    return low >= 0;
 }
 
 /* True, with the tile weighed, where all targets lie between two distinct stamps and on none and
@@ -185,13 +184,16 @@ static bool search(const rbc__time_axis *axis, rbc__resample_plan *plan) {
             targets[j] = target_at(axis, axis->first + j);
         }
     }
-    int32_t is_unordered = 0, has_nan = is_nan(targets[0]);
+    int32_t is_unordered = 0;
     for (int64_t j = 1; j < count; ++j) {
         is_unordered |= !(targets[j - 1] <= targets[j]);
-        has_nan |= is_nan(targets[j]);
     }
-    if (has_nan != 0) {
-        return false;
+    if (is_unordered != 0 || count == 1) {
+        for (int64_t j = 0; j < count; ++j) {
+            if (is_nan(targets[j])) {
+                return false;
+            }
+        }
     }
     plan->is_weighed = false;
     if (is_unordered == 0 && axis->stride_bytes == (int64_t)sizeof(stamp) &&
