@@ -4,61 +4,18 @@
  * finds the first point with the same coordinates. Those first points, gone through in order, are
  * the voxels as first seen; sorting gives the ascending order. Partitions are independent and keep
  * the order of points, so that how they are spread over threads does not show. */
-#include <math.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "core/context.h"
-#include "core/pool.h"
-#include "cpu/kernels/voxelize_features.h"
-#include "cpu/voxelize.h"
-#include "cpu/voxelize_sort.h"
+#include "cpu/voxelize_sparse.h"
 
-#define MAX_LANES      64
-#define MAX_PARTITIONS 256
+#define MAX_LANES 64
 
 /* Points of a partition, which with its table should stay in a core's cache. */
 #define PARTITION_POINTS INT64_C(8192)
 
 /* Points below which another thread is not worth waking. */
 #define LANE_POINTS INT64_C(8192)
-
-/* Voxels written by one part. */
-#define PIECE INT64_C(512)
-
-typedef struct lane {
-    uint32_t offsets[MAX_PARTITIONS];
-    int64_t num_inside;
-    double least[3], greatest[3]; /* of finite points */
-} lane;
-
-/* One cloud at work. Arrays of N unless said otherwise. */
-typedef struct work {
-    const rbc__voxelize_sparse_job *job;
-    const rbc__voxel_kernels *kernels;
-    rbc__pool *pool; /* NULL: on the calling thread */
-    int32_t num_lanes;
-    int32_t partition_bits;
-    int64_t cloud, length;
-    rbc__coordinate_map map;
-    bool is_f64;             /* computes in f64 */
-    int32_t *xyz;            /* [N, 3] */
-    rbc__voxel *entries;     /* by partition */
-    uint32_t *table;         /* [4 N]; afterwards the first buffer of voxels */
-    rbc__voxel *voxels;      /* the second */
-    uint32_t *leader;        /* by entry: the first entry of its voxel; then the voxel's number */
-    uint8_t *is_first;       /* by point */
-    uint32_t *number;        /* by point, where it is first: the voxel's number */
-    int32_t *counts;         /* by voxel: points */
-    uint32_t *ends;          /* by voxel: in `order` */
-    uint32_t *order;         /* points by voxel */
-    uint32_t *identity;      /* 0, 1, 2, ... */
-    int64_t num_voxels;      /* at most M */
-    const rbc__voxel *found; /* the voxels in the preset's order */
-    uint32_t begins[MAX_PARTITIONS + 1];
-    lane *lanes; /* [num_lanes] */
-    atomic_llong next;
-} work;
 
 /* ---- Memory ---- */
 
@@ -83,7 +40,7 @@ static bool lanes_take_clouds(const rbc_context *context, const rbc__voxelize_sp
 
 /* Gives a work its arrays; with a NULL base it only counts. Returns the bytes used. */
 static uint64_t lay_out(const rbc__voxelize_sparse_job *job, char *base, int32_t num_lanes,
-                        work *w) {
+                        rbc__sparse_work *w) {
     const uint64_t n = (uint64_t)job->cloud.num_points;
     uint64_t used = 0;
     w->lanes = rbc__workspace_take(base, &used, (uint64_t)num_lanes * sizeof *w->lanes);
@@ -105,14 +62,14 @@ uint64_t rbc__cpu_voxelize_sparse_workspace_bytes(rbc_context *context,
                                                   const rbc__voxelize_sparse_job *job) {
     int32_t num_lanes;
     const bool takes_clouds = lanes_take_clouds(context, job, &num_lanes);
-    work w;
+    rbc__sparse_work w;
     return takes_clouds ? lay_out(job, NULL, 1, &w) * (uint64_t)num_lanes
                         : lay_out(job, NULL, num_lanes, &w);
 }
 
 /* ---- From points to coordinates ---- */
 
-static void run_parts(work *w, int64_t num_parts, rbc__pool_part_fn part) {
+void rbc__sparse_run_parts(rbc__sparse_work *w, int64_t num_parts, rbc__pool_part_fn part) {
     atomic_store_explicit(&w->next, 0, memory_order_relaxed);
     if (w->pool != NULL) {
         rbc__pool_run(w->pool, num_parts, part, w);
@@ -123,8 +80,7 @@ static void run_parts(work *w, int64_t num_parts, rbc__pool_part_fn part) {
     }
 }
 
-/* The points of a lane among n. */
-static int64_t share_of(const work *w, int64_t lane_index, int64_t n, int64_t *end) {
+int64_t rbc__sparse_share(const rbc__sparse_work *w, int64_t lane_index, int64_t n, int64_t *end) {
     const int64_t tiles = (n + RBC__VOXEL_TILE - 1) / RBC__VOXEL_TILE;
     const int64_t each = (tiles + w->num_lanes - 1) / w->num_lanes * RBC__VOXEL_TILE;
     const int64_t first = lane_index * each < n ? lane_index * each : n;
@@ -132,7 +88,7 @@ static int64_t share_of(const work *w, int64_t lane_index, int64_t n, int64_t *e
     return first;
 }
 
-static void load_tile(const work *w, int64_t first, int64_t n, rbc__voxel_tile *tile) {
+static void load_tile(const rbc__sparse_work *w, int64_t first, int64_t n, rbc__voxel_tile *tile) {
     w->kernels->load(&w->job->cloud, w->cloud, first, n, tile);
     if (w->is_f64 && w->job->cloud.point_dtype != RBC__F64) {
         for (int axis = 2; axis >= 0; --axis) {
@@ -140,93 +96,6 @@ static void load_tile(const work *w, int64_t first, int64_t n, rbc__voxel_tile *
                 tile->f64[axis][i] = (double)tile->f32[axis][i];
             }
         }
-    }
-}
-
-static void bounds_part(void *job, int64_t index) {
-    work *w = job;
-    lane *l = &w->lanes[index];
-    rbc__voxel_tile tile;
-    int64_t end;
-    const bool is_f64 = w->job->cloud.point_dtype == RBC__F64;
-    for (int axis = 0; axis < 3; ++axis) {
-        l->least[axis] = INFINITY;
-        l->greatest[axis] = -INFINITY;
-    }
-    for (int64_t i = share_of(w, index, w->length, &end); i < end; i += RBC__VOXEL_TILE) {
-        const int64_t n = end - i < RBC__VOXEL_TILE ? end - i : RBC__VOXEL_TILE;
-        w->kernels->load(&w->job->cloud, w->cloud, i, n, &tile);
-        w->kernels->bounds(&tile, n, is_f64, l->least, l->greatest);
-    }
-}
-
-static double own_difference(const work *w, double a, double b) {
-    return w->job->cloud.point_dtype == RBC__F64 ? a - b : (double)((float)a - (float)b);
-}
-
-/* What the preset takes from the cloud itself. */
-static void look_at_cloud(work *w, double *origin, double *scale) {
-    const rbc__voxelize_sparse_job *job = w->job;
-    const bool needs_scale = job->preset == RBC_VOXEL_PRESET_KAOLIN && job->scale == 0;
-    memcpy(origin, job->origin, sizeof job->origin);
-    *scale = job->scale;
-    if (!job->origin_from_cloud && !needs_scale) {
-        return;
-    }
-    run_parts(w, w->num_lanes, bounds_part);
-    lane *all = &w->lanes[0];
-    for (int axis = 0; axis < 3; ++axis) {
-        for (int32_t i = 1; i < w->num_lanes; ++i) {
-            all->least[axis] = fmin(all->least[axis], w->lanes[i].least[axis]);
-            all->greatest[axis] = fmax(all->greatest[axis], w->lanes[i].greatest[axis]);
-        }
-        if (all->least[axis] > all->greatest[axis]) {
-            all->least[axis] = 0;
-            all->greatest[axis] = 0;
-        }
-        if (job->origin_from_cloud) {
-            origin[axis] = job->preset == RBC_VOXEL_PRESET_OPEN3D_DOWN_SAMPLE
-                               ? all->least[axis] - job->voxel_size[axis] * 0.5
-                               : all->least[axis];
-        }
-        if (needs_scale) {
-            *scale = fmax(*scale, own_difference(w, all->greatest[axis], origin[axis]));
-        }
-    }
-}
-
-static double narrow(double value, bool is_narrow) {
-    return is_narrow ? (double)(float)value : value;
-}
-
-static void choose_map(work *w) {
-    const rbc__voxelize_sparse_job *job = w->job;
-    const bool is_mmcv =
-        job->preset == RBC_VOXEL_PRESET_MMCV || job->preset == RBC_VOXEL_PRESET_SPCONV;
-    double origin[3], scale;
-    look_at_cloud(w, origin, &scale);
-    rbc__coordinate_map map = {.rule = RBC__FLOOR_QUOTIENT};
-    for (int axis = 0; axis < 3; ++axis) {
-        map.origin[axis] = narrow(origin[axis], is_mmcv || !w->is_f64);
-        map.size[axis] = narrow(job->voxel_size[axis], is_mmcv);
-        map.limit[axis] = 0x1p31;
-        if (job->preset == RBC_VOXEL_PRESET_OPEN3D_VOXELIZE) {
-            map.rule = RBC__TRUNC_PRODUCT;
-            map.extra[axis] = job->upper[axis];
-        } else if (job->preset == RBC_VOXEL_PRESET_KAOLIN) {
-            map.rule = RBC__ROUND_SCALED;
-            map.size[axis] = scale;
-            map.extra[axis] = (double)(job->grid[axis] - 1);
-            map.limit[axis] = rbc__voxel_limit(job->grid[axis], w->is_f64);
-        } else if (job->grid[axis] > 0) {
-            map.limit[axis] = rbc__voxel_limit(job->grid[axis], w->is_f64);
-        } else {
-            map.extra[axis] = w->is_f64 ? -0x1.fffffffcp30 : -0x1.fffffep30;
-        }
-    }
-    w->map = map;
-    if (job->origins != NULL) {
-        memcpy(job->origins + 3 * w->cloud, map.origin, sizeof map.origin);
     }
 }
 
@@ -239,33 +108,21 @@ static uint64_t hash_of(const int32_t *at) {
     return h ^ h >> 32;
 }
 
-static uint64_t partition_of(const work *w, uint64_t hash) {
+static uint64_t partition_of(const rbc__sparse_work *w, uint64_t hash) {
     return w->partition_bits == 0 ? 0 : hash >> (64 - w->partition_bits);
-}
-
-static bool coordinates_are_zyx(const rbc__voxelize_sparse_job *job) {
-    return job->preset == RBC_VOXEL_PRESET_MMCV || job->preset == RBC_VOXEL_PRESET_SPCONV;
-}
-
-/* One row of coordinates in the preset's order, or of -1. */
-static void put_coordinates(const rbc__voxelize_sparse_job *job, const int32_t *at, int32_t *out) {
-    const bool is_zyx = coordinates_are_zyx(job);
-    for (int axis = 0; axis < 3; ++axis) {
-        out[axis] = at[0] == RBC__OUTSIDE ? -1 : at[is_zyx ? 2 - axis : axis];
-    }
 }
 
 /* Coordinates of a lane's points, and how many go to each partition. */
 static void locate_part(void *job, int64_t index) {
-    work *w = job;
-    lane *l = &w->lanes[index];
+    rbc__sparse_work *w = job;
+    rbc__sparse_lane *l = &w->lanes[index];
     const int64_t total = w->job->cloud.num_points;
     int32_t *all_coordinates = w->job->point_coordinates;
     rbc__voxel_tile tile;
     int64_t end;
     l->num_inside = 0;
     memset(l->offsets, 0, sizeof l->offsets);
-    const int64_t first = share_of(w, index, w->length, &end);
+    const int64_t first = rbc__sparse_share(w, index, w->length, &end);
     for (int64_t i = first; i < end; i += RBC__VOXEL_TILE) {
         const int64_t n = end - i < RBC__VOXEL_TILE ? end - i : RBC__VOXEL_TILE;
         load_tile(w, i, n, &tile);
@@ -274,7 +131,8 @@ static void locate_part(void *job, int64_t index) {
             const int32_t *at = w->xyz + 3 * p;
             l->offsets[partition_of(w, hash_of(at))] += at[0] != RBC__OUTSIDE;
             if (all_coordinates != NULL) {
-                put_coordinates(w->job, at, all_coordinates + 3 * (w->cloud * total + p));
+                rbc__sparse_put_coordinates(w->job, at,
+                                            all_coordinates + 3 * (w->cloud * total + p));
             }
         }
     }
@@ -288,10 +146,10 @@ static void locate_part(void *job, int64_t index) {
 }
 
 static void partition_part(void *job, int64_t index) {
-    work *w = job;
-    lane *l = &w->lanes[index];
+    rbc__sparse_work *w = job;
+    rbc__sparse_lane *l = &w->lanes[index];
     int64_t end;
-    for (int64_t p = share_of(w, index, w->length, &end); p < end; ++p) {
+    for (int64_t p = rbc__sparse_share(w, index, w->length, &end); p < end; ++p) {
         const int32_t *at = w->xyz + 3 * p;
         if (at[0] != RBC__OUTSIDE) {
             w->entries[l->offsets[partition_of(w, hash_of(at))]++] =
@@ -301,7 +159,7 @@ static void partition_part(void *job, int64_t index) {
 }
 
 /* From how many points each lane has for each partition to where they go. */
-static void place_partitions(work *w) {
+static void place_partitions(rbc__sparse_work *w) {
     uint32_t sum = 0;
     for (int64_t p = 0; p < INT64_C(1) << w->partition_bits; ++p) {
         w->begins[p] = sum;
@@ -322,7 +180,7 @@ static bool same_cell(const rbc__voxel *a, const rbc__voxel *b) {
 
 /* Finds the first entry of each entry's voxel, by a table of entries (plus one) with open
  * addressing, which has room for twice as many as there are. */
-static void find_leaders(const work *w, int64_t partition) {
+static void find_leaders(const rbc__sparse_work *w, int64_t partition) {
     const uint32_t begin = w->begins[partition], end = w->begins[partition + 1];
     uint64_t slots = 1;
     while (slots < 2 * (uint64_t)(end - begin)) {
@@ -346,7 +204,7 @@ static void find_leaders(const work *w, int64_t partition) {
 }
 
 /* Turns leaders into voxel numbers and counts; numbers from M on stay, uncounted. */
-static void number_points(const work *w, int64_t partition) {
+static void number_points(const rbc__sparse_work *w, int64_t partition) {
     int32_t *point_to_voxel = w->job->point_to_voxel;
     for (uint32_t i = w->begins[partition]; i < w->begins[partition + 1]; ++i) {
         const uint32_t point = w->entries[i].point;
@@ -361,7 +219,7 @@ static void number_points(const work *w, int64_t partition) {
     }
 }
 
-static void order_points(const work *w, int64_t partition) {
+static void order_points(const rbc__sparse_work *w, int64_t partition) {
     for (uint32_t i = w->begins[partition]; i < w->begins[partition + 1]; ++i) {
         if (w->leader[i] < w->num_voxels) {
             w->order[w->ends[w->leader[i]]++] = w->entries[i].point;
@@ -369,7 +227,8 @@ static void order_points(const work *w, int64_t partition) {
     }
 }
 
-static void each_partition(work *w, void (*f)(const work *w, int64_t partition)) {
+static void each_partition(rbc__sparse_work *w,
+                           void (*f)(const rbc__sparse_work *w, int64_t partition)) {
     for (;;) {
         const int64_t p = atomic_fetch_add_explicit(&w->next, 1, memory_order_relaxed);
         if (p >= INT64_C(1) << w->partition_bits) {
@@ -395,7 +254,7 @@ static void order_part(void *job, int64_t index) {
 }
 
 /* Lists the voxels in the preset's order and tells each one's first point its number. */
-static void number_voxels(work *w) {
+static void number_voxels(rbc__sparse_work *w) {
     const rbc__voxelize_sparse_job *job = w->job;
     rbc__voxel *voxels = (rbc__voxel *)(void *)w->table;
     int64_t n = 0;
@@ -405,7 +264,7 @@ static void number_voxels(work *w) {
             voxels[n++] = (rbc__voxel){{at[0], at[1], at[2]}, (uint32_t)p};
         }
     }
-    if (!coordinates_are_zyx(job)) {
+    if (!rbc__sparse_is_first_seen(job)) {
         voxels =
             rbc__voxels_sort(voxels, w->voxels, n, job->preset == RBC_VOXEL_PRESET_OPEN3D_VOXELIZE);
     }
@@ -416,14 +275,8 @@ static void number_voxels(work *w) {
     w->found = voxels;
 }
 
-/* ---- From voxels to outputs ---- */
-
-static bool needs_order(const rbc__voxelize_sparse_job *job) {
-    return job->features != NULL || job->voxels != NULL || job->point_indices != NULL;
-}
-
 /* Where each voxel's points begin in `order`. */
-static void place_points(work *w) {
+static void place_points(rbc__sparse_work *w) {
     uint32_t sum = 0;
     for (int64_t v = 0; v < w->num_voxels; ++v) {
         w->ends[v] = sum;
@@ -432,127 +285,23 @@ static void place_points(work *w) {
     }
 }
 
-/* Keeps the first max_points of each voxel. */
-static void keep_points(work *w, int64_t first, int64_t end) {
-    for (int64_t v = first; v < end; ++v) {
-        const uint32_t begin = w->ends[v] - (uint32_t)w->counts[v];
-        if (w->counts[v] > w->job->max_points) {
-            w->counts[v] = (int32_t)w->job->max_points;
-        }
-        w->ends[v] = begin + (uint32_t)w->counts[v];
-    }
-}
-
-static void reduce_voxels(const work *w, int64_t first, int64_t end) {
-    const rbc__voxelize_sparse_job *job = w->job;
-    const rbc__cloud *cloud = &job->cloud;
-    const bool is_direct = rbc__features_are_direct(cloud);
-    const int64_t row_bytes = cloud->num_features * rbc__float_bytes(cloud->feature_dtype);
-    const rbc__voxel_rows rows = {
-        .reduce = job->reduce,
-        .num_features = cloud->num_features,
-        .dtype = cloud->feature_dtype,
-        .base = is_direct ? rbc__feature_address(cloud, w->cloud, 0) : NULL,
-        .unit_bytes = cloud->features_stride_bytes,
-        .cloud = is_direct ? NULL : cloud,
-        .cloud_index = w->cloud,
-    };
-    const rbc__voxel_groups groups = {
-        .order = w->order,
-        .ends = w->ends,
-        .counts = w->counts,
-        .cells = w->identity + first,
-        .num_cells = end - first,
-        .out = job->features + w->cloud * job->max_voxels * row_bytes,
-    };
-    w->kernels->reduce(&rows, &groups);
-}
-
-/* `at` is the voxel's row in the whole output. */
-static void list_points(const work *w, int64_t v, int64_t at) {
-    const rbc__voxelize_sparse_job *job = w->job;
-    const rbc__cloud *cloud = &job->cloud;
-    const int64_t item_bytes = rbc__float_bytes(cloud->feature_dtype);
-    const int64_t row_bytes = cloud->num_features * item_bytes;
-    const int64_t count = v < w->num_voxels ? w->counts[v] : 0;
-    const uint32_t *points = count > 0 ? w->order + (w->ends[v] - (uint32_t)count) : NULL;
-    for (int64_t k = 0; job->point_indices != NULL && k < job->max_points; ++k) {
-        job->point_indices[at * job->max_points + k] = k < count ? (int32_t)points[k] : -1;
-    }
-    if (job->voxels == NULL) {
-        return;
-    }
-    char *out = job->voxels + at * job->max_points * row_bytes;
-    for (int64_t k = 0; k < count; ++k) {
-        const char *row = rbc__feature_address(cloud, w->cloud, points[k]);
-        for (int64_t c = 0; c < cloud->num_features; ++c) {
-            memcpy(out, row + c * cloud->feature_stride_bytes, (size_t)item_bytes);
-            out += item_bytes;
-        }
-    }
-    memset(out, 0, (size_t)((job->max_points - count) * row_bytes));
-}
-
-static void write_piece(work *w, int64_t first, int64_t end) {
-    const rbc__voxelize_sparse_job *job = w->job;
-    const int64_t base = w->cloud * job->max_voxels;
-    const int64_t full = end < w->num_voxels ? end : w->num_voxels;
-    if (needs_order(job) && first < full) {
-        keep_points(w, first, full);
-    }
-    for (int64_t v = first; v < end; ++v) {
-        const int32_t padding[3] = {RBC__OUTSIDE, RBC__OUTSIDE, RBC__OUTSIDE};
-        const bool is_full = v < w->num_voxels;
-        put_coordinates(job, is_full ? w->found[v].at : padding, job->coordinates + 3 * (base + v));
-        if (job->counts != NULL) {
-            const int64_t count = is_full ? w->counts[v] : 0;
-            job->counts[base + v] = (int32_t)(count < job->max_points ? count : job->max_points);
-        }
-        list_points(w, v, base + v);
-    }
-    if (job->features != NULL) {
-        const int64_t row_bytes =
-            job->cloud.num_features * rbc__float_bytes(job->cloud.feature_dtype);
-        const int64_t padded = first > full ? first : full;
-        if (first < full) {
-            reduce_voxels(w, first, full);
-        }
-        memset(job->features + (base + padded) * row_bytes, 0,
-               (size_t)((end - padded) * row_bytes));
-    }
-}
-
-static void write_part(void *job, int64_t index) {
-    (void)index;
-    work *w = job;
-    for (;;) {
-        const int64_t piece = atomic_fetch_add_explicit(&w->next, 1, memory_order_relaxed);
-        const int64_t first = piece * PIECE;
-        if (first >= w->job->max_voxels) {
-            return;
-        }
-        const int64_t left = w->job->max_voxels - first;
-        write_piece(w, first, first + (left < PIECE ? left : PIECE));
-    }
-}
-
 /* ---- A cloud ---- */
 
-static void voxelize_cloud(work *w, int64_t cloud) {
+static void voxelize_cloud(rbc__sparse_work *w, int64_t cloud) {
     const rbc__voxelize_sparse_job *job = w->job;
     const int64_t total = job->cloud.num_points;
     w->cloud = cloud;
     w->length = rbc__cloud_length(&job->cloud, cloud);
     w->partition_bits = 0;
-    while (1 << w->partition_bits < MAX_PARTITIONS &&
+    while (1 << w->partition_bits < RBC__SPARSE_PARTITIONS &&
            w->length >> w->partition_bits > PARTITION_POINTS) {
         ++w->partition_bits;
     }
     if (job->point_to_voxel != NULL) {
         memset(job->point_to_voxel + cloud * total, 0xff, (size_t)total * sizeof(int32_t));
     }
-    choose_map(w);
-    run_parts(w, w->num_lanes, locate_part);
+    rbc__sparse_choose_map(w);
+    rbc__sparse_run_parts(w, w->num_lanes, locate_part);
     int64_t num_inside = 0;
     for (int32_t i = 0; i < w->num_lanes; ++i) {
         num_inside += w->lanes[i].num_inside;
@@ -561,23 +310,23 @@ static void voxelize_cloud(work *w, int64_t cloud) {
         job->dropped[cloud] = w->length - num_inside;
     }
     place_partitions(w);
-    run_parts(w, w->num_lanes, partition_part);
-    run_parts(w, w->num_lanes, leaders_part);
+    rbc__sparse_run_parts(w, w->num_lanes, partition_part);
+    rbc__sparse_run_parts(w, w->num_lanes, leaders_part);
     number_voxels(w);
     if (job->num_voxels != NULL) {
         job->num_voxels[cloud] = (int32_t)w->num_voxels;
     }
     memset(w->counts, 0, (size_t)w->num_voxels * sizeof *w->counts);
-    run_parts(w, w->num_lanes, numbers_part);
-    if (needs_order(job)) {
+    rbc__sparse_run_parts(w, w->num_lanes, numbers_part);
+    if (rbc__sparse_needs_order(job)) {
         place_points(w);
-        run_parts(w, w->num_lanes, order_part);
+        rbc__sparse_run_parts(w, w->num_lanes, order_part);
     }
-    run_parts(w, w->num_lanes, write_part);
+    rbc__sparse_write(w);
 }
 
 typedef struct clouds {
-    work *works;
+    rbc__sparse_work *works;
     atomic_llong next;
 } clouds;
 
@@ -597,13 +346,13 @@ rbc_status rbc__cpu_voxelize_sparse(rbc_context *context, const rbc__voxelize_sp
     (void)device_id;
     (void)stream;
     (void)err;
-    work works[MAX_LANES];
+    rbc__sparse_work works[MAX_LANES];
     int32_t num_lanes;
     const bool takes_clouds = lanes_take_clouds(context, job, &num_lanes);
     const int32_t num_works = takes_clouds ? num_lanes : 1;
     char *base = job->workspace;
     for (int32_t i = 0; i < num_works; ++i) {
-        works[i] = (work){
+        works[i] = (rbc__sparse_work){
             .job = job,
             .kernels = rbc__voxel_kernels_for(context),
             .pool = takes_clouds ? NULL : context->pool,

@@ -468,26 +468,36 @@ static void half_types_give_what_f32_gives(void **state) {
     }
 }
 
+/* Rows that are copied and rows that are fetched (20 channels), in the points' own type. */
 static void strided_inputs_give_what_packed_ones_give(void **state) {
     (void)state;
-    for (uint8_t bits = 32; bits <= 64; bits = (uint8_t)(bits + 32)) {
+    const struct {
+        uint8_t bits;
+        int64_t channels;
+        rbc_voxel_reduce reduce;
+    } cases[] = {{32, 3, RBC_VOXEL_MEAN},  {64, 3, RBC_VOXEL_SUM}, {32, 20, RBC_VOXEL_MAX},
+                 {64, 20, RBC_VOXEL_MEAN}, {64, 9, RBC_VOXEL_MIN}, {32, 70, RBC_VOXEL_SUM}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        const int64_t item = cases[i].bits / 8;
         scene s;
-        scene_init(&s, 2, 300, 3, bits, RBC_VOXEL_MEAN, (const int64_t[]){6, 5, 4});
+        scene_init(&s, 2, 300, cases[i].channels, cases[i].bits, cases[i].reduce,
+                   (const int64_t[]){6, 5, 4});
         fill_random(&s, 8);
-        rbc_context *context = context_of(1, UINT64_MAX);
+        rbc_context *context = context_of(1, feature_masks[i % 3]);
         assert_ok(run(context, &s, err));
+        check(&s);
         void *wanted = malloc(bytes_of(&s.out));
         memcpy(wanted, s.out.memory, bytes_of(&s.out));
-        /* Channels first: [B, 3, N] seen as [B, N, 3]. */
+        /* Channels first: [B, C, N] seen as [B, N, C]. */
         tensor *moved[2] = {&s.points, &s.features};
         for (int m = 0; m < 2; ++m) {
-            void *packed = malloc(bytes_of(moved[m]));
+            const int64_t channels = m == 0 ? 3 : s.channels, size = 300 * channels;
+            char *packed = malloc(bytes_of(moved[m]));
             memcpy(packed, moved[m]->memory, bytes_of(moved[m]));
-            for (int64_t b = 0; b < 2; ++b) {
-                for (int64_t i = 0; i < 900; ++i) {
-                    memcpy((char *)moved[m]->memory + (b * 900 + i % 3 * 300 + i / 3) * bits / 8,
-                           (char *)packed + (b * 900 + i) * bits / 8, bits / 8);
-                }
+            for (int64_t k = 0; k < 2 * size; ++k) {
+                const int64_t b = k / size, n = k % size / channels, c = k % channels;
+                memcpy((char *)moved[m]->memory + (b * size + c * 300 + n) * item,
+                       packed + k * item, (size_t)item);
             }
             moved[m]->strides[1] = 1;
             moved[m]->strides[2] = 300;

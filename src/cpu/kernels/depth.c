@@ -63,7 +63,8 @@ static void project(const camera *c, int64_t row, int64_t column, int64_t n, flo
     const int32_t first = (int32_t)column;
     for (int32_t i = 0; i < (int32_t)n; ++i) {
         const float u = (((float)(first + i) + offset) - cx) / fx;
-        const float depth = (z[i] > low) & (z[i] <= high) ? z[i] : NAN;
+        const int valid = (z[i] > low) & (z[i] <= high);
+        const float depth = valid != 0 ? z[i] : NAN;
         x[i] = u * depth;
         y[i] = v * depth;
         z[i] = depth;
