@@ -30,7 +30,7 @@ typedef struct earlier_handler {
 static _Atomic(rbc__fault_guard *) guards;
 static pthread_mutex_t guards_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(earlier_handler *) earlier;
-static uintptr_t page_bytes;
+static _Atomic uintptr_t page_bytes;
 
 /* Set while the earlier handler runs on this thread: one that was installed before ours and again
  * after it would otherwise be called without end. */
@@ -42,9 +42,10 @@ static bool answer_fault(uintptr_t address) {
         if (begin == 0 || address < begin || address - begin >= atomic_load(&guard->bytes)) {
             continue;
         }
-        const uintptr_t page = address - address % page_bytes;
-        if (mmap((void *)page, page_bytes, PROT_READ, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1,
-                 0) == MAP_FAILED) {
+        const uintptr_t size = atomic_load(&page_bytes);
+        const uintptr_t page = address - address % size;
+        if (mmap((void *)page, size, PROT_READ, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0) ==
+            MAP_FAILED) {
             return false;
         }
         const size_t offset = page - begin;
@@ -97,7 +98,7 @@ static bool is_ours(const struct sigaction *action) {
  * before it again. Returns an errno. */
 static int install(void) {
     struct sigaction now;
-    page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
+    atomic_store(&page_bytes, (uintptr_t)sysconf(_SC_PAGESIZE));
     if (sigaction(SIGBUS, NULL, &now) != 0) {
         return errno;
     }

@@ -221,6 +221,18 @@ rbc_status rbc__source_check(const rbc__source *source, rbc_error *err) {
     return RBC_OK;
 }
 
+rbc_status rbc__source_check_length(const rbc__source *source, rbc_error *err) {
+    struct stat info;
+    if (source->fd >= 0 && fstat(source->fd, &info) == 0 && info.st_size >= 0 &&
+        (uint64_t)info.st_size < source->bytes) {
+        return rbc__fail(err, RBC_ERROR_IO,
+                         "%s: byte %" PRIu64 ": the file ends here, but had %" PRIu64
+                         " bytes when it was opened",
+                         source->path, (uint64_t)info.st_size, source->bytes);
+    }
+    return RBC_OK;
+}
+
 void rbc__source_release_before(rbc__source *source, uint64_t offset) {
     if (source->kind != RBC__SOURCE_MAP || !source->data) {
         return;

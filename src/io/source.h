@@ -46,6 +46,10 @@ rbc_status rbc__source_view(rbc__source *source, uint64_t offset, uint64_t bytes
                             rbc__scratch *scratch, const uint8_t **out, rbc_error *err);
 rbc_status rbc__source_check(const rbc__source *source, rbc_error *err);
 
+/* IO when the file is now shorter than when it was opened. What is damaged may be that alone: a
+ * mapping shows zeros between the new end and the end of its page. */
+rbc_status rbc__source_check_length(const rbc__source *source, rbc_error *err);
+
 /* A mapping may forget the pages of [0, offset): they have been used. */
 void rbc__source_release_before(rbc__source *source, uint64_t offset);
 

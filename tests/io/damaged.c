@@ -19,7 +19,7 @@ enum { T = 3 };
 /* A reader over `steps` without files. */
 static rbc__rlds *make_reader(const char *steps) {
     rbc__leaves leaves;
-    rbc__rlds *reader;
+    rbc__rlds *reader = NULL;
     rbc_error err;
     char *text = features_json(steps, "");
     if (rbc__features_parse(text, strlen(text), "features.json", &leaves, &err) != RBC_OK ||
@@ -406,6 +406,60 @@ static void a_shard_that_shrinks_while_open(void **state) {
     remove_folder(folder);
 }
 
+/* Cuts the file that is being indexed behind its first record. */
+typedef struct cutting {
+    caught found;
+    const char *path;
+} cutting;
+
+static rbc_status cut_file(void *user, const rbc__episode_record *record, rbc_error *err) {
+    cutting *state = user;
+    (void)err;
+    state->found.num_episodes += record->record >= 0;
+    assert_int_equal(truncate(state->path, (off_t)(record->offset + record->bytes)), 0);
+    return RBC_OK;
+}
+
+static rbc_status no_damage(void *user, int64_t record, const rbc_error *problem, rbc_error *err) {
+    (void)user;
+    (void)err;
+    fail_msg("record %d: %s", (int)record, problem->message);
+    return RBC_ERROR_INTERNAL;
+}
+
+static int no_progress(void *user, uint64_t bytes_done) {
+    (void)user;
+    (void)bytes_done;
+    return 0;
+}
+
+static void a_shard_that_shrinks_while_it_is_indexed(void **state) {
+    (void)state;
+    char folder[64];
+    char path[128];
+    rbc__bytes file = {0};
+    rbc__reader *reader;
+    rbc_error err;
+    make_folder(folder);
+    char *json = features_json(STEPS, "");
+    while (file.size < (1u << 20)) {
+        put_good(&file);
+    }
+    write_dataset(folder, json, &file);
+    (void)snprintf(path, sizeof path, "%s/toy/1.0.0/toy-train.tfrecord-00000-of-00001", folder);
+    cutting user = {.path = path};
+    const rbc__index_sink sink = {cut_file, no_damage, no_progress, &user};
+    assert_int_equal(rbc__rlds_reader.open(folder, &reader, &err), RBC_OK);
+    assert_int_equal(rbc__rlds_reader.index_file(reader, 0, &sink, &err), RBC_ERROR_IO);
+    assert_contains(err.message, path);
+    assert_contains(err.message, ": byte ");
+    assert_true(user.found.num_episodes >= 1);
+    rbc__rlds_reader.close(&reader);
+    free(json);
+    rbc__bytes_free(&file);
+    remove_folder(folder);
+}
+
 /* Any change of a layout, the catalog's own data, is an error or harmless, never a crash. */
 static void a_damaged_layout(void **state) {
     (void)state;
@@ -528,6 +582,7 @@ int main(void) {
         cmocka_unit_test(a_gzip_file_is_guessed),
         cmocka_unit_test(indexing_can_be_stopped),
         cmocka_unit_test(a_shard_that_shrinks_while_open),
+        cmocka_unit_test(a_shard_that_shrinks_while_it_is_indexed),
         cmocka_unit_test(a_damaged_layout),
         cmocka_unit_test(a_layout_of_other_features),
         cmocka_unit_test(values_that_their_dtype_cannot_hold),

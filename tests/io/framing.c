@@ -32,7 +32,7 @@ static void varints_of_every_length_are_read_back(void **state) {
         rbc__bytes_varint(&bytes, value);
         assert_int_equal(bytes.size, rbc__varint_size(value));
         uint64_t pos = 0;
-        uint64_t read;
+        uint64_t read = 0;
         assert_true(rbc__varint_read(bytes.data, bytes.size, &pos, &read));
         assert_true(read == value && pos == bytes.size);
         pos = 0;

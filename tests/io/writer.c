@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -295,6 +296,43 @@ static void shards_are_cut_by_size(void **state) {
     remove_folder(folder);
 }
 
+typedef struct worker {
+    rbc__reader *reader;
+    int64_t file;
+    caught found;
+    rbc_status status;
+} worker;
+
+static void *index_one(void *argument) {
+    worker *self = argument;
+    const rbc__index_sink sink = catch_all(&self->found);
+    self->status = rbc__rlds_reader.index_file(self->reader, self->file, &sink, NULL);
+    return NULL;
+}
+
+static void files_are_indexed_by_several_threads(void **state) {
+    char folder[64];
+    rbc__reader *reader;
+    worker workers[4];
+    pthread_t threads[4];
+    (void)state;
+    make_folder(folder);
+    write_all(folder, 1, 4);
+    assert_int_equal(rbc__rlds_reader.open(folder, &reader, NULL), RBC_OK);
+    for (int i = 0; i < 4; i++) {
+        workers[i] = (worker){.reader = reader, .file = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, index_one, &workers[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(workers[i].status, RBC_OK);
+        assert_int_equal(workers[i].found.num_episodes, 1);
+        release(&workers[i].found);
+    }
+    rbc__rlds_reader.close(&reader);
+    remove_folder(folder);
+}
+
 static void a_dataset_is_not_there_before_it_is_closed(void **state) {
     char folder[64];
     char path[128];
@@ -417,6 +455,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reader_reads_what_was_written),
         cmocka_unit_test(shards_are_cut_by_size),
+        cmocka_unit_test(files_are_indexed_by_several_threads),
         cmocka_unit_test(a_dataset_is_not_there_before_it_is_closed),
         cmocka_unit_test(an_existing_dataset_is_not_overwritten),
         cmocka_unit_test(mistakes_are_named),

@@ -281,8 +281,9 @@ static rbc_status index_record(indexer *state, rbc_error *err) {
 }
 
 /* A problem is reported, and indexing goes on when the sink says so. */
-static rbc_status report(const rbc__index_sink *sink, int64_t record, const rbc_error *problem,
-                         rbc_error *err) {
+static rbc_status report(const rbc__index_sink *sink, const rbc__source *source, int64_t record,
+                         const rbc_error *problem, rbc_error *err) {
+    RBC__TRY(rbc__source_check_length(source, err));
     if (problem->status != RBC_ERROR_FORMAT) {
         if (err) {
             *err = *problem;
@@ -309,7 +310,7 @@ static rbc_status index_frame(indexer *state, rbc__source *source, const rbc__fr
         return RBC_ERROR_IO;
     }
     if (status != RBC_OK) {
-        return report(sink, record, &problem, err);
+        return report(sink, source, record, &problem, err);
     }
     const rbc__episode_record episode = {.record = record,
                                          .offset = frame->offset,
@@ -335,7 +336,7 @@ static rbc_status index_frames(indexer *state, rbc__source *source, int64_t num_
         const rbc_status status = rbc__frame_header(source, at, scratch, &frame, &problem);
         if (status != RBC_OK) {
             /* Where the next record begins is not known: the file ends here. */
-            return report(sink, record, &problem, err);
+            return report(sink, source, record, &problem, err);
         }
         RBC__TRY(index_frame(state, source, &frame, record, sink, scratch, err));
         at = frame.next;
@@ -354,7 +355,7 @@ static rbc_status index_frames(indexer *state, rbc__source *source, int64_t num_
                   "%s: byte %" PRIu64 ": the file ends after %" PRId64
                   " records, dataset_info.json wants %" PRId64,
                   rbc__source_path(source), end, record, num_records);
-        return report(sink, record, &problem, err);
+        return report(sink, source, record, &problem, err);
     }
     return RBC_OK;
 }

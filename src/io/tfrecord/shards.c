@@ -249,7 +249,7 @@ rbc_status rbc__shards_append(rbc__shards *shards, const char *split_name, const
                               uint64_t bytes, rbc_error *err) {
     uint8_t header[RBC__TFRECORD_HEADER_BYTES];
     uint8_t footer[RBC__TFRECORD_FOOTER_BYTES];
-    split_files *split;
+    split_files *split = NULL;
     RBC__TRY(find_split(shards, split_name, &split, err));
     if (split->file && split->shard_bytes >= shards->shard_bytes) {
         RBC__TRY(end_shard(split, err));
