@@ -291,4 +291,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except rc.Error as error:
+        sys.exit(f"demo: {error}")

@@ -57,6 +57,14 @@ def test_demo_on_a_dataset_leaves_nothing_in_it(tmp_path: Path, below: str, clou
     assert sorted(dataset.parent.parent.rglob("*")) == before
 
 
+def test_demo_on_data_of_unknown_rate_asks_for_it(tmp_path: Path) -> None:
+    dataset = small_dataset.write(tmp_path / "data", clouds=False)
+    result = run_demo(dataset, "-o", tmp_path / "out")
+    assert result.returncode == 1
+    assert result.stderr.startswith("demo: ")
+    assert "rate_hz" in result.stderr
+
+
 def test_demo_on_nothing_says_so(tmp_path: Path) -> None:
     result = run_demo(tmp_path / "missing", "-o", tmp_path / "out")
     assert result.returncode == 1
