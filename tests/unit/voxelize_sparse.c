@@ -305,7 +305,7 @@ static void every_preset_matches_a_naive_reference(void **state) {
         int64_t batch, n, channels, max_voxels, max_points;
     } sizes[] = {
         {1, 1, 1, 1, 1},      {1, 700, 3, 2000, 0}, {3, 400, 4, 50, 5}, {2, 0, 2, 4, 3},
-        {1, 2500, 1, 100, 2}, {9, 120, 5, 130, 1},  {2, 300, 2, 0, 0},
+        {1, 2500, 1, 100, 2}, {9, 120, 5, 130, 1},  {2, 300, 2, 0, 0},  {0, 10, 2, 4, 3},
     };
     const size_t num_sizes = sizeof sizes / sizeof *sizes;
     for (size_t i = 0; i < num_sizes * 6 * 2; ++i) {
