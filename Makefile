@@ -16,7 +16,7 @@ PACKAGE := .venv/.package
 SOURCES := $(shell find CMakeLists.txt CMakePresets.json VERSION LICENSE README.md pyproject.toml cmake include \
              src python -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help build demo test test-gpu test-asan test-tsan lint format bench bench-ops bench-gpu profile-gpu \
+.PHONY: help build demo test test-gpu test-asan test-tsan test-neon lint format bench bench-ops bench-gpu profile-gpu \
         fuzz wheel docs clean
 
 help: ## list the targets
@@ -54,6 +54,10 @@ test-asan: ## run the tests under the address and undefined-behaviour sanitizers
 test-tsan: ## run the tests under the thread sanitizer
 	@tools/setup.sh build test
 	@tools/test_sanitized.sh tsan
+
+test-neon: build ## compile the operations for aarch64, run them under qemu, compare to the bit
+	@tools/setup.sh neon
+	@tools/test_neon.sh build/$(PRESET)
 
 lint: ## formatting, static analysis, types, and both compilers without a warning
 	@tools/setup.sh build lint
