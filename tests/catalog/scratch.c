@@ -78,8 +78,8 @@ char *scratch_dump(const char *catalog_path) {
     static const char *const tables[] = {
         "SELECT * FROM meta ORDER BY key",
         "SELECT * FROM streams ORDER BY id",
-        "SELECT id, path, split, position, size, indexed, records, episodes, steps, first_id"
-        " FROM files ORDER BY id",
+        ("SELECT id, path, split, position, size, indexed, records, episodes, steps, first_id"
+         " FROM files ORDER BY id"),
         "SELECT * FROM episodes ORDER BY key",
         "SELECT * FROM layouts ORDER BY key",
         "SELECT * FROM summaries ORDER BY file",
