@@ -131,7 +131,8 @@ typedef enum rbc_outside {
 } rbc_outside;
 
 /* Channels [begin, end) of a source are resampled by `mode`. Groups must not overlap; channels in
- * no group take the source's own mode. A slerp group has exactly four channels. */
+ * no group take the source's own mode. A slerp group has exactly four channels;
+ * a source whose own mode is slerp takes its other channels by fours. */
 typedef struct rbc_channel_group {
     int64_t begin;
     int64_t end;
@@ -145,7 +146,8 @@ typedef struct rbc_channel_group {
  *  values  [B, S, D] or [S, D] (B = 1): f32, f16, bf16, f64; u8, i8, i16, i32, i64, bool with hold,
  *          nearest, max and min. f16 and bf16 compute in f32.
  *  times   [B, S] or [S] (shared by the batch): i64 nanoseconds, f64 or f32 seconds, of the same
- *          dtype as the target times; non-decreasing. Of equal stamps the newest (last) is used.
+ *          dtype as the target times; finite and non-decreasing. Of equal stamps the newest (last)
+ *          is used.
  *          The CPU checks them and names the first offender; CUDA is memory-safe on any input.
  *  lengths [B] i32 or i64, or NULL: only the first lengths[b] samples of row b exist.
  *
@@ -159,9 +161,10 @@ typedef struct rbc_channel_group {
  * take every sample of the interval, also those that share a stamp, `valid` says that it holds one;
  * where it holds none the value is that of hold. The interval of the first target begins one
  * (target[1] - target[0]) before it, and is everything up to it where there is only one target.
- * With several modes in one source `valid` holds for all of them; `dt` speaks of the first
- * channel's. max_gap and tolerance are in the unit of the times (nanoseconds or seconds); negative:
- * no limit. A source without samples gives zeros, NaN under RBC_OUTSIDE_NAN. */
+ * With several modes in one source `valid` holds for all of them, while each run of channels (with
+ * NaN as missing, each channel or quaternion) is filled where it has no value itself; `dt` speaks
+ * of the first channel's. max_gap and tolerance are in the unit of the times (nanoseconds or
+ * seconds); negative: no limit. A source without samples gives zeros, NaN under RBC_OUTSIDE_NAN. */
 typedef struct rbc_resample_source {
     size_t struct_size;
     const DLTensor *values;
@@ -190,7 +193,7 @@ typedef struct rbc_resample_source {
      -1.0}
 
 /* Resamples one source onto `target_times` ([B, T] or [T]; any order).
- *  out   [B, T, D], dtype of the values
+ *  out   [B, T, D] ([T, D] where B = 1, as `valid` and `dt` may be [T]), dtype of the values
  *  valid [B, T] bool or u8, or NULL
  *  dt    [B, T] target minus the stamp of the sample used, dtype of the times, or NULL; where no
  *        sample exists it is INT64_MAX or NaN
