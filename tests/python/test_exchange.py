@@ -300,12 +300,13 @@ def test_memory_does_not_grow(arrays):
             linear(data, times, times)
             linear(*map(torch.from_numpy, (data, times, times)))
 
-    work()
+    for _ in range(7):  # a sanitizer holds back the first 256 MB that are freed
+        work()
     gc.collect()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(4):
         work()
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # of 100 MB made
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # of 200 MB made
 
 
 def test_other_threads_run_during_work():
