@@ -24,8 +24,11 @@ def _root(kind: type) -> str:
     return kind.__module__.partition(".")[0]
 
 
-def export(tensor: Any) -> tuple[object, int]:
-    """Returns a DLPack capsule of `tensor` and the CUDA stream (0: host) its data is safe on."""
+def export(tensor: Any) -> tuple[object, int, bool]:
+    """Returns a DLPack capsule of `tensor`, its CUDA stream, and whether it must not be written.
+
+    The stream, on which its data is safe, is 0 for the legacy default stream and on the host.
+    """
     device_type, _ = tensor.__dlpack_device__()
     stream = None
     if int(device_type) == _CUDA:
@@ -37,7 +40,8 @@ def export(tensor: Any) -> tuple[object, int]:
         capsule = tensor.__dlpack__(stream=stream, max_version=(1, 3))
     except TypeError:  # a producer from before DLPack 1.0
         capsule = tensor.__dlpack__(stream=stream)
-    return capsule, 0 if stream in (None, _LEGACY_DEFAULT_STREAM) else stream
+    pointer = 0 if stream in (None, _LEGACY_DEFAULT_STREAM) else stream
+    return capsule, pointer, _root(type(tensor)) == "jax"
 
 
 def empty(like: Any, shape: Sequence[int], dtype: str) -> Any:

@@ -49,10 +49,13 @@ bool dlpack_read(module_state *state, PyObject *object, const char *param, tenso
     PyObject *pair = frameworks_call(state, "export", Py_BuildValue("(O)", object));
     PyObject *capsule = NULL;
     unsigned long long stream = 0;
-    const bool ok = pair != NULL && PyArg_ParseTuple(pair, "OK", &capsule, &stream) &&
+    int is_immutable = 0;
+    const bool ok = pair != NULL &&
+                    PyArg_ParseTuple(pair, "OKp", &capsule, &stream, &is_immutable) &&
                     view_capsule(state, capsule, param, out);
     Py_XDECREF(pair);
     out->stream = (void *)(uintptr_t)stream;
+    out->read_only = out->read_only || is_immutable != 0;
     return ok;
 }
 

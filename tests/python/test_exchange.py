@@ -137,6 +137,15 @@ def test_objects_with_dlpack_alone(arrays, legacy):
     np.testing.assert_allclose(out.array, expected(arrays[0]))
 
 
+def test_jax_arrays_are_not_written(arrays):
+    class Array(DLPackOnly):
+        __module__ = "jaxlib"
+
+    data, times, targets = map(Array, arrays)
+    with pytest.raises(ValueError, match="out: the array is read-only"):
+        linear(data, times, targets, out=Array(np.zeros((2, 3, 3), np.float32)))
+
+
 def test_allocation_for_an_unknown_framework_says_to_give_out(arrays):
     with pytest.raises(rc.errors.UnsupportedError, match="pass out="):
         linear(*map(DLPackOnly, arrays))
