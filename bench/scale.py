@@ -1,8 +1,8 @@
 """A million episodes, and fifty gigabytes: how long until the first batch, and how much memory.
 
 Makes both datasets with synthetic.py (their shards are links to one file, so they take little
-room), indexes each, and then, in a process of its own, opens it, loads batches in shuffled order and
-reports seconds and the greatest resident memory. ``--json FILE`` keeps the result.
+room), indexes each, and then, in a process of its own, opens it, loads batches in shuffled order
+and reports seconds and the greatest resident memory. ``--json FILE`` keeps the result.
 """
 
 from __future__ import annotations
