@@ -31,9 +31,10 @@ rbc_status rbc__fetch_create(const rbc__plan *plan, const rbc__clock *clock,
         fetch->targets = malloc(width * sizeof *fetch->targets);
         fetch->picks = malloc(width * sizeof *fetch->picks);
         fetch->is_there = malloc(width);
+        fetch->spans = malloc(width * sizeof *fetch->spans);
     }
     if (fetch == NULL || fetch->targets == NULL || fetch->picks == NULL ||
-        fetch->is_there == NULL) {
+        fetch->is_there == NULL || fetch->spans == NULL) {
         rbc__fetch_destroy(&fetch);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a worker");
     }
@@ -60,6 +61,7 @@ void rbc__fetch_destroy(rbc__fetch **handle) {
     rbc__decoder_destroy(&fetch->decoder);
     rbc__scratch_free(&fetch->times);
     rbc__scratch_free(&fetch->indices);
+    free(fetch->spans);
     free(fetch->is_there);
     free(fetch->picks);
     free(fetch->targets);
@@ -125,18 +127,18 @@ static rbc_status probe_record(rbc__fetch *fetch, rbc__held_record *record, int3
     RBC__TRY(rbc__records_prepare(fetch->records, record, use, err));
     for (int64_t i = 0; i < record->streams[use].num_samples; i++) {
         const uint8_t *bytes = NULL;
-        uint64_t num_bytes = 0;
-        uint64_t offset = 0;
-        RBC__TRY(
-            rbc__records_bytes(fetch->records, record, use, i, &bytes, &num_bytes, &offset, err));
-        if (num_bytes > 0) {
+        rbc__span span;
+        RBC__TRY(rbc__records_locate(fetch->records, record, use, i, &span, err));
+        RBC__TRY(rbc__records_view(fetch->records, record, &span, &bytes, err));
+        if (span.bytes > 0) {
             *is_found = true;
             const rbc_status status = rbc__image_probe(
-                fetch->decoder, bytes, num_bytes, fetch->plan->uses[use].schema->name, out, err);
-            return status == RBC_OK ? RBC_OK
-                                    : rbc__fail_within(err, status, "%s: byte %llu: sample %lld",
-                                                       rbc__records_path(record),
-                                                       (unsigned long long)offset, (long long)i);
+                fetch->decoder, bytes, span.bytes, fetch->plan->uses[use].schema->name, out, err);
+            return status == RBC_OK
+                       ? RBC_OK
+                       : rbc__fail_within(err, status, "%s: byte %llu: sample %lld",
+                                          rbc__records_path(record),
+                                          (unsigned long long)span.offset, (long long)i);
         }
     }
     return RBC_OK;

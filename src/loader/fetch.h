@@ -29,6 +29,7 @@ typedef struct rbc__fetch {
     int64_t *targets;   /* [plan->max_width] */
     int64_t *picks;     /* [plan->max_width] */
     uint8_t *is_there;  /* [plan->max_width] */
+    rbc__span *spans;   /* [plan->max_width] */
     rbc__scratch times; /* of the samples a window needs */
     rbc__scratch indices;
     rbc__fetch_stats stats;

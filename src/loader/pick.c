@@ -67,28 +67,56 @@ static rbc_status deliver_numeric(rbc__fetch *fetch, const rbc__row *row,
 }
 
 static rbc_status decode(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
-                         int64_t sample, uint8_t *dst, uint8_t *valid, rbc_error *err) {
-    const uint8_t *encoded = NULL;
-    uint64_t num_bytes = 0;
-    uint64_t offset = 0;
-    RBC__TRY(rbc__records_bytes(fetch->records, row->record, window->use, sample, &encoded,
-                                &num_bytes, &offset, err));
-    if (num_bytes == 0) {
-        memset(dst, 0, (size_t)window->target_bytes);
-        *valid = 0;
-        return RBC_OK;
-    }
+                         int64_t index, const uint8_t *encoded, uint8_t *dst, rbc_error *err) {
+    const rbc__span *span = &fetch->spans[index];
     const int64_t begin = rbc__fetch_now_ns();
     const char *stream = fetch->plan->uses[window->use].schema->name;
     const rbc_status status =
-        rbc__image_decode(fetch->decoder, encoded, num_bytes, stream, &window->image, dst,
+        rbc__image_decode(fetch->decoder, encoded, span->bytes, stream, &window->image, dst,
                           window->target_bytes / window->image.height, err);
     fetch->stats.decode_ns += rbc__fetch_now_ns() - begin;
     fetch->stats.images_decoded++;
     if (status != RBC_OK) {
         return rbc__fail_within(err, status, "%s: byte %llu: sample %lld",
-                                rbc__records_path(row->record), (unsigned long long)offset,
-                                (long long)sample);
+                                rbc__records_path(row->record), (unsigned long long)span->offset,
+                                (long long)fetch->picks[index]);
+    }
+    return RBC_OK;
+}
+
+/* The first target that takes the same sample as target `index`. */
+static int64_t first_alike(const int64_t *picks, int64_t index) {
+    int64_t same = 0;
+    while (picks[same] != picks[index]) {
+        same++;
+    }
+    return same;
+}
+
+/* Finds the encoded images of the window. Images of neighbouring steps mostly lie side by side:
+ * where little else is between them, `whole` is one run of bytes that holds them all. */
+static rbc_status locate_images(rbc__fetch *fetch, const rbc__row *row,
+                                const rbc__plan_window *window, rbc__span *whole, rbc_error *err) {
+    uint64_t begin = UINT64_MAX;
+    uint64_t end = 0;
+    uint64_t wanted = 0;
+    for (int64_t i = 0; i < window->width; i++) {
+        rbc__span *span = &fetch->spans[i];
+        *span = (rbc__span){0};
+        if (fetch->picks[i] < 0 || first_alike(fetch->picks, i) < i) {
+            continue;
+        }
+        RBC__TRY(rbc__records_locate(fetch->records, row->record, window->use, fetch->picks[i],
+                                     span, err));
+        if (span->bytes > 0) {
+            begin = span->offset < begin ? span->offset : begin;
+            end = span->offset + span->bytes > end ? span->offset + span->bytes : end;
+            wanted += span->bytes;
+        }
+    }
+    *whole = (rbc__span){0};
+    if (wanted > 0 && end - begin <= wanted + wanted / 4) {
+        *whole = (rbc__span){.offset = begin, .bytes = end - begin};
     }
     return RBC_OK;
 }
@@ -96,26 +124,32 @@ static rbc_status decode(rbc__fetch *fetch, const rbc__row *row, const rbc__plan
 static rbc_status deliver_images(rbc__fetch *fetch, const rbc__row *row,
                                  const rbc__plan_window *window, uint8_t *dst, uint8_t *valid,
                                  rbc_error *err) {
-    const int64_t *picks = fetch->picks;
     const int64_t bytes = window->target_bytes;
+    rbc__span whole;
+    const uint8_t *encoded = NULL;
+    RBC__TRY(locate_images(fetch, row, window, &whole, err));
+    RBC__TRY(rbc__records_view(fetch->records, row->record, &whole, &encoded, err));
     for (int64_t i = 0; i < window->width; i++) {
-        int64_t same = 0;
-        while (same < i && picks[same] != picks[i]) {
-            same++;
-        }
+        const rbc__span *span = &fetch->spans[i];
+        const int64_t same = first_alike(fetch->picks, i);
         uint8_t *at = dst + i * bytes;
-        uint8_t is_there = 1;
-        if (picks[i] < 0) {
-            memset(at, 0, (size_t)bytes);
-            is_there = 0;
-        } else if (same < i) {
+        if (same < i) {
             memcpy(at, dst + same * bytes, (size_t)bytes);
-            is_there = fetch->is_there[same];
-        } else if (bytes > 0) {
-            RBC__TRY(decode(fetch, row, window, picks[i], at, &is_there, err));
+            fetch->is_there[i] = fetch->is_there[same];
+        } else if (span->bytes == 0 || bytes == 0) {
+            memset(at, 0, (size_t)bytes);
+            fetch->is_there[i] = span->bytes > 0;
+        } else {
+            const uint8_t *image = NULL;
+            if (encoded != NULL) {
+                image = encoded + (span->offset - whole.offset);
+            } else {
+                RBC__TRY(rbc__records_view(fetch->records, row->record, span, &image, err));
+            }
+            RBC__TRY(decode(fetch, row, window, i, image, at, err));
+            fetch->is_there[i] = 1;
         }
-        fetch->is_there[i] = is_there;
-        valid[i] = valid[i] && is_there;
+        valid[i] = valid[i] && fetch->is_there[i];
     }
     return RBC_OK;
 }
@@ -125,21 +159,21 @@ static rbc_status deliver_text(rbc__fetch *fetch, const rbc__row *row,
     const rbc__plan_field *field = &fetch->plan->fields[window->value_field];
     for (int64_t i = 0; i < window->width; i++) {
         const uint8_t *text = NULL;
-        uint64_t num_bytes = 0;
-        uint64_t offset = 0;
+        rbc__span span = {0};
         if (fetch->picks[i] >= 0) {
-            RBC__TRY(rbc__records_bytes(fetch->records, row->record, window->use, fetch->picks[i],
-                                        &text, &num_bytes, &offset, err));
+            RBC__TRY(rbc__records_locate(fetch->records, row->record, window->use, fetch->picks[i],
+                                         &span, err));
+            RBC__TRY(rbc__records_view(fetch->records, row->record, &span, &text, err));
         }
         uint64_t bad_at = 0;
-        if (!rbc__utf8_check(text, num_bytes, &bad_at)) {
+        if (!rbc__utf8_check(text, span.bytes, &bad_at)) {
             return rbc__fail(
                 err, RBC_ERROR_FORMAT, "%s: byte %llu: stream '%s': sample %lld is not UTF-8",
-                rbc__records_path(row->record), (unsigned long long)(offset + bad_at),
+                rbc__records_path(row->record), (unsigned long long)(span.offset + bad_at),
                 fetch->plan->uses[window->use].schema->name, (long long)fetch->picks[i]);
         }
         RBC__TRY(rbc__batch_put_text(row->batch, row->arena, field->text_index,
-                                     row->index * field->row_elements + i, text, num_bytes, err));
+                                     row->index * field->row_elements + i, text, span.bytes, err));
     }
     return RBC_OK;
 }

@@ -352,19 +352,23 @@ rbc_status rbc__records_values(rbc__records *records, rbc__held_record *record, 
     return rbc__records_read(records, record, use, first, count, records->values.data, err);
 }
 
-rbc_status rbc__records_bytes(rbc__records *records, rbc__held_record *record, int32_t use,
-                              int64_t sample, const uint8_t **bytes, uint64_t *num_bytes,
-                              uint64_t *offset, rbc_error *err) {
-    const int64_t begin = now_ns();
-    rbc_status status = records->ops->locate(record->record, records->plan->uses[use].stream,
-                                             sample, offset, num_bytes, err);
-    *bytes = NULL;
-    if (status == RBC_OK && *num_bytes > 0) {
-        status =
-            rbc__source_view(record->source, *offset, *num_bytes, &records->encoded, bytes, err);
-        records->stats.bytes_read += (int64_t)*num_bytes;
+rbc_status rbc__records_locate(rbc__records *records, rbc__held_record *record, int32_t use,
+                               int64_t sample, rbc__span *out, rbc_error *err) {
+    return records->ops->locate(record->record, records->plan->uses[use].stream, sample,
+                                &out->offset, &out->bytes, err);
+}
+
+rbc_status rbc__records_view(rbc__records *records, rbc__held_record *record, const rbc__span *span,
+                             const uint8_t **out, rbc_error *err) {
+    *out = NULL;
+    if (span->bytes == 0) {
+        return RBC_OK;
     }
+    const int64_t begin = now_ns();
+    const rbc_status status =
+        rbc__source_view(record->source, span->offset, span->bytes, &records->encoded, out, err);
     records->stats.read_ns += now_ns() - begin;
+    records->stats.bytes_read += (int64_t)span->bytes;
     return status;
 }
 

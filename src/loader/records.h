@@ -63,10 +63,18 @@ rbc_status rbc__records_values(rbc__records *records, rbc__held_record *record, 
 rbc_status rbc__records_read(rbc__records *records, rbc__held_record *record, int32_t use,
                              int64_t first, int64_t count, void *dst, rbc_error *err);
 
-/* The bytes of an image or text sample; 0 bytes: there is none. Valid until the next call. */
-rbc_status rbc__records_bytes(rbc__records *records, rbc__held_record *record, int32_t use,
-                              int64_t sample, const uint8_t **bytes, uint64_t *num_bytes,
-                              uint64_t *offset, rbc_error *err);
+/* Where a run of bytes lies in a record's file. */
+typedef struct rbc__span {
+    uint64_t offset;
+    uint64_t bytes; /* 0: there is none */
+} rbc__span;
+
+/* The bytes of an image or text sample. */
+rbc_status rbc__records_locate(rbc__records *records, rbc__held_record *record, int32_t use,
+                               int64_t sample, rbc__span *out, rbc_error *err);
+/* Points `out` at the bytes of `span`, NULL where there are none; valid until the next call. */
+rbc_status rbc__records_view(rbc__records *records, rbc__held_record *record, const rbc__span *span,
+                             const uint8_t **out, rbc_error *err);
 
 /* Id of the episode at `position` of the selection. */
 int64_t rbc__records_id(const rbc__records *records, int64_t position);

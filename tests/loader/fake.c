@@ -329,7 +329,7 @@ static rbc_status fake_locate(rbc__record *record, int32_t stream, int64_t sampl
         free(encode(record->episode, stream, sample, &encoded_bytes));
         *bytes = fake_image_is_empty(stream, sample) ? 0 : encoded_bytes;
     }
-    *offset = (uint64_t)sample * FAKE_NUM_STREAMS + (uint64_t)stream;
+    *offset = ((uint64_t)sample * FAKE_NUM_STREAMS + (uint64_t)stream) << 20;
     return RBC_OK;
 }
 
@@ -367,8 +367,8 @@ const char *rbc__source_path(const rbc__source *source) {
 
 rbc_status rbc__source_view(rbc__source *source, uint64_t offset, uint64_t bytes,
                             rbc__scratch *scratch, const uint8_t **out, rbc_error *err) {
-    const int32_t stream = (int32_t)(offset % FAKE_NUM_STREAMS);
-    const int64_t sample = (int64_t)(offset / FAKE_NUM_STREAMS);
+    const int32_t stream = (int32_t)((offset >> 20) % FAKE_NUM_STREAMS);
+    const int64_t sample = (int64_t)((offset >> 20) / FAKE_NUM_STREAMS);
     RBC__TRY(rbc__scratch_reserve(scratch, bytes + 64, err));
     if (stream == FAKE_NOTE) {
         fake_note(source->episode, sample, (char *)scratch->data, 64);
