@@ -58,7 +58,7 @@ def write_jpegs(path: str, file: Path) -> int:
         for episode in rc.open(path, progress=False).episodes:
             stream = episode["observation/image_0"]
             for step in range(episode.num_steps):
-                data = stream.encoded(step)
+                data = stream.raw(step)
                 out.write(struct.pack("<I", len(data)) + data)
                 count += 1
     return count
