@@ -203,8 +203,12 @@ static rbc_status find_function(rbc__cuda_queue *queue, rbc__cuda_kernel kernel,
     (void)pthread_mutex_lock(&mutex);
     rbc_status status = load_image(driver, device, kernels[kernel].image, err);
     if (status == RBC_OK) {
-        const CUresult result = driver->module_get_function(
-            out, device->modules[kernels[kernel].image], kernels[kernel].name);
+        CUresult result = driver->module_get_function(out, device->modules[kernels[kernel].image],
+                                                      kernels[kernel].name);
+        if (result == 0) {
+            result = driver->func_set_attribute(*out, RBC__CU_FUNC_MAX_DYNAMIC_SHARED,
+                                                RBC__CUDA_MAX_SHARED_BYTES);
+        }
         if (result == 0) {
             atomic_store_explicit(&device->functions[kernel], *out, memory_order_release);
         } else {

@@ -33,11 +33,13 @@ rbc_status rbc__cuda_enter(int32_t device_id, void *stream, rbc__cuda_queue *out
 /* Undoes rbc__cuda_enter() and returns `status`. */
 rbc_status rbc__cuda_leave(rbc__cuda_queue *queue, rbc_status status);
 
+enum { RBC__CUDA_MAX_SHARED_BYTES = 80 * 1024 }; /* every device has as much for a block */
+
 typedef struct rbc__cuda_shape {
     int64_t blocks; /* 0: nothing is launched */
     uint32_t blocks_y;
     uint32_t threads;
-    uint32_t shared_bytes;
+    uint32_t shared_bytes; /* dynamic; at most RBC__CUDA_MAX_SHARED_BYTES */
 } rbc__cuda_shape;
 
 /* Queues one kernel with `parameters` as its only argument, passed by value. Where the device can,

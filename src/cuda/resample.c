@@ -22,6 +22,11 @@ enum {
     CHUNK_BYTES = 16,
     MAX_ROW_BYTES = 1 << 22, /* so that offsets in a tile are 31-bit */
     THREADS = 256,
+    BLOCKS_AT_ONCE = 4, /* on a multiprocessor */
+    SMALL_TILE_BYTES = 2 * THREADS * CHUNK_BYTES,
+    LARGE_TILE_BYTES = 64 * 1024,
+    ONE_TURN_BYTES = 192 * 1024,
+    LARGE_JOB_BYTES = 32 * 1024 * 1024, /* of output: no longer in a cache */
 };
 
 static int64_t at_least(int64_t value, int64_t least) {
@@ -211,15 +216,27 @@ static bool is_plain(const rbc__resample_job *job, const resample_source *source
     return true;
 }
 
-/* Targets of one block: enough chunks for every thread to have several in flight, yet enough blocks
- * for every multiprocessor; a tile whose stamps cost more than its rows is too small. */
+/* Targets of one block. Small jobs: a chunk or two for each thread, on all multiprocessors. Larger
+ * ones: as many blocks as run at once, so that none waits for its turn. Large ones: many turns of
+ * tiles large enough that finding their samples costs little. */
 static int64_t choose_tile(const rbc__resample_job *job, int32_t multiprocessors, int64_t row,
                            int64_t cached_bytes, int64_t bracket_bytes) {
-    const int64_t rows = job->batch * job->num_targets;
-    const int64_t share = at_least(rows * row / multiprocessors, 1);
-    int64_t bytes = at_most(at_least(share / 4, 2048), 32 * 1024);
-    bytes = at_least(bytes, at_most(2 * cached_bytes, share));
-    int64_t tile = at_most(at_least(bytes / row, 1), job->num_targets);
+    const int64_t total = job->batch * job->num_targets * row;
+    const int64_t at_once = (int64_t)multiprocessors * BLOCKS_AT_ONCE;
+    int64_t tile;
+    if (total / at_once > SMALL_TILE_BYTES && total / at_once <= ONE_TURN_BYTES &&
+        job->batch <= at_once) {
+        const int64_t tiles = at_once / job->batch;
+        tile = (job->num_targets + tiles - 1) / tiles;
+    } else {
+        const int64_t share = total / multiprocessors;
+        int64_t bytes = total / at_once > SMALL_TILE_BYTES
+                            ? LARGE_TILE_BYTES
+                            : at_most(at_least(share, SMALL_TILE_BYTES / 4), SMALL_TILE_BYTES);
+        bytes = at_least(bytes, at_most(2 * cached_bytes, share));
+        tile = bytes / row;
+    }
+    tile = at_most(at_least(tile, 1), job->num_targets);
     tile = at_most(at_most(tile, RESAMPLE_MAX_TILE),
                    at_least(BRACKET_BYTES / (bracket_bytes * job->num_sources), 1));
     /* Even tiles: the last one of a row is not much smaller than the others. */
@@ -257,11 +274,12 @@ static rbc__cuda_kernel packed_kernel(rbc__dtype dtype, int64_t granule, bool pl
     return (rbc__cuda_kernel)(kernel + (plain ? 0 : 1));
 }
 
-static rbc__cuda_kernel row_kernel(rbc__dtype dtype, bool plain, bool one) {
+static rbc__cuda_kernel row_kernel(rbc__dtype dtype, bool plain, bool one, bool large) {
     const int value = dtype <= RBC__BF16 ? (int)dtype : 4;
-    const int first = !plain ? RBC__CUDA_fuse_any_f32
-                      : one  ? RBC__CUDA_resample_f32
-                             : RBC__CUDA_fuse_f32;
+    const int first = !plain  ? RBC__CUDA_fuse_any_f32
+                      : !one  ? RBC__CUDA_fuse_f32
+                      : large ? RBC__CUDA_resample_large_f32
+                              : RBC__CUDA_resample_f32;
     return (rbc__cuda_kernel)(first + value);
 }
 
@@ -284,8 +302,9 @@ static rbc_status launch_rows(rbc__cuda_queue *queue, const rbc__resample_job *j
     set_divisor(&many.launch, (uint32_t)(aligned ? row / CHUNK_BYTES : row));
     const bool plain = is_plain(job, many.sources);
     const bool one = aligned && plain && job->num_sources == 1;
-    const rbc__cuda_kernel kernel =
-        aligned ? row_kernel(job->dtype, plain, one) : packed_kernel(job->dtype, granule, plain);
+    const bool large = job->batch * job->num_targets * row > LARGE_JOB_BYTES;
+    const rbc__cuda_kernel kernel = aligned ? row_kernel(job->dtype, plain, one, large)
+                                            : packed_kernel(job->dtype, granule, plain);
     const rbc__cuda_shape shape = {
         .blocks = job->batch * many.launch.num_tiles,
         .blocks_y = 1,

@@ -88,40 +88,6 @@ INLINE uint4 lerp_chunk(uint4 a, uint4 b, double w, int dtype) {
     return out;
 }
 
-/* Sixteen bytes from an address that is a multiple of `1 << zeros`, by the widest loads it allows.
- */
-INLINE uint4 load_unaligned(const char *address) {
-    const unsigned offset = (unsigned)(unsigned long long)address & 15;
-    uint4 chunk;
-    if (offset == 0) {
-        chunk = __ldg((const uint4 *)address);
-    } else if ((offset & 7) == 0) {
-        const uint2 low = __ldg((const uint2 *)address);
-        const uint2 high = __ldg((const uint2 *)address + 1);
-        chunk = make_uint4(low.x, low.y, high.x, high.y);
-    } else if ((offset & 3) == 0) {
-        const unsigned *words = (const unsigned *)address;
-        chunk = make_uint4(__ldg(words), __ldg(words + 1), __ldg(words + 2), __ldg(words + 3));
-    } else if ((offset & 1) == 0) {
-        const unsigned short *halves = (const unsigned short *)address;
-        chunk.x = __ldg(halves) | (unsigned)__ldg(halves + 1) << 16;
-        chunk.y = __ldg(halves + 2) | (unsigned)__ldg(halves + 3) << 16;
-        chunk.z = __ldg(halves + 4) | (unsigned)__ldg(halves + 5) << 16;
-        chunk.w = __ldg(halves + 6) | (unsigned)__ldg(halves + 7) << 16;
-    } else {
-        unsigned words[4];
-        const unsigned char *bytes = (const unsigned char *)address;
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            words[i] = __ldg(bytes + 4 * i) | (unsigned)__ldg(bytes + 4 * i + 1) << 8 |
-                       (unsigned)__ldg(bytes + 4 * i + 2) << 16 |
-                       (unsigned)__ldg(bytes + 4 * i + 3) << 24;
-        }
-        chunk = make_uint4(words[0], words[1], words[2], words[3]);
-    }
-    return chunk;
-}
-
 INLINE void store_streaming(char *address, uint4 chunk) {
     __stcs((uint4 *)address, chunk);
 }

@@ -27,6 +27,9 @@ INLINE int cell_axis_f32(float p, float origin, float size, float inverse, int e
 }
 
 INLINE cell_index cell_of_axes(const voxel_cloud *cloud, int x, int y, int z) {
+    if (cloud->small) {
+        return (x | y | z) < 0 ? -1 : (x * cloud->grid[1] + y) * cloud->grid[2] + z;
+    }
     return (x | y | z) < 0 ? -1 : ((cell_index)x * cloud->grid[1] + y) * cloud->grid[2] + z;
 }
 
@@ -82,75 +85,6 @@ INLINE long long cloud_length(const voxel_cloud *cloud, long long batch) {
     const long long length =
         cloud->lengths_are_i64 ? *(const long long *)address : (long long)*(const int *)address;
     return length < 0 ? 0 : length > cloud->num_points ? cloud->num_points : length;
-}
-
-/* Cells of the block's points, VOXEL_POINTS_PER_THREAD a thread: with `vector` four in a row, else
- * a block apart. Returns how many of the thread's points exist; cells of others are -1. */
-typedef struct cells_of_thread {
-    cell_index cell[VOXEL_POINTS_PER_THREAD];
-    long long index[VOXEL_POINTS_PER_THREAD];
-    int exists[VOXEL_POINTS_PER_THREAD];
-} cells_of_thread;
-
-INLINE void find_cells(const voxel_cloud *cloud, long long batch, long long length,
-                       cells_of_thread *found) {
-    const long long first = (long long)blockIdx.x * VOXEL_BLOCK_POINTS;
-    if (cloud->vector) {
-        const long long index = first + 4 * (long long)threadIdx.x;
-        const float4 *points =
-            (const float4 *)(cloud->points + batch * cloud->batch_stride) + 3 * (index / 4);
-        if (index + 4 <= length) {
-            const float4 p0 = __ldcs(points);
-            const float4 p1 = __ldcs(points + 1);
-            const float4 p2 = __ldcs(points + 2);
-            found->cell[0] = cell_f32(cloud, p0.x, p0.y, p0.z);
-            found->cell[1] = cell_f32(cloud, p0.w, p1.x, p1.y);
-            found->cell[2] = cell_f32(cloud, p1.z, p1.w, p2.x);
-            found->cell[3] = cell_f32(cloud, p2.y, p2.z, p2.w);
-        }
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            found->index[i] = index + i;
-            found->exists[i] = index + i < length;
-            if (index + 4 > length) {
-                found->cell[i] = found->exists[i] ? cell_of_point(cloud, batch, index + i) : -1;
-            }
-        }
-        return;
-    }
-#pragma unroll
-    for (int i = 0; i < VOXEL_POINTS_PER_THREAD; ++i) {
-        const long long index = first + threadIdx.x + i * (long long)VOXEL_THREADS;
-        found->index[i] = index;
-        found->exists[i] = index < length;
-        found->cell[i] = found->exists[i] ? cell_of_point(cloud, batch, index) : -1;
-    }
-}
-
-/* Adds the block's dropped points to the cloud's number. Every thread of the block calls it. */
-INLINE void add_dropped(unsigned long long *dropped, long long batch,
-                        const cells_of_thread *found) {
-    __shared__ int block_dropped;
-    if (dropped == 0) {
-        return;
-    }
-    if (threadIdx.x == 0) {
-        block_dropped = 0;
-    }
-    __syncthreads();
-    int count = 0;
-#pragma unroll
-    for (int i = 0; i < VOXEL_POINTS_PER_THREAD; ++i) {
-        count += found->exists[i] && found->cell[i] < 0;
-    }
-    count = __reduce_add_sync(0xffffffffu, count);
-    if ((threadIdx.x & 31) == 0 && count != 0) {
-        atomicAdd(&block_dropped, count);
-    }
-    __syncthreads();
-    if (threadIdx.x == 0 && block_dropped != 0) {
-        atomicAdd(&dropped[batch], (unsigned long long)block_dropped);
-    }
 }
 
 #endif

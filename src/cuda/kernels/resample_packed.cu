@@ -74,7 +74,7 @@ INLINE void write_packed(const resample_launch *launch, const resample_source *s
                     const uint4 fill = fill_chunk(launch, pair.step);
                     a[g] = (granule)fill.y << 32 | fill.x;
                 } else {
-                    const char *address = pair.row + (column - sources[k].out_begin);
+                    const char *address = pair.row + column;
                     a[g] = load_granule(address, bytes);
                     if (pair.step != 0) {
                         b[g] = load_granule(address + pair.step, bytes);

@@ -7,27 +7,24 @@
  * each. */
 #include "rows.cuh"
 
-#ifndef IN_FLIGHT
-#define IN_FLIGHT 4
-#endif
-#ifndef MIN_BLOCKS
-#define MIN_BLOCKS 1
-#endif
+enum {
+    MAX_IN_FLIGHT = 4,
+};
 
 INLINE void write_rows(const resample_launch *launch, const resample_source *sources,
                        int num_sources, const tile *part, const tile_rows *rows, int dtype,
-                       int plain) {
+                       int plain, int in_flight) {
     char *out = launch->out + part->batch * launch->out_batch_stride +
                 part->first * launch->out_target_stride;
     const unsigned chunks = (unsigned)part->count * launch->row_units;
     const unsigned threads = blockDim.x;
-    for (unsigned base = threadIdx.x; base < chunks; base += IN_FLIGHT * threads) {
-        uint4 a[IN_FLIGHT];
-        uint4 b[IN_FLIGHT];
-        double w[IN_FLIGHT];
-        int blend[IN_FLIGHT];
+    for (unsigned base = threadIdx.x; base < chunks; base += in_flight * threads) {
+        uint4 a[MAX_IN_FLIGHT];
+        uint4 b[MAX_IN_FLIGHT];
+        double w[MAX_IN_FLIGHT];
+        int blend[MAX_IN_FLIGHT];
 #pragma unroll
-        for (int u = 0; u < IN_FLIGHT; ++u) {
+        for (int u = 0; u < in_flight; ++u) {
             const unsigned chunk = base + u * threads;
             blend[u] = 0;
             if (chunk < chunks) {
@@ -40,7 +37,7 @@ INLINE void write_rows(const resample_launch *launch, const resample_source *sou
                 if (!plain && pair.row == 0) {
                     a[u] = fill_chunk(launch, pair.step);
                 } else {
-                    const char *address = pair.row + (column - sources[k].out_begin);
+                    const char *address = pair.row + column;
                     a[u] = __ldg((const uint4 *)address);
                     if (pair.step != 0) {
                         b[u] = __ldg((const uint4 *)(address + pair.step));
@@ -50,7 +47,7 @@ INLINE void write_rows(const resample_launch *launch, const resample_source *sou
             }
         }
 #pragma unroll
-        for (int u = 0; u < IN_FLIGHT; ++u) {
+        for (int u = 0; u < in_flight; ++u) {
             const unsigned chunk = base + u * threads;
             if (chunk < chunks) {
                 const uint4 result = blend[u] ? lerp_chunk(a[u], b[u], w[u], dtype) : a[u];
@@ -60,20 +57,21 @@ INLINE void write_rows(const resample_launch *launch, const resample_source *sou
     }
 }
 
-#define KERNEL(name, parameters, num_sources, dtype, plain)                                        \
-    extern "C" __global__ void __launch_bounds__(256, MIN_BLOCKS)                                  \
+#define KERNEL(name, parameters, num_sources, dtype, plain, in_flight)                             \
+    extern "C" __global__ void __launch_bounds__(256, 4)                                           \
         rbc__##name##_cuda(const __grid_constant__ parameters p) {                                 \
         extern __shared__ __align__(16) char shared[];                                             \
         const tile part = tile_of_block(&p.launch);                                                \
         const tile_rows rows = rows_in_shared(&p.launch, num_sources, shared);                     \
         find_rows(&p.launch, p.sources, num_sources, &part, &rows, shared, dtype, plain);          \
-        write_rows(&p.launch, p.sources, num_sources, &part, &rows, dtype, plain);                 \
+        write_rows(&p.launch, p.sources, num_sources, &part, &rows, dtype, plain, in_flight);      \
     }
 
 #define KERNELS(suffix, dtype)                                                                     \
-    KERNEL(resample_##suffix, resample_launch_one, 1, dtype, 1)                                    \
-    KERNEL(fuse_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 1)               \
-    KERNEL(fuse_any_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 0)
+    KERNEL(resample_##suffix, resample_launch_one, 1, dtype, 1, 2)                                 \
+    KERNEL(resample_large_##suffix, resample_launch_one, 1, dtype, 1, 4)                           \
+    KERNEL(fuse_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 1, 2)            \
+    KERNEL(fuse_any_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 0, 2)
 
 KERNELS(f32, VALUE_F32)
 KERNELS(f64, VALUE_F64)

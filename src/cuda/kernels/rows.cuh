@@ -11,8 +11,9 @@ enum {
     FILL_NAN = 1,
 };
 
-/* First byte of the row to the left of the target and the way from there to the one on the right, 0
- * for a copy. No `row`: `step` is a FILL. */
+/* The sample row to the left of the target, as the address that column 0 of the output would have
+ * in it, and the way from there to the row on the right, 0 for a copy. No `row`: `step` is a FILL.
+ */
 typedef struct row_pair {
     const char *row;
     long long step;
@@ -76,7 +77,7 @@ INLINE void pair_plain(const row_clock *clock, const resample_source *source, lo
                          : __ddiv_rn(span_f64(since, type), span_f64(gap, type));
         }
     }
-    pair.row = values + left * source->sample_stride;
+    pair.row = values + left * source->sample_stride - source->out_begin;
     set_row(rows, at, pair, weight, dtype);
 }
 
@@ -93,8 +94,8 @@ INLINE void pair_any(const resample_launch *launch, const row_clock *clock,
     pair.step = source->outside == OUTSIDE_NAN ? FILL_NAN : FILL_ZERO;
     if (plan.flags != EMPTY && (valid || !fills_outside(source))) {
         const long long left = mode == MODE_LINEAR ? plan.left : plan_used(&plan, mode);
-        pair.row =
-            source->values + part->batch * source->batch_stride + left * source->sample_stride;
+        pair.row = source->values + part->batch * source->batch_stride +
+                   left * source->sample_stride - source->out_begin;
         pair.step = mode == MODE_LINEAR ? (plan.right - left) * source->sample_stride : 0;
     }
     set_row(rows, at, pair, plan.weight, dtype);
@@ -161,8 +162,8 @@ INLINE void find_rows(const resample_launch *launch, const resample_source *sour
 
 INLINE int source_of_column(const resample_source *sources, int num_sources, unsigned column) {
     int k = 0;
-    while (k + 1 < num_sources && column >= sources[k].out_end) {
-        ++k;
+    for (int i = 0; i + 1 < num_sources; ++i) {
+        k += column >= sources[i].out_end;
     }
     return k;
 }

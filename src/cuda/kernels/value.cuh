@@ -62,6 +62,14 @@ INLINE item item_of_f64(double value, int dtype) {
                               : item_of_f32((float)value, dtype);
 }
 
+/* The quiet NaN with sign and payload zero. */
+INLINE item item_nan(int dtype) {
+    return dtype == VALUE_F32    ? 0x7fc00000u
+           : dtype == VALUE_F64  ? 0x7ff8000000000000ull
+           : dtype == VALUE_BF16 ? 0x7fc0u
+                                 : 0x7e00u;
+}
+
 INLINE int item_is_nan(item bits, int dtype) {
     return dtype == VALUE_F32    ? (bits & 0x7fffffffu) > 0x7f800000u
            : dtype == VALUE_F64  ? (bits & 0x7fffffffffffffffull) > 0x7ff0000000000000ull

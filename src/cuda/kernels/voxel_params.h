@@ -1,14 +1,22 @@
-/* What a voxelize launch passes to its kernels; read by the host and the device compiler. */
+/* What a voxelize launch passes to its kernels; read by the host and the device compiler.
+ *
+ * Points are first dealt out: a block takes a segment of a cloud's points and sorts them by slab, a
+ * run of 2^shift cells of the grid. Then a block makes the cells of a slab from the points that all
+ * segments have for it, in shared memory. A grid of more than VOXEL_MAX_SLABS slabs takes several
+ * passes, each over a range of its cells. */
 #ifndef RBC_CUDA_KERNELS_VOXEL_PARAMS_H
 #define RBC_CUDA_KERNELS_VOXEL_PARAMS_H
 
 #include <stdint.h>
 
 enum {
-    VOXEL_THREADS = 256,
-    VOXEL_POINTS_PER_THREAD = 4,
-    VOXEL_BLOCK_POINTS = VOXEL_THREADS * VOXEL_POINTS_PER_THREAD,
-    VOXEL_CLEARS = 6,
+    VOXEL_MAX_SLABS = 2048,
+    VOXEL_MAX_SHIFT = 13,
+    VOXEL_POINTS_PER_THREAD = 8,
+    VOXEL_DEAL_THREADS = 512, /* at most */
+    VOXEL_INDEX_BITS = 12,    /* a segment has up to 2^12 points */
+    VOXEL_SLAB_THREADS = 512,
+    VOXEL_REDUCE_THREADS = 256,
 };
 
 /* Values of rbc__dtype that points and features have, and of rbc_voxel_reduce. */
@@ -28,14 +36,19 @@ enum {
     REDUCE_MIN = 5,
 };
 
-/* Memory to set before a reduction: `bytes` of `value` each; NULL ends the list. */
-typedef struct voxel_clear {
-    struct {
-        char *begin; /* 16-byte aligned */
-        int64_t bytes;
-        uint32_t value; /* four equal bytes */
-    } ranges[VOXEL_CLEARS];
-} voxel_clear;
+/* Depth images that stand for points. */
+typedef struct voxel_depth {
+    const char *depth; /* NULL: the cloud has points */
+    int64_t batch_stride, row_stride, column_stride;
+    const char *intrinsics;
+    int64_t intrinsics_stride[3];
+    const char *pose; /* NULL: identity */
+    int64_t pose_stride[3];
+    double depth_scale, min_depth, max_depth, pixel_offset;
+    int64_t width;
+    uint32_t dtype; /* POINT_F32, POINT_F64, or else u16 */
+    uint32_t intrinsics_are_f64, pose_is_f64;
+} voxel_depth;
 
 typedef struct voxel_cloud {
     const char *points;
@@ -46,41 +59,54 @@ typedef struct voxel_cloud {
     uint32_t lengths_are_i64;
     uint32_t dtype;
     uint32_t vector; /* f32, contiguous, every row 16-byte aligned */
+    uint32_t small;  /* fewer than 2^31 cells */
     int32_t grid[3];
     double origin[3], size[3];
     float origin32[3], size32[3];
     float inverse32[3]; /* 1 / size32, NaN where that is not normal */
+    voxel_depth depth;
 } voxel_cloud;
 
-typedef struct voxel_count {
-    voxel_cloud cloud;
-    int64_t cells;               /* X * Y * Z */
-    int64_t first, end;          /* cells that this launch counts */
-    int32_t *counts;             /* NULL: not wanted */
-    unsigned char *occupied;     /* NULL: not wanted */
-    unsigned long long *dropped; /* NULL: not wanted */
-} voxel_count;
+/* Points dealt out. entries: (cell within the slab) << VOXEL_INDEX_BITS | (point within the
+ * segment), those of segment g from g * segment_points on; runs: [batch, num_segments, num_slabs +
+ * 1], where the entries of each slab begin in their segment. */
+typedef struct voxel_deal {
+    uint32_t *entries; /* [batch, num_segments * segment_points] */
+    uint16_t *runs;
+    uint32_t *missing; /* [batch, num_segments]: points dropped, written by the first pass */
+    uint32_t num_segments, segment_points;
+    uint32_t num_slabs, shift;
+    int64_t cells;      /* X * Y * Z */
+    int64_t first, end; /* cells of this pass */
+} voxel_deal;
 
-/* Reduction of features by lists: `heads` begins the list of each cell's points, `next` goes on. */
-typedef struct voxel_lists {
+typedef struct voxel_deal_launch {
     voxel_cloud cloud;
-    int64_t cells;
+    voxel_deal deal;
+} voxel_deal_launch;
+
+typedef struct voxel_count_launch {
+    voxel_deal deal;
+    int32_t *counts;         /* NULL: not wanted */
+    unsigned char *occupied; /* NULL: not wanted */
+    long long *dropped;      /* [batch], or NULL: not wanted, or written by another pass */
+    uint32_t lanes;          /* threads that read a run together */
+} voxel_count_launch;
+
+typedef struct voxel_reduce_launch {
+    voxel_deal deal;
     const char *features;
-    int64_t features_batch_stride, features_row_stride, features_stride, feature_stride;
+    int64_t batch_stride, row_stride, point_stride, feature_stride;
     int64_t feature_row; /* points in a row of features */
-    int64_t num_features;
-    uint32_t feature_dtype;
-    uint32_t
-        vector_features; /* contiguous and 16-byte aligned, num_features a multiple of a chunk */
+    uint32_t num_features;
     uint32_t reduce;
-    uint32_t chunk_magic, chunk_shift; /* division by the units of one cell */
-    int32_t *heads;                    /* [batch, cells], -1 at first */
-    int32_t *next;                     /* [batch, num_points] */
-    unsigned long long
-        *largest; /* [batch, num_features], 0 at first: bits of the greatest magnitude */
+    uint32_t lanes;
+    uint32_t order_points; /* of a slab that are sorted by cell at once */
+    uint32_t row_shift;    /* log2 of the units below, 32: they are no power of two */
+    uint32_t row_chunks;   /* of 16 bytes in the features of a cell; 0: one value at a time */
     char *out;
-    int32_t *counts;             /* NULL: not wanted */
-    unsigned long long *dropped; /* NULL: not wanted */
-} voxel_lists;
+    int32_t *counts;    /* NULL: not wanted */
+    long long *dropped; /* as in voxel_count_launch */
+} voxel_reduce_launch;
 
 #endif
