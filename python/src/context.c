@@ -1,5 +1,7 @@
 #include "module.h"
 
+#include "cuda/device.h"
+
 #define CONTEXT_CAPSULE "robocache.context"
 
 static void destroy_context(PyObject *capsule) {
@@ -136,6 +138,7 @@ PyObject *native_info(PyObject *module, PyObject *unused) {
         Py_XDECREF(list);
         return NULL;
     }
-    return Py_BuildValue("{s:s,s:N,s:i}", "version", rbc_version(), "cpu_features", list,
-                         "num_threads", (int)num_threads);
+    PyObject *has_cuda = PyBool_FromLong(rbc__cuda_has_kernels());
+    return Py_BuildValue("{s:s,s:N,s:N,s:i}", "version", rbc_version(), "cuda_backend", has_cuda,
+                         "cpu_features", list, "num_threads", (int)num_threads);
 }

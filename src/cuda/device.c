@@ -128,8 +128,12 @@ static rbc_status prepare_once(const rbc__cuda_driver *driver, int32_t device_id
     return status;
 }
 
+bool rbc__cuda_has_kernels(void) {
+    return images[0] != NULL;
+}
+
 rbc_status rbc__cuda_enter(int32_t device_id, void *stream, rbc__cuda_queue *out, rbc_error *err) {
-    if (images[0] == NULL) {
+    if (!rbc__cuda_has_kernels()) {
         return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
                          "tensors are on a CUDA device; this build has no CUDA kernels (it was "
                          "configured without ROBOCACHE_CUDA=ON)");

@@ -24,6 +24,9 @@ typedef struct rbc__cuda_queue {
     bool pushed; /* the device's context was not current and is now */
 } rbc__cuda_queue;
 
+/* Whether kernels were compiled into this build. */
+bool rbc__cuda_has_kernels(void);
+
 /* Makes `device_id` ready on the calling thread. The device's primary context must be active, as it
  * is wherever a framework holds tensors on it; it is retained, never created. The kernels are
  * loaded on first use. On failure nothing is left to undo. INVALID_ARGUMENT: no such device.

@@ -333,10 +333,9 @@ INLINE void scan(unsigned *counts, int n) {
 }
 
 /* A cell of more points than can be sorted: all threads look at all its points. */
-static __device__ __noinline__ void make_crowded_cell(const voxel_reduce_launch *p,
-                                                      const slab *part, const run_reader *reader,
-                                                      int crowded, int count, int dtype, int vector,
-                                                      int reduce) {
+INLINE void make_crowded_cell(const voxel_reduce_launch *p, const slab *part,
+                              const run_reader *reader, int crowded, int count, int dtype,
+                              int vector, int reduce) {
     __shared__ channels joined[WARPS];
     const int width = width_of(dtype, vector);
     const unsigned units = vector ? p->row_chunks : p->num_features;
@@ -640,7 +639,7 @@ INLINE void reduce_slab(const voxel_reduce_launch *p, int dtype, int vector, int
     KERNEL(extreme_##suffix, dtype, vector, (p.reduce == REDUCE_MIN ? REDUCE_MIN : REDUCE_MAX),    \
            min_blocks)
 
-KERNELS(f32, VALUE_F32, 1, 4)
+KERNELS(f32, VALUE_F32, 1, 3)
 KERNELS(f16, VALUE_F16, 1, 2)
 KERNELS(bf16, VALUE_BF16, 1, 2)
 KERNELS(any_f32, VALUE_F32, 0, 4)
