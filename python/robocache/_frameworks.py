@@ -5,11 +5,12 @@ Called by the native module for tensors that have ``__dlpack__`` only.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 from collections.abc import Sequence
 from typing import Any
 
-from .errors import UnsupportedError
+from .errors import DeviceError, UnsupportedError
 
 _CPU = 1
 _CUDA = 2
@@ -24,30 +25,38 @@ def _root(kind: type) -> str:
     return kind.__module__.partition(".")[0]
 
 
+def stream_of(tensor: Any) -> int:
+    """Returns the CUDA stream on which work for `tensor` is queued; 0: the legacy default one."""
+    device_type, device_id = tensor.__dlpack_device__()
+    if int(device_type) != _CUDA:
+        return 0
+    root = _root(type(tensor))
+    if root == "cupy":
+        return int(importlib.import_module("cupy").cuda.get_current_stream().ptr)
+    if root == "torch":
+        return int(importlib.import_module("torch").cuda.current_stream(device_id).cuda_stream)
+    return 0
+
+
 def export(tensor: Any) -> tuple[object, int, bool]:
     """Returns a DLPack capsule of `tensor`, its CUDA stream, and whether it must not be written.
 
     The stream, on which its data is safe, is 0 for the legacy default stream and on the host.
     """
     device_type, _ = tensor.__dlpack_device__()
-    stream = None
-    if int(device_type) == _CUDA:
-        stream = _LEGACY_DEFAULT_STREAM
-        if _root(type(tensor)) == "cupy":
-            pointer = importlib.import_module("cupy").cuda.get_current_stream().ptr
-            stream = pointer or _LEGACY_DEFAULT_STREAM
+    pointer = stream_of(tensor)
+    stream = (pointer or _LEGACY_DEFAULT_STREAM) if int(device_type) == _CUDA else None
     try:
         capsule = tensor.__dlpack__(stream=stream, max_version=(1, 3))
     except TypeError:  # a producer from before DLPack 1.0
         capsule = tensor.__dlpack__(stream=stream)
-    pointer = 0 if stream in (None, _LEGACY_DEFAULT_STREAM) else stream
     return capsule, pointer, _root(type(tensor)) == "jax"
 
 
 def empty(like: Any, shape: Sequence[int], dtype: str) -> Any:
     """Returns an uninitialised array that can be written, of `like`'s framework and device.
 
-    For JAX, whose arrays cannot be written, a NumPy array; see :func:`finish`.
+    For JAX on the host, whose arrays cannot be written, a NumPy array; see :func:`finish`.
     """
     root = _root(type(like))
     if root == "torch":
@@ -62,6 +71,10 @@ def empty(like: Any, shape: Sequence[int], dtype: str) -> Any:
         if dtype == "bfloat16":
             return numpy.empty(tuple(shape), dtype=importlib.import_module("ml_dtypes").bfloat16)
         return numpy.empty(tuple(shape), dtype=dtype)
+    if root == "jax" and int(like.__dlpack_device__()[0]) == _CUDA:
+        jax = importlib.import_module("jax")
+        (device,) = like.devices()
+        return jax.numpy.empty(tuple(shape), dtype=dtype, device=device)
     raise UnsupportedError(
         f"output: cannot allocate a {type(like).__module__}.{type(like).__qualname__} on this "
         "device: pass out="
@@ -69,7 +82,31 @@ def empty(like: Any, shape: Sequence[int], dtype: str) -> Any:
 
 
 def finish(kind: type, array: Any) -> Any:
-    """Turns what :func:`empty` made for tensors of type `kind` into their framework's array."""
-    if _root(kind) == "jax" and type(array).__module__.partition(".")[0] == "numpy":
+    """Turns what :func:`empty` made for tensors of type `kind` into their framework's array.
+
+    JAX cannot be told to wait for a stream, so for it the work is waited for here.
+    """
+    if _root(kind) != "jax":
+        return array
+    if type(array).__module__.partition(".")[0] == "numpy":
         return importlib.import_module("jax.numpy").asarray(array)
+    device_type, device_id = array.__dlpack_device__()
+    if int(device_type) == _CUDA:
+        _synchronize(int(device_id))
     return array
+
+
+def _synchronize(device_id: int) -> None:
+    """Waits for the legacy default stream of a device, whose primary context is active."""
+    driver = ctypes.CDLL("libcuda.so.1")
+    device, context = ctypes.c_int(), ctypes.c_void_p()
+    codes = [
+        driver.cuDeviceGet(ctypes.byref(device), device_id),
+        driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device),
+        driver.cuCtxPushCurrent_v2(context),
+        driver.cuStreamSynchronize(None),
+        driver.cuCtxPopCurrent_v2(ctypes.byref(context)),
+        driver.cuDevicePrimaryCtxRelease_v2(device),
+    ]
+    if any(codes):
+        raise DeviceError(f"waiting for CUDA device {device_id}: CUresult {max(codes)}")

@@ -211,6 +211,7 @@ PyDoc_STRVAR(
     "Raises InvalidArgumentError: a name is none of these.");
 
 PyDoc_STRVAR(doc_native_info, "native_info($module)\n--\n\n"
-                              "Returns version, CPU features in use and number of threads.");
+                              "Returns version, CPU features in use, number of threads, and\n"
+                              "whether there are CUDA kernels.");
 
 #endif

@@ -4,6 +4,7 @@ const rbc__backend rbc__cuda_backend = {
     .name = "cuda",
     .device_type = kDLCUDA,
     .resample = rbc__cuda_resample,
+    .resample_backward = rbc__cuda_resample_backward,
     .voxelize = rbc__cuda_voxelize,
     .voxelize_workspace_bytes = rbc__cuda_voxelize_workspace_bytes,
     .voxelize_sparse = rbc__cuda_voxelize_sparse,

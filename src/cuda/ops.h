@@ -7,6 +7,8 @@
 
 rbc_status rbc__cuda_resample(rbc_context *context, const rbc__resample_job *job, int32_t device_id,
                               void *stream, rbc_error *err);
+rbc_status rbc__cuda_resample_backward(rbc_context *context, const rbc__resample_job *job,
+                                       int32_t device_id, void *stream, rbc_error *err);
 rbc_status rbc__cuda_voxelize(rbc_context *context, const rbc__voxelize_job *job, int32_t device_id,
                               void *stream, rbc_error *err);
 uint64_t rbc__cuda_voxelize_workspace_bytes(rbc_context *context, const rbc__voxelize_job *job);

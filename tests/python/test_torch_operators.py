@@ -13,6 +13,21 @@ import robocache as rc
 import robocache.torch as rt
 
 MODES = ["linear", "hold", "nearest", "cubic", "mean"]
+device = "cpu"
+
+
+@pytest.fixture(params=["cpu", "cuda"], autouse=True)
+def _device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs each test on the CPU and, where there is one, on a GPU."""
+    if request.param == "cuda":
+        cuda = rc.check_installation()["cuda"]
+        if not cuda["available"] or not torch.cuda.is_available():
+            pytest.skip(f"no CUDA: {cuda.get('reason', 'torch sees no CUDA device')}")
+    monkeypatch.setitem(globals(), "device", request.param)
+
+
+def on_device(*tensors: torch.Tensor) -> list[torch.Tensor]:
+    return [tensor.to(device) for tensor in tensors]
 
 
 def problem(seed: int = 0, batch: int = 2, samples: int = 7, width: int = 3, count: int = 9):
@@ -21,6 +36,7 @@ def problem(seed: int = 0, batch: int = 2, samples: int = 7, width: int = 3, cou
     times = torch.rand(batch, samples, generator=generator, dtype=torch.float64).sort(dim=1)[0]
     times[:, 3] = times[:, 2]
     targets = torch.rand(batch, count, generator=generator, dtype=torch.float64) * 1.4 - 0.2
+    values, times, targets = on_device(values, times, targets)
     return values.requires_grad_(), times, targets
 
 
@@ -50,7 +66,7 @@ def test_gradcheck_of_the_others(mode: str) -> None:
 
 def test_gradients_with_limits_lengths_and_groups() -> None:
     values, times, targets = problem(width=8)
-    lengths = torch.tensor([7, 4])
+    lengths = torch.tensor([7, 4], device=device)
     options = {
         "lengths": lengths,
         "channels": [(slice(0, 3), "cubic"), (slice(3, 6), "hold"), (7, "mean")],
@@ -75,7 +91,7 @@ def test_plain_calls_record_gradients(dtype: torch.dtype) -> None:
     values, times, targets = problem(batch=3, samples=40, count=200, width=33)
     low = values.detach().to(dtype).requires_grad_()
     out = rc.resample_trajectories(low, times, targets)
-    weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+    weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(device, dtype)
     out.backward(weight)
     exact = rc.resample_trajectories(values, times, targets, backend="pytorch")
     (expected,) = torch.autograd.grad(exact, values, weight.double())
@@ -105,8 +121,10 @@ def test_fuse_gradients() -> None:
 def test_mean_voxel_gradients() -> None:
     generator = torch.Generator().manual_seed(3)
     points = torch.rand(2, 30, 3, generator=generator) * 2.2 - 1.1
-    features = torch.randn(2, 30, 2, generator=generator, dtype=torch.float64).requires_grad_()
-    lengths = torch.tensor([30, 17])
+    features = torch.randn(2, 30, 2, generator=generator, dtype=torch.float64)
+    points, features = on_device(points, features)
+    features.requires_grad_()
+    lengths = torch.tensor([30, 17], device=device)
     assert torch.autograd.gradcheck(
         lambda f: rt.voxelize_point_cloud(
             points, (2, 3, 2), 0.7, features=f, mode="mean", lengths=lengths
@@ -126,8 +144,8 @@ def test_opcheck() -> None:
         ([values, values], [times, times], targets, "linear hold", "hold zero"),
     )
     generator = torch.Generator().manual_seed(3)
-    points = torch.rand(20, 3, generator=generator)
-    features = torch.randn(20, 2, generator=generator).requires_grad_()
+    points = torch.rand(20, 3, generator=generator).to(device)
+    features = torch.randn(20, 2, generator=generator).to(device).requires_grad_()
     torch.library.opcheck(
         torch.ops.robocache.voxelize_mean.default,
         (points, features, None, [3, 3, 3], [0.4, 0.4, 0.4], None),

@@ -1,0 +1,79 @@
+"""Each operation once, as a function of tensors on the device that returns its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+import robocache as rc
+
+Tensors = dict[str, torch.Tensor]
+
+
+def scene(seed: int = 0, device: str = "cuda") -> Tensors:
+    """Inputs of all operations: 5 x 300 samples of 67 channels, 20,000 points."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+    made = {
+        "values": uniform(5, 300, 67).float(),
+        "half": uniform(5, 300, 64).bfloat16(),
+        "times": uniform(5, 300).sort(dim=1)[0],
+        "other": uniform(5, 120, 9).float(),
+        "other_times": uniform(5, 120).sort(dim=1)[0],
+        "targets": (uniform(5, 200) * 1.2 - 0.1).sort(dim=1)[0],
+        "points": (uniform(20_000, 3) * 2.4 - 1.2).float(),
+        "features": uniform(20_000, 5).float() - 0.5,
+    }
+    return {name: tensor.to(device) for name, tensor in made.items()}
+
+
+def listed(outputs: Any) -> list[torch.Tensor]:
+    return list(outputs) if isinstance(outputs, tuple) else [outputs]
+
+
+def _resample(mode: str, name: str = "values") -> Callable[[Tensors], Any]:
+    return lambda t: rc.resample_trajectories(
+        t[name], t["times"], t["targets"], mode=mode, return_valid=True, return_dt=True
+    )
+
+
+def _fuse(t: Tensors) -> Any:
+    return rc.fuse_streams(
+        [(t["values"], t["times"]), (t["other"], t["other_times"])],
+        t["targets"],
+        modes=["linear", "hold"],
+        return_valid=True,
+    )
+
+
+def _voxelize(mode: str, features: bool) -> Callable[[Tensors], Any]:
+    return lambda t: rc.voxelize_point_cloud(
+        t["points"],
+        (16, 20, 24),
+        0.1,
+        mode=mode,
+        features=t["features"] if features else None,
+        return_counts=True,
+        return_dropped=True,
+    )
+
+
+def _backward(t: Tensors) -> Any:
+    values = t["values"].detach().requires_grad_()
+    out = rc.resample_trajectories(values, t["times"], t["targets"], mode="cubic")
+    return torch.autograd.grad(out, values, torch.ones_like(out))[0]
+
+
+OPERATIONS: dict[str, Callable[[Tensors], Any]] = {
+    **{f"resample {m}": _resample(m) for m in ("linear", "hold", "cubic", "mean")},
+    "resample bfloat16": _resample("linear", "half"),
+    "fuse": _fuse,
+    **{f"voxelize {m}": _voxelize(m, False) for m in ("occupancy", "count")},
+    **{f"voxelize {m}": _voxelize(m, True) for m in ("sum", "mean", "max", "min")},
+    "gradient": _backward,
+}

@@ -1,0 +1,99 @@
+"""Outputs are written whole, also very large ones, and agree with the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+import robocache as rc
+from tests.gpu.operations import OPERATIONS, listed, scene
+
+
+def poisoned(like: torch.Tensor, byte: int) -> torch.Tensor:
+    out = torch.empty_like(like)
+    out.view(-1).view(torch.uint8).fill_(byte)
+    return out
+
+
+CALLS: dict[str, Callable[..., torch.Tensor]] = {
+    "resample": lambda t, **o: rc.resample_trajectories(t["values"], t["times"], t["targets"], **o),
+    "resample bfloat16": lambda t, **o: rc.resample_trajectories(
+        t["half"], t["times"], t["targets"], **o
+    ),
+    "resample cubic": lambda t, **o: rc.resample_trajectories(
+        t["values"], t["times"], t["targets"], mode="cubic", **o
+    ),
+    "fuse": lambda t, **o: rc.fuse_streams(
+        [(t["values"], t["times"]), (t["other"], t["other_times"])], t["targets"], **o
+    ),
+    **{
+        f"voxelize {mode}": lambda t, mode=mode, **o: rc.voxelize_point_cloud(
+            t["points"], (16, 20, 24), 0.1, mode=mode, **o
+        )
+        for mode in ("occupancy", "count")
+    },
+    **{
+        f"voxelize {mode}": lambda t, mode=mode, **o: rc.voxelize_point_cloud(
+            t["points"], (16, 20, 24), 0.1, mode=mode, features=t["features"], **o
+        )
+        for mode in ("sum", "mean", "max", "min")
+    },
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_poisoned_outputs_are_fully_written(name: str) -> None:
+    inputs = scene(5)
+    expected = CALLS[name](inputs)
+    for byte in (0x00, 0x7F, 0xFF):
+        out = poisoned(expected, byte)
+        assert CALLS[name](inputs, out=out) is out
+        assert torch.equal(out, expected)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_agrees_with_the_cpu(name: str) -> None:
+    on_gpu = listed(OPERATIONS[name](scene(6)))
+    on_cpu = listed(OPERATIONS[name](scene(6, "cpu")))
+    for got, expected in zip(on_gpu, on_cpu, strict=True):
+        assert got.dtype == expected.dtype
+        if expected.dtype.is_floating_point:
+            bound = 8e-3 if expected.dtype == torch.bfloat16 else 1e-5
+            torch.testing.assert_close(got.cpu(), expected, rtol=bound, atol=bound, equal_nan=True)
+        else:
+            assert torch.equal(got.cpu(), expected)
+
+
+@pytest.mark.slow
+def test_more_than_two_to_the_31_elements() -> None:
+    if torch.cuda.mem_get_info()[0] < 20 << 30:
+        pytest.skip("needs 20 GiB of free device memory")
+    batch, samples, targets, width = 3, 1500, 3000, 240_000
+    values = torch.randint(0, 127, (batch, samples, width), dtype=torch.int8, device="cuda")
+    times = torch.arange(samples, dtype=torch.int64, device="cuda")
+    wanted = torch.arange(targets, dtype=torch.int64, device="cuda") // 2
+    out = rc.resample_trajectories(values, times, wanted, mode="hold")
+    assert out.numel() > 2**31
+    for b in range(batch):
+        for first in range(0, targets, 500):
+            rows = slice(first, first + 500)
+            assert torch.equal(out[b, rows], values[b].index_select(0, wanted[rows]))
+
+
+@pytest.mark.slow
+def test_gradient_of_more_than_two_to_the_31_elements() -> None:
+    if torch.cuda.mem_get_info()[0] < 40 << 30:
+        pytest.skip("needs 40 GiB of free device memory")
+    samples, width = 2200, 1_000_000
+    grad = torch.ones(2, width, device="cuda")
+    values = torch.empty(samples, width, device="cuda")
+    times = torch.arange(samples, dtype=torch.float64, device="cuda")
+    from robocache import _core
+
+    _core.resample_backward(grad, values, times, times[[0, samples - 1]].contiguous())
+    assert values.numel() > 2**31
+    assert torch.equal(values[0], grad[0])
+    assert torch.equal(values[-1], grad[0])
+    assert not values[1:-1].any()
