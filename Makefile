@@ -81,18 +81,18 @@ bench-ops: build ## measure the operations on the CPU against their peers
 	@tools/setup.sh test
 	@$(PY) bench/ops.py
 
-bench-gpu: build ## measure the operations on a GPU against their peers
-	@$(PY) bench/gpu.py
+bench-gpu: ## measure the operations on a GPU against their peers, from dist/'s wheel or .venv
+	@tools/gpu.sh python3 bench/gpu.py --json bench/results/gpu.json
 
-profile-gpu: build ## hardware counters of each CUDA kernel, as CSV
-	@$(PY) bench/profile_gpu.py
+profile-gpu: ## hardware counters of each CUDA kernel, as CSV and a roofline picture
+	@tools/gpu.sh python3 bench/profile_gpu.py --csv bench/results/gpu_profile.csv --picture out/roofline.png
 
 fuzz: ## run each fuzz target for FUZZ_SECONDS
 	@tools/setup.sh build fuzz
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tools/fuzz.sh
 
 wheel: ## build a self-contained wheel in dist/
-	@tools/setup.sh build wheel
+	@tools/setup.sh build wheel cuda
 	@tools/wheel.sh
 
 docs: build ## build the documentation in site/

@@ -11,7 +11,8 @@ rm -rf $work dist
 mkdir -p $work dist
 
 python -m pip wheel . --no-deps --no-build-isolation --no-input --disable-pip-version-check -q \
-    --wheel-dir $work/plain --config-settings=build-dir=build/release
+    --wheel-dir $work/plain --config-settings=build-dir=build/wheel-cuda \
+    --config-settings=cmake.define.ROBOCACHE_CUDA=ON
 auditwheel repair --plat auto --wheel-dir $work/repaired $work/plain/robocache-*.whl 2>$work/auditwheel.log ||
     { cat $work/auditwheel.log >&2 && exit 1; }
 python -m wheel unpack -d $work/tree $work/repaired/robocache-*.whl >/dev/null
