@@ -212,7 +212,10 @@ PyObject *create_loader(PyObject *module, PyObject *args) {
     const Py_ssize_t count = PyList_Size(windows);
     rbc_window *read = PyMem_Calloc((size_t)count + 1, sizeof(*read));
     window_memory *memory = PyMem_Calloc((size_t)count + 1, sizeof(*memory));
-    bool ok = (read != NULL && memory != NULL) || PyErr_NoMemory() != NULL;
+    bool ok = read != NULL && memory != NULL;
+    if (!ok) {
+        PyErr_NoMemory();
+    }
     for (Py_ssize_t i = 0; ok && i < count; i++) {
         ok = read_window(state, PyList_GetItem(windows, i), &memory[i], &read[i]);
     }

@@ -45,14 +45,11 @@ bool grid_check_features(module_state *state, const grid_outputs *grid, const te
 }
 
 static DLDataType output_dtype(rbc_voxel_reduce reduce, const tensor *features) {
-    switch (reduce) {
-    case RBC_VOXEL_OCCUPANCY:
-        return (DLDataType){kDLUInt, 8, 1};
-    case RBC_VOXEL_COUNT:
-        return (DLDataType){kDLInt, 32, 1};
-    default:
+    if (features != NULL) {
         return features->dl.dtype;
     }
+    return reduce == RBC_VOXEL_OCCUPANCY ? (DLDataType){kDLUInt, 8, 1}
+                                         : (DLDataType){kDLInt, 32, 1};
 }
 
 bool grid_create(module_state *state, const tensor *like, int64_t batch, const tensor *features,

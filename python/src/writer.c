@@ -229,7 +229,10 @@ static PyObject *writer_add(PyObject *self, PyObject *args) {
     const Py_ssize_t count = writer->num_streams + writer->num_metadata;
     data_memory *memory = PyMem_Calloc((size_t)count + 1, sizeof(*memory));
     rbc_rlds_data *data = PyMem_Calloc((size_t)count + 1, sizeof(*data));
-    bool ok = (memory != NULL && data != NULL) || PyErr_NoMemory() != NULL;
+    bool ok = memory != NULL && data != NULL;
+    if (!ok) {
+        PyErr_NoMemory();
+    }
     for (Py_ssize_t i = 0; ok && i < count; i++) {
         PyObject *item = i < writer->num_streams
                              ? PyList_GetItem(streams, i)

@@ -62,7 +62,7 @@ static char *uri_of(const char *path, const char *options) {
             *to++ = *path;
         }
     }
-    strcpy(to, options);
+    memcpy(to, options, strlen(options) + 1);
     return uri;
 }
 

@@ -60,18 +60,20 @@ static rbc_status count_splits(rbc_dataset *dataset, rbc_error *err) {
     for (int32_t i = 0; i < schema->num_streams; ++i) {
         dataset->stream_rates[i] = -1.0;
     }
+    int32_t num_splits = 0;
     for (int64_t i = 0; i < schema->num_files; ++i) {
-        int32_t at = dataset->num_splits - 1; /* files of a split mostly follow one another */
+        int32_t at = num_splits - 1; /* files of a split mostly follow one another */
         while (at >= 0 && strcmp(dataset->splits[at].name, schema->files[i].split) != 0) {
             --at;
         }
         if (at < 0) {
-            at = dataset->num_splits++;
+            at = num_splits++;
             dataset->splits[at].name = schema->files[i].split;
         }
         dataset->splits[at].num_episodes += dataset->catalog->files[i].num_episodes;
         dataset->splits[at].num_steps += dataset->catalog->files[i].num_steps;
     }
+    dataset->num_splits = num_splits;
     return RBC_OK;
 }
 

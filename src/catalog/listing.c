@@ -17,22 +17,30 @@ void rbc__listing_free(rbc__listing *listing) {
     *listing = (rbc__listing){0};
 }
 
+static rbc_status out_of_memory(rbc_error *err) {
+    return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog: out of memory");
+}
+
 static rbc_status add(rbc__listing *listing, int64_t *room, const char *text, int64_t count,
                       rbc_error *err) {
     if (listing->count == *room) {
-        *room = *room == 0 ? 64 : *room * 2;
-        char **texts = realloc(listing->texts, (size_t)*room * sizeof *texts);
-        listing->texts = texts != NULL ? texts : listing->texts;
-        int64_t *counts = realloc(listing->counts, (size_t)*room * sizeof *counts);
-        listing->counts = counts != NULL ? counts : listing->counts;
-        if (texts == NULL || counts == NULL) {
-            return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog: out of memory");
+        const int64_t wanted = *room == 0 ? 64 : *room * 2;
+        char **texts = realloc(listing->texts, (size_t)wanted * sizeof *texts);
+        if (texts == NULL) {
+            return out_of_memory(err);
         }
+        listing->texts = texts;
+        int64_t *counts = realloc(listing->counts, (size_t)wanted * sizeof *counts);
+        if (counts == NULL) {
+            return out_of_memory(err);
+        }
+        listing->counts = counts;
+        *room = wanted;
     }
     listing->texts[listing->count] = strdup(text != NULL ? text : "");
     listing->counts[listing->count] = count;
     if (listing->texts[listing->count] == NULL) {
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog: out of memory");
+        return out_of_memory(err);
     }
     ++listing->count;
     return RBC_OK;

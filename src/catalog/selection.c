@@ -69,7 +69,7 @@ static rbc_status allocate(int64_t count, int64_t **out, rbc_error *err) {
     int64_t bytes;
     *out = NULL;
     if (rbc__mul_size(count, 4 * (int64_t)sizeof **out, &bytes)) {
-        *out = malloc((size_t)bytes + 1);
+        *out = calloc(1, (size_t)bytes + 1);
     }
     return *out != NULL ? RBC_OK : out_of_memory(count, err);
 }

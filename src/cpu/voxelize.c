@@ -443,19 +443,19 @@ static void reduce_slab(const run *r, const lane *own, const lane *begin, const 
     const int64_t cells = p->cells - first < full ? p->cells - first : full;
     const int64_t at = cloud * p->cells + first;
     char *out = job->out + at * p->row_bytes;
-    int32_t *counts = job->counts != NULL ? job->counts + at : own->counts;
-    if (counts != NULL) {
-        memset(counts, 0, (size_t)cells * sizeof *counts);
-    }
+    const size_t counts_bytes = (size_t)cells * sizeof *job->counts;
     if (p->kind != ENTRY_CELL) {
+        int32_t *counts = job->counts != NULL ? job->counts + at : own->counts;
+        memset(counts, 0, counts_bytes);
         reduce_features(r, own, begin, end, cloud, slab, cells, out, counts);
         return;
     }
     memset(out, 0, (size_t)(cells * p->row_bytes));
     each_block(p, begin, end, slab, job->reduce == RBC_VOXEL_OCCUPANCY ? occupy_block : count_block,
                out);
-    if (counts != NULL) {
-        each_block(p, begin, end, slab, count_block, counts);
+    if (job->counts != NULL) {
+        memset(job->counts + at, 0, counts_bytes);
+        each_block(p, begin, end, slab, count_block, job->counts + at);
     }
 }
 

@@ -26,7 +26,6 @@ typedef struct rbc__sparse_work {
     int32_t partition_bits;
     int64_t cloud, length;
     rbc__coordinate_map map;
-    bool is_f64;             /* computes in f64 */
     int32_t *xyz;            /* [N, 3] */
     rbc__voxel *entries;     /* by partition */
     uint32_t *table;         /* [4 N]; afterwards the first buffer of voxels */
@@ -41,6 +40,7 @@ typedef struct rbc__sparse_work {
     int64_t num_voxels;      /* at most M */
     const rbc__voxel *found; /* the voxels in the preset's order */
     uint32_t begins[RBC__SPARSE_PARTITIONS + 1];
+    bool is_f64;             /* computes in f64 */
     rbc__sparse_lane *lanes; /* [num_lanes] */
     atomic_llong next;
 } rbc__sparse_work;

@@ -16,10 +16,10 @@ typedef enum image_index {
 
 struct rbc__cuda_device {
     _Atomic(bool) ready; /* the next four are set */
-    CUcontext context;
+    bool chained;        /* programmatic dependent launch */
     int32_t id;
     int32_t multiprocessors;
-    bool chained;                 /* programmatic dependent launch */
+    CUcontext context;
     CUmodule modules[NUM_IMAGES]; /* guarded by `mutex`, NULL until first used */
     _Atomic(CUfunction) functions[RBC__CUDA_NUM_KERNELS];
 };

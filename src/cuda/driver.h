@@ -64,7 +64,7 @@ typedef struct rbc__cuda_driver {
 rbc_status rbc__cuda_driver_get(const rbc__cuda_driver **out, rbc_error *err);
 
 /* DEVICE, with `result` as device_code, its name and text, behind the formatted message. */
-rbc_status rbc__cuda_fail(const rbc__cuda_driver *driver, CUresult result, rbc_error *err,
+rbc_status rbc__cuda_fail(const rbc__cuda_driver *from, CUresult result, rbc_error *err,
                           const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 #endif

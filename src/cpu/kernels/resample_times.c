@@ -175,6 +175,10 @@ static bool search(const rbc__time_axis *axis, rbc__resample_plan *plan) {
     stamp targets[RBC__TILE];
     int64_t found[RBC__TILE];
     const int64_t count = axis->count, n = axis->num_samples;
+    plan->is_weighed = false;
+    if (count < 1) {
+        return true;
+    }
     targets[0] = target_at(axis, axis->first);
     if (axis->targets_stride_bytes == (int64_t)sizeof(stamp)) {
         memcpy(targets, (const stamp *)(const void *)axis->targets + axis->first,
@@ -195,7 +199,6 @@ static bool search(const rbc__time_axis *axis, rbc__resample_plan *plan) {
             }
         }
     }
-    plan->is_weighed = false;
     if (is_unordered == 0 && axis->stride_bytes == (int64_t)sizeof(stamp) &&
         find_in_order(axis, targets, found)) {
         plan->is_weighed = weigh_usual(axis, targets, found, plan);

@@ -267,17 +267,16 @@ rbc_status rbc__rlds_find_folder(const char *path, char **folder, rbc_error *err
 
 static rbc_status add_file(rbc__schema *schema, const char *folder, const char *name,
                            const char *split, int64_t num_records, rbc_error *err) {
-    rbc__file_schema *files = schema->files;
     if ((schema->num_files & (schema->num_files - 1)) == 0) {
         const size_t capacity = schema->num_files ? 2 * (size_t)schema->num_files : 1;
-        files = realloc(files, capacity * sizeof *files);
+        rbc__file_schema *files = realloc(schema->files, capacity * sizeof *files);
         if (!files) {
             return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%lld files",
                              (long long)schema->num_files);
         }
         schema->files = files;
     }
-    rbc__file_schema *file = &files[schema->num_files];
+    rbc__file_schema *file = &schema->files[schema->num_files];
     *file = (rbc__file_schema){.num_records = num_records};
     RBC__TRY(rbc__join_path(folder, name, &file->path, err));
     file->split = strdup(split);
@@ -361,11 +360,12 @@ static rbc_status add_split_folders(const char *path, const char *folder, rbc__s
 }
 
 rbc_status rbc__rlds_list_files(const char *path, const char *folder, const rbc__dataset_info *info,
-                                const char *name, rbc__schema *schema, rbc_error *err) {
+                                rbc__schema *schema, rbc_error *err) {
     for (int64_t i = 0; info && i < info->num_splits; i++) {
         const rbc__split_shards *split = &info->splits[i];
-        RBC__TRY(split->num_shards > 0 ? add_declared(split, folder, name, path, schema, err)
-                                       : add_on_disk(path, folder, split->name, "", schema, err));
+        RBC__TRY(split->num_shards > 0
+                     ? add_declared(split, folder, schema->name, path, schema, err)
+                     : add_on_disk(path, folder, split->name, "", schema, err));
     }
     if (!info || info->num_splits == 0) {
         RBC__TRY(add_on_disk(path, folder, NULL, "all", schema, err));

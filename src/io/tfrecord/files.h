@@ -14,11 +14,11 @@
  */
 rbc_status rbc__rlds_find_folder(const char *path, char **folder, rbc_error *err);
 
-/* Lists the shards as `schema->files`, with paths relative to `path`: as `info` says, or, for
- * splits of which it declares no shards and without one (NULL), what is on disk. NOT_FOUND without
- * any. */
+/* Lists the shards of the dataset `schema->name` as `schema->files`, with paths relative to `path`:
+ * as `info` says, or, for splits of which it declares no shards and without one (NULL), what is on
+ * disk. NOT_FOUND without any. */
 rbc_status rbc__rlds_list_files(const char *path, const char *folder, const rbc__dataset_info *info,
-                                const char *name, rbc__schema *schema, rbc_error *err);
+                                rbc__schema *schema, rbc_error *err);
 
 /* "a/b", malloc'ed; "b" where `a` is empty and "a" where `b` is. */
 rbc_status rbc__join_path(const char *a, const char *b, char **out, rbc_error *err);

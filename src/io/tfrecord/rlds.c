@@ -270,8 +270,7 @@ static rbc_status open_folder(const char *folder, rbc__schema *schema, rbc__leav
     RBC__TRY(load_info(folder, &info, &has_info, err));
     rbc_status status = name_dataset(folder, &info, schema, err);
     if (status == RBC_OK) {
-        status =
-            rbc__rlds_list_files(folder, "", has_info ? &info : NULL, schema->name, schema, err);
+        status = rbc__rlds_list_files(folder, "", has_info ? &info : NULL, schema, err);
     }
     rbc__dataset_info_free(&info);
     if (status == RBC_OK) {

@@ -88,10 +88,11 @@ static rbc_status make_own_folder(rbc__shards *shards, const char *version, rbc_
 
 static void remove_folder(const char *folder) {
     DIR *listing = opendir(folder);
-    for (struct dirent *entry; listing && (entry = readdir(listing));) {
-        (void)unlinkat(dirfd(listing), entry->d_name, 0);
-    }
     if (listing) {
+        const int fd = dirfd(listing);
+        for (struct dirent *entry; fd >= 0 && (entry = readdir(listing));) {
+            (void)unlinkat(fd, entry->d_name, 0);
+        }
         closedir(listing);
     }
     (void)rmdir(folder);

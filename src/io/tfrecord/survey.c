@@ -180,15 +180,13 @@ static rbc_status survey_numbers(rbc__survey *survey, const rbc__leaf *leaf, rbc
     RBC__TRY(whole_samples(survey, leaf, out->offset, values, &out->samples, err));
     if (values == 0) {
         out->form = RBC__FORM_NONE;
-    } else if (chunks > 1) {
-        out->form = RBC__FORM_WALK;
-    } else if (list->kind == RBC__LIST_FLOAT) {
+    } else if (chunks == 1 && list->kind == RBC__LIST_FLOAT) {
         out->form = RBC__FORM_VALUES;
         out->parameter = RBC__F32;
-    } else if (stride > 0) {
+    } else if (chunks == 1 && stride > 0) {
         out->form = RBC__FORM_VARINTS;
         out->parameter = (uint8_t)stride;
-    } else if (first.bytes / out->samples >= INDEX_SAMPLE_BYTES) {
+    } else if (chunks == 1 && first.bytes / out->samples >= INDEX_SAMPLE_BYTES) {
         return index_varints(survey, leaf, &first, out, err);
     } else {
         out->form = RBC__FORM_WALK;

@@ -109,7 +109,7 @@ typedef void (*element_fn)(void *user, const uint8_t *at, rbc__dtype dtype);
 static void for_each_element(const DLTensor *tensor, rbc__dtype dtype, element_fn each,
                              void *user) {
     int64_t index[RBC_STREAM_MAX_DIMS + 1] = {0};
-    int64_t strides[RBC_STREAM_MAX_DIMS + 1];
+    int64_t strides[RBC_STREAM_MAX_DIMS + 1] = {0};
     const int64_t count = rbc__tensor_num_elements(tensor);
     const uint8_t *at = rbc__tensor_data(tensor);
     for (int32_t i = 0; i < tensor->ndim; i++) {
