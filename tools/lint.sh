@@ -29,21 +29,35 @@ build() {
     cmake --preset "lint-$1" && cmake --build --preset "lint-$1" -j "$jobs"
 }
 
-# Leaves out the generated sources that compile each header alone, and the tests.
-tidy() {
-    python - <<'END' | xargs -r -n 1 -P "$jobs" clang-tidy-19 -p build/lint-clang --quiet
-import json, pathlib
+# What is analysed, in a compilation database of its own: each source once, though the kernels are
+# compiled for several instruction sets; without the tests and the sources generated to compile each
+# header alone. CUDA's host code as it is with kernels, which it takes no CUDA to read.
+list_sources() {
+    python - "$logs" <<'END'
+import json, pathlib, sys
 root = pathlib.Path.cwd()
 folders = [root / name for name in ("src", "python/src", "fuzz")]
-names = {entry["file"] for entry in json.load(open("build/lint-clang/compile_commands.json"))}
-print(*sorted(n for n in names if any(f in pathlib.Path(n).parents for f in folders)), sep="\n")
+entries = {}
+for entry in json.load(open("build/lint-clang/compile_commands.json")):
+    parents = pathlib.Path(entry["file"]).parents
+    if any(folder in parents for folder in folders):
+        if root / "src/cuda" in parents:
+            entry["command"] = entry["command"].replace(" -c ", " -DRBC_HAS_CUDA_KERNELS -c ")
+        entries.setdefault(entry["file"], entry)
+(pathlib.Path(sys.argv[1]) / "compile_commands.json").write_text(json.dumps(list(entries.values())))
+print(*sorted(entries), sep="\n")
 END
 }
 
+tidy() {
+    list_sources | xargs -r -n 1 -P "$jobs" clang-tidy-19 -p "$logs" --quiet
+}
+
 analyse() {
-    cppcheck --project=build/lint-clang/compile_commands.json --enable=warning,performance,portability \
-        --inline-suppr --suppressions-list=tools/cppcheck.txt --error-exitcode=1 --quiet -j "$jobs" \
-        --cppcheck-build-dir=$logs -i build -i tests
+    mkdir -p $logs/cppcheck && list_sources >/dev/null &&
+        cppcheck --project=$logs/compile_commands.json --enable=warning,performance,portability \
+            --library=python --inline-suppr --suppressions-list=tools/cppcheck.txt \
+            --error-exitcode=1 --quiet -j "$jobs" --cppcheck-build-dir=$logs/cppcheck
 }
 
 # shellcheck disable=SC2046
