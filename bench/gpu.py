@@ -2,7 +2,8 @@
 
 Every contender's result is checked before it is timed. `gpu` is device time from replays of a
 graph of ten calls, `host` what a call costs the calling thread, `sync` a call with a synchronise
-after it, all in microseconds; bytes are the fewest that must move. ``--json FILE`` keeps the result.
+after it, all in microseconds; bytes are the fewest that must move. ``--json FILE`` keeps the
+result.
 """
 
 from __future__ import annotations
