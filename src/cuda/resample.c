@@ -220,7 +220,7 @@ static bool is_plain(const rbc__resample_job *job, const resample_source *source
  * ones: as many blocks as run at once, so that none waits for its turn. Large ones: many turns of
  * tiles large enough that finding their samples costs little. */
 static int64_t choose_tile(const rbc__resample_job *job, int32_t multiprocessors, int64_t row,
-                           int64_t cached_bytes, int64_t bracket_bytes) {
+                           int64_t cached_bytes, int64_t bracket_bytes, int64_t least_bytes) {
     const int64_t total = job->batch * job->num_targets * row;
     const int64_t at_once = (int64_t)multiprocessors * BLOCKS_AT_ONCE;
     int64_t tile;
@@ -232,7 +232,7 @@ static int64_t choose_tile(const rbc__resample_job *job, int32_t multiprocessors
         const int64_t share = total / multiprocessors;
         int64_t bytes = total / at_once > SMALL_TILE_BYTES
                             ? LARGE_TILE_BYTES
-                            : at_most(at_least(share, SMALL_TILE_BYTES / 4), SMALL_TILE_BYTES);
+                            : at_most(at_least(share, least_bytes), SMALL_TILE_BYTES);
         bytes = at_least(bytes, at_most(2 * cached_bytes, share));
         tile = bytes / row;
     }
@@ -296,7 +296,8 @@ static rbc_status launch_rows(rbc__cuda_queue *queue, const rbc__resample_job *j
     }
     const uint32_t cached = share_cache(many.sources, job->num_sources, job->time_type);
     const int64_t tile =
-        choose_tile(job, queue->multiprocessors, row, cached, RESAMPLE_ROW_PAIR_BYTES);
+        choose_tile(job, queue->multiprocessors, row, cached, RESAMPLE_ROW_PAIR_BYTES,
+                    aligned ? SMALL_TILE_BYTES / 4 : SMALL_TILE_BYTES / 3);
     set_tile(&many.launch, tile);
     many.launch.brackets_begin = cached;
     set_divisor(&many.launch, (uint32_t)(aligned ? row / CHUNK_BYTES : row));
@@ -392,7 +393,7 @@ static rbc_status launch_any(rbc__cuda_queue *queue, const rbc__resample_job *wh
     const uint32_t cached = share_cache(params.sources, job.num_sources, job.time_type);
     const int64_t tile =
         choose_tile(&job, queue->multiprocessors, columns * rbc__dtype_bytes(job.dtype), cached,
-                    RESAMPLE_PLAN_BYTES);
+                    RESAMPLE_PLAN_BYTES, SMALL_TILE_BYTES / 4);
     set_tile(&params.launch, tile);
     set_divisor(&params.launch, (uint32_t)columns);
     params.launch.brackets_begin = cached;

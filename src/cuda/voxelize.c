@@ -12,6 +12,10 @@ _Static_assert(REDUCE_OCCUPANCY == (int)RBC_VOXEL_OCCUPANCY && REDUCE_MIN == (in
 _Static_assert(sizeof(voxel_deal_launch) <= 4096, "kernel parameters of every device");
 
 enum {
+    /* Counting in the L2 cache pays between these. */
+    MIN_CACHED_CELLS = 1 << 16,
+    MAX_CACHED_CELLS = 10 << 20,
+    MAX_CACHED_POINTS = 4 << 20,
     MIN_SHIFT = 5,
     MIN_SEGMENT = 1024,
     MAX_SEGMENT = VOXEL_DEAL_THREADS * VOXEL_POINTS_PER_THREAD, /* points */
@@ -230,7 +234,50 @@ static rbc_status reduce_slabs(rbc__cuda_queue *queue, const rbc__voxelize_job *
     return rbc__cuda_launch(queue, reduce_kernel(job, chunks), shape, &launch, err);
 }
 
+/* ---- counting in the L2 cache --------------------------------------------------------------- */
+
+static bool counts_in_cache(const rbc__voxelize_job *job) {
+    const int64_t batch = job->cloud.batch;
+    const int64_t cells = job->grid[0] * job->grid[1] * job->grid[2];
+    return !has_features(job) && cells >= MIN_CACHED_CELLS && cells * batch <= MAX_CACHED_CELLS &&
+           job->cloud.num_points * batch <= MAX_CACHED_POINTS && (uintptr_t)job->out % 16 == 0 &&
+           (uintptr_t)job->counts % 16 == 0 && (uintptr_t)job->dropped % 16 == 0 &&
+           !(job->reduce == RBC_VOXEL_COUNT && job->counts != NULL);
+}
+
+static rbc_status count_in_cache(rbc__cuda_queue *queue, const rbc__voxelize_job *job,
+                                 rbc_error *err) {
+    const int64_t batch = job->cloud.batch;
+    const int64_t cells = job->grid[0] * job->grid[1] * job->grid[2];
+    const bool counting = job->reduce == RBC_VOXEL_COUNT;
+    voxel_atomic_launch launch = {
+        .cloud = describe_cloud(job),
+        .cells = cells,
+        .counts = counting ? (int32_t *)(void *)job->out : job->counts,
+        .occupied = counting ? NULL : (unsigned char *)job->out,
+        .dropped = (unsigned long long *)job->dropped,
+    };
+    launch.zero_bytes[0] = launch.counts != NULL ? batch * cells * 4 : 0;
+    launch.zero_bytes[1] = launch.occupied != NULL ? batch * cells : 0;
+    launch.zero_bytes[2] = launch.dropped != NULL ? batch * 8 : 0;
+    const int64_t bytes = launch.zero_bytes[0] + launch.zero_bytes[1];
+    const int64_t most = (int64_t)queue->multiprocessors * 8;
+    const int64_t wanted = divide_up(bytes, (int64_t)VOXEL_ATOMIC_THREADS * 16 * 4);
+    rbc__cuda_shape shape = {
+        .blocks = wanted < most ? wanted : most,
+        .blocks_y = 1,
+        .threads = VOXEL_ATOMIC_THREADS,
+    };
+    RBC__TRY(rbc__cuda_launch(queue, RBC__CUDA_voxel_zero, shape, &launch, err));
+    shape.blocks = divide_up(job->cloud.num_points, (int64_t)VOXEL_ATOMIC_THREADS * 4);
+    shape.blocks_y = (uint32_t)batch;
+    return rbc__cuda_launch(queue, RBC__CUDA_voxel_atomic, shape, &launch, err);
+}
+
 static rbc_status run(rbc__cuda_queue *queue, const rbc__voxelize_job *job, rbc_error *err) {
+    if (counts_in_cache(job)) {
+        return count_in_cache(queue, job, err);
+    }
     const plan p = plan_of(job);
     for (int64_t first = 0; first < p.cells; first += p.pass_cells) {
         const voxel_deal deal = describe_pass(job, &p, first);

@@ -17,6 +17,7 @@ enum {
     VOXEL_INDEX_BITS = 12,    /* a segment has up to 2^12 points */
     VOXEL_SLAB_THREADS = 512,
     VOXEL_REDUCE_THREADS = 256,
+    VOXEL_ATOMIC_THREADS = 256,
 };
 
 /* Values of rbc__dtype that points and features have, and of rbc_voxel_reduce. */
@@ -84,6 +85,16 @@ typedef struct voxel_deal_launch {
     voxel_cloud cloud;
     voxel_deal deal;
 } voxel_deal_launch;
+
+/* For counting without dealing out. zero_bytes: of counts, occupied and dropped, 0 where NULL. */
+typedef struct voxel_atomic_launch {
+    voxel_cloud cloud;
+    int64_t cells;
+    int32_t *counts;             /* NULL: not wanted */
+    unsigned char *occupied;     /* NULL: not wanted */
+    unsigned long long *dropped; /* NULL: not wanted */
+    int64_t zero_bytes[3];
+} voxel_atomic_launch;
 
 typedef struct voxel_count_launch {
     voxel_deal deal;
