@@ -10,14 +10,17 @@ from importlib import metadata
 from typing import Any
 
 _PACKAGES = ("numpy", "torch", "ml_dtypes", "jax", "cupy", "matplotlib", "pillow")
+_BUILDS = {"cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x")}
 
 
 def package_version(package: str = "robocache") -> str:
     """Returns the installed version of a package, or "" where it is not installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
+    for name in (package, *_BUILDS.get(package, ())):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return ""
 
 
 def _cuda_driver() -> dict[str, Any]:

@@ -93,13 +93,13 @@ def test_mixed_devices_are_errors() -> None:
         (gpu["values"], gpu["times"], cpu["targets"]),
         (cpu["values"], gpu["times"], cpu["targets"]),
     ):
-        with pytest.raises(rc.errors.InvalidArgumentError, match=r"(?i)cuda"):
+        with pytest.raises(rc.errors.InvalidArgumentError, match="device"):
             rc.resample_trajectories(values, times, targets)
-    with pytest.raises(rc.errors.InvalidArgumentError, match=r"(?i)cuda"):
+    with pytest.raises(rc.errors.InvalidArgumentError, match="device"):
         rc.resample_trajectories(
             gpu["values"], gpu["times"], gpu["targets"], out=torch.empty(5, 200, 67)
         )
-    with pytest.raises(rc.errors.InvalidArgumentError, match=r"(?i)cuda"):
+    with pytest.raises(rc.errors.InvalidArgumentError, match="device"):
         rc.voxelize_point_cloud(
             gpu["points"], 8, 0.1, features=cpu["features"], mode="mean", backend="cuda"
         )
@@ -113,7 +113,7 @@ def test_two_devices() -> None:
     if torch.cuda.device_count() < 2:
         pytest.skip("needs two GPUs")
     first, second = scene(11, "cuda:0"), scene(11, "cuda:1")
-    with pytest.raises(rc.errors.InvalidArgumentError, match=r"(?i)cuda"):
+    with pytest.raises(rc.errors.InvalidArgumentError, match="device"):
         rc.resample_trajectories(first["values"], second["times"], first["targets"])
     a = rc.resample_trajectories(first["values"], first["times"], first["targets"])
     b = rc.resample_trajectories(second["values"], second["times"], second["targets"])
