@@ -36,8 +36,10 @@ FUSE = [
 ]
 VOXELIZE = [
     (1, 500_000, 128, 0, "occupancy"),
+    (1, 1_000_000, 128, 0, "occupancy"),
     (1, 500_000, 128, 0, "count"),
     (1, 1_000_000, 128, 0, "count"),
+    (4, 100_000, 128, 0, "occupancy"),
     (4, 100_000, 128, 0, "count"),
     (1, 8_000_000, 256, 0, "count"),
     (1, 1_000_000, 128, 8, "mean"),
@@ -166,9 +168,16 @@ def overhead() -> dict[str, Any]:
     times, targets = distinct_stamps(4, 16), stamps(4, 8)
     out = torch.empty(4, 8, 8, device="cuda")
     small = torch.zeros(1024, device="cuda")
+    points = torch.rand(64, 3, device="cuda") - 0.5
+    grid = torch.empty(4, 4, 4, device="cuda", dtype=torch.int32)
     calls: Contenders = {
         "resample": lambda: rc.resample_trajectories(values, times, targets),
         "resample out=": lambda: rc.resample_trajectories(values, times, targets, out=out),
+        "resample Plan": rc.Plan(rc.resample_trajectories, values, times, targets, out=out),
+        "fuse three": lambda: rc.fuse_streams([(values, times)] * 3, targets),
+        "voxelize": lambda: rc.voxelize_point_cloud(points, 4, 0.25, mode="count"),
+        "voxelize out=": lambda: rc.voxelize_point_cloud(points, 4, 0.25, mode="count", out=grid),
+        "voxelize Plan": rc.Plan(rc.voxelize_point_cloud, points, 4, 0.25, mode="count", out=grid),
         "torch.empty": lambda: torch.empty(4, 8, 8, device="cuda"),
         "torch add_": lambda: small.add_(1),
     }

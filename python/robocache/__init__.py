@@ -21,6 +21,7 @@ except ImportError as _error:
     _native.warn(_error)  # type: ignore[attr-defined]
 
 __version__ = _native.__version__
+Plan = _native.create_plan
 depth_to_points = _native.depth_to_points
 fuse_multimodal = _native.fuse_multimodal
 fuse_streams = _native.fuse_streams
@@ -74,6 +75,7 @@ __all__ = [
     "Episode",
     "Error",
     "Feature",
+    "Plan",
     "RldsWriter",
     "Stream",
     "Window",

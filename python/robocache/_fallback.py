@@ -68,6 +68,11 @@ def depth_to_points(*args: Any, **kwargs: Any) -> Any:
     return _call("depth_to_points", args, kwargs)
 
 
+def create_plan(*args: Any, **kwargs: Any) -> Any:
+    """Not without the native module."""
+    raise UnsupportedError(f"Plan needs the native module: {_reasons}")
+
+
 def set_num_threads(num_threads: int, /) -> None:
     """Sets PyTorch's number of threads."""
     torch = importlib.import_module("torch")

@@ -21,6 +21,7 @@ extern PyType_Spec episode_spec;
 extern PyType_Spec loader_spec;
 extern PyType_Spec field_spec;
 extern PyType_Spec writer_spec;
+extern PyType_Spec plan_spec;
 
 /* A new object of `type` that owns the handle, which is released on failure. */
 PyObject *selection_wrap(module_state *state, rbc_selection *handle);

@@ -85,6 +85,16 @@ bool dlpack_create(module_state *state, const tensor *like, DLDataType dtype, in
     return ok;
 }
 
+bool dlpack_stream(module_state *state, tensor *t) {
+    PyObject *pointer = frameworks_call(state, "stream_of", Py_BuildValue("(O)", t->object));
+    if (pointer == NULL) {
+        return false;
+    }
+    t->stream = (void *)(uintptr_t)PyLong_AsUnsignedLongLong(pointer);
+    Py_DECREF(pointer);
+    return !PyErr_Occurred();
+}
+
 PyObject *dlpack_finish(module_state *state, tensor *t) {
     return frameworks_call(state, "finish",
                            Py_BuildValue("(OO)", (PyObject *)t->framework.type, t->object));

@@ -210,6 +210,24 @@ PyDoc_STRVAR(
     "tests and measurements.\n\n"
     "Raises InvalidArgumentError: a name is none of these.");
 
+PyDoc_STRVAR(
+    doc_create_plan,
+    "create_plan($module, function, *args, **kwargs)\n--\n\n"
+    "Binds an operation to its tensors; the result is called without arguments.\n\n"
+    "Arguments are read and outputs allocated once, here, where the operation also runs for the\n"
+    "first time. Each call of the plan reads what the tensors hold then, on the framework's\n"
+    "current stream, writes the same outputs again and returns them. The tensors are kept alive;\n"
+    "they must not be resized, nor be given other memory.\n\n"
+    "Args:\n"
+    "    function: resample_trajectories, fuse_streams or voxelize_point_cloud.\n"
+    "    args, kwargs: as that function takes them.\n\n"
+    "Returns:\n"
+    "    An object with __call__() that returns what `function` does.\n\n"
+    "Raises:\n"
+    "    As the function; InvalidArgumentError for backend 'pytorch' and for tensors that require "
+    "a\n"
+    "    gradient; ArgumentTypeError for arrays that cannot be written, such as JAX's.");
+
 PyDoc_STRVAR(doc_native_info, "native_info($module)\n--\n\n"
                               "Returns version, CPU features in use, number of threads, and\n"
                               "whether there are CUDA kernels.");

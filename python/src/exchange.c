@@ -41,11 +41,14 @@ bool exchange_read(module_state *state, PyObject *object, const char *param, ten
         Py_XDECREF(traceback);
         return false;
     }
-    if (out->dl.device.device_type == kDLCPU) {
-        return true;
-    }
-    return out->framework.api->current_work_stream(out->dl.device.device_type,
-                                                   out->dl.device.device_id, &out->stream) == 0;
+    return true;
+}
+
+bool exchange_stream(tensor *t) {
+    const DLDevice device = t->dl.device;
+    return device.device_type == kDLCPU ||
+           t->framework.api->current_work_stream(device.device_type, device.device_id,
+                                                 &t->stream) == 0;
 }
 
 static void set_allocation_error(void *context, const char *kind, const char *message) {

@@ -1,3 +1,4 @@
+#include "plan.h"
 #include "resample.h"
 
 /* Options that are one value for all streams or a list with one for each. */
@@ -166,45 +167,65 @@ static bool parse_flags(const fuse_options *options, uint32_t *flags) {
     return true;
 }
 
-/* Reads streams from `args` (values, times and names set), fuses them. *needs_grad is set, and NULL
- * returned without an exception, when a stream needs the differentiable implementation. */
+static void release(void *memory) {
+    fuse_call *call = memory;
+    for (int32_t i = 0; call->streams != NULL && i < call->count; i++) {
+        stream_release(&call->streams[i]);
+    }
+    tensor_release(&call->targets);
+    tensor_release(&call->out);
+    tensor_release(&call->valid);
+    PyMem_Free(call->streams);
+    PyMem_Free(call->sources);
+}
+
+/* Reads streams from `args` (values, times and names set) and the targets. */
+static bool read_inputs(module_state *state, stream_args *args, int32_t count,
+                        const fuse_options *options, PyObject *target_times, fuse_call *call,
+                        bool *needs_grad) {
+    uint32_t flags = 0;
+    call->streams = PyMem_Calloc((size_t)count, sizeof(*call->streams));
+    call->sources = PyMem_Calloc((size_t)count, sizeof(*call->sources));
+    call->count = count;
+    if (call->streams == NULL || call->sources == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    bool ok = parse_flags(options, &flags) && parse_bool(options->return_valid, &call->has_valid);
+    for (int32_t i = 0; ok && i < count; i++) {
+        ok = read_stream(state, options, i, flags, &args[i], call);
+        bool this_needs = false;
+        ok = ok && tensor_needs_grad(state, &call->streams[i].values, &this_needs);
+        *needs_grad = *needs_grad || this_needs;
+    }
+    return ok && tensor_read(state, target_times, "target_times", &call->streams[0].values,
+                             &call->targets);
+}
+
+/* *needs_grad is set, and NULL returned without an exception, when a stream needs the
+ * differentiable implementation. */
 static PyObject *fuse(module_state *state, stream_args *args, int32_t count,
                       const fuse_options *options, PyObject *target_times, backend_choice backend,
                       bool *needs_grad) {
-    fuse_call call = {.count = count};
-    call.streams = PyMem_Calloc((size_t)count, sizeof(*call.streams));
-    call.sources = PyMem_Calloc((size_t)count, sizeof(*call.sources));
-    uint32_t flags = 0;
-    PyObject *result = NULL;
-    bool ok = call.streams != NULL && call.sources != NULL;
-    if (!ok) {
-        PyErr_NoMemory();
-    }
-    ok = ok && parse_flags(options, &flags) && parse_bool(options->return_valid, &call.has_valid);
-    for (int32_t i = 0; ok && i < count; i++) {
-        ok = read_stream(state, options, i, flags, &args[i], &call);
-        bool this_needs = false;
-        ok = ok && tensor_needs_grad(state, &call.streams[i].values, &this_needs);
-        *needs_grad = *needs_grad || this_needs;
-    }
+    fuse_call call = {0};
     int64_t shape[3];
-    ok = ok &&
-         tensor_read(state, target_times, "target_times", &call.streams[0].values, &call.targets) &&
-         output_shape(state, &call, shape) &&
-         check_backend(state, backend, &call.streams[0].values, args[0].values_name);
-    if (ok && !*needs_grad && make_outputs(state, options->out, shape, &call) &&
-        run(state, &call)) {
+    PyObject *result = NULL;
+    if (read_inputs(state, args, count, options, target_times, &call, needs_grad) &&
+        output_shape(state, &call, shape) &&
+        check_backend(state, backend, &call.streams[0].values, args[0].values_name) &&
+        !*needs_grad && make_outputs(state, options->out, shape, &call) && run(state, &call)) {
         result = pack_outputs(state, &call);
     }
-    for (int32_t i = 0; call.streams != NULL && i < count; i++) {
-        stream_release(&call.streams[i]);
-    }
-    tensor_release(&call.targets);
-    tensor_release(&call.out);
-    tensor_release(&call.valid);
-    PyMem_Free(call.streams);
-    PyMem_Free(call.sources);
+    release(&call);
     return result;
+}
+
+static bool pin(fuse_call *call) {
+    bool ok = tensor_pin(&call->targets) && tensor_pin(&call->out) && tensor_pin(&call->valid);
+    for (int32_t i = 0; ok && i < call->count; i++) {
+        ok = stream_pin(&call->streams[i]);
+    }
+    return ok;
 }
 
 enum {
@@ -311,49 +332,107 @@ static stream_args *read_pairs(module_state *state, PyObject *pairs, int32_t cou
     return args;
 }
 
+/* What fuse_streams() is given; `pairs` holds references that `streams` borrows. */
+typedef struct fuse_arguments {
+    PyObject *values[FUSE_VALUES];
+    PyObject *pairs;
+    stream_args *streams;
+    int32_t count;
+    fuse_options options;
+    backend_choice backend;
+} fuse_arguments;
+
+static void free_arguments(fuse_arguments *given) {
+    PyMem_Free(given->streams);
+    Py_XDECREF(given->pairs);
+}
+
+static bool parse_streams(module_state *state, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *kwnames, fuse_arguments *given) {
+    PyObject **v = given->values;
+    if (!parse_args(state, &fuse_signature, args, nargs, kwnames, v) ||
+        !parse_backend(state, v[FUSE_BACKEND], &given->backend)) {
+        return false;
+    }
+    if (given->backend == BACKEND_PYTORCH) {
+        return true;
+    }
+    given->pairs = PySequence_List(v[FUSE_STREAMS]);
+    if (given->pairs == NULL) {
+        PyErr_Clear();
+        raise_type(state, "streams: found %R, wanted a list of (values, times)", v[FUSE_STREAMS]);
+        return false;
+    }
+    const Py_ssize_t count = PyList_Size(given->pairs);
+    if (count < 1 || count > 4096) {
+        raise_value(state, "streams: %zd streams found, wanted 1 to 4096", count);
+        return false;
+    }
+    given->count = (int32_t)count;
+    given->options = (fuse_options){NULL,
+                                    v[FUSE_MODES],
+                                    v[FUSE_OUTSIDE],
+                                    v[FUSE_LENGTHS],
+                                    v[FUSE_CHANNELS],
+                                    v[FUSE_MAX_GAP],
+                                    v[FUSE_TOLERANCE],
+                                    v[FUSE_NAN_MISSING],
+                                    v[FUSE_CHECK_TIMES],
+                                    v[FUSE_RETURN_VALID],
+                                    v[FUSE_OUT]};
+    given->streams = read_pairs(state, given->pairs, given->count);
+    return given->streams != NULL;
+}
+
 PyObject *fuse_streams(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames) {
     module_state *state = state_of_module(module);
-    PyObject *v[FUSE_VALUES];
-    backend_choice backend = BACKEND_AUTO;
-    if (!parse_args(state, &fuse_signature, args, nargs, kwnames, v) ||
-        !parse_backend(state, v[FUSE_BACKEND], &backend)) {
-        return NULL;
-    }
-    if (backend == BACKEND_PYTORCH) {
-        return call_reference(state, &fuse_signature, v);
-    }
-    PyObject *pairs = PySequence_List(v[FUSE_STREAMS]);
-    if (pairs == NULL) {
-        PyErr_Clear();
-        return raise_type(state, "streams: found %R, wanted a list of (values, times)",
-                          v[FUSE_STREAMS]);
-    }
-    const Py_ssize_t count = PyList_Size(pairs);
-    if (count < 1 || count > 4096) {
-        Py_DECREF(pairs);
-        return raise_value(state, "streams: %zd streams found, wanted 1 to 4096", count);
-    }
-    const fuse_options options = {NULL,
-                                  v[FUSE_MODES],
-                                  v[FUSE_OUTSIDE],
-                                  v[FUSE_LENGTHS],
-                                  v[FUSE_CHANNELS],
-                                  v[FUSE_MAX_GAP],
-                                  v[FUSE_TOLERANCE],
-                                  v[FUSE_NAN_MISSING],
-                                  v[FUSE_CHECK_TIMES],
-                                  v[FUSE_RETURN_VALID],
-                                  v[FUSE_OUT]};
-    stream_args *streams = read_pairs(state, pairs, (int32_t)count);
+    fuse_arguments given = {0};
     bool needs_grad = false;
-    PyObject *result = streams == NULL ? NULL
-                                       : fuse(state, streams, (int32_t)count, &options,
-                                              v[FUSE_TARGETS], backend, &needs_grad);
-    PyMem_Free(streams);
-    Py_DECREF(pairs);
+    PyObject *result = NULL;
+    if (parse_streams(state, args, nargs, kwnames, &given)) {
+        result = given.backend == BACKEND_PYTORCH
+                     ? call_reference(state, &fuse_signature, given.values)
+                     : fuse(state, given.streams, given.count, &given.options,
+                            given.values[FUSE_TARGETS], given.backend, &needs_grad);
+    }
+    free_arguments(&given);
     if (result == NULL && needs_grad && !PyErr_Occurred()) {
-        return call_differentiable(state, &fuse_signature, v);
+        return call_differentiable(state, &fuse_signature, given.values);
     }
     return result;
 }
+
+static PyObject *bind(module_state *state, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames, void *memory) {
+    fuse_call *call = memory;
+    fuse_arguments given = {0};
+    int64_t shape[3];
+    bool needs_grad = false;
+    PyObject *outputs = NULL;
+    if (parse_streams(state, args, nargs, kwnames, &given) &&
+        plan_check(state, given.backend, false) &&
+        read_inputs(state, given.streams, given.count, &given.options, given.values[FUSE_TARGETS],
+                    call, &needs_grad) &&
+        plan_check(state, given.backend, needs_grad) && output_shape(state, call, shape) &&
+        check_backend(state, given.backend, &call->streams[0].values, "streams: values") &&
+        make_outputs(state, given.options.out, shape, call)) {
+        outputs = pack_outputs(state, call);
+    }
+    free_arguments(&given);
+    if (outputs != NULL && (!pin(call) || !run(state, call))) {
+        Py_CLEAR(outputs);
+    }
+    return outputs;
+}
+
+static bool run_again(module_state *state, void *memory) {
+    return run(state, memory);
+}
+
+static tensor *lead(void *memory) {
+    return &((fuse_call *)memory)->streams[0].values;
+}
+
+const plan_operation fuse_plan = {NAME_fuse_streams, sizeof(fuse_call), bind,
+                                  run_again,         release,           lead};

@@ -59,7 +59,8 @@ static bool add_data_types(PyObject *module) {
         PyTypeObject **type;
     } types[] = {{&dataset_spec, &state->dataset_type}, {&selection_spec, &state->selection_type},
                  {&episode_spec, &state->episode_type}, {&loader_spec, &state->loader_type},
-                 {&field_spec, &state->field_type},     {&writer_spec, &state->writer_type}};
+                 {&field_spec, &state->field_type},     {&writer_spec, &state->writer_type},
+                 {&plan_spec, &state->plan_type}};
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
         PyObject *type = PyType_FromModuleAndSpec(module, types[i].spec, NULL);
         if (type == NULL) {
@@ -97,6 +98,7 @@ static int traverse_module(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->loader_type);
     Py_VISIT(state->field_type);
     Py_VISIT(state->writer_type);
+    Py_VISIT(state->plan_type);
     Py_VISIT(state->numpy_empty);
     Py_VISIT(state->frameworks_module);
     return 0;
@@ -122,6 +124,7 @@ static int clear_module(PyObject *module) {
     Py_CLEAR(state->loader_type);
     Py_CLEAR(state->field_type);
     Py_CLEAR(state->writer_type);
+    Py_CLEAR(state->plan_type);
     Py_CLEAR(state->numpy_empty);
     for (int i = 0; i < RBC__NUM_DTYPES; i++) {
         Py_CLEAR(state->numpy_dtypes[i]);
@@ -147,6 +150,7 @@ static PyMethodDef methods[] = {
     FASTCALL(voxelize_sparse),
     FASTCALL(voxelize_depth),
     FASTCALL(depth_to_points),
+    FASTCALL(create_plan),
     {"set_num_threads", set_num_threads, METH_O, doc_set_num_threads},
     {"get_num_threads", get_num_threads, METH_NOARGS, doc_get_num_threads},
     {"set_cpu_features", set_cpu_features, METH_O, doc_set_cpu_features},

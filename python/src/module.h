@@ -46,7 +46,7 @@ typedef struct module_state {
     PyObject *numpy_empty;                   /* NULL until a NumPy output is made */
     PyObject *numpy_dtypes[RBC__NUM_DTYPES]; /* as above, each */
     PyTypeObject *dataset_type, *selection_type, *episode_type, *loader_type, *field_type,
-        *writer_type;
+        *writer_type, *plan_type;
     PyObject *frameworks_module; /* robocache._frameworks, NULL until needed */
 } module_state;
 
@@ -122,6 +122,7 @@ PyObject *native_info(PyObject *module, PyObject *unused);
 typedef PyObject *(*fastcall_function)(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                                        PyObject *kwnames);
 
+PyObject *create_plan(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 PyObject *resample_backward(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                             PyObject *kwnames);
 PyObject *resample_trajectories(PyObject *module, PyObject *const *args, Py_ssize_t nargs,

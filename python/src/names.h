@@ -21,6 +21,9 @@
     X(voxel_size)                                                                                  \
     X(origin)                                                                                      \
     X(features)                                                                                    \
+    X(resample_trajectories)                                                                       \
+    X(fuse_streams)                                                                                \
+    X(voxelize_point_cloud)                                                                        \
     X(mode)                                                                                        \
     X(modes)                                                                                       \
     X(outside)                                                                                     \

@@ -1,4 +1,5 @@
 #include "resample.h"
+#include "plan.h"
 
 enum {
     DATA,
@@ -176,6 +177,15 @@ static PyObject *call_native(module_state *state, PyObject *const *values, backe
     return pack_outputs(state, call);
 }
 
+static void release(void *memory) {
+    resample_call *call = memory;
+    stream_release(&call->stream);
+    tensor_release(&call->targets);
+    tensor_release(&call->out);
+    tensor_release(&call->valid);
+    tensor_release(&call->dt);
+}
+
 PyObject *resample_trajectories(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                                 PyObject *kwnames) {
     module_state *state = state_of_module(module);
@@ -190,10 +200,41 @@ PyObject *resample_trajectories(PyObject *module, PyObject *const *args, Py_ssiz
     }
     resample_call call = {0};
     PyObject *result = call_native(state, values, backend, &call);
-    stream_release(&call.stream);
-    tensor_release(&call.targets);
-    tensor_release(&call.out);
-    tensor_release(&call.valid);
-    tensor_release(&call.dt);
+    release(&call);
     return result;
 }
+
+static PyObject *bind(module_state *state, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames, void *memory) {
+    resample_call *call = memory;
+    PyObject *values[NUM_VALUES];
+    int64_t shape[3];
+    backend_choice backend = BACKEND_AUTO;
+    bool needs_grad = false;
+    if (!parse_args(state, &resample_signature, args, nargs, kwnames, values) ||
+        !parse_backend(state, values[BACKEND], &backend) || !read_inputs(state, values, call) ||
+        !output_shape(state, call, shape) ||
+        !check_backend(state, backend, &call->stream.values, "data") ||
+        !tensor_needs_grad(state, &call->stream.values, &needs_grad) ||
+        !plan_check(state, backend, needs_grad) || !make_outputs(state, values[OUT], shape, call)) {
+        return NULL;
+    }
+    PyObject *outputs = pack_outputs(state, call);
+    if (outputs != NULL &&
+        (!stream_pin(&call->stream) || !tensor_pin(&call->targets) || !tensor_pin(&call->out) ||
+         !tensor_pin(&call->valid) || !tensor_pin(&call->dt) || !run(state, call))) {
+        Py_CLEAR(outputs);
+    }
+    return outputs;
+}
+
+static bool run_again(module_state *state, void *memory) {
+    return run(state, memory);
+}
+
+static tensor *lead(void *memory) {
+    return &((resample_call *)memory)->stream.values;
+}
+
+const plan_operation resample_plan = {
+    NAME_resample_trajectories, sizeof(resample_call), bind, run_again, release, lead};

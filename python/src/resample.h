@@ -22,6 +22,8 @@ typedef struct stream_input {
 bool stream_read(module_state *state, const stream_args *args, const tensor *like, uint32_t flags,
                  stream_input *out);
 void stream_release(stream_input *stream);
+/* As tensor_pin(), for all tensors of a stream. */
+bool stream_pin(stream_input *stream);
 
 bool parse_resample_mode(module_state *state, PyObject *object, rbc_resample_mode *mode);
 bool parse_outside(module_state *state, PyObject *object, rbc_outside *outside);

@@ -1,3 +1,4 @@
+#include "plan.h"
 #include "resample.h"
 
 #include <string.h>
@@ -132,6 +133,11 @@ bool stream_read(module_state *state, const stream_args *args, const tensor *lik
            parse_outside(state, args->outside, &source->outside) &&
            parse_double(state, args->max_gap, "max_gap", &source->max_gap) &&
            parse_double(state, args->tolerance, "tolerance", &source->tolerance);
+}
+
+bool stream_pin(stream_input *stream) {
+    return tensor_pin(&stream->values) && tensor_pin(&stream->times) &&
+           tensor_pin(&stream->lengths);
 }
 
 void stream_release(stream_input *stream) {

@@ -96,7 +96,7 @@ bool tensor_read(module_state *state, PyObject *object, const char *param, const
     out->object = object;
     switch (out->framework.kind) {
     case FRAMEWORK_EXCHANGE:
-        return exchange_read(state, object, param, out);
+        return exchange_read(state, object, param, out) && (like != NULL || exchange_stream(out));
     case FRAMEWORK_NUMPY:
         return numpy_read(state, object, param, out);
     default:

@@ -14,7 +14,7 @@ typedef struct tensor {
     PyObject *object;                  /* the tensor; NULL while `managed` is not wrapped yet */
     PyObject *capsule;                 /* keeps shape and strides, or NULL */
     DLManagedTensorVersioned *managed; /* new, not yet given to the framework */
-    void *stream;                      /* CUstream that `object`'s framework works on */
+    void *stream;                      /* CUstream of the framework; of a call's first tensor */
     bool read_only;
     int64_t shape[TENSOR_MAX_DIMS], strides[TENSOR_MAX_DIMS];
 } tensor;
@@ -54,12 +54,16 @@ bool numpy_read(module_state *state, PyObject *object, const char *param, tensor
 bool numpy_create(module_state *state, DLDataType dtype, int32_t ndim, const int64_t *shape,
                   tensor *out);
 bool exchange_read(module_state *state, PyObject *object, const char *param, tensor *out);
+/* Finds the stream that t's framework works on now. */
+bool exchange_stream(tensor *t);
 bool exchange_create(module_state *state, const tensor *like, DLDataType dtype, int32_t ndim,
                      const int64_t *shape, tensor *out);
 bool exchange_find(module_state *state, PyTypeObject *type, framework *out);
 bool dlpack_read(module_state *state, PyObject *object, const char *param, tensor *out);
 bool dlpack_create(module_state *state, const tensor *like, DLDataType dtype, int32_t ndim,
                    const int64_t *shape, tensor *out);
+/* Finds the stream of t's framework again. */
+bool dlpack_stream(module_state *state, tensor *t);
 PyObject *dlpack_finish(module_state *state, tensor *t);
 
 #endif

@@ -1,3 +1,4 @@
+#include "plan.h"
 #include "voxel.h"
 
 enum {
@@ -74,7 +75,8 @@ static bool run(module_state *state, voxelize_call *call) {
     rbc_error err;
     rbc_status status =
         rbc_voxelize_workspace(context, points, features, &grid->params, &bytes, &err);
-    if (status == RBC_OK && !workspace_create(state, &call->points, bytes, &call->space)) {
+    if (status == RBC_OK && call->space.bytes == 0 &&
+        !workspace_create(state, &call->points, bytes, &call->space)) {
         Py_DECREF(capsule);
         return false;
     }
@@ -118,6 +120,15 @@ static PyObject *call_native(module_state *state, PyObject *const *values, backe
     return grid_pack(state, &call->grid);
 }
 
+static void release(void *memory) {
+    voxelize_call *call = memory;
+    tensor_release(&call->points);
+    tensor_release(&call->features);
+    tensor_release(&call->lengths);
+    grid_release(&call->grid);
+    workspace_release(&call->space);
+}
+
 PyObject *voxelize_point_cloud(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                                PyObject *kwnames) {
     module_state *state = state_of_module(module);
@@ -132,10 +143,45 @@ PyObject *voxelize_point_cloud(PyObject *module, PyObject *const *args, Py_ssize
     }
     voxelize_call call = {0};
     PyObject *result = call_native(state, values, backend, &call);
-    tensor_release(&call.points);
-    tensor_release(&call.features);
-    tensor_release(&call.lengths);
-    grid_release(&call.grid);
-    workspace_release(&call.space);
+    release(&call);
     return result;
 }
+
+static PyObject *bind(module_state *state, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames, void *memory) {
+    voxelize_call *call = memory;
+    PyObject *values[NUM_VALUES];
+    backend_choice backend = BACKEND_AUTO;
+    bool needs_grad = false;
+    if (!parse_args(state, &voxelize_signature, args, nargs, kwnames, values) ||
+        !parse_backend(state, values[BACKEND], &backend) || !read_inputs(state, values, call) ||
+        !check_backend(state, backend, &call->points, "points") ||
+        (call->has_features && !tensor_needs_grad(state, &call->features, &needs_grad)) ||
+        !plan_check(state, backend, needs_grad)) {
+        return NULL;
+    }
+    const int64_t batch = call->points.dl.ndim == 3 ? call->points.dl.shape[0] : -1;
+    if (!grid_create(state, &call->points, batch, call->has_features ? &call->features : NULL,
+                     values[OUT], &call->grid)) {
+        return NULL;
+    }
+    PyObject *outputs = grid_pack(state, &call->grid);
+    if (outputs != NULL && (!tensor_pin(&call->points) || !tensor_pin(&call->features) ||
+                            !tensor_pin(&call->lengths) || !tensor_pin(&call->grid.out) ||
+                            !tensor_pin(&call->grid.counts) || !tensor_pin(&call->grid.dropped) ||
+                            !run(state, call))) {
+        Py_CLEAR(outputs);
+    }
+    return outputs;
+}
+
+static bool run_again(module_state *state, void *memory) {
+    return run(state, memory);
+}
+
+static tensor *lead(void *memory) {
+    return &((voxelize_call *)memory)->points;
+}
+
+const plan_operation voxelize_plan = {
+    NAME_voxelize_point_cloud, sizeof(voxelize_call), bind, run_again, release, lead};

@@ -1,0 +1,149 @@
+#include "plan.h"
+
+#include <string.h>
+
+#include "data.h"
+
+typedef struct plan_object {
+    PyObject_HEAD const plan_operation *operation;
+    void *call;
+    PyObject *outputs;
+    PyObject *owner; /* the module, whose state `call` uses */
+} plan_object;
+
+static const plan_operation *const operations[] = {&resample_plan, &fuse_plan, &voxelize_plan};
+
+bool plan_check(module_state *state, backend_choice backend, bool needs_grad) {
+    if (backend == BACKEND_PYTORCH) {
+        raise_value(state, "backend: 'pytorch' found, wanted 'cpu', 'cuda' or None for a plan");
+        return false;
+    }
+    if (needs_grad) {
+        raise_value(state, "Plan: a tensor requires a gradient, and plans record none: detach it");
+        return false;
+    }
+    return true;
+}
+
+bool tensor_pin(tensor *t) {
+    if (t->object == NULL || t->framework.kind != FRAMEWORK_EXCHANGE) {
+        return true;
+    }
+    DLTensor dl;
+    if (t->framework.api->dltensor_from_py_object_no_sync(t->object, &dl) != 0) {
+        return false;
+    }
+    if (dl.ndim > TENSOR_MAX_DIMS) {
+        PyErr_SetString(PyExc_ValueError, "Plan: a tensor has too many axes");
+        return false;
+    }
+    const size_t bytes = (size_t)dl.ndim * sizeof(*t->shape);
+    memcpy(t->shape, dl.shape, bytes);
+    dl.shape = t->shape;
+    if (dl.strides != NULL) {
+        memcpy(t->strides, dl.strides, bytes);
+        dl.strides = t->strides;
+    }
+    t->dl = dl;
+    return true;
+}
+
+static const plan_operation *find_operation(module_state *state, PyObject *function) {
+    PyObject *name = PyObject_GetAttrString(function, "__name__");
+    PyErr_Clear();
+    for (size_t i = 0; name != NULL && i < sizeof(operations) / sizeof(*operations); i++) {
+        if (PyUnicode_Check(name) &&
+            PyUnicode_Compare(name, state->names[operations[i]->name]) == 0) {
+            Py_DECREF(name);
+            return operations[i];
+        }
+    }
+    Py_XDECREF(name);
+    raise_value(state,
+                "function: found %R, wanted resample_trajectories, fuse_streams or "
+                "voxelize_point_cloud",
+                function);
+    return NULL;
+}
+
+static void plan_dealloc(PyObject *self) {
+    plan_object *plan = (plan_object *)(void *)self;
+    if (plan->call != NULL) {
+        plan->operation->release(plan->call);
+        PyMem_Free(plan->call);
+    }
+    Py_XDECREF(plan->outputs);
+    Py_XDECREF(plan->owner);
+    free_instance(self);
+}
+
+PyObject *create_plan(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames) {
+    module_state *state = state_of_module(module);
+    if (nargs < 1) {
+        return raise_type(state, "Plan() needs a function and its arguments");
+    }
+    const plan_operation *operation = find_operation(state, args[0]);
+    if (operation == NULL) {
+        return NULL;
+    }
+    plan_object *plan = PyObject_New(plan_object, state->plan_type);
+    if (plan == NULL) {
+        return NULL;
+    }
+    plan->operation = operation;
+    plan->outputs = NULL;
+    Py_INCREF(module);
+    plan->owner = module;
+    plan->call = PyMem_Calloc(1, operation->call_bytes);
+    if (plan->call == NULL) {
+        PyErr_NoMemory();
+    } else {
+        plan->outputs = operation->bind(state, args + 1, nargs - 1, kwnames, plan->call);
+    }
+    if (plan->outputs != NULL) {
+        const tensor *lead = operation->lead(plan->call);
+        if (lead->framework.kind != FRAMEWORK_DLPACK || !lead->read_only) {
+            return (PyObject *)plan;
+        }
+        raise_type(state, "Plan: found %R, wanted arrays that can be written to",
+                   (PyObject *)lead->framework.type);
+    }
+    Py_DECREF(plan);
+    return NULL;
+}
+
+/* The stream may be another one at each call. */
+static bool find_stream(module_state *state, tensor *lead) {
+    if (lead->framework.kind == FRAMEWORK_EXCHANGE) {
+        return exchange_stream(lead);
+    }
+    return lead->dl.device.device_type == kDLCPU || dlpack_stream(state, lead);
+}
+
+static PyObject *plan_call(PyObject *self, PyObject *args, PyObject *kwargs) {
+    plan_object *plan = (plan_object *)(void *)self;
+    module_state *state = state_of_module(plan->owner);
+    if (PyTuple_Size(args) != 0 || (kwargs != NULL && PyDict_Size(kwargs) != 0)) {
+        return raise_type(state, "a plan is called without arguments");
+    }
+    if (!find_stream(state, plan->operation->lead(plan->call)) ||
+        !plan->operation->run(state, plan->call)) {
+        return NULL;
+    }
+    Py_INCREF(plan->outputs);
+    return plan->outputs;
+}
+
+static PyType_Slot plan_slots[] = {
+    {Py_tp_dealloc, (void *)plan_dealloc},
+    {Py_tp_call, (void *)plan_call},
+    {0, NULL},
+};
+
+PyType_Spec plan_spec = {
+    .name = "robocache._core.BoundPlan",
+    .basicsize = sizeof(plan_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = plan_slots,
+};
