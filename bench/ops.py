@@ -2,7 +2,9 @@
 
 Each row checks every contender's result before any is timed. Times on a shared machine drift, so
 what counts is the ratio to RoboCache within one round; "copy" is Tensor.copy_ of as many bytes as
-must move (source rows touched, once each, and the output). ``--json FILE`` keeps the result.
+must move (source rows touched, once each, and the output), into memory that is there already; so
+RoboCache writes with ``out=``, and "allocating" is the same call without. ``--json FILE`` keeps the
+result.
 """
 
 from __future__ import annotations
@@ -10,10 +12,14 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+# Else torch's OpenMP threads spin on the cores into the next contender's turn.
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import numpy as np
 import torch
@@ -73,6 +79,7 @@ def resample_row(b: int, s: int, t: int, d: int) -> tuple[Contenders, int]:
     values, times = stream(rng, b, s, d)
     targets = torch.as_tensor(np.sort(rng.random((b, t), dtype=np.float32), axis=1))
     fast = compiled(eager.resample)
+    out = torch.empty(b, t, d)
     moved = touched_rows(times, targets) * d * 4 + b * t * d * 4
 
     def scipy() -> Any:
@@ -85,7 +92,8 @@ def resample_row(b: int, s: int, t: int, d: int) -> tuple[Contenders, int]:
         )
 
     contenders: Contenders = {
-        OURS: lambda: rc.resample_trajectories(values, times, targets),
+        OURS: lambda: rc.resample_trajectories(values, times, targets, out=out),
+        "robocache, allocating": lambda: rc.resample_trajectories(values, times, targets),
         "torch eager": lambda: eager.resample(values, times, targets),
         "torch.compile": lambda: fast(values, times, targets),
         "SciPy": scipy,
@@ -101,10 +109,12 @@ def fuse_row(b: int, sizes: list[tuple[int, int]], t: int) -> tuple[Contenders, 
     targets = torch.as_tensor(np.sort(rng.random((b, t), dtype=np.float32), axis=1))
     fast = compiled(eager.fuse)
     width = sum(d for _, d in sizes)
+    out = torch.empty(b, t, width)
     moved = b * t * width * 4
     moved += sum(touched_rows(k, targets) * v.shape[2] * 4 for v, k in streams)
     contenders: Contenders = {
-        OURS: lambda: rc.fuse_streams(streams, targets),
+        OURS: lambda: rc.fuse_streams(streams, targets, out=out),
+        "robocache, allocating": lambda: rc.fuse_streams(streams, targets),
         "torch eager": lambda: eager.fuse(streams, targets),
         "torch.compile": lambda: fast(streams, targets),
         "copy": copy_of(moved),
@@ -127,9 +137,11 @@ def voxel_row(mode: str, count: int) -> tuple[Contenders, int]:
         flat = np.ravel_multi_index(cell.T, GRID)
         return np.bincount(flat, minlength=cells).reshape(GRID)
 
+    out = torch.empty(GRID, dtype=torch.int32) if mode == "count" else torch.empty(*GRID, 8)
     if mode == "count":
         contenders: Contenders = {
-            OURS: lambda: rc.voxelize_point_cloud(p, GRID, SIZE, mode="count"),
+            OURS: lambda: rc.voxelize_point_cloud(p, GRID, SIZE, mode="count", out=out),
+            "robocache, allocating": lambda: rc.voxelize_point_cloud(p, GRID, SIZE, mode="count"),
             "NumPy bincount": bincount,
             "torch index_add_": lambda: eager.voxel_count(p, GRID, SIZE),
         }
@@ -137,7 +149,10 @@ def voxel_row(mode: str, count: int) -> tuple[Contenders, int]:
         moved = points.nbytes + cells * 4
     else:
         contenders = {
-            OURS: lambda: rc.voxelize_point_cloud(p, GRID, SIZE, features=f, mode="mean"),
+            OURS: lambda: rc.voxelize_point_cloud(p, GRID, SIZE, features=f, mode="mean", out=out),
+            "robocache, allocating": lambda: rc.voxelize_point_cloud(
+                p, GRID, SIZE, features=f, mode="mean"
+            ),
             "torch index_add_": lambda: eager.voxel_mean(p, f, GRID, SIZE),
         }
         expected = eager.voxel_mean(p, f, GRID, SIZE).numpy()
