@@ -24,9 +24,9 @@ enum {
     THREADS = 256,
     BLOCKS_AT_ONCE = 4, /* on a multiprocessor */
     SMALL_TILE_BYTES = 2 * THREADS * CHUNK_BYTES,
-    LARGE_TILE_BYTES = 64 * 1024,
+    LARGE_TILE_BYTES = 128 * 1024,
     ONE_TURN_BYTES = 192 * 1024,
-    LARGE_JOB_BYTES = 32 * 1024 * 1024, /* of output: no longer in a cache */
+    LARGE_THREADS = 512,
 };
 
 static int64_t at_least(int64_t value, int64_t least) {
@@ -303,13 +303,17 @@ static rbc_status launch_rows(rbc__cuda_queue *queue, const rbc__resample_job *j
     set_divisor(&many.launch, (uint32_t)(aligned ? row / CHUNK_BYTES : row));
     const bool plain = is_plain(job, many.sources);
     const bool one = aligned && plain && job->num_sources == 1;
-    const bool large = job->batch * job->num_targets * row > LARGE_JOB_BYTES;
+    const bool large = job->batch * job->num_targets * row >
+                       (int64_t)ONE_TURN_BYTES * BLOCKS_AT_ONCE * queue->multiprocessors;
     const rbc__cuda_kernel kernel = aligned ? row_kernel(job->dtype, plain, one, large)
                                             : packed_kernel(job->dtype, granule, plain);
+    const uint32_t threads = one && large                              ? LARGE_THREADS
+                             : tile * row <= THREADS / 2 * CHUNK_BYTES ? THREADS / 2
+                                                                       : THREADS;
     const rbc__cuda_shape shape = {
         .blocks = job->batch * many.launch.num_tiles,
         .blocks_y = 1,
-        .threads = tile * row <= (THREADS / 2) * CHUNK_BYTES ? THREADS / 2 : THREADS,
+        .threads = threads,
         .shared_bytes = cached + (uint32_t)(job->num_sources * tile * RESAMPLE_ROW_PAIR_BYTES),
     };
     if (one) {

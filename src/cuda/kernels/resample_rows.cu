@@ -57,8 +57,8 @@ INLINE void write_rows(const resample_launch *launch, const resample_source *sou
     }
 }
 
-#define KERNEL(name, parameters, num_sources, dtype, plain, in_flight)                             \
-    extern "C" __global__ void __launch_bounds__(256, 4)                                           \
+#define KERNEL(name, parameters, num_sources, dtype, plain, in_flight, threads, blocks)            \
+    extern "C" __global__ void __launch_bounds__(threads, blocks)                                  \
         rbc__##name##_cuda(const __grid_constant__ parameters p) {                                 \
         extern __shared__ __align__(16) char shared[];                                             \
         const tile part = tile_of_block(&p.launch);                                                \
@@ -68,10 +68,10 @@ INLINE void write_rows(const resample_launch *launch, const resample_source *sou
     }
 
 #define KERNELS(suffix, dtype)                                                                     \
-    KERNEL(resample_##suffix, resample_launch_one, 1, dtype, 1, 2)                                 \
-    KERNEL(resample_large_##suffix, resample_launch_one, 1, dtype, 1, 4)                           \
-    KERNEL(fuse_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 1, 2)            \
-    KERNEL(fuse_any_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 0, 2)
+    KERNEL(resample_##suffix, resample_launch_one, 1, dtype, 1, 2, 256, 4)                         \
+    KERNEL(resample_large_##suffix, resample_launch_one, 1, dtype, 1, 4, 512, 2)                   \
+    KERNEL(fuse_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 1, 2, 256, 4)    \
+    KERNEL(fuse_any_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 0, 2, 256, 4)
 
 KERNELS(f32, VALUE_F32)
 KERNELS(f64, VALUE_F64)
