@@ -140,7 +140,7 @@ typedef struct rbc_channel_group {
 } rbc_channel_group;
 
 #define RBC_NAN_IS_MISSING (UINT32_C(1) << 0) /* NaN values count as absent samples, by channel */
-#define RBC_CHECK_TIMES    (UINT32_C(1) << 1) /* CUDA: verify the order of times (synchronises) */
+#define RBC_CHECK_TIMES    (UINT32_C(1) << 1) /* as the CPU always does; UNSUPPORTED on CUDA */
 
 /* One stream of samples to put on a clock.
  *  values  [B, S, D] or [S, D] (B = 1): f32, f16, bf16, f64; u8, i8, i16, i32, i64, bool with hold,
