@@ -75,11 +75,11 @@ bench: build ## measure loading DATA=path against tf.data and libjpeg-turbo
 	@cmake --build --preset $(PRESET) -j $(JOBS) --target jpeg_rate
 	@mkdir -p bench/results
 	@$(PY) bench/loading.py "$(BENCH_DATA)" --jpeg-rate build/$(PRESET)/bench/jpeg_rate \
-	    --json bench/results/loader.json
+	    --json bench/results/loading.json
 
 bench-ops: build ## measure the operations on the CPU against their peers
 	@tools/setup.sh test
-	@$(PY) bench/ops.py
+	@$(PY) bench/ops.py --json bench/results/ops.json
 
 bench-gpu: ## measure the operations on a GPU against their peers, from dist/'s wheel or .venv
 	@tools/gpu.sh python3 bench/gpu.py --json bench/results/gpu.json
