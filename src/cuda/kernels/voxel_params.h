@@ -37,20 +37,6 @@ enum {
     REDUCE_MIN = 5,
 };
 
-/* Depth images that stand for points. */
-typedef struct voxel_depth {
-    const char *depth; /* NULL: the cloud has points */
-    int64_t batch_stride, row_stride, column_stride;
-    const char *intrinsics;
-    int64_t intrinsics_stride[3];
-    const char *pose; /* NULL: identity */
-    int64_t pose_stride[3];
-    double depth_scale, min_depth, max_depth, pixel_offset;
-    int64_t width;
-    uint32_t dtype; /* POINT_F32, POINT_F64, or else u16 */
-    uint32_t intrinsics_are_f64, pose_is_f64;
-} voxel_depth;
-
 typedef struct voxel_cloud {
     const char *points;
     int64_t batch_stride, point_stride, axis_stride; /* bytes, as all strides here */
@@ -65,7 +51,6 @@ typedef struct voxel_cloud {
     double origin[3], size[3];
     float origin32[3], size32[3];
     float inverse32[3]; /* 1 / size32, NaN where that is not normal */
-    voxel_depth depth;
 } voxel_cloud;
 
 /* Points dealt out. entries: (cell within the slab) << VOXEL_INDEX_BITS | (point within the
