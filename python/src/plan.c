@@ -2,13 +2,18 @@
 
 #include <string.h>
 
+#include "cuda/recording.h"
 #include "data.h"
 
 typedef struct plan_object {
     PyObject_HEAD const plan_operation *operation;
     void *call;
+    tensor *lead; /* of `call` */
     PyObject *outputs;
     PyObject *owner; /* the module, whose state `call` uses */
+    module_state *state;
+    rbc__cuda_recording launches; /* empty on the CPU */
+    bool is_recorded;
 } plan_object;
 
 static const plan_operation *const operations[] = {&resample_plan, &fuse_plan, &voxelize_plan};
@@ -72,6 +77,7 @@ static void plan_dealloc(PyObject *self) {
         plan->operation->release(plan->call);
         PyMem_Free(plan->call);
     }
+    rbc__cuda_recording_free(&plan->launches);
     Py_XDECREF(plan->outputs);
     Py_XDECREF(plan->owner);
     free_instance(self);
@@ -95,14 +101,20 @@ PyObject *create_plan(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     plan->outputs = NULL;
     Py_INCREF(module);
     plan->owner = module;
+    plan->state = state;
+    plan->launches = (rbc__cuda_recording){0};
     plan->call = PyMem_Calloc(1, operation->call_bytes);
     if (plan->call == NULL) {
         PyErr_NoMemory();
     } else {
+        rbc__cuda_record_begin(&plan->launches);
         plan->outputs = operation->bind(state, args + 1, nargs - 1, kwnames, plan->call);
+        rbc__cuda_record_end();
     }
     if (plan->outputs != NULL) {
-        const tensor *lead = operation->lead(plan->call);
+        tensor *lead = operation->lead(plan->call);
+        plan->lead = lead;
+        plan->is_recorded = rbc__cuda_recording_is_whole(&plan->launches);
         if (lead->framework.kind != FRAMEWORK_DLPACK || !lead->read_only) {
             return (PyObject *)plan;
         }
@@ -121,14 +133,23 @@ static bool find_stream(module_state *state, tensor *lead) {
     return lead->dl.device.device_type == kDLCPU || dlpack_stream(state, lead);
 }
 
+static bool replay(module_state *state, const plan_object *plan) {
+    rbc_error err;
+    if (rbc__cuda_replay(&plan->launches, plan->lead->stream, &err) != RBC_OK) {
+        raise_error(state, &err);
+        return false;
+    }
+    return true;
+}
+
 static PyObject *plan_call(PyObject *self, PyObject *args, PyObject *kwargs) {
     plan_object *plan = (plan_object *)(void *)self;
-    module_state *state = state_of_module(plan->owner);
+    module_state *state = plan->state;
     if (PyTuple_Size(args) != 0 || (kwargs != NULL && PyDict_Size(kwargs) != 0)) {
         return raise_type(state, "a plan is called without arguments");
     }
-    if (!find_stream(state, plan->operation->lead(plan->call)) ||
-        !plan->operation->run(state, plan->call)) {
+    if (!find_stream(state, plan->lead) ||
+        !(plan->is_recorded ? replay(state, plan) : plan->operation->run(state, plan->call))) {
         return NULL;
     }
     Py_INCREF(plan->outputs);

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "core/error.h"
+#include "cuda/recording.h"
 
 enum { MAX_DEVICES = 64 };
 
@@ -163,6 +164,7 @@ rbc_status rbc__cuda_enter(int32_t device_id, void *stream, rbc__cuda_queue *out
         .stream = stream,
         .multiprocessors = device->multiprocessors,
         .pushed = current != device->context,
+        .recording = rbc__cuda_recording_of_thread(),
     };
     return RBC_OK;
 }
@@ -224,22 +226,10 @@ static rbc_status find_function(rbc__cuda_queue *queue, rbc__cuda_kernel kernel,
     return status;
 }
 
-rbc_status rbc__cuda_launch(rbc__cuda_queue *queue, rbc__cuda_kernel kernel, rbc__cuda_shape shape,
+rbc_status rbc__cuda_submit(const rbc__cuda_queue *queue, const rbc__cuda_step *step,
                             const void *parameters, rbc_error *err) {
-    if (shape.blocks == 0 || shape.blocks_y == 0) {
-        return RBC_OK;
-    }
-    if (shape.blocks > INT32_MAX || shape.blocks_y > UINT16_MAX) {
-        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
-                         "%s: %lld x %u blocks are more than one launch takes",
-                         kernels[kernel].name, (long long)shape.blocks, shape.blocks_y);
-    }
     const rbc__cuda_driver *driver = queue->driver;
-    CUfunction function =
-        atomic_load_explicit(&queue->device->functions[kernel], memory_order_acquire);
-    if (function == NULL) {
-        RBC__TRY(find_function(queue, kernel, &function, err));
-    }
+    const rbc__cuda_shape *shape = &step->shape;
     /* The driver copies the parameters and does not write to them. */
     union {
         const void *in;
@@ -251,23 +241,51 @@ rbc_status rbc__cuda_launch(rbc__cuda_queue *queue, rbc__cuda_kernel kernel, rbc
         CUlaunchAttribute attribute = {.id = RBC__CU_LAUNCH_PROGRAMMATIC_SERIALIZATION,
                                        .value.programmatic_stream_serialization = 1};
         const CUlaunchConfig config = {
-            .grid_x = (unsigned)shape.blocks,
-            .grid_y = shape.blocks_y,
+            .grid_x = (unsigned)shape->blocks,
+            .grid_y = shape->blocks_y,
             .grid_z = 1,
-            .block_x = shape.threads,
+            .block_x = shape->threads,
             .block_y = 1,
             .block_z = 1,
-            .shared_bytes = shape.shared_bytes,
+            .shared_bytes = shape->shared_bytes,
             .stream = queue->stream,
             .attributes = &attribute,
             .num_attributes = 1,
         };
-        result = driver->launch_kernel_ex(&config, function, arguments, NULL);
+        result = driver->launch_kernel_ex(&config, step->function, arguments, NULL);
     } else {
-        result = driver->launch_kernel(function, (unsigned)shape.blocks, shape.blocks_y, 1,
-                                       shape.threads, 1, 1, shape.shared_bytes, queue->stream,
+        result = driver->launch_kernel(step->function, (unsigned)shape->blocks, shape->blocks_y, 1,
+                                       shape->threads, 1, 1, shape->shared_bytes, queue->stream,
                                        arguments, NULL);
     }
     return result == 0 ? RBC_OK
-                       : rbc__cuda_fail(driver, result, err, "launching %s", kernels[kernel].name);
+                       : rbc__cuda_fail(driver, result, err, "launching %s on CUDA device %d",
+                                        kernels[step->kernel].name, (int)queue->device->id);
+}
+
+rbc_status rbc__cuda_launch_bytes(rbc__cuda_queue *queue, rbc__cuda_kernel kernel,
+                                  rbc__cuda_shape shape, const void *parameters,
+                                  size_t parameter_bytes, rbc_error *err) {
+    if (shape.blocks == 0 || shape.blocks_y == 0) {
+        return RBC_OK;
+    }
+    if (shape.blocks > INT32_MAX || shape.blocks_y > UINT16_MAX) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                         "%s: %lld x %u blocks are more than one launch takes",
+                         kernels[kernel].name, (long long)shape.blocks, shape.blocks_y);
+    }
+    rbc__cuda_step step = {
+        .function = atomic_load_explicit(&queue->device->functions[kernel], memory_order_acquire),
+        .kernel = kernel,
+        .shape = shape,
+    };
+    if (step.function == NULL) {
+        RBC__TRY(find_function(queue, kernel, &step.function, err));
+    }
+    if (queue->recording != NULL) {
+        queue->recording->device_id = queue->device->id;
+        RBC__TRY(
+            rbc__cuda_recording_append(queue->recording, &step, parameters, parameter_bytes, err));
+    }
+    return rbc__cuda_submit(queue, &step, parameters, err);
 }

@@ -15,13 +15,16 @@ typedef enum rbc__cuda_kernel {
 
 typedef struct rbc__cuda_device rbc__cuda_device;
 
+typedef struct rbc__cuda_recording rbc__cuda_recording;
+
 /* Work queued by one call: the device made current, and the stream. */
 typedef struct rbc__cuda_queue {
     const rbc__cuda_driver *driver;
     rbc__cuda_device *device;
     CUstream stream;
     int32_t multiprocessors;
-    bool pushed; /* the device's context was not current and is now */
+    bool pushed;                    /* the device's context was not current and is now */
+    rbc__cuda_recording *recording; /* NULL unless this thread records, see cuda/recording.h */
 } rbc__cuda_queue;
 
 /* Whether kernels were compiled into this build. */
@@ -45,9 +48,24 @@ typedef struct rbc__cuda_shape {
     uint32_t shared_bytes; /* dynamic; at most RBC__CUDA_MAX_SHARED_BYTES */
 } rbc__cuda_shape;
 
-/* Queues one kernel with `parameters` as its only argument, passed by value. Where the device can,
- * the launch overlaps the end of the one before it; the kernels wait for that themselves. */
-rbc_status rbc__cuda_launch(rbc__cuda_queue *queue, rbc__cuda_kernel kernel, rbc__cuda_shape shape,
+/* Queues one kernel with what `parameters` points at as its only argument, passed by value. Where
+ * the device can, the launch overlaps the end of the one before it; the kernels wait for that
+ * themselves. */
+#define rbc__cuda_launch(queue, kernel, shape, parameters, err)                                    \
+    rbc__cuda_launch_bytes(queue, kernel, shape, parameters, sizeof *(parameters), err)
+rbc_status rbc__cuda_launch_bytes(rbc__cuda_queue *queue, rbc__cuda_kernel kernel,
+                                  rbc__cuda_shape shape, const void *parameters,
+                                  size_t parameter_bytes, rbc_error *err);
+
+/* A launch as the driver takes it. */
+typedef struct rbc__cuda_step {
+    CUfunction function;
+    rbc__cuda_kernel kernel;
+    rbc__cuda_shape shape;
+} rbc__cuda_step;
+
+/* Hands one launch to the driver, on the queue's device and stream. */
+rbc_status rbc__cuda_submit(const rbc__cuda_queue *queue, const rbc__cuda_step *step,
                             const void *parameters, rbc_error *err);
 
 #endif
