@@ -1,0 +1,339 @@
+/* The driver layer against a stand-in driver, each case in a process of its own: the driver is
+ * loaded once a process. */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <robocache/robocache.h>
+
+#include "cuda/recording.h"
+#include "driver_stub.h"
+
+enum { BATCH = 2, SAMPLES = 5, TARGETS = 4, CHANNELS = 3 };
+
+static driver_stub *stub;
+static rbc_context *context;
+
+#define CHECK(holds)                                                                               \
+    do {                                                                                           \
+        if (!(holds)) {                                                                            \
+            (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #holds);                      \
+            _Exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
+static void load_stub(const char *path) {
+    void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+    if (library == NULL) {
+        (void)fprintf(stderr, "%s\n", dlerror());
+        _Exit(1);
+    }
+    stub = dlsym(library, "rbc_driver_stub");
+    CHECK(stub != NULL);
+}
+
+/* Runs `body` in a child. */
+static void in_child(void (*body)(void)) {
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        CHECK(rbc_context_create(NULL, &context, NULL) == RBC_OK);
+        body();
+        rbc_context_destroy(&context);
+        _Exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* A resample on a device; `block` is an address that is never looked at there. */
+static rbc_status resample_on(DLDevice device, DLDevice times_device, char *block, void *stream,
+                              rbc_error *err) {
+    int64_t values_shape[] = {BATCH, SAMPLES, CHANNELS};
+    int64_t times_shape[] = {BATCH, SAMPLES};
+    int64_t targets_shape[] = {BATCH, TARGETS};
+    int64_t out_shape[] = {BATCH, TARGETS, CHANNELS};
+    const DLDataType f32 = {kDLFloat, 32, 1};
+    const DLTensor values = {
+        .data = block, .device = device, .ndim = 3, .dtype = f32, .shape = values_shape};
+    const DLTensor times = {.data = block + 4096,
+                            .device = times_device,
+                            .ndim = 2,
+                            .dtype = f32,
+                            .shape = times_shape};
+    const DLTensor targets = {
+        .data = block + 8192, .device = device, .ndim = 2, .dtype = f32, .shape = targets_shape};
+    const DLTensor out = {
+        .data = block + 12288, .device = device, .ndim = 3, .dtype = f32, .shape = out_shape};
+    rbc_resample_source source = RBC_RESAMPLE_SOURCE_INIT;
+    source.values = &values;
+    source.times = &times;
+    return rbc_resample(context, &source, &targets, &out, NULL, NULL, stream, err);
+}
+
+static rbc_status resample(int32_t device_id, void *stream, rbc_error *err) {
+    const DLDevice device = {kDLCUDA, device_id};
+    return resample_on(device, device, (char *)(uintptr_t)0x7000000, stream, err);
+}
+
+/* Fails with this status and all the words in its message; `device_code` is the driver's. */
+static void check_fails(rbc_status status, int device_code, const char *const *words) {
+    rbc_error err;
+    const rbc_status got = resample(0, NULL, &err);
+    if (got != status) {
+        (void)fprintf(stderr, "%d, not %d: %s\n", (int)got, (int)status, err.message);
+        _Exit(1);
+    }
+    CHECK(err.status == status);
+    CHECK(err.device_code == device_code);
+    for (int i = 0; words[i] != NULL; ++i) {
+        if (strstr(err.message, words[i]) == NULL) {
+            (void)fprintf(stderr, "no '%s' in '%s'\n", words[i], err.message);
+            _Exit(1);
+        }
+    }
+    CHECK(resample(0, NULL, NULL) == status);
+}
+
+#define FAILS(status, code, ...) check_fails(status, code, (const char *const[]){__VA_ARGS__, NULL})
+
+static void cpu_still_works(void) {
+    static _Alignas(64) char block[16384];
+    const DLDevice cpu = {kDLCPU, 0};
+    CHECK(resample_on(cpu, cpu, block, NULL, NULL) == RBC_OK);
+}
+
+static void without_a_library(void) {
+    if (dlopen("libcuda.so.1", RTLD_NOW) == NULL) {
+        FAILS(RBC_ERROR_UNSUPPORTED, 0, "libcuda.so.1", "NVIDIA driver");
+        cpu_still_works();
+    }
+}
+
+static void without_a_symbol(void) {
+    load_stub(STUB_OLD);
+    FAILS(RBC_ERROR_UNSUPPORTED, 0, "cuThreadExchangeStreamCaptureMode", "CUDA 12.0 or newer");
+    cpu_still_works();
+}
+
+static void with_an_old_driver(void) {
+    load_stub(STUB);
+    stub->version = 11080;
+    FAILS(RBC_ERROR_UNSUPPORTED, 0, "supports CUDA 11.8", "12.0 or newer");
+    stub->version = 13000;
+    FAILS(RBC_ERROR_UNSUPPORTED, 0, "supports CUDA 11.8"); /* looked at once */
+}
+
+static void without_a_device(void) {
+    load_stub(STUB);
+    stub->init_result = 100;
+    FAILS(RBC_ERROR_DEVICE, 100, "cuInit", "CUDA_ERROR_NO_DEVICE", "(100)", "no CUDA-capable");
+    cpu_still_works();
+}
+
+static void with_an_unknown_error(void) {
+    load_stub(STUB);
+    stub->count_result = 4711;
+    FAILS(RBC_ERROR_DEVICE, 4711, "cuDeviceGetCount", "unknown CUDA error", "4711");
+}
+
+static void on_a_device_that_is_not_there(void) {
+    load_stub(STUB);
+    stub->num_devices = 2;
+    rbc_error err;
+    for (int32_t id = -1; id <= 2; id += 3) {
+        CHECK(resample(id, NULL, &err) == RBC_ERROR_INVALID_ARGUMENT);
+        CHECK(strstr(err.message, "there are 2 devices") != NULL);
+    }
+    CHECK(resample(1, NULL, &err) == RBC_OK);
+}
+
+static void on_an_old_device(void) {
+    load_stub(STUB);
+    stub->capability[0] = 75;
+    FAILS(RBC_ERROR_UNSUPPORTED, 0, "CUDA device 0 (Stand-in)", "7.5", "8.0 or newer");
+    CHECK(stub->retained[0] == 0);
+    cpu_still_works();
+}
+
+static void without_a_primary_context(void) {
+    load_stub(STUB);
+    stub->inactive[0] = 1;
+    FAILS(RBC_ERROR_INVALID_ARGUMENT, 0, "CUDA device 0", "no active primary context");
+    CHECK(stub->retained[0] == 0);
+    stub->inactive[0] = 0;
+    CHECK(resample(0, NULL, NULL) == RBC_OK); /* the framework made it since */
+    CHECK(stub->retained[0] == 1);
+}
+
+static void when_the_context_cannot_be_retained(void) {
+    load_stub(STUB);
+    stub->retain_result = 2;
+    FAILS(RBC_ERROR_DEVICE, 2, "cuDevicePrimaryCtxRetain, CUDA device 0",
+          "CUDA_ERROR_OUT_OF_MEMORY");
+}
+
+static void without_kernels_for_the_device(void) {
+    load_stub(STUB);
+    stub->capability[0] = 130;
+    stub->load_result = 209;
+    FAILS(RBC_ERROR_UNSUPPORTED, 209, "no kernels for CUDA device 0", "CUDA 13.0",
+          "CUDA_ERROR_NO_BINARY_FOR_GPU");
+    stub->load_result = 222;
+    FAILS(RBC_ERROR_UNSUPPORTED, 222, "CUDA_ERROR_UNSUPPORTED_PTX_VERSION");
+    stub->load_result = 2;
+    FAILS(RBC_ERROR_DEVICE, 2, "loading kernels on CUDA device 0", "CUDA_ERROR_OUT_OF_MEMORY");
+    stub->load_result = 0;
+    CHECK(resample(0, NULL, NULL) == RBC_OK);
+    CHECK(stub->pushed == stub->popped);
+}
+
+static void without_a_kernel(void) {
+    load_stub(STUB);
+    stub->function_result = 500;
+    FAILS(RBC_ERROR_DEVICE, 500, "kernel rbc__", "CUDA_ERROR_NOT_FOUND");
+}
+
+static void when_a_launch_fails(void) {
+    load_stub(STUB);
+    stub->launch_result = 719;
+    FAILS(RBC_ERROR_DEVICE, 719, "launching rbc__", "CUDA device 0", "CUDA_ERROR_LAUNCH_FAILED",
+          "unspecified launch failure");
+    CHECK(stub->pushed == stub->popped);
+}
+
+static void launches_are_chained_where_they_can_be(void) {
+    load_stub(STUB);
+    stub->num_devices = 2;
+    stub->capability[1] = 89;
+    CHECK(resample(0, NULL, NULL) == RBC_OK);
+    CHECK(stub->launched_with_attributes == 1);
+    CHECK(resample(1, NULL, NULL) == RBC_OK);
+    CHECK(stub->launched_with_attributes == 1);
+}
+
+static void launches_are_plain_without_the_new_function(void) {
+    load_stub(STUB_PLAIN);
+    CHECK(resample(0, NULL, NULL) == RBC_OK);
+    CHECK(stub->launched[0] == 1);
+    CHECK(stub->launched_with_attributes == 0);
+}
+
+static void each_device_has_its_own_kernels(void) {
+    load_stub(STUB);
+    stub->num_devices = 3;
+    for (int turn = 0; turn < 3; ++turn) {
+        CHECK(resample(2, (void *)(uintptr_t)0x20, NULL) == RBC_OK);
+        CHECK(stub->last_stream == (void *)(uintptr_t)0x20);
+        CHECK(resample(0, NULL, NULL) == RBC_OK);
+    }
+    CHECK(stub->launched[0] == 3 && stub->launched[1] == 0 && stub->launched[2] == 3);
+    CHECK(stub->retained[0] == 1 && stub->retained[1] == 0 && stub->retained[2] == 1);
+    CHECK(stub->num_modules == 2 && stub->num_functions == 2);
+    CHECK(stub->pushed == 6 && stub->popped == 6);
+}
+
+static void tensors_on_two_devices_are_refused(void) {
+    load_stub(STUB);
+    stub->num_devices = 2;
+    rbc_error err;
+    const DLDevice first = {kDLCUDA, 0};
+    const DLDevice second = {kDLCUDA, 1};
+    CHECK(resample_on(first, second, (char *)(uintptr_t)0x7000000, NULL, &err) ==
+          RBC_ERROR_INVALID_ARGUMENT);
+    CHECK(strstr(err.message, "source_times") != NULL && strstr(err.message, "device") != NULL);
+    CHECK(stub->launched[0] == 0 && stub->launched[1] == 0);
+}
+
+enum { THREADS = 8, CALLS = 200 };
+
+static void *call_often(void *argument) {
+    const int32_t device_id = *(const int32_t *)argument;
+    for (int i = 0; i < CALLS; ++i) {
+        CHECK(resample(device_id, NULL, NULL) == RBC_OK);
+    }
+    return NULL;
+}
+
+static void from_many_threads(void) {
+    load_stub(STUB);
+    stub->num_devices = 2;
+    pthread_t threads[THREADS];
+    int32_t device_ids[THREADS];
+    for (int i = 0; i < THREADS; ++i) {
+        device_ids[i] = i % 2;
+        CHECK(pthread_create(&threads[i], NULL, call_often, &device_ids[i]) == 0);
+    }
+    for (int i = 0; i < THREADS; ++i) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    }
+    for (int i = 0; i < 2; ++i) {
+        CHECK(stub->launched[i] == THREADS / 2 * CALLS);
+        CHECK(stub->retained[i] == 1);
+    }
+    CHECK(stub->num_modules == 2);
+    CHECK(stub->pushed == THREADS * CALLS && stub->popped == THREADS * CALLS);
+}
+
+static void recorded_launches_run_again(void) {
+    load_stub(STUB);
+    stub->num_devices = 2;
+    rbc__cuda_recording recording = {0};
+    rbc__cuda_record_begin(&recording);
+    CHECK(resample(1, NULL, NULL) == RBC_OK);
+    rbc__cuda_record_end();
+    CHECK(rbc__cuda_recording_is_whole(&recording));
+    CHECK(resample(0, NULL, NULL) == RBC_OK); /* not recorded */
+    rbc_error err;
+    CHECK(rbc__cuda_replay(&recording, (void *)(uintptr_t)0x30, &err) == RBC_OK);
+    CHECK(stub->launched[0] == 1 && stub->launched[1] == 2);
+    CHECK(stub->last_stream == (void *)(uintptr_t)0x30);
+    stub->launch_result = 719;
+    CHECK(rbc__cuda_replay(&recording, NULL, &err) == RBC_ERROR_DEVICE);
+    CHECK(err.device_code == 719 && strstr(err.message, "CUDA device 1") != NULL);
+    CHECK(stub->pushed == stub->popped);
+    rbc__cuda_recording_free(&recording);
+    CHECK(!rbc__cuda_recording_is_whole(&recording));
+}
+
+static void run_case(void **state) {
+    in_child((void (*)(void))*state);
+}
+
+#define CASE(name) {#name, run_case, NULL, NULL, (void *)(name)}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        CASE(without_a_library),
+        CASE(without_a_symbol),
+        CASE(with_an_old_driver),
+        CASE(without_a_device),
+        CASE(with_an_unknown_error),
+        CASE(on_a_device_that_is_not_there),
+        CASE(on_an_old_device),
+        CASE(without_a_primary_context),
+        CASE(when_the_context_cannot_be_retained),
+        CASE(without_kernels_for_the_device),
+        CASE(without_a_kernel),
+        CASE(when_a_launch_fails),
+        CASE(launches_are_chained_where_they_can_be),
+        CASE(launches_are_plain_without_the_new_function),
+        CASE(each_device_has_its_own_kernels),
+        CASE(tensors_on_two_devices_are_refused),
+        CASE(from_many_threads),
+        CASE(recorded_launches_run_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
