@@ -2,183 +2,92 @@
 
 Every contender's result is checked before it is timed. `gpu` is device time from replays of a
 graph of ten calls, `host` what a call costs the calling thread, `sync` a call with a synchronise
-after it, all in microseconds; bytes are the fewest that must move. ``--json FILE`` keeps the
-result.
+after it, all in microseconds; bytes are the fewest that must move, and `copy` is a copy within the
+device that moves as many. ``--json FILE`` keeps the result, ``--only REGEX`` measures the cases
+whose label has it, ``--check`` fails where torch.compile is faster.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from device import measure, peers
+from device import measure, operations
+from device.case import Case, Cases, optional
 
 import robocache as rc
 
-Contenders = dict[str, Callable[[], Any]]
-RESAMPLE = [
-    (64, 100, 50, 32),
-    (32, 500, 256, 256),
-    (256, 500, 250, 32),
-    (64, 4096, 1024, 32),
-    (256, 2048, 1024, 256),
-    (256, 2048, 2048, 512),
-]
-FUSE = [
-    (32, [(30, 512), (100, 32), (50, 16)], 50),
-    (4, [(30, 512), (100, 64), (200, 12)], 50),
-    (256, [(100, 512), (200, 128), (300, 64)], 128),
-]
-VOXELIZE = [
-    (1, 500_000, 128, 0, "occupancy"),
-    (1, 1_000_000, 128, 0, "occupancy"),
-    (1, 500_000, 128, 0, "count"),
-    (1, 1_000_000, 128, 0, "count"),
-    (4, 100_000, 128, 0, "occupancy"),
-    (4, 100_000, 128, 0, "count"),
-    (1, 8_000_000, 256, 0, "count"),
-    (1, 1_000_000, 128, 8, "mean"),
-    (1, 8_000_000, 256, 8, "mean"),
-    (1, 1_000_000, 128, 8, "max"),
-]
+OTHERS = ("device.backward", "device.sparse")
 
 
-def stamps(b: int, n: int) -> torch.Tensor:
-    return torch.rand(b, n, device="cuda", dtype=torch.float64).sort(1).values.float()
+def cases() -> Cases:
+    found = dict(operations.CASES)
+    for name in OTHERS:
+        module = optional(name)
+        if module is not None:
+            found |= module.CASES
+    return found
 
 
-def distinct_stamps(b: int, n: int) -> torch.Tensor:
-    steps = torch.rand(b, n, device="cuda", dtype=torch.float64) + 0.1
-    return (steps.cumsum(1) / steps.sum(1, keepdim=True)).float()
-
-
-def touched_rows(times: torch.Tensor, targets: torch.Tensor) -> int:
-    right = torch.searchsorted(times, targets, right=True).clamp(1, times.shape[1] - 1)
-    rows = torch.zeros(times.shape, dtype=torch.bool, device=times.device)
-    rows.scatter_(1, right, True).scatter_(1, right - 1, True)
-    return int(rows.sum())
-
-
-def close(expected: torch.Tensor, contenders: Contenders, bound: float) -> None:
-    for name, call in contenders.items():
-        got = call()
-        error = (got.double() - expected.double()).abs().max().item()
-        if not error <= bound:
-            sys.exit(f"{name}: off by {error}, allowed {bound}; nothing was timed")
-
-
-def timed(contenders: Contenders, host: bool) -> dict[str, Any]:
-    result = {}
-    for name, call in contenders.items():
-        row = {"gpu": measure.gpu_us(call)}
-        if host:
-            row["host"] = measure.host_us(call)
-            row["sync"] = measure.sync_us(call)
-        result[name] = row
-    return result
-
-
-def report(label: str, num_bytes: int, row: dict[str, Any]) -> dict[str, Any]:
-    text = "  ".join(f"{name} {times['gpu']['median']:.2f}" for name, times in row.items())
-    ours = row["robocache"]["gpu"]["median"]
-    print(f"{label:44s} {num_bytes / 1e6:7.1f} MB {num_bytes / ours / 1e6:5.2f} TB/s  {text}")
-    sys.stdout.flush()
-    return {"case": label, "bytes": num_bytes, "microseconds": row}
-
-
-def resample(b: int, s: int, t: int, d: int) -> dict[str, Any]:
-    values = torch.randn(b, s, d, device="cuda").bfloat16()
-    times, targets = distinct_stamps(b, s), stamps(b, t)
-    out = torch.empty(b, t, d, device="cuda", dtype=torch.bfloat16)
-    triton_out = torch.empty_like(out)
-    compiled = torch.compile(peers.resample, dynamic=False)
-    contenders: Contenders = {
-        "robocache": lambda: rc.resample_trajectories(values, times, targets, out=out),
-        "eager": lambda: peers.resample(values, times, targets),
-        "compile": lambda: compiled(values, times, targets),
-        "triton": lambda: peers.resample_triton(values, times, targets, triton_out),
+def timed(label: str, case: Case) -> dict[str, Any]:
+    case.check(case.contenders)
+    calls = {**case.contenders, "copy": measure.copy_of(case.num_bytes)}
+    rounds = 15 if case.num_bytes < 5e8 else 9
+    gpu = measure.gpu_us(calls, case.uncaptured, rounds)
+    times: dict[str, Any] = {name: {"gpu": us} for name, us in gpu.items()}
+    if case.host:
+        for name, call in case.contenders.items():
+            times[name]["host"] = measure.host_us(call)
+            times[name]["sync"] = measure.sync_us(call)
+    ours = gpu["robocache"]["median"]
+    row = {
+        "case": label,
+        "bytes": case.num_bytes,
+        "goal_us": case.goal_us,
+        "terabytes_per_second": case.num_bytes / ours / 1e6,
+        "times_slower": {n: us["median"] / ours for n, us in gpu.items() if n != "robocache"},
+        "microseconds": times,
     }
-    close(peers.resample(values.double(), times, targets), contenders, 0.08)
-    num_bytes = 2 * d * (touched_rows(times, targets) + b * t) + 4 * b * (s + t)
-    return report(f"resample {b}x{s}->{t}x{d} bf16", num_bytes, timed(contenders, b <= 64))
-
-
-def fuse(b: int, shapes: list[tuple[int, int]], t: int) -> dict[str, Any]:
-    streams = [
-        (torch.randn(b, s, d, device="cuda").bfloat16(), distinct_stamps(b, s)) for s, d in shapes
-    ]
-    targets = stamps(b, t)
-    width = sum(d for _, d in shapes)
-    out = torch.empty(b, t, width, device="cuda", dtype=torch.bfloat16)
-    compiled = torch.compile(peers.fuse, dynamic=False)
-    contenders: Contenders = {
-        "robocache": lambda: rc.fuse_streams(streams, targets, out=out),
-        "eager": lambda: peers.fuse(streams, targets),
-        "compile": lambda: compiled(streams, targets),
-    }
-    close(peers.fuse([(v.double(), m) for v, m in streams], targets), contenders, 0.08)
-    num_bytes = 2 * b * t * width + sum(
-        2 * d * touched_rows(times, targets)
-        for (_, d), (_, times) in zip(shapes, streams, strict=True)
-    )
-    return report(f"fuse {b} x {shapes} -> {t} bf16", num_bytes, timed(contenders, b <= 32))
-
-
-def voxelize(b: int, n: int, size: int, features: int, mode: str) -> dict[str, Any]:
-    points = torch.rand(b, n, 3, device="cuda") - 0.5
-    points = points[0] if b == 1 else points
-    grid, cell = (size, size, size), 1.0 / size
-    given = torch.randn(n, features, device="cuda") if features else None
-    dtype = {"occupancy": torch.uint8, "count": torch.int32}.get(mode, torch.float32)
-    shape = ([] if b == 1 else [b]) + list(grid) + ([features] if features else [])
-    out = torch.empty(shape, device="cuda", dtype=dtype)
-    origin = (-0.5, -0.5, -0.5)
-
-    def ours() -> torch.Tensor:
-        return rc.voxelize_point_cloud(
-            points, grid, cell, origin, features=given, mode=mode, out=out
-        )
-
-    peer = {
-        "occupancy": lambda p, f: peers.occupancy(p, size),
-        "count": lambda p, f: peers.count(p, size),
-        "mean": lambda p, f: peers.mean(p, f, size),
-        "max": lambda p, f: peers.maximum(p, f, size),
-    }[mode]
-    compiled = torch.compile(peer, dynamic=False)
-    contenders: Contenders = {"robocache": ours}
-    if b == 1:
-        contenders["eager"] = lambda: peer(points, given)
-        contenders["compile"] = lambda: compiled(points, given)
-    expected = torch.stack([peer(p, given) for p in points.view(b, n, 3)]).view(shape)
-    close(expected, contenders, 1e-5 if features else 0)
-    num_bytes = points.nbytes + out.nbytes + (given.nbytes if given is not None else 0)
-    label = f"voxelize {b}x{n} in {size}^3 F={features} {mode}"
-    return report(label, num_bytes, timed(contenders, n <= 500_000))
+    if case.uncaptured:
+        row["uncaptured"] = sorted(case.uncaptured)
+    text = "  ".join(f"{name} {us['median']:.2f}" for name, us in gpu.items())
+    goal = "" if case.goal_us is None else f"  goal {case.goal_us}"
+    print(f"{label:58s} {row['terabytes_per_second']:5.2f} TB/s  {text}{goal}", flush=True)
+    return row
 
 
 def overhead() -> dict[str, Any]:
     """What the smallest call costs the host."""
     values = torch.randn(4, 16, 8, device="cuda")
-    times, targets = distinct_stamps(4, 16), stamps(4, 8)
+    times, targets = operations.distinct_stamps(4, 16), operations.stamps(4, 8)
     out = torch.empty(4, 8, 8, device="cuda")
+    wide = torch.empty(4, 8, 24, device="cuda")
     small = torch.zeros(1024, device="cuda")
     points = torch.rand(64, 3, device="cuda") - 0.5
     grid = torch.empty(4, 4, 4, device="cuda", dtype=torch.int32)
-    calls: Contenders = {
-        "resample": lambda: rc.resample_trajectories(values, times, targets),
-        "resample out=": lambda: rc.resample_trajectories(values, times, targets, out=out),
-        "resample Plan": rc.Plan(rc.resample_trajectories, values, times, targets, out=out),
-        "fuse three": lambda: rc.fuse_streams([(values, times)] * 3, targets),
-        "voxelize": lambda: rc.voxelize_point_cloud(points, 4, 0.25, mode="count"),
-        "voxelize out=": lambda: rc.voxelize_point_cloud(points, 4, 0.25, mode="count", out=grid),
-        "voxelize Plan": rc.Plan(rc.voxelize_point_cloud, points, 4, 0.25, mode="count", out=grid),
+    three = [(values, times)] * 3
+    resample, fuse, voxelize = rc.resample_trajectories, rc.fuse_streams, rc.voxelize_point_cloud
+    calls: dict[str, Callable[[], Any]] = {
+        "nothing": lambda: None,
+        "resample": lambda: resample(values, times, targets),
+        "resample out=": lambda: resample(values, times, targets, out=out),
+        "resample Plan": rc.Plan(resample, values, times, targets, out=out),
+        "fuse three": lambda: fuse(three, targets),
+        "fuse three out=": lambda: fuse(three, targets, out=wide),
+        "fuse three Plan": rc.Plan(fuse, three, targets, out=wide),
+        "voxelize": lambda: voxelize(points, 4, 0.25, mode="count"),
+        "voxelize out=": lambda: voxelize(points, 4, 0.25, mode="count", out=grid),
+        "voxelize Plan": rc.Plan(voxelize, points, 4, 0.25, mode="count", out=grid),
         "torch.empty": lambda: torch.empty(4, 8, 8, device="cuda"),
+        "torch.empty_like": lambda: torch.empty_like(out),
+        "torch zero_": small.zero_,
         "torch add_": lambda: small.add_(1),
     }
     result = {name: measure.host_us(call) for name, call in calls.items()}
@@ -186,24 +95,56 @@ def overhead() -> dict[str, Any]:
     return result
 
 
+def first_use() -> dict[str, Any]:
+    """Fresh processes, twice with what they load in the page cache and once without."""
+    script = Path(__file__).parent / "device" / "first_use.py"
+    found = {}
+    for name, arguments in {"first": [], "warm": [], "cold": ["cold"]}.items():
+        command = [sys.executable, str(script), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found[name] = json.loads(done.stdout.splitlines()[-1])
+    del found["first"]
+    print("first use:", json.dumps(found))
+    return found
+
+
+def slower(rows: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{row['case']}: torch.compile takes {row['times_slower']['compile']:.3f} of the time"
+        for row in rows
+        if row["times_slower"].get("compile", 1) < 1
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the result to this file")
+    parser.add_argument("--only", default="", help="a regular expression that labels match")
+    parser.add_argument("--check", action="store_true", help="fail where torch.compile is faster")
     arguments = parser.parse_args()
     installed = rc.check_installation()["cuda"]
     if not installed["available"]:
         sys.exit(f"bench: {installed['reason']}")
     torch.manual_seed(0)
-    result: dict[str, Any] = {"machine": measure.machine(), "ceilings": measure.ceilings()}
-    print(json.dumps(result))
+    result: dict[str, Any] = {"machine": measure.machine()}
+    if not arguments.only:
+        result["ceilings"] = measure.ceilings()
+        print(json.dumps(result))
+        result["first_use"] = first_use()
     result["call_overhead_us"] = overhead()
-    rows = [resample(*case) for case in RESAMPLE]
-    rows += [fuse(*case) for case in FUSE]
-    rows += [voxelize(*case) for case in VOXELIZE]
-    result["rows"] = rows
+    result["rows"] = rows = []
+    for label, make in cases().items():
+        if re.search(arguments.only, label):
+            rows.append(timed(label, make()))
+            torch.cuda.empty_cache()
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    behind = slower(rows)
+    if behind:
+        print("behind torch.compile:", *behind, sep="\n  ")
+        if arguments.check:
+            sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -37,21 +39,45 @@ def spread(samples: list[float]) -> dict[str, float]:
     }
 
 
-def gpu_us(call: Call, rounds: int = 15, replays: int = 4) -> dict[str, float]:
-    """Microseconds of device time a call, from replays of a graph of CALLS calls."""
-    graph = captured(call)
-    graph.replay()
-    samples = []
-    for _ in range(rounds):
-        begin = torch.cuda.Event(enable_timing=True)
-        end = torch.cuda.Event(enable_timing=True)
-        begin.record()
+def elapsed_us(work: Call, count: int) -> float:
+    """Microseconds between two events around `work`, divided by `count`."""
+    begin = torch.cuda.Event(enable_timing=True)
+    end = torch.cuda.Event(enable_timing=True)
+    begin.record()
+    work()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end) * 1e3 / count
+
+
+def gpu_us(
+    calls: dict[str, Call],
+    uncaptured: frozenset[str] = frozenset(),
+    rounds: int = 15,
+    replays: int = 4,
+) -> dict[str, dict[str, float]]:
+    """Microseconds of device time a call of each contender, which take turns: from replays of a
+    graph of CALLS calls, for those in `uncaptured` from calls in a row."""
+    graphs = {name: captured(call) for name, call in calls.items() if name not in uncaptured}
+
+    def replay(graph: torch.cuda.CUDAGraph) -> None:
         for _ in range(replays):
             graph.replay()
-        end.record()
-        end.synchronize()
-        samples.append(begin.elapsed_time(end) * 1e3 / (CALLS * replays))
-    return spread(samples)
+
+    def repeat(call: Call) -> None:
+        for _ in range(CALLS):
+            call()
+
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(rounds + 1):
+        for name, call in calls.items():
+            if name in graphs:
+                us = elapsed_us(functools.partial(replay, graphs[name]), CALLS * replays)
+            else:
+                us = elapsed_us(functools.partial(repeat, call), CALLS)
+            if turn > 0:
+                samples[name].append(us)
+    return {name: spread(values) for name, values in samples.items()}
 
 
 def host_us(call: Call, rounds: int = 30, calls: int = 50) -> dict[str, float]:
@@ -80,18 +106,42 @@ def sync_us(call: Call, rounds: int = 50) -> dict[str, float]:
     return spread(samples)
 
 
+def copy_of(num_bytes: int) -> Call:
+    """A copy within the device that moves as many bytes, read and written."""
+    source = torch.randint(0, 255, (max(num_bytes // 2, 1),), dtype=torch.uint8, device="cuda")
+    target = torch.empty_like(source)
+    return functools.partial(target.copy_, source)
+
+
 def ceilings() -> dict[str, float]:
-    """Terabytes a second that an elementwise addition moves, by bytes read and written; and the
-    microseconds of the smallest kernel."""
+    """Terabytes a second that a copy within the device moves, by bytes read and written, and an
+    addition; and the microseconds of the smallest kernel."""
     found = {}
-    for megabytes in (20, 287, 944, 2147):
+    for megabytes in (20, 287, 944, 8590):
         source = torch.ones(megabytes * 125_000, device="cuda")
         target = torch.empty_like(source)
-        us = gpu_us(lambda s=source, t=target: torch.add(s, 1, out=t), rounds=7)["median"]
-        found[f"add_{megabytes}MB_TBps"] = 2 * source.nbytes / us / 1e6
+        times = gpu_us(
+            {
+                "copy": functools.partial(target.copy_, source),
+                "add": functools.partial(torch.add, source, 1, out=target),
+            },
+            rounds=5,
+        )
+        for name, us in times.items():
+            found[f"{name}_{megabytes}MB_TBps"] = 2 * source.nbytes / us["median"] / 1e6
+        del source, target
     tiny = torch.zeros(4, device="cuda")
-    found["smallest_kernel_us"] = gpu_us(tiny.zero_)["median"]
+    found["smallest_kernel_us"] = gpu_us({"zero": tiny.zero_})["zero"]["median"]
     return found
+
+
+def driver_version() -> str | None:
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.splitlines()[0]
 
 
 def machine() -> dict[str, Any]:
@@ -101,6 +151,7 @@ def machine() -> dict[str, Any]:
         "multiprocessors": properties.multi_processor_count,
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
+        "driver": driver_version(),
         "python": platform.python_version(),
         "date": time.strftime("%Y-%m-%d"),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import triton
 import triton.language as tl
@@ -25,17 +27,25 @@ def fuse(streams: list[Stream], targets: torch.Tensor) -> torch.Tensor:
 
 
 def cells(points: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cell of each point of the unit cube around zero, and whether it is in the grid."""
+    """Cell of each point of the unit cube around zero, clouds one after the other, and whether it
+    is in the grid. points [N, 3] or [B, N, 3] -> [B * N]."""
     index = torch.floor((points + 0.5) / (1.0 / size)).long()
     inside = ((index >= 0) & (index < size)).all(-1)
-    flat = (index[:, 0] * size + index[:, 1]) * size + index[:, 2]
-    return torch.where(inside, flat, 0), inside
+    flat = (index[..., 0] * size + index[..., 1]) * size + index[..., 2]
+    if points.ndim == 3:
+        flat = flat + torch.arange(len(points), device=points.device)[:, None] * size**3
+    return torch.where(inside, flat, 0).flatten(), inside.flatten()
+
+
+def grid_shape(points: torch.Tensor, size: int) -> list[int]:
+    return [*points.shape[:-2], size, size, size]
 
 
 def count(points: torch.Tensor, size: int) -> torch.Tensor:
     flat, inside = cells(points, size)
-    grid = torch.zeros(size**3, dtype=torch.int32, device=points.device)
-    return grid.index_add_(0, flat, inside.to(torch.int32)).view(size, size, size)
+    shape = grid_shape(points, size)
+    grid = torch.zeros(math.prod(shape), dtype=torch.int32, device=points.device)
+    return grid.index_add_(0, flat, inside.to(torch.int32)).view(shape)
 
 
 def occupancy(points: torch.Tensor, size: int) -> torch.Tensor:
