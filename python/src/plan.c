@@ -133,7 +133,7 @@ static bool find_stream(module_state *state, tensor *lead) {
     return lead->dl.device.device_type == kDLCPU || dlpack_stream(state, lead);
 }
 
-static bool replay(module_state *state, const plan_object *plan) {
+static bool replay(module_state *state, plan_object *plan) {
     rbc_error err;
     if (rbc__cuda_replay(&plan->launches, plan->lead->stream, &err) != RBC_OK) {
         raise_error(state, &err);

@@ -2,8 +2,10 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "core/error.h"
+#include "cuda/graph.h"
 #include "cuda/recording.h"
 
 enum { MAX_DEVICES = 64 };
@@ -23,6 +25,7 @@ struct rbc__cuda_device {
     CUcontext context;
     CUmodule modules[NUM_IMAGES]; /* guarded by `mutex`, NULL until first used */
     _Atomic(CUfunction) functions[RBC__CUDA_NUM_KERNELS];
+    rbc__cuda_graphs graphs;
 };
 
 static rbc__cuda_device devices[MAX_DEVICES];
@@ -158,18 +161,55 @@ rbc_status rbc__cuda_enter(int32_t device_id, void *stream, rbc__cuda_queue *out
     if (result != 0) {
         return rbc__cuda_fail(driver, result, err, "making CUDA device %d current", (int)device_id);
     }
-    *out = (rbc__cuda_queue){
-        .driver = driver,
-        .device = device,
-        .stream = stream,
-        .multiprocessors = device->multiprocessors,
-        .pushed = current != device->context,
-        .recording = rbc__cuda_recording_of_thread(),
-    };
+    out->driver = driver;
+    out->device = device;
+    out->graphs = &device->graphs;
+    out->stream = stream;
+    out->multiprocessors = device->multiprocessors;
+    out->pushed = current != device->context;
+    out->recording = rbc__cuda_recording_of_thread();
+    out->err = err;
+    out->batch.count = 0;
+    out->batch.bytes = 0;
     return RBC_OK;
 }
 
+static rbc_status submit_all(rbc__cuda_queue *queue, rbc_error *err) {
+    rbc_status status = RBC_OK;
+    for (int32_t i = 0; status == RBC_OK && i < queue->batch.count; ++i) {
+        status =
+            rbc__cuda_submit(queue->driver, queue->device, queue->stream, &queue->batch, i, err);
+    }
+    queue->batch.count = 0;
+    queue->batch.bytes = 0;
+    return status;
+}
+
+rbc_status rbc__cuda_flush(rbc__cuda_queue *queue, rbc_error *err) {
+    if (queue->recording != NULL) {
+        queue->recording->has_gaps = true;
+    }
+    return submit_all(queue, err);
+}
+
+static rbc_status finish(rbc__cuda_queue *queue) {
+    if (queue->batch.count == 0) {
+        return RBC_OK;
+    }
+    if (queue->recording != NULL) {
+        RBC__TRY(rbc__cuda_recording_keep(queue->recording, queue->device->id, &queue->batch,
+                                          queue->err));
+    }
+    if (rbc__cuda_graphs_launch(queue)) {
+        return RBC_OK;
+    }
+    return submit_all(queue, queue->err);
+}
+
 rbc_status rbc__cuda_leave(rbc__cuda_queue *queue, rbc_status status) {
+    if (status == RBC_OK) {
+        status = finish(queue);
+    }
     if (queue->pushed) {
         CUcontext popped = NULL;
         (void)queue->driver->ctx_pop_current(&popped);
@@ -226,18 +266,14 @@ static rbc_status find_function(rbc__cuda_queue *queue, rbc__cuda_kernel kernel,
     return status;
 }
 
-rbc_status rbc__cuda_submit(const rbc__cuda_queue *queue, const rbc__cuda_step *step,
-                            const void *parameters, rbc_error *err) {
-    const rbc__cuda_driver *driver = queue->driver;
+rbc_status rbc__cuda_submit(const rbc__cuda_driver *driver, const rbc__cuda_device *device,
+                            CUstream stream, const rbc__cuda_batch *batch, int32_t index,
+                            rbc_error *err) {
+    const rbc__cuda_step *step = &batch->steps[index];
     const rbc__cuda_shape *shape = &step->shape;
-    /* The driver copies the parameters and does not write to them. */
-    union {
-        const void *in;
-        void *out;
-    } argument = {.in = parameters};
-    void *arguments[] = {argument.out};
+    void *arguments[] = {rbc__cuda_parameters(batch, step)};
     CUresult result;
-    if (queue->device->chained) {
+    if (device->chained) {
         CUlaunchAttribute attribute = {.id = RBC__CU_LAUNCH_PROGRAMMATIC_SERIALIZATION,
                                        .value.programmatic_stream_serialization = 1};
         const CUlaunchConfig config = {
@@ -248,19 +284,19 @@ rbc_status rbc__cuda_submit(const rbc__cuda_queue *queue, const rbc__cuda_step *
             .block_y = 1,
             .block_z = 1,
             .shared_bytes = shape->shared_bytes,
-            .stream = queue->stream,
+            .stream = stream,
             .attributes = &attribute,
             .num_attributes = 1,
         };
         result = driver->launch_kernel_ex(&config, step->function, arguments, NULL);
     } else {
         result = driver->launch_kernel(step->function, (unsigned)shape->blocks, shape->blocks_y, 1,
-                                       shape->threads, 1, 1, shape->shared_bytes, queue->stream,
-                                       arguments, NULL);
+                                       shape->threads, 1, 1, shape->shared_bytes, stream, arguments,
+                                       NULL);
     }
     return result == 0 ? RBC_OK
                        : rbc__cuda_fail(driver, result, err, "launching %s on CUDA device %d",
-                                        kernels[step->kernel].name, (int)queue->device->id);
+                                        kernels[step->kernel].name, (int)device->id);
 }
 
 rbc_status rbc__cuda_launch_bytes(rbc__cuda_queue *queue, rbc__cuda_kernel kernel,
@@ -274,18 +310,24 @@ rbc_status rbc__cuda_launch_bytes(rbc__cuda_queue *queue, rbc__cuda_kernel kerne
                          "%s: %lld x %u blocks are more than one launch takes",
                          kernels[kernel].name, (long long)shape.blocks, shape.blocks_y);
     }
-    rbc__cuda_step step = {
-        .function = atomic_load_explicit(&queue->device->functions[kernel], memory_order_acquire),
-        .kernel = kernel,
+    CUfunction function =
+        atomic_load_explicit(&queue->device->functions[kernel], memory_order_acquire);
+    if (function == NULL) {
+        RBC__TRY(find_function(queue, kernel, &function, err));
+    }
+    rbc__cuda_batch *batch = &queue->batch;
+    if (batch->count == RBC__CUDA_BATCH_LAUNCHES ||
+        parameter_bytes > sizeof batch->parameters - batch->bytes) {
+        RBC__TRY(rbc__cuda_flush(queue, err));
+    }
+    batch->steps[batch->count++] = (rbc__cuda_step){
+        .function = function,
         .shape = shape,
+        .kernel = kernel,
+        .begin = batch->bytes,
+        .bytes = (uint32_t)parameter_bytes,
     };
-    if (step.function == NULL) {
-        RBC__TRY(find_function(queue, kernel, &step.function, err));
-    }
-    if (queue->recording != NULL) {
-        queue->recording->device_id = queue->device->id;
-        RBC__TRY(
-            rbc__cuda_recording_append(queue->recording, &step, parameters, parameter_bytes, err));
-    }
-    return rbc__cuda_submit(queue, &step, parameters, err);
+    memcpy(batch->parameters + batch->bytes, parameters, parameter_bytes);
+    batch->bytes += ((uint32_t)parameter_bytes + 15) & ~15U;
+    return RBC_OK;
 }

@@ -16,6 +16,9 @@ typedef struct CUctx_st *CUcontext;
 typedef struct CUmod_st *CUmodule;
 typedef struct CUfunc_st *CUfunction;
 typedef struct CUstream_st *CUstream;
+typedef struct CUgraph_st *CUgraph;
+typedef struct CUgraphNode_st *CUgraphNode;
+typedef struct CUgraphExec_st *CUgraphExec;
 
 typedef struct CUlaunchAttribute {
     int id;
@@ -35,6 +38,17 @@ typedef struct CUlaunchConfig {
     unsigned num_attributes;
 } CUlaunchConfig;
 
+typedef struct CUkernelNodeParams {
+    CUfunction function;
+    unsigned grid_x, grid_y, grid_z;
+    unsigned block_x, block_y, block_z;
+    unsigned shared_bytes;
+    void **parameters;
+    void **extra;
+    void *kernel; /* NULL where `function` is given */
+    CUcontext context;
+} CUkernelNodeParams;
+
 enum {
     RBC__CU_ATTRIBUTE_MULTIPROCESSORS = 16,
     RBC__CU_ATTRIBUTE_CAPABILITY_MAJOR = 75,
@@ -43,6 +57,8 @@ enum {
     RBC__CU_LAUNCH_PROGRAMMATIC_SERIALIZATION = 6,
     RBC__CU_MIN_DRIVER_VERSION = 12000,
     RBC__CU_CAPTURE_MODE_RELAXED = 2,
+    RBC__CU_CAPTURE_STATUS_NONE = 0,
+    RBC__CU_STREAM_NON_BLOCKING = 1,
     RBC__CU_ERROR_NO_BINARY_FOR_GPU = 209,
     RBC__CU_ERROR_UNSUPPORTED_PTX = 222,
     RBC__CU_MIN_CAPABILITY = 80,

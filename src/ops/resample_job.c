@@ -373,6 +373,13 @@ static rbc_status read_source(rbc__resample_request *request, const names *n,
     return RBC_OK;
 }
 
+/* Whether a tensor has bytes of [begin, end). */
+static bool reaches_into(const DLTensor *tensor, uintptr_t begin, uintptr_t end) {
+    uintptr_t first, last;
+    rbc__tensor_extent(tensor, &first, &last);
+    return first < last && first < end && begin < last;
+}
+
 /* An output may not overlap an input, nor itself. */
 static rbc_status check_output(const rbc__resample_request *request, const DLTensor *output,
                                const char *name, const rbc_resample_source *sources,
@@ -388,14 +395,19 @@ static rbc_status check_output(const rbc__resample_request *request, const DLTen
                              name, i, output->shape[i]);
         }
     }
-    const char *found = rbc__tensors_overlap(output, target_times) ? "target_times" : NULL;
+    uintptr_t begin, end;
+    rbc__tensor_extent(output, &begin, &end);
+    if (begin >= end) {
+        return RBC_OK;
+    }
+    const char *found = reaches_into(target_times, begin, end) ? "target_times" : NULL;
     names n;
     for (int32_t s = 0; s < num_sources && found == NULL; ++s) {
         const rbc_resample_source *source = &sources[s];
-        const bool with_values = rbc__tensors_overlap(output, source->values);
-        const bool with_times = rbc__tensors_overlap(output, source->times);
+        const bool with_values = reaches_into(source->values, begin, end);
+        const bool with_times = reaches_into(source->times, begin, end);
         if (with_values || with_times ||
-            (source->lengths != NULL && rbc__tensors_overlap(output, source->lengths))) {
+            (source->lengths != NULL && reaches_into(source->lengths, begin, end))) {
             name_source(&n, is_fuse, s);
             found = with_values ? n.values : with_times ? n.times : n.lengths;
         }

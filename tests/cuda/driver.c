@@ -88,6 +88,10 @@ static rbc_status resample(int32_t device_id, void *stream, rbc_error *err) {
     return resample_on(device, device, (char *)(uintptr_t)0x7000000, stream, err);
 }
 
+static void *stream_number(int number) {
+    return (void *)(uintptr_t)(0x1000 + 16 * number);
+}
+
 /* Fails with this status and all the words in its message; `device_code` is the driver's. */
 static void check_fails(rbc_status status, int device_code, const char *const *words) {
     rbc_error err;
@@ -270,6 +274,7 @@ static void *call_often(void *argument) {
 static void from_many_threads(void) {
     load_stub(STUB);
     stub->num_devices = 2;
+    stub->is_threaded = 1;
     pthread_t threads[THREADS];
     int32_t device_ids[THREADS];
     for (int i = 0; i < THREADS; ++i) {
@@ -287,6 +292,76 @@ static void from_many_threads(void) {
     CHECK(stub->pushed == THREADS * CALLS && stub->popped == THREADS * CALLS);
 }
 
+/* At `block`; what the launch was given goes into `parameters`. */
+static void resample_at(uintptr_t block, char *parameters) {
+    const DLDevice device = {kDLCUDA, 0};
+    CHECK(resample_on(device, device, (char *)block, NULL, NULL) == RBC_OK);
+    memcpy(parameters, stub->last_parameters, STUB_PARAMETER_BYTES);
+}
+
+static void launches_seen_again_become_a_graph(void) {
+    load_stub(STUB);
+    char first[STUB_PARAMETER_BYTES];
+    char other[STUB_PARAMETER_BYTES];
+    char again[STUB_PARAMETER_BYTES];
+    resample_at(0x7000000, first);
+    CHECK(stub->graphs_launched == 0);
+    resample_at(0x8000000, other);
+    resample_at(0x7000000, again);
+    CHECK(stub->graphs_made == 1 && stub->graphs_launched == 2 && stub->launched[0] == 3);
+    CHECK(memcmp(first, other, sizeof first) != 0);
+    CHECK(memcmp(first, again, sizeof first) == 0);
+    stub->launch_result = 719;
+    FAILS(RBC_ERROR_DEVICE, 719, "launching rbc__", "CUDA_ERROR_LAUNCH_FAILED");
+}
+
+static void each_stream_has_its_own_graph(void) {
+    load_stub(STUB);
+    for (int turn = 0; turn < 3; ++turn) {
+        for (int i = 0; i < 2; ++i) {
+            CHECK(resample(0, stream_number(i), NULL) == RBC_OK);
+            CHECK(stub->last_stream == stream_number(i));
+        }
+    }
+    CHECK(stub->graphs_made == 2 && stub->graphs_launched == 4);
+}
+
+static void captured_streams_get_plain_launches(void) {
+    load_stub(STUB);
+    CHECK(resample(0, NULL, NULL) == RBC_OK);
+    stub->is_capturing = 1;
+    CHECK(resample(0, NULL, NULL) == RBC_OK);
+    CHECK(resample(0, NULL, NULL) == RBC_OK);
+    CHECK(stub->graphs_made == 0 && stub->graphs_launched == 0 && stub->launched[0] == 3);
+}
+
+static void a_driver_may_refuse_graphs(void) {
+    load_stub(STUB);
+    stub->graph_result = 2;
+    for (int turn = 0; turn < 4; ++turn) {
+        CHECK(resample(0, NULL, NULL) == RBC_OK);
+    }
+    CHECK(stub->launched[0] == 4 && stub->graphs_launched == 0 && stub->graphs_alive == 0);
+}
+
+static void unused_graphs_give_way(void) {
+    load_stub(STUB);
+    for (int i = 0; i < 2 * RBC__CUDA_GRAPHS; ++i) {
+        for (int turn = 0; turn < 3; ++turn) {
+            CHECK(resample(0, stream_number(i), NULL) == RBC_OK);
+        }
+    }
+    CHECK(stub->graphs_made == RBC__CUDA_GRAPHS); /* all of them in use lately */
+    for (int turn = 0; turn < 400; ++turn) {
+        CHECK(resample(0, stream_number(0), NULL) == RBC_OK);
+    }
+    for (int turn = 0; turn < 3; ++turn) {
+        CHECK(resample(0, stream_number(1000), NULL) == RBC_OK);
+    }
+    CHECK(stub->graphs_made == RBC__CUDA_GRAPHS + 1);
+    CHECK(stub->graphs_alive == 2 * RBC__CUDA_GRAPHS);
+}
+
 static void recorded_launches_run_again(void) {
     load_stub(STUB);
     stub->num_devices = 2;
@@ -300,12 +375,28 @@ static void recorded_launches_run_again(void) {
     CHECK(rbc__cuda_replay(&recording, (void *)(uintptr_t)0x30, &err) == RBC_OK);
     CHECK(stub->launched[0] == 1 && stub->launched[1] == 2);
     CHECK(stub->last_stream == (void *)(uintptr_t)0x30);
+    CHECK(stub->graphs_made == 1 && stub->graphs_launched == 1);
+    stub->is_capturing = 1;
+    CHECK(rbc__cuda_replay(&recording, NULL, &err) == RBC_OK);
+    CHECK(stub->launched[1] == 3 && stub->graphs_launched == 1);
     stub->launch_result = 719;
     CHECK(rbc__cuda_replay(&recording, NULL, &err) == RBC_ERROR_DEVICE);
     CHECK(err.device_code == 719 && strstr(err.message, "CUDA device 1") != NULL);
     CHECK(stub->pushed == stub->popped);
     rbc__cuda_recording_free(&recording);
     CHECK(!rbc__cuda_recording_is_whole(&recording));
+    CHECK(stub->graphs_alive == 0);
+}
+
+static void two_calls_are_no_recording(void) {
+    load_stub(STUB);
+    rbc__cuda_recording recording = {0};
+    rbc__cuda_record_begin(&recording);
+    CHECK(resample(0, NULL, NULL) == RBC_OK);
+    CHECK(resample(0, NULL, NULL) == RBC_OK);
+    rbc__cuda_record_end();
+    CHECK(!rbc__cuda_recording_is_whole(&recording));
+    rbc__cuda_recording_free(&recording);
 }
 
 static void run_case(void **state) {
@@ -333,7 +424,13 @@ int main(void) {
         CASE(each_device_has_its_own_kernels),
         CASE(tensors_on_two_devices_are_refused),
         CASE(from_many_threads),
+        CASE(launches_seen_again_become_a_graph),
+        CASE(each_stream_has_its_own_graph),
+        CASE(captured_streams_get_plain_launches),
+        CASE(a_driver_may_refuse_graphs),
+        CASE(unused_graphs_give_way),
         CASE(recorded_launches_run_again),
+        CASE(two_calls_are_no_recording),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

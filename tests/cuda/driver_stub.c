@@ -1,6 +1,7 @@
 #include "driver_stub.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cuda/driver.h"
@@ -147,23 +148,154 @@ STUB cuFuncSetAttribute(CUfunction of, int attribute, int value) {
     return 0;
 }
 
-static CUresult launch(CUstream stream) {
+static CUresult launch(CUstream stream, const char *parameters) {
     for (int i = 0; i < STUB_MAX_DEVICES; ++i) {
         if ((void *)current == (void *)&contexts[i]) {
             atomic_fetch_add(&rbc_driver_stub.launched[i], 1);
         }
     }
-    rbc_driver_stub.last_stream = stream;
+    if (!rbc_driver_stub.is_threaded) {
+        rbc_driver_stub.last_stream = stream;
+        memcpy(rbc_driver_stub.last_parameters, parameters, STUB_PARAMETER_BYTES);
+    }
     return current == NULL ? 201 : rbc_driver_stub.launch_result;
 }
+
+/* ---- graphs --------------------------------------------------------------------------------- */
+
+enum { MAX_NODES = 64 };
+
+struct CUgraphNode_st {
+    CUkernelNodeParams params;
+    char parameters[STUB_PARAMETER_BYTES];
+};
+
+/* A graph, and its executable too, which has nodes of its own. */
+struct CUgraph_st {
+    int count;
+    struct CUgraphNode_st nodes[MAX_NODES];
+    struct CUgraph_st *made_from;
+};
+
+static _Thread_local CUstream captured;
+static _Thread_local CUgraph capture;
+
+static CUresult set_node(struct CUgraphNode_st *node, const CUkernelNodeParams *params) {
+    node->params = *params;
+    memcpy(node->parameters, params->parameters[0], STUB_PARAMETER_BYTES);
+    return 0;
+}
+
+STUB cuStreamCreate(CUstream *stream, unsigned flags) {
+    static char streams[STUB_MAX_DEVICES * 8];
+    static atomic_int count;
+    (void)flags;
+    *stream = (CUstream)(void *)&streams[atomic_fetch_add(&count, 1)];
+    return 0;
+}
+
+STUB cuStreamIsCapturing(CUstream stream, int *status) {
+    (void)stream;
+    *status = rbc_driver_stub.is_capturing;
+    return 0;
+}
+
+STUB cuStreamBeginCapture_v2(CUstream stream, int mode) {
+    (void)mode;
+    captured = stream;
+    capture = calloc(1, sizeof *capture);
+    atomic_fetch_add(&rbc_driver_stub.graphs_alive, 1);
+    return capture == NULL ? 2 : 0;
+}
+
+STUB cuStreamEndCapture(CUstream stream, CUgraph *graph) {
+    *graph = capture;
+    captured = NULL;
+    capture = NULL;
+    return stream == NULL ? 1 : 0;
+}
+
+STUB cuGraphGetNodes(CUgraph graph, CUgraphNode *nodes, size_t *count) {
+    *count = (size_t)graph->count;
+    for (int i = 0; i < graph->count; ++i) {
+        nodes[i] = &graph->nodes[graph->count - 1 - i]; /* in no promised order */
+    }
+    return 0;
+}
+
+STUB cuGraphKernelNodeGetParams_v2(CUgraphNode node, CUkernelNodeParams *params) {
+    *params = node->params;
+    return 0;
+}
+
+STUB cuGraphInstantiateWithFlags(CUgraphExec *executable, CUgraph graph, unsigned long long flags) {
+    (void)flags;
+    if (rbc_driver_stub.graph_result != 0) {
+        return rbc_driver_stub.graph_result;
+    }
+    CUgraph made = malloc(sizeof *made);
+    *made = *graph;
+    made->made_from = graph;
+    atomic_fetch_add(&rbc_driver_stub.graphs_made, 1);
+    atomic_fetch_add(&rbc_driver_stub.graphs_alive, 1);
+    *executable = (CUgraphExec)(void *)made;
+    return 0;
+}
+
+STUB cuGraphExecKernelNodeSetParams_v2(CUgraphExec executable, CUgraphNode node,
+                                       const CUkernelNodeParams *params) {
+    CUgraph made = (CUgraph)(void *)executable;
+    const ptrdiff_t index = node - made->made_from->nodes;
+    return index < 0 || index >= made->count ? 1 : set_node(&made->nodes[index], params);
+}
+
+STUB cuGraphLaunch(CUgraphExec executable, CUstream stream) {
+    CUgraph made = (CUgraph)(void *)executable;
+    atomic_fetch_add(&rbc_driver_stub.graphs_launched, 1);
+    CUresult result = 0;
+    for (int i = 0; result == 0 && i < made->count; ++i) {
+        result = launch(stream, made->nodes[i].parameters);
+    }
+    return result;
+}
+
+STUB cuGraphExecDestroy(CUgraphExec executable) {
+    atomic_fetch_sub(&rbc_driver_stub.graphs_alive, 1);
+    free(executable);
+    return 0;
+}
+
+STUB cuGraphDestroy(CUgraph graph) {
+    atomic_fetch_sub(&rbc_driver_stub.graphs_alive, 1);
+    free(graph);
+    return 0;
+}
+
+/* ---- launches ------------------------------------------------------------------------------- */
 
 STUB cuLaunchKernel(CUfunction of, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                     unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
                     CUstream stream, void **parameters, void **extra) {
-    (void)shared_bytes;
+    (void)extra;
     const int valid = of != NULL && grid_x > 0 && grid_y > 0 && grid_z > 0 && block_x > 0 &&
-                      block_y > 0 && block_z > 0 && (parameters != NULL || extra != NULL);
-    return valid ? launch(stream) : 1;
+                      block_y > 0 && block_z > 0 && parameters != NULL;
+    if (!valid) {
+        return 1;
+    }
+    if (capture != NULL && stream == captured) {
+        const CUkernelNodeParams params = {.function = of,
+                                           .grid_x = grid_x,
+                                           .grid_y = grid_y,
+                                           .grid_z = grid_z,
+                                           .block_x = block_x,
+                                           .block_y = block_y,
+                                           .block_z = block_z,
+                                           .shared_bytes = shared_bytes,
+                                           .parameters = parameters};
+        return capture->count < MAX_NODES ? set_node(&capture->nodes[capture->count++], &params)
+                                          : 1;
+    }
+    return launch(stream, parameters[0]);
 }
 
 #ifndef STUB_WITHOUT_LAUNCH_EX

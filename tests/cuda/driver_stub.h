@@ -4,7 +4,7 @@
 
 #include <stdatomic.h>
 
-enum { STUB_MAX_DEVICES = 4 };
+enum { STUB_MAX_DEVICES = 4, STUB_PARAMETER_BYTES = 64 };
 
 /* What the functions answer; results are CUresult values, 0 for success. The library exports one as
  * rbc_driver_stub. */
@@ -18,9 +18,14 @@ typedef struct driver_stub {
     atomic_int retained[STUB_MAX_DEVICES];
     atomic_int launched[STUB_MAX_DEVICES]; /* on the device whose context was current */
     atomic_int launched_with_attributes;
+    atomic_int graphs_launched, graphs_alive, graphs_made;
+    int graph_result; /* of instantiating */
+    int is_capturing; /* any stream but that of a capture that the tested code began */
     atomic_int num_modules, num_functions;
     atomic_int pushed, popped;
+    int is_threaded; /* what follows is not kept */
     void *last_stream;
+    char last_parameters[STUB_PARAMETER_BYTES]; /* how the argument of the last launch begins */
 } driver_stub;
 
 #endif

@@ -1,0 +1,41 @@
+/* Launches as executable CUDA graphs. Where one was made for launches of the same kernels and
+ * shapes, setting its parameters and launching it costs the host half of one launch through the
+ * driver's launch functions, and no more for several. */
+#ifndef RBC_CUDA_GRAPH_H
+#define RBC_CUDA_GRAPH_H
+
+#include <stdatomic.h>
+
+#include "cuda/device.h"
+
+typedef struct rbc__cuda_graph rbc__cuda_graph;
+
+enum { RBC__CUDA_GRAPHS = 32, RBC__CUDA_SIGHTINGS = 64 };
+
+/* The graphs of one device. Zero is empty. */
+typedef struct rbc__cuda_graphs {
+    atomic_flag busy;
+    bool is_off; /* the driver refused one */
+    CUstream capture;
+    uint64_t clock;
+    rbc__cuda_graph *kept[RBC__CUDA_GRAPHS];
+    uint64_t sightings[RBC__CUDA_SIGHTINGS]; /* what was launched lately without a graph */
+} rbc__cuda_graphs;
+
+/* Launches the queue's batch as a graph and returns true, or does nothing and returns false: where
+ * these launches are seen for the first time, while the stream is captured, while another thread is
+ * here. One graph does not run beside itself, so each stream has its own. */
+bool rbc__cuda_graphs_launch(const rbc__cuda_queue *queue);
+
+/* A graph for `batch` alone. NULL where the driver makes none, or another thread is here. */
+rbc__cuda_graph *rbc__cuda_graph_create(const rbc__cuda_queue *queue, const rbc__cuda_batch *batch);
+void rbc__cuda_graph_destroy(const rbc__cuda_driver *driver, rbc__cuda_graph **graph);
+
+/* Launches it on the queue's stream with the parameters it has. False where the stream is captured
+ * or the driver refuses. */
+bool rbc__cuda_graph_launch(const rbc__cuda_graph *graph, const rbc__cuda_queue *queue);
+
+/* The parameters of one launch. The driver takes them by non-const pointer and does not write. */
+void *rbc__cuda_parameters(const rbc__cuda_batch *batch, const rbc__cuda_step *step);
+
+#endif
