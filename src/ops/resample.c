@@ -1,12 +1,18 @@
+#include <stdlib.h>
+
 #include "core/error.h"
 #include "ops/resample_job.h"
+#include "ops/resample_sources.h"
 
-static rbc_status run(rbc_context *context, bool is_fuse, const rbc_resample_source *sources,
+static rbc_status run(rbc_context *context, bool is_fuse, const rbc_resample_source *given,
                       int32_t num_sources, const DLTensor *target_times, const DLTensor *out,
                       const DLTensor *valid, const DLTensor *dt, void *stream, rbc_error *err) {
     if (context == NULL) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "context is NULL");
     }
+    rbc_resample_source *room = NULL;
+    const rbc_resample_source *sources = given;
+    RBC__TRY(rbc__resample_sources_read(given, num_sources, &room, &sources, err));
     rbc__resample_request request;
     rbc_status status = rbc__resample_request_init(&request, is_fuse, sources, num_sources,
                                                    target_times, out, valid, dt, err);
@@ -19,6 +25,7 @@ static rbc_status run(rbc_context *context, bool is_fuse, const rbc_resample_sou
         }
     }
     rbc__resample_request_free(&request);
+    free(room);
     return status;
 }
 

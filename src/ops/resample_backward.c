@@ -1,4 +1,5 @@
 #include "core/error.h"
+#include "ops/operands.h"
 #include "ops/resample_job.h"
 
 static rbc_status check_linear(const rbc__resample_source *source, rbc_error *err) {
@@ -23,11 +24,12 @@ static rbc_status check_linear(const rbc__resample_source *source, rbc_error *er
 rbc_status rbc_resample_backward(rbc_context *context, const rbc_resample_source *source,
                                  const DLTensor *target_times, const DLTensor *grad_out,
                                  const DLTensor *grad_values, void *stream, rbc_error *err) {
-    if (context == NULL || source == NULL || source->struct_size != sizeof *source) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         context == NULL ? "context is NULL" : "source: wrong struct_size");
+    if (context == NULL) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "context is NULL");
     }
-    rbc_resample_source adjoint = *source;
+    rbc_resample_source adjoint = RBC_RESAMPLE_SOURCE_INIT;
+    RBC__TRY(rbc__params_read(source, &adjoint, sizeof adjoint, "source", err));
+    adjoint.struct_size = sizeof adjoint;
     adjoint.values = grad_values;
     rbc__resample_request request;
     rbc_status status = rbc__resample_request_init(&request, false, &adjoint, 1, target_times,

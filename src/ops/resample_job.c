@@ -1,5 +1,3 @@
-#define _POSIX_C_SOURCE 200809L
-
 #include "ops/resample_job.h"
 
 #include <inttypes.h>
@@ -16,39 +14,38 @@ static const char *const time_type_names[] = {"int64", "float64", "float32"};
 
 enum { NUM_MODES = sizeof mode_names / sizeof *mode_names };
 
-/* Names of a source's arguments in messages. One source has none before them, so that the usual
- * call formats nothing. */
+/* Names of a source's arguments in messages. Those of the first eight are at hand, so that the
+ * usual call formats nothing. */
 typedef struct names {
     const char *values, *times, *lengths, *channels, *prefix;
     char text[5][40];
 } names;
 
+#define NAMES(index)                                                                               \
+    {"sources[" index "].values", "sources[" index "].times", "sources[" index "].lengths",        \
+     "sources[" index "].channels", "sources[" index "]."}
+
 static void name_source(names *n, bool is_fuse, int32_t index) {
-    if (!is_fuse) {
-        n->values = "values";
-        n->times = "source_times";
-        n->lengths = "lengths";
-        n->channels = "channels";
-        n->prefix = "";
-        return;
-    }
+    static const char *const one[5] = {"values", "source_times", "lengths", "channels", ""};
+    static const char *const several[][5] = {NAMES("0"), NAMES("1"), NAMES("2"), NAMES("3"),
+                                             NAMES("4"), NAMES("5"), NAMES("6"), NAMES("7")};
     static const char *const suffixes[5] = {"values", "times", "lengths", "channels", ""};
-    char digits[12];
-    int32_t first = (int32_t)sizeof digits - 1, rest = index;
-    digits[first] = '\0';
-    do {
-        digits[--first] = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest > 0);
-    for (int i = 0; i < 5; ++i) {
-        char *end = stpcpy(stpcpy(stpcpy(n->text[i], "sources["), digits + first), "].");
-        stpcpy(end, suffixes[i]);
+    const char *const *found = one;
+    const char *formatted[5];
+    if (is_fuse && index < (int32_t)(sizeof several / sizeof *several)) {
+        found = several[index];
+    } else if (is_fuse) {
+        for (int i = 0; i < 5; ++i) {
+            snprintf(n->text[i], sizeof n->text[i], "sources[%d].%s", (int)index, suffixes[i]);
+            formatted[i] = n->text[i];
+        }
+        found = formatted;
     }
-    n->values = n->text[0];
-    n->times = n->text[1];
-    n->lengths = n->text[2];
-    n->channels = n->text[3];
-    n->prefix = n->text[4];
+    n->values = found[0];
+    n->times = found[1];
+    n->lengths = found[2];
+    n->channels = found[3];
+    n->prefix = found[4];
 }
 
 /* Strides of axes with fewer than two entries may be anything; kernels want what a packed tensor

@@ -86,8 +86,8 @@ static void bad_input_is_named(void **state) {
     t.source.outside = RBC_OUTSIDE_EXTRAPOLATE;
     expect_refusal(&t, context, WORDS("extrapolate", "hold", "linear"));
     t = simple_trial();
-    t.source.struct_size = 8;
-    expect_refusal(&t, context, WORDS("struct_size is 8"));
+    t.source.struct_size = sizeof t.source + 8;
+    expect_refusal(&t, context, WORDS("struct_size is"));
     t = simple_trial();
     t.out.strides[1] = 0;
     expect_refusal(&t, context, WORDS("out", "stride 0"));
