@@ -56,6 +56,7 @@ static void look_at_cloud(rbc__sparse_work *w, double *origin, double *scale) {
             all->least[axis] = 0;
             all->greatest[axis] = 0;
         }
+        all->least[axis] += 0.0; /* -0 becomes the one zero, whichever came first */
         if (job->origin_from_cloud) {
             origin[axis] = job->preset == RBC_VOXEL_PRESET_OPEN3D_DOWN_SAMPLE
                                ? all->least[axis] - job->voxel_size[axis] * 0.5

@@ -1,6 +1,7 @@
 #include <math.h>
 
 #include "core/error.h"
+#include "cuda/depth.h"
 #include "cuda/kernels/voxel_params.h"
 #include "cuda/ops.h"
 
@@ -288,18 +289,53 @@ static rbc_status run(rbc__cuda_queue *queue, const rbc__voxelize_job *job, rbc_
     return RBC_OK;
 }
 
+/* ---- depth images --------------------------------------------------------------------------- */
+
+/* The points of depth images, which lie in the workspace first. */
+static uint64_t depth_bytes(const rbc__voxelize_job *job) {
+    uint64_t bytes;
+    if (job->cloud.depth == NULL) {
+        return 0;
+    }
+    if (__builtin_mul_overflow((uint64_t)job->cloud.batch, (uint64_t)job->cloud.num_points * 12,
+                               &bytes) ||
+        bytes > UINT64_MAX / 2) {
+        return UINT64_MAX / 2;
+    }
+    return (bytes + 255) & ~UINT64_C(255);
+}
+
+/* Makes the points of depth images, and of `job` one that takes points. */
+static rbc_status make_points(rbc__cuda_queue *queue, rbc__voxelize_job *job, rbc_error *err) {
+    rbc__cloud *cloud = &job->cloud;
+    float *points = (float *)(void *)job->workspace;
+    job->workspace += depth_bytes(job);
+    RBC__TRY(rbc__cuda_depth_points(queue, cloud->depth, cloud->batch, points, NULL, err));
+    cloud->depth = NULL;
+    cloud->points = (const char *)points;
+    cloud->points_batch_stride_bytes = cloud->num_points * 12;
+    cloud->points_stride_bytes = 12;
+    cloud->axis_stride_bytes = 4;
+    return RBC_OK;
+}
+
+static rbc_status run_any(rbc__cuda_queue *queue, const rbc__voxelize_job *job, rbc_error *err) {
+    if (job->cloud.depth == NULL) {
+        return run(queue, job, err);
+    }
+    rbc__voxelize_job of_points = *job;
+    RBC__TRY(make_points(queue, &of_points, err));
+    return run(queue, &of_points, err);
+}
+
 uint64_t rbc__cuda_voxelize_workspace_bytes(rbc_context *context, const rbc__voxelize_job *job) {
     (void)context;
-    return (uint64_t)plan_of(job).bytes;
+    return depth_bytes(job) + (uint64_t)plan_of(job).bytes;
 }
 
 rbc_status rbc__cuda_voxelize(rbc_context *context, const rbc__voxelize_job *job, int32_t device_id,
                               void *stream, rbc_error *err) {
     (void)context;
-    if (job->cloud.depth != NULL) {
-        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
-                         "depth images on a CUDA device are not supported");
-    }
     if (job->cloud.batch > UINT16_MAX) {
         return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "a batch of %lld clouds; CUDA takes up to %d",
                          (long long)job->cloud.batch, UINT16_MAX);
@@ -309,5 +345,5 @@ rbc_status rbc__cuda_voxelize(rbc_context *context, const rbc__voxelize_job *job
     }
     rbc__cuda_queue queue;
     RBC__TRY(rbc__cuda_enter(device_id, stream, &queue, err));
-    return rbc__cuda_leave(&queue, run(&queue, job, err));
+    return rbc__cuda_leave(&queue, run_any(&queue, job, err));
 }

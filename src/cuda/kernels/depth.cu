@@ -1,0 +1,209 @@
+/* Depth pixels to points: each in its place, or the valid ones first. */
+#include "depth_params.h"
+#include "launch.cuh"
+
+enum {
+    THREADS = DEPTH_THREADS,
+    WARPS = THREADS / 32,
+};
+
+typedef struct camera {
+    float fx, fy, cx, cy;
+    float pose[12];
+    int plain; /* no point of a depth up to PLAIN_DEPTH overflows */
+} camera;
+
+#define PLAIN_DEPTH 0x1p30f
+
+INLINE float element(const char *address, unsigned is_f64) {
+    return is_f64 ? (float)*(const double *)address : *(const float *)address;
+}
+
+/* Reads the camera of an image into shared memory; ends with a barrier. */
+INLINE void share_camera(const depth_launch *p, long long image, camera *c) {
+    const int i = (int)threadIdx.x;
+    if (i < 12 && p->pose != 0) {
+        c->pose[i] = element(p->pose + image * p->pose_stride[0] + i / 4 * p->pose_stride[1] +
+                                 i % 4 * p->pose_stride[2],
+                             p->pose_is_f64);
+    } else if (i == 12) {
+        const long long *step = (const long long *)p->intrinsics_stride;
+        const char *k = p->intrinsics + image * step[0];
+        c->fx = element(k, p->intrinsics_are_f64);
+        c->fy = element(k + step[1] + step[2], p->intrinsics_are_f64);
+        c->cx = element(k + 2 * step[2], p->intrinsics_are_f64);
+        c->cy = element(k + step[1] + 2 * step[2], p->intrinsics_are_f64);
+    }
+    __syncthreads();
+    if (i == 0) {
+        int plain = fabsf(c->fx) >= 0x1p-30f && fabsf(c->fy) >= 0x1p-30f &&
+                    fabsf(c->cx) <= 0x1p30f && fabsf(c->cy) <= 0x1p30f &&
+                    fabsf(p->offset) <= 0x1p30f;
+        for (int k = 8; k < 12 && p->pose != 0; ++k) {
+            plain &= fabsf(c->pose[k]) <= 0x1p30f;
+        }
+        c->plain = plain;
+    }
+    __syncthreads();
+}
+
+INLINE float depth_at(const depth_launch *p, const char *pixel) {
+    const float value = p->dtype == DEPTH_U16   ? (float)*(const unsigned short *)pixel
+                        : p->dtype == DEPTH_F32 ? *(const float *)pixel
+                                                : (float)*(const double *)pixel;
+    return __fmul_rn(value, p->scale);
+}
+
+INLINE float depth_of_pixel(const depth_launch *p, long long image, unsigned index) {
+    const char *base = p->depth + image * p->batch_stride;
+    if (p->flat) {
+        return depth_at(p, base + (long long)index * p->column_stride);
+    }
+    const unsigned row = index / p->width;
+    return depth_at(p, base + row * p->row_stride + (index - row * p->width) * p->column_stride);
+}
+
+typedef struct point3 {
+    float x, y, z;
+} point3;
+
+INLINE point3 point_of(const depth_launch *p, const camera *c, unsigned index, float depth) {
+    const float nan = __uint_as_float(0x7fc00000u);
+    point3 out = {nan, nan, nan};
+    if (!(depth > p->low && depth <= p->high)) {
+        return out;
+    }
+    const unsigned row = index / p->width;
+    const unsigned column = index - row * p->width;
+    const float u = __fdiv_rn(__fsub_rn(__fadd_rn((float)(int)column, p->offset), c->cx), c->fx);
+    const float v = __fdiv_rn(__fsub_rn(__fadd_rn((float)row, p->offset), c->cy), c->fy);
+    const float x = __fmul_rn(u, depth);
+    const float y = __fmul_rn(v, depth);
+    out.x = x;
+    out.y = y;
+    out.z = depth;
+    if (p->pose != 0) {
+        float moved[3];
+#pragma unroll
+        for (int r = 0; r < 3; ++r) {
+            const float *m = c->pose + 4 * r;
+            moved[r] = __fadd_rn(__fadd_rn(__fadd_rn(__fmul_rn(m[0], x), __fmul_rn(m[1], y)),
+                                           __fmul_rn(m[2], depth)),
+                                 m[3]);
+        }
+        out.x = moved[0];
+        out.y = moved[1];
+        out.z = moved[2];
+    }
+    return out;
+}
+
+INLINE int is_valid(const depth_launch *p, const camera *c, unsigned index, float depth) {
+    if (c->plain && depth <= PLAIN_DEPTH) {
+        return depth > p->low && depth <= p->high;
+    }
+    const float z = point_of(p, c, index, depth).z;
+    return z == z;
+}
+
+INLINE void store_point(float *row, point3 point) {
+    row[0] = point.x;
+    row[1] = point.y;
+    row[2] = point.z;
+}
+
+/* Every pixel in its place. */
+extern "C" __global__ void __launch_bounds__(THREADS)
+    rbc__depth_place_cuda(const __grid_constant__ depth_launch p) {
+    __shared__ camera c;
+    launch_await();
+    launch_release();
+    const unsigned blocks = gridDim.x / (unsigned)p.batch;
+    const long long image = blockIdx.x / blocks;
+    const long long i = (long long)(blockIdx.x % blocks) * THREADS + threadIdx.x;
+    const int exists = i < p.pixels;
+    const float depth = exists ? depth_of_pixel(&p, image, (unsigned)i) : 0.0f;
+    share_camera(&p, image, &c);
+    if (exists) {
+        store_point(p.points + 3 * (image * p.pixels + i), point_of(&p, &c, (unsigned)i, depth));
+    }
+}
+
+INLINE unsigned count_valid(const depth_launch *p, const camera *c, long long image,
+                            long long begin, long long end) {
+    unsigned count = 0;
+#pragma unroll 8
+    for (long long i = begin + threadIdx.x; i < end; i += THREADS) {
+        count += (unsigned)is_valid(p, c, (unsigned)i, depth_of_pixel(p, image, (unsigned)i));
+    }
+    return count;
+}
+
+INLINE unsigned sum_over_block(unsigned value, unsigned *warp_sums) {
+    value = __reduce_add_sync(0xffffffffu, value);
+    if ((threadIdx.x & 31) == 0) {
+        warp_sums[threadIdx.x / 32] = value;
+    }
+    __syncthreads();
+    unsigned sum = 0;
+#pragma unroll
+    for (int w = 0; w < WARPS; ++w) {
+        sum += warp_sums[w];
+    }
+    __syncthreads();
+    return sum;
+}
+
+/* Valid points first. There is no memory to tell other blocks how many points one has, so that each
+ * counts those of the whole image: few, large shares make that cheap. */
+extern "C" __global__ void __launch_bounds__(THREADS)
+    rbc__depth_pack_cuda(const __grid_constant__ depth_launch p) {
+    __shared__ camera c;
+    __shared__ unsigned warp_sums[WARPS];
+    launch_await();
+    launch_release();
+    const unsigned blocks = gridDim.x / (unsigned)p.batch;
+    const long long image = blockIdx.x / blocks;
+    const long long begin = (long long)(blockIdx.x % blocks) * p.share;
+    const long long end = begin + p.share < p.pixels ? begin + p.share : p.pixels;
+    share_camera(&p, image, &c);
+    const unsigned before = sum_over_block(count_valid(&p, &c, image, 0, begin), warp_sums);
+    const unsigned total =
+        before + sum_over_block(count_valid(&p, &c, image, begin, p.pixels), warp_sums);
+    float *points = p.points + 3 * image * p.pixels;
+    const int lane = (int)threadIdx.x & 31;
+    const unsigned warp = threadIdx.x / 32;
+    long long next = before;
+    for (long long first = begin; first < end; first += THREADS) {
+        const long long i = first + threadIdx.x;
+        point3 point = {0, 0, 0};
+        int valid = 0;
+        if (i < end) {
+            point = point_of(&p, &c, (unsigned)i, depth_of_pixel(&p, image, (unsigned)i));
+            valid = point.z == point.z;
+        }
+        const unsigned ballot = __ballot_sync(0xffffffffu, valid);
+        if (lane == 0) {
+            warp_sums[warp] = (unsigned)__popc(ballot);
+        }
+        __syncthreads();
+        long long place = next + __popc(ballot & ((1u << lane) - 1));
+#pragma unroll
+        for (unsigned w = 0; w < WARPS; ++w) {
+            place += w < warp ? warp_sums[w] : 0;
+            next += warp_sums[w];
+        }
+        if (valid) {
+            store_point(points + 3 * place, point);
+        }
+        __syncthreads();
+    }
+    const float nan = __uint_as_float(0x7fc00000u);
+    const point3 padding = {nan, nan, nan};
+    for (long long i = (begin > total ? begin : total) + threadIdx.x; i < end; i += THREADS) {
+        store_point(points + 3 * i, padding);
+    }
+    if (begin == 0 && threadIdx.x == 0) {
+        p.lengths[image] = (int)total;
+    }
+}

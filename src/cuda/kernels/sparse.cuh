@@ -1,0 +1,240 @@
+/* Cells of points, and the table of cells, for sparse voxelization. */
+#ifndef RBC_CUDA_KERNELS_SPARSE_CUH
+#define RBC_CUDA_KERNELS_SPARSE_CUH
+
+#include "cloud.cuh"
+#include "sparse_params.h"
+
+#define SPARSE_NONE  0xffffffffu
+#define SPARSE_EMPTY 0xffffffffffffffffull
+
+/* Where a block stands: gridDim.x is a multiple of the number of clouds. */
+typedef struct place {
+    long long cloud;
+    unsigned block, blocks; /* among those of the cloud */
+} place;
+
+INLINE place place_of_block(const sparse_launch *p) {
+    place at;
+    at.blocks = gridDim.x / (unsigned)p->batch;
+    at.cloud = blockIdx.x / at.blocks;
+    at.block = blockIdx.x % at.blocks;
+    return at;
+}
+
+/* ---- cells ---------------------------------------------------------------------------------- */
+
+typedef struct cell3 {
+    int at[3];
+    int inside;
+} cell3;
+
+/* The map of the block's cloud, in shared memory; ends with a barrier. */
+INLINE void share_map(const sparse_launch *p, long long cloud, sparse_map *map) {
+    const unsigned words = sizeof(sparse_map) / 4;
+    const unsigned *from = (const unsigned *)(p->maps != 0 ? p->maps + cloud : &p->map);
+    for (unsigned i = threadIdx.x; i < words; i += blockDim.x) {
+        ((unsigned *)map)[i] = from[i];
+    }
+    __syncthreads();
+}
+
+INLINE const char *point_address(const voxel_cloud *cloud, long long batch, long long index) {
+    return cloud->points + batch * cloud->batch_stride + index * cloud->point_stride;
+}
+
+INLINE int cell_on_axis_f32(float p, const sparse_map *map, int axis, int rule, int *inside) {
+    const float origin = map->origin32[axis];
+    const float size = map->size32[axis];
+    const float extra = map->extra32[axis];
+    const float limit = map->limit32[axis];
+    const float distance = __fsub_rn(p, origin);
+    float q;
+    if (rule == SPARSE_FLOOR) {
+        q = floorf(__fdiv_rn(distance, size));
+        *inside &= q >= extra && q < limit;
+    } else if (rule == SPARSE_TRUNC) {
+        q = __fmul_rn(distance, size);
+        *inside &= p >= origin && p <= extra && q < limit;
+    } else {
+        q = rintf(__fmul_rn(__fdiv_rn(distance, size), extra));
+        *inside &= q >= 0.0f && q < limit;
+    }
+    return *inside ? (int)q : 0;
+}
+
+INLINE int cell_on_axis_f64(double p, const sparse_map *map, int axis, int rule, int *inside) {
+    const double origin = map->origin[axis];
+    const double size = map->size[axis];
+    const double extra = map->extra[axis];
+    const double limit = map->limit[axis];
+    const double distance = __dsub_rn(p, origin);
+    double q;
+    if (rule == SPARSE_FLOOR) {
+        q = floor(__ddiv_rn(distance, size));
+        *inside &= q >= extra && q < limit;
+    } else if (rule == SPARSE_TRUNC) {
+        q = __dmul_rn(distance, size);
+        *inside &= p >= origin && p <= extra && q < limit;
+    } else {
+        q = rint(__dmul_rn(__ddiv_rn(distance, size), extra));
+        *inside &= q >= 0.0 && q < limit;
+    }
+    return *inside ? (int)q : 0;
+}
+
+INLINE cell3 cell_of(const sparse_launch *p, const sparse_map *map, long long batch,
+                     long long index) {
+    const char *point = point_address(&p->cloud, batch, index);
+    const long long stride = p->cloud.axis_stride;
+    cell3 cell;
+    cell.inside = 1;
+    if (p->is_f64) {
+#pragma unroll
+        for (int axis = 0; axis < 3; ++axis) {
+            const char *address = point + axis * stride;
+            const double value = p->cloud.dtype == POINT_F64
+                                     ? *(const double *)address
+                                     : (double)load_f32(address, (int)p->cloud.dtype);
+            cell.at[axis] = cell_on_axis_f64(value, map, axis, (int)p->rule, &cell.inside);
+        }
+    } else {
+        float value[3];
+#pragma unroll
+        for (int axis = 0; axis < 3; ++axis) {
+            value[axis] = load_f32(point + axis * stride, (int)p->cloud.dtype);
+        }
+#pragma unroll
+        for (int axis = 0; axis < 3; ++axis) {
+            cell.at[axis] = cell_on_axis_f32(value[axis], map, axis, (int)p->rule, &cell.inside);
+        }
+    }
+    return cell;
+}
+
+/* Bits of the numbers up to `greatest`. */
+INLINE unsigned bits_up_to(unsigned greatest) {
+    return 32 - (unsigned)__clz((int)greatest);
+}
+
+/* Bits of the keys of a cloud's voxels by place. */
+INLINE unsigned place_bits(const sparse_launch *p, const sparse_state *state) {
+    unsigned bits = p->by_place.bits;
+#pragma unroll
+    for (int axis = 0; axis < 3 && p->wide; ++axis) {
+        bits += bits_up_to((unsigned)state->high[axis] - (unsigned)state->low[axis]);
+    }
+    return bits;
+}
+
+/* Which of a sort's buffers has the result. */
+INLINE int sorted_buffer(unsigned bits) {
+    return (int)((bits + SPARSE_DIGIT_BITS - 1) / SPARSE_DIGIT_BITS & 1);
+}
+
+/* Points of a cloud by voxel, once they are sorted. */
+INLINE const uint2 *points_in_order(const sparse_launch *p, long long cloud) {
+    const int buffer = sorted_buffer(bits_up_to(p->states[cloud].num_voxels));
+    return (const uint2 *)p->by_voxel.buffers[buffer] + cloud * p->cloud.num_points;
+}
+
+INLINE void put_coordinates(const sparse_launch *p, const cell3 *cell, int *out) {
+    const int first = p->is_zyx ? cell->at[2] : cell->at[0];
+    const int last = p->is_zyx ? cell->at[0] : cell->at[2];
+    out[0] = cell->inside ? first : -1;
+    out[1] = cell->inside ? cell->at[1] : -1;
+    out[2] = cell->inside ? last : -1;
+}
+
+/* ---- the table ------------------------------------------------------------------------------ */
+
+INLINE unsigned long long mix(unsigned long long key) {
+    key *= 0xff51afd7ed558ccdull;
+    key ^= key >> 32;
+    key *= 0xc4ceb9fe1a85ec53ull;
+    return key ^ key >> 29;
+}
+
+/* Upper half: what tells cells apart, or nearly; lower half: where to begin to look. */
+INLINE unsigned long long key_of_cell(const sparse_launch *p, const cell3 *cell) {
+    if (p->exact) {
+        const unsigned number =
+            ((unsigned)cell->at[0] * p->grid[1] + (unsigned)cell->at[1]) * p->grid[2] +
+            (unsigned)cell->at[2];
+        const unsigned begin =
+            p->direct ? number : (unsigned)(mix(number) >> 32) & (unsigned)(p->slots - 1);
+        return (unsigned long long)number << 32 | begin;
+    }
+    const unsigned long long xy =
+        (unsigned long long)(unsigned)cell->at[0] << 32 | (unsigned)cell->at[1];
+    const unsigned long long hash = mix(mix(xy) ^ (unsigned)cell->at[2] * 0x9e3779b97f4a7c15ull);
+    /* No entry looks empty: a first point is below 2^31. */
+    return (hash & 0xffffffff00000000ull) | ((unsigned)hash & (unsigned)(p->slots - 1));
+}
+
+INLINE int is_cell_of(const sparse_launch *p, const sparse_map *map, long long batch,
+                      unsigned point, const cell3 *cell) {
+    const cell3 other = cell_of(p, map, batch, point);
+    return other.at[0] == cell->at[0] && other.at[1] == cell->at[1] && other.at[2] == cell->at[2];
+}
+
+/* The slot of the point's cell, which is taken if there is none yet. */
+INLINE unsigned find_slot(const sparse_launch *p, const sparse_map *map, long long batch,
+                          unsigned point, const cell3 *cell) {
+    unsigned long long *table = p->table + (unsigned long long)batch * p->slots;
+    const unsigned long long key = key_of_cell(p, cell);
+    const unsigned long long own = (key & 0xffffffff00000000ull) | point;
+    unsigned slot = (unsigned)key;
+    for (;;) {
+        /* SPARSE_NONE, the last of 2^32 slots, is not used. */
+        slot = slot == SPARSE_NONE ? 0 : slot;
+        unsigned long long entry = *(volatile unsigned long long *)&table[slot];
+        if (entry == SPARSE_EMPTY) {
+            entry = atomicCAS(&table[slot], SPARSE_EMPTY, own);
+            if (entry == SPARSE_EMPTY) {
+                return slot;
+            }
+        }
+        if (entry >> 32 == key >> 32 &&
+            (p->exact || is_cell_of(p, map, batch, (unsigned)entry, cell))) {
+            if ((unsigned)entry > point) {
+                atomicMin(&table[slot], own);
+            }
+            return slot;
+        }
+        slot = (slot + 1) & (unsigned)(p->slots - 1);
+    }
+}
+
+/* ---- sums over a block ---------------------------------------------------------------------- */
+
+/* The sum over all threads, which all get; `warp_sums` has 32 places. */
+INLINE unsigned sum_over_block(unsigned value, unsigned *warp_sums) {
+    const unsigned warps = blockDim.x / 32;
+    value = __reduce_add_sync(0xffffffffu, value);
+    if ((threadIdx.x & 31) == 0) {
+        warp_sums[threadIdx.x / 32] = value;
+    }
+    __syncthreads();
+    unsigned sum = 0;
+    for (unsigned w = 0; w < warps; ++w) {
+        sum += warp_sums[w];
+    }
+    __syncthreads();
+    return sum;
+}
+
+/* The sum over the lanes below this one. */
+INLINE unsigned sum_below(unsigned value, unsigned *total) {
+    const int lane = (int)threadIdx.x & 31;
+    unsigned inclusive = value;
+#pragma unroll
+    for (int distance = 1; distance < 32; distance <<= 1) {
+        const unsigned other = __shfl_up_sync(0xffffffffu, inclusive, distance);
+        inclusive += lane >= distance ? other : 0;
+    }
+    *total = __shfl_sync(0xffffffffu, inclusive, 31);
+    return inclusive - value;
+}
+
+#endif

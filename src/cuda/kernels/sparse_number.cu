@@ -1,0 +1,179 @@
+/* Numbers for voxels: in the order of their first points, or by place. */
+#include "sparse.cuh"
+
+enum {
+    THREADS = SPARSE_THREADS,
+    WARPS = THREADS / 32,
+};
+
+INLINE void name_voxel(const sparse_launch *p, long long cloud, unsigned point, unsigned number) {
+    const unsigned slot = p->slot_of[cloud * p->cloud.num_points + point];
+    p->table[(unsigned long long)cloud * p->slots + slot] =
+        (unsigned long long)number << 32 | point;
+}
+
+INLINE void write_coordinates(const sparse_launch *p, long long cloud, const cell3 *cell,
+                              unsigned number) {
+    if (number < p->max_voxels) {
+        put_coordinates(p, cell, p->coordinates + 3 * (cloud * p->max_voxels + number));
+    }
+}
+
+/* The place of a cell of the grid among all: what ascends in the preset's order. */
+INLINE unsigned place_in_grid(const sparse_launch *p, const cell3 *cell) {
+    const unsigned x = (unsigned)cell->at[0];
+    const unsigned z = (unsigned)cell->at[2];
+    return p->z_first ? (z * p->grid[1] + (unsigned)cell->at[1]) * p->grid[0] + x
+                      : (x * p->grid[1] + (unsigned)cell->at[1]) * p->grid[2] + z;
+}
+
+/* A first point found: `number` is its rank among them. */
+INLINE void take_first(const sparse_launch *p, const sparse_map *map, long long cloud,
+                       unsigned point, unsigned number, int *low, int *high) {
+    const cell3 cell = cell_of(p, map, cloud, point);
+    const long long at = cloud * p->cloud.num_points + number;
+    if (p->first_seen) {
+        name_voxel(p, cloud, point, number);
+        write_coordinates(p, cloud, &cell, number);
+    } else if (p->wide) {
+        ((int4 *)p->by_place.buffers[0])[at] =
+            make_int4(cell.at[0], cell.at[1], cell.at[2], (int)point);
+#pragma unroll
+        for (int axis = 0; axis < 3; ++axis) {
+            low[axis] = min(low[axis], cell.at[axis]);
+            high[axis] = max(high[axis], cell.at[axis]);
+        }
+    } else {
+        ((uint2 *)p->by_place.buffers[0])[at] = make_uint2(place_in_grid(p, &cell), point);
+    }
+}
+
+/* A tile's first points, in order; its warps have the stretches that sparse_flag gave them. */
+extern "C" __global__ void __launch_bounds__(THREADS)
+    rbc__sparse_number_cuda(const __grid_constant__ sparse_launch p) {
+    __shared__ sparse_map map;
+    __shared__ unsigned warp_sums[32];
+    launch_await();
+    launch_release();
+    const place at = place_of_block(&p);
+    const int lane = (int)threadIdx.x & 31;
+    const unsigned warp = threadIdx.x / 32;
+    share_map(&p, at.cloud, &map);
+    unsigned before = 0;
+    unsigned all = 0;
+    for (unsigned tile = threadIdx.x; tile < p.tiles; tile += THREADS) {
+        const unsigned count = p.tile_counts[at.cloud * p.tiles + tile];
+        before += tile < at.block ? count : 0;
+        all += count;
+    }
+    before = sum_over_block(before, warp_sums);
+    all = sum_over_block(all, warp_sums);
+    sparse_state *state = p.states + at.cloud;
+    if (at.block == 0 && threadIdx.x == 0) {
+        const unsigned kept = all < p.max_voxels ? all : (unsigned)p.max_voxels;
+        state->num_found = all;
+        state->num_voxels = kept;
+        if (p.num_voxels != 0) {
+            p.num_voxels[at.cloud] = (int)kept;
+        }
+    }
+    const unsigned *bits = p.first_bits + at.cloud * p.first_words;
+    const long long words = p.tile_points / THREADS;
+    const long long begin = (long long)at.block * (p.tile_points / 32) + warp * words;
+    unsigned own = 0;
+    for (long long w = begin + lane; w < begin + words; w += 32) {
+        own += w < p.first_words ? (unsigned)__popc(bits[w]) : 0;
+    }
+    own = __reduce_add_sync(0xffffffffu, own);
+    if (lane == 0) {
+        warp_sums[warp] = own;
+    }
+    __syncthreads();
+    for (unsigned w = 0; w < warp; ++w) {
+        before += warp_sums[w];
+    }
+    int low[3] = {0x7fffffff, 0x7fffffff, 0x7fffffff};
+    int high[3] = {-0x7fffffff - 1, -0x7fffffff - 1, -0x7fffffff - 1};
+    for (long long first = begin; first < begin + words; first += 32) {
+        const long long w = first + lane;
+        const unsigned word = w < begin + words && w < p.first_words ? bits[w] : 0;
+        unsigned total;
+        const unsigned below = before + sum_below((unsigned)__popc(word), &total);
+        before += total;
+        for (unsigned left = __ballot_sync(0xffffffffu, word != 0); left != 0; left &= left - 1) {
+            const int source = __ffs((int)left) - 1;
+            const unsigned theirs = __shfl_sync(0xffffffffu, word, source);
+            const unsigned number = __shfl_sync(0xffffffffu, below, source) +
+                                    (unsigned)__popc(theirs & ((1u << lane) - 1));
+            if ((theirs >> lane & 1) != 0) {
+                take_first(&p, &map, at.cloud, (unsigned)((first + source) * 32 + lane), number,
+                           low, high);
+            }
+        }
+    }
+    if (p.first_seen || !p.wide) {
+        return;
+    }
+#pragma unroll
+    for (int axis = 0; axis < 3; ++axis) {
+        low[axis] = __reduce_min_sync(0xffffffffu, low[axis]);
+        high[axis] = __reduce_max_sync(0xffffffffu, high[axis]);
+        if (lane == 0) {
+            atomicMin(&state->low[axis], low[axis]);
+            atomicMax(&state->high[axis], high[axis]);
+        }
+    }
+}
+
+/* Coordinates become keys, no wider than the voxels are far apart. */
+extern "C" __global__ void __launch_bounds__(THREADS)
+    rbc__sparse_key_cuda(const __grid_constant__ sparse_launch p) {
+    launch_await();
+    launch_release();
+    const place at = place_of_block(&p);
+    const sparse_state *state = p.states + at.cloud;
+    const unsigned i = at.block * THREADS + threadIdx.x;
+    if (i >= state->num_found) {
+        return;
+    }
+    uint4 *entries = (uint4 *)p.by_place.buffers[0] + at.cloud * p.cloud.num_points;
+    const uint4 entry = entries[i];
+    const unsigned offsets[3] = {entry.x - (unsigned)state->low[0],
+                                 entry.y - (unsigned)state->low[1],
+                                 entry.z - (unsigned)state->low[2]};
+    unsigned __int128 key = 0;
+#pragma unroll
+    for (int k = 0; k < 3; ++k) {
+        const int axis = p.z_first ? 2 - k : k;
+        const unsigned range = (unsigned)state->high[axis] - (unsigned)state->low[axis];
+        key = key << bits_up_to(range) | (p.z_first ? offsets[2 - k] : offsets[k]);
+    }
+    entries[i] = make_uint4((unsigned)key, (unsigned)(key >> 32), (unsigned)(key >> 64), entry.w);
+}
+
+/* After the sort: a voxel's rank is its number. */
+extern "C" __global__ void __launch_bounds__(THREADS)
+    rbc__sparse_rank_cuda(const __grid_constant__ sparse_launch p) {
+    __shared__ sparse_map map;
+    launch_await();
+    launch_release();
+    const place at = place_of_block(&p);
+    const sparse_state *state = p.states + at.cloud;
+    const unsigned i = at.block * THREADS + threadIdx.x;
+    if (at.block * THREADS >= state->num_found) {
+        return;
+    }
+    share_map(&p, at.cloud, &map);
+    if (i >= state->num_found) {
+        return;
+    }
+    const void *sorted = p.by_place.buffers[sorted_buffer(place_bits(&p, state))];
+    const long long from = at.cloud * p.cloud.num_points + i;
+    const unsigned point =
+        p.wide ? ((const uint4 *)sorted)[from].w : ((const uint2 *)sorted)[from].y;
+    name_voxel(&p, at.cloud, point, i);
+    if (i < p.max_voxels) {
+        const cell3 cell = cell_of(&p, &map, at.cloud, point);
+        write_coordinates(&p, at.cloud, &cell, i);
+    }
+}
