@@ -1,3 +1,4 @@
+#include "plan.h"
 #include "voxel.h"
 
 /* A depth image with its camera, shared by both functions. */
@@ -37,6 +38,10 @@ static void depth_release(depth_input *input) {
     tensor_release(&input->depth);
     tensor_release(&input->intrinsics);
     tensor_release(&input->pose);
+}
+
+static bool depth_pin(depth_input *input) {
+    return tensor_pin(&input->depth) && tensor_pin(&input->intrinsics) && tensor_pin(&input->pose);
 }
 
 enum {
@@ -128,6 +133,22 @@ static PyObject *pack_points(module_state *state, points_call *call) {
     return result;
 }
 
+static void release_points(void *memory) {
+    points_call *call = memory;
+    depth_release(&call->input);
+    tensor_release(&call->points);
+    tensor_release(&call->lengths);
+}
+
+static bool read_points(module_state *state, PyObject *const *v, backend_choice backend,
+                        points_call *call, bool *needs_grad) {
+    const depth_args camera = {v[DEPTH],     v[INTRINSICS], v[POSE],        v[DEPTH_SCALE],
+                               v[MIN_DEPTH], v[MAX_DEPTH],  v[PIXEL_OFFSET]};
+    return depth_read(state, &camera, &call->input) && parse_bool(v[COMPACT], &call->compact) &&
+           check_backend(state, backend, &call->input.depth, "depth") &&
+           tensor_needs_grad(state, &call->input.depth, needs_grad);
+}
+
 PyObject *depth_to_points(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                           PyObject *kwnames) {
     module_state *state = state_of_module(module);
@@ -140,25 +161,52 @@ PyObject *depth_to_points(PyObject *module, PyObject *const *args, Py_ssize_t na
     if (backend == BACKEND_PYTORCH) {
         return call_reference(state, &points_signature, v);
     }
-    const depth_args camera = {v[DEPTH],     v[INTRINSICS], v[POSE],        v[DEPTH_SCALE],
-                               v[MIN_DEPTH], v[MAX_DEPTH],  v[PIXEL_OFFSET]};
     points_call call = {0};
     bool needs_grad = false;
     PyObject *result = NULL;
-    if (depth_read(state, &camera, &call.input) && parse_bool(v[COMPACT], &call.compact) &&
-        check_backend(state, backend, &call.input.depth, "depth") &&
-        tensor_needs_grad(state, &call.input.depth, &needs_grad)) {
+    if (read_points(state, v, backend, &call, &needs_grad)) {
         if (needs_grad) {
             result = call_reference(state, &points_signature, v);
         } else if (create_points(state, &call) && run_points(state, &call)) {
             result = pack_points(state, &call);
         }
     }
-    depth_release(&call.input);
-    tensor_release(&call.points);
-    tensor_release(&call.lengths);
+    release_points(&call);
     return result;
 }
+
+static PyObject *bind_points(module_state *state, PyObject *const *args, Py_ssize_t nargs,
+                             PyObject *kwnames, void *memory) {
+    points_call *call = memory;
+    depth_input *input = &call->input;
+    PyObject *v[NUM_VALUES];
+    backend_choice backend = BACKEND_AUTO;
+    bool needs_grad = false;
+    if (!parse_args(state, &points_signature, args, nargs, kwnames, v) ||
+        !parse_backend(state, v[BACKEND], &backend) ||
+        !read_points(state, v, backend, call, &needs_grad) ||
+        !plan_check(state, backend, needs_grad) || !create_points(state, call)) {
+        return NULL;
+    }
+    PyObject *outputs = pack_points(state, call);
+    if (outputs != NULL && (!depth_pin(input) || !tensor_pin(&call->points) ||
+                            !tensor_pin(&call->lengths) || !run_points(state, call))) {
+        Py_CLEAR(outputs);
+    }
+    return outputs;
+}
+
+static bool run_points_again(module_state *state, void *memory) {
+    return run_points(state, memory);
+}
+
+static tensor *lead_of_points(void *memory) {
+    return &((points_call *)memory)->input.depth;
+}
+
+const plan_operation depth_to_points_plan = {NAME_depth_to_points, sizeof(points_call),
+                                             bind_points,          run_points_again,
+                                             release_points,       lead_of_points};
 
 enum {
     VOXEL_DEPTH,
@@ -210,7 +258,8 @@ static bool run_voxelize(module_state *state, voxelize_call *call) {
     rbc_error err;
     rbc_status status = rbc_voxelize_depth_workspace(context, &input->depth.dl, features,
                                                      &grid->params, &bytes, &err);
-    if (status == RBC_OK && !workspace_create(state, &input->depth, bytes, &call->space)) {
+    if (status == RBC_OK && call->space.bytes == 0 &&
+        !workspace_create(state, &input->depth, bytes, &call->space)) {
         Py_DECREF(capsule);
         return false;
     }
@@ -231,8 +280,8 @@ static bool run_voxelize(module_state *state, voxelize_call *call) {
     return status == RBC_OK;
 }
 
-static PyObject *voxelize_native(module_state *state, PyObject *const *v, backend_choice backend,
-                                 voxelize_call *call) {
+static bool read_voxelize(module_state *state, PyObject *const *v, backend_choice backend,
+                          voxelize_call *call, bool *needs_grad) {
     const depth_args camera = {v[VOXEL_DEPTH],       v[VOXEL_INTRINSICS], v[VOXEL_POSE],
                                v[VOXEL_DEPTH_SCALE], v[VOXEL_MIN_DEPTH],  v[VOXEL_MAX_DEPTH],
                                v[VOXEL_PIXEL_OFFSET]};
@@ -243,25 +292,29 @@ static PyObject *voxelize_native(module_state *state, PyObject *const *v, backen
                             .return_counts = v[VOXEL_RETURN_COUNTS],
                             .return_dropped = v[VOXEL_RETURN_DROPPED]};
     call->has_features = v[VOXEL_FEATURES] != NULL;
-    bool needs_grad = false;
     tensor *depth = &call->input.depth;
     tensor *features = call->has_features ? &call->features : NULL;
-    if (!depth_read(state, &camera, &call->input) || !grid_read(state, &args, &call->grid) ||
-        (features != NULL && !tensor_read(state, v[VOXEL_FEATURES], "features", depth, features)) ||
-        !grid_check_features(state, &call->grid, features) ||
-        !check_backend(state, backend, depth, "depth") ||
-        (features != NULL && !tensor_needs_grad(state, features, &needs_grad))) {
-        return NULL;
-    }
-    if (needs_grad) {
-        return call_reference(state, &voxelize_signature, v);
-    }
+    return depth_read(state, &camera, &call->input) && grid_read(state, &args, &call->grid) &&
+           (features == NULL ||
+            tensor_read(state, v[VOXEL_FEATURES], "features", depth, features)) &&
+           grid_check_features(state, &call->grid, features) &&
+           check_backend(state, backend, depth, "depth") &&
+           (features == NULL || tensor_needs_grad(state, features, needs_grad));
+}
+
+static bool create_voxelize(module_state *state, PyObject *const *v, voxelize_call *call) {
+    tensor *depth = &call->input.depth;
     const int64_t batch = depth->dl.ndim == 3 ? depth->dl.shape[0] : -1;
-    if (!grid_create(state, depth, batch, features, v[VOXEL_OUT], &call->grid) ||
-        !run_voxelize(state, call)) {
-        return NULL;
-    }
-    return grid_pack(state, &call->grid);
+    return grid_create(state, depth, batch, call->has_features ? &call->features : NULL,
+                       v[VOXEL_OUT], &call->grid);
+}
+
+static void release_voxelize(void *memory) {
+    voxelize_call *call = memory;
+    depth_release(&call->input);
+    tensor_release(&call->features);
+    grid_release(&call->grid);
+    workspace_release(&call->space);
 }
 
 PyObject *voxelize_depth(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
@@ -277,10 +330,49 @@ PyObject *voxelize_depth(PyObject *module, PyObject *const *args, Py_ssize_t nar
         return call_reference(state, &voxelize_signature, v);
     }
     voxelize_call call = {0};
-    PyObject *result = voxelize_native(state, v, backend, &call);
-    depth_release(&call.input);
-    tensor_release(&call.features);
-    grid_release(&call.grid);
-    workspace_release(&call.space);
+    bool needs_grad = false;
+    PyObject *result = NULL;
+    if (read_voxelize(state, v, backend, &call, &needs_grad)) {
+        if (needs_grad) {
+            result = call_reference(state, &voxelize_signature, v);
+        } else if (create_voxelize(state, v, &call) && run_voxelize(state, &call)) {
+            result = grid_pack(state, &call.grid);
+        }
+    }
+    release_voxelize(&call);
     return result;
 }
+
+static PyObject *bind_voxelize(module_state *state, PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *kwnames, void *memory) {
+    voxelize_call *call = memory;
+    grid_outputs *grid = &call->grid;
+    PyObject *v[VOXEL_VALUES];
+    backend_choice backend = BACKEND_AUTO;
+    bool needs_grad = false;
+    if (!parse_args(state, &voxelize_signature, args, nargs, kwnames, v) ||
+        !parse_backend(state, v[VOXEL_BACKEND], &backend) ||
+        !read_voxelize(state, v, backend, call, &needs_grad) ||
+        !plan_check(state, backend, needs_grad) || !create_voxelize(state, v, call)) {
+        return NULL;
+    }
+    PyObject *outputs = grid_pack(state, grid);
+    if (outputs != NULL &&
+        (!depth_pin(&call->input) || !tensor_pin(&call->features) || !tensor_pin(&grid->out) ||
+         !tensor_pin(&grid->counts) || !tensor_pin(&grid->dropped) || !run_voxelize(state, call))) {
+        Py_CLEAR(outputs);
+    }
+    return outputs;
+}
+
+static bool run_voxelize_again(module_state *state, void *memory) {
+    return run_voxelize(state, memory);
+}
+
+static tensor *lead_of_voxelize(void *memory) {
+    return &((voxelize_call *)memory)->input.depth;
+}
+
+const plan_operation voxelize_depth_plan = {NAME_voxelize_depth, sizeof(voxelize_call),
+                                            bind_voxelize,       run_voxelize_again,
+                                            release_voxelize,    lead_of_voxelize};

@@ -24,6 +24,9 @@
     X(resample_trajectories)                                                                       \
     X(fuse_streams)                                                                                \
     X(voxelize_point_cloud)                                                                        \
+    X(voxelize_sparse)                                                                             \
+    X(voxelize_depth)                                                                              \
+    X(depth_to_points)                                                                             \
     X(mode)                                                                                        \
     X(modes)                                                                                       \
     X(outside)                                                                                     \

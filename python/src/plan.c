@@ -16,7 +16,9 @@ typedef struct plan_object {
     bool is_recorded;
 } plan_object;
 
-static const plan_operation *const operations[] = {&resample_plan, &fuse_plan, &voxelize_plan};
+static const plan_operation *const operations[] = {&resample_plan,       &fuse_plan,
+                                                   &voxelize_plan,       &sparse_plan,
+                                                   &voxelize_depth_plan, &depth_to_points_plan};
 
 bool plan_check(module_state *state, backend_choice backend, bool needs_grad) {
     if (backend == BACKEND_PYTORCH) {
@@ -65,8 +67,8 @@ static const plan_operation *find_operation(module_state *state, PyObject *funct
     }
     Py_XDECREF(name);
     raise_value(state,
-                "function: found %R, wanted resample_trajectories, fuse_streams or "
-                "voxelize_point_cloud",
+                "function: found %R, wanted resample_trajectories, fuse_streams, "
+                "voxelize_point_cloud, voxelize_sparse, voxelize_depth or depth_to_points",
                 function);
     return NULL;
 }

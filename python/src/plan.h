@@ -20,6 +20,9 @@ typedef struct plan_operation {
 extern const plan_operation resample_plan;
 extern const plan_operation fuse_plan;
 extern const plan_operation voxelize_plan;
+extern const plan_operation sparse_plan;
+extern const plan_operation voxelize_depth_plan;
+extern const plan_operation depth_to_points_plan;
 
 /* Makes a tensor fit to be used after the call that read it: an output becomes its framework's
  * object, and extents are kept here. A tensor never read is left alone. */

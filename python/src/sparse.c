@@ -1,3 +1,4 @@
+#include "plan.h"
 #include "voxel.h"
 
 enum {
@@ -229,7 +230,8 @@ static bool run(module_state *state, sparse_call *call) {
     rbc_error err;
     rbc_status status = rbc_voxelize_sparse_workspace(context, points, features, &call->params,
                                                       &outputs, &bytes, &err);
-    if (status == RBC_OK && !workspace_create(state, &call->points, bytes, &call->space)) {
+    if (status == RBC_OK && call->space.bytes == 0 &&
+        !workspace_create(state, &call->points, bytes, &call->space)) {
         Py_DECREF(capsule);
         return false;
     }
@@ -276,6 +278,17 @@ static PyObject *call_native(module_state *state, PyObject *const *values, backe
     return create_outputs(state, call) && run(state, call) ? pack_outputs(state, call) : NULL;
 }
 
+static void release(void *memory) {
+    sparse_call *call = memory;
+    tensor_release(&call->points);
+    tensor_release(&call->features);
+    tensor_release(&call->lengths);
+    for (int i = 0; i < NUM_OUTPUTS; i++) {
+        tensor_release(&call->outputs[i]);
+    }
+    workspace_release(&call->space);
+}
+
 PyObject *voxelize_sparse(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                           PyObject *kwnames) {
     module_state *state = state_of_module(module);
@@ -290,12 +303,46 @@ PyObject *voxelize_sparse(PyObject *module, PyObject *const *args, Py_ssize_t na
     }
     sparse_call call = {0};
     PyObject *result = call_native(state, values, backend, &call);
-    tensor_release(&call.points);
-    tensor_release(&call.features);
-    tensor_release(&call.lengths);
-    for (int i = 0; i < NUM_OUTPUTS; i++) {
-        tensor_release(&call.outputs[i]);
-    }
-    workspace_release(&call.space);
+    release(&call);
     return result;
 }
+
+static bool pin(sparse_call *call) {
+    bool ok =
+        tensor_pin(&call->points) && tensor_pin(&call->features) && tensor_pin(&call->lengths);
+    for (int i = 0; ok && i < NUM_OUTPUTS; i++) {
+        ok = tensor_pin(&call->outputs[i]);
+    }
+    return ok;
+}
+
+static PyObject *bind(module_state *state, PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *kwnames, void *memory) {
+    sparse_call *call = memory;
+    PyObject *values[NUM_VALUES];
+    backend_choice backend = BACKEND_AUTO;
+    bool needs_grad = false;
+    if (!parse_args(state, &sparse_signature, args, nargs, kwnames, values) ||
+        !parse_backend(state, values[BACKEND], &backend) || !read_inputs(state, values, call) ||
+        !check_backend(state, backend, &call->points, "points") ||
+        (call->has_features && !tensor_needs_grad(state, &call->features, &needs_grad)) ||
+        !plan_check(state, backend, needs_grad) || !create_outputs(state, call)) {
+        return NULL;
+    }
+    PyObject *outputs = pack_outputs(state, call);
+    if (outputs != NULL && (!pin(call) || !run(state, call))) {
+        Py_CLEAR(outputs);
+    }
+    return outputs;
+}
+
+static bool run_again(module_state *state, void *memory) {
+    return run(state, memory);
+}
+
+static tensor *lead(void *memory) {
+    return &((sparse_call *)memory)->points;
+}
+
+const plan_operation sparse_plan = {
+    NAME_voxelize_sparse, sizeof(sparse_call), bind, run_again, release, lead};

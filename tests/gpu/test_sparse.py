@@ -73,7 +73,7 @@ def cloud(count: int, dtype: torch.dtype, batch: int = 0, seed: int = 0) -> torc
     generator = torch.Generator().manual_seed(seed)
     shape = (batch, count, 3) if batch else (count, 3)
     points = (torch.rand(shape, generator=generator, dtype=torch.float64) * 2.6 - 1.3).to(dtype)
-    points[..., ::7, :] = points[..., :1, :]
+    points[..., ::7, :] = points[..., :1, :].clone()
     points[..., 5::101, 1] = float("nan")
     points[..., 6::103, 0] = float("inf")
     points[..., 8::107, 2] = -0.0
@@ -165,7 +165,7 @@ def test_lengths_out_of_range_are_clamped() -> None:
     points = cloud(100, torch.float32, batch=2).cuda()
     lengths = torch.tensor([1 << 40, -5], device="cuda")
     got = rc.voxelize_sparse(points, lengths=lengths, **BOUNDED)
-    expected = rc.voxelize_sparse(points, lengths=[100, 0], **BOUNDED)
+    expected = rc.voxelize_sparse(points, lengths=torch.tensor([100, 0], device="cuda"), **BOUNDED)
     for name, tensor in expected.items():
         assert torch.equal(got[name], tensor)
 
