@@ -17,7 +17,8 @@ import torch
 
 def extension() -> Path:
     package = importlib.util.find_spec("robocache")
-    assert package is not None and package.submodule_search_locations
+    if package is None or not package.submodule_search_locations:
+        sys.exit("robocache is not importable")
     return next(Path(package.submodule_search_locations[0]).glob("_core*.so"))
 
 
