@@ -44,7 +44,7 @@ test: build ## run every C and Python test; the last line counts them
 	@cmake --build --preset $(PRESET) -j $(JOBS)
 	@$(PY) tools/run_tests.py build/$(PRESET) $(PYTEST_ARGS)
 
-test-gpu: build ## run the conformance suite and the compute-sanitizer tools on a GPU
+test-gpu: ## run the conformance suite and the compute-sanitizer tools on a GPU, from dist/'s wheel or .venv
 	@tools/test_gpu.sh
 
 test-asan: ## run the tests under the address and undefined-behaviour sanitizers
@@ -85,7 +85,8 @@ bench-gpu: ## measure the operations on a GPU against their peers, from dist/'s 
 	@tools/gpu.sh python3 bench/gpu.py --json bench/results/gpu.json
 
 profile-gpu: ## hardware counters of each CUDA kernel, as CSV and a roofline picture
-	@tools/gpu.sh python3 bench/profile_gpu.py --csv bench/results/gpu_profile.csv --picture out/roofline.png
+	@tools/gpu.sh python3 bench/profile_gpu.py --csv bench/results/gpu_profile.csv \
+	    --picture docs/images/roofline.png
 
 fuzz: ## run each fuzz target for FUZZ_SECONDS
 	@tools/setup.sh build fuzz

@@ -2,7 +2,9 @@
 # usage: tools/wheel.sh
 #
 # Builds the wheel, bundles the shared libraries it needs and the licences of those, and leaves it in
-# dist/. Needs tools/setup.sh build wheel.
+# dist/, with the C tests of the CUDA backend in dist/cuda-tests/ for machines that have a GPU and no
+# compiler. CUDA_ARCHITECTURES="90 120" compiles the kernels for those alone. Needs tools/setup.sh
+# build wheel cuda.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PWD/.venv/bin:$PATH
@@ -10,9 +12,12 @@ work=build/wheel
 rm -rf $work dist
 mkdir -p $work dist
 
+settings=(--config-settings=build-dir=build/wheel-cuda
+    --config-settings=cmake.define.ROBOCACHE_CUDA=ON)
+[ -z "${CUDA_ARCHITECTURES:-}" ] ||
+    settings+=("--config-settings=cmake.define.ROBOCACHE_CUDA_ARCHITECTURES=${CUDA_ARCHITECTURES// /;}")
 python -m pip wheel . --no-deps --no-build-isolation --no-input --disable-pip-version-check -q \
-    --wheel-dir $work/plain --config-settings=build-dir=build/wheel-cuda \
-    --config-settings=cmake.define.ROBOCACHE_CUDA=ON
+    --wheel-dir $work/plain "${settings[@]}"
 auditwheel repair --plat auto --wheel-dir $work/repaired $work/plain/robocache-*.whl 2>$work/auditwheel.log ||
     { cat $work/auditwheel.log >&2 && exit 1; }
 python -m wheel unpack -d $work/tree $work/repaired/robocache-*.whl >/dev/null
@@ -30,6 +35,14 @@ for library in "$tree"/robocache.libs/*.so*; do
     cp "/usr/share/doc/$package/copyright" "$licences/${name%%.so*}.txt"
 done
 python -m wheel pack -d dist "$tree" >/dev/null
+
+# The C tests, with cmocka beside them; nothing else that they need is missing from a plain system.
+mkdir dist/cuda-tests
+cmake --build build/wheel-cuda --target test_cuda_operations >$work/tests.log ||
+    { cat $work/tests.log >&2 && exit 1; }
+cp build/wheel-cuda/tests/cuda/test_cuda_operations dist/cuda-tests/
+cp -L "$(ldd dist/cuda-tests/test_cuda_operations | awk '/libcmocka/ { print $3 }')" dist/cuda-tests/
+patchelf --set-rpath '$ORIGIN' dist/cuda-tests/test_cuda_operations
 
 wheel=$(echo dist/robocache-*.whl)
 python -m pip install -q --no-deps --no-index --target $work/check "$wheel"
