@@ -59,7 +59,9 @@ def stream(rng: np.random.Generator, b: int, s: int, d: int) -> tuple[torch.Tens
     # Distinct stamps: where two are equal SciPy and RoboCache rightly differ.
     steps = rng.uniform(0.2, 1.8, (b, s))
     times = (np.cumsum(steps, axis=1) / steps.sum(axis=1, keepdims=True)).astype(np.float32)
-    return torch.as_tensor(rng.normal(size=(b, s, d)).astype(np.float32)), torch.as_tensor(times)
+    # Cloned into memory that torch has aligned, as a program's own tensors are.
+    values = torch.as_tensor(rng.normal(size=(b, s, d)).astype(np.float32)).clone()
+    return values, torch.as_tensor(times).clone()
 
 
 def agree(expected: Any, contenders: Contenders, names: tuple[str, ...], bound: float) -> None:

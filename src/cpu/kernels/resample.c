@@ -24,6 +24,7 @@
 
 #define SAMPLE(rows, S, index) ((const S *)((rows)->values + (index) * (rows)->sample_stride_bytes))
 #define OUTPUT(rows, S, j)     ((S *)((rows)->out + (j) * (rows)->out_target_stride_bytes))
+#define INLINE static inline __attribute__((always_inline))
 #define STEP(S, stride_bytes)  ((stride_bytes) / (int64_t)sizeof(S))
 
 #define DEFINE_COPY(bits)                                                                          \
@@ -58,10 +59,37 @@ DEFINE_COPY(16)
 DEFINE_COPY(32)
 DEFINE_COPY(64)
 
+/* Samples lie in memory further apart than the processor foresees, so they are asked for this many
+ * bytes of samples ahead; rows are short enough to count whole ones. */
+#define AHEAD_BYTES INT64_C(8192)
+
+static inline int64_t targets_ahead(int64_t row_bytes) {
+    const int64_t count = AHEAD_BYTES / (2 * row_bytes) + 1;
+    return count < RBC__TILE ? count : RBC__TILE;
+}
+
+static inline void expect(const char *begin, int64_t num_bytes) {
+    const char *const end = begin + num_bytes;
+    for (const char *line = begin - (uintptr_t)begin % 64; line < end; line += 64) {
+        __builtin_prefetch(line, 0, 2);
+    }
+}
+
+static inline void expect_both(const rbc__resample_rows *rows, const rbc__resample_plan *plan,
+                               int64_t j, int64_t row_bytes) {
+    const int64_t left = plan->left[j], right = plan->right[j];
+    const char *row = rows->values + left * rows->sample_stride_bytes;
+    if (right == left + 1 && row_bytes == rows->sample_stride_bytes) {
+        expect(row, 2 * row_bytes);
+    } else {
+        expect(row, row_bytes);
+        expect(rows->values + right * rows->sample_stride_bytes, row_bytes);
+    }
+}
+
 #define DEFINE_LINEAR(type, S, C)                                                                  \
-    static inline void linear_row_##type(S *restrict out, const S *restrict a,                     \
-                                         const S *restrict b, C weight, int64_t n, int64_t step,   \
-                                         int64_t out_step) {                                       \
+    INLINE void linear_row_##type(S *restrict out, const S *restrict a, const S *restrict b,       \
+                                  C weight, int64_t n, int64_t step, int64_t out_step) {           \
         for (int64_t c = 0; c < n; ++c) {                                                          \
             const C from = LOAD_##type(a[c * step]);                                               \
             const C to = LOAD_##type(b[c * step]);                                                 \
@@ -69,23 +97,40 @@ DEFINE_COPY(64)
         }                                                                                          \
     }                                                                                              \
                                                                                                    \
+    INLINE void linear_rows_##type(const rbc__resample_rows *rows, const rbc__resample_plan *plan, \
+                                   int64_t n, int64_t step, int64_t out_step) {                    \
+        const int64_t row_bytes = n * (int64_t)sizeof(S), count = rows->num_targets;               \
+        const int64_t ahead = targets_ahead(row_bytes);                                            \
+        for (int64_t j = 0; j < ahead && j < count; ++j) {                                         \
+            expect_both(rows, plan, j, row_bytes);                                                 \
+        }                                                                                          \
+        for (int64_t j = 0; j < count; ++j) {                                                      \
+            if (j + ahead < count) {                                                               \
+                expect_both(rows, plan, j + ahead, row_bytes);                                     \
+            }                                                                                      \
+            if (plan->kind[j] == RBC__ROW_BLEND) {                                                 \
+                linear_row_##type(OUTPUT(rows, S, j), SAMPLE(rows, S, plan->left[j]),              \
+                                  SAMPLE(rows, S, plan->right[j]), (C)plan->weight[j], n, step,    \
+                                  out_step);                                                       \
+            }                                                                                      \
+        }                                                                                          \
+    }                                                                                              \
+                                                                                                   \
     static void linear_##type(const rbc__resample_rows *rows, const rbc__resample_plan *plan) {    \
-        const bool packed = IS_PACKED(rows, S);                                                    \
-        for (int64_t j = 0; j < rows->num_targets; ++j) {                                          \
-            if (plan->kind[j] != RBC__ROW_BLEND) {                                                 \
-                continue;                                                                          \
-            }                                                                                      \
-            S *out = OUTPUT(rows, S, j);                                                           \
-            const S *a = SAMPLE(rows, S, plan->left[j]);                                           \
-            const S *b = SAMPLE(rows, S, plan->right[j]);                                          \
-            const C weight = (C)plan->weight[j];                                                   \
-            if (packed) {                                                                          \
-                linear_row_##type(out, a, b, weight, rows->num_channels, 1, 1);                    \
-            } else {                                                                               \
-                linear_row_##type(out, a, b, weight, rows->num_channels,                           \
-                                  STEP(S, rows->channel_stride_bytes),                             \
-                                  STEP(S, rows->out_channel_stride_bytes));                        \
-            }                                                                                      \
+        const int64_t n = rows->num_channels;                                                      \
+        if (!IS_PACKED(rows, S)) {                                                                 \
+            linear_rows_##type(rows, plan, n, STEP(S, rows->channel_stride_bytes),                 \
+                               STEP(S, rows->out_channel_stride_bytes));                           \
+        } else if (n == 8) {                                                                       \
+            linear_rows_##type(rows, plan, 8, 1, 1);                                               \
+        } else if (n == 16) {                                                                      \
+            linear_rows_##type(rows, plan, 16, 1, 1);                                              \
+        } else if (n == 32) {                                                                      \
+            linear_rows_##type(rows, plan, 32, 1, 1);                                              \
+        } else if (n == 64) {                                                                      \
+            linear_rows_##type(rows, plan, 64, 1, 1);                                              \
+        } else {                                                                                   \
+            linear_rows_##type(rows, plan, n, 1, 1);                                               \
         }                                                                                          \
     }
 
