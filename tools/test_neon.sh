@@ -18,6 +18,7 @@ sources=(tests/isa/digest.c src/core/*.c src/cpu/*.c)
 for source in src/ops/*.c; do
     [ "$source" = src/ops/backend.c ] || sources+=("$source")
 done
+kernel_flags=(-fno-trapping-math -fno-math-errno)
 flags=(-std=c11 -O3 -ffp-contract=off -Wall -Wextra -Wconversion -Wshadow -Werror
        -Iinclude -Isrc "-I$build/include")
 
@@ -30,11 +31,11 @@ compile_kernels() {
         name=$(basename "$source" .c)
         if [ "$name" = resample_times ]; then
             for type in 0 1 2; do
-                "$cc" "${flags[@]}" "$@" -DRBC__ISA="$isa" -DRBC__TIME_TYPE=$type -c "$source" \
+                "$cc" "${flags[@]}" "${kernel_flags[@]}" "$@" -DRBC__ISA="$isa" -DRBC__TIME_TYPE=$type -c "$source" \
                     -o "$out/$name.$type.$isa.o"
             done
         else
-            "$cc" "${flags[@]}" "$@" -DRBC__ISA="$isa" -c "$source" -o "$out/$name.$isa.o"
+            "$cc" "${flags[@]}" "${kernel_flags[@]}" "$@" -DRBC__ISA="$isa" -c "$source" -o "$out/$name.$isa.o"
         fi
     done
 }

@@ -10,6 +10,8 @@
 
 /* Below this many bytes of output a second thread takes longer to wake than the job. */
 #define MIN_PARALLEL_BYTES 16384
+/* A source of more bytes than this is not found in a core's own caches. */
+#define FAR_BYTES (INT64_C(8) << 20)
 /* Parts a thread gets on average, so that a slow one does not keep the others waiting. */
 #define PARTS_PER_THREAD 4
 
@@ -102,8 +104,10 @@ static void run_tile(work *w, int64_t b, int64_t tile, int32_t s, bool is_search
         output.dt =
             job->dt + b * job->dt_batch_stride_bytes + axis.first * job->dt_target_stride_bytes;
     }
+    const int64_t row_bytes = source->num_channels * rbc__dtype_bytes(job->dtype);
+    const bool is_far = job->batch * source->num_samples > FAR_BYTES / (row_bytes + 1);
     rbc__tile_write(w->kernels, &axis, source, job->dtype,
-                    source->values + b * source->batch_stride_bytes, times, &output);
+                    source->values + b * source->batch_stride_bytes, is_far, times, &output);
 }
 
 static void run_part(void *argument, int64_t part) {

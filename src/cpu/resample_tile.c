@@ -284,7 +284,7 @@ static void write_present(run_state *run, const rbc__resample_source *source,
 
 void rbc__tile_write(const rbc__resample_kernels *kernels, const rbc__time_axis *axis,
                      const rbc__resample_source *source, rbc__dtype dtype, const char *values,
-                     rbc__tile_times *times, const rbc__tile_output *output) {
+                     bool is_far, rbc__tile_times *times, const rbc__tile_output *output) {
     uint8_t valid[RBC__TILE];
     memset(valid, 1, sizeof valid);
     for (int32_t i = 0; i < source->num_runs; ++i) {
@@ -304,6 +304,7 @@ void rbc__tile_write(const rbc__resample_kernels *kernels, const rbc__time_axis 
             .out_channel_stride_bytes = output->channel_stride_bytes,
             .num_targets = axis->count,
             .num_channels = channels->end - channels->begin,
+            .is_far = is_far,
         };
         run.begin = times->begin;
         run.end = times->end;

@@ -40,10 +40,10 @@ rbc_status rbc__resample_blame(const rbc__resample_job *job, rbc_error *err);
 bool rbc__tile_search(const rbc__time_kernels *kernels, const rbc__time_axis *axis,
                       const rbc__resample_source *source, rbc__tile_times *times);
 
-/* `values` points at the batch row. Where axis->num_samples is 0, `times` is not looked at; its
- * plan's kinds are scratch. */
+/* `values` points at the batch row; `is_far` as in rbc__resample_rows. Where axis->num_samples is
+ * 0, `times` is not looked at; its plan's kinds are scratch. */
 void rbc__tile_write(const rbc__resample_kernels *kernels, const rbc__time_axis *axis,
                      const rbc__resample_source *source, rbc__dtype dtype, const char *values,
-                     rbc__tile_times *times, const rbc__tile_output *output);
+                     bool is_far, rbc__tile_times *times, const rbc__tile_output *output);
 
 #endif

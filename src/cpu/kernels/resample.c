@@ -24,7 +24,7 @@
 
 #define SAMPLE(rows, S, index) ((const S *)((rows)->values + (index) * (rows)->sample_stride_bytes))
 #define OUTPUT(rows, S, j)     ((S *)((rows)->out + (j) * (rows)->out_target_stride_bytes))
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE                 static inline __attribute__((always_inline))
 #define STEP(S, stride_bytes)  ((stride_bytes) / (int64_t)sizeof(S))
 
 #define DEFINE_COPY(bits)                                                                          \
@@ -59,13 +59,13 @@ DEFINE_COPY(16)
 DEFINE_COPY(32)
 DEFINE_COPY(64)
 
-/* Samples lie in memory further apart than the processor foresees, so they are asked for this many
- * bytes of samples ahead; rows are short enough to count whole ones. */
+/* Targets skip samples, which the processor does not foresee, so far samples are asked for this
+ * many bytes ahead. Near ones are there sooner than it takes to ask. */
 #define AHEAD_BYTES INT64_C(8192)
 
 static inline int64_t targets_ahead(int64_t row_bytes) {
     const int64_t count = AHEAD_BYTES / (2 * row_bytes) + 1;
-    return count < RBC__TILE ? count : RBC__TILE;
+    return count < RBC__TILE - 1 ? count : RBC__TILE - 1;
 }
 
 static inline void expect(const char *begin, int64_t num_bytes) {
@@ -101,11 +101,11 @@ static inline void expect_both(const rbc__resample_rows *rows, const rbc__resamp
                                    int64_t n, int64_t step, int64_t out_step) {                    \
         const int64_t row_bytes = n * (int64_t)sizeof(S), count = rows->num_targets;               \
         const int64_t ahead = targets_ahead(row_bytes);                                            \
-        for (int64_t j = 0; j < ahead && j < count; ++j) {                                         \
+        for (int64_t j = 0; rows->is_far && j < ahead && j < count; ++j) {                         \
             expect_both(rows, plan, j, row_bytes);                                                 \
         }                                                                                          \
         for (int64_t j = 0; j < count; ++j) {                                                      \
-            if (j + ahead < count) {                                                               \
+            if (rows->is_far && j + ahead < count) {                                               \
                 expect_both(rows, plan, j + ahead, row_bytes);                                     \
             }                                                                                      \
             if (plan->kind[j] == RBC__ROW_BLEND) {                                                 \

@@ -69,6 +69,7 @@ typedef struct rbc__resample_rows {
     char *out;
     int64_t out_target_stride_bytes, out_channel_stride_bytes;
     int64_t num_targets, num_channels;
+    bool is_far; /* the samples of all rows are more than the nearer caches hold */
 } rbc__resample_rows;
 
 /* A row of sums, maxima or minima in progress. */
