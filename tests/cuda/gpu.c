@@ -77,6 +77,11 @@ void *gpu_new(const void *host, size_t bytes) {
     return (void *)(uintptr_t)pointer;
 }
 
+void gpu_fill(void *device, unsigned char value, size_t bytes) {
+    const CUresult result = bytes == 0 ? 0 : gpu.set((CUdeviceptr)(uintptr_t)device, value, bytes);
+    must(result == 0, "driver call");
+}
+
 void gpu_read(void *host, const void *device, size_t bytes) {
     const CUresult result = gpu.download(host, (CUdeviceptr)(uintptr_t)device, bytes);
     must(result == 0, "driver call");

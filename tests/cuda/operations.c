@@ -13,6 +13,7 @@
 
 #include "arrays.h"
 #include "gpu.h"
+#include "hostile.h"
 #include "sparse.h"
 
 rbc_context *context;
@@ -360,6 +361,8 @@ int main(void) {
         cmocka_unit_test(crowded_cells_are_reduced),
         cmocka_unit_test(sparse_gives_the_bits_of_the_cpu),
         cmocka_unit_test(depth_gives_the_bits_of_the_cpu),
+        cmocka_unit_test(hostile_times_and_lengths_stay_inside),
+        cmocka_unit_test(hostile_clouds_stay_inside),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
