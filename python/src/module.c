@@ -1,6 +1,8 @@
 /* robocache._core: the native half of the Python package. */
 #include "module.h"
 
+#include <stdlib.h>
+
 #include "data.h"
 #include "docs.h"
 
@@ -130,6 +132,9 @@ static int clear_module(PyObject *module) {
         Py_CLEAR(state->numpy_dtypes[i]);
     }
     Py_CLEAR(state->frameworks_module);
+    free(state->spare);
+    state->spare = NULL;
+    state->spare_bytes = 0;
     return 0;
 }
 

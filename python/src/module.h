@@ -47,6 +47,8 @@ typedef struct module_state {
     PyObject *numpy_dtypes[RBC__NUM_DTYPES]; /* as above, each */
     PyTypeObject *dataset_type, *selection_type, *episode_type, *loader_type, *field_type,
         *writer_type, *plan_type;
+    void *spare; /* host memory of the last voxelization, for the next; see voxel.c */
+    int64_t spare_bytes;
     PyObject *frameworks_module; /* robocache._frameworks, NULL until needed */
 } module_state;
 

@@ -1,6 +1,9 @@
+#define _GNU_SOURCE
+
 #include "voxel.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 bool parse_reduce(module_state *state, PyObject *object, rbc_voxel_reduce *reduce) {
     static const choice choices[] = {{NAME_occupancy, RBC_VOXEL_OCCUPANCY},
@@ -111,8 +114,26 @@ void grid_release(grid_outputs *grid) {
     tensor_release(&grid->dropped);
 }
 
+/* A fresh workspace is mostly page faults: one is kept for the next call unless it is larger than
+ * this. */
+#define MAX_SPARE_BYTES (INT64_C(256) << 20)
+#define HUGE_PAGE_BYTES (INT64_C(2) << 20)
+
+/* Points are dealt out all over a workspace, so huge pages spare it most misses in the TLB. */
+static void *new_host_memory(int64_t bytes, int64_t *capacity) {
+    const int64_t unit = bytes >= HUGE_PAGE_BYTES ? HUGE_PAGE_BYTES : 64;
+    *capacity = (bytes + unit - 1) / unit * unit;
+    void *memory = aligned_alloc((size_t)unit, (size_t)*capacity);
+#ifdef MADV_HUGEPAGE
+    if (memory != NULL && unit == HUGE_PAGE_BYTES) {
+        (void)madvise(memory, (size_t)*capacity, MADV_HUGEPAGE);
+    }
+#endif
+    return memory;
+}
+
 bool workspace_create(module_state *state, const tensor *like, uint64_t bytes, workspace *out) {
-    if (bytes > INT64_MAX - 64) {
+    if (bytes > (uint64_t)(INT64_MAX - HUGE_PAGE_BYTES)) {
         PyErr_NoMemory();
         return false;
     }
@@ -126,7 +147,15 @@ bool workspace_create(module_state *state, const tensor *like, uint64_t bytes, w
         out->dl = out->device.dl;
         return ok;
     }
-    out->host = aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64);
+    out->state = state;
+    if (state->spare_bytes >= out->bytes) {
+        out->host = state->spare;
+        out->capacity = state->spare_bytes;
+        state->spare = NULL;
+        state->spare_bytes = 0;
+    } else {
+        out->host = new_host_memory(out->bytes, &out->capacity);
+    }
     if (out->host == NULL) {
         PyErr_NoMemory();
         return false;
@@ -142,6 +171,13 @@ const DLTensor *workspace_tensor(const workspace *space) {
 
 void workspace_release(workspace *space) {
     tensor_release(&space->device);
-    free(space->host);
+    if (space->host != NULL && space->capacity <= MAX_SPARE_BYTES &&
+        space->capacity > space->state->spare_bytes) {
+        free(space->state->spare);
+        space->state->spare = space->host;
+        space->state->spare_bytes = space->capacity;
+    } else {
+        free(space->host);
+    }
     space->host = NULL;
 }

@@ -37,7 +37,8 @@ void grid_release(grid_outputs *grid);
 typedef struct workspace {
     tensor device;
     void *host;
-    int64_t bytes;
+    int64_t bytes, capacity;
+    module_state *state; /* whose spare memory `host` was or becomes */
     DLTensor dl;
 } workspace;
 
