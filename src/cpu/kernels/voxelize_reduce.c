@@ -334,7 +334,9 @@ INLINE void direct(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups,
         const uint32_t *const wanted = c.order + c.count;
         const uint32_t *const end = last - wanted < ROWS_AHEAD ? last : wanted + ROWS_AHEAD;
         for (; ahead < end; ++ahead) {
-            __builtin_prefetch(rows->base + (int64_t)*ahead * rows->unit_bytes);
+            const char *row = rows->base + (int64_t)*ahead * rows->unit_bytes;
+            __builtin_prefetch(row);
+            __builtin_prefetch(row + row_bytes - 1);
         }
         if (dtype == RBC__F64 && c.count == 1) {
             single_f64(&c, channels, sum);
