@@ -20,20 +20,10 @@ from typing import Any
 
 import torch
 from device import measure, operations
-from device.case import Case, Cases, optional
+from device.case import Case
+from device.cases import cases
 
 import robocache as rc
-
-OTHERS = ("device.backward", "device.sparse")
-
-
-def cases() -> Cases:
-    found = dict(operations.CASES)
-    for name in OTHERS:
-        module = optional(name)
-        if module is not None:
-            found |= module.CASES
-    return found
 
 
 def timed(label: str, case: Case) -> dict[str, Any]:

@@ -1,13 +1,15 @@
-"""Hardware counters of the CUDA kernels, one row a launch, through Nsight Compute (ncu).
+"""Hardware counters of the CUDA kernels for each case of bench/gpu.py, through Nsight Compute.
 
-``--csv FILE`` gets the counters, ``--picture FILE`` a roofline: bytes moved through device memory a
-second against instructions a byte. The clocks are left as they are.
+``--csv FILE`` gets the counters, one row a launch; ``--picture FILE`` a roofline drawn from them:
+instructions a second against instructions a byte of device memory. ``--from FILE`` draws a CSV made
+before. The clocks are left as they are.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,16 +26,32 @@ COUNTERS = {
     "load_requests": "l1tex__t_requests_pipe_lsu_mem_global_op_ld.sum",
     "store_sectors": "l1tex__t_sectors_pipe_lsu_mem_global_op_st.sum",
     "store_requests": "l1tex__t_requests_pipe_lsu_mem_global_op_st.sum",
+    "local_load_sectors": "l1tex__t_sectors_pipe_lsu_mem_local_op_ld.sum",
+    "local_store_sectors": "l1tex__t_sectors_pipe_lsu_mem_local_op_st.sum",
     "instructions": "smsp__inst_executed.sum",
     "registers": "launch__registers_per_thread",
+    "multiprocessors": "device__attribute_multiprocessor_count",
+    "clock_hz": "sm__cycles_elapsed.avg.per_second",
 }
 WORK = Path(__file__).parent / "device" / "workload.py"
+COPY_TBPS = 4.28  # what a copy within an H200 moves; bench/gpu.py measures it
+LANES = 128  # of a multiprocessor: four schedulers of one warp instruction a cycle
 
 
-def counters() -> list[dict[str, str]]:
+def label_of(line: dict[str, str]) -> str:
+    """The NVTX range around a launch, from the column that holds it."""
+    for column, value in line.items():
+        if "Push/Pop_Range" in column and value:
+            found = re.search(r"(?:resample|fuse|voxelize|sparse|depth|adjoint)[^:]*", value)
+            return found[0].strip(' "') if found else value
+    return ""
+
+
+def counters(only: str) -> list[dict[str, str]]:
     command = [
-        "ncu", "--clock-control", "none", "-k", "regex:rbc__", "--csv", "--page", "raw",
-        "--metrics", ",".join(COUNTERS.values()), sys.executable, str(WORK),
+        "ncu", "--clock-control", "none", "--nvtx", "-k", "regex:rbc__", "--csv", "--page", "raw",
+        "--print-units", "base", "--metrics", ",".join(COUNTERS.values()), sys.executable,
+        str(WORK), only,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith('"')]
@@ -42,7 +60,8 @@ def counters() -> list[dict[str, str]]:
     table = list(csv.DictReader(lines))[1:]  # the first row holds the units
     rows = []
     for line in table:
-        row = {"kernel": line["Kernel Name"], "blocks": line["launch__grid_size"]}
+        kernel = line["Kernel Name"].removeprefix("rbc__").removesuffix("_cuda")
+        row = {"case": label_of(line), "kernel": kernel, "blocks": line["launch__grid_size"]}
         row |= {name: line[metric].replace(",", "") for name, metric in COUNTERS.items()}
         row["us"] = f"{float(row['us']) / 1e3:.2f}"
         for kind in ("load", "store"):
@@ -54,42 +73,60 @@ def counters() -> list[dict[str, str]]:
 
 
 def draw(rows: list[dict[str, str]], file: Path) -> None:
+    """Kernels that move less than a megabyte are bound by latency, and left out."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 5))
+    figure, axes = plt.subplots(figsize=(9, 6))
+    peak = max(float(r["multiprocessors"]) * LANES * float(r["clock_hz"]) for r in rows) / 1e12
+    ridge = peak / COPY_TBPS
+    axes.plot([1, ridge, 100], [COPY_TBPS, peak, peak], color="black", linewidth=1)
+    axes.annotate(f"copy: {COPY_TBPS} TB/s", (1.05, COPY_TBPS * 1.1), rotation=38, fontsize=8)
+    axes.annotate(f"{peak:.1f} T thread instructions/s", (ridge * 1.3, peak * 1.03), fontsize=8)
+    seen: set[str] = set()
     for row in rows:
         moved = float(row["dram_read_bytes"]) + float(row["dram_write_bytes"])
-        if moved < 1e6:
+        done = 32 * float(row["instructions"])
+        key = f"{row['kernel']} {float(row['us']):.0f} us"
+        if moved < 1e6 or key in seen:
             continue
-        x = 32 * float(row["instructions"]) / moved
-        y = moved / float(row["us"]) / 1e6
-        axes.plot(x, y, "o")
-        axes.annotate(row["kernel"].removeprefix("rbc__").removesuffix("_cuda"), (x, y), fontsize=7)
-    axes.axhline(4.2, linewidth=1, linestyle="--", color="gray")
-    axes.set(xscale="log", xlabel="thread instructions a byte", ylabel="device memory, TB/s")
+        seen.add(key)
+        point = (done / moved, done / float(row["us"]) / 1e6)
+        axes.plot(*point, "o", markersize=4)
+        axes.annotate(key, point, fontsize=6, xytext=(4, -2), textcoords="offset points")
+    axes.set(
+        xscale="log", yscale="log", xlabel="thread instructions a byte of device memory",
+        ylabel="T thread instructions a second",
+    )  # fmt: skip
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=120, bbox_inches="tight")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--csv", type=Path, required=True)
-    parser.add_argument("--picture", type=Path)
+    parser.add_argument("--csv", type=Path, help="write the counters to this file")
+    parser.add_argument("--from", type=Path, dest="made", help="read the counters from this file")
+    parser.add_argument("--picture", type=Path, help="draw to this file")
+    parser.add_argument("--only", default="", help="a regular expression that labels match")
     arguments = parser.parse_args()
-    rows = counters()
-    arguments.csv.parent.mkdir(parents=True, exist_ok=True)
-    with arguments.csv.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    if arguments.made:
+        with arguments.made.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    else:
+        rows = counters(arguments.only)
+    if arguments.csv:
+        arguments.csv.parent.mkdir(parents=True, exist_ok=True)
+        with arguments.csv.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
     for row in rows:
         shares = "  ".join(
             f"{name} {float(row[f'{name}_percent']):5.1f} %" for name in ("dram", "l2", "sm")
         )
-        print(f"{row['kernel']:36s} {float(row['us']):9.2f} us  {shares}")
+        print(f"{row['case'][:44]:44s} {row['kernel']:26s} {float(row['us']):9.2f} us  {shares}")
     if arguments.picture:
         draw(rows, arguments.picture)
 
