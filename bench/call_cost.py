@@ -1,0 +1,93 @@
+"""What a call on CUDA tensors costs the host before the driver gets it; no GPU is needed.
+
+usage: PYTHONPATH=BUILD/python python bench/call_cost.py BUILD [CALL [SECONDS]]
+
+BUILD is a build with ROBOCACHE_CUDA=ON. The driver is the stand-in of tests/cuda, whose functions
+return at once, and tensors of the host are passed off as lying on a device. With CALL it is called
+for so many seconds, for a profiler to look at.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+CAPSULE = b"dlpack_exchange_api"
+
+
+def pretend(build: Path) -> None:
+    ctypes.CDLL(str(build / "tests/cuda/libcuda_driver_stub.so"), mode=ctypes.RTLD_GLOBAL)
+    library = ctypes.CDLL(str(build / "bench/libpretend_cuda.so"))
+    library.pretend_cuda.restype = ctypes.c_void_p
+    library.pretend_cuda.argtypes = [ctypes.c_void_p]
+    api = ctypes.pythonapi
+    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
+    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    api.PyCapsule_New.restype = ctypes.py_object
+    api.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+    known = api.PyCapsule_GetPointer(torch.Tensor.__dlpack_c_exchange_api__, CAPSULE)
+    made = api.PyCapsule_New(library.pretend_cuda(known), CAPSULE, None)
+    torch.Tensor.__dlpack_c_exchange_api__ = made
+
+
+def calls() -> dict[str, Callable[[], Any]]:
+    import robocache as rc
+
+    values, out, wide = torch.randn(4, 16, 8), torch.empty(4, 8, 8), torch.empty(4, 8, 24)
+    times, targets = torch.rand(4, 16).sort(1).values, torch.rand(4, 8).sort(1).values
+    points, grid = torch.rand(64, 3) - 0.5, torch.empty(4, 4, 4, dtype=torch.int32)
+    three = [(values, times)] * 3
+    resample, fuse, voxelize = rc.resample_trajectories, rc.fuse_streams, rc.voxelize_point_cloud
+    return {
+        "nothing": lambda: None,
+        "requires_grad": lambda: values.requires_grad,
+        "torch.empty": lambda: torch.empty(4, 8, 8),
+        "resample": lambda: resample(values, times, targets),
+        "resample out=": lambda: resample(values, times, targets, out=out),
+        "resample Plan": rc.Plan(resample, values, times, targets, out=out),
+        "fuse three": lambda: fuse(three, targets),
+        "fuse three out=": lambda: fuse(three, targets, out=wide),
+        "fuse three Plan": rc.Plan(fuse, three, targets, out=wide),
+        "voxelize": lambda: voxelize(points, 4, 0.25, mode="count"),
+        "voxelize out=": lambda: voxelize(points, 4, 0.25, mode="count", out=grid),
+        "voxelize Plan": rc.Plan(voxelize, points, 4, 0.25, mode="count", out=grid),
+    }
+
+
+def best_us(call: Callable[[], Any], rounds: int = 25, count: int = 400) -> float:
+    best = float("inf")
+    for _ in range(rounds):
+        begin = time.perf_counter_ns()
+        for _ in range(count):
+            call()
+        best = min(best, (time.perf_counter_ns() - begin) / 1e3 / count)
+    return best
+
+
+def main() -> None:
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    pretend(Path(sys.argv[1]))
+    found = calls()
+    gc.collect()
+    gc.disable()
+    if len(sys.argv) > 2:
+        call, seconds = found[sys.argv[2]], float(sys.argv[3]) if len(sys.argv) > 3 else 10
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for _ in range(10_000):
+                call()
+        return
+    for name, call in found.items():
+        print(f"{name:18s} {best_us(call):.3f} us")
+
+
+if __name__ == "__main__":
+    main()
