@@ -61,7 +61,11 @@ def counters(only: str) -> list[dict[str, str]]:
     rows = []
     for line in table:
         kernel = line["Kernel Name"].removeprefix("rbc__").removesuffix("_cuda")
-        row = {"case": label_of(line), "kernel": kernel, "blocks": line["launch__grid_size"]}
+        row = {
+            "case": label_of(line),
+            "kernel": kernel,
+            "blocks": line["launch__grid_size"].replace(",", ""),
+        }
         row |= {name: line[metric].replace(",", "") for name, metric in COUNTERS.items()}
         row["us"] = f"{float(row['us']) / 1e3:.2f}"
         for kind in ("load", "store"):
@@ -83,7 +87,7 @@ def draw(rows: list[dict[str, str]], file: Path) -> None:
     peak = max(float(r["multiprocessors"]) * LANES * float(r["clock_hz"]) for r in rows) / 1e12
     ridge = peak / COPY_TBPS
     axes.plot([1, ridge, 100], [COPY_TBPS, peak, peak], color="black", linewidth=1)
-    axes.annotate(f"copy: {COPY_TBPS} TB/s", (1.05, COPY_TBPS * 1.1), rotation=38, fontsize=8)
+    axes.annotate(f"copy: {COPY_TBPS} TB/s", (1.1, COPY_TBPS * 1.6), rotation=56, fontsize=8)
     axes.annotate(f"{peak:.1f} T thread instructions/s", (ridge * 1.3, peak * 1.03), fontsize=8)
     seen: set[str] = set()
     for row in rows:
