@@ -25,21 +25,25 @@ typedef struct work {
     _Atomic bool is_wrong; /* a time was found that may not be */
 } work;
 
+/* Which ISAs a kernel is compiled for is in src/cpu/CMakeLists.txt. */
+#define TIMES_OF(isa, type)                                                                        \
+    ((type) == RBC__TIME_I64   ? &rbc__resample_times_i64_##isa                                    \
+     : (type) == RBC__TIME_F64 ? &rbc__resample_times_f64_##isa                                    \
+                               : &rbc__resample_times_f32_##isa)
 #define KERNELS_OF(isa, type)                                                                      \
     (rbc__resample_kernels) {                                                                      \
-        (type) == RBC__TIME_I64   ? &rbc__resample_times_i64_##isa                                 \
-        : (type) == RBC__TIME_F64 ? &rbc__resample_times_f64_##isa                                 \
-                                  : &rbc__resample_times_f32_##isa,                                \
-            &rbc__resample_blend_##isa, &rbc__resample_reduce_##isa                                \
+        TIMES_OF(isa, type), &rbc__resample_blend_##isa, &rbc__resample_reduce_##isa               \
     }
 
 rbc__resample_kernels rbc__resample_kernels_of(uint64_t cpu_features, rbc__time_type type) {
 #if defined(__x86_64__)
-    if ((cpu_features & RBC_CPU_AVX512) != 0) {
-        return KERNELS_OF(avx512, type);
-    }
     if ((cpu_features & RBC_CPU_AVX2) != 0) {
-        return KERNELS_OF(avx2, type);
+        rbc__resample_kernels kernels = KERNELS_OF(avx2, type);
+        if ((cpu_features & RBC_CPU_AVX512) != 0) {
+            kernels.blend = &rbc__resample_blend_avx512;
+            kernels.times = type == RBC__TIME_I64 ? &rbc__resample_times_i64_avx512 : kernels.times;
+        }
+        return kernels;
     }
 #endif
     (void)cpu_features;

@@ -124,8 +124,8 @@ static rbc__blend_fn blend_kernel(const run_state *run) {
 }
 
 static void copy_rows(const run_state *run, const int64_t *pick, const uint8_t *kind) {
-    run->kernels->blend->copy[log2_bytes(run->dtype)](&run->rows, pick, kind,
-                                                      fill_item(run->outside, run->dtype));
+    rbc__resample_copy[log2_bytes(run->dtype)](&run->rows, pick, kind,
+                                               fill_item(run->outside, run->dtype));
 }
 
 static void interpolate(run_state *run, rbc__resample_plan *plan, unsigned flags) {

@@ -429,7 +429,7 @@ static void reduce_features(const run *r, const lane *own, const lane *begin, co
             .num_cells = t - t_first,
             .out = out,
         };
-        r->kernels->reduce(&rows, &groups);
+        rbc__voxel_reduce(&rows, &groups);
     }
 }
 

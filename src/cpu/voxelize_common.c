@@ -5,9 +5,6 @@
 
 const rbc__voxel_kernels *rbc__voxel_kernels_for(const rbc_context *context) {
 #ifdef __x86_64__
-    if ((context->cpu_features & RBC_CPU_AVX512) != 0) {
-        return &rbc__voxel_kernels_avx512;
-    }
     if ((context->cpu_features & RBC_CPU_AVX2) != 0) {
         return &rbc__voxel_kernels_avx2;
     }

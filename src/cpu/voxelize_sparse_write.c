@@ -43,7 +43,7 @@ static void reduce_voxels(const rbc__sparse_work *w, int64_t first, int64_t end)
         .num_cells = end - first,
         .out = job->features + w->cloud * job->max_voxels * row_bytes,
     };
-    w->kernels->reduce(&rows, &groups);
+    rbc__voxel_reduce(&rows, &groups);
 }
 
 /* `at` is the voxel's row in the whole output. */

@@ -27,38 +27,6 @@
 #define INLINE                 static inline __attribute__((always_inline))
 #define STEP(S, stride_bytes)  ((stride_bytes) / (int64_t)sizeof(S))
 
-#define DEFINE_COPY(bits)                                                                          \
-    static void copy_##bits(const rbc__resample_rows *rows, const int64_t *pick,                   \
-                            const uint8_t *kind, uint64_t fill) {                                  \
-        typedef uint##bits##_t S;                                                                  \
-        const int64_t n = rows->num_channels;                                                      \
-        const bool packed = IS_PACKED(rows, S);                                                    \
-        const int64_t step = STEP(S, rows->channel_stride_bytes);                                  \
-        const int64_t out_step = STEP(S, rows->out_channel_stride_bytes);                          \
-        for (int64_t j = 0; j < rows->num_targets; ++j) {                                          \
-            S *out = OUTPUT(rows, S, j);                                                           \
-            if (kind[j] == RBC__ROW_COPY) {                                                        \
-                const S *in = SAMPLE(rows, S, pick[j]);                                            \
-                if (packed) {                                                                      \
-                    memcpy(out, in, (size_t)n * sizeof(S));                                        \
-                } else {                                                                           \
-                    for (int64_t c = 0; c < n; ++c) {                                              \
-                        out[c * out_step] = in[c * step];                                          \
-                    }                                                                              \
-                }                                                                                  \
-            } else if (kind[j] == RBC__ROW_FILL) {                                                 \
-                for (int64_t c = 0; c < n; ++c) {                                                  \
-                    out[c * out_step] = (S)fill;                                                   \
-                }                                                                                  \
-            }                                                                                      \
-        }                                                                                          \
-    }
-
-DEFINE_COPY(8)
-DEFINE_COPY(16)
-DEFINE_COPY(32)
-DEFINE_COPY(64)
-
 /* Targets skip samples, which the processor does not foresee, so far samples are asked for this
  * many bytes ahead. Near ones are there sooner than it takes to ask. */
 #define AHEAD_BYTES INT64_C(8192)
@@ -284,7 +252,6 @@ DEFINE_ALL(bf16, uint16_t, float)
      [RBC__BF16] = name##_bf16}
 
 const rbc__blend_kernels RBC__KERNEL(resample_blend) = {
-    .copy = {copy_8, copy_16, copy_32, copy_64},
     .linear = FLOATS(linear),
     .angle = FLOATS(angle),
     .cubic = FLOATS(cubic),

@@ -1,5 +1,6 @@
-/* Resampling kernels, compiled once per ISA: what stands between the driver in cpu/resample.c and
- * the loops over times and channels. Nothing here allocates, checks, locks or reads a global.
+/* Resampling kernels, compiled once per ISA that gains by it: what stands between the driver in
+ * cpu/resample.c and the loops over times and channels. Nothing here allocates, checks, locks or
+ * reads a global.
  *
  * Targets are done in tiles. For a tile the driver has the times searched, turns what lies around
  * each target into a plan (which samples, what weights), and has rows of channels made from it. */
@@ -118,10 +119,9 @@ typedef struct rbc__time_kernels {
                      int64_t out_stride_bytes);
 } rbc__time_kernels;
 
-/* Tables of four are by RBC__F32, RBC__F64, RBC__F16, RBC__BF16, or, for `copy` and `write`, by
+/* Tables of four are by RBC__F32, RBC__F64, RBC__F16, RBC__BF16, or, for copying and `write`, by
  * log2 of an item's bytes. */
 typedef struct rbc__blend_kernels {
-    rbc__copy_fn copy[4];
     rbc__blend_fn linear[4], angle[4], cubic[4], slerp[4];
 } rbc__blend_kernels;
 
@@ -145,8 +145,12 @@ typedef struct rbc__resample_kernels {
     extern const rbc__blend_kernels rbc__resample_blend_##isa;                                     \
     extern const rbc__reduce_kernels rbc__resample_reduce_##isa
 
+/* Compiled once: memcpy() is as fast on each ISA. */
+extern const rbc__copy_fn rbc__resample_copy[4];
+
 RBC__DECLARE_RESAMPLE_KERNELS(baseline);
 RBC__DECLARE_RESAMPLE_KERNELS(avx2);
-RBC__DECLARE_RESAMPLE_KERNELS(avx512);
+extern const rbc__time_kernels rbc__resample_times_i64_avx512;
+extern const rbc__blend_kernels rbc__resample_blend_avx512;
 
 #endif

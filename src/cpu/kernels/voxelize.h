@@ -1,4 +1,4 @@
-/* Kernels of voxelization: plain C compiled once per ISA, chosen by the context's CPU features.
+/* Kernels of voxelization: plain C compiled per ISA that gains, chosen by the CPU features.
  *
  * A cloud is worked on in tiles of RBC__VOXEL_TILE points: loaded into three arrays, turned into
  * cell numbers, and dealt out to slabs of cells (src/cpu/voxelize.c). A slab's points are then
@@ -88,13 +88,13 @@ typedef struct rbc__voxel_kernels {
     /* xyz[n, 3] of a tile; returns how many points are inside. */
     int64_t (*coordinates)(const rbc__voxel_tile *tile, int64_t n, bool is_f64,
                            const rbc__coordinate_map *map, int32_t *xyz);
-
-    /* Reduces the rows of each cell. */
-    void (*reduce)(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups);
 } rbc__voxel_kernels;
+
+/* Reduces the rows of each cell. Compiled once: wider registers gain nothing, memory sets the pace.
+ */
+void rbc__voxel_reduce(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups);
 
 extern const rbc__voxel_kernels rbc__voxel_kernels_baseline;
 extern const rbc__voxel_kernels rbc__voxel_kernels_avx2;
-extern const rbc__voxel_kernels rbc__voxel_kernels_avx512;
 
 #endif

@@ -115,5 +115,4 @@ const rbc__voxel_kernels RBC__KERNEL(voxel_kernels) = {
     .cells64_f64 = RBC__KERNEL(voxel_cells64_f64),
     .bounds = RBC__KERNEL(voxel_bounds),
     .coordinates = RBC__KERNEL(voxel_coordinates),
-    .reduce = RBC__KERNEL(voxel_reduce),
 };

@@ -19,6 +19,5 @@ void RBC__KERNEL(voxel_bounds)(const rbc__voxel_tile *tile, int64_t n, bool is_f
                                double *greatest);
 int64_t RBC__KERNEL(voxel_coordinates)(const rbc__voxel_tile *tile, int64_t n, bool is_f64,
                                        const rbc__coordinate_map *map, int32_t *xyz);
-void RBC__KERNEL(voxel_reduce)(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups);
 
 #endif

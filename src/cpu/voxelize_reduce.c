@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "cpu/kernels/half.h"
+#include "cpu/kernels/voxelize.h"
 #include "cpu/kernels/voxelize_features.h"
-#include "cpu/kernels/voxelize_isa.h"
 
 /* Does `step` for each channel. Of constant length, a short loop is better unrolled, a longer one
  * is vectorised only where it is not unrolled first. */
@@ -385,7 +385,7 @@ static void any(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups) {
         }                                                                                          \
         return;
 
-void RBC__KERNEL(voxel_reduce)(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups) {
+void rbc__voxel_reduce(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups) {
     const bool sum = is_sum(rows->reduce);
     if (rows->cloud == NULL && rows->dtype == RBC__F32) {
         switch (rows->num_features) {
