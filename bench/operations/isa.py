@@ -93,8 +93,8 @@ def cases() -> dict[str, Callable[[], Call]]:
         ("mean", f32, 8), ("mean", f32, 5), ("mean", f64, 3), ("mean", torch.bfloat16, 8),
         ("max", f32, 8), ("max", f32, 5),
     ):  # fmt: skip
-        table[f"voxel {mode} F={width} {label_of(dtype)}"] = (
-            lambda m=mode, d=dtype, w=width: dense_case(m, f32, d, w)
+        table[f"voxel {mode} F={width} {label_of(dtype)}"] = lambda m=mode, d=dtype, w=width: (
+            dense_case(m, f32, d, w)
         )
     for points in (f32, f64):
         table[f"sparse coordinates {label_of(points)}"] = lambda p=points: sparse_case(p)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib.metadata
 import os
 import platform
 import statistics
@@ -10,6 +11,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
+
+Contenders = dict[str, Callable[[], Any]]
+OURS = "robocache"
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -51,15 +58,49 @@ def ratios(times: dict[str, list[float]], ours: str) -> dict[str, dict[str, floa
     }
 
 
+def copy_of(num_bytes: int) -> Callable[[], Any]:
+    """A copy that reads and writes `num_bytes` in all."""
+    source = torch.zeros(max(num_bytes // 2, 1), dtype=torch.uint8)
+    target = torch.empty_like(source)
+    return lambda: target.copy_(source)
+
+
+def agree(expected: Any, contenders: Contenders, names: tuple[str, ...], bound: float) -> None:
+    """Raises AssertionError where a contender's result is further than `bound` from `expected`."""
+    for name in names:
+        if name in contenders:
+            got = np.asarray(contenders[name]())
+            np.testing.assert_allclose(got, expected, rtol=bound, atol=bound, err_msg=name)
+
+
+def versions() -> dict[str, str | None]:
+    """Of RoboCache and the peers; None: not installed."""
+    found: dict[str, str | None] = {}
+    for name in ("robocache", "numpy", "scipy", "torch", "open3d"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    if found["robocache"] is None:
+        import robocache
+
+        found["robocache"] = robocache.__version__
+    return found
+
+
 def machine() -> dict[str, Any]:
     """Processor and cores, as Linux tells them, and the date."""
-    processor = platform.processor()
+    about = {"model name": platform.processor(), "cpu family": "", "model": ""}
     for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            processor = line.split(":", 1)[1].strip()
-            break
+        key, _, value = line.partition(":")
+        if key.strip() in about:
+            about[key.strip()] = value.strip()
+    caches = Path("/sys/devices/system/cpu/cpu0/cache")
     return {
-        "processor": processor,
+        "processor": about["model name"],
+        "family": about["cpu family"],
+        "model": about["model"],
+        "caches": [f.read_text().strip() for f in sorted(caches.glob("index*/size"))],
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),

@@ -121,6 +121,12 @@ static bool append_feature(PyObject *list, uint64_t features, uint64_t bit, cons
     return ok;
 }
 
+#ifdef __clang__
+#define COMPILER __VERSION__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
 PyObject *native_info(PyObject *module, PyObject *unused) {
     (void)unused;
     rbc_context *context = NULL;
@@ -139,6 +145,7 @@ PyObject *native_info(PyObject *module, PyObject *unused) {
         return NULL;
     }
     PyObject *has_cuda = PyBool_FromLong(rbc__cuda_has_kernels());
-    return Py_BuildValue("{s:s,s:N,s:N,s:i}", "version", rbc_version(), "cuda_backend", has_cuda,
-                         "cpu_features", list, "num_threads", (int)num_threads);
+    return Py_BuildValue("{s:s,s:s,s:N,s:N,s:i}", "version", rbc_version(), "compiler", COMPILER,
+                         "cuda_backend", has_cuda, "cpu_features", list, "num_threads",
+                         (int)num_threads);
 }

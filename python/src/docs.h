@@ -229,7 +229,7 @@ PyDoc_STRVAR(
     "    gradient; ArgumentTypeError for arrays that cannot be written, such as JAX's.");
 
 PyDoc_STRVAR(doc_native_info, "native_info($module)\n--\n\n"
-                              "Returns version, CPU features in use, number of threads, and\n"
+                              "Returns version, compiler, CPU features in use, number of threads, and\n"
                               "whether there are CUDA kernels.");
 
 #endif
