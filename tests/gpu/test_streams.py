@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 
+import robocache as rc
 from tests.gpu.operations import OPERATIONS, listed, scene
 
 
@@ -83,3 +86,28 @@ def test_work_follows_the_current_stream() -> None:
     assert not stream.query(), "the call waited for the device"
     torch.cuda.synchronize()
     assert same(expected, result)
+
+
+def test_other_threads_may_work_while_one_captures() -> None:
+    """Loading kernels and making graphs are what a capture forbids other threads by default."""
+    inputs = scene(7)
+    arguments = (inputs["values"], inputs["times"], inputs["targets"])
+    expected = rc.resample_trajectories(*arguments)
+    out = torch.empty_like(expected)
+    stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    torch.cuda.synchronize()
+
+    def work() -> None:
+        with torch.cuda.stream(stream):
+            for _ in range(4):
+                rc.resample_trajectories(*arguments, out=out)
+
+    with torch.cuda.graph(graph):
+        captured = rc.resample_trajectories(*arguments)
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    graph.replay()
+    torch.cuda.synchronize()
+    assert torch.equal(out, expected)
+    assert torch.equal(captured, expected)
