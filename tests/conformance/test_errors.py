@@ -48,10 +48,30 @@ def voxelize(points: Any = None, grid: Any = 4, size: Any = 0.5, **keywords: Any
     return call
 
 
+def fuse(*values: Any, out: Any = None, **keywords: Any) -> Call:
+    """Streams of `values`, each with the times that fit it; targets [2, 5]."""
+
+    def call(backend: Backend) -> Any:
+        streams = [
+            (backend.tensor(v), backend.tensor(np.tile(np.arange(v.shape[1]), (len(v), 1))))
+            for v in values
+        ]
+        return rc.fuse_streams(
+            streams,
+            backend.tensor(np.tile(np.arange(5), (2, 1))),
+            out=None if out is None else backend.tensor(out),
+            backend=backend.argument,
+            **keywords,
+        )
+
+    return call
+
+
 def times(*rows: Any, kind: Any = np.int64) -> np.ndarray:
     return np.array(rows, dtype=kind)
 
 
+PAIR = np.zeros((2, 4, 1), np.float32)
 WHOLE = np.zeros((2, 4, 3), np.int32)
 BAD: dict[str, tuple[Call, list[str]]] = {
     "times of another length": (
@@ -83,6 +103,13 @@ BAD: dict[str, tuple[Call, list[str]]] = {
     "channel out of range": (resample(channels=[(3, "hold")]), ["channels", "3"]),
     "out of another shape": (resample(out=np.zeros((2, 4, 3), np.float32)), ["out", "4", "5"]),
     "out of another type": (resample(out=np.zeros((2, 5, 3))), ["out", "float64", "float32"]),
+    "no streams": (fuse(), ["streams", "0", "1"]),
+    "streams of two types": (
+        fuse(PAIR, PAIR.astype(np.float64)), ["1", "values|dtype", "float64", "float32"]),
+    "streams of two batches": (fuse(PAIR, np.zeros((3, 4, 1), np.float32)), ["2", "3"]),
+    "modes for more streams": (fuse(PAIR, modes=["hold", "hold"]), ["modes", "2", "1"]),
+    "fused out of another shape": (
+        fuse(PAIR, PAIR, out=np.zeros((2, 5, 1), np.float32)), ["out", "1", "2"]),
     "zero voxel size": (voxelize(size=0.0), ["voxel_size", "0"]),
     "negative voxel size": (voxelize(size=(1.0, -1.0, 1.0)), ["voxel_size", "-1"]),
     "nan voxel size": (voxelize(size=float("nan")), ["voxel_size", "nan"]),
@@ -123,6 +150,10 @@ CHECKED: dict[str, tuple[Call, list[str]]] = {
             times=times([0, 1, np.nan, 3], [0, 1, 2, 3], kind=np.float32),
             targets=times([0.0], [1.0], kind=np.float32)),
         ["source_times", "nan"]),
+    "nan target": (
+        resample(
+            times=np.tile(np.arange(4.0), (2, 1)), targets=np.full((2, 1), np.nan)),
+        ["target_times", "NaN"]),
     "negative lengths": (resample(lengths=np.array([4, -1])), ["lengths", "-1"]),
     "lengths past the samples": (resample(lengths=np.array([5, 4])), ["lengths", "5", "4"]),
 }  # fmt: skip
@@ -150,6 +181,17 @@ def test_output_that_overlaps_an_input(backend: Backend) -> None:
     with pytest.raises(ValueError, match=r"out.*overlap"):
         rc.resample_trajectories(
             whole[:, :6], stamps, stamps, out=whole[:, 4:10], backend=backend.argument
+        )
+
+
+def test_grid_that_overlaps_the_points(backend: Backend) -> None:
+    if backend.argument == "pytorch":
+        pytest.skip("the reference computes before it copies to out")
+    points = torch.zeros(64, 3, device=backend.device)
+    grid = points.view(-1)[:64].view(4, 4, 4, 1)
+    with pytest.raises(ValueError, match=r"out.*overlap"):
+        rc.voxelize_point_cloud(
+            points, 4, 0.5, features=points[:, :1], mode="max", out=grid, backend=backend.argument
         )
 
 

@@ -66,3 +66,20 @@ def test_three_streams(backend: Backend) -> None:
     fused = rc.fuse_multimodal(*flat, targets, backend=backend.argument)
     pairs = list(zip(flat[::2], flat[1::2], strict=True))
     assert torch.equal(fused, rc.fuse_streams(pairs, targets, backend=backend.argument))
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 2, 5), (2, 0, 2, 5), (2, 4, 0, 5), (2, 4, 2, 0)], ids=str)
+def test_empty(backend: Backend, shape: tuple[int, int, int, int]) -> None:
+    """Nothing in one of the batch, the samples, the channels or the targets."""
+    b, s, d, t = shape
+    values = backend.tensor(np.ones((b, s, d), np.float32))
+    stamps = backend.tensor(np.tile(np.arange(s), (b, 1)))
+    targets = backend.tensor(np.tile(np.arange(t), (b, 1)))
+    fused, valid = rc.fuse_streams(
+        [(values, stamps)] * 2, targets, return_valid=True, backend=backend.argument
+    )
+    assert tuple(fused.shape) == (b, t, 2 * d)
+    assert tuple(valid.shape) == (b, t, 2)
+    assert bool((fused == (0 if s == 0 else 1)).all())
+    within = np.broadcast_to(np.arange(t)[:, None] < s, (b, t, 2))
+    np.testing.assert_array_equal(valid.cpu().numpy().astype(bool), within)

@@ -155,3 +155,28 @@ def test_cell_edges_use_true_division(backend: Backend) -> None:
         )
         np.testing.assert_array_equal(out.cpu().numpy(), expected)
         assert int(lost) == dropped
+
+
+def test_empty_clouds(backend: Backend) -> None:
+    """No points, no clouds: an empty grid of the right shape, not an error."""
+    for shape, out in (((0, 3), (4, 4, 4)), ((0, 5, 3), (0, 4, 4, 4)), ((2, 0, 3), (2, 4, 4, 4))):
+        points = backend.tensor(np.zeros(shape, np.float32))
+        count = rc.voxelize_point_cloud(points, 4, 0.5, mode="count", backend=backend.argument)
+        assert tuple(count.shape) == out
+        assert not count.any()
+        mean = rc.voxelize_point_cloud(
+            points, 4, 0.5, features=points, mode="mean", backend=backend.argument
+        )
+        assert tuple(mean.shape) == (*out, 3)
+        assert not mean.any()
+
+
+def test_empty_sparse(backend: Backend) -> None:
+    points = backend.tensor(np.zeros((0, 3), np.float32))
+    got = rc.voxelize_sparse(
+        points, 0.5, features=points, mode="mean", preset="open3d_down_sample",
+        backend=backend.argument,
+    )  # fmt: skip
+    assert int(got["num_voxels"].reshape(-1)[0]) == 0
+    assert got["coordinates"].shape == (0, 3)
+    assert got["features"].shape == (0, 3)
