@@ -422,8 +422,8 @@ RBC_API rbc_status rbc_depth_to_points(rbc_context *context, const DLTensor *dep
                                        const rbc_depth_params *params, const DLTensor *points,
                                        const DLTensor *lengths, void *stream, rbc_error *err);
 
-/* rbc_voxelize() of the points that rbc_depth_to_points() gives, without storing them; invalid
- * pixels count as dropped. `features` is [H, W, F] or [B, H, W, F]. The workspace is that of
+/* rbc_voxelize() of the points that rbc_depth_to_points() gives, without storing them (on CUDA they
+ * pass through the workspace); invalid pixels count as dropped. `features` is [H, W, F] or [B, H, W, F]. The workspace is that of
  * rbc_voxelize_depth_workspace(). */
 RBC_API rbc_status rbc_voxelize_depth(rbc_context *context, const DLTensor *depth,
                                       const DLTensor *intrinsics, const DLTensor *pose,

@@ -182,7 +182,7 @@ PyDoc_STRVAR(
     "voxelize_depth($module, depth, intrinsics, grid_size, voxel_size, origin=None, *, pose=None, "
     "features=None, mode='occupancy', depth_scale=None, min_depth=0.0, max_depth=1e30, "
     "pixel_offset=0.0, return_counts=False, return_dropped=False, backend=None, out=None)\n--\n\n"
-    "Reduces the points of depth images into a dense grid, without storing them.\n\n"
+    "Reduces the points of depth images into a dense grid.\n\n"
     "Args:\n"
     "    depth, intrinsics, pose, depth_scale, min_depth, max_depth, pixel_offset: as in\n"
     "        depth_to_points(). Invalid pixels count as dropped.\n"

@@ -13,7 +13,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 def scene(seed: int = 0, device: str = "cuda") -> Tensors:
-    """Inputs of all operations: 5 x 300 samples of 67 channels, 20,000 points."""
+    """Inputs of all operations: 5 x 300 samples of 67 channels, 20,000 points, depth images."""
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(*shape: int) -> torch.Tensor:
@@ -28,11 +28,15 @@ def scene(seed: int = 0, device: str = "cuda") -> Tensors:
         "targets": (uniform(5, 200) * 1.2 - 0.1).sort(dim=1)[0],
         "points": (uniform(20_000, 3) * 2.4 - 1.2).float(),
         "features": uniform(20_000, 5).float() - 0.5,
+        "depth": uniform(3, 90, 120).float() * 3 - 0.5,
+        "intrinsics": torch.tensor([[100.0, 0, 60], [0, 100.0, 45], [0, 0, 1]]),
     }
     return {name: tensor.to(device) for name, tensor in made.items()}
 
 
 def listed(outputs: Any) -> list[torch.Tensor]:
+    if isinstance(outputs, dict):
+        return list(outputs.values())
     return list(outputs) if isinstance(outputs, tuple) else [outputs]
 
 
@@ -63,6 +67,27 @@ def _voxelize(mode: str, features: bool) -> Callable[[Tensors], Any]:
     )
 
 
+def _sparse(preset: str, **arguments: Any) -> Callable[[Tensors], Any]:
+    """Every output; voxels hold both one point and more than are kept."""
+    outputs = ["counts", "features", "voxels", "point_indices", "point_to_voxel"]
+    outputs += ["point_coordinates", "dropped", "origins"]
+    return lambda t: rc.voxelize_sparse(
+        t["points"],
+        features=t["features"],
+        preset=preset,
+        max_points=4,
+        max_voxels=5000,
+        outputs=outputs,
+        **arguments,
+    )
+
+
+def _voxelize_depth(t: Tensors) -> Any:
+    return rc.voxelize_depth(
+        t["depth"], t["intrinsics"], 16, 0.2, mode="count", return_dropped=True
+    )
+
+
 def _backward(t: Tensors) -> Any:
     values = t["values"].detach().requires_grad_()
     out = rc.resample_trajectories(values, t["times"], t["targets"], mode="cubic")
@@ -75,5 +100,11 @@ OPERATIONS: dict[str, Callable[[Tensors], Any]] = {
     "fuse": _fuse,
     **{f"voxelize {m}": _voxelize(m, False) for m in ("occupancy", "count")},
     **{f"voxelize {m}": _voxelize(m, True) for m in ("sum", "mean", "max", "min")},
+    "sparse mmcv": _sparse("mmcv", voxel_size=0.11, origin=(-1, -1, -1), grid_size=18),
+    "sparse sorted": _sparse("robocache", voxel_size=0.11, origin=(-1, -1, -1), grid_size=18),
+    "sparse unbounded": _sparse("open3d_down_sample", voxel_size=0.07),
+    "depth": lambda t: rc.depth_to_points(t["depth"], t["intrinsics"]),
+    "depth compact": lambda t: rc.depth_to_points(t["depth"], t["intrinsics"], compact=True),
+    "voxelize depth": _voxelize_depth,
     "gradient": _backward,
 }

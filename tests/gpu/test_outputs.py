@@ -40,6 +40,9 @@ CALLS: dict[str, Callable[..., torch.Tensor]] = {
         )
         for mode in ("sum", "mean", "max", "min")
     },
+    "voxelize depth": lambda t, **o: rc.voxelize_depth(
+        t["depth"], t["intrinsics"], 16, 0.2, mode="count", **o
+    ),
 }
 
 
