@@ -60,6 +60,7 @@ rbc_status rbc__cuda_depth_points(rbc__cuda_queue *queue, const rbc__depth_sourc
     const int64_t wanted = divide_up(launch.pixels, MIN_SHARE);
     const int64_t shares = wanted < 1 ? 1 : wanted < most ? wanted : most;
     launch.share = divide_up(launch.pixels, shares);
+    shape.threads = DEPTH_PACK_THREADS;
     shape.blocks = batch * shares;
     return rbc__cuda_launch(queue, RBC__CUDA_depth_pack, shape, &launch, err);
 }

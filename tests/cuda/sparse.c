@@ -94,7 +94,7 @@ static void run_sparse(const sparse_case *c) {
     fill(&in[0], 1, 0);
     fill(&in[1], 8, 0);
     for (int64_t b = 0; b < c->batch; b++) {
-        ((int32_t *)in[2].data)[b] = (int32_t)(c->num_points - b);
+        ((int32_t *)in[2].data)[b] = (int32_t)(c->num_points > b ? c->num_points - b : 0);
     }
     for (size_t i = 0; i < COUNT(in); i++) {
         to_device(&in[i], 1);

@@ -4,7 +4,8 @@
 
 enum {
     THREADS = DEPTH_THREADS,
-    WARPS = THREADS / 32,
+    PACK_THREADS = DEPTH_PACK_THREADS,
+    PACK_WARPS = PACK_THREADS / 32,
 };
 
 typedef struct camera {
@@ -98,12 +99,17 @@ INLINE point3 point_of(const depth_launch *p, const camera *c, unsigned index, f
     return out;
 }
 
-INLINE int is_valid(const depth_launch *p, const camera *c, unsigned index, float depth) {
-    if (c->plain && depth <= PLAIN_DEPTH) {
-        return depth > p->low && depth <= p->high;
-    }
+/* Rare: the point itself decides. */
+static __device__ __noinline__ int is_number(const depth_launch *p, const camera *c, unsigned index,
+                                             float depth) {
     const float z = point_of(p, c, index, depth).z;
     return z == z;
+}
+
+INLINE int is_valid(const depth_launch *p, const camera *c, unsigned index, float depth) {
+    const int in_range = depth > p->low && depth <= p->high;
+    return p->pose == 0 || (c->plain && depth <= PLAIN_DEPTH) ? in_range
+                                                              : is_number(p, c, index, depth);
 }
 
 INLINE void store_point(float *row, point3 point) {
@@ -129,14 +135,53 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     }
 }
 
-INLINE unsigned count_valid(const depth_launch *p, const camera *c, long long image,
-                            long long begin, long long end) {
+INLINE unsigned count_pixels(const depth_launch *p, const camera *c, long long image,
+                             long long begin, long long end) {
     unsigned count = 0;
-#pragma unroll 8
-    for (long long i = begin + threadIdx.x; i < end; i += THREADS) {
-        count += (unsigned)is_valid(p, c, (unsigned)i, depth_of_pixel(p, image, (unsigned)i));
+#pragma unroll 4
+    for (long long i = begin + threadIdx.x; i < end; i += PACK_THREADS) {
+        const float depth = depth_of_pixel(p, image, (unsigned)i);
+        count += (unsigned)is_valid(p, c, (unsigned)i, depth);
     }
     return count;
+}
+
+INLINE unsigned count_value(const depth_launch *p, const camera *c, long long index, float value) {
+    return (unsigned)is_valid(p, c, (unsigned)index, __fmul_rn(value, p->scale));
+}
+
+/* Valid pixels of [begin, end), by all threads; sixteen bytes at a time where they lie so. */
+INLINE unsigned count_valid(const depth_launch *p, const camera *c, long long image,
+                            long long begin, long long end) {
+    const int bytes = p->dtype == DEPTH_U16 ? 2 : 4;
+    const int each = 16 / bytes;
+    const unsigned long long base = (unsigned long long)p->depth + image * p->batch_stride;
+    if (!p->flat || p->dtype == DEPTH_F64 || p->column_stride != bytes || base % bytes != 0) {
+        return count_pixels(p, c, image, begin, end);
+    }
+    const long long skip = (long long)((16 - base % 16) % 16) / bytes;
+    long long first = begin <= skip ? skip : skip + (begin - skip + each - 1) / each * each;
+    first = first < end ? first : end;
+    const int num_chunks = (int)((end - first) / each);
+    const uint4 *chunks = (const uint4 *)(base + first * bytes);
+    unsigned count = 0;
+#pragma unroll 2
+    for (int i = (int)threadIdx.x; i < num_chunks; i += PACK_THREADS) {
+        const uint4 chunk = __ldg(chunks + i);
+        const unsigned words[4] = {chunk.x, chunk.y, chunk.z, chunk.w};
+        const long long at = first + (long long)i * each;
+#pragma unroll
+        for (int w = 0; w < 4; ++w) {
+            if (p->dtype == DEPTH_U16) {
+                count += count_value(p, c, at + 2 * w, (float)(words[w] & 0xffffu)) +
+                         count_value(p, c, at + 2 * w + 1, (float)(words[w] >> 16));
+            } else {
+                count += count_value(p, c, at + w, __uint_as_float(words[w]));
+            }
+        }
+    }
+    return count + count_pixels(p, c, image, begin, first) +
+           count_pixels(p, c, image, first + (long long)num_chunks * each, end);
 }
 
 INLINE unsigned sum_over_block(unsigned value, unsigned *warp_sums) {
@@ -147,7 +192,7 @@ INLINE unsigned sum_over_block(unsigned value, unsigned *warp_sums) {
     __syncthreads();
     unsigned sum = 0;
 #pragma unroll
-    for (int w = 0; w < WARPS; ++w) {
+    for (int w = 0; w < PACK_WARPS; ++w) {
         sum += warp_sums[w];
     }
     __syncthreads();
@@ -156,10 +201,10 @@ INLINE unsigned sum_over_block(unsigned value, unsigned *warp_sums) {
 
 /* Valid points first. There is no memory to tell other blocks how many points one has, so that each
  * counts those of the whole image: few, large shares make that cheap. */
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(PACK_THREADS)
     rbc__depth_pack_cuda(const __grid_constant__ depth_launch p) {
     __shared__ camera c;
-    __shared__ unsigned warp_sums[WARPS];
+    __shared__ unsigned warp_sums[PACK_WARPS];
     launch_await();
     launch_release();
     const unsigned blocks = gridDim.x / (unsigned)p.batch;
@@ -174,7 +219,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     const int lane = (int)threadIdx.x & 31;
     const unsigned warp = threadIdx.x / 32;
     long long next = before;
-    for (long long first = begin; first < end; first += THREADS) {
+    for (long long first = begin; first < end; first += PACK_THREADS) {
         const long long i = first + threadIdx.x;
         point3 point = {0, 0, 0};
         int valid = 0;
@@ -189,7 +234,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         __syncthreads();
         long long place = next + __popc(ballot & ((1u << lane) - 1));
 #pragma unroll
-        for (unsigned w = 0; w < WARPS; ++w) {
+        for (unsigned w = 0; w < PACK_WARPS; ++w) {
             place += w < warp ? warp_sums[w] : 0;
             next += warp_sums[w];
         }
@@ -200,7 +245,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     }
     const float nan = __uint_as_float(0x7fc00000u);
     const point3 padding = {nan, nan, nan};
-    for (long long i = (begin > total ? begin : total) + threadIdx.x; i < end; i += THREADS) {
+    for (long long i = (begin > total ? begin : total) + threadIdx.x; i < end; i += PACK_THREADS) {
         store_point(points + 3 * i, padding);
     }
     if (begin == 0 && threadIdx.x == 0) {

@@ -7,6 +7,7 @@
 
 enum {
     DEPTH_THREADS = 256,
+    DEPTH_PACK_THREADS = 1024,
 };
 
 enum {
