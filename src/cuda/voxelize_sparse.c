@@ -14,7 +14,12 @@ enum {
     MANY_BLOCKS_PER_MULTIPROCESSOR = 8,
     BOUNDS_BLOCKS = 128, /* of a cloud, at most */
     BOUNDS_POINTS = 2048,
-    CLEAR_CHUNKS = 8, /* of 16 bytes, by a thread */
+    CLEAR_BYTES = 128, /* by a thread */
+    /* Bits of cells that cost less than a table of points. */
+    CELLS_PER_POINT = 128,
+    FEW_CELLS = 1 << 20,
+    LISTED_POINTS = 64, /* points kept of a voxel that may be listed one by one */
+    LISTED_PER_POINT = 16,
 };
 
 static int64_t divide_up(int64_t a, int64_t b) {
@@ -29,8 +34,20 @@ static bool is_first_seen(const rbc__voxelize_sparse_job *job) {
     return job->preset == RBC_VOXEL_PRESET_MMCV || job->preset == RBC_VOXEL_PRESET_SPCONV;
 }
 
-static bool needs_order(const rbc__voxelize_sparse_job *job) {
-    return job->features != NULL || job->voxels != NULL || job->point_indices != NULL;
+/* What is done with the points of a voxel. */
+static uint32_t choose_points(const rbc__voxelize_sparse_job *job) {
+    const bool lists = job->voxels != NULL || job->point_indices != NULL;
+    const int64_t n = job->cloud.num_points;
+    if (!lists && job->features == NULL) {
+        return job->counts != NULL ? SPARSE_COUNTED : SPARSE_IGNORED;
+    }
+    if (!lists && job->max_points >= n) {
+        return SPARSE_RANKED;
+    }
+    return job->max_points <= LISTED_POINTS &&
+                   (lists || job->max_voxels * job->max_points <= n * LISTED_PER_POINT)
+               ? SPARSE_LISTED
+               : SPARSE_SORTED;
 }
 
 /* ---- from points to cells ------------------------------------------------------------------- */
@@ -105,15 +122,11 @@ static uint32_t key_bits(const rbc__voxelize_sparse_job *job) {
     for (int axis = 0; axis < 3; ++axis) {
         bits += bits_up_to((uint32_t)(cells_along(job, axis) - 1));
     }
-    return bits > 0 ? bits : 1;
+    return bits;
 }
 
-static void describe_table(const rbc__voxelize_sparse_job *job, sparse_launch *launch) {
-    const uint64_t wanted = (uint64_t)job->cloud.num_points * 3 / 2;
-    launch->slots = 64;
-    while (launch->slots < wanted) {
-        launch->slots *= 2;
-    }
+static void describe_cells(const rbc__voxelize_sparse_job *job, sparse_launch *launch) {
+    const double n = (double)job->cloud.num_points;
     double cells = 1;
     for (int axis = 0; axis < 3; ++axis) {
         const double along = cells_along(job, axis);
@@ -121,31 +134,45 @@ static void describe_table(const rbc__voxelize_sparse_job *job, sparse_launch *l
         launch->grid[axis] = along < 0x1p32 ? (uint32_t)along : 0;
     }
     launch->exact = cells < 0x1p32;
+    launch->wide = !launch->exact;
+    launch->by_bits =
+        launch->exact && !is_first_seen(job) && cells <= CELLS_PER_POINT * n + FEW_CELLS;
+    if (launch->by_bits) {
+        launch->bit_words = ((int64_t)cells + 31) / 32;
+        return;
+    }
+    launch->bit_words = divide_up(job->cloud.num_points, 32);
+    launch->by_place.bits = launch->exact ? bits_up_to((uint32_t)(cells - 1) | 1) : 0;
+    launch->slots = 64;
+    while ((double)launch->slots < n * 1.5) {
+        launch->slots *= 2;
+    }
     launch->direct = cells <= (double)launch->slots;
     if (launch->direct) {
         launch->slots = ((uint64_t)cells + 1) & ~UINT64_C(1);
     }
-    launch->wide = !launch->exact;
-    launch->by_place.bits = launch->exact ? bits_up_to((uint32_t)(cells - 1)) : 0;
-    if (launch->exact && launch->by_place.bits == 0) {
-        launch->by_place.bits = 1;
-    }
+}
+
+/* Items of a tile, where there are as many tiles as blocks keep busy. */
+static int64_t tile_of(int64_t items, int64_t least, int64_t multiple) {
+    const int64_t tile = divide_up(items, SPARSE_MAX_TILES);
+    return divide_up(tile > least ? tile : least, multiple) * multiple;
 }
 
 static void describe_tiles(const rbc__voxelize_sparse_job *job, sparse_launch *launch) {
     const int64_t n = job->cloud.num_points > 0 ? job->cloud.num_points : 1;
-    int64_t tile = divide_up(n, SPARSE_MAX_TILES);
-    tile = tile > MIN_TILE ? tile : MIN_TILE;
-    launch->tile_points = divide_up(tile, SPARSE_THREADS) * SPARSE_THREADS;
-    launch->tiles = (uint32_t)divide_up(n, launch->tile_points);
-    launch->first_words = divide_up(job->cloud.num_points, 32);
-    launch->max_starts =
-        (job->max_voxels < job->cloud.num_points ? job->max_voxels : job->cloud.num_points) + 1;
-    tile = divide_up(n, SPARSE_SORT_MAX_TILES);
-    tile = divide_up(tile, SPARSE_SORT_TILE) * SPARSE_SORT_TILE;
+    launch->rows =
+        job->max_voxels < job->cloud.num_points ? job->max_voxels : job->cloud.num_points;
+    launch->tile_words = tile_of(launch->bit_words, MIN_TILE / 32, SPARSE_THREADS / 32);
+    launch->tiles = (uint32_t)divide_up(launch->bit_words, launch->tile_words);
+    launch->tiles = launch->tiles > 0 ? launch->tiles : 1;
+    launch->tile_rows = tile_of(launch->rows, MIN_TILE, SPARSE_THREADS);
+    launch->row_tiles = (uint32_t)divide_up(launch->rows, launch->tile_rows);
+    int64_t entries = divide_up(n, SPARSE_SORT_MAX_TILES);
+    entries = divide_up(entries, SPARSE_SORT_TILE) * SPARSE_SORT_TILE;
     launch->by_place.of_voxels = 1;
-    launch->by_place.tile_entries = launch->by_voxel.tile_entries = tile;
-    launch->by_place.tiles = launch->by_voxel.tiles = (uint32_t)divide_up(n, tile);
+    launch->by_place.tile_entries = launch->by_voxel.tile_entries = entries;
+    launch->by_place.tiles = launch->by_voxel.tiles = (uint32_t)divide_up(n, entries);
 }
 
 /* ---- the workspace -------------------------------------------------------------------------- */
@@ -162,41 +189,65 @@ static void *take(char *base, uint64_t *used, int64_t batch, uint64_t count, uin
     return at;
 }
 
+static void lay_out_sorts(const rbc__voxelize_sparse_job *job, char *base, uint64_t *used,
+                          sparse_launch *launch) {
+    const bool sorts_voxels = !launch->first_seen && !launch->by_bits;
+    if (!sorts_voxels && launch->points != SPARSE_SORTED) {
+        return;
+    }
+    const int64_t batch = job->cloud.batch;
+    const uint64_t entry_bytes = sorts_voxels && launch->wide ? 16 : 8;
+    const uint64_t bins = (uint64_t)launch->by_place.tiles * SPARSE_DIGITS;
+    launch->by_place.bins = launch->by_voxel.bins = take(base, used, batch, bins, 4);
+    for (int i = 0; i < 2; ++i) {
+        /* The voxels are sorted before the points. */
+        launch->by_place.buffers[i] = launch->by_voxel.buffers[i] =
+            take(base, used, batch, (uint64_t)job->cloud.num_points, entry_bytes);
+    }
+}
+
 /* Gives the launch its arrays; with a NULL base it only counts. Returns the bytes used. */
 static uint64_t lay_out(const rbc__voxelize_sparse_job *job, char *base, sparse_launch *launch) {
     const int64_t batch = job->cloud.batch;
-    const uint64_t n = (uint64_t)job->cloud.num_points;
-    const bool sorts_voxels = !is_first_seen(job), sorts_points = needs_order(job);
+    const uint64_t n = (uint64_t)job->cloud.num_points, rows = (uint64_t)launch->rows;
     uint64_t used = 0;
     launch->states = take(base, &used, batch, 1, sizeof *launch->states);
     if (launch->origin_from_cloud || launch->scale_from_cloud) {
         launch->maps = take(base, &used, batch, 1, sizeof *launch->maps);
     }
-    launch->table = take(base, &used, batch, launch->slots, 8);
-    launch->slot_of = take(base, &used, batch, n, 4);
-    launch->first_bits = take(base, &used, batch, (uint64_t)launch->first_words, 4);
-    launch->tile_counts = take(base, &used, batch, launch->tiles, 4);
-    if (sorts_voxels || sorts_points) {
-        const uint64_t entry_bytes = sorts_voxels && launch->wide ? 16 : 8;
-        uint32_t *bins =
-            take(base, &used, batch, (uint64_t)launch->by_place.tiles * SPARSE_DIGITS, 4);
-        for (int i = 0; i < 2; ++i) {
-            void *buffer = take(base, &used, batch, n, entry_bytes);
-            launch->by_place.buffers[i] = buffer;
-            launch->by_voxel.buffers[i] = buffer;
-        }
-        launch->by_place.bins = launch->by_voxel.bins = bins;
+    if (launch->by_bits) {
+        launch->word_starts = take(base, &used, batch, (uint64_t)launch->bit_words, 4);
+    } else {
+        launch->table = take(base, &used, batch, launch->slots, 8);
     }
-    if (sorts_points) {
-        launch->starts = take(base, &used, batch, (uint64_t)launch->max_starts, 4);
+    launch->bits = take(base, &used, batch, (uint64_t)launch->bit_words, 4);
+    launch->tile_counts = take(base, &used, batch, launch->tiles, 4);
+    launch->slot_of = take(base, &used, batch, n, 4);
+    lay_out_sorts(job, base, &used, launch);
+    if (launch->points == SPARSE_LISTED) {
+        launch->lists = (uint32_t *)(void *)job->point_indices;
+        if (launch->lists == NULL) {
+            const uint64_t items = (uint64_t)job->max_voxels * (uint64_t)job->max_points;
+            launch->lists = take(base, &used, batch, items, 4);
+        }
+    } else if (launch->points == SPARSE_RANKED) {
+        launch->tallies = take(base, &used, batch, rows, 4);
+        launch->row_counts = take(base, &used, batch, launch->row_tiles, 4);
+        launch->ranks = take(base, &used, batch, n, 4);
+        launch->order = take(base, &used, batch, n, 4);
+    }
+    if (launch->points == SPARSE_RANKED || launch->points == SPARSE_SORTED) {
+        launch->starts = take(base, &used, batch, rows + 1, 4);
     }
     return used;
 }
 
 static void describe_sizes(const rbc__voxelize_sparse_job *job, sparse_launch *launch) {
     memset(launch, 0, sizeof *launch);
+    launch->first_seen = is_first_seen(job);
+    launch->points = choose_points(job);
     describe_map(job, launch);
-    describe_table(job, launch);
+    describe_cells(job, launch);
     describe_tiles(job, launch);
 }
 
@@ -226,8 +277,7 @@ static void describe(const rbc__voxelize_sparse_job *job, sparse_launch *launch)
         .dtype = (uint32_t)from->point_dtype,
     };
     launch->batch = from->batch;
-    launch->is_zyx = is_first_seen(job);
-    launch->first_seen = is_first_seen(job);
+    launch->is_zyx = launch->first_seen;
     launch->z_first = job->preset == RBC_VOXEL_PRESET_OPEN3D_VOXELIZE;
     launch->features = from->features;
     launch->features_batch_stride = from->features_batch_stride_bytes;
@@ -271,15 +321,21 @@ static rbc_status start_each(run *r, rbc__cuda_kernel kernel, int64_t items, int
 }
 
 static rbc_status clear(run *r) {
-    const int64_t chunks = (int64_t)(r->launch.slots / 2) * r->launch.batch;
-    const int64_t wanted = divide_up(chunks, (int64_t)SPARSE_THREADS * CLEAR_CHUNKS);
+    const sparse_launch *launch = &r->launch;
+    double bytes = launch->by_bits ? (double)launch->bit_words * 4 : (double)launch->slots * 8;
+    bytes += launch->points == SPARSE_COUNTED ? (double)launch->max_voxels * 4
+             : launch->points == SPARSE_LISTED
+                 ? (double)(launch->max_voxels * launch->max_points) * 4
+             : launch->points == SPARSE_RANKED ? (double)launch->rows * 4
+                                               : 0;
+    const double wanted = bytes * (double)launch->batch / (SPARSE_THREADS * CLEAR_BYTES) + 1;
     const int64_t most = (int64_t)r->queue->multiprocessors * MANY_BLOCKS_PER_MULTIPROCESSOR;
     const rbc__cuda_shape shape = {
-        .blocks = wanted < most ? wanted : most,
+        .blocks = wanted < (double)most ? (int64_t)wanted : most,
         .blocks_y = 1,
         .threads = SPARSE_THREADS,
     };
-    return rbc__cuda_launch(r->queue, RBC__CUDA_sparse_clear, shape, &r->launch, r->err);
+    return rbc__cuda_launch(r->queue, RBC__CUDA_sparse_clear, shape, launch, r->err);
 }
 
 static rbc_status look_at_clouds(run *r) {
@@ -309,7 +365,7 @@ static rbc_status sort(run *r, sparse_sort *which, uint32_t bits, rbc__cuda_kern
 static rbc_status number_voxels(run *r, const rbc__voxelize_sparse_job *job) {
     const int64_t n = job->cloud.num_points;
     RBC__TRY(start(r, RBC__CUDA_sparse_number, r->launch.tiles, SPARSE_THREADS));
-    if (r->launch.first_seen) {
+    if (r->launch.first_seen || r->launch.by_bits) {
         return RBC_OK;
     }
     if (r->launch.wide) {
@@ -325,35 +381,77 @@ static rbc_status number_voxels(run *r, const rbc__voxelize_sparse_job *job) {
 
 static rbc_status assign_points(run *r, const rbc__voxelize_sparse_job *job) {
     const int64_t n = job->cloud.num_points;
-    if (job->point_to_voxel != NULL || job->counts != NULL || needs_order(job)) {
+    const uint32_t points = r->launch.points;
+    if (job->point_to_voxel != NULL || points != SPARSE_IGNORED) {
         RBC__TRY(start_each(r, RBC__CUDA_sparse_assign, n, SPARSE_THREADS));
     }
-    if (!needs_order(job)) {
-        return RBC_OK;
+    if (points == SPARSE_RANKED) {
+        RBC__TRY(start(r, RBC__CUDA_sparse_tally, r->launch.row_tiles, SPARSE_THREADS));
+        RBC__TRY(start(r, RBC__CUDA_sparse_begin, r->launch.row_tiles, SPARSE_THREADS));
+        return start_each(r, RBC__CUDA_sparse_scatter, n, SPARSE_THREADS);
     }
-    RBC__TRY(sort(r, &r->launch.by_voxel, bits_up_to((uint32_t)(r->launch.max_starts - 1)),
-                  RBC__CUDA_sparse_count_points, RBC__CUDA_sparse_move_points));
-    return start_each(r, RBC__CUDA_sparse_start, n, SPARSE_THREADS);
+    if (points == SPARSE_SORTED) {
+        RBC__TRY(sort(r, &r->launch.by_voxel, bits_up_to((uint32_t)r->launch.rows),
+                      RBC__CUDA_sparse_count_points, RBC__CUDA_sparse_move_points));
+        return start_each(r, RBC__CUDA_sparse_start, n, SPARSE_THREADS);
+    }
+    return RBC_OK;
 }
 
-static rbc_status write_voxels(run *r, const rbc__voxelize_sparse_job *job) {
-    const int64_t m = job->max_voxels;
-    RBC__TRY(start_each(r, RBC__CUDA_sparse_rows, m, SPARSE_THREADS));
-    if (job->point_indices != NULL || job->voxels != NULL) {
-        RBC__TRY(start_each(r, RBC__CUDA_sparse_list, m, SPARSE_THREADS / 32));
+/* Whether rows of features, here and in an output, are whole chunks of 16 bytes at multiples of 16.
+ */
+static bool rows_are_chunks(const rbc__cloud *cloud, const void *out) {
+    const int64_t bytes = rbc__dtype_bytes(cloud->feature_dtype);
+    return (cloud->feature_stride_bytes == bytes || cloud->num_features == 1) &&
+           cloud->num_features * bytes % 16 == 0 && (uintptr_t)cloud->features % 16 == 0 &&
+           (uintptr_t)out % 16 == 0 && cloud->features_stride_bytes % 16 == 0 &&
+           (cloud->batch == 1 || cloud->features_batch_stride_bytes % 16 == 0);
+}
+
+static rbc_status copy_features(run *r, const rbc__voxelize_sparse_job *job) {
+    const rbc__cloud *cloud = &job->cloud;
+    const bool chunks = job->voxels != NULL && rows_are_chunks(cloud, job->voxels);
+    const int64_t bytes = rbc__dtype_bytes(cloud->feature_dtype);
+    const int64_t units = job->voxels == NULL ? 1
+                          : chunks            ? cloud->num_features * bytes / 16
+                                              : cloud->num_features;
+    if (job->voxels == NULL && r->launch.points == SPARSE_LISTED) {
+        return RBC_OK; /* the indices are listed in their output */
     }
-    if (job->features == NULL) {
-        return RBC_OK;
-    }
-    static const int kernels[] = {
+    return start_each(r, chunks ? RBC__CUDA_sparse_copy : RBC__CUDA_sparse_copy_any,
+                      job->max_voxels * job->max_points * units, SPARSE_THREADS);
+}
+
+static rbc_status reduce_features(run *r, const rbc__voxelize_sparse_job *job) {
+    static const int any[] = {
+        [RBC__F32] = RBC__CUDA_sparse_sum_any_f32,
+        [RBC__F64] = RBC__CUDA_sparse_sum_any_f64,
+        [RBC__F16] = RBC__CUDA_sparse_sum_any_f16,
+        [RBC__BF16] = RBC__CUDA_sparse_sum_any_bf16,
+    };
+    static const int vector[] = {
         [RBC__F32] = RBC__CUDA_sparse_sum_f32,
-        [RBC__F64] = RBC__CUDA_sparse_sum_f64,
+        [RBC__F64] = RBC__CUDA_sparse_sum_any_f64,
         [RBC__F16] = RBC__CUDA_sparse_sum_f16,
         [RBC__BF16] = RBC__CUDA_sparse_sum_bf16,
     };
+    const rbc__cloud *cloud = &job->cloud;
+    const rbc__dtype dtype = cloud->feature_dtype;
+    const bool chunks = dtype != RBC__F64 && rows_are_chunks(cloud, job->features);
+    const int64_t row_bytes = cloud->num_features * rbc__dtype_bytes(dtype);
     const bool sums = job->reduce == RBC_VOXEL_SUM || job->reduce == RBC_VOXEL_MEAN;
-    const int kernel = kernels[job->cloud.feature_dtype] + (sums ? 0 : 1);
-    return start_each(r, (rbc__cuda_kernel)kernel, m * job->cloud.num_features, SPARSE_THREADS);
+    const int kernel = (chunks ? vector : any)[dtype] + (sums ? 0 : 1);
+    return start_each(r, (rbc__cuda_kernel)kernel,
+                      job->max_voxels * (chunks ? row_bytes / 16 : cloud->num_features),
+                      SPARSE_THREADS);
+}
+
+static rbc_status write_voxels(run *r, const rbc__voxelize_sparse_job *job) {
+    RBC__TRY(start_each(r, RBC__CUDA_sparse_rows, job->max_voxels, SPARSE_THREADS));
+    if (job->point_indices != NULL || job->voxels != NULL) {
+        RBC__TRY(copy_features(r, job));
+    }
+    return job->features != NULL ? reduce_features(r, job) : RBC_OK;
 }
 
 static rbc_status run_all(run *r, const rbc__voxelize_sparse_job *job) {

@@ -130,6 +130,36 @@ def test_batches_of_clouds_of_any_length(preset: str) -> None:
     check(points, None, lengths=lengths, max_points=2, max_voxels=20, **PRESETS[preset])
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("width", [1, 2, 8, 16])
+def test_rows_of_whole_chunks(dtype: torch.dtype, width: int) -> None:
+    points = cloud(6000, torch.float32)
+    generator = torch.Generator().manual_seed(width)
+    features = torch.randn(6000, width, dtype=torch.float64, generator=generator)
+    features[3::50, 0] = float("nan")
+    features[4::60] = -0.0
+    for mode in ("sum", "mean", "max", "min"):
+        for limit in (None, 3, 100):
+            outputs = ["counts", "features"] + ([] if limit is None else ["voxels"])
+            check(
+                points,
+                features.to(dtype),
+                mode=mode,
+                max_points=limit,
+                outputs=outputs,
+                **PRESETS["robocache"],
+            )
+
+
+def test_few_points_kept_of_crowded_voxels() -> None:
+    points = cloud(300_000, torch.float32, seed=7)
+    for limit in (1, 2, 63, 64, 65, 1000):
+        outputs = ["counts", "point_indices", "features"]
+        wide = {"voxel_size": 0.5, "origin": LOW, "max_points": limit, "max_voxels": 200}
+        check(points, points, outputs=outputs, **wide)
+        check(points, points, outputs=outputs[::2], preset="mmcv", grid_size=5, **wide)
+
+
 def test_strided_inputs() -> None:
     points = cloud(9000, torch.float32).T.contiguous().T[::3]
     features = torch.randn(3000, 8, generator=torch.Generator().manual_seed(3))[:, ::2]

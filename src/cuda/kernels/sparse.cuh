@@ -132,10 +132,49 @@ INLINE int sorted_buffer(unsigned bits) {
     return (int)((bits + SPARSE_DIGIT_BITS - 1) / SPARSE_DIGIT_BITS & 1);
 }
 
-/* Points of a cloud by voxel, once they are sorted. */
-INLINE const uint2 *points_in_order(const sparse_launch *p, long long cloud) {
+/* The points kept of a voxel: `count` of them, `stride` words apart. */
+typedef struct point_list {
+    const unsigned *points;
+    int stride;
+    int count;
+} point_list;
+
+INLINE int count_listed(const unsigned *list, int limit) {
+    int low = 0;
+    int high = limit;
+    while (low < high) {
+        const int middle = (low + high) / 2;
+        if (list[middle] == SPARSE_NONE) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+INLINE point_list points_of_voxel(const sparse_launch *p, long long cloud, long long voxel) {
+    point_list found;
+    if (p->points == SPARSE_LISTED) {
+        found.points = p->lists + (cloud * p->max_voxels + voxel) * p->max_points;
+        found.stride = 1;
+        found.count = count_listed(found.points, (int)p->max_points);
+        return found;
+    }
+    const unsigned *starts = p->starts + cloud * (p->rows + 1) + voxel;
+    const unsigned begin = starts[0];
+    const long long count = (long long)starts[1] - begin;
+    found.count = (int)(count < p->max_points ? count : p->max_points);
+    if (p->points == SPARSE_RANKED) {
+        found.points = p->order + cloud * p->cloud.num_points + begin;
+        found.stride = 1;
+        return found;
+    }
     const int buffer = sorted_buffer(bits_up_to(p->states[cloud].num_voxels));
-    return (const uint2 *)p->by_voxel.buffers[buffer] + cloud * p->cloud.num_points;
+    const uint2 *order = (const uint2 *)p->by_voxel.buffers[buffer];
+    found.points = &(order + cloud * p->cloud.num_points + begin)->y;
+    found.stride = 2;
+    return found;
 }
 
 INLINE void put_coordinates(const sparse_launch *p, const cell3 *cell, int *out) {
@@ -155,12 +194,30 @@ INLINE unsigned long long mix(unsigned long long key) {
     return key ^ key >> 29;
 }
 
+/* The place of a cell of the grid among all, ascending as voxels do. */
+INLINE unsigned number_of_cell(const sparse_launch *p, const cell3 *cell) {
+    const unsigned x = (unsigned)cell->at[0];
+    const unsigned z = (unsigned)cell->at[2];
+    const unsigned first = p->z_first ? z : x;
+    const unsigned last = p->z_first ? x : z;
+    return (first * p->grid[1] + (unsigned)cell->at[1]) * p->grid[p->z_first ? 0 : 2] + last;
+}
+
+INLINE cell3 cell_of_number(const sparse_launch *p, unsigned number) {
+    const unsigned row = p->z_first ? p->grid[0] : p->grid[2];
+    const unsigned above = number / row;
+    const unsigned last = number - above * row;
+    const unsigned first = above / p->grid[1];
+    const cell3 cell = {{(int)(p->z_first ? last : first), (int)(above - first * p->grid[1]),
+                         (int)(p->z_first ? first : last)},
+                        1};
+    return cell;
+}
+
 /* Upper half: what tells cells apart, or nearly; lower half: where to begin to look. */
 INLINE unsigned long long key_of_cell(const sparse_launch *p, const cell3 *cell) {
     if (p->exact) {
-        const unsigned number =
-            ((unsigned)cell->at[0] * p->grid[1] + (unsigned)cell->at[1]) * p->grid[2] +
-            (unsigned)cell->at[2];
+        const unsigned number = number_of_cell(p, cell);
         const unsigned begin =
             p->direct ? number : (unsigned)(mix(number) >> 32) & (unsigned)(p->slots - 1);
         return (unsigned long long)number << 32 | begin;

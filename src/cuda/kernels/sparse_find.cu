@@ -27,24 +27,45 @@ INLINE void begin_cloud(const sparse_launch *p, long long cloud) {
     }
 }
 
+INLINE void fill(void *memory, unsigned long long bytes, unsigned word) {
+    const unsigned long long thread = (unsigned long long)blockIdx.x * THREADS + threadIdx.x;
+    const unsigned long long threads = (unsigned long long)gridDim.x * THREADS;
+    const uint4 chunk = make_uint4(word, word, word, word);
+    unsigned *words = (unsigned *)memory;
+    /* Words before and after the chunks. */
+    unsigned long long before = (16 - (unsigned long long)memory % 16) % 16 / 4;
+    before = before < bytes / 4 ? before : bytes / 4;
+    const unsigned long long chunks = (bytes / 4 - before) / 4;
+    uint4 *aligned = (uint4 *)(words + before);
+#pragma unroll 4
+    for (unsigned long long i = thread; i < chunks; i += threads) {
+        aligned[i] = chunk;
+    }
+    const unsigned long long rest = before + chunks * 4;
+    if (thread < before) {
+        words[thread] = word;
+    } else if (thread - before < bytes / 4 - rest) {
+        words[rest + thread - before] = word;
+    }
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS)
     rbc__sparse_clear_cuda(const __grid_constant__ sparse_launch p) {
     launch_await();
     launch_release();
     const unsigned long long thread = (unsigned long long)blockIdx.x * THREADS + threadIdx.x;
     const unsigned long long threads = (unsigned long long)gridDim.x * THREADS;
-    const unsigned long long chunks = (unsigned long long)p.batch * p.slots / 2;
-    uint4 *table = (uint4 *)p.table;
-    const uint4 empty = make_uint4(SPARSE_NONE, SPARSE_NONE, SPARSE_NONE, SPARSE_NONE);
-#pragma unroll 4
-    for (unsigned long long i = thread; i < chunks; i += threads) {
-        table[i] = empty;
+    if (p.by_bits) {
+        fill(p.bits, (unsigned long long)p.batch * p.bit_words * 4, 0);
+    } else {
+        fill(p.table, (unsigned long long)p.batch * p.slots * 8, SPARSE_NONE);
     }
-    if (p.counts != 0) {
-        const unsigned long long counts = (unsigned long long)p.batch * p.max_voxels;
-        for (unsigned long long i = thread; i < counts; i += threads) {
-            p.counts[i] = 0;
-        }
+    if (p.points == SPARSE_COUNTED) {
+        fill(p.counts, (unsigned long long)p.batch * p.max_voxels * 4, 0);
+    } else if (p.points == SPARSE_LISTED) {
+        fill(p.lists, (unsigned long long)p.batch * p.max_voxels * p.max_points * 4, SPARSE_NONE);
+    } else if (p.points == SPARSE_RANKED) {
+        fill(p.tallies, (unsigned long long)p.batch * p.rows * 4, 0);
     }
     for (unsigned long long cloud = thread; cloud < p.batch; cloud += threads) {
         begin_cloud(&p, (long long)cloud);
@@ -154,7 +175,18 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* ---- the table ------------------------------------------------------------------------------ */
+/* ---- cells ---------------------------------------------------------------------------------- */
+
+INLINE unsigned set_bit(const sparse_launch *p, long long cloud, const cell3 *cell) {
+    const unsigned number = number_of_cell(p, cell);
+    unsigned *word = p->bits + cloud * p->bit_words + number / 32;
+    const unsigned bit = 1u << number % 32;
+    /* An old value costs an atomic operation and nothing else. */
+    if ((*word & bit) == 0) {
+        atomicOr(word, bit);
+    }
+    return number;
+}
 
 extern "C" __global__ void __launch_bounds__(THREADS)
     rbc__sparse_insert_cuda(const __grid_constant__ sparse_launch p) {
@@ -172,8 +204,9 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         cell = cell_of(&p, &map, at.cloud, i);
     }
     if (i < total) {
-        const unsigned slot =
-            cell.inside ? find_slot(&p, &map, at.cloud, (unsigned)i, &cell) : SPARSE_NONE;
+        const unsigned slot = !cell.inside ? SPARSE_NONE
+                              : p.by_bits  ? set_bit(&p, at.cloud, &cell)
+                                           : find_slot(&p, &map, at.cloud, (unsigned)i, &cell);
         p.slot_of[at.cloud * total + i] = slot;
         if (p.point_coordinates != 0) {
             put_coordinates(&p, &cell, p.point_coordinates + 3 * (at.cloud * total + i));
@@ -187,32 +220,40 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* A bit for each point that is the first of its cell, and how many a tile has. Each warp has a
- * stretch of its own. */
+/* How many bits a tile has; without by_bits they are made here, one for each point that is the
+ * first of its cell. Each warp has a stretch of its own. */
 extern "C" __global__ void __launch_bounds__(THREADS)
     rbc__sparse_flag_cuda(const __grid_constant__ sparse_launch p) {
     __shared__ unsigned warp_sums[32];
     launch_await();
     launch_release();
     const place at = place_of_block(&p);
-    const long long total = p.cloud.num_points;
-    const unsigned long long *table = p.table + (unsigned long long)at.cloud * p.slots;
-    const unsigned *slot_of = p.slot_of + at.cloud * total;
-    unsigned *bits = p.first_bits + at.cloud * p.first_words;
-    const long long stretch = p.tile_points / WARPS;
-    const long long begin =
-        (long long)at.block * p.tile_points + (long long)(threadIdx.x / 32) * stretch;
+    const long long stretch = p.tile_words / WARPS;
+    const long long begin = at.block * p.tile_words + threadIdx.x / 32 * stretch;
+    const long long end = begin + stretch < p.bit_words ? begin + stretch : p.bit_words;
+    const int lane = (int)threadIdx.x & 31;
+    unsigned *bits = p.bits + at.cloud * p.bit_words;
     unsigned count = 0;
+    if (p.by_bits) {
 #pragma unroll 4
-    for (long long first = begin; first < begin + stretch; first += 32) {
-        const long long i = first + (threadIdx.x & 31);
-        const unsigned slot = i < total ? slot_of[i] : SPARSE_NONE;
-        const int is_first = slot != SPARSE_NONE && (unsigned)table[slot] == (unsigned)i;
-        const unsigned word = __ballot_sync(0xffffffffu, is_first);
-        if ((threadIdx.x & 31) == 0 && i < total) {
-            bits[first / 32] = word;
+        for (long long w = begin + lane; w < end; w += 32) {
+            count += (unsigned)__popc(bits[w]);
         }
-        count += (unsigned)is_first;
+    } else {
+        const long long total = p.cloud.num_points;
+        const unsigned long long *table = p.table + (unsigned long long)at.cloud * p.slots;
+        const unsigned *slot_of = p.slot_of + at.cloud * total;
+#pragma unroll 4
+        for (long long w = begin; w < end; ++w) {
+            const long long i = w * 32 + lane;
+            const unsigned slot = i < total ? slot_of[i] : SPARSE_NONE;
+            const int is_first = slot != SPARSE_NONE && (unsigned)table[slot] == (unsigned)i;
+            const unsigned word = __ballot_sync(0xffffffffu, is_first);
+            if (lane == 0) {
+                bits[w] = word;
+            }
+            count += (unsigned)is_first;
+        }
     }
     count = sum_over_block(count, warp_sums);
     if (threadIdx.x == 0) {

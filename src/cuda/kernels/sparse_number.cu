@@ -19,14 +19,6 @@ INLINE void write_coordinates(const sparse_launch *p, long long cloud, const cel
     }
 }
 
-/* The place of a cell of the grid among all: what ascends in the preset's order. */
-INLINE unsigned place_in_grid(const sparse_launch *p, const cell3 *cell) {
-    const unsigned x = (unsigned)cell->at[0];
-    const unsigned z = (unsigned)cell->at[2];
-    return p->z_first ? (z * p->grid[1] + (unsigned)cell->at[1]) * p->grid[0] + x
-                      : (x * p->grid[1] + (unsigned)cell->at[1]) * p->grid[2] + z;
-}
-
 /* A first point found: `number` is its rank among them. */
 INLINE void take_first(const sparse_launch *p, const sparse_map *map, long long cloud,
                        unsigned point, unsigned number, int *low, int *high) {
@@ -44,11 +36,11 @@ INLINE void take_first(const sparse_launch *p, const sparse_map *map, long long 
             high[axis] = max(high[axis], cell.at[axis]);
         }
     } else {
-        ((uint2 *)p->by_place.buffers[0])[at] = make_uint2(place_in_grid(p, &cell), point);
+        ((uint2 *)p->by_place.buffers[0])[at] = make_uint2(number_of_cell(p, &cell), point);
     }
 }
 
-/* A tile's first points, in order; its warps have the stretches that sparse_flag gave them. */
+/* A tile's bits, in order; its warps have the stretches that sparse_flag gave them. */
 extern "C" __global__ void __launch_bounds__(THREADS)
     rbc__sparse_number_cuda(const __grid_constant__ sparse_launch p) {
     __shared__ sparse_map map;
@@ -77,12 +69,12 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             p.num_voxels[at.cloud] = (int)kept;
         }
     }
-    const unsigned *bits = p.first_bits + at.cloud * p.first_words;
-    const long long words = p.tile_points / THREADS;
-    const long long begin = (long long)at.block * (p.tile_points / 32) + warp * words;
+    const unsigned *bits = p.bits + at.cloud * p.bit_words;
+    const long long words = p.tile_words / WARPS;
+    const long long begin = at.block * p.tile_words + warp * words;
     unsigned own = 0;
     for (long long w = begin + lane; w < begin + words; w += 32) {
-        own += w < p.first_words ? (unsigned)__popc(bits[w]) : 0;
+        own += w < p.bit_words ? (unsigned)__popc(bits[w]) : 0;
     }
     own = __reduce_add_sync(0xffffffffu, own);
     if (lane == 0) {
@@ -96,22 +88,31 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     int high[3] = {-0x7fffffff - 1, -0x7fffffff - 1, -0x7fffffff - 1};
     for (long long first = begin; first < begin + words; first += 32) {
         const long long w = first + lane;
-        const unsigned word = w < begin + words && w < p.first_words ? bits[w] : 0;
+        const unsigned word = w < begin + words && w < p.bit_words ? bits[w] : 0;
         unsigned total;
         const unsigned below = before + sum_below((unsigned)__popc(word), &total);
         before += total;
+        if (p.by_bits && w < begin + words && w < p.bit_words) {
+            p.word_starts[at.cloud * p.bit_words + w] = below;
+        }
         for (unsigned left = __ballot_sync(0xffffffffu, word != 0); left != 0; left &= left - 1) {
             const int source = __ffs((int)left) - 1;
             const unsigned theirs = __shfl_sync(0xffffffffu, word, source);
             const unsigned number = __shfl_sync(0xffffffffu, below, source) +
                                     (unsigned)__popc(theirs & ((1u << lane) - 1));
-            if ((theirs >> lane & 1) != 0) {
-                take_first(&p, &map, at.cloud, (unsigned)((first + source) * 32 + lane), number,
-                           low, high);
+            const unsigned found = (unsigned)((first + source) * 32 + lane);
+            if ((theirs >> lane & 1) == 0) {
+                continue;
+            }
+            if (p.by_bits) {
+                const cell3 cell = cell_of_number(&p, found);
+                write_coordinates(&p, at.cloud, &cell, number);
+            } else {
+                take_first(&p, &map, at.cloud, found, number, low, high);
             }
         }
     }
-    if (p.first_seen || !p.wide) {
+    if (p.first_seen || p.by_bits || !p.wide) {
         return;
     }
 #pragma unroll

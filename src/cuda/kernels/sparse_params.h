@@ -1,10 +1,15 @@
 /* What a sparse voxelization passes to its kernels; read by the host and the device compiler.
  *
- * Each point looks its cell up in a table with open addressing, whose entries keep the first point
- * of the cell. Those first points, gone through in order, are the voxels as first seen; sorting
- * them gives the ascending order. Then points are sorted by voxel, stably, where an output looks at
- * the points of a voxel. Everything is by cloud; arrays of several clouds lie one after the other.
- */
+ * Voxels are found in one of two ways. In a bounded grid that is not too large and whose voxels
+ * ascend, points set the bits of their cells, and the bits before a cell's are its number. Else
+ * each point looks its cell up in a table with open addressing, whose entries keep the first point
+ * of the cell; those first points, gone through in order, are the voxels as first seen, and sorting
+ * them gives the ascending order.
+ *
+ * Points are told apart by voxel, where an output looks at them, in one of three ways: listed (few
+ * are kept of each voxel, and each finds its place among them), ranked (all are kept, and their
+ * order does not show) or sorted (neither). Everything is by cloud; arrays of several clouds lie
+ * one after the other. */
 #ifndef RBC_CUDA_KERNELS_SPARSE_PARAMS_H
 #define RBC_CUDA_KERNELS_SPARSE_PARAMS_H
 
@@ -12,7 +17,7 @@
 
 enum {
     SPARSE_THREADS = 256,
-    SPARSE_MAX_TILES = 1024, /* into which a cloud's points are cut for numbering */
+    SPARSE_MAX_TILES = 1024, /* into which a cloud's bits, or rows, are cut for numbering */
     SPARSE_SORT_THREADS = 1024,
     SPARSE_SORT_TILE = 8192, /* entries of a tile, or a multiple */
     SPARSE_SORT_MAX_TILES = 128,
@@ -25,6 +30,15 @@ enum {
     SPARSE_FLOOR = 0, /* floor((p - origin) / size) in [extra, limit) */
     SPARSE_TRUNC = 1, /* trunc((p - origin) * size) where origin <= p <= extra: size is 1 / size */
     SPARSE_ROUND = 2, /* rint(((p - origin) / size) * extra) in [0, limit) */
+};
+
+/* What is done with the points of a voxel. */
+enum {
+    SPARSE_IGNORED = 0,
+    SPARSE_COUNTED = 1,
+    SPARSE_LISTED = 2,
+    SPARSE_RANKED = 3,
+    SPARSE_SORTED = 4,
 };
 
 /* In f64, and rounded to f32. */
@@ -66,30 +80,43 @@ typedef struct sparse_launch {
     uint32_t first_seen;  /* order of voxels; else ascending */
     uint32_t z_first;     /* by z, then y, then x */
 
-    /* The table. With `exact`, a cell of `grid` has a number below 2^32 - 1, which tells cells
-     * apart; with `direct` it is the place in the table, too. Else a hash is compared first. */
-    uint32_t exact, direct;
+    /* With `exact`, a cell of `grid` has a number below 2^32 - 1, which tells cells apart and
+     * ascends as voxels do. With `by_bits` there is a bit for each and no table; with `direct` it
+     * is the place in the table; else the place is a hash, which without `exact` is compared
+     * first. */
+    uint32_t exact, direct, by_bits;
     uint32_t grid[3];
     uint64_t slots;            /* of a cloud, a power of two unless `direct`, at most 2^32 */
     unsigned long long *table; /* [batch, slots]: key << 32 | first point; then number << 32 | it */
 
-    sparse_state *states;  /* [batch] */
-    uint32_t *slot_of;     /* [batch, N] */
-    uint32_t *first_bits;  /* [batch, first_words]: the first points of voxels */
-    uint32_t *tile_counts; /* [batch, tiles] */
-    uint32_t *starts;    /* [batch, max_starts]: of each voxel's points in the order; NULL: none */
-    int64_t tile_points; /* a multiple of SPARSE_THREADS */
+    sparse_state *states; /* [batch] */
+    uint32_t *slot_of;    /* [batch, N]: slot or, with by_bits, cell; ranked: voxel in the end */
+    uint32_t *bits; /* [batch, bit_words]: the first points of voxels, or cells that hold any */
+    uint32_t *word_starts; /* [batch, bit_words] with by_bits: the bits before */
+    uint32_t *tile_counts; /* [batch, tiles]: of bits */
+    int64_t bit_words;
+    int64_t tile_words; /* a multiple of SPARSE_THREADS / 32 */
     uint32_t tiles;
     uint32_t wide; /* entries of the sort by place */
-    int64_t first_words, max_starts;
     sparse_sort by_place, by_voxel;
+
+    uint32_t points; /* SPARSE_IGNORED, ... */
+    uint32_t row_tiles;
+    int64_t rows; /* voxels there can be: the lesser of M and N */
+    int64_t tile_rows;
+    uint32_t *lists;      /* listed [batch, M, K]: the points kept, then SPARSE_NONE */
+    uint32_t *tallies;    /* ranked [batch, rows] */
+    uint32_t *row_counts; /* ranked [batch, row_tiles] */
+    uint32_t *ranks;      /* ranked [batch, N]: among the voxel's points, in any order */
+    uint32_t *order;      /* ranked [batch, N]: points by voxel */
+    uint32_t *starts;     /* ranked, sorted [batch, rows + 1]: of each voxel's in the order */
 
     const char *features;
     int64_t features_batch_stride, features_stride, feature_stride;
     int64_t num_features;
     uint32_t feature_dtype;
     uint32_t reduce;
-    int64_t max_points; /* of a voxel */
+    int64_t max_points; /* K, of a voxel */
     int64_t max_voxels; /* M */
 
     /* Outputs; NULL: not wanted. */

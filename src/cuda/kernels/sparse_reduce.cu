@@ -8,114 +8,177 @@ enum {
     FEW = 64,    /* points that one thread goes through alone */
 };
 
-INLINE values load_feature(const sparse_launch *p, const char *column, unsigned point, int dtype) {
-    const item bits = item_load(column + (long long)point * p->features_stride, dtype);
+/* A unit of a row of features: 16 bytes, or one value. */
+INLINE values load_unit(const sparse_launch *p, const char *column, unsigned point, int dtype,
+                        int vector) {
+    const char *address = column + (long long)point * p->features_stride;
     values loaded;
-    loaded.chunk = make_uint4((unsigned)bits, (unsigned)(bits >> 32), 0, 0);
+    if (vector) {
+        loaded.chunk = __ldg((const uint4 *)address);
+    } else {
+        const item bits = item_load(address, dtype);
+        loaded.chunk = make_uint4((unsigned)bits, (unsigned)(bits >> 32), 0, 0);
+    }
     return loaded;
 }
 
-/* One channel over order[0..count); `lanes` neighbouring threads share the work. */
-INLINE item reduce_points(const sparse_launch *p, const char *column, const uint2 *order, int count,
-                          int lane, int lanes, int dtype, int reduce) {
-    channels all;
+/* One unit over a voxel's points; `lanes` neighbouring threads share the work. */
+INLINE void reduce_points(const sparse_launch *p, const char *column, const point_list *list,
+                          int lane, int lanes, channels *all, int dtype, int vector, int reduce) {
     values loaded[AT_ONCE];
+    const int width = width_of(dtype, vector);
+    const int count = list->count;
     const int bits = bits_for(count);
-    clear_channels(&all, 1);
+    clear_channels(all, width);
     for (int first = lane; first < count; first += AT_ONCE * lanes) {
 #pragma unroll
         for (int i = 0; i < AT_ONCE; ++i) {
             if (first + i * lanes < count) {
-                loaded[i] = load_feature(p, column, order[first + i * lanes].y, dtype);
+                const unsigned point = list->points[(first + i * lanes) * list->stride];
+                loaded[i] = load_unit(p, column, point, dtype, vector);
             }
         }
 #pragma unroll
         for (int i = 0; i < AT_ONCE; ++i) {
             if (first + i * lanes < count) {
-                look(&all, &loaded[i], dtype, 1, reduce);
+                look(all, &loaded[i], dtype, width, reduce);
             }
         }
     }
     if (lanes > 1) {
-        join_looks(&all, lanes, 1, reduce);
+        join_looks(all, lanes, width, reduce);
     }
     if (!is_sum(reduce)) {
-        return extreme_of_key(all.key[0], dtype, reduce);
+        return;
     }
     if (count <= AT_ONCE * lanes) {
         /* They are still here. */
 #pragma unroll
         for (int i = 0; i < AT_ONCE; ++i) {
             if (lane + i * lanes < count) {
-                add(&all, &loaded[i], bits, dtype, 1);
+                add(all, &loaded[i], bits, dtype, width);
             }
         }
     } else {
-#pragma unroll 4
+#pragma unroll 2
         for (int i = lane; i < count; i += lanes) {
-            const values again = load_feature(p, column, order[i].y, dtype);
-            add(&all, &again, bits, dtype, 1);
+            const values again =
+                load_unit(p, column, list->points[i * list->stride], dtype, vector);
+            add(all, &again, bits, dtype, width);
         }
     }
     if (lanes > 1) {
-        join_sums(&all, lanes, 1, dtype);
+        join_sums(all, lanes, width, dtype);
     }
-    return finish_sum(&all, 0, count, reduce, dtype);
 }
 
-INLINE void reduce_voxels(const sparse_launch *p, int dtype, int reduce) {
+/* A voxel of one point: its features, with one NaN and, for sums, one zero. Of f32 alone. */
+INLINE int is_plain(const values *loaded) {
+    return !item_is_nan(loaded->chunk.x, VALUE_F32) && !item_is_nan(loaded->chunk.y, VALUE_F32) &&
+           !item_is_nan(loaded->chunk.z, VALUE_F32) && !item_is_nan(loaded->chunk.w, VALUE_F32);
+}
+
+INLINE unsigned one_zero(unsigned bits, int reduce) {
+    return is_sum(reduce) ? __float_as_uint(__fadd_rn(__uint_as_float(bits), 0.0f)) : bits;
+}
+
+INLINE void write_values(const sparse_launch *p, const channels *all, int count, char *out,
+                         int dtype, int vector, int reduce) {
+    const int width = width_of(dtype, vector);
+    item results[8];
+#pragma unroll
+    for (int k = 0; k < width; ++k) {
+        results[k] = is_sum(reduce) ? finish_sum(all, k, count, reduce, dtype)
+                                    : extreme_of_key(all->key[k], dtype, reduce);
+    }
+    if (!vector) {
+        item_store(out, results[0], dtype);
+    } else if (dtype == VALUE_F32) {
+        store_streaming(out, make_uint4((unsigned)results[0], (unsigned)results[1],
+                                        (unsigned)results[2], (unsigned)results[3]));
+    } else {
+        store_streaming(out, make_uint4((unsigned)(results[0] | results[1] << 16),
+                                        (unsigned)(results[2] | results[3] << 16),
+                                        (unsigned)(results[4] | results[5] << 16),
+                                        (unsigned)(results[6] | results[7] << 16)));
+    }
+}
+
+INLINE void write_padding(char *out, int dtype, int vector) {
+    if (vector) {
+        store_streaming(out, make_uint4(0, 0, 0, 0));
+    } else {
+        item_store(out, 0, dtype);
+    }
+}
+
+INLINE void reduce_voxels(const sparse_launch *p, int dtype, int vector, int reduce) {
     const place at = place_of_block(p);
-    const sparse_state *state = p->states + at.cloud;
     const int lane = (int)threadIdx.x & 31;
+    const int unit_bytes = vector ? 16 : item_bytes(dtype);
+    const long long per_voxel = vector ? p->num_features * item_bytes(dtype) / 16 : p->num_features;
+    const long long units = p->max_voxels * per_voxel;
     const long long unit = (long long)at.block * THREADS + threadIdx.x;
-    const long long units = p->max_voxels * p->num_features;
-    const long long voxel =
-        units <= 0x7fffffffll ? (int)unit / (int)p->num_features : unit / p->num_features;
-    const int exists = unit < units && voxel < state->num_voxels;
-    const char *features = p->features + at.cloud * p->features_batch_stride;
-    const char *column = features + (unit - voxel * p->num_features) * p->feature_stride;
-    unsigned begin = 0;
-    int count = 0;
+    const long long voxel = units <= 0x7fffffffll ? (int)unit / (int)per_voxel : unit / per_voxel;
+    const int exists = unit < units && voxel < p->states[at.cloud].num_voxels;
+    const char *column = p->features + at.cloud * p->features_batch_stride +
+                         (unit - voxel * per_voxel) * (vector ? 16 : p->feature_stride);
+    char *out = p->out_features + (at.cloud * units + unit) * unit_bytes;
+    point_list list = {0, 0, 0};
+    channels all;
     if (exists) {
-        const unsigned *starts = p->starts + at.cloud * p->max_starts;
-        begin = starts[voxel];
-        count = (int)(starts[voxel + 1] - begin);
-        count = count < p->max_points ? count : (int)p->max_points;
+        list = points_of_voxel(p, at.cloud, voxel);
+    } else if (unit < units) {
+        write_padding(out, dtype, vector);
     }
-    const uint2 *order = points_in_order(p, at.cloud);
-    item result = 0;
-    if (count > 0 && count <= FEW) {
-        result = reduce_points(p, column, order + begin, count, 0, 1, dtype, reduce);
+    int is_done = !exists;
+    if (vector && dtype == VALUE_F32 && list.count == 1) {
+        const values loaded = load_unit(p, column, list.points[0], dtype, vector);
+        if (is_plain(&loaded)) {
+            store_streaming(out, make_uint4(one_zero(loaded.chunk.x, reduce),
+                                            one_zero(loaded.chunk.y, reduce),
+                                            one_zero(loaded.chunk.z, reduce),
+                                            one_zero(loaded.chunk.w, reduce)));
+            is_done = 1;
+        }
     }
-    for (unsigned left = __ballot_sync(0xffffffffu, count > FEW); left != 0; left &= left - 1) {
+    if (!is_done && list.count <= FEW) {
+        reduce_points(p, column, &list, 0, 1, &all, dtype, vector, reduce);
+        write_values(p, &all, list.count, out, dtype, vector, reduce);
+    }
+    for (unsigned left = __ballot_sync(0xffffffffu, list.count > FEW); left != 0;
+         left &= left - 1) {
         const int source = __ffs((int)left) - 1;
-        const unsigned their_begin = __shfl_sync(0xffffffffu, begin, source);
-        const int their_count = __shfl_sync(0xffffffffu, count, source);
+        point_list theirs;
+        theirs.points =
+            (const unsigned *)__shfl_sync(0xffffffffu, (unsigned long long)list.points, source);
+        theirs.stride = __shfl_sync(0xffffffffu, list.stride, source);
+        theirs.count = __shfl_sync(0xffffffffu, list.count, source);
         const char *their_column =
             (const char *)__shfl_sync(0xffffffffu, (unsigned long long)column, source);
-        const item joined = reduce_points(p, their_column, order + their_begin, their_count, lane,
-                                          32, dtype, reduce);
-        result = lane == source ? joined : result;
-    }
-    if (unit < units) {
-        const long long bytes = item_bytes(dtype);
-        item_store(p->out_features + (at.cloud * units + unit) * bytes, result, dtype);
+        reduce_points(p, their_column, &theirs, lane, 32, &all, dtype, vector, reduce);
+        if (lane == source) {
+            write_values(p, &all, list.count, out, dtype, vector, reduce);
+        }
     }
 }
 
-#define KERNEL(name, dtype, reduce)                                                                \
+#define KERNEL(name, dtype, vector, reduce)                                                        \
     extern "C" __global__ void __launch_bounds__(THREADS)                                          \
         rbc__sparse_##name##_cuda(const __grid_constant__ sparse_launch p) {                       \
         launch_await();                                                                            \
         launch_release();                                                                          \
-        reduce_voxels(&p, dtype, reduce);                                                          \
+        reduce_voxels(&p, dtype, vector, reduce);                                                  \
     }
 
-#define KERNELS(suffix, dtype)                                                                     \
-    KERNEL(sum_##suffix, dtype, (p.reduce == REDUCE_MEAN ? REDUCE_MEAN : REDUCE_SUM))              \
-    KERNEL(extreme_##suffix, dtype, (p.reduce == REDUCE_MIN ? REDUCE_MIN : REDUCE_MAX))
+#define KERNELS(suffix, dtype, vector)                                                             \
+    KERNEL(sum_##suffix, dtype, vector, (p.reduce == REDUCE_MEAN ? REDUCE_MEAN : REDUCE_SUM))      \
+    KERNEL(extreme_##suffix, dtype, vector, (p.reduce == REDUCE_MIN ? REDUCE_MIN : REDUCE_MAX))
 
-KERNELS(f32, VALUE_F32)
-KERNELS(f64, VALUE_F64)
-KERNELS(f16, VALUE_F16)
-KERNELS(bf16, VALUE_BF16)
+KERNELS(f32, VALUE_F32, 1)
+KERNELS(f16, VALUE_F16, 1)
+KERNELS(bf16, VALUE_BF16, 1)
+KERNELS(any_f32, VALUE_F32, 0)
+KERNELS(any_f64, VALUE_F64, 0)
+KERNELS(any_f16, VALUE_F16, 0)
+KERNELS(any_bf16, VALUE_BF16, 0)

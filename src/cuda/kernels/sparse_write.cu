@@ -1,73 +1,10 @@
-/* The outputs: voxels of points, points of voxels, padding. */
+/* Counts, the points of voxels and copies of their features; padding. */
 #include "sparse.cuh"
 #include "value.cuh"
 
 enum {
     THREADS = SPARSE_THREADS,
-    WARPS = THREADS / 32,
 };
-
-/* The number of the voxel that a point is in, or SPARSE_NONE. */
-INLINE unsigned voxel_of(const sparse_launch *p, long long cloud, long long i) {
-    const unsigned slot = p->slot_of[cloud * p->cloud.num_points + i];
-    const unsigned number =
-        slot == SPARSE_NONE
-            ? SPARSE_NONE
-            : (unsigned)(p->table[(unsigned long long)cloud * p->slots + slot] >> 32);
-    return number < p->max_voxels ? number : SPARSE_NONE;
-}
-
-/* Tells points their voxels, and makes the entries to sort points by, or counts them. */
-extern "C" __global__ void __launch_bounds__(THREADS)
-    rbc__sparse_assign_cuda(const __grid_constant__ sparse_launch p) {
-    launch_await();
-    launch_release();
-    const place at = place_of_block(&p);
-    const long long total = p.cloud.num_points;
-    const long long i = (long long)at.block * THREADS + threadIdx.x;
-    if (i >= total) {
-        return;
-    }
-    const unsigned voxel = voxel_of(&p, at.cloud, i);
-    if (p.point_to_voxel != 0) {
-        p.point_to_voxel[at.cloud * total + i] = (int)voxel;
-    }
-    if (p.starts != 0) {
-        const unsigned key = voxel == SPARSE_NONE ? p.states[at.cloud].num_voxels : voxel;
-        ((uint2 *)p.by_voxel.buffers[0])[at.cloud * total + i] = make_uint2(key, (unsigned)i);
-    } else if (p.counts != 0 && voxel != SPARSE_NONE) {
-        atomicAdd(&p.counts[at.cloud * p.max_voxels + voxel], 1);
-    }
-}
-
-/* Where each voxel's points begin; after them come those of none. */
-extern "C" __global__ void __launch_bounds__(THREADS)
-    rbc__sparse_start_cuda(const __grid_constant__ sparse_launch p) {
-    launch_await();
-    launch_release();
-    const place at = place_of_block(&p);
-    const long long length = cloud_length(&p.cloud, at.cloud);
-    const long long i = (long long)at.block * THREADS + threadIdx.x;
-    if (i >= length) {
-        return;
-    }
-    const uint2 *order = points_in_order(&p, at.cloud);
-    unsigned *starts = p.starts + at.cloud * p.max_starts;
-    const unsigned voxel = order[i].x;
-    if (i == 0 || order[i - 1].x != voxel) {
-        starts[voxel] = (unsigned)i;
-    }
-    const unsigned voxels = p.states[at.cloud].num_voxels;
-    if (i == length - 1 && voxel < voxels) {
-        starts[voxels] = (unsigned)length;
-    }
-}
-
-/* Points kept of a voxel. */
-INLINE long long kept_of(const sparse_launch *p, const unsigned *starts, long long voxel) {
-    const long long count = (long long)starts[voxel + 1] - starts[voxel];
-    return count < p->max_points ? count : p->max_points;
-}
 
 /* Counts, and padding of coordinates. */
 extern "C" __global__ void __launch_bounds__(THREADS)
@@ -86,59 +23,76 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         p.coordinates[3 * row + 1] = -1;
         p.coordinates[3 * row + 2] = -1;
     }
-    if (p.counts != 0 && p.starts != 0) {
-        const unsigned *starts = p.starts + at.cloud * p.max_starts;
-        p.counts[row] = exists ? (int)kept_of(&p, starts, voxel) : 0;
-    } else if (p.counts != 0 && p.counts[row] > p.max_points) {
+    if (p.counts == 0) {
+        return;
+    }
+    if (p.points != SPARSE_COUNTED) {
+        p.counts[row] = exists ? points_of_voxel(&p, at.cloud, voxel).count : 0;
+    } else if (p.counts[row] > p.max_points) {
         p.counts[row] = (int)p.max_points;
     }
 }
 
-/* A warp lists the points of a voxel, and copies their features. */
+/* The point in place k of a voxel, or SPARSE_NONE. */
+INLINE unsigned point_in_place(const sparse_launch *p, long long cloud, long long row,
+                               long long voxel, long long k) {
+    if (p->points == SPARSE_LISTED) {
+        return p->lists[row];
+    }
+    if (voxel >= p->states[cloud].num_voxels) {
+        return SPARSE_NONE;
+    }
+    const point_list list = points_of_voxel(p, cloud, voxel);
+    return k < list.count ? list.points[k * list.stride] : SPARSE_NONE;
+}
+
+/* A thread writes one unit, 16 bytes or one value, of what one place of one voxel gets. */
+INLINE void copy_units(const sparse_launch *p, int vector) {
+    const place at = place_of_block(p);
+    const int dtype = (int)p->feature_dtype;
+    const long long units = p->voxels == 0 ? 1
+                            : vector       ? p->num_features * item_bytes(dtype) / 16
+                                           : p->num_features;
+    const long long all = p->max_voxels * p->max_points * units;
+    const long long i = (long long)at.block * THREADS + threadIdx.x;
+    if (i >= all) {
+        return;
+    }
+    const int small = all <= 0x7fffffffll;
+    const long long place = small ? (int)i / (int)units : i / units;
+    const long long unit = i - place * units;
+    const long long voxel = small ? (int)place / (int)p->max_points : place / p->max_points;
+    const long long row = at.cloud * p->max_voxels * p->max_points + place;
+    const unsigned point = point_in_place(p, at.cloud, row, voxel, place - voxel * p->max_points);
+    if (p->point_indices != 0 && p->points != SPARSE_LISTED && unit == 0) {
+        p->point_indices[row] = (int)point;
+    }
+    if (p->voxels == 0) {
+        return;
+    }
+    const char *from =
+        p->features + at.cloud * p->features_batch_stride + (long long)point * p->features_stride;
+    const long long out = row * units + unit;
+    if (vector) {
+        store_streaming(p->voxels + out * 16, point == SPARSE_NONE ? make_uint4(0, 0, 0, 0)
+                                                                   : ((const uint4 *)from)[unit]);
+    } else {
+        item_store(p->voxels + out * item_bytes(dtype),
+                   point == SPARSE_NONE ? 0 : item_load(from + unit * p->feature_stride, dtype),
+                   dtype);
+    }
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS)
-    rbc__sparse_list_cuda(const __grid_constant__ sparse_launch p) {
+    rbc__sparse_copy_cuda(const __grid_constant__ sparse_launch p) {
     launch_await();
     launch_release();
-    const place at = place_of_block(&p);
-    const long long lane = threadIdx.x & 31;
-    const long long voxel = (long long)at.block * WARPS + threadIdx.x / 32;
-    if (voxel >= p.max_voxels) {
-        return;
-    }
-    const unsigned *starts = p.starts + at.cloud * p.max_starts;
-    const int exists = voxel < p.states[at.cloud].num_voxels;
-    const long long count = exists ? kept_of(&p, starts, voxel) : 0;
-    const uint2 *order = points_in_order(&p, at.cloud) + (exists ? starts[voxel] : 0);
-    const long long row = (at.cloud * p.max_voxels + voxel) * p.max_points;
-    if (p.point_indices != 0) {
-        for (long long k = lane; k < p.max_points; k += 32) {
-            p.point_indices[row + k] = k < count ? (int)order[k].y : -1;
-        }
-    }
-    if (p.voxels == 0) {
-        return;
-    }
-    const int dtype = (int)p.feature_dtype;
-    const long long width = p.num_features;
-    const char *features = p.features + at.cloud * p.features_batch_stride;
-    char *out = p.voxels + row * width * item_bytes(dtype);
-    long long k = lane / width;
-    long long channel = lane % width;
-    const long long step = 32 / width;
-    const long long more = 32 % width;
-    for (long long i = lane; i < p.max_points * width; i += 32) {
-        item bits = 0;
-        if (k < count) {
-            bits = item_load(features + (long long)order[k].y * p.features_stride +
-                                 channel * p.feature_stride,
-                             dtype);
-        }
-        item_store(out + i * item_bytes(dtype), bits, dtype);
-        k += step;
-        channel += more;
-        if (channel >= width) {
-            channel -= width;
-            ++k;
-        }
-    }
+    copy_units(&p, 1);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+    rbc__sparse_copy_any_cuda(const __grid_constant__ sparse_launch p) {
+    launch_await();
+    launch_release();
+    copy_units(&p, 0);
 }
