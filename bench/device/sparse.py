@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from device.case import Case, Cases, Contenders
@@ -15,13 +14,22 @@ Tensors = dict[str, torch.Tensor]
 FAR = torch.iinfo(torch.int64).max
 
 
-def keys(points: torch.Tensor, size: tuple[float, ...], low: tuple[float, ...], grid: Any) -> Any:
-    """Cell numbers of points; FAR outside the grid."""
-    like = {"device": points.device, "dtype": points.dtype}
-    cell = torch.floor((points - torch.tensor(low, **like)) / torch.tensor(size, **like)).long()
-    inside = ((cell >= 0) & (cell < torch.tensor(grid, device=points.device))).all(-1)
-    flat = (cell[:, 0] * grid[1] + cell[:, 1]) * grid[2] + cell[:, 2]
-    return torch.where(inside, flat, FAR)
+class Grid:
+    """Bounds on the device, where a graph may be captured."""
+
+    def __init__(
+        self, size: tuple[float, ...], low: tuple[float, ...], cells: tuple[int, ...]
+    ) -> None:
+        self.size, self.low = torch.tensor(size, device="cuda"), torch.tensor(low, device="cuda")
+        self.cells = torch.tensor(cells, device="cuda")
+        self.shape = cells
+
+    def keys(self, points: torch.Tensor) -> torch.Tensor:
+        """Cell numbers of points; FAR outside."""
+        cell = torch.floor((points - self.low) / self.size).long()
+        inside = ((cell >= 0) & (cell < self.cells)).all(-1)
+        flat = (cell[:, 0] * self.shape[1] + cell[:, 1]) * self.shape[2] + cell[:, 2]
+        return torch.where(inside, flat, FAR)
 
 
 def hard(flat: torch.Tensor, features: torch.Tensor, k: int, m: int) -> Tensors:
@@ -141,6 +149,7 @@ def hard_case(n: int) -> Case:
     features = scan(n)
     points = features[:, :3].contiguous()
     size, low, grid = (0.1, 0.1, 0.2), (-51.2, -51.2, -4.0), (1024, 1024, 40)
+    bounds = Grid(size, low, grid)
     k, m = 10, 150_000
 
     def ours() -> Tensors:
@@ -150,13 +159,13 @@ def hard_case(n: int) -> Case:
         )  # fmt: skip
 
     def eager() -> Tensors:
-        return hard(keys(points, size, low, grid), features, k, m)
+        return hard(bounds.keys(points), features, k, m)
 
     contenders = {
         "robocache": ours,
         "eager": eager,
         "compile": torch.compile(eager, dynamic=False),
-        "unique": lambda: hard_unique(keys(points, size, low, grid), features, k, m),
+        "unique": lambda: hard_unique(bounds.keys(points), features, k, m),
     }
     num_bytes = nbytes(points, features, *ours().values())
     return Case(num_bytes, contenders, agree({}), host=True, uncaptured=frozenset({"unique"}))
@@ -166,6 +175,7 @@ def mean_case(n: int, cells: int, width: int) -> Case:
     points = inside_cells(torch.rand(n, 3, device="cuda") - 0.5, torch.tensor(1 / cells))
     features = torch.randn(n, width, device="cuda")
     size, low, grid = (1 / cells,) * 3, (-0.5,) * 3, (cells,) * 3
+    bounds = Grid(size, low, grid)
     outputs = ["features", "counts", "point_to_voxel"]
 
     def ours() -> Tensors:
@@ -174,7 +184,7 @@ def mean_case(n: int, cells: int, width: int) -> Case:
         )
 
     def eager() -> Tensors:
-        return mean(keys(points, size, low, grid), features)
+        return mean(bounds.keys(points), features)
 
     contenders = {
         "robocache": ours,
@@ -253,14 +263,14 @@ def packed_case(height: int, width: int) -> Case:
 def voxels_case(height: int, width: int, cells: int, size: float) -> Case:
     camera = Camera(height, width)
     grid = (cells,) * 3
-    low = (-cells * size / 2,) * 3
+    bounds = Grid((size,) * 3, (-cells * size / 2,) * 3, grid)
 
     def ours() -> Tensors:
         counts = rc.voxelize_depth(camera.depth, camera.intrinsics, grid, size, mode="count")
         return {"counts": counts}
 
     def eager() -> Tensors:
-        flat = keys(camera.points().view(-1, 3), (size,) * 3, low, grid)
+        flat = bounds.keys(camera.points().view(-1, 3))
         inside = flat != FAR
         counts = torch.zeros(cells**3 + 1, dtype=torch.int32, device="cuda")
         counts.index_add_(0, torch.where(inside, flat, cells**3), inside.int())

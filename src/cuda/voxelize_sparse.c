@@ -80,9 +80,11 @@ static void describe_map(const rbc__voxelize_sparse_job *job, sparse_launch *lau
             is_narrow || !launch->is_f64 ? (double)map->origin32[axis] : job->origin[axis];
         map->size32[axis] = size;
         map->size[axis] = is_narrow ? (double)size : job->voxel_size[axis];
+        const float inverse = 1 / size;
+        map->inverse32[axis] = isnormal(inverse) ? inverse : NAN;
         set_limit(map, axis, INT64_C(1) << 31);
         if (launch->rule == SPARSE_TRUNC) {
-            map->size32[axis] = 1 / size;
+            map->size32[axis] = inverse;
             map->size[axis] = 1 / job->voxel_size[axis];
             map->extra[axis] = job->upper[axis];
             map->extra32[axis] = (float)job->upper[axis];
@@ -135,6 +137,8 @@ static void describe_cells(const rbc__voxelize_sparse_job *job, sparse_launch *l
     }
     launch->exact = cells < 0x1p32;
     launch->wide = !launch->exact;
+    launch->plain = launch->exact && launch->rule == SPARSE_FLOOR && !launch->is_f64 &&
+                    job->cloud.point_dtype == RBC__F32;
     launch->by_bits =
         launch->exact && !is_first_seen(job) && cells <= CELLS_PER_POINT * n + FEW_CELLS;
     if (launch->by_bits) {
@@ -457,7 +461,8 @@ static rbc_status write_voxels(run *r, const rbc__voxelize_sparse_job *job) {
 static rbc_status run_all(run *r, const rbc__voxelize_sparse_job *job) {
     RBC__TRY(clear(r));
     RBC__TRY(look_at_clouds(r));
-    RBC__TRY(start_each(r, RBC__CUDA_sparse_insert, job->cloud.num_points, SPARSE_THREADS));
+    RBC__TRY(start_each(r, r->launch.plain ? RBC__CUDA_sparse_insert : RBC__CUDA_sparse_insert_any,
+                        job->cloud.num_points, SPARSE_THREADS));
     RBC__TRY(start(r, RBC__CUDA_sparse_flag, r->launch.tiles, SPARSE_THREADS));
     RBC__TRY(number_voxels(r, job));
     RBC__TRY(assign_points(r, job));

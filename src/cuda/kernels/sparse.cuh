@@ -43,6 +43,19 @@ INLINE const char *point_address(const voxel_cloud *cloud, long long batch, long
     return cloud->points + batch * cloud->batch_stride + index * cloud->point_stride;
 }
 
+/* floor(distance / size), the quotient rounded as IEEE says. A product with the reciprocal decides
+ * unless it comes within four units in the last place of an integer, where the rounding of the
+ * division would matter. */
+INLINE float floor_quotient(float distance, float size, float inverse) {
+    const float guess = __fmul_rn(distance, inverse);
+    const float magnitude = fabsf(guess);
+    if (fabsf(__fsub_rn(guess, rintf(guess))) > __fmul_rn(magnitude, 0x1p-21f) &&
+        magnitude > 0x1p-100f) {
+        return floorf(guess);
+    }
+    return floorf(__fdiv_rn(distance, size));
+}
+
 INLINE int cell_on_axis_f32(float p, const sparse_map *map, int axis, int rule, int *inside) {
     const float origin = map->origin32[axis];
     const float size = map->size32[axis];
@@ -51,7 +64,7 @@ INLINE int cell_on_axis_f32(float p, const sparse_map *map, int axis, int rule, 
     const float distance = __fsub_rn(p, origin);
     float q;
     if (rule == SPARSE_FLOOR) {
-        q = floorf(__fdiv_rn(distance, size));
+        q = floor_quotient(distance, size, map->inverse32[axis]);
         *inside &= q >= extra && q < limit;
     } else if (rule == SPARSE_TRUNC) {
         q = __fmul_rn(distance, size);
@@ -83,31 +96,33 @@ INLINE int cell_on_axis_f64(double p, const sparse_map *map, int axis, int rule,
     return *inside ? (int)q : 0;
 }
 
+/* `plain` is what the launch says, or 0. */
 INLINE cell3 cell_of(const sparse_launch *p, const sparse_map *map, long long batch,
-                     long long index) {
+                     long long index, int plain) {
     const char *point = point_address(&p->cloud, batch, index);
     const long long stride = p->cloud.axis_stride;
+    const int dtype = plain ? POINT_F32 : (int)p->cloud.dtype;
+    const int rule = plain ? SPARSE_FLOOR : (int)p->rule;
     cell3 cell;
     cell.inside = 1;
-    if (p->is_f64) {
+    if (!plain && p->is_f64) {
 #pragma unroll
         for (int axis = 0; axis < 3; ++axis) {
             const char *address = point + axis * stride;
-            const double value = p->cloud.dtype == POINT_F64
-                                     ? *(const double *)address
-                                     : (double)load_f32(address, (int)p->cloud.dtype);
-            cell.at[axis] = cell_on_axis_f64(value, map, axis, (int)p->rule, &cell.inside);
+            const double value =
+                dtype == POINT_F64 ? *(const double *)address : (double)load_f32(address, dtype);
+            cell.at[axis] = cell_on_axis_f64(value, map, axis, rule, &cell.inside);
         }
-    } else {
-        float value[3];
+        return cell;
+    }
+    float value[3];
 #pragma unroll
-        for (int axis = 0; axis < 3; ++axis) {
-            value[axis] = load_f32(point + axis * stride, (int)p->cloud.dtype);
-        }
+    for (int axis = 0; axis < 3; ++axis) {
+        value[axis] = load_f32(point + axis * stride, dtype);
+    }
 #pragma unroll
-        for (int axis = 0; axis < 3; ++axis) {
-            cell.at[axis] = cell_on_axis_f32(value[axis], map, axis, (int)p->rule, &cell.inside);
-        }
+    for (int axis = 0; axis < 3; ++axis) {
+        cell.at[axis] = cell_on_axis_f32(value[axis], map, axis, rule, &cell.inside);
     }
     return cell;
 }
@@ -215,8 +230,8 @@ INLINE cell3 cell_of_number(const sparse_launch *p, unsigned number) {
 }
 
 /* Upper half: what tells cells apart, or nearly; lower half: where to begin to look. */
-INLINE unsigned long long key_of_cell(const sparse_launch *p, const cell3 *cell) {
-    if (p->exact) {
+INLINE unsigned long long key_of_cell(const sparse_launch *p, const cell3 *cell, int plain) {
+    if (plain || p->exact) {
         const unsigned number = number_of_cell(p, cell);
         const unsigned begin =
             p->direct ? number : (unsigned)(mix(number) >> 32) & (unsigned)(p->slots - 1);
@@ -231,15 +246,15 @@ INLINE unsigned long long key_of_cell(const sparse_launch *p, const cell3 *cell)
 
 INLINE int is_cell_of(const sparse_launch *p, const sparse_map *map, long long batch,
                       unsigned point, const cell3 *cell) {
-    const cell3 other = cell_of(p, map, batch, point);
+    const cell3 other = cell_of(p, map, batch, point, 0);
     return other.at[0] == cell->at[0] && other.at[1] == cell->at[1] && other.at[2] == cell->at[2];
 }
 
 /* The slot of the point's cell, which is taken if there is none yet. */
 INLINE unsigned find_slot(const sparse_launch *p, const sparse_map *map, long long batch,
-                          unsigned point, const cell3 *cell) {
+                          unsigned point, const cell3 *cell, int plain) {
     unsigned long long *table = p->table + (unsigned long long)batch * p->slots;
-    const unsigned long long key = key_of_cell(p, cell);
+    const unsigned long long key = key_of_cell(p, cell, plain);
     const unsigned long long own = (key & 0xffffffff00000000ull) | point;
     unsigned slot = (unsigned)key;
     for (;;) {
@@ -253,7 +268,7 @@ INLINE unsigned find_slot(const sparse_launch *p, const sparse_map *map, long lo
             }
         }
         if (entry >> 32 == key >> 32 &&
-            (p->exact || is_cell_of(p, map, batch, (unsigned)entry, cell))) {
+            (plain || p->exact || is_cell_of(p, map, batch, (unsigned)entry, cell))) {
             if ((unsigned)entry > point) {
                 atomicMin(&table[slot], own);
             }

@@ -171,7 +171,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int axis = 0; axis < 3 && p.scale_from_cloud; ++axis) {
         map->size[axis] = scale;
-        map->size32[axis] = (float)scale;
+        map->size32[axis] = (float)scale; /* SPARSE_ROUND needs no inverse */
     }
 }
 
@@ -188,36 +188,48 @@ INLINE unsigned set_bit(const sparse_launch *p, long long cloud, const cell3 *ce
     return number;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-    rbc__sparse_insert_cuda(const __grid_constant__ sparse_launch p) {
+INLINE void insert_points(const sparse_launch *p, int plain) {
     __shared__ sparse_map map;
     __shared__ unsigned warp_sums[32];
-    launch_await();
-    launch_release();
-    const place at = place_of_block(&p);
-    share_map(&p, at.cloud, &map);
-    const long long total = p.cloud.num_points;
-    const long long length = cloud_length(&p.cloud, at.cloud);
+    const place at = place_of_block(p);
+    share_map(p, at.cloud, &map);
+    const long long total = p->cloud.num_points;
+    const long long length = cloud_length(&p->cloud, at.cloud);
     const long long i = (long long)at.block * THREADS + threadIdx.x;
     cell3 cell = {{0, 0, 0}, 0};
     if (i < length) {
-        cell = cell_of(&p, &map, at.cloud, i);
+        cell = cell_of(p, &map, at.cloud, i, plain);
     }
     if (i < total) {
         const unsigned slot = !cell.inside ? SPARSE_NONE
-                              : p.by_bits  ? set_bit(&p, at.cloud, &cell)
-                                           : find_slot(&p, &map, at.cloud, (unsigned)i, &cell);
-        p.slot_of[at.cloud * total + i] = slot;
-        if (p.point_coordinates != 0) {
-            put_coordinates(&p, &cell, p.point_coordinates + 3 * (at.cloud * total + i));
+                              : p->by_bits
+                                  ? set_bit(p, at.cloud, &cell)
+                                  : find_slot(p, &map, at.cloud, (unsigned)i, &cell, plain);
+        p->slot_of[at.cloud * total + i] = slot;
+        if (p->point_coordinates != 0) {
+            put_coordinates(p, &cell, p->point_coordinates + 3 * (at.cloud * total + i));
         }
     }
-    if (p.dropped != 0) {
+    if (p->dropped != 0) {
         const unsigned missing = sum_over_block(i < length && !cell.inside, warp_sums);
         if (threadIdx.x == 0 && missing != 0) {
-            atomicAdd(&p.dropped[at.cloud], (unsigned long long)missing);
+            atomicAdd(&p->dropped[at.cloud], (unsigned long long)missing);
         }
     }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 6)
+    rbc__sparse_insert_cuda(const __grid_constant__ sparse_launch p) {
+    launch_await();
+    launch_release();
+    insert_points(&p, 1);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+    rbc__sparse_insert_any_cuda(const __grid_constant__ sparse_launch p) {
+    launch_await();
+    launch_release();
+    insert_points(&p, 0);
 }
 
 /* How many bits a tile has; without by_bits they are made here, one for each point that is the

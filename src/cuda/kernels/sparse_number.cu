@@ -22,7 +22,7 @@ INLINE void write_coordinates(const sparse_launch *p, long long cloud, const cel
 /* A first point found: `number` is its rank among them. */
 INLINE void take_first(const sparse_launch *p, const sparse_map *map, long long cloud,
                        unsigned point, unsigned number, int *low, int *high) {
-    const cell3 cell = cell_of(p, map, cloud, point);
+    const cell3 cell = cell_of(p, map, cloud, point, 0);
     const long long at = cloud * p->cloud.num_points + number;
     if (p->first_seen) {
         name_voxel(p, cloud, point, number);
@@ -174,7 +174,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         p.wide ? ((const uint4 *)sorted)[from].w : ((const uint2 *)sorted)[from].y;
     name_voxel(&p, at.cloud, point, i);
     if (i < p.max_voxels) {
-        const cell3 cell = cell_of(&p, &map, at.cloud, point);
+        const cell3 cell = cell_of(&p, &map, at.cloud, point, 0);
         write_coordinates(&p, at.cloud, &cell, i);
     }
 }

@@ -45,6 +45,7 @@ enum {
 typedef struct sparse_map {
     double origin[3], size[3], extra[3], limit[3];
     float origin32[3], size32[3], extra32[3], limit32[3];
+    float inverse32[3]; /* 1 / size32, NaN where that is not normal */
 } sparse_map;
 
 /* What is found out about a cloud on the way. */
@@ -72,6 +73,7 @@ typedef struct sparse_launch {
     int64_t batch;
     uint32_t rule;
     uint32_t is_f64; /* computes in f64 */
+    uint32_t plain;  /* f32 points, SPARSE_FLOOR, and `exact` below */
     sparse_map map;
     sparse_map *maps; /* [batch]: origins or scale are taken from the cloud; else NULL */
     uint32_t origin_from_cloud, scale_from_cloud;
