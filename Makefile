@@ -79,7 +79,10 @@ bench: build ## measure loading DATA=path against tf.data and libjpeg-turbo
 
 bench-ops: build ## measure the operations on the CPU against their peers
 	@tools/setup.sh test
-	@$(PY) bench/ops.py --json bench/results/ops.json
+	@cmake --preset $(PRESET) --log-level=WARNING
+	@cmake --build --preset $(PRESET) -j $(JOBS) --target resample_floor
+	@$(PY) bench/ops.py --floor build/$(PRESET)/bench/libresample_floor.so \
+	    --json bench/results/ops.json
 
 bench-gpu: ## measure the operations on a GPU against their peers, from dist/'s wheel or .venv
 	@tools/gpu.sh python3 bench/gpu.py --json bench/results/gpu.json

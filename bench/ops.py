@@ -10,6 +10,7 @@ result.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import sys
@@ -97,6 +98,39 @@ def resample_row(b: int, s: int, t: int, d: int) -> tuple[Contenders, int]:
     return contenders, moved
 
 
+def limit_row(library: Path, b: int, s: int, t: int, d: int) -> tuple[Contenders, int]:
+    """The same resampling beside loops that only move its bytes, on one thread."""
+    rng = np.random.default_rng(b * s)
+    values, times = stream(rng, b, s, d)
+    targets = torch.as_tensor(np.sort(rng.random((b, t), dtype=np.float32), axis=1))
+    right = torch.searchsorted(times, targets, right=True).clamp(1, s - 1)
+    left = right - 1
+    t0, t1 = times.gather(1, left), times.gather(1, right)
+    weights = ((targets - t0) / (t1 - t0)).clamp(0, 1).contiguous()
+    out, other = torch.empty(b, t, d), torch.empty(b, t, d)
+    moved = touched_rows(times, targets) * d * 4 + b * t * d * 4
+    floor = ctypes.CDLL(str(library))
+    sizes = [ctypes.c_int64(n) for n in (b, s, t, d)]
+
+    def call(function: Any, *tensors: torch.Tensor) -> Callable[[], Any]:
+        pointers = [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]
+
+        def run() -> torch.Tensor:
+            function(*pointers, *sizes)
+            return tensors[-1]
+
+        return run
+
+    contenders: Contenders = {
+        OURS: lambda: rc.resample_trajectories(values, times, targets, out=out),
+        "blend, brackets given": call(floor.floor_blend, values, left, weights, other),
+    }
+    agree(contenders["blend, brackets given"](), contenders, (OURS,), 1e-5)
+    contenders["rows once, in order"] = call(floor.floor_stream, values, torch.empty(b, t, d))
+    contenders["copy"] = copy_of(moved)
+    return contenders, moved
+
+
 def fuse_row(b: int, sizes: list[tuple[int, int]], t: int) -> tuple[Contenders, int]:
     rng = np.random.default_rng(b)
     streams = [stream(rng, b, s, d) for s, d in sizes]
@@ -117,38 +151,63 @@ def fuse_row(b: int, sizes: list[tuple[int, int]], t: int) -> tuple[Contenders, 
     return contenders, moved
 
 
-def overhead_row(kind: str) -> tuple[Contenders, int]:
-    values, times = torch.zeros(1, 2, 1), torch.tensor([[0.0, 1.0]])
-    targets, out = torch.tensor([[0.5]]), torch.zeros(1, 1, 1)
+def overhead_rows() -> dict[str, Callable[[], tuple[Contenders, int]]]:
+    """The smallest calls, beside torch.add of one element."""
     one = torch.zeros(1)
-    if kind == "NumPy":
-        v, k, q = values.numpy(), times.numpy(), targets.numpy()
-        return {OURS: lambda: rc.resample_trajectories(v, k, q), "torch.add": lambda: one + one}, 0
-    if kind == "torch, out=":
-        return {
-            OURS: lambda: rc.resample_trajectories(values, times, targets, out=out),
-            "torch.add": lambda: torch.add(one, one, out=one),
-        }, 0
-    return {
-        OURS: lambda: rc.resample_trajectories(values, times, targets),
-        "torch.add": lambda: one + one,
-    }, 0
+    times, target = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.5]])
+    single = (torch.zeros(1, 2, 1), times, target)
+    arrays = tuple(tensor.numpy() for tensor in single)
+    streams = [(torch.zeros(1, 2, 1), times) for _ in range(3)]
+    pairs = [(v.numpy(), k.numpy()) for v, k in streams]
+    out, fused = torch.zeros(1, 1, 1), torch.zeros(1, 1, 3)
+    fused_array, target_array = fused.numpy(), target.numpy()
+    points, grid = torch.zeros(1, 3), torch.zeros(1, 1, 1, dtype=torch.uint8)
+    into = {
+        "resample, torch, out=": lambda: rc.resample_trajectories(*single, out=out),
+        "fuse of three, torch, out=": lambda: rc.fuse_streams(streams, target, out=fused),
+        "fuse of three, NumPy, out=": lambda: rc.fuse_streams(pairs, target_array, out=fused_array),
+        "voxelize, torch, out=": lambda: rc.voxelize_point_cloud(points, 1, 1.0, out=grid),
+    }
+    new = {
+        "resample, torch": lambda: rc.resample_trajectories(*single),
+        "resample, NumPy": lambda: rc.resample_trajectories(*arrays),
+        "fuse of three, torch": lambda: rc.fuse_streams(streams, target),
+        "fuse of three, NumPy": lambda: rc.fuse_streams(pairs, target_array),
+        "voxelize, torch": lambda: rc.voxelize_point_cloud(points, 1, 1.0),
+    }
+    table: dict[str, Callable[[], tuple[Contenders, int]]] = {}
+    for name, call in new.items():
+        table[name] = lambda c=call: ({OURS: c, "torch.add": lambda: one + one}, 0)
+    for name, call in into.items():
+        table[name] = lambda c=call: (
+            {OURS: c, "torch.add": lambda: torch.add(one, one, out=one)},
+            0,
+        )
+    return table
 
 
-def rows() -> list[tuple[str, str, Callable[[], tuple[Contenders, int]]]]:
+def rows(floor: Path | None) -> list[tuple[str, str, Callable[[], tuple[Contenders, int]]]]:
     """Name, whose time the ratios are formed with, and how the contenders are made."""
     table: list[tuple[str, str, Callable[[], tuple[Contenders, int]]]] = []
     for b, s, t, d in RESAMPLE:
         table.append(
             (f"resample {b}x{s}->{t}x{d} f32", OURS, lambda x=(b, s, t, d): resample_row(*x))
         )
+    for b, s, t, d in RESAMPLE if floor is not None else []:
+        table.append(
+            (
+                f"limit {b}x{s}->{t}x{d} f32",
+                OURS,
+                lambda x=(b, s, t, d): limit_row(floor, *x),
+            )
+        )
     for b, sizes, t in FUSE:
         label = " ".join(f"({s},{d})" for s, d in sizes)
         table.append((f"fuse B={b} {label} -> {t} f32", OURS, lambda x=(b, sizes, t): fuse_row(*x)))
     for label, make in voxels.rows().items():
         table.append((label, OURS, make))
-    for kind in ("torch", "torch, out=", "NumPy"):
-        table.append((f"smallest call, {kind}", OURS, lambda k=kind: overhead_row(k)))
+    for label, make in overhead_rows().items():
+        table.append((f"smallest call, {label}", OURS, make))
     for label, case in isa.cases().items():
         table.append((f"isa {label}", "baseline", lambda m=case: (isa.contenders(m), 0)))
     return table
@@ -161,6 +220,7 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=0.05, help="for a contender in a round, about"
     )
+    parser.add_argument("--floor", type=Path, help="libresample_floor.so; without it no limits")
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -176,11 +236,12 @@ def main() -> None:
         "cpu_features": native["cpu_features"],
         "rows": [],
     }
-    for name, ours, make in rows():
+    for name, ours, make in rows(arguments.floor):
         if arguments.only not in name:
             continue
-        # An instruction set shows best without a second thread.
-        threads = 1 if ours == "baseline" else arguments.threads
+        # Kernels, and what memory allows them, show best without a second thread.
+        threads = 1 if name.startswith(("isa ", "limit ")) else arguments.threads
+        torch.set_num_threads(threads)
         rc.set_num_threads(threads)
         contenders, moved = make()
         times = paired(contenders, arguments.rounds, arguments.seconds)

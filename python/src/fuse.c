@@ -7,12 +7,17 @@ typedef struct fuse_options {
     PyObject *nan_missing, *check_times, *return_valid, *out;
 } fuse_options;
 
+/* Up to so many streams need no memory of their own. */
+enum { FEW = 3 };
+
 typedef struct fuse_call {
-    stream_input *streams;
+    stream_input *streams; /* `few_streams`, or allocated; so `sources` */
     rbc_resample_source *sources;
     int32_t count;
     tensor targets, out, valid;
     bool has_valid;
+    stream_input few_streams[FEW];
+    rbc_resample_source few_sources[FEW];
 } fuse_call;
 
 /* Element `index` of a list or tuple of `count` options, or the one option for all; borrowed. */
@@ -175,8 +180,10 @@ static void release(void *memory) {
     tensor_release(&call->targets);
     tensor_release(&call->out);
     tensor_release(&call->valid);
-    PyMem_Free(call->streams);
-    PyMem_Free(call->sources);
+    if (call->count > FEW) {
+        PyMem_Free(call->streams);
+        PyMem_Free(call->sources);
+    }
 }
 
 /* Reads streams from `args` (values, times and names set) and the targets. */
@@ -184,8 +191,11 @@ static bool read_inputs(module_state *state, stream_args *args, int32_t count,
                         const fuse_options *options, PyObject *target_times, fuse_call *call,
                         bool *needs_grad) {
     uint32_t flags = 0;
-    call->streams = PyMem_Calloc((size_t)count, sizeof(*call->streams));
-    call->sources = PyMem_Calloc((size_t)count, sizeof(*call->sources));
+    const bool is_few = count <= FEW;
+    call->streams =
+        is_few ? call->few_streams : PyMem_Calloc((size_t)count, sizeof(*call->streams));
+    call->sources =
+        is_few ? call->few_sources : PyMem_Calloc((size_t)count, sizeof(*call->sources));
     call->count = count;
     if (call->streams == NULL || call->sources == NULL) {
         PyErr_NoMemory();
@@ -310,40 +320,37 @@ static const signature fuse_signature = {"fuse_streams",
                                           NAME_backend, NAME_out}};
 
 /* Borrowed values and times of each (values, times) pair of list `pairs`. */
-static stream_args *read_pairs(module_state *state, PyObject *pairs, int32_t count) {
-    stream_args *args = PyMem_Calloc((size_t)count, sizeof(*args));
-    if (args == NULL) {
-        PyErr_NoMemory();
-        return NULL;
-    }
+static bool read_pairs(module_state *state, PyObject *pairs, int32_t count, stream_args *args) {
     for (int32_t i = 0; i < count; i++) {
         PyObject *pair = PyList_GetItem(pairs, i);
         if (!PyTuple_Check(pair) || PyTuple_Size(pair) != 2) {
             raise_type(state, "streams[%d]: found %R, wanted a tuple (values, times)", (int)i,
                        (PyObject *)Py_TYPE(pair));
-            PyMem_Free(args);
-            return NULL;
+            return false;
         }
         args[i] = (stream_args){.values = PyTuple_GetItem(pair, 0),
                                 .times = PyTuple_GetItem(pair, 1),
                                 .values_name = "streams: values",
                                 .times_name = "streams: times"};
     }
-    return args;
+    return true;
 }
 
 /* What fuse_streams() is given; `pairs` holds references that `streams` borrows. */
 typedef struct fuse_arguments {
     PyObject *values[FUSE_VALUES];
     PyObject *pairs;
-    stream_args *streams;
+    stream_args *streams; /* `few`, or allocated */
+    stream_args few[FEW];
     int32_t count;
     fuse_options options;
     backend_choice backend;
 } fuse_arguments;
 
 static void free_arguments(fuse_arguments *given) {
-    PyMem_Free(given->streams);
+    if (given->streams != given->few) {
+        PyMem_Free(given->streams);
+    }
     Py_XDECREF(given->pairs);
 }
 
@@ -380,8 +387,12 @@ static bool parse_streams(module_state *state, PyObject *const *args, Py_ssize_t
                                     v[FUSE_CHECK_TIMES],
                                     v[FUSE_RETURN_VALID],
                                     v[FUSE_OUT]};
-    given->streams = read_pairs(state, given->pairs, given->count);
-    return given->streams != NULL;
+    given->streams = count <= FEW ? given->few : PyMem_Calloc((size_t)count, sizeof(stream_args));
+    if (given->streams == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    return read_pairs(state, given->pairs, given->count, given->streams);
 }
 
 PyObject *fuse_streams(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
