@@ -207,6 +207,16 @@ def test_pose_groups(backend: Backend, dtype: torch.dtype) -> None:
         compare(backend, values, times, targets, Options(channels=POSE), dtype, near=near)
 
 
+@pytest.mark.parametrize("outside", ["hold", "nan"])
+def test_many_groups(backend: Backend, outside: str) -> None:
+    modes = ("linear", "hold", "cubic", "nearest")
+    groups = [(c, modes[c % 4]) for c in range(131)]
+    values, times, targets = make(f"groups{outside}", (2, 40, 33, 131), "int64")
+    options = Options(channels=groups, max_gap=0.05, tolerance=0.03, outside=outside)
+    near = 4e-4
+    compare(backend, values, times, targets, scaled(options, "int64"), torch.float32, near=near)
+
+
 def test_slerp_antipodal_and_parallel(backend: Backend) -> None:
     q = np.array(
         [[0, 0, 0, 1], [0, 0, 0, -1], [1e-9, 0, 0, 1], [0.6, 0, 0, 0.8], [-0.6, 0, 0, -0.8]]

@@ -275,8 +275,10 @@ INLINE void resample_any(const resample_launch_runs *p, int dtype, int type) {
     for (int i = (int)threadIdx.x; i < num_sources * part.count; i += (int)blockDim.x) {
         const int k = i / part.count;
         const int index = i - k * part.count;
-        write_valid(launch, part.batch, part.first + index, k,
-                    plans[k * (int)launch->tile + index].valid);
+        const int valid = plans[k * (int)launch->tile + index].valid;
+        if (k > 0 || !launch->continues || !valid) {
+            write_valid(launch, part.batch, part.first + index, k, valid);
+        }
     }
 }
 

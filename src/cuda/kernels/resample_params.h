@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 enum {
-    RESAMPLE_MAX_SOURCES = 12, /* of one launch; more streams take several */
-    RESAMPLE_MAX_RUNS = 40,
+    RESAMPLE_MAX_SOURCES = 12,    /* of one launch; more streams take several */
+    RESAMPLE_MAX_RUNS = 40,       /* likewise */
     RESAMPLE_MAX_TILE = 256,      /* targets of one block */
     RESAMPLE_ROW_PAIR_BYTES = 24, /* shared memory for one source and target of a tile */
     RESAMPLE_PLAN_BYTES = 104,    /* the same in the kernel for any mode */
@@ -113,7 +113,8 @@ typedef struct resample_launch {
     char *dt; /* NULL: not wanted */
     int64_t dt_batch_stride, dt_target_stride;
     uint32_t num_runs;
-    uint32_t integer; /* VALUE_ of a dtype that is not computed with */
+    uint32_t integer;   /* VALUE_ of a dtype that is not computed with */
+    uint32_t continues; /* `valid` of the first source also depends on what is there already */
 } resample_launch;
 
 typedef struct resample_launch_one {

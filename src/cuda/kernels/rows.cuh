@@ -3,7 +3,7 @@
 #ifndef RBC_CUDA_KERNELS_ROWS_CUH
 #define RBC_CUDA_KERNELS_ROWS_CUH
 
-#include "chunk.cuh"
+#include "bracket.cuh"
 #include "stage.cuh"
 
 enum {
@@ -48,37 +48,15 @@ INLINE void set_row(const tile_rows *rows, unsigned at, row_pair pair, double we
     }
 }
 
-/* Sources without limits, lengths or outputs beside the values, the end sample held outside, and
- * all stamps in shared memory. */
+/* For sources without limits, lengths or outputs beside the values. */
 INLINE void pair_plain(const row_clock *clock, const resample_source *source, long long batch,
                        stamp target, const tile_rows *rows, unsigned at, int dtype, int type) {
-    const int length = (int)clock->length;
-    const int above = (int)clock_search(clock, target, 0, length, type, 1);
-    const char *values = source->values + batch * source->batch_stride;
+    const bracket found = bracket_find(clock, target, (int)source->mode, dtype, type);
     row_pair pair;
-    pair.step = 0;
-    double weight = 0.0;
-    int left = above > 0 ? above - 1 : (int)clock_newest(clock, 0, type, 1);
-    if (above > 0 && above < length && source->mode != MODE_HOLD) {
-        const stamp first = clock_at(clock, left, type, 1);
-        const stamp second = clock_at(clock, above, type, 1);
-        const stamp since = stamp_span(target, first, type);
-        const int right = (int)clock_newest(clock, above, type, 1);
-        if (stamp_equal(first, target, type)) {
-            pair.step = 0;
-        } else if (source->mode == MODE_NEAREST) {
-            left = span_at_most(since, stamp_span(second, target, type), type) ? left : right;
-        } else {
-            const stamp gap = stamp_span(second, first, type);
-            pair.step = (right - left) * source->sample_stride;
-            /* One division in f32 rounds as one in f64 rounded to f32 does. */
-            weight = type == CLOCK_F32 && dtype != VALUE_F64
-                         ? (double)__fdiv_rn(stamp_f32(since), stamp_f32(gap))
-                         : __ddiv_rn(span_f64(since, type), span_f64(gap, type));
-        }
-    }
-    pair.row = values + left * source->sample_stride - source->out_begin;
-    set_row(rows, at, pair, weight, dtype);
+    pair.row = source->values + batch * source->batch_stride + found.left * source->sample_stride -
+               source->out_begin;
+    pair.step = (found.right - found.left) * source->sample_stride;
+    set_row(rows, at, pair, found.weight, dtype);
 }
 
 INLINE void pair_any(const resample_launch *launch, const row_clock *clock,
