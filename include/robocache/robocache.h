@@ -140,7 +140,7 @@ typedef struct rbc_channel_group {
 } rbc_channel_group;
 
 #define RBC_NAN_IS_MISSING (UINT32_C(1) << 0) /* NaN values count as absent samples, by channel */
-#define RBC_CHECK_TIMES    (UINT32_C(1) << 1) /* as the CPU always does; UNSUPPORTED on CUDA */
+#define RBC_CHECK_TIMES    (UINT32_C(1) << 1) /* as the CPU always does; on CUDA it waits */
 
 /* One stream of samples to put on a clock.
  *  values  [B, S, D] or [S, D] (B = 1): f32, f16, bf16, f64; u8, i8, i16, i32, i64, bool with hold,
@@ -148,7 +148,9 @@ typedef struct rbc_channel_group {
  *  times   [B, S] or [S] (shared by the batch): i64 nanoseconds, f64 or f32 seconds, of the same
  *          dtype as the target times; finite and non-decreasing. Of equal stamps the newest (last)
  *          is used.
- *          The CPU checks them and names the first offender; CUDA is memory-safe on any input.
+ *          The CPU checks them and names the first offender; CUDA is memory-safe on any input, and
+ *          checks with RBC_CHECK_TIMES: the call then waits for the stream, and is UNSUPPORTED while
+ *          that is being captured.
  *  lengths [B] i32 or i64, or NULL: only the first lengths[b] samples of row b exist.
  *
  * Each distinct stamp is one sample, the newest of those that carry it, on both sides of a target.

@@ -32,7 +32,7 @@ PyDoc_STRVAR(
     "    max_gap: samples further apart are not interpolated; in the unit of the times.\n"
     "    tolerance: largest distance to the sample used; in the unit of the times.\n"
     "    nan_missing: NaN values count as absent samples.\n"
-    "    check_times: on the CPU stamps are always checked; on CUDA that is not to be had.\n"
+    "    check_times: on CUDA too, look at the stamps first, as the CPU always does; the call then waits.\n"
     "    return_valid: also return a bool mask [B, T].\n"
     "    return_dt: also return target minus stamp of the sample used, [B, T], dtype of the "
     "times.\n"

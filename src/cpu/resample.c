@@ -1,9 +1,9 @@
 #include "cpu/resample.h"
 
-#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "core/bad_time.h"
 #include "core/context.h"
 #include "core/error.h"
 #include "cpu/resample_tile.h"
@@ -149,30 +149,8 @@ static work work_of(const rbc__resample_job *job, const rbc__resample_kernels *k
     return w;
 }
 
-/* "[3, 7]", or "[7]" for times that the batch shares. */
-static const char *place(char *buffer, size_t bytes, int64_t batch_stride_bytes, int64_t b,
-                         int64_t i) {
-    if (batch_stride_bytes == 0) {
-        snprintf(buffer, bytes, "[%" PRId64 "]", i);
-    } else {
-        snprintf(buffer, bytes, "[%" PRId64 ", %" PRId64 "]", b, i);
-    }
-    return buffer;
-}
-
-static const char *time_text(char *buffer, size_t bytes, rbc__time_type type, const void *time) {
-    switch (type) {
-    case RBC__TIME_I64:
-        snprintf(buffer, bytes, "%" PRId64, *(const int64_t *)time);
-        break;
-    case RBC__TIME_F64:
-        snprintf(buffer, bytes, "%.17g", *(const double *)time);
-        break;
-    default:
-        snprintf(buffer, bytes, "%.9g", (double)*(const float *)time);
-        break;
-    }
-    return buffer;
+static rbc__dtype dtype_of(rbc__time_type type) {
+    return type == RBC__TIME_I64 ? RBC__I64 : type == RBC__TIME_F64 ? RBC__F64 : RBC__F32;
 }
 
 static double seconds(rbc__time_type type, const void *time) {
@@ -186,30 +164,32 @@ static bool blames_sample(const rbc__resample_job *job, int32_t s, int64_t b, in
     const char *row = source->times + b * source->times_batch_stride_bytes;
     const char *now = row + i * source->times_stride_bytes;
     const char *before = i > 0 ? now - source->times_stride_bytes : now;
-    char name[40] = "source_times", at[48], at_before[48], value[32], value_before[32];
+    char name[40] = "source_times";
     if (job->num_sources > 1) {
-        snprintf(name, sizeof name, "sources[%d].times", s);
+        (void)snprintf(name, sizeof name, "sources[%d].times", s);
     }
-    place(at, sizeof at, source->times_batch_stride_bytes, b, i);
-    place(at_before, sizeof at_before, source->times_batch_stride_bytes, b, i - 1);
-    time_text(value, sizeof value, job->time_type, now);
-    time_text(value_before, sizeof value_before, job->time_type, before);
+    rbc__bad_time found = {
+        .name = name,
+        .is_shared = source->times_batch_stride_bytes == 0,
+        .row = b,
+        .index = i,
+        .dtype = dtype_of(job->time_type),
+        .time = now,
+    };
     bool decreases;
     if (job->time_type == RBC__TIME_I64) {
         decreases = *(const int64_t *)(const void *)now < *(const int64_t *)(const void *)before;
     } else {
         const double t = seconds(job->time_type, now);
         if (!(t - t == 0.0)) {
-            rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s%s is %s; wanted a finite time", name, at,
-                      value);
+            (void)rbc__fail_bad_time(&found, err);
             return true;
         }
         decreases = t < seconds(job->time_type, before);
     }
     if (decreases) {
-        rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                  "%s%s is %s, less than %s%s, which is %s; wanted times that do not decrease",
-                  name, at, value, name, at_before, value_before);
+        found.before = before;
+        (void)rbc__fail_bad_time(&found, err);
     }
     return decreases;
 }
@@ -230,16 +210,12 @@ rbc_status rbc__resample_blame(const rbc__resample_job *job, rbc_error *err) {
             const char *target =
                 job->targets + b * job->targets_batch_stride_bytes + j * job->targets_stride_bytes;
             const double t = seconds(job->time_type, target);
-            char at[48];
             if (t != t) {
-                return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                                 "target_times%s is NaN; wanted a time",
-                                 place(at, sizeof at, job->targets_batch_stride_bytes, b, j));
+                return rbc__fail_nan_target(job->targets_batch_stride_bytes == 0, b, j, err);
             }
         }
     }
-    return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                     "the first and last source time are further apart than their type can hold");
+    return rbc__fail_wide_times(err);
 }
 
 rbc_status rbc__cpu_resample(uint64_t cpu_features, const rbc__resample_job *job, rbc_error *err) {

@@ -13,11 +13,11 @@ import torch
 import robocache as rc
 from tests.conformance.backends import Backend
 
-Call = Callable[[Backend], Any]
+Call = Callable[..., Any]
 
 
 def resample(values: Any = None, times: Any = None, targets: Any = None, **keywords: Any) -> Call:
-    def call(backend: Backend) -> Any:
+    def call(backend: Backend, **more: Any) -> Any:
         def put(array: Any, default: Any) -> Any:
             return backend.tensor(default if array is None else array)
 
@@ -30,6 +30,7 @@ def resample(values: Any = None, times: Any = None, targets: Any = None, **keywo
             put(targets, np.tile(np.arange(5), (2, 1))),
             backend=backend.argument,
             **given,
+            **more,
         )
 
     return call
@@ -163,14 +164,62 @@ CHECKED: dict[str, tuple[Call, list[str]]] = {
 def test_bad_contents(backend: Backend, case: str) -> None:
     """What only reading the tensors can tell; CUDA looks when it is asked to, and never crashes."""
     call, words = CHECKED[case]
+    asked = {}
     if backend.device != "cpu":
         call(backend)
         torch.cuda.synchronize()
-        return
+        if "lengths" in words:
+            return
+        asked = {"check_times": True}
     with pytest.raises(rc.errors.InvalidArgumentError) as caught:
-        call(backend)
+        call(backend, **asked)
     for word in words:
         assert re.search(word, str(caught.value), re.IGNORECASE), str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float64, np.float32])
+def test_the_first_bad_stamp_is_named(backend: Backend, kind: Any) -> None:
+    """By batch row, by source, by sample."""
+    if backend.argument == "pytorch":
+        pytest.skip("the reference names the sample, not the stream")
+    first = np.tile(np.arange(300), (3, 1)).astype(kind)
+    second = first.copy()
+    first[1, 200:] -= 100
+    first[2, 5] = 0
+    second[1, 7] = 5
+    targets = backend.tensor(np.arange(4).astype(kind))
+    values = backend.tensor(np.zeros((3, 300, 2), np.float32))
+
+    def fuse() -> torch.Tensor:
+        return rc.fuse_streams(
+            [(values, backend.tensor(first)), (values, backend.tensor(second))],
+            targets,
+            check_times=True,
+            backend=backend.argument,
+        )
+
+    with pytest.raises(rc.errors.InvalidArgumentError, match=r"\[0\].*\[1, 200\] is 100.*199"):
+        fuse()
+    first[1, 200:] += 100
+    with pytest.raises(rc.errors.InvalidArgumentError, match=r"\[1\].*\[1, 7\] is 5.*6"):
+        fuse()
+    first[2, 5] = 5
+    second[1, 7] = 7
+    assert fuse().shape == (3, 4, 4)
+
+
+def test_stamps_too_far_apart(backend: Backend) -> None:
+    if backend.argument == "pytorch":
+        pytest.skip("the reference does not look")
+    stamps = backend.tensor(np.array([-1.7e308, 0.0, 1.7e308]))
+    with pytest.raises(rc.errors.InvalidArgumentError, match="further apart"):
+        rc.resample_trajectories(
+            backend.tensor(np.zeros((1, 3, 1), np.float32)),
+            stamps,
+            stamps,
+            check_times=True,
+            backend=backend.argument,
+        )
 
 
 def test_output_that_overlaps_an_input(backend: Backend) -> None:

@@ -111,3 +111,32 @@ def test_other_threads_may_work_while_one_captures() -> None:
     torch.cuda.synchronize()
     assert torch.equal(out, expected)
     assert torch.equal(captured, expected)
+
+
+def test_checking_times_is_refused_in_a_capture() -> None:
+    inputs = scene(0)
+    call = lambda: rc.resample_trajectories(  # noqa: E731
+        inputs["values"], inputs["times"], inputs["targets"], check_times=True
+    )
+    expected = call()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        inputs["targets"] + 0
+        with pytest.raises(rc.Error, match="captured"):
+            call()
+    assert torch.equal(call(), expected)
+
+
+def test_a_plan_checks_times_every_time() -> None:
+    inputs = scene(0)
+    plan = rc.Plan(
+        rc.resample_trajectories,
+        inputs["values"],
+        inputs["times"],
+        inputs["targets"],
+        check_times=True,
+    )
+    plan()
+    inputs["times"][2, 7] = -1.0
+    with pytest.raises(ValueError, match=r"source_times\[2, 7\] is -1"):
+        plan()
