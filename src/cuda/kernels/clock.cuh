@@ -173,9 +173,10 @@ INLINE long long clock_search_warp(const row_clock *clock, stamp target, int typ
         const int right =
             probe < begin + count &&
             stamp_at_most(stamp_load(clock->global + probe * clock->stride, type), target, type);
-        const long long passed = (long long)__popc(__ballot_sync(0xffffffffu, right)) * step;
-        begin += passed;
-        count = count - passed < step - 1 ? count - passed : step - 1;
+        const int passed = __popc(__ballot_sync(0xffffffffu, right));
+        const long long left = count - passed * step;
+        begin += passed * step;
+        count = passed == 32 || left < step - 1 ? left : step - 1;
     }
     return begin;
 }
