@@ -58,7 +58,7 @@ function(rbc_cuda_images target)
         endif()
     endforeach()
     set(folder "${CMAKE_CURRENT_SOURCE_DIR}/kernels")
-    file(GLOB headers CONFIGURE_DEPENDS "${folder}/*.h" "${folder}/*.cuh")
+    file(GLOB headers CONFIGURE_DEPENDS "${folder}/*.h" "${folder}/*.cuh" "${PROJECT_SOURCE_DIR}/src/core/trig.h")
     foreach(name IN LISTS ARGN)
         set(image "${CMAKE_CURRENT_BINARY_DIR}/${name}.fatbin")
         add_custom_command(

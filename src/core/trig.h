@@ -1,20 +1,25 @@
-/* Trigonometry in plain arithmetic, which vectorises and gives the same bits on every ISA and with
- * every C library. Errors below are against the true value, in units of the last place of double.
- */
-#ifndef RBC_CPU_KERNELS_RESAMPLE_TRIG_H
-#define RBC_CPU_KERNELS_RESAMPLE_TRIG_H
+/* Trigonometry in plain arithmetic, which vectorises and gives the same bits on every ISA, with
+ * every C library and on CUDA, whose compiler reads this header too. Products and sums must not be
+ * contracted. */
+#ifndef RBC_CORE_TRIG_H
+#define RBC_CORE_TRIG_H
 
+#ifdef __CUDACC__
+#define RBC__TRIG static __device__ __forceinline__
+#else
 #include <math.h>
+#define RBC__TRIG static inline
+#endif
 
 /* To (about) [-pi, pi] by whole turns. Adding and taking away 1.5 * 2^52 rounds to an integer. */
-static inline double rbc__wrap(double angle) {
+RBC__TRIG double rbc__wrap(double angle) {
     const double round = 0x1.8p52;
     const double turns = (angle * 0.15915494309189535 + round) - round;
     return (angle - turns * 6.283185307179586) - turns * 2.4492935982947064e-16;
 }
 
 /* sin(x) for |x| <= pi / 2: the Taylor series to x^21, whose next term is below 2^-57. */
-static inline double rbc__sin_quadrant(double x) {
+RBC__TRIG double rbc__sin_quadrant(double x) {
     const double z = x * x;
     double sum = 1.0 / 51090942171709440000.0;
     sum = sum * z - 1.0 / 121645100408832000.0;
@@ -31,7 +36,7 @@ static inline double rbc__sin_quadrant(double x) {
 
 /* atan(x) for x in [0, 1]: the half-angle formula twice brings x below tan(pi / 16), where the
  * series to x^21 has a next term below 2^-57. */
-static inline double rbc__atan_unit(double x) {
+RBC__TRIG double rbc__atan_unit(double x) {
     x = x / (1.0 + sqrt(1.0 + x * x));
     x = x / (1.0 + sqrt(1.0 + x * x));
     const double z = x * x;
@@ -47,5 +52,7 @@ static inline double rbc__atan_unit(double x) {
     sum = sum * -z + 1.0 / 3.0;
     return 4.0 * (x - x * (z * sum));
 }
+
+#undef RBC__TRIG
 
 #endif

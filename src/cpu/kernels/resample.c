@@ -1,10 +1,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/trig.h"
 #include "cpu/kernels/half.h"
 #include "cpu/kernels/isa.h"
 #include "cpu/kernels/resample.h"
-#include "cpu/kernels/resample_trig.h"
 
 /* Storage type S, type computed in C, and the ways between them. */
 #define LOAD_f32(item)    (item)

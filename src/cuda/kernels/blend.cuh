@@ -3,6 +3,7 @@
 #ifndef RBC_CUDA_KERNELS_BLEND_CUH
 #define RBC_CUDA_KERNELS_BLEND_CUH
 
+#include "../../core/trig.h"
 #include "value.cuh"
 
 /* Cubic: left + middle (right - left) + before (left - previous) + after (next - right). */
@@ -10,47 +11,6 @@ typedef struct cubic_weights {
     long long previous, next;
     double before, middle, after;
 } cubic_weights;
-
-/* To (about) [-pi, pi] by whole turns. Adding and taking away 1.5 * 2^52 rounds to an integer. */
-INLINE double wrap_angle(double angle) {
-    const double round = 0x1.8p52;
-    const double turns = (angle * 0.15915494309189535 + round) - round;
-    return (angle - turns * 6.283185307179586) - turns * 2.4492935982947064e-16;
-}
-
-/* sin(x) for |x| <= pi / 2 by its Taylor series. */
-INLINE double sin_quadrant(double x) {
-    const double z = x * x;
-    double sum = 1.0 / 51090942171709440000.0;
-    sum = sum * z - 1.0 / 121645100408832000.0;
-    sum = sum * z + 1.0 / 355687428096000.0;
-    sum = sum * z - 1.0 / 1307674368000.0;
-    sum = sum * z + 1.0 / 6227020800.0;
-    sum = sum * z - 1.0 / 39916800.0;
-    sum = sum * z + 1.0 / 362880.0;
-    sum = sum * z - 1.0 / 5040.0;
-    sum = sum * z + 1.0 / 120.0;
-    sum = sum * z - 1.0 / 6.0;
-    return x + x * (z * sum);
-}
-
-/* atan(x) for x in [0, 1]: the half-angle formula twice, then the series. */
-INLINE double atan_unit(double x) {
-    x = x / (1.0 + sqrt(1.0 + x * x));
-    x = x / (1.0 + sqrt(1.0 + x * x));
-    const double z = x * x;
-    double sum = 1.0 / 21.0;
-    sum = sum * -z + 1.0 / 19.0;
-    sum = sum * -z + 1.0 / 17.0;
-    sum = sum * -z + 1.0 / 15.0;
-    sum = sum * -z + 1.0 / 13.0;
-    sum = sum * -z + 1.0 / 11.0;
-    sum = sum * -z + 1.0 / 9.0;
-    sum = sum * -z + 1.0 / 7.0;
-    sum = sum * -z + 1.0 / 5.0;
-    sum = sum * -z + 1.0 / 3.0;
-    return 4.0 * (x - x * (z * sum));
-}
 
 INLINE item blend_linear(item a, item b, double weight, int dtype) {
     if (dtype == VALUE_F64) {
@@ -79,7 +39,7 @@ INLINE item blend_cubic(item p, item a, item b, item q, const cubic_weights *wei
 /* The result lies in (-pi, pi], also after it is rounded to f32, whose nearest to pi lies above. */
 INLINE item blend_angle(item a, item b, double weight, int dtype) {
     const double from = item_f64(a, dtype);
-    const double angle = wrap_angle(from + weight * wrap_angle(item_f64(b, dtype) - from));
+    const double angle = rbc__wrap(from + weight * rbc__wrap(item_f64(b, dtype) - from));
     if (dtype == VALUE_F64) {
         const double pi = 3.141592653589793;
         const double wrapped = angle > pi ? pi : angle;
@@ -110,11 +70,11 @@ INLINE double blend_slerp(const double *a, const double *b, double t, int which)
     }
     const double chord = sqrt(d[0] * d[0] + d[1] * d[1] + (d[2] * d[2] + d[3] * d[3]));
     const double across = sqrt(s[0] * s[0] + s[1] * s[1] + (s[2] * s[2] + s[3] * s[3]));
-    const double angle = 2.0 * atan_unit(chord / across);
+    const double angle = 2.0 * rbc__atan_unit(chord / across);
     const int is_short = angle < 1e-8;
-    const double divisor = is_short ? 1.0 : sin_quadrant(angle);
-    const double from = (is_short ? 1.0 - t : sin_quadrant((1.0 - t) * angle)) / divisor;
-    const double to = (is_short ? t : sin_quadrant(t * angle)) / divisor;
+    const double divisor = is_short ? 1.0 : rbc__sin_quadrant(angle);
+    const double from = (is_short ? 1.0 - t : rbc__sin_quadrant((1.0 - t) * angle)) / divisor;
+    const double to = (is_short ? t : rbc__sin_quadrant(t * angle)) / divisor;
     const double pw = which == 0 ? p[0] : which == 1 ? p[1] : which == 2 ? p[2] : p[3];
     const double qw = which == 0 ? q[0] : which == 1 ? q[1] : which == 2 ? q[2] : q[3];
     return from * pw + to * qw;
