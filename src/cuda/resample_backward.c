@@ -1,13 +1,15 @@
 #include "core/error.h"
 #include "cuda/kernels/adjoint_params.h"
 #include "cuda/ops.h"
+#include "cuda/resample_check.h"
 
 _Static_assert(sizeof(adjoint_launch) <= 4096, "kernel parameters of every device");
 
 enum {
+    CACHE_BYTES = 32 * 1024, /* shared memory for stamps */
     THREADS = 256,
     BLOCKS_EACH = 8, /* blocks wanted for each multiprocessor */
-    MIN_SLAB = 4,    /* every block searches all targets, so a slab is worth some of them */
+    MIN_SLAB = 4,    /* every block looks at all targets, so a slab is worth some of them */
 };
 
 static int64_t divide_up(int64_t count, int64_t by) {
@@ -53,23 +55,33 @@ static resample_source describe_source(const rbc__resample_source *from) {
     return source;
 }
 
-static rbc_status describe_runs(const rbc__resample_source *from, adjoint_launch *params,
-                                rbc_error *err) {
-    if (from->num_runs > RESAMPLE_MAX_RUNS || from->num_channels > UINT32_MAX) {
-        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
-                         "%d channel groups of %lld channels found; CUDA takes up to %d, and 2^32 "
-                         "channels",
-                         (int)from->num_runs, (long long)from->num_channels, RESAMPLE_MAX_RUNS);
-    }
-    for (int32_t r = 0; r < from->num_runs; ++r) {
-        params->runs[r] = (resample_run){
-            .begin = (uint32_t)from->runs[r].begin,
-            .end = (uint32_t)from->runs[r].end,
-            .mode = (uint32_t)from->runs[r].mode,
+/* Channels [from->runs[first].begin, ...) of as many runs as fit, as a source of their own. Returns
+ * the run after the last of them. */
+static int32_t take_runs(const rbc__resample_source *from, int32_t first, adjoint_launch *params) {
+    const int64_t begin = from->runs[first].begin;
+    int32_t end = first;
+    params->launch.num_runs = 0;
+    for (; end < from->num_runs && end - first < RESAMPLE_MAX_RUNS &&
+           from->runs[end].end - begin <= UINT32_MAX;
+         ++end) {
+        params->runs[params->launch.num_runs++] = (resample_run){
+            .begin = (uint32_t)(from->runs[end].begin - begin),
+            .end = (uint32_t)(from->runs[end].end - begin),
+            .mode = (uint32_t)from->runs[end].mode,
         };
+        params->num_channels = from->runs[end].end - begin;
     }
-    params->launch.num_runs = (uint32_t)from->num_runs;
-    return RBC_OK;
+    params->source.values = from->values + begin * from->channel_stride_bytes;
+    return end;
+}
+
+static uint32_t cache_bytes(const rbc__resample_job *job, resample_source *source) {
+    const int64_t stamp = job->time_type == RBC__TIME_F32 ? 4 : 8;
+    if (source->num_samples > CACHE_BYTES / stamp) {
+        return 0;
+    }
+    source->cache_capacity = (uint32_t)source->num_samples;
+    return (uint32_t)((source->num_samples * stamp + 15) & ~INT64_C(15));
 }
 
 /* Channels side by side, up to a block's threads; slabs of samples until there are enough blocks
@@ -78,17 +90,16 @@ static int64_t share_out(const rbc__resample_job *job, int32_t multiprocessors,
                          adjoint_launch *params) {
     const rbc__resample_source *source = &job->sources[0];
     int64_t width = 32;
-    while (width < THREADS && width < source->num_channels) {
+    while (width < THREADS && width < params->num_channels) {
         width *= 2;
     }
     const int64_t groups = THREADS / width;
-    const int64_t channel_blocks = divide_up(source->num_channels, width);
+    const int64_t channel_blocks = divide_up(params->num_channels, width);
     const int64_t wanted =
         divide_up((int64_t)BLOCKS_EACH * multiprocessors, job->batch) * groups / channel_blocks;
     int64_t slab = divide_up(source->num_samples, wanted > 0 ? wanted : 1);
     slab = slab > MIN_SLAB ? slab : MIN_SLAB;
     const int64_t slab_blocks = divide_up(source->num_samples, slab * groups);
-    params->num_channels = source->num_channels;
     params->slab = slab;
     params->width = (uint32_t)width;
     params->groups = (uint32_t)groups;
@@ -100,6 +111,33 @@ static int64_t share_out(const rbc__resample_job *job, int32_t multiprocessors,
                : INT64_MAX;
 }
 
+static rbc_status launch_runs(rbc__cuda_queue *queue, const rbc__resample_job *job,
+                              rbc_error *err) {
+    const rbc__resample_source *source = &job->sources[0];
+    adjoint_launch params = {.launch = describe_targets(job), .source = describe_source(source)};
+    const uint32_t shared = cache_bytes(job, &params.source);
+    for (int32_t run = 0; run < source->num_runs;) {
+        params.launch.out = job->out + source->runs[run].begin * job->out_channel_stride_bytes;
+        const int32_t end = take_runs(source, run, &params);
+        if (end == run) {
+            return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                             "%lld channels of one mode in a row; CUDA takes up to 2^32 - 1",
+                             (long long)(source->runs[run].end - source->runs[run].begin));
+        }
+        const rbc__cuda_shape shape = {
+            .blocks = share_out(job, queue->multiprocessors, &params),
+            .blocks_y = 1,
+            .threads = THREADS,
+            .shared_bytes = shared,
+        };
+        const rbc__cuda_kernel kernel = job->dtype == RBC__F64 ? RBC__CUDA_resample_backward_f64
+                                                               : RBC__CUDA_resample_backward_f32;
+        RBC__TRY(rbc__cuda_launch(queue, kernel, shape, &params, err));
+        run = end;
+    }
+    return RBC_OK;
+}
+
 rbc_status rbc__cuda_resample_backward(rbc_context *context, const rbc__resample_job *job,
                                        int32_t device_id, void *stream, rbc_error *err) {
     (void)context;
@@ -107,16 +145,11 @@ rbc_status rbc__cuda_resample_backward(rbc_context *context, const rbc__resample
     if (job->batch == 0 || source->num_channels == 0 || source->num_samples == 0) {
         return RBC_OK;
     }
-    adjoint_launch params = {.launch = describe_targets(job), .source = describe_source(source)};
-    RBC__TRY(describe_runs(source, &params, err));
     rbc__cuda_queue queue;
     RBC__TRY(rbc__cuda_enter(device_id, stream, &queue, err));
-    const rbc__cuda_shape shape = {
-        .blocks = share_out(job, queue.multiprocessors, &params),
-        .blocks_y = 1,
-        .threads = THREADS,
-    };
-    const rbc__cuda_kernel kernel =
-        job->dtype == RBC__F64 ? RBC__CUDA_resample_backward_f64 : RBC__CUDA_resample_backward_f32;
-    return rbc__cuda_leave(&queue, rbc__cuda_launch(&queue, kernel, shape, &params, err));
+    rbc_status status = rbc__cuda_check_times(&queue, job, err);
+    if (status == RBC_OK) {
+        status = launch_runs(&queue, job, err);
+    }
+    return rbc__cuda_leave(&queue, status);
 }

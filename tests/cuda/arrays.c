@@ -1,5 +1,6 @@
 #include "arrays.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -64,6 +65,33 @@ void fill(array *a, double scale, double offset) {
                    item_bytes(a->host.dtype));
         }
     }
+}
+
+static int compare_f64(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+void fill_times(array *a, int64_t rows, int64_t n, double low, double high) {
+    double *row = malloc(((size_t)n + 1) * sizeof *row);
+    assert_non_null(row);
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t i = 0; i < n; i++) {
+            row[i] = low + (high - low) * floor(uniform() * 512) / 512;
+        }
+        qsort(row, (size_t)n, sizeof *row, compare_f64);
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t at = r * n + i;
+            if (a->host.dtype.code == kDLInt) {
+                ((int64_t *)a->data)[at] = (int64_t)(row[i] * 1e9);
+            } else if (a->host.dtype.bits == 64) {
+                ((double *)a->data)[at] = row[i];
+            } else {
+                ((float *)a->data)[at] = (float)row[i];
+            }
+        }
+    }
+    free(row);
 }
 
 void assert_same(array *a) {

@@ -37,6 +37,9 @@ void to_device(array *a, int is_input);
  * 0x7f in each byte. */
 void fill(array *a, double scale, double offset);
 
+/* Rows of n sorted stamps from low to high, a few of them equal. */
+void fill_times(array *a, int64_t rows, int64_t n, double low, double high);
+
 /* The device holds the host's bytes. */
 void assert_same(array *a);
 

@@ -11,40 +11,13 @@
 
 #include <cmocka.h>
 
+#include "adjoint.h"
 #include "arrays.h"
 #include "gpu.h"
 #include "hostile.h"
 #include "sparse.h"
 
 rbc_context *context;
-
-static int compare_f64(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Rows of sorted stamps with a few equal ones. */
-static void fill_times(array *a, int64_t rows, int64_t n, double low, double high) {
-    double *row = malloc(((size_t)n + 1) * sizeof *row);
-    assert_non_null(row);
-    for (int64_t r = 0; r < rows; r++) {
-        for (int64_t i = 0; i < n; i++) {
-            row[i] = low + (high - low) * floor(uniform() * 512) / 512;
-        }
-        qsort(row, (size_t)n, sizeof *row, compare_f64);
-        for (int64_t i = 0; i < n; i++) {
-            const int64_t at = r * n + i;
-            if (a->host.dtype.code == kDLInt) {
-                ((int64_t *)a->data)[at] = (int64_t)(row[i] * 1e9);
-            } else if (a->host.dtype.bits == 64) {
-                ((double *)a->data)[at] = row[i];
-            } else {
-                ((float *)a->data)[at] = (float)row[i];
-            }
-        }
-    }
-    free(row);
-}
 
 /* ---- resample and fuse ---------------------------------------------------------------------- */
 
@@ -357,6 +330,9 @@ int main(void) {
         cmocka_unit_test(long_rows_are_searched_in_parts),
         cmocka_unit_test(missing_samples_are_skipped),
         cmocka_unit_test(fuse_gives_the_bits_of_the_cpu),
+        cmocka_unit_test(many_groups_give_the_bits_of_the_cpu),
+        cmocka_unit_test(checked_times_are_blamed_as_on_the_cpu),
+        cmocka_unit_test(adjoint_gives_the_bits_of_the_cpu),
         cmocka_unit_test(voxelize_gives_the_bits_of_the_cpu),
         cmocka_unit_test(crowded_cells_are_reduced),
         cmocka_unit_test(sparse_gives_the_bits_of_the_cpu),
