@@ -152,15 +152,7 @@ static rbc_status check_waiting(const rbc__cuda_queue *queue, rbc_error *err) {
     return RBC_OK;
 }
 
-rbc_status rbc__cuda_check_times(rbc__cuda_queue *queue, const rbc__resample_job *job,
-                                 rbc_error *err) {
-    bool asked = false;
-    for (int32_t s = 0; s < job->num_sources; ++s) {
-        asked |= is_asked(&job->sources[s]);
-    }
-    if (!asked) {
-        return RBC_OK;
-    }
+static rbc_status check_all(rbc__cuda_queue *queue, const rbc__resample_job *job, rbc_error *err) {
     RBC__TRY(check_waiting(queue, err));
     int64_t slot;
     int64_t row;
@@ -196,4 +188,21 @@ rbc_status rbc__cuda_check_times(rbc__cuda_queue *queue, const rbc__resample_job
     (void)driver->mem_free_async(found, queue->stream);
     return status == RBC_OK && key != CHECK_NOTHING ? blame(queue, job, slot, row, key, err)
                                                     : status;
+}
+
+rbc_status rbc__cuda_check_times(rbc__cuda_queue *queue, const rbc__resample_job *job,
+                                 rbc_error *err) {
+    bool asked = false;
+    for (int32_t s = 0; s < job->num_sources; ++s) {
+        asked |= is_asked(&job->sources[s]);
+    }
+    if (!asked) {
+        return RBC_OK;
+    }
+    /* Waiting is not part of what another thread may be capturing. */
+    int mode = RBC__CU_CAPTURE_MODE_RELAXED;
+    (void)queue->driver->thread_exchange_stream_capture_mode(&mode);
+    const rbc_status status = check_all(queue, job, err);
+    (void)queue->driver->thread_exchange_stream_capture_mode(&mode);
+    return status;
 }
