@@ -84,8 +84,8 @@ bench-ops: build ## measure the operations on the CPU against their peers
 	@$(PY) bench/ops.py --floor build/$(PRESET)/bench/libresample_floor.so \
 	    --json bench/results/ops.json
 
-bench-gpu: ## measure the operations on a GPU against their peers, from dist/'s wheel or .venv
-	@tools/gpu.sh python3 bench/gpu.py --json bench/results/gpu.json
+bench-gpu: ## measure the operations on a GPU against their peers; BENCH_ARGS=--check fails where torch.compile leads
+	@tools/gpu.sh python3 bench/gpu.py --json bench/results/gpu.json $(BENCH_ARGS)
 
 profile-gpu: ## hardware counters of each CUDA kernel, as CSV and a roofline picture
 	@tools/gpu.sh python3 bench/profile_gpu.py --csv bench/results/gpu_profile.csv \

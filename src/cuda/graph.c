@@ -38,51 +38,28 @@ static CUkernelNodeParams node_params(const rbc__cuda_step *step, void **argumen
     };
 }
 
-static bool is_launch_of(const CUkernelNodeParams *node, const rbc__cuda_step *step) {
-    return node->function == step->function && node->grid_x == (unsigned)step->shape.blocks &&
-           node->grid_y == step->shape.blocks_y && node->block_x == step->shape.threads &&
-           node->shared_bytes == step->shape.shared_bytes;
-}
-
-/* The node of each launch. Launches that look alike could be taken for each other: none then. */
-static bool find_nodes(const rbc__cuda_driver *driver, const rbc__cuda_batch *batch,
-                       rbc__cuda_graph *graph) {
-    CUgraphNode nodes[RBC__CUDA_BATCH_LAUNCHES];
-    size_t count = RBC__CUDA_BATCH_LAUNCHES;
-    if (driver->graph_get_nodes(graph->graph, nodes, &count) != 0 ||
-        count != (size_t)batch->count) {
-        return false;
-    }
-    for (size_t n = 0; n < count; ++n) {
-        CUkernelNodeParams found;
-        if (driver->graph_kernel_node_get_params(nodes[n], &found) != 0) {
-            return false;
-        }
-        int32_t matches = 0;
-        for (int32_t i = 0; i < batch->count; ++i) {
-            if (is_launch_of(&found, &batch->steps[i])) {
-                graph->nodes[i] = nodes[n];
-                ++matches;
-            }
-        }
-        if (matches != 1) {
-            return false;
-        }
-    }
-    return true;
-}
-
+/* Captures the launches; the last node captured is what the stream then depends on. */
 static bool capture(const rbc__cuda_queue *queue, CUstream stream, const rbc__cuda_batch *batch,
-                    CUgraph *out) {
+                    rbc__cuda_graph *graph) {
     const rbc__cuda_driver *driver = queue->driver;
     if (driver->stream_begin_capture(stream, RBC__CU_CAPTURE_MODE_RELAXED) != 0) {
         return false;
     }
     bool ok = true;
     for (int32_t i = 0; ok && i < batch->count; ++i) {
-        ok = rbc__cuda_submit(driver, queue->device, stream, batch, i, NULL) == RBC_OK;
+        int status = 0;
+        uint64_t id = 0;
+        CUgraph captured = NULL;
+        const CUgraphNode *last = NULL;
+        size_t count = 0;
+        ok = rbc__cuda_submit(driver, queue->device, stream, batch, i, NULL) == RBC_OK &&
+             driver->stream_get_capture_info(stream, &status, &id, &captured, &last, &count) == 0 &&
+             count == 1;
+        if (ok) {
+            graph->nodes[i] = last[0];
+        }
     }
-    return driver->stream_end_capture(stream, out) == 0 && ok;
+    return driver->stream_end_capture(stream, &graph->graph) == 0 && ok;
 }
 
 static rbc__cuda_batch *copy_batch(const rbc__cuda_batch *batch) {
@@ -101,7 +78,7 @@ static bool fill(const rbc__cuda_queue *queue, const rbc__cuda_batch *batch,
     graph->batch = copy_batch(batch);
     return graph->batch != NULL &&
            (*stream != NULL || driver->stream_create(stream, RBC__CU_STREAM_NON_BLOCKING) == 0) &&
-           capture(queue, *stream, batch, &graph->graph) && find_nodes(driver, batch, graph) &&
+           capture(queue, *stream, batch, graph) &&
            driver->graph_instantiate(&graph->executable, graph->graph, 0) == 0;
 }
 

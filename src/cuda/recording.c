@@ -6,17 +6,21 @@
 #include "core/error.h"
 
 static _Thread_local rbc__cuda_recording *of_thread;
+static atomic_int
+    num_recording; /* threads; mostly none, which is sooner seen than a thread's own */
 
 void rbc__cuda_record_begin(rbc__cuda_recording *recording) {
     of_thread = recording;
+    atomic_fetch_add_explicit(&num_recording, 1, memory_order_relaxed);
 }
 
 void rbc__cuda_record_end(void) {
     of_thread = NULL;
+    atomic_fetch_sub_explicit(&num_recording, 1, memory_order_relaxed);
 }
 
 rbc__cuda_recording *rbc__cuda_recording_of_thread(void) {
-    return of_thread;
+    return atomic_load_explicit(&num_recording, memory_order_relaxed) > 0 ? of_thread : NULL;
 }
 
 rbc_status rbc__cuda_recording_keep(rbc__cuda_recording *recording, int32_t device_id,

@@ -362,6 +362,66 @@ static void unused_graphs_give_way(void) {
     CHECK(stub->graphs_alive == 2 * RBC__CUDA_GRAPHS);
 }
 
+/* Two launches of one kernel in one shape, the parameters of the second all `value`. */
+static void launch_twice(char value) {
+    rbc__cuda_queue queue;
+    const rbc__cuda_shape shape = {.blocks = 1, .blocks_y = 1, .threads = 32};
+    char first[STUB_PARAMETER_BYTES] = {0};
+    char second[STUB_PARAMETER_BYTES];
+    memset(second, value, sizeof second);
+    CHECK(rbc__cuda_enter(0, NULL, &queue, NULL) == RBC_OK);
+    CHECK(rbc__cuda_launch(&queue, (rbc__cuda_kernel)0, shape, &first, NULL) == RBC_OK);
+    CHECK(rbc__cuda_launch(&queue, (rbc__cuda_kernel)0, shape, &second, NULL) == RBC_OK);
+    CHECK(rbc__cuda_leave(&queue, RBC_OK) == RBC_OK);
+    CHECK(memcmp(stub->last_parameters, second, sizeof second) == 0);
+}
+
+static void equal_launches_keep_their_order(void) {
+    load_stub(STUB);
+    for (char value = 1; value < 5; ++value) {
+        launch_twice(value);
+    }
+    CHECK(stub->graphs_made == 1 && stub->graphs_launched == 3);
+}
+
+static void what_is_flushed_is_launched_at_once(void) {
+    load_stub(STUB);
+    rbc__cuda_recording recording = {0};
+    rbc__cuda_queue queue;
+    const rbc__cuda_shape shape = {.blocks = 1, .blocks_y = 1, .threads = 32};
+    const char parameters[STUB_PARAMETER_BYTES] = {0};
+    rbc__cuda_record_begin(&recording);
+    CHECK(rbc__cuda_enter(0, NULL, &queue, NULL) == RBC_OK);
+    CHECK(rbc__cuda_launch(&queue, (rbc__cuda_kernel)0, shape, &parameters, NULL) == RBC_OK);
+    CHECK(stub->launched[0] == 0);
+    CHECK(rbc__cuda_flush(&queue, NULL) == RBC_OK);
+    CHECK(stub->launched[0] == 1);
+    for (int i = 0; i < 2 * RBC__CUDA_BATCH_LAUNCHES; ++i) {
+        CHECK(rbc__cuda_launch(&queue, (rbc__cuda_kernel)0, shape, &parameters, NULL) == RBC_OK);
+    }
+    CHECK(rbc__cuda_leave(&queue, RBC_OK) == RBC_OK);
+    CHECK(stub->launched[0] == 1 + 2 * RBC__CUDA_BATCH_LAUNCHES);
+    rbc__cuda_record_end();
+    CHECK(!rbc__cuda_recording_is_whole(&recording));
+    rbc__cuda_recording_free(&recording);
+}
+
+static void a_failed_call_launches_nothing(void) {
+    load_stub(STUB);
+    rbc__cuda_queue queue;
+    const rbc__cuda_shape shape = {.blocks = 1, .blocks_y = 1, .threads = 32};
+    const rbc__cuda_shape large = {.blocks = INT64_C(1) << 31, .blocks_y = 1, .threads = 32};
+    const char parameters[STUB_PARAMETER_BYTES] = {0};
+    rbc_error err;
+    CHECK(rbc__cuda_enter(0, NULL, &queue, &err) == RBC_OK);
+    CHECK(rbc__cuda_launch(&queue, (rbc__cuda_kernel)0, shape, &parameters, &err) == RBC_OK);
+    const rbc_status status =
+        rbc__cuda_launch(&queue, (rbc__cuda_kernel)0, large, &parameters, &err);
+    CHECK(status == RBC_ERROR_UNSUPPORTED && strstr(err.message, "2147483648") != NULL);
+    CHECK(rbc__cuda_leave(&queue, status) == RBC_ERROR_UNSUPPORTED);
+    CHECK(stub->launched[0] == 0 && stub->pushed == stub->popped);
+}
+
 static void recorded_launches_run_again(void) {
     load_stub(STUB);
     stub->num_devices = 2;
@@ -429,6 +489,9 @@ int main(void) {
         CASE(captured_streams_get_plain_launches),
         CASE(a_driver_may_refuse_graphs),
         CASE(unused_graphs_give_way),
+        CASE(equal_launches_keep_their_order),
+        CASE(what_is_flushed_is_launched_at_once),
+        CASE(a_failed_call_launches_nothing),
         CASE(recorded_launches_run_again),
         CASE(two_calls_are_no_recording),
     };

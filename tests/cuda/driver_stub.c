@@ -215,16 +215,18 @@ STUB cuStreamEndCapture(CUstream stream, CUgraph *graph) {
     return stream == NULL ? 1 : 0;
 }
 
-STUB cuGraphGetNodes(CUgraph graph, CUgraphNode *nodes, size_t *count) {
-    *count = (size_t)graph->count;
-    for (int i = 0; i < graph->count; ++i) {
-        nodes[i] = &graph->nodes[graph->count - 1 - i]; /* in no promised order */
+STUB cuStreamGetCaptureInfo_v2(CUstream stream, int *status, uint64_t *id, CUgraph *graph,
+                               const CUgraphNode **dependencies, size_t *count) {
+    static _Thread_local CUgraphNode last;
+    if (capture == NULL || stream != captured) {
+        return 1;
     }
-    return 0;
-}
-
-STUB cuGraphKernelNodeGetParams_v2(CUgraphNode node, CUkernelNodeParams *params) {
-    *params = node->params;
+    *status = 1;
+    *id = 1;
+    *graph = capture;
+    *count = capture->count > 0;
+    last = &capture->nodes[capture->count - (capture->count > 0)];
+    *dependencies = &last;
     return 0;
 }
 
