@@ -170,10 +170,10 @@ INLINE void raise_i64(int64_t key, int64_t *greatest) {
 
 /* ---- Channels [first, first + n) of one cell ---- */
 
-/* `order` has the cell's `count` rows. */
+/* `order` has the cell's `count` rows, and those of the cells after it up to `last`. */
 typedef struct cell {
     const rbc__voxel_rows *rows;
-    const uint32_t *order;
+    const uint32_t *order, *last;
     int32_t count;
     char *out;
 } cell;
@@ -189,6 +189,17 @@ INLINE const void *fetch(const cell *c, int32_t i, int64_t first, int64_t n, boo
     return buffer;
 }
 
+/* Asks for the row that is ROWS_AHEAD after row i, of this cell or another; it may lie on two
+ * lines.
+ */
+INLINE void expect(const cell *c, int32_t i, int64_t row_bytes) {
+    if (c->last - c->order > i + ROWS_AHEAD) {
+        const char *row = c->rows->base + (int64_t)c->order[i + ROWS_AHEAD] * c->rows->unit_bytes;
+        __builtin_prefetch(row);
+        __builtin_prefetch(row + row_bytes - 1);
+    }
+}
+
 INLINE bool is_sum(rbc_voxel_reduce reduce) {
     return reduce == RBC_VOXEL_SUM || reduce == RBC_VOXEL_MEAN;
 }
@@ -200,6 +211,7 @@ INLINE double divisor_of(const cell *c) {
 /* A cell of one row is that row, with one NaN and, for sums, one zero. */
 INLINE void single_f32(const cell *c, int64_t n, bool sum) {
     const float *row = fetch(c, 0, 0, n, true, NULL);
+    expect(c, 0, n * 4);
     float *out = (float *)(void *)c->out;
     const float zero = sum ? 0.0f : -0.0f;
     EACH_CHANNEL(f, n, out[f] = isnan(row[f]) ? NAN : row[f] + zero)
@@ -207,6 +219,7 @@ INLINE void single_f32(const cell *c, int64_t n, bool sum) {
 
 INLINE void single_f64(const cell *c, int64_t n, bool sum) {
     const double *row = fetch(c, 0, 0, n, true, NULL);
+    expect(c, 0, n * 8);
     double *out = (double *)(void *)c->out;
     const double zero = sum ? 0.0 : -0.0;
     EACH_CHANNEL(f, n, out[f] = isnan(row[f]) ? (double)NAN : row[f] + zero)
@@ -237,6 +250,9 @@ INLINE void sum_f32(const cell *c, int64_t first, int64_t n, bool is_direct, rbc
     EACH_CHANNEL(f, n, sums[f] = 0)
     for (int32_t i = 0; i < c->count; ++i) {
         const float *row = fetch(c, i, first, n, is_direct, &buffer);
+        if (is_direct) {
+            expect(c, i, n * 4);
+        }
         EACH_CHANNEL(f, n, measure_f32(row[f], &maxima[f], &any_special))
     }
     const int32_t bits = bits_for(c->count);
@@ -260,6 +276,9 @@ INLINE void extreme_f32(const cell *c, int64_t first, int64_t n, bool is_direct,
     EACH_CHANNEL(f, n, keys[f] = INT32_MIN)
     for (int32_t i = 0; i < c->count; ++i) {
         const float *row = fetch(c, i, first, n, is_direct, &buffer);
+        if (is_direct) {
+            expect(c, i, n * 4);
+        }
         EACH_CHANNEL(f, n, raise_i32(key_of_f32(row[f], flip), &keys[f]))
     }
     EACH_CHANNEL(f, n, store(dtype, c->out, first + f, (double)f32_of_key(keys[f], flip)))
@@ -273,6 +292,9 @@ INLINE void sum_f64(const cell *c, int64_t first, int64_t n, bool is_direct) {
     EACH_CHANNEL(f, n, low[f] = 0)
     for (int32_t i = 0; i < c->count; ++i) {
         const double *row = fetch(c, i, first, n, is_direct, &buffer);
+        if (is_direct) {
+            expect(c, i, n * 8);
+        }
         EACH_CHANNEL(f, n, measure_f64(row[f], &maxima[f], &any_special))
     }
     const int32_t bits = bits_for(c->count);
@@ -300,6 +322,9 @@ INLINE void extreme_f64(const cell *c, int64_t first, int64_t n, bool is_direct)
     EACH_CHANNEL(f, n, keys[f] = INT64_MIN)
     for (int32_t i = 0; i < c->count; ++i) {
         const double *row = fetch(c, i, first, n, is_direct, &buffer);
+        if (is_direct) {
+            expect(c, i, n * 8);
+        }
         EACH_CHANNEL(f, n, raise_i64(key_of_f64(row[f], flip), &keys[f]))
     }
     EACH_CHANNEL(f, n, store(RBC__F64, c->out, first + f, f64_of_key(keys[f], flip)))
@@ -314,6 +339,7 @@ INLINE cell cell_at(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups
     return (cell){
         .rows = rows,
         .order = groups->order + (groups->ends[at] - (uint32_t)count),
+        .last = groups->order + groups->ends[groups->cells[groups->num_cells - 1]],
         .count = count,
         .out = groups->out + (int64_t)at * row_bytes,
     };
@@ -326,18 +352,12 @@ INLINE void direct(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups,
     if (groups->num_cells == 0) {
         return;
     }
-    const uint32_t *ahead = groups->order;
-    ahead += groups->ends[groups->cells[0]] - (uint32_t)groups->counts[groups->cells[0]];
-    const uint32_t *const last = groups->order + groups->ends[groups->cells[groups->num_cells - 1]];
+    const cell begin = cell_at(rows, groups, 0, row_bytes);
+    for (int64_t i = 0; i < ROWS_AHEAD && i < begin.last - begin.order; ++i) {
+        __builtin_prefetch(rows->base + (int64_t)begin.order[i] * rows->unit_bytes);
+    }
     for (int64_t i = 0; i < groups->num_cells; ++i) {
         const cell c = cell_at(rows, groups, i, row_bytes);
-        const uint32_t *const wanted = c.order + c.count;
-        const uint32_t *const end = last - wanted < ROWS_AHEAD ? last : wanted + ROWS_AHEAD;
-        for (; ahead < end; ++ahead) {
-            const char *row = rows->base + (int64_t)*ahead * rows->unit_bytes;
-            __builtin_prefetch(row);
-            __builtin_prefetch(row + row_bytes - 1);
-        }
         if (dtype == RBC__F64 && c.count == 1) {
             single_f64(&c, channels, sum);
         } else if (dtype == RBC__F64 && sum) {

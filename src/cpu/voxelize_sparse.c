@@ -7,12 +7,17 @@
 #include <string.h>
 
 #include "core/context.h"
+#include "cpu/kernels/voxelize_features.h"
 #include "cpu/voxelize_sparse.h"
 
 #define MAX_LANES 64
 
 /* Points of a partition, which with its table should stay in a core's cache. */
 #define PARTITION_POINTS INT64_C(8192)
+
+/* Feature rows up to this size travel with their points: reading them where they lie would miss the
+ * caches, and the TLB, once for each row. */
+#define MAX_ROW_BYTES INT64_C(64)
 
 /* Points below which another thread is not worth waking. */
 #define LANE_POINTS INT64_C(8192)
@@ -38,6 +43,16 @@ static bool lanes_take_clouds(const rbc_context *context, const rbc__voxelize_sp
     return false;
 }
 
+/* Of a row that travels, else 0. */
+static int64_t carried_row_bytes(const rbc__cloud *cloud) {
+    if (cloud->num_features < 1 || cloud->num_features > MAX_ROW_BYTES ||
+        !rbc__features_are_direct(cloud)) {
+        return 0;
+    }
+    const int64_t row_bytes = cloud->num_features * rbc__float_bytes(cloud->feature_dtype);
+    return row_bytes <= MAX_ROW_BYTES ? row_bytes : 0;
+}
+
 /* Gives a work its arrays; with a NULL base it only counts. Returns the bytes used. */
 static uint64_t lay_out(const rbc__voxelize_sparse_job *job, char *base, int32_t num_lanes,
                         rbc__sparse_work *w) {
@@ -54,7 +69,8 @@ static uint64_t lay_out(const rbc__voxelize_sparse_job *job, char *base, int32_t
     w->counts = rbc__workspace_take(base, &used, n * 4);
     w->ends = rbc__workspace_take(base, &used, n * 4);
     w->order = rbc__workspace_take(base, &used, n * 4);
-    w->identity = rbc__workspace_take(base, &used, n * 4);
+    w->listed = rbc__workspace_take(base, &used, n * 4);
+    w->rows = rbc__workspace_take(base, &used, n * (uint64_t)carried_row_bytes(&job->cloud));
     return used;
 }
 
@@ -145,16 +161,42 @@ static void locate_part(void *job, int64_t index) {
     }
 }
 
+/* The size of a row is a constant to the caller where it matters. */
+static inline void deal_points(const rbc__sparse_work *w, rbc__sparse_lane *l, int64_t first,
+                               int64_t end, int64_t row_bytes) {
+    const rbc__cloud *cloud = &w->job->cloud;
+    for (int64_t p = first; p < end; ++p) {
+        const int32_t *at = w->xyz + 3 * p;
+        if (at[0] == RBC__OUTSIDE) {
+            continue;
+        }
+        const uint32_t to = l->offsets[partition_of(w, hash_of(at))]++;
+        w->entries[to] = (rbc__voxel){{at[0], at[1], at[2]}, (uint32_t)p};
+        if (row_bytes > 0) {
+            memcpy(w->rows + to * row_bytes, rbc__feature_address(cloud, w->cloud, p),
+                   (size_t)row_bytes);
+        }
+    }
+}
+
 static void partition_part(void *job, int64_t index) {
     rbc__sparse_work *w = job;
     rbc__sparse_lane *l = &w->lanes[index];
     int64_t end;
-    for (int64_t p = rbc__sparse_share(w, index, w->length, &end); p < end; ++p) {
-        const int32_t *at = w->xyz + 3 * p;
-        if (at[0] != RBC__OUTSIDE) {
-            w->entries[l->offsets[partition_of(w, hash_of(at))]++] =
-                (rbc__voxel){{at[0], at[1], at[2]}, (uint32_t)p};
-        }
+    const int64_t first = rbc__sparse_share(w, index, w->length, &end);
+    switch (w->has_rows ? carried_row_bytes(&w->job->cloud) : 0) {
+    case 0:
+        deal_points(w, l, first, end, 0);
+        break;
+    case 12:
+        deal_points(w, l, first, end, 12);
+        break;
+    case 24:
+        deal_points(w, l, first, end, 24);
+        break;
+    default:
+        deal_points(w, l, first, end, carried_row_bytes(&w->job->cloud));
+        break;
     }
 }
 
@@ -180,7 +222,7 @@ static bool same_cell(const rbc__voxel *a, const rbc__voxel *b) {
 
 /* Finds the first entry of each entry's voxel, by a table of entries (plus one) with open
  * addressing, which has room for twice as many as there are. */
-static void find_leaders(const rbc__sparse_work *w, int64_t partition) {
+static void find_leaders(rbc__sparse_work *w, int64_t partition) {
     const uint32_t begin = w->begins[partition], end = w->begins[partition + 1];
     uint64_t slots = 1;
     while (slots < 2 * (uint64_t)(end - begin)) {
@@ -203,32 +245,44 @@ static void find_leaders(const rbc__sparse_work *w, int64_t partition) {
     }
 }
 
-/* Turns leaders into voxel numbers and counts; numbers from M on stay, uncounted. */
-static void number_points(const rbc__sparse_work *w, int64_t partition) {
+/* Turns leaders into voxel numbers and counts, and lists the voxels; numbers from M on stay,
+ * uncounted and not listed. */
+static void number_points(rbc__sparse_work *w, int64_t partition) {
     int32_t *point_to_voxel = w->job->point_to_voxel;
+    uint32_t *listed = w->listed + w->begins[partition], num_listed = 0;
     for (uint32_t i = w->begins[partition]; i < w->begins[partition + 1]; ++i) {
         const uint32_t point = w->entries[i].point;
-        const uint32_t number = w->leader[i] == i ? w->number[point] : w->leader[w->leader[i]];
+        const bool is_first = w->leader[i] == i;
+        const uint32_t number = is_first ? w->number[point] : w->leader[w->leader[i]];
         w->leader[i] = number;
         if (number < w->num_voxels) {
+            listed[num_listed] = number;
+            num_listed += is_first;
             ++w->counts[number];
             if (point_to_voxel != NULL) {
                 point_to_voxel[w->cloud * w->job->cloud.num_points + point] = (int32_t)number;
             }
         }
     }
+    w->num_listed[partition] = num_listed;
 }
 
-static void order_points(const rbc__sparse_work *w, int64_t partition) {
+static void order_points(rbc__sparse_work *w, int64_t partition) {
+    uint32_t at = w->begins[partition];
+    for (uint32_t k = 0; k < w->num_listed[partition]; ++k) {
+        const uint32_t voxel = w->listed[w->begins[partition] + k];
+        w->ends[voxel] = at;
+        at += (uint32_t)w->counts[voxel];
+    }
     for (uint32_t i = w->begins[partition]; i < w->begins[partition + 1]; ++i) {
         if (w->leader[i] < w->num_voxels) {
-            w->order[w->ends[w->leader[i]]++] = w->entries[i].point;
+            w->order[w->ends[w->leader[i]]++] = w->has_rows ? i : w->entries[i].point;
         }
     }
+    rbc__sparse_reduce(w, partition);
 }
 
-static void each_partition(rbc__sparse_work *w,
-                           void (*f)(const rbc__sparse_work *w, int64_t partition)) {
+static void each_partition(rbc__sparse_work *w, void (*f)(rbc__sparse_work *w, int64_t partition)) {
     for (;;) {
         const int64_t p = atomic_fetch_add_explicit(&w->next, 1, memory_order_relaxed);
         if (p >= INT64_C(1) << w->partition_bits) {
@@ -275,16 +329,6 @@ static void number_voxels(rbc__sparse_work *w) {
     w->found = voxels;
 }
 
-/* Where each voxel's points begin in `order`. */
-static void place_points(rbc__sparse_work *w) {
-    uint32_t sum = 0;
-    for (int64_t v = 0; v < w->num_voxels; ++v) {
-        w->ends[v] = sum;
-        sum += (uint32_t)w->counts[v];
-        w->identity[v] = (uint32_t)v;
-    }
-}
-
 /* ---- A cloud ---- */
 
 static void voxelize_cloud(rbc__sparse_work *w, int64_t cloud) {
@@ -300,6 +344,8 @@ static void voxelize_cloud(rbc__sparse_work *w, int64_t cloud) {
     if (job->point_to_voxel != NULL) {
         memset(job->point_to_voxel + cloud * total, 0xff, (size_t)total * sizeof(int32_t));
     }
+    w->has_rows = job->features != NULL && job->voxels == NULL && job->point_indices == NULL &&
+                  carried_row_bytes(&job->cloud) > 0;
     rbc__sparse_choose_map(w);
     rbc__sparse_run_parts(w, w->num_lanes, locate_part);
     int64_t num_inside = 0;
@@ -319,7 +365,6 @@ static void voxelize_cloud(rbc__sparse_work *w, int64_t cloud) {
     memset(w->counts, 0, (size_t)w->num_voxels * sizeof *w->counts);
     rbc__sparse_run_parts(w, w->num_lanes, numbers_part);
     if (rbc__sparse_needs_order(job)) {
-        place_points(w);
         rbc__sparse_run_parts(w, w->num_lanes, order_part);
     }
     rbc__sparse_write(w);

@@ -26,20 +26,23 @@ typedef struct rbc__sparse_work {
     int32_t partition_bits;
     int64_t cloud, length;
     rbc__coordinate_map map;
-    int32_t *xyz;            /* [N, 3] */
-    rbc__voxel *entries;     /* by partition */
-    uint32_t *table;         /* [4 N]; afterwards the first buffer of voxels */
-    rbc__voxel *voxels;      /* the second */
-    uint32_t *leader;        /* by entry: the first entry of its voxel; then the voxel's number */
-    uint8_t *is_first;       /* by point */
-    uint32_t *number;        /* by point, where it is first: the voxel's number */
-    int32_t *counts;         /* by voxel: points */
-    uint32_t *ends;          /* by voxel: in `order` */
-    uint32_t *order;         /* points by voxel */
-    uint32_t *identity;      /* 0, 1, 2, ... */
-    int64_t num_voxels;      /* at most M */
+    int32_t *xyz;        /* [N, 3] */
+    rbc__voxel *entries; /* by partition */
+    uint32_t *table;     /* [4 N]; afterwards the first buffer of voxels */
+    rbc__voxel *voxels;  /* the second */
+    uint32_t *leader;    /* by entry: the first entry of its voxel; then the voxel's number */
+    uint8_t *is_first;   /* by point */
+    uint32_t *number;    /* by point, where it is first: the voxel's number */
+    int32_t *counts;     /* by voxel: points */
+    uint32_t *ends;      /* by voxel: in `order` */
+    uint32_t *order;     /* points by voxel, the voxels of a partition together */
+    uint32_t *listed;    /* numbers of the voxels of each partition, in that order */
+    char *rows;          /* by entry: feature rows, which travel with their points where small */
+    bool has_rows;       /* `rows` is used, and `order` has entries instead of points */
+    int64_t num_voxels;  /* at most M */
     const rbc__voxel *found; /* the voxels in the preset's order */
     uint32_t begins[RBC__SPARSE_PARTITIONS + 1];
+    uint32_t num_listed[RBC__SPARSE_PARTITIONS];
     bool is_f64;             /* computes in f64 */
     rbc__sparse_lane *lanes; /* [num_lanes] */
     atomic_llong next;
@@ -64,7 +67,10 @@ bool rbc__sparse_is_first_seen(const rbc__voxelize_sparse_job *job);
 /* Whether `order` is wanted. */
 bool rbc__sparse_needs_order(const rbc__voxelize_sparse_job *job);
 
-/* Writes the voxels found, and padding up to M. */
+/* Reduces the features of a partition's voxels; `order` has been filled. */
+void rbc__sparse_reduce(const rbc__sparse_work *work, int64_t partition);
+
+/* Writes the voxels found but their features, and padding up to M. */
 void rbc__sparse_write(rbc__sparse_work *work);
 
 #endif

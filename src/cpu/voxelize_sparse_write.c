@@ -10,9 +10,10 @@ bool rbc__sparse_needs_order(const rbc__voxelize_sparse_job *job) {
     return job->features != NULL || job->voxels != NULL || job->point_indices != NULL;
 }
 
-/* Keeps the first max_points of each voxel. */
-static void keep_points(rbc__sparse_work *w, int64_t first, int64_t end) {
-    for (int64_t v = first; v < end; ++v) {
+/* Keeps the first max_points of each voxel of a partition. */
+static void keep_points(const rbc__sparse_work *w, const uint32_t *voxels, uint32_t count) {
+    for (uint32_t k = 0; k < count; ++k) {
+        const uint32_t v = voxels[k];
         const uint32_t begin = w->ends[v] - (uint32_t)w->counts[v];
         if (w->counts[v] > w->job->max_points) {
             w->counts[v] = (int32_t)w->job->max_points;
@@ -21,17 +22,24 @@ static void keep_points(rbc__sparse_work *w, int64_t first, int64_t end) {
     }
 }
 
-static void reduce_voxels(const rbc__sparse_work *w, int64_t first, int64_t end) {
+void rbc__sparse_reduce(const rbc__sparse_work *w, int64_t partition) {
     const rbc__voxelize_sparse_job *job = w->job;
     const rbc__cloud *cloud = &job->cloud;
+    const uint32_t *voxels = w->listed + w->begins[partition];
+    keep_points(w, voxels, w->num_listed[partition]);
+    if (job->features == NULL) {
+        return;
+    }
     const bool is_direct = rbc__features_are_direct(cloud);
     const int64_t row_bytes = cloud->num_features * rbc__float_bytes(cloud->feature_dtype);
     const rbc__voxel_rows rows = {
         .reduce = job->reduce,
         .num_features = cloud->num_features,
         .dtype = cloud->feature_dtype,
-        .base = is_direct ? rbc__feature_address(cloud, w->cloud, 0) : NULL,
-        .unit_bytes = cloud->features_stride_bytes,
+        .base = w->has_rows ? w->rows
+                : is_direct ? rbc__feature_address(cloud, w->cloud, 0)
+                            : NULL,
+        .unit_bytes = w->has_rows ? row_bytes : cloud->features_stride_bytes,
         .cloud = is_direct ? NULL : cloud,
         .cloud_index = w->cloud,
     };
@@ -39,8 +47,8 @@ static void reduce_voxels(const rbc__sparse_work *w, int64_t first, int64_t end)
         .order = w->order,
         .ends = w->ends,
         .counts = w->counts,
-        .cells = w->identity + first,
-        .num_cells = end - first,
+        .cells = voxels,
+        .num_cells = w->num_listed[partition],
         .out = job->features + w->cloud * job->max_voxels * row_bytes,
     };
     rbc__voxel_reduce(&rows, &groups);
@@ -75,9 +83,6 @@ static void write_piece(rbc__sparse_work *w, int64_t first, int64_t end) {
     const rbc__voxelize_sparse_job *job = w->job;
     const int64_t base = w->cloud * job->max_voxels;
     const int64_t full = end < w->num_voxels ? end : w->num_voxels;
-    if (rbc__sparse_needs_order(job) && first < full) {
-        keep_points(w, first, full);
-    }
     for (int64_t v = first; v < end; ++v) {
         const int32_t padding[3] = {RBC__OUTSIDE, RBC__OUTSIDE, RBC__OUTSIDE};
         const bool is_full = v < w->num_voxels;
@@ -93,9 +98,6 @@ static void write_piece(rbc__sparse_work *w, int64_t first, int64_t end) {
         const int64_t row_bytes =
             job->cloud.num_features * rbc__float_bytes(job->cloud.feature_dtype);
         const int64_t padded = first > full ? first : full;
-        if (first < full) {
-            reduce_voxels(w, first, full);
-        }
         memset(job->features + (base + padded) * row_bytes, 0,
                (size_t)((end - padded) * row_bytes));
     }
