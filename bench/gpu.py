@@ -1,10 +1,11 @@
 """The operations on a CUDA device against PyTorch eager and compiled, Triton, and a copy.
 
 Every contender's result is checked before it is timed. `gpu` is device time from replays of a
-graph of ten calls, `host` what a call costs the calling thread, `sync` a call with a synchronise
-after it, all in microseconds; bytes are the fewest that must move, and `copy` is a copy within the
-device that moves as many. ``--json FILE`` keeps the result, ``--only REGEX`` measures the cases
-whose label has it, ``--check`` fails where torch.compile is faster.
+graph of ten calls, `host` what a call costs the calling thread, `loop` one of two hundred in a
+row, `sync` a call with a synchronise after it, all in microseconds; bytes are the fewest that must
+move, and `copy` is a copy within the device that moves as many. ``--json FILE`` keeps the result,
+``--only REGEX`` measures the cases whose label has it, ``--check`` fails where torch.compile is
+faster.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def timed(label: str, case: Case) -> dict[str, Any]:
         for name, call in case.contenders.items():
             times[name]["host"] = measure.host_us(call)
             times[name]["sync"] = measure.sync_us(call)
+            times[name]["loop"] = measure.loop_us(call)
     ours = gpu["robocache"]["median"]
     row = {
         "case": label,

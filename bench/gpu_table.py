@@ -36,14 +36,17 @@ def device_table(rows: list[dict[str, Any]]) -> None:
 
 
 def host_table(rows: list[dict[str, Any]]) -> None:
-    print("| host µs a call (with a synchronise) | robocache | eager | compile | Triton |")
+    print(
+        "Microseconds: the host's part of a call / a call of many in a row / with a synchronise.\n"
+    )
+    print("| case | robocache | eager | compile | Triton |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for row in rows:
         times = row["microseconds"]
         if "host" not in times["robocache"]:
             continue
         cells = [
-            f"{times[n]['host']['median']:.1f} ({times[n]['sync']['median']:.0f})"
+            " / ".join(f"{times[n][kind]['median']:.1f}" for kind in ("host", "loop", "sync"))
             if n in times
             else ""
             for n in HOST

@@ -106,6 +106,19 @@ def sync_us(call: Call, rounds: int = 50) -> dict[str, float]:
     return spread(samples)
 
 
+def loop_us(call: Call, rounds: int = 7, calls: int = 200) -> dict[str, float]:
+    """Microseconds a call of many in a row, with a synchronise after the last."""
+    samples = []
+    for _ in range(rounds):
+        torch.cuda.synchronize()
+        begin = time.perf_counter_ns()
+        for _ in range(calls):
+            call()
+        torch.cuda.synchronize()
+        samples.append((time.perf_counter_ns() - begin) / 1e3 / calls)
+    return spread(samples)
+
+
 def copy_of(num_bytes: int) -> Call:
     """A copy within the device that moves as many bytes, read and written."""
     source = torch.randint(0, 255, (max(num_bytes // 2, 1),), dtype=torch.uint8, device="cuda")
