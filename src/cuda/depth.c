@@ -18,6 +18,20 @@ static uint32_t depth_type(rbc__dtype dtype) {
     return dtype == RBC__U16 ? DEPTH_U16 : dtype == RBC__F32 ? DEPTH_F32 : DEPTH_F64;
 }
 
+/* The least u16 depth beyond `limit` metres, 2^16 where there is none. */
+static uint32_t first_beyond(float limit, float scale) {
+    uint32_t low = 0, high = UINT16_MAX + 1;
+    while (low < high) {
+        const uint32_t middle = (low + high) / 2;
+        if ((float)middle * scale > limit) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
 static depth_launch describe(const rbc__depth_source *source, int64_t batch, float *points,
                              int32_t *lengths) {
     depth_launch launch = {
@@ -41,6 +55,9 @@ static depth_launch describe(const rbc__depth_source *source, int64_t batch, flo
         .points = points,
         .lengths = lengths,
     };
+    launch.u16_first = first_beyond(launch.low, launch.scale);
+    launch.u16_count = first_beyond(launch.high, launch.scale) - launch.u16_first;
+    launch.u16_plain = UINT16_MAX * launch.scale <= DEPTH_PLAIN;
     for (int i = 0; i < 3; ++i) {
         launch.intrinsics_stride[i] = source->intrinsics_stride_bytes[i];
         launch.pose_stride[i] = source->pose_stride_bytes[i];

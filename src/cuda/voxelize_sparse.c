@@ -368,7 +368,12 @@ static rbc_status sort(run *r, sparse_sort *which, uint32_t bits, rbc__cuda_kern
 
 static rbc_status number_voxels(run *r, const rbc__voxelize_sparse_job *job) {
     const int64_t n = job->cloud.num_points;
-    RBC__TRY(start(r, RBC__CUDA_sparse_number, r->launch.tiles, SPARSE_THREADS));
+    const sparse_launch *launch = &r->launch;
+    const rbc__cuda_kernel kernel = launch->by_bits ? RBC__CUDA_sparse_number_cells
+                                    : launch->plain && launch->first_seen
+                                        ? RBC__CUDA_sparse_number
+                                        : RBC__CUDA_sparse_number_any;
+    RBC__TRY(start(r, kernel, launch->tiles, SPARSE_THREADS));
     if (r->launch.first_seen || r->launch.by_bits) {
         return RBC_OK;
     }

@@ -11,10 +11,8 @@ enum {
 typedef struct camera {
     float fx, fy, cx, cy;
     float pose[12];
-    int plain; /* no point of a depth up to PLAIN_DEPTH overflows */
+    int plain; /* no point of a depth up to DEPTH_PLAIN overflows */
 } camera;
-
-#define PLAIN_DEPTH 0x1p30f
 
 INLINE float element(const char *address, unsigned is_f64) {
     return is_f64 ? (float)*(const double *)address : *(const float *)address;
@@ -108,7 +106,7 @@ static __device__ __noinline__ int is_number(const depth_launch *p, const camera
 
 INLINE int is_valid(const depth_launch *p, const camera *c, unsigned index, float depth) {
     const int in_range = depth > p->low && depth <= p->high;
-    return p->pose == 0 || (c->plain && depth <= PLAIN_DEPTH) ? in_range
+    return p->pose == 0 || (c->plain && depth <= DEPTH_PLAIN) ? in_range
                                                               : is_number(p, c, index, depth);
 }
 
@@ -164,6 +162,8 @@ INLINE unsigned count_valid(const depth_launch *p, const camera *c, long long im
     first = first < end ? first : end;
     const int num_chunks = (int)((end - first) / each);
     const uint4 *chunks = (const uint4 *)(base + first * bytes);
+    /* Whether integers decide. */
+    const int direct = p->dtype == DEPTH_U16 && (p->pose == 0 || (c->plain && p->u16_plain));
     unsigned count = 0;
 #pragma unroll 2
     for (int i = (int)threadIdx.x; i < num_chunks; i += PACK_THREADS) {
@@ -172,7 +172,10 @@ INLINE unsigned count_valid(const depth_launch *p, const camera *c, long long im
         const long long at = first + (long long)i * each;
 #pragma unroll
         for (int w = 0; w < 4; ++w) {
-            if (p->dtype == DEPTH_U16) {
+            if (direct) {
+                count += (unsigned)((words[w] & 0xffffu) - p->u16_first < p->u16_count) +
+                         (unsigned)((words[w] >> 16) - p->u16_first < p->u16_count);
+            } else if (p->dtype == DEPTH_U16) {
                 count += count_value(p, c, at + 2 * w, (float)(words[w] & 0xffffu)) +
                          count_value(p, c, at + 2 * w + 1, (float)(words[w] >> 16));
             } else {
@@ -201,7 +204,7 @@ INLINE unsigned sum_over_block(unsigned value, unsigned *warp_sums) {
 
 /* Valid points first. There is no memory to tell other blocks how many points one has, so that each
  * counts those of the whole image: few, large shares make that cheap. */
-extern "C" __global__ void __launch_bounds__(PACK_THREADS)
+extern "C" __global__ void __launch_bounds__(PACK_THREADS, 1)
     rbc__depth_pack_cuda(const __grid_constant__ depth_launch p) {
     __shared__ camera c;
     __shared__ unsigned warp_sums[PACK_WARPS];

@@ -16,6 +16,9 @@ enum {
     DEPTH_F64 = 2,
 };
 
+/* Points of depths up to this do not overflow where the camera is an ordinary one. */
+#define DEPTH_PLAIN 0x1p30F
+
 typedef struct depth_launch {
     const char *depth;
     int64_t batch_stride, row_stride, column_stride; /* bytes, as all strides here */
@@ -30,9 +33,11 @@ typedef struct depth_launch {
     uint32_t intrinsics_are_f64, pose_is_f64;
     uint32_t flat; /* rows follow each other without gaps */
     float scale, low, high, offset;
-    int64_t share;    /* pixels of a block that packs */
-    float *points;    /* [batch, pixels, 3] */
-    int32_t *lengths; /* [batch]: valid points first; NULL: each pixel in its place */
+    uint32_t u16_first, u16_count; /* the u16 depths in range */
+    uint32_t u16_plain;            /* all below DEPTH_PLAIN */
+    int64_t share;                 /* pixels of a block that packs */
+    float *points;                 /* [batch, pixels, 3] */
+    int32_t *lengths;              /* [batch]: valid points first; NULL: each pixel in its place */
 } depth_launch;
 
 #endif

@@ -96,33 +96,48 @@ INLINE int cell_on_axis_f64(double p, const sparse_map *map, int axis, int rule,
     return *inside ? (int)q : 0;
 }
 
+typedef struct point32 {
+    float at[3];
+} point32;
+
+INLINE point32 load_point(const sparse_launch *p, long long batch, long long index, int dtype) {
+    const char *point = point_address(&p->cloud, batch, index);
+    point32 loaded;
+#pragma unroll
+    for (int axis = 0; axis < 3; ++axis) {
+        loaded.at[axis] = load_f32(point + axis * p->cloud.axis_stride, dtype);
+    }
+    return loaded;
+}
+
+INLINE cell3 cell_of_point32(const sparse_map *map, const point32 *point, int rule) {
+    cell3 cell;
+    cell.inside = 1;
+#pragma unroll
+    for (int axis = 0; axis < 3; ++axis) {
+        cell.at[axis] = cell_on_axis_f32(point->at[axis], map, axis, rule, &cell.inside);
+    }
+    return cell;
+}
+
 /* `plain` is what the launch says, or 0. */
 INLINE cell3 cell_of(const sparse_launch *p, const sparse_map *map, long long batch,
                      long long index, int plain) {
-    const char *point = point_address(&p->cloud, batch, index);
-    const long long stride = p->cloud.axis_stride;
     const int dtype = plain ? POINT_F32 : (int)p->cloud.dtype;
     const int rule = plain ? SPARSE_FLOOR : (int)p->rule;
+    if (plain || !p->is_f64) {
+        const point32 point = load_point(p, batch, index, dtype);
+        return cell_of_point32(map, &point, rule);
+    }
+    const char *point = point_address(&p->cloud, batch, index);
     cell3 cell;
     cell.inside = 1;
-    if (!plain && p->is_f64) {
-#pragma unroll
-        for (int axis = 0; axis < 3; ++axis) {
-            const char *address = point + axis * stride;
-            const double value =
-                dtype == POINT_F64 ? *(const double *)address : (double)load_f32(address, dtype);
-            cell.at[axis] = cell_on_axis_f64(value, map, axis, rule, &cell.inside);
-        }
-        return cell;
-    }
-    float value[3];
 #pragma unroll
     for (int axis = 0; axis < 3; ++axis) {
-        value[axis] = load_f32(point + axis * stride, dtype);
-    }
-#pragma unroll
-    for (int axis = 0; axis < 3; ++axis) {
-        cell.at[axis] = cell_on_axis_f32(value[axis], map, axis, rule, &cell.inside);
+        const char *address = point + axis * p->cloud.axis_stride;
+        const double value =
+            dtype == POINT_F64 ? *(const double *)address : (double)load_f32(address, dtype);
+        cell.at[axis] = cell_on_axis_f64(value, map, axis, rule, &cell.inside);
     }
     return cell;
 }

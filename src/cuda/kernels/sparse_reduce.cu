@@ -4,7 +4,7 @@
 
 enum {
     THREADS = SPARSE_THREADS,
-    AT_ONCE = 4, /* points whose features are loaded together */
+    AT_ONCE = 2, /* points whose features are loaded together */
     FEW = 64,    /* points that one thread goes through alone */
 };
 
@@ -163,22 +163,24 @@ INLINE void reduce_voxels(const sparse_launch *p, int dtype, int vector, int red
     }
 }
 
-#define KERNEL(name, dtype, vector, reduce)                                                        \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                          \
+#define KERNEL(name, dtype, vector, reduce, min_blocks)                                            \
+    extern "C" __global__ void __launch_bounds__(THREADS, min_blocks)                              \
         rbc__sparse_##name##_cuda(const __grid_constant__ sparse_launch p) {                       \
         launch_await();                                                                            \
         launch_release();                                                                          \
         reduce_voxels(&p, dtype, vector, reduce);                                                  \
     }
 
-#define KERNELS(suffix, dtype, vector)                                                             \
-    KERNEL(sum_##suffix, dtype, vector, (p.reduce == REDUCE_MEAN ? REDUCE_MEAN : REDUCE_SUM))      \
-    KERNEL(extreme_##suffix, dtype, vector, (p.reduce == REDUCE_MIN ? REDUCE_MIN : REDUCE_MAX))
+#define KERNELS(suffix, dtype, vector, min_blocks)                                                 \
+    KERNEL(sum_##suffix, dtype, vector, (p.reduce == REDUCE_MEAN ? REDUCE_MEAN : REDUCE_SUM),      \
+           min_blocks)                                                                             \
+    KERNEL(extreme_##suffix, dtype, vector, (p.reduce == REDUCE_MIN ? REDUCE_MIN : REDUCE_MAX),    \
+           min_blocks)
 
-KERNELS(f32, VALUE_F32, 1)
-KERNELS(f16, VALUE_F16, 1)
-KERNELS(bf16, VALUE_BF16, 1)
-KERNELS(any_f32, VALUE_F32, 0)
-KERNELS(any_f64, VALUE_F64, 0)
-KERNELS(any_f16, VALUE_F16, 0)
-KERNELS(any_bf16, VALUE_BF16, 0)
+KERNELS(f32, VALUE_F32, 1, 4)
+KERNELS(f16, VALUE_F16, 1, 2)
+KERNELS(bf16, VALUE_BF16, 1, 2)
+KERNELS(any_f32, VALUE_F32, 0, 4)
+KERNELS(any_f64, VALUE_F64, 0, 4)
+KERNELS(any_f16, VALUE_F16, 0, 4)
+KERNELS(any_bf16, VALUE_BF16, 0, 4)
