@@ -139,8 +139,8 @@ static void describe_cells(const rbc__voxelize_sparse_job *job, sparse_launch *l
     launch->wide = !launch->exact;
     launch->plain = launch->exact && launch->rule == SPARSE_FLOOR && !launch->is_f64 &&
                     job->cloud.point_dtype == RBC__F32;
-    launch->by_bits =
-        launch->exact && !is_first_seen(job) && cells <= CELLS_PER_POINT * n + FEW_CELLS;
+    launch->by_bits = launch->exact && !is_first_seen(job) &&
+                      cells <= (double)CELLS_PER_POINT * n + (double)FEW_CELLS;
     if (launch->by_bits) {
         launch->bit_words = ((int64_t)cells + 31) / 32;
         return;
