@@ -213,6 +213,18 @@ def rows(floor: Path | None) -> list[tuple[str, str, Callable[[], tuple[Contende
     return table
 
 
+def write(file: Path, result: dict[str, Any], is_part: bool) -> None:
+    """Writes the result; a part takes the place of its rows among those that are there."""
+    if is_part and file.exists():
+        order = [row["row"] for row in result["rows"]]
+        before = json.loads(file.read_text())["rows"]
+        by_name = {row["row"]: row for row in [*before, *result["rows"]]}
+        names = [row["row"] for row in before] + order
+        result["rows"] = [by_name[name] for name in dict.fromkeys(names)]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(result, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
@@ -221,7 +233,9 @@ def main() -> None:
         "--seconds", type=float, default=0.05, help="for a contender in a round, about"
     )
     parser.add_argument("--floor", type=Path, help="libresample_floor.so; without it no limits")
-    parser.add_argument("--only", default="", help="rows whose name contains this")
+    parser.add_argument(
+        "--only", default="", help="rows whose name contains this; they replace those in --json"
+    )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -230,7 +244,6 @@ def main() -> None:
     result: dict[str, Any] = {
         "machine": machine(),
         "threads": arguments.threads,
-        "rounds": arguments.rounds,
         "versions": versions(),
         "compiler": native["compiler"],
         "cpu_features": native["cpu_features"],
@@ -251,6 +264,7 @@ def main() -> None:
             {
                 "row": name,
                 "threads": threads,
+                "rounds": arguments.rounds,
                 "bytes": moved,
                 "seconds": {key: spread(value) for key, value in times.items()},
                 "ratio_to": ours,
@@ -265,8 +279,7 @@ def main() -> None:
             )
         sys.stdout.flush()
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+        write(arguments.json, result, bool(arguments.only))
 
 
 if __name__ == "__main__":

@@ -73,10 +73,10 @@ typedef struct rbc__resample_rows {
     bool is_far; /* the samples of all rows are more than the nearer caches hold */
 } rbc__resample_rows;
 
-/* A row of sums, maxima or minima in progress. */
+/* A row of sums, maxima or minima in progress; aligned, so that no vector lies on two lines. */
 typedef struct rbc__resample_sums {
     union {
-        double sum[RBC__REDUCE_WIDTH];
+        _Alignas(64) double sum[RBC__REDUCE_WIDTH];
         uint64_t item[RBC__REDUCE_WIDTH]; /* packed values of the dtype */
     } of;
     int64_t count;
