@@ -46,7 +46,8 @@ endif()
 # rbc_cuda_images(<target> <name>...)
 #
 # Compiles kernels/<name>.cu of the current folder into a fat binary for all architectures, not
-# compressed, and adds it to <target> as the symbol rbc__cuda_image_<name>.
+# compressed, and adds it to <target> as the symbol rbc__cuda_image_<name>. What ptxas says of the
+# kernels' registers and spills is kept in <name>.ptxas, for bench/kernel_resources.py.
 function(rbc_cuda_images target)
     set(gencode "")
     foreach(architecture IN LISTS ROBOCACHE_CUDA_ARCHITECTURES)
@@ -64,8 +65,11 @@ function(rbc_cuda_images target)
         add_custom_command(
             OUTPUT "${image}"
             # No contraction of a * b + c: results are those of the CPU.
-            COMMAND "${ROBOCACHE_NVCC}" -fatbin -std=c++17 -fmad=false --compress-mode=none
-                    -Werror all-warnings ${gencode} -o "${image}" "${folder}/${name}.cu"
+            COMMAND sh -c "\"$@\" 2>${name}.ptxas || { cat ${name}.ptxas >&2; exit 1; }" sh
+                    "${ROBOCACHE_NVCC}" -fatbin -std=c++17 -fmad=false --compress-mode=none
+                    -Werror all-warnings -Xptxas -v ${gencode} -o "${image}" "${folder}/${name}.cu"
+            BYPRODUCTS "${CMAKE_CURRENT_BINARY_DIR}/${name}.ptxas"
+            WORKING_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}"
             DEPENDS "${folder}/${name}.cu" ${headers}
             COMMENT "Compiling CUDA kernels ${name}"
             VERBATIM)
