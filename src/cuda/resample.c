@@ -14,6 +14,7 @@ rbc_status rbc__cuda_resample(rbc_context *context, const rbc__resample_job *job
     rbc_status (*launch)(rbc__cuda_queue *, const rbc__resample_job *, rbc_error *) =
         !rbc__cuda_moves_rows(job)                           ? rbc__cuda_launch_any
         : rbc__cuda_suits_strips(job, queue.multiprocessors) ? rbc__cuda_launch_strips
+        : rbc__cuda_suits_large(job, queue.multiprocessors)  ? rbc__cuda_launch_large
                                                              : rbc__cuda_launch_rows;
     rbc_status status = rbc__cuda_check_times(&queue, job, err);
     if (status == RBC_OK) {

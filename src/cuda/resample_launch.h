@@ -65,10 +65,16 @@ bool rbc__cuda_moves_rows(const rbc__resample_job *job);
 /* Whether short sources are better fetched whole; only where rbc__cuda_moves_rows(). */
 bool rbc__cuda_suits_strips(const rbc__resample_job *job, int32_t multiprocessors);
 
+/* Whether the job is of one plain source and bound by device memory; only where
+ * rbc__cuda_moves_rows(). */
+bool rbc__cuda_suits_large(const rbc__resample_job *job, int32_t multiprocessors);
+
 rbc_status rbc__cuda_launch_rows(rbc__cuda_queue *queue, const rbc__resample_job *job,
                                  rbc_error *err);
 rbc_status rbc__cuda_launch_strips(rbc__cuda_queue *queue, const rbc__resample_job *job,
                                    rbc_error *err);
+rbc_status rbc__cuda_launch_large(rbc__cuda_queue *queue, const rbc__resample_job *job,
+                                  rbc_error *err);
 
 /* Any job. Takes several launches where sources or channel groups are many. UNSUPPORTED: more than
  * RBC__CUDA_MAX_ROW_BYTES channels. */

@@ -1,7 +1,5 @@
 #include "cuda/resample_launch.h"
 
-enum { LARGE_THREADS = 512 };
-
 bool rbc__cuda_moves_rows(const rbc__resample_job *job) {
     const int64_t bytes = rbc__dtype_bytes(job->dtype);
     const int64_t row = rbc__cuda_num_columns(job) * bytes;
@@ -68,12 +66,11 @@ static rbc__cuda_kernel packed_kernel(rbc__dtype dtype, int64_t granule, bool pl
     return (rbc__cuda_kernel)(kernel + (plain ? 0 : 1));
 }
 
-static rbc__cuda_kernel row_kernel(rbc__dtype dtype, bool plain, bool one, bool large) {
+static rbc__cuda_kernel row_kernel(rbc__dtype dtype, bool plain, bool one) {
     const int value = dtype <= RBC__BF16 ? (int)dtype : 4;
-    const int first = !plain  ? RBC__CUDA_fuse_any_f32
-                      : !one  ? RBC__CUDA_fuse_f32
-                      : large ? RBC__CUDA_resample_large_f32
-                              : RBC__CUDA_resample_f32;
+    const int first = !plain ? RBC__CUDA_fuse_any_f32
+                      : !one ? RBC__CUDA_fuse_f32
+                             : RBC__CUDA_resample_f32;
     return (rbc__cuda_kernel)(first + value);
 }
 
@@ -97,13 +94,9 @@ rbc_status rbc__cuda_launch_rows(rbc__cuda_queue *queue, const rbc__resample_job
     rbc__cuda_set_row_units(&many.launch, (uint32_t)(aligned ? row / RBC__CUDA_CHUNK_BYTES : row));
     const bool plain = is_plain(job, many.sources);
     const bool one = aligned && plain && job->num_sources == 1;
-    const bool large =
-        job->batch * job->num_targets * row >
-        (int64_t)RBC__CUDA_ONE_TURN_BYTES * RBC__CUDA_BLOCKS_AT_ONCE * queue->multiprocessors;
-    const rbc__cuda_kernel kernel = aligned ? row_kernel(job->dtype, plain, one, large)
-                                            : packed_kernel(job->dtype, granule, plain);
-    const uint32_t threads = one && large ? LARGE_THREADS
-                             : tile * row <= RBC__CUDA_THREADS / 2 * RBC__CUDA_CHUNK_BYTES
+    const rbc__cuda_kernel kernel =
+        aligned ? row_kernel(job->dtype, plain, one) : packed_kernel(job->dtype, granule, plain);
+    const uint32_t threads = tile * row <= RBC__CUDA_THREADS / 2 * RBC__CUDA_CHUNK_BYTES
                                  ? RBC__CUDA_THREADS / 2
                                  : RBC__CUDA_THREADS;
     const rbc__cuda_shape shape = {

@@ -69,6 +69,53 @@ def test_agrees_with_the_cpu(name: str) -> None:
             assert torch.equal(got.cpu(), expected)
 
 
+SPREADS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "alike": lambda t: t * 1.02 - 0.01,
+    "crowded": lambda t: t**9,
+    "to one side": lambda t: t * 0.1 + 0.85,
+    "unsorted": lambda t: t.flip(1),
+    "on the stamps": lambda t: (t * 64).round() / 64,
+}
+
+
+@pytest.mark.parametrize("spread", SPREADS)
+@pytest.mark.parametrize(
+    ("dtype", "times", "mode"),
+    [
+        (torch.bfloat16, torch.float32, "linear"),
+        (torch.float32, torch.int64, "linear"),
+        (torch.float64, torch.float64, "linear"),
+        (torch.float16, torch.float64, "nearest"),
+        (torch.int32, torch.int64, "hold"),
+    ],
+    ids=str,
+)
+def test_large_jobs_give_the_bits_of_small_ones(
+    dtype: torch.dtype, times: torch.dtype, mode: str, spread: str
+) -> None:
+    generator = torch.Generator("cuda").manual_seed(9)
+    batch, samples, targets = 9, 1501, 1999
+    width = (160 << 20) // (batch * targets * dtype.itemsize) // 8 * 8
+
+    def uniform(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator, device="cuda", dtype=torch.float64)
+
+    def stamps(seconds: torch.Tensor) -> torch.Tensor:
+        return (seconds * 1e6).to(times) if times == torch.int64 else seconds.to(times)
+
+    values = (uniform(batch, samples, width) * 200 - 100).to(dtype)
+    source = uniform(batch, samples).sort(dim=1)[0]
+    source[1] = (source[1] * 64).round() / 64
+    wanted = SPREADS[spread](uniform(batch, targets).sort(dim=1)[0])
+    out = rc.resample_trajectories(values, stamps(source), stamps(wanted), mode=mode)
+    for b in range(batch):
+        row = slice(b, b + 1)
+        alone = rc.resample_trajectories(
+            values[row], stamps(source[row]), stamps(wanted[row]), mode=mode
+        )
+        assert torch.equal(out[row], alone)
+
+
 @pytest.mark.slow
 def test_more_than_two_to_the_31_elements() -> None:
     if torch.cuda.mem_get_info()[0] < 20 << 30:

@@ -8,23 +8,23 @@
 #include "rows.cuh"
 
 enum {
-    MAX_IN_FLIGHT = 4,
+    IN_FLIGHT = 2,
 };
 
 INLINE void write_rows(const resample_launch *launch, const resample_source *sources,
                        int num_sources, const tile *part, const tile_rows *rows, int dtype,
-                       int plain, int in_flight) {
+                       int plain) {
     char *out = launch->out + part->batch * launch->out_batch_stride +
                 part->first * launch->out_target_stride;
     const unsigned chunks = (unsigned)part->count * launch->row_units;
     const unsigned threads = blockDim.x;
-    for (unsigned base = threadIdx.x; base < chunks; base += in_flight * threads) {
-        uint4 a[MAX_IN_FLIGHT];
-        uint4 b[MAX_IN_FLIGHT];
-        double w[MAX_IN_FLIGHT];
-        int blend[MAX_IN_FLIGHT];
+    for (unsigned base = threadIdx.x; base < chunks; base += IN_FLIGHT * threads) {
+        uint4 a[IN_FLIGHT];
+        uint4 b[IN_FLIGHT];
+        double w[IN_FLIGHT];
+        int blend[IN_FLIGHT];
 #pragma unroll
-        for (int u = 0; u < in_flight; ++u) {
+        for (int u = 0; u < IN_FLIGHT; ++u) {
             const unsigned chunk = base + u * threads;
             blend[u] = 0;
             if (chunk < chunks) {
@@ -47,7 +47,7 @@ INLINE void write_rows(const resample_launch *launch, const resample_source *sou
             }
         }
 #pragma unroll
-        for (int u = 0; u < in_flight; ++u) {
+        for (int u = 0; u < IN_FLIGHT; ++u) {
             const unsigned chunk = base + u * threads;
             if (chunk < chunks) {
                 const uint4 result = blend[u] ? lerp_chunk(a[u], b[u], w[u], dtype) : a[u];
@@ -57,21 +57,20 @@ INLINE void write_rows(const resample_launch *launch, const resample_source *sou
     }
 }
 
-#define KERNEL(name, parameters, num_sources, dtype, plain, in_flight, threads, blocks)            \
-    extern "C" __global__ void __launch_bounds__(threads, blocks)                                  \
+#define KERNEL(name, parameters, num_sources, dtype, plain)                                        \
+    extern "C" __global__ void __launch_bounds__(256, 4)                                           \
         rbc__##name##_cuda(const __grid_constant__ parameters p) {                                 \
         extern __shared__ __align__(16) char shared[];                                             \
         const tile part = tile_of_block(&p.launch);                                                \
         const tile_rows rows = rows_in_shared(&p.launch, num_sources, shared);                     \
         find_rows(&p.launch, p.sources, num_sources, &part, &rows, shared, dtype, plain);          \
-        write_rows(&p.launch, p.sources, num_sources, &part, &rows, dtype, plain, in_flight);      \
+        write_rows(&p.launch, p.sources, num_sources, &part, &rows, dtype, plain);                 \
     }
 
 #define KERNELS(suffix, dtype)                                                                     \
-    KERNEL(resample_##suffix, resample_launch_one, 1, dtype, 1, 2, 256, 4)                         \
-    KERNEL(resample_large_##suffix, resample_launch_one, 1, dtype, 1, 4, 512, 2)                   \
-    KERNEL(fuse_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 1, 2, 256, 4)    \
-    KERNEL(fuse_any_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 0, 2, 256, 4)
+    KERNEL(resample_##suffix, resample_launch_one, 1, dtype, 1)                                    \
+    KERNEL(fuse_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 1)               \
+    KERNEL(fuse_any_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 0)
 
 KERNELS(f32, VALUE_F32)
 KERNELS(f64, VALUE_F64)
