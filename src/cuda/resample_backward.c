@@ -7,6 +7,7 @@ _Static_assert(sizeof(adjoint_launch) <= 4096, "kernel parameters of every devic
 
 enum {
     CACHE_BYTES = 32 * 1024, /* shared memory for stamps */
+    CHUNK_BYTES = 16,
     THREADS = 256,
     BLOCKS_EACH = 8, /* blocks wanted for each multiprocessor */
     MIN_SLAB = 4,    /* every block looks at all targets, so a slab is worth some of them */
@@ -84,17 +85,20 @@ static uint32_t cache_bytes(const rbc__resample_job *job, resample_source *sourc
     return (uint32_t)((source->num_samples * stamp + 15) & ~INT64_C(15));
 }
 
-/* Channels side by side, up to a block's threads; slabs of samples until there are enough blocks
- * for every multiprocessor. Returns the number of blocks. */
-static int64_t share_out(const rbc__resample_job *job, int32_t multiprocessors,
+/* Units, which are channels or 16 bytes of them, side by side, up to a block's threads; slabs of
+ * samples until there are enough blocks for every multiprocessor. Returns the number of blocks. */
+static int64_t share_out(const rbc__resample_job *job, int32_t multiprocessors, bool in_chunks,
                          adjoint_launch *params) {
     const rbc__resample_source *source = &job->sources[0];
-    int64_t width = 32;
-    while (width < THREADS && width < params->num_channels) {
+    const int64_t units = in_chunks
+                              ? params->num_channels * rbc__dtype_bytes(job->dtype) / CHUNK_BYTES
+                              : params->num_channels;
+    int64_t width = in_chunks ? 8 : 32;
+    while (width < THREADS && width < units) {
         width *= 2;
     }
     const int64_t groups = THREADS / width;
-    const int64_t channel_blocks = divide_up(params->num_channels, width);
+    const int64_t channel_blocks = divide_up(units, width);
     const int64_t wanted =
         divide_up((int64_t)BLOCKS_EACH * multiprocessors, job->batch) * groups / channel_blocks;
     int64_t slab = divide_up(source->num_samples, wanted > 0 ? wanted : 1);
@@ -111,11 +115,43 @@ static int64_t share_out(const rbc__resample_job *job, int32_t multiprocessors,
                : INT64_MAX;
 }
 
+/* Whether the kernels for whole rows will do: one mode, at most two samples a target, and 16 bytes
+ * at a time wherever one looks. */
+static bool moves_chunks(const rbc__resample_job *job) {
+    const rbc__resample_source *source = &job->sources[0];
+    const rbc_resample_mode mode = source->runs[0].mode;
+    const int64_t bytes = rbc__dtype_bytes(job->dtype);
+    int64_t all = source->num_channels * bytes | (int64_t)(uintptr_t)job->out |
+                  (int64_t)(uintptr_t)source->values;
+    if (job->batch > 1) {
+        all |= job->out_batch_stride_bytes | source->batch_stride_bytes;
+    }
+    if (source->num_samples > 1) {
+        all |= source->sample_stride_bytes;
+    }
+    if (job->num_targets > 1) {
+        all |= job->out_target_stride_bytes;
+    }
+    return source->num_runs == 1 && source->num_samples <= INT32_MAX &&
+           (mode == RBC_RESAMPLE_LINEAR || mode == RBC_RESAMPLE_HOLD ||
+            mode == RBC_RESAMPLE_NEAREST || mode == RBC_RESAMPLE_ANGLE) &&
+           source->channel_stride_bytes == bytes && job->out_channel_stride_bytes == bytes &&
+           all % CHUNK_BYTES == 0;
+}
+
+static rbc__cuda_kernel kernel_for(rbc__dtype dtype, bool in_chunks) {
+    return dtype == RBC__F64 ? (in_chunks ? RBC__CUDA_resample_backward_rows_f64
+                                          : RBC__CUDA_resample_backward_f64)
+                             : (in_chunks ? RBC__CUDA_resample_backward_rows_f32
+                                          : RBC__CUDA_resample_backward_f32);
+}
+
 static rbc_status launch_runs(rbc__cuda_queue *queue, const rbc__resample_job *job,
                               rbc_error *err) {
     const rbc__resample_source *source = &job->sources[0];
     adjoint_launch params = {.launch = describe_targets(job), .source = describe_source(source)};
     const uint32_t shared = cache_bytes(job, &params.source);
+    const bool in_chunks = moves_chunks(job);
     for (int32_t run = 0; run < source->num_runs;) {
         params.launch.out = job->out + source->runs[run].begin * job->out_channel_stride_bytes;
         const int32_t end = take_runs(source, run, &params);
@@ -125,14 +161,12 @@ static rbc_status launch_runs(rbc__cuda_queue *queue, const rbc__resample_job *j
                              (long long)(source->runs[run].end - source->runs[run].begin));
         }
         const rbc__cuda_shape shape = {
-            .blocks = share_out(job, queue->multiprocessors, &params),
+            .blocks = share_out(job, queue->multiprocessors, in_chunks, &params),
             .blocks_y = 1,
             .threads = THREADS,
             .shared_bytes = shared,
         };
-        const rbc__cuda_kernel kernel = job->dtype == RBC__F64 ? RBC__CUDA_resample_backward_f64
-                                                               : RBC__CUDA_resample_backward_f32;
-        RBC__TRY(rbc__cuda_launch(queue, kernel, shape, &params, err));
+        RBC__TRY(rbc__cuda_launch(queue, kernel_for(job->dtype, in_chunks), shape, &params, err));
         run = end;
     }
     return RBC_OK;

@@ -1,7 +1,6 @@
 /* The gradient of the values of a resampling. Every element of it belongs to one thread, which adds
  * its shares in the order of the targets: no atomics, and the same sums as on the CPU. */
-#include "adjoint_params.h"
-#include "target.cuh"
+#include "adjoint.cuh"
 
 enum {
     AT_ONCE = 4, /* targets whose gradients are loaded together */
@@ -146,49 +145,6 @@ INLINE int mode_of_channel(const adjoint_launch *p, long long channel) {
     return (int)p->runs[r].mode;
 }
 
-/* Targets that can have a share in samples [first, end) are in [range[0], range[1]): all, unless
- * they are in order. Every thread of the block calls it. */
-INLINE void find_targets(const resample_launch *launch, const row_clock *clock, long long batch,
-                         long long first, long long end, long long *range, int type) {
-    int sorted = 1;
-    for (long long j = threadIdx.x; j + 1 < launch->num_targets; j += blockDim.x) {
-        sorted &= stamp_at_most(target_at(launch, batch, j, type),
-                                target_at(launch, batch, j + 1, type), type);
-    }
-    sorted = __syncthreads_and(sorted);
-    const int warp = (int)(threadIdx.x >> 5);
-    if (warp < 2) {
-        row_clock targets;
-        targets.global = launch->targets + batch * launch->targets_batch_stride;
-        targets.stride = launch->targets_stride;
-        targets.length = launch->num_targets;
-        long long edge = first;
-        /* Cubic tangents reach two stamps beyond the samples around a target; one more, because
-         * the search is for the last of equal targets. */
-        for (int steps = 0; steps < 3 && warp == 0 && edge >= 0; ++steps) {
-            edge = clock_before(clock, edge, type, 0);
-        }
-        if (warp == 1) {
-            edge = end - 1;
-            for (int steps = 0; steps < 2 && edge < clock->length; ++steps) {
-                edge = clock_newest(clock, edge, type, 0) + 1;
-            }
-        }
-        const int all = !sorted || edge < 0 || edge >= clock->length;
-        const long long found =
-            all ? 0 : clock_search_warp(&targets, clock_at(clock, edge, type, 0), type);
-        if ((threadIdx.x & 31) == 0) {
-            range[warp] = !all                                    ? found + warp
-                          : warp == 0 || launch->num_targets == 0 ? 0
-                                                                  : launch->num_targets;
-            if (range[warp] > launch->num_targets) {
-                range[warp] = launch->num_targets;
-            }
-        }
-    }
-    __syncthreads();
-}
-
 INLINE double grad_load(const char *address, int dtype) {
     return dtype == VALUE_F32 ? (double)__ldg((const float *)address)
                               : __ldg((const double *)address);
@@ -219,39 +175,24 @@ INLINE void resample_backward(const adjoint_launch *p, int dtype, int type) {
     __shared__ long long range[2];
     const resample_launch *launch = &p->launch;
     const resample_source *source = &p->source;
-    const unsigned part = blockIdx.x / p->slab_blocks;
-    const unsigned slab_block = blockIdx.x - part * p->slab_blocks;
-    tile targets;
-    targets.batch = part / p->channel_blocks;
-    const unsigned channel_block = part - (unsigned)targets.batch * p->channel_blocks;
-    const unsigned group = threadIdx.x / p->width;
-    const long long channel =
-        (long long)channel_block * p->width + (threadIdx.x - group * p->width);
-    const long long block_first = (long long)slab_block * p->groups * p->slab;
-    const long long num_samples = source->num_samples;
+    const adjoint_part part = part_of_block(p, p->num_channels);
     adjoint_column column;
-    column.values = (char *)source->values + targets.batch * source->batch_stride +
-                    channel * source->channel_stride;
+    column.values = (char *)source->values + part.batch * source->batch_stride +
+                    part.unit * source->channel_stride;
     column.sample_stride = source->sample_stride;
-    column.first = column.next = block_first + group * p->slab;
-    column.end = column.first + p->slab < num_samples ? column.first + p->slab : num_samples;
+    column.first = column.next = part.own_first;
+    column.end = part.own_end;
     column.older = column.newer = -1;
     column.older_sum = column.newer_sum = 0.0;
-    const int is_mine = group < p->groups && channel < p->num_channels && column.first < column.end;
-    row_clock clock = clock_of_row(source, targets.batch, shared, type, 0);
-    const int cached = clock.length <= (long long)source->cache_capacity;
-    if (cached) {
-        cache_stamps(&clock, shared + source->cache_begin, 0, (int)clock.length, 0, type);
-    }
-    clock.cache_end = cached ? clock.length : 0;
-    __syncthreads();
-    if (block_first < clock.length) {
-        const long long block_end = block_first + p->groups * p->slab;
-        find_targets(launch, &clock, targets.batch, block_first,
-                     block_end < clock.length ? block_end : clock.length, range, type);
-        const int mode = is_mine ? mode_of_channel(p, channel) : 0;
-        const char *grad = launch->out + targets.batch * launch->out_batch_stride +
-                           channel * launch->out_channel_stride;
+    const row_clock clock = cached_clock(source, part.batch, shared, type);
+    if (part.first < clock.length) {
+        find_targets(launch, &clock, part.batch, part.first,
+                     part.end < clock.length ? part.end : clock.length, range, type);
+        const int mode = part.is_mine ? mode_of_channel(p, part.unit) : 0;
+        const char *grad = launch->out + part.batch * launch->out_batch_stride +
+                           part.unit * launch->out_channel_stride;
+        tile targets;
+        targets.batch = part.batch;
         for (targets.first = range[0]; targets.first < range[1]; targets.first += ADJOINT_TILE) {
             const long long left = range[1] - targets.first;
             targets.count = (int)(left < ADJOINT_TILE ? left : ADJOINT_TILE);
@@ -259,14 +200,14 @@ INLINE void resample_backward(const adjoint_launch *p, int dtype, int type) {
                 plan_target(launch, source, &clock, &targets, targets.first + j, &plans[j], type);
             }
             __syncthreads();
-            if (is_mine) {
+            if (part.is_mine) {
                 add_tile(&column, grad + targets.first * launch->out_target_stride,
                          launch->out_target_stride, source, plans, targets.count, mode, dtype);
             }
             __syncthreads();
         }
     }
-    if (is_mine) {
+    if (part.is_mine) {
         column_finish(&column, dtype);
     }
 }
