@@ -122,12 +122,16 @@ void rbc__cuda_graph_destroy(const rbc__cuda_driver *driver, rbc__cuda_graph **g
     if (*graph == NULL) {
         return;
     }
+    /* As when it was made: freeing memory would end a capture on this thread or another. */
+    int mode = RBC__CU_CAPTURE_MODE_RELAXED;
+    (void)driver->thread_exchange_stream_capture_mode(&mode);
     if ((*graph)->executable != NULL) {
         (void)driver->graph_exec_destroy((*graph)->executable);
     }
     if ((*graph)->graph != NULL) {
         (void)driver->graph_destroy((*graph)->graph);
     }
+    (void)driver->thread_exchange_stream_capture_mode(&mode);
     free((*graph)->batch);
     free(*graph);
     *graph = NULL;

@@ -55,3 +55,18 @@ def test_cupy_plan() -> None:
         stream.synchronize()
     expected = rc.resample_trajectories(inputs["values"], inputs["times"], inputs["targets"])
     assert bool((out == expected).all())
+
+
+def test_a_plan_may_end_while_a_stream_is_captured() -> None:
+    inputs = scene(15)
+    arguments = (inputs["values"], inputs["times"], inputs["targets"])
+    plan = rc.Plan(rc.resample_trajectories, *arguments)
+    expected = plan().clone()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out = rc.resample_trajectories(*arguments)
+        del plan
+    graph.replay()
+    torch.cuda.synchronize()
+    assert torch.equal(out, expected)
