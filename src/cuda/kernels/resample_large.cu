@@ -28,11 +28,6 @@ INLINE large_bracket bracket_pack(const bracket *found, int dtype) {
     return packed;
 }
 
-INLINE double bracket_weight(const large_bracket *packed, int dtype) {
-    return dtype == VALUE_F64 ? __hiloint2double((int)packed->w, (int)packed->z)
-                              : (double)__uint_as_float(packed->z);
-}
-
 /* Number of the first `count` stamps of the clock that are at most `target`, by the lanes of a
  * group; all groups of the warp search at once. */
 INLINE int search_by_lanes(const large_launch *p, const row_clock *clock, stamp target, int count,
@@ -116,8 +111,8 @@ INLINE void find_brackets(const large_launch *p, const tile *part, char *shared,
     __syncthreads();
 }
 
-/* Both samples are loaded whether they differ or not, so that no branch lies between the loads of a
- * thread; stores go the plain way, on which the L2 cache gathers them. */
+/* Both samples are loaded whether they differ or not, so that a thread's loads are all on their way
+ * before the first is waited for. Stores go the plain way, on which the L2 cache gathers them. */
 INLINE void write_rows(const large_launch *p, const tile *part, const char *shared, int dtype) {
     const resample_launch *launch = &p->launch;
     const large_bracket *brackets = (const large_bracket *)(shared + launch->brackets_begin);
@@ -130,7 +125,8 @@ INLINE void write_rows(const large_launch *p, const tile *part, const char *shar
     for (unsigned base = threadIdx.x; base < chunks; base += IN_FLIGHT * LARGE_THREADS) {
         uint4 a[IN_FLIGHT];
         uint4 b[IN_FLIGHT];
-        double w[IN_FLIGHT];
+        float w32[IN_FLIGHT];
+        double w64[IN_FLIGHT];
 #pragma unroll
         for (int u = 0; u < IN_FLIGHT; ++u) {
             const unsigned chunk = base + u * LARGE_THREADS;
@@ -139,7 +135,8 @@ INLINE void write_rows(const large_launch *p, const tile *part, const char *shar
                     (unsigned)((unsigned long long)chunk * launch->row_magic >> launch->row_shift);
                 const large_bracket found = brackets[row];
                 const char *column = values + (chunk - row * launch->row_units) * 16;
-                w[u] = bracket_weight(&found, dtype);
+                w32[u] = __uint_as_float(found.z);
+                w64[u] = __hiloint2double((int)found.w, (int)found.z);
                 a[u] = __ldg((const uint4 *)(column + found.x * stride));
                 if (blends) {
                     b[u] = __ldg((const uint4 *)(column + found.y * stride));
@@ -150,8 +147,10 @@ INLINE void write_rows(const large_launch *p, const tile *part, const char *shar
         for (int u = 0; u < IN_FLIGHT; ++u) {
             const unsigned chunk = base + u * LARGE_THREADS;
             if (chunk < chunks) {
+                const double weight = dtype == VALUE_F64 ? w64[u] : (double)w32[u];
+                const int differ = dtype == VALUE_F64 ? w64[u] >= 0.0 : w32[u] >= 0.0f;
                 *(uint4 *)(out + (unsigned long long)chunk * 16) =
-                    blends && w[u] >= 0.0 ? lerp_chunk(a[u], b[u], w[u], dtype) : a[u];
+                    blends && differ ? lerp_chunk(a[u], b[u], weight, dtype) : a[u];
             }
         }
     }
