@@ -149,9 +149,9 @@ typedef struct rbc_channel_group {
  *          dtype as the target times; finite and non-decreasing. Of equal stamps the newest (last)
  *          is used.
  *          The CPU checks them and names the first offender; CUDA is memory-safe on any input, and
- *          checks with RBC_CHECK_TIMES: the call then waits for the stream, and is UNSUPPORTED while
- *          that is being captured.
- *  lengths [B] i32 or i64, or NULL: only the first lengths[b] samples of row b exist.
+ *          checks with RBC_CHECK_TIMES: the call then waits for the stream, and is UNSUPPORTED
+ * while that is being captured. lengths [B] i32 or i64, or NULL: only the first lengths[b] samples
+ * of row b exist.
  *
  * Each distinct stamp is one sample, the newest of those that carry it, on both sides of a target.
  * A target that equals a stamp gives that sample, bit for bit, in every mode but the reductions.
@@ -425,8 +425,8 @@ RBC_API rbc_status rbc_depth_to_points(rbc_context *context, const DLTensor *dep
                                        const DLTensor *lengths, void *stream, rbc_error *err);
 
 /* rbc_voxelize() of the points that rbc_depth_to_points() gives, without storing them (on CUDA they
- * pass through the workspace); invalid pixels count as dropped. `features` is [H, W, F] or [B, H, W, F]. The workspace is that of
- * rbc_voxelize_depth_workspace(). */
+ * pass through the workspace); invalid pixels count as dropped. `features` is [H, W, F] or [B, H,
+ * W, F]. The workspace is that of rbc_voxelize_depth_workspace(). */
 RBC_API rbc_status rbc_voxelize_depth(rbc_context *context, const DLTensor *depth,
                                       const DLTensor *intrinsics, const DLTensor *pose,
                                       const rbc_depth_params *depth_params,

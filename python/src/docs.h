@@ -32,7 +32,8 @@ PyDoc_STRVAR(
     "    max_gap: samples further apart are not interpolated; in the unit of the times.\n"
     "    tolerance: largest distance to the sample used; in the unit of the times.\n"
     "    nan_missing: NaN values count as absent samples.\n"
-    "    check_times: on CUDA too, look at the stamps first, as the CPU always does; the call then waits.\n"
+    "    check_times: on CUDA too, look at the stamps first, as the CPU always does; the call then "
+    "waits.\n"
     "    return_valid: also return a bool mask [B, T].\n"
     "    return_dt: also return target minus stamp of the sample used, [B, T], dtype of the "
     "times.\n"
@@ -228,8 +229,9 @@ PyDoc_STRVAR(
     "a\n"
     "    gradient; ArgumentTypeError for arrays that cannot be written, such as JAX's.");
 
-PyDoc_STRVAR(doc_native_info, "native_info($module)\n--\n\n"
-                              "Returns version, compiler, CPU features in use, number of threads, and\n"
-                              "whether there are CUDA kernels.");
+PyDoc_STRVAR(doc_native_info,
+             "native_info($module)\n--\n\n"
+             "Returns version, compiler, CPU features in use, number of threads, and\n"
+             "whether there are CUDA kernels.");
 
 #endif
