@@ -50,7 +50,8 @@ def stamps(b: int, n: int) -> torch.Tensor:
 
 
 def distinct_stamps(b: int, n: int) -> torch.Tensor:
-    steps = torch.rand(b, n, device="cuda", dtype=torch.float64) + 0.1
+    """Spread as sorted uniform ones are, but never equal in float32."""
+    steps = torch.empty(b, n, device="cuda", dtype=torch.float64).exponential_() + 1e-3
     return (steps.cumsum(1) / steps.sum(1, keepdim=True)).float()
 
 
