@@ -88,6 +88,23 @@ INLINE uint4 lerp_chunk(uint4 a, uint4 b, double w, int dtype) {
     return out;
 }
 
+/* Starts copying 4, 8 or 16 bytes, which both addresses are multiples of, to shared memory. */
+INLINE void copy_async(void *shared, const void *from, int bytes) {
+    const unsigned to = (unsigned)__cvta_generic_to_shared(shared);
+    if (bytes == 16) {
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
+    } else if (bytes == 8) {
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" ::"r"(to), "l"(from) : "memory");
+    } else {
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to), "l"(from) : "memory");
+    }
+}
+
+/* Waits for what this thread has started to copy. */
+INLINE void copy_wait(void) {
+    asm volatile("cp.async.wait_all;" ::: "memory");
+}
+
 INLINE void store_streaming(char *address, uint4 chunk) {
     __stcs((uint4 *)address, chunk);
 }

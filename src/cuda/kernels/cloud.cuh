@@ -43,6 +43,67 @@ INLINE cell_index cell_f32(const voxel_cloud *cloud, float px, float py, float p
     return cell_of_axes(cloud, x, y, z);
 }
 
+/* cell_f32() of points one by one, for the few that cells_f32() is unsure of. */
+static __device__ __noinline__ int cell_f32_exact(const voxel_cloud *cloud, float px, float py,
+                                                  float pz) {
+    return (int)cell_f32(cloud, px, py, pz);
+}
+
+/* Cells of n points, x, y, z each, where cloud->quick is not QUICK_NONE; n is known to the compiler
+ * and everything stays in registers. Adding 1.5 * 2^23 and rounding down leaves the floor in the
+ * low bits, in steps that do not branch. Where the reciprocal of a cell's size is rounded,
+ * quotients within `margin32` of an integer are computed again. */
+INLINE void cells_f32(const voxel_cloud *cloud, const float *points, int n, int *cells) {
+    const float magic = 12582912.0f;
+    const unsigned grid[3] = {(unsigned)cloud->grid[0], (unsigned)cloud->grid[1],
+                              (unsigned)cloud->grid[2]};
+    if (cloud->quick == QUICK_EXACT) {
+        asm volatile(""); /* keeps the two ways apart, which have much in common */
+#pragma unroll
+        for (int i = 0; i < n; ++i) {
+            unsigned at[3];
+#pragma unroll
+            for (int axis = 0; axis < 3; ++axis) {
+                const float guess = __fmul_rn(
+                    __fsub_rn(points[3 * i + axis], cloud->origin32[axis]), cloud->inverse32[axis]);
+                at[axis] = __float_as_uint(__fadd_rd(guess, magic)) - 0x4b400000u;
+            }
+            cells[i] = at[0] < grid[0] && at[1] < grid[1] && at[2] < grid[2]
+                           ? (int)((at[0] * grid[1] + at[1]) * grid[2] + at[2])
+                           : -1;
+        }
+        return;
+    }
+    unsigned unsure = 0;
+#pragma unroll
+    for (int i = 0; i < n; ++i) {
+        unsigned at[3];
+        int sure = 1;
+#pragma unroll
+        for (int axis = 0; axis < 3; ++axis) {
+            const float guess = __fmul_rn(__fsub_rn(points[3 * i + axis], cloud->origin32[axis]),
+                                          cloud->inverse32[axis]);
+            const float floored = __fadd_rd(guess, magic);
+            const float past = __fsub_rn(guess, __fsub_rn(floored, magic));
+            sure &= past > cloud->margin32 && past < 1.0f - cloud->margin32;
+            at[axis] = __float_as_uint(floored) - 0x4b400000u;
+        }
+        unsure |= (unsigned)!sure << i;
+        cells[i] = at[0] < grid[0] && at[1] < grid[1] && at[2] < grid[2]
+                       ? (int)((at[0] * grid[1] + at[1]) * grid[2] + at[2])
+                       : -1;
+    }
+    if (unsure != 0) {
+#pragma unroll
+        for (int i = 0; i < n; ++i) {
+            if ((unsure >> i & 1) != 0) {
+                cells[i] =
+                    cell_f32_exact(cloud, points[3 * i], points[3 * i + 1], points[3 * i + 2]);
+            }
+        }
+    }
+}
+
 INLINE int cell_axis_f64(double p, double origin, double size, int extent) {
     return cell_in_grid(floor(__ddiv_rn(__dsub_rn(p, origin), size)), extent);
 }

@@ -6,6 +6,14 @@
 #ifndef RBC_CUDA_KERNELS_LAUNCH_CUH
 #define RBC_CUDA_KERNELS_LAUNCH_CUH
 
+/* Blocks of 1024 threads that a multiprocessor takes at once. */
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 870 ||                     \
+                               __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200)
+#define BLOCKS_OF_1024 1
+#else
+#define BLOCKS_OF_1024 2
+#endif
+
 #define INLINE static __device__ __forceinline__
 
 INLINE void launch_await(void) {

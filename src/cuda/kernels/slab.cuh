@@ -5,9 +5,10 @@
 #include "chunk.cuh"
 #include "voxel_params.h"
 
-enum {
-    RUN_UNROLL = 4, /* entries that a thread loads before it uses the first */
-};
+/* value / divisor, where `inverse` is 2^32 / divisor rounded up, 0 for a divisor of 1. */
+INLINE unsigned divide_by_inverse(unsigned value, unsigned inverse) {
+    return inverse == 0 ? value : __umulhi(value, inverse);
+}
 
 typedef struct slab {
     long long batch;
@@ -16,51 +17,25 @@ typedef struct slab {
     long long out_cell; /* its first cell in the output of all clouds */
 } slab;
 
-INLINE slab slab_of_block(const voxel_deal *deal) {
+INLINE slab slab_of_block(const voxel_cut *cut) {
     slab found;
-    found.batch = blockIdx.y;
-    found.index = (int)blockIdx.x;
-    const long long begin = deal->first + ((long long)found.index << deal->shift);
-    const long long left = deal->end - begin;
-    found.cells = left < 1ll << deal->shift ? (int)left : 1 << deal->shift;
-    found.out_cell = found.batch * deal->cells + begin;
+    found.batch = blockIdx.x / cut->num_slabs;
+    found.index = (int)(blockIdx.x - (unsigned)found.batch * cut->num_slabs);
+    const long long begin = cut->first + ((long long)found.index << cut->shift);
+    const long long left = cut->end - begin;
+    found.cells = left < 1ll << cut->shift ? (int)left : 1 << cut->shift;
+    found.out_cell = found.batch * cut->cells + begin;
     return found;
 }
 
-/* Where the thread stands among the runs of its slab's entries. `lanes` threads share a run. */
-typedef struct run_reader {
-    const unsigned *entries;
-    const uint16_t *runs;
-    int lane, lanes;
-    int group, groups;
-    int num_segments;
-    unsigned segment_points;
-    unsigned stride; /* of runs, from one segment to the next */
-} run_reader;
-
-INLINE run_reader read_runs(const voxel_deal *deal, const slab *part, unsigned lanes) {
-    run_reader reader;
-    const long long row = part->batch * deal->num_segments;
-    reader.entries = deal->entries + row * deal->segment_points;
-    reader.stride = deal->num_slabs + 1;
-    reader.runs = deal->runs + row * reader.stride + part->index;
-    reader.lanes = (int)lanes;
-    reader.lane = (int)(threadIdx.x & (lanes - 1));
-    reader.group = (int)(threadIdx.x / lanes);
-    reader.groups = (int)(blockDim.x / lanes);
-    reader.num_segments = (int)deal->num_segments;
-    reader.segment_points = deal->segment_points;
-    return reader;
-}
-
 /* Sums what the segments dropped. The first warp of each cloud's first slab does it. */
-INLINE void write_dropped(const voxel_deal *deal, const slab *part, long long *dropped) {
+INLINE void write_dropped(const voxel_cut *cut, const slab *part, long long *dropped) {
     if (dropped == 0 || part->index != 0 || threadIdx.x >= 32) {
         return;
     }
-    const unsigned *missing = deal->missing + part->batch * deal->num_segments;
+    const unsigned *missing = cut->missing + part->batch * cut->num_segments;
     unsigned sum = 0; /* a cloud has fewer than 2^31 points */
-    for (unsigned i = threadIdx.x; i < deal->num_segments; i += 32) {
+    for (unsigned i = threadIdx.x; i < cut->num_segments; i += 32) {
         sum += missing[i];
     }
     sum = __reduce_add_sync(0xffffffffu, sum);
@@ -69,45 +44,41 @@ INLINE void write_dropped(const voxel_deal *deal, const slab *part, long long *d
     }
 }
 
-INLINE int run_begin(const run_reader *reader, int segment) {
-    return segment < reader->num_segments
-               ? __ldg(reader->runs + (unsigned long long)segment * reader->stride)
-               : 0;
+/* A run of entries, whole chunks of four. */
+typedef struct run {
+    const uint4 *chunks;
+    int count; /* entries */
+} run;
+
+INLINE unsigned long long row_of_segment(const voxel_deal *deal, const slab *part,
+                                         unsigned segment) {
+    return (unsigned long long)part->batch * deal->cut.num_segments + segment;
 }
 
-INLINE int run_end(const run_reader *reader, int segment) {
-    return segment < reader->num_segments
-               ? __ldg(reader->runs + (unsigned long long)segment * reader->stride + 1)
-               : 0;
+INLINE unsigned run_word(const voxel_deal *deal, const slab *part, unsigned segment) {
+    return __ldg(deal->runs + row_of_segment(deal, part, segment) * deal->cut.num_slabs +
+                 part->index);
 }
 
-/* For every entry of the slab, each by one thread: `cell` and `point`, its index in the cloud. */
-#define FOR_EACH_ENTRY(reader, cell, point, body)                                                  \
-    int next_begin_ = run_begin(reader, (reader)->group);                                          \
-    int next_end_ = run_end(reader, (reader)->group);                                              \
-    for (int g = (reader)->group; g < (reader)->num_segments; g += (reader)->groups) {             \
-        const int begin_ = next_begin_;                                                            \
-        const int end_ = next_end_;                                                                \
-        next_begin_ = run_begin(reader, g + (reader)->groups);                                     \
-        next_end_ = run_end(reader, g + (reader)->groups);                                         \
-        const unsigned *from_ =                                                                    \
-            (reader)->entries + (unsigned long long)g * (reader)->segment_points;                  \
-        for (int i_ = begin_ + (reader)->lane; i_ < end_; i_ += RUN_UNROLL * (reader)->lanes) {    \
-            unsigned loaded_[RUN_UNROLL];                                                          \
-            _Pragma("unroll") for (int u_ = 0; u_ < RUN_UNROLL; ++u_) {                            \
-                const int at_ = i_ + u_ * (reader)->lanes;                                         \
-                loaded_[u_] = at_ < end_ ? __ldg(from_ + at_) : 0xffffffffu;                       \
-            }                                                                                      \
-            _Pragma("unroll") for (int u_ = 0; u_ < RUN_UNROLL; ++u_) {                            \
-                if (i_ + u_ * (reader)->lanes < end_) {                                            \
-                    const int cell = (int)(loaded_[u_] >> VOXEL_INDEX_BITS);                       \
-                    const unsigned point = (unsigned)g * (reader)->segment_points +                \
-                                           (loaded_[u_] & ((1u << VOXEL_INDEX_BITS) - 1));         \
-                    (void)point;                                                                   \
-                    body                                                                           \
-                }                                                                                  \
-            }                                                                                      \
-        }                                                                                          \
-    }
+INLINE run run_of_word(const voxel_deal *deal, const slab *part, unsigned segment, unsigned word) {
+    run found;
+    found.chunks = (const uint4 *)(deal->entries +
+                                   row_of_segment(deal, part, segment) * deal->segment_entries) +
+                   (word & 0xffffu);
+    found.count = (int)(word >> 16);
+    return found;
+}
+
+INLINE run run_of_segment(const voxel_deal *deal, const slab *part, unsigned segment) {
+    return run_of_word(deal, part, segment, run_word(deal, part, segment));
+}
+
+INLINE int cell_of_entry(unsigned entry) {
+    return (int)(entry >> VOXEL_INDEX_BITS);
+}
+
+INLINE unsigned point_of_entry(const voxel_deal *deal, unsigned segment, unsigned entry) {
+    return segment * deal->cut.segment_points + (entry & ((1u << VOXEL_INDEX_BITS) - 1));
+}
 
 #endif

@@ -2,22 +2,29 @@
  *
  * Points are first dealt out: a block takes a segment of a cloud's points and sorts them by slab, a
  * run of 2^shift cells of the grid. Then a block makes the cells of a slab from the points that all
- * segments have for it, in shared memory. A grid of more than VOXEL_MAX_SLABS slabs takes several
- * passes, each over a range of its cells. */
+ * segments have for it, in shared memory. A grid of more slabs than a pass takes needs several
+ * passes, each over a range of its cells. Blocks are numbered in one dimension, clouds outermost.
+ */
 #ifndef RBC_CUDA_KERNELS_VOXEL_PARAMS_H
 #define RBC_CUDA_KERNELS_VOXEL_PARAMS_H
 
 #include <stdint.h>
 
 enum {
-    VOXEL_MAX_SLABS = 2048,
-    VOXEL_MAX_SHIFT = 13,
-    VOXEL_POINTS_PER_THREAD = 8,
-    VOXEL_DEAL_THREADS = 512, /* at most */
-    VOXEL_INDEX_BITS = 12,    /* a segment has up to 2^12 points */
-    VOXEL_SLAB_THREADS = 512,
-    VOXEL_REDUCE_THREADS = 256,
-    VOXEL_ATOMIC_THREADS = 256,
+    VOXEL_BINS_THREADS = 1024, /* at most, as all of these */
+    VOXEL_DEAL_THREADS = 1024,
+    VOXEL_SLAB_THREADS = 1024,
+    VOXEL_REDUCE_THREADS = 512,
+    VOXEL_INDEX_BITS = 14,      /* a segment has up to 2^14 points */
+    VOXEL_STRIPE_SHIFT = 4,     /* see voxel_deal */
+    VOXEL_CHANNELS_BYTES = 264, /* what reduce.cuh knows of a unit */
+};
+
+/* How the cells of several points are found at once; see cells_f32(). */
+enum {
+    QUICK_NONE = 0,
+    QUICK_EXACT = 1,  /* the cells' sizes are powers of two */
+    QUICK_NEARLY = 2, /* quotients near an integer are looked at again */
 };
 
 /* Values of rbc__dtype that points and features have, and of rbc_voxel_reduce. */
@@ -51,43 +58,59 @@ typedef struct voxel_cloud {
     double origin[3], size[3];
     float origin32[3], size32[3];
     float inverse32[3]; /* 1 / size32, NaN where that is not normal */
+    float margin32;     /* how near */
+    uint32_t quick;     /* QUICK_; QUICK_NONE: see cell_f32() */
 } voxel_cloud;
 
-/* Points dealt out. entries: (cell within the slab) << VOXEL_INDEX_BITS | (point within the
- * segment), those of segment g from g * segment_points on; runs: [batch, num_segments, num_slabs +
- * 1], where the entries of each slab begin in their segment. */
-typedef struct voxel_deal {
-    uint32_t *entries; /* [batch, num_segments * segment_points] */
-    uint16_t *runs;
-    uint32_t *missing; /* [batch, num_segments]: points dropped, written by the first pass */
-    uint32_t num_segments, segment_points;
+/* How the points of all clouds and the cells of a pass are cut up. */
+typedef struct voxel_cut {
+    uint32_t num_segments, segment_points; /* of a cloud */
     uint32_t num_slabs, shift;
     int64_t cells;      /* X * Y * Z */
     int64_t first, end; /* cells of this pass */
+    uint32_t *missing;  /* [batch, num_segments]: points dropped, or NULL: not wanted */
+} voxel_cut;
+
+/* Cells dealt out, for counting: entries are cells within their slab. Where each slab's of a
+ * segment are says its run: the first chunk of eight, and the number of entries << 16. Slabs have
+ * bins of bin_chunks one after the other; where one is too small, all runs of its segment follow
+ * each other closely instead. */
+typedef struct voxel_bins {
+    voxel_cut cut;
+    uint16_t *entries; /* [batch, num_segments, segment_entries] */
+    uint32_t *runs;    /* [batch, num_segments, num_slabs] */
+    uint32_t segment_entries;
+    uint32_t bin_chunks;
+    uint32_t bin_inverse;   /* 2^32 / bin_chunks, rounded up: divides chunks of a segment's bins */
+    uint32_t divides_tasks; /* whether it divides those of one slab in all segments, too */
+} voxel_bins;
+
+typedef struct voxel_bins_launch {
+    voxel_cloud cloud;
+    voxel_bins bins;
+} voxel_bins_launch;
+
+typedef struct voxel_count_launch {
+    voxel_bins bins;
+    int32_t *counts[2];      /* NULL: not wanted */
+    unsigned char *occupied; /* NULL: not wanted */
+    long long *dropped;      /* [batch], or NULL: not wanted, or written by another pass */
+} voxel_count_launch;
+
+/* Points dealt out: entries are (cell within the slab) << VOXEL_INDEX_BITS | (point within the
+ * segment). The runs of a segment are sorted by slab; they begin at whole chunks of four entries. A
+ * run is its first chunk and the number of entries << 16. */
+typedef struct voxel_deal {
+    voxel_cut cut;
+    uint32_t *entries; /* [batch, num_segments, segment_entries] */
+    uint32_t *runs;    /* [batch, num_segments, num_slabs] */
+    uint32_t segment_entries;
 } voxel_deal;
 
 typedef struct voxel_deal_launch {
     voxel_cloud cloud;
     voxel_deal deal;
 } voxel_deal_launch;
-
-/* For counting without dealing out. zero_bytes: of counts, occupied and dropped, 0 where NULL. */
-typedef struct voxel_atomic_launch {
-    voxel_cloud cloud;
-    int64_t cells;
-    int32_t *counts;             /* NULL: not wanted */
-    unsigned char *occupied;     /* NULL: not wanted */
-    unsigned long long *dropped; /* NULL: not wanted */
-    int64_t zero_bytes[3];
-} voxel_atomic_launch;
-
-typedef struct voxel_count_launch {
-    voxel_deal deal;
-    int32_t *counts;         /* NULL: not wanted */
-    unsigned char *occupied; /* NULL: not wanted */
-    long long *dropped;      /* [batch], or NULL: not wanted, or written by another pass */
-    uint32_t lanes;          /* threads that read a run together */
-} voxel_count_launch;
 
 typedef struct voxel_reduce_launch {
     voxel_deal deal;
@@ -96,10 +119,12 @@ typedef struct voxel_reduce_launch {
     int64_t feature_row; /* points in a row of features */
     uint32_t num_features;
     uint32_t reduce;
-    uint32_t lanes;
-    uint32_t order_points; /* of a slab that are sorted by cell at once */
-    uint32_t row_shift;    /* log2 of the units below, 32: they are no power of two */
+    uint32_t lanes_shift;  /* log2 of the threads that read a run together */
+    uint32_t most_points;  /* of a slab, else it is made the general way */
+    uint32_t stage_rows;   /* points whose features are in shared memory at once */
+    uint32_t shared_words; /* of dynamic shared memory */
     uint32_t row_chunks;   /* of 16 bytes in the features of a cell; 0: one value at a time */
+    uint32_t row_inverse;  /* 2^32 / units, rounded up; a unit is a chunk or a value */
     char *out;
     int32_t *counts;    /* NULL: not wanted */
     long long *dropped; /* as in voxel_count_launch */

@@ -1,0 +1,85 @@
+/* Sorts the points of a segment by slab where only their cells matter; see voxel_params.h. */
+#include "segment.cuh"
+
+/* Some bin is too small: the segment's entries are sorted into runs instead, one after the other.
+ */
+static __device__ __noinline__ int sort_runs(unsigned *filled, int num_slabs) {
+    return make_runs(filled, num_slabs, 3);
+}
+
+enum {
+    POINTS = 8, /* of each thread */
+};
+
+extern "C" __global__ void __launch_bounds__(VOXEL_BINS_THREADS, 1)
+    rbc__voxel_bins_cuda(const __grid_constant__ voxel_bins_launch p) {
+    extern __shared__ __align__(16) unsigned shared[];
+    const int num_slabs = (int)p.bins.cut.num_slabs;
+    unsigned *filled = shared; /* entries of each slab, then its run */
+    uint16_t *bins = (uint16_t *)(shared + ((num_slabs + 3) & ~3));
+    for (int i = (int)threadIdx.x; i < num_slabs; i += (int)blockDim.x) {
+        filled[i] = 0;
+    }
+    launch_await();
+    launch_release();
+    const segment part = segment_of_block(&p.cloud, &p.bins.cut);
+    int cells[POINTS];
+    cells_of_quads(&p.cloud, &p.bins.cut, part.batch, part.first, part.count, 0, POINTS / 4, cells);
+    __syncthreads();
+    const unsigned shift = p.bins.cut.shift;
+    const unsigned room = p.bins.bin_chunks * 8;
+    unsigned ranks[POINTS];
+#pragma unroll
+    for (int i = 0; i < POINTS; ++i) {
+        ranks[i] = cells[i] >= 0 ? atomicAdd(&filled[(unsigned)cells[i] >> shift], 1u) : 0;
+    }
+    int full = 0;
+    const unsigned mask = (1u << shift) - 1;
+#pragma unroll
+    for (int i = 0; i < POINTS; ++i) {
+        full |= ranks[i] >= room;
+        if (cells[i] >= 0 && ranks[i] < room) {
+            bins[((unsigned)cells[i] >> shift) * room + ranks[i]] =
+                (uint16_t)((unsigned)cells[i] & mask);
+        }
+    }
+    if (p.bins.cut.missing != 0) {
+        unsigned missing = 0;
+#pragma unroll
+        for (int i = 0; i < POINTS; ++i) {
+            missing += cells[i] == CELL_DROPPED;
+        }
+        write_missing(&p.bins.cut, &part, missing);
+    }
+    unsigned *runs = p.bins.runs + part.row * num_slabs;
+    uint4 *entries =
+        (uint4 *)(p.bins.entries + (unsigned long long)part.row * p.bins.segment_entries);
+    if (!__syncthreads_or(full)) {
+        for (int i = (int)threadIdx.x; i < num_slabs; i += (int)blockDim.x) {
+            runs[i] = (unsigned)i * p.bins.bin_chunks | filled[i] << 16;
+        }
+        for (int i = (int)threadIdx.x; i < num_slabs * (int)p.bins.bin_chunks;
+             i += (int)blockDim.x) {
+            const unsigned slab = __umulhi((unsigned)i, p.bins.bin_inverse);
+            if (((unsigned)i - slab * p.bins.bin_chunks) * 8 < filled[slab]) {
+                entries[i] = ((const uint4 *)bins)[i];
+            }
+        }
+        return;
+    }
+    const int chunks = sort_runs(filled, num_slabs);
+#pragma unroll
+    for (int i = 0; i < POINTS; ++i) {
+        if (cells[i] >= 0) {
+            bins[(filled[(unsigned)cells[i] >> shift] & 0xffffu) * 8 + ranks[i]] =
+                (uint16_t)((unsigned)cells[i] & mask);
+        }
+    }
+    __syncthreads();
+    for (int i = (int)threadIdx.x; i < num_slabs; i += (int)blockDim.x) {
+        runs[i] = filled[i];
+    }
+    for (int i = (int)threadIdx.x; i < chunks; i += (int)blockDim.x) {
+        entries[i] = ((const uint4 *)bins)[i];
+    }
+}
