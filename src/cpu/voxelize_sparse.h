@@ -38,14 +38,14 @@ typedef struct rbc__sparse_work {
     uint32_t *order;     /* points by voxel, the voxels of a partition together */
     uint32_t *listed;    /* numbers of the voxels of each partition, in that order */
     char *rows;          /* by entry: feature rows, which travel with their points where small */
-    bool has_rows;       /* `rows` is used, and `order` has entries instead of points */
     int64_t num_voxels;  /* at most M */
     const rbc__voxel *found; /* the voxels in the preset's order */
-    uint32_t begins[RBC__SPARSE_PARTITIONS + 1];
-    uint32_t num_listed[RBC__SPARSE_PARTITIONS];
-    bool is_f64;             /* computes in f64 */
     rbc__sparse_lane *lanes; /* [num_lanes] */
     atomic_llong next;
+    uint32_t num_listed[RBC__SPARSE_PARTITIONS];
+    uint32_t begins[RBC__SPARSE_PARTITIONS + 1];
+    bool has_rows; /* `rows` is used, and `order` has entries instead of points */
+    bool is_f64;   /* computes in f64 */
 } rbc__sparse_work;
 
 /* Runs parts 0 .. num_parts - 1 on the work's pool or the calling thread; `next` begins at 0. */

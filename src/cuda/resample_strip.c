@@ -1,3 +1,4 @@
+#include "core/error.h"
 #include "cuda/kernels/strip_params.h"
 #include "cuda/resample_launch.h"
 
@@ -103,7 +104,10 @@ static rbc__cuda_kernel strip_kernel(rbc__dtype dtype, int64_t granule) {
 rbc_status rbc__cuda_launch_strips(rbc__cuda_queue *queue, const rbc__resample_job *job,
                                    rbc_error *err) {
     strip_plan plan = {0};
-    (void)choose_strips(job, queue->multiprocessors, &plan);
+    if (!choose_strips(job, queue->multiprocessors, &plan)) {
+        return rbc__fail(err, RBC_ERROR_INTERNAL,
+                         "a job that does not suit strips was given to them");
+    }
     const int64_t outputs = job->num_targets << plan.lanes_log;
     strip_launch launch = {
         .targets = job->targets,
