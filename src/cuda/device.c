@@ -251,9 +251,15 @@ static rbc_status find_function(rbc__cuda_queue *queue, rbc__cuda_kernel kernel,
     if (status == RBC_OK) {
         CUresult result = driver->module_get_function(out, device->modules[kernels[kernel].image],
                                                       kernels[kernel].name);
+        int fixed_bytes = 0;
         if (result == 0) {
-            result = driver->func_set_attribute(*out, RBC__CU_FUNC_MAX_DYNAMIC_SHARED,
-                                                RBC__CUDA_MAX_SHARED_BYTES);
+            result = driver->func_get_attribute(&fixed_bytes, RBC__CU_FUNC_STATIC_SHARED, *out);
+        }
+        if (result == 0) {
+            const int left = RBC__CUDA_BLOCK_SHARED_BYTES - fixed_bytes;
+            result = driver->func_set_attribute(
+                *out, RBC__CU_FUNC_MAX_DYNAMIC_SHARED,
+                left < RBC__CUDA_MAX_SHARED_BYTES ? left : RBC__CUDA_MAX_SHARED_BYTES);
         }
         if (result == 0) {
             atomic_store_explicit(&device->functions[kernel], *out, memory_order_release);

@@ -16,8 +16,8 @@ typedef enum rbc__cuda_kernel {
 typedef struct rbc__cuda_device rbc__cuda_device;
 
 enum {
-    /* Every device has 99 KiB for a block; the rest is what kernels declare themselves. */
-    RBC__CUDA_MAX_SHARED_BYTES = 92 * 1024,
+    RBC__CUDA_BLOCK_SHARED_BYTES = 99 * 1024, /* that every device has for a block */
+    RBC__CUDA_MAX_SHARED_BYTES = 92 * 1024,   /* of those, dynamic ones */
     RBC__CUDA_BATCH_LAUNCHES = 48,
     RBC__CUDA_BATCH_BYTES = 16 * 1024,
 };

@@ -141,6 +141,12 @@ STUB cuModuleGetFunction(CUfunction *out, CUmodule from, const char *name) {
     return rbc_driver_stub.function_result;
 }
 
+STUB cuFuncGetAttribute(int *value, int attribute, CUfunction of) {
+    (void)of;
+    *value = attribute == RBC__CU_FUNC_STATIC_SHARED ? 1024 : 0;
+    return 0;
+}
+
 STUB cuFuncSetAttribute(CUfunction of, int attribute, int value) {
     (void)of;
     (void)attribute;
