@@ -10,10 +10,17 @@ _Static_assert(POINT_F32 == (int)RBC__F32 && POINT_F64 == (int)RBC__F64 &&
                "point types");
 _Static_assert(REDUCE_OCCUPANCY == (int)RBC_VOXEL_OCCUPANCY && REDUCE_MIN == (int)RBC_VOXEL_MIN,
                "reductions");
-_Static_assert(sizeof(voxel_bins_launch) <= 4096 && sizeof(voxel_reduce_launch) <= 4096,
+_Static_assert(sizeof(voxel_bins_launch) <= 4096 && sizeof(voxel_atomic_launch) <= 4096 &&
+                   sizeof(voxel_reduce_launch) <= 4096,
                "kernel parameters of every device");
 
 enum {
+    /* In all clouds: up to these, points are counted straight in the grid. */
+    FEW_POINTS = 1 << 14, /* whatever cells they share */
+    FEW_CELLS = 1 << 20,
+    CACHED_POINTS = 640 << 10, /* of counts in grids that few points share a cell of */
+    CACHED_CELLS = 4 << 20,
+    MIN_CACHED_CELLS = 1 << 16,
     MIN_SHIFT = 5,
     MIN_SEGMENT = 1024,  /* points */
     MAX_SEGMENT = 15360, /* of which a thread has 16, in others 8 */
@@ -192,7 +199,49 @@ static uint32_t round_threads(int64_t wanted, int64_t most) {
     return (uint32_t)(threads > most ? most : threads < 32 ? 32 : threads);
 }
 
-/* ---- occupancy and counts ------------------------------------------------------------------- */
+/* ---- occupancy and counts, straight in the grid --------------------------------------------- */
+
+/* On an H200 atomics in the L2 cache count half a million points into 128^3 cells in 9.5 us,
+ * dealing them out takes 10.6. For occupancy, and from about 700,000 points on, dealing is faster.
+ */
+static bool counts_in_grid(const rbc__voxelize_job *job) {
+    const int64_t batch = job->cloud.batch;
+    const int64_t points = job->cloud.num_points;
+    const int64_t cells = job->grid[0] * job->grid[1] * job->grid[2];
+    const bool few = points <= FEW_POINTS / batch && cells <= FEW_CELLS / batch;
+    return !has_features(job) &&
+           (few || (job->reduce == RBC_VOXEL_COUNT && points <= CACHED_POINTS / batch &&
+                    cells >= MIN_CACHED_CELLS && cells <= CACHED_CELLS / batch));
+}
+
+static rbc_status count_in_grid(rbc__cuda_queue *queue, const rbc__voxelize_job *job,
+                                rbc_error *err) {
+    const int64_t batch = job->cloud.batch;
+    const bool counting = job->reduce == RBC_VOXEL_COUNT;
+    const int64_t block_points = (int64_t)VOXEL_ATOMIC_THREADS * VOXEL_ATOMIC_POINTS;
+    const voxel_atomic_launch launch = {
+        .cloud = describe_cloud(job),
+        .num_clouds = batch,
+        .cells = job->grid[0] * job->grid[1] * job->grid[2],
+        .cloud_blocks = (uint32_t)divide_up(job->cloud.num_points, block_points),
+        .counts = {counting ? (int32_t *)(void *)job->out : NULL, job->counts},
+        .occupied = counting ? NULL : (unsigned char *)job->out,
+        .dropped = (unsigned long long *)job->dropped,
+    };
+    const int64_t bytes = batch * launch.cells * (counting || job->counts != NULL ? 4 : 1);
+    const int64_t wanted = divide_up(bytes, (int64_t)VOXEL_ATOMIC_THREADS * 16 * 4);
+    const int64_t most = (int64_t)queue->multiprocessors * 8;
+    rbc__cuda_shape shape = {
+        .blocks = wanted < most ? wanted : most,
+        .blocks_y = 1,
+        .threads = VOXEL_ATOMIC_THREADS,
+    };
+    RBC__TRY(rbc__cuda_launch(queue, RBC__CUDA_voxel_clear, shape, &launch, err));
+    shape.blocks = batch * launch.cloud_blocks;
+    return rbc__cuda_launch(queue, RBC__CUDA_voxel_atomic, shape, &launch, err);
+}
+
+/* ---- occupancy and counts, dealt out -------------------------------------------------------- */
 
 static rbc_status count_pass(rbc__cuda_queue *queue, const rbc__voxelize_job *job, const plan *p,
                              const voxel_cut *cut, rbc_error *err) {
@@ -260,8 +309,9 @@ static uint32_t share_reduce_memory(const plan *p, int64_t row_bytes, uint32_t u
                                     uint32_t threads, voxel_reduce_launch *launch) {
     const double even = points_of_slab(p, p->num_points);
     const double wanted = even + 6 * sqrt(even) + 32;
-    const uint32_t points =
-        wanted < MAX_POINTS_OF_SLAB ? (uint32_t)round_up((int64_t)wanted, 32) : MAX_POINTS_OF_SLAB;
+    const uint32_t points = wanted < (double)MAX_POINTS_OF_SLAB
+                                ? (uint32_t)round_up((int64_t)wanted, 32)
+                                : MAX_POINTS_OF_SLAB;
     const uint32_t cells = 1U << p->shift;
     const uint32_t sorted = cells * 4 + points * 5 + (cells / 64 + 1) * 16;
     const uint32_t left = RBC__CUDA_MAX_SHARED_BYTES - sorted;
@@ -330,6 +380,9 @@ static rbc_status reduce_pass(rbc__cuda_queue *queue, const rbc__voxelize_job *j
 }
 
 static rbc_status run(rbc__cuda_queue *queue, const rbc__voxelize_job *job, rbc_error *err) {
+    if (counts_in_grid(job)) {
+        return count_in_grid(queue, job, err);
+    }
     const plan p = plan_of(job);
     for (int64_t first = 0; first < p.cells; first += p.pass_cells) {
         const voxel_cut cut = describe_pass(job, &p, first);
@@ -380,7 +433,8 @@ static rbc_status run_any(rbc__cuda_queue *queue, const rbc__voxelize_job *job, 
 
 uint64_t rbc__cuda_voxelize_workspace_bytes(rbc_context *context, const rbc__voxelize_job *job) {
     (void)context;
-    return depth_bytes(job) + (uint64_t)plan_of(job).bytes;
+    const bool deals = job->cloud.batch > 0 && !counts_in_grid(job);
+    return depth_bytes(job) + (deals ? (uint64_t)plan_of(job).bytes : 0);
 }
 
 rbc_status rbc__cuda_voxelize(rbc_context *context, const rbc__voxelize_job *job, int32_t device_id,

@@ -15,6 +15,8 @@ enum {
     VOXEL_DEAL_THREADS = 1024,
     VOXEL_SLAB_THREADS = 1024,
     VOXEL_REDUCE_THREADS = 512,
+    VOXEL_ATOMIC_THREADS = 256,
+    VOXEL_ATOMIC_POINTS = 4,    /* of a thread */
     VOXEL_INDEX_BITS = 14,      /* a segment has up to 2^14 points */
     VOXEL_STRIPE_SHIFT = 4,     /* see voxel_deal */
     VOXEL_CHANNELS_BYTES = 264, /* what reduce.cuh knows of a unit */
@@ -61,6 +63,17 @@ typedef struct voxel_cloud {
     float margin32;     /* how near */
     uint32_t quick;     /* QUICK_; QUICK_NONE: see cell_f32() */
 } voxel_cloud;
+
+/* For counting without dealing out: each output is cleared first. */
+typedef struct voxel_atomic_launch {
+    voxel_cloud cloud;
+    int64_t num_clouds;
+    int64_t cells; /* X * Y * Z */
+    uint32_t cloud_blocks;
+    int32_t *counts[2];          /* NULL: not wanted */
+    unsigned char *occupied;     /* NULL: not wanted */
+    unsigned long long *dropped; /* NULL: not wanted */
+} voxel_atomic_launch;
 
 /* How the points of all clouds and the cells of a pass are cut up. */
 typedef struct voxel_cut {
