@@ -124,7 +124,7 @@ def voxelize(b: int, n: int, size: int, features: int, mode: str, goal: float | 
         "eager": lambda: peer(*inputs),
         "compile": lambda: compiled(*inputs),
     }
-    kernel = getattr(triton_voxel, f"{mode}_triton", None)
+    kernel = getattr(triton_voxel, f"{mode}_triton", None) if b == 1 else None
     if kernel is not None:
         triton_out = torch.empty_like(out)
         contenders["triton"] = lambda: kernel(points, size, triton_out)
