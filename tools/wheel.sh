@@ -9,10 +9,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PWD/.venv/bin:$PATH
 work=build/wheel
+build=build/wheel-cuda${CUDA_ARCHITECTURES:+-${CUDA_ARCHITECTURES// /-}}
 rm -rf $work dist
 mkdir -p $work dist
 
-settings=(--config-settings=build-dir=build/wheel-cuda
+settings=(--config-settings="build-dir=$build"
     --config-settings=cmake.define.ROBOCACHE_CUDA=ON)
 [ -z "${CUDA_ARCHITECTURES:-}" ] ||
     settings+=("--config-settings=cmake.define.ROBOCACHE_CUDA_ARCHITECTURES=${CUDA_ARCHITECTURES// /;}")
@@ -38,9 +39,9 @@ python -m wheel pack -d dist "$tree" >/dev/null
 
 # The C tests, with cmocka beside them; nothing else that they need is missing from a plain system.
 mkdir dist/cuda-tests
-cmake --build build/wheel-cuda --target test_cuda_operations >$work/tests.log ||
+cmake --build "$build" --target test_cuda_operations >$work/tests.log ||
     { cat $work/tests.log >&2 && exit 1; }
-cp build/wheel-cuda/tests/cuda/test_cuda_operations dist/cuda-tests/
+cp "$build"/tests/cuda/test_cuda_operations dist/cuda-tests/
 cp -L "$(ldd dist/cuda-tests/test_cuda_operations | awk '/libcmocka/ { print $3 }')" dist/cuda-tests/
 patchelf --set-rpath '$ORIGIN' dist/cuda-tests/test_cuda_operations
 
