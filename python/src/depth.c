@@ -1,4 +1,4 @@
-#include "plan.h"
+#include "operation.h"
 #include "voxel.h"
 
 /* A depth image with its camera, shared by both functions. */
@@ -71,7 +71,11 @@ typedef struct points_call {
     bool compact;
 } points_call;
 
-static bool create_points(module_state *state, points_call *call) {
+_Static_assert(sizeof(points_call) <= OPERATION_CALL_BYTES, "room for a call");
+
+static bool create_points(module_state *state, PyObject *const *values, void *memory) {
+    (void)values;
+    points_call *call = memory;
     const DLTensor *depth = &call->input.depth.dl;
     const int32_t ndim = depth->ndim;
     const int64_t height = depth->shape[ndim - 2];
@@ -100,7 +104,8 @@ static bool create_points(module_state *state, points_call *call) {
                                             1, &batch, &call->lengths));
 }
 
-static bool run_points(module_state *state, points_call *call) {
+static bool run_points(module_state *state, void *memory) {
+    points_call *call = memory;
     rbc_context *context = NULL;
     PyObject *capsule = context_acquire(state, &context);
     if (capsule == NULL) {
@@ -121,7 +126,8 @@ static bool run_points(module_state *state, points_call *call) {
     return status == RBC_OK;
 }
 
-static PyObject *pack_points(module_state *state, points_call *call) {
+static PyObject *pack_points(module_state *state, void *memory) {
+    points_call *call = memory;
     PyObject *points = tensor_object(state, &call->points);
     if (points == NULL || !call->compact) {
         return points;
@@ -140,73 +146,43 @@ static void release_points(void *memory) {
     tensor_release(&call->lengths);
 }
 
-static bool read_points(module_state *state, PyObject *const *v, backend_choice backend,
-                        points_call *call, bool *needs_grad) {
+static bool pin_points(void *memory) {
+    points_call *call = memory;
+    return depth_pin(&call->input) && tensor_pin(&call->points) && tensor_pin(&call->lengths);
+}
+
+static bool read_points(module_state *state, PyObject *const *v, void *memory, bool *needs_grad) {
+    points_call *call = memory;
     const depth_args camera = {v[DEPTH],     v[INTRINSICS], v[POSE],        v[DEPTH_SCALE],
                                v[MIN_DEPTH], v[MAX_DEPTH],  v[PIXEL_OFFSET]};
     return depth_read(state, &camera, &call->input) && parse_bool(v[COMPACT], &call->compact) &&
-           check_backend(state, backend, &call->input.depth, "depth") &&
            tensor_needs_grad(state, &call->input.depth, needs_grad);
-}
-
-PyObject *depth_to_points(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                          PyObject *kwnames) {
-    module_state *state = state_of_module(module);
-    PyObject *v[NUM_VALUES];
-    backend_choice backend = BACKEND_AUTO;
-    if (!parse_args(state, &points_signature, args, nargs, kwnames, v) ||
-        !parse_backend(state, v[BACKEND], &backend)) {
-        return NULL;
-    }
-    if (backend == BACKEND_PYTORCH) {
-        return call_reference(state, &points_signature, v);
-    }
-    points_call call = {0};
-    bool needs_grad = false;
-    PyObject *result = NULL;
-    if (read_points(state, v, backend, &call, &needs_grad)) {
-        if (needs_grad) {
-            result = call_reference(state, &points_signature, v);
-        } else if (create_points(state, &call) && run_points(state, &call)) {
-            result = pack_points(state, &call);
-        }
-    }
-    release_points(&call);
-    return result;
-}
-
-static PyObject *bind_points(module_state *state, PyObject *const *args, Py_ssize_t nargs,
-                             PyObject *kwnames, void *memory) {
-    points_call *call = memory;
-    depth_input *input = &call->input;
-    PyObject *v[NUM_VALUES];
-    backend_choice backend = BACKEND_AUTO;
-    bool needs_grad = false;
-    if (!parse_args(state, &points_signature, args, nargs, kwnames, v) ||
-        !parse_backend(state, v[BACKEND], &backend) ||
-        !read_points(state, v, backend, call, &needs_grad) ||
-        !plan_check(state, backend, needs_grad) || !create_points(state, call)) {
-        return NULL;
-    }
-    PyObject *outputs = pack_points(state, call);
-    if (outputs != NULL && (!depth_pin(input) || !tensor_pin(&call->points) ||
-                            !tensor_pin(&call->lengths) || !run_points(state, call))) {
-        Py_CLEAR(outputs);
-    }
-    return outputs;
-}
-
-static bool run_points_again(module_state *state, void *memory) {
-    return run_points(state, memory);
 }
 
 static tensor *lead_of_points(void *memory) {
     return &((points_call *)memory)->input.depth;
 }
 
-const plan_operation depth_to_points_plan = {NAME_depth_to_points, sizeof(points_call),
-                                             bind_points,          run_points_again,
-                                             release_points,       lead_of_points};
+const operation depth_to_points_operation = {
+    .name = NAME_depth_to_points,
+    .signature = &points_signature,
+    .backend_at = BACKEND,
+    .call_bytes = sizeof(points_call),
+    .read = read_points,
+    .create = create_points,
+    .run = run_points,
+    .pack = pack_points,
+    .pin = pin_points,
+    .release = release_points,
+    .lead = lead_of_points,
+    .lead_name = "depth",
+    .with_gradient = call_reference,
+};
+
+PyObject *depth_to_points(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *kwnames) {
+    return operation_call(&depth_to_points_operation, module, args, nargs, kwnames);
+}
 
 enum {
     VOXEL_DEPTH,
@@ -245,7 +221,10 @@ typedef struct voxelize_call {
     workspace space;
 } voxelize_call;
 
-static bool run_voxelize(module_state *state, voxelize_call *call) {
+_Static_assert(sizeof(voxelize_call) <= OPERATION_CALL_BYTES, "room for a call");
+
+static bool run_voxelize(module_state *state, void *memory) {
+    voxelize_call *call = memory;
     rbc_context *context = NULL;
     PyObject *capsule = context_acquire(state, &context);
     if (capsule == NULL) {
@@ -280,8 +259,8 @@ static bool run_voxelize(module_state *state, voxelize_call *call) {
     return status == RBC_OK;
 }
 
-static bool read_voxelize(module_state *state, PyObject *const *v, backend_choice backend,
-                          voxelize_call *call, bool *needs_grad) {
+static bool read_voxelize(module_state *state, PyObject *const *v, void *memory, bool *needs_grad) {
+    voxelize_call *call = memory;
     const depth_args camera = {v[VOXEL_DEPTH],       v[VOXEL_INTRINSICS], v[VOXEL_POSE],
                                v[VOXEL_DEPTH_SCALE], v[VOXEL_MIN_DEPTH],  v[VOXEL_MAX_DEPTH],
                                v[VOXEL_PIXEL_OFFSET]};
@@ -298,11 +277,11 @@ static bool read_voxelize(module_state *state, PyObject *const *v, backend_choic
            (features == NULL ||
             tensor_read(state, v[VOXEL_FEATURES], "features", depth, features)) &&
            grid_check_features(state, &call->grid, features) &&
-           check_backend(state, backend, depth, "depth") &&
            (features == NULL || tensor_needs_grad(state, features, needs_grad));
 }
 
-static bool create_voxelize(module_state *state, PyObject *const *v, voxelize_call *call) {
+static bool create_voxelize(module_state *state, PyObject *const *v, void *memory) {
+    voxelize_call *call = memory;
     tensor *depth = &call->input.depth;
     const int64_t batch = depth->dl.ndim == 3 ? depth->dl.shape[0] : -1;
     return grid_create(state, depth, batch, call->has_features ? &call->features : NULL,
@@ -317,62 +296,36 @@ static void release_voxelize(void *memory) {
     workspace_release(&call->space);
 }
 
-PyObject *voxelize_depth(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                         PyObject *kwnames) {
-    module_state *state = state_of_module(module);
-    PyObject *v[VOXEL_VALUES];
-    backend_choice backend = BACKEND_AUTO;
-    if (!parse_args(state, &voxelize_signature, args, nargs, kwnames, v) ||
-        !parse_backend(state, v[VOXEL_BACKEND], &backend)) {
-        return NULL;
-    }
-    if (backend == BACKEND_PYTORCH) {
-        return call_reference(state, &voxelize_signature, v);
-    }
-    voxelize_call call = {0};
-    bool needs_grad = false;
-    PyObject *result = NULL;
-    if (read_voxelize(state, v, backend, &call, &needs_grad)) {
-        if (needs_grad) {
-            result = call_reference(state, &voxelize_signature, v);
-        } else if (create_voxelize(state, v, &call) && run_voxelize(state, &call)) {
-            result = grid_pack(state, &call.grid);
-        }
-    }
-    release_voxelize(&call);
-    return result;
+static PyObject *pack_voxelize(module_state *state, void *memory) {
+    return grid_pack(state, &((voxelize_call *)memory)->grid);
 }
 
-static PyObject *bind_voxelize(module_state *state, PyObject *const *args, Py_ssize_t nargs,
-                               PyObject *kwnames, void *memory) {
+static bool pin_voxelize(void *memory) {
     voxelize_call *call = memory;
-    grid_outputs *grid = &call->grid;
-    PyObject *v[VOXEL_VALUES];
-    backend_choice backend = BACKEND_AUTO;
-    bool needs_grad = false;
-    if (!parse_args(state, &voxelize_signature, args, nargs, kwnames, v) ||
-        !parse_backend(state, v[VOXEL_BACKEND], &backend) ||
-        !read_voxelize(state, v, backend, call, &needs_grad) ||
-        !plan_check(state, backend, needs_grad) || !create_voxelize(state, v, call)) {
-        return NULL;
-    }
-    PyObject *outputs = grid_pack(state, grid);
-    if (outputs != NULL &&
-        (!depth_pin(&call->input) || !tensor_pin(&call->features) || !tensor_pin(&grid->out) ||
-         !tensor_pin(&grid->counts) || !tensor_pin(&grid->dropped) || !run_voxelize(state, call))) {
-        Py_CLEAR(outputs);
-    }
-    return outputs;
-}
-
-static bool run_voxelize_again(module_state *state, void *memory) {
-    return run_voxelize(state, memory);
+    return depth_pin(&call->input) && tensor_pin(&call->features) && grid_pin(&call->grid);
 }
 
 static tensor *lead_of_voxelize(void *memory) {
     return &((voxelize_call *)memory)->input.depth;
 }
 
-const plan_operation voxelize_depth_plan = {NAME_voxelize_depth, sizeof(voxelize_call),
-                                            bind_voxelize,       run_voxelize_again,
-                                            release_voxelize,    lead_of_voxelize};
+const operation voxelize_depth_operation = {
+    .name = NAME_voxelize_depth,
+    .signature = &voxelize_signature,
+    .backend_at = VOXEL_BACKEND,
+    .call_bytes = sizeof(voxelize_call),
+    .read = read_voxelize,
+    .create = create_voxelize,
+    .run = run_voxelize,
+    .pack = pack_voxelize,
+    .pin = pin_voxelize,
+    .release = release_voxelize,
+    .lead = lead_of_voxelize,
+    .lead_name = "depth",
+    .with_gradient = call_reference,
+};
+
+PyObject *voxelize_depth(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                         PyObject *kwnames) {
+    return operation_call(&voxelize_depth_operation, module, args, nargs, kwnames);
+}

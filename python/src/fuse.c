@@ -1,4 +1,4 @@
-#include "plan.h"
+#include "operation.h"
 #include "resample.h"
 
 /* Options that are one value for all streams or a list with one for each. */
@@ -16,9 +16,14 @@ typedef struct fuse_call {
     int32_t count;
     tensor targets, out, valid;
     bool has_valid;
+    int64_t shape[3];    /* of the output */
+    PyObject *given_out; /* borrowed, NULL: none */
+    PyObject *pairs;     /* what holds the streams' arrays; NULL: the arguments do */
     stream_input few_streams[FEW];
     rbc_resample_source few_sources[FEW];
 } fuse_call;
+
+_Static_assert(sizeof(fuse_call) <= OPERATION_CALL_BYTES, "room for a call");
 
 /* Element `index` of a list or tuple of `count` options, or the one option for all; borrowed. */
 static bool option_at(module_state *state, PyObject *option, const char *name, int32_t count,
@@ -103,8 +108,11 @@ static bool output_shape(module_state *state, const fuse_call *call, int64_t sha
     return true;
 }
 
-static bool make_outputs(module_state *state, PyObject *out, const int64_t *shape,
-                         fuse_call *call) {
+static bool create(module_state *state, PyObject *const *values, void *memory) {
+    (void)values;
+    fuse_call *call = memory;
+    PyObject *out = call->given_out;
+    const int64_t *shape = call->shape;
     const tensor *first = &call->streams[0].values;
     const int32_t ndim = first->dl.ndim;
     const bool ok =
@@ -117,7 +125,8 @@ static bool make_outputs(module_state *state, PyObject *out, const int64_t *shap
                                                     valid_shape, &call->valid));
 }
 
-static bool run(module_state *state, fuse_call *call) {
+static bool run(module_state *state, void *memory) {
+    fuse_call *call = memory;
     DLTensor out = call->out.dl;
     DLTensor valid = call->valid.dl;
     int64_t shapes[2][3];
@@ -149,7 +158,8 @@ static bool run(module_state *state, fuse_call *call) {
     return status == RBC_OK;
 }
 
-static PyObject *pack_outputs(module_state *state, fuse_call *call) {
+static PyObject *pack(module_state *state, void *memory) {
+    fuse_call *call = memory;
     PyObject *out = tensor_object(state, &call->out);
     if (out == NULL || !call->has_valid) {
         return out;
@@ -184,9 +194,11 @@ static void release(void *memory) {
         PyMem_Free(call->streams);
         PyMem_Free(call->sources);
     }
+    Py_XDECREF(call->pairs);
 }
 
-/* Reads streams from `args` (values, times and names set) and the targets. */
+/* Reads streams from `args` (values, times and names set), the targets and the shape of the output.
+ */
 static bool read_inputs(module_state *state, stream_args *args, int32_t count,
                         const fuse_options *options, PyObject *target_times, fuse_call *call,
                         bool *needs_grad) {
@@ -197,6 +209,7 @@ static bool read_inputs(module_state *state, stream_args *args, int32_t count,
     call->sources =
         is_few ? call->few_sources : PyMem_Calloc((size_t)count, sizeof(*call->sources));
     call->count = count;
+    call->given_out = options->out;
     if (call->streams == NULL || call->sources == NULL) {
         PyErr_NoMemory();
         return false;
@@ -208,34 +221,23 @@ static bool read_inputs(module_state *state, stream_args *args, int32_t count,
         ok = ok && tensor_needs_grad(state, &call->streams[i].values, &this_needs);
         *needs_grad = *needs_grad || this_needs;
     }
-    return ok && tensor_read(state, target_times, "target_times", &call->streams[0].values,
-                             &call->targets);
+    return ok &&
+           tensor_read(state, target_times, "target_times", &call->streams[0].values,
+                       &call->targets) &&
+           output_shape(state, call, call->shape);
 }
 
-/* *needs_grad is set, and NULL returned without an exception, when a stream needs the
- * differentiable implementation. */
-static PyObject *fuse(module_state *state, stream_args *args, int32_t count,
-                      const fuse_options *options, PyObject *target_times, backend_choice backend,
-                      bool *needs_grad) {
-    fuse_call call = {0};
-    int64_t shape[3];
-    PyObject *result = NULL;
-    if (read_inputs(state, args, count, options, target_times, &call, needs_grad) &&
-        output_shape(state, &call, shape) &&
-        check_backend(state, backend, &call.streams[0].values, args[0].values_name) &&
-        !*needs_grad && make_outputs(state, options->out, shape, &call) && run(state, &call)) {
-        result = pack_outputs(state, &call);
-    }
-    release(&call);
-    return result;
-}
-
-static bool pin(fuse_call *call) {
+static bool pin(void *memory) {
+    fuse_call *call = memory;
     bool ok = tensor_pin(&call->targets) && tensor_pin(&call->out) && tensor_pin(&call->valid);
     for (int32_t i = 0; ok && i < call->count; i++) {
         ok = stream_pin(&call->streams[i]);
     }
     return ok;
+}
+
+static tensor *lead(void *memory) {
+    return &((fuse_call *)memory)->streams[0].values;
 }
 
 enum {
@@ -265,18 +267,8 @@ static const signature multimodal_signature = {
      NAME_max_gap, NAME_tolerance, NAME_nan_missing, NAME_check_times, NAME_return_valid,
      NAME_backend, NAME_out}};
 
-PyObject *fuse_multimodal(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                          PyObject *kwnames) {
-    module_state *state = state_of_module(module);
-    PyObject *v[MULTI_VALUES];
-    backend_choice backend = BACKEND_AUTO;
-    if (!parse_args(state, &multimodal_signature, args, nargs, kwnames, v) ||
-        !parse_backend(state, v[MULTI_BACKEND], &backend)) {
-        return NULL;
-    }
-    if (backend == BACKEND_PYTORCH) {
-        return call_reference(state, &multimodal_signature, v);
-    }
+static bool read_multimodal(module_state *state, PyObject *const *v, void *memory,
+                            bool *needs_grad) {
     const fuse_options options = {v[MULTI_MODE],         v[MULTI_MODES],       v[MULTI_OUTSIDE],
                                   v[MULTI_LENGTHS],      v[MULTI_CHANNELS],    v[MULTI_MAX_GAP],
                                   v[MULTI_TOLERANCE],    v[MULTI_NAN_MISSING], v[MULTI_CHECK_TIMES],
@@ -285,12 +277,28 @@ PyObject *fuse_multimodal(PyObject *module, PyObject *const *args, Py_ssize_t na
         {.values = v[0], .times = v[1], .values_name = "vision", .times_name = "vision_times"},
         {.values = v[2], .times = v[3], .values_name = "proprio", .times_name = "proprio_times"},
         {.values = v[4], .times = v[5], .values_name = "force", .times_name = "force_times"}};
-    bool needs_grad = false;
-    PyObject *result = fuse(state, streams, 3, &options, v[MULTI_TARGETS], backend, &needs_grad);
-    if (result == NULL && needs_grad && !PyErr_Occurred()) {
-        return call_differentiable(state, &multimodal_signature, v);
-    }
-    return result;
+    return read_inputs(state, streams, 3, &options, v[MULTI_TARGETS], memory, needs_grad);
+}
+
+const operation fuse_multimodal_operation = {
+    .name = NAME_fuse_multimodal,
+    .signature = &multimodal_signature,
+    .backend_at = MULTI_BACKEND,
+    .call_bytes = sizeof(fuse_call),
+    .read = read_multimodal,
+    .create = create,
+    .run = run,
+    .pack = pack,
+    .pin = pin,
+    .release = release,
+    .lead = lead,
+    .lead_name = "vision",
+    .with_gradient = call_differentiable,
+};
+
+PyObject *fuse_multimodal(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *kwnames) {
+    return operation_call(&fuse_multimodal_operation, module, args, nargs, kwnames);
 }
 
 enum {
@@ -336,114 +344,62 @@ static bool read_pairs(module_state *state, PyObject *pairs, int32_t count, stre
     return true;
 }
 
-/* What fuse_streams() is given; `pairs` holds references that `streams` borrows. */
-typedef struct fuse_arguments {
-    PyObject *values[FUSE_VALUES];
-    PyObject *pairs;
-    stream_args *streams; /* `few`, or allocated */
-    stream_args few[FEW];
-    int32_t count;
-    fuse_options options;
-    backend_choice backend;
-} fuse_arguments;
-
-static void free_arguments(fuse_arguments *given) {
-    if (given->streams != given->few) {
-        PyMem_Free(given->streams);
-    }
-    Py_XDECREF(given->pairs);
-}
-
-static bool parse_streams(module_state *state, PyObject *const *args, Py_ssize_t nargs,
-                          PyObject *kwnames, fuse_arguments *given) {
-    PyObject **v = given->values;
-    if (!parse_args(state, &fuse_signature, args, nargs, kwnames, v) ||
-        !parse_backend(state, v[FUSE_BACKEND], &given->backend)) {
-        return false;
-    }
-    if (given->backend == BACKEND_PYTORCH) {
-        return true;
-    }
-    given->pairs = PySequence_List(v[FUSE_STREAMS]);
-    if (given->pairs == NULL) {
+static bool read_streams(module_state *state, PyObject *const *v, void *memory, bool *needs_grad) {
+    fuse_call *call = memory;
+    call->pairs = PySequence_List(v[FUSE_STREAMS]);
+    if (call->pairs == NULL) {
         PyErr_Clear();
         raise_type(state, "streams: found %R, wanted a list of (values, times)", v[FUSE_STREAMS]);
         return false;
     }
-    const Py_ssize_t count = PyList_Size(given->pairs);
+    const Py_ssize_t count = PyList_Size(call->pairs);
     if (count < 1 || count > 4096) {
         raise_value(state, "streams: %zd streams found, wanted 1 to 4096", count);
         return false;
     }
-    given->count = (int32_t)count;
-    given->options = (fuse_options){NULL,
-                                    v[FUSE_MODES],
-                                    v[FUSE_OUTSIDE],
-                                    v[FUSE_LENGTHS],
-                                    v[FUSE_CHANNELS],
-                                    v[FUSE_MAX_GAP],
-                                    v[FUSE_TOLERANCE],
-                                    v[FUSE_NAN_MISSING],
-                                    v[FUSE_CHECK_TIMES],
-                                    v[FUSE_RETURN_VALID],
-                                    v[FUSE_OUT]};
-    given->streams = count <= FEW ? given->few : PyMem_Calloc((size_t)count, sizeof(stream_args));
-    if (given->streams == NULL) {
+    const fuse_options options = {NULL,
+                                  v[FUSE_MODES],
+                                  v[FUSE_OUTSIDE],
+                                  v[FUSE_LENGTHS],
+                                  v[FUSE_CHANNELS],
+                                  v[FUSE_MAX_GAP],
+                                  v[FUSE_TOLERANCE],
+                                  v[FUSE_NAN_MISSING],
+                                  v[FUSE_CHECK_TIMES],
+                                  v[FUSE_RETURN_VALID],
+                                  v[FUSE_OUT]};
+    stream_args few[FEW];
+    stream_args *streams = count <= FEW ? few : PyMem_Calloc((size_t)count, sizeof(stream_args));
+    if (streams == NULL) {
         PyErr_NoMemory();
         return false;
     }
-    return read_pairs(state, given->pairs, given->count, given->streams);
+    const bool ok =
+        read_pairs(state, call->pairs, (int32_t)count, streams) &&
+        read_inputs(state, streams, (int32_t)count, &options, v[FUSE_TARGETS], call, needs_grad);
+    if (streams != few) {
+        PyMem_Free(streams);
+    }
+    return ok;
 }
+
+const operation fuse_operation = {
+    .name = NAME_fuse_streams,
+    .signature = &fuse_signature,
+    .backend_at = FUSE_BACKEND,
+    .call_bytes = sizeof(fuse_call),
+    .read = read_streams,
+    .create = create,
+    .run = run,
+    .pack = pack,
+    .pin = pin,
+    .release = release,
+    .lead = lead,
+    .lead_name = "streams: values",
+    .with_gradient = call_differentiable,
+};
 
 PyObject *fuse_streams(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                        PyObject *kwnames) {
-    module_state *state = state_of_module(module);
-    fuse_arguments given = {0};
-    bool needs_grad = false;
-    PyObject *result = NULL;
-    if (parse_streams(state, args, nargs, kwnames, &given)) {
-        result = given.backend == BACKEND_PYTORCH
-                     ? call_reference(state, &fuse_signature, given.values)
-                     : fuse(state, given.streams, given.count, &given.options,
-                            given.values[FUSE_TARGETS], given.backend, &needs_grad);
-    }
-    free_arguments(&given);
-    if (result == NULL && needs_grad && !PyErr_Occurred()) {
-        return call_differentiable(state, &fuse_signature, given.values);
-    }
-    return result;
+    return operation_call(&fuse_operation, module, args, nargs, kwnames);
 }
-
-static PyObject *bind(module_state *state, PyObject *const *args, Py_ssize_t nargs,
-                      PyObject *kwnames, void *memory) {
-    fuse_call *call = memory;
-    fuse_arguments given = {0};
-    int64_t shape[3];
-    bool needs_grad = false;
-    PyObject *outputs = NULL;
-    if (parse_streams(state, args, nargs, kwnames, &given) &&
-        plan_check(state, given.backend, false) &&
-        read_inputs(state, given.streams, given.count, &given.options, given.values[FUSE_TARGETS],
-                    call, &needs_grad) &&
-        plan_check(state, given.backend, needs_grad) && output_shape(state, call, shape) &&
-        check_backend(state, given.backend, &call->streams[0].values, "streams: values") &&
-        make_outputs(state, given.options.out, shape, call)) {
-        outputs = pack_outputs(state, call);
-    }
-    free_arguments(&given);
-    if (outputs != NULL && (!pin(call) || !run(state, call))) {
-        Py_CLEAR(outputs);
-    }
-    return outputs;
-}
-
-static bool run_again(module_state *state, void *memory) {
-    return run(state, memory);
-}
-
-static tensor *lead(void *memory) {
-    return &((fuse_call *)memory)->streams[0].values;
-}
-
-const plan_operation fuse_plan = {NAME_fuse_streams, sizeof(fuse_call), bind,
-                                  run_again,         release,           lead};

@@ -22,6 +22,7 @@
     X(origin)                                                                                      \
     X(features)                                                                                    \
     X(resample_trajectories)                                                                       \
+    X(fuse_multimodal)                                                                             \
     X(fuse_streams)                                                                                \
     X(voxelize_point_cloud)                                                                        \
     X(voxelize_sparse)                                                                             \

@@ -1,12 +1,9 @@
-#include "plan.h"
-
-#include <string.h>
-
 #include "cuda/recording.h"
 #include "data.h"
+#include "operation.h"
 
 typedef struct plan_object {
-    PyObject_HEAD const plan_operation *operation;
+    PyObject_HEAD const operation *operation;
     void *call;
     tensor *lead; /* of `call` */
     PyObject *outputs;
@@ -16,46 +13,11 @@ typedef struct plan_object {
     bool is_recorded;
 } plan_object;
 
-static const plan_operation *const operations[] = {&resample_plan,       &fuse_plan,
-                                                   &voxelize_plan,       &sparse_plan,
-                                                   &voxelize_depth_plan, &depth_to_points_plan};
+static const operation *const operations[] = {
+    &resample_operation, &fuse_operation,           &fuse_multimodal_operation, &voxelize_operation,
+    &sparse_operation,   &voxelize_depth_operation, &depth_to_points_operation};
 
-bool plan_check(module_state *state, backend_choice backend, bool needs_grad) {
-    if (backend == BACKEND_PYTORCH) {
-        raise_value(state, "backend: 'pytorch' found, wanted 'cpu', 'cuda' or None for a plan");
-        return false;
-    }
-    if (needs_grad) {
-        raise_value(state, "Plan: a tensor requires a gradient, and plans record none: detach it");
-        return false;
-    }
-    return true;
-}
-
-bool tensor_pin(tensor *t) {
-    if (t->object == NULL || t->framework.kind != FRAMEWORK_EXCHANGE) {
-        return true;
-    }
-    DLTensor dl;
-    if (t->framework.api->dltensor_from_py_object_no_sync(t->object, &dl) != 0) {
-        return false;
-    }
-    if (dl.ndim > TENSOR_MAX_DIMS) {
-        PyErr_SetString(PyExc_ValueError, "Plan: a tensor has too many axes");
-        return false;
-    }
-    const size_t bytes = (size_t)dl.ndim * sizeof(*t->shape);
-    memcpy(t->shape, dl.shape, bytes);
-    dl.shape = t->shape;
-    if (dl.strides != NULL) {
-        memcpy(t->strides, dl.strides, bytes);
-        dl.strides = t->strides;
-    }
-    t->dl = dl;
-    return true;
-}
-
-static const plan_operation *find_operation(module_state *state, PyObject *function) {
+static const operation *find_operation(module_state *state, PyObject *function) {
     PyObject *name = PyObject_GetAttrString(function, "__name__");
     PyErr_Clear();
     for (size_t i = 0; name != NULL && i < sizeof(operations) / sizeof(*operations); i++) {
@@ -67,7 +29,7 @@ static const plan_operation *find_operation(module_state *state, PyObject *funct
     }
     Py_XDECREF(name);
     raise_value(state,
-                "function: found %R, wanted resample_trajectories, fuse_streams, "
+                "function: found %R, wanted resample_trajectories, fuse_streams, fuse_multimodal, "
                 "voxelize_point_cloud, voxelize_sparse, voxelize_depth or depth_to_points",
                 function);
     return NULL;
@@ -91,30 +53,30 @@ PyObject *create_plan(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     if (nargs < 1) {
         return raise_type(state, "Plan() needs a function and its arguments");
     }
-    const plan_operation *operation = find_operation(state, args[0]);
-    if (operation == NULL) {
+    const operation *op = find_operation(state, args[0]);
+    if (op == NULL) {
         return NULL;
     }
     plan_object *plan = PyObject_New(plan_object, state->plan_type);
     if (plan == NULL) {
         return NULL;
     }
-    plan->operation = operation;
+    plan->operation = op;
     plan->outputs = NULL;
     Py_INCREF(module);
     plan->owner = module;
     plan->state = state;
     plan->launches = (rbc__cuda_recording){0};
-    plan->call = PyMem_Calloc(1, operation->call_bytes);
+    plan->call = PyMem_Calloc(1, op->call_bytes);
     if (plan->call == NULL) {
         PyErr_NoMemory();
     } else {
         rbc__cuda_record_begin(&plan->launches);
-        plan->outputs = operation->bind(state, args + 1, nargs - 1, kwnames, plan->call);
+        plan->outputs = operation_bind(op, state, args + 1, nargs - 1, kwnames, plan->call);
         rbc__cuda_record_end();
     }
     if (plan->outputs != NULL) {
-        tensor *lead = operation->lead(plan->call);
+        tensor *lead = op->lead(plan->call);
         plan->lead = lead;
         plan->is_recorded = rbc__cuda_recording_is_whole(&plan->launches);
         if (lead->framework.kind != FRAMEWORK_DLPACK || !lead->read_only) {

@@ -1,5 +1,5 @@
 #include "resample.h"
-#include "plan.h"
+#include "operation.h"
 
 enum {
     DATA,
@@ -34,7 +34,10 @@ typedef struct resample_call {
     tensor targets;
     tensor out, valid, dt;
     bool has_valid, has_dt;
+    int64_t shape[3]; /* of the output */
 } resample_call;
+
+_Static_assert(sizeof(resample_call) <= OPERATION_CALL_BYTES, "room for a call");
 
 static bool parse_flags(PyObject *const *values, uint32_t *flags) {
     bool nan_missing = false;
@@ -45,25 +48,6 @@ static bool parse_flags(PyObject *const *values, uint32_t *flags) {
     }
     *flags = (nan_missing ? RBC_NAN_IS_MISSING : 0) | (check_times ? RBC_CHECK_TIMES : 0);
     return true;
-}
-
-static bool read_inputs(module_state *state, PyObject *const *values, resample_call *call) {
-    uint32_t flags = 0;
-    const stream_args args = {.values = values[DATA],
-                              .times = values[SOURCE_TIMES],
-                              .lengths = values[LENGTHS],
-                              .mode = values[MODE],
-                              .outside = values[OUTSIDE],
-                              .channels = values[CHANNELS],
-                              .max_gap = values[MAX_GAP],
-                              .tolerance = values[TOLERANCE],
-                              .values_name = "data",
-                              .times_name = "source_times"};
-    return parse_flags(values, &flags) && stream_read(state, &args, NULL, flags, &call->stream) &&
-           tensor_read(state, values[TARGET_TIMES], "target_times", &call->stream.values,
-                       &call->targets) &&
-           parse_bool(values[RETURN_VALID], &call->has_valid) &&
-           parse_bool(values[RETURN_DT], &call->has_dt);
 }
 
 /* Extents [B, T, D] of the output of `data` [B, S, D]; without the batch axis for [S, D]. */
@@ -88,8 +72,32 @@ static bool output_shape(module_state *state, const resample_call *call, int64_t
     return true;
 }
 
-static bool make_outputs(module_state *state, PyObject *out, const int64_t *shape,
-                         resample_call *call) {
+static bool read_inputs(module_state *state, PyObject *const *values, void *memory,
+                        bool *needs_grad) {
+    resample_call *call = memory;
+    uint32_t flags = 0;
+    const stream_args args = {.values = values[DATA],
+                              .times = values[SOURCE_TIMES],
+                              .lengths = values[LENGTHS],
+                              .mode = values[MODE],
+                              .outside = values[OUTSIDE],
+                              .channels = values[CHANNELS],
+                              .max_gap = values[MAX_GAP],
+                              .tolerance = values[TOLERANCE],
+                              .values_name = "data",
+                              .times_name = "source_times"};
+    return parse_flags(values, &flags) && stream_read(state, &args, NULL, flags, &call->stream) &&
+           tensor_read(state, values[TARGET_TIMES], "target_times", &call->stream.values,
+                       &call->targets) &&
+           parse_bool(values[RETURN_VALID], &call->has_valid) &&
+           parse_bool(values[RETURN_DT], &call->has_dt) && output_shape(state, call, call->shape) &&
+           tensor_needs_grad(state, &call->stream.values, needs_grad);
+}
+
+static bool create(module_state *state, PyObject *const *values, void *memory) {
+    resample_call *call = memory;
+    PyObject *out = values[OUT];
+    const int64_t *shape = call->shape;
     const tensor *data = &call->stream.values;
     const int32_t ndim = data->dl.ndim;
     const bool ok =
@@ -103,7 +111,8 @@ static bool make_outputs(module_state *state, PyObject *out, const int64_t *shap
             tensor_create(state, data, call->targets.dl.dtype, ndim - 1, shape, &call->dt));
 }
 
-static bool run(module_state *state, resample_call *call) {
+static bool run(module_state *state, void *memory) {
+    resample_call *call = memory;
     DLTensor out = call->out.dl;
     DLTensor valid = call->valid.dl;
     DLTensor dt = call->dt.dl;
@@ -141,7 +150,8 @@ static bool run(module_state *state, resample_call *call) {
 }
 
 /* The output, or a tuple of it and the masks asked for. */
-static PyObject *pack_outputs(module_state *state, resample_call *call) {
+static PyObject *pack(module_state *state, void *memory) {
+    resample_call *call = memory;
     PyObject *out = tensor_object(state, &call->out);
     if (out == NULL || (!call->has_valid && !call->has_dt)) {
         return out;
@@ -159,22 +169,10 @@ static PyObject *pack_outputs(module_state *state, resample_call *call) {
     return result;
 }
 
-static PyObject *call_native(module_state *state, PyObject *const *values, backend_choice backend,
-                             resample_call *call) {
-    int64_t shape[3];
-    bool needs_grad = false;
-    if (!read_inputs(state, values, call) || !output_shape(state, call, shape) ||
-        !check_backend(state, backend, &call->stream.values, "data") ||
-        !tensor_needs_grad(state, &call->stream.values, &needs_grad)) {
-        return NULL;
-    }
-    if (needs_grad) {
-        return call_differentiable(state, &resample_signature, values);
-    }
-    if (!make_outputs(state, values[OUT], shape, call) || !run(state, call)) {
-        return NULL;
-    }
-    return pack_outputs(state, call);
+static bool pin(void *memory) {
+    resample_call *call = memory;
+    return stream_pin(&call->stream) && tensor_pin(&call->targets) && tensor_pin(&call->out) &&
+           tensor_pin(&call->valid) && tensor_pin(&call->dt);
 }
 
 static void release(void *memory) {
@@ -186,55 +184,27 @@ static void release(void *memory) {
     tensor_release(&call->dt);
 }
 
-PyObject *resample_trajectories(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                                PyObject *kwnames) {
-    module_state *state = state_of_module(module);
-    PyObject *values[NUM_VALUES];
-    backend_choice backend = BACKEND_AUTO;
-    if (!parse_args(state, &resample_signature, args, nargs, kwnames, values) ||
-        !parse_backend(state, values[BACKEND], &backend)) {
-        return NULL;
-    }
-    if (backend == BACKEND_PYTORCH) {
-        return call_reference(state, &resample_signature, values);
-    }
-    resample_call call = {0};
-    PyObject *result = call_native(state, values, backend, &call);
-    release(&call);
-    return result;
-}
-
-static PyObject *bind(module_state *state, PyObject *const *args, Py_ssize_t nargs,
-                      PyObject *kwnames, void *memory) {
-    resample_call *call = memory;
-    PyObject *values[NUM_VALUES];
-    int64_t shape[3];
-    backend_choice backend = BACKEND_AUTO;
-    bool needs_grad = false;
-    if (!parse_args(state, &resample_signature, args, nargs, kwnames, values) ||
-        !parse_backend(state, values[BACKEND], &backend) || !read_inputs(state, values, call) ||
-        !output_shape(state, call, shape) ||
-        !check_backend(state, backend, &call->stream.values, "data") ||
-        !tensor_needs_grad(state, &call->stream.values, &needs_grad) ||
-        !plan_check(state, backend, needs_grad) || !make_outputs(state, values[OUT], shape, call)) {
-        return NULL;
-    }
-    PyObject *outputs = pack_outputs(state, call);
-    if (outputs != NULL &&
-        (!stream_pin(&call->stream) || !tensor_pin(&call->targets) || !tensor_pin(&call->out) ||
-         !tensor_pin(&call->valid) || !tensor_pin(&call->dt) || !run(state, call))) {
-        Py_CLEAR(outputs);
-    }
-    return outputs;
-}
-
-static bool run_again(module_state *state, void *memory) {
-    return run(state, memory);
-}
-
 static tensor *lead(void *memory) {
     return &((resample_call *)memory)->stream.values;
 }
 
-const plan_operation resample_plan = {
-    NAME_resample_trajectories, sizeof(resample_call), bind, run_again, release, lead};
+const operation resample_operation = {
+    .name = NAME_resample_trajectories,
+    .signature = &resample_signature,
+    .backend_at = BACKEND,
+    .call_bytes = sizeof(resample_call),
+    .read = read_inputs,
+    .create = create,
+    .run = run,
+    .pack = pack,
+    .pin = pin,
+    .release = release,
+    .lead = lead,
+    .lead_name = "data",
+    .with_gradient = call_differentiable,
+};
+
+PyObject *resample_trajectories(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                                PyObject *kwnames) {
+    return operation_call(&resample_operation, module, args, nargs, kwnames);
+}

@@ -1,4 +1,4 @@
-#include "plan.h"
+#include "operation.h"
 #include "voxel.h"
 
 enum {
@@ -57,6 +57,8 @@ typedef struct sparse_call {
     tensor outputs[NUM_OUTPUTS];
     workspace space;
 } sparse_call;
+
+_Static_assert(sizeof(sparse_call) <= OPERATION_CALL_BYTES, "room for a call");
 
 static bool parse_preset(module_state *state, PyObject *object, rbc_voxel_preset *preset) {
     static const choice choices[] = {{NAME_robocache, RBC_VOXEL_PRESET_ROBOCACHE},
@@ -119,7 +121,9 @@ static bool read_wanted(module_state *state, PyObject *names, sparse_call *call)
     return ok;
 }
 
-static bool read_inputs(module_state *state, PyObject *const *values, sparse_call *call) {
+static bool read_inputs(module_state *state, PyObject *const *values, void *memory,
+                        bool *needs_grad) {
+    sparse_call *call = memory;
     call->has_features = values[FEATURES] != NULL;
     call->has_lengths = values[LENGTHS] != NULL;
     if (!tensor_read(state, values[POINTS], "points", NULL, &call->points) ||
@@ -157,7 +161,7 @@ static bool read_inputs(module_state *state, PyObject *const *values, sparse_cal
                     (long long)call->max_voxels);
         return false;
     }
-    return true;
+    return !call->has_features || tensor_needs_grad(state, &call->features, needs_grad);
 }
 
 /* Extents after the batch axis; -1 ends them. */
@@ -180,7 +184,9 @@ static bool create_output(module_state *state, sparse_call *call, int index, DLD
     return tensor_create(state, &call->points, dtype, ndim, shape, &call->outputs[index]);
 }
 
-static bool create_outputs(module_state *state, sparse_call *call) {
+static bool create(module_state *state, PyObject *const *values, void *memory) {
+    (void)values;
+    sparse_call *call = memory;
     const DLDataType i32 = {kDLInt, 32, 1};
     const DLDataType i64 = {kDLInt, 64, 1};
     const DLDataType f64 = {kDLFloat, 64, 1};
@@ -203,7 +209,8 @@ static bool create_outputs(module_state *state, sparse_call *call) {
            create_output(state, call, ORIGINS, f64, (int64_t[]){3, -1, -1});
 }
 
-static bool run(module_state *state, sparse_call *call) {
+static bool run(module_state *state, void *memory) {
+    sparse_call *call = memory;
     const DLTensor *made[NUM_OUTPUTS];
     for (int i = 0; i < NUM_OUTPUTS; i++) {
         made[i] = call->wanted[i] ? &call->outputs[i].dl : NULL;
@@ -249,7 +256,8 @@ static bool run(module_state *state, sparse_call *call) {
     return status == RBC_OK;
 }
 
-static PyObject *pack_outputs(module_state *state, sparse_call *call) {
+static PyObject *pack(module_state *state, void *memory) {
+    sparse_call *call = memory;
     PyObject *dict = PyDict_New();
     for (int i = 0; dict != NULL && i < NUM_OUTPUTS; i++) {
         if (!call->wanted[i]) {
@@ -264,20 +272,6 @@ static PyObject *pack_outputs(module_state *state, sparse_call *call) {
     return dict;
 }
 
-static PyObject *call_native(module_state *state, PyObject *const *values, backend_choice backend,
-                             sparse_call *call) {
-    bool needs_grad = false;
-    if (!read_inputs(state, values, call) ||
-        !check_backend(state, backend, &call->points, "points") ||
-        (call->has_features && !tensor_needs_grad(state, &call->features, &needs_grad))) {
-        return NULL;
-    }
-    if (needs_grad) {
-        return call_reference(state, &sparse_signature, values);
-    }
-    return create_outputs(state, call) && run(state, call) ? pack_outputs(state, call) : NULL;
-}
-
 static void release(void *memory) {
     sparse_call *call = memory;
     tensor_release(&call->points);
@@ -289,25 +283,8 @@ static void release(void *memory) {
     workspace_release(&call->space);
 }
 
-PyObject *voxelize_sparse(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                          PyObject *kwnames) {
-    module_state *state = state_of_module(module);
-    PyObject *values[NUM_VALUES];
-    backend_choice backend = BACKEND_AUTO;
-    if (!parse_args(state, &sparse_signature, args, nargs, kwnames, values) ||
-        !parse_backend(state, values[BACKEND], &backend)) {
-        return NULL;
-    }
-    if (backend == BACKEND_PYTORCH) {
-        return call_reference(state, &sparse_signature, values);
-    }
-    sparse_call call = {0};
-    PyObject *result = call_native(state, values, backend, &call);
-    release(&call);
-    return result;
-}
-
-static bool pin(sparse_call *call) {
+static bool pin(void *memory) {
+    sparse_call *call = memory;
     bool ok =
         tensor_pin(&call->points) && tensor_pin(&call->features) && tensor_pin(&call->lengths);
     for (int i = 0; ok && i < NUM_OUTPUTS; i++) {
@@ -316,33 +293,27 @@ static bool pin(sparse_call *call) {
     return ok;
 }
 
-static PyObject *bind(module_state *state, PyObject *const *args, Py_ssize_t nargs,
-                      PyObject *kwnames, void *memory) {
-    sparse_call *call = memory;
-    PyObject *values[NUM_VALUES];
-    backend_choice backend = BACKEND_AUTO;
-    bool needs_grad = false;
-    if (!parse_args(state, &sparse_signature, args, nargs, kwnames, values) ||
-        !parse_backend(state, values[BACKEND], &backend) || !read_inputs(state, values, call) ||
-        !check_backend(state, backend, &call->points, "points") ||
-        (call->has_features && !tensor_needs_grad(state, &call->features, &needs_grad)) ||
-        !plan_check(state, backend, needs_grad) || !create_outputs(state, call)) {
-        return NULL;
-    }
-    PyObject *outputs = pack_outputs(state, call);
-    if (outputs != NULL && (!pin(call) || !run(state, call))) {
-        Py_CLEAR(outputs);
-    }
-    return outputs;
-}
-
-static bool run_again(module_state *state, void *memory) {
-    return run(state, memory);
-}
-
 static tensor *lead(void *memory) {
     return &((sparse_call *)memory)->points;
 }
 
-const plan_operation sparse_plan = {
-    NAME_voxelize_sparse, sizeof(sparse_call), bind, run_again, release, lead};
+const operation sparse_operation = {
+    .name = NAME_voxelize_sparse,
+    .signature = &sparse_signature,
+    .backend_at = BACKEND,
+    .call_bytes = sizeof(sparse_call),
+    .read = read_inputs,
+    .create = create,
+    .run = run,
+    .pack = pack,
+    .pin = pin,
+    .release = release,
+    .lead = lead,
+    .lead_name = "points",
+    .with_gradient = call_reference,
+};
+
+PyObject *voxelize_sparse(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *kwnames) {
+    return operation_call(&sparse_operation, module, args, nargs, kwnames);
+}

@@ -1,4 +1,3 @@
-#include "plan.h"
 #include "resample.h"
 
 #include <string.h>

@@ -270,3 +270,26 @@ bool check_backend(module_state *state, backend_choice backend, const tensor *da
     }
     return true;
 }
+
+bool tensor_pin(tensor *t) {
+    if (t->object == NULL || t->framework.kind != FRAMEWORK_EXCHANGE) {
+        return true;
+    }
+    DLTensor dl;
+    if (t->framework.api->dltensor_from_py_object_no_sync(t->object, &dl) != 0) {
+        return false;
+    }
+    if (dl.ndim > TENSOR_MAX_DIMS) {
+        PyErr_SetString(PyExc_ValueError, "Plan: a tensor has too many axes");
+        return false;
+    }
+    const size_t bytes = (size_t)dl.ndim * sizeof(*t->shape);
+    memcpy(t->shape, dl.shape, bytes);
+    dl.shape = t->shape;
+    if (dl.strides != NULL) {
+        memcpy(t->strides, dl.strides, bytes);
+        dl.strides = t->strides;
+    }
+    t->dl = dl;
+    return true;
+}

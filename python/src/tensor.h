@@ -37,6 +37,9 @@ bool tensor_create(module_state *state, const tensor *like, DLDataType dtype, in
                    const int64_t *shape, tensor *out);
 /* The Python object of a tensor, a new reference. */
 PyObject *tensor_object(module_state *state, tensor *t);
+/* Makes a tensor fit to be used after the call that read it: an output becomes its framework's
+ * object, and extents are kept here. A tensor never read is left alone. */
+bool tensor_pin(tensor *t);
 void tensor_release(tensor *t);
 
 /* True where `values` is a torch tensor that requires a gradient and gradients are enabled. */

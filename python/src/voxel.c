@@ -108,6 +108,10 @@ PyObject *grid_pack(module_state *state, grid_outputs *grid) {
     return result;
 }
 
+bool grid_pin(grid_outputs *grid) {
+    return tensor_pin(&grid->out) && tensor_pin(&grid->counts) && tensor_pin(&grid->dropped);
+}
+
 void grid_release(grid_outputs *grid) {
     tensor_release(&grid->out);
     tensor_release(&grid->counts);

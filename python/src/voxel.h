@@ -31,6 +31,8 @@ bool grid_create(module_state *state, const tensor *like, int64_t batch, const t
                  PyObject *out, grid_outputs *grid);
 /* The grid, or a tuple of it, the counts and the dropped points, as asked for. */
 PyObject *grid_pack(module_state *state, grid_outputs *grid);
+/* As tensor_pin(), for all outputs. */
+bool grid_pin(grid_outputs *grid);
 void grid_release(grid_outputs *grid);
 
 /* Scratch memory: plain on the CPU, from the framework's allocator elsewhere. Zero-initialise. */

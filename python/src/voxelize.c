@@ -1,4 +1,4 @@
-#include "plan.h"
+#include "operation.h"
 #include "voxel.h"
 
 enum {
@@ -31,7 +31,11 @@ typedef struct voxelize_call {
     workspace space;
 } voxelize_call;
 
-static bool read_inputs(module_state *state, PyObject *const *values, voxelize_call *call) {
+_Static_assert(sizeof(voxelize_call) <= OPERATION_CALL_BYTES, "room for a call");
+
+static bool read_inputs(module_state *state, PyObject *const *values, void *memory,
+                        bool *needs_grad) {
+    voxelize_call *call = memory;
     const grid_args args = {.grid_size = values[GRID_SIZE],
                             .voxel_size = values[VOXEL_SIZE],
                             .origin = values[ORIGIN],
@@ -59,10 +63,18 @@ static bool read_inputs(module_state *state, PyObject *const *values, voxelize_c
                     (int)call->features.dl.ndim, (int)ndim);
         return false;
     }
-    return true;
+    return !call->has_features || tensor_needs_grad(state, &call->features, needs_grad);
 }
 
-static bool run(module_state *state, voxelize_call *call) {
+static bool create(module_state *state, PyObject *const *values, void *memory) {
+    voxelize_call *call = memory;
+    const DLTensor *points = &call->points.dl;
+    return grid_create(state, &call->points, points->ndim == 3 ? points->shape[0] : -1,
+                       call->has_features ? &call->features : NULL, values[OUT], &call->grid);
+}
+
+static bool run(module_state *state, void *memory) {
+    voxelize_call *call = memory;
     rbc_context *context = NULL;
     PyObject *capsule = context_acquire(state, &context);
     if (capsule == NULL) {
@@ -100,24 +112,14 @@ static bool run(module_state *state, voxelize_call *call) {
     return status == RBC_OK;
 }
 
-static PyObject *call_native(module_state *state, PyObject *const *values, backend_choice backend,
-                             voxelize_call *call) {
-    bool needs_grad = false;
-    if (!read_inputs(state, values, call) ||
-        !check_backend(state, backend, &call->points, "points") ||
-        (call->has_features && !tensor_needs_grad(state, &call->features, &needs_grad))) {
-        return NULL;
-    }
-    if (needs_grad) {
-        return call_differentiable(state, &voxelize_signature, values);
-    }
-    const int64_t batch = call->points.dl.ndim == 3 ? call->points.dl.shape[0] : -1;
-    if (!grid_create(state, &call->points, batch, call->has_features ? &call->features : NULL,
-                     values[OUT], &call->grid) ||
-        !run(state, call)) {
-        return NULL;
-    }
-    return grid_pack(state, &call->grid);
+static PyObject *pack(module_state *state, void *memory) {
+    return grid_pack(state, &((voxelize_call *)memory)->grid);
+}
+
+static bool pin(void *memory) {
+    voxelize_call *call = memory;
+    return tensor_pin(&call->points) && tensor_pin(&call->features) && tensor_pin(&call->lengths) &&
+           grid_pin(&call->grid);
 }
 
 static void release(void *memory) {
@@ -129,59 +131,27 @@ static void release(void *memory) {
     workspace_release(&call->space);
 }
 
-PyObject *voxelize_point_cloud(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                               PyObject *kwnames) {
-    module_state *state = state_of_module(module);
-    PyObject *values[NUM_VALUES];
-    backend_choice backend = BACKEND_AUTO;
-    if (!parse_args(state, &voxelize_signature, args, nargs, kwnames, values) ||
-        !parse_backend(state, values[BACKEND], &backend)) {
-        return NULL;
-    }
-    if (backend == BACKEND_PYTORCH) {
-        return call_reference(state, &voxelize_signature, values);
-    }
-    voxelize_call call = {0};
-    PyObject *result = call_native(state, values, backend, &call);
-    release(&call);
-    return result;
-}
-
-static PyObject *bind(module_state *state, PyObject *const *args, Py_ssize_t nargs,
-                      PyObject *kwnames, void *memory) {
-    voxelize_call *call = memory;
-    PyObject *values[NUM_VALUES];
-    backend_choice backend = BACKEND_AUTO;
-    bool needs_grad = false;
-    if (!parse_args(state, &voxelize_signature, args, nargs, kwnames, values) ||
-        !parse_backend(state, values[BACKEND], &backend) || !read_inputs(state, values, call) ||
-        !check_backend(state, backend, &call->points, "points") ||
-        (call->has_features && !tensor_needs_grad(state, &call->features, &needs_grad)) ||
-        !plan_check(state, backend, needs_grad)) {
-        return NULL;
-    }
-    const int64_t batch = call->points.dl.ndim == 3 ? call->points.dl.shape[0] : -1;
-    if (!grid_create(state, &call->points, batch, call->has_features ? &call->features : NULL,
-                     values[OUT], &call->grid)) {
-        return NULL;
-    }
-    PyObject *outputs = grid_pack(state, &call->grid);
-    if (outputs != NULL && (!tensor_pin(&call->points) || !tensor_pin(&call->features) ||
-                            !tensor_pin(&call->lengths) || !tensor_pin(&call->grid.out) ||
-                            !tensor_pin(&call->grid.counts) || !tensor_pin(&call->grid.dropped) ||
-                            !run(state, call))) {
-        Py_CLEAR(outputs);
-    }
-    return outputs;
-}
-
-static bool run_again(module_state *state, void *memory) {
-    return run(state, memory);
-}
-
 static tensor *lead(void *memory) {
     return &((voxelize_call *)memory)->points;
 }
 
-const plan_operation voxelize_plan = {
-    NAME_voxelize_point_cloud, sizeof(voxelize_call), bind, run_again, release, lead};
+const operation voxelize_operation = {
+    .name = NAME_voxelize_point_cloud,
+    .signature = &voxelize_signature,
+    .backend_at = BACKEND,
+    .call_bytes = sizeof(voxelize_call),
+    .read = read_inputs,
+    .create = create,
+    .run = run,
+    .pack = pack,
+    .pin = pin,
+    .release = release,
+    .lead = lead,
+    .lead_name = "points",
+    .with_gradient = call_differentiable,
+};
+
+PyObject *voxelize_point_cloud(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *kwnames) {
+    return operation_call(&voxelize_operation, module, args, nargs, kwnames);
+}

@@ -41,6 +41,7 @@ def bound(scene, name):
             {"channels": [(slice(0, 3), "cubic"), (slice(3, 7), "slerp"), (8, "hold")]},
         ),
         "fuse": (rc.fuse_streams, ([(v, t), (v, t)], q), {"return_valid": True}),
+        "multimodal": (rc.fuse_multimodal, (v, t, v, t, v, t, q), {"modes": ["linear"] * 3}),
         "count": (rc.voxelize_point_cloud, (scene["points"], 4, 0.25), {"mode": "count"}),
         "mean": (
             rc.voxelize_point_cloud,
@@ -67,7 +68,7 @@ def bound(scene, name):
     return calls[name]
 
 
-NAMES = ["resample", "modes", "fuse", "count", "mean"]
+NAMES = ["resample", "modes", "fuse", "multimodal", "count", "mean"]
 NAMES += ["sparse", "depth", "compact", "voxels of depth"]
 
 
