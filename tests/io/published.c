@@ -12,7 +12,7 @@ static void bridge_is_read_whole(void **state) {
     (void)state;
     const char *data_folder = getenv("ROBOCACHE_TEST_DATA");
     char path[4096];
-    if (!data_folder) {
+    if (data_folder == NULL || data_folder[0] == '\0') {
         print_message("ROBOCACHE_TEST_DATA is not set\n");
         skip();
     }
