@@ -148,10 +148,10 @@ typedef struct rbc_channel_group {
  *  times   [B, S] or [S] (shared by the batch): i64 nanoseconds, f64 or f32 seconds, of the same
  *          dtype as the target times; finite and non-decreasing. Of equal stamps the newest (last)
  *          is used.
- *          The CPU checks them and names the first offender; CUDA is memory-safe on any input, and
+ *          The CPU checks them and names the first offender. CUDA is memory-safe on any input and
  *          checks with RBC_CHECK_TIMES: the call then waits for the stream, and is UNSUPPORTED
- * while that is being captured. lengths [B] i32 or i64, or NULL: only the first lengths[b] samples
- * of row b exist.
+ *          while that is being captured.
+ *  lengths [B] i32 or i64, or NULL: only the first lengths[b] samples of row b exist.
  *
  * Each distinct stamp is one sample, the newest of those that carry it, on both sides of a target.
  * A target that equals a stamp gives that sample, bit for bit, in every mode but the reductions.

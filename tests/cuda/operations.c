@@ -201,7 +201,7 @@ typedef struct voxel_case {
     rbc_voxel_reduce reduce;
 } voxel_case;
 
-static void run_voxelize(const voxel_case *c) {
+static void run_voxelize(const voxel_case *c, int with_counts) {
     const int has_features = c->reduce >= RBC_VOXEL_SUM;
     const DLDataType dtype = has_features                       ? *c->features
                              : c->reduce == RBC_VOXEL_OCCUPANCY ? u8
@@ -241,14 +241,18 @@ static void run_voxelize(const voxel_case *c) {
         to_device(&workspace, 0);
         check(rbc_voxelize(context, cloud, given, on_device ? &lengths.device : &lengths.host,
                            &params, on_device ? &out.device : &out.host,
-                           on_device ? &counts.device : &counts.host,
+                           !with_counts ? NULL
+                           : on_device  ? &counts.device
+                                        : &counts.host,
                            on_device ? &dropped.device : &dropped.host,
                            on_device ? &workspace.device : &workspace.host, NULL, &err),
               &err);
         free(workspace.data);
     }
     assert_same(&out);
-    assert_same(&counts);
+    if (with_counts) {
+        assert_same(&counts);
+    }
     assert_same(&dropped);
     for (size_t i = 0; i < COUNT(all); i++) {
         free(all[i]->data);
@@ -269,20 +273,37 @@ static void voxelize_gives_the_bits_of_the_cpu(void **unused) {
                                            channels,
                                            {7, 9, 11},
                                            1.2,
-                                           (rbc_voxel_reduce)reduce});
+                                           (rbc_voxel_reduce)reduce},
+                             1);
             }
         }
         run_voxelize(
-            &(voxel_case){&f64, &f32, 1, 5000, 4, {33, 20, 17}, 1.1, (rbc_voxel_reduce)reduce});
+            &(voxel_case){&f64, &f32, 1, 5000, 4, {33, 20, 17}, 1.1, (rbc_voxel_reduce)reduce}, 1);
     }
 }
 
 static void crowded_cells_are_reduced(void **unused) {
     (void)unused;
-    run_voxelize(&(voxel_case){&f32, &f32, 1, 20000, 8, {64, 64, 64}, 0.03, RBC_VOXEL_MEAN});
-    run_voxelize(&(voxel_case){&f32, &f64, 1, 20000, 2, {4, 4, 4}, 0.1, RBC_VOXEL_SUM});
-    run_voxelize(&(voxel_case){&f32, &f32, 1, 20000, 8, {4, 4, 4}, 0.1, RBC_VOXEL_MAX});
-    run_voxelize(&(voxel_case){&f32, &f32, 1, 0, 8, {4, 4, 4}, 0.1, RBC_VOXEL_MAX});
+    run_voxelize(&(voxel_case){&f32, &f32, 1, 20000, 8, {64, 64, 64}, 0.03, RBC_VOXEL_MEAN}, 1);
+    run_voxelize(&(voxel_case){&f32, &f64, 1, 20000, 2, {4, 4, 4}, 0.1, RBC_VOXEL_SUM}, 1);
+    run_voxelize(&(voxel_case){&f32, &f32, 1, 20000, 8, {4, 4, 4}, 0.1, RBC_VOXEL_MAX}, 1);
+    run_voxelize(&(voxel_case){&f32, &f32, 1, 0, 8, {4, 4, 4}, 0.1, RBC_VOXEL_MAX}, 1);
+}
+
+/* More points than are counted straight in any grid: dealt out, and for counts in a grid of 2^16
+ * cells or more, straight all the same. */
+static void many_points_are_counted(void **unused) {
+    (void)unused;
+    for (int reduce = RBC_VOXEL_OCCUPANCY; reduce <= RBC_VOXEL_COUNT; reduce++) {
+        for (int with_counts = 0; with_counts < 2; with_counts++) {
+            const rbc_voxel_reduce how = (rbc_voxel_reduce)reduce;
+            run_voxelize(&(voxel_case){&f32, &f32, 2, 20000, 1, {33, 20, 17}, 1.2, how},
+                         with_counts);
+            run_voxelize(&(voxel_case){&f32, &f32, 1, 20000, 1, {5, 4, 3}, 0.5, how}, with_counts);
+            run_voxelize(&(voxel_case){&f64, &f32, 1, 40001, 1, {50, 40, 41}, 1.1, how},
+                         with_counts);
+        }
+    }
 }
 
 static int set_up(void **unused) {
@@ -335,6 +356,7 @@ int main(void) {
         cmocka_unit_test(adjoint_gives_the_bits_of_the_cpu),
         cmocka_unit_test(voxelize_gives_the_bits_of_the_cpu),
         cmocka_unit_test(crowded_cells_are_reduced),
+        cmocka_unit_test(many_points_are_counted),
         cmocka_unit_test(sparse_gives_the_bits_of_the_cpu),
         cmocka_unit_test(depth_gives_the_bits_of_the_cpu),
         cmocka_unit_test(hostile_times_and_lengths_stay_inside),
