@@ -69,7 +69,7 @@ def resample_trajectories(
 ) -> Any: ...
 @overload
 def fuse_streams(
-    streams: Sequence[tuple[Tensor, Tensor]],
+    streams: Iterable[tuple[Tensor, Tensor]],
     target_times: Tensor,
     *,
     modes: Mode | Sequence[Mode | None] | None = None,
@@ -86,7 +86,7 @@ def fuse_streams(
 ) -> Tensor: ...
 @overload
 def fuse_streams(
-    streams: Sequence[tuple[Tensor, Tensor]],
+    streams: Iterable[tuple[Tensor, Tensor]],
     target_times: Tensor,
     *,
     modes: Mode | Sequence[Mode | None] | None = None,

@@ -14,7 +14,7 @@ max, min and ``nan_missing`` differentiate the PyTorch reference.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -382,7 +382,7 @@ def resample_trajectories(
 
 
 def fuse_streams(
-    streams: Sequence[tuple[Tensor, Tensor]],
+    streams: Iterable[tuple[Tensor, Tensor]],
     target_times: Tensor,
     *,
     modes: str | Sequence[str] | None = None,
@@ -399,6 +399,7 @@ def fuse_streams(
         UnsupportedError: `out` is given, which autograd cannot write to.
     """
     _refuse_out(out)
+    streams = list(streams)
     if any(value is not None and value is not False for value in options.values()):
         return pytorch.fuse_streams(
             streams,

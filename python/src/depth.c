@@ -151,7 +151,7 @@ static bool pin_points(void *memory) {
     return depth_pin(&call->input) && tensor_pin(&call->points) && tensor_pin(&call->lengths);
 }
 
-static bool read_points(module_state *state, PyObject *const *v, void *memory, bool *needs_grad) {
+static bool read_points(module_state *state, PyObject **v, void *memory, bool *needs_grad) {
     points_call *call = memory;
     const depth_args camera = {v[DEPTH],     v[INTRINSICS], v[POSE],        v[DEPTH_SCALE],
                                v[MIN_DEPTH], v[MAX_DEPTH],  v[PIXEL_OFFSET]};
@@ -259,7 +259,7 @@ static bool run_voxelize(module_state *state, void *memory) {
     return status == RBC_OK;
 }
 
-static bool read_voxelize(module_state *state, PyObject *const *v, void *memory, bool *needs_grad) {
+static bool read_voxelize(module_state *state, PyObject **v, void *memory, bool *needs_grad) {
     voxelize_call *call = memory;
     const depth_args camera = {v[VOXEL_DEPTH],       v[VOXEL_INTRINSICS], v[VOXEL_POSE],
                                v[VOXEL_DEPTH_SCALE], v[VOXEL_MIN_DEPTH],  v[VOXEL_MAX_DEPTH],

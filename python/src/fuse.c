@@ -267,8 +267,7 @@ static const signature multimodal_signature = {
      NAME_max_gap, NAME_tolerance, NAME_nan_missing, NAME_check_times, NAME_return_valid,
      NAME_backend, NAME_out}};
 
-static bool read_multimodal(module_state *state, PyObject *const *v, void *memory,
-                            bool *needs_grad) {
+static bool read_multimodal(module_state *state, PyObject **v, void *memory, bool *needs_grad) {
     const fuse_options options = {v[MULTI_MODE],         v[MULTI_MODES],       v[MULTI_OUTSIDE],
                                   v[MULTI_LENGTHS],      v[MULTI_CHANNELS],    v[MULTI_MAX_GAP],
                                   v[MULTI_TOLERANCE],    v[MULTI_NAN_MISSING], v[MULTI_CHECK_TIMES],
@@ -344,14 +343,18 @@ static bool read_pairs(module_state *state, PyObject *pairs, int32_t count, stre
     return true;
 }
 
-static bool read_streams(module_state *state, PyObject *const *v, void *memory, bool *needs_grad) {
+static bool read_streams(module_state *state, PyObject **v, void *memory, bool *needs_grad) {
     fuse_call *call = memory;
     call->pairs = PySequence_List(v[FUSE_STREAMS]);
     if (call->pairs == NULL) {
-        PyErr_Clear();
-        raise_type(state, "streams: found %R, wanted a list of (values, times)", v[FUSE_STREAMS]);
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Clear();
+            raise_type(state, "streams: found %R, wanted a list of (values, times)",
+                       v[FUSE_STREAMS]);
+        }
         return false;
     }
+    v[FUSE_STREAMS] = call->pairs; /* an iterator yields them but once */
     const Py_ssize_t count = PyList_Size(call->pairs);
     if (count < 1 || count > 4096) {
         raise_value(state, "streams: %zd streams found, wanted 1 to 4096", count);

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-static bool read_call(const operation *op, module_state *state, PyObject *const *values,
+static bool read_call(const operation *op, module_state *state, PyObject **values,
                       backend_choice backend, void *call, bool *needs_grad) {
     return op->read(state, values, call, needs_grad) &&
            check_backend(state, backend, op->lead(call), op->lead_name);

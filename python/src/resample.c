@@ -72,8 +72,7 @@ static bool output_shape(module_state *state, const resample_call *call, int64_t
     return true;
 }
 
-static bool read_inputs(module_state *state, PyObject *const *values, void *memory,
-                        bool *needs_grad) {
+static bool read_inputs(module_state *state, PyObject **values, void *memory, bool *needs_grad) {
     resample_call *call = memory;
     uint32_t flags = 0;
     const stream_args args = {.values = values[DATA],

@@ -121,8 +121,7 @@ static bool read_wanted(module_state *state, PyObject *names, sparse_call *call)
     return ok;
 }
 
-static bool read_inputs(module_state *state, PyObject *const *values, void *memory,
-                        bool *needs_grad) {
+static bool read_inputs(module_state *state, PyObject **values, void *memory, bool *needs_grad) {
     sparse_call *call = memory;
     call->has_features = values[FEATURES] != NULL;
     call->has_lengths = values[LENGTHS] != NULL;

@@ -33,8 +33,7 @@ typedef struct voxelize_call {
 
 _Static_assert(sizeof(voxelize_call) <= OPERATION_CALL_BYTES, "room for a call");
 
-static bool read_inputs(module_state *state, PyObject *const *values, void *memory,
-                        bool *needs_grad) {
+static bool read_inputs(module_state *state, PyObject **values, void *memory, bool *needs_grad) {
     voxelize_call *call = memory;
     const grid_args args = {.grid_size = values[GRID_SIZE],
                             .voxel_size = values[VOXEL_SIZE],

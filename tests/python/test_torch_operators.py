@@ -114,8 +114,11 @@ def test_fuse_gradients() -> None:
         [(one.detach(), times), (two.detach(), other)], targets, modes=["linear", "cubic"]
     )
     assert torch.equal(call(one, two).detach(), plain)
-    through = rc.fuse_streams([(one, times), (two, other)], targets, modes=["linear", "cubic"])
-    assert through.requires_grad
+    pairs = [(one, times), (two, other)]
+    for streams in (pairs, iter(pairs)):
+        through = rc.fuse_streams(streams, targets, modes=["linear", "cubic"])
+        assert through.requires_grad
+        assert torch.equal(through.detach(), plain)
 
 
 def test_mean_voxel_gradients() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -32,7 +32,7 @@ def _nested(option: Any, name: str, count: int) -> list[Any]:
 
 
 def fuse_streams(
-    streams: Sequence[tuple[Any, Any]],
+    streams: Iterable[tuple[Any, Any]],
     target_times: Any,
     *,
     modes: Any = None,
@@ -47,6 +47,7 @@ def fuse_streams(
     out: Any = None,
 ) -> Any:
     """See :func:`robocache.fuse_streams`."""
+    streams = list(streams)
     count = len(streams)
     if count == 0:
         raise InvalidArgumentError("streams: 0 streams found, wanted at least 1")
