@@ -16,6 +16,7 @@ die() {
     printf 'setup: %s\n' "$*" >&2
     exit 1
 }
+show() { grep -E "$1" || true; } # the lines that match; none is no failure
 lines() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"; }
 
 as_root() {
@@ -43,8 +44,7 @@ install_apt() {
         apt_updated=1
     fi
     as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" 2>&1 | tee -a "$log" |
-        grep -E '^(Need to get|Fetched|E:|Err)' || true
-    [ "${PIPESTATUS[0]}" -eq 0 ] ||
+        show '^(Need to get|Fetched|E:|Err)' ||
         die "apt could not install: ${missing[*]} (the end of $log says why)"
 }
 
@@ -68,8 +68,7 @@ r.urlopen("https://download.pytorch.org/whl/cpu/torch/", timeout=5)' 2>/dev/null
     say "pip: $(lines "$1" | tr '\n' ' ')"
     $venv/bin/python -m pip install --no-input --disable-pip-version-check --progress-bar off \
         "${extra[@]}" -r "$1" 2>&1 | tee -a "$log" |
-        grep -E '^ *(Downloading .*\(.*MB\)|Building|ERROR|error)' || true
-    [ "${PIPESTATUS[0]}" -eq 0 ] ||
+        show '^ *(Downloading .*\(.*MB\)|Building|ERROR|error)' ||
         die "pip could not install $1 (the end of $log says why); is the package index reachable?"
 }
 
