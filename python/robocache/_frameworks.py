@@ -32,7 +32,7 @@ def stream_of(tensor: Any) -> int:
         return 0
     root = _root(type(tensor))
     if root == "cupy":
-        return int(importlib.import_module("cupy").cuda.get_current_stream().ptr)
+        return int(importlib.import_module("cupy").cuda.get_current_stream(device_id).ptr)
     if root == "torch":
         return int(importlib.import_module("torch").cuda.current_stream(device_id).cuda_stream)
     return 0

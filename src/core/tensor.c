@@ -68,6 +68,18 @@ char *rbc__format_shape(char *buffer, size_t bytes, int32_t ndim, const int64_t 
     return buffer;
 }
 
+char *rbc__format_device(char *buffer, size_t bytes, DLDevice device) {
+    if (device.device_type == kDLCPU) {
+        snprintf(buffer, bytes, "the CPU");
+    } else if (device.device_type == kDLCUDA) {
+        snprintf(buffer, bytes, "CUDA device %d", (int)device.device_id);
+    } else {
+        snprintf(buffer, bytes, "device %d of DLPack type %d", (int)device.device_id,
+                 (int)device.device_type);
+    }
+    return buffer;
+}
+
 /* Byte offsets of the lowest and one past the highest byte; false on overflow. */
 static bool reach(const DLTensor *tensor, int64_t item_bytes, int64_t *low, int64_t *high) {
     int64_t num_elements = 1, contiguous = item_bytes;

@@ -55,6 +55,9 @@ bool rbc__tensors_overlap(const DLTensor *a, const DLTensor *b);
 /* "[2, 3, 7]" into buffer; returns buffer. */
 char *rbc__format_shape(char *buffer, size_t bytes, int32_t ndim, const int64_t *shape);
 
+/* "the CPU", "CUDA device 1" into buffer; returns buffer. */
+char *rbc__format_device(char *buffer, size_t bytes, DLDevice device);
+
 /* False on overflow. */
 bool rbc__mul_size(int64_t a, int64_t b, int64_t *out);
 bool rbc__add_size(int64_t a, int64_t b, int64_t *out);

@@ -18,12 +18,13 @@ typedef enum image_index {
 } image_index;
 
 struct rbc__cuda_device {
-    _Atomic(bool) ready; /* the next four are set */
-    bool chained;        /* programmatic dependent launch */
+    _Atomic(bool) ready;   /* the next four are set */
+    _Atomic(bool) chained; /* programmatic dependent launch */
     int32_t id;
     int32_t multiprocessors;
     CUcontext context;
-    CUmodule modules[NUM_IMAGES]; /* guarded by `mutex`, NULL until first used */
+    _Atomic(CUstream) known_stream; /* was found to be of `context` last */
+    CUmodule modules[NUM_IMAGES];   /* guarded by `mutex`, NULL until first used */
     _Atomic(CUfunction) functions[RBC__CUDA_NUM_KERNELS];
     rbc__cuda_graphs graphs;
 };
@@ -83,8 +84,10 @@ static rbc_status check_capability(const rbc__cuda_driver *driver, CUdevice hand
                          (int)device_id, name, major, minor, RBC__CU_MIN_CAPABILITY / 10,
                          RBC__CU_MIN_CAPABILITY % 10);
     }
-    device->chained = major >= 9 && driver->launch_kernel_ex != NULL &&
-                      driver->version >= RBC__CU_CHAINED_DRIVER_VERSION;
+    atomic_store_explicit(&device->chained,
+                          major >= 9 && driver->launch_kernel_ex != NULL &&
+                              driver->version >= RBC__CU_CHAINED_DRIVER_VERSION,
+                          memory_order_relaxed);
     return RBC_OK;
 }
 
@@ -136,6 +139,24 @@ bool rbc__cuda_has_kernels(void) {
     return images[0] != NULL;
 }
 
+/* A driver takes a graph also into a stream of another device, and runs it in that one's order. */
+static rbc_status check_stream(const rbc__cuda_driver *driver, rbc__cuda_device *device,
+                               CUstream stream, rbc_error *err) {
+    if ((uintptr_t)stream <= RBC__CU_LAST_SPECIAL_STREAM ||
+        stream == atomic_load_explicit(&device->known_stream, memory_order_relaxed)) {
+        return RBC_OK;
+    }
+    CUcontext context = NULL;
+    if (driver->stream_get_ctx(stream, &context) == 0 && context != device->context) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "the stream is of another device or context; wanted one of CUDA device "
+                         "%d, where the tensors are",
+                         (int)device->id);
+    }
+    atomic_store_explicit(&device->known_stream, stream, memory_order_relaxed);
+    return RBC_OK;
+}
+
 rbc_status rbc__cuda_enter(int32_t device_id, void *stream, rbc__cuda_queue *out, rbc_error *err) {
     if (!rbc__cuda_has_kernels()) {
         return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
@@ -153,6 +174,7 @@ rbc_status rbc__cuda_enter(int32_t device_id, void *stream, rbc__cuda_queue *out
     if (!atomic_load_explicit(&device->ready, memory_order_acquire)) {
         RBC__TRY(prepare_once(driver, device_id, device, err));
     }
+    RBC__TRY(check_stream(driver, device, stream, err));
     CUcontext current = NULL;
     CUresult result = driver->ctx_get_current(&current);
     if (result == 0 && current != device->context) {
@@ -252,14 +274,22 @@ static rbc_status find_function(rbc__cuda_queue *queue, rbc__cuda_kernel kernel,
         CUresult result = driver->module_get_function(out, device->modules[kernels[kernel].image],
                                                       kernels[kernel].name);
         int fixed_bytes = 0;
+        int ptx_version = 0;
         if (result == 0) {
             result = driver->func_get_attribute(&fixed_bytes, RBC__CU_FUNC_STATIC_SHARED, *out);
+        }
+        if (result == 0) {
+            result = driver->func_get_attribute(&ptx_version, RBC__CU_FUNC_PTX_VERSION, *out);
         }
         if (result == 0) {
             const int left = RBC__CUDA_BLOCK_SHARED_BYTES - fixed_bytes;
             result = driver->func_set_attribute(
                 *out, RBC__CU_FUNC_MAX_DYNAMIC_SHARED,
                 left < RBC__CUDA_MAX_SHARED_BYTES ? left : RBC__CUDA_MAX_SHARED_BYTES);
+        }
+        if (ptx_version < RBC__CU_CHAINED_PTX_VERSION) {
+            /* Compiled from PTX for an older architecture: such a kernel does not wait itself. */
+            atomic_store_explicit(&device->chained, false, memory_order_relaxed);
         }
         if (result == 0) {
             atomic_store_explicit(&device->functions[kernel], *out, memory_order_release);
@@ -279,7 +309,7 @@ rbc_status rbc__cuda_submit(const rbc__cuda_driver *driver, const rbc__cuda_devi
     const rbc__cuda_shape *shape = &step->shape;
     void *arguments[] = {rbc__cuda_parameters(batch, step)};
     CUresult result;
-    if (device->chained) {
+    if (atomic_load_explicit(&device->chained, memory_order_relaxed)) {
         CUlaunchAttribute attribute = {.id = RBC__CU_LAUNCH_PROGRAMMATIC_SERIALIZATION,
                                        .value.programmatic_stream_serialization = 1};
         const CUlaunchConfig config = {

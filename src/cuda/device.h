@@ -65,7 +65,8 @@ bool rbc__cuda_has_kernels(void);
 
 /* Makes `device_id` ready on the calling thread. The device's primary context must be active, as it
  * is wherever a framework holds tensors on it; it is retained, never created. The kernels are
- * loaded on first use. On failure nothing is left to undo. INVALID_ARGUMENT: no such device.
+ * loaded on first use. On failure nothing is left to undo. INVALID_ARGUMENT: no such device, or a
+ * stream of another one.
  * UNSUPPORTED: no driver, a device or driver too old. DEVICE. */
 rbc_status rbc__cuda_enter(int32_t device_id, void *stream, rbc__cuda_queue *out, rbc_error *err);
 

@@ -54,16 +54,19 @@ enum {
     RBC__CU_ATTRIBUTE_CAPABILITY_MAJOR = 75,
     RBC__CU_ATTRIBUTE_CAPABILITY_MINOR = 76,
     RBC__CU_FUNC_STATIC_SHARED = 1,
+    RBC__CU_FUNC_PTX_VERSION = 5,
     RBC__CU_FUNC_MAX_DYNAMIC_SHARED = 8,
     RBC__CU_LAUNCH_PROGRAMMATIC_SERIALIZATION = 6,
     RBC__CU_MIN_DRIVER_VERSION = 12000,
     RBC__CU_CAPTURE_MODE_RELAXED = 2,
     RBC__CU_CAPTURE_STATUS_NONE = 0,
     RBC__CU_STREAM_NON_BLOCKING = 1,
+    RBC__CU_LAST_SPECIAL_STREAM = 2, /* NULL, legacy, per thread: of whatever context is current */
     RBC__CU_ERROR_NO_BINARY_FOR_GPU = 209,
     RBC__CU_ERROR_UNSUPPORTED_PTX = 222,
     RBC__CU_MIN_CAPABILITY = 80,
     RBC__CU_CHAINED_DRIVER_VERSION = 12030, /* captures programmatic dependent launches */
+    RBC__CU_CHAINED_PTX_VERSION = 90,       /* kernels have the instructions for them */
 };
 
 typedef struct rbc__cuda_driver {

@@ -81,11 +81,11 @@ rbc_status rbc__operands_finish(const rbc__operands *operands, DLDevice *device,
         const char *name = operands->items[i].name;
         if (tensor->device.device_type != device->device_type ||
             tensor->device.device_id != device->device_id) {
-            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                             "%s is on device (DLPack type %d, id %d) and %s on (%d, %d); wanted "
-                             "all on one device",
-                             operands->items[0].name, (int)device->device_type, device->device_id,
-                             name, (int)tensor->device.device_type, tensor->device.device_id);
+            char found[64], wanted[64];
+            return rbc__fail(
+                err, RBC_ERROR_INVALID_ARGUMENT, "%s is on %s, %s on %s; wanted one device", name,
+                rbc__format_device(found, sizeof found, tensor->device), operands->items[0].name,
+                rbc__format_device(wanted, sizeof wanted, *device));
         }
         for (int32_t j = 0; operands->items[i].is_output && j < operands->count; ++j) {
             if (j != i && rbc__tensors_overlap(tensor, operands->items[j].tensor)) {

@@ -61,10 +61,11 @@ static rbc_status check_device(const rbc__resample_request *request, const DLTen
                                const char *name, rbc_error *err) {
     if (tensor->device.device_type != request->device.device_type ||
         tensor->device.device_id != request->device.device_id) {
+        char found[64], wanted[64];
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "%s is on device (%d, %d), the values on (%d, %d); wanted one device",
-                         name, (int)tensor->device.device_type, tensor->device.device_id,
-                         (int)request->device.device_type, request->device.device_id);
+                         "%s is on %s, the values on %s; wanted one device", name,
+                         rbc__format_device(found, sizeof found, tensor->device),
+                         rbc__format_device(wanted, sizeof wanted, request->device));
     }
     return RBC_OK;
 }

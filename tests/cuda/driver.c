@@ -228,6 +228,31 @@ static void launches_are_chained_where_they_can_be(void) {
     CHECK(stub->launched_with_attributes == 1);
 }
 
+static void kernels_of_older_ptx_are_not_chained(void) {
+    load_stub(STUB);
+    stub->ptx_version = 80;
+    for (int turn = 0; turn < 3; ++turn) {
+        CHECK(resample(0, NULL, NULL) == RBC_OK);
+    }
+    CHECK(stub->launched[0] == 3 && stub->launched_with_attributes == 0);
+}
+
+static void streams_of_another_device_are_refused(void) {
+    load_stub(STUB);
+    stub->num_devices = 2;
+    stub->stream_device = 1;
+    rbc_error err;
+    for (int turn = 0; turn < 3; ++turn) {
+        CHECK(resample(0, stream_number(1), &err) == RBC_ERROR_INVALID_ARGUMENT);
+        CHECK(strstr(err.message, "stream") != NULL &&
+              strstr(err.message, "CUDA device 0") != NULL);
+        CHECK(resample(1, stream_number(1), NULL) == RBC_OK);
+        CHECK(resample(0, NULL, NULL) == RBC_OK);
+    }
+    CHECK(stub->launched[0] == 3 && stub->launched[1] == 3);
+    CHECK(stub->pushed == stub->popped);
+}
+
 static void launches_are_plain_without_the_new_function(void) {
     load_stub(STUB_PLAIN);
     CHECK(resample(0, NULL, NULL) == RBC_OK);
@@ -480,6 +505,8 @@ int main(void) {
         CASE(without_a_kernel),
         CASE(when_a_launch_fails),
         CASE(launches_are_chained_where_they_can_be),
+        CASE(kernels_of_older_ptx_are_not_chained),
+        CASE(streams_of_another_device_are_refused),
         CASE(launches_are_plain_without_the_new_function),
         CASE(each_device_has_its_own_kernels),
         CASE(tensors_on_two_devices_are_refused),

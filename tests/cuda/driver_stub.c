@@ -13,7 +13,11 @@ static _Thread_local CUcontext current;
 
 __attribute__((visibility("default"))) driver_stub rbc_driver_stub;
 
-driver_stub rbc_driver_stub = {.version = 13000, .num_devices = 1, .capability = {90, 90, 90, 90}};
+driver_stub rbc_driver_stub = {.version = 13000,
+                               .num_devices = 1,
+                               .capability = {90, 90, 90, 90},
+                               .ptx_version = 90,
+                               .stream_device = -1};
 
 #define STUB __attribute__((visibility("default"))) CUresult
 
@@ -143,7 +147,9 @@ STUB cuModuleGetFunction(CUfunction *out, CUmodule from, const char *name) {
 
 STUB cuFuncGetAttribute(int *value, int attribute, CUfunction of) {
     (void)of;
-    *value = attribute == RBC__CU_FUNC_STATIC_SHARED ? 1024 : 0;
+    *value = attribute == RBC__CU_FUNC_STATIC_SHARED ? 1024
+             : attribute == RBC__CU_FUNC_PTX_VERSION ? rbc_driver_stub.ptx_version
+                                                     : 0;
     return 0;
 }
 
@@ -198,6 +204,12 @@ STUB cuStreamCreate(CUstream *stream, unsigned flags) {
     (void)flags;
     *stream = (CUstream)(void *)&streams[atomic_fetch_add(&count, 1)];
     return 0;
+}
+
+STUB cuStreamGetCtx(CUstream stream, CUcontext *context) {
+    const int device = rbc_driver_stub.stream_device;
+    *context = device < 0 ? NULL : (CUcontext)(void *)&contexts[device];
+    return stream == NULL || device < 0 ? 201 : 0;
 }
 
 STUB cuStreamIsCapturing(CUstream stream, int *status) {

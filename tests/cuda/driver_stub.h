@@ -15,6 +15,8 @@ typedef struct driver_stub {
     int num_devices;
     int capability[STUB_MAX_DEVICES]; /* 90 for 9.0 */
     int inactive[STUB_MAX_DEVICES];   /* the primary context does not exist */
+    int ptx_version;                  /* of every kernel; 90 */
+    int stream_device;                /* of every stream; -1: cuStreamGetCtx does not tell */
     atomic_int retained[STUB_MAX_DEVICES];
     atomic_int launched[STUB_MAX_DEVICES]; /* on the device whose context was current */
     atomic_int launched_with_attributes;

@@ -46,6 +46,12 @@ def _resample(mode: str, name: str = "values") -> Callable[[Tensors], Any]:
     )
 
 
+def _groups(t: Tensors) -> Any:
+    """A pose, a quaternion, a gripper and angles in one pass."""
+    channels = [(slice(3, 7), "slerp"), (7, "hold"), (slice(8, 12), "angle")]
+    return rc.resample_trajectories(t["values"], t["times"], t["targets"], channels=channels)
+
+
 def _fuse(t: Tensors) -> Any:
     return rc.fuse_streams(
         [(t["values"], t["times"]), (t["other"], t["other_times"])],
@@ -88,15 +94,47 @@ def _voxelize_depth(t: Tensors) -> Any:
     )
 
 
-def _backward(t: Tensors) -> Any:
-    values = t["values"].detach().requires_grad_()
-    out = rc.resample_trajectories(values, t["times"], t["targets"], mode="cubic")
-    return torch.autograd.grad(out, values, torch.ones_like(out))[0]
+def _gradient(
+    operation: Callable[[Tensors], torch.Tensor], *names: str
+) -> Callable[[Tensors], tuple[torch.Tensor, ...]]:
+    """Gradients of the operation's output with respect to the tensors of these names."""
+
+    def call(t: Tensors) -> tuple[torch.Tensor, ...]:
+        leaves = {name: t[name].detach().requires_grad_() for name in names}
+        out = operation({**t, **leaves})
+        return torch.autograd.grad(out, list(leaves.values()), torch.ones_like(out))
+
+    return call
+
+
+def _resample_gradient(mode: str) -> Callable[[Tensors], tuple[torch.Tensor, ...]]:
+    return _gradient(
+        lambda t: rc.resample_trajectories(t["values"], t["times"], t["targets"], mode=mode),
+        "values",
+    )
+
+
+_fuse_gradient = _gradient(
+    lambda t: rc.fuse_streams(
+        [(t["values"], t["times"]), (t["other"], t["other_times"])], t["targets"]
+    ),
+    "values",
+    "other",
+)
+_voxelize_gradient = _gradient(
+    lambda t: rc.voxelize_point_cloud(
+        t["points"], (16, 20, 24), 0.1, mode="mean", features=t["features"]
+    ),
+    "features",
+)
 
 
 OPERATIONS: dict[str, Callable[[Tensors], Any]] = {
-    **{f"resample {m}": _resample(m) for m in ("linear", "hold", "cubic", "mean")},
+    **{
+        f"resample {m}": _resample(m) for m in ("linear", "hold", "nearest", "cubic", "mean", "max")
+    },
     "resample bfloat16": _resample("linear", "half"),
+    "resample groups": _groups,
     "fuse": _fuse,
     **{f"voxelize {m}": _voxelize(m, False) for m in ("occupancy", "count")},
     **{f"voxelize {m}": _voxelize(m, True) for m in ("sum", "mean", "max", "min")},
@@ -106,5 +144,7 @@ OPERATIONS: dict[str, Callable[[Tensors], Any]] = {
     "depth": lambda t: rc.depth_to_points(t["depth"], t["intrinsics"]),
     "depth compact": lambda t: rc.depth_to_points(t["depth"], t["intrinsics"], compact=True),
     "voxelize depth": _voxelize_depth,
-    "gradient": _backward,
+    **{f"resample gradient {m}": _resample_gradient(m) for m in ("linear", "cubic")},
+    "fuse gradient": _fuse_gradient,
+    "voxelize gradient": _voxelize_gradient,
 }
