@@ -119,11 +119,15 @@ def loop_us(call: Call, rounds: int = 7, calls: int = 200) -> dict[str, float]:
     return spread(samples)
 
 
-def copy_of(num_bytes: int) -> Call:
-    """A copy within the device that moves as many bytes, read and written."""
-    source = torch.randint(0, 255, (max(num_bytes // 2, 1),), dtype=torch.uint8, device="cuda")
+def copies(num_bytes: int) -> dict[str, Call]:
+    """Copies within the device that move as many bytes, read and written: the driver's, and a
+    kernel that streams."""
+    source = torch.randint(0, 1 << 30, (max(num_bytes // 8, 1),), dtype=torch.int32, device="cuda")
     target = torch.empty_like(source)
-    return functools.partial(target.copy_, source)
+    return {
+        "copy by the driver": functools.partial(target.copy_, source),
+        "copy by a kernel": functools.partial(torch.bitwise_not, source, out=target),
+    }
 
 
 def ceilings() -> dict[str, float]:

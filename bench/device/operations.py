@@ -127,7 +127,7 @@ def voxelize(b: int, n: int, size: int, features: int, mode: str, goal: float | 
     kernel = getattr(triton_voxel, f"{mode}_triton", None) if b == 1 else None
     if kernel is not None:
         triton_out = torch.empty_like(out)
-        contenders["triton"] = lambda: kernel(points, size, triton_out)
+        contenders["triton"] = lambda: kernel(*inputs, triton_out)
     check = within(peer(*inputs), 1e-5 if features else 0)
     num_bytes = points.nbytes + out.nbytes + (given.nbytes if given is not None else 0)
     return Case(num_bytes, contenders, check, goal, host=n <= 500_000)
