@@ -5,6 +5,7 @@
 
 #include "data.h"
 #include "docs.h"
+#include "repeat.h"
 
 module_state *state_of_module(PyObject *module) {
     return PyModule_GetState(module);
@@ -132,6 +133,7 @@ static int clear_module(PyObject *module) {
         Py_CLEAR(state->numpy_dtypes[i]);
     }
     Py_CLEAR(state->frameworks_module);
+    repeat_clear(state);
     free(state->spare);
     state->spare = NULL;
     state->spare_bytes = 0;

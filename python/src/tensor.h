@@ -4,7 +4,7 @@
 
 #include "module.h"
 
-#define TENSOR_MAX_DIMS 16
+#define TENSOR_MAX_DIMS 8
 
 /* A view of a Python tensor, or a new one. Zero-initialise; tensor_release() at the end. It holds
  * what it views, and must not be moved: dl points into it. */
@@ -48,6 +48,11 @@ bool tensor_needs_grad(module_state *state, const tensor *values, bool *needs);
 /* Resolves `backend` for tensors where `data` is. */
 bool check_backend(module_state *state, backend_choice backend, const tensor *data,
                    const char *param);
+
+/* Whether so much work takes longer than to give up the GIL and take it again. */
+static inline bool worth_releasing(int64_t elements) {
+    return elements > 4096;
+}
 
 bool is_floating(DLDataType dtype);
 const char *dtype_name(DLDataType dtype);

@@ -4,9 +4,6 @@
 
 #include "tensor.h"
 
-/* Elements below which work is over sooner than the GIL is given up and taken again. */
-#define VOXEL_GIL_ELEMENTS 4096
-
 /* Modes of `mode`; NULL leaves *reduce. */
 bool parse_reduce(module_state *state, PyObject *object, rbc_voxel_reduce *reduce);
 

@@ -139,15 +139,14 @@ void rbc__cuda_graph_destroy(const rbc__cuda_driver *driver, rbc__cuda_graph **g
 
 /* ---- launching ------------------------------------------------------------------------------ */
 
-static bool is_captured(const rbc__cuda_queue *queue) {
+bool rbc__cuda_is_captured(const rbc__cuda_queue *queue) {
     int status = RBC__CU_CAPTURE_STATUS_NONE;
     return queue->driver->stream_is_capturing(queue->stream, &status) != 0 ||
            status != RBC__CU_CAPTURE_STATUS_NONE;
 }
 
 bool rbc__cuda_graph_launch(const rbc__cuda_graph *graph, const rbc__cuda_queue *queue) {
-    return !is_captured(queue) &&
-           queue->driver->graph_launch(graph->executable, queue->stream) == 0;
+    return queue->driver->graph_launch(graph->executable, queue->stream) == 0;
 }
 
 static uint64_t mix(uint64_t digest, uint64_t value) {
@@ -185,6 +184,18 @@ static bool has_shapes_of(const rbc__cuda_graph *graph, const rbc__cuda_queue *q
     return true;
 }
 
+unsigned char *rbc__cuda_graph_held(rbc__cuda_graph *graph) {
+    return graph->batch->parameters;
+}
+
+bool rbc__cuda_graph_update(rbc__cuda_graph *graph, const rbc__cuda_queue *queue, int32_t index) {
+    const rbc__cuda_step *step = &graph->batch->steps[index];
+    void *arguments[] = {graph->batch->parameters + step->begin};
+    const CUkernelNodeParams params = node_params(step, arguments);
+    return queue->driver->graph_exec_kernel_node_set_params(graph->executable, graph->nodes[index],
+                                                            &params) == 0;
+}
+
 /* False: what the graph holds is unknown. */
 static bool set_parameters(const rbc__cuda_queue *queue, rbc__cuda_graph *graph) {
     const rbc__cuda_batch *batch = &queue->batch;
@@ -193,10 +204,7 @@ static bool set_parameters(const rbc__cuda_queue *queue, rbc__cuda_graph *graph)
         unsigned char *held = graph->batch->parameters + step->begin;
         if (memcmp(held, batch->parameters + step->begin, step->bytes) != 0) {
             memcpy(held, batch->parameters + step->begin, step->bytes);
-            void *arguments[] = {held};
-            const CUkernelNodeParams params = node_params(step, arguments);
-            if (queue->driver->graph_exec_kernel_node_set_params(graph->executable, graph->nodes[i],
-                                                                 &params) != 0) {
+            if (!rbc__cuda_graph_update(graph, queue, i)) {
                 return false;
             }
         }
@@ -261,7 +269,7 @@ static bool launch(rbc__cuda_graphs *graphs, const rbc__cuda_queue *queue) {
 
 bool rbc__cuda_graphs_launch(const rbc__cuda_queue *queue) {
     rbc__cuda_graphs *graphs = queue->graphs;
-    if (is_captured(queue) || !enter(graphs)) {
+    if (rbc__cuda_is_captured(queue) || !enter(graphs)) {
         return false;
     }
     const bool launched = !graphs->is_off && launch(graphs, queue);

@@ -44,7 +44,8 @@ bool rbc__cuda_recording_is_whole(const rbc__cuda_recording *recording) {
 }
 
 static bool launch_graph(rbc__cuda_recording *recording, const rbc__cuda_queue *queue) {
-    if (atomic_flag_test_and_set_explicit(&recording->busy, memory_order_acquire)) {
+    if (rbc__cuda_is_captured(queue) ||
+        atomic_flag_test_and_set_explicit(&recording->busy, memory_order_acquire)) {
         return false;
     }
     if (recording->graph == NULL) {

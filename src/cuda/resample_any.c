@@ -93,7 +93,7 @@ static rbc_status launch_part(rbc__cuda_queue *queue, const rbc__resample_job *w
     if (taken->continues) {
         job.dt = NULL; /* of the source's first channel */
     }
-    resample_launch_runs params;
+    resample_launch_runs params = {0}; /* also what no run uses: launches are compared */
     params.launch = rbc__cuda_describe_job(&job);
     params.launch.out += first_column * job.out_channel_stride_bytes;
     params.launch.continues = taken->continues;

@@ -80,7 +80,7 @@ rbc_status rbc__cuda_launch_rows(rbc__cuda_queue *queue, const rbc__resample_job
     const int64_t row = rbc__cuda_num_columns(job) * bytes;
     const int64_t granule = rbc__cuda_granule(job);
     const bool aligned = granule == RBC__CUDA_CHUNK_BYTES;
-    resample_launch_many many;
+    resample_launch_many many = {0}; /* also what no source uses: launches are compared */
     many.launch = rbc__cuda_describe_job(job);
     for (int32_t i = 0; i < job->num_sources; ++i) {
         many.sources[i] = rbc__cuda_describe_source(job, &job->sources[i], 0, bytes);

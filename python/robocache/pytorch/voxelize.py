@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -105,6 +106,12 @@ def _check_features(features: Any, mode: str, cloud: Tensor, batched: bool) -> T
     return channels
 
 
+def _filled(numbers: Sequence[float], like: Tensor) -> Tensor:
+    """The numbers beside `like`, copied from nowhere: a CUDA graph can capture that."""
+    each = (torch.full((), n, dtype=like.dtype, device=like.device) for n in numbers)
+    return torch.stack(tuple(each))
+
+
 def _cells(
     cloud: Tensor, grid: list[int], size: list[float], corner: list[float]
 ) -> tuple[Tensor, Tensor]:
@@ -112,9 +119,7 @@ def _cells(
     if cloud.dtype in (torch.float16, torch.bfloat16):
         cloud = cloud.float()
     cloud = cloud.detach()
-    scale = torch.tensor(size, dtype=cloud.dtype, device=cloud.device)
-    lower = torch.tensor(corner, dtype=cloud.dtype, device=cloud.device)
-    extent = torch.tensor(grid, dtype=cloud.dtype, device=cloud.device)
+    scale, lower, extent = (_filled(numbers, cloud) for numbers in (size, corner, grid))
     place = torch.floor((cloud - lower) / scale)
     kept = ((place >= 0) & (place < extent)).all(-1)
     index = torch.where(kept[..., None], place, torch.zeros_like(place)).to(torch.int64)
@@ -124,17 +129,18 @@ def _cells(
 
 
 def voxel_cells(
-    points: Tensor, grid_size: Any, voxel_size: Any, origin: Any, lengths: Any
+    points: Tensor, grid_size: Any, voxel_size: Any, origin: Any, lengths: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Returns the linear cell of each point, and whether it counts; both [N] or [B, N].
 
-    Cells of row b of a batch begin at b * X * Y * Z.
+    Cells of row b of a batch begin at b * X * Y * Z. Lengths are not checked, so that nothing waits
+    for the device; those beyond N count as N.
     """
     grid, size, corner = _check_grid(grid_size, voxel_size, origin)
     cloud = points if points.ndim == 3 else points.unsqueeze(0)
     cells, kept = _cells(cloud, grid, size, corner)
-    existing = to_lengths(lengths, cloud.shape[0], cloud.shape[1], cloud)
-    kept = kept & (torch.arange(cloud.shape[1], device=cloud.device) < existing[:, None])
+    if lengths is not None:
+        kept = kept & (torch.arange(cloud.shape[1], device=cloud.device) < lengths[:, None])
     return (cells, kept) if points.ndim == 3 else (cells[0], kept[0])
 
 

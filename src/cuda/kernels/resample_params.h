@@ -115,6 +115,7 @@ typedef struct resample_launch {
     uint32_t num_runs;
     uint32_t integer;   /* VALUE_ of a dtype that is not computed with */
     uint32_t continues; /* `valid` of the first source also depends on what is there already */
+    uint32_t unused;    /* no holes: launches are compared by their bytes */
 } resample_launch;
 
 typedef struct resample_launch_one {

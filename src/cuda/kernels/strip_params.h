@@ -20,6 +20,7 @@ typedef struct strip_source {
     uint32_t width;     /* bytes */
     uint32_t first_strip;
     uint32_t mode;
+    uint32_t unused; /* no holes: launches are compared by their bytes */
 } strip_source;
 
 /* Block (x, y) makes strip x of batch row y, all targets of it. A strip is 1 << lanes_log granules
@@ -35,6 +36,7 @@ typedef struct strip_launch {
     uint32_t one_each; /* a block has a thread for each granule of its output */
     uint32_t time_type;
     uint32_t stamps_begin, brackets_begin; /* bytes of shared memory */
+    uint32_t unused;
     strip_source sources[RESAMPLE_MAX_SOURCES];
 } strip_launch;
 

@@ -57,11 +57,11 @@ typedef struct voxel_cloud {
     uint32_t vector; /* f32, contiguous, every row 16-byte aligned */
     uint32_t small;  /* fewer than 2^31 cells */
     int32_t grid[3];
+    uint32_t quick; /* QUICK_; QUICK_NONE: see cell_f32() */
     double origin[3], size[3];
     float origin32[3], size32[3];
     float inverse32[3]; /* 1 / size32, NaN where that is not normal */
     float margin32;     /* how near */
-    uint32_t quick;     /* QUICK_; QUICK_NONE: see cell_f32() */
 } voxel_cloud;
 
 /* For counting without dealing out: each output is cleared first. */
@@ -70,6 +70,7 @@ typedef struct voxel_atomic_launch {
     int64_t num_clouds;
     int64_t cells; /* X * Y * Z */
     uint32_t cloud_blocks;
+    uint32_t unused;             /* no holes: launches are compared by their bytes */
     int32_t *counts[2];          /* NULL: not wanted */
     unsigned char *occupied;     /* NULL: not wanted */
     unsigned long long *dropped; /* NULL: not wanted */
