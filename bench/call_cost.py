@@ -23,7 +23,10 @@ CAPSULE = b"dlpack_exchange_api"
 
 
 def pretend(build: Path) -> None:
-    ctypes.CDLL(str(build / "tests/cuda/libcuda_driver_stub.so"), mode=ctypes.RTLD_GLOBAL)
+    driver = ctypes.CDLL(str(build / "tests/cuda/libcuda_driver_stub.so"), mode=ctypes.RTLD_GLOBAL)
+    context = ctypes.c_void_p()
+    driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
+    driver.cuCtxPushCurrent_v2(context)
     library = ctypes.CDLL(str(build / "bench/libpretend_cuda.so"))
     library.pretend_cuda.restype = ctypes.c_void_p
     library.pretend_cuda.argtypes = [ctypes.c_void_p]
@@ -35,6 +38,9 @@ def pretend(build: Path) -> None:
     known = api.PyCapsule_GetPointer(torch.Tensor.__dlpack_c_exchange_api__, CAPSULE)
     made = api.PyCapsule_New(library.pretend_cuda(known), CAPSULE, None)
     torch.Tensor.__dlpack_c_exchange_api__ = made
+    # What outputs come from; see python/src/torch.c.
+    guards = torch._C._dynamo.guards
+    guards._empty_strided_cuda = guards._empty_strided_cpu
 
 
 def calls() -> dict[str, Callable[[], Any]]:

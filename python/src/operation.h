@@ -22,8 +22,8 @@ typedef struct operation {
     const signature *signature;
     int backend_at; /* where the argument `backend` is */
     size_t call_bytes;
-    /* Reads and checks the arguments; says whether a tensor requires a gradient. May put what `call`
-     * holds in the place of an argument that can be read but once. */
+    /* Reads and checks the arguments; says whether a tensor requires a gradient. May put what
+     * `call` holds in the place of an argument that can be read but once. */
     bool (*read)(module_state *state, PyObject **values, void *call, bool *needs_grad);
     /* Makes the outputs, or takes those given. */
     bool (*create)(module_state *state, PyObject *const *values, void *call);

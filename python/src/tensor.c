@@ -190,7 +190,9 @@ bool tensor_create(module_state *state, const tensor *like, DLDataType dtype, in
     out->framework = like->framework;
     switch (like->framework.kind) {
     case FRAMEWORK_EXCHANGE:
-        return exchange_create(state, like, dtype, ndim, shape, out);
+        return like->framework.is_torch && like->dl.device.device_type == kDLCUDA
+                   ? torch_create(state, like, dtype, ndim, shape, out)
+                   : exchange_create(state, like, dtype, ndim, shape, out);
     case FRAMEWORK_NUMPY:
         return numpy_create(state, dtype, ndim, shape, out);
     default:

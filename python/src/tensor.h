@@ -66,6 +66,9 @@ bool exchange_read(module_state *state, PyObject *object, const char *param, ten
 bool exchange_stream(tensor *t);
 bool exchange_create(module_state *state, const tensor *like, DLDataType dtype, int32_t ndim,
                      const int64_t *shape, tensor *out);
+/* As exchange_create(), for torch on a CUDA device. */
+bool torch_create(module_state *state, const tensor *like, DLDataType dtype, int32_t ndim,
+                  const int64_t *shape, tensor *out);
 bool exchange_find(module_state *state, PyTypeObject *type, framework *out);
 bool dlpack_read(module_state *state, PyObject *object, const char *param, tensor *out);
 bool dlpack_create(module_state *state, const tensor *like, DLDataType dtype, int32_t ndim,

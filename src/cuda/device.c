@@ -139,6 +139,15 @@ bool rbc__cuda_has_kernels(void) {
     return images[0] != NULL;
 }
 
+bool rbc__cuda_is_current(int32_t device_id) {
+    const rbc__cuda_driver *driver = NULL;
+    CUcontext current = NULL;
+    return device_id >= 0 && device_id < MAX_DEVICES &&
+           atomic_load_explicit(&devices[device_id].ready, memory_order_acquire) &&
+           rbc__cuda_driver_get(&driver, NULL) == RBC_OK &&
+           driver->ctx_get_current(&current) == 0 && current == devices[device_id].context;
+}
+
 /* A driver takes a graph also into a stream of another device, and runs it in that one's order. */
 static rbc_status check_stream(const rbc__cuda_driver *driver, rbc__cuda_device *device,
                                CUstream stream, rbc_error *err) {

@@ -63,6 +63,9 @@ typedef struct rbc__cuda_queue {
 /* Whether kernels were compiled into this build. */
 bool rbc__cuda_has_kernels(void);
 
+/* Whether `device_id` was used before and is the calling thread's current device. */
+bool rbc__cuda_is_current(int32_t device_id);
+
 /* Makes `device_id` ready on the calling thread. The device's primary context must be active, as it
  * is wherever a framework holds tensors on it; it is retained, never created. The kernels are
  * loaded on first use. On failure nothing is left to undo. INVALID_ARGUMENT: no such device, or a

@@ -37,7 +37,7 @@ def scene(seed: int = 0, device: str = "cuda") -> Tensors:
 def listed(outputs: Any) -> list[torch.Tensor]:
     if isinstance(outputs, dict):
         return list(outputs.values())
-    return list(outputs) if isinstance(outputs, tuple) else [outputs]
+    return list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
 
 
 def _resample(mode: str, name: str = "values") -> Callable[[Tensors], Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -147,3 +149,46 @@ def test_gradient_of_more_than_two_to_the_31_elements() -> None:
     assert torch.equal(values[0], grad[0])
     assert torch.equal(values[-1], grad[0])
     assert not values[1:-1].any()
+
+
+def test_outputs_are_kept_for_the_streams_that_use_them() -> None:
+    """record_stream() counts for memory of torch's own, not for memory that a tensor borrows."""
+    t = scene(18)
+    side = torch.cuda.Stream()
+
+    def address(call: Callable[[], torch.Tensor], recorded: bool) -> tuple[int, int]:
+        out = call()
+        torch.cuda.synchronize()
+        with torch.cuda.stream(side):
+            torch.cuda._sleep(20_000_000)
+        if recorded:
+            out.record_stream(side)
+        first = out.data_ptr()
+        del out
+        second = call().data_ptr()
+        torch.cuda.synchronize()
+        return first, second
+
+    for name in ("resample", "fuse"):
+        call = lambda name=name: CALLS[name](t)  # noqa: E731
+        for _ in range(3):
+            first, second = address(call, recorded=True)
+            assert first != second, name
+        first, second = address(call, recorded=False)
+        assert first == second, name
+
+
+@pytest.mark.parametrize(
+    "change", ["del guards._empty_strided_cuda", "guards._empty_strided_cuda = 1"]
+)
+def test_outputs_of_another_pytorch(change: str) -> None:
+    """Without the function that PyTorch's compiled code allocates through, or with another one."""
+    code = (
+        "import torch, torch._C._dynamo.guards as guards, robocache as rc\n"
+        f"{change}\n"
+        "v = torch.rand(2, 9, 5, device='cuda'); t = torch.rand(2, 9, device='cuda').sort(1)[0]\n"
+        "for _ in range(3):\n"
+        "    out, valid = rc.resample_trajectories(v, t, t, return_valid=True)\n"
+        "    assert torch.equal(out, v) and bool(valid.all()) and out.device == v.device\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

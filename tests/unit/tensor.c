@@ -109,6 +109,16 @@ static void shapes_are_compared_and_shown(void **state) {
                         "[1000, ");
 }
 
+static void devices_have_names(void **state) {
+    (void)state;
+    char text[40];
+    assert_string_equal(rbc__format_device(text, sizeof text, (DLDevice){kDLCPU, 0}), "the CPU");
+    assert_string_equal(rbc__format_device(text, sizeof text, (DLDevice){kDLCUDA, 3}),
+                        "CUDA device 3");
+    assert_string_equal(rbc__format_device(text, sizeof text, (DLDevice){kDLROCM, 1}),
+                        "device 1 of DLPack type 10");
+}
+
 static void strides_default_to_c_order(void **state) {
     (void)state;
     int64_t shape[3] = {2, 3, 4}, c_order[3] = {12, 4, 1}, transposed[3] = {4, 8, 1};
@@ -161,6 +171,7 @@ int main(void) {
         cmocka_unit_test(bad_tensors_are_refused_by_name),
         cmocka_unit_test(good_tensors_pass),
         cmocka_unit_test(shapes_are_compared_and_shown),
+        cmocka_unit_test(devices_have_names),
         cmocka_unit_test(strides_default_to_c_order),
         cmocka_unit_test(overlap_follows_the_strides),
         cmocka_unit_test(size_arithmetic_notices_overflow),
