@@ -12,12 +12,9 @@ enum {
     ALIGNMENT = 256,
     MIN_TILE = 512, /* points */
     MANY_BLOCKS_PER_MULTIPROCESSOR = 8,
-    BOUNDS_BLOCKS = 128, /* of a cloud, at most */
-    BOUNDS_POINTS = 2048,
-    CLEAR_BYTES = 128, /* by a thread */
-    /* Bits of cells that cost less than a table of points. */
-    CELLS_PER_POINT = 128,
-    FEW_CELLS = 1 << 20,
+    BOUNDS_BLOCKS_PER_MULTIPROCESSOR = 4,
+    BOUNDS_POINTS = 1024,
+    CLEAR_BYTES = 128,  /* by a thread */
     LISTED_POINTS = 64, /* points kept of a voxel that may be listed one by one */
     LISTED_PER_POINT = 16,
 };
@@ -37,15 +34,15 @@ static bool is_first_seen(const rbc__voxelize_sparse_job *job) {
 /* What is done with the points of a voxel. */
 static uint32_t choose_points(const rbc__voxelize_sparse_job *job) {
     const bool lists = job->voxels != NULL || job->point_indices != NULL;
-    const int64_t n = job->cloud.num_points;
+    if (!is_first_seen(job)) {
+        return SPARSE_SORTED;
+    }
     if (!lists && job->features == NULL) {
         return job->counts != NULL ? SPARSE_COUNTED : SPARSE_IGNORED;
     }
-    if (!lists && job->max_points >= n) {
-        return SPARSE_RANKED;
-    }
     return job->max_points <= LISTED_POINTS &&
-                   (lists || job->max_voxels * job->max_points <= n * LISTED_PER_POINT)
+                   (lists ||
+                    job->max_voxels * job->max_points <= job->cloud.num_points * LISTED_PER_POINT)
                ? SPARSE_LISTED
                : SPARSE_SORTED;
 }
@@ -118,13 +115,11 @@ static double cells_along(const rbc__voxelize_sparse_job *job, int axis) {
 
 /* ---- sizes ---------------------------------------------------------------------------------- */
 
-/* The bits of a voxel's key by place, at most. */
-static uint32_t key_bits(const rbc__voxelize_sparse_job *job) {
-    uint32_t bits = 0;
-    for (int axis = 0; axis < 3; ++axis) {
-        bits += bits_up_to((uint32_t)(cells_along(job, axis) - 1));
-    }
-    return bits;
+/* The bits of the number of cells, at most. */
+static uint32_t place_bits(double cells) {
+    int exponent;
+    (void)frexp(cells * (1 + 0x1p-50), &exponent);
+    return exponent < 96 ? (uint32_t)exponent : 96;
 }
 
 static void describe_cells(const rbc__voxelize_sparse_job *job, sparse_launch *launch) {
@@ -135,18 +130,15 @@ static void describe_cells(const rbc__voxelize_sparse_job *job, sparse_launch *l
         cells *= along;
         launch->grid[axis] = along < 0x1p32 ? (uint32_t)along : 0;
     }
-    launch->exact = cells < 0x1p32;
-    launch->wide = !launch->exact;
-    launch->plain = launch->exact && launch->rule == SPARSE_FLOOR && !launch->is_f64 &&
-                    job->cloud.point_dtype == RBC__F32;
-    launch->by_bits = launch->exact && !is_first_seen(job) &&
-                      cells <= (double)CELLS_PER_POINT * n + (double)FEW_CELLS;
-    if (launch->by_bits) {
-        launch->bit_words = ((int64_t)cells + 31) / 32;
+    launch->exact = cells < 0x1p32 - 1;
+    launch->plain =
+        launch->rule == SPARSE_FLOOR && !launch->is_f64 && job->cloud.point_dtype == RBC__F32;
+    if (!launch->first_seen) {
+        launch->sort.passes = (uint32_t)divide_up(place_bits(cells), SPARSE_DIGIT_BITS);
         return;
     }
-    launch->bit_words = divide_up(job->cloud.num_points, 32);
-    launch->by_place.bits = launch->exact ? bits_up_to((uint32_t)(cells - 1) | 1) : 0;
+    launch->sort.passes =
+        (uint32_t)divide_up(bits_up_to((uint32_t)launch->rows), SPARSE_DIGIT_BITS);
     launch->slots = 64;
     while ((double)launch->slots < n * 1.5) {
         launch->slots *= 2;
@@ -164,19 +156,13 @@ static int64_t tile_of(int64_t items, int64_t least, int64_t multiple) {
 }
 
 static void describe_tiles(const rbc__voxelize_sparse_job *job, sparse_launch *launch) {
-    const int64_t n = job->cloud.num_points > 0 ? job->cloud.num_points : 1;
-    launch->rows =
-        job->max_voxels < job->cloud.num_points ? job->max_voxels : job->cloud.num_points;
+    const int64_t n = job->cloud.num_points;
+    launch->bit_words = divide_up(n, 32);
     launch->tile_words = tile_of(launch->bit_words, MIN_TILE / 32, SPARSE_THREADS / 32);
     launch->tiles = (uint32_t)divide_up(launch->bit_words, launch->tile_words);
     launch->tiles = launch->tiles > 0 ? launch->tiles : 1;
-    launch->tile_rows = tile_of(launch->rows, MIN_TILE, SPARSE_THREADS);
-    launch->row_tiles = (uint32_t)divide_up(launch->rows, launch->tile_rows);
-    int64_t entries = divide_up(n, SPARSE_SORT_MAX_TILES);
-    entries = divide_up(entries, SPARSE_SORT_TILE) * SPARSE_SORT_TILE;
-    launch->by_place.of_voxels = 1;
-    launch->by_place.tile_entries = launch->by_voxel.tile_entries = entries;
-    launch->by_place.tiles = launch->by_voxel.tiles = (uint32_t)divide_up(n, entries);
+    launch->sort.tiles = (uint32_t)divide_up(n, SPARSE_SORT_TILE);
+    launch->run_tiles = (uint32_t)divide_up(n + 1, SPARSE_RUN_TILE);
 }
 
 /* ---- the workspace -------------------------------------------------------------------------- */
@@ -193,55 +179,49 @@ static void *take(char *base, uint64_t *used, int64_t batch, uint64_t count, uin
     return at;
 }
 
-static void lay_out_sorts(const rbc__voxelize_sparse_job *job, char *base, uint64_t *used,
-                          sparse_launch *launch) {
-    const bool sorts_voxels = !launch->first_seen && !launch->by_bits;
-    if (!sorts_voxels && launch->points != SPARSE_SORTED) {
-        return;
-    }
+static void lay_out_sort(const rbc__voxelize_sparse_job *job, char *base, uint64_t *used,
+                         sparse_launch *launch) {
     const int64_t batch = job->cloud.batch;
-    const uint64_t entry_bytes = sorts_voxels && launch->wide ? 16 : 8;
-    const uint64_t bins = (uint64_t)launch->by_place.tiles * SPARSE_DIGITS;
-    launch->by_place.bins = launch->by_voxel.bins = take(base, used, batch, bins, 4);
-    for (int i = 0; i < 2; ++i) {
-        /* The voxels are sorted before the points. */
-        launch->by_place.buffers[i] = launch->by_voxel.buffers[i] =
-            take(base, used, batch, (uint64_t)job->cloud.num_points, entry_bytes);
+    const uint64_t n = (uint64_t)job->cloud.num_points, passes = launch->sort.passes;
+    const uint64_t begin = *used;
+    launch->sort.digits = take(base, used, batch, passes * SPARSE_DIGITS, 4);
+    launch->zeroed = (char *)launch->sort.digits;
+    launch->sort.chains =
+        take(base, used, batch, passes * launch->sort.tiles, SPARSE_DIGITS * sizeof(uint32_t));
+    if (!launch->first_seen) {
+        launch->run_chain = take(base, used, batch, launch->run_tiles, 4);
     }
+    launch->zeroed_bytes = *used - begin;
+    for (int i = 0; i < 2; ++i) {
+        launch->sort.entries[i] = take(base, used, batch, n, 8);
+    }
+    launch->starts = take(base, used, batch, (uint64_t)launch->rows + 1, 4);
 }
 
 /* Gives the launch its arrays; with a NULL base it only counts. Returns the bytes used. */
 static uint64_t lay_out(const rbc__voxelize_sparse_job *job, char *base, sparse_launch *launch) {
     const int64_t batch = job->cloud.batch;
-    const uint64_t n = (uint64_t)job->cloud.num_points, rows = (uint64_t)launch->rows;
+    const uint64_t n = (uint64_t)job->cloud.num_points;
     uint64_t used = 0;
     launch->states = take(base, &used, batch, 1, sizeof *launch->states);
     if (launch->origin_from_cloud || launch->scale_from_cloud) {
         launch->maps = take(base, &used, batch, 1, sizeof *launch->maps);
     }
-    if (launch->by_bits) {
-        launch->word_starts = take(base, &used, batch, (uint64_t)launch->bit_words, 4);
-    } else {
+    if (launch->first_seen) {
         launch->table = take(base, &used, batch, launch->slots, 8);
+        launch->bits = take(base, &used, batch, (uint64_t)launch->bit_words, 4);
+        launch->word_starts = take(base, &used, batch, (uint64_t)launch->bit_words, 4);
+        launch->tile_counts = take(base, &used, batch, launch->tiles, 4);
+        launch->slot_of = take(base, &used, batch, n, 4);
     }
-    launch->bits = take(base, &used, batch, (uint64_t)launch->bit_words, 4);
-    launch->tile_counts = take(base, &used, batch, launch->tiles, 4);
-    launch->slot_of = take(base, &used, batch, n, 4);
-    lay_out_sorts(job, base, &used, launch);
-    if (launch->points == SPARSE_LISTED) {
+    if (launch->points == SPARSE_SORTED) {
+        lay_out_sort(job, base, &used, launch);
+    } else if (launch->points == SPARSE_LISTED) {
         launch->lists = (uint32_t *)(void *)job->point_indices;
         if (launch->lists == NULL) {
             const uint64_t items = (uint64_t)job->max_voxels * (uint64_t)job->max_points;
             launch->lists = take(base, &used, batch, items, 4);
         }
-    } else if (launch->points == SPARSE_RANKED) {
-        launch->tallies = take(base, &used, batch, rows, 4);
-        launch->row_counts = take(base, &used, batch, launch->row_tiles, 4);
-        launch->ranks = take(base, &used, batch, n, 4);
-        launch->order = take(base, &used, batch, n, 4);
-    }
-    if (launch->points == SPARSE_RANKED || launch->points == SPARSE_SORTED) {
-        launch->starts = take(base, &used, batch, rows + 1, 4);
     }
     return used;
 }
@@ -250,6 +230,8 @@ static void describe_sizes(const rbc__voxelize_sparse_job *job, sparse_launch *l
     memset(launch, 0, sizeof *launch);
     launch->first_seen = is_first_seen(job);
     launch->points = choose_points(job);
+    launch->rows =
+        job->max_voxels < job->cloud.num_points ? job->max_voxels : job->cloud.num_points;
     describe_map(job, launch);
     describe_cells(job, launch);
     describe_tiles(job, launch);
@@ -326,12 +308,11 @@ static rbc_status start_each(run *r, rbc__cuda_kernel kernel, int64_t items, int
 
 static rbc_status clear(run *r) {
     const sparse_launch *launch = &r->launch;
-    double bytes = launch->by_bits ? (double)launch->bit_words * 4 : (double)launch->slots * 8;
+    double bytes = (double)launch->slots * 8 + (double)launch->zeroed_bytes;
     bytes += launch->points == SPARSE_COUNTED ? (double)launch->max_voxels * 4
              : launch->points == SPARSE_LISTED
                  ? (double)(launch->max_voxels * launch->max_points) * 4
-             : launch->points == SPARSE_RANKED ? (double)launch->rows * 4
-                                               : 0;
+                 : 0;
     const double wanted = bytes * (double)launch->batch / (SPARSE_THREADS * CLEAR_BYTES) + 1;
     const int64_t most = (int64_t)r->queue->multiprocessors * MANY_BLOCKS_PER_MULTIPROCESSOR;
     const rbc__cuda_shape shape = {
@@ -342,13 +323,14 @@ static rbc_status clear(run *r) {
     return rbc__cuda_launch(r->queue, RBC__CUDA_sparse_clear, shape, launch, r->err);
 }
 
+/* Maps, and boxes of cells, that come from the clouds. */
 static rbc_status look_at_clouds(run *r) {
-    if (r->launch.maps == NULL) {
+    if (r->launch.maps == NULL && (r->launch.first_seen || r->launch.exact)) {
         return RBC_OK;
     }
     const int64_t wanted = divide_up(r->launch.cloud.num_points, BOUNDS_POINTS);
-    RBC__TRY(start(r, RBC__CUDA_sparse_bounds, wanted < BOUNDS_BLOCKS ? wanted : BOUNDS_BLOCKS,
-                   SPARSE_THREADS));
+    const int64_t most = (int64_t)r->queue->multiprocessors * BOUNDS_BLOCKS_PER_MULTIPROCESSOR;
+    RBC__TRY(start(r, RBC__CUDA_sparse_bounds, wanted < most ? wanted : most, SPARSE_THREADS));
     const rbc__cuda_shape shape = {
         .blocks = divide_up(r->launch.batch, SPARSE_THREADS),
         .blocks_y = 1,
@@ -357,52 +339,39 @@ static rbc_status look_at_clouds(run *r) {
     return rbc__cuda_launch(r->queue, RBC__CUDA_sparse_map, shape, &r->launch, r->err);
 }
 
-static rbc_status sort(run *r, sparse_sort *which, uint32_t bits, rbc__cuda_kernel count,
-                       rbc__cuda_kernel move) {
-    for (which->shift = 0; which->shift < bits; which->shift += SPARSE_DIGIT_BITS) {
-        RBC__TRY(start(r, count, which->tiles, SPARSE_SORT_THREADS));
-        RBC__TRY(start(r, move, which->tiles, SPARSE_SORT_THREADS));
+/* Sorts points by keys that `key` makes, a word after the other. */
+static rbc_status sort(run *r, rbc__cuda_kernel key) {
+    sparse_sort *which = &r->launch.sort;
+    for (which->pass = 0; which->pass < which->passes; ++which->pass) {
+        if (which->pass % SPARSE_WORD_PASSES == 0) {
+            RBC__TRY(start(r, key, which->tiles, SPARSE_SORT_THREADS));
+        }
+        RBC__TRY(start(r, RBC__CUDA_sparse_pass, which->tiles, SPARSE_SORT_THREADS));
     }
     return RBC_OK;
 }
 
-static rbc_status number_voxels(run *r, const rbc__voxelize_sparse_job *job) {
-    const int64_t n = job->cloud.num_points;
-    const sparse_launch *launch = &r->launch;
-    const rbc__cuda_kernel kernel = launch->by_bits ? RBC__CUDA_sparse_number_cells
-                                    : launch->plain && launch->first_seen
-                                        ? RBC__CUDA_sparse_number
-                                        : RBC__CUDA_sparse_number_any;
-    RBC__TRY(start(r, kernel, launch->tiles, SPARSE_THREADS));
-    if (r->launch.first_seen || r->launch.by_bits) {
-        return RBC_OK;
-    }
-    if (r->launch.wide) {
-        RBC__TRY(start_each(r, RBC__CUDA_sparse_key, n, SPARSE_THREADS));
-        RBC__TRY(sort(r, &r->launch.by_place, key_bits(job), RBC__CUDA_sparse_count_wide_places,
-                      RBC__CUDA_sparse_move_wide_places));
-    } else {
-        RBC__TRY(sort(r, &r->launch.by_place, r->launch.by_place.bits,
-                      RBC__CUDA_sparse_count_places, RBC__CUDA_sparse_move_places));
-    }
-    return start_each(r, RBC__CUDA_sparse_rank, n, SPARSE_THREADS);
+static rbc_status find_by_place(run *r) {
+    RBC__TRY(sort(r, r->launch.plain ? RBC__CUDA_sparse_key : RBC__CUDA_sparse_key_any));
+    return start(r, RBC__CUDA_sparse_run, r->launch.run_tiles, SPARSE_THREADS);
 }
 
-static rbc_status assign_points(run *r, const rbc__voxelize_sparse_job *job) {
+static rbc_status find_first_seen(run *r, const rbc__voxelize_sparse_job *job) {
     const int64_t n = job->cloud.num_points;
     const uint32_t points = r->launch.points;
-    if (job->point_to_voxel != NULL || points != SPARSE_IGNORED) {
+    RBC__TRY(start_each(r,
+                        r->launch.plain && r->launch.exact ? RBC__CUDA_sparse_insert
+                                                           : RBC__CUDA_sparse_insert_any,
+                        n, SPARSE_THREADS));
+    RBC__TRY(start(r, RBC__CUDA_sparse_flag, r->launch.tiles, SPARSE_THREADS));
+    RBC__TRY(start(r, r->launch.plain ? RBC__CUDA_sparse_number : RBC__CUDA_sparse_number_any,
+                   r->launch.tiles, SPARSE_THREADS));
+    if (job->point_to_voxel != NULL || points == SPARSE_LISTED || points == SPARSE_COUNTED) {
         RBC__TRY(start_each(r, RBC__CUDA_sparse_assign, n, SPARSE_THREADS));
     }
-    if (points == SPARSE_RANKED) {
-        RBC__TRY(start(r, RBC__CUDA_sparse_tally, r->launch.row_tiles, SPARSE_THREADS));
-        RBC__TRY(start(r, RBC__CUDA_sparse_begin, r->launch.row_tiles, SPARSE_THREADS));
-        return start_each(r, RBC__CUDA_sparse_scatter, n, SPARSE_THREADS);
-    }
     if (points == SPARSE_SORTED) {
-        RBC__TRY(sort(r, &r->launch.by_voxel, bits_up_to((uint32_t)r->launch.rows),
-                      RBC__CUDA_sparse_count_points, RBC__CUDA_sparse_move_points));
-        return start_each(r, RBC__CUDA_sparse_start, n, SPARSE_THREADS);
+        RBC__TRY(sort(r, RBC__CUDA_sparse_key_voxels));
+        RBC__TRY(start_each(r, RBC__CUDA_sparse_start, n, SPARSE_THREADS));
     }
     return RBC_OK;
 }
@@ -447,12 +416,15 @@ static rbc_status reduce_features(run *r, const rbc__voxelize_sparse_job *job) {
     const rbc__cloud *cloud = &job->cloud;
     const rbc__dtype dtype = cloud->feature_dtype;
     const bool chunks = dtype != RBC__F64 && rows_are_chunks(cloud, job->features);
-    const int64_t row_bytes = cloud->num_features * rbc__dtype_bytes(dtype);
+    const bool three =
+        dtype == RBC__F32 && cloud->num_features == 3 && cloud->feature_stride_bytes == 4;
     const bool sums = job->reduce == RBC_VOXEL_SUM || job->reduce == RBC_VOXEL_MEAN;
-    const int kernel = (chunks ? vector : any)[dtype] + (sums ? 0 : 1);
-    return start_each(r, (rbc__cuda_kernel)kernel,
-                      job->max_voxels * (chunks ? row_bytes / 16 : cloud->num_features),
-                      SPARSE_THREADS);
+    const int kernel = three ? RBC__CUDA_sparse_sum_three_f32 : chunks ? vector[dtype] : any[dtype];
+    const int64_t units = three    ? 1
+                          : chunks ? cloud->num_features * rbc__dtype_bytes(dtype) / 16
+                                   : cloud->num_features;
+    return start_each(r, (rbc__cuda_kernel)(kernel + (sums ? 0 : 1)), job->max_voxels * units,
+                      SPARSE_REDUCE_SHARE);
 }
 
 static rbc_status write_voxels(run *r, const rbc__voxelize_sparse_job *job) {
@@ -466,11 +438,7 @@ static rbc_status write_voxels(run *r, const rbc__voxelize_sparse_job *job) {
 static rbc_status run_all(run *r, const rbc__voxelize_sparse_job *job) {
     RBC__TRY(clear(r));
     RBC__TRY(look_at_clouds(r));
-    RBC__TRY(start_each(r, r->launch.plain ? RBC__CUDA_sparse_insert : RBC__CUDA_sparse_insert_any,
-                        job->cloud.num_points, SPARSE_THREADS));
-    RBC__TRY(start(r, RBC__CUDA_sparse_flag, r->launch.tiles, SPARSE_THREADS));
-    RBC__TRY(number_voxels(r, job));
-    RBC__TRY(assign_points(r, job));
+    RBC__TRY(r->launch.first_seen ? find_first_seen(r, job) : find_by_place(r));
     return write_voxels(r, job);
 }
 

@@ -93,6 +93,9 @@ static void run_sparse(const sparse_case *c) {
     array o[NUM_OUTPUTS];
     fill(&in[0], 1, 0);
     fill(&in[1], 8, 0);
+    for (int64_t i = 20; i < c->batch * c->num_points && c->points == &f32; i += 50) {
+        ((float *)in[0].data)[3 * i + i % 3] = i % 4 == 0 ? NAN : INFINITY;
+    }
     for (int64_t b = 0; b < c->batch; b++) {
         ((int32_t *)in[2].data)[b] = (int32_t)(c->num_points > b ? c->num_points - b : 0);
     }
@@ -140,6 +143,17 @@ void sparse_gives_the_bits_of_the_cpu(void **unused) {
                               30000, 3e-5});
     run_sparse(&(sparse_case){&f32, &f64, 1, 9000, 2, 200, 3, RBC_VOXEL_PRESET_SPCONV,
                               RBC_VOXEL_SUM, 5, 9});
+    /* Sorted by place: keys of three words, several tiles, one voxel, one point. */
+    run_sparse(&(sparse_case){&f32, &f32, 1, 9000, 4, 0, 9000, RBC_VOXEL_PRESET_ROBOCACHE,
+                              RBC_VOXEL_SUM, 0, 3e-10});
+    run_sparse(&(sparse_case){&f32, &f32, 2, 40000, 4, 3, 30000, RBC_VOXEL_PRESET_ROBOCACHE,
+                              RBC_VOXEL_MEAN, 64, 0.015});
+    run_sparse(&(sparse_case){&f32, &f32, 1, 9000, 3, 0, 9000, RBC_VOXEL_PRESET_OPEN3D_DOWN_SAMPLE,
+                              RBC_VOXEL_MEAN, 0, 0.03});
+    run_sparse(&(sparse_case){&f32, &f32, 2, 9000, 4, 0, 10, RBC_VOXEL_PRESET_ROBOCACHE,
+                              RBC_VOXEL_MAX, 0, 9});
+    run_sparse(&(sparse_case){&f32, &f32, 3, 1, 4, 0, 2, RBC_VOXEL_PRESET_ROBOCACHE, RBC_VOXEL_MIN,
+                              0, 0.1});
     run_sparse(
         &(sparse_case){&f32, &f32, 2, 0, 2, 2, 3, RBC_VOXEL_PRESET_KAOLIN, RBC_VOXEL_SUM, 5, 9});
 }
@@ -219,5 +233,10 @@ void depth_gives_the_bits_of_the_cpu(void **unused) {
             run_depth(&(depth_case){depths[d], 3, 61, 83, has_pose});
         }
     }
+    /* Four pixels at once, and images of several shares that are nearly full or half empty. */
+    run_depth(&(depth_case){&u16, 2, 90, 124, 0});
+    run_depth(&(depth_case){&f32, 1, 61, 84, 1});
+    run_depth(&(depth_case){&u16, 1, 25, 41, 1});
+    run_depth(&(depth_case){&f32, 3, 5, 7, 0});
     run_depth(&(depth_case){&u16, 2, 0, 5, 0});
 }

@@ -175,7 +175,10 @@ def test_few_points(count: int) -> None:
         check(points, features, max_voxels=0, **PRESETS[preset])
 
 
-@pytest.mark.parametrize("preset", ["robocache", "mmcv", "robocache unbounded", "one cell"])
+@pytest.mark.parametrize(
+    "preset",
+    ["robocache", "mmcv", "robocache unbounded", "robocache far", "open3d_down_sample", "one cell"],
+)
 def test_a_million_points(preset: str) -> None:
     points = cloud(1_000_003, torch.float32, seed=4)
     features = torch.randn(1_000_003, 4, generator=torch.Generator().manual_seed(5))
@@ -244,8 +247,11 @@ def assert_same(expected: Any, got: Any) -> None:
 @pytest.mark.parametrize("dtype", [torch.uint16, torch.float32, torch.float64])
 @pytest.mark.parametrize("batch", [0, 3])
 @pytest.mark.parametrize("holes", [0.0, 0.4, 1.0])
-def test_depth_has_the_bits_of_the_cpu(dtype: torch.dtype, batch: int, holes: float) -> None:
-    depth = images(batch, 241, 323, dtype, holes)
+@pytest.mark.parametrize("width", [323, 324])
+def test_depth_has_the_bits_of_the_cpu(
+    dtype: torch.dtype, batch: int, holes: float, width: int
+) -> None:
+    depth = images(batch, 241, width, dtype, holes)
     intrinsics, pose = cameras(batch)
     for given in (None, pose):
         for compact in (False, True):

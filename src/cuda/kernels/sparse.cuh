@@ -56,43 +56,40 @@ INLINE float floor_quotient(float distance, float size, float inverse) {
     return floorf(__fdiv_rn(distance, size));
 }
 
-INLINE int cell_on_axis_f32(float p, const sparse_map *map, int axis, int rule, int *inside) {
-    const float origin = map->origin32[axis];
+/* The cell along an axis that a coordinate is in, wherever that is. */
+INLINE float quotient_f32(float p, const sparse_map *map, int axis, int rule) {
     const float size = map->size32[axis];
+    const float distance = __fsub_rn(p, map->origin32[axis]);
+    return rule == SPARSE_FLOOR   ? floor_quotient(distance, size, map->inverse32[axis])
+           : rule == SPARSE_TRUNC ? truncf(__fmul_rn(distance, size))
+                                  : rintf(__fmul_rn(__fdiv_rn(distance, size), map->extra32[axis]));
+}
+
+INLINE double quotient_f64(double p, const sparse_map *map, int axis, int rule) {
+    const double size = map->size[axis];
+    const double distance = __dsub_rn(p, map->origin[axis]);
+    return rule == SPARSE_FLOOR   ? floor(__ddiv_rn(distance, size))
+           : rule == SPARSE_TRUNC ? trunc(__dmul_rn(distance, size))
+                                  : rint(__dmul_rn(__ddiv_rn(distance, size), map->extra[axis]));
+}
+
+INLINE int cell_on_axis_f32(float p, const sparse_map *map, int axis, int rule, int *inside) {
     const float extra = map->extra32[axis];
-    const float limit = map->limit32[axis];
-    const float distance = __fsub_rn(p, origin);
-    float q;
-    if (rule == SPARSE_FLOOR) {
-        q = floor_quotient(distance, size, map->inverse32[axis]);
-        *inside &= q >= extra && q < limit;
-    } else if (rule == SPARSE_TRUNC) {
-        q = __fmul_rn(distance, size);
-        *inside &= p >= origin && p <= extra && q < limit;
-    } else {
-        q = rintf(__fmul_rn(__fdiv_rn(distance, size), extra));
-        *inside &= q >= 0.0f && q < limit;
-    }
+    const float q = quotient_f32(p, map, axis, rule);
+    *inside &=
+        q < map->limit32[axis] && (rule == SPARSE_FLOOR   ? q >= extra
+                                   : rule == SPARSE_TRUNC ? p >= map->origin32[axis] && p <= extra
+                                                          : q >= 0.0f);
     return *inside ? (int)q : 0;
 }
 
 INLINE int cell_on_axis_f64(double p, const sparse_map *map, int axis, int rule, int *inside) {
-    const double origin = map->origin[axis];
-    const double size = map->size[axis];
     const double extra = map->extra[axis];
-    const double limit = map->limit[axis];
-    const double distance = __dsub_rn(p, origin);
-    double q;
-    if (rule == SPARSE_FLOOR) {
-        q = floor(__ddiv_rn(distance, size));
-        *inside &= q >= extra && q < limit;
-    } else if (rule == SPARSE_TRUNC) {
-        q = __dmul_rn(distance, size);
-        *inside &= p >= origin && p <= extra && q < limit;
-    } else {
-        q = rint(__dmul_rn(__ddiv_rn(distance, size), extra));
-        *inside &= q >= 0.0 && q < limit;
-    }
+    const double q = quotient_f64(p, map, axis, rule);
+    *inside &=
+        q < map->limit[axis] && (rule == SPARSE_FLOOR   ? q >= extra
+                                 : rule == SPARSE_TRUNC ? p >= map->origin[axis] && p <= extra
+                                                        : q >= 0.0);
     return *inside ? (int)q : 0;
 }
 
@@ -120,26 +117,40 @@ INLINE cell3 cell_of_point32(const sparse_map *map, const point32 *point, int ru
     return cell;
 }
 
-/* `plain` is what the launch says, or 0. */
-INLINE cell3 cell_of(const sparse_launch *p, const sparse_map *map, long long batch,
-                     long long index, int plain) {
-    const int dtype = plain ? POINT_F32 : (int)p->cloud.dtype;
-    const int rule = plain ? SPARSE_FLOOR : (int)p->rule;
-    if (plain || !p->is_f64) {
-        const point32 point = load_point(p, batch, index, dtype);
-        return cell_of_point32(map, &point, rule);
-    }
-    const char *point = point_address(&p->cloud, batch, index);
+INLINE cell3 cell_of_point64(const sparse_map *map, const double *point, int rule) {
     cell3 cell;
     cell.inside = 1;
 #pragma unroll
     for (int axis = 0; axis < 3; ++axis) {
-        const char *address = point + axis * p->cloud.axis_stride;
-        const double value =
-            dtype == POINT_F64 ? *(const double *)address : (double)load_f32(address, dtype);
-        cell.at[axis] = cell_on_axis_f64(value, map, axis, rule, &cell.inside);
+        cell.at[axis] = cell_on_axis_f64(point[axis], map, axis, rule, &cell.inside);
     }
     return cell;
+}
+
+/* `plain` is what the launch says, or 0 (here and below). */
+INLINE cell3 cell_of_loaded(const sparse_launch *p, const sparse_map *map, const point32 *point,
+                            int plain) {
+    const int rule = plain ? SPARSE_FLOOR : (int)p->rule;
+    if (plain || !p->is_f64) {
+        return cell_of_point32(map, point, rule);
+    }
+    const double wide[3] = {(double)point->at[0], (double)point->at[1], (double)point->at[2]};
+    return cell_of_point64(map, wide, rule);
+}
+
+INLINE cell3 cell_of(const sparse_launch *p, const sparse_map *map, long long batch,
+                     long long index, int plain) {
+    if (!plain && p->cloud.dtype == POINT_F64) {
+        const char *point = point_address(&p->cloud, batch, index);
+        double wide[3];
+#pragma unroll
+        for (int axis = 0; axis < 3; ++axis) {
+            wide[axis] = *(const double *)(point + axis * p->cloud.axis_stride);
+        }
+        return cell_of_point64(map, wide, (int)p->rule);
+    }
+    const point32 point = load_point(p, batch, index, plain ? POINT_F32 : (int)p->cloud.dtype);
+    return cell_of_loaded(p, map, &point, plain);
 }
 
 /* Bits of the numbers up to `greatest`. */
@@ -147,19 +158,14 @@ INLINE unsigned bits_up_to(unsigned greatest) {
     return 32 - (unsigned)__clz((int)greatest);
 }
 
-/* Bits of the keys of a cloud's voxels by place. */
-INLINE unsigned place_bits(const sparse_launch *p, const sparse_state *state) {
-    unsigned bits = p->by_place.bits;
-#pragma unroll
-    for (int axis = 0; axis < 3 && p->wide; ++axis) {
-        bits += bits_up_to((unsigned)state->high[axis] - (unsigned)state->low[axis]);
-    }
-    return bits;
-}
-
-/* Which of a sort's buffers has the result. */
+/* Which of the sort's buffers has the result. */
 INLINE int sorted_buffer(unsigned bits) {
     return (int)((bits + SPARSE_DIGIT_BITS - 1) / SPARSE_DIGIT_BITS & 1);
+}
+
+INLINE const uint2 *sorted_entries(const sparse_launch *p, long long cloud) {
+    const int buffer = sorted_buffer(p->states[cloud].key_bits);
+    return (const uint2 *)p->sort.entries[buffer] + cloud * p->cloud.num_points;
 }
 
 /* The points kept of a voxel: `count` of them, `stride` words apart. */
@@ -195,14 +201,7 @@ INLINE point_list points_of_voxel(const sparse_launch *p, long long cloud, long 
     const unsigned begin = starts[0];
     const long long count = (long long)starts[1] - begin;
     found.count = (int)(count < p->max_points ? count : p->max_points);
-    if (p->points == SPARSE_RANKED) {
-        found.points = p->order + cloud * p->cloud.num_points + begin;
-        found.stride = 1;
-        return found;
-    }
-    const int buffer = sorted_buffer(bits_up_to(p->states[cloud].num_voxels));
-    const uint2 *order = (const uint2 *)p->by_voxel.buffers[buffer];
-    found.points = &(order + cloud * p->cloud.num_points + begin)->y;
+    found.points = &sorted_entries(p, cloud)[begin].y;
     found.stride = 2;
     return found;
 }
@@ -215,6 +214,60 @@ INLINE void put_coordinates(const sparse_launch *p, const cell3 *cell, int *out)
     out[2] = cell->inside ? last : -1;
 }
 
+/* ---- places of cells ------------------------------------------------------------------------ */
+
+/* The box of a cloud's cells, its axes in the order that places ascend. */
+typedef struct cell_box {
+    unsigned low[3], extent[3];
+    unsigned bits; /* of places and of the number of all, which is the key of no cell */
+    int z_first;
+} cell_box;
+
+INLINE cell_box box_of_cloud(const sparse_launch *p, long long cloud, int plain) {
+    const sparse_state *state = p->states + cloud;
+    cell_box box;
+    box.z_first = plain ? 0 : (int)p->z_first;
+#pragma unroll
+    for (int k = 0; k < 3; ++k) {
+        box.low[k] = (unsigned)(box.z_first ? state->low[2 - k] : state->low[k]);
+        box.extent[k] = box.z_first ? state->extent[2 - k] : state->extent[k];
+    }
+    box.bits = state->key_bits;
+    return box;
+}
+
+/* The place of a cell among all of the box; `bits` of it up to 32. */
+INLINE unsigned place_in_box(const cell_box *box, const cell3 *cell) {
+    const unsigned first = (unsigned)(box->z_first ? cell->at[2] : cell->at[0]) - box->low[0];
+    const unsigned second = (unsigned)cell->at[1] - box->low[1];
+    const unsigned third = (unsigned)(box->z_first ? cell->at[0] : cell->at[2]) - box->low[2];
+    return cell->inside ? (first * box->extent[1] + second) * box->extent[2] + third
+                        : box->extent[0] * box->extent[1] * box->extent[2];
+}
+
+/* A word of such a place that has more. */
+INLINE unsigned word_of_place(const cell_box *box, const cell3 *cell, unsigned word) {
+    const unsigned first = (unsigned)(box->z_first ? cell->at[2] : cell->at[0]) - box->low[0];
+    const unsigned second = (unsigned)cell->at[1] - box->low[1];
+    const unsigned third = (unsigned)(box->z_first ? cell->at[0] : cell->at[2]) - box->low[2];
+    const unsigned long long row = (unsigned long long)first * box->extent[1] + second;
+    const unsigned long long rows = (unsigned long long)box->extent[0] * box->extent[1];
+    const unsigned __int128 place =
+        (unsigned __int128)(cell->inside ? row : rows) * box->extent[2] +
+        (cell->inside ? third : 0);
+    return (unsigned)(place >> 32 * word);
+}
+
+/* The cell of a place of up to 32 bits. */
+INLINE cell3 cell_of_place(const cell_box *box, unsigned place) {
+    const unsigned row = place / box->extent[2];
+    const int third = (int)(place - row * box->extent[2] + box->low[2]);
+    const int first = (int)(row / box->extent[1] + box->low[0]);
+    const int second = (int)(row % box->extent[1] + box->low[1]);
+    const cell3 cell = {{box->z_first ? third : first, second, box->z_first ? first : third}, 1};
+    return cell;
+}
+
 /* ---- the table ------------------------------------------------------------------------------ */
 
 INLINE unsigned long long mix(unsigned long long key) {
@@ -224,24 +277,10 @@ INLINE unsigned long long mix(unsigned long long key) {
     return key ^ key >> 29;
 }
 
-/* The place of a cell of the grid among all, ascending as voxels do. */
+/* The number of a cell of the grid, where that is exact. */
 INLINE unsigned number_of_cell(const sparse_launch *p, const cell3 *cell) {
-    const unsigned x = (unsigned)cell->at[0];
-    const unsigned z = (unsigned)cell->at[2];
-    const unsigned first = p->z_first ? z : x;
-    const unsigned last = p->z_first ? x : z;
-    return (first * p->grid[1] + (unsigned)cell->at[1]) * p->grid[p->z_first ? 0 : 2] + last;
-}
-
-INLINE cell3 cell_of_number(const sparse_launch *p, unsigned number) {
-    const unsigned row = p->z_first ? p->grid[0] : p->grid[2];
-    const unsigned above = number / row;
-    const unsigned last = number - above * row;
-    const unsigned first = above / p->grid[1];
-    const cell3 cell = {{(int)(p->z_first ? last : first), (int)(above - first * p->grid[1]),
-                         (int)(p->z_first ? first : last)},
-                        1};
-    return cell;
+    return ((unsigned)cell->at[0] * p->grid[1] + (unsigned)cell->at[1]) * p->grid[2] +
+           (unsigned)cell->at[2];
 }
 
 /* Upper half: what tells cells apart, or nearly; lower half: where to begin to look. */
@@ -291,6 +330,49 @@ INLINE unsigned find_slot(const sparse_launch *p, const sparse_map *map, long lo
         }
         slot = (slot + 1) & (unsigned)(p->slots - 1);
     }
+}
+
+/* The number of the voxel that a point is in, or SPARSE_NONE: how many first points there are
+ * before the first one of its cell. */
+INLINE unsigned voxel_of(const sparse_launch *p, long long cloud, long long i) {
+    const unsigned slot = p->slot_of[cloud * p->cloud.num_points + i];
+    if (slot == SPARSE_NONE) {
+        return SPARSE_NONE;
+    }
+    const unsigned first = (unsigned)p->table[(unsigned long long)cloud * p->slots + slot];
+    const long long word = cloud * p->bit_words + first / 32;
+    const unsigned number =
+        p->word_starts[word] + (unsigned)__popc(p->bits[word] & ((1u << first % 32) - 1));
+    return number < p->max_voxels ? number : SPARSE_NONE;
+}
+
+/* ---- what tiles tell each other ------------------------------------------------------------- */
+
+/* Tiles of a chain sum up what those before them have, without waiting for one launch to end. A
+ * word of each is 0 at first, then tells how many it has and at last how many there are up to its
+ * end. Blocks begin in the order of their index, so that those before are under way. */
+INLINE void chain_tell(unsigned *word, unsigned own) {
+    asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(word), "r"(own + 1) : "memory");
+}
+
+INLINE void chain_end(unsigned *word, unsigned up_to) {
+    asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(word), "r"(up_to | 1u << 31)
+                 : "memory");
+}
+
+INLINE unsigned chain_look(const unsigned *word) {
+    unsigned seen;
+    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(word) : "memory");
+    return seen;
+}
+
+INLINE int chain_has_ended(unsigned seen) {
+    return (int)(seen >> 31);
+}
+
+/* What a word that is not 0 tells. */
+INLINE unsigned chain_count(unsigned seen) {
+    return chain_has_ended(seen) ? seen & 0x7fffffffu : seen - 1;
 }
 
 /* ---- sums over a block ---------------------------------------------------------------------- */

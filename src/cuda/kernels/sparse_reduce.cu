@@ -6,15 +6,40 @@ enum {
     THREADS = SPARSE_THREADS,
     AT_ONCE = 2, /* points whose features are loaded together */
     FEW = 64,    /* points that one thread goes through alone */
+    UNITS = 4,   /* of a thread */
+    SHARE = SPARSE_REDUCE_SHARE,
 };
 
-/* A unit of a row of features: 16 bytes, or one value. */
+/* What one thread reduces of a row of features. */
+enum {
+    ONE = 0,   /* value */
+    CHUNK = 1, /* of 16 bytes */
+    THREE = 2, /* f32: the whole row */
+};
+
+INLINE int width_of_unit(int dtype, int unit) {
+    return unit == THREE ? 3 : width_of(dtype, unit == CHUNK);
+}
+
+INLINE int bytes_of_unit(int dtype, int unit) {
+    return unit == CHUNK ? 16 : unit == THREE ? 12 : item_bytes(dtype);
+}
+
+INLINE long long units_of_row(const sparse_launch *p, int dtype, int unit) {
+    return unit == CHUNK   ? p->num_features * item_bytes(dtype) / 16
+           : unit == THREE ? 1
+                           : p->num_features;
+}
+
 INLINE values load_unit(const sparse_launch *p, const char *column, unsigned point, int dtype,
-                        int vector) {
+                        int unit) {
     const char *address = column + (long long)point * p->features_stride;
     values loaded;
-    if (vector) {
+    if (unit == CHUNK) {
         loaded.chunk = __ldg((const uint4 *)address);
+    } else if (unit == THREE) {
+        const unsigned *row = (const unsigned *)address;
+        loaded.chunk = make_uint4(row[0], row[1], row[2], 0);
     } else {
         const item bits = item_load(address, dtype);
         loaded.chunk = make_uint4((unsigned)bits, (unsigned)(bits >> 32), 0, 0);
@@ -22,11 +47,37 @@ INLINE values load_unit(const sparse_launch *p, const char *column, unsigned poi
     return loaded;
 }
 
+/* Values side by side again. */
+INLINE uint4 pack_items(const item *items, int dtype, int unit) {
+    if (unit == ONE) {
+        return make_uint4((unsigned)items[0], (unsigned)(items[0] >> 32), 0, 0);
+    }
+    if (dtype == VALUE_F32) {
+        return make_uint4((unsigned)items[0], (unsigned)items[1], (unsigned)items[2],
+                          unit == THREE ? 0 : (unsigned)items[3]);
+    }
+    return make_uint4((unsigned)(items[0] | items[1] << 16), (unsigned)(items[2] | items[3] << 16),
+                      (unsigned)(items[4] | items[5] << 16), (unsigned)(items[6] | items[7] << 16));
+}
+
+INLINE void store_unit(char *address, uint4 chunk, int dtype, int unit) {
+    if (unit == CHUNK) {
+        store_streaming(address, chunk);
+    } else if (unit == THREE) {
+        unsigned *row = (unsigned *)address;
+        row[0] = chunk.x;
+        row[1] = chunk.y;
+        row[2] = chunk.z;
+    } else {
+        item_store(address, (item)chunk.y << 32 | chunk.x, dtype);
+    }
+}
+
 /* One unit over a voxel's points; `lanes` neighbouring threads share the work. */
 INLINE void reduce_points(const sparse_launch *p, const char *column, const point_list *list,
-                          int lane, int lanes, channels *all, int dtype, int vector, int reduce) {
+                          int lane, int lanes, channels *all, int dtype, int unit, int reduce) {
     values loaded[AT_ONCE];
-    const int width = width_of(dtype, vector);
+    const int width = width_of_unit(dtype, unit);
     const int count = list->count;
     const int bits = bits_for(count);
     clear_channels(all, width);
@@ -35,7 +86,7 @@ INLINE void reduce_points(const sparse_launch *p, const char *column, const poin
         for (int i = 0; i < AT_ONCE; ++i) {
             if (first + i * lanes < count) {
                 const unsigned point = list->points[(first + i * lanes) * list->stride];
-                loaded[i] = load_unit(p, column, point, dtype, vector);
+                loaded[i] = load_unit(p, column, point, dtype, unit);
             }
         }
 #pragma unroll
@@ -62,8 +113,7 @@ INLINE void reduce_points(const sparse_launch *p, const char *column, const poin
     } else {
 #pragma unroll 2
         for (int i = lane; i < count; i += lanes) {
-            const values again =
-                load_unit(p, column, list->points[i * list->stride], dtype, vector);
+            const values again = load_unit(p, column, list->points[i * list->stride], dtype, unit);
             add(all, &again, bits, dtype, width);
         }
     }
@@ -72,115 +122,146 @@ INLINE void reduce_points(const sparse_launch *p, const char *column, const poin
     }
 }
 
-/* A voxel of one point: its features, with one NaN and, for sums, one zero. Of f32 alone. */
-INLINE int is_plain(const values *loaded) {
-    return !item_is_nan(loaded->chunk.x, VALUE_F32) && !item_is_nan(loaded->chunk.y, VALUE_F32) &&
-           !item_is_nan(loaded->chunk.z, VALUE_F32) && !item_is_nan(loaded->chunk.w, VALUE_F32);
-}
-
-INLINE unsigned one_zero(unsigned bits, int reduce) {
-    return is_sum(reduce) ? __float_as_uint(__fadd_rn(__uint_as_float(bits), 0.0f)) : bits;
-}
-
-INLINE void write_values(const sparse_launch *p, const channels *all, int count, char *out,
-                         int dtype, int vector, int reduce) {
-    const int width = width_of(dtype, vector);
+/* The features of a voxel's one point: with one NaN and, for sums, one zero. Not of f64, whose sums
+ * lose the smallest numbers. */
+INLINE uint4 one_point(const values *loaded, int dtype, int unit, int reduce) {
     item results[8];
 #pragma unroll
-    for (int k = 0; k < width; ++k) {
+    for (int k = 0; k < width_of_unit(dtype, unit); ++k) {
+        const item bits = value_bits(loaded, k, dtype);
+        const item sign = 1ull << (8 * item_bytes(dtype) - 1);
+        results[k] = item_is_nan(bits, dtype)         ? item_nan(dtype)
+                     : is_sum(reduce) && bits == sign ? 0
+                                                      : bits;
+    }
+    return pack_items(results, dtype, unit);
+}
+
+INLINE uint4 several_points(const channels *all, int count, int dtype, int unit, int reduce) {
+    item results[8];
+#pragma unroll
+    for (int k = 0; k < width_of_unit(dtype, unit); ++k) {
         results[k] = is_sum(reduce) ? finish_sum(all, k, count, reduce, dtype)
                                     : extreme_of_key(all->key[k], dtype, reduce);
     }
-    if (!vector) {
-        item_store(out, results[0], dtype);
-    } else if (dtype == VALUE_F32) {
-        store_streaming(out, make_uint4((unsigned)results[0], (unsigned)results[1],
-                                        (unsigned)results[2], (unsigned)results[3]));
-    } else {
-        store_streaming(out, make_uint4((unsigned)(results[0] | results[1] << 16),
-                                        (unsigned)(results[2] | results[3] << 16),
-                                        (unsigned)(results[4] | results[5] << 16),
-                                        (unsigned)(results[6] | results[7] << 16)));
+    return pack_items(results, dtype, unit);
+}
+
+/* A unit of the output and where it comes from. */
+typedef struct place_of_unit {
+    long long voxel;
+    const char *column;
+    char *out;
+} place_of_unit;
+
+INLINE place_of_unit find_unit(const sparse_launch *p, long long cloud, long long index,
+                               long long units, int dtype, int unit) {
+    const long long per_voxel = units_of_row(p, dtype, unit);
+    place_of_unit found;
+    found.voxel = units <= 0x7fffffffll ? (int)index / (int)per_voxel : index / per_voxel;
+    found.column = p->features + cloud * p->features_batch_stride +
+                   (index - found.voxel * per_voxel) * (unit == CHUNK ? 16 : p->feature_stride);
+    found.out = p->out_features + (cloud * units + index) * bytes_of_unit(dtype, unit);
+    return found;
+}
+
+/* Of the units that `wanted` says, one a lane: appends them to a list of the block. */
+INLINE void append(unsigned *list, unsigned *count, unsigned index, int wanted) {
+    const unsigned lanes = __ballot_sync(0xffffffffu, wanted);
+    const int lane = (int)threadIdx.x & 31;
+    unsigned at = 0;
+    if (lanes != 0 && lane == __ffs((int)lanes) - 1) {
+        at = atomicAdd(count, (unsigned)__popc(lanes));
+    }
+    at = __shfl_sync(0xffffffffu, at, lanes != 0 ? __ffs((int)lanes) - 1 : 0);
+    if (wanted) {
+        list[at + (unsigned)__popc(lanes & ((1u << lane) - 1))] = index;
     }
 }
 
-INLINE void write_padding(char *out, int dtype, int vector) {
-    if (vector) {
-        store_streaming(out, make_uint4(0, 0, 0, 0));
-    } else {
-        item_store(out, 0, dtype);
-    }
-}
-
-INLINE void reduce_voxels(const sparse_launch *p, int dtype, int vector, int reduce) {
+/* Voxels of one point are done at once; the others are listed, so that whole warps have them. */
+INLINE void reduce_voxels(const sparse_launch *p, int dtype, int unit, int reduce) {
+    __shared__ unsigned few[SHARE];
+    __shared__ unsigned many[SHARE];
+    __shared__ unsigned num_few, num_many;
     const place at = place_of_block(p);
     const int lane = (int)threadIdx.x & 31;
-    const int unit_bytes = vector ? 16 : item_bytes(dtype);
-    const long long per_voxel = vector ? p->num_features * item_bytes(dtype) / 16 : p->num_features;
-    const long long units = p->max_voxels * per_voxel;
-    const long long unit = (long long)at.block * THREADS + threadIdx.x;
-    const long long voxel = units <= 0x7fffffffll ? (int)unit / (int)per_voxel : unit / per_voxel;
-    const int exists = unit < units && voxel < p->states[at.cloud].num_voxels;
-    const char *column = p->features + at.cloud * p->features_batch_stride +
-                         (unit - voxel * per_voxel) * (vector ? 16 : p->feature_stride);
-    char *out = p->out_features + (at.cloud * units + unit) * unit_bytes;
-    point_list list = {0, 0, 0};
-    channels all;
-    if (exists) {
-        list = points_of_voxel(p, at.cloud, voxel);
-    } else if (unit < units) {
-        write_padding(out, dtype, vector);
+    const long long units = p->max_voxels * units_of_row(p, dtype, unit);
+    const long long begin = (long long)at.block * SHARE;
+    const long long num_voxels = p->states[at.cloud].num_voxels;
+    place_of_unit own[UNITS];
+    point_list lists[UNITS];
+    values loaded[UNITS];
+    if (threadIdx.x == 0) {
+        num_few = 0;
+        num_many = 0;
     }
-    int is_done = !exists;
-    if (vector && dtype == VALUE_F32 && list.count == 1) {
-        const values loaded = load_unit(p, column, list.points[0], dtype, vector);
-        if (is_plain(&loaded)) {
-            store_streaming(out, make_uint4(one_zero(loaded.chunk.x, reduce),
-                                            one_zero(loaded.chunk.y, reduce),
-                                            one_zero(loaded.chunk.z, reduce),
-                                            one_zero(loaded.chunk.w, reduce)));
-            is_done = 1;
+    __syncthreads();
+#pragma unroll
+    for (int u = 0; u < UNITS; ++u) {
+        const long long index = begin + u * THREADS + threadIdx.x;
+        own[u] = find_unit(p, at.cloud, index < units ? index : 0, units, dtype, unit);
+        lists[u].count = 0;
+        if (index < units && own[u].voxel < num_voxels) {
+            lists[u] = points_of_voxel(p, at.cloud, own[u].voxel);
         }
     }
-    if (!is_done && list.count <= FEW) {
-        reduce_points(p, column, &list, 0, 1, &all, dtype, vector, reduce);
-        write_values(p, &all, list.count, out, dtype, vector, reduce);
+#pragma unroll
+    for (int u = 0; u < UNITS; ++u) {
+        if (lists[u].count == 1) {
+            loaded[u] = load_unit(p, own[u].column, lists[u].points[0], dtype, unit);
+        }
     }
-    for (unsigned left = __ballot_sync(0xffffffffu, list.count > FEW); left != 0;
-         left &= left - 1) {
-        const int source = __ffs((int)left) - 1;
-        point_list theirs;
-        theirs.points =
-            (const unsigned *)__shfl_sync(0xffffffffu, (unsigned long long)list.points, source);
-        theirs.stride = __shfl_sync(0xffffffffu, list.stride, source);
-        theirs.count = __shfl_sync(0xffffffffu, list.count, source);
-        const char *their_column =
-            (const char *)__shfl_sync(0xffffffffu, (unsigned long long)column, source);
-        reduce_points(p, their_column, &theirs, lane, 32, &all, dtype, vector, reduce);
-        if (lane == source) {
-            write_values(p, &all, list.count, out, dtype, vector, reduce);
+#pragma unroll
+    for (int u = 0; u < UNITS; ++u) {
+        const unsigned index = u * THREADS + threadIdx.x;
+        const int is_one = lists[u].count == 1 && dtype != VALUE_F64;
+        if (is_one) {
+            store_unit(own[u].out, one_point(&loaded[u], dtype, unit, reduce), dtype, unit);
+        } else if (lists[u].count == 0 && begin + index < units) {
+            store_unit(own[u].out, make_uint4(0, 0, 0, 0), dtype, unit);
+        }
+        append(few, &num_few, index, !is_one && lists[u].count > 0 && lists[u].count <= FEW);
+        append(many, &num_many, index, lists[u].count > FEW);
+    }
+    __syncthreads();
+    channels all;
+    for (unsigned i = threadIdx.x; i < num_few; i += THREADS) {
+        const place_of_unit one = find_unit(p, at.cloud, begin + few[i], units, dtype, unit);
+        const point_list list = points_of_voxel(p, at.cloud, one.voxel);
+        reduce_points(p, one.column, &list, 0, 1, &all, dtype, unit, reduce);
+        store_unit(one.out, several_points(&all, list.count, dtype, unit, reduce), dtype, unit);
+    }
+    for (unsigned i = threadIdx.x / 32; i < num_many; i += THREADS / 32) {
+        const place_of_unit one = find_unit(p, at.cloud, begin + many[i], units, dtype, unit);
+        const point_list list = points_of_voxel(p, at.cloud, one.voxel);
+        reduce_points(p, one.column, &list, lane, 32, &all, dtype, unit, reduce);
+        const uint4 result = several_points(&all, list.count, dtype, unit, reduce);
+        if (lane == 0) {
+            store_unit(one.out, result, dtype, unit);
         }
     }
 }
 
-#define KERNEL(name, dtype, vector, reduce, min_blocks)                                            \
+#define KERNEL(name, dtype, unit, reduce, min_blocks)                                              \
     extern "C" __global__ void __launch_bounds__(THREADS, min_blocks)                              \
         rbc__sparse_##name##_cuda(const __grid_constant__ sparse_launch p) {                       \
         launch_await();                                                                            \
         launch_release();                                                                          \
-        reduce_voxels(&p, dtype, vector, reduce);                                                  \
+        reduce_voxels(&p, dtype, unit, reduce);                                                    \
     }
 
-#define KERNELS(suffix, dtype, vector, min_blocks)                                                 \
-    KERNEL(sum_##suffix, dtype, vector, (p.reduce == REDUCE_MEAN ? REDUCE_MEAN : REDUCE_SUM),      \
+#define KERNELS(suffix, dtype, unit, min_blocks)                                                   \
+    KERNEL(sum_##suffix, dtype, unit, (p.reduce == REDUCE_MEAN ? REDUCE_MEAN : REDUCE_SUM),        \
            min_blocks)                                                                             \
-    KERNEL(extreme_##suffix, dtype, vector, (p.reduce == REDUCE_MIN ? REDUCE_MIN : REDUCE_MAX),    \
+    KERNEL(extreme_##suffix, dtype, unit, (p.reduce == REDUCE_MIN ? REDUCE_MIN : REDUCE_MAX),      \
            min_blocks)
 
-KERNELS(f32, VALUE_F32, 1, 4)
-KERNELS(f16, VALUE_F16, 1, 2)
-KERNELS(bf16, VALUE_BF16, 1, 2)
-KERNELS(any_f32, VALUE_F32, 0, 4)
-KERNELS(any_f64, VALUE_F64, 0, 4)
-KERNELS(any_f16, VALUE_F16, 0, 4)
-KERNELS(any_bf16, VALUE_BF16, 0, 4)
+KERNELS(f32, VALUE_F32, CHUNK, 4)
+KERNELS(f16, VALUE_F16, CHUNK, 2)
+KERNELS(bf16, VALUE_BF16, CHUNK, 2)
+KERNELS(three_f32, VALUE_F32, THREE, 4)
+KERNELS(any_f32, VALUE_F32, ONE, 4)
+KERNELS(any_f64, VALUE_F64, ONE, 4)
+KERNELS(any_f16, VALUE_F16, ONE, 4)
+KERNELS(any_bf16, VALUE_BF16, ONE, 4)

@@ -1,205 +1,339 @@
-/* One pass of a stable sort by radix, least digit first: sparse_sort_count counts each tile's
- * digits, sparse_sort_pass moves its entries. Passes beyond a cloud's highest digit do nothing. */
+/* The keys by which points are sorted, and a pass of the sort: each digit of a key moves the
+ * entries from one buffer to the other, stably and least digit first, in one launch. Passes beyond
+ * a cloud's highest digit do nothing. */
 #include "sparse.cuh"
 
 enum {
     THREADS = SPARSE_SORT_THREADS,
     WARPS = THREADS / 32,
+    ITEMS = SPARSE_SORT_ITEMS,
+    TILE = SPARSE_SORT_TILE,
     DIGITS = SPARSE_DIGITS,
-    GROUPS = THREADS / DIGITS, /* threads that share a digit */
+    PASSES = SPARSE_WORD_PASSES,
+    AT_ONCE = 4, /* points that a thread makes keys of together */
+    WINDOW = 8,  /* tiles that are looked back at together */
 };
 
-INLINE unsigned bits_of_key(const sparse_launch *p, const sparse_sort *sort,
-                            const sparse_state *state) {
-    return sort->of_voxels ? place_bits(p, state) : bits_up_to(state->num_voxels);
+/* What keys are of. */
+enum {
+    PLAIN_PLACES = 0, /* of a plain launch */
+    ANY_PLACES = 1,
+    VOXELS = 2,
+};
+
+INLINE unsigned digit_of(unsigned key, unsigned pass) {
+    return key >> pass % PASSES * SPARSE_DIGIT_BITS & (DIGITS - 1);
 }
 
-/* A tile of a cloud's entries. */
-typedef struct tile {
-    const char *from;
-    char *to;
-    long long begin, end; /* entries; empty where there is nothing to do */
-} tile;
+INLINE unsigned *digits_of_pass(const sparse_launch *p, long long cloud, unsigned pass) {
+    return p->sort.digits + (cloud * p->sort.passes + pass) * DIGITS;
+}
 
-INLINE tile tile_of_block(const sparse_launch *p, const sparse_sort *sort, const place *at,
-                          int wide) {
-    const sparse_state *state = p->states + at->cloud;
-    const long long count =
-        sort->of_voxels ? (long long)state->num_found : cloud_length(&p->cloud, at->cloud);
-    const int entry_bytes = wide ? 16 : 8;
-    const long long offset = at->cloud * p->cloud.num_points * entry_bytes;
-    const unsigned pass = sort->shift / SPARSE_DIGIT_BITS;
-    tile found;
-    found.from = (const char *)sort->buffers[pass & 1] + offset;
-    found.to = (char *)sort->buffers[~pass & 1] + offset;
-    found.begin = at->block * sort->tile_entries;
-    found.end = found.begin + sort->tile_entries < count ? found.begin + sort->tile_entries : count;
-    if (sort->shift >= bits_of_key(p, sort, state)) {
-        found.end = found.begin;
+INLINE uint2 *entries_before(const sparse_launch *p, long long cloud, unsigned pass) {
+    return (uint2 *)p->sort.entries[pass & 1] + cloud * p->cloud.num_points;
+}
+
+/* ---- keys ----------------------------------------------------------------------------------- */
+
+/* The entry of a point: the word of its key that begins with digit `pass`. What is said of points
+ * one by one is written on the way. */
+INLINE uint2 make_entry(const sparse_launch *p, const cell_box *box, const place *at,
+                        const cell3 *cell, unsigned point) {
+    const unsigned pass = p->sort.pass;
+    if (pass == 0 && p->point_coordinates != 0) {
+        put_coordinates(p, cell,
+                        p->point_coordinates + 3 * (at->cloud * p->cloud.num_points + point));
     }
-    return found;
+    return make_uint2(
+        box->bits > 32 ? word_of_place(box, cell, pass / PASSES) : place_in_box(box, cell), point);
 }
 
-INLINE unsigned digit_of(uint4 key, unsigned shift) {
-    const unsigned word = shift < 32 ? key.x : shift < 64 ? key.y : key.z;
-    return word >> (shift & 31) & (DIGITS - 1);
+/* The same of points by voxel. */
+INLINE uint2 make_voxel_entry(const sparse_launch *p, long long cloud, long long i) {
+    const unsigned voxel = voxel_of(p, cloud, i);
+    return make_uint2(voxel == SPARSE_NONE ? p->states[cloud].num_voxels : voxel, (unsigned)i);
 }
 
-INLINE uint4 load_entry(const char *from, long long i, int wide) {
-    if (wide) {
-        return ((const uint4 *)from)[i];
+/* Makes the entries i, i + THREADS and so on up to AT_ONCE of them. */
+INLINE void make_entries(const sparse_launch *p, const sparse_map *map, const cell_box *box,
+                         const place *at, long long first, long long length, int kind, uint2 *made,
+                         unsigned *missing) {
+    const uint2 *entries = entries_before(p, at->cloud, p->sort.pass);
+    const int is_f64 = kind == ANY_PLACES && p->cloud.dtype == POINT_F64;
+    unsigned points[AT_ONCE];
+    point32 loaded[AT_ONCE];
+#pragma unroll
+    for (int u = 0; u < AT_ONCE && kind != VOXELS; ++u) {
+        const long long i = first + u * THREADS;
+        points[u] = SPARSE_NONE;
+        if (i < length) {
+            points[u] = p->sort.pass == 0 ? (unsigned)i : entries[i].y;
+        }
     }
-    const uint2 entry = ((const uint2 *)from)[i];
-    return make_uint4(entry.x, 0, 0, entry.y);
-}
-
-INLINE void store_entry(char *to, long long i, uint4 entry, int wide) {
-    if (wide) {
-        ((uint4 *)to)[i] = entry;
-    } else {
-        ((uint2 *)to)[i] = make_uint2(entry.x, entry.w);
+#pragma unroll
+    for (int u = 0; u < AT_ONCE && kind != VOXELS; ++u) {
+        if (points[u] != SPARSE_NONE && !is_f64) {
+            loaded[u] = load_point(p, at->cloud, points[u],
+                                   kind == PLAIN_PLACES ? POINT_F32 : (int)p->cloud.dtype);
+        }
+    }
+#pragma unroll
+    for (int u = 0; u < AT_ONCE; ++u) {
+        const long long i = first + u * THREADS;
+        if (i >= length) {
+            break;
+        }
+        if (kind == VOXELS) {
+            made[u] = make_voxel_entry(p, at->cloud, i);
+            continue;
+        }
+        const cell3 cell = is_f64 ? cell_of(p, map, at->cloud, points[u], 0)
+                                  : cell_of_loaded(p, map, &loaded[u], kind == PLAIN_PLACES);
+        *missing += (unsigned)!cell.inside;
+        made[u] = make_entry(p, box, at, &cell, points[u]);
     }
 }
 
-INLINE void count_digits(const sparse_launch *p, const sparse_sort *sort, int wide) {
-    __shared__ unsigned bins[DIGITS];
+/* Points after a cloud's last are nowhere. */
+INLINE void pad_coordinates(const sparse_launch *p, const place *at, long long length) {
+    const long long total = p->cloud.num_points;
+    for (long long i = length + (long long)at->block * THREADS + threadIdx.x; i < total;
+         i += (long long)at->blocks * THREADS) {
+        const cell3 none = {{0, 0, 0}, 0};
+        put_coordinates(p, &none, p->point_coordinates + 3 * (at->cloud * total + i));
+    }
+}
+
+/* Makes a word of the keys and counts its digits. */
+INLINE void make_keys(const sparse_launch *p, int kind) {
+    __shared__ sparse_map map;
+    __shared__ unsigned counts[PASSES][DIGITS];
+    __shared__ unsigned warp_sums[32];
     const place at = place_of_block(p);
-    const tile own = tile_of_block(p, sort, &at, wide);
-    if (threadIdx.x < DIGITS) {
-        bins[threadIdx.x] = 0;
-    }
-    __syncthreads();
-#pragma unroll 4
-    for (long long i = own.begin + threadIdx.x; i < own.end; i += THREADS) {
-        atomicAdd(&bins[digit_of(load_entry(own.from, i, wide), sort->shift)], 1u);
-    }
-    __syncthreads();
-    if (threadIdx.x < DIGITS) {
-        sort->bins[(at.cloud * sort->tiles + at.block) * DIGITS + threadIdx.x] = bins[threadIdx.x];
-    }
-}
-
-/* Where the tile's first entry of each digit goes. */
-INLINE void place_digits(const sparse_launch *p, const sparse_sort *sort, const place *at,
-                         unsigned *bases) {
-    __shared__ unsigned before[GROUPS][DIGITS];
-    __shared__ unsigned all[GROUPS][DIGITS];
-    __shared__ unsigned warp_sums[DIGITS / 32];
-    const unsigned digit = threadIdx.x % DIGITS;
-    const unsigned group = threadIdx.x / DIGITS;
-    const unsigned *bins = sort->bins + at->cloud * sort->tiles * DIGITS + digit;
-    unsigned own_before = 0;
-    unsigned own_all = 0;
-#pragma unroll 8
-    for (unsigned t = group; t < sort->tiles; t += GROUPS) {
-        const unsigned count = bins[t * DIGITS];
-        own_before += t < at->block ? count : 0;
-        own_all += count;
-    }
-    before[group][digit] = own_before;
-    all[group][digit] = own_all;
-    __syncthreads();
-    unsigned below = 0;
-    if (threadIdx.x < DIGITS) {
-        own_before = 0;
-        own_all = 0;
-        for (int g = 0; g < GROUPS; ++g) {
-            own_before += before[g][digit];
-            own_all += all[g][digit];
-        }
-        unsigned total;
-        below = sum_below(own_all, &total);
-        if ((threadIdx.x & 31) == 0) {
-            warp_sums[threadIdx.x / 32] = total;
-        }
-    }
-    __syncthreads();
-    if (threadIdx.x < DIGITS) {
-        for (unsigned w = 0; w < threadIdx.x / 32; ++w) {
-            below += warp_sums[w];
-        }
-        bases[digit] = below + own_before;
-    }
-    __syncthreads();
-}
-
-INLINE void move_entries(const sparse_launch *p, const sparse_sort *sort, int wide) {
-    __shared__ unsigned bases[DIGITS];
-    __shared__ unsigned warp_bases[WARPS][DIGITS];
-    const int items = wide ? 4 : 8;
-    const place at = place_of_block(p);
-    const tile own = tile_of_block(p, sort, &at, wide);
-    if (own.begin >= own.end) {
+    const unsigned pass = p->sort.pass;
+    const cell_box box = box_of_cloud(p, at.cloud, kind == PLAIN_PLACES);
+    if (pass * SPARSE_DIGIT_BITS >= box.bits && pass > 0) {
         return;
     }
-    place_digits(p, sort, &at, bases);
-    const unsigned lane = threadIdx.x & 31;
-    const unsigned below = (1u << lane) - 1;
-    unsigned *counts = warp_bases[threadIdx.x / 32];
-    for (long long round = own.begin; round < own.end; round += items * THREADS) {
-        const long long first = round + (long long)(threadIdx.x / 32) * (items * 32) + lane;
-        uint4 entries[8];
-        unsigned digits[8];
-        unsigned ranks[8];
-        for (unsigned d = lane; d < DIGITS; d += 32) {
-            counts[d] = 0;
-        }
-        __syncwarp();
+    const unsigned left = box.bits - pass * SPARSE_DIGIT_BITS;
+    for (unsigned i = threadIdx.x; i < PASSES * DIGITS; i += THREADS) {
+        counts[0][i] = 0;
+    }
+    share_map(p, at.cloud, &map);
+    const long long length = cloud_length(&p->cloud, at.cloud);
+    uint2 *entries = entries_before(p, at.cloud, pass);
+    unsigned missing = 0;
+    for (int j = 0; j < ITEMS; j += AT_ONCE) {
+        const long long first = (long long)at.block * TILE + j * THREADS + threadIdx.x;
+        uint2 made[AT_ONCE];
+        make_entries(p, &map, &box, &at, first, length, kind, made, &missing);
 #pragma unroll
-        for (int j = 0; j < items; ++j) {
-            const int exists = first + 32 * j < own.end;
-            if (exists) {
-                entries[j] = load_entry(own.from, first + 32 * j, wide);
+        for (int u = 0; u < AT_ONCE; ++u) {
+            const long long i = first + u * THREADS;
+            if (i >= length) {
+                break;
             }
-            digits[j] = exists ? digit_of(entries[j], sort->shift) : (unsigned)DIGITS;
-        }
+            entries[i] = made[u];
 #pragma unroll
-        for (int j = 0; j < items; ++j) {
-            const unsigned same = __match_any_sync(0xffffffffu, digits[j]);
-            const unsigned seen = digits[j] < DIGITS ? counts[digits[j]] : 0;
-            ranks[j] = seen + (unsigned)__popc(same & below);
-            __syncwarp();
-            if ((same & below) == 0 && digits[j] < DIGITS) {
-                counts[digits[j]] = seen + (unsigned)__popc(same);
-            }
-            __syncwarp();
-        }
-        __syncthreads();
-        if (threadIdx.x < DIGITS) {
-            unsigned next = bases[threadIdx.x];
-#pragma unroll 8
-            for (int w = 0; w < WARPS; ++w) {
-                const unsigned count = warp_bases[w][threadIdx.x];
-                warp_bases[w][threadIdx.x] = next;
-                next += count;
-            }
-            bases[threadIdx.x] = next;
-        }
-        __syncthreads();
-#pragma unroll
-        for (int j = 0; j < items; ++j) {
-            if (digits[j] < DIGITS) {
-                store_entry(own.to, counts[digits[j]] + ranks[j], entries[j], wide);
+            for (unsigned k = 0; k < PASSES; ++k) {
+                if (k * SPARSE_DIGIT_BITS < left) {
+                    atomicAdd(&counts[k][digit_of(made[u].x, k)], 1u);
+                }
             }
         }
-        __syncthreads();
+    }
+    if (kind != VOXELS && pass == 0) {
+        if (p->point_coordinates != 0) {
+            pad_coordinates(p, &at, length);
+        }
+        if (p->dropped != 0) {
+            missing = sum_over_block(missing, warp_sums);
+            if (threadIdx.x == 0 && missing != 0) {
+                atomicAdd(&p->dropped[at.cloud], (unsigned long long)missing);
+            }
+        }
+    }
+    __syncthreads();
+    for (unsigned i = threadIdx.x; i < PASSES * DIGITS; i += THREADS) {
+        if (counts[0][i] != 0) {
+            atomicAdd(&digits_of_pass(p, at.cloud, pass)[i], counts[0][i]);
+        }
     }
 }
 
-#define KERNELS(suffix, sort, wide)                                                                \
+#define KERNEL(name, kind)                                                                         \
     extern "C" __global__ void __launch_bounds__(THREADS)                                          \
-        rbc__sparse_count_##suffix##_cuda(const __grid_constant__ sparse_launch p) {               \
+        rbc__sparse_##name##_cuda(const __grid_constant__ sparse_launch p) {                       \
         launch_await();                                                                            \
         launch_release();                                                                          \
-        count_digits(&p, &p.sort, wide);                                                           \
-    }                                                                                              \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                          \
-        rbc__sparse_move_##suffix##_cuda(const __grid_constant__ sparse_launch p) {                \
-        launch_await();                                                                            \
-        launch_release();                                                                          \
-        move_entries(&p, &p.sort, wide);                                                           \
+        make_keys(&p, kind);                                                                       \
     }
 
-KERNELS(places, by_place, 0)
-KERNELS(wide_places, by_place, 1)
-KERNELS(points, by_voxel, 0)
+KERNEL(key, PLAIN_PLACES)
+KERNEL(key_any, ANY_PLACES)
+KERNEL(key_voxels, VOXELS)
+
+/* ---- a pass --------------------------------------------------------------------------------- */
+
+/* The lanes of the warp whose digit is the same; where there is none it is DIGITS. Votes about one
+ * bit after the other. */
+INLINE unsigned lanes_with(unsigned digit) {
+    unsigned same = __ballot_sync(0xffffffffu, digit < DIGITS);
+#pragma unroll
+    for (int bit = 0; bit < SPARSE_DIGIT_BITS; ++bit) {
+        const unsigned is_set = digit >> bit & 1;
+        same &= __ballot_sync(0xffffffffu, is_set) ^ (is_set - 1);
+    }
+    return same;
+}
+
+/* The lane's place among the entries of its warp that have its digit; `counts` are the warp's. */
+INLINE void rank_entries(const unsigned *digits, unsigned short *counts, unsigned *ranks) {
+    const unsigned lane = threadIdx.x & 31;
+    const unsigned below = (1u << lane) - 1;
+    unsigned same[ITEMS];
+#pragma unroll
+    for (int j = 0; j < ITEMS; ++j) {
+        same[j] = lanes_with(digits[j]);
+    }
+#pragma unroll
+    for (int j = 0; j < ITEMS; ++j) {
+        const int exists = digits[j] < DIGITS;
+        const unsigned seen = exists ? counts[digits[j]] : 0;
+        ranks[j] = seen + (unsigned)__popc(same[j] & below);
+        __syncwarp();
+        if (exists && (same[j] & below) == 0) {
+            counts[digits[j]] = (unsigned short)(seen + (unsigned)__popc(same[j]));
+        }
+        __syncwarp();
+    }
+}
+
+/* How many of a digit the tiles before have. */
+INLINE unsigned count_before(const unsigned *chain, unsigned tile, unsigned digit) {
+    unsigned before = 0;
+    int at = (int)tile - 1;
+    while (at >= 0) {
+        unsigned seen[WINDOW];
+#pragma unroll
+        for (int k = 0; k < WINDOW; ++k) {
+            seen[k] = chain_look(chain + (long long)max(at - k, 0) * DIGITS + digit);
+        }
+        int known = 1;
+#pragma unroll
+        for (int k = 0; k < WINDOW; ++k) {
+            known &= seen[k] != 0;
+            if (known && at >= 0) {
+                before += chain_count(seen[k]);
+                at = chain_has_ended(seen[k]) ? -1 : at - 1;
+            }
+        }
+    }
+    return before;
+}
+
+/* Sums over the digits below, of two counts at once. */
+INLINE unsigned long long sum_below_digit(unsigned long long value, unsigned long long *sums) {
+    const int lane = (int)threadIdx.x & 31;
+    unsigned long long inclusive = value;
+#pragma unroll
+    for (int distance = 1; distance < 32; distance <<= 1) {
+        const unsigned long long other = __shfl_up_sync(0xffffffffu, inclusive, distance);
+        inclusive += lane >= distance ? other : 0;
+    }
+    if (lane == 31 && threadIdx.x < DIGITS) {
+        sums[threadIdx.x / 32] = inclusive;
+    }
+    __syncthreads();
+    unsigned long long before = inclusive - value;
+#pragma unroll
+    for (unsigned w = 0; w < DIGITS / 32; ++w) {
+        before += w < threadIdx.x / 32 ? sums[w] : 0;
+    }
+    return before;
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+    rbc__sparse_pass_cuda(const __grid_constant__ sparse_launch p) {
+    __shared__ uint2 staged[TILE];
+    __shared__ unsigned short counts[WARPS][DIGITS];
+    __shared__ unsigned starts[DIGITS];
+    __shared__ unsigned offsets[DIGITS];
+    __shared__ unsigned long long sums[DIGITS / 32];
+    launch_await();
+    launch_release();
+    const place at = place_of_block(&p);
+    const unsigned pass = p.sort.pass;
+    if (pass * SPARSE_DIGIT_BITS >= p.states[at.cloud].key_bits) {
+        return;
+    }
+    for (unsigned i = threadIdx.x; i < WARPS * DIGITS / 2; i += THREADS) {
+        ((unsigned *)counts)[i] = 0;
+    }
+    const unsigned tile = at.block;
+    const long long begin = (long long)tile * TILE;
+    const long long left = cloud_length(&p.cloud, at.cloud) - begin;
+    if (left <= 0) {
+        return;
+    }
+    const unsigned count = left < TILE ? (unsigned)left : TILE;
+    const unsigned warp = threadIdx.x / 32;
+    const unsigned first = warp * (32 * ITEMS) + (threadIdx.x & 31);
+    const uint2 *from = entries_before(&p, at.cloud, pass) + begin;
+    uint2 entries[ITEMS];
+    unsigned digits[ITEMS];
+    unsigned ranks[ITEMS];
+#pragma unroll
+    for (int j = 0; j < ITEMS; ++j) {
+        const int exists = first + 32 * j < count;
+        entries[j] = exists ? from[first + 32 * j] : make_uint2(0, 0);
+        digits[j] = exists ? digit_of(entries[j].x, pass) : (unsigned)DIGITS;
+    }
+    __syncthreads();
+    rank_entries(digits, counts[warp], ranks);
+    __syncthreads();
+    const unsigned digit = threadIdx.x;
+    unsigned *chain =
+        p.sort.chains + (at.cloud * p.sort.passes + pass) * p.sort.tiles * (long long)DIGITS;
+    unsigned own = 0;
+    unsigned everywhere = 0;
+    if (digit < DIGITS) {
+#pragma unroll
+        for (int w = 0; w < WARPS; ++w) {
+            const unsigned in_warp = counts[w][digit];
+            counts[w][digit] = (unsigned short)own;
+            own += in_warp;
+        }
+        if (tile > 0) {
+            chain_tell(chain + (long long)tile * DIGITS + digit, own);
+        }
+        everywhere = digits_of_pass(&p, at.cloud, pass)[digit];
+    }
+    const unsigned long long below =
+        sum_below_digit((unsigned long long)everywhere << 32 | own, sums);
+    if (digit < DIGITS) {
+        starts[digit] = (unsigned)below;
+    }
+    __syncthreads();
+#pragma unroll
+    for (int j = 0; j < ITEMS; ++j) {
+        if (digits[j] < DIGITS) {
+            staged[starts[digits[j]] + counts[warp][digits[j]] + ranks[j]] = entries[j];
+        }
+    }
+    if (digit < DIGITS) {
+        const unsigned before = count_before(chain, tile, digit);
+        chain_end(chain + (long long)tile * DIGITS + digit, before + own);
+        offsets[digit] = (unsigned)(below >> 32) + before - (unsigned)below;
+    }
+    __syncthreads();
+    uint2 *to = entries_before(&p, at.cloud, pass + 1);
+#pragma unroll
+    for (int j = 0; j < ITEMS; ++j) {
+        const unsigned i = j * THREADS + threadIdx.x;
+        if (i < count) {
+            const uint2 entry = staged[i];
+            to[offsets[digit_of(entry.x, pass)] + i] = entry;
+        }
+    }
+}
