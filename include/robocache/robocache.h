@@ -165,8 +165,9 @@ typedef struct rbc_channel_group {
  * (target[1] - target[0]) before it, and is everything up to it where there is only one target.
  * With several modes in one source `valid` holds for all of them, while each run of channels (with
  * NaN as missing, each channel or quaternion) is filled where it has no value itself; `dt` speaks
- * of the first channel's. max_gap and tolerance are in the unit of the times (nanoseconds or
- * seconds); negative: no limit. A source without samples gives zeros, NaN under RBC_OUTSIDE_NAN. */
+ * of the first channel's. For a source without channels both are what the stamps make of `mode`.
+ * max_gap and tolerance are in the unit of the times (nanoseconds or seconds); negative: no limit.
+ * A source without samples gives zeros, NaN under RBC_OUTSIDE_NAN. */
 typedef struct rbc_resample_source {
     size_t struct_size;
     const DLTensor *values;

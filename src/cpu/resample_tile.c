@@ -123,6 +123,12 @@ static rbc__blend_fn blend_kernel(const run_state *run) {
     }
 }
 
+/* Flags of a target that has no value in a mode, reductions apart. */
+static unsigned invalid_flags(rbc_resample_mode mode) {
+    return RBC__WIDE_GAP |
+           (mode == RBC_RESAMPLE_HOLD ? (unsigned)(RBC__FAR_LEFT | RBC__BELOW) : RBC__FAR);
+}
+
 static void copy_rows(const run_state *run, const int64_t *pick, const uint8_t *kind) {
     rbc__resample_copy[log2_bytes(run->dtype)](&run->rows, pick, kind,
                                                fill_item(run->outside, run->dtype));
@@ -136,7 +142,7 @@ static void interpolate(run_state *run, rbc__resample_plan *plan, unsigned flags
     } else {
         for (int64_t j = 0; j < count; ++j) {
             const unsigned f = plan->flags[j];
-            const bool is_valid = (f & (RBC__WIDE_GAP | RBC__FAR)) == 0;
+            const bool is_valid = (f & invalid_flags(run->mode)) == 0;
             const bool is_sample = (f & RBC__EXACT) != 0 ||
                                    ((f & (RBC__BELOW | RBC__ABOVE)) != 0 && (f & RBC__LINE) == 0);
             run->valid[j] &= is_valid;
@@ -155,8 +161,7 @@ static void interpolate(run_state *run, rbc__resample_plan *plan, unsigned flags
 static void pick_rows(run_state *run, rbc__resample_plan *plan) {
     const int64_t count = run->axis->count;
     const bool nearest = run->mode == RBC_RESAMPLE_NEAREST;
-    const unsigned invalid =
-        RBC__WIDE_GAP | (nearest ? RBC__FAR : (unsigned)(RBC__FAR_LEFT | RBC__BELOW));
+    const unsigned invalid = invalid_flags(run->mode);
     for (int64_t j = 0; j < count; ++j) {
         const unsigned f = plan->flags[j];
         const bool is_valid = (f & invalid) == 0;
@@ -238,6 +243,14 @@ static void write_nothing(run_state *run) {
     copy_rows(run, run->pick, kind);
 }
 
+/* A run without channels: there is only to say which targets have a value. */
+static void judge_targets(const run_state *run, const rbc__resample_plan *plan) {
+    for (int64_t j = 0; j < run->axis->count; ++j) {
+        run->valid[j] &= is_reduction(run->mode) ? run->begin[j] < run->end[j]
+                                                 : (plan->flags[j] & invalid_flags(run->mode)) == 0;
+    }
+}
+
 /* The stamps that dt is measured from: those of the sample used. */
 static void write_distance(const run_state *run, const rbc__resample_plan *plan,
                            const rbc__tile_output *output) {
@@ -312,9 +325,11 @@ void rbc__tile_write(const rbc__resample_kernels *kernels, const rbc__time_axis 
         run.valid = valid;
         rbc__tile_output run_output = *output;
         run_output.dt = i == 0 ? output->dt : NULL;
-        const bool is_empty = axis->num_samples == 0 || run.rows.num_channels == 0;
+        const bool is_empty = axis->num_samples == 0;
         if (is_empty) {
             write_nothing(&run);
+        } else if (run.rows.num_channels == 0) {
+            judge_targets(&run, &times->plan);
         } else if (has_missing(source, dtype)) {
             write_present(&run, source, times, &run_output);
             continue;

@@ -6,7 +6,8 @@
 rbc_status rbc__cuda_resample(rbc_context *context, const rbc__resample_job *job, int32_t device_id,
                               void *stream, rbc_error *err) {
     (void)context;
-    if (job->batch == 0 || job->num_targets == 0 || rbc__cuda_num_columns(job) == 0) {
+    const bool is_wanted = rbc__cuda_num_columns(job) > 0 || job->valid != NULL || job->dt != NULL;
+    if (job->batch == 0 || job->num_targets == 0 || !is_wanted) {
         return RBC_OK;
     }
     rbc__cuda_queue queue;

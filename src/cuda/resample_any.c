@@ -83,7 +83,7 @@ static rbc_status launch_part(rbc__cuda_queue *queue, const rbc__resample_job *w
     job.num_sources = taken->count;
     const int64_t first_column = job.sources[0].out_channel;
     const int64_t columns = rbc__cuda_num_columns(&job);
-    if (columns == 0) {
+    if (columns == 0 && job.valid == NULL && job.dt == NULL) {
         return RBC_OK;
     }
     if (columns > RBC__CUDA_MAX_ROW_BYTES) {
@@ -105,9 +105,9 @@ static rbc_status launch_part(rbc__cuda_queue *queue, const rbc__resample_job *w
         describe_runs(&job.sources[i], (uint32_t)i, params.sources[i].out_begin, &params);
     }
     const uint32_t cached = rbc__cuda_share_cache(params.sources, job.num_sources, job.time_type);
-    const int64_t tile =
-        rbc__cuda_choose_tile(&job, queue->multiprocessors, columns * rbc__dtype_bytes(job.dtype),
-                              cached, RESAMPLE_PLAN_BYTES, RBC__CUDA_SMALL_TILE_BYTES / 4);
+    const int64_t tile = rbc__cuda_choose_tile(
+        &job, queue->multiprocessors, rbc__at_least(columns, 1) * rbc__dtype_bytes(job.dtype),
+        cached, RESAMPLE_PLAN_BYTES, RBC__CUDA_SMALL_TILE_BYTES / 4);
     rbc__cuda_set_tile(&params.launch, tile);
     rbc__cuda_set_row_units(&params.launch, (uint32_t)columns);
     params.launch.brackets_begin = cached;

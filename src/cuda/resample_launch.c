@@ -40,7 +40,7 @@ void rbc__cuda_set_row_units(resample_launch *launch, uint32_t units) {
         ++log;
     }
     launch->row_units = units;
-    launch->row_magic = (uint32_t)((UINT64_C(1) << (31 + log)) / units + 1);
+    launch->row_magic = units > 0 ? (uint32_t)((UINT64_C(1) << (31 + log)) / units + 1) : 0;
     launch->row_shift = 31 + log;
 }
 

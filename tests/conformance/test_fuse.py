@@ -81,6 +81,31 @@ def test_empty(backend: Backend, shape: tuple[int, int, int, int]) -> None:
     assert tuple(fused.shape) == (b, t, 2 * d)
     assert tuple(valid.shape) == (b, t, 2)
     assert bool((fused == (0 if s == 0 else 1)).all())
-    if d > 0:
-        within = np.broadcast_to(np.arange(t)[:, None] < s, (b, t, 2))
-        np.testing.assert_array_equal(valid.cpu().numpy().astype(bool), within)
+    within = np.broadcast_to(np.arange(t)[:, None] < s, (b, t, 2))
+    np.testing.assert_array_equal(valid.cpu().numpy().astype(bool), within)
+
+
+def test_stream_without_channels(backend: Backend) -> None:
+    """Its column of the mask is what it would be with channels, beside wide and narrow streams."""
+    streams, targets = make(8, [(30, 64), (25, 4), (1, 3)], 2, 70, torch.float32)
+    streams = [(v.to(backend.device), t.to(backend.device)) for v, t in streams]
+    targets = targets.to(backend.device)
+    expected, mask = rc.fuse_streams(
+        streams, targets, return_valid=True, max_gap=10**8, backend=backend.argument
+    )
+    assert bool(mask.any())
+    assert not bool(mask.all())
+    streams[1] = (streams[1][0][..., :0], streams[1][1])
+    fused, valid = rc.fuse_streams(
+        streams, targets, return_valid=True, max_gap=10**8, backend=backend.argument
+    )
+    assert torch.equal(fused, torch.cat([expected[..., :64], expected[..., 68:]], dim=2))
+    assert torch.equal(valid, mask)
+
+
+def test_streams_from_an_iterator(backend: Backend) -> None:
+    streams, targets = make(9, [(30, 4), (20, 3)], 2, 50, torch.float32)
+    streams = [(v.to(backend.device), t.to(backend.device)) for v, t in streams]
+    targets = targets.to(backend.device)
+    expected = rc.fuse_streams(streams, targets, backend=backend.argument)
+    assert torch.equal(rc.fuse_streams(iter(streams), targets, backend=backend.argument), expected)

@@ -335,6 +335,38 @@ def test_empty(backend: Backend, shape: tuple[int, int, int, int]) -> None:
             assert not valid.any()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"mode": "hold", "tolerance": 10**7},
+        {"mode": "nearest", "tolerance": 10**7, "outside": "nan"},
+        {"mode": "cubic", "max_gap": 3 * 10**7},
+        {"outside": "extrapolate"},
+        {"mode": "mean"},
+        {"mode": "angle", "nan_missing": True},
+    ],
+    ids=str,
+)
+def test_no_channels(backend: Backend, options: dict[str, Any]) -> None:
+    """Which targets have a value, and how far away it is, the stamps say."""
+    values, times, targets = make("no channels", (3, 40, 60, 4), "int64")
+    lengths = backend.tensor(np.array([40, 7, 0], np.int32))
+    stamps, ticks = backend.tensor(times), backend.tensor(targets)
+    found, expected = (
+        rc.resample_trajectories(
+            backend.tensor(values)[..., :width], stamps, ticks, lengths=lengths, **options,
+            return_valid=True, return_dt=True, backend=backend.argument,
+        )
+        for width in (0, 4)
+    )  # fmt: skip
+    assert tuple(found[0].shape) == (3, 60, 0)
+    assert bool(expected[1].any())
+    assert not bool(expected[1].all())
+    assert torch.equal(found[1], expected[1])
+    assert torch.equal(found[2], expected[2])
+
+
 def test_out_is_written_in_place(backend: Backend) -> None:
     values, times, targets = make("out", (2, 30, 20, 5), "float64")
     arguments = (backend.tensor(values), backend.tensor(times), backend.tensor(targets))

@@ -207,6 +207,18 @@ INLINE const resample_run *run_of_column(const resample_run *runs, unsigned num_
     return &runs[r];
 }
 
+/* A source without channels: there is only to say whether the target has a value, and where. */
+INLINE void judge_target(const resample_launch *launch, const resample_source *source,
+                         const row_clock *clock, const tile *part, long long index,
+                         target_plan *target, int type) {
+    const int mode = (int)source->mode;
+    const int is_empty = target->plan.flags == EMPTY;
+    target->valid = !is_empty && (mode >= MODE_MEAN ? target->begin <= target->last
+                                                    : plan_is_valid(target->plan.flags, mode));
+    write_dt(launch, clock, is_empty ? -1 : plan_used(&target->plan, mode), part->batch, index,
+             target->time, type);
+}
+
 INLINE void resample_any(const resample_launch_runs *p, int dtype, int type) {
     extern __shared__ __align__(16) char shared[];
     __shared__ long long windows[RESAMPLE_MAX_SOURCES][2];
@@ -222,8 +234,11 @@ INLINE void resample_any(const resample_launch_runs *p, int dtype, int type) {
         row_clock clock = clock_of_row(&p->sources[k], part.batch, shared, type, 0);
         clock.cache_first = windows[k][0];
         clock.cache_end = windows[k][1];
-        plan_target(launch, &p->sources[k], &clock, &part, part.first + index,
-                    &plans[k * (int)launch->tile + index], type);
+        target_plan *target = &plans[k * (int)launch->tile + index];
+        plan_target(launch, &p->sources[k], &clock, &part, part.first + index, target, type);
+        if (p->sources[k].out_begin == p->sources[k].out_end) {
+            judge_target(launch, &p->sources[k], &clock, &part, part.first + index, target, type);
+        }
     }
     __syncthreads();
     const item fill = (item)launch->nan_words[1] << 32 | launch->nan_words[0];
