@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+from types import ModuleType
 
 import torch
-from device.case import Case, Cases, Contenders, within
+from device.case import Case, Cases, Contenders, optional, within
 from device.operations import distinct_stamps, stamps
 
 from robocache import _core
+
+triton_backward: ModuleType | None = optional("device.triton_backward")
 
 # Batch, samples, targets, channels.
 BACKWARD = [(64, 100, 50, 32), (32, 500, 256, 256), (256, 2048, 1024, 256)]
@@ -42,6 +45,9 @@ def resample_backward(b: int, s: int, t: int, d: int) -> Case:
         "eager": lambda: backward(grad, times, targets, s),
         "compile": lambda: compiled(grad, times, targets, s),
     }
+    if triton_backward is not None:
+        triton_out = torch.empty_like(out)
+        contenders["triton"] = lambda: triton_backward.backward(grad, times, targets, triton_out)
     check = within(backward(grad.double(), times.double(), targets.double(), s), 1e-3)
     num_bytes = 4 * b * (t * d + s * d + s + t)
     return Case(num_bytes, contenders, check, host=b <= 64)
