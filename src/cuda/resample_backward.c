@@ -2,12 +2,12 @@
 #include "cuda/kernels/adjoint_params.h"
 #include "cuda/ops.h"
 #include "cuda/resample_check.h"
+#include "cuda/resample_launch.h"
 
 _Static_assert(sizeof(adjoint_launch) <= 4096, "kernel parameters of every device");
 
 enum {
     CACHE_BYTES = 32 * 1024, /* shared memory for stamps */
-    CHUNK_BYTES = 16,
     THREADS = 256,
     BLOCKS_EACH = 8, /* blocks wanted for each multiprocessor */
     MIN_SLAB = 4,    /* every block looks at all targets, so a slab is worth some of them */
@@ -33,29 +33,6 @@ static resample_launch describe_targets(const rbc__resample_job *job) {
     };
 }
 
-static resample_source describe_source(const rbc__resample_source *from) {
-    resample_source source = {
-        .values = from->values,
-        .batch_stride = from->batch_stride_bytes,
-        .sample_stride = from->sample_stride_bytes,
-        .channel_stride = from->channel_stride_bytes,
-        .times = from->times,
-        .times_batch_stride = from->times_batch_stride_bytes,
-        .times_stride = from->times_stride_bytes,
-        .lengths = from->lengths,
-        .lengths_stride = from->lengths_stride_bytes,
-        .num_samples = from->num_samples,
-        .max_gap = {from->max_gap_ns, from->max_gap},
-        .tolerance = {from->tolerance_ns, from->tolerance},
-        .lengths_are_i64 = from->lengths_are_i64,
-        .outside = (uint32_t)from->outside,
-    };
-    for (int32_t i = 0; i < from->num_runs; ++i) {
-        source.modes |= 1u << from->runs[i].mode;
-    }
-    return source;
-}
-
 /* Channels [from->runs[first].begin, ...) of as many runs as fit, as a source of their own. Returns
  * the run after the last of them. */
 static int32_t take_runs(const rbc__resample_source *from, int32_t first, adjoint_launch *params) {
@@ -77,7 +54,7 @@ static int32_t take_runs(const rbc__resample_source *from, int32_t first, adjoin
 }
 
 static uint32_t cache_bytes(const rbc__resample_job *job, resample_source *source) {
-    const int64_t stamp = job->time_type == RBC__TIME_F32 ? 4 : 8;
+    const int64_t stamp = rbc__cuda_stamp_bytes(job->time_type);
     if (source->num_samples > CACHE_BYTES / stamp) {
         return 0;
     }
@@ -85,20 +62,17 @@ static uint32_t cache_bytes(const rbc__resample_job *job, resample_source *sourc
     return (uint32_t)((source->num_samples * stamp + 15) & ~INT64_C(15));
 }
 
-/* Units, which are channels or 16 bytes of them, side by side, up to a block's threads; slabs of
- * samples until there are enough blocks for every multiprocessor. Returns the number of blocks. */
-static int64_t share_out(const rbc__resample_job *job, int32_t multiprocessors, bool in_chunks,
+/* Channels side by side, up to a block's threads; slabs of samples until there are enough blocks
+ * for every multiprocessor. Returns the number of blocks. */
+static int64_t share_out(const rbc__resample_job *job, int32_t multiprocessors,
                          adjoint_launch *params) {
     const rbc__resample_source *source = &job->sources[0];
-    const int64_t units = in_chunks
-                              ? params->num_channels * rbc__dtype_bytes(job->dtype) / CHUNK_BYTES
-                              : params->num_channels;
-    int64_t width = in_chunks ? 8 : 32;
-    while (width < THREADS && width < units) {
+    int64_t width = 32;
+    while (width < THREADS && width < params->num_channels) {
         width *= 2;
     }
     const int64_t groups = THREADS / width;
-    const int64_t channel_blocks = divide_up(units, width);
+    const int64_t channel_blocks = divide_up(params->num_channels, width);
     const int64_t wanted =
         divide_up((int64_t)BLOCKS_EACH * multiprocessors, job->batch) * groups / channel_blocks;
     int64_t slab = divide_up(source->num_samples, wanted > 0 ? wanted : 1);
@@ -115,43 +89,16 @@ static int64_t share_out(const rbc__resample_job *job, int32_t multiprocessors, 
                : INT64_MAX;
 }
 
-/* Whether the kernels for whole rows will do: one mode, at most two samples a target, and 16 bytes
- * at a time wherever one looks. */
-static bool moves_chunks(const rbc__resample_job *job) {
-    const rbc__resample_source *source = &job->sources[0];
-    const rbc_resample_mode mode = source->runs[0].mode;
-    const int64_t bytes = rbc__dtype_bytes(job->dtype);
-    int64_t all = source->num_channels * bytes | (int64_t)(uintptr_t)job->out |
-                  (int64_t)(uintptr_t)source->values;
-    if (job->batch > 1) {
-        all |= job->out_batch_stride_bytes | source->batch_stride_bytes;
-    }
-    if (source->num_samples > 1) {
-        all |= source->sample_stride_bytes;
-    }
-    if (job->num_targets > 1) {
-        all |= job->out_target_stride_bytes;
-    }
-    return source->num_runs == 1 && source->num_samples <= INT32_MAX &&
-           (mode == RBC_RESAMPLE_LINEAR || mode == RBC_RESAMPLE_HOLD ||
-            mode == RBC_RESAMPLE_NEAREST || mode == RBC_RESAMPLE_ANGLE) &&
-           source->channel_stride_bytes == bytes && job->out_channel_stride_bytes == bytes &&
-           all % CHUNK_BYTES == 0;
-}
-
-static rbc__cuda_kernel kernel_for(rbc__dtype dtype, bool in_chunks) {
-    return dtype == RBC__F64 ? (in_chunks ? RBC__CUDA_resample_backward_rows_f64
-                                          : RBC__CUDA_resample_backward_f64)
-                             : (in_chunks ? RBC__CUDA_resample_backward_rows_f32
-                                          : RBC__CUDA_resample_backward_f32);
-}
-
 static rbc_status launch_runs(rbc__cuda_queue *queue, const rbc__resample_job *job,
                               rbc_error *err) {
     const rbc__resample_source *source = &job->sources[0];
-    adjoint_launch params = {.launch = describe_targets(job), .source = describe_source(source)};
+    adjoint_launch params = {
+        .launch = describe_targets(job),
+        .source = rbc__cuda_describe_source(job, source, source->out_channel, 1),
+    };
     const uint32_t shared = cache_bytes(job, &params.source);
-    const bool in_chunks = moves_chunks(job);
+    const rbc__cuda_kernel kernel =
+        job->dtype == RBC__F64 ? RBC__CUDA_resample_backward_f64 : RBC__CUDA_resample_backward_f32;
     for (int32_t run = 0; run < source->num_runs;) {
         params.launch.out = job->out + source->runs[run].begin * job->out_channel_stride_bytes;
         const int32_t end = take_runs(source, run, &params);
@@ -161,12 +108,12 @@ static rbc_status launch_runs(rbc__cuda_queue *queue, const rbc__resample_job *j
                              (long long)(source->runs[run].end - source->runs[run].begin));
         }
         const rbc__cuda_shape shape = {
-            .blocks = share_out(job, queue->multiprocessors, in_chunks, &params),
+            .blocks = share_out(job, queue->multiprocessors, &params),
             .blocks_y = 1,
             .threads = THREADS,
             .shared_bytes = shared,
         };
-        RBC__TRY(rbc__cuda_launch(queue, kernel_for(job->dtype, in_chunks), shape, &params, err));
+        RBC__TRY(rbc__cuda_launch(queue, kernel, shape, &params, err));
         run = end;
     }
     return RBC_OK;
@@ -183,7 +130,9 @@ rbc_status rbc__cuda_resample_backward(rbc_context *context, const rbc__resample
     RBC__TRY(rbc__cuda_enter(device_id, stream, &queue, err));
     rbc_status status = rbc__cuda_check_times(&queue, job, err);
     if (status == RBC_OK) {
-        status = launch_runs(&queue, job, err);
+        status = rbc__cuda_suits_backward_rows(job)
+                     ? rbc__cuda_launch_backward_rows(&queue, job, err)
+                     : launch_runs(&queue, job, err);
     }
     return rbc__cuda_leave(&queue, status);
 }

@@ -34,14 +34,18 @@ int64_t rbc__cuda_num_columns(const rbc__resample_job *job) {
     return columns;
 }
 
-void rbc__cuda_set_row_units(resample_launch *launch, uint32_t units) {
+void rbc__cuda_divide_by(uint32_t divisor, uint32_t *magic, uint32_t *shift) {
     uint32_t log = 0;
-    while ((UINT64_C(1) << log) < units) {
+    while ((UINT64_C(1) << log) < divisor) {
         ++log;
     }
+    *magic = divisor > 0 ? (uint32_t)((UINT64_C(1) << (31 + log)) / divisor + 1) : 0;
+    *shift = 31 + log;
+}
+
+void rbc__cuda_set_row_units(resample_launch *launch, uint32_t units) {
     launch->row_units = units;
-    launch->row_magic = units > 0 ? (uint32_t)((UINT64_C(1) << (31 + log)) / units + 1) : 0;
-    launch->row_shift = 31 + log;
+    rbc__cuda_divide_by(units, &launch->row_magic, &launch->row_shift);
 }
 
 void rbc__cuda_set_tile(resample_launch *launch, int64_t tile) {

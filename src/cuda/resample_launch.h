@@ -51,6 +51,9 @@ int64_t rbc__cuda_choose_tile(const rbc__resample_job *job, int32_t multiprocess
 
 void rbc__cuda_set_tile(resample_launch *launch, int64_t tile);
 
+/* What kernels divide numbers below 2^31 by `divisor` with: n / divisor == n * magic >> shift. */
+void rbc__cuda_divide_by(uint32_t divisor, uint32_t *magic, uint32_t *shift);
+
 /* The row's units, with what divides by them in the kernels. */
 void rbc__cuda_set_row_units(resample_launch *launch, uint32_t units);
 
@@ -80,5 +83,14 @@ rbc_status rbc__cuda_launch_large(rbc__cuda_queue *queue, const rbc__resample_jo
  * RBC__CUDA_MAX_ROW_BYTES channels. */
 rbc_status rbc__cuda_launch_any(rbc__cuda_queue *queue, const rbc__resample_job *job,
                                 rbc_error *err);
+
+/* ---- the gradient ---------------------------------------------------------------------------- */
+
+/* Whether the kernels for whole rows will do: one mode, at most two samples a target, and 16 bytes
+ * at a time wherever one looks. */
+bool rbc__cuda_suits_backward_rows(const rbc__resample_job *job);
+
+rbc_status rbc__cuda_launch_backward_rows(rbc__cuda_queue *queue, const rbc__resample_job *job,
+                                          rbc_error *err);
 
 #endif

@@ -153,6 +153,41 @@ void adjoint_gives_the_bits_of_the_cpu(void **unused) {
     run_adjoint(&wide, in_one_mode);
 }
 
+/* Gives runs of `run` samples the stamp of the first. */
+static void repeat_times(problem *p, int64_t run) {
+    const size_t item = item_bytes(p->times.host.dtype);
+    const int64_t samples = p->times.shape[1];
+    char *row = p->times.data;
+    for (int64_t b = 0; b < p->times.shape[0]; b++, row += (size_t)samples * item) {
+        for (int64_t i = 0; i < samples; i++) {
+            memcpy(row + (size_t)i * item, row + (size_t)(i - i % run) * item, item);
+        }
+    }
+}
+
+void plain_adjoint_gives_the_bits_of_the_cpu(void **unused) {
+    (void)unused;
+    static const rbc_resample_mode modes[] = {RBC_RESAMPLE_LINEAR, RBC_RESAMPLE_HOLD,
+                                              RBC_RESAMPLE_NEAREST, RBC_RESAMPLE_ANGLE};
+    static const DLDataType *const times[] = {&i64, &f64, &f32};
+    static const int64_t targets[] = {1, 67, 700};
+    lengths_wanted = 0;
+    limit_wanted = 0;
+    outside_wanted = RBC_OUTSIDE_HOLD;
+    for (size_t i = 0; i < COUNT(modes) * 6; i++) {
+        mode_wanted = modes[i % COUNT(modes)];
+        const size_t variant = i / COUNT(modes);
+        problem p = problem_new(variant % 2 ? &f64 : &f32, times[i % 3], 3, 150,
+                                targets[variant % 3], 40, variant < 4);
+        if (variant > 1) {
+            repeat_times(&p, variant == 2 ? 2 : 60);
+        }
+        run_adjoint(&p, in_one_mode);
+    }
+    problem wide = problem_new(&f32, &f64, 2, 40, 9000, 1028, 1);
+    run_adjoint(&wide, in_one_mode);
+}
+
 /* ---- many groups ---------------------------------------------------------------------------- */
 
 void many_groups_give_the_bits_of_the_cpu(void **unused) {

@@ -354,6 +354,7 @@ int main(void) {
         cmocka_unit_test(many_groups_give_the_bits_of_the_cpu),
         cmocka_unit_test(checked_times_are_blamed_as_on_the_cpu),
         cmocka_unit_test(adjoint_gives_the_bits_of_the_cpu),
+        cmocka_unit_test(plain_adjoint_gives_the_bits_of_the_cpu),
         cmocka_unit_test(voxelize_gives_the_bits_of_the_cpu),
         cmocka_unit_test(crowded_cells_are_reduced),
         cmocka_unit_test(many_points_are_counted),

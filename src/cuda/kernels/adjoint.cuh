@@ -1,5 +1,4 @@
-/* What the adjoint kernels have in common: the part of the gradient that a block makes, and the
- * targets that matter to it. */
+/* The part of the gradient that a block of the adjoint makes, and the targets that matter to it. */
 #ifndef RBC_CUDA_KERNELS_ADJOINT_CUH
 #define RBC_CUDA_KERNELS_ADJOINT_CUH
 
@@ -7,29 +6,29 @@
 #include "target.cuh"
 
 /* Samples [first, end) of batch row `batch` are the block's, [own_first, own_end) of them the
- * thread's, in unit `unit` of the row. */
+ * thread's, in one channel. */
 typedef struct adjoint_part {
-    long long batch, unit;
+    long long batch, channel;
     long long first, end;
     long long own_first, own_end;
     int is_mine;
 } adjoint_part;
 
-/* Units are channels or chunks of them, `num_units` in a row. */
-INLINE adjoint_part part_of_block(const adjoint_launch *p, long long num_units) {
+INLINE adjoint_part part_of_block(const adjoint_launch *p) {
     const long long num_samples = p->source.num_samples;
     const unsigned index = blockIdx.x / p->slab_blocks;
     const unsigned slab_block = blockIdx.x - index * p->slab_blocks;
     const unsigned group = threadIdx.x / p->width;
     adjoint_part part;
     part.batch = index / p->channel_blocks;
-    part.unit = (long long)(index - (unsigned)part.batch * p->channel_blocks) * p->width +
-                (threadIdx.x - group * p->width);
+    part.channel = (long long)(index - (unsigned)part.batch * p->channel_blocks) * p->width +
+                   (threadIdx.x - group * p->width);
     part.first = (long long)slab_block * p->groups * p->slab;
     part.end = part.first + p->groups * p->slab;
     part.own_first = part.first + group * p->slab;
     part.own_end = part.own_first + p->slab < num_samples ? part.own_first + p->slab : num_samples;
-    part.is_mine = group < p->groups && part.unit < num_units && part.own_first < part.own_end;
+    part.is_mine =
+        group < p->groups && part.channel < p->num_channels && part.own_first < part.own_end;
     return part;
 }
 

@@ -5,13 +5,12 @@
 #include "resample_params.h"
 
 enum {
-    ADJOINT_TILE = 64,       /* targets whose plans are in shared memory at a time */
-    ADJOINT_ROWS_TILE = 256, /* likewise in the kernels for whole rows */
+    ADJOINT_TILE = 64, /* targets whose plans are in shared memory at a time */
 };
 
 /* launch.out is the gradient of the output, source.values that of the values. A block serves
  * `width` channels of one batch row and `groups` slabs of `slab` samples each; a thread owns one
- * channel of one slab, or 16 bytes of channels in the kernels for whole rows. */
+ * channel of one slab. */
 typedef struct adjoint_launch {
     resample_launch launch;
     resample_source source;

@@ -175,10 +175,10 @@ INLINE void resample_backward(const adjoint_launch *p, int dtype, int type) {
     __shared__ long long range[2];
     const resample_launch *launch = &p->launch;
     const resample_source *source = &p->source;
-    const adjoint_part part = part_of_block(p, p->num_channels);
+    const adjoint_part part = part_of_block(p);
     adjoint_column column;
     column.values = (char *)source->values + part.batch * source->batch_stride +
-                    part.unit * source->channel_stride;
+                    part.channel * source->channel_stride;
     column.sample_stride = source->sample_stride;
     column.first = column.next = part.own_first;
     column.end = part.own_end;
@@ -188,9 +188,9 @@ INLINE void resample_backward(const adjoint_launch *p, int dtype, int type) {
     if (part.first < clock.length) {
         find_targets(launch, &clock, part.batch, part.first,
                      part.end < clock.length ? part.end : clock.length, range, type);
-        const int mode = part.is_mine ? mode_of_channel(p, part.unit) : 0;
+        const int mode = part.is_mine ? mode_of_channel(p, part.channel) : 0;
         const char *grad = launch->out + part.batch * launch->out_batch_stride +
-                           part.unit * launch->out_channel_stride;
+                           part.channel * launch->out_channel_stride;
         tile targets;
         targets.batch = part.batch;
         for (targets.first = range[0]; targets.first < range[1]; targets.first += ADJOINT_TILE) {

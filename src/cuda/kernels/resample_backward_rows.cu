@@ -1,144 +1,86 @@
 /* The gradient of a resampling in one mode that takes at most two samples a target, sixteen bytes
- * of channels at a time: as resample_backward.cu, and with the same sums, but that each target's
- * samples and weights are worked out once for all channels. */
-#include "adjoint.cuh"
+ * of channels at a time: as resample_backward.cu, and with the same sums.
+ *
+ * A block makes the gradient of a few samples of one batch row. It looks at all targets of the row,
+ * finds those around its samples and what each gives to them, and lists for each sample its first
+ * and its last target. Then a thread adds up one chunk of one sample at a time. */
+#include "backward_params.h"
+#include "bracket.cuh"
+#include "stage.cuh"
 
 enum {
-    AT_ONCE = 4,       /* targets whose gradients are loaded together */
-    FEW_TARGETS = 128, /* so few are not searched for those that matter */
-    MAX_WIDTH = 4,
+    AT_ONCE = 2, /* targets whose gradients are loaded together */
 };
 
 /* What a target gives to its samples; right == left: all to that one; right < 0: nothing, and it
- * lies between `left` and ~right. */
+ * lies between `left` and ~right. A weight is a double for f64 values, else a float in word 0. */
 typedef struct share {
     int left, right;
-    double left_weight, right_weight;
+    unsigned left_weight[2], right_weight[2];
 } share;
 
-typedef struct lanes {
-    double lane[MAX_WIDTH];
-} lanes;
+/* Shares [first, end) are those that a sample has a part in. */
+typedef struct share_range {
+    int first, end;
+} share_range;
 
-/* The thread's columns. Samples before `next` are in memory but for the two that are here. */
-typedef struct adjoint_rows {
-    char *values;
-    long long stride;
-    int first, end, next;
-    int older, newer; /* -1 for none */
-    lanes older_sum, newer_sum;
-} adjoint_rows;
+/* The block's samples, and what it knows of their row. */
+typedef struct slab {
+    long long batch;
+    int first, count;
+    /* Counts samples from `origin` on. The stamps of the slab and its neighbours are cached, in the
+     * place before its first one the newest that differs from it. */
+    row_clock clock;
+    int origin;
+    row_clock targets;
+    share *shares;
+    share_range *ranges; /* of each sample of the slab */
+} slab;
 
-INLINE int width_of(int dtype) {
-    return dtype == VALUE_F32 ? 4 : 2;
+INLINE double double_of(unsigned low, unsigned high) {
+    return __hiloint2double((int)high, (int)low);
 }
 
-INLINE lanes lanes_of(uint4 chunk, int dtype) {
-    lanes out;
-    if (dtype == VALUE_F32) {
-        out.lane[0] = __uint_as_float(chunk.x);
-        out.lane[1] = __uint_as_float(chunk.y);
-        out.lane[2] = __uint_as_float(chunk.z);
-        out.lane[3] = __uint_as_float(chunk.w);
+INLINE void weight_store(unsigned *words, double weight, int dtype) {
+    if (dtype == VALUE_F64) {
+        words[0] = (unsigned)__double2loint(weight);
+        words[1] = (unsigned)__double2hiint(weight);
     } else {
-        out.lane[0] = __hiloint2double((int)chunk.y, (int)chunk.x);
-        out.lane[1] = __hiloint2double((int)chunk.w, (int)chunk.z);
+        words[0] = __float_as_uint((float)weight);
     }
+}
+
+INLINE unsigned add_f32(unsigned sum, unsigned weight, unsigned grad) {
+    return __float_as_uint(__uint_as_float(sum) + __uint_as_float(weight) * __uint_as_float(grad));
+}
+
+INLINE uint4 chunk_add(uint4 sum, const unsigned *weight, uint4 grad, int dtype) {
+    if (dtype == VALUE_F64) {
+        const double w = double_of(weight[0], weight[1]);
+        const double low = double_of(sum.x, sum.y) + w * double_of(grad.x, grad.y);
+        const double high = double_of(sum.z, sum.w) + w * double_of(grad.z, grad.w);
+        return make_uint4((unsigned)__double2loint(low), (unsigned)__double2hiint(low),
+                          (unsigned)__double2loint(high), (unsigned)__double2hiint(high));
+    }
+    return make_uint4(add_f32(sum.x, weight[0], grad.x), add_f32(sum.y, weight[0], grad.y),
+                      add_f32(sum.z, weight[0], grad.z), add_f32(sum.w, weight[0], grad.w));
+}
+
+/* ---- shares --------------------------------------------------------------------------------- */
+
+INLINE share share_of_pair(int left, int right, double weight, int dtype) {
+    share out;
+    out.left = left;
+    out.right = right;
+    weight_store(out.left_weight, right == left ? 1.0 : 1.0 - weight, dtype);
+    weight_store(out.right_weight, weight, dtype);
     return out;
 }
 
-INLINE void lanes_store(char *address, const lanes *sum, int dtype) {
-    uint4 chunk;
-    if (dtype == VALUE_F32) {
-        chunk =
-            make_uint4(__float_as_uint((float)sum->lane[0]), __float_as_uint((float)sum->lane[1]),
-                       __float_as_uint((float)sum->lane[2]), __float_as_uint((float)sum->lane[3]));
-    } else {
-        chunk = make_uint4(
-            (unsigned)__double2loint(sum->lane[0]), (unsigned)__double2hiint(sum->lane[0]),
-            (unsigned)__double2loint(sum->lane[1]), (unsigned)__double2hiint(sum->lane[1]));
-    }
-    *(uint4 *)address = chunk;
-}
-
-INLINE void lanes_clear(lanes *sum, int dtype) {
-#pragma unroll
-    for (int i = 0; i < width_of(dtype); ++i) {
-        sum->lane[i] = 0.0;
-    }
-}
-
-INLINE void lanes_add(lanes *sum, const lanes *grad, double weight, int dtype) {
-#pragma unroll
-    for (int i = 0; i < width_of(dtype); ++i) {
-        sum->lane[i] = dtype == VALUE_F32
-                           ? (double)((float)sum->lane[i] + (float)weight * (float)grad->lane[i])
-                           : sum->lane[i] + weight * grad->lane[i];
-    }
-}
-
-/* Makes `sample` the newer of the two. */
-INLINE void rows_turn(adjoint_rows *rows, int sample, int dtype) {
-    if (rows->older >= 0) {
-        lanes_store(rows->values + rows->older * rows->stride, &rows->older_sum, dtype);
-    }
-    rows->older = rows->newer;
-    rows->older_sum = rows->newer_sum;
-    rows->newer = sample;
-    if (sample < rows->next) {
-        rows->newer_sum = lanes_of(*(const uint4 *)(rows->values + sample * rows->stride), dtype);
-        return;
-    }
-    lanes_clear(&rows->newer_sum, dtype);
-    for (; rows->next < sample; ++rows->next) {
-        lanes_store(rows->values + rows->next * rows->stride, &rows->newer_sum, dtype);
-    }
-    ++rows->next;
-}
-
-INLINE void rows_add(adjoint_rows *rows, const lanes *grad, int sample, double weight, int dtype) {
-    if (sample < rows->first || sample >= rows->end) {
-        return;
-    }
-    if (sample == rows->older) {
-        lanes_add(&rows->older_sum, grad, weight, dtype);
-        return;
-    }
-    if (sample != rows->newer) {
-        rows_turn(rows, sample, dtype);
-    }
-    lanes_add(&rows->newer_sum, grad, weight, dtype);
-}
-
-INLINE void rows_finish(adjoint_rows *rows, int dtype) {
-    if (rows->older >= 0) {
-        lanes_store(rows->values + rows->older * rows->stride, &rows->older_sum, dtype);
-    }
-    if (rows->newer >= 0) {
-        lanes_store(rows->values + rows->newer * rows->stride, &rows->newer_sum, dtype);
-    }
-    lanes zero;
-    lanes_clear(&zero, dtype);
-    for (; rows->next < rows->end; ++rows->next) {
-        lanes_store(rows->values + rows->next * rows->stride, &zero, dtype);
-    }
-}
-
-INLINE share share_of(const resample_source *source, const sample_plan *plan, int mode) {
+INLINE share no_share(int left, int right) {
     share out;
-    out.left = out.right = (int)plan->left;
-    out.left_weight = 1.0;
-    out.right_weight = 0.0;
-    if (!plan_is_valid(plan->flags, mode) && fills_outside(source)) {
-        out.right = ~(int)plan->right;
-    } else if (mode == MODE_HOLD || mode == MODE_NEAREST) {
-        out.left = out.right = (int)plan_used(plan, mode);
-    } else if ((plan->flags & EXACT) == 0 &&
-               ((plan->flags & (BELOW | ABOVE)) == 0 || (plan->flags & ON_LINE) != 0)) {
-        out.right = (int)plan->right;
-        out.left_weight = 1.0 - plan->weight;
-        out.right_weight = plan->weight;
-    }
+    out.left = left;
+    out.right = ~right;
     return out;
 }
 
@@ -147,124 +89,251 @@ INLINE int share_reach(const share *one) {
     return right > one->left ? right : one->left;
 }
 
-/* The first share that reaches sample `first`, where shares are in order. */
-INLINE int first_share(const share *shares, int count, int first) {
-    int low = 0;
-    while (count > 0) {
-        const int half = count >> 1;
-        const share *middle = &shares[low + half];
-        const int reach = share_reach(middle);
-        low = reach < first ? low + half + 1 : low;
-        count = reach < first ? count - half - 1 : half;
+/* For sources without limits or lengths, the end samples held outside. */
+INLINE share share_plain(const slab *part, stamp time, int mode, int dtype, int type) {
+    row_clock window = part->clock;
+    window.length = part->clock.cache_end - part->clock.cache_first;
+    const int cached = (int)part->clock.cache_first;
+    const int first = part->origin + cached;
+    const int above = (int)clock_search(&window, time, 0, window.length, type, 1);
+    if ((above == 0 && cached > 0) ||
+        (above == window.length && part->clock.cache_end < part->clock.length)) {
+        return no_share(0, 0);
     }
-    return low;
+    /* The weight as a double, whatever the values are: the CPU takes it from 1 before it rounds. */
+    const bracket found = bracket_at(&window, time, above, mode, VALUE_F64, type, 1);
+    return share_of_pair(first + found.left, first + found.right, found.weight, dtype);
 }
 
-/* Whether the share and the one after it are in order. */
-INLINE int in_order(const share *shares, int j, int count) {
-    return j + 1 >= count || (shares[j].left <= shares[j + 1].left &&
-                              share_reach(&shares[j]) <= share_reach(&shares[j + 1]));
+INLINE share share_any(const slab *part, const resample_source *source, stamp time, int mode,
+                       int dtype, int type) {
+    const row_clock *clock = &part->clock;
+    const int origin = part->origin;
+    sample_plan plan = plan_search(clock, time, type, 0);
+    if ((plan.left + 1 == clock->cache_first && plan.left >= 0) ||
+        (plan.left + 1 == clock->cache_end && clock->cache_end < clock->length)) {
+        return no_share(0, 0);
+    }
+    plan_weigh(clock, source, time, &plan, type, 0);
+    if (!plan_is_valid(plan.flags, mode) && fills_outside(source)) {
+        return no_share(origin + (int)plan.left, origin + (int)plan.right);
+    }
+    if (mode == MODE_HOLD || mode == MODE_NEAREST) {
+        const int used = origin + (int)plan_used(&plan, mode);
+        return share_of_pair(used, used, 0.0, dtype);
+    }
+    const int blends = (plan.flags & (EXACT | BELOW | ABOVE)) == 0;
+    return share_of_pair(origin + (int)plan.left, origin + (int)(blends ? plan.right : plan.left),
+                         plan.weight, dtype);
 }
 
-INLINE void add_shares(adjoint_rows *rows, const char *grad, long long stride, const share *shares,
-                       int count, int sorted, int dtype) {
-    const int begin = sorted ? first_share(shares, count, rows->first) : 0;
-    for (int j = begin; j < count && !(sorted && shares[j].left >= rows->end); j += AT_ONCE) {
+/* Where the sample before the slab carries the stamp of its first one, as all do back to `low`,
+ * those between are none: `low` takes the place before the slab, or the row begins with the slab.
+ * Every thread of the block calls it. */
+INLINE void skip_equals(slab *part, int *range, int type) {
+    row_clock *clock = &part->clock;
+    const int first = part->first;
+    if (first == 0 ||
+        !stamp_equal(clock_at(clock, first - 1, type, 0), clock_at(clock, first, type, 0), type)) {
+        return;
+    }
+    const long long low = clock_before(clock, first, type, 0);
+    const stamp time = low < 0 ? 0 : clock_at(clock, low, type, 0);
+    __syncthreads();
+    if (low < 0) {
+        part->origin = first;
+        clock->global += first * clock->stride;
+        clock->cache += stamp_bytes(type);
+        clock->cache_first = 0;
+        clock->cache_end -= first;
+        clock->length -= first;
+    }
+    if (threadIdx.x == 0) {
+        if (low < 0) {
+            range[0] = 0;
+        } else {
+            stamp_store((char *)clock->cache, time, type);
+        }
+    }
+    __syncthreads();
+}
+
+/* The targets that can have a part in the slab: all, unless they are in order, which is returned.
+ * Every thread of the block calls it; the stamps are in shared memory since the last barrier. */
+INLINE int find_targets(const slab *part, int *range, int type, int plain) {
+    const row_clock *clock = &part->clock;
+    const int count = (int)part->targets.length;
+    const int first = part->first - part->origin;
+    const int has_low = first > 0;
+    const int has_high = first + part->count < clock->length;
+    const stamp low = has_low ? clock_at(clock, first - 1, type, 0) : 0;
+    const stamp high = has_high ? clock_at(clock, first + part->count, type, 0) : 0;
+    int sorted = 1;
+    for (int j = (int)threadIdx.x; j < count; j += BACKWARD_THREADS) {
+        const stamp time = clock_at(&part->targets, j, type, plain);
+        const stamp before = j > 0 ? clock_at(&part->targets, j - 1, type, plain) : time;
+        sorted &= stamp_at_most(before, time, type);
+        if (has_low && stamp_at_most(low, time, type) &&
+            (j == 0 || !stamp_at_most(low, before, type))) {
+            atomicMin(&range[0], j);
+        }
+        if (has_high && stamp_at_most(high, time, type) &&
+            (j == 0 || !stamp_at_most(high, before, type))) {
+            atomicMin(&range[1], j);
+        }
+    }
+    return __syncthreads_and(sorted);
+}
+
+/* Shares of targets [begin, begin + count), and where they are in order the range of each sample.
+ */
+INLINE void make_shares(const backward_launch *p, const slab *part, int begin, int count,
+                        int sorted, int dtype, int type, int plain) {
+    const int thread = (int)threadIdx.x;
+    const int mode = (int)p->source.mode;
+    for (int i = thread; i < part->count; i += BACKWARD_THREADS) {
+        part->ranges[i].first = sorted ? count : 0;
+        part->ranges[i].end = sorted ? 0 : count;
+    }
+    for (int j = thread; j < count; j += BACKWARD_THREADS) {
+        const stamp time = clock_at(&part->targets, begin + j, type, plain);
+        part->shares[j] = plain ? share_plain(part, time, mode, dtype, type)
+                                : share_any(part, &p->source, time, mode, dtype, type);
+    }
+    __syncthreads();
+    for (int j = thread; sorted && j < count; j += BACKWARD_THREADS) {
+        /* Samples after the reach of the share before begin with this one; those before the left
+         * sample of the next one end with it. */
+        const int last = part->first + part->count - 1;
+        const int before = j > 0 ? share_reach(&part->shares[j - 1]) : part->first - 1;
+        const int reach = share_reach(&part->shares[j]);
+        for (int i = before + 1 > part->first ? before + 1 : part->first; i <= reach && i <= last;
+             ++i) {
+            part->ranges[i - part->first].first = j;
+        }
+        const int left = part->shares[j].left;
+        const int next = j + 1 < count ? part->shares[j + 1].left : last + 1;
+        for (int i = left > part->first ? left : part->first; i < next && i <= last; ++i) {
+            part->ranges[i - part->first].end = j + 1;
+        }
+    }
+    __syncthreads();
+}
+
+/* ---- sums ----------------------------------------------------------------------------------- */
+
+/* `sum` and what the shares give to a sample; `grad`: the chunk's column at the first share's
+ * target. */
+INLINE uint4 add_shares(uint4 sum, const slab *part, int sample, const char *grad, long long stride,
+                        int dtype) {
+    const share_range range = part->ranges[sample - part->first];
+    for (int j = range.first; j < range.end; j += AT_ONCE) {
         uint4 chunks[AT_ONCE];
 #pragma unroll
         for (int u = 0; u < AT_ONCE; ++u) {
-            const int at = j + u < count ? j + u : count - 1;
-            chunks[u] = __ldg((const uint4 *)(grad + at * stride));
+            if (j + u < range.end) {
+                chunks[u] = __ldg((const uint4 *)(grad + (j + u) * stride));
+            }
         }
 #pragma unroll
         for (int u = 0; u < AT_ONCE; ++u) {
-            if (j + u < count && shares[j + u].right >= 0) {
-                const share mine = shares[j + u];
-                const lanes grads = lanes_of(chunks[u], dtype);
-                rows_add(rows, &grads, mine.left, mine.left_weight, dtype);
-                if (mine.right != mine.left) {
-                    rows_add(rows, &grads, mine.right, mine.right_weight, dtype);
+            if (j + u < range.end) {
+                const share one = part->shares[j + u];
+                if (one.left == sample && one.right >= 0) {
+                    sum = chunk_add(sum, one.left_weight, chunks[u], dtype);
+                } else if (one.right == sample) {
+                    sum = chunk_add(sum, one.right_weight, chunks[u], dtype);
                 }
             }
         }
     }
+    return sum;
 }
 
-INLINE void backward_rows(const adjoint_launch *p, int dtype, int type) {
+INLINE void backward_rows(const backward_launch *p, int dtype, int type, int plain) {
     extern __shared__ __align__(16) char shared[];
-    __shared__ share shares[ADJOINT_ROWS_TILE];
-    __shared__ long long range[2];
-    const resample_launch *launch = &p->launch;
-    const resample_source *source = &p->source;
-    const adjoint_part part = part_of_block(p, p->num_channels / width_of(dtype));
-    const int mode = (int)p->runs[0].mode;
-    adjoint_rows rows;
-    rows.values = (char *)source->values + part.batch * source->batch_stride + part.unit * 16;
-    rows.stride = source->sample_stride;
-    rows.first = rows.next = (int)part.own_first;
-    rows.end = (int)part.own_end;
-    rows.older = rows.newer = -1;
-    lanes_clear(&rows.older_sum, dtype);
-    lanes_clear(&rows.newer_sum, dtype);
-    const int is_few = launch->num_targets <= FEW_TARGETS;
-    stamp time = 0;
-    if (is_few && threadIdx.x < launch->num_targets) {
-        time = target_at(launch, part.batch, threadIdx.x, type);
-    }
-    const row_clock clock = cached_clock(source, part.batch, shared, type);
-    if (part.first < clock.length) {
-        int sorted = 0;
-        if (is_few) {
-            if (threadIdx.x == 0) {
-                range[0] = 0;
-                range[1] = launch->num_targets;
-            }
-            __syncthreads();
-        } else {
-            sorted = find_targets(launch, &clock, part.batch, part.first,
-                                  part.end < clock.length ? part.end : clock.length, range, type);
+    __shared__ int range[2];
+    const unsigned batch = p->num_tiles == 1 ? blockIdx.x : blockIdx.x / p->num_tiles;
+    slab part;
+    part.batch = batch;
+    part.first = (int)((blockIdx.x - batch * p->num_tiles) * p->tile);
+    const int left = (int)p->source.num_samples32 - part.first;
+    part.count = left < (int)p->tile ? left : (int)p->tile;
+    part.shares = (share *)(shared + p->shares_begin);
+    part.ranges = (share_range *)(shared + p->ranges_begin);
+    part.targets.global = p->targets + part.batch * p->targets_batch_stride;
+    part.targets.stride = plain ? stamp_bytes(type) : p->targets_stride;
+    part.targets.cache = shared + p->targets_begin;
+    part.targets.cache_first = 0;
+    part.targets.length = p->num_targets;
+    part.targets.cache_end = plain || p->num_targets <= p->targets_capacity ? p->num_targets : 0;
+    launch_await();
+    launch_release();
+    part.clock = clock_of_row(&p->source, part.batch, shared, type, plain);
+    part.origin = 0;
+    part.clock.cache_first = part.first > 0 ? part.first - 1 : 0;
+    part.clock.cache_end = part.first + part.count < part.clock.length ? part.first + part.count + 1
+                                                                       : part.clock.length;
+    int count = 0;
+    int sorted = 1;
+    if (part.first < part.clock.length) {
+        if (threadIdx.x == 0) {
+            range[0] = part.first > 0 ? (int)p->num_targets : 0;
+            range[1] = (int)p->num_targets;
         }
-        const char *grad = launch->out + part.batch * launch->out_batch_stride + part.unit * 16;
-        for (long long first = range[0]; first < range[1]; first += ADJOINT_ROWS_TILE) {
-            const long long left = range[1] - first;
-            const int count = (int)(left < ADJOINT_ROWS_TILE ? left : ADJOINT_ROWS_TILE);
-            for (int j = (int)threadIdx.x; j < count; j += (int)blockDim.x) {
-                if (!is_few) {
-                    time = target_at(launch, part.batch, first + j, type);
-                }
-                sample_plan plan = plan_search(&clock, time, type, 0);
-                plan_weigh(&clock, source, time, &plan, type, 0);
-                shares[j] = share_of(source, &plan, mode);
-            }
-            __syncthreads();
-            if (is_few) {
-                sorted = __syncthreads_and(in_order(shares, (int)threadIdx.x, count));
-            }
-            if (part.is_mine) {
-                add_shares(&rows, grad + first * launch->out_target_stride,
-                           launch->out_target_stride, shares, count, sorted, dtype);
-            }
-            __syncthreads();
-        }
+        cache_stamps(&part.clock, shared, part.clock.cache_first,
+                     (int)(part.clock.cache_end - part.clock.cache_first), 0, type);
+        cache_stamps(&part.targets, shared + p->targets_begin, 0, (int)part.targets.cache_end, 0,
+                     type);
+        __syncthreads();
+        skip_equals(&part, range, type);
+        sorted = find_targets(&part, range, type, plain);
+        count = sorted ? range[1] - range[0] : (int)p->num_targets;
     }
-    if (part.is_mine) {
-        rows_finish(&rows, dtype);
+    const int begin = sorted && count > 0 ? range[0] : 0;
+    const int tiles = (count + BACKWARD_SHARES - 1) / BACKWARD_SHARES;
+    const char *grad = p->grad + part.batch * p->grad_batch_stride;
+    char *values = (char *)p->source.values + part.batch * p->source.batch_stride;
+    const int items = part.count * (int)p->row_units;
+    for (int base = 0; base < items; base += BACKWARD_THREADS) {
+        const int item = base + (int)threadIdx.x;
+        const int row = (int)((unsigned long long)(unsigned)item * p->row_magic >> p->row_shift);
+        const int sample = part.first + row;
+        const long long column = (long long)(item - row * (int)p->row_units) * 16;
+        uint4 sum = make_uint4(0, 0, 0, 0);
+        for (int tile = 0; tile < tiles; ++tile) {
+            const int done = tile * BACKWARD_SHARES;
+            if (tiles > 1 || base == 0) {
+                __syncthreads();
+                make_shares(p, &part, begin + done,
+                            count - done < BACKWARD_SHARES ? count - done : BACKWARD_SHARES, sorted,
+                            dtype, type, plain);
+            }
+            if (item < items) {
+                sum = add_shares(sum, &part, sample,
+                                 grad + (begin + done) * p->grad_target_stride + column,
+                                 p->grad_target_stride, dtype);
+            }
+        }
+        if (item < items) {
+            *(uint4 *)(values + sample * p->source.sample_stride + column) = sum;
+        }
     }
 }
 
-#define KERNEL(suffix, dtype)                                                                      \
-    extern "C" __global__ void __launch_bounds__(256)                                              \
-        rbc__resample_backward_rows_##suffix##_cuda(const __grid_constant__ adjoint_launch p) {    \
-        launch_await();                                                                            \
-        launch_release();                                                                          \
-        if (p.launch.time_type == CLOCK_F32) {                                                     \
-            backward_rows(&p, dtype, CLOCK_F32);                                                   \
-        } else if (p.launch.time_type == CLOCK_F64) {                                              \
-            backward_rows(&p, dtype, CLOCK_F64);                                                   \
+#define KERNEL(name, dtype, plain)                                                                 \
+    extern "C" __global__ void __launch_bounds__(BACKWARD_THREADS, plain ? 4 : 1)                  \
+        rbc__##name##_cuda(const __grid_constant__ backward_launch p) {                            \
+        if (p.time_type == CLOCK_F32) {                                                            \
+            backward_rows(&p, dtype, CLOCK_F32, plain);                                            \
+        } else if (p.time_type == CLOCK_F64) {                                                     \
+            backward_rows(&p, dtype, CLOCK_F64, plain);                                            \
         } else {                                                                                   \
-            backward_rows(&p, dtype, CLOCK_I64);                                                   \
+            backward_rows(&p, dtype, CLOCK_I64, plain);                                            \
         }                                                                                          \
     }
 
-KERNEL(f32, VALUE_F32)
-KERNEL(f64, VALUE_F64)
+KERNEL(backward_rows_f32, VALUE_F32, 1)
+KERNEL(backward_rows_f64, VALUE_F64, 1)
+KERNEL(backward_any_rows_f32, VALUE_F32, 0)
+KERNEL(backward_any_rows_f64, VALUE_F64, 0)
