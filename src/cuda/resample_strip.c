@@ -19,6 +19,8 @@ typedef struct strip_plan {
     uint32_t lanes_log;
     uint32_t num_strips; /* of one batch row */
     uint32_t stamps_begin, brackets_begin, shared_bytes;
+    bool direct[RESAMPLE_MAX_SOURCES];
+    bool any_direct;
 } strip_plan;
 
 static int64_t row_bytes(const rbc__resample_job *job, int32_t source) {
@@ -34,15 +36,29 @@ static int64_t round_up(int64_t bytes) {
     return (bytes + RBC__CUDA_CHUNK_BYTES - 1) & ~(int64_t)(RBC__CUDA_CHUNK_BYTES - 1);
 }
 
-static strip_plan cut(const rbc__resample_job *job, int64_t granule, uint32_t lanes_log) {
+/* Whether so few of a source's samples are used that fetching them all does not pay. */
+static bool is_direct(const rbc__resample_job *job, int32_t source) {
+    const rbc__resample_source *from = &job->sources[source];
+    return from->num_samples > job->num_targets + job->num_targets / 4 &&
+           from->sample_stride_bytes > 0 &&
+           from->sample_stride_bytes <= UINT32_MAX / from->num_samples;
+}
+
+static strip_plan cut(const rbc__resample_job *job, int64_t granule, uint32_t lanes_log,
+                      bool is_small) {
     const int64_t strip = granule << lanes_log;
     int64_t most = 0;
+    int64_t fetched = 0;
     strip_plan plan = {.granule = granule, .lanes_log = lanes_log};
     for (int32_t i = 0; i < job->num_sources; ++i) {
-        most = rbc__at_least(job->sources[i].num_samples, most);
+        const int64_t num_samples = job->sources[i].num_samples;
+        plan.direct[i] = !is_small && is_direct(job, i);
+        plan.any_direct |= plan.direct[i];
+        most = rbc__at_least(num_samples, most);
+        fetched = rbc__at_least(plan.direct[i] ? 0 : num_samples, fetched);
         plan.num_strips += (uint32_t)((row_bytes(job, i) + strip - 1) / strip);
     }
-    const int64_t stamps = round_up(most * strip);
+    const int64_t stamps = round_up(fetched * strip);
     const int64_t brackets = stamps + round_up(most * rbc__cuda_stamp_bytes(job->time_type));
     plan.stamps_begin = (uint32_t)stamps;
     plan.brackets_begin = (uint32_t)brackets;
@@ -72,7 +88,7 @@ static bool choose_strips(const rbc__resample_job *job, int32_t multiprocessors,
         rbc__at_most(is_small ? MIN_STRIP_BYTES : WIDE_STRIP_BYTES, rbc__at_least(widest, granule));
     bool found = false;
     for (uint32_t log = 0; granule << log <= MAX_STRIP_BYTES; ++log) {
-        const strip_plan plan = cut(job, granule, log);
+        const strip_plan plan = cut(job, granule, log, is_small);
         if (granule << log < least && granule << log < widest) {
             continue;
         }
@@ -119,7 +135,7 @@ rbc_status rbc__cuda_launch_strips(rbc__cuda_queue *queue, const rbc__resample_j
         .num_targets = (uint32_t)job->num_targets,
         .num_sources = (uint32_t)job->num_sources,
         .lanes_log = plan.lanes_log,
-        .one_each = outputs <= RBC__CUDA_THREADS,
+        .one_each = outputs <= RBC__CUDA_THREADS && !plan.any_direct,
         .time_type = (uint32_t)job->time_type,
         .stamps_begin = plan.stamps_begin,
         .brackets_begin = plan.brackets_begin,
@@ -140,6 +156,7 @@ rbc_status rbc__cuda_launch_strips(rbc__cuda_queue *queue, const rbc__resample_j
             .width = (uint32_t)row_bytes(job, i),
             .first_strip = strips,
             .mode = (uint32_t)from->runs[0].mode,
+            .is_direct = plan.direct[i],
         };
         strips += (uint32_t)((row_bytes(job, i) + strip - 1) / strip);
     }

@@ -137,16 +137,18 @@ static void missing_samples_are_skipped(void **unused) {
 
 static void fuse_gives_the_bits_of_the_cpu(void **unused) {
     (void)unused;
-    static const int64_t widths[][3] = {{16, 32, 8}, {4, 8, 12}, {5, 1, 3}, {7, 2, 9}};
+    static const int64_t widths[][3] = {
+        {16, 32, 8}, {4, 8, 12}, {5, 1, 3}, {7, 2, 9}, {128, 128, 128}};
     for (size_t w = 0; w < COUNT(widths); w++) {
         array values[3], times[3];
-        const int64_t batch = 3, num_targets = 50;
+        /* Many wide rows: then samples that few targets use are not fetched ahead. */
+        const int64_t batch = widths[w][0] > 100 ? 60 : 3, num_targets = 50;
         int64_t width = 0;
         for (int k = 0; k < 3; k++) {
-            values[k] = array_new(bf16, 3, (int64_t[]){batch, 30 + 20 * k, widths[w][k]});
-            times[k] = array_new(f32, 2, (int64_t[]){batch, 30 + 20 * k});
+            values[k] = array_new(bf16, 3, (int64_t[]){batch, 70 - 20 * k, widths[w][k]});
+            times[k] = array_new(f32, 2, (int64_t[]){batch, 70 - 20 * k});
             fill(&values[k], 4, 0);
-            fill_times(&times[k], batch, 30 + 20 * k, 0, 1);
+            fill_times(&times[k], batch, 70 - 20 * k, 0, 1);
             to_device(&values[k], 1);
             to_device(&times[k], 1);
             width += widths[w][k];

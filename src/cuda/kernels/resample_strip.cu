@@ -11,6 +11,7 @@
 
 enum {
     MAX_WORDS = 4,
+    DIRECT_AT_ONCE = 4,
 };
 
 typedef struct granule {
@@ -137,7 +138,7 @@ INLINE void fetch(const strip_launch *p, const strip *part, char *shared, int by
                    stamp_size);
     }
     copies_commit();
-    if (part->is_mine) {
+    if (part->is_mine && !source->is_direct) {
         const char *from = source->values + part->batch * source->batch_stride + part->column;
         char *to = shared + (threadIdx.x & (part->lanes - 1)) * bytes;
 #pragma unroll 4
@@ -172,6 +173,39 @@ INLINE void bracket_store(strip_bracket *to, const bracket *found, unsigned byte
 INLINE double bracket_weight(const uint4 *stored, int dtype) {
     return dtype == VALUE_F64 ? __hiloint2double((int)stored->w, (int)stored->z)
                               : (double)__uint_as_float(stored->z);
+}
+
+/* The thread's column of all targets, from samples in global memory; so many loads as registers
+ * allow are on their way before the first is waited for. */
+INLINE void write_direct(const strip_launch *p, const strip *part, const strip_bracket *brackets,
+                         char *out, int bytes, int dtype) {
+    const strip_source *source = part->source;
+    const char *samples = source->values + part->batch * source->batch_stride + part->column;
+    const int blends = dtype != VALUE_COPY && source->mode == MODE_LINEAR;
+    for (unsigned first = part->row; first < p->num_targets; first += DIRECT_AT_ONCE * part->rows) {
+        uint4 stored[DIRECT_AT_ONCE];
+        granule a[DIRECT_AT_ONCE];
+        granule b[DIRECT_AT_ONCE];
+#pragma unroll
+        for (int u = 0; u < DIRECT_AT_ONCE; ++u) {
+            const unsigned j = first + u * part->rows;
+            stored[u] = *(const uint4 *)&brackets[j < p->num_targets ? j : first];
+            a[u] = granule_load(samples + stored[u].x, bytes);
+            if (blends) {
+                b[u] = granule_load(samples + stored[u].y, bytes);
+            }
+        }
+#pragma unroll
+        for (int u = 0; u < DIRECT_AT_ONCE; ++u) {
+            const unsigned j = first + u * part->rows;
+            if (blends && stored[u].x != stored[u].y) {
+                a[u] = granule_lerp(a[u], b[u], bracket_weight(&stored[u], dtype), bytes, dtype);
+            }
+            if (j < p->num_targets) {
+                granule_store(out + j * p->out_target_stride, a[u], bytes);
+            }
+        }
+    }
 }
 
 INLINE void make_strip(const strip_launch *p, int dtype, int bytes, int type) {
@@ -210,16 +244,22 @@ INLINE void make_strip(const strip_launch *p, int dtype, int bytes, int type) {
         return;
     }
     strip_bracket *brackets = (strip_bracket *)(shared + p->brackets_begin);
+    const unsigned stride =
+        part.source->is_direct ? (unsigned)part.source->sample_stride : part.bytes;
     for (unsigned j = threadIdx.x; j < p->num_targets; j += blockDim.x) {
         if (j != own) {
             time = stamp_load(targets + j * p->targets_stride, type);
         }
         const bracket found = bracket_find(&clock, time, mode, dtype, type);
-        bracket_store(&brackets[j], &found, part.bytes, dtype);
+        bracket_store(&brackets[j], &found, stride, dtype);
     }
     copies_await(0);
     __syncthreads();
     if (!part.is_mine) {
+        return;
+    }
+    if (part.source->is_direct) {
+        write_direct(p, &part, brackets, out, bytes, dtype);
         return;
     }
 #pragma unroll 2
