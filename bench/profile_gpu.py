@@ -20,6 +20,8 @@ COUNTERS = {
     "dram_write_bytes": "dram__bytes_write.sum",
     "dram_percent": "dram__throughput.avg.pct_of_peak_sustained_elapsed",
     "l2_percent": "lts__throughput.avg.pct_of_peak_sustained_elapsed",
+    # Between the halves of the L2 cache, on devices where it has two.
+    "l2_halves_percent": "lts__ltcfabric2ltc_cycles_active.avg.pct_of_peak_sustained_elapsed",
     "sm_percent": "sm__throughput.avg.pct_of_peak_sustained_elapsed",
     "occupancy_percent": "sm__warps_active.avg.pct_of_peak_sustained_active",
     "load_sectors": "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum",
@@ -66,7 +68,9 @@ def counters(only: str) -> list[dict[str, str]]:
             "kernel": kernel,
             "blocks": line["launch__grid_size"].replace(",", ""),
         }
-        row |= {name: line[metric].replace(",", "") for name, metric in COUNTERS.items()}
+        row |= {
+            name: (line.get(metric) or "").replace(",", "") for name, metric in COUNTERS.items()
+        }
         row["us"] = f"{float(row['us']) / 1e3:.2f}"
         for kind in ("load", "store"):
             requests = float(row.pop(f"{kind}_requests"))
