@@ -41,6 +41,16 @@ VOXELIZE = {
     (1, 1_000_000, 128, 8, "max"): 45,
 }
 
+# How points lie that do not lie evenly, features, mode: a million in 128^3 cells.
+UNEVEN = [
+    ("clusters", 0, "count"),
+    ("clusters", 8, "mean"),
+    ("clusters", 8, "max"),
+    ("surface", 0, "count"),
+    ("surface", 8, "mean"),
+    ("padding", 8, "mean"),
+]
+
 triton_fuse: ModuleType | None = optional("device.triton_fuse")
 triton_voxel: ModuleType | None = optional("device.triton_voxel")
 
@@ -103,8 +113,26 @@ def fuse(b: int, shapes: tuple[tuple[int, int], ...], t: int, goal: float | None
     return Case(num_bytes + 4 * b * t, contenders, check, goal, host=b <= 32)
 
 
-def voxelize(b: int, n: int, size: int, features: int, mode: str, goal: float | None) -> Case:
-    points = torch.rand(b, n, 3, device="cuda") - 0.5
+def uneven(kind: str, n: int) -> torch.Tensor:
+    """Points [n, 3]: in eight clusters; on a surface, ordered along it, as of a depth image; or
+    with three in ten of them at zero, as padding leaves them."""
+    points = torch.rand(n, 3, device="cuda") - 0.5
+    if kind == "clusters":
+        centres = torch.randint(0, 8, (n, 1), device="cuda") / 8 - 0.45
+        return (torch.randn(n, 3, device="cuda") * 0.03 + centres).clamp(-0.499, 0.499)
+    if kind == "surface":
+        points = points[points[:, 0].argsort()]
+        points[:, 2] *= 0.002
+        points[:, 2] += 0.2 * torch.sin(6 * points[:, 0]) * torch.cos(5 * points[:, 1])
+        return points
+    points[torch.rand(n, device="cuda") < 0.3] = 0
+    return points
+
+
+def voxelize(
+    b: int, n: int, size: int, features: int, mode: str, goal: float | None, kind: str = "even"
+) -> Case:
+    points = torch.rand(b, n, 3, device="cuda") - 0.5 if kind == "even" else uneven(kind, n)[None]
     points = points[0] if b == 1 else points
     given = torch.randn(n, features, device="cuda") if features else None
     dtype = {"occupancy": torch.uint8, "count": torch.int32}.get(mode, torch.float32)
@@ -124,11 +152,11 @@ def voxelize(b: int, n: int, size: int, features: int, mode: str, goal: float | 
         "eager": lambda: peer(*inputs),
         "compile": lambda: compiled(*inputs),
     }
-    kernel = getattr(triton_voxel, f"{mode}_triton", None) if b == 1 else None
+    kernel = getattr(triton_voxel, f"{mode}_triton", None)
     if kernel is not None:
         triton_out = torch.empty_like(out)
         contenders["triton"] = lambda: kernel(*inputs, triton_out)
-    check = within(peer(*inputs), 1e-5 if features else 0)
+    check = within(peer(*inputs), 0 if mode != "mean" else 1e-5 if kind == "even" else 1e-3)
     num_bytes = points.nbytes + out.nbytes + (given.nbytes if given is not None else 0)
     return Case(num_bytes, contenders, check, goal, host=n <= 500_000)
 
@@ -141,4 +169,8 @@ for (b, shapes, t), goal in FUSE.items():
 for (b, n, size, f, mode), goal in VOXELIZE.items():
     CASES[f"voxelize {b}x{n} in {size}^3 F={f} {mode}"] = functools.partial(
         voxelize, b, n, size, f, mode, goal
+    )
+for kind, f, mode in UNEVEN:
+    CASES[f"voxelize {kind} of 1000000 in 128^3 F={f} {mode}"] = functools.partial(
+        voxelize, 1, 1_000_000, 128, f, mode, None, kind
     )
