@@ -203,7 +203,22 @@ typedef struct voxel_case {
     rbc_voxel_reduce reduce;
 } voxel_case;
 
-static void run_voxelize(const voxel_case *c, int with_counts) {
+/* How points lie; but at random they are f32. */
+enum { AT_RANDOM, IN_ORDER, MOSTLY_AT_ZERO };
+
+/* Lets points lie as those of ordered clouds, along x, or of padded ones. */
+static void arrange(array *points, const voxel_case *c, int lie) {
+    float *at = points->data;
+    for (int64_t i = 0; i < c->batch * c->num_points; i++, at += 3) {
+        if (lie == IN_ORDER) {
+            at[0] = (float)((double)(i % c->num_points) / (double)c->num_points - 0.5);
+        } else if (lie == MOSTLY_AT_ZERO && i % 3 != 0) {
+            at[0] = at[1] = at[2] = 0;
+        }
+    }
+}
+
+static void run_uneven(const voxel_case *c, int lie, int with_counts) {
     const int has_features = c->reduce >= RBC_VOXEL_SUM;
     const DLDataType dtype = has_features                       ? *c->features
                              : c->reduce == RBC_VOXEL_OCCUPANCY ? u8
@@ -217,6 +232,9 @@ static void run_voxelize(const voxel_case *c, int with_counts) {
     array counts = array_new(i32, 4, (int64_t[]){c->batch, x, y, z});
     array dropped = array_new(i64, 1, (int64_t[]){c->batch});
     fill(&points, c->spread, 0);
+    if (lie != AT_RANDOM) {
+        arrange(&points, c, lie);
+    }
     fill(&features, 8, 0);
     for (int64_t b = 0; b < c->batch; b++) {
         ((int32_t *)lengths.data)[b] = (int32_t)(c->num_points - b);
@@ -262,6 +280,10 @@ static void run_voxelize(const voxel_case *c, int with_counts) {
     gpu_free_all();
 }
 
+static void run_voxelize(const voxel_case *c, int with_counts) {
+    run_uneven(c, AT_RANDOM, with_counts);
+}
+
 static void voxelize_gives_the_bits_of_the_cpu(void **unused) {
     (void)unused;
     static const DLDataType *const features[] = {&f32, &f64, &bf16};
@@ -290,6 +312,21 @@ static void crowded_cells_are_reduced(void **unused) {
     run_voxelize(&(voxel_case){&f32, &f64, 1, 20000, 2, {4, 4, 4}, 0.1, RBC_VOXEL_SUM}, 1);
     run_voxelize(&(voxel_case){&f32, &f32, 1, 20000, 8, {4, 4, 4}, 0.1, RBC_VOXEL_MAX}, 1);
     run_voxelize(&(voxel_case){&f32, &f32, 1, 0, 8, {4, 4, 4}, 0.1, RBC_VOXEL_MAX}, 1);
+}
+
+static void uneven_clouds_are_voxelized(void **unused) {
+    (void)unused;
+    for (int reduce = RBC_VOXEL_OCCUPANCY; reduce <= RBC_VOXEL_MIN; reduce++) {
+        for (int lie = IN_ORDER; lie <= MOSTLY_AT_ZERO; lie++) {
+            voxel_case c = {&f32, &f32, 1, 30001, 8, {40, 40, 40}, 0.9, (rbc_voxel_reduce)reduce};
+            run_uneven(&c, lie, 1);
+            c.features = &f64;
+            c.channels = 3;
+            c.batch = 2;
+            c.grid[2] = 1;
+            run_uneven(&c, lie, 0);
+        }
+    }
 }
 
 /* More points than are counted straight in any grid: dealt out, and for counts in a grid of 2^16
@@ -359,6 +396,7 @@ int main(void) {
         cmocka_unit_test(plain_adjoint_gives_the_bits_of_the_cpu),
         cmocka_unit_test(voxelize_gives_the_bits_of_the_cpu),
         cmocka_unit_test(crowded_cells_are_reduced),
+        cmocka_unit_test(uneven_clouds_are_voxelized),
         cmocka_unit_test(many_points_are_counted),
         cmocka_unit_test(sparse_gives_the_bits_of_the_cpu),
         cmocka_unit_test(depth_gives_the_bits_of_the_cpu),

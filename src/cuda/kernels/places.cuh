@@ -4,7 +4,12 @@
 #define RBC_CUDA_KERNELS_PLACES_CUH
 
 #include "segment.cuh"
+#include "slab.cuh"
 #include "unit.cuh"
+
+INLINE int cell_of_entry(unsigned entry) {
+    return (int)(entry >> VOXEL_INDEX_BITS);
+}
 
 enum {
     GROUP_CELLS = 8, /* cells that a thread turns into places at once */
@@ -43,10 +48,10 @@ INLINE unsigned first_place(const stage *made, int cell, unsigned total) {
     return cell < made->groups * GROUP_CELLS ? made->cells[cell] & 0xffffu : total;
 }
 
-/* Keeps the entries of n chunks, of which the thread has left[k]; none of a warp's where they are
- * too many. */
-INLINE void keep_chunks(const voxel_reduce_launch *p, const stage *made, const uint4 *chunks,
-                        const int *left, const unsigned *segments, int n, unsigned *total) {
+/* Keeps the entries of n chunks, of which the thread has left[k]. Returns whether it did: none of a
+ * warp's where the slab has too many. */
+INLINE int keep_chunks(const voxel_reduce_launch *p, const stage *made, const uint4 *chunks,
+                       const int *left, const unsigned *segments, int n, unsigned *total) {
     int own[TASKS];
     int mine = 0;
 #pragma unroll
@@ -66,7 +71,7 @@ INLINE void keep_chunks(const voxel_reduce_launch *p, const stage *made, const u
     }
     base = __shfl_sync(0xffffffffu, base, 31);
     if (base + (unsigned)__shfl_sync(0xffffffffu, inclusive, 31) > p->most_points) {
-        return;
+        return 0;
     }
     unsigned ranks[TASKS][4];
 #pragma unroll
@@ -84,12 +89,39 @@ INLINE void keep_chunks(const voxel_reduce_launch *p, const stage *made, const u
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
             if (j < own[k]) {
-                place[j] = make_uint2(point_of_entry(&p->deal, segments[k], words[j]),
+                place[j] = make_uint2(segments[k] * p->deal.cut.segment_points +
+                                          (words[j] & ((1u << VOXEL_INDEX_BITS) - 1)),
                                       (unsigned)cell_of_entry(words[j]) << 16 | ranks[k][j]);
             }
         }
         place += own[k];
     }
+    return 1;
+}
+
+/* Keeps the entries of long runs, each of which the whole warp reads; `run` is 0 for threads that
+ * have none. Returns as keep_chunks(). */
+INLINE int keep_long_runs(const voxel_reduce_launch *p, const slab *part, const stage *made,
+                          unsigned segment, unsigned run, unsigned *total) {
+    const int lane = (int)threadIdx.x & 31;
+    for (unsigned turns = __ballot_sync(0xffffffffu, run != 0); turns != 0; turns &= turns - 1) {
+        const int turn = __ffs((int)turns) - 1;
+        const unsigned from = __shfl_sync(0xffffffffu, segment, turn);
+        const unsigned word = __shfl_sync(0xffffffffu, run, turn);
+        const uint4 *chunks = chunks_of_segment(&p->deal, part, from) + (word & 0xffffu);
+        const int count = (int)(word >> 16);
+        for (int first = 0; first * 4 < count; first += 32) {
+            const int left = count - 4 * (first + lane);
+            uint4 chunk;
+            if (left > 0) {
+                chunk = __ldg(chunks + first + lane);
+            }
+            if (!keep_chunks(p, made, &chunk, &left, &from, 1, total)) {
+                return 0;
+            }
+        }
+    }
+    return 1;
 }
 
 /* Reads all entries of the slab; returns their number, which may be more than were kept. */
@@ -99,39 +131,42 @@ INLINE unsigned keep_entries(const voxel_reduce_launch *p, const slab *part, con
         total = 0;
     }
     __syncthreads();
-    const unsigned lanes = 1u << p->lanes_shift;
-    const unsigned tasks = p->deal.cut.num_segments << p->lanes_shift;
-    for (unsigned base = 0; base < tasks; base += TASKS * blockDim.x) {
+    for (unsigned base = 0; base < num_tasks(&p->deal); base += TASKS * blockDim.x) {
+        task tasks[TASKS];
         uint4 chunks[TASKS];
-        const uint4 *next[TASKS];
         int left[TASKS];
-        unsigned segments[TASKS], runs[TASKS];
+        unsigned segments[TASKS], lanes[TASKS];
+        int too_long[TASKS];
+        int some_long = 0;
+        load_tasks(&p->deal, part, base, TASKS, 4, tasks);
+        const int step = 4 * (int)p->deal.lanes;
 #pragma unroll
         for (int k = 0; k < TASKS; ++k) {
-            const unsigned task = base + k * blockDim.x + threadIdx.x;
-            segments[k] = task >> p->lanes_shift;
-            runs[k] = task < tasks ? run_word(&p->deal, part, segments[k]) : 0;
+            segments[k] = segment_of_task(&p->deal, base + k * blockDim.x + threadIdx.x, &lanes[k]);
+            chunks[k] = tasks[k].chunk;
+            too_long[k] = is_long(&p->deal, tasks[k].run, 4);
+            left[k] = too_long[k] ? 0 : (int)(tasks[k].run >> 16) - 4 * (int)lanes[k];
+            some_long |= too_long[k];
         }
+        int kept = keep_chunks(p, made, chunks, left, segments, TASKS, &total);
+        if (__any_sync(0xffffffffu, some_long)) {
 #pragma unroll
-        for (int k = 0; k < TASKS; ++k) {
-            const unsigned lane = threadIdx.x & (lanes - 1);
-            const run found = run_of_word(&p->deal, part, segments[k], runs[k]);
-            left[k] = found.count - 4 * (int)lane;
-            next[k] = found.chunks + lane;
-            if (left[k] > 0) {
-                chunks[k] = __ldg(next[k]);
+            for (int k = 0; k < TASKS; ++k) {
+                const unsigned run = too_long[k] && lanes[k] == 0 ? tasks[k].run : 0;
+                kept = kept && keep_long_runs(p, part, made, segments[k], run, &total);
             }
         }
-        keep_chunks(p, made, chunks, left, segments, TASKS, &total);
 #pragma unroll
         for (int k = 0; k < TASKS; ++k) {
-            while (__any_sync(0xffffffffu, left[k] > 4 * (int)lanes)) {
-                left[k] -= 4 * (int)lanes;
-                next[k] += lanes;
+            const uint4 *next = chunks_of_segment(&p->deal, part, segments[k]) +
+                                (tasks[k].run & 0xffffu) + lanes[k];
+            while (kept && __any_sync(0xffffffffu, left[k] > step)) {
+                left[k] -= step;
+                next += p->deal.lanes;
                 if (left[k] > 0) {
-                    chunks[k] = __ldg(next[k]);
+                    chunks[k] = __ldg(next);
                 }
-                keep_chunks(p, made, chunks + k, left + k, segments + k, 1, &total);
+                kept = keep_chunks(p, made, chunks + k, left + k, segments + k, 1, &total);
             }
         }
     }

@@ -102,6 +102,38 @@ INLINE void cells_of_quads(const voxel_cloud *cloud, const voxel_cut *cut, long 
     }
 }
 
+/* Whether many of a warp's points lie in one slab, as those of an ordered cloud do. */
+INLINE int points_are_close(int cell, unsigned shift) {
+    const unsigned slab = (unsigned)cell >> shift; /* of dropped ones: none there is */
+    const unsigned same = __ballot_sync(0xffffffffu, slab == __shfl_sync(0xffffffffu, slab, 0));
+    return __popc(same) >= 8;
+}
+
+/* How many points of the segment have come before each of the thread's to its slab, of n, which the
+ * compiler knows. Where a warp's lie close, one thread counts all that go to the same slab. */
+INLINE void take_ranks(unsigned *filled, const int *cells, int n, unsigned shift, unsigned *ranks) {
+    if (!points_are_close(cells[0], shift)) {
+#pragma unroll
+        for (int i = 0; i < n; ++i) {
+            ranks[i] = cells[i] >= 0 ? atomicAdd(&filled[(unsigned)cells[i] >> shift], 1u) : 0;
+        }
+        return;
+    }
+    const int lane = (int)threadIdx.x & 31;
+#pragma unroll
+    for (int i = 0; i < n; ++i) {
+        const unsigned slab = cells[i] >= 0 ? (unsigned)cells[i] >> shift : 0xffffffffu;
+        const unsigned peers = __match_any_sync(0xffffffffu, slab);
+        const int leader = __ffs((int)peers) - 1;
+        unsigned first = 0;
+        if (lane == leader && cells[i] >= 0) {
+            first = atomicAdd(&filled[slab], (unsigned)__popc(peers));
+        }
+        first = __shfl_sync(0xffffffffu, first, leader);
+        ranks[i] = cells[i] >= 0 ? first + (unsigned)__popc(peers & ((1u << lane) - 1)) : 0;
+    }
+}
+
 /* Sums over the block; every thread gets the result. */
 INLINE unsigned block_sum(unsigned value) {
     __shared__ unsigned total;

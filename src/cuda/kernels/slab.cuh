@@ -44,41 +44,126 @@ INLINE void write_dropped(const voxel_cut *cut, const slab *part, long long *dro
     }
 }
 
-/* A run of entries, whole chunks of four. */
-typedef struct run {
-    const uint4 *chunks;
-    int count; /* entries */
-} run;
+/* ---- points dealt out ----------------------------------------------------------------------- */
+
+/* What a thread reads of a segment's run: a chunk, then every lanes-th one after it. */
+typedef struct task {
+    uint4 chunk;  /* the first, where the run has that many */
+    unsigned run; /* of the segment; 0: no such task */
+} task;
+
+/* Of task `index`: its segment, and the first of its chunks in the run. */
+INLINE unsigned segment_of_task(const voxel_deal *deal, unsigned index, unsigned *lane) {
+    const unsigned segment = divide_by_inverse(index, deal->lanes_inverse);
+    *lane = index - segment * deal->lanes;
+    return segment;
+}
 
 INLINE unsigned long long row_of_segment(const voxel_deal *deal, const slab *part,
                                          unsigned segment) {
     return (unsigned long long)part->batch * deal->cut.num_segments + segment;
 }
 
-INLINE unsigned run_word(const voxel_deal *deal, const slab *part, unsigned segment) {
+INLINE const uint4 *chunks_of_segment(const voxel_deal *deal, const slab *part, unsigned segment) {
+    return (const uint4 *)deal->entries +
+           row_of_segment(deal, part, segment) * deal->segment_chunks;
+}
+
+INLINE unsigned run_of_segment(const voxel_deal *deal, const slab *part, unsigned segment) {
     return __ldg(deal->runs + row_of_segment(deal, part, segment) * deal->cut.num_slabs +
                  part->index);
 }
 
-INLINE run run_of_word(const voxel_deal *deal, const slab *part, unsigned segment, unsigned word) {
-    run found;
-    found.chunks = (const uint4 *)(deal->entries +
-                                   row_of_segment(deal, part, segment) * deal->segment_entries) +
-                   (word & 0xffffu);
-    found.count = (int)(word >> 16);
-    return found;
+/* Tasks base + threadIdx.x + k * blockDim.x, all loads issued before the first is waited for. A bin
+ * is read while the run that says whether it is one is on the way. */
+INLINE void load_tasks(const voxel_deal *deal, const slab *part, unsigned base, int n,
+                       int chunk_entries, task *tasks) {
+    const unsigned bin = (unsigned)part->index * deal->bin_chunks;
+#pragma unroll
+    for (int k = 0; k < n; ++k) {
+        unsigned lane;
+        const unsigned segment = segment_of_task(deal, base + k * blockDim.x + threadIdx.x, &lane);
+        tasks[k].run = 0;
+        if (segment < deal->cut.num_segments) {
+            tasks[k].run = run_of_segment(deal, part, segment);
+            if (deal->bin_chunks != 0) {
+                tasks[k].chunk = __ldg(chunks_of_segment(deal, part, segment) + bin + lane);
+            }
+        }
+    }
+#pragma unroll
+    for (int k = 0; k < n; ++k) {
+        unsigned lane;
+        const unsigned segment = segment_of_task(deal, base + k * blockDim.x + threadIdx.x, &lane);
+        const unsigned begin = tasks[k].run & 0xffffu;
+        if (lane * (unsigned)chunk_entries < tasks[k].run >> 16 &&
+            (deal->bin_chunks == 0 || begin != bin)) {
+            tasks[k].chunk = __ldg(chunks_of_segment(deal, part, segment) + begin + lane);
+        }
+    }
 }
 
-INLINE run run_of_segment(const voxel_deal *deal, const slab *part, unsigned segment) {
-    return run_of_word(deal, part, segment, run_word(deal, part, segment));
+enum {
+    LONG_ROUNDS = 8, /* chunks that a thread reads of a run; longer ones are for whole warps */
+};
+
+/* What is done with the first `left` entries of a chunk, of those of a segment whose first point is
+ * `first`. */
+typedef void (*use_function)(void *made, unsigned first, uint4 chunk, int left);
+
+INLINE int is_long(const voxel_deal *deal, unsigned run, int chunk_entries) {
+    return run >> 16 > LONG_ROUNDS * deal->lanes * (unsigned)chunk_entries;
 }
 
-INLINE int cell_of_entry(unsigned entry) {
-    return (int)(entry >> VOXEL_INDEX_BITS);
+/* The long runs of a warp's tasks: all threads share each. `index` and `run` are of the thread's
+ * task, and all of the warp are here. */
+INLINE void use_long_runs(const voxel_deal *deal, const slab *part, unsigned index, unsigned run,
+                          int chunk_entries, use_function use, void *made) {
+    unsigned lane;
+    const unsigned own = segment_of_task(deal, index, &lane);
+    unsigned turns = __ballot_sync(0xffffffffu, lane == 0 && is_long(deal, run, chunk_entries));
+    for (; turns != 0; turns &= turns - 1) {
+        const int turn = __ffs((int)turns) - 1;
+        const unsigned segment = __shfl_sync(0xffffffffu, own, turn);
+        const unsigned word = __shfl_sync(0xffffffffu, run, turn);
+        const uint4 *chunks = chunks_of_segment(deal, part, segment) + (word & 0xffffu);
+        const int count = (int)(word >> 16);
+#pragma unroll 2
+        for (int at = (int)threadIdx.x & 31; at * chunk_entries < count; at += 32) {
+            use(made, segment * deal->cut.segment_points, __ldg(chunks + at),
+                count - at * chunk_entries);
+        }
+        __syncwarp();
+    }
 }
 
-INLINE unsigned point_of_entry(const voxel_deal *deal, unsigned segment, unsigned entry) {
-    return segment * deal->cut.segment_points + (entry & ((1u << VOXEL_INDEX_BITS) - 1));
+/* Uses what the tasks of a round, loaded, are for. */
+INLINE void use_tasks(const voxel_deal *deal, const slab *part, const task *tasks, unsigned base,
+                      int n, int chunk_entries, use_function use, void *made) {
+#pragma unroll
+    for (int k = 0; k < n; ++k) {
+        unsigned lane;
+        const unsigned index = base + k * blockDim.x + threadIdx.x;
+        const unsigned segment = segment_of_task(deal, index, &lane);
+        const int too_long = is_long(deal, tasks[k].run, chunk_entries);
+        const unsigned first = segment * deal->cut.segment_points;
+        const int step = (int)deal->lanes * chunk_entries;
+        int left = too_long ? 0 : (int)(tasks[k].run >> 16) - (int)lane * chunk_entries;
+        use(made, first, tasks[k].chunk, left);
+        const uint4 *chunks =
+            chunks_of_segment(deal, part, segment) + (tasks[k].run & 0xffffu) + lane;
+        while ((left -= step) > 0) {
+            chunks += deal->lanes;
+            use(made, first, __ldg(chunks), left);
+        }
+        if (__any_sync(0xffffffffu, too_long)) {
+            use_long_runs(deal, part, index, tasks[k].run, chunk_entries, use, made);
+        }
+    }
+}
+
+INLINE unsigned num_tasks(const voxel_deal *deal) {
+    return deal->cut.num_segments * deal->lanes;
 }
 
 #endif

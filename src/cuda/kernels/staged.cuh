@@ -7,8 +7,8 @@
 #ifndef RBC_CUDA_KERNELS_STAGED_CUH
 #define RBC_CUDA_KERNELS_STAGED_CUH
 
-#include "crowd.cuh"
-#include "places.cuh"
+#include "overfull.cuh"
+#include "several.cuh"
 
 /* ---- cells ---------------------------------------------------------------------------------- */
 
@@ -64,21 +64,6 @@ INLINE void fetch_rows(const voxel_reduce_launch *p, const slab *part, const sta
     __syncthreads();
 }
 
-/* One point: its features, with one NaN and, for sums, one zero. */
-INLINE uint4 single_unit(uint4 chunk, int dtype, int vector, int reduce) {
-    const values loaded = {chunk};
-    item items[8];
-#pragma unroll
-    for (int k = 0; k < width_of(dtype, vector); ++k) {
-        const item bits = value_bits(&loaded, k, dtype);
-        const item sign = 1ull << (8 * item_bytes(dtype) - 1);
-        items[k] = item_is_nan(bits, dtype)         ? item_nan(dtype)
-                   : is_sum(reduce) && bits == sign ? 0
-                                                    : bits;
-    }
-    return pack_items(items, dtype, vector);
-}
-
 /* single_unit() where `count` is 1, else the chunk as it is, whose NaN is that one already. */
 INLINE uint4 finish_staged(uint4 chunk, unsigned count, int dtype, int vector, int reduce) {
     if (dtype != VALUE_F32 || !vector) {
@@ -102,9 +87,9 @@ INLINE uint4 finish_staged(uint4 chunk, unsigned count, int dtype, int vector, i
                       __float_as_uint(d));
 }
 
-/* Two to eight points whose values, none infinite or NaN, lie within 2^25 of each other: in f64
- * their sum is exact, and so it is the sum of the integers of rbc_voxelize(), whose last bits are
- * lower still. The quotient is corrected to the one that division rounds to. False elsewhere. */
+/* Up to eight points whose values, none infinite or NaN, lie within 2^25 of each other, or up to
+ * 256 within 2^20: in f64 their sum is exact, and so it is the sum of the integers of
+ * rbc_voxelize(), whose last bits are lower still. False elsewhere. */
 INLINE int sum_exactly(const char *first, unsigned stride, int count, uint4 *result, int dtype,
                        int vector, int reduce) {
     const int width = width_of(dtype, vector);
@@ -115,7 +100,7 @@ INLINE int sum_exactly(const char *first, unsigned stride, int count, uint4 *res
     }
     unsigned largest = 0;
     unsigned least = 0xffffffffu; /* of what is not zero, less one */
-    if (dtype == VALUE_F64 || count > 8) {
+    if (dtype == VALUE_F64 || count > MANY_OF_CELL) {
         return 0;
     }
     for (int i = 0; i < count; ++i) {
@@ -129,7 +114,7 @@ INLINE int sum_exactly(const char *first, unsigned stride, int count, uint4 *res
             sums[k] += (double)value;
         }
     }
-    if (largest >= 0x7f800000u || (largest >> 23) - ((least + 1) >> 23) > 24) {
+    if (largest >= 0x7f800000u || (largest >> 23) - ((least + 1) >> 23) > (count > 8 ? 20u : 24u)) {
         return 0;
     }
     item items[8];
@@ -138,7 +123,10 @@ INLINE int sum_exactly(const char *first, unsigned stride, int count, uint4 *res
 #pragma unroll
     for (int k = 0; k < width; ++k) {
         double quotient = sums[k];
-        if (reduce == REDUCE_MEAN) {
+        if (reduce == REDUCE_MEAN && count > 8) {
+            quotient = sums[k] / divisor;
+        } else if (reduce == REDUCE_MEAN) {
+            /* Corrected to what division rounds to. */
             quotient = __dmul_rn(sums[k], inverse);
             quotient = __fma_rn(__fma_rn(-quotient, divisor, sums[k]), inverse, quotient);
         }
@@ -208,7 +196,7 @@ INLINE void write_groups(const voxel_reduce_launch *p, const slab *part, const s
 
 /* ---- a slab --------------------------------------------------------------------------------- */
 
-/* Returns false where the slab must be made the general way, with nothing written. `multiple` is
+/* Returns false where the slab is overfull, with nothing written. `multiple` is
  * multiple_unit() for the kernel's types, kept out of its registers. */
 typedef uint4 (*multiple_function)(const char *first, unsigned stride, int count, int reduce);
 
@@ -223,7 +211,7 @@ INLINE int reduce_staged(const voxel_reduce_launch *p, unsigned *shared, multipl
     launch_release();
     write_dropped(&p->deal.cut, &part, p->dropped);
     const unsigned total = keep_entries(p, &part, &made);
-    if (total > p->most_points || !place_cells(p, &part, &made)) {
+    if (p->most_points == 0 || total > p->most_points || !place_cells(p, &part, &made)) {
         return 0;
     }
     order_points(&made, (int)total);
@@ -277,18 +265,19 @@ INLINE int reduce_staged(const voxel_reduce_launch *p, unsigned *shared, multipl
                                                          int count, int reduce) {                  \
         return multiple_unit(first, stride, count, dtype, vector, reduce);                         \
     }                                                                                              \
-    static __device__ __noinline__ void crowd_##name(const voxel_reduce_launch *p,                 \
-                                                     unsigned *shared) {                           \
-        reduce_crowd(p, shared, dtype, vector, reduce_of(p->reduce));                              \
+    static __device__ __noinline__ void overfull_##name(const voxel_reduce_launch *p,              \
+                                                        unsigned *shared) {                        \
+        reduce_overfull(p, shared, dtype, vector, reduce_of(p->reduce));                           \
     }                                                                                              \
     extern "C" __global__ void __launch_bounds__(VOXEL_REDUCE_THREADS, 2)                          \
         rbc__voxel_##name##_cuda(const __grid_constant__ voxel_reduce_launch p) {                  \
         extern __shared__ __align__(16) unsigned shared[];                                         \
         if (!reduce_staged(&p, shared, multiple_##name, dtype, vector, reduce_of(p.reduce))) {     \
             __syncthreads();                                                                       \
-            crowd_##name(&p, shared);                                                              \
+            overfull_##name(&p, shared);                                                           \
         }                                                                                          \
-    }
+    }                                                                                              \
+    SEVERAL_KERNEL(name, dtype, vector, reduce_of)
 
 #define STAGED_KERNELS(kind, reduce_of)                                                            \
     STAGED_KERNEL(kind##_f32, VALUE_F32, 1, reduce_of)                                             \

@@ -1,5 +1,6 @@
 /* Sorts the points of a segment by slab where only their cells matter; see voxel_params.h. */
 #include "segment.cuh"
+#include "slab.cuh"
 
 /* Some bin is too small: the segment's entries are sorted into runs instead, one after the other.
  */
@@ -14,7 +15,7 @@ enum {
 extern "C" __global__ void __launch_bounds__(VOXEL_BINS_THREADS, 1)
     rbc__voxel_bins_cuda(const __grid_constant__ voxel_bins_launch p) {
     extern __shared__ __align__(16) unsigned shared[];
-    const int num_slabs = (int)p.bins.cut.num_slabs;
+    const int num_slabs = (int)p.deal.cut.num_slabs;
     unsigned *filled = shared; /* entries of each slab, then its run */
     uint16_t *bins = (uint16_t *)(shared + ((num_slabs + 3) & ~3));
     for (int i = (int)threadIdx.x; i < num_slabs; i += (int)blockDim.x) {
@@ -22,18 +23,15 @@ extern "C" __global__ void __launch_bounds__(VOXEL_BINS_THREADS, 1)
     }
     launch_await();
     launch_release();
-    const segment part = segment_of_block(&p.cloud, &p.bins.cut);
+    const segment part = segment_of_block(&p.cloud, &p.deal.cut);
     int cells[POINTS];
-    cells_of_quads(&p.cloud, &p.bins.cut, part.batch, part.first, part.count, 0, POINTS / 4, cells);
+    cells_of_quads(&p.cloud, &p.deal.cut, part.batch, part.first, part.count, 0, POINTS / 4, cells);
     __syncthreads();
-    const unsigned shift = p.bins.cut.shift;
-    const unsigned room = p.bins.bin_chunks * 8;
+    const unsigned shift = p.deal.cut.shift;
+    const unsigned room = p.deal.bin_chunks * 8;
     unsigned ranks[POINTS];
-#pragma unroll
-    for (int i = 0; i < POINTS; ++i) {
-        ranks[i] = cells[i] >= 0 ? atomicAdd(&filled[(unsigned)cells[i] >> shift], 1u) : 0;
-    }
-    int full = 0;
+    take_ranks(filled, cells, POINTS, shift, ranks);
+    int full = room == 0;
     const unsigned mask = (1u << shift) - 1;
 #pragma unroll
     for (int i = 0; i < POINTS; ++i) {
@@ -43,25 +41,24 @@ extern "C" __global__ void __launch_bounds__(VOXEL_BINS_THREADS, 1)
                 (uint16_t)((unsigned)cells[i] & mask);
         }
     }
-    if (p.bins.cut.missing != 0) {
+    if (p.deal.cut.missing != 0) {
         unsigned missing = 0;
 #pragma unroll
         for (int i = 0; i < POINTS; ++i) {
             missing += cells[i] == CELL_DROPPED;
         }
-        write_missing(&p.bins.cut, &part, missing);
+        write_missing(&p.deal.cut, &part, missing);
     }
-    unsigned *runs = p.bins.runs + part.row * num_slabs;
-    uint4 *entries =
-        (uint4 *)(p.bins.entries + (unsigned long long)part.row * p.bins.segment_entries);
+    unsigned *runs = p.deal.runs + part.row * num_slabs;
+    uint4 *entries = (uint4 *)p.deal.entries + (unsigned long long)part.row * p.deal.segment_chunks;
     if (!__syncthreads_or(full)) {
         for (int i = (int)threadIdx.x; i < num_slabs; i += (int)blockDim.x) {
-            runs[i] = (unsigned)i * p.bins.bin_chunks | filled[i] << 16;
+            runs[i] = (unsigned)i * p.deal.bin_chunks | filled[i] << 16;
         }
-        for (int i = (int)threadIdx.x; i < num_slabs * (int)p.bins.bin_chunks;
+        for (int i = (int)threadIdx.x; i < num_slabs * (int)p.deal.bin_chunks;
              i += (int)blockDim.x) {
-            const unsigned slab = __umulhi((unsigned)i, p.bins.bin_inverse);
-            if (((unsigned)i - slab * p.bins.bin_chunks) * 8 < filled[slab]) {
+            const unsigned slab = divide_by_inverse((unsigned)i, p.deal.lanes_inverse);
+            if (((unsigned)i - slab * p.deal.bin_chunks) * 8 < filled[slab]) {
                 entries[i] = ((const uint4 *)bins)[i];
             }
         }

@@ -2,8 +2,10 @@
  *
  * Points are first dealt out: a block takes a segment of a cloud's points and sorts them by slab, a
  * run of 2^shift cells of the grid. Then a block makes the cells of a slab from the points that all
- * segments have for it, in shared memory. A grid of more slabs than a pass takes needs several
- * passes, each over a range of its cells. Blocks are numbered in one dimension, clouds outermost.
+ * segments have for it, in shared memory. Where features are reduced and the points lie so unevenly
+ * that a slab has too many for that, its cells of several points are left to a third kernel, whose
+ * blocks share them. A grid of more slabs than a pass takes needs several passes, each over a range
+ * of its cells. Blocks are numbered in one dimension, clouds outermost.
  */
 #ifndef RBC_CUDA_KERNELS_VOXEL_PARAMS_H
 #define RBC_CUDA_KERNELS_VOXEL_PARAMS_H
@@ -15,11 +17,10 @@ enum {
     VOXEL_DEAL_THREADS = 1024,
     VOXEL_SLAB_THREADS = 1024,
     VOXEL_REDUCE_THREADS = 512,
+    VOXEL_SEVERAL_THREADS = 256, /* exactly */
     VOXEL_ATOMIC_THREADS = 256,
-    VOXEL_ATOMIC_POINTS = 4,    /* of a thread */
-    VOXEL_INDEX_BITS = 14,      /* a segment has up to 2^14 points */
-    VOXEL_STRIPE_SHIFT = 4,     /* see voxel_deal */
-    VOXEL_CHANNELS_BYTES = 264, /* what reduce.cuh knows of a unit */
+    VOXEL_ATOMIC_POINTS = 4, /* of a thread */
+    VOXEL_INDEX_BITS = 14,   /* a segment has up to 2^14 points */
 };
 
 /* How the cells of several points are found at once; see cells_f32(). */
@@ -27,6 +28,12 @@ enum {
     QUICK_NONE = 0,
     QUICK_EXACT = 1,  /* the cells' sizes are powers of two */
     QUICK_NEARLY = 2, /* quotients near an integer are looked at again */
+};
+
+enum {
+    FEW_OF_CELL = 8,     /* points of a cell that one thread reduces */
+    MANY_OF_CELL = 256,  /* that eight threads do; more are a crowd */
+    CROWD_POINTS = 1024, /* of a crowd, that a block takes */
 };
 
 /* Values of rbc__dtype that points and features have, and of rbc_voxel_reduce. */
@@ -45,6 +52,14 @@ enum {
     REDUCE_MAX = 4,
     REDUCE_MIN = 5,
 };
+
+/* A cell of several points. */
+typedef struct voxel_several {
+    uint32_t first; /* of its points in voxel_left */
+    uint32_t count;
+    uint32_t cell; /* of the pass */
+    uint32_t batch;
+} voxel_several;
 
 typedef struct voxel_cloud {
     const char *points;
@@ -85,62 +100,91 @@ typedef struct voxel_cut {
     uint32_t *missing;  /* [batch, num_segments]: points dropped, or NULL: not wanted */
 } voxel_cut;
 
-/* Cells dealt out, for counting: entries are cells within their slab. Where each slab's of a
- * segment are says its run: the first chunk of eight, and the number of entries << 16. Slabs have
- * bins of bin_chunks one after the other; where one is too small, all runs of its segment follow
- * each other closely instead. */
-typedef struct voxel_bins {
+/* Points dealt out. Entries are cells within their slab, of 16 bits, for counting; else, of 32
+ * bits, (cell within the slab) << VOXEL_INDEX_BITS | (point within the segment). Where a slab's
+ * entries of a segment are says its run: the first chunk of 16 bytes, and the number of entries
+ * << 16. Slabs have bins of bin_chunks one after the other; where there are none, or one is too
+ * small, all runs of the segment follow each other closely instead. `lanes` threads read a run. */
+typedef struct voxel_deal {
     voxel_cut cut;
-    uint16_t *entries; /* [batch, num_segments, segment_entries] */
-    uint32_t *runs;    /* [batch, num_segments, num_slabs] */
-    uint32_t segment_entries;
-    uint32_t bin_chunks;
-    uint32_t bin_inverse;   /* 2^32 / bin_chunks, rounded up: divides chunks of a segment's bins */
-    uint32_t divides_tasks; /* whether it divides those of one slab in all segments, too */
-} voxel_bins;
+    void *entries;  /* [batch, num_segments, segment_chunks] chunks */
+    uint32_t *runs; /* [batch, num_segments, num_slabs] */
+    uint32_t segment_chunks;
+    uint32_t bin_chunks; /* 0: no bins; else `lanes` */
+    uint32_t lanes;
+    uint32_t lanes_inverse; /* 2^32 / lanes, rounded up */
+} voxel_deal;
 
 typedef struct voxel_bins_launch {
     voxel_cloud cloud;
-    voxel_bins bins;
+    voxel_deal deal;
 } voxel_bins_launch;
 
 typedef struct voxel_count_launch {
-    voxel_bins bins;
+    voxel_deal deal;
     int32_t *counts[2];      /* NULL: not wanted */
     unsigned char *occupied; /* NULL: not wanted */
     long long *dropped;      /* [batch], or NULL: not wanted, or written by another pass */
 } voxel_count_launch;
 
-/* Points dealt out: entries are (cell within the slab) << VOXEL_INDEX_BITS | (point within the
- * segment). The runs of a segment are sorted by slab; they begin at whole chunks of four entries. A
- * run is its first chunk and the number of entries << 16. */
-typedef struct voxel_deal {
-    voxel_cut cut;
-    uint32_t *entries; /* [batch, num_segments, segment_entries] */
-    uint32_t *runs;    /* [batch, num_segments, num_slabs] */
-    uint32_t segment_entries;
-} voxel_deal;
+/* What is known of a channel of a crowd, as in reduce.cuh: joined by atomics, zero at first. */
+typedef struct voxel_state {
+    uint64_t largest; /* or the extreme's key, its top bit flipped */
+    uint64_t high, low;
+    uint64_t seen;
+} voxel_state;
+
+/* Up to CROWD_POINTS of a crowd's points. */
+typedef struct voxel_part {
+    uint32_t crowd;
+    uint32_t index;
+} voxel_part;
+
+/* How much there is of what voxel_left has; all zero before the first slab. */
+enum {
+    LEFT_POINTS,
+    LEFT_FEW,
+    LEFT_MANY,
+    LEFT_CROWDS,
+    LEFT_PARTS,
+    LEFT_TAKEN, /* parts that blocks have taken */
+    LEFT_COUNTS,
+};
+
+/* Cells of several points in slabs that have more than are reduced in shared memory: left for the
+ * kernel after that. */
+typedef struct voxel_left {
+    uint32_t *points;     /* a cell's one after the other */
+    voxel_several *cells; /* few points from the front on, many from the back */
+    uint32_t room;        /* for them */
+    uint32_t unused;      /* see voxel_atomic_launch */
+    voxel_several *crowds;
+    voxel_state *states;         /* [crowds, num_features] */
+    uint32_t *looked, *finished; /* [crowds]: parts that have been looked at, and added */
+    voxel_part *parts;
+    uint32_t *used; /* [LEFT_COUNTS] */
+} voxel_left;
 
 typedef struct voxel_deal_launch {
     voxel_cloud cloud;
     voxel_deal deal;
+    uint32_t *used; /* of voxel_left: cleared */
 } voxel_deal_launch;
 
 typedef struct voxel_reduce_launch {
     voxel_deal deal;
+    voxel_left left;
     const char *features;
     int64_t batch_stride, row_stride, point_stride, feature_stride;
     int64_t feature_row; /* points in a row of features */
     uint32_t num_features;
     uint32_t reduce;
-    uint32_t lanes_shift;  /* log2 of the threads that read a run together */
-    uint32_t most_points;  /* of a slab, else it is made the general way */
-    uint32_t stage_rows;   /* points whose features are in shared memory at once */
-    uint32_t shared_words; /* of dynamic shared memory */
-    uint32_t row_chunks;   /* of 16 bytes in the features of a cell; 0: one value at a time */
-    uint32_t row_inverse;  /* 2^32 / units, rounded up; a unit is a chunk or a value */
+    uint32_t most_points; /* of a slab, else its cells of several are left */
+    uint32_t stage_rows;  /* points whose features are in shared memory at once */
+    uint32_t row_chunks;  /* of 16 bytes in the features of a cell; 0: one value at a time */
+    uint32_t row_inverse; /* 2^32 / units, rounded up; a unit is a chunk or a value */
     char *out;
-    int32_t *counts;    /* NULL: not wanted */
+    int32_t *counts;    /* [batch, cells], or NULL: not wanted */
     long long *dropped; /* as in voxel_count_launch */
 } voxel_reduce_launch;
 
