@@ -21,6 +21,7 @@ typedef struct check_launch {
     uint32_t lengths_are_i64;
     uint32_t time_type;
     uint32_t are_targets; /* in any order, and infinite if they like */
+    uint32_t unused;      /* no holes: launches are compared by their bytes */
 } check_launch;
 
 #endif
