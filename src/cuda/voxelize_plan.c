@@ -124,9 +124,8 @@ rbc__voxel_plan rbc__voxel_plan_of(const rbc__voxelize_job *job) {
     return p;
 }
 
-voxel_cloud rbc__voxel_describe_cloud(const rbc__voxelize_job *job) {
-    const rbc__cloud *from = &job->cloud;
-    voxel_cloud cloud = {
+voxel_cloud rbc__voxel_cloud_of(const rbc__cloud *from) {
+    return (voxel_cloud){
         .points = from->points,
         .batch_stride = from->points_batch_stride_bytes,
         .point_stride = from->points_stride_bytes,
@@ -137,6 +136,11 @@ voxel_cloud rbc__voxel_describe_cloud(const rbc__voxelize_job *job) {
         .lengths_are_i64 = from->lengths_are_i64,
         .dtype = (uint32_t)from->point_dtype,
     };
+}
+
+voxel_cloud rbc__voxel_describe_cloud(const rbc__voxelize_job *job) {
+    const rbc__cloud *from = &job->cloud;
+    voxel_cloud cloud = rbc__voxel_cloud_of(from);
     bool quick = true;
     bool exact = true;
     for (int axis = 0; axis < 3; ++axis) {

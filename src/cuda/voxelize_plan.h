@@ -33,6 +33,9 @@ double rbc__voxel_points_of_slab(const rbc__voxel_plan *p, int64_t points);
 /* Whether features are reduced. */
 bool rbc__voxel_has_features(const rbc__voxelize_job *job);
 
+/* The points alone, without their grid. */
+voxel_cloud rbc__voxel_cloud_of(const rbc__cloud *from);
+
 voxel_cloud rbc__voxel_describe_cloud(const rbc__voxelize_job *job);
 
 /* The pass over the cells from `first` on. */

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "cuda/kernels/sparse_params.h"
 #include "cuda/ops.h"
+#include "cuda/voxelize_plan.h"
 
 _Static_assert(sizeof(sparse_launch) <= 4096, "kernel parameters of every device");
 
@@ -251,17 +252,7 @@ static void describe(const rbc__voxelize_sparse_job *job, sparse_launch *launch)
     const rbc__cloud *from = &job->cloud;
     describe_sizes(job, launch);
     (void)lay_out(job, job->workspace, launch);
-    launch->cloud = (voxel_cloud){
-        .points = from->points,
-        .batch_stride = from->points_batch_stride_bytes,
-        .point_stride = from->points_stride_bytes,
-        .axis_stride = from->axis_stride_bytes,
-        .lengths = from->lengths,
-        .lengths_stride = from->lengths_stride_bytes,
-        .num_points = from->num_points,
-        .lengths_are_i64 = from->lengths_are_i64,
-        .dtype = (uint32_t)from->point_dtype,
-    };
+    launch->cloud = rbc__voxel_cloud_of(from);
     launch->batch = from->batch;
     launch->is_zyx = launch->first_seen;
     launch->z_first = job->preset == RBC_VOXEL_PRESET_OPEN3D_VOXELIZE;
