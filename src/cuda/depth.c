@@ -1,16 +1,13 @@
 #include "cuda/depth.h"
 
 #include "core/error.h"
+#include "cuda/arithmetic.h"
 #include "cuda/kernels/depth_params.h"
 #include "cuda/ops.h"
 
 enum {
     MAX_SHARES = 1024, /* of an image: each looks at the counts of all */
 };
-
-static int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
 
 static uint32_t depth_type(rbc__dtype dtype) {
     return dtype == RBC__U16 ? DEPTH_U16 : dtype == RBC__F32 ? DEPTH_F32 : DEPTH_F64;
@@ -73,14 +70,14 @@ rbc_status rbc__cuda_depth_points(rbc__cuda_queue *queue, const rbc__depth_sourc
     depth_launch launch = describe(source, batch, points, lengths);
     rbc__cuda_shape shape = {.blocks_y = 1};
     if (lengths == NULL) {
-        launch.blocks = (uint32_t)divide_up(launch.pixels, DEPTH_PLACE_THREADS * DEPTH_PIXELS);
+        launch.blocks = (uint32_t)rbc__divide_up(launch.pixels, DEPTH_PLACE_THREADS * DEPTH_PIXELS);
         shape.threads = DEPTH_PLACE_THREADS;
         shape.blocks = batch * launch.blocks;
         return rbc__cuda_launch(queue, kernel_of(&launch), shape, &launch, err);
     }
-    const int64_t tiles = divide_up(launch.pixels, DEPTH_PACK_TILE);
-    launch.share = divide_up(tiles, MAX_SHARES) * DEPTH_PACK_TILE;
-    launch.blocks = tiles == 0 ? 1 : (uint32_t)divide_up(launch.pixels, launch.share);
+    const int64_t tiles = rbc__divide_up(launch.pixels, DEPTH_PACK_TILE);
+    launch.share = rbc__divide_up(tiles, MAX_SHARES) * DEPTH_PACK_TILE;
+    launch.blocks = tiles == 0 ? 1 : (uint32_t)rbc__divide_up(launch.pixels, launch.share);
     shape.threads = DEPTH_PACK_THREADS;
     shape.blocks = batch * launch.blocks;
     if (launch.blocks > 1) {

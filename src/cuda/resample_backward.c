@@ -13,10 +13,6 @@ enum {
     MIN_SLAB = 4,    /* every block looks at all targets, so a slab is worth some of them */
 };
 
-static int64_t divide_up(int64_t count, int64_t by) {
-    return (count + by - 1) / by;
-}
-
 static resample_launch describe_targets(const rbc__resample_job *job) {
     return (resample_launch){
         .targets = job->targets,
@@ -72,12 +68,12 @@ static int64_t share_out(const rbc__resample_job *job, int32_t multiprocessors,
         width *= 2;
     }
     const int64_t groups = THREADS / width;
-    const int64_t channel_blocks = divide_up(params->num_channels, width);
-    const int64_t wanted =
-        divide_up((int64_t)BLOCKS_EACH * multiprocessors, job->batch) * groups / channel_blocks;
-    int64_t slab = divide_up(source->num_samples, wanted > 0 ? wanted : 1);
+    const int64_t channel_blocks = rbc__divide_up(params->num_channels, width);
+    const int64_t wanted = rbc__divide_up((int64_t)BLOCKS_EACH * multiprocessors, job->batch) *
+                           groups / channel_blocks;
+    int64_t slab = rbc__divide_up(source->num_samples, wanted > 0 ? wanted : 1);
     slab = slab > MIN_SLAB ? slab : MIN_SLAB;
-    const int64_t slab_blocks = divide_up(source->num_samples, slab * groups);
+    const int64_t slab_blocks = rbc__divide_up(source->num_samples, slab * groups);
     params->slab = slab;
     params->width = (uint32_t)width;
     params->groups = (uint32_t)groups;

@@ -4,6 +4,7 @@
 #define RBC_CUDA_RESAMPLE_LAUNCH_H
 
 #include "backend.h"
+#include "cuda/arithmetic.h"
 #include "cuda/device.h"
 #include "cuda/kernels/resample_params.h"
 
@@ -15,14 +16,6 @@ enum {
     RBC__CUDA_ONE_TURN_BYTES = 192 * 1024,
     RBC__CUDA_MAX_ROW_BYTES = 1 << 22, /* so that offsets in a tile are 31-bit */
 };
-
-static inline int64_t rbc__at_least(int64_t value, int64_t least) {
-    return value > least ? value : least;
-}
-
-static inline int64_t rbc__at_most(int64_t value, int64_t most) {
-    return value < most ? value : most;
-}
 
 int64_t rbc__cuda_stamp_bytes(rbc__time_type type);
 

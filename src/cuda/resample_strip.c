@@ -32,10 +32,6 @@ static bool is_short(const rbc__resample_source *source) {
            source->num_samples > 0 && source->num_samples <= MAX_SHARED_BYTES;
 }
 
-static int64_t round_up(int64_t bytes) {
-    return (bytes + RBC__CUDA_CHUNK_BYTES - 1) & ~(int64_t)(RBC__CUDA_CHUNK_BYTES - 1);
-}
-
 /* Whether so few of a source's samples are used that fetching them all does not pay. */
 static bool is_direct(const rbc__resample_job *job, int32_t source) {
     const rbc__resample_source *from = &job->sources[source];
@@ -58,8 +54,9 @@ static strip_plan cut(const rbc__resample_job *job, int64_t granule, uint32_t la
         fetched = rbc__at_least(plan.direct[i] ? 0 : num_samples, fetched);
         plan.num_strips += (uint32_t)((row_bytes(job, i) + strip - 1) / strip);
     }
-    const int64_t stamps = round_up(fetched * strip);
-    const int64_t brackets = stamps + round_up(most * rbc__cuda_stamp_bytes(job->time_type));
+    const int64_t stamps = rbc__round_up(fetched * strip, RBC__CUDA_CHUNK_BYTES);
+    const int64_t brackets =
+        stamps + rbc__round_up(most * rbc__cuda_stamp_bytes(job->time_type), RBC__CUDA_CHUNK_BYTES);
     plan.stamps_begin = (uint32_t)stamps;
     plan.brackets_begin = (uint32_t)brackets;
     plan.shared_bytes = (uint32_t)(brackets + job->num_targets * STRIP_BRACKET_BYTES);

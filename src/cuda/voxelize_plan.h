@@ -4,6 +4,7 @@
 #define RBC_CUDA_VOXELIZE_PLAN_H
 
 #include "backend.h"
+#include "cuda/arithmetic.h"
 #include "cuda/device.h"
 #include "cuda/kernels/voxel_params.h"
 
@@ -65,13 +66,5 @@ rbc_status rbc__voxel_count_pass(rbc__cuda_queue *queue, const rbc__voxelize_job
 /* Features reduced in a pass. */
 rbc_status rbc__voxel_reduce_pass(rbc__cuda_queue *queue, const rbc__voxelize_job *job,
                                   const rbc__voxel_plan *p, const voxel_cut *cut, rbc_error *err);
-
-static inline int64_t rbc__divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
-static inline int64_t rbc__round_up(int64_t bytes, int64_t to) {
-    return rbc__divide_up(bytes, to) * to;
-}
 
 #endif

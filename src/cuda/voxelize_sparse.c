@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "cuda/arithmetic.h"
 #include "cuda/kernels/sparse_params.h"
 #include "cuda/ops.h"
 #include "cuda/voxelize_plan.h"
@@ -19,10 +20,6 @@ enum {
     LISTED_POINTS = 64, /* points kept of a voxel that may be listed one by one */
     LISTED_PER_POINT = 16,
 };
-
-static int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
 
 static uint32_t bits_up_to(uint32_t greatest) {
     return greatest == 0 ? 0 : 32 - (uint32_t)__builtin_clz(greatest);
@@ -135,11 +132,11 @@ static void describe_cells(const rbc__voxelize_sparse_job *job, sparse_launch *l
     launch->plain =
         launch->rule == SPARSE_FLOOR && !launch->is_f64 && job->cloud.point_dtype == RBC__F32;
     if (!launch->first_seen) {
-        launch->sort.passes = (uint32_t)divide_up(place_bits(cells), SPARSE_DIGIT_BITS);
+        launch->sort.passes = (uint32_t)rbc__divide_up(place_bits(cells), SPARSE_DIGIT_BITS);
         return;
     }
     launch->sort.passes =
-        (uint32_t)divide_up(bits_up_to((uint32_t)launch->rows), SPARSE_DIGIT_BITS);
+        (uint32_t)rbc__divide_up(bits_up_to((uint32_t)launch->rows), SPARSE_DIGIT_BITS);
     launch->slots = 64;
     while ((double)launch->slots < n * 1.5) {
         launch->slots *= 2;
@@ -152,18 +149,18 @@ static void describe_cells(const rbc__voxelize_sparse_job *job, sparse_launch *l
 
 /* Items of a tile, where there are as many tiles as blocks keep busy. */
 static int64_t tile_of(int64_t items, int64_t least, int64_t multiple) {
-    const int64_t tile = divide_up(items, SPARSE_MAX_TILES);
-    return divide_up(tile > least ? tile : least, multiple) * multiple;
+    const int64_t tile = rbc__divide_up(items, SPARSE_MAX_TILES);
+    return rbc__round_up(rbc__at_least(tile, least), multiple);
 }
 
 static void describe_tiles(const rbc__voxelize_sparse_job *job, sparse_launch *launch) {
     const int64_t n = job->cloud.num_points;
-    launch->bit_words = divide_up(n, 32);
+    launch->bit_words = rbc__divide_up(n, 32);
     launch->tile_words = tile_of(launch->bit_words, MIN_TILE / 32, SPARSE_THREADS / 32);
-    launch->tiles = (uint32_t)divide_up(launch->bit_words, launch->tile_words);
+    launch->tiles = (uint32_t)rbc__divide_up(launch->bit_words, launch->tile_words);
     launch->tiles = launch->tiles > 0 ? launch->tiles : 1;
-    launch->sort.tiles = (uint32_t)divide_up(n, SPARSE_SORT_TILE);
-    launch->run_tiles = (uint32_t)divide_up(n + 1, SPARSE_RUN_TILE);
+    launch->sort.tiles = (uint32_t)rbc__divide_up(n, SPARSE_SORT_TILE);
+    launch->run_tiles = (uint32_t)rbc__divide_up(n + 1, SPARSE_RUN_TILE);
 }
 
 /* ---- the workspace -------------------------------------------------------------------------- */
@@ -294,7 +291,7 @@ static rbc_status start(run *r, rbc__cuda_kernel kernel, int64_t blocks, uint32_
 }
 
 static rbc_status start_each(run *r, rbc__cuda_kernel kernel, int64_t items, int64_t per_block) {
-    return start(r, kernel, divide_up(items, per_block), SPARSE_THREADS);
+    return start(r, kernel, rbc__divide_up(items, per_block), SPARSE_THREADS);
 }
 
 static rbc_status clear(run *r) {
@@ -319,11 +316,11 @@ static rbc_status look_at_clouds(run *r) {
     if (r->launch.maps == NULL && (r->launch.first_seen || r->launch.exact)) {
         return RBC_OK;
     }
-    const int64_t wanted = divide_up(r->launch.cloud.num_points, BOUNDS_POINTS);
+    const int64_t wanted = rbc__divide_up(r->launch.cloud.num_points, BOUNDS_POINTS);
     const int64_t most = (int64_t)r->queue->multiprocessors * BOUNDS_BLOCKS_PER_MULTIPROCESSOR;
     RBC__TRY(start(r, RBC__CUDA_sparse_bounds, wanted < most ? wanted : most, SPARSE_THREADS));
     const rbc__cuda_shape shape = {
-        .blocks = divide_up(r->launch.batch, SPARSE_THREADS),
+        .blocks = rbc__divide_up(r->launch.batch, SPARSE_THREADS),
         .blocks_y = 1,
         .threads = SPARSE_THREADS,
     };
