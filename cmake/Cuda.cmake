@@ -43,9 +43,9 @@ else()
     message(STATUS "CUDA kernels: none")
 endif()
 
-# rbc_cuda_images(<target> <name>...)
+# rbc_cuda_images(<target> <folder>/<name>.cu...)
 #
-# Compiles kernels/<name>.cu of the current folder into a fat binary for all architectures, not
+# Compiles each source, named from the current folder, into a fat binary for all architectures, not
 # compressed, and adds it to <target> as the symbol rbc__cuda_image_<name>. What ptxas says of the
 # kernels' registers and spills is kept in <name>.ptxas, for bench/kernel_resources.py.
 function(rbc_cuda_images target)
@@ -58,19 +58,21 @@ function(rbc_cuda_images target)
             list(APPEND gencode -gencode "arch=compute_${number},code=sm_${number}")
         endif()
     endforeach()
-    set(folder "${CMAKE_CURRENT_SOURCE_DIR}/kernels")
-    file(GLOB headers CONFIGURE_DEPENDS "${folder}/*.h" "${folder}/*.cuh" "${PROJECT_SOURCE_DIR}/src/core/trig.h")
-    foreach(name IN LISTS ARGN)
+    foreach(file IN LISTS ARGN)
+        get_filename_component(name "${file}" NAME_WE)
         set(image "${CMAKE_CURRENT_BINARY_DIR}/${name}.fatbin")
+        set(kernels "${CMAKE_CURRENT_SOURCE_DIR}/${file}")
         add_custom_command(
             OUTPUT "${image}"
             # No contraction of a * b + c: results are those of the CPU.
             COMMAND sh -c "\"$@\" 2>${name}.ptxas || { cat ${name}.ptxas >&2; exit 1; }" sh
                     "${ROBOCACHE_NVCC}" -fatbin -std=c++17 -fmad=false --compress-mode=none
-                    -Werror all-warnings -Xptxas -v ${gencode} -o "${image}" "${folder}/${name}.cu"
+                    -Werror all-warnings -Xptxas -v ${gencode} -I "${PROJECT_SOURCE_DIR}/src"
+                    -MD -MF "${image}.d" -MT "${image}" -o "${image}" "${kernels}"
             BYPRODUCTS "${CMAKE_CURRENT_BINARY_DIR}/${name}.ptxas"
             WORKING_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}"
-            DEPENDS "${folder}/${name}.cu" ${headers}
+            DEPENDS "${kernels}"
+            DEPFILE "${image}.d"
             COMMENT "Compiling CUDA kernels ${name}"
             VERBATIM)
         set(source "${CMAKE_CURRENT_BINARY_DIR}/${name}.S")

@@ -1,6 +1,6 @@
 #include "module.h"
 
-#include "cuda/device.h"
+#include "cuda/runtime/device.h"
 
 #define CONTEXT_CAPSULE "robocache.context"
 

@@ -1,4 +1,4 @@
-#include "cuda/recording.h"
+#include "cuda/runtime/recording.h"
 #include "data.h"
 #include "operation.h"
 

@@ -3,7 +3,7 @@
 #ifndef RBC_PYTHON_REPEAT_H
 #define RBC_PYTHON_REPEAT_H
 
-#include "cuda/relocation.h"
+#include "cuda/runtime/relocation.h"
 #include "operation.h"
 
 enum { REPEAT_WORDS = 256 };

@@ -1,6 +1,6 @@
 /* Outputs of torch's own making. Those of DLPack's exchange API borrow their memory, so that
  * Tensor.record_stream() does nothing on them, and take torch longer to make. */
-#include "cuda/device.h"
+#include "cuda/runtime/device.h"
 #include "tensor.h"
 
 /* What PyTorch's compiled code allocates through, on the current device; None where this PyTorch

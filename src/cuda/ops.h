@@ -3,7 +3,7 @@
 #define RBC_CUDA_OPS_H
 
 #include "backend.h"
-#include "cuda/device.h"
+#include "cuda/runtime/device.h"
 
 rbc_status rbc__cuda_resample(rbc_context *context, const rbc__resample_job *job, int32_t device_id,
                               void *stream, rbc_error *err);

@@ -16,7 +16,7 @@
 
 #include <robocache/robocache.h>
 
-#include "cuda/relocation.h"
+#include "cuda/runtime/relocation.h"
 #include "driver_stub.h"
 
 enum { BATCH = 2, SAMPLES = 5, TARGETS = 4, CHANNELS = 3 };

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cuda/driver.h"
+#include "cuda/runtime/driver.h"
 
 /* Contexts, modules and functions are addresses of these; nobody looks behind them. */
 static char contexts[STUB_MAX_DEVICES];
@@ -23,7 +23,7 @@ driver_stub rbc_driver_stub = {.version = 13000,
 
 /* Every function of the driver table, declared as the driver declares it. */
 #define X(need, name, symbol, parameters) STUB symbol parameters;
-#include "cuda/driver_symbols.def"
+#include "cuda/runtime/driver_symbols.def"
 #undef X
 
 static const struct {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cuda/device.h"
+#include "cuda/runtime/device.h"
 
 enum { MAX_BLOCKS = 256 };
 

@@ -1,0 +1,167 @@
+#include "core/error.h"
+#include "cuda/resample/resample_launch.h"
+#include "cuda/resample/strip_params.h"
+
+_Static_assert(sizeof(strip_launch) <= 4096, "kernel parameters of every device");
+
+enum {
+    MAX_TARGETS = 512, /* brackets of all targets are in shared memory at once */
+    MIN_STRIP_BYTES = 32,
+    WIDE_STRIP_BYTES = 128,
+    MAX_STRIP_BYTES = 256,
+    MAX_SHARED_BYTES = 44 * 1024, /* so that five blocks fit on a multiprocessor */
+    SMALL_FETCH_BYTES = 16 * 1024,
+};
+
+/* How a job is cut into strips. */
+typedef struct strip_plan {
+    int64_t granule;
+    uint32_t lanes_log;
+    uint32_t num_strips; /* of one batch row */
+    uint32_t stamps_begin, brackets_begin, shared_bytes;
+    bool direct[RESAMPLE_MAX_SOURCES];
+    bool any_direct;
+} strip_plan;
+
+static int64_t row_bytes(const rbc__resample_job *job, int32_t source) {
+    return job->sources[source].num_channels * rbc__dtype_bytes(job->dtype);
+}
+
+static bool is_short(const rbc__resample_source *source) {
+    return source->outside == RBC_OUTSIDE_HOLD && source->lengths == NULL &&
+           source->num_samples > 0 && source->num_samples <= MAX_SHARED_BYTES;
+}
+
+/* Whether so few of a source's samples are used that fetching them all does not pay. */
+static bool is_direct(const rbc__resample_job *job, int32_t source) {
+    const rbc__resample_source *from = &job->sources[source];
+    return from->num_samples > job->num_targets + job->num_targets / 4 &&
+           from->sample_stride_bytes > 0 &&
+           from->sample_stride_bytes <= UINT32_MAX / from->num_samples;
+}
+
+static strip_plan cut(const rbc__resample_job *job, int64_t granule, uint32_t lanes_log,
+                      bool is_small) {
+    const int64_t strip = granule << lanes_log;
+    int64_t most = 0;
+    int64_t fetched = 0;
+    strip_plan plan = {.granule = granule, .lanes_log = lanes_log};
+    for (int32_t i = 0; i < job->num_sources; ++i) {
+        const int64_t num_samples = job->sources[i].num_samples;
+        plan.direct[i] = !is_small && is_direct(job, i);
+        plan.any_direct |= plan.direct[i];
+        most = rbc__at_least(num_samples, most);
+        fetched = rbc__at_least(plan.direct[i] ? 0 : num_samples, fetched);
+        plan.num_strips += (uint32_t)((row_bytes(job, i) + strip - 1) / strip);
+    }
+    const int64_t stamps = rbc__round_up(fetched * strip, RBC__CUDA_CHUNK_BYTES);
+    const int64_t brackets =
+        stamps + rbc__round_up(most * rbc__cuda_stamp_bytes(job->time_type), RBC__CUDA_CHUNK_BYTES);
+    plan.stamps_begin = (uint32_t)stamps;
+    plan.brackets_begin = (uint32_t)brackets;
+    plan.shared_bytes = (uint32_t)(brackets + job->num_targets * STRIP_BRACKET_BYTES);
+    return plan;
+}
+
+/* The widest strips that leave a block for every multiprocessor; false where none fit. */
+static bool choose_strips(const rbc__resample_job *job, int32_t multiprocessors, strip_plan *out) {
+    const int64_t granule = rbc__cuda_granule(job);
+    int64_t widest = 0;
+    int64_t fetched = 0;
+    for (int32_t i = 0; i < job->num_sources; ++i) {
+        if (!is_short(&job->sources[i])) {
+            return false;
+        }
+        widest = rbc__at_least(row_bytes(job, i), widest);
+        fetched += job->sources[i].num_samples * row_bytes(job, i);
+    }
+    const int64_t made =
+        job->num_targets * rbc__cuda_num_columns(job) * rbc__dtype_bytes(job->dtype);
+    const bool is_small = job->batch * fetched <= (int64_t)SMALL_FETCH_BYTES * multiprocessors;
+    if (granule < 4 || (!is_small && fetched > made + made / 4)) {
+        return false;
+    }
+    const int64_t least =
+        rbc__at_most(is_small ? MIN_STRIP_BYTES : WIDE_STRIP_BYTES, rbc__at_least(widest, granule));
+    bool found = false;
+    for (uint32_t log = 0; granule << log <= MAX_STRIP_BYTES; ++log) {
+        const strip_plan plan = cut(job, granule, log, is_small);
+        if (granule << log < least && granule << log < widest) {
+            continue;
+        }
+        if (plan.shared_bytes > MAX_SHARED_BYTES ||
+            (found &&
+             (job->batch * plan.num_strips < multiprocessors || granule << log >= 2 * widest))) {
+            break;
+        }
+        *out = plan;
+        found = true;
+    }
+    return found;
+}
+
+bool rbc__cuda_suits_strips(const rbc__resample_job *job, int32_t multiprocessors) {
+    strip_plan plan;
+    return job->valid == NULL && job->dt == NULL && job->batch <= UINT16_MAX &&
+           job->num_targets <= MAX_TARGETS && choose_strips(job, multiprocessors, &plan);
+}
+
+static rbc__cuda_kernel strip_kernel(rbc__dtype dtype, int64_t granule) {
+    static const rbc__cuda_kernel widest[] = {RBC__CUDA_strip_f32_16, RBC__CUDA_strip_f64_16,
+                                              RBC__CUDA_strip_f16_16, RBC__CUDA_strip_bf16_16};
+    const int kernel = dtype <= RBC__BF16 ? (int)widest[dtype] : (int)RBC__CUDA_strip_copy_16;
+    /* Those for narrower granules come right after. */
+    return (rbc__cuda_kernel)(kernel + (granule == 8 ? 1 : granule == 4 ? 2 : 0));
+}
+
+rbc_status rbc__cuda_launch_strips(rbc__cuda_queue *queue, const rbc__resample_job *job,
+                                   rbc_error *err) {
+    strip_plan plan = {0};
+    if (!choose_strips(job, queue->multiprocessors, &plan)) {
+        return rbc__fail(err, RBC_ERROR_INTERNAL,
+                         "a job that does not suit strips was given to them");
+    }
+    const int64_t outputs = job->num_targets << plan.lanes_log;
+    strip_launch launch = {
+        .targets = job->targets,
+        .targets_batch_stride = job->targets_batch_stride_bytes,
+        .targets_stride = job->targets_stride_bytes,
+        .out = job->out,
+        .out_batch_stride = job->out_batch_stride_bytes,
+        .out_target_stride = job->out_target_stride_bytes,
+        .num_targets = (uint32_t)job->num_targets,
+        .num_sources = (uint32_t)job->num_sources,
+        .lanes_log = plan.lanes_log,
+        .one_each = outputs <= RBC__CUDA_THREADS && !plan.any_direct,
+        .time_type = (uint32_t)job->time_type,
+        .stamps_begin = plan.stamps_begin,
+        .brackets_begin = plan.brackets_begin,
+    };
+    const int64_t strip = plan.granule << plan.lanes_log;
+    uint32_t strips = 0;
+    for (int32_t i = 0; i < job->num_sources; ++i) {
+        const rbc__resample_source *from = &job->sources[i];
+        launch.sources[i] = (strip_source){
+            .values = from->values,
+            .batch_stride = from->batch_stride_bytes,
+            .times = from->times,
+            .times_batch_stride = from->times_batch_stride_bytes,
+            .times_stride = from->times_stride_bytes,
+            .sample_stride = from->sample_stride_bytes,
+            .num_samples = (uint32_t)from->num_samples,
+            .out_begin = (uint32_t)(from->out_channel * rbc__dtype_bytes(job->dtype)),
+            .width = (uint32_t)row_bytes(job, i),
+            .first_strip = strips,
+            .mode = (uint32_t)from->runs[0].mode,
+            .is_direct = plan.direct[i],
+        };
+        strips += (uint32_t)((row_bytes(job, i) + strip - 1) / strip);
+    }
+    const rbc__cuda_shape shape = {
+        .blocks = plan.num_strips,
+        .blocks_y = (uint32_t)job->batch,
+        .threads = outputs <= RBC__CUDA_THREADS / 2 ? RBC__CUDA_THREADS / 2 : RBC__CUDA_THREADS,
+        .shared_bytes = plan.shared_bytes,
+    };
+    return rbc__cuda_launch(queue, strip_kernel(job->dtype, plan.granule), shape, &launch, err);
+}

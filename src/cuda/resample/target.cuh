@@ -1,0 +1,107 @@
+/* All that the modes need to know of one target: the samples around it, cubic weights, and the
+ * samples of its interval. */
+#ifndef RBC_CUDA_KERNELS_TARGET_CUH
+#define RBC_CUDA_KERNELS_TARGET_CUH
+
+#include "cuda/resample/blend.cuh"
+#include "cuda/resample/stage.cuh"
+
+/* What the first stage leaves for the second; `last`: newest sample at or before the target. */
+typedef struct target_plan {
+    sample_plan plan;
+    cubic_weights cubic;
+    long long last;
+    long long begin; /* samples [begin, last + 1) are in the target's interval */
+    stamp time;
+    int valid;
+} target_plan;
+
+INLINE void weigh_cubic(const row_clock *clock, const sample_plan *plan, cubic_weights *cubic,
+                        int type) {
+    cubic->before = cubic->middle = cubic->after = 0.0;
+    if ((plan->flags & (EXACT | BELOW | ABOVE | EMPTY)) != 0) {
+        cubic->previous = plan->left;
+        cubic->next = plan->right;
+        return;
+    }
+    const double s = plan->weight;
+    const double at_left = s * (1.0 - s) * (1.0 - s);
+    const double at_right = s * s * (s - 1.0);
+    const stamp first = clock_at(clock, plan->left, type, 0);
+    const stamp second = clock_at(clock, plan->right, type, 0);
+    const double h = span_f64(stamp_span(second, first, type), type);
+    double left_share = 1.0;
+    double right_share = 1.0;
+    if (cubic->previous >= 0) {
+        const double g =
+            span_f64(stamp_span(first, clock_at(clock, cubic->previous, type, 0), type), type);
+        left_share = g / (g + h);
+        cubic->before = at_left * (h / g) * (h / (g + h));
+    } else {
+        cubic->previous = plan->left;
+    }
+    if (cubic->next < clock->length) {
+        const double g =
+            span_f64(stamp_span(clock_at(clock, cubic->next, type, 0), second, type), type);
+        right_share = g / (g + h);
+        cubic->after = at_right * (h / g) * (h / (g + h));
+    } else {
+        cubic->next = plan->right;
+    }
+    cubic->middle = s * s * (3.0 - 2.0 * s) + at_left * left_share + at_right * right_share;
+}
+
+INLINE void find_neighbours(const row_clock *clock, const sample_plan *plan, cubic_weights *cubic,
+                            int type) {
+    cubic->previous = plan->left > 0 ? clock_before(clock, plan->left, type, 0) : -1;
+    cubic->next = plan->right + 1 < clock->length ? clock_newest(clock, plan->right + 1, type, 0)
+                                                  : clock->length;
+}
+
+/* First sample of the interval that ends at `target`. */
+INLINE long long interval_begin(const resample_launch *launch, const row_clock *clock,
+                                long long batch, long long target, int type) {
+    stamp begin;
+    if (target > 0) {
+        begin = target_at(launch, batch, target - 1, type);
+    } else if (launch->num_targets > 1) {
+        const stamp first = target_at(launch, batch, 0, type);
+        const stamp step = stamp_difference(target_at(launch, batch, 1, type), first, type);
+        begin = stamp_difference(first, step, type);
+    } else {
+        return 0;
+    }
+    return clock_search(clock, begin, 0, clock->length, type, 0);
+}
+
+INLINE int has_mode(const resample_source *source, int mode) {
+    return source->modes >> mode & 1;
+}
+
+INLINE int has_reduction(const resample_source *source) {
+    return source->modes >> MODE_MEAN != 0;
+}
+
+INLINE void plan_target(const resample_launch *launch, const resample_source *source,
+                        const row_clock *clock, const tile *part, long long target,
+                        target_plan *out, int type) {
+    out->time = target_at(launch, part->batch, target, type);
+    sample_plan plan = plan_search(clock, out->time, type, 0);
+    out->last = plan.left;
+    out->valid = 1;
+    out->begin =
+        has_reduction(source) ? interval_begin(launch, clock, part->batch, target, type) : 0;
+    cubic_weights cubic;
+    const int is_cubic = has_mode(source, MODE_CUBIC) && clock->length > 0;
+    if (is_cubic) {
+        find_neighbours(clock, &plan, &cubic, type);
+    }
+    plan_weigh(clock, source, out->time, &plan, type, 0);
+    if (is_cubic) {
+        weigh_cubic(clock, &plan, &cubic, type);
+        out->cubic = cubic;
+    }
+    out->plan = plan;
+}
+
+#endif

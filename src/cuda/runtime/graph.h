@@ -1,0 +1,49 @@
+/* Launches as executable CUDA graphs. Where one was made for launches of the same kernels and
+ * shapes, setting its parameters and launching it costs the host half of one launch through the
+ * driver's launch functions, and no more for several. */
+#ifndef RBC_CUDA_GRAPH_H
+#define RBC_CUDA_GRAPH_H
+
+#include <stdatomic.h>
+
+#include "cuda/runtime/device.h"
+
+typedef struct rbc__cuda_graph rbc__cuda_graph;
+
+enum { RBC__CUDA_GRAPHS = 32, RBC__CUDA_SIGHTINGS = 64 };
+
+/* The graphs of one device. Zero is empty. */
+typedef struct rbc__cuda_graphs {
+    atomic_flag busy;
+    bool is_off; /* the driver refused one */
+    CUstream capture;
+    uint64_t clock;
+    rbc__cuda_graph *kept[RBC__CUDA_GRAPHS];
+    uint64_t sightings[RBC__CUDA_SIGHTINGS]; /* what was launched lately without a graph */
+} rbc__cuda_graphs;
+
+/* Launches the queue's batch as a graph and returns true, or does nothing and returns false: where
+ * these launches are seen for the first time, while the stream is captured, while another thread is
+ * here. One graph does not run beside itself, so each stream has its own. */
+bool rbc__cuda_graphs_launch(const rbc__cuda_queue *queue);
+
+/* A graph for `batch` alone. NULL where the driver makes none, or another thread is here. */
+rbc__cuda_graph *rbc__cuda_graph_create(const rbc__cuda_queue *queue, const rbc__cuda_batch *batch);
+void rbc__cuda_graph_destroy(const rbc__cuda_driver *driver, rbc__cuda_graph **graph);
+
+/* The parameters that its launches have, laid out as in the batch, to be changed; the driver is
+ * then told of each launch's that were. Where the driver refuses, what the graph holds is unknown.
+ */
+unsigned char *rbc__cuda_graph_held(rbc__cuda_graph *graph);
+bool rbc__cuda_graph_update(rbc__cuda_graph *graph, const rbc__cuda_queue *queue, int32_t index);
+
+bool rbc__cuda_is_captured(const rbc__cuda_queue *queue);
+
+/* Launches it on the queue's stream, which is not captured, with the parameters it has. False where
+ * the driver refuses. */
+bool rbc__cuda_graph_launch(const rbc__cuda_graph *graph, const rbc__cuda_queue *queue);
+
+/* The parameters of one launch. The driver takes them by non-const pointer and does not write. */
+void *rbc__cuda_parameters(const rbc__cuda_batch *batch, const rbc__cuda_step *step);
+
+#endif

@@ -1,0 +1,131 @@
+#include "core/error.h"
+#include "cuda/voxelize/voxelize_plan.h"
+
+#include <math.h>
+
+enum {
+    MIN_REDUCE_THREADS = 128,
+    STAGE_BYTES = 40 << 10,
+    MAX_STAGED_ROW = 2048,
+    MAX_POINTS_OF_SLAB = 4544, /* fills shared memory in slabs of the most cells */
+    SEVERAL_BLOCKS = 3,        /* of a multiprocessor */
+};
+
+/* Whether the features of a cell are whole chunks of 16 bytes at multiples of 16. */
+static bool features_are_chunks(const rbc__voxelize_job *job) {
+    const rbc__cloud *cloud = &job->cloud;
+    const int64_t bytes = rbc__dtype_bytes(cloud->feature_dtype);
+    return cloud->feature_dtype != RBC__F64 && cloud->feature_row >= cloud->num_points &&
+           (cloud->feature_stride_bytes == bytes || cloud->num_features == 1) &&
+           cloud->num_features * bytes % 16 == 0 && (uintptr_t)cloud->features % 16 == 0 &&
+           (uintptr_t)job->out % 16 == 0 && cloud->features_stride_bytes % 16 == 0 &&
+           (cloud->batch == 1 || cloud->features_batch_stride_bytes % 16 == 0);
+}
+
+/* The kernel of `first` and the ones after it for the features' type. */
+static rbc__cuda_kernel kernel_for(const rbc__voxelize_job *job, rbc__cuda_kernel first,
+                                   bool chunks) {
+    static const int any[] = {[RBC__F32] = 3, [RBC__F64] = 4, [RBC__F16] = 5, [RBC__BF16] = 6};
+    static const int vector[] = {[RBC__F32] = 0, [RBC__F64] = 4, [RBC__F16] = 1, [RBC__BF16] = 2};
+    const rbc__dtype dtype = job->cloud.feature_dtype;
+    return (rbc__cuda_kernel)((int)first + (chunks ? vector[dtype] : any[dtype]));
+}
+
+/* Shared memory of a slab: see stage_of_block() and reduce_overfull(). */
+static uint32_t share_reduce_memory(const rbc__voxel_plan *p, int64_t row_bytes, uint32_t units,
+                                    voxel_reduce_launch *launch) {
+    const double even = rbc__voxel_points_of_slab(p, p->num_points);
+    const double wanted = even + 6 * sqrt(even) + 32;
+    const uint32_t points = wanted < (double)MAX_POINTS_OF_SLAB
+                                ? (uint32_t)rbc__round_up((int64_t)wanted, 32)
+                                : MAX_POINTS_OF_SLAB;
+    const uint32_t cells = 1U << p->shift;
+    const uint32_t sorted = cells * 4 + points * 5 + (cells / 64 + 1) * 16;
+    const uint32_t left = RBC__CUDA_MAX_SHARED_BYTES - sorted;
+    /* The kernel divides units by their number in a row with 32 bits. */
+    const bool divides = (uint64_t)cells * units * units < UINT64_C(1) << 32;
+    const int64_t rows = row_bytes <= MAX_STAGED_ROW && divides
+                             ? (left < STAGE_BYTES ? left : STAGE_BYTES) / 16 * 16 / row_bytes
+                             : 0;
+    launch->most_points = rows > 0 ? points : 0;
+    launch->stage_rows = (uint32_t)(rows < points ? rows : points);
+    const uint32_t stage = (uint32_t)rbc__round_up((int64_t)launch->stage_rows * row_bytes, 16);
+    const uint32_t raw = launch->most_points * 8;
+    const uint32_t staged = sorted + (stage > raw ? stage : raw);
+    const uint32_t overfull = cells * 8;
+    return (uint32_t)rbc__round_up(staged > overfull ? staged : overfull, 16);
+}
+
+static voxel_left describe_left(const rbc__voxelize_job *job, const rbc__voxel_plan *p) {
+    char *from = job->workspace;
+    return (voxel_left){
+        .points = (uint32_t *)(void *)(from + p->points),
+        .cells = (voxel_several *)(void *)(from + p->several_cells),
+        .room = p->several,
+        .crowds = (voxel_several *)(void *)(from + p->crowd_cells),
+        .states = (voxel_state *)(void *)(from + p->states),
+        .looked = (uint32_t *)(void *)(from + p->looked),
+        .finished = (uint32_t *)(void *)(from + p->finished),
+        .parts = (voxel_part *)(void *)(from + p->part_list),
+        .used = (uint32_t *)(void *)(from + p->used),
+    };
+}
+
+rbc_status rbc__voxel_reduce_pass(rbc__cuda_queue *queue, const rbc__voxelize_job *job,
+                                  const rbc__voxel_plan *p, const voxel_cut *cut, rbc_error *err) {
+    const rbc__cloud *cloud = &job->cloud;
+    const voxel_left left = describe_left(job, p);
+    const voxel_deal_launch deal = {
+        .cloud = rbc__voxel_describe_cloud(job),
+        .deal = rbc__voxel_describe_deal(job, p, cut),
+        .used = left.used,
+    };
+    rbc__cuda_shape shape = rbc__voxel_deal_shape(p, cut);
+    RBC__TRY(rbc__cuda_launch(queue, RBC__CUDA_voxel_deal, shape, &deal, err));
+
+    const bool chunks = features_are_chunks(job);
+    const int64_t bytes = rbc__dtype_bytes(cloud->feature_dtype);
+    const uint32_t units =
+        (uint32_t)(chunks ? cloud->num_features * bytes / 16 : cloud->num_features);
+    voxel_reduce_launch launch = {
+        .deal = deal.deal,
+        .left = left,
+        .features = cloud->features,
+        .batch_stride = cloud->features_batch_stride_bytes,
+        .row_stride = cloud->features_row_stride_bytes,
+        .point_stride = cloud->features_stride_bytes,
+        .feature_stride = cloud->feature_stride_bytes,
+        .feature_row = cloud->feature_row,
+        .num_features = (uint32_t)cloud->num_features,
+        .reduce = (uint32_t)job->reduce,
+        .row_chunks = chunks ? units : 0,
+        .row_inverse = rbc__voxel_inverse(units),
+        .out = job->out,
+        .counts = job->counts,
+        .dropped = cut->first == 0 ? (long long *)job->dropped : NULL,
+    };
+    const bool sums = job->reduce == RBC_VOXEL_SUM || job->reduce == RBC_VOXEL_MEAN;
+    const uint32_t threads = (1U << cut->shift) / 8;
+    shape.blocks = p->batch * (int64_t)cut->num_slabs;
+    shape.threads = threads < MIN_REDUCE_THREADS     ? MIN_REDUCE_THREADS
+                    : threads > VOXEL_REDUCE_THREADS ? VOXEL_REDUCE_THREADS
+                                                     : threads;
+    shape.shared_bytes = share_reduce_memory(p, cloud->num_features * bytes, units, &launch);
+    RBC__TRY(rbc__cuda_launch(
+        queue,
+        kernel_for(job, sums ? RBC__CUDA_voxel_sum_f32 : RBC__CUDA_voxel_extreme_f32, chunks),
+        shape, &launch, err));
+
+    const int64_t pairs = p->batch * (p->num_points / 2);
+    const int64_t several = rbc__divide_up(pairs * units, VOXEL_SEVERAL_THREADS) + 1;
+    const int64_t most = (int64_t)queue->multiprocessors * SEVERAL_BLOCKS;
+    shape.blocks = several < most ? several : most;
+    shape.threads = VOXEL_SEVERAL_THREADS;
+    shape.shared_bytes = 0;
+    return rbc__cuda_launch(
+        queue,
+        kernel_for(job,
+                   sums ? RBC__CUDA_voxel_several_sum_f32 : RBC__CUDA_voxel_several_extreme_f32,
+                   chunks),
+        shape, &launch, err);
+}
