@@ -1,10 +1,10 @@
 /* libjpeg-turbo's own rate: decodes the JPEGs of one file over and over on N threads.
  *
- *   jpeg_rate FILE THREADS SECONDS
+ *   jpeg_rate FILE THREADS SECONDS accurate|fast
  *
  * FILE holds, for each image, a little-endian u32 length and that many bytes. Each thread decodes
- * all images in turn to RGB into one buffer, with the DCT that TensorFlow and RoboCache use. Prints
- * one JSON line with images per second. */
+ * all images in turn to RGB into one buffer, with the DCT named. Prints one JSON line with images
+ * per second. */
 #define _POSIX_C_SOURCE 200809L
 
 #include <pthread.h>
@@ -20,6 +20,7 @@ typedef struct job {
     const uint8_t *data;
     size_t bytes;
     double seconds;
+    int flags;
     atomic_long decoded;
     atomic_int failed;
 } job;
@@ -59,7 +60,7 @@ static void *decode(void *argument) {
                 capacity = need;
             }
             if (pixels == NULL || tjDecompress2(handle, image, length, pixels, width, 0, height,
-                                                TJPF_RGB, TJFLAG_FASTDCT) != 0) {
+                                                TJPF_RGB, work->flags) != 0) {
                 atomic_store(&work->failed, 1);
                 break;
             }
@@ -75,8 +76,9 @@ static void *decode(void *argument) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4) {
-        (void)fprintf(stderr, "usage: jpeg_rate FILE THREADS SECONDS\n");
+    const int fast = argc == 5 && strcmp(argv[4], "fast") == 0;
+    if (argc != 5 || (!fast && strcmp(argv[4], "accurate") != 0)) {
+        (void)fprintf(stderr, "usage: jpeg_rate FILE THREADS SECONDS accurate|fast\n");
         return 2;
     }
     FILE *file = fopen(argv[1], "rb");
@@ -98,7 +100,10 @@ int main(int argc, char **argv) {
     pthread_t threads[MAX_THREADS];
     const long wanted = strtol(argv[2], NULL, 10);
     const int count = wanted < 1 ? 1 : wanted > MAX_THREADS ? MAX_THREADS : (int)wanted;
-    job work = {.data = data, .bytes = (size_t)bytes, .seconds = strtod(argv[3], NULL)};
+    job work = {.data = data,
+                .bytes = (size_t)bytes,
+                .seconds = strtod(argv[3], NULL),
+                .flags = fast ? TJFLAG_FASTDCT : TJFLAG_ACCURATEDCT};
     const double start = now();
     for (int i = 0; i < count; i++) {
         if (pthread_create(&threads[i], NULL, decode, &work) != 0) {

@@ -460,6 +460,15 @@ typedef enum rbc_on_error {
     RBC_ON_ERROR_SKIP = 1,  /* it is left out, counted and listed */
 } rbc_on_error;
 
+/* How a JPEG's frequencies become pixels. Accurate is what libjpeg-turbo, and with it Pillow,
+ * OpenCV and torchvision, do unless told otherwise; fast is what TensorFlow does. Each is the same
+ * to the bit as theirs where the library has the same version. */
+typedef enum rbc_jpeg_dct {
+    RBC_JPEG_DCT_DEFAULT = 0, /* of a dataset: accurate; of a loader: that of its dataset */
+    RBC_JPEG_DCT_ACCURATE = 1,
+    RBC_JPEG_DCT_FAST = 2,
+} rbc_jpeg_dct;
+
 typedef struct rbc_open_params {
     size_t struct_size;
     const char *catalog_path; /* NULL: "<dataset>/.robocache.sqlite", or, where the dataset cannot
@@ -471,10 +480,11 @@ typedef struct rbc_open_params {
     double control_rate_hz;   /* of data without time stamps; 0: what the format or table says */
     rbc_progress_fn progress;
     void *progress_user;
+    rbc_jpeg_dct jpeg_dct; /* of episodes, and of loaders that do not say */
 } rbc_open_params;
 
 #define RBC_OPEN_PARAMS_INIT                                                                       \
-    {sizeof(rbc_open_params), NULL, 0, 0, RBC_ON_ERROR_RAISE, 0.0, NULL, NULL}
+    {sizeof(rbc_open_params), NULL, 0, 0, RBC_ON_ERROR_RAISE, 0.0, NULL, NULL, RBC_JPEG_DCT_DEFAULT}
 
 /* Opens a dataset, indexing what is new or changed since last time (file size, mtime). At once when
  * nothing is. A call that fails, is cancelled or killed leaves the catalog that there was, and what
@@ -681,11 +691,25 @@ typedef struct rbc_loader_params {
     rbc_on_error on_error;
     int32_t rank, world_size;
     rbc_remainder remainder;
+    rbc_jpeg_dct jpeg_dct;
 } rbc_loader_params;
 
 #define RBC_LOADER_PARAMS_INIT                                                                     \
-    {sizeof(rbc_loader_params), NULL, 0, 1, 0.0, 0, 0, 0, 0, 0, RBC_ON_ERROR_RAISE, 0, 1,          \
-     RBC_REMAINDER_UNEVEN}
+    {sizeof(rbc_loader_params),                                                                    \
+     NULL,                                                                                         \
+     0,                                                                                            \
+     1,                                                                                            \
+     0.0,                                                                                          \
+     0,                                                                                            \
+     0,                                                                                            \
+     0,                                                                                            \
+     0,                                                                                            \
+     0,                                                                                            \
+     RBC_ON_ERROR_RAISE,                                                                           \
+     0,                                                                                            \
+     1,                                                                                            \
+     RBC_REMAINDER_UNEVEN,                                                                         \
+     RBC_JPEG_DCT_DEFAULT}
 
 /* The loader keeps the selection. INVALID_ARGUMENT naming the parameter, window or stream (also
  * where the control rate is unknown and rate_hz is 0), NOT_FOUND for a stream that is not there,

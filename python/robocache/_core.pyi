@@ -304,6 +304,7 @@ def open_dataset(
     control_rate_hz: float,
     rebuild: bool,
     num_threads: int,
+    jpeg_dct: str | None,
     /,
 ) -> Dataset: ...
 def create_loader(
@@ -321,6 +322,7 @@ def create_loader(
     rank: int,
     world_size: int,
     remainder: str,
+    jpeg_dct: str | None,
     /,
 ) -> Loader: ...
 

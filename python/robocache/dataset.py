@@ -368,6 +368,7 @@ def open(  # noqa: A001 - the public name is robocache.open
     control_rate_hz: float | None = None,
     rebuild: bool = False,
     num_threads: int = 0,
+    jpeg_dct: str = "accurate",
 ) -> Dataset:
     """Opens a dataset, indexing what is new or changed since the last time.
 
@@ -384,6 +385,8 @@ def open(  # noqa: A001 - the public name is robocache.open
             the table of published datasets says it.
         rebuild: forget what the catalog holds.
         num_threads: for indexing; 0 means all cores.
+        jpeg_dct: how JPEGs are decoded: "accurate", the pixels of Pillow, OpenCV and torchvision,
+            or "fast", those of TensorFlow.
 
     Raises:
         NotFoundError, IoError: there is no such folder, or it cannot be read.
@@ -414,6 +417,7 @@ def open(  # noqa: A001 - the public name is robocache.open
             control_rate_hz or 0.0,
             rebuild,
             num_threads,
+            jpeg_dct,
         )
     finally:
         if bar is not None:

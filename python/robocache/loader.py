@@ -221,6 +221,7 @@ class DataLoader:
             some ranks have one batch more or a smaller one), "drop" (the last few are left out) or
             "repeat" (the first few come twice).
         array: "torch" or "numpy"; by default torch tensors where torch is installed.
+        jpeg_dct: "accurate" or "fast", see robocache.open(); by default as the dataset was opened.
 
     Raises:
         InvalidArgumentError: an argument is wrong, or rate_hz is needed and not given.
@@ -247,6 +248,7 @@ class DataLoader:
         world_size: int | None = None,
         remainder: str = "uneven",
         array: str | None = None,
+        jpeg_dct: str | None = None,
     ) -> None:
         if not isinstance(dataset, Dataset):
             raise ArgumentTypeError(f"dataset: found {dataset!r}, wanted what robocache.open gives")
@@ -275,6 +277,7 @@ class DataLoader:
             self.rank,
             self.world_size,
             remainder,
+            jpeg_dct,
         )
         self._epoch = 0
         self._position = 0  # batches of the epoch that were delivered

@@ -42,6 +42,8 @@ PyObject *field_text(rbc_batch *batch, int32_t index, const rbc_field *field);
 
 PyObject *open_dataset(PyObject *module, PyObject *args);
 PyObject *create_loader(PyObject *module, PyObject *args);
+/* "accurate" or "fast"; None leaves *value. */
+bool parse_jpeg_dct(module_state *state, PyObject *object, rbc_jpeg_dct *value);
 PyObject *create_writer(PyObject *module, PyObject *args);
 
 /* Frees a heap type's instance after its own members are released. */

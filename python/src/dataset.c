@@ -61,7 +61,17 @@ static bool parse_on_error(module_state *state, PyObject *object, rbc_on_error *
     return ok;
 }
 
-/* open_dataset(path, catalog, progress, on_error, control_rate_hz, rebuild, num_threads) */
+bool parse_jpeg_dct(module_state *state, PyObject *object, rbc_jpeg_dct *value) {
+    static const choice choices[] = {{NAME_accurate, RBC_JPEG_DCT_ACCURATE},
+                                     {NAME_fast, RBC_JPEG_DCT_FAST}};
+    int chosen = (int)*value;
+    const bool ok = object == Py_None || PARSE_CHOICE(state, object, "jpeg_dct", choices, &chosen);
+    *value = (rbc_jpeg_dct)chosen;
+    return ok;
+}
+
+/* open_dataset(path, catalog, progress, on_error, control_rate_hz, rebuild, num_threads, jpeg_dct)
+ */
 PyObject *open_dataset(PyObject *module, PyObject *args) {
     module_state *state = state_of_module(module);
     rbc_open_params params = RBC_OPEN_PARAMS_INIT;
@@ -69,11 +79,12 @@ PyObject *open_dataset(PyObject *module, PyObject *args) {
     PyObject *catalog = NULL;
     PyObject *progress = NULL;
     PyObject *on_error = NULL;
+    PyObject *jpeg_dct = NULL;
     int rebuild = 0;
     int num_threads = 0;
-    if (!PyArg_ParseTuple(args, "O&O&OOdpi", PyUnicode_FSConverter, &path, PyUnicode_FSConverter,
+    if (!PyArg_ParseTuple(args, "O&O&OOdpiO", PyUnicode_FSConverter, &path, PyUnicode_FSConverter,
                           &catalog, &progress, &on_error, &params.control_rate_hz, &rebuild,
-                          &num_threads)) {
+                          &num_threads, &jpeg_dct)) {
         Py_XDECREF(path);
         return NULL;
     }
@@ -86,7 +97,8 @@ PyObject *open_dataset(PyObject *module, PyObject *args) {
     params.progress_user = &call;
     PyObject *result = NULL;
     rbc_dataset *handle = NULL;
-    if (parse_on_error(state, on_error, &params.on_error)) {
+    if (parse_on_error(state, on_error, &params.on_error) &&
+        parse_jpeg_dct(state, jpeg_dct, &params.jpeg_dct)) {
         rbc_error err;
         const char *path_bytes = PyBytes_AsString(path);
         call.thread = PyEval_SaveThread();

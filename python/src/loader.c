@@ -185,7 +185,7 @@ static PyObject *create(module_state *state, selection_object *selection,
 }
 
 /* create_loader(selection, windows, kind, batch_size, rate_hz, shuffle, seed, drop_last,
- * num_threads, num_slots, on_error, rank, world_size, remainder) */
+ * num_threads, num_slots, on_error, rank, world_size, remainder, jpeg_dct) */
 PyObject *create_loader(PyObject *module, PyObject *args) {
     module_state *state = state_of_module(module);
     PyObject *selection = NULL;
@@ -193,6 +193,7 @@ PyObject *create_loader(PyObject *module, PyObject *args) {
     PyObject *kind = NULL;
     PyObject *on_error = NULL;
     PyObject *remainder = NULL;
+    PyObject *jpeg_dct = NULL;
     unsigned long long seed = 0;
     int batch_size = 0;
     int shuffle = 0;
@@ -202,11 +203,12 @@ PyObject *create_loader(PyObject *module, PyObject *args) {
     int rank = 0;
     int world_size = 1;
     rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
-    if (!PyArg_ParseTuple(args, "O!O!OidpKpiiOiiO", state->selection_type, &selection, &PyList_Type,
-                          &windows, &kind, &batch_size, &params.rate_hz, &shuffle, &seed,
-                          &drop_last, &num_threads, &num_slots, &on_error, &rank, &world_size,
-                          &remainder) ||
-        !parse_policies(state, on_error, remainder, &params)) {
+    if (!PyArg_ParseTuple(args, "O!O!OidpKpiiOiiOO", state->selection_type, &selection,
+                          &PyList_Type, &windows, &kind, &batch_size, &params.rate_hz, &shuffle,
+                          &seed, &drop_last, &num_threads, &num_slots, &on_error, &rank,
+                          &world_size, &remainder, &jpeg_dct) ||
+        !parse_policies(state, on_error, remainder, &params) ||
+        !parse_jpeg_dct(state, jpeg_dct, &params.jpeg_dct)) {
         return NULL;
     }
     const Py_ssize_t count = PyList_Size(windows);

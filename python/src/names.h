@@ -96,6 +96,8 @@
     X(uneven)                                                                                      \
     X(drop)                                                                                        \
     X(repeat)                                                                                      \
+    X(accurate)                                                                                    \
+    X(fast)                                                                                        \
     /* attributes */                                                                               \
     X(__array_struct__)                                                                            \
     X(__dlpack__)                                                                                  \

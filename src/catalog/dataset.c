@@ -7,12 +7,14 @@
 #include <string.h>
 
 #include "catalog/dataset_state.h"
+#include "codec/codec.h"
 #include "core/error.h"
 
 static rbc_status copy_params(const rbc_open_params *params, rbc_open_params *out, rbc_error *err) {
-    *out = (rbc_open_params)RBC_OPEN_PARAMS_INIT;
+    const rbc_open_params defaults = RBC_OPEN_PARAMS_INIT;
+    *out = defaults;
     if (params == NULL) {
-        return RBC_OK;
+        params = &defaults;
     }
     if (params->struct_size == 0 || params->struct_size > sizeof *out) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
@@ -27,7 +29,7 @@ static rbc_status copy_params(const rbc_open_params *params, rbc_open_params *ou
     if (out->on_error != RBC_ON_ERROR_RAISE && out->on_error != RBC_ON_ERROR_SKIP) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "on_error is %d", (int)out->on_error);
     }
-    return RBC_OK;
+    return rbc__jpeg_dct_choose(out->jpeg_dct, RBC_JPEG_DCT_ACCURATE, &out->jpeg_dct, err);
 }
 
 static rbc_status find_root(rbc_dataset *dataset, const char *path, rbc_error *err) {
@@ -101,6 +103,7 @@ rbc_status rbc__dataset_open_with(const rbc__reader_ops *ops, const char *path,
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory", path);
     }
     dataset->ops = ops;
+    dataset->jpeg_dct = known.jpeg_dct;
     atomic_init(&dataset->refs, 1);
     pthread_mutex_init(&dataset->lock, NULL);
     const rbc_status status = fill(dataset, path, &known, err);
@@ -166,6 +169,10 @@ const rbc__catalog *rbc__dataset_catalog(const rbc_dataset *dataset) {
 
 double rbc__dataset_control_rate(const rbc_dataset *dataset) {
     return dataset->control_rate_hz;
+}
+
+rbc_jpeg_dct rbc__dataset_jpeg_dct(const rbc_dataset *dataset) {
+    return dataset->jpeg_dct;
 }
 
 rbc_status rbc__dataset_source_acquire(rbc_dataset *dataset, int64_t file, rbc__source **out,

@@ -19,7 +19,8 @@ const rbc__schema *rbc__dataset_schema(const rbc_dataset *dataset);
 const rbc__reader_ops *rbc__dataset_reader_ops(const rbc_dataset *dataset);
 const rbc__reader *rbc__dataset_reader(const rbc_dataset *dataset);
 const rbc__catalog *rbc__dataset_catalog(const rbc_dataset *dataset);
-double rbc__dataset_control_rate(const rbc_dataset *dataset); /* 0: unknown */
+double rbc__dataset_control_rate(const rbc_dataset *dataset);   /* 0: unknown */
+rbc_jpeg_dct rbc__dataset_jpeg_dct(const rbc_dataset *dataset); /* never DEFAULT */
 
 /* An open source for file `file`, shared between threads; at most a bounded number stay open
  * (catalog/sources.h), the least recently used are closed. IO when it cannot be opened or has

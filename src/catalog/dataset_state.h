@@ -31,6 +31,7 @@ struct rbc_dataset {
     char *root; /* absolute */
     double control_rate_hz;
     rbc__rate control_rate; /* set where control_rate_hz is not 0 */
+    rbc_jpeg_dct jpeg_dct;  /* never DEFAULT */
     rbc__catalog *catalog;
     rbc__sources *sources;
     rbc__dataset_split *splits;

@@ -189,7 +189,9 @@ static rbc_status fail_in_sample(const rbc_episode *episode, int32_t stream, int
 }
 
 static rbc_status need_decoder(rbc_episode *episode, rbc_error *err) {
-    return episode->decoder != NULL ? RBC_OK : rbc__decoder_create(&episode->decoder, err);
+    return episode->decoder != NULL
+               ? RBC_OK
+               : rbc__decoder_create(episode->dataset->jpeg_dct, &episode->decoder, err);
 }
 
 /* Height, width and channels as declared; -1 where they are not. */

@@ -9,11 +9,23 @@
 
 static const rbc__codec *const codecs[] = {&rbc__jpeg_codec, &rbc__png_codec};
 
-rbc_status rbc__decoder_create(rbc__decoder **out, rbc_error *err) {
+rbc_status rbc__jpeg_dct_choose(rbc_jpeg_dct asked, rbc_jpeg_dct otherwise, rbc_jpeg_dct *out,
+                                rbc_error *err) {
+    if (asked != RBC_JPEG_DCT_DEFAULT && asked != RBC_JPEG_DCT_ACCURATE &&
+        asked != RBC_JPEG_DCT_FAST) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "jpeg_dct is %d; it must be default, accurate or fast", (int)asked);
+    }
+    *out = asked == RBC_JPEG_DCT_DEFAULT ? otherwise : asked;
+    return RBC_OK;
+}
+
+rbc_status rbc__decoder_create(rbc_jpeg_dct jpeg_dct, rbc__decoder **out, rbc_error *err) {
     *out = calloc(1, sizeof **out);
     if (*out == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "image decoder: out of memory");
     }
+    (*out)->jpeg_dct = jpeg_dct;
     return RBC_OK;
 }
 

@@ -13,9 +13,13 @@ typedef struct rbc__image_shape {
     int32_t bits; /* a channel: 8, or 16 (native byte order) for 16-bit PNG such as depth */
 } rbc__image_shape;
 
+/* The choice asked for, `otherwise` for DEFAULT; INVALID_ARGUMENT when there is no such one. */
+rbc_status rbc__jpeg_dct_choose(rbc_jpeg_dct asked, rbc_jpeg_dct otherwise, rbc_jpeg_dct *out,
+                                rbc_error *err);
+
 /* State of one thread (decompressor handles); created once, used for any number of images. */
 typedef struct rbc__decoder rbc__decoder;
-rbc_status rbc__decoder_create(rbc__decoder **out, rbc_error *err);
+rbc_status rbc__decoder_create(rbc_jpeg_dct jpeg_dct, rbc__decoder **out, rbc_error *err);
 void rbc__decoder_destroy(rbc__decoder **decoder);
 
 /* Reads the header only. FORMAT when it is none or absurd. `name` (file, offset, stream) begins
@@ -27,7 +31,7 @@ rbc_status rbc__image_probe(rbc__decoder *decoder, const uint8_t *bytes, uint64_
  * another size is FORMAT, naming both; a grey image asked for as RGB is widened, colour asked for
  * as grey is converted (ITU-R BT.601 luma), alpha that is not wanted is left out. Truncated or
  * damaged data is FORMAT: no half image is delivered silently. Bytes behind the image are allowed.
- * JPEG pixels equal those of TensorFlow's image functions (fast DCT, smooth upsampling). */
+ * JPEG pixels are those of libjpeg-turbo with smooth upsampling and the decoder's DCT. */
 rbc_status rbc__image_decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,
                              const char *name, const rbc__image_shape *want, void *dst,
                              int64_t row_stride_bytes, rbc_error *err);

@@ -11,6 +11,7 @@
 #define RBC__IMAGE_MAX_PIXELS (INT64_C(1) << 28)
 
 struct rbc__decoder {
+    rbc_jpeg_dct jpeg_dct;
     tjhandle jpeg; /* made when the first JPEG comes */
     uint8_t *pixels;
     size_t pixels_bytes;

@@ -1,7 +1,7 @@
 /* JPEG by libjpeg-turbo: the TurboJPEG functions that its releases 2 and 3 share.
  *
- * The fast DCT and smooth upsampling are used, as TensorFlow's image functions do by default:
- * models trained on pixels from there get the same ones from here, bit for bit. */
+ * Upsampling is smooth and the DCT accurate, as the library does by default, so that pixels are
+ * those that everyone else sees; TensorFlow's image functions use the fast DCT. */
 #include <limits.h>
 #include <stdio.h>
 
@@ -140,9 +140,10 @@ static rbc_status decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t n
     }
     const int pixel_format = want->channels == 1 ? TJPF_GRAY : TJPF_RGB;
     /* Limits the scans of a progressive image: a small file could otherwise take minutes. */
+    const int flags =
+        TJFLAG_LIMITSCANS | (decoder->jpeg_dct == RBC_JPEG_DCT_FAST ? TJFLAG_FASTDCT : 0);
     if (tjDecompress2(decoder->jpeg, bytes, (unsigned long)num_bytes, dst, (int)want->width,
-                      (int)row_stride_bytes, (int)want->height, pixel_format,
-                      TJFLAG_LIMITSCANS | TJFLAG_FASTDCT) == 0) {
+                      (int)row_stride_bytes, (int)want->height, pixel_format, flags) == 0) {
         return RBC_OK;
     }
     const char *problem = tjGetErrorStr2(decoder->jpeg);

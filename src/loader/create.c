@@ -127,6 +127,9 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params, r
     const rbc_selection *selection = loader->selection;
     double rate_hz = 0.0;
     double control_hz = 0.0;
+    rbc_jpeg_dct jpeg_dct;
+    RBC__TRY(rbc__jpeg_dct_choose(params->jpeg_dct, rbc__dataset_jpeg_dct(loader->dataset),
+                                  &jpeg_dct, err));
     RBC__TRY(choose_rates(loader, params, &rate_hz, &control_hz, err));
     const rbc__clock_params clock_params = {.rate_hz = rate_hz,
                                             .control_rate_hz = control_hz,
@@ -145,7 +148,8 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params, r
                                           .num_windows = params->num_windows,
                                           .batch_size = params->batch_size,
                                           .control_rate_hz = control_hz,
-                                          .ticks_are_steps = loader->clock.is_control};
+                                          .ticks_are_steps = loader->clock.is_control,
+                                          .jpeg_dct = jpeg_dct};
     RBC__TRY(rbc__plan_create(&plan_params, plan, err));
     loader->plan = *plan;
     loader->workers = calloc((size_t)params->num_threads, sizeof *loader->workers);

@@ -41,7 +41,7 @@ rbc_status rbc__fetch_create(const rbc__plan *plan, const rbc__clock *clock,
     rbc_status status =
         rbc__records_create(plan, selection, max_records, max_bytes, &fetch->records, err);
     if (status == RBC_OK && plan->images_per_sample > 0) {
-        status = rbc__decoder_create(&fetch->decoder, err);
+        status = rbc__decoder_create(plan->jpeg_dct, &fetch->decoder, err);
     }
     if (status != RBC_OK) {
         rbc__fetch_destroy(&fetch);

@@ -356,6 +356,7 @@ rbc_status rbc__plan_create(const rbc__plan_params *params, rbc__plan **out, rbc
     rbc__plan *plan = calloc(1, sizeof *plan);
     if (plan != NULL) {
         plan->batch_size = params->batch_size;
+        plan->jpeg_dct = params->jpeg_dct;
         plan->max_width = 1;
         plan->num_windows = params->num_windows;
         plan->windows = calloc((size_t)params->num_windows + 1, sizeof *plan->windows);

@@ -69,6 +69,7 @@ typedef struct rbc__plan {
     int32_t num_windows;
     int64_t max_width;
     int64_t images_per_sample;
+    rbc_jpeg_dct jpeg_dct;
     rbc__plan_field *fields;
     int32_t num_fields;
     int32_t num_text_fields;
@@ -84,6 +85,7 @@ typedef struct rbc__plan_params {
     int32_t batch_size;
     double control_rate_hz; /* 0: unknown */
     bool ticks_are_steps;   /* the clock runs at the control rate */
+    rbc_jpeg_dct jpeg_dct;  /* not DEFAULT */
 } rbc__plan_params;
 
 /* Checks the windows. INVALID_ARGUMENT naming window and stream, NOT_FOUND for a stream that is not

@@ -42,7 +42,7 @@ static int setup(void **state) {
     fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
     rbc_error err;
-    assert_int_equal(rbc__decoder_create(&f->decoder, &err), RBC_OK);
+    assert_int_equal(rbc__decoder_create(RBC_JPEG_DCT_ACCURATE, &f->decoder, &err), RBC_OK);
     encode(f, TJSAMP_420, 0);
     *state = f;
     return 0;
@@ -79,20 +79,36 @@ static void pixels_equal_the_library(void **state) {
     fixture *f = *state;
     static const struct {
         int subsampling, flags;
-    } cases[] = {
-        {TJSAMP_444, 0}, {TJSAMP_422, 0}, {TJSAMP_420, 0}, {TJSAMP_420, TJFLAG_PROGRESSIVE}};
-    static uint8_t want[HEIGHT * WIDTH * 3];
+    } cases[] = {{TJSAMP_444, 0},
+                 {TJSAMP_422, 0},
+                 {TJSAMP_440, 0},
+                 {TJSAMP_420, 0},
+                 {TJSAMP_420, TJFLAG_PROGRESSIVE}};
+    static const struct {
+        rbc_jpeg_dct dct;
+        int flag;
+    } dcts[] = {{RBC_JPEG_DCT_ACCURATE, TJFLAG_ACCURATEDCT}, {RBC_JPEG_DCT_FAST, TJFLAG_FASTDCT}};
+    static uint8_t want[2][HEIGHT * WIDTH * 3];
     static uint8_t got[HEIGHT * WIDTH * 3];
+    const rbc__image_shape shape = {HEIGHT, WIDTH, 3, 8};
     rbc_error err;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
         encode(f, cases[i].subsampling, cases[i].flags);
-        tjhandle handle = tjInitDecompress();
-        assert_int_equal(tjDecompress2(handle, f->jpeg, f->bytes, want, WIDTH, 0, HEIGHT, TJPF_RGB,
-                                       TJFLAG_FASTDCT),
-                         0);
-        tjDestroy(handle);
-        assert_int_equal(decode(f, f->jpeg, f->bytes, 3, got, &err), RBC_OK);
-        assert_memory_equal(got, want, sizeof want);
+        for (size_t j = 0; j < 2; ++j) {
+            tjhandle handle = tjInitDecompress();
+            assert_int_equal(tjDecompress2(handle, f->jpeg, f->bytes, want[j], WIDTH, 0, HEIGHT,
+                                           TJPF_RGB, dcts[j].flag),
+                             0);
+            tjDestroy(handle);
+            rbc__decoder *decoder;
+            assert_int_equal(rbc__decoder_create(dcts[j].dct, &decoder, &err), RBC_OK);
+            assert_int_equal(
+                rbc__image_decode(decoder, f->jpeg, f->bytes, "x", &shape, got, WIDTH * 3, &err),
+                RBC_OK);
+            assert_memory_equal(got, want[j], sizeof got);
+            rbc__decoder_destroy(&decoder);
+        }
+        assert_memory_not_equal(want[0], want[1], sizeof want[0]);
     }
 }
 

@@ -47,7 +47,7 @@ static void fill(uint8_t *pixels, size_t bytes) {
 
 static int setup(void **state) {
     rbc_error err;
-    return rbc__decoder_create((rbc__decoder **)state, &err) != RBC_OK;
+    return rbc__decoder_create(RBC_JPEG_DCT_ACCURATE, (rbc__decoder **)state, &err) != RBC_OK;
 }
 
 static int teardown(void **state) {

@@ -401,6 +401,11 @@ double rbc__dataset_control_rate(const rbc_dataset *dataset) {
     return dataset->params.control_rate_hz;
 }
 
+rbc_jpeg_dct rbc__dataset_jpeg_dct(const rbc_dataset *dataset) {
+    (void)dataset;
+    return RBC_JPEG_DCT_ACCURATE;
+}
+
 void rbc_dataset_get_info(const rbc_dataset *dataset, rbc_dataset_info *out) {
     (void)dataset;
     *out = (rbc_dataset_info){.name = "fake", .path = "/fake"};
