@@ -74,7 +74,8 @@ rbc__time_axis rbc__resample_axis(const rbc__resample_job *job, const rbc__resam
     };
 }
 
-static void run_tile(work *w, int64_t b, int64_t tile, int32_t s, bool is_searched,
+/* False when a time is wrong: `times` then holds nothing that could be used. */
+static bool run_tile(work *w, int64_t b, int64_t tile, int32_t s, bool is_searched,
                      rbc__tile_times *times) {
     const rbc__resample_job *job = w->job;
     const rbc__resample_source *source = &job->sources[s];
@@ -87,7 +88,7 @@ static void run_tile(work *w, int64_t b, int64_t tile, int32_t s, bool is_search
         if ((tile == 0 && !time_kernels->check(&axis)) ||
             !rbc__tile_search(time_kernels, &axis, source, times)) {
             atomic_store_explicit(&w->is_wrong, true, memory_order_relaxed);
-            return;
+            return false;
         }
     }
     rbc__tile_output output = {
@@ -112,6 +113,7 @@ static void run_tile(work *w, int64_t b, int64_t tile, int32_t s, bool is_search
     const bool is_far = job->batch * source->num_samples > FAR_BYTES / (row_bytes + 1);
     rbc__tile_write(w->kernels, &axis, source, job->dtype,
                     source->values + b * source->batch_stride_bytes, is_far, times, &output);
+    return true;
 }
 
 static void run_part(void *argument, int64_t part) {
@@ -126,7 +128,9 @@ static void run_part(void *argument, int64_t part) {
         const int64_t b = w->is_shared ? unit % job->batch : unit / w->num_tiles;
         const int64_t tile = w->is_shared ? unit / job->batch : unit % w->num_tiles;
         for (int32_t s = 0; s < job->num_sources; ++s) {
-            run_tile(w, b, tile, s, w->is_shared && tile == searched, &times);
+            if (!run_tile(w, b, tile, s, w->is_shared && tile == searched, &times)) {
+                return;
+            }
         }
         searched = tile;
     }

@@ -94,6 +94,72 @@ static void bad_input_is_named(void **state) {
     rbc_context_destroy(&context);
 }
 
+/* Whether what the backward pass is asked for has an adjoint. */
+static bool has_adjoint(const trial *t) {
+    return (t->dtype == RBC__F32 || t->dtype == RBC__F64) && t->source.mode != RBC_RESAMPLE_SLERP &&
+           t->source.mode != RBC_RESAMPLE_MAX && t->source.mode != RBC_RESAMPLE_MIN;
+}
+
+static void expect_named(rbc_status status, const rbc_error *err, int64_t row, int64_t sample) {
+    char name[64];
+    if (row < 0) {
+        (void)snprintf(name, sizeof name, "source_times[%d]", (int)sample);
+    } else {
+        (void)snprintf(name, sizeof name, "source_times[%d, %d]", (int)row, (int)sample);
+    }
+    assert_int_equal(status, RBC_ERROR_INVALID_ARGUMENT);
+    if (strstr(err->message, name) == NULL) {
+        fail_msg("'%s' is not in: %s", name, err->message);
+    }
+}
+
+/* Rows of nonsense, whoever else of the batch and of the threads reads them: the first wrong stamp
+ * is named, in the forward and in the backward pass. */
+static void wrong_stamps_are_named_in_every_mode(void **state) {
+    (void)state;
+    for (int32_t num_threads = 1; num_threads <= 4; num_threads += 3) {
+        rbc_context *context = NULL;
+        rbc_context_params params = RBC_CONTEXT_PARAMS_INIT;
+        params.num_threads = num_threads;
+        assert_int_equal(rbc_context_create(&params, &context, NULL), RBC_OK);
+        for (int round = 0; round < 180; ++round) {
+            trial t = random_trial((rbc_resample_mode)(round % 9), RBC_OUTSIDE_HOLD, RBC__F32);
+            t.batch = 2 + random_below(3);
+            t.samples = 2 + random_below(round % 2 == 0 ? 4 : 600);
+            t.targets = 1 + random_below(round % 4 == 0 ? 4 : 600);
+            t.ragged = false;
+            t.source.flags = 0;
+            if (round % 3 == 0) {
+                t.source.max_gap = t.source.tolerance = -1.0;
+            }
+            make_trial(&t);
+            fill_trial(&t, false);
+            const int64_t row = t.shared_times ? 0 : random_below(t.batch);
+            const int64_t from = 1 + random_below(t.samples - 1);
+            for (int64_t s = from; s < t.samples; ++s) {
+                void *item = at(&t.times, 0, row, s);
+                if (t.times_dtype == RBC__I64) {
+                    *(int64_t *)item = s == from ? INT64_MIN : random_below(1000) - 500;
+                } else if (t.times_dtype == RBC__F64) {
+                    *(double *)item = s == from ? (double)NAN : (double)random_below(1000) - 500;
+                } else {
+                    *(float *)item = s == from ? NAN : (float)random_below(1000) - 500;
+                }
+            }
+            rbc_error err;
+            expect_named(run_trial(&t, context, &err), &err, t.shared_times ? -1 : row, from);
+            if (has_adjoint(&t)) {
+                expect_named(rbc_resample_backward(context, &t.source, tensor_of(&t.target_times),
+                                                   tensor_of(&t.out), tensor_of(&t.values), NULL,
+                                                   &err),
+                             &err, t.shared_times ? -1 : row, from);
+            }
+            free_trial(&t);
+        }
+        rbc_context_destroy(&context);
+    }
+}
+
 static void outputs_may_not_overlap_inputs(void **state) {
     (void)state;
     rbc_context *context = NULL;
@@ -115,6 +181,7 @@ static void outputs_may_not_overlap_inputs(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_input_is_named),
+        cmocka_unit_test(wrong_stamps_are_named_in_every_mode),
         cmocka_unit_test(outputs_may_not_overlap_inputs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,7 +136,12 @@ static inline bool weigh_usual(const rbc__time_axis *axis, const stamp *targets,
     const stamp *times = (const stamp *)(const void *)axis->times;
     const int64_t count = axis->count, n = axis->num_samples;
     const int64_t first = found[0], last = found[count - 1];
-    if (has_limits(axis) || first == 0 || last == n) {
+    /* Times may be in any order here: another thread may not have checked the row yet. */
+    int32_t is_beyond = 0;
+    for (int64_t j = 0; j < count; ++j) {
+        is_beyond |= (found[j] < 1) | (found[j] >= n);
+    }
+    if (has_limits(axis) || is_beyond != 0) {
         return false;
     }
     stamp before[RBC__TILE], after[RBC__TILE];
