@@ -11,6 +11,7 @@ typedef struct plan_object {
     module_state *state;
     rbc__cuda_recording launches; /* empty on the CPU */
     bool is_recorded;
+    bool is_running; /* guarded by the GIL; a call leaves it while the operation runs */
 } plan_object;
 
 static const operation *const operations[] = {
@@ -67,6 +68,7 @@ PyObject *create_plan(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     plan->owner = module;
     plan->state = state;
     plan->launches = (rbc__cuda_recording){0};
+    plan->is_running = false;
     plan->call = PyMem_Calloc(1, op->call_bytes);
     if (plan->call == NULL) {
         PyErr_NoMemory();
@@ -112,8 +114,17 @@ static PyObject *plan_call(PyObject *self, PyObject *args, PyObject *kwargs) {
     if (PyTuple_Size(args) != 0 || (kwargs != NULL && PyDict_Size(kwargs) != 0)) {
         return raise_type(state, "a plan is called without arguments");
     }
-    if (!find_stream(state, plan->lead) ||
-        !(plan->is_recorded ? replay(state, plan) : plan->operation->run(state, plan->call))) {
+    if (plan->is_running) {
+        return raise_value(state, "Plan: found a call while another one runs, wanted one at a "
+                                  "time: they share outputs and scratch memory, so make a plan "
+                                  "for each thread");
+    }
+    plan->is_running = true;
+    const bool ok =
+        find_stream(state, plan->lead) &&
+        (plan->is_recorded ? replay(state, plan) : plan->operation->run(state, plan->call));
+    plan->is_running = false;
+    if (!ok) {
         return NULL;
     }
     Py_INCREF(plan->outputs);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 
 import numpy as np
 import pytest
@@ -132,6 +133,34 @@ def test_what_cannot_be_planned(scene) -> None:
     plan = rc.Plan(rc.resample_trajectories, v, t, q)
     with pytest.raises(rc.errors.ArgumentTypeError, match="without arguments"):
         plan(v)
+
+
+def test_threads_that_share_a_plan() -> None:
+    """A call that meets another is refused; what the plan holds stays whole."""
+    points = np.random.default_rng(0).random((200_000, 3), dtype=np.float32) - 0.5
+    features = np.ones((len(points), 4), np.float32)
+    plan = rc.Plan(rc.voxelize_point_cloud, points, 64, 1 / 64, features=features, mode="sum")
+    refused: list[str] = []
+
+    def call() -> None:
+        for _ in range(20):
+            try:
+                plan()
+            except rc.errors.InvalidArgumentError as error:
+                refused.append(str(error))
+
+    rc.set_num_threads(1)  # or calls would take turns at the threads
+    try:
+        threads = [threading.Thread(target=call) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        rc.set_num_threads(0)
+    assert all("a plan for each thread" in message for message in refused)
+    expected = rc.voxelize_point_cloud(points, 64, 1 / 64, features=features, mode="sum")
+    np.testing.assert_array_equal(plan(), expected)
 
 
 def test_plans_are_freed() -> None:
