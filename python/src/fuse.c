@@ -236,20 +236,6 @@ static bool pin(void *memory) {
     return ok;
 }
 
-static void describe(void *memory, call_description *description) {
-    fuse_call *call = memory;
-    const uint64_t options = (uint64_t)call->count << 1 | (uint64_t)call->has_valid;
-    description_add(description, &options, 1);
-    for (int32_t i = 0; i < call->count; i++) {
-        stream_describe(&call->streams[i], description);
-    }
-    description_add_input(description, &call->targets);
-    description_add_output(description, &call->out);
-    if (call->has_valid) {
-        description_add_output(description, &call->valid);
-    }
-}
-
 static tensor *lead(void *memory) {
     return &((fuse_call *)memory)->streams[0].values;
 }
@@ -304,7 +290,6 @@ const operation fuse_multimodal_operation = {
     .pack = pack,
     .pin = pin,
     .release = release,
-    .describe = describe,
     .lead = lead,
     .lead_name = "vision",
     .with_gradient = call_differentiable,
@@ -412,7 +397,6 @@ const operation fuse_operation = {
     .pack = pack,
     .pin = pin,
     .release = release,
-    .describe = describe,
     .lead = lead,
     .lead_name = "streams: values",
     .with_gradient = call_differentiable,

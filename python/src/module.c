@@ -5,7 +5,6 @@
 
 #include "data.h"
 #include "docs.h"
-#include "repeat.h"
 
 module_state *state_of_module(PyObject *module) {
     return PyModule_GetState(module);
@@ -136,7 +135,6 @@ static int clear_module(PyObject *module) {
         Py_CLEAR(state->torch_dtypes[i]);
     }
     Py_CLEAR(state->frameworks_module);
-    repeat_clear(state);
     free(state->spare);
     state->spare = NULL;
     state->spare_bytes = 0;

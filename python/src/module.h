@@ -52,7 +52,6 @@ typedef struct module_state {
     void *spare; /* host memory of the last voxelization, for the next; see voxel.c */
     int64_t spare_bytes;
     PyObject *frameworks_module; /* robocache._frameworks, NULL until needed */
-    struct repeats *repeats;     /* calls on CUDA lately, see repeat.c; NULL until there is one */
 } module_state;
 
 module_state *state_of_module(PyObject *module);

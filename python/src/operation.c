@@ -1,4 +1,4 @@
-#include "repeat.h"
+#include "operation.h"
 
 #include <stdalign.h>
 #include <stddef.h>
@@ -29,7 +29,7 @@ PyObject *operation_call(const operation *op, PyObject *module, PyObject *const 
     if (read_call(op, state, values, backend, call, &needs_grad)) {
         if (needs_grad) {
             result = op->with_gradient(state, op->signature, values);
-        } else if (op->create(state, values, call) && repeat_run(op, state, call)) {
+        } else if (op->create(state, values, call) && op->run(state, call)) {
             result = op->pack(state, call);
         }
     }

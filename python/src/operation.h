@@ -3,17 +3,9 @@
 #define RBC_PYTHON_OPERATION_H
 
 #include "tensor.h"
-#include "voxel.h"
 
 /* Room for the state of any call. */
 #define OPERATION_CALL_BYTES 8192
-
-/* What decides the launches of a call, see repeat.h. */
-typedef struct call_description call_description;
-void description_add(call_description *description, const uint64_t *words, size_t count);
-/* The tensor's type and layout, and where its address is to be found. */
-void description_add_input(call_description *description, tensor *t);
-void description_add_output(call_description *description, tensor *t);
 
 /* `call` is zeroed memory of `call_bytes`, released in any case. What the functions are given as
  * `values` are the borrowed arguments of `signature`. */
@@ -33,11 +25,6 @@ typedef struct operation {
     /* tensor_pin() for all its tensors. */
     bool (*pin)(void *call);
     void (*release)(void *call);
-    /* Adds all inputs, then all outputs, and whatever else decides what is launched on CUDA; NULL:
-     * each call is described to the driver anew. */
-    void (*describe)(void *call, call_description *description);
-    /* The scratch memory that run() creates where it has none yet; NULL: it needs none. */
-    workspace *(*space)(void *call);
     /* The tensor whose framework says where to work and on which stream, and its name in messages.
      */
     tensor *(*lead)(void *call);

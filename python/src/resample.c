@@ -183,21 +183,6 @@ static void release(void *memory) {
     tensor_release(&call->dt);
 }
 
-static void describe(void *memory, call_description *description) {
-    resample_call *call = memory;
-    const uint64_t options = (uint64_t)call->has_valid << 1 | (uint64_t)call->has_dt;
-    description_add(description, &options, 1);
-    stream_describe(&call->stream, description);
-    description_add_input(description, &call->targets);
-    description_add_output(description, &call->out);
-    if (call->has_valid) {
-        description_add_output(description, &call->valid);
-    }
-    if (call->has_dt) {
-        description_add_output(description, &call->dt);
-    }
-}
-
 static tensor *lead(void *memory) {
     return &((resample_call *)memory)->stream.values;
 }
@@ -213,7 +198,6 @@ const operation resample_operation = {
     .pack = pack,
     .pin = pin,
     .release = release,
-    .describe = describe,
     .lead = lead,
     .lead_name = "data",
     .with_gradient = call_differentiable,

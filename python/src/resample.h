@@ -34,8 +34,4 @@ bool parse_channels(module_state *state, PyObject *object, int64_t num_channels,
 /* Views [T, ...] as [1, T, ...]; `shape` and `strides` have room for t's axes and one more. */
 DLTensor add_batch_axis(const DLTensor *t, int64_t *shape, int64_t *strides);
 
-struct call_description;
-/* Adds a stream's options and tensors, for operation.describe. */
-void stream_describe(stream_input *stream, struct call_description *description);
-
 #endif

@@ -140,27 +140,6 @@ bool stream_pin(stream_input *stream) {
            tensor_pin(&stream->lengths);
 }
 
-void stream_describe(stream_input *stream, call_description *description) {
-    const rbc_resample_source *source = &stream->source;
-    uint64_t options[4] = {(uint64_t)source->mode << 32 | (uint64_t)source->outside,
-                           (uint64_t)source->num_groups << 32 | (uint64_t)source->flags << 1 |
-                               (source->lengths != NULL)};
-    memcpy(&options[2], &source->max_gap, sizeof source->max_gap);
-    memcpy(&options[3], &source->tolerance, sizeof source->tolerance);
-    description_add(description, options, 4);
-    for (int32_t i = 0; i < source->num_groups; i++) {
-        const rbc_channel_group *group = &source->groups[i];
-        const uint64_t words[3] = {(uint64_t)group->begin, (uint64_t)group->end,
-                                   1 + (uint64_t)group->mode};
-        description_add(description, words, 3);
-    }
-    description_add_input(description, &stream->values);
-    description_add_input(description, &stream->times);
-    if (source->lengths != NULL) {
-        description_add_input(description, &stream->lengths);
-    }
-}
-
 void stream_release(stream_input *stream) {
     tensor_release(&stream->values);
     tensor_release(&stream->times);

@@ -132,37 +132,6 @@ static void release(void *memory) {
     workspace_release(&call->space);
 }
 
-static void describe(void *memory, call_description *description) {
-    voxelize_call *call = memory;
-    const grid_outputs *grid = &call->grid;
-    const rbc_voxelize_params *params = &grid->params;
-    uint64_t options[10] = {(uint64_t)params->reduce << 8 | (uint64_t)params->has_origin << 4 |
-                            (uint64_t)call->has_features << 3 | (uint64_t)call->has_lengths << 2 |
-                            (uint64_t)grid->has_counts << 1 | (uint64_t)grid->has_dropped};
-    memcpy(&options[1], params->grid_size, sizeof params->grid_size);
-    memcpy(&options[4], params->voxel_size, sizeof params->voxel_size);
-    memcpy(&options[7], params->origin, sizeof params->origin);
-    description_add(description, options, 10);
-    description_add_input(description, &call->points);
-    if (call->has_features) {
-        description_add_input(description, &call->features);
-    }
-    if (call->has_lengths) {
-        description_add_input(description, &call->lengths);
-    }
-    description_add_output(description, &call->grid.out);
-    if (grid->has_counts) {
-        description_add_output(description, &call->grid.counts);
-    }
-    if (grid->has_dropped) {
-        description_add_output(description, &call->grid.dropped);
-    }
-}
-
-static workspace *space(void *memory) {
-    return &((voxelize_call *)memory)->space;
-}
-
 static tensor *lead(void *memory) {
     return &((voxelize_call *)memory)->points;
 }
@@ -178,8 +147,6 @@ const operation voxelize_operation = {
     .pack = pack,
     .pin = pin,
     .release = release,
-    .describe = describe,
-    .space = space,
     .lead = lead,
     .lead_name = "points",
     .with_gradient = call_differentiable,

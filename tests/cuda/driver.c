@@ -16,7 +16,7 @@
 
 #include <robocache/robocache.h>
 
-#include "cuda/runtime/relocation.h"
+#include "cuda/runtime/recording.h"
 #include "driver_stub.h"
 
 enum { BATCH = 2, SAMPLES = 5, TARGETS = 4, CHANNELS = 3 };
@@ -473,63 +473,6 @@ static void recorded_launches_run_again(void) {
     CHECK(stub->graphs_alive == 0);
 }
 
-/* Records a resample at `block`, or rehearses one as if each of its tensors lay further away. */
-static void record_at(uintptr_t block, bool moved, rbc__cuda_recording *recording) {
-    const DLDevice device = {kDLCUDA, 0};
-    recording->is_rehearsal = moved;
-    rbc__cuda_record_begin(recording);
-    CHECK(resample_on(device, device, (char *)(block + (moved ? rbc__cuda_distance(0) : 0)), NULL,
-                      NULL) == RBC_OK);
-    rbc__cuda_record_end();
-    CHECK(rbc__cuda_recording_is_whole(recording));
-}
-
-static void recorded_launches_are_moved(void) {
-    load_stub(STUB);
-    const uint64_t first = 0x7000000;
-    const uint64_t second = 0x9000000;
-    rbc__cuda_recording recording = {0};
-    rbc__cuda_recording moved = {0};
-    record_at(first, false, &recording);
-    record_at(first, true, &moved);
-    CHECK(stub->launched[0] == 1); /* rehearsals launch nothing */
-    rbc__cuda_relocation places;
-    const uint64_t nowhere = first + 1;
-    CHECK(rbc__cuda_relocation_find(recording.batch, moved.batch, &first, 1, &places));
-    CHECK(places.count == 4 && places.places[0].offset < 16384);
-    char expected[STUB_PARAMETER_BYTES];
-    resample_at(second, expected);
-    bool launched = false;
-    for (int turn = 0; turn < 2; ++turn) {
-        CHECK(rbc__cuda_relocation_launch(&places, &recording, turn == 0 ? &nowhere : &second, NULL,
-                                          &launched, NULL) == RBC_OK);
-        CHECK(launched);
-    }
-    CHECK(memcmp(stub->last_parameters, expected, sizeof expected) == 0);
-    CHECK(stub->graphs_made == 1 && stub->graphs_launched == 2 && stub->launched[0] == 4);
-    stub->is_capturing = 1;
-    CHECK(rbc__cuda_relocation_launch(&places, &recording, &second, NULL, &launched, NULL) ==
-          RBC_OK);
-    CHECK(!launched && stub->launched[0] == 4);
-    moved.batch->parameters[places.places[0].at]++; /* no distance of a tensor */
-    CHECK(!rbc__cuda_relocation_find(recording.batch, moved.batch, &first, 1, &places));
-    rbc__cuda_recording_free(&recording);
-    rbc__cuda_recording_free(&moved);
-    CHECK(stub->graphs_alive == 0 && stub->pushed == stub->popped);
-}
-
-static void what_waits_is_not_rehearsed(void) {
-    load_stub(STUB);
-    rbc__cuda_recording recording = {.is_rehearsal = true};
-    rbc__cuda_queue queue;
-    rbc__cuda_record_begin(&recording);
-    CHECK(rbc__cuda_enter(0, NULL, &queue, NULL) == RBC_OK);
-    const rbc_status status = rbc__cuda_flush(&queue, NULL);
-    CHECK(status == RBC_ERROR_UNSUPPORTED && rbc__cuda_leave(&queue, status) == status);
-    rbc__cuda_record_end();
-    CHECK(!rbc__cuda_recording_is_whole(&recording) && stub->launched[0] == 0);
-}
-
 static void two_calls_are_no_recording(void) {
     load_stub(STUB);
     rbc__cuda_recording recording = {0};
@@ -577,8 +520,6 @@ int main(void) {
         CASE(what_is_flushed_is_launched_at_once),
         CASE(a_failed_call_launches_nothing),
         CASE(recorded_launches_run_again),
-        CASE(recorded_launches_are_moved),
-        CASE(what_waits_is_not_rehearsed),
         CASE(two_calls_are_no_recording),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

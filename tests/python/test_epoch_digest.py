@@ -1,4 +1,4 @@
-"""Epochs of a real dataset, to the bit: a change of these digests is a change of what users train on."""
+"""Epochs of a real dataset, to the bit: a digest that changes is a change of what users get."""
 
 from __future__ import annotations
 

@@ -219,9 +219,6 @@ static rbc_status submit_all(rbc__cuda_queue *queue, rbc_error *err) {
 rbc_status rbc__cuda_flush(rbc__cuda_queue *queue, rbc_error *err) {
     if (queue->recording != NULL) {
         queue->recording->has_gaps = true;
-        if (queue->recording->is_rehearsal) {
-            return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "work that waits cannot be rehearsed");
-        }
     }
     return submit_all(queue, err);
 }
@@ -233,9 +230,6 @@ static rbc_status finish(rbc__cuda_queue *queue) {
     if (queue->recording != NULL) {
         RBC__TRY(rbc__cuda_recording_keep(queue->recording, queue->device->id, &queue->batch,
                                           queue->err));
-        if (queue->recording->is_rehearsal) {
-            return RBC_OK;
-        }
     } else if (rbc__cuda_graphs_launch(queue)) {
         return RBC_OK;
     }

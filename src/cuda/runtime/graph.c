@@ -184,18 +184,6 @@ static bool has_shapes_of(const rbc__cuda_graph *graph, const rbc__cuda_queue *q
     return true;
 }
 
-unsigned char *rbc__cuda_graph_held(rbc__cuda_graph *graph) {
-    return graph->batch->parameters;
-}
-
-bool rbc__cuda_graph_update(rbc__cuda_graph *graph, const rbc__cuda_queue *queue, int32_t index) {
-    const rbc__cuda_step *step = &graph->batch->steps[index];
-    void *arguments[] = {graph->batch->parameters + step->begin};
-    const CUkernelNodeParams params = node_params(step, arguments);
-    return queue->driver->graph_exec_kernel_node_set_params(graph->executable, graph->nodes[index],
-                                                            &params) == 0;
-}
-
 /* False: what the graph holds is unknown. */
 static bool set_parameters(const rbc__cuda_queue *queue, rbc__cuda_graph *graph) {
     const rbc__cuda_batch *batch = &queue->batch;
@@ -204,7 +192,10 @@ static bool set_parameters(const rbc__cuda_queue *queue, rbc__cuda_graph *graph)
         unsigned char *held = graph->batch->parameters + step->begin;
         if (memcmp(held, batch->parameters + step->begin, step->bytes) != 0) {
             memcpy(held, batch->parameters + step->begin, step->bytes);
-            if (!rbc__cuda_graph_update(graph, queue, i)) {
+            void *arguments[] = {held};
+            const CUkernelNodeParams params = node_params(step, arguments);
+            if (queue->driver->graph_exec_kernel_node_set_params(graph->executable, graph->nodes[i],
+                                                                 &params) != 0) {
                 return false;
             }
         }

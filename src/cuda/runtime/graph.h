@@ -31,12 +31,6 @@ bool rbc__cuda_graphs_launch(const rbc__cuda_queue *queue);
 rbc__cuda_graph *rbc__cuda_graph_create(const rbc__cuda_queue *queue, const rbc__cuda_batch *batch);
 void rbc__cuda_graph_destroy(const rbc__cuda_driver *driver, rbc__cuda_graph **graph);
 
-/* The parameters that its launches have, laid out as in the batch, to be changed; the driver is
- * then told of each launch's that were. Where the driver refuses, what the graph holds is unknown.
- */
-unsigned char *rbc__cuda_graph_held(rbc__cuda_graph *graph);
-bool rbc__cuda_graph_update(rbc__cuda_graph *graph, const rbc__cuda_queue *queue, int32_t index);
-
 bool rbc__cuda_is_captured(const rbc__cuda_queue *queue);
 
 /* Launches it on the queue's stream, which is not captured, with the parameters it has. False where

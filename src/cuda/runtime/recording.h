@@ -12,8 +12,7 @@ struct rbc__cuda_recording {
     rbc__cuda_graph *graph; /* made by the first replay, NULL where it cannot be */
     atomic_flag busy;
     int32_t device_id;
-    bool is_rehearsal; /* set before it begins: what is recorded is not launched */
-    bool has_gaps;     /* work was queued that the batch does not describe: it cannot be replayed */
+    bool has_gaps; /* work was queued that the batch does not describe: it cannot be replayed */
 };
 
 /* Until rbc__cuda_record_end(), what this thread launches is launched and kept in `recording`. */

@@ -1,4 +1,4 @@
-"""Calls that look like earlier ones, whose launches are kept and get the new tensors' addresses."""
+"""Calls whose launches are kept as a graph, which gets each call's own parameters."""
 
 from __future__ import annotations
 
@@ -77,56 +77,6 @@ def test_options_of_equal_tensors() -> None:
     for _ in range(4):
         for chosen, wanted in zip(options, expected, strict=True):
             assert same(call(chosen), wanted), chosen
-
-
-def test_grids_of_equal_points() -> None:
-    t = scene(35)
-    grids: list[tuple[Any, Any, Any, str]] = [
-        ((16, 20, 24), 0.1, None, "count"),
-        ((20, 16, 24), 0.1, None, "count"),
-        ((16, 20, 24), 0.11, None, "count"),
-        ((16, 20, 24), 0.1, (-0.8, -1.0, -1.1), "count"),
-        ((16, 20, 24), 0.1, None, "occupancy"),
-    ]
-
-    def call(size: Any, voxel: Any, origin: Any, mode: str) -> list[torch.Tensor]:
-        return listed(rc.voxelize_point_cloud(t["points"], size, voxel, origin, mode=mode))
-
-    expected = [alone(lambda grid=grid: call(*grid)) for grid in grids]
-    for _ in range(4):
-        for grid, wanted in zip(grids, expected, strict=True):
-            assert same(call(*grid), wanted), grid
-
-
-def test_what_was_an_error_still_is() -> None:
-    t = scene(36)
-    values, times, targets = t["values"], t["times"], t["targets"]
-    room = torch.empty(2 * 5 * 300 * 67, device="cuda")
-    apart = room[5 * 300 * 67 :][: 5 * 200 * 67].view(5, 200, 67)
-    inside = room[: 5 * 200 * 67].view(5, 200, 67)
-    source = room[: values.numel()].view(values.shape).copy_(values)
-    expected = alone(lambda: rc.resample_trajectories(values, times, targets))[0]
-    for _ in range(4):
-        assert torch.equal(rc.resample_trajectories(source, times, targets, out=apart), expected)
-        with pytest.raises(rc.errors.InvalidArgumentError, match="overlap"):
-            rc.resample_trajectories(source, times, targets, out=inside)
-        with pytest.raises(rc.errors.InvalidArgumentError, match="source_times"):
-            rc.resample_trajectories(source, times[:, 1:], targets, out=apart)
-        with pytest.raises(rc.errors.InvalidArgumentError, match="device"):
-            rc.resample_trajectories(source, times, targets.cpu(), out=apart)
-    source.requires_grad_()
-    assert rc.resample_trajectories(source, times, targets).requires_grad
-
-
-def test_a_tensor_that_moved() -> None:
-    t = scene(37)
-    expected = alone(lambda: rc.resample_trajectories(t["values"], t["times"], t["targets"]))
-    values = torch.zeros_like(t["values"])
-    for _ in range(3):
-        rc.resample_trajectories(values, t["times"], t["targets"])
-    values.set_(t["values"].clone())
-    result = rc.resample_trajectories(values, t["times"], t["targets"])
-    assert same([result], expected)
 
 
 def test_captured_between_calls() -> None:
