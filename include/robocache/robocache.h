@@ -155,14 +155,21 @@ typedef struct rbc_channel_group {
  *
  * Each distinct stamp is one sample, the newest of those that carry it, on both sides of a target.
  * A target that equals a stamp gives that sample, bit for bit, in every mode but the reductions.
- * `valid` is true where first <= target <= last, the samples before and after the target are no
- * further apart than max_gap (a target on a stamp has no gap), and the distance to the sample used
- * (for interpolating modes the nearer of the two) is at most tolerance. Beyond the ends a target is
- * valid when a tolerance is given and the end sample is within it (for hold, only beyond the last);
- * its value is then the end sample, or the line's under extrapolate. For mean, max and min, which
- * take every sample of the interval, also those that share a stamp, `valid` says that it holds one;
- * where it holds none the value is that of hold. The interval of the first target begins one
- * (target[1] - target[0]) before it, and is everything up to it where there is only one target.
+ * `valid` says whether the samples speak of the target:
+ *
+ *   target         hold                          nearest and interpolating modes
+ *   before first   false                         first within a tolerance that is given
+ *   on a stamp     true                          true
+ *   between two    they are within max_gap, and  they are within max_gap, and the nearer
+ *                  the earlier within tolerance  one within tolerance
+ *   behind last    last within both              last within a tolerance that is given
+ *
+ * A limit that is not given is kept: without limits a hold is valid from its first sample on, for
+ * ever. Beyond an end, within the tolerance, the value is the end sample, or the line's under
+ * extrapolate. mean, max and min take every sample of an interval, also those that share a stamp,
+ * and are valid where it holds one, whatever the limits; where it holds none the value is that of
+ * hold. The interval of the first target begins one (target[1] - target[0]) before it, and is
+ * everything up to it where there is only one target.
  * With several modes in one source `valid` holds for all of them, while each run of channels (with
  * NaN as missing, each channel or quaternion) is filled where it has no value itself; `dt` speaks
  * of the first channel's. For a source without channels both are what the stamps make of `mode`.

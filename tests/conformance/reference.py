@@ -159,7 +159,9 @@ def one(knots: Knots, t: Any, mode: str, options: Options) -> tuple[Array, bool,
     if i < 0 or i == n - 1:
         end = 0 if i < 0 else n - 1
         dt = t - knots.times[end]
-        within = tolerance is not None and abs(dt) <= tolerance and not (mode == "hold" and i < 0)
+        within = tolerance is not None and abs(dt) <= tolerance
+        if mode == "hold":
+            within = i >= 0 and (tolerance is None or within) and (gap is None or dt <= gap)
         if options.outside == "extrapolate" and n > 1:
             a = min(end, n - 2)
             span = float(knots.times[a + 1] - knots.times[a])

@@ -168,8 +168,10 @@ reference_result reference_resample(const reference_series *s, int64_t target, i
     const bool hold = s->mode == RBC_RESAMPLE_HOLD;
     if (i < 0 || i == k.count - 1) {
         const int64_t end = i < 0 ? 0 : i, dt = target - k.times[end];
+        const bool is_near = s->tolerance >= 0 && (dt < 0 ? -dt : dt) <= s->tolerance;
         const bool valid =
-            s->tolerance >= 0 && (dt < 0 ? -dt : dt) <= s->tolerance && !(hold && i < 0);
+            hold ? i >= 0 && (s->tolerance < 0 || is_near) && (s->max_gap < 0 || dt <= s->max_gap)
+                 : is_near;
         reference_result result = sample(s, &k, end, valid, dt);
         if (s->outside == RBC_OUTSIDE_EXTRAPOLATE && k.count > 1) {
             const int64_t a = i < 0 ? 0 : k.count - 2;

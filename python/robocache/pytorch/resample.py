@@ -379,11 +379,13 @@ def _validity(
     if max_gap != math.inf:
         gap = samples.times.gather(1, bracket.high) - samples.times.gather(1, bracket.low)
         inside = inside & (bracket.exact | (gap <= max_gap))
+    close = dt.abs() <= tolerance
+    if mode == "hold":
+        lasts = inside | (bracket.after & (dt <= max_gap))
+        return lasts if tolerance < 0 else lasts & close
     if tolerance < 0:
         return inside
-    close = dt.abs() <= tolerance
-    beyond = bracket.after if mode == "hold" else bracket.before | bracket.after
-    return close & (inside | beyond)
+    return close & (inside | bracket.before | bracket.after)
 
 
 def _forward(difference: Tensor) -> Tensor:

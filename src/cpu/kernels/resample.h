@@ -34,9 +34,10 @@ enum {
     RBC__RIGHT_NEARER = 8, /* the sample used by nearest is right, else left */
     RBC__LINE = 16,        /* beyond an end, and left, right and weight are the line's there */
     RBC__WIDE_GAP = 32,    /* left and right are further apart than max_gap */
-    RBC__FAR_LEFT = 64,    /* the sample hold uses is further away than the tolerance; beyond the
-                              ends also when there is none */
-    RBC__FAR = 128,        /* likewise the nearest sample */
+    RBC__FAR_LEFT = 64,    /* the sample hold uses is further away than the tolerance, or, beyond
+                              the ends, than max_gap */
+    RBC__FAR = 128,        /* the nearest sample is further away than the tolerance; beyond the ends
+                              also when there is none */
 };
 
 /* What is done to a row of the output. */

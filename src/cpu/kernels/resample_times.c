@@ -252,9 +252,9 @@ static uint8_t beyond(const rbc__time_axis *axis, bool extrapolate, rbc__resampl
     const stamp last = stamp_at(axis, end);
     const span away = below ? elapsed(last, t) : elapsed(t, last);
     unsigned flags = below ? RBC__BELOW : RBC__ABOVE;
-    if (!has_tolerance(axis) || !(away <= tolerance_of(axis))) {
-        flags |= RBC__FAR | RBC__FAR_LEFT;
-    }
+    const bool is_far = !(away <= tolerance_of(axis));
+    flags |= is_far || !has_tolerance(axis) ? RBC__FAR : 0u;
+    flags |= is_far || !(away <= max_gap_of(axis)) ? RBC__FAR_LEFT : 0u;
     plan->left[j] = end;
     plan->right[j] = end;
     plan->weight[j] = 0.0;

@@ -12,8 +12,9 @@ enum {
     RIGHT_NEARER = 8,  /* the nearest sample is right, else left */
     ON_LINE = 16,      /* beyond an end, and left, right and weight are the line's there */
     WIDE_GAP = 32,     /* left and right are further apart than max_gap */
-    FAR_LEFT = 64,     /* left is further away than the tolerance; beyond an end also when none */
-    FAR_NEAREST = 128, /* likewise the nearest sample */
+    FAR_LEFT = 64,     /* left is further away than the tolerance; beyond an end than max_gap too */
+    FAR_NEAREST = 128, /* the nearest is further away than the tolerance; beyond an end also when
+                          there is none */
     EMPTY = 256,       /* there is no sample */
 };
 
@@ -44,10 +45,10 @@ INLINE void plan_beyond(const row_clock *clock, const resample_source *source, s
     const long long end = below ? plan->right : plan->left;
     const stamp time = clock_at(clock, end, type, whole);
     const stamp away = below ? stamp_span(time, target, type) : stamp_span(target, time, type);
-    plan->flags = below ? BELOW : ABOVE;
-    if (!has_limit(&source->tolerance, type) || !within_limit(away, &source->tolerance, type)) {
-        plan->flags |= FAR_NEAREST | FAR_LEFT;
-    }
+    const int is_far = !within_limit(away, &source->tolerance, type);
+    plan->flags = (below ? BELOW : ABOVE) |
+                  (is_far || !has_limit(&source->tolerance, type) ? FAR_NEAREST : 0) |
+                  (is_far || !within_limit(away, &source->max_gap, type) ? FAR_LEFT : 0);
     plan->left = plan->right = end;
     if (source->outside == OUTSIDE_EXTRAPOLATE && inner >= 0 && inner < clock->length) {
         const stamp other = clock_at(clock, inner, type, whole);
