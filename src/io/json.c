@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/error.h"
+#include "io/foreign.h"
 #include "io/source.h"
 
 rbc_status rbc__json_parse(const char *text, size_t bytes, const char *path, json_t **out,
@@ -13,6 +14,10 @@ rbc_status rbc__json_parse(const char *text, size_t bytes, const char *path, jso
     json_error_t problem;
     json_t *root = json_loadb(text, bytes, 0, &problem);
     if (!root) {
+        char what[256];
+        if (rbc__foreign_describe((const uint8_t *)text, bytes, false, what, sizeof what)) {
+            return rbc__fail(err, RBC_ERROR_FORMAT, "%s: the file %s", path, what);
+        }
         return rbc__fail(err, RBC_ERROR_FORMAT, "%s: byte %d: line %d, column %d: %s", path,
                          problem.position, problem.line, problem.column, problem.text);
     }

@@ -328,12 +328,14 @@ static void an_empty_shard_and_a_wrong_count(void **state) {
     rbc__bytes file = {0};
     caught found = {0};
     assert_int_equal(index_bytes(STEPS, &file, 0, &found, NULL), RBC_OK);
-    assert_int_equal(index_bytes(STEPS, &file, -1, &found, NULL), RBC_OK);
     assert_int_equal(found.num_damaged, 0);
+    assert_int_equal(index_bytes(STEPS, &file, -1, &found, NULL), RBC_OK);
     assert_int_equal(index_bytes(STEPS, &file, 5, &found, NULL), RBC_OK);
-    assert_int_equal(found.num_damaged, 1);
-    assert_contains(found.damaged[0].message,
-                    "shard-7: byte 0: the file ends after 0 records, dataset_info.json wants 5");
+    assert_int_equal(found.num_damaged, 2);
+    assert_contains(found.damaged[0].message, "shard-7: the file is empty: download");
+    assert_contains(found.damaged[1].message,
+                    "shard-7: byte 0: the file ends after 0 records, dataset_info.json wants 5: "
+                    "download the file again");
     release(&found);
     put_good(&file);
     assert_int_equal(index_bytes(STEPS, &file, 0, &found, NULL), RBC_OK);
@@ -343,13 +345,60 @@ static void an_empty_shard_and_a_wrong_count(void **state) {
     rbc__bytes_free(&file);
 }
 
-static void a_gzip_file_is_guessed(void **state) {
+/* What lies in the place of a shard where a download or a clone went wrong. */
+static void files_that_are_no_shards_are_named(void **state) {
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t num_bytes;
+        const char *what;
+    } cases[] = {
+#define CASE(bytes, what) {bytes, sizeof(bytes) - 1, what}
+        CASE("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 104857600\n",
+             "shard-7: the file is a Git LFS pointer to 104857600 bytes, not the data: run 'git "
+             "lfs pull' in the clone"),
+        CASE("version https://git-lfs.github.com/spec/v1\n",
+             "is a Git LFS pointer, not the data: run"),
+        CASE("/annex/objects/SHA256E-s7--ab\n", "is a git-annex pointer"),
+        CASE("<!DOCTYPE html>\n<html><body>404</body></html>",
+             "shard-7: the file is an HTML page, most likely a server's error message: download "
+             "the file again"),
+        CASE("\xef\xbb\xbf \r\n\t<HTML lang='en'>", "is an HTML page"),
+        CASE("<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "is an XML document"),
+        CASE("Entry not found", "is text that begins 'Entry not found': download"),
+        CASE("{\"error\": \"Invalid\"}\n\n", "is text that begins '{\"error\": \"Invalid\"}': "),
+        CASE("\x1f\x8b\x08\0\0\0\0\0\0\x03\x01\x02\x03\x04",
+             "is compressed with gzip: unpack it with 'gunzip'"),
+        CASE("\x1f\x8b", "is compressed with gzip"),
+        CASE("\x28\xb5\x2f\xfd\x04\x00\x01\x02\x03\x04\x05\x06", "with zstd"),
+        CASE("PK\x03\x04\x14\0\0\0\x08\0\0\0\0\0", "is a zip archive"),
+        CASE("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "begins with zeros"),
+        CASE("\x80\x02\x7d\x71\x00\x81\x82\x83\x84\x85\x86\x87", "byte 0: the CRC of a record"),
+        CASE("\x80\x02\x7d", "byte 0: the file ends inside a record's header"),
+#undef CASE
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        rbc__bytes file = {0};
+        caught found = {0};
+        rbc__bytes_append(&file, cases[i].bytes, cases[i].num_bytes);
+        assert_int_equal(index_bytes(STEPS, &file, -1, &found, NULL), RBC_OK);
+        assert_int_equal(found.num_damaged, 1);
+        assert_contains(found.damaged[0].message, cases[i].what);
+        release(&found);
+        rbc__bytes_free(&file);
+    }
+}
+
+/* A record whose length begins as a gzip file does, cut short, is a record cut short. */
+static void a_record_cut_short_is_not_taken_for_another_file(void **state) {
     (void)state;
     rbc__bytes file = {0};
     caught found = {0};
-    rbc__bytes_append(&file, "\x1f\x8b\x08\0\0\0\0\0\0\x03\x01\x02\x03\x04", 14);
+    uint8_t header[RBC__TFRECORD_HEADER_BYTES];
+    rbc__frame_make_header(0x8b1f, header);
+    rbc__bytes_append(&file, header, sizeof header);
     assert_int_equal(index_bytes(STEPS, &file, -1, &found, NULL), RBC_OK);
-    assert_contains(found.damaged[0].message, "gzip");
+    assert_contains(found.damaged[0].message, "a record of 35615 bytes is cut short");
     release(&found);
     rbc__bytes_free(&file);
 }
@@ -579,7 +628,8 @@ int main(void) {
         cmocka_unit_test(a_file_cut_anywhere_is_found),
         cmocka_unit_test(a_length_near_the_end_of_numbers),
         cmocka_unit_test(an_empty_shard_and_a_wrong_count),
-        cmocka_unit_test(a_gzip_file_is_guessed),
+        cmocka_unit_test(files_that_are_no_shards_are_named),
+        cmocka_unit_test(a_record_cut_short_is_not_taken_for_another_file),
         cmocka_unit_test(indexing_can_be_stopped),
         cmocka_unit_test(a_shard_that_shrinks_while_open),
         cmocka_unit_test(a_shard_that_shrinks_while_it_is_indexed),

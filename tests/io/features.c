@@ -134,7 +134,11 @@ static void mistakes_name_the_file_and_the_place(void **state) {
         const char *text, *part;
         rbc_status status;
     } cases[] = {
-        {"", "features.json: byte", RBC_ERROR_FORMAT},
+        {"", "features.json: the file is empty: download", RBC_ERROR_FORMAT},
+        {"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+         "features.json: the file is a Git LFS pointer to 9 bytes", RBC_ERROR_FORMAT},
+        {"<html></html>", "features.json: the file is an HTML page", RBC_ERROR_FORMAT},
+        {"not found", "features.json: byte", RBC_ERROR_FORMAT},
         {"{\"featuresDict\": ", "line 1", RBC_ERROR_FORMAT},
         {"[1]", "a JSON object was expected", RBC_ERROR_FORMAT},
         {"{\"type\": \"x\"}", "featuresDict", RBC_ERROR_UNSUPPORTED},

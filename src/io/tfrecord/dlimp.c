@@ -99,10 +99,7 @@ rbc_status rbc__dlimp_leaves(rbc__source *source, rbc__leaves *out, rbc_error *e
     const uint8_t *payload;
     const char *path = rbc__source_path(source);
     *out = (rbc__leaves){0};
-    rbc_status status =
-        rbc__source_bytes(source) > 0
-            ? rbc__frame_header(source, 0, &scratch, &frame, err)
-            : rbc__fail(err, RBC_ERROR_FORMAT, "%s: byte 0: the file is empty", path);
+    rbc_status status = rbc__frame_first(source, &scratch, &frame, err);
     if (status == RBC_OK) {
         status = rbc__frame_payload(source, &frame, &scratch, &payload, err);
     }

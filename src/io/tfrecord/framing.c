@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "io/endian.h"
+#include "io/foreign.h"
 
 uint32_t rbc__crc32c(const void *data, uint64_t bytes) {
     const uint8_t *at = data;
@@ -43,10 +44,8 @@ rbc_status rbc__frame_header(rbc__source *source, uint64_t offset, rbc__scratch 
     if (stored != computed) {
         return rbc__fail(err, RBC_ERROR_FORMAT,
                          "%s: byte %" PRIu64 ": the CRC of a record's length is %08" PRIx32
-                         " in the file, %08" PRIx32 " was computed%s",
-                         path, offset, stored, computed,
-                         (bytes & 0xffff) == 0x8b1f ? "; the file seems to be compressed with gzip"
-                                                    : "");
+                         " in the file, %08" PRIx32 " was computed",
+                         path, offset, stored, computed);
     }
     const uint64_t room = left - RBC__TFRECORD_HEADER_BYTES;
     if (room < RBC__TFRECORD_FOOTER_BYTES || bytes > room - RBC__TFRECORD_FOOTER_BYTES) {
@@ -59,6 +58,27 @@ rbc_status rbc__frame_header(rbc__source *source, uint64_t offset, rbc__scratch 
     out->bytes = bytes;
     out->next = out->offset + bytes + RBC__TFRECORD_FOOTER_BYTES;
     return RBC_OK;
+}
+
+rbc_status rbc__frame_first(rbc__source *source, rbc__scratch *scratch, rbc__frame *out,
+                            rbc_error *err) {
+    const uint64_t bytes = rbc__source_bytes(source);
+    uint8_t beginning[RBC__FOREIGN_PEEK_BYTES];
+    const uint64_t peek = bytes < sizeof beginning ? bytes : sizeof beginning;
+    char what[256];
+    const rbc_status status = rbc__frame_header(source, 0, scratch, out, err);
+    if (status != RBC_ERROR_FORMAT) {
+        return status;
+    }
+    RBC__TRY(rbc__source_read(source, 0, peek, beginning, err));
+    if (peek >= RBC__TFRECORD_HEADER_BYTES &&
+        rbc__load_u32(beginning + 8) == rbc__crc32c_masked(beginning, 8)) {
+        return status; /* a record, but cut short */
+    }
+    if (rbc__foreign_describe(beginning, (size_t)peek, true, what, sizeof what)) {
+        return rbc__fail(err, RBC_ERROR_FORMAT, "%s: the file %s", rbc__source_path(source), what);
+    }
+    return status;
 }
 
 rbc_status rbc__frame_payload(rbc__source *source, const rbc__frame *frame, rbc__scratch *scratch,

@@ -25,6 +25,10 @@ typedef struct rbc__frame {
 rbc_status rbc__frame_header(rbc__source *source, uint64_t offset, rbc__scratch *scratch,
                              rbc__frame *out, rbc_error *err);
 
+/* The same at byte 0; a file that is none of TFRecords at all is named as what it is. */
+rbc_status rbc__frame_first(rbc__source *source, rbc__scratch *scratch, rbc__frame *out,
+                            rbc_error *err);
+
 /* Checks the payload's CRC and points `payload` at it, as rbc__source_view() does. */
 rbc_status rbc__frame_payload(rbc__source *source, const rbc__frame *frame, rbc__scratch *scratch,
                               const uint8_t **payload, rbc_error *err);

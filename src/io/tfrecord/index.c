@@ -331,9 +331,12 @@ static rbc_status index_frames(indexer *state, rbc__source *source, int64_t num_
     uint64_t told = 0;
     int64_t record = 0;
     rbc_error problem;
-    for (; at < end; record++) {
+    /* A file may be empty where that was declared. */
+    for (; at < end || (at == 0 && num_records < 0); record++) {
         rbc__frame frame;
-        const rbc_status status = rbc__frame_header(source, at, scratch, &frame, &problem);
+        const rbc_status status = at == 0
+                                      ? rbc__frame_first(source, scratch, &frame, &problem)
+                                      : rbc__frame_header(source, at, scratch, &frame, &problem);
         if (status != RBC_OK) {
             /* Where the next record begins is not known: the file ends here. */
             return report(sink, source, record, &problem, err);
@@ -353,8 +356,9 @@ static rbc_status index_frames(indexer *state, rbc__source *source, int64_t num_
     if (num_records >= 0 && record != num_records) {
         rbc__fail(&problem, RBC_ERROR_FORMAT,
                   "%s: byte %" PRIu64 ": the file ends after %" PRId64
-                  " records, dataset_info.json wants %" PRId64,
-                  rbc__source_path(source), end, record, num_records);
+                  " records, dataset_info.json wants %" PRId64 "%s",
+                  rbc__source_path(source), end, record, num_records,
+                  record < num_records ? ": download the file again" : "");
         return report(sink, source, record, &problem, err);
     }
     return RBC_OK;
