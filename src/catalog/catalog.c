@@ -23,7 +23,7 @@ typedef struct opening {
     rbc__reader *reader;
     const rbc__schema *schema;
     const rbc_open_params *params;
-    const rbc__file_stat *stats;
+    const rbc__file_identity *found;
     rbc__catalog *catalog; /* its path is the place being tried */
 } opening;
 
@@ -34,7 +34,7 @@ static rbc_status load(const opening *o, sqlite3 *db, bool *current, rbc_error *
     if (state == RBC__CATALOG_CURRENT) {
         RBC__TRY(rbc__tables_match(db, o->ops->format, o->schema, &match, err));
     }
-    return match ? rbc__files_load(db, o->schema, o->stats, o->catalog, current, err) : RBC_OK;
+    return match ? rbc__files_load(db, o->schema, o->found, o->catalog, current, err) : RBC_OK;
 }
 
 /* Loads the catalog if it is there and up to date. */
@@ -100,7 +100,7 @@ static rbc_status index_files(const opening *o, sqlite3 *db, rbc_error *err) {
         .progress = o->params->progress,
         .progress_user = o->params->progress_user,
     };
-    RBC__TRY(rbc__files_sync(db, o->schema, o->stats, &pending, &job.num_pending, &job.done, err));
+    RBC__TRY(rbc__files_sync(db, o->schema, o->found, &pending, &job.num_pending, &job.done, err));
     job.pending = pending;
     rbc_status status = rbc__index_run(&job, err);
     free(pending);
@@ -221,13 +221,13 @@ rbc_status rbc__catalog_open(const rbc__reader_ops *ops, rbc__reader *reader, co
     if (*out == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory", root);
     }
-    rbc__file_stat *stats = NULL;
-    rbc_status status = rbc__files_stat(root, schema, &stats, err);
+    rbc__file_identity *found = NULL;
+    rbc_status status = rbc__files_look(root, schema, &found, err);
     if (status == RBC_OK) {
-        opening o = {ops, reader, schema, params, stats, *out};
+        opening o = {ops, reader, schema, params, found, *out};
         status = open_somewhere(&o, root, err);
     }
-    free(stats);
+    free(found);
     if (status == RBC_OK && (*out)->num_skipped > 0 && params->on_error == RBC_ON_ERROR_RAISE) {
         status = refuse_skipped(*out, err);
     }

@@ -12,9 +12,10 @@ struct sqlite3;
 
 /* What the catalog says of one data file; the same index as in the schema's files. */
 typedef struct rbc__catalog_file {
-    int64_t id;       /* its row, and the upper half of its episodes' keys */
-    int64_t bytes;    /* size when it was indexed */
-    int64_t first_id; /* of its first episode */
+    int64_t id;                  /* its row, and the upper half of its episodes' keys */
+    int64_t bytes;               /* size; 0 where there is no such file */
+    rbc__file_identity identity; /* as it was found when the catalog was opened */
+    int64_t first_id;            /* of its first episode */
     int64_t num_episodes;
     int64_t num_steps;
 } rbc__catalog_file;

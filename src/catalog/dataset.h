@@ -24,7 +24,7 @@ rbc_jpeg_dct rbc__dataset_jpeg_dct(const rbc_dataset *dataset); /* never DEFAULT
 
 /* An open source for file `file`, shared between threads; at most a bounded number stay open
  * (catalog/sources.h), the least recently used are closed. IO when it cannot be opened or has
- * another size than when it was indexed. Give it back with rbc__dataset_source_release(). */
+ * changed since the dataset was opened. Give it back with rbc__dataset_source_release(). */
 rbc_status rbc__dataset_source_acquire(rbc_dataset *dataset, int64_t file, rbc__source **out,
                                        rbc_error *err);
 void rbc__dataset_source_release(rbc_dataset *dataset, int64_t file, rbc__source *source);

@@ -2,6 +2,7 @@
 
 #include "catalog/files.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,26 +14,40 @@
 
 static const char doing_write[] = "cannot be written";
 
-rbc_status rbc__files_stat(const char *root, const rbc__schema *schema, rbc__file_stat **out,
+static rbc_status look_at(int folder, const char *root, const char *path, rbc__file_identity *out,
+                          rbc_error *err) {
+    struct stat info;
+    if (fstatat(folder, path, &info, 0) == 0) {
+        *out = rbc__file_identity_of(&info);
+        return RBC_OK;
+    }
+    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) {
+        *out = (rbc__file_identity){.bytes = -1};
+        return RBC_OK;
+    }
+    return rbc__fail_errno(err, errno, "'%s/%s' cannot be looked at", root, path);
+}
+
+rbc_status rbc__files_look(const char *root, const rbc__schema *schema, rbc__file_identity **out,
                            rbc_error *err) {
     *out = calloc((size_t)schema->num_files + 1, sizeof **out);
     if (*out == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory", root);
     }
     const int folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (int64_t i = 0; i < schema->num_files; ++i) {
-        struct stat found;
-        if (fstatat(folder >= 0 ? folder : AT_FDCWD, schema->files[i].path, &found, 0) == 0) {
-            (*out)[i].bytes = found.st_size;
-            (*out)[i].mtime_ns = found.st_mtim.tv_sec * INT64_C(1000000000) + found.st_mtim.tv_nsec;
-        } else {
-            (*out)[i].bytes = -1;
-        }
+    rbc_status status =
+        folder >= 0 ? RBC_OK : rbc__fail_errno(err, errno, "'%s' cannot be opened", root);
+    for (int64_t i = 0; i < schema->num_files && status == RBC_OK; ++i) {
+        status = look_at(folder, root, schema->files[i].path, &(*out)[i], err);
     }
     if (folder >= 0) {
         close(folder);
     }
-    return RBC_OK;
+    if (status != RBC_OK) {
+        free(*out);
+        *out = NULL;
+    }
+    return status;
 }
 
 static bool text_is(sqlite3_stmt *statement, int column, const char *want) {
@@ -41,7 +56,7 @@ static bool text_is(sqlite3_stmt *statement, int column, const char *want) {
 }
 
 static rbc_status load_rows(sqlite3_stmt *select, const rbc__schema *schema,
-                            const rbc__file_stat *stats, rbc__catalog *catalog, bool *current,
+                            const rbc__file_identity *found, rbc__catalog *catalog, bool *current,
                             rbc_error *err) {
     int64_t at = 0;
     for (;; ++at) {
@@ -52,14 +67,15 @@ static rbc_status load_rows(sqlite3_stmt *select, const rbc__schema *schema,
         }
         if (at == schema->num_files || !text_is(select, 1, schema->files[at].path) ||
             !text_is(select, 2, schema->files[at].split) ||
-            sqlite3_column_int64(select, 3) != stats[at].bytes ||
-            sqlite3_column_int64(select, 4) != stats[at].mtime_ns ||
+            sqlite3_column_int64(select, 3) != found[at].bytes ||
+            sqlite3_column_int64(select, 4) != found[at].mtime_ns ||
             sqlite3_column_int64(select, 5) == 0) {
             return RBC_OK;
         }
         rbc__catalog_file *file = &catalog->files[at];
         file->id = sqlite3_column_int64(select, 0);
-        file->bytes = stats[at].bytes > 0 ? stats[at].bytes : 0;
+        file->identity = found[at];
+        file->bytes = found[at].bytes > 0 ? found[at].bytes : 0;
         file->num_episodes = sqlite3_column_int64(select, 6);
         file->num_steps = sqlite3_column_int64(select, 7);
         file->first_id = sqlite3_column_int64(select, 8);
@@ -79,7 +95,7 @@ static rbc_status load_rows(sqlite3_stmt *select, const rbc__schema *schema,
     return RBC_OK;
 }
 
-rbc_status rbc__files_load(sqlite3 *db, const rbc__schema *schema, const rbc__file_stat *stats,
+rbc_status rbc__files_load(sqlite3 *db, const rbc__schema *schema, const rbc__file_identity *found,
                            rbc__catalog *catalog, bool *current, rbc_error *err) {
     *current = false;
     int64_t complete;
@@ -101,7 +117,7 @@ rbc_status rbc__files_load(sqlite3 *db, const rbc__schema *schema, const rbc__fi
                                     "SELECT id, path, split, size, mtime_ns, indexed, episodes,"
                                     " steps, first_id FROM files ORDER BY position",
                                     &select, err));
-    const rbc_status status = load_rows(select, schema, stats, catalog, current, err);
+    const rbc_status status = load_rows(select, schema, found, catalog, current, err);
     rbc__statement_finish(&select);
     RBC__TRY(status);
     RBC__TRY(rbc__database_integer(db, "SELECT count(*) FROM skipped", &catalog->num_skipped, err));
@@ -164,7 +180,7 @@ static rbc_status find_known(sqlite3 *db, const char *path, known_file *out, rbc
 
 /* The row of one file as the schema and the disk have it; `indexed` only where nothing changed. */
 static rbc_status put_row(sqlite3 *db, const known_file *known, const rbc__file_schema *file,
-                          int64_t position, const rbc__file_stat *on_disk, bool indexed,
+                          int64_t position, const rbc__file_identity *on_disk, bool indexed,
                           int64_t *id, rbc_error *err) {
     sqlite3_stmt *put;
     RBC__TRY(rbc__statement_prepare(
@@ -202,9 +218,9 @@ static rbc_status drop_gone(sqlite3 *db, rbc_error *err) {
     }
 }
 
-static rbc_status sync_files(sqlite3 *db, const rbc__schema *schema, const rbc__file_stat *stats,
-                             rbc__pending_file *pending, int64_t *num_pending, rbc_progress *done,
-                             rbc_error *err) {
+static rbc_status sync_files(sqlite3 *db, const rbc__schema *schema,
+                             const rbc__file_identity *found, rbc__pending_file *pending,
+                             int64_t *num_pending, rbc_progress *done, rbc_error *err) {
     RBC__TRY(rbc__database_exec(db,
                                 "UPDATE meta SET value = 0 WHERE key = 'complete';"
                                 "UPDATE files SET position = -1",
@@ -213,14 +229,14 @@ static rbc_status sync_files(sqlite3 *db, const rbc__schema *schema, const rbc__
     for (int64_t i = 0; i < schema->num_files; ++i) {
         known_file known;
         RBC__TRY(find_known(db, schema->files[i].path, &known, err));
-        const bool same = known.found && known.indexed && known.bytes == stats[i].bytes &&
-                          known.mtime_ns == stats[i].mtime_ns;
+        const bool same = known.found && known.indexed && known.bytes == found[i].bytes &&
+                          known.mtime_ns == found[i].mtime_ns;
         if (known.found && !same) {
             RBC__TRY(drop_content(db, known.id, err));
         }
         int64_t id;
-        RBC__TRY(put_row(db, &known, &schema->files[i], i, &stats[i], same, &id, err));
-        const int64_t bytes = stats[i].bytes > 0 ? stats[i].bytes : 0;
+        RBC__TRY(put_row(db, &known, &schema->files[i], i, &found[i], same, &id, err));
+        const int64_t bytes = found[i].bytes > 0 ? found[i].bytes : 0;
         done->bytes_total += bytes;
         if (same) {
             ++done->files_done;
@@ -233,7 +249,7 @@ static rbc_status sync_files(sqlite3 *db, const rbc__schema *schema, const rbc__
     return drop_gone(db, err);
 }
 
-rbc_status rbc__files_sync(sqlite3 *db, const rbc__schema *schema, const rbc__file_stat *stats,
+rbc_status rbc__files_sync(sqlite3 *db, const rbc__schema *schema, const rbc__file_identity *found,
                            rbc__pending_file **pending, int64_t *num_pending, rbc_progress *done,
                            rbc_error *err) {
     *done = (rbc_progress){0};
@@ -244,7 +260,7 @@ rbc_status rbc__files_sync(sqlite3 *db, const rbc__schema *schema, const rbc__fi
     }
     rbc_status status = rbc__database_exec(db, "BEGIN IMMEDIATE", doing_write, err);
     if (status == RBC_OK) {
-        status = sync_files(db, schema, stats, *pending, num_pending, done, err);
+        status = sync_files(db, schema, found, *pending, num_pending, done, err);
     }
     if (status == RBC_OK) {
         status = rbc__database_exec(db, "COMMIT", doing_write, err);

@@ -5,26 +5,22 @@
 #include "catalog/catalog.h"
 #include "catalog/database.h"
 #include "catalog/indexer.h"
+#include "io/source.h"
 
-/* A data file as it lies on the disk; -1, 0 where it is not to be found. */
-typedef struct rbc__file_stat {
-    int64_t bytes;
-    int64_t mtime_ns;
-} rbc__file_stat;
-
-/* Looks at every file of the schema; malloc'ed array of schema->num_files. */
-rbc_status rbc__files_stat(const char *root, const rbc__schema *schema, rbc__file_stat **out,
+/* Looks at every file of the schema as it lies on the disk: malloc'ed array of schema->num_files,
+ * `bytes` -1 where there is none. IO where that cannot be told. */
+rbc_status rbc__files_look(const char *root, const rbc__schema *schema, rbc__file_identity **out,
                            rbc_error *err);
 
 /* Whether the catalog is complete and holds just these files, unchanged; if so fills in the files
  * and totals of `catalog`. */
-rbc_status rbc__files_load(sqlite3 *db, const rbc__schema *schema, const rbc__file_stat *stats,
+rbc_status rbc__files_load(sqlite3 *db, const rbc__schema *schema, const rbc__file_identity *found,
                            rbc__catalog *catalog, bool *current, rbc_error *err);
 
 /* Drops what the catalog holds of files that are gone or changed and lists, in the dataset's order,
  * those that have to be indexed: `pending` is malloc'ed. `done` says what is there already. One
  * transaction. */
-rbc_status rbc__files_sync(sqlite3 *db, const rbc__schema *schema, const rbc__file_stat *stats,
+rbc_status rbc__files_sync(sqlite3 *db, const rbc__schema *schema, const rbc__file_identity *found,
                            rbc__pending_file **pending, int64_t *num_pending, rbc_progress *done,
                            rbc_error *err);
 

@@ -2,6 +2,7 @@
 
 #include "catalog/indexer.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -73,10 +74,22 @@ static int take_progress(void *user, uint64_t bytes_done) {
     return atomic_load_explicit(&task->run->stop, memory_order_relaxed);
 }
 
-/* What is wrong with the file, rather than with us or the machine, may be skipped. */
-static bool may_skip(rbc_status status) {
-    return status == RBC_ERROR_FORMAT || status == RBC_ERROR_IO || status == RBC_ERROR_NOT_FOUND ||
-           status == RBC_ERROR_UNSUPPORTED;
+/* Only what stays wrong for as long as the file is the same may be skipped: it is recorded, and the
+ * file is not looked at again. Descriptors and memory run short, disks and networks fail, and
+ * rights are given for a time; a file that is read while it is being written is whole later. */
+static bool may_skip(const rbc_error *error) {
+    switch (error->status) {
+    case RBC_ERROR_FORMAT:
+    case RBC_ERROR_NOT_FOUND:
+    case RBC_ERROR_UNSUPPORTED:
+        return true;
+    case RBC_ERROR_IO: /* nothing there, or no regular file */
+        return error->device_code == ENOENT || error->device_code == ENOTDIR ||
+               error->device_code == ELOOP || error->device_code == EISDIR ||
+               error->device_code == EINVAL;
+    default:
+        return false;
+    }
 }
 
 static void index_file(index_run *run, int64_t number) {
@@ -86,7 +99,8 @@ static void index_file(index_run *run, int64_t number) {
     const rbc__index_sink sink = {take_episode, take_damage, take_progress, &task};
     result->status =
         job->ops->index_file(job->reader, job->pending[number].position, &sink, &result->error);
-    if (job->on_error == RBC_ON_ERROR_SKIP && may_skip(result->status)) {
+    if (job->on_error == RBC_ON_ERROR_SKIP && result->status != RBC_OK &&
+        may_skip(&result->error)) {
         result->status =
             rbc__shard_add_skip(&result->shard, -1, result->error.message, &result->error);
     }
@@ -163,7 +177,10 @@ static rbc_status write_file(index_run *run, int64_t number, rbc__shard_writer *
                              rbc_error *err) {
     file_result *result = &run->results[number];
     if (result->status != RBC_OK) {
-        return rbc__fail(err, result->status, "%s", result->error.message);
+        if (err != NULL) {
+            *err = result->error;
+        }
+        return result->status;
     }
     RBC__TRY(rbc__shard_write(writer, run->job->pending[number].id, &result->shard, err));
     rbc__shard_free(&result->shard);

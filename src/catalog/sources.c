@@ -101,12 +101,13 @@ static rbc_status open_file(rbc__sources *sources, int64_t file, rbc_error *err)
     close_idle(sources, RBC__SOURCES_OPEN - 1);
     entry *opened = &sources->entries[file];
     rbc_status status = rbc__source_open(path, RBC__SOURCE_FILE, &opened->source, err);
-    const uint64_t catalogued = (uint64_t)sources->catalog->files[file].bytes;
-    if (status == RBC_OK && rbc__source_bytes(opened->source) != catalogued) {
+    if (status == RBC_OK && !rbc__file_identity_equal(rbc__source_identity(opened->source),
+                                                      &sources->catalog->files[file].identity)) {
         status = rbc__fail(err, RBC_ERROR_IO,
-                           "'%s' has %llu bytes, %llu when it was indexed; open the dataset again",
-                           path, (unsigned long long)rbc__source_bytes(opened->source),
-                           (unsigned long long)catalogued);
+                           "'%s' has been written to or replaced since the dataset was opened "
+                           "(%lld bytes then, %llu now); open the dataset again",
+                           path, (long long)sources->catalog->files[file].identity.bytes,
+                           (unsigned long long)rbc__source_bytes(opened->source));
         rbc__source_close(&opened->source);
     }
     sources->num_open += status == RBC_OK;

@@ -17,7 +17,8 @@ rbc_status rbc__sources_create(const char *root, const rbc__schema *schema,
 /* Every source has been given back. */
 void rbc__sources_destroy(rbc__sources **sources);
 
-/* IO, naming the file, when it cannot be opened or has another size than when it was indexed. */
+/* IO, naming the file, when it cannot be opened or is not the one, unchanged, that was there when
+ * the catalog was opened. */
 rbc_status rbc__sources_acquire(rbc__sources *sources, int64_t file, rbc__source **out,
                                 rbc_error *err);
 void rbc__sources_release(rbc__sources *sources, int64_t file);

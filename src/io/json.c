@@ -13,6 +13,9 @@ rbc_status rbc__json_parse(const char *text, size_t bytes, const char *path, jso
     *out = NULL;
     json_error_t problem;
     json_t *root = json_loadb(text, bytes, 0, &problem);
+    if (!root && json_error_code(&problem) == json_error_out_of_memory) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to parse it", path);
+    }
     if (!root) {
         char what[256];
         if (rbc__foreign_describe((const uint8_t *)text, bytes, false, what, sizeof what)) {

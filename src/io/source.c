@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/error.h"
@@ -26,8 +28,31 @@ struct rbc__source {
     const uint8_t *data; /* mapping or memory; NULL for an empty mapping */
     rbc__fault_guard *guard;
     uint64_t released; /* bytes of the mapping given up so far */
+    rbc__file_identity identity;
+    atomic_int_fast64_t looked_ns; /* when the file was last seen to be unchanged */
     char path[];
 };
+
+rbc__file_identity rbc__file_identity_of(const struct stat *info) {
+    return (rbc__file_identity){
+        .device = info->st_dev,
+        .inode = info->st_ino,
+        .bytes = info->st_size,
+        .mtime_ns = info->st_mtim.tv_sec * INT64_C(1000000000) + info->st_mtim.tv_nsec,
+    };
+}
+
+bool rbc__file_identity_equal(const rbc__file_identity *a, const rbc__file_identity *b) {
+    return a->device == b->device && a->inode == b->inode && a->bytes == b->bytes &&
+           a->mtime_ns == b->mtime_ns;
+}
+
+/* A clock that ticks a few hundred times a second and costs next to nothing. */
+static int64_t coarse_ns(void) {
+    struct timespec now = {0};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
 
 rbc_status rbc__scratch_reserve(rbc__scratch *scratch, size_t bytes, rbc_error *err) {
     if (bytes <= scratch->bytes && scratch->data) {
@@ -83,6 +108,28 @@ static rbc_status map_file(rbc__source *source, rbc_error *err) {
     return rbc__fault_guard_add(data, (size_t)source->bytes, &source->guard, err);
 }
 
+/* Opening alone may wait for a pipe's other end or wind a tape back, so that its type is looked at
+ * first, and again behind O_NONBLOCK: somebody may have put another thing there in between. */
+static rbc_status open_regular(rbc__source *source, rbc_error *err) {
+    struct stat info;
+    bool found = stat(source->path, &info) == 0;
+    if (found && S_ISREG(info.st_mode)) {
+        source->fd = open(source->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        found = source->fd >= 0 && fstat(source->fd, &info) == 0;
+    }
+    if (!found) {
+        return rbc__fail_errno(err, errno, "%s: cannot be opened", source->path);
+    }
+    if (!S_ISREG(info.st_mode)) {
+        return rbc__fail_errno(err, S_ISDIR(info.st_mode) ? EISDIR : EINVAL,
+                               "%s: is not a regular file", source->path);
+    }
+    source->identity = rbc__file_identity_of(&info);
+    source->bytes = (uint64_t)info.st_size;
+    atomic_init(&source->looked_ns, coarse_ns());
+    return RBC_OK;
+}
+
 rbc_status rbc__source_open(const char *path, rbc__source_kind kind, rbc__source **out,
                             rbc_error *err) {
     *out = NULL;
@@ -90,19 +137,9 @@ rbc_status rbc__source_open(const char *path, rbc__source_kind kind, rbc__source
     if (!source) {
         return RBC_ERROR_OUT_OF_MEMORY;
     }
-    rbc_status status = RBC_OK;
-    struct stat info;
-    source->fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (source->fd < 0 || fstat(source->fd, &info) != 0) {
-        status = rbc__fail_errno(err, errno, "%s: cannot be opened", path);
-    } else if (!S_ISREG(info.st_mode)) {
-        status = rbc__fail_errno(err, S_ISDIR(info.st_mode) ? EISDIR : EINVAL,
-                                 "%s: is not a regular file", path);
-    } else {
-        source->bytes = (uint64_t)info.st_size;
-        if (kind == RBC__SOURCE_MAP) {
-            status = map_file(source, err);
-        }
+    rbc_status status = open_regular(source, err);
+    if (status == RBC_OK && kind == RBC__SOURCE_MAP) {
+        status = map_file(source, err);
     }
     if (status != RBC_OK) {
         rbc__source_close(&source);
@@ -147,6 +184,10 @@ uint64_t rbc__source_bytes(const rbc__source *source) {
     return source->bytes;
 }
 
+const rbc__file_identity *rbc__source_identity(const rbc__source *source) {
+    return &source->identity;
+}
+
 static rbc_status check_range(const rbc__source *source, uint64_t offset, uint64_t bytes,
                               rbc_error *err) {
     if (offset > source->bytes || bytes > source->bytes - offset) {
@@ -157,9 +198,21 @@ static rbc_status check_range(const rbc__source *source, uint64_t offset, uint64
     return RBC_OK;
 }
 
+/* After a read: what was written before is then known not to be among the bytes. */
+static rbc_status look_again(rbc__source *source, rbc_error *err) {
+    const int64_t now = coarse_ns();
+    if (now - atomic_load_explicit(&source->looked_ns, memory_order_relaxed) <
+        RBC__SOURCE_TRUST_NS) {
+        return RBC_OK;
+    }
+    RBC__TRY(rbc__source_check_unchanged(source, err));
+    atomic_store_explicit(&source->looked_ns, now, memory_order_relaxed);
+    return RBC_OK;
+}
+
 /* Bytes from a file alone. */
-static rbc_status read_file(const rbc__source *source, uint64_t offset, uint64_t bytes,
-                            uint8_t *dst, rbc_error *err) {
+static rbc_status read_file(rbc__source *source, uint64_t offset, uint64_t bytes, uint8_t *dst,
+                            rbc_error *err) {
     uint64_t done = 0;
     while (done < bytes) {
         const uint64_t left = bytes - done;
@@ -177,7 +230,7 @@ static rbc_status read_file(const rbc__source *source, uint64_t offset, uint64_t
                                    source->path, offset + done, left);
         }
     }
-    return RBC_OK;
+    return look_again(source, err);
 }
 
 rbc_status rbc__source_read(rbc__source *source, uint64_t offset, uint64_t bytes, void *dst,
@@ -221,14 +274,24 @@ rbc_status rbc__source_check(const rbc__source *source, rbc_error *err) {
     return RBC_OK;
 }
 
-rbc_status rbc__source_check_length(const rbc__source *source, rbc_error *err) {
+rbc_status rbc__source_check_unchanged(const rbc__source *source, rbc_error *err) {
     struct stat info;
-    if (source->fd >= 0 && fstat(source->fd, &info) == 0 && info.st_size >= 0 &&
-        (uint64_t)info.st_size < source->bytes) {
+    if (source->fd < 0) {
+        return RBC_OK;
+    }
+    if (fstat(source->fd, &info) != 0) {
+        return rbc__fail_errno(err, errno, "%s: cannot be looked at any more", source->path);
+    }
+    if (info.st_size < source->identity.bytes) {
         return rbc__fail(err, RBC_ERROR_IO,
-                         "%s: byte %" PRIu64 ": the file ends here, but had %" PRIu64
-                         " bytes when it was opened",
-                         source->path, (uint64_t)info.st_size, source->bytes);
+                         "%s: byte %lld: the file ends here, but had %lld bytes when it was opened",
+                         source->path, (long long)info.st_size, (long long)source->identity.bytes);
+    }
+    const rbc__file_identity now = rbc__file_identity_of(&info);
+    if (!rbc__file_identity_equal(&now, &source->identity)) {
+        return rbc__fail(err, RBC_ERROR_IO,
+                         "%s: has been written to since it was opened; open the dataset again",
+                         source->path);
     }
     return RBC_OK;
 }

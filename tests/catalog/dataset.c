@@ -1,4 +1,7 @@
 /* Datasets, selections and episodes through the public interface, from several threads too. */
+#define _GNU_SOURCE
+
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -275,7 +279,7 @@ static void a_file_of_another_size_is_an_error(void **state) {
     rbc_error err;
     assert_int_equal(rbc_episode_open(dataset, LINES, &episode, &err), RBC_ERROR_IO);
     assert_null(episode);
-    assert_non_null(strstr(err.message, "data-00001' has 8 bytes"));
+    assert_non_null(strstr(err.message, "data-00001' has been written to or replaced"));
     assert_int_equal(remove(scratch_path(*state, "data-00002")), 0);
     assert_int_equal(rbc_episode_open(dataset, 2 * LINES, &episode, &err), RBC_ERROR_IO);
     assert_non_null(strstr(err.message, "data-00002"));
@@ -351,6 +355,42 @@ static void parameters_are_checked(void **state) {
     assert_null(dataset);
 }
 
+/* Both have the size and the records that were indexed: only the file itself tells. */
+static void a_file_that_changes_behind_an_open_dataset_is_an_error(void **state) {
+    const char *path = scratch_path(*state, "data-00002");
+    const char *other = scratch_path(*state, "other");
+    const struct timespec long_ago[2] = {{1000, 0}, {1000, 0}};
+    for (int is_replaced = 0; is_replaced < 2; ++is_replaced) {
+        assert_int_equal(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+        rbc_dataset *dataset = scratch_open(*state, NULL);
+        FILE *file = fopen(path, "r+");
+        char text[200] = {0};
+        assert_true(fread(text, 1, sizeof text - 1, file) > 0);
+        if (is_replaced) {
+            /* the same in size and time, but another file */
+            FILE *copy = fopen(other, "w");
+            rewind(file);
+            for (int byte = getc(file); byte != EOF; byte = getc(file)) {
+                putc(byte, copy);
+            }
+            fclose(copy);
+            assert_int_equal(utimensat(AT_FDCWD, other, long_ago, 0), 0);
+            assert_int_equal(rename(other, path), 0);
+        } else {
+            rewind(file);
+            putc(text[0], file);
+        }
+        fclose(file);
+        rbc_episode *episode;
+        rbc_error err;
+        assert_int_equal(rbc_episode_open(dataset, 2 * LINES, &episode, &err), RBC_ERROR_IO);
+        assert_non_null(strstr(err.message, "data-00002' has been written to or replaced"));
+        assert_int_equal(rbc_episode_open(dataset, 3 * LINES, &episode, &err), RBC_OK);
+        rbc_episode_close(&episode);
+        rbc_dataset_close(&dataset);
+    }
+}
+
 int main(void) {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -366,6 +406,7 @@ int main(void) {
         TEST(a_file_of_another_size_is_an_error),
         TEST(several_threads_share_a_dataset),
         TEST(parameters_are_checked),
+        TEST(a_file_that_changes_behind_an_open_dataset_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 
 #include "fake_reader.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 long fake_line_delay_ns = 0;
 int fake_slow_first = 0;
+int fake_open_errno = 0;
 
 struct rbc__reader {
     char *path;
@@ -55,7 +57,7 @@ static rbc_status fake_open(const char *path, rbc__reader **out, rbc_error *err)
     snprintf(list, sizeof list, "%s/files", path);
     FILE *file = fopen(list, "r");
     if (file == NULL) {
-        return rbc__fail(err, RBC_ERROR_NOT_FOUND, "no '%s'", list);
+        return rbc__fail_errno(err, errno, "no '%s'", list);
     }
     for (size_t i = 0; i < sizeof streams / sizeof streams[0]; ++i) {
         streams[i].encoding = empty;
@@ -125,9 +127,10 @@ static rbc_status fake_index_file(rbc__reader *reader, int64_t number, const rbc
                                   rbc_error *err) {
     char path[600];
     snprintf(path, sizeof path, "%s/%s", reader->path, reader->schema.files[number].path);
-    FILE *file = fopen(path, "r");
+    FILE *file = fake_open_errno == 0 ? fopen(path, "r") : NULL;
     if (file == NULL) {
-        return rbc__fail(err, RBC_ERROR_IO, "'%s' cannot be opened", path);
+        return rbc__fail_errno(err, fake_open_errno != 0 ? fake_open_errno : errno,
+                               "'%s' cannot be opened", path);
     }
     if (fake_slow_first) {
         wait_ns((reader->schema.num_files - number) * 3000000L);

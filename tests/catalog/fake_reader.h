@@ -16,6 +16,9 @@ extern long fake_line_delay_ns;
 /* Waits longer in files early in the order, so that later ones are done first. */
 extern int fake_slow_first;
 
+/* Each file fails to open with this errno; 0: none does. */
+extern int fake_open_errno;
+
 /* Makes the folder `path` with `num_files` files of `lines` episodes each; every third file is in
  * split "val", the others in "train". */
 void fake_dataset_make(const char *path, int num_files, int lines);

@@ -1,6 +1,7 @@
 /* Indexing: what is found, in which order, and what is done again when files change. */
 #define _GNU_SOURCE
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -24,6 +27,7 @@ static int setup(void **state) {
     fake_dataset_make(folder, FILES, LINES);
     fake_slow_first = 0;
     fake_line_delay_ns = 0;
+    fake_open_errno = 0;
     *state = folder;
     return 0;
 }
@@ -237,6 +241,63 @@ static void damage_is_skipped_counted_and_listed(void **state) {
     assert_non_null(strstr(message, "leaving out 2"));
 }
 
+static void expect_all_sound(const char *folder) {
+    rbc_open_params params = RBC_OPEN_PARAMS_INIT;
+    params.on_error = RBC_ON_ERROR_SKIP;
+    rbc_dataset *dataset = scratch_open(folder, &params);
+    rbc_dataset_info info;
+    rbc_dataset_get_info(dataset, &info);
+    assert_int_equal(info.num_skipped, 0);
+    assert_int_equal(info.num_episodes, FILES * LINES);
+    rbc_dataset_close(&dataset);
+}
+
+/* What the machine is short of says nothing of the files: it is an error, and none is recorded. */
+static void shortage_is_no_damage(void **state) {
+    static const int shortages[] = {EMFILE, ENFILE, ENOMEM, EIO, EINTR, EAGAIN, EACCES, ESTALE};
+    rbc_open_params params = RBC_OPEN_PARAMS_INIT;
+    params.on_error = RBC_ON_ERROR_SKIP;
+    for (size_t i = 0; i < sizeof shortages / sizeof shortages[0]; ++i) {
+        fake_open_errno = shortages[i];
+        const char *message = scratch_refused(*state, &params, RBC_ERROR_IO);
+        assert_non_null(strstr(message, "data-00000' cannot be opened"));
+        fake_open_errno = 0;
+        assert_int_not_equal(access(scratch_path(*state, ".robocache.sqlite"), F_OK), 0);
+    }
+    expect_all_sound(*state);
+}
+
+/* Opens with few descriptors left, however few: the dataset, or an error that says so. */
+static void few_descriptors_are_an_error_or_enough(void **state) {
+    int opened = 0;
+    for (rlim_t limit = 3; limit < 16; ++limit) {
+        const pid_t child = fork();
+        if (child == 0) {
+            const struct rlimit few = {limit, limit};
+            setrlimit(RLIMIT_NOFILE, &few);
+            rbc_open_params params = RBC_OPEN_PARAMS_INIT;
+            params.on_error = RBC_ON_ERROR_SKIP;
+            rbc_dataset *dataset;
+            rbc_error err;
+            const rbc_status status =
+                rbc__dataset_open_with(&fake_reader, *state, &params, &dataset, &err);
+            rbc_dataset_info info = {0};
+            if (status == RBC_OK) {
+                rbc_dataset_get_info(dataset, &info);
+            }
+            _exit(status == RBC_OK ? info.num_skipped > 0 ? 2 : 0
+                  : strstr(err.message, "Too many open files") == NULL ? 3
+                                                                       : 1);
+        }
+        int status = 0;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+        opened += WEXITSTATUS(status) == 0;
+    }
+    assert_in_range(opened, 1, 12);
+    expect_all_sound(*state);
+}
+
 static int cancel_soon(const rbc_progress *progress, void *user) {
     (void)progress;
     return ++*(int *)user >= 2;
@@ -316,6 +377,8 @@ int main(void) {
         TEST(damage_raises_with_its_own_words),
         TEST(a_failed_update_leaves_the_catalog_there_was),
         TEST(damage_is_skipped_counted_and_listed),
+        TEST(shortage_is_no_damage),
+        TEST(few_descriptors_are_an_error_or_enough),
         TEST(cancelling_keeps_what_is_done),
         TEST(rebuild_forgets),
         TEST(empty_files_and_datasets_are_fine),

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "helpers.h"
@@ -158,6 +159,65 @@ static void a_file_that_shrinks_is_an_error_naming_the_place(void **state) {
     remove_folder(folder);
 }
 
+/* The same size and place, but other bytes: what was there is not what is read any more. */
+static void a_file_written_to_while_open_is_an_error(void **state) {
+    char folder[64];
+    char path[128];
+    (void)state;
+    make_folder(folder);
+    for (int kind = RBC__SOURCE_FILE; kind <= RBC__SOURCE_MAP; kind++) {
+        write_pages(folder);
+        (void)snprintf(path, sizeof path, "%s/pages", folder);
+        const struct timespec long_ago[2] = {{1000, 5}, {1000, 5}};
+        assert_int_equal(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+        rbc__source *source = open_pages(folder, (rbc__source_kind)kind);
+        assert_int_equal(rbc__source_identity(source)->mtime_ns, INT64_C(1000000000005));
+        assert_int_equal(rbc__source_check_unchanged(source, NULL), RBC_OK);
+        const int fd = open(path, O_WRONLY);
+        assert_int_equal(pwrite(fd, "new", 3, 100), 3);
+        close(fd);
+        rbc_error err;
+        assert_int_equal(rbc__source_check_unchanged(source, &err), RBC_ERROR_IO);
+        assert_contains(err.message, "/pages: has been written to");
+        if (kind == RBC__SOURCE_FILE) {
+            uint8_t read[8];
+            nanosleep(&(struct timespec){0, 5L * RBC__SOURCE_TRUST_NS}, NULL);
+            assert_int_equal(rbc__source_read(source, 4, 8, read, &err), RBC_ERROR_IO);
+            assert_contains(err.message, "/pages: has been written to");
+        }
+        rbc__source_close(&source);
+    }
+    remove_folder(folder);
+}
+
+static void pipes_and_devices_are_not_waited_for(void **state) {
+    char folder[64];
+    char path[128];
+    char link[128];
+    rbc__source *source;
+    rbc_error err;
+    (void)state;
+    make_folder(folder);
+    (void)snprintf(path, sizeof path, "%s/pipe", folder);
+    (void)snprintf(link, sizeof link, "%s/link", folder);
+    assert_int_equal(mkfifo(path, 0666), 0);
+    assert_int_equal(symlink(path, link), 0);
+    const char *const unfit[] = {path, link, "/dev/zero", "/dev/tty"};
+    for (size_t i = 0; i < sizeof unfit / sizeof unfit[0]; i++) {
+        assert_int_equal(rbc__source_open(unfit[i], RBC__SOURCE_FILE, &source, &err), RBC_ERROR_IO);
+        assert_contains(err.message, unfit[i]);
+        assert_contains(err.message, "not a regular file");
+    }
+    /* a link to a file is that file */
+    write_pages(folder);
+    (void)snprintf(path, sizeof path, "%s/pages", folder);
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(symlink(path, link), 0);
+    assert_int_equal(rbc__source_open(link, RBC__SOURCE_FILE, &source, &err), RBC_OK);
+    rbc__source_close(&source);
+    remove_folder(folder);
+}
+
 static void a_mapping_that_shrinks_gives_zeros_and_says_so(void **state) {
     char folder[64];
     (void)state;
@@ -273,6 +333,8 @@ int main(void) {
         cmocka_unit_test(missing_and_unfit_files_are_named),
         cmocka_unit_test(a_file_without_permission_is_named),
         cmocka_unit_test(a_file_that_shrinks_is_an_error_naming_the_place),
+        cmocka_unit_test(a_file_written_to_while_open_is_an_error),
+        cmocka_unit_test(pipes_and_devices_are_not_waited_for),
         cmocka_unit_test(a_mapping_that_shrinks_gives_zeros_and_says_so),
         cmocka_unit_test(threads_fault_independently),
         cmocka_unit_test(other_faults_are_passed_on),

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -276,7 +277,8 @@ static uint8_t *read_shard(const char *folder, char path[256], size_t *bytes) {
     return content;
 }
 
-/* Ruins the compressed pixels of image `index` in the shard, in place; where it begins. */
+/* Ruins the compressed pixels of image `index` in the shard as a failing disk does, in place and
+ * without a trace in the file's time; where it begins. */
 static int64_t damage_image(const char *folder, int index) {
     char path[256];
     size_t bytes = 0;
@@ -290,7 +292,10 @@ static int64_t damage_image(const char *folder, int index) {
     assert_true(found >= 0);
     const int file = open(path, O_WRONLY);
     const uint8_t zeros[24] = {0};
+    struct stat before;
+    assert_int_equal(fstat(file, &before), 0);
     assert_int_equal(pwrite(file, zeros, sizeof zeros, found + 44), sizeof zeros);
+    assert_int_equal(futimens(file, (struct timespec[2]){before.st_mtim, before.st_mtim}), 0);
     close(file);
     free(content);
     return found;

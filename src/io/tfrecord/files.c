@@ -11,7 +11,7 @@
 
 #include "core/error.h"
 
-enum { MAX_DEPTH = 3, MAX_ENTRIES = 100000 };
+enum { MAX_DEPTH = 3 };
 
 static const char *const split_folders[] = {"train", "val", "validation", "test"};
 
@@ -94,9 +94,14 @@ static rbc_status list_folder(const char *path, listing *out, rbc_error *err) {
         return rbc__fail_errno(err, errno, "%s: cannot be listed", path);
     }
     rbc_status status = RBC_OK;
-    errno = 0;
-    for (struct dirent *entry; status == RBC_OK && (entry = readdir(folder));) {
-        if (entry->d_name[0] != '.' && out->count < MAX_ENTRIES) {
+    while (status == RBC_OK) {
+        errno = 0;
+        const struct dirent *entry = readdir(folder);
+        if (!entry) {
+            status = errno == 0 ? RBC_OK : rbc__fail_errno(err, errno, "%s: cannot be listed", path);
+            break;
+        }
+        if (entry->d_name[0] != '.') {
             status = add_name(out, entry->d_name, err);
         }
     }

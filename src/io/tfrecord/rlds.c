@@ -346,6 +346,9 @@ static rbc_status rlds_index_file(rbc__reader *reader, int64_t file, const rbc__
     free(path);
     if (status == RBC_OK) {
         status = rbc__rlds_index(rlds, source, info->num_records, sink, err);
+        if (status == RBC_OK) {
+            status = rbc__source_check_unchanged(source, err);
+        }
         rbc__source_close(&source);
     }
     return status;
