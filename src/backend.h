@@ -168,6 +168,11 @@ typedef struct rbc__backend {
  * Backends register themselves in the table of src/ops/backend.c, one line each. */
 rbc_status rbc__backend_for(DLDevice device, const rbc__backend **out, rbc_error *err);
 
+/* INVALID_ARGUMENT: names the first time of the job that may not be, by batch row, by source, by
+ * sample, then the targets, or says that a row's ends are too far apart. For a backend that found
+ * one; stamps and lengths are read on the host. */
+rbc_status rbc__report_bad_time(const rbc__resample_job *job, rbc_error *err);
+
 extern const rbc__backend rbc__cpu_backend;
 extern const rbc__backend rbc__cuda_backend;
 

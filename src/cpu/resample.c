@@ -1,11 +1,8 @@
 #include "cpu/resample.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 
-#include "core/bad_time.h"
 #include "core/context.h"
-#include "core/error.h"
 #include "cpu/resample_tile.h"
 
 /* Below this many bytes of output a second thread takes longer to wake than the job. */
@@ -153,82 +150,13 @@ static work work_of(const rbc__resample_job *job, const rbc__resample_kernels *k
     return w;
 }
 
-static rbc__dtype dtype_of(rbc__time_type type) {
-    return type == RBC__TIME_I64 ? RBC__I64 : type == RBC__TIME_F64 ? RBC__F64 : RBC__F32;
-}
-
-static double seconds(rbc__time_type type, const void *time) {
-    return type == RBC__TIME_F64 ? *(const double *)time : (double)*(const float *)time;
-}
-
-/* True, with the message, when samples i - 1 and i of the row may not follow each other. */
-static bool blames_sample(const rbc__resample_job *job, int32_t s, int64_t b, int64_t i,
-                          rbc_error *err) {
-    const rbc__resample_source *source = &job->sources[s];
-    const char *row = source->times + b * source->times_batch_stride_bytes;
-    const char *now = row + i * source->times_stride_bytes;
-    const char *before = i > 0 ? now - source->times_stride_bytes : now;
-    char name[40] = "source_times";
-    if (job->num_sources > 1) {
-        (void)snprintf(name, sizeof name, "sources[%d].times", s);
-    }
-    rbc__bad_time found = {
-        .name = name,
-        .is_shared = source->times_batch_stride_bytes == 0,
-        .row = b,
-        .index = i,
-        .dtype = dtype_of(job->time_type),
-        .time = now,
-    };
-    bool decreases;
-    if (job->time_type == RBC__TIME_I64) {
-        decreases = *(const int64_t *)(const void *)now < *(const int64_t *)(const void *)before;
-    } else {
-        const double t = seconds(job->time_type, now);
-        if (!(t - t == 0.0)) {
-            (void)rbc__fail_bad_time(&found, err);
-            return true;
-        }
-        decreases = t < seconds(job->time_type, before);
-    }
-    if (decreases) {
-        found.before = before;
-        (void)rbc__fail_bad_time(&found, err);
-    }
-    return decreases;
-}
-
-/* Names the first time that is wrong, in the order of the batch whatever the threads found first.
- */
-rbc_status rbc__resample_blame(const rbc__resample_job *job, rbc_error *err) {
-    for (int64_t b = 0; b < job->batch; ++b) {
-        for (int32_t s = 0; s < job->num_sources; ++s) {
-            const int64_t num_samples = samples_in(&job->sources[s], b);
-            for (int64_t i = 0; i < num_samples; ++i) {
-                if (blames_sample(job, s, b, i, err)) {
-                    return RBC_ERROR_INVALID_ARGUMENT;
-                }
-            }
-        }
-        for (int64_t j = 0; j < job->num_targets && job->time_type != RBC__TIME_I64; ++j) {
-            const char *target =
-                job->targets + b * job->targets_batch_stride_bytes + j * job->targets_stride_bytes;
-            const double t = seconds(job->time_type, target);
-            if (t != t) {
-                return rbc__fail_nan_target(job->targets_batch_stride_bytes == 0, b, j, err);
-            }
-        }
-    }
-    return rbc__fail_wide_times(err);
-}
-
 rbc_status rbc__cpu_resample(uint64_t cpu_features, const rbc__resample_job *job, rbc_error *err) {
     const rbc__resample_kernels kernels = rbc__resample_kernels_of(cpu_features, job->time_type);
     work w = work_of(job, &kernels);
     if (w.num_units > 0) {
         run_part(&w, 0);
     }
-    return atomic_load_explicit(&w.is_wrong, memory_order_relaxed) ? rbc__resample_blame(job, err)
+    return atomic_load_explicit(&w.is_wrong, memory_order_relaxed) ? rbc__report_bad_time(job, err)
                                                                    : RBC_OK;
 }
 
@@ -254,6 +182,6 @@ rbc_status rbc__cpu_resample_parallel(rbc_context *context, const rbc__resample_
     const int64_t num_parts = num_threads * PARTS_PER_THREAD;
     w.units_a_part = (w.num_units + num_parts - 1) / num_parts;
     rbc__pool_run(context->pool, (w.num_units + w.units_a_part - 1) / w.units_a_part, run_part, &w);
-    return atomic_load_explicit(&w.is_wrong, memory_order_relaxed) ? rbc__resample_blame(job, err)
+    return atomic_load_explicit(&w.is_wrong, memory_order_relaxed) ? rbc__report_bad_time(job, err)
                                                                    : RBC_OK;
 }

@@ -211,6 +211,6 @@ rbc_status rbc__cpu_resample_backward(rbc_context *context, const rbc__resample_
         .num_blocks = (job->sources[0].num_channels + BLOCK_CHANNELS - 1) / BLOCK_CHANNELS,
     };
     rbc__pool_run(context->pool, job->batch * w.num_blocks, run_part, &w);
-    return atomic_load_explicit(&w.is_wrong, memory_order_relaxed) ? rbc__resample_blame(job, err)
+    return atomic_load_explicit(&w.is_wrong, memory_order_relaxed) ? rbc__report_bad_time(job, err)
                                                                    : RBC_OK;
 }

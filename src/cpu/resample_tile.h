@@ -33,9 +33,6 @@ rbc__resample_kernels rbc__resample_kernels_of(uint64_t cpu_features, rbc__time_
 rbc__time_axis rbc__resample_axis(const rbc__resample_job *job, const rbc__resample_source *source,
                                   int64_t b);
 
-/* INVALID_ARGUMENT, naming the first time that may not be, in the order of the batch. */
-rbc_status rbc__resample_blame(const rbc__resample_job *job, rbc_error *err);
-
 /* False when a target is NaN. axis->num_samples is at least 1. */
 bool rbc__tile_search(const rbc__time_kernels *kernels, const rbc__time_axis *axis,
                       const rbc__resample_source *source, rbc__tile_times *times);

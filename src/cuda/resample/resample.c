@@ -1,6 +1,6 @@
 #include "core/error.h"
 #include "cuda/ops.h"
-#include "cuda/resample/resample_check.h"
+#include "cuda/resample/check_times.h"
 #include "cuda/resample/resample_launch.h"
 
 rbc_status rbc__cuda_resample(rbc_context *context, const rbc__resample_job *job, int32_t device_id,

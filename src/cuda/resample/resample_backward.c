@@ -1,7 +1,7 @@
 #include "core/error.h"
 #include "cuda/ops.h"
 #include "cuda/resample/adjoint_params.h"
-#include "cuda/resample/resample_check.h"
+#include "cuda/resample/check_times.h"
 #include "cuda/resample/resample_launch.h"
 
 _Static_assert(sizeof(adjoint_launch) <= 4096, "kernel parameters of every device");

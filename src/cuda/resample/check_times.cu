@@ -1,9 +1,9 @@
 /* Looks for time stamps that may not be: not finite, less than the one before, or a row whose ends
  * are further apart than a difference of stamps can be. */
-#include "cuda/resample/check_params.h"
+#include "cuda/resample/check_times_params.h"
 #include "cuda/resample/clock.cuh"
 
-INLINE long long row_count(const check_launch *p, long long batch) {
+INLINE long long row_count(const check_times_launch *p, long long batch) {
     if (p->lengths == 0) {
         return p->count;
     }
@@ -22,42 +22,35 @@ INLINE int is_nan(stamp time, int type) {
     return !stamp_equal(time, time, type);
 }
 
-/* Whether last - first is finite. */
-INLINE int has_span(stamp first, stamp last, int type) {
-    return is_finite(stamp_span(last, first, type), type);
+INLINE int is_wrong(const char *row, long long stride, long long i, long long count, int type) {
+    const stamp time = stamp_load(row + i * stride, type);
+    if (!is_finite(time, type)) {
+        return 1;
+    }
+    if (i == 0) {
+        return 0;
+    }
+    return !stamp_at_most(stamp_load(row + (i - 1) * stride, type), time, type) ||
+           (i == count - 1 && !is_finite(stamp_span(time, stamp_load(row, type), type), type));
 }
 
-INLINE void check_times(const check_launch *p, int type) {
+INLINE void check_times(const check_times_launch *p, int type) {
     const long long all = p->batch * p->count;
     for (long long at = (long long)blockIdx.x * blockDim.x + threadIdx.x; at < all;
          at += (long long)gridDim.x * blockDim.x) {
         const long long batch = at / p->count;
         const long long i = at - batch * p->count;
-        const long long count = row_count(p, batch);
-        if (i >= count) {
-            continue;
-        }
         const char *row = p->times + batch * p->batch_stride;
-        const stamp time = stamp_load(row + i * p->stride, type);
-        int wrong = p->are_targets ? is_nan(time, type) : !is_finite(time, type);
-        if (!p->are_targets && i > 0 && !wrong) {
-            const stamp before = stamp_load(row + (i - 1) * p->stride, type);
-            wrong = !is_nan(before, type) && !stamp_at_most(before, time, type);
-        }
-        if (wrong) {
-            (void)atomicMin(p->found, (unsigned long long)batch * p->row_keys + p->first_key +
-                                          (unsigned long long)i);
-        } else if (!p->are_targets && i > 0 && i == count - 1) {
-            const stamp first = stamp_load(row, type);
-            if (stamp_at_most(first, time, type) && !has_span(first, time, type)) {
-                (void)atomicMin(p->found, CHECK_WIDE);
-            }
+        const long long count = row_count(p, batch);
+        if (i < count && (p->are_targets ? is_nan(stamp_load(row + i * p->stride, type), type)
+                                         : is_wrong(row, p->stride, i, count, type))) {
+            *p->is_wrong = 1;
         }
     }
 }
 
 extern "C" __global__ void __launch_bounds__(CHECK_THREADS)
-    rbc__times_check_cuda(const __grid_constant__ check_launch p) {
+    rbc__check_times_cuda(const __grid_constant__ check_times_launch p) {
     launch_await();
     launch_release();
     if (p.time_type == CLOCK_F32) {

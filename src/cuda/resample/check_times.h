@@ -1,6 +1,6 @@
 /* Looking at the stamps of a job before it is run, for RBC_CHECK_TIMES. */
-#ifndef RBC_CUDA_RESAMPLE_CHECK_H
-#define RBC_CUDA_RESAMPLE_CHECK_H
+#ifndef RBC_CUDA_CHECK_TIMES_H
+#define RBC_CUDA_CHECK_TIMES_H
 
 #include "backend.h"
 #include "cuda/runtime/device.h"
