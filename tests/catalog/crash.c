@@ -1,14 +1,17 @@
 /* What kills, full disks, other processes and read-only folders do to a catalog. */
 #define _GNU_SOURCE
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -113,14 +116,23 @@ static int cancel_at_once(const rbc_progress *progress, void *user) {
     return 1;
 }
 
+/* Until another process holds the lock of this file. */
+static void wait_until_locked(const char *path) {
+    bool is_free = true;
+    while (is_free) {
+        wait_ms(1);
+        const int fd = open(path, O_RDWR | O_CLOEXEC);
+        is_free = fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0;
+        if (fd >= 0) {
+            close(fd);
+        }
+    }
+}
+
 static void waiting_for_another_process_can_be_cancelled(void **state) {
     fake_line_delay_ns = 50000000; /* it is killed long before it is done */
     const pid_t child = open_in_child(*state, NULL);
-    const char *lock = scratch_path(*state, ".robocache.sqlite.lock");
-    while (access(lock, F_OK) != 0) {
-        wait_ms(1);
-    }
-    wait_ms(20);
+    wait_until_locked(scratch_path(*state, ".robocache.sqlite.lock"));
     rbc_open_params params = RBC_OPEN_PARAMS_INIT;
     params.progress = cancel_at_once;
     const char *message = scratch_refused(*state, &params, RBC_ERROR_CANCELLED);

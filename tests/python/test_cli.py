@@ -18,11 +18,21 @@ from tests.python import small_dataset
 
 STEPS = sum(small_dataset.num_steps(i) for i in range(small_dataset.NUM_EPISODES))
 RATE = ["--control-rate-hz", "10"]
-# Interrupts itself half a second after it has begun.
+# Interrupts itself when it has begun to load.
 INTERRUPTED = """
 import os, signal, sys, threading
+import robocache
 from robocache.cli import main
-threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+
+class Loader(robocache.DataLoader):
+    def __iter__(self):
+        if timer.ident is None:
+            timer.start()
+        return super().__iter__()
+
+robocache.DataLoader = Loader
 sys.exit(main())
 """
 
@@ -39,7 +49,7 @@ def read_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
     return json.loads(output.out)
 
 
-def test_index_says_what_it_found_and_is_quick_the_second_time(
+def test_index_says_what_it_found_and_the_same_again(
     dataset_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     catalog = tmp_path / "catalog.sqlite"

@@ -452,8 +452,8 @@ def test_interrupt_ends_the_wait(bridge_copy):
     code = """
         import os, signal, sys, threading, time, robocache as rc
         loader = rc.DataLoader(rc.open(sys.argv[1]), 4, array="numpy", num_threads=1)
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
         try:
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
             while True:
                 for batch in loader:
                     pass
@@ -494,12 +494,12 @@ def test_exception_of_a_signal_handler_comes_through(bridge):
         raise TimeoutError("mine")
 
     def consume():
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
         while True:
             for _ in loader:
                 pass
 
     previous = signal.signal(signal.SIGALRM, alarm)
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
     try:
         with pytest.raises(TimeoutError, match="mine"):
             consume()
