@@ -103,8 +103,9 @@ RBC_API int32_t rbc_context_num_threads(const rbc_context *context);
  * Tensors of one call are all on the CPU or all on one CUDA device; anything else is
  * INVALID_ARGUMENT. `stream` is a CUstream for CUDA tensors (NULL: the legacy default stream) and
  * ignored for CPU tensors; CUDA work is queued on it and nothing synchronises. Outputs are
- * allocated by the caller, must not overlap inputs, and are fully written. Any strides are taken;
- * arrays whose last axis is contiguous and 16-byte aligned are fastest.
+ * allocated by the caller, must not overlap inputs, each other or themselves, and are fully
+ * written. Any strides are taken; arrays whose last axis is contiguous and 16-byte aligned are
+ * fastest.
  * Sizes are 64-bit; B, S, T, D or N may be 0. */
 
 typedef enum rbc_resample_mode {

@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
-from .errors import DeviceError, UnsupportedError
+from .errors import ArgumentTypeError, DeviceError, Error, UnsupportedError
 
 _CPU = 1
 _CUDA = 2
@@ -38,11 +38,23 @@ def stream_of(tensor: Any) -> int:
     return 0
 
 
-def export(tensor: Any) -> tuple[object, int, bool]:
+def export(tensor: Any, param: str) -> tuple[object, int, bool]:
     """Returns a DLPack capsule of `tensor`, its CUDA stream, and whether it must not be written.
 
     The stream, on which its data is safe, is 0 for the legacy default stream and on the host.
+    A tensor that does not export itself is an error about `param`.
     """
+    try:
+        return _export(tensor)
+    except (Error, MemoryError):
+        raise
+    except Exception as error:
+        raise ArgumentTypeError(
+            f"{param}: {type(tensor)!r} does not export its memory: {error!r}"
+        ) from error
+
+
+def _export(tensor: Any) -> tuple[object, int, bool]:
     device_type, _ = tensor.__dlpack_device__()
     pointer = stream_of(tensor)
     stream = (pointer or _LEGACY_DEFAULT_STREAM) if int(device_type) == _CUDA else None

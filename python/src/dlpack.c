@@ -20,11 +20,22 @@ static PyObject *frameworks_call(module_state *state, const char *function, PyOb
     return result;
 }
 
-/* Views the tensor in a DLPack capsule, which stays alive as out->capsule and frees it. */
+static const char versioned[] = "dltensor_versioned", used_versioned[] = "used_dltensor_versioned";
+static const char legacy[] = "dltensor", used_legacy[] = "used_dltensor";
+
+/* Takes the tensor out of a DLPack capsule, so that nobody else does; dlpack_release() frees it. */
+static bool take(PyObject *capsule, const char *used_name, tensor *out) {
+    if (PyCapsule_SetName(capsule, used_name) != 0) {
+        return false;
+    }
+    Py_INCREF(capsule);
+    out->capsule = capsule;
+    return true;
+}
+
 static bool view_capsule(module_state *state, PyObject *capsule, const char *param, tensor *out) {
-    if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
-        const DLManagedTensorVersioned *managed =
-            PyCapsule_GetPointer(capsule, "dltensor_versioned");
+    if (PyCapsule_IsValid(capsule, versioned)) {
+        const DLManagedTensorVersioned *managed = PyCapsule_GetPointer(capsule, versioned);
         if (managed->version.major != DLPACK_MAJOR_VERSION) {
             raise_type(state, "%s: DLPack version %u.%u found, %d wanted", param,
                        (unsigned)managed->version.major, (unsigned)managed->version.minor,
@@ -33,20 +44,56 @@ static bool view_capsule(module_state *state, PyObject *capsule, const char *par
         }
         out->dl = managed->dl_tensor;
         out->read_only = (managed->flags & DLPACK_FLAG_BITMASK_READ_ONLY) != 0;
-    } else if (PyCapsule_IsValid(capsule, "dltensor")) {
-        const DLManagedTensor *managed = PyCapsule_GetPointer(capsule, "dltensor");
+        if (!take(capsule, used_versioned, out)) {
+            return false;
+        }
+    } else if (PyCapsule_IsValid(capsule, legacy)) {
+        const DLManagedTensor *managed = PyCapsule_GetPointer(capsule, legacy);
         out->dl = managed->dl_tensor;
+        if (!take(capsule, used_legacy, out)) {
+            return false;
+        }
+    } else if (PyCapsule_IsValid(capsule, used_versioned) ||
+               PyCapsule_IsValid(capsule, used_legacy)) {
+        raise_type(state,
+                   "%s: __dlpack__() returned a capsule that was used before, wanted a new "
+                   "one at each call",
+                   param);
+        return false;
     } else {
         raise_type(state, "%s: __dlpack__() returned %R, wanted a DLPack capsule", param, capsule);
         return false;
     }
-    Py_INCREF(capsule);
-    out->capsule = capsule;
+    rbc__dtype dtype;
+    rbc_error err;
+    if (rbc__tensor_check(&out->dl, param, &dtype, &err) != RBC_OK) {
+        raise_error(state, &err);
+        return false;
+    }
     return true;
 }
 
+void dlpack_release(PyObject *capsule) {
+    PyObject *type = NULL;
+    PyObject *value = NULL;
+    PyObject *traceback = NULL;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (PyCapsule_IsValid(capsule, used_versioned)) {
+        DLManagedTensorVersioned *managed = PyCapsule_GetPointer(capsule, used_versioned);
+        if (managed->deleter != NULL) {
+            managed->deleter(managed);
+        }
+    } else if (PyCapsule_IsValid(capsule, used_legacy)) {
+        DLManagedTensor *managed = PyCapsule_GetPointer(capsule, used_legacy);
+        if (managed->deleter != NULL) {
+            managed->deleter(managed);
+        }
+    }
+    PyErr_Restore(type, value, traceback);
+}
+
 bool dlpack_read(module_state *state, PyObject *object, const char *param, tensor *out) {
-    PyObject *pair = frameworks_call(state, "export", Py_BuildValue("(O)", object));
+    PyObject *pair = frameworks_call(state, "export", Py_BuildValue("(Os)", object, param));
     PyObject *capsule = NULL;
     unsigned long long stream = 0;
     int is_immutable = 0;

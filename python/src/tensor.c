@@ -222,6 +222,9 @@ void tensor_release(tensor *t) {
         t->managed->deleter(t->managed);
     }
     t->managed = NULL;
+    if (t->capsule != NULL) {
+        dlpack_release(t->capsule);
+    }
     Py_CLEAR(t->capsule);
     Py_CLEAR(t->object);
 }

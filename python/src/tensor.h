@@ -12,7 +12,7 @@ typedef struct tensor {
     DLTensor dl;
     framework framework;
     PyObject *object;                  /* the tensor; NULL while `managed` is not wrapped yet */
-    PyObject *capsule;                 /* keeps shape and strides, or NULL */
+    PyObject *capsule;                 /* keeps memory, shape and strides, or NULL */
     DLManagedTensorVersioned *managed; /* new, not yet given to the framework */
     void *stream;                      /* CUstream of the framework; of a call's first tensor */
     bool read_only;
@@ -73,6 +73,8 @@ bool exchange_find(module_state *state, PyTypeObject *type, framework *out);
 bool dlpack_read(module_state *state, PyObject *object, const char *param, tensor *out);
 bool dlpack_create(module_state *state, const tensor *like, DLDataType dtype, int32_t ndim,
                    const int64_t *shape, tensor *out);
+/* Frees the tensor that dlpack_read() took out of a capsule; another object is left alone. */
+void dlpack_release(PyObject *capsule);
 /* Finds the stream of t's framework again. */
 bool dlpack_stream(module_state *state, tensor *t);
 PyObject *dlpack_finish(module_state *state, tensor *t);

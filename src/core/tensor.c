@@ -128,6 +128,10 @@ rbc_status rbc__tensor_check(const DLTensor *tensor, const char *name, rbc__dtyp
                          "%s has %d dimensions and %s; wanted a shape", name, tensor->ndim,
                          tensor->shape == NULL ? "no shape" : "a shape");
     }
+    if (tensor->ndim > RBC__MAX_DIMS) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s has %d dimensions; wanted at most %d",
+                         name, tensor->ndim, RBC__MAX_DIMS);
+    }
     char shape[256];
     bool is_empty = false;
     for (int32_t i = 0; i < tensor->ndim; ++i) {
@@ -241,4 +245,34 @@ bool rbc__tensors_overlap(const DLTensor *a, const DLTensor *b) {
     rbc__tensor_extent(a, &a_begin, &a_end);
     rbc__tensor_extent(b, &b_begin, &b_end);
     return a_begin < a_end && b_begin < b_end && a_begin < b_end && b_begin < a_end;
+}
+
+bool rbc__tensor_overlaps_itself(const DLTensor *tensor) {
+    if (tensor->strides == NULL || rbc__tensor_num_elements(tensor) == 0) {
+        return false;
+    }
+    /* Axes by stride, the smallest first. */
+    int64_t strides[RBC__MAX_DIMS], extents[RBC__MAX_DIMS];
+    int32_t count = 0;
+    for (int32_t i = 0; i < tensor->ndim; ++i) {
+        if (tensor->shape[i] == 1) {
+            continue;
+        }
+        const int64_t stride = tensor->strides[i] < 0 ? -tensor->strides[i] : tensor->strides[i];
+        int32_t at = count++;
+        for (; at > 0 && strides[at - 1] > stride; --at) {
+            strides[at] = strides[at - 1];
+            extents[at] = extents[at - 1];
+        }
+        strides[at] = stride;
+        extents[at] = tensor->shape[i];
+    }
+    int64_t spanned = 1;
+    for (int32_t i = 0; i < count; ++i) {
+        if (strides[i] < spanned) {
+            return true;
+        }
+        spanned += (extents[i] - 1) * strides[i];
+    }
+    return false;
 }

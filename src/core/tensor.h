@@ -31,7 +31,10 @@ int64_t rbc__dtype_bytes(rbc__dtype dtype);
 const char *rbc__dtype_name(rbc__dtype dtype); /* "float32" */
 bool rbc__dtype_is_float(rbc__dtype dtype);
 
-/* `name` is the argument's name in messages. A NULL tensor, NULL shape, data that is NULL though
+/* Axes that a tensor may have. */
+#define RBC__MAX_DIMS 64
+
+/* `name` is the argument's name in messages. A NULL tensor, more axes than RBC__MAX_DIMS, NULL shape, data that is NULL though
  * elements exist, negative extents, an unknown dtype and sizes past INT64_MAX are errors. */
 rbc_status rbc__tensor_check(const DLTensor *tensor, const char *name, rbc__dtype *dtype,
                              rbc_error *err);
@@ -51,6 +54,10 @@ int64_t rbc__tensor_num_elements(const DLTensor *tensor);
 /* Lowest and one past the highest byte address that the tensor reaches; equal when it is empty. */
 void rbc__tensor_extent(const DLTensor *tensor, uintptr_t *begin, uintptr_t *end);
 bool rbc__tensors_overlap(const DLTensor *a, const DLTensor *b);
+
+/* True when two elements may share memory: an axis steps into what the axes of smaller strides
+ * span. No slice, transpose or reshape of a packed tensor does. */
+bool rbc__tensor_overlaps_itself(const DLTensor *tensor);
 
 /* "[2, 3, 7]" into buffer; returns buffer. */
 char *rbc__format_shape(char *buffer, size_t bytes, int32_t ndim, const int64_t *shape);

@@ -40,6 +40,9 @@ rbc_status rbc_resample_backward(rbc_context *context, const rbc_resample_source
                            rbc__dtype_name(request.job.dtype));
     }
     if (status == RBC_OK) {
+        status = rbc__resample_check_gradient(&adjoint, target_times, err);
+    }
+    if (status == RBC_OK) {
         status = check_linear(&request.sources[0], err);
     }
     const rbc__backend *backend = NULL;

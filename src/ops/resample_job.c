@@ -278,7 +278,8 @@ static rbc_status check_lengths(const rbc__resample_request *request, const name
     return RBC_OK;
 }
 
-static rbc_status check_struct(const names *n, const rbc_resample_source *source, rbc_error *err) {
+/* The source's own fields, and its values, whose width says how much room is needed. */
+static rbc_status check_source(const names *n, const rbc_resample_source *source, rbc_error *err) {
     if (source->struct_size != sizeof *source) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "%sstruct_size is %zu; wanted %zu (use RBC_RESAMPLE_SOURCE_INIT)",
@@ -299,7 +300,8 @@ static rbc_status check_struct(const names *n, const rbc_resample_source *source
                          n->channels, source->num_groups,
                          source->groups == NULL ? "NULL" : "an address");
     }
-    return RBC_OK;
+    rbc__dtype dtype;
+    return rbc__tensor_check(source->values, n->values, &dtype, err);
 }
 
 /* Everything of one source but its runs. The first source sets B and the dtype. */
@@ -310,7 +312,7 @@ static rbc_status read_source(rbc__resample_request *request, const names *n,
     const DLTensor *values = source->values, *times = source->times;
     rbc__dtype dtype, times_dtype;
     rbc__time_type time_type = job->time_type;
-    RBC__TRY(rbc__tensor_check(values, n->values, &dtype, err));
+    (void)rbc__dtype_from_dlpack(values->dtype, &dtype);
     if (is_first) {
         request->device = values->device;
     }
@@ -378,21 +380,30 @@ static bool reaches_into(const DLTensor *tensor, uintptr_t begin, uintptr_t end)
     return first < last && first < end && begin < last;
 }
 
+static rbc_status fail_overlap(const char *name, const char *other, rbc_error *err) {
+    return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                     "%s and %s overlap in memory; wanted an output of its own", name, other);
+}
+
+static rbc_status check_apart(const DLTensor *output, const char *name, rbc_error *err) {
+    if (!rbc__tensor_overlaps_itself(output)) {
+        return RBC_OK;
+    }
+    char shape[256], strides[256];
+    return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                     "%s of shape %s overlaps itself through its strides %s; wanted an element of "
+                     "memory for each",
+                     name, rbc__format_shape(shape, sizeof shape, output->ndim, output->shape),
+                     rbc__format_shape(strides, sizeof strides, output->ndim, output->strides));
+}
+
 /* An output may not overlap an input, nor itself. */
 static rbc_status check_output(const rbc__resample_request *request, const DLTensor *output,
                                const char *name, const rbc_resample_source *sources,
                                int32_t num_sources, bool is_fuse, const DLTensor *target_times,
                                rbc_error *err) {
     RBC__TRY(check_device(request, output, name, err));
-    const bool is_empty = rbc__tensor_num_elements(output) == 0;
-    for (int32_t i = 0; i < output->ndim; ++i) {
-        if (!is_empty && output->shape[i] > 1 && rbc__tensor_stride_bytes(output, i) == 0) {
-            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                             "%s has stride 0 along axis %d of %" PRId64
-                             " entries, which would overlap",
-                             name, i, output->shape[i]);
-        }
-    }
+    RBC__TRY(check_apart(output, name, err));
     uintptr_t begin, end;
     rbc__tensor_extent(output, &begin, &end);
     if (begin >= end) {
@@ -410,11 +421,20 @@ static rbc_status check_output(const rbc__resample_request *request, const DLTen
             found = with_values ? n.values : with_times ? n.times : n.lengths;
         }
     }
-    if (found != NULL) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "%s and %s overlap in memory; wanted an output of its own", name, found);
-    }
-    return RBC_OK;
+    return found != NULL ? fail_overlap(name, found, err) : RBC_OK;
+}
+
+rbc_status rbc__resample_check_gradient(const rbc_resample_source *source,
+                                        const DLTensor *target_times, rbc_error *err) {
+    const DLTensor *gradient = source->values;
+    RBC__TRY(check_apart(gradient, "values", err));
+    return rbc__tensors_overlap(gradient, source->times)
+               ? fail_overlap("values", "source_times", err)
+           : rbc__tensors_overlap(gradient, target_times)
+               ? fail_overlap("values", "target_times", err)
+           : source->lengths != NULL && rbc__tensors_overlap(gradient, source->lengths)
+               ? fail_overlap("values", "lengths", err)
+               : RBC_OK;
 }
 
 static rbc_status read_targets(rbc__resample_request *request, const DLTensor *targets,
@@ -508,10 +528,7 @@ static rbc_status make_room(rbc__resample_request *request, const rbc_resample_s
     int64_t total = 0;
     for (int32_t s = 0; s < num_sources; ++s) {
         const DLTensor *values = sources[s].values;
-        const int64_t width = values != NULL && values->ndim > 0 && values->shape != NULL &&
-                                      sources[s].num_groups >= 0
-                                  ? values->shape[values->ndim - 1]
-                                  : 0;
+        const int64_t width = values->ndim > 0 ? values->shape[values->ndim - 1] : 0;
         if (!rbc__add_size(total, max_runs(&sources[s], width), &total)) {
             return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the channel groups");
         }
@@ -552,7 +569,7 @@ rbc_status rbc__resample_request_init(rbc__resample_request *request, bool is_fu
     names n;
     for (int32_t s = 0; s < num_sources; ++s) {
         name_source(&n, is_fuse, s);
-        RBC__TRY(check_struct(&n, &sources[s], err));
+        RBC__TRY(check_source(&n, &sources[s], err));
     }
     RBC__TRY(make_room(request, sources, num_sources, &room, &runs, err));
     int64_t num_channels = 0;
@@ -582,6 +599,15 @@ rbc_status rbc__resample_request_init(rbc__resample_request *request, bool is_fu
     if (dt != NULL) {
         RBC__TRY(read_dt(request, dt, err));
         RBC__TRY(check_output(request, dt, "dt", sources, num_sources, is_fuse, target_times, err));
+    }
+    if (valid != NULL && rbc__tensors_overlap(valid, out)) {
+        return fail_overlap("valid", "out", err);
+    }
+    if (dt != NULL && rbc__tensors_overlap(dt, out)) {
+        return fail_overlap("dt", "out", err);
+    }
+    if (dt != NULL && valid != NULL && rbc__tensors_overlap(dt, valid)) {
+        return fail_overlap("dt", "valid", err);
     }
     return RBC_OK;
 }

@@ -22,6 +22,9 @@ rbc_status rbc__resample_request_init(rbc__resample_request *request, bool is_fu
                                       const rbc_resample_source *sources, int32_t num_sources,
                                       const DLTensor *target_times, const DLTensor *out,
                                       const DLTensor *valid, const DLTensor *dt, rbc_error *err);
+/* Of a request whose values are a gradient to be written: it may overlap nothing, nor itself. */
+rbc_status rbc__resample_check_gradient(const rbc_resample_source *source,
+                                        const DLTensor *target_times, rbc_error *err);
 void rbc__resample_request_free(rbc__resample_request *request);
 
 #endif

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 import threading
@@ -135,6 +136,138 @@ def test_objects_with_dlpack_alone(arrays, legacy):
     out = DLPackOnly(np.zeros((2, 3, 3), np.float32), legacy)
     assert linear(data, times, targets, out=out) is out
     np.testing.assert_allclose(out.array, expected(arrays[0]))
+
+
+class Strange:
+    """A tensor that exports what it is told, and counts how often it is freed."""
+
+    def __init__(self, shape, strides=None, *, ndim=None, dtype=(2, 32), name=b"dltensor"):
+        class Managed(ctypes.Structure):
+            _fields_ = [
+                ("data", ctypes.c_void_p),
+                ("device", ctypes.c_int32 * 2),
+                ("ndim", ctypes.c_int32),
+                ("code", ctypes.c_uint8),
+                ("bits", ctypes.c_uint8),
+                ("lanes", ctypes.c_uint16),
+                ("shape", ctypes.POINTER(ctypes.c_int64)),
+                ("strides", ctypes.POINTER(ctypes.c_int64)),
+                ("byte_offset", ctypes.c_uint64),
+                ("context", ctypes.c_void_p),
+                ("deleter", ctypes.CFUNCTYPE(None, ctypes.c_void_p)),
+            ]
+
+        def numbers(values):
+            return None if values is None else (ctypes.c_int64 * len(values))(*values)
+
+        self.freed = 0
+        self.kept = None  # a capsule that is exported again and again
+        self.memory = np.zeros(4096, np.float64)
+        self.managed = Managed(
+            self.memory.ctypes.data,
+            (1, 0),
+            len(shape) if ndim is None else ndim,
+            *dtype,
+            1,
+            numbers(shape),
+            numbers(strides),
+            0,
+            None,
+            type(Managed().deleter)(self.free),
+        )
+        self.name = name
+
+    def free(self, _):
+        self.freed += 1
+
+    def __dlpack_device__(self):
+        return (1, 0)
+
+    def __dlpack__(self, **_):
+        if self.kept is not None:
+            return self.kept
+        new = ctypes.pythonapi.PyCapsule_New
+        new.restype = ctypes.py_object
+        new.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+        return new(ctypes.addressof(self.managed), self.name, None)
+
+
+def test_memory_of_a_capsule_is_freed_once():
+    values, times = Strange((1, 4, 3)), Strange((4,), dtype=(0, 64))
+    out = Strange((1, 4, 3))
+    assert rc.resample_trajectories(values, times, times, mode="hold", out=out) is out
+    assert (values.freed, times.freed, out.freed) == (1, 2, 1)
+    plan = rc.Plan(rc.resample_trajectories, values, times, times, mode="hold", out=out)
+    plan()
+    assert (values.freed, times.freed, out.freed) == (1, 2, 1)
+    del plan
+    assert (values.freed, times.freed, out.freed) == (2, 4, 2)
+
+
+def test_a_capsule_is_used_once():
+    times = Strange((4,), dtype=(0, 64))
+    values, out = Strange((1, 4, 3)), Strange((1, 4, 3))
+    values.kept = values.__dlpack__()
+    rc.resample_trajectories(values, times, times, mode="hold", out=out)
+    with pytest.raises(rc.errors.ArgumentTypeError, match=r"data: .* used before"):
+        rc.resample_trajectories(values, times, times, mode="hold", out=out)
+    assert values.freed == 1
+
+
+@pytest.mark.parametrize(
+    ("lie", "message"),
+    [
+        ({"shape": (1, -4000000, 4)}, "extent 1 is -4000000"),
+        ({"shape": (1, 4, -4)}, "extent 2 is -4"),
+        ({"shape": (1, 4, 4), "ndim": -1}, "-1 dimensions"),
+        ({"shape": (1, 4, 4), "ndim": 2**31 - 1}, "at most 64"),
+        ({"shape": (2**40, 2**40, 4)}, "2\\^63"),
+        ({"shape": (1, 4, 4), "dtype": (2, 24)}, "float24"),
+        ({"shape": (1, 4, 4), "name": b"used_dltensor"}, "used before"),
+        ({"shape": (1, 4, 4), "name": b"tensor"}, "wanted a DLPack capsule"),
+    ],
+)
+def test_tensors_that_lie_are_refused(lie, message):
+    stamps, honest = Strange((4,), dtype=(0, 64)), Strange((1, 4, 4))
+    points = Strange((4, 3))
+    calls = [
+        lambda t: rc.resample_trajectories(t, stamps, stamps, mode="slerp", out=honest),
+        lambda t: rc.resample_trajectories(honest, t, stamps, out=honest),
+        lambda t: rc.resample_trajectories(honest, stamps, t, out=honest),
+        lambda t: rc.resample_trajectories(honest, stamps, stamps, out=t),
+        lambda t: rc.fuse_streams(
+            [(honest, stamps), (t, stamps)] * 9, stamps, modes=["slerp"] * 18
+        ),
+        lambda t: rc.fuse_streams([(honest, t)], stamps),
+        lambda t: rc.voxelize_point_cloud(t, 4, 0.5, out=honest),
+        lambda t: rc.voxelize_point_cloud(points, 4, 0.5, features=t, mode="mean", out=honest),
+        lambda t: rc.voxelize_sparse(t, 0.5),
+        lambda t: rc.voxelize_sparse(points, 0.5, features=t, mode="mean"),
+        lambda t: rc.depth_to_points(t, honest),
+        lambda t: rc.voxelize_depth(t, honest, 4, 0.5),
+    ]
+    for call in calls:
+        with pytest.raises(rc.Error, match=message):
+            call(Strange(**lie))
+
+
+def test_out_that_overlaps_itself(arrays):
+    data, times, targets = arrays
+    memory = np.zeros(64, np.float32)
+    for strides in [(0, 12, 4), (32, 12, 4), (36, 12, 0), (36, 8, 4)]:
+        out = np.lib.stride_tricks.as_strided(memory, (2, 3, 3), strides)
+        with pytest.raises(rc.errors.InvalidArgumentError, match=r"out .* overlaps itself"):
+            rc.resample_trajectories(data, times, targets, out=out)
+
+
+def test_tensors_that_do_not_export_themselves(arrays):
+    class Refuses(DLPackOnly):
+        def __dlpack__(self, **arguments):
+            raise BufferError("not today")
+
+    with pytest.raises(rc.errors.ArgumentTypeError, match=r"data: .*not today") as caught:
+        linear(Refuses(arrays[0]), *arrays[1:])
+    assert isinstance(caught.value.__cause__, BufferError)
 
 
 def test_jax_arrays_are_not_written(arrays):

@@ -90,7 +90,16 @@ static void bad_input_is_named(void **state) {
     expect_refusal(&t, context, WORDS("struct_size is"));
     t = simple_trial();
     t.out.strides[1] = 0;
-    expect_refusal(&t, context, WORDS("out", "stride 0"));
+    expect_refusal(&t, context, WORDS("out of shape [2, 5, 3] overlaps itself", "[15, 0, 1]"));
+    t = simple_trial();
+    t.out.strides[0] = 14;
+    expect_refusal(&t, context, WORDS("out of shape [2, 5, 3] overlaps itself", "[14, 3, 1]"));
+    t = simple_trial();
+    t.valid.strides[0] = 4;
+    expect_refusal(&t, context, WORDS("valid of shape [2, 5] overlaps itself"));
+    t = simple_trial();
+    t.dt.strides[1] = 0;
+    expect_refusal(&t, context, WORDS("dt of shape [2, 5] overlaps itself"));
     rbc_context_destroy(&context);
 }
 
@@ -174,6 +183,105 @@ static void outputs_may_not_overlap_inputs(void **state) {
         rbc_resample(context, &t.source, tensor_of(&t.target_times), &out, NULL, NULL, NULL, &err),
         RBC_ERROR_INVALID_ARGUMENT);
     assert_non_null(strstr(err.message, "out and values overlap"));
+    DLTensor valid = *tensor_of(&t.valid), dt = *tensor_of(&t.dt);
+    out = *tensor_of(&t.out);
+    valid.data = (char *)t.out.memory + 7;
+    assert_int_equal(rbc_resample(context, &t.source, tensor_of(&t.target_times), &out, &valid,
+                                  NULL, NULL, &err),
+                     RBC_ERROR_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "valid and out overlap"));
+    valid.data = t.dt.memory;
+    assert_int_equal(
+        rbc_resample(context, &t.source, tensor_of(&t.target_times), &out, &valid, &dt, NULL, &err),
+        RBC_ERROR_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "dt and valid overlap"));
+    free_trial(&t);
+    rbc_context_destroy(&context);
+}
+
+/* What a program could hand over that is no tensor at all. */
+static void tensors_that_lie_are_refused(void **state) {
+    (void)state;
+    rbc_context *context = NULL;
+    rbc_error err;
+    assert_int_equal(rbc_context_create(NULL, &context, NULL), RBC_OK);
+    enum { N = 12 };
+    trial t = simple_trial();
+    rbc_resample_source sources[N];
+    DLTensor values[N];
+    int64_t shapes[N][3];
+    for (int s = 0; s < N; ++s) {
+        memcpy(shapes[s], t.values.shape, sizeof shapes[s]);
+        values[s] = *tensor_of(&t.values);
+        values[s].shape = shapes[s];
+        sources[s] = t.source;
+        sources[s].mode = RBC_RESAMPLE_SLERP;
+        sources[s].values = &values[s];
+        sources[s].times = tensor_of(&t.times);
+    }
+    for (int axis = 0; axis < 3; ++axis) {
+        for (int s = 0; s < N; ++s) {
+            shapes[s][axis] = s == N / 2 ? INT64_C(-4000000) : s < N / 2 ? 4 : INT64_C(400000);
+        }
+        assert_int_equal(rbc_fuse(context, sources, N, tensor_of(&t.target_times),
+                                  tensor_of(&t.out), NULL, NULL, &err),
+                         RBC_ERROR_INVALID_ARGUMENT);
+        memcpy(shapes[N / 2], t.values.shape, sizeof shapes[0]);
+    }
+    DLTensor *const lying[] = {&values[0],    &t.times.tensor, &t.target_times.tensor,
+                               &t.out.tensor, &t.valid.tensor, &t.dt.tensor};
+    memcpy(shapes[0], t.values.shape, sizeof shapes[0]);
+    sources[0].mode = RBC_RESAMPLE_LINEAR;
+    for (size_t i = 0; i < sizeof lying / sizeof *lying; ++i) {
+        const DLTensor honest = *lying[i];
+        int64_t negative[3] = {-2, -2, -2};
+        for (int lie = 0; lie < 4; ++lie) {
+            lying[i]->shape = lie == 0 ? NULL : lie == 1 ? negative : honest.shape;
+            lying[i]->ndim = lie == 2 ? -1 : lie == 3 ? INT32_MAX : honest.ndim;
+            assert_int_equal(rbc_resample(context, &sources[0], &t.target_times.tensor,
+                                          &t.out.tensor, &t.valid.tensor, &t.dt.tensor, NULL, &err),
+                             RBC_ERROR_INVALID_ARGUMENT);
+            if (i != 4 && i != 5) {
+                assert_int_equal(rbc_resample_backward(context, &sources[0], &t.target_times.tensor,
+                                                       &t.out.tensor, &values[0], NULL, &err),
+                                 RBC_ERROR_INVALID_ARGUMENT);
+            }
+            *lying[i] = honest;
+        }
+    }
+    free_trial(&t);
+    rbc_context_destroy(&context);
+}
+
+static void gradients_may_overlap_nothing(void **state) {
+    (void)state;
+    rbc_context *context = NULL;
+    rbc_error err;
+    assert_int_equal(rbc_context_create(NULL, &context, NULL), RBC_OK);
+    trial t = simple_trial();
+    t.source.times = tensor_of(&t.times);
+    const DLTensor *targets = tensor_of(&t.target_times), *grad_out = tensor_of(&t.out);
+    const struct {
+        void *memory;
+        int64_t stride;
+        const char *words;
+    } cases[] = {
+        {t.values.memory, 0, "values of shape [2, 4, 3] overlaps itself"},
+        {t.times.memory, 12, "values and source_times overlap"},
+        {t.target_times.memory, 12, "values and target_times overlap"},
+        {t.out.memory, 12, "out and values overlap"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        DLTensor gradient = *tensor_of(&t.values);
+        gradient.data = cases[i].memory;
+        t.values.strides[0] = cases[i].stride;
+        assert_int_equal(
+            rbc_resample_backward(context, &t.source, targets, grad_out, &gradient, NULL, &err),
+            RBC_ERROR_INVALID_ARGUMENT);
+        if (strstr(err.message, cases[i].words) == NULL) {
+            fail_msg("'%s' is not in: %s", cases[i].words, err.message);
+        }
+    }
     free_trial(&t);
     rbc_context_destroy(&context);
 }
@@ -183,6 +291,8 @@ int main(void) {
         cmocka_unit_test(bad_input_is_named),
         cmocka_unit_test(wrong_stamps_are_named_in_every_mode),
         cmocka_unit_test(outputs_may_not_overlap_inputs),
+        cmocka_unit_test(tensors_that_lie_are_refused),
+        cmocka_unit_test(gradients_may_overlap_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

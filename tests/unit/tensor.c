@@ -66,6 +66,8 @@ static void bad_tensors_are_refused_by_name(void **state) {
     int64_t negative[2] = {3, -5};
     tensor = tensor_of(2, negative, NULL);
     refuses(&tensor, "-5");
+    tensor = tensor_of(65, shape, NULL);
+    refuses(&tensor, "at most 64");
     int64_t huge[3] = {INT64_C(1) << 31, INT64_C(1) << 31, 2};
     tensor = tensor_of(3, huge, NULL);
     refuses(&tensor, "2^63");
@@ -155,6 +157,28 @@ static void overlap_follows_the_strides(void **state) {
     assert_false(rbc__tensors_overlap(&a, &b));
 }
 
+static void elements_that_share_memory_are_found(void **state) {
+    (void)state;
+    static const struct {
+        int64_t shape[3], strides[3];
+        bool overlaps;
+    } cases[] = {
+        {{2, 3, 4}, {12, 4, 1}, false},        {{2, 3, 4}, {1, 2, 6}, false},
+        {{2, 3, 4}, {-12, 4, -1}, false},      {{2, 3, 4}, {0, 4, 1}, true},
+        {{1, 3, 4}, {0, 4, 1}, false},         {{2, 3, 4}, {11, 4, 1}, true},
+        {{2, 3, 4}, {4, 4, 1}, true},          {{2, 3, 4}, {12, 3, 1}, true},
+        {{2, 3, 4}, {24, 8, 2}, false},        {{0, 3, 4}, {0, 0, 0}, false},
+        {{1, 1, 4}, {INT64_MIN, 0, 1}, false}, {{2, 3, 4}, {-11, -4, 1}, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        int64_t shape[3], strides[3];
+        memcpy(shape, cases[i].shape, sizeof shape);
+        memcpy(strides, cases[i].strides, sizeof strides);
+        const DLTensor tensor = tensor_of(3, shape, strides);
+        assert_int_equal(rbc__tensor_overlaps_itself(&tensor), cases[i].overlaps);
+    }
+}
+
 static void size_arithmetic_notices_overflow(void **state) {
     (void)state;
     int64_t out;
@@ -174,6 +198,7 @@ int main(void) {
         cmocka_unit_test(devices_have_names),
         cmocka_unit_test(strides_default_to_c_order),
         cmocka_unit_test(overlap_follows_the_strides),
+        cmocka_unit_test(elements_that_share_memory_are_found),
         cmocka_unit_test(size_arithmetic_notices_overflow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
