@@ -540,11 +540,12 @@ typedef struct rbc_stream_info {
     int32_t ndim;
     int64_t shape[RBC_STREAM_MAX_DIMS]; /* of one sample; -1: not declared */
     const char *encoding;               /* "", "jpeg", "png" */
-    const char *times; /* name of the int64 ns stream with this one's stamps, or NULL */
-    int32_t is_ragged; /* non-zero: a step holds any number of samples. With `times` this is
-                          a stream on a clock of its own; without, each step is one sample
-                          of variable first extent, such as a point cloud */
-    double rate_hz;    /* control rate, or measured over the first episode; 0: unknown */
+    const char *times;       /* name of the int64 ns stream with this one's stamps, or NULL */
+    int32_t is_ragged;       /* non-zero: a step holds any number of samples. With `times` this is
+                                a stream on a clock of its own; without, each step is one sample
+                                of variable first extent, such as a point cloud */
+    double rate_hz;          /* control rate, or measured over the first episode; 0: unknown */
+    const char *unsupported; /* why its samples cannot be read, or NULL */
 } rbc_stream_info;
 
 /* NOT_FOUND / INVALID_ARGUMENT when there is no such stream. */
@@ -794,8 +795,8 @@ RBC_API rbc_status rbc_loader_skipped(const rbc_loader *loader, int64_t index, c
 typedef struct rbc_rlds_writer rbc_rlds_writer;
 
 /* Streams are described as rbc_dataset_stream() does: name ("observation/state", without "steps/"),
- * kind, dtype, ndim, shape, is_ragged and, for images, encoding ("jpeg" or "png"); `times` and
- * `rate_hz` are not looked at: the stamps of stream "x" are an int64 stream "x_time_ns", scalar,
+ * kind, dtype, ndim, shape, is_ragged and, for images, encoding ("jpeg" or "png"); the others are
+ * not looked at: the stamps of stream "x" are an int64 stream "x_time_ns", scalar,
  * and ragged where "x" is. Extents must be declared; of images they may be -1. Floats of any width
  * are stored as float32, as TFDS does. */
 typedef struct rbc_rlds_writer_params {

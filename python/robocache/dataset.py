@@ -7,20 +7,23 @@ import json
 import operator
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 from . import _core
 from ._progress import ProgressBar, format_bytes
-from .errors import ArgumentTypeError, InvalidArgumentError, NotFoundError
+from .errors import ArgumentTypeError, Error, InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
 __all__ = ["Dataset", "Episode", "Episodes", "Split", "Stream", "StreamInfo", "Tasks", "open"]
+
+_PROBED_EPISODES = 8  # as many as the native loader looks at
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class StreamInfo:
         times: name of the stream with this one's stamps, None where it has none.
         is_ragged: a step holds any number of samples.
         rate_hz: samples a second; None where that is unknown.
+        unsupported: why its samples cannot be read; None where they can.
     """
 
     name: str
@@ -46,6 +50,7 @@ class StreamInfo:
     times: str | None
     is_ragged: bool
     rate_hz: float | None
+    unsupported: str | None
     index: int
 
 
@@ -74,6 +79,8 @@ class Stream:
         return self.num_samples
 
     def __repr__(self) -> str:
+        if self.info.unsupported is not None:
+            return f"<Stream {self.name!r}: cannot be read: {self.info.unsupported}>"
         return f"<Stream {self.name!r}: {self.num_samples} samples, {_describe(self.info)}>"
 
     @cached_property
@@ -323,6 +330,51 @@ class Dataset:
         return "\n".join(_table(self))
 
 
+def readable(dataset: Dataset, names: Iterable[str]) -> list[str]:
+    """Returns those of the streams that a loader can read.
+
+    One warning names the others, each with the reason: they cannot be read at all, or hold images
+    of several sizes. Where no size is declared, the first and last image of the first episode
+    that has one and of the last episode are looked at.
+    """
+    left_out, kept = {}, []
+    for name in names:
+        reason = _unreadable(dataset, dataset.streams[name])
+        if reason is None:
+            kept.append(name)
+        else:
+            left_out[name] = reason
+    if left_out:
+        reasons = "; ".join(f"{name!r}: {reason}" for name, reason in left_out.items())
+        warnings.warn(f"{dataset.path}: streams are left out: {reasons}", stacklevel=4)
+    return kept
+
+
+def _unreadable(dataset: Dataset, info: StreamInfo) -> str | None:
+    if info.unsupported is not None or info.kind != "image" or -1 not in info.shape[:2]:
+        return info.unsupported
+    sizes: set[tuple[int, ...]] = set()
+    try:
+        for index in range(min(_PROBED_EPISODES, len(dataset))):
+            sizes = sizes or _image_sizes(dataset.episodes[index][info.name])
+        if sizes:
+            sizes |= _image_sizes(dataset.episodes[-1][info.name])
+        elif len(dataset):
+            return f"its first {_PROBED_EPISODES} episodes hold no image that would tell the size"
+    except Error as error:
+        return str(error)
+    if len(sizes) > 1:
+        return "its images vary in size: " + ", ".join(f"{h} x {w}" for h, w in sorted(sizes))
+    return None
+
+
+def _image_sizes(stream: Stream) -> set[tuple[int, ...]]:
+    """Returns height and width of the first image and of the last; none where there is none."""
+    samples = {0, stream.num_samples - 1} if stream.num_samples else set()
+    sizes = {stream._sample_shape(sample, 1)[:2] for sample in samples}
+    return sizes - {(0, 0)}
+
+
 def _describe(info: StreamInfo) -> str:
     extents = ", ".join("?" if extent < 0 else str(extent) for extent in info.shape)
     encoding = f" {info.encoding}" if info.encoding else ""
@@ -351,8 +403,10 @@ def _table(dataset: Dataset) -> list[str]:
     rows = [("stream", "dtype and shape", "rate", "clock")]
     for info in dataset.streams.values():
         clock = info.times or ("steps, ragged" if info.is_ragged else "steps")
+        if info.unsupported is not None:
+            clock = f"cannot be read: {info.unsupported}"
         rows.append((info.name, _describe(info), _rate(info.rate_hz), clock))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    widths = [*(max(len(row[column]) for row in rows) for column in range(3)), 0]
     lines.append("")
     for row in rows:
         lines.append("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())

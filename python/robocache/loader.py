@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _core
-from .dataset import Dataset, StreamInfo
+from .dataset import Dataset, StreamInfo, readable
 from .errors import ArgumentTypeError, Error, InvalidArgumentError, UnsupportedError
 
 __all__ = ["DataLoader", "Window"]
@@ -129,11 +129,12 @@ def _windows(
 ) -> list[tuple[Any, ...]]:
     chosen: list[tuple[str, Window]] = []
     if streams is None and delta_timestamps is None:
-        streams = [
+        kept = (
             name
             for name, info in dataset.streams.items()
             if info.kind != "text" and not (info.is_ragged and info.times is None)
-        ]
+        )
+        streams = readable(dataset, kept)
     if isinstance(streams, Mapping):
         for name, windows in streams.items():
             several = windows if isinstance(windows, (list, tuple)) else [windows]
@@ -204,7 +205,8 @@ class DataLoader:
         batch_size: samples a batch.
         rate_hz: the clock; by default the dataset's control rate.
         streams: stream names to Window, or to a list of them; a list of names takes one tick of
-            each; by default all numeric and image streams.
+            each; by default all numeric and image streams, those left out with a warning that
+            cannot be read.
         delta_timestamps: LeRobot's dict of stream names to seconds, taken with mode "nearest".
         shuffle: whether to shuffle over all samples.
         seed: of the order.

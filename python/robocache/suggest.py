@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import robocache
 
+from .dataset import readable
+
 if TYPE_CHECKING:
     from .dataset import Dataset, StreamInfo
     from .loader import Window
@@ -31,7 +33,8 @@ def suggest_windows(
     """Returns a window for every stream of a dataset that can be batched.
 
     Args:
-        dataset: whose streams are looked at; nothing is read.
+        dataset: whose streams are looked at; nothing is read but the sizes of some images where
+            none is declared.
         images: whether image streams are taken.
         chunk: ticks of action streams, from the sample's own on.
         max_points: what point clouds are padded to; None leaves them out.
@@ -39,21 +42,24 @@ def suggest_windows(
     Returns:
         For :class:`robocache.DataLoader`: images held at the sample's tick, vectors of floats
         interpolated there, other numbers held there, actions as a chunk of future ticks. Left out
-        are text, the stamps of other streams and numbers of undeclared shape.
+        are text, the stamps of other streams and, with a warning, streams that cannot be read or
+        hold images of several sizes.
     """
     stamps = {info.times for info in dataset.streams.values()}
-    windows: dict[str, Window] = {}
+    wanted = []
     for name, info in dataset.streams.items():
-        if name in stamps or info.kind == "text":
+        is_loose = info.is_ragged and info.times is None
+        if name in stamps or info.kind == "text" or (info.kind == "image" and not images):
             continue
+        if not is_loose or (is_point_cloud(info) and max_points is not None):
+            wanted.append(name)
+    windows: dict[str, Window] = {}
+    for name in readable(dataset, wanted):
+        info = dataset.streams[name]
         if info.kind == "image":
-            if images and (info.times is not None or not info.is_ragged):
-                windows[name] = robocache.Window(0, mode="hold")
+            windows[name] = robocache.Window(0, mode="hold")
         elif is_point_cloud(info):
-            if max_points is not None:
-                windows[name] = robocache.Window(0, mode="hold", max_points=max_points)
-        elif -1 in info.shape or (info.is_ragged and info.times is None):
-            continue
+            windows[name] = robocache.Window(0, mode="hold", max_points=max_points)
         elif is_action(info):
             windows[name] = robocache.Window(range(chunk), mode="hold")
         else:

@@ -250,6 +250,7 @@ static rbc_status find_shape(rbc_episode *episode, int32_t stream, int64_t sampl
             break;
         }
     }
+    out->is_first = out->height < 0 || out->width < 0;
     out->height = out->height >= 0 ? out->height : found.height;
     out->width = out->width >= 0 ? out->width : found.width;
     out->channels = out->channels >= 0 ? out->channels : found.channels;

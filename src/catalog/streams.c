@@ -57,6 +57,7 @@ rbc_status rbc_dataset_stream(const rbc_dataset *dataset, int32_t index, rbc_str
         .encoding = stream->encoding,
         .times = stream->times >= 0 ? schema->streams[stream->times].name : NULL,
         .is_ragged = stream->is_ragged,
+        .unsupported = stream->unsupported,
         /* what is measured is kept, and shows in no other answer */
         .rate_hz = stream_rate((rbc_dataset *)(uintptr_t)dataset, index),
     };

@@ -87,12 +87,21 @@ rbc_status rbc__image_check_wanted(const rbc__image_shape *found, const rbc__ima
                                    const char *codec, const char *name, rbc_error *err) {
     const bool channels_fit = want->channels == found->channels || want->channels == 1 ||
                               want->channels == 3 || (want->channels == 4 && found->channels == 2);
-    if (found->height != want->height || found->width != want->width || found->bits != want->bits ||
-        !channels_fit) {
+    const bool is_other_size = found->height != want->height || found->width != want->width;
+    if (is_other_size && want->is_first) {
+        return rbc__image_fail(
+            err, RBC_ERROR_FORMAT, name,
+            "%s of %lld x %lld pixels where the first image has %lld x %lld: no size is declared, "
+            "and an array or a batch holds images of one size; read them one at a time, or leave "
+            "the stream out",
+            codec, (long long)found->height, (long long)found->width, (long long)want->height,
+            (long long)want->width);
+    }
+    if (is_other_size || found->bits != want->bits || !channels_fit) {
         return rbc__image_fail(
             err, RBC_ERROR_FORMAT, name,
             "%s of [%lld, %lld, %lld] with %d bits a channel where [%lld, %lld, %lld] with %d bits "
-            "is declared",
+            "is wanted",
             codec, (long long)found->height, (long long)found->width, (long long)found->channels,
             (int)found->bits, (long long)want->height, (long long)want->width,
             (long long)want->channels, (int)want->bits);

@@ -10,7 +10,8 @@
 
 typedef struct rbc__image_shape {
     int64_t height, width, channels;
-    int32_t bits; /* a channel: 8, or 16 (native byte order) for 16-bit PNG such as depth */
+    int32_t bits;  /* a channel: 8, or 16 (native byte order) for 16-bit PNG such as depth */
+    bool is_first; /* as the stream's first image has it: its size is not declared */
 } rbc__image_shape;
 
 /* The choice asked for, `otherwise` for DEFAULT; INVALID_ARGUMENT when there is no such one. */

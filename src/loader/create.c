@@ -115,6 +115,7 @@ static rbc_status find_image_shapes(rbc_loader *loader, rbc__plan *plan, rbc_err
         rbc__image_shape found;
         RBC__TRY(
             rbc__fetch_image_shape(loader->workers[0].fetch, plan->windows[i].use, &found, err));
+        image->is_first = image->height < 0 || image->width < 0;
         image->height = image->height >= 0 ? image->height : found.height;
         image->width = image->width >= 0 ? image->width : found.width;
         image->channels = image->channels >= 0 ? image->channels : found.channels;

@@ -205,6 +205,10 @@ static rbc_status copy_offsets(const rbc_window *window, rbc__plan_window *out, 
 static rbc_status check_shape(const rbc_window *window, const rbc__plan_use *use,
                               rbc__plan_window *out, rbc_error *err) {
     const rbc__stream_schema *schema = use->schema;
+    if (schema->unsupported != NULL) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "stream '%s' cannot be read: %s",
+                         window->stream, schema->unsupported);
+    }
     char shape[128];
     rbc__format_shape(shape, sizeof shape, schema->ndim, schema->shape);
     out->num_channels = 1;

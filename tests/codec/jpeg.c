@@ -59,7 +59,7 @@ static int teardown(void **state) {
 
 static rbc_status decode(fixture *f, const uint8_t *bytes, uint64_t num_bytes, int64_t channels,
                          uint8_t *dst, rbc_error *err) {
-    const rbc__image_shape want = {HEIGHT, WIDTH, channels, 8};
+    const rbc__image_shape want = {HEIGHT, WIDTH, channels, 8, false};
     return rbc__image_decode(f->decoder, bytes, num_bytes, "f.tfrecord: offset 12", &want, dst,
                              WIDTH * channels, err);
 }
@@ -90,7 +90,7 @@ static void pixels_equal_the_library(void **state) {
     } dcts[] = {{RBC_JPEG_DCT_ACCURATE, TJFLAG_ACCURATEDCT}, {RBC_JPEG_DCT_FAST, TJFLAG_FASTDCT}};
     static uint8_t want[2][HEIGHT * WIDTH * 3];
     static uint8_t got[HEIGHT * WIDTH * 3];
-    const rbc__image_shape shape = {HEIGHT, WIDTH, 3, 8};
+    const rbc__image_shape shape = {HEIGHT, WIDTH, 3, 8, false};
     rbc_error err;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
         encode(f, cases[i].subsampling, cases[i].flags);
@@ -120,7 +120,7 @@ static void row_stride_leaves_the_gap_alone(void **state) {
     memset(strided, 0xA5, sizeof strided);
     rbc_error err;
     assert_int_equal(decode(f, f->jpeg, f->bytes, 3, dense, &err), RBC_OK);
-    const rbc__image_shape want = {HEIGHT, WIDTH, 3, 8};
+    const rbc__image_shape want = {HEIGHT, WIDTH, 3, 8, false};
     assert_int_equal(
         rbc__image_decode(f->decoder, f->jpeg, f->bytes, "x", &want, strided, STRIDE, &err),
         RBC_OK);
@@ -150,7 +150,7 @@ static void grey_widens_and_colour_narrows(void **state) {
 static void another_size_names_both(void **state) {
     fixture *f = *state;
     static uint8_t dst[64 * 64 * 3];
-    const rbc__image_shape want = {64, 64, 3, 8};
+    const rbc__image_shape want = {64, 64, 3, 8, false};
     rbc_error err;
     assert_int_equal(rbc__image_decode(f->decoder, f->jpeg, f->bytes, "f.tfrecord: offset 12",
                                        &want, dst, 64 * 3, &err),

@@ -57,7 +57,7 @@ static int teardown(void **state) {
 
 static rbc_status decode(rbc__decoder *decoder, const uint8_t *png, size_t bytes, int64_t channels,
                          int32_t bits, void *dst, rbc_error *err) {
-    const rbc__image_shape want = {HEIGHT, WIDTH, channels, bits};
+    const rbc__image_shape want = {HEIGHT, WIDTH, channels, bits, false};
     return rbc__image_decode(decoder, png, bytes, "f: offset 3", &want, dst,
                              WIDTH * channels * bits / 8, err);
 }
@@ -144,7 +144,7 @@ static void row_stride_leaves_the_gap_alone(void **state) {
     memset(got, 0xA5, sizeof got);
     size_t bytes;
     uint8_t *png = encode(pixels, sizeof pixels, SPNG_COLOR_TYPE_GRAYSCALE, 16, &bytes);
-    const rbc__image_shape want = {HEIGHT, WIDTH, 1, 16};
+    const rbc__image_shape want = {HEIGHT, WIDTH, 1, 16, false};
     rbc_error err;
     assert_int_equal(rbc__image_decode(*state, png, bytes, "x", &want, got, STRIDE, &err), RBC_OK);
     for (size_t y = 0; y < HEIGHT; ++y) {
