@@ -7,9 +7,10 @@ static rbc__cuda_kernel any_kernel(rbc__dtype dtype, uint32_t *integer) {
         [RBC__I32] = VALUE_I32, [RBC__I64] = VALUE_I64, [RBC__BOOL] = VALUE_U8,
         [RBC__U16] = VALUE_U16, [RBC__U32] = VALUE_U32, [RBC__U64] = VALUE_U64,
     };
+    static const rbc__cuda_kernel kernels[RBC__NUM_DTYPES] = {
+        RBC__CUDA_VALUES_OF(resample_any, integer)};
     *integer = integers[dtype];
-    return dtype <= RBC__BF16 ? (rbc__cuda_kernel)(RBC__CUDA_resample_any_f32 + (int)dtype)
-                              : RBC__CUDA_resample_any_integer;
+    return kernels[dtype];
 }
 
 static void describe_runs(const rbc__resample_source *from, uint32_t source, uint32_t column,

@@ -92,8 +92,10 @@ rbc_status rbc__cuda_launch_backward_rows(rbc__cuda_queue *queue, const rbc__res
         .threads = BACKWARD_THREADS,
         .shared_bytes = ranges_begin + (uint32_t)tile * BACKWARD_RANGE_BYTES,
     };
-    const int kernel =
-        is_plain(job, are_cached) ? RBC__CUDA_backward_rows_f32 : RBC__CUDA_backward_any_rows_f32;
-    return rbc__cuda_launch(queue, (rbc__cuda_kernel)(kernel + (job->dtype == RBC__F64)), shape,
-                            &launch, err);
+    const bool is_f64 = job->dtype == RBC__F64;
+    const rbc__cuda_kernel kernel =
+        is_plain(job, are_cached)
+            ? (is_f64 ? RBC__CUDA_backward_rows_f64 : RBC__CUDA_backward_rows_f32)
+            : (is_f64 ? RBC__CUDA_backward_any_rows_f64 : RBC__CUDA_backward_any_rows_f32);
+    return rbc__cuda_launch(queue, kernel, shape, &launch, err);
 }

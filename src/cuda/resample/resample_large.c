@@ -110,7 +110,7 @@ rbc_status rbc__cuda_launch_large(rbc__cuda_queue *queue, const rbc__resample_jo
         .threads = threads,
         .shared_bytes = launch.brackets_begin + launch.num_brackets * LARGE_BRACKET_BYTES,
     };
-    const int value = job->dtype <= RBC__BF16 ? (int)job->dtype : 4;
-    return rbc__cuda_launch(queue, (rbc__cuda_kernel)(RBC__CUDA_resample_large_f32 + value), shape,
-                            &launch, err);
+    static const rbc__cuda_kernel kernels[RBC__NUM_DTYPES] = {
+        RBC__CUDA_VALUES_OF(resample_large, copy)};
+    return rbc__cuda_launch(queue, kernels[job->dtype], shape, &launch, err);
 }

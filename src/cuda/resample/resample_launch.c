@@ -8,8 +8,6 @@ _Static_assert(MODE_LINEAR == (int)RBC_RESAMPLE_LINEAR && MODE_MIN == (int)RBC_R
 _Static_assert(OUTSIDE_HOLD == (int)RBC_OUTSIDE_HOLD &&
                    OUTSIDE_EXTRAPOLATE == (int)RBC_OUTSIDE_EXTRAPOLATE,
                "outside policies");
-_Static_assert(RBC__F32 == 0 && RBC__F64 == 1 && RBC__F16 == 2 && RBC__BF16 == 3,
-               "kernels of one kind are listed in this order");
 _Static_assert(sizeof(resample_launch_runs) <= 4096, "kernel parameters of every device");
 
 enum {

@@ -120,8 +120,8 @@ INLINE void write_packed(const resample_launch *launch, const resample_source *s
     }
 
 #define KERNELS(suffix, dtype, bytes)                                                              \
-    KERNEL(pack_##suffix##_##bytes, dtype, bytes, 1)                                               \
-    KERNEL(pack_any_##suffix##_##bytes, dtype, bytes, 0)
+    KERNEL(pack_##bytes##_##suffix, dtype, bytes, 1)                                               \
+    KERNEL(pack_any_##bytes##_##suffix, dtype, bytes, 0)
 
 KERNELS(f32, VALUE_F32, 8)
 KERNELS(f32, VALUE_F32, 4)

@@ -36,42 +36,37 @@ static bool is_plain(const rbc__resample_job *job, const resample_source *source
     return true;
 }
 
-static rbc__cuda_kernel packed_kernel(rbc__dtype dtype, int64_t granule, bool plain) {
-    int kernel = RBC__CUDA_pack_copy_1;
-    switch (dtype) {
-    case RBC__F32:
-        kernel = granule == 8 ? RBC__CUDA_pack_f32_8 : RBC__CUDA_pack_f32_4;
-        break;
-    case RBC__F64:
-        kernel = RBC__CUDA_pack_f64_8;
-        break;
-    case RBC__F16:
-        kernel = granule == 8   ? RBC__CUDA_pack_f16_8
-                 : granule == 4 ? RBC__CUDA_pack_f16_4
-                                : RBC__CUDA_pack_f16_2;
-        break;
-    case RBC__BF16:
-        kernel = granule == 8   ? RBC__CUDA_pack_bf16_8
-                 : granule == 4 ? RBC__CUDA_pack_bf16_4
-                                : RBC__CUDA_pack_bf16_2;
-        break;
-    default:
-        kernel = granule == 8   ? RBC__CUDA_pack_copy_8
-                 : granule == 4 ? RBC__CUDA_pack_copy_4
-                 : granule == 2 ? RBC__CUDA_pack_copy_2
-                                : RBC__CUDA_pack_copy_1;
-        break;
+/* By log2 of the granule, which is no smaller than a value, and type. */
+#define PACKED_KERNELS(kind)                                                                       \
+    {                                                                                              \
+        {RBC__CUDA_OTHERS_OF(kind##_1, copy)},                                                     \
+            {[RBC__F16] = RBC__CUDA_##kind##_2_f16,                                                \
+             [RBC__BF16] = RBC__CUDA_##kind##_2_bf16,                                              \
+             RBC__CUDA_OTHERS_OF(kind##_2, copy)},                                                 \
+            {[RBC__F32] = RBC__CUDA_##kind##_4_f32,                                                \
+             [RBC__F16] = RBC__CUDA_##kind##_4_f16,                                                \
+             [RBC__BF16] = RBC__CUDA_##kind##_4_bf16,                                              \
+             RBC__CUDA_OTHERS_OF(kind##_4, copy)},                                                 \
+        {                                                                                          \
+            RBC__CUDA_VALUES_OF(kind##_8, copy)                                                    \
+        }                                                                                          \
     }
-    /* The kernel for anything but plain sources comes right after its plain twin. */
-    return (rbc__cuda_kernel)(kernel + (plain ? 0 : 1));
+
+static rbc__cuda_kernel packed_kernel(rbc__dtype dtype, int64_t granule, bool plain) {
+    static const rbc__cuda_kernel plain_kernels[4][RBC__NUM_DTYPES] = PACKED_KERNELS(pack);
+    static const rbc__cuda_kernel any_kernels[4][RBC__NUM_DTYPES] = PACKED_KERNELS(pack_any);
+    const int log = __builtin_ctz((unsigned)granule);
+    return plain ? plain_kernels[log][dtype] : any_kernels[log][dtype];
 }
 
 static rbc__cuda_kernel row_kernel(rbc__dtype dtype, bool plain, bool one) {
-    const int value = dtype <= RBC__BF16 ? (int)dtype : 4;
-    const int first = !plain ? RBC__CUDA_fuse_any_f32
-                      : !one ? RBC__CUDA_fuse_f32
-                             : RBC__CUDA_resample_f32;
-    return (rbc__cuda_kernel)(first + value);
+    static const rbc__cuda_kernel one_kernels[RBC__NUM_DTYPES] = {
+        RBC__CUDA_VALUES_OF(resample, copy)};
+    static const rbc__cuda_kernel plain_kernels[RBC__NUM_DTYPES] = {
+        RBC__CUDA_VALUES_OF(fuse, copy)};
+    static const rbc__cuda_kernel any_kernels[RBC__NUM_DTYPES] = {
+        RBC__CUDA_VALUES_OF(fuse_any, copy)};
+    return one ? one_kernels[dtype] : plain ? plain_kernels[dtype] : any_kernels[dtype];
 }
 
 rbc_status rbc__cuda_launch_rows(rbc__cuda_queue *queue, const rbc__resample_job *job,

@@ -107,11 +107,13 @@ bool rbc__cuda_suits_strips(const rbc__resample_job *job, int32_t multiprocessor
 }
 
 static rbc__cuda_kernel strip_kernel(rbc__dtype dtype, int64_t granule) {
-    static const rbc__cuda_kernel widest[] = {RBC__CUDA_strip_f32_16, RBC__CUDA_strip_f64_16,
-                                              RBC__CUDA_strip_f16_16, RBC__CUDA_strip_bf16_16};
-    const int kernel = dtype <= RBC__BF16 ? (int)widest[dtype] : (int)RBC__CUDA_strip_copy_16;
-    /* Those for narrower granules come right after. */
-    return (rbc__cuda_kernel)(kernel + (granule == 8 ? 1 : granule == 4 ? 2 : 0));
+    static const rbc__cuda_kernel by_16[RBC__NUM_DTYPES] = {RBC__CUDA_VALUES_OF(strip_16, copy)};
+    static const rbc__cuda_kernel by_8[RBC__NUM_DTYPES] = {RBC__CUDA_VALUES_OF(strip_8, copy)};
+    static const rbc__cuda_kernel by_4[RBC__NUM_DTYPES] = {[RBC__F32] = RBC__CUDA_strip_4_f32,
+                                                           [RBC__F16] = RBC__CUDA_strip_4_f16,
+                                                           [RBC__BF16] = RBC__CUDA_strip_4_bf16,
+                                                           RBC__CUDA_OTHERS_OF(strip_4, copy)};
+    return granule == 16 ? by_16[dtype] : granule == 8 ? by_8[dtype] : by_4[dtype];
 }
 
 rbc_status rbc__cuda_launch_strips(rbc__cuda_queue *queue, const rbc__resample_job *job,

@@ -274,7 +274,7 @@ INLINE void make_strip(const strip_launch *p, int dtype, int bytes, int type) {
 
 #define KERNEL(name, dtype, bytes)                                                                 \
     extern "C" __global__ void __launch_bounds__(256)                                              \
-        rbc__##name##_##bytes##_cuda(const __grid_constant__ strip_launch p) {                     \
+        rbc__##name##_cuda(const __grid_constant__ strip_launch p) {                               \
         if (p.time_type == CLOCK_F32) {                                                            \
             make_strip(&p, dtype, bytes, CLOCK_F32);                                               \
         } else if (p.time_type == CLOCK_F64) {                                                     \
@@ -284,17 +284,17 @@ INLINE void make_strip(const strip_launch *p, int dtype, int bytes, int type) {
         }                                                                                          \
     }
 
-KERNEL(strip_f32, VALUE_F32, 16)
-KERNEL(strip_f32, VALUE_F32, 8)
-KERNEL(strip_f32, VALUE_F32, 4)
-KERNEL(strip_f64, VALUE_F64, 16)
-KERNEL(strip_f64, VALUE_F64, 8)
-KERNEL(strip_f16, VALUE_F16, 16)
-KERNEL(strip_f16, VALUE_F16, 8)
-KERNEL(strip_f16, VALUE_F16, 4)
-KERNEL(strip_bf16, VALUE_BF16, 16)
-KERNEL(strip_bf16, VALUE_BF16, 8)
-KERNEL(strip_bf16, VALUE_BF16, 4)
-KERNEL(strip_copy, VALUE_COPY, 16)
-KERNEL(strip_copy, VALUE_COPY, 8)
-KERNEL(strip_copy, VALUE_COPY, 4)
+KERNEL(strip_16_f32, VALUE_F32, 16)
+KERNEL(strip_8_f32, VALUE_F32, 8)
+KERNEL(strip_4_f32, VALUE_F32, 4)
+KERNEL(strip_16_f64, VALUE_F64, 16)
+KERNEL(strip_8_f64, VALUE_F64, 8)
+KERNEL(strip_16_f16, VALUE_F16, 16)
+KERNEL(strip_8_f16, VALUE_F16, 8)
+KERNEL(strip_4_f16, VALUE_F16, 4)
+KERNEL(strip_16_bf16, VALUE_BF16, 16)
+KERNEL(strip_8_bf16, VALUE_BF16, 8)
+KERNEL(strip_4_bf16, VALUE_BF16, 4)
+KERNEL(strip_16_copy, VALUE_COPY, 16)
+KERNEL(strip_8_copy, VALUE_COPY, 8)
+KERNEL(strip_4_copy, VALUE_COPY, 4)

@@ -4,14 +4,8 @@
 
 #include <stdbool.h>
 
+#include "cuda/kernels.h"
 #include "cuda/runtime/driver.h"
-
-typedef enum rbc__cuda_kernel {
-#define X(image, name) RBC__CUDA_##name,
-#include "cuda/kernels.def"
-#undef X
-    RBC__CUDA_NUM_KERNELS
-} rbc__cuda_kernel;
 
 typedef struct rbc__cuda_device rbc__cuda_device;
 

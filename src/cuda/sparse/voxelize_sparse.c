@@ -389,30 +389,31 @@ static rbc_status copy_features(run *r, const rbc__voxelize_sparse_job *job) {
 }
 
 static rbc_status reduce_features(run *r, const rbc__voxelize_sparse_job *job) {
-    static const int any[] = {
-        [RBC__F32] = RBC__CUDA_sparse_sum_any_f32,
-        [RBC__F64] = RBC__CUDA_sparse_sum_any_f64,
-        [RBC__F16] = RBC__CUDA_sparse_sum_any_f16,
-        [RBC__BF16] = RBC__CUDA_sparse_sum_any_bf16,
-    };
-    static const int vector[] = {
-        [RBC__F32] = RBC__CUDA_sparse_sum_f32,
-        [RBC__F64] = RBC__CUDA_sparse_sum_any_f64,
-        [RBC__F16] = RBC__CUDA_sparse_sum_f16,
-        [RBC__BF16] = RBC__CUDA_sparse_sum_bf16,
-    };
+    /* [sums][type] */
+    static const rbc__cuda_kernel values[2][RBC__NUM_DTYPES] = {
+        {RBC__CUDA_FLOATS_OF(sparse_extreme_any)}, {RBC__CUDA_FLOATS_OF(sparse_sum_any)}};
+    static const rbc__cuda_kernel in_chunks[2][RBC__NUM_DTYPES] = {
+        {[RBC__F32] = RBC__CUDA_sparse_extreme_f32,
+         [RBC__F16] = RBC__CUDA_sparse_extreme_f16,
+         [RBC__BF16] = RBC__CUDA_sparse_extreme_bf16},
+        {[RBC__F32] = RBC__CUDA_sparse_sum_f32,
+         [RBC__F16] = RBC__CUDA_sparse_sum_f16,
+         [RBC__BF16] = RBC__CUDA_sparse_sum_bf16}};
+    static const rbc__cuda_kernel threes[2] = {RBC__CUDA_sparse_extreme_three_f32,
+                                               RBC__CUDA_sparse_sum_three_f32};
     const rbc__cloud *cloud = &job->cloud;
     const rbc__dtype dtype = cloud->feature_dtype;
     const bool chunks = dtype != RBC__F64 && rows_are_chunks(cloud, job->features);
     const bool three =
         dtype == RBC__F32 && cloud->num_features == 3 && cloud->feature_stride_bytes == 4;
     const bool sums = job->reduce == RBC_VOXEL_SUM || job->reduce == RBC_VOXEL_MEAN;
-    const int kernel = three ? RBC__CUDA_sparse_sum_three_f32 : chunks ? vector[dtype] : any[dtype];
+    const rbc__cuda_kernel kernel = three    ? threes[sums]
+                                    : chunks ? in_chunks[sums][dtype]
+                                             : values[sums][dtype];
     const int64_t units = three    ? 1
                           : chunks ? cloud->num_features * rbc__dtype_bytes(dtype) / 16
                                    : cloud->num_features;
-    return start_each(r, (rbc__cuda_kernel)(kernel + (sums ? 0 : 1)), job->max_voxels * units,
-                      SPARSE_REDUCE_SHARE);
+    return start_each(r, kernel, job->max_voxels * units, SPARSE_REDUCE_SHARE);
 }
 
 static rbc_status write_voxels(run *r, const rbc__voxelize_sparse_job *job) {

@@ -22,14 +22,27 @@ static bool features_are_chunks(const rbc__voxelize_job *job) {
            (cloud->batch == 1 || cloud->features_batch_stride_bytes % 16 == 0);
 }
 
-/* The kernel of `first` and the ones after it for the features' type. */
-static rbc__cuda_kernel kernel_for(const rbc__voxelize_job *job, rbc__cuda_kernel first,
-                                   bool chunks) {
-    static const int any[] = {[RBC__F32] = 3, [RBC__F64] = 4, [RBC__F16] = 5, [RBC__BF16] = 6};
-    static const int vector[] = {[RBC__F32] = 0, [RBC__F64] = 4, [RBC__F16] = 1, [RBC__BF16] = 2};
-    const rbc__dtype dtype = job->cloud.feature_dtype;
-    return (rbc__cuda_kernel)((int)first + (chunks ? vector[dtype] : any[dtype]));
-}
+/* Of the kernels <kind>_<type> and <kind>_any_<type>, those that load features in chunks of 16
+ * bytes, and those that load one value at a time. */
+#define CHUNK_KERNELS(kind)                                                                        \
+    {[RBC__F32] = RBC__CUDA_##kind##_f32,                                                          \
+     [RBC__F16] = RBC__CUDA_##kind##_f16,                                                          \
+     [RBC__BF16] = RBC__CUDA_##kind##_bf16}
+#define VALUE_KERNELS(kind) {RBC__CUDA_FLOATS_OF(kind##_any)}
+
+typedef struct reduce_kernels {
+    rbc__cuda_kernel slab[2][RBC__NUM_DTYPES];    /* [in chunks][type] */
+    rbc__cuda_kernel several[2][RBC__NUM_DTYPES]; /* the cells that slabs leave */
+} reduce_kernels;
+
+static const reduce_kernels sum_kernels = {
+    .slab = {VALUE_KERNELS(voxel_sum), CHUNK_KERNELS(voxel_sum)},
+    .several = {VALUE_KERNELS(voxel_several_sum), CHUNK_KERNELS(voxel_several_sum)},
+};
+static const reduce_kernels extreme_kernels = {
+    .slab = {VALUE_KERNELS(voxel_extreme), CHUNK_KERNELS(voxel_extreme)},
+    .several = {VALUE_KERNELS(voxel_several_extreme), CHUNK_KERNELS(voxel_several_extreme)},
+};
 
 /* Shared memory of a slab: see stage_of_block() and reduce_overfull(). */
 static uint32_t share_reduce_memory(const rbc__voxel_plan *p, int64_t row_bytes, uint32_t units,
@@ -111,10 +124,9 @@ rbc_status rbc__voxel_reduce_pass(rbc__cuda_queue *queue, const rbc__voxelize_jo
                     : threads > VOXEL_REDUCE_THREADS ? VOXEL_REDUCE_THREADS
                                                      : threads;
     shape.shared_bytes = share_reduce_memory(p, cloud->num_features * bytes, units, &launch);
-    RBC__TRY(rbc__cuda_launch(
-        queue,
-        kernel_for(job, sums ? RBC__CUDA_voxel_sum_f32 : RBC__CUDA_voxel_extreme_f32, chunks),
-        shape, &launch, err));
+    const reduce_kernels *kernels = sums ? &sum_kernels : &extreme_kernels;
+    RBC__TRY(
+        rbc__cuda_launch(queue, kernels->slab[chunks][cloud->feature_dtype], shape, &launch, err));
 
     const int64_t pairs = p->batch * (p->num_points / 2);
     const int64_t several = rbc__divide_up(pairs * units, VOXEL_SEVERAL_THREADS) + 1;
@@ -122,10 +134,6 @@ rbc_status rbc__voxel_reduce_pass(rbc__cuda_queue *queue, const rbc__voxelize_jo
     shape.blocks = several < most ? several : most;
     shape.threads = VOXEL_SEVERAL_THREADS;
     shape.shared_bytes = 0;
-    return rbc__cuda_launch(
-        queue,
-        kernel_for(job,
-                   sums ? RBC__CUDA_voxel_several_sum_f32 : RBC__CUDA_voxel_several_extreme_f32,
-                   chunks),
-        shape, &launch, err);
+    return rbc__cuda_launch(queue, kernels->several[chunks][cloud->feature_dtype], shape, &launch,
+                            err);
 }
