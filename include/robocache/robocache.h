@@ -600,7 +600,7 @@ typedef struct rbc_episode rbc_episode;
 typedef struct rbc_episode_info {
     int64_t id;
     int64_t num_steps;
-    int64_t duration_ns; /* last minus first stamp over all clocked streams */
+    int64_t duration_ns; /* last minus first stamp over all clocked streams, INT64_MAX at most */
     int64_t bytes;       /* of the record */
     int64_t record;      /* index of the record in its file */
     int64_t offset;      /* byte offset of the record in its file */

@@ -108,7 +108,9 @@ void rbc_episode_get_info(const rbc_episode *episode, rbc_episode_info *out) {
     const rbc__episode_record *record = &episode->row.record;
     int64_t duration_ns = 0;
     if (record->end_ns >= record->start_ns) {
-        duration_ns = record->end_ns - record->start_ns;
+        if (__builtin_sub_overflow(record->end_ns, record->start_ns, &duration_ns)) {
+            duration_ns = INT64_MAX;
+        }
     } else if (dataset->control_rate_hz != 0.0 && record->num_steps > 0) {
         duration_ns = rbc__rate_time_ns(&dataset->control_rate, record->num_steps - 1);
     }

@@ -19,7 +19,8 @@ static double measure_rate(rbc_dataset *dataset, int32_t stream) {
     if (rbc_episode_count(episode, stream, &samples, NULL, NULL) == RBC_OK && samples > 1 &&
         rbc_episode_times(episode, stream, 0, 1, &first, NULL) == RBC_OK &&
         rbc_episode_times(episode, stream, samples - 1, 1, &last, NULL) == RBC_OK && last > first) {
-        rate = (double)(samples - 1) * 1e9 / ((double)last - (double)first);
+        /* Stamps of many digits are subtracted before they are rounded. */
+        rate = (double)(samples - 1) * 1e9 / (double)((uint64_t)last - (uint64_t)first);
     }
     rbc_episode_close(&episode);
     return rate;

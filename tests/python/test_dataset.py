@@ -265,3 +265,26 @@ def test_two_threads_read_one_episode(bridge):
     for thread in threads:
         thread.join()
     assert not failures
+
+
+@pytest.mark.parametrize(
+    "stamps", [[-(2**63), 2**63 - 1], [-(2**63), 0], [-1, 2**63 - 1], [2**63 - 2, 2**63 - 1]]
+)
+def test_stamps_at_the_ends_of_int64(tmp_path, stamps):
+    features = {
+        "force": rc.Feature("float32", (2,), ragged=True),
+        "force_time_ns": rc.Feature("int64", ragged=True),
+    }
+    with rc.RldsWriter(tmp_path, "ends", features) as writer:
+        steps = {"force": np.ones((2, 1, 2)), "force_time_ns": np.array(stamps)[:, None]}
+        writer.add_episode(steps, split="train")
+    dataset = rc.open(tmp_path / "ends" / "1.0.0")
+    apart = stamps[1] - stamps[0]
+    assert dataset.episodes[0].duration_ns == min(apart, 2**63 - 1)
+    assert dataset.episodes[0]["force"].times_ns.tolist() == stamps
+    assert dataset.streams["force"].rate_hz == pytest.approx(1e9 / apart)
+    if apart < 2**63:
+        assert len(rc.DataLoader(dataset, batch_size=1, rate_hz=1, streams=["force"])) > 0
+    else:
+        with pytest.raises(rc.errors.FormatError, match=f"from {stamps[0]} to {stamps[1]} ns"):
+            rc.DataLoader(dataset, batch_size=1, rate_hz=1, streams=["force"])
