@@ -477,6 +477,23 @@ typedef enum rbc_jpeg_dct {
     RBC_JPEG_DCT_FAST = 2,
 } rbc_jpeg_dct;
 
+/* What one image may ask for, in the whole process; an image beyond is FORMAT before memory is had
+ * or time spent for it. A progressive JPEG goes over all of its pixels once a scan, so that a small
+ * file could ask for minutes. */
+typedef struct rbc_image_limits {
+    size_t struct_size;
+    int64_t max_pixels;      /* height times width */
+    int64_t max_scans;       /* of a JPEG, at most 500; encoders make about ten */
+    int64_t max_scan_pixels; /* of a JPEG: pixels times scans */
+} rbc_image_limits;
+
+#define RBC_IMAGE_LIMITS_INIT {sizeof(rbc_image_limits), INT64_C(1) << 28, 64, INT64_C(1) << 31}
+
+/* Any time, from any thread; images decoded from then on are held to them. INVALID_ARGUMENT: a
+ * limit below 1, or more than 500 scans. */
+RBC_API rbc_status rbc_image_limits_set(const rbc_image_limits *limits, rbc_error *err);
+RBC_API void rbc_image_limits_get(rbc_image_limits *out);
+
 typedef struct rbc_open_params {
     size_t struct_size;
     const char *catalog_path; /* NULL: "<dataset>/.robocache.sqlite", or, where the dataset cannot

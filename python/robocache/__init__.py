@@ -25,9 +25,11 @@ Plan = _native.create_plan
 depth_to_points = _native.depth_to_points
 fuse_multimodal = _native.fuse_multimodal
 fuse_streams = _native.fuse_streams
+get_image_limits = _native.get_image_limits
 get_num_threads = _native.get_num_threads
 resample_trajectories = _native.resample_trajectories
 set_cpu_features = _native.set_cpu_features
+set_image_limits = _native.set_image_limits
 set_num_threads = _native.set_num_threads
 voxelize_depth = _native.voxelize_depth
 voxelize_point_cloud = _native.voxelize_point_cloud
@@ -85,10 +87,12 @@ __all__ = [
     "errors",
     "fuse_multimodal",
     "fuse_streams",
+    "get_image_limits",
     "get_num_threads",
     "open",
     "resample_trajectories",
     "set_cpu_features",
+    "set_image_limits",
     "set_num_threads",
     "voxelize_depth",
     "voxelize_point_cloud",

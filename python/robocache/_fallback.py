@@ -86,3 +86,12 @@ def get_num_threads() -> int:
 
 def set_cpu_features(features: Iterable[str] | None, /) -> None:
     """Does nothing: PyTorch chooses its instruction sets itself."""
+
+
+def set_image_limits(**limits: int | None) -> None:
+    """Does nothing: without the native module no image is decoded."""
+
+
+def get_image_limits() -> dict[str, int]:
+    """Returns no limit: without the native module no image is decoded."""
+    return {}

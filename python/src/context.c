@@ -111,6 +111,36 @@ PyObject *set_cpu_features(PyObject *module, PyObject *object) {
     Py_RETURN_NONE;
 }
 
+PyObject *set_image_limits(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                           PyObject *kwnames) {
+    static const signature limits_signature = {
+        "set_image_limits", 0, 0, 3, {NAME_max_pixels, NAME_max_scans, NAME_max_scan_pixels}};
+    module_state *state = state_of_module(module);
+    PyObject *values[3];
+    rbc_image_limits limits = RBC_IMAGE_LIMITS_INIT;
+    if (!parse_args(state, &limits_signature, args, nargs, kwnames, values) ||
+        !parse_int(state, values[0], "max_pixels", &limits.max_pixels) ||
+        !parse_int(state, values[1], "max_scans", &limits.max_scans) ||
+        !parse_int(state, values[2], "max_scan_pixels", &limits.max_scan_pixels)) {
+        return NULL;
+    }
+    rbc_error err;
+    if (rbc_image_limits_set(&limits, &err) != RBC_OK) {
+        return raise_error(state, &err);
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *get_image_limits(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    rbc_image_limits limits;
+    rbc_image_limits_get(&limits);
+    return Py_BuildValue("{s:L,s:L,s:L}", "max_pixels", (long long)limits.max_pixels, "max_scans",
+                         (long long)limits.max_scans, "max_scan_pixels",
+                         (long long)limits.max_scan_pixels);
+}
+
 static bool append_feature(PyObject *list, uint64_t features, uint64_t bit, const char *name) {
     if ((features & bit) == 0) {
         return true;

@@ -210,6 +210,22 @@ PyDoc_STRVAR(doc_get_num_threads, "get_num_threads($module)\n--\n\n"
                                   "Returns how many threads an operation on the CPU may use.");
 
 PyDoc_STRVAR(
+    doc_set_image_limits,
+    "set_image_limits($module, *, max_pixels=None, max_scans=None, max_scan_pixels=None)\n--\n\n"
+    "Sets what one image may ask for, in this process; None: what it is by default.\n\n"
+    "An image beyond is damaged, see `on_error`, before memory is had or time spent for it.\n\n"
+    "Args:\n"
+    "    max_pixels: height times width, 2**28 by default.\n"
+    "    max_scans: of a JPEG, 64 by default and at most 500; encoders make about ten. A\n"
+    "        progressive JPEG goes over all of its pixels once a scan.\n"
+    "    max_scan_pixels: pixels times scans of a JPEG, 2**31 by default, which take a second or "
+    "two.\n\n"
+    "Raises InvalidArgumentError: a limit below 1, or more than 500 scans.");
+
+PyDoc_STRVAR(doc_get_image_limits, "get_image_limits($module)\n--\n\n"
+                                   "Returns the limits of set_image_limits(), a dict.");
+
+PyDoc_STRVAR(
     doc_set_cpu_features,
     "set_cpu_features($module, features, /)\n--\n\n"
     "Sets which instruction sets operations on the CPU may use.\n\n"
@@ -225,7 +241,8 @@ PyDoc_STRVAR(
     "Arguments are read and outputs allocated once, here, where the operation also runs for the\n"
     "first time. Each call of the plan reads what the tensors hold then, on the framework's\n"
     "current stream, writes the same outputs again and returns them. The tensors are kept alive;\n"
-    "they must not be resized, nor be given other memory.\n\n"
+    "they must not be resized, nor be given other memory. A call that meets another of the same\n"
+    "plan raises InvalidArgumentError: they share outputs and scratch memory.\n\n"
     "Args:\n"
     "    function: resample_trajectories, fuse_streams or voxelize_point_cloud.\n"
     "    args, kwargs: as that function takes them.\n\n"

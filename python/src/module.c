@@ -162,6 +162,8 @@ static PyMethodDef methods[] = {
     {"set_num_threads", set_num_threads, METH_O, doc_set_num_threads},
     {"get_num_threads", get_num_threads, METH_NOARGS, doc_get_num_threads},
     {"set_cpu_features", set_cpu_features, METH_O, doc_set_cpu_features},
+    FASTCALL(set_image_limits),
+    {"get_image_limits", get_image_limits, METH_NOARGS, doc_get_image_limits},
     {"open_dataset", open_dataset, METH_VARARGS, NULL},
     {"create_loader", create_loader, METH_VARARGS, NULL},
     {"create_writer", create_writer, METH_VARARGS, NULL},

@@ -121,6 +121,9 @@ PyObject *context_acquire(module_state *state, rbc_context **context);
 PyObject *set_num_threads(PyObject *module, PyObject *object);
 PyObject *get_num_threads(PyObject *module, PyObject *unused);
 PyObject *set_cpu_features(PyObject *module, PyObject *object);
+PyObject *set_image_limits(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                           PyObject *kwnames);
+PyObject *get_image_limits(PyObject *module, PyObject *unused);
 PyObject *native_info(PyObject *module, PyObject *unused);
 
 typedef PyObject *(*fastcall_function)(PyObject *module, PyObject *const *args, Py_ssize_t nargs,

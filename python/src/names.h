@@ -55,6 +55,9 @@
     X(max_depth)                                                                                   \
     X(pixel_offset)                                                                                \
     X(compact)                                                                                     \
+    X(max_pixels)                                                                                  \
+    X(max_scans)                                                                                   \
+    X(max_scan_pixels)                                                                             \
     X(backend)                                                                                     \
     X(out)                                                                                         \
     /* values of modes, policies and backends */                                                   \

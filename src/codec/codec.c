@@ -68,21 +68,6 @@ rbc_status(rbc__image_fail)(rbc_error *err, rbc_status status, const char *name,
     return rbc__fail(err, status, "%s: %s", name, text);
 }
 
-rbc_status rbc__image_check_limits(const rbc__image_shape *shape, const char *codec,
-                                   const char *name, rbc_error *err) {
-    if (shape->height < 1 || shape->width < 1 || shape->height > RBC__IMAGE_MAX_SIDE ||
-        shape->width > RBC__IMAGE_MAX_SIDE ||
-        shape->height * shape->width > RBC__IMAGE_MAX_PIXELS) {
-        return rbc__image_fail(
-            err, RBC_ERROR_FORMAT, name,
-            "%s header claims %lld x %lld pixels; sides must be within 1 and %d, "
-            "their product at most %lld",
-            codec, (long long)shape->height, (long long)shape->width, RBC__IMAGE_MAX_SIDE,
-            (long long)RBC__IMAGE_MAX_PIXELS);
-    }
-    return RBC_OK;
-}
-
 rbc_status rbc__image_check_wanted(const rbc__image_shape *found, const rbc__image_shape *want,
                                    const char *codec, const char *name, rbc_error *err) {
     const bool channels_fit = want->channels == found->channels || want->channels == 1 ||

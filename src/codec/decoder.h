@@ -7,8 +7,7 @@
 #include "codec/codec.h"
 
 /* Headers that claim more are refused as absurd before anything is allocated for them. */
-#define RBC__IMAGE_MAX_SIDE   65535
-#define RBC__IMAGE_MAX_PIXELS (INT64_C(1) << 28)
+#define RBC__IMAGE_MAX_SIDE 65535
 
 struct rbc__decoder {
     rbc_jpeg_dct jpeg_dct;
@@ -28,9 +27,13 @@ rbc_status rbc__image_fail(rbc_error *err, rbc_status status, const char *name, 
     ((void)rbc__image_fail(err, status, __VA_ARGS__), (status))
 #endif
 
-/* FORMAT when the extents are not within the limits above. */
+/* FORMAT when the extents are not within RBC__IMAGE_MAX_SIDE and rbc_image_limits. */
 rbc_status rbc__image_check_limits(const rbc__image_shape *shape, const char *codec,
                                    const char *name, rbc_error *err);
+
+/* FORMAT when so many scans over such an image are more than rbc_image_limits. */
+rbc_status rbc__image_check_scans(const rbc__image_shape *shape, int64_t num_scans,
+                                  const char *name, rbc_error *err);
 
 /* FORMAT, naming both, unless the extents and bits are equal and the channels can be converted. */
 rbc_status rbc__image_check_wanted(const rbc__image_shape *found, const rbc__image_shape *want,

@@ -4,11 +4,14 @@
  * those that everyone else sees; TensorFlow's image functions use the fast DCT. */
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "codec/decoder.h"
 #include "core/error.h"
 
 #define MARKER_SOF0 0xC0
+#define MARKER_SOF1 0xC1
+#define MARKER_SOF9 0xC9 /* arithmetic coding */
 #define MARKER_DHT  0xC4
 #define MARKER_JPG  0xC8
 #define MARKER_DAC  0xCC
@@ -72,11 +75,8 @@ static rbc_status find_frame(const uint8_t *bytes, uint64_t num_bytes, const cha
                            (unsigned long long)num_bytes);
 }
 
-static rbc_status probe(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,
-                        const char *name, rbc__image_shape *out, rbc_error *err) {
-    (void)decoder;
-    const uint8_t *frame;
-    RBC__TRY(find_frame(bytes, num_bytes, name, &frame, err));
+static rbc_status read_frame(const uint8_t *frame, const char *name, rbc__image_shape *out,
+                             rbc_error *err) {
     const int precision = frame[0];
     const int components = frame[5];
     if (precision != 8 || (components != 1 && components != 3)) {
@@ -92,6 +92,50 @@ static rbc_status probe(rbc__decoder *decoder, const uint8_t *bytes, uint64_t nu
         .bits = 8,
     };
     return rbc__image_check_limits(out, "JPEG", name, err);
+}
+
+static rbc_status probe(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,
+                        const char *name, rbc__image_shape *out, rbc_error *err) {
+    (void)decoder;
+    const uint8_t *frame;
+    RBC__TRY(find_frame(bytes, num_bytes, name, &frame, err));
+    return read_frame(frame, name, out, err);
+}
+
+/* The header of the first scan; NULL where the segments before it are not in order. */
+static const uint8_t *find_scan(const uint8_t *frame, const uint8_t *end) {
+    const uint8_t *at = frame - 4;
+    while (end - at >= 4 && at[0] == 0xFF && at[1] != 0 && at[1] != MARKER_TEM &&
+           !(at[1] >= MARKER_RST0 && at[1] <= MARKER_EOI)) {
+        const uint64_t length = read_u16(at + 2);
+        if (length < 2 || length > (uint64_t)(end - at - 2)) {
+            break;
+        }
+        if (at[1] == MARKER_SOS) {
+            return length > 2 ? at + 4 : NULL;
+        }
+        at += 2 + length;
+    }
+    return NULL;
+}
+
+/* How often the decoder goes over the pixels. A sequential image whose first scan has all
+ * components has no other; of the rest everything that could be taken for the header of a scan
+ * counts. */
+static int64_t count_scans(const uint8_t *frame, const uint8_t *end) {
+    const uint8_t marker = frame[-3];
+    const bool is_sequential =
+        marker == MARKER_SOF0 || marker == MARKER_SOF1 || marker == MARKER_SOF9;
+    const uint8_t *scan = is_sequential ? find_scan(frame, end) : NULL;
+    if (scan != NULL && scan[0] == frame[5]) {
+        return 1;
+    }
+    int64_t count = 0;
+    for (const uint8_t *at = frame;
+         (at = memchr(at, 0xFF, (size_t)(end - at))) != NULL && end - at >= 2; ++at) {
+        count += at[1] == MARKER_SOS;
+    }
+    return count > 0 ? count : 1;
 }
 
 /* Some cameras pad the end of the scan with zeros; the library warns of them after all pixels are
@@ -124,8 +168,11 @@ static rbc_status decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t n
                          const char *name, const rbc__image_shape *want, void *dst,
                          int64_t row_stride_bytes, rbc_error *err) {
     rbc__image_shape found;
-    RBC__TRY(probe(decoder, bytes, num_bytes, name, &found, err));
+    const uint8_t *frame;
+    RBC__TRY(find_frame(bytes, num_bytes, name, &frame, err));
+    RBC__TRY(read_frame(frame, name, &found, err));
     RBC__TRY(rbc__image_check_wanted(&found, want, "JPEG", name, err));
+    RBC__TRY(rbc__image_check_scans(&found, count_scans(frame, bytes + num_bytes), name, err));
     if (row_stride_bytes < want->width * want->channels || row_stride_bytes > INT_MAX) {
         return rbc__image_fail(
             err, RBC_ERROR_INVALID_ARGUMENT, name, "row stride of %lld bytes for rows of %lld",
@@ -139,7 +186,7 @@ static rbc_status decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t n
         }
     }
     const int pixel_format = want->channels == 1 ? TJPF_GRAY : TJPF_RGB;
-    /* Limits the scans of a progressive image: a small file could otherwise take minutes. */
+    /* The library's own limit of scans, over what was counted above. */
     const int flags =
         TJFLAG_LIMITSCANS | (decoder->jpeg_dct == RBC_JPEG_DCT_FAST ? TJFLAG_FASTDCT : 0);
     if (tjDecompress2(decoder->jpeg, bytes, (unsigned long)num_bytes, dst, (int)want->width,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -87,3 +89,75 @@ def test_jpeg_dct_of_the_dataset_and_of_the_loader(tmp_path):
         rc.open(path, progress=False, control_rate_hz=1, jpeg_dct="slow")
     with pytest.raises(rc.Error, match=r"jpeg_dct: .*'slow'.*accurate.*fast"):
         rc.DataLoader(opened["fast"], streams=["image"], jpeg_dct="slow")
+
+
+ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2)]
+ADAM7 += [(1, 0, 2, 1)]  # first row and column of each pass, and the steps between them
+
+
+def interlaced_png(pixels):
+    """The pixels [height, width, 1 or 3] of uint8 or uint16 as an interlaced PNG, unfiltered."""
+
+    def chunk(kind, content):
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    height, width, channels = pixels.shape
+    rows = []
+    for row, column, row_step, column_step in ADAM7:
+        part = pixels[row::row_step, column::column_step]
+        if part.size:
+            rows += [b"\0" + line.astype(line.dtype.newbyteorder(">")).tobytes() for line in part]
+    header = struct.pack(
+        ">IIBBBBB", width, height, pixels.itemsize * 8, {1: 0, 3: 2}[channels], 0, 0, 1
+    )
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"".join(rows)))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(("dtype", "channels"), [("uint8", 1), ("uint8", 3), ("uint16", 1)])
+def test_interlaced_pngs(tmp_path, dtype, channels):
+    rng = np.random.default_rng(2)
+    sizes = [(1, 1), (1, 9), (9, 1), (2, 3), (4, 5), (8, 8), (33, 47)]
+    pictures = [rng.integers(0, 2**8, (*size, channels)).astype(dtype) * 3 for size in sizes]
+    features = {"image": rc.Feature(dtype, (-1, -1, channels), encoding="png")}
+    with rc.RldsWriter(tmp_path, "pictures", features) as writer:
+        for picture_ in pictures:
+            writer.add_episode({"image": [interlaced_png(picture_)]})
+    dataset = rc.open(tmp_path / "pictures", progress=False, control_rate_hz=1)
+    for episode, expected in zip(dataset.episodes, pictures, strict=True):
+        np.testing.assert_array_equal(episode["image"].values[0], expected)
+        raw = episode["image"].raw(0)
+        np.testing.assert_array_equal(pillow(raw).reshape(expected.shape), expected)
+    damaged = bytearray(interlaced_png(pictures[-1]))
+    damaged[60] ^= 0xFF
+    with rc.RldsWriter(tmp_path / "damaged", "pictures", features) as writer:
+        writer.add_episode({"image": [bytes(damaged)]})
+    dataset = rc.open(tmp_path / "damaged" / "pictures", progress=False, control_rate_hz=1)
+    with pytest.raises(rc.errors.FormatError, match=r"image.*damaged PNG"):
+        _ = dataset.episodes[0]["image"].values
+
+
+def test_limits_of_images(tmp_path):
+    image = encode(picture(np.random.default_rng(1), 48, 64), progressive=True)
+    dataset = rc.open(write(tmp_path, [image]), progress=False, control_rate_hz=1)
+    defaults = rc.get_image_limits()
+    assert defaults == {"max_pixels": 2**28, "max_scans": 64, "max_scan_pixels": 2**31}
+    try:
+        for limit in ({"max_pixels": 48 * 64 - 1}, {"max_scans": 9}, {"max_scan_pixels": 9999}):
+            rc.set_image_limits(**limit)
+            assert rc.get_image_limits() == {**defaults, **limit}
+            with pytest.raises(rc.errors.FormatError, match=f"'image'.*{next(iter(limit))}"):
+                _ = dataset.episodes[0]["image"].values
+    finally:
+        rc.set_image_limits()
+    assert rc.get_image_limits() == defaults
+    np.testing.assert_array_equal(dataset.episodes[0]["image"].values[0], pillow(image))
+    with pytest.raises(rc.errors.InvalidArgumentError, match="max_scans is 0; wanted 1 to 500"):
+        rc.set_image_limits(max_scans=0)
+    with pytest.raises(rc.errors.ArgumentTypeError, match=r"unexpected keyword.*scans"):
+        rc.set_image_limits(scans=3)
