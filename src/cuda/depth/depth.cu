@@ -1,11 +1,10 @@
 /* Depth pixels to points: each in its place, or the valid ones first. */
-#include "cuda/common/launch.cuh"
+#include "cuda/common/scan.cuh"
 #include "cuda/depth/depth_params.h"
 
 enum {
     PLACE_THREADS = DEPTH_PLACE_THREADS,
     PACK_THREADS = DEPTH_PACK_THREADS,
-    PACK_WARPS = PACK_THREADS / 32,
     TILE = DEPTH_PACK_TILE,
     PIXELS = DEPTH_PIXELS,
 };
@@ -281,68 +280,23 @@ INLINE unsigned count_valid(const depth_launch *p, const camera *c, unsigned ind
     return count;
 }
 
-/* Two counts: `before` of those that come before something, `all` of all. */
-typedef struct tally {
-    unsigned before, all;
-} tally;
-
-/* Sums over the block. */
-INLINE tally sum_over_block(tally own, tally *warp_sums) {
-    own.before = __reduce_add_sync(0xffffffffu, own.before);
-    own.all = __reduce_add_sync(0xffffffffu, own.all);
-    if ((threadIdx.x & 31) == 0) {
-        warp_sums[threadIdx.x / 32] = own;
-    }
-    __syncthreads();
-    tally sum = {0, 0};
-#pragma unroll
-    for (int w = 0; w < PACK_WARPS; ++w) {
-        sum.before += warp_sums[w].before;
-        sum.all += warp_sums[w].all;
-    }
-    __syncthreads();
-    return sum;
-}
-
-/* The sum over the threads before this one, and over all. */
-INLINE tally sum_before(unsigned value, tally *warp_sums) {
-    const int lane = (int)threadIdx.x & 31;
-    unsigned inclusive = value;
-#pragma unroll
-    for (int distance = 1; distance < 32; distance <<= 1) {
-        const unsigned other = __shfl_up_sync(0xffffffffu, inclusive, distance);
-        inclusive += lane >= distance ? other : 0;
-    }
-    if (lane == 31) {
-        warp_sums[threadIdx.x / 32].all = inclusive;
-    }
-    __syncthreads();
-    tally sum = {inclusive - value, 0};
-#pragma unroll
-    for (int w = 0; w < PACK_WARPS; ++w) {
-        sum.before += w < (int)threadIdx.x / 32 ? warp_sums[w].all : 0;
-        sum.all += warp_sums[w].all;
-    }
-    return sum;
-}
-
 extern "C" __global__ void __launch_bounds__(PACK_THREADS)
     rbc__depth_count_cuda(const __grid_constant__ depth_launch p) {
-    __shared__ tally warp_sums[PACK_WARPS];
+    __shared__ unsigned warp_sums[32];
     launch_await();
     launch_release();
     const unsigned image = image_of_block(&p);
     const unsigned share = blockIdx.x - image * p.blocks;
     const stretch own = stretch_of_share(&p, share);
     const camera c = camera_of(&p, image);
-    tally count = {0, 0};
+    unsigned count = 0;
     for (long long i = own.begin + threadIdx.x * PIXELS; i < own.end; i += TILE) {
-        count.all += count_valid(&p, &c, (unsigned)i, depths_before(&p, image, i, own.end));
+        count += count_valid(&p, &c, (unsigned)i, depths_before(&p, image, i, own.end));
     }
-    count = sum_over_block(count, warp_sums);
+    count = block_sum(count, warp_sums);
     if (threadIdx.x == 0) {
         unsigned *words = words_of(&p, image);
-        words[1 + share] = count.all;
+        words[1 + share] = count;
         if (share == 0) {
             words[0] = 0;
         }
@@ -350,14 +304,14 @@ extern "C" __global__ void __launch_bounds__(PACK_THREADS)
 }
 
 /* Puts the points of a tile side by side; returns how many they are. */
-INLINE unsigned stage_tile(const points *made, float *staged, tally *warp_sums) {
+INLINE unsigned stage_tile(const points *made, float *staged, unsigned *warp_sums) {
     unsigned own = 0;
 #pragma unroll
     for (int k = 0; k < PIXELS; ++k) {
         own += is_valid(made, k);
     }
-    const tally sum = sum_before(own, warp_sums);
-    unsigned place = sum.before;
+    unsigned all;
+    unsigned place = block_sum_before(own, warp_sums, &all);
 #pragma unroll
     for (int k = 0; k < PIXELS; ++k) {
         if (is_valid(made, k)) {
@@ -369,23 +323,26 @@ INLINE unsigned stage_tile(const points *made, float *staged, tally *warp_sums) 
         }
     }
     __syncthreads();
-    return sum.all;
+    return all;
 }
 
-/* How many points there are before this share, and in all; the first of the words counts the shares
- * that know. */
-INLINE tally read_words(const depth_launch *p, unsigned *words, unsigned share, tally *warp_sums) {
-    tally count = {0, 0};
+/* How many points there are before this share, and in `all`; the first of the words counts the
+ * shares that know. */
+INLINE unsigned read_words(const depth_launch *p, unsigned *words, unsigned share,
+                           unsigned *warp_sums, unsigned *all) {
+    unsigned before = 0;
+    unsigned everywhere = 0;
     for (unsigned s = threadIdx.x; s < p->blocks; s += PACK_THREADS) {
         const unsigned other = words[1 + s];
-        count.before += s < share ? other : 0;
-        count.all += other;
+        before += s < share ? other : 0;
+        everywhere += other;
     }
-    count = sum_over_block(count, warp_sums);
+    before = block_sum(before, warp_sums);
+    *all = block_sum(everywhere, warp_sums);
     if (threadIdx.x == 0 && share < p->blocks - 1) {
         atomicAdd(words, 1u);
     }
-    return count;
+    return before;
 }
 
 /* Waits until the other shares know. */
@@ -400,7 +357,7 @@ INLINE void await_readers(const depth_launch *p, const unsigned *words) {
 extern "C" __global__ void __launch_bounds__(PACK_THREADS)
     rbc__depth_pack_cuda(const __grid_constant__ depth_launch p) {
     __shared__ float staged[3 * TILE];
-    __shared__ tally warp_sums[PACK_WARPS];
+    __shared__ unsigned warp_sums[32];
     launch_await();
     launch_release();
     const unsigned image = image_of_block(&p);
@@ -410,11 +367,8 @@ extern "C" __global__ void __launch_bounds__(PACK_THREADS)
     const camera c = camera_of(&p, image);
     depths depth = depths_before(&p, image, own.begin + threadIdx.x * PIXELS, own.end);
     unsigned *words = words_of(&p, image);
-    tally count = {0, 0};
-    if (p.blocks > 1) {
-        count = read_words(&p, words, share, warp_sums);
-    }
-    long long next = count.before;
+    unsigned all = 0;
+    long long next = p.blocks > 1 ? read_words(&p, words, share, warp_sums, &all) : 0;
     for (long long first = own.begin; first < own.end; first += TILE) {
         const long long index = first + threadIdx.x * PIXELS;
         if (first != own.begin) {
@@ -433,7 +387,7 @@ extern "C" __global__ void __launch_bounds__(PACK_THREADS)
         next += staged_points;
         __syncthreads();
     }
-    const long long total = p.blocks > 1 ? (long long)count.all : next;
+    const long long total = p.blocks > 1 ? (long long)all : next;
     const long long padding = own.begin > total ? own.begin : total;
     for (long long i = 3 * padding + threadIdx.x; i < 3 * own.end; i += PACK_THREADS) {
         rows[i] = __uint_as_float(0x7fc00000u);

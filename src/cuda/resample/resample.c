@@ -3,6 +3,19 @@
 #include "cuda/resample/check_times.h"
 #include "cuda/resample/resample_launch.h"
 
+static rbc_status launch(rbc__cuda_queue *queue, const rbc__resample_job *job, rbc_error *err) {
+    if (!rbc__cuda_has_whole_rows(job)) {
+        return rbc__cuda_launch_any(queue, job, err);
+    }
+    rbc__cuda_strips strips;
+    if (rbc__cuda_cut_strips(job, queue->multiprocessors, &strips)) {
+        return rbc__cuda_launch_strips(queue, job, &strips, err);
+    }
+    return rbc__cuda_is_memory_bound(job, queue->multiprocessors)
+               ? rbc__cuda_launch_large(queue, job, err)
+               : rbc__cuda_launch_rows(queue, job, err);
+}
+
 rbc_status rbc__cuda_resample(rbc_context *context, const rbc__resample_job *job, int32_t device_id,
                               void *stream, rbc_error *err) {
     (void)context;
@@ -12,11 +25,6 @@ rbc_status rbc__cuda_resample(rbc_context *context, const rbc__resample_job *job
     }
     rbc__cuda_queue queue;
     RBC__TRY(rbc__cuda_enter(device_id, stream, &queue, err));
-    rbc_status (*launch)(rbc__cuda_queue *, const rbc__resample_job *, rbc_error *) =
-        !rbc__cuda_moves_rows(job)                           ? rbc__cuda_launch_any
-        : rbc__cuda_suits_strips(job, queue.multiprocessors) ? rbc__cuda_launch_strips
-        : rbc__cuda_suits_large(job, queue.multiprocessors)  ? rbc__cuda_launch_large
-                                                             : rbc__cuda_launch_rows;
     rbc_status status = rbc__cuda_check_times(&queue, job, err);
     if (status == RBC_OK) {
         status = launch(&queue, job, err);

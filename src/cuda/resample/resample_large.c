@@ -14,7 +14,7 @@ enum {
     MAX_SAMPLES = 1 << 30,   /* so that places in a row are 31-bit */
 };
 
-bool rbc__cuda_suits_large(const rbc__resample_job *job, int32_t multiprocessors) {
+bool rbc__cuda_is_memory_bound(const rbc__resample_job *job, int32_t multiprocessors) {
     const rbc__resample_source *source = &job->sources[0];
     const int64_t row = source->num_channels * rbc__dtype_bytes(job->dtype);
     return job->num_sources == 1 && job->valid == NULL && job->dt == NULL &&

@@ -56,19 +56,31 @@ int64_t rbc__cuda_granule(const rbc__resample_job *job);
 /* ---- kinds of launch: each queues the whole job ---------------------------------------------- */
 
 /* Whether sources have one mode each out of linear, hold and nearest, and rows are contiguous. */
-bool rbc__cuda_moves_rows(const rbc__resample_job *job);
+bool rbc__cuda_has_whole_rows(const rbc__resample_job *job);
 
-/* Whether short sources are better fetched whole; only where rbc__cuda_moves_rows(). */
-bool rbc__cuda_suits_strips(const rbc__resample_job *job, int32_t multiprocessors);
+/* How a job is cut into strips, see strip_params.h. */
+typedef struct rbc__cuda_strips {
+    int64_t granule;
+    uint32_t lanes_log;
+    uint32_t num_strips; /* of one batch row */
+    uint32_t stamps_begin, brackets_begin, shared_bytes;
+    bool from_global[RESAMPLE_MAX_SOURCES]; /* samples are not fetched before they are needed */
+    bool any_from_global;
+} rbc__cuda_strips;
 
-/* Whether the job is of one plain source and bound by device memory; only where
- * rbc__cuda_moves_rows(). */
-bool rbc__cuda_suits_large(const rbc__resample_job *job, int32_t multiprocessors);
+/* Whether short sources are better fetched whole, and how; only where rbc__cuda_has_whole_rows().
+ */
+bool rbc__cuda_cut_strips(const rbc__resample_job *job, int32_t multiprocessors,
+                          rbc__cuda_strips *out);
+
+/* Whether the job is of one simple source and bound by device memory; only where
+ * rbc__cuda_has_whole_rows(). */
+bool rbc__cuda_is_memory_bound(const rbc__resample_job *job, int32_t multiprocessors);
 
 rbc_status rbc__cuda_launch_rows(rbc__cuda_queue *queue, const rbc__resample_job *job,
                                  rbc_error *err);
 rbc_status rbc__cuda_launch_strips(rbc__cuda_queue *queue, const rbc__resample_job *job,
-                                   rbc_error *err);
+                                   const rbc__cuda_strips *cut, rbc_error *err);
 rbc_status rbc__cuda_launch_large(rbc__cuda_queue *queue, const rbc__resample_job *job,
                                   rbc_error *err);
 

@@ -1,6 +1,6 @@
 #include "cuda/resample/resample_launch.h"
 
-bool rbc__cuda_moves_rows(const rbc__resample_job *job) {
+bool rbc__cuda_has_whole_rows(const rbc__resample_job *job) {
     const int64_t bytes = rbc__dtype_bytes(job->dtype);
     const int64_t row = rbc__cuda_num_columns(job) * bytes;
     if (job->num_sources > RESAMPLE_MAX_SOURCES || row > RBC__CUDA_MAX_ROW_BYTES ||

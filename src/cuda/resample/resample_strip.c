@@ -1,4 +1,3 @@
-#include "core/error.h"
 #include "cuda/resample/resample_launch.h"
 #include "cuda/resample/strip_params.h"
 
@@ -13,16 +12,6 @@ enum {
     SMALL_FETCH_BYTES = 16 * 1024,
 };
 
-/* How a job is cut into strips. */
-typedef struct strip_plan {
-    int64_t granule;
-    uint32_t lanes_log;
-    uint32_t num_strips; /* of one batch row */
-    uint32_t stamps_begin, brackets_begin, shared_bytes;
-    bool direct[RESAMPLE_MAX_SOURCES];
-    bool any_direct;
-} strip_plan;
-
 static int64_t row_bytes(const rbc__resample_job *job, int32_t source) {
     return job->sources[source].num_channels * rbc__dtype_bytes(job->dtype);
 }
@@ -33,38 +22,39 @@ static bool is_short(const rbc__resample_source *source) {
 }
 
 /* Whether so few of a source's samples are used that fetching them all does not pay. */
-static bool is_direct(const rbc__resample_job *job, int32_t source) {
+static bool reads_few(const rbc__resample_job *job, int32_t source) {
     const rbc__resample_source *from = &job->sources[source];
     return from->num_samples > job->num_targets + job->num_targets / 4 &&
            from->sample_stride_bytes > 0 &&
            from->sample_stride_bytes <= UINT32_MAX / from->num_samples;
 }
 
-static strip_plan cut(const rbc__resample_job *job, int64_t granule, uint32_t lanes_log,
-                      bool is_small) {
+static rbc__cuda_strips cut_at(const rbc__resample_job *job, int64_t granule, uint32_t lanes_log,
+                               bool is_small) {
     const int64_t strip = granule << lanes_log;
     int64_t most = 0;
     int64_t fetched = 0;
-    strip_plan plan = {.granule = granule, .lanes_log = lanes_log};
+    rbc__cuda_strips cut = {.granule = granule, .lanes_log = lanes_log};
     for (int32_t i = 0; i < job->num_sources; ++i) {
         const int64_t num_samples = job->sources[i].num_samples;
-        plan.direct[i] = !is_small && is_direct(job, i);
-        plan.any_direct |= plan.direct[i];
+        cut.from_global[i] = !is_small && reads_few(job, i);
+        cut.any_from_global |= cut.from_global[i];
         most = rbc__at_least(num_samples, most);
-        fetched = rbc__at_least(plan.direct[i] ? 0 : num_samples, fetched);
-        plan.num_strips += (uint32_t)((row_bytes(job, i) + strip - 1) / strip);
+        fetched = rbc__at_least(cut.from_global[i] ? 0 : num_samples, fetched);
+        cut.num_strips += (uint32_t)((row_bytes(job, i) + strip - 1) / strip);
     }
     const int64_t stamps = rbc__round_up(fetched * strip, RBC__CUDA_CHUNK_BYTES);
     const int64_t brackets =
         stamps + rbc__round_up(most * rbc__cuda_stamp_bytes(job->time_type), RBC__CUDA_CHUNK_BYTES);
-    plan.stamps_begin = (uint32_t)stamps;
-    plan.brackets_begin = (uint32_t)brackets;
-    plan.shared_bytes = (uint32_t)(brackets + job->num_targets * STRIP_BRACKET_BYTES);
-    return plan;
+    cut.stamps_begin = (uint32_t)stamps;
+    cut.brackets_begin = (uint32_t)brackets;
+    cut.shared_bytes = (uint32_t)(brackets + job->num_targets * STRIP_BRACKET_BYTES);
+    return cut;
 }
 
 /* The widest strips that leave a block for every multiprocessor; false where none fit. */
-static bool choose_strips(const rbc__resample_job *job, int32_t multiprocessors, strip_plan *out) {
+static bool choose_strips(const rbc__resample_job *job, int32_t multiprocessors,
+                          rbc__cuda_strips *out) {
     const int64_t granule = rbc__cuda_granule(job);
     int64_t widest = 0;
     int64_t fetched = 0;
@@ -85,25 +75,25 @@ static bool choose_strips(const rbc__resample_job *job, int32_t multiprocessors,
         rbc__at_most(is_small ? MIN_STRIP_BYTES : WIDE_STRIP_BYTES, rbc__at_least(widest, granule));
     bool found = false;
     for (uint32_t log = 0; granule << log <= MAX_STRIP_BYTES; ++log) {
-        const strip_plan plan = cut(job, granule, log, is_small);
+        const rbc__cuda_strips cut = cut_at(job, granule, log, is_small);
         if (granule << log < least && granule << log < widest) {
             continue;
         }
-        if (plan.shared_bytes > MAX_SHARED_BYTES ||
+        if (cut.shared_bytes > MAX_SHARED_BYTES ||
             (found &&
-             (job->batch * plan.num_strips < multiprocessors || granule << log >= 2 * widest))) {
+             (job->batch * cut.num_strips < multiprocessors || granule << log >= 2 * widest))) {
             break;
         }
-        *out = plan;
+        *out = cut;
         found = true;
     }
     return found;
 }
 
-bool rbc__cuda_suits_strips(const rbc__resample_job *job, int32_t multiprocessors) {
-    strip_plan plan;
+bool rbc__cuda_cut_strips(const rbc__resample_job *job, int32_t multiprocessors,
+                          rbc__cuda_strips *out) {
     return job->valid == NULL && job->dt == NULL && job->batch <= UINT16_MAX &&
-           job->num_targets <= MAX_TARGETS && choose_strips(job, multiprocessors, &plan);
+           job->num_targets <= MAX_TARGETS && choose_strips(job, multiprocessors, out);
 }
 
 static rbc__cuda_kernel strip_kernel(rbc__dtype dtype, int64_t granule) {
@@ -117,13 +107,8 @@ static rbc__cuda_kernel strip_kernel(rbc__dtype dtype, int64_t granule) {
 }
 
 rbc_status rbc__cuda_launch_strips(rbc__cuda_queue *queue, const rbc__resample_job *job,
-                                   rbc_error *err) {
-    strip_plan plan = {0};
-    if (!choose_strips(job, queue->multiprocessors, &plan)) {
-        return rbc__fail(err, RBC_ERROR_INTERNAL,
-                         "a job that does not suit strips was given to them");
-    }
-    const int64_t outputs = job->num_targets << plan.lanes_log;
+                                   const rbc__cuda_strips *cut, rbc_error *err) {
+    const int64_t outputs = job->num_targets << cut->lanes_log;
     strip_launch launch = {
         .targets = job->targets,
         .targets_batch_stride = job->targets_batch_stride_bytes,
@@ -133,13 +118,13 @@ rbc_status rbc__cuda_launch_strips(rbc__cuda_queue *queue, const rbc__resample_j
         .out_target_stride = job->out_target_stride_bytes,
         .num_targets = (uint32_t)job->num_targets,
         .num_sources = (uint32_t)job->num_sources,
-        .lanes_log = plan.lanes_log,
-        .one_each = outputs <= RBC__CUDA_THREADS && !plan.any_direct,
+        .lanes_log = cut->lanes_log,
+        .one_each = outputs <= RBC__CUDA_THREADS && !cut->any_from_global,
         .time_type = (uint32_t)job->time_type,
-        .stamps_begin = plan.stamps_begin,
-        .brackets_begin = plan.brackets_begin,
+        .stamps_begin = cut->stamps_begin,
+        .brackets_begin = cut->brackets_begin,
     };
-    const int64_t strip = plan.granule << plan.lanes_log;
+    const int64_t strip = cut->granule << cut->lanes_log;
     uint32_t strips = 0;
     for (int32_t i = 0; i < job->num_sources; ++i) {
         const rbc__resample_source *from = &job->sources[i];
@@ -155,15 +140,15 @@ rbc_status rbc__cuda_launch_strips(rbc__cuda_queue *queue, const rbc__resample_j
             .width = (uint32_t)row_bytes(job, i),
             .first_strip = strips,
             .mode = (uint32_t)from->runs[0].mode,
-            .is_direct = plan.direct[i],
+            .from_global = cut->from_global[i],
         };
         strips += (uint32_t)((row_bytes(job, i) + strip - 1) / strip);
     }
     const rbc__cuda_shape shape = {
-        .blocks = plan.num_strips,
+        .blocks = cut->num_strips,
         .blocks_y = (uint32_t)job->batch,
         .threads = outputs <= RBC__CUDA_THREADS / 2 ? RBC__CUDA_THREADS / 2 : RBC__CUDA_THREADS,
-        .shared_bytes = plan.shared_bytes,
+        .shared_bytes = cut->shared_bytes,
     };
-    return rbc__cuda_launch(queue, strip_kernel(job->dtype, plan.granule), shape, &launch, err);
+    return rbc__cuda_launch(queue, strip_kernel(job->dtype, cut->granule), shape, &launch, err);
 }

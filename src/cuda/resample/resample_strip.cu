@@ -138,7 +138,7 @@ INLINE void fetch(const strip_launch *p, const strip *part, char *shared, int by
                    stamp_size);
     }
     copies_commit();
-    if (part->is_mine && !source->is_direct) {
+    if (part->is_mine && !source->from_global) {
         const char *from = source->values + part->batch * source->batch_stride + part->column;
         char *to = shared + (threadIdx.x & (part->lanes - 1)) * bytes;
 #pragma unroll 4
@@ -177,8 +177,8 @@ INLINE double bracket_weight(const uint4 *stored, int dtype) {
 
 /* The thread's column of all targets, from samples in global memory; so many loads as registers
  * allow are on their way before the first is waited for. */
-INLINE void write_direct(const strip_launch *p, const strip *part, const strip_bracket *brackets,
-                         char *out, int bytes, int dtype) {
+INLINE void write_from_global(const strip_launch *p, const strip *part,
+                              const strip_bracket *brackets, char *out, int bytes, int dtype) {
     const strip_source *source = part->source;
     const char *samples = source->values + part->batch * source->batch_stride + part->column;
     const int blends = dtype != VALUE_COPY && source->mode == MODE_LINEAR;
@@ -245,7 +245,7 @@ INLINE void make_strip(const strip_launch *p, int dtype, int bytes, int type) {
     }
     strip_bracket *brackets = (strip_bracket *)(shared + p->brackets_begin);
     const unsigned stride =
-        part.source->is_direct ? (unsigned)part.source->sample_stride : part.bytes;
+        part.source->from_global ? (unsigned)part.source->sample_stride : part.bytes;
     for (unsigned j = threadIdx.x; j < p->num_targets; j += blockDim.x) {
         if (j != own) {
             time = stamp_load(targets + j * p->targets_stride, type);
@@ -258,8 +258,8 @@ INLINE void make_strip(const strip_launch *p, int dtype, int bytes, int type) {
     if (!part.is_mine) {
         return;
     }
-    if (part.source->is_direct) {
-        write_direct(p, &part, brackets, out, bytes, dtype);
+    if (part.source->from_global) {
+        write_from_global(p, &part, brackets, out, bytes, dtype);
         return;
     }
 #pragma unroll 2

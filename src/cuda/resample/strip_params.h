@@ -20,7 +20,7 @@ typedef struct strip_source {
     uint32_t width;     /* bytes */
     uint32_t first_strip;
     uint32_t mode;
-    uint32_t is_direct; /* samples are read where they are needed, none fetched before */
+    uint32_t from_global; /* samples are read where they are needed, none fetched before */
 } strip_source;
 
 /* Block (x, y) makes strip x of batch row y, all targets of it. A strip is 1 << lanes_log granules

@@ -205,12 +205,17 @@ rbc_status rbc__cuda_enter(int32_t device_id, void *stream, rbc__cuda_queue *out
     return RBC_OK;
 }
 
-static rbc_status submit_all(rbc__cuda_queue *queue, rbc_error *err) {
+rbc_status rbc__cuda_submit_all(const rbc__cuda_queue *queue, const rbc__cuda_batch *batch,
+                                rbc_error *err) {
     rbc_status status = RBC_OK;
-    for (int32_t i = 0; status == RBC_OK && i < queue->batch.count; ++i) {
-        status =
-            rbc__cuda_submit(queue->driver, queue->device, queue->stream, &queue->batch, i, err);
+    for (int32_t i = 0; status == RBC_OK && i < batch->count; ++i) {
+        status = rbc__cuda_submit(queue->driver, queue->device, queue->stream, batch, i, err);
     }
+    return status;
+}
+
+static rbc_status submit_queued(rbc__cuda_queue *queue, rbc_error *err) {
+    const rbc_status status = rbc__cuda_submit_all(queue, &queue->batch, err);
     queue->batch.count = 0;
     queue->batch.bytes = 0;
     return status;
@@ -220,7 +225,7 @@ rbc_status rbc__cuda_flush(rbc__cuda_queue *queue, rbc_error *err) {
     if (queue->recording != NULL) {
         queue->recording->has_gaps = true;
     }
-    return submit_all(queue, err);
+    return submit_queued(queue, err);
 }
 
 static rbc_status finish(rbc__cuda_queue *queue) {
@@ -233,7 +238,7 @@ static rbc_status finish(rbc__cuda_queue *queue) {
     } else if (rbc__cuda_graphs_launch(queue)) {
         return RBC_OK;
     }
-    return submit_all(queue, queue->err);
+    return submit_queued(queue, queue->err);
 }
 
 rbc_status rbc__cuda_leave(rbc__cuda_queue *queue, rbc_status status) {

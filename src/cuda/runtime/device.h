@@ -84,6 +84,10 @@ rbc_status rbc__cuda_launch_bytes(rbc__cuda_queue *queue, rbc__cuda_kernel kerne
  * done with the queue's stream: a copy, a wait. */
 rbc_status rbc__cuda_flush(rbc__cuda_queue *queue, rbc_error *err);
 
+/* Hands the launches of `batch` to the driver, one after the other. */
+rbc_status rbc__cuda_submit_all(const rbc__cuda_queue *queue, const rbc__cuda_batch *batch,
+                                rbc_error *err);
+
 /* Hands one launch of `batch` to the driver as it is. */
 rbc_status rbc__cuda_submit(const rbc__cuda_driver *driver, const rbc__cuda_device *device,
                             CUstream stream, const rbc__cuda_batch *batch, int32_t index,

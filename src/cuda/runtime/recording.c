@@ -60,13 +60,9 @@ static bool launch_graph(rbc__cuda_recording *recording, const rbc__cuda_queue *
 rbc_status rbc__cuda_replay(rbc__cuda_recording *recording, void *stream, rbc_error *err) {
     rbc__cuda_queue queue;
     RBC__TRY(rbc__cuda_enter(recording->device_id, stream, &queue, err));
-    rbc_status status = RBC_OK;
-    if (!launch_graph(recording, &queue)) {
-        for (int32_t i = 0; status == RBC_OK && i < recording->batch->count; ++i) {
-            status = rbc__cuda_submit(queue.driver, queue.device, queue.stream, recording->batch, i,
-                                      err);
-        }
-    }
+    const rbc_status status = launch_graph(recording, &queue)
+                                  ? RBC_OK
+                                  : rbc__cuda_submit_all(&queue, recording->batch, err);
     return rbc__cuda_leave(&queue, status);
 }
 

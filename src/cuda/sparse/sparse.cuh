@@ -2,6 +2,7 @@
 #ifndef RBC_CUDA_KERNELS_SPARSE_CUH
 #define RBC_CUDA_KERNELS_SPARSE_CUH
 
+#include "cuda/common/scan.cuh"
 #include "cuda/sparse/sparse_params.h"
 #include "cuda/voxelize/cloud.cuh"
 
@@ -376,34 +377,5 @@ INLINE unsigned chain_count(unsigned seen) {
 }
 
 /* ---- sums over a block ---------------------------------------------------------------------- */
-
-/* The sum over all threads, which all get; `warp_sums` has 32 places. */
-INLINE unsigned sum_over_block(unsigned value, unsigned *warp_sums) {
-    const unsigned warps = blockDim.x / 32;
-    value = __reduce_add_sync(0xffffffffu, value);
-    if ((threadIdx.x & 31) == 0) {
-        warp_sums[threadIdx.x / 32] = value;
-    }
-    __syncthreads();
-    unsigned sum = 0;
-    for (unsigned w = 0; w < warps; ++w) {
-        sum += warp_sums[w];
-    }
-    __syncthreads();
-    return sum;
-}
-
-/* The sum over the lanes below this one. */
-INLINE unsigned sum_below(unsigned value, unsigned *total) {
-    const int lane = (int)threadIdx.x & 31;
-    unsigned inclusive = value;
-#pragma unroll
-    for (int distance = 1; distance < 32; distance <<= 1) {
-        const unsigned other = __shfl_up_sync(0xffffffffu, inclusive, distance);
-        inclusive += lane >= distance ? other : 0;
-    }
-    *total = __shfl_sync(0xffffffffu, inclusive, 31);
-    return inclusive - value;
-}
 
 #endif

@@ -290,7 +290,7 @@ INLINE void insert_points(const sparse_launch *p, int plain) {
         }
     }
     if (p->dropped != 0) {
-        const unsigned missing = sum_over_block(i < length && !cell.inside, warp_sums);
+        const unsigned missing = block_sum(i < length && !cell.inside, warp_sums);
         if (threadIdx.x == 0 && missing != 0) {
             atomicAdd(&p->dropped[at.cloud], (unsigned long long)missing);
         }
@@ -339,7 +339,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         }
         count += (unsigned)is_first;
     }
-    count = sum_over_block(count, warp_sums);
+    count = block_sum(count, warp_sums);
     if (threadIdx.x == 0) {
         p.tile_counts[at.cloud * p.tiles + at.block] = count;
     }

@@ -65,8 +65,8 @@ INLINE void number_voxels(const sparse_launch *p, int plain) {
         before += tile < at.block ? count : 0;
         all += count;
     }
-    before = sum_over_block(before, warp_sums);
-    all = sum_over_block(all, warp_sums);
+    before = block_sum(before, warp_sums);
+    all = block_sum(all, warp_sums);
     sparse_state *state = p->states + at.cloud;
     if (at.block == 0 && threadIdx.x == 0) {
         const unsigned kept = all < p->max_voxels ? all : (unsigned)p->max_voxels;
@@ -95,7 +95,7 @@ INLINE void number_voxels(const sparse_launch *p, int plain) {
         const long long w = first + lane;
         const unsigned word = w < begin + words && w < p->bit_words ? bits[w] : 0;
         unsigned total;
-        const unsigned below = before + sum_below((unsigned)__popc(word), &total);
+        const unsigned below = before + warp_sum_before((unsigned)__popc(word), &total);
         before += total;
         if (w < begin + words && w < p->bit_words) {
             p->word_starts[at.cloud * p->bit_words + w] = below;

@@ -147,7 +147,7 @@ INLINE void make_keys(const sparse_launch *p, int kind) {
             pad_coordinates(p, &at, length);
         }
         if (p->dropped != 0) {
-            missing = sum_over_block(missing, warp_sums);
+            missing = block_sum(missing, warp_sums);
             if (threadIdx.x == 0 && missing != 0) {
                 atomicAdd(&p->dropped[at.cloud], (unsigned long long)missing);
             }
@@ -235,12 +235,7 @@ INLINE unsigned count_before(const unsigned *chain, unsigned tile, unsigned digi
 /* Sums over the digits below, of two counts at once. */
 INLINE unsigned long long sum_below_digit(unsigned long long value, unsigned long long *sums) {
     const int lane = (int)threadIdx.x & 31;
-    unsigned long long inclusive = value;
-#pragma unroll
-    for (int distance = 1; distance < 32; distance <<= 1) {
-        const unsigned long long other = __shfl_up_sync(0xffffffffu, inclusive, distance);
-        inclusive += lane >= distance ? other : 0;
-    }
+    const unsigned long long inclusive = warp_scan64(value);
     if (lane == 31 && threadIdx.x < DIGITS) {
         sums[threadIdx.x / 32] = inclusive;
     }

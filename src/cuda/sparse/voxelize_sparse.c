@@ -364,19 +364,9 @@ static rbc_status find_first_seen(run *r, const rbc__voxelize_sparse_job *job) {
     return RBC_OK;
 }
 
-/* Whether rows of features, here and in an output, are whole chunks of 16 bytes at multiples of 16.
- */
-static bool rows_are_chunks(const rbc__cloud *cloud, const void *out) {
-    const int64_t bytes = rbc__dtype_bytes(cloud->feature_dtype);
-    return (cloud->feature_stride_bytes == bytes || cloud->num_features == 1) &&
-           cloud->num_features * bytes % 16 == 0 && (uintptr_t)cloud->features % 16 == 0 &&
-           (uintptr_t)out % 16 == 0 && cloud->features_stride_bytes % 16 == 0 &&
-           (cloud->batch == 1 || cloud->features_batch_stride_bytes % 16 == 0);
-}
-
 static rbc_status copy_features(run *r, const rbc__voxelize_sparse_job *job) {
     const rbc__cloud *cloud = &job->cloud;
-    const bool chunks = job->voxels != NULL && rows_are_chunks(cloud, job->voxels);
+    const bool chunks = job->voxels != NULL && rbc__voxel_rows_are_chunks(cloud, job->voxels);
     const int64_t bytes = rbc__dtype_bytes(cloud->feature_dtype);
     const int64_t units = job->voxels == NULL ? 1
                           : chunks            ? cloud->num_features * bytes / 16
@@ -403,7 +393,7 @@ static rbc_status reduce_features(run *r, const rbc__voxelize_sparse_job *job) {
                                                RBC__CUDA_sparse_sum_three_f32};
     const rbc__cloud *cloud = &job->cloud;
     const rbc__dtype dtype = cloud->feature_dtype;
-    const bool chunks = dtype != RBC__F64 && rows_are_chunks(cloud, job->features);
+    const bool chunks = dtype != RBC__F64 && rbc__voxel_rows_are_chunks(cloud, job->features);
     const bool three =
         dtype == RBC__F32 && cloud->num_features == 3 && cloud->feature_stride_bytes == 4;
     const bool sums = job->reduce == RBC_VOXEL_SUM || job->reduce == RBC_VOXEL_MEAN;

@@ -82,16 +82,7 @@ typedef struct needs {
 /* What the threads before this one need; `used`, zero at first, gets what all do. */
 INLINE needs sum_before(needs mine, unsigned *used) {
     const int lane = (int)threadIdx.x & 31;
-    needs inclusive = mine;
-#pragma unroll
-    for (int distance = 1; distance < 32; distance <<= 1) {
-        const unsigned points = __shfl_up_sync(0xffffffffu, inclusive.points, distance);
-        const unsigned few = __shfl_up_sync(0xffffffffu, inclusive.few, distance);
-        const unsigned many = __shfl_up_sync(0xffffffffu, inclusive.many, distance);
-        inclusive.points += lane >= distance ? points : 0;
-        inclusive.few += lane >= distance ? few : 0;
-        inclusive.many += lane >= distance ? many : 0;
-    }
+    const needs inclusive = {warp_scan(mine.points), warp_scan(mine.few), warp_scan(mine.many)};
     needs base = {0, 0, 0};
     if (lane == 31) {
         base.points = atomicAdd(&used[0], inclusive.points);

@@ -59,12 +59,7 @@ INLINE int keep_chunks(const voxel_reduce_launch *p, const stage *made, const ui
         own[k] = min(max(left[k], 0), 4);
         mine += own[k];
     }
-    int inclusive = mine;
-#pragma unroll
-    for (int distance = 1; distance < 32; distance <<= 1) {
-        const int other = __shfl_up_sync(0xffffffffu, inclusive, distance);
-        inclusive += (int)(threadIdx.x & 31) >= distance ? other : 0;
-    }
+    const int inclusive = (int)warp_scan((unsigned)mine);
     unsigned base = 0;
     if ((threadIdx.x & 31) == 31) {
         base = atomicAdd(total, (unsigned)inclusive);
@@ -194,7 +189,8 @@ INLINE int place_cells(const voxel_reduce_launch *p, const slab *part, const sta
         fits &= sum <= p->stage_rows;
         sums += sum;
     }
-    unsigned before = block_sum_before(sums, warp_sums);
+    unsigned total;
+    unsigned before = block_sum_before(sums, warp_sums, &total);
     for (int group = begin; group < end; ++group) {
         made->group_lists[group] = (unsigned short)(before >> 16);
 #pragma unroll

@@ -3,6 +3,7 @@
 #ifndef RBC_CUDA_KERNELS_SEGMENT_CUH
 #define RBC_CUDA_KERNELS_SEGMENT_CUH
 
+#include "cuda/common/scan.cuh"
 #include "cuda/voxelize/cloud.cuh"
 
 typedef struct segment {
@@ -134,45 +135,10 @@ INLINE void take_ranks(unsigned *filled, const int *cells, int n, unsigned shift
     }
 }
 
-/* Sums over the block; every thread gets the result. */
-INLINE unsigned block_sum(unsigned value) {
-    __shared__ unsigned total;
-    if (threadIdx.x == 0) {
-        total = 0;
-    }
-    __syncthreads();
-    value = __reduce_add_sync(0xffffffffu, value);
-    if ((threadIdx.x & 31) == 0 && value != 0) {
-        atomicAdd(&total, value);
-    }
-    __syncthreads();
-    return total;
-}
-
-/* The sum of the values of all threads before this one. Two barriers; `warp_sums` has 32 words. */
-INLINE unsigned block_sum_before(unsigned value, unsigned *warp_sums) {
-    const int lane = (int)threadIdx.x & 31;
-    unsigned inclusive = value;
-#pragma unroll
-    for (int distance = 1; distance < 32; distance <<= 1) {
-        const unsigned other = __shfl_up_sync(0xffffffffu, inclusive, distance);
-        inclusive += lane >= distance ? other : 0;
-    }
-    if (lane == 31) {
-        warp_sums[threadIdx.x >> 5] = inclusive;
-    }
-    __syncthreads();
-    const unsigned others = lane < (int)(threadIdx.x >> 5) ? warp_sums[lane] : 0;
-    const unsigned before = __reduce_add_sync(0xffffffffu, others);
-    __syncthreads();
-    return before + inclusive - value;
-}
-
 /* counts[0..n) become runs: where each begins, in chunks of 2^chunk_shift entries, and how many
  * entries it has << 16. Returns the number of chunks; a barrier is passed last. */
 INLINE int make_runs(unsigned *counts, int n, int chunk_shift) {
     __shared__ unsigned warp_sums[32];
-    __shared__ unsigned total;
     const int each = (n + (int)blockDim.x - 1) / (int)blockDim.x;
     const int begin = min((int)threadIdx.x * each, n);
     const int end = min(begin + each, n);
@@ -181,14 +147,12 @@ INLINE int make_runs(unsigned *counts, int n, int chunk_shift) {
     for (int i = begin; i < end; ++i) {
         sum += (counts[i] + round) >> chunk_shift;
     }
-    unsigned before = block_sum_before(sum, warp_sums);
+    unsigned total;
+    unsigned before = block_sum_before(sum, warp_sums, &total);
     for (int i = begin; i < end; ++i) {
         const unsigned count = counts[i];
         counts[i] = before | count << 16;
         before += (count + round) >> chunk_shift;
-    }
-    if (threadIdx.x == blockDim.x - 1) {
-        total = before;
     }
     __syncthreads();
     return (int)total;
@@ -196,7 +160,8 @@ INLINE int make_runs(unsigned *counts, int n, int chunk_shift) {
 
 /* Writes how many points the segment dropped. `mine`: this thread's. */
 INLINE void write_missing(const voxel_cut *cut, const segment *part, unsigned mine) {
-    const unsigned missing = block_sum(mine);
+    __shared__ unsigned warp_sums[32];
+    const unsigned missing = block_sum(mine, warp_sums);
     if (threadIdx.x == 0) {
         cut->missing[part->row] = missing;
     }

@@ -7,8 +7,8 @@
 #ifndef RBC_CUDA_KERNELS_STAGED_CUH
 #define RBC_CUDA_KERNELS_STAGED_CUH
 
+#include "cuda/voxelize/deferred.cuh"
 #include "cuda/voxelize/overfull.cuh"
-#include "cuda/voxelize/several.cuh"
 
 /* ---- cells ---------------------------------------------------------------------------------- */
 
@@ -87,53 +87,21 @@ INLINE uint4 finish_staged(uint4 chunk, unsigned count, int dtype, int vector, i
                       __float_as_uint(d));
 }
 
-/* Up to eight points whose values, none infinite or NaN, lie within 2^25 of each other, or up to
- * 256 within 2^20: in f64 their sum is exact, and so it is the sum of the integers of
- * rbc_voxelize(), whose last bits are lower still. False elsewhere. */
+/* The sum of up to MANY_OF_CELL points, `stride` bytes apart, where f64 has it exactly; else false.
+ */
 INLINE int sum_exactly(const char *first, unsigned stride, int count, uint4 *result, int dtype,
                        int vector, int reduce) {
     const int width = width_of(dtype, vector);
-    double sums[8];
-#pragma unroll
-    for (int k = 0; k < width; ++k) {
-        sums[k] = 0.0;
-    }
-    unsigned largest = 0;
-    unsigned least = 0xffffffffu; /* of what is not zero, less one */
+    tally all;
+    clear_tally(&all, width);
     if (dtype == VALUE_F64 || count > MANY_OF_CELL) {
         return 0;
     }
     for (int i = 0; i < count; ++i) {
         const values loaded = load_staged(first + i * stride, dtype, vector);
-#pragma unroll
-        for (int k = 0; k < width; ++k) {
-            const float value = item_f32(value_bits(&loaded, k, dtype), dtype);
-            const unsigned magnitude = __float_as_uint(value) & 0x7fffffffu;
-            largest = max(largest, magnitude);
-            least = min(least, magnitude - 1);
-            sums[k] += (double)value;
-        }
+        tally_values(&all, &loaded, dtype, width, reduce);
     }
-    if (largest >= 0x7f800000u || (largest >> 23) - ((least + 1) >> 23) > (count > 8 ? 20u : 24u)) {
-        return 0;
-    }
-    item items[8];
-    const double divisor = (double)count;
-    const double inverse = reduce == REDUCE_MEAN ? 1.0 / divisor : 1.0;
-#pragma unroll
-    for (int k = 0; k < width; ++k) {
-        double quotient = sums[k];
-        if (reduce == REDUCE_MEAN && count > 8) {
-            quotient = sums[k] / divisor;
-        } else if (reduce == REDUCE_MEAN) {
-            /* Corrected to what division rounds to. */
-            quotient = __dmul_rn(sums[k], inverse);
-            quotient = __fma_rn(__fma_rn(-quotient, divisor, sums[k]), inverse, quotient);
-        }
-        items[k] = item_of_f64(quotient, dtype);
-    }
-    *result = pack_items(items, dtype, vector);
-    return 1;
+    return finish_tally(&all, count, result, dtype, vector, reduce);
 }
 
 /* Several points, `stride` bytes apart. */

@@ -138,6 +138,15 @@ voxel_cloud rbc__voxel_cloud_of(const rbc__cloud *from) {
     };
 }
 
+bool rbc__voxel_rows_are_chunks(const rbc__cloud *cloud, const void *out) {
+    const int64_t bytes = rbc__dtype_bytes(cloud->feature_dtype);
+    return cloud->feature_row >= cloud->num_points &&
+           (cloud->feature_stride_bytes == bytes || cloud->num_features == 1) &&
+           cloud->num_features * bytes % 16 == 0 && (uintptr_t)cloud->features % 16 == 0 &&
+           (uintptr_t)out % 16 == 0 && cloud->features_stride_bytes % 16 == 0 &&
+           (cloud->batch == 1 || cloud->features_batch_stride_bytes % 16 == 0);
+}
+
 voxel_cloud rbc__voxel_describe_cloud(const rbc__voxelize_job *job) {
     const rbc__cloud *from = &job->cloud;
     voxel_cloud cloud = rbc__voxel_cloud_of(from);

@@ -34,6 +34,10 @@ double rbc__voxel_points_of_slab(const rbc__voxel_plan *p, int64_t points);
 /* Whether features are reduced. */
 bool rbc__voxel_has_features(const rbc__voxelize_job *job);
 
+/* Whether rows of features, here and in an output, are whole chunks of 16 bytes at multiples of 16.
+ */
+bool rbc__voxel_rows_are_chunks(const rbc__cloud *cloud, const void *out);
+
 /* The points alone, without their grid. */
 voxel_cloud rbc__voxel_cloud_of(const rbc__cloud *from);
 

@@ -11,17 +11,6 @@ enum {
     SEVERAL_BLOCKS = 3,        /* of a multiprocessor */
 };
 
-/* Whether the features of a cell are whole chunks of 16 bytes at multiples of 16. */
-static bool features_are_chunks(const rbc__voxelize_job *job) {
-    const rbc__cloud *cloud = &job->cloud;
-    const int64_t bytes = rbc__dtype_bytes(cloud->feature_dtype);
-    return cloud->feature_dtype != RBC__F64 && cloud->feature_row >= cloud->num_points &&
-           (cloud->feature_stride_bytes == bytes || cloud->num_features == 1) &&
-           cloud->num_features * bytes % 16 == 0 && (uintptr_t)cloud->features % 16 == 0 &&
-           (uintptr_t)job->out % 16 == 0 && cloud->features_stride_bytes % 16 == 0 &&
-           (cloud->batch == 1 || cloud->features_batch_stride_bytes % 16 == 0);
-}
-
 /* Of the kernels <kind>_<type> and <kind>_any_<type>, those that load features in chunks of 16
  * bytes, and those that load one value at a time. */
 #define CHUNK_KERNELS(kind)                                                                        \
@@ -96,7 +85,8 @@ rbc_status rbc__voxel_reduce_pass(rbc__cuda_queue *queue, const rbc__voxelize_jo
     rbc__cuda_shape shape = rbc__voxel_deal_shape(p, cut);
     RBC__TRY(rbc__cuda_launch(queue, RBC__CUDA_voxel_deal, shape, &deal, err));
 
-    const bool chunks = features_are_chunks(job);
+    const bool chunks =
+        cloud->feature_dtype != RBC__F64 && rbc__voxel_rows_are_chunks(cloud, job->out);
     const int64_t bytes = rbc__dtype_bytes(cloud->feature_dtype);
     const uint32_t units =
         (uint32_t)(chunks ? cloud->num_features * bytes / 16 : cloud->num_features);

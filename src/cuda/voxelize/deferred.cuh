@@ -1,16 +1,24 @@
-/* Reducing the features of crowds: cells of so many points that all blocks share them, in parts of
- * CROWD_POINTS. Sums need to know the greatest magnitude first, so that parts are looked at before
- * any is added; atomics join what parts are, whose order does not matter. */
-#ifndef RBC_CUDA_KERNELS_CROWD_CUH
-#define RBC_CUDA_KERNELS_CROWD_CUH
+/* Reducing the cells of several points that overfull slabs left, by their size. One of few points
+ * is made by a thread, unit by unit, one of many by eight threads. A crowd has so many that all
+ * blocks share it, in parts of CROWD_POINTS; sums need to know the greatest magnitude first, so
+ * that its parts are looked at before any is added. Atomics join what parts are, whose order does
+ * not matter. */
+#ifndef RBC_CUDA_DEFERRED_CUH
+#define RBC_CUDA_DEFERRED_CUH
 
-#include "cuda/voxelize/unit.cuh"
+#include "cuda/voxelize/tally.cuh"
+
+enum {
+    LANES = 8, /* threads that make a unit of a cell of many points */
+};
 
 INLINE voxel_several load_several(const voxel_several *from) {
     const uint4 loaded = __ldg((const uint4 *)from);
     const voxel_several found = {loaded.x, loaded.y, loaded.z, loaded.w};
     return found;
 }
+
+/* ---- crowds ---------------------------------------------------------------------------------- */
 
 /* Joins what the threads of a block know of a unit; the first thread gets all. `joined` has room
  * for what each warp knows. */
@@ -207,5 +215,103 @@ INLINE void reduce_crowds(const voxel_reduce_launch *p, int dtype, int vector, i
         __syncthreads();
     }
 }
+
+/* ---- cells of few points and of many --------------------------------------------------------- */
+
+/* A unit as reduce.cuh makes it, for `lanes` neighbouring threads; where there are several, all of
+ * the warp are here. The first gets it. */
+INLINE uint4 general_unit(const voxel_reduce_launch *p, const voxel_several *cell, int count,
+                          unsigned unit, int lanes, int dtype, int vector, int reduce) {
+    channels all;
+    make_unit(p, cell->batch, p->left.points + cell->first, count, unit, (int)threadIdx.x % lanes,
+              lanes, &all, dtype, vector, reduce);
+    return finish_unit(&all, count, dtype, vector, reduce);
+}
+
+/* general_unit() for the kernel's types, kept out of its registers. */
+typedef uint4 (*general_function)(const voxel_reduce_launch *p, const voxel_several *cell,
+                                  int count, unsigned unit, int lanes, int reduce);
+
+/* Reduces the cells of a list, from *list on and `direction` apart; `lanes` neighbouring threads
+ * make a unit together. */
+INLINE void reduce_cells(const voxel_reduce_launch *p, const voxel_several *list, int direction,
+                         unsigned num_cells, int lanes, general_function general, int dtype,
+                         int vector, int reduce) {
+    const int width = width_of(dtype, vector);
+    const unsigned row_units = units_of_row(p, vector);
+    const int lane = (int)threadIdx.x % lanes;
+    const unsigned thread = blockIdx.x * VOXEL_SEVERAL_THREADS + threadIdx.x;
+    const unit_at by = find_unit(gridDim.x * VOXEL_SEVERAL_THREADS / (unsigned)lanes, row_units);
+    unit_at at = find_unit(thread / (unsigned)lanes, row_units);
+    /* All lanes of a warp stay together, for the shuffles. */
+    while (__any_sync(0xffffffffu, at.cell < num_cells)) {
+        const int exists = at.cell < num_cells;
+        const voxel_several cell =
+            load_several(list + direction * (long long)(exists ? at.cell : 0));
+        const int count = exists ? (int)cell.count : 0;
+        const unsigned *points = p->left.points + cell.first;
+        tally all;
+        clear_tally(&all, width);
+        for (int from = lane; dtype != VALUE_F64 && from < count; from += AT_ONCE * lanes) {
+            values loaded[AT_ONCE];
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; ++i) {
+                if (from + i * lanes < count) {
+                    loaded[i] = load_values(p, cell.batch, __ldg(points + from + i * lanes),
+                                            at.unit, dtype, vector);
+                }
+            }
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; ++i) {
+                if (from + i * lanes < count) {
+                    tally_values(&all, &loaded[i], dtype, width, reduce);
+                }
+            }
+        }
+        __syncwarp();
+        join_tallies(&all, lanes, width, reduce);
+        uint4 result;
+        const int exact =
+            dtype != VALUE_F64 && finish_tally(&all, count, &result, dtype, vector, reduce);
+        if (__any_sync(0xffffffffu, exists && !exact)) {
+            const uint4 made = general(p, &cell, exact ? 0 : count, at.unit, lanes, reduce);
+            result = exact ? result : made;
+        }
+        if (exists && lane == 0) {
+            write_unit(p, cell.batch, cell.cell, at.unit, result, dtype, vector);
+        }
+        __syncwarp();
+        at = next_unit(at, by, row_units);
+    }
+}
+
+/* Kernels rbc__voxel_<name>_several_cuda. What is rarely needed is kept out of their registers. */
+#define SEVERAL_KERNEL(name, dtype, vector, reduce_of)                                             \
+    static __device__ __noinline__ uint4 general_##name(const voxel_reduce_launch *p,              \
+                                                        const voxel_several *cell, int count,      \
+                                                        unsigned unit, int lanes, int reduce) {    \
+        return general_unit(p, cell, count, unit, lanes, dtype, vector, reduce);                   \
+    }                                                                                              \
+    static __device__ __noinline__ void crowds_##name(const voxel_reduce_launch *p) {              \
+        reduce_crowds(p, dtype, vector, reduce_of(p->reduce));                                     \
+    }                                                                                              \
+    extern "C" __global__ void __launch_bounds__(VOXEL_SEVERAL_THREADS, 3)                         \
+        rbc__voxel_several_##name##_cuda(const __grid_constant__ voxel_reduce_launch p) {          \
+        launch_await();                                                                            \
+        launch_release();                                                                          \
+        const unsigned parts = __ldg(p.left.used + LEFT_PARTS);                                    \
+        const unsigned many = __ldg(p.left.used + LEFT_MANY);                                      \
+        const unsigned few = __ldg(p.left.used + LEFT_FEW);                                        \
+        if ((parts | many | few) == 0) {                                                           \
+            return;                                                                                \
+        }                                                                                          \
+        if (parts != 0) {                                                                          \
+            crowds_##name(&p);                                                                     \
+        }                                                                                          \
+        reduce_cells(&p, p.left.cells + (p.left.room - 1), -1, many, LANES, general_##name, dtype, \
+                     vector, reduce_of(p.reduce));                                                 \
+        reduce_cells(&p, p.left.cells, 1, few, 1, general_##name, dtype, vector,                   \
+                     reduce_of(p.reduce));                                                         \
+    }
 
 #endif
