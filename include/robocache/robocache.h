@@ -749,17 +749,30 @@ RBC_API void rbc_loader_destroy(rbc_loader **loader);
 
 RBC_API int64_t rbc_loader_num_samples(const rbc_loader *loader); /* of all ranks, one epoch */
 RBC_API int64_t rbc_loader_num_batches(const rbc_loader *loader); /* of this rank, one epoch */
+/* Batches an epoch of the rank that has most. A round is one batch of each rank that still has one;
+ * an epoch is over, for every rank, after this many. */
+RBC_API int64_t rbc_loader_num_rounds(const rbc_loader *loader);
 
-/* Begins epoch `epoch` at batch `position` of this rank; work in flight is dropped. What sample k
- * of an epoch is depends on the selection, the seed and the epoch alone. */
+/* Begins epoch `epoch` at round `position`, from 0 to rbc_loader_num_rounds(): the batch of this
+ * rank in that round is next, or RBC_END where it has none. Work in flight is dropped. What sample
+ * k of an epoch is depends on the selection, the seed and the epoch alone. */
 RBC_API rbc_status rbc_loader_seek(rbc_loader *loader, int64_t epoch, int64_t position,
                                    rbc_error *err);
 
+/* Where the loader stands: epoch and round of what rbc_loader_next() returns next; once it has
+ * returned RBC_END, the epoch's end, which is rbc_loader_num_rounds() on every rank. Ranks that
+ * have made equally many calls of rbc_loader_next() in an epoch stand at the same position. */
+RBC_API rbc_status rbc_loader_tell(const rbc_loader *loader, int64_t *epoch, int64_t *position,
+                                   rbc_error *err);
+
 /* The next batch in order, of epoch 0 where rbc_loader_seek() was never called. With on_error skip
- * rows that fail are left out of their batch, which may become empty; running out of memory is
- * returned all the same. RBC_END after the epoch's last; RBC_TIMEOUT after `timeout_ns`
- * (negative: wait for ever). With on_error raise, the error of a sample is returned when its batch
- * is due, and the batch after it is next. The caller owns one reference to the batch. */
+ * rows that fail are left out of their batch, which may become empty. RBC_END after the epoch's
+ * last; RBC_TIMEOUT after `timeout_ns` (negative: wait for ever). With on_error raise, the error of
+ * a sample is returned when its batch is due, and the batch after it is next.
+ * A shortage is no fault of a sample: without memory, without a free file descriptor, or where the
+ * system fails to read (EMFILE, ENFILE, ENOMEM, EIO, EINTR and their like), nothing is left out,
+ * the error is returned whatever on_error says, and the same batch is tried again by the next call.
+ * The caller owns one reference to the batch. */
 RBC_API rbc_status rbc_loader_next(rbc_loader *loader, int64_t timeout_ns, rbc_batch **out,
                                    rbc_error *err);
 

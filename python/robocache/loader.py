@@ -11,7 +11,7 @@ from typing import Any
 
 from . import _core
 from .dataset import Dataset, StreamInfo, readable
-from .errors import ArgumentTypeError, Error, InvalidArgumentError, UnsupportedError
+from .errors import ArgumentTypeError, InvalidArgumentError, UnsupportedError
 
 __all__ = ["DataLoader", "Window"]
 
@@ -281,11 +281,6 @@ class DataLoader:
             remainder,
             jpeg_dct,
         )
-        self._epoch = 0
-        self._position = 0  # batches of the epoch that were delivered
-        self._native_at = (0, 0)  # where the native loader stands
-        self._resumed = True  # the next iteration begins at _epoch, _position
-        self._iteration: _Epoch | None = None
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch."""
@@ -299,57 +294,37 @@ class DataLoader:
     @property
     def epoch(self) -> int:
         """The epoch that is being delivered, or is delivered next."""
-        return self._epoch
+        return self._native.tell()[0]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        if not self._resumed:
-            self._epoch += 1
-            self._position = 0
-        self._resumed = False
-        if self._native_at != (self._epoch, self._position):
-            self._native.seek(self._epoch, self._position)
-            self._native_at = (self._epoch, self._position)
-        self._iteration = _Epoch(self)
-        return self._iteration
-
-    def _next(self, iteration: _Epoch) -> dict[str, Any]:
-        if iteration is not self._iteration:
-            raise Error("the loader has begun another epoch: iterators cannot be used in turns")
-        try:
-            batch = self._native.next()
-        except Error:
-            self._advance()
-            raise
-        if batch is None:
-            raise StopIteration
-        self._advance()
-        return batch
-
-    def _advance(self) -> None:
-        self._position += 1
-        self._native_at = (self._epoch, self._position)
+        return self._native.iterate()
 
     def state_dict(self) -> dict[str, Any]:
         """Returns where the loader stands, as a dict that JSON can hold.
 
         Load it in a loader over the same episodes with the same batch_size, seed, shuffle and
-        drop_last to go on with the batch after the last one delivered. All ranks of a synchronous
-        run stand at the same position, so any rank's state serves all of them.
+        drop_last to go on with the batch after the last one delivered. A batch counts as delivered
+        when next() has returned it, or has raised what is damaged in it. All ranks of a synchronous
+        run stand at the same position, so any rank's state serves all of them: a rank that has no
+        batch in the last round stands there once it has been told that its epoch is over.
         """
+        epoch, position = self._native.tell()
         return {
             "version": _STATE_VERSION,
-            "epoch": self._epoch,
-            "position": self._position,
+            "epoch": epoch,
+            "position": position,
             "world_size": self.world_size,
-            "num_batches": len(self),
+            "num_batches": self._native.num_rounds(),
             **self._identity(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues where a :meth:`state_dict` was taken, from the next iteration on.
 
-        The world size may differ where the batches delivered so far, counted over all ranks, are a
-        multiple of the new one; the position becomes that multiple.
+        Taken at the end of an epoch, the next iteration is the next epoch. In the last round of an
+        epoch, the next iteration of a rank that has no batch there is empty: all ranks go on in the
+        same epoch. The world size may differ where the batches delivered so far, counted over all
+        ranks, are a multiple of the new one; the position becomes that multiple.
 
         Raises:
             InvalidArgumentError: the state is of other samples, or cannot be continued exactly.
@@ -369,22 +344,19 @@ class DataLoader:
             raise InvalidArgumentError(
                 f"state: epoch {epoch}, position {position}, world_size {world_size} found"
             )
-        if world_size != self.world_size:
+        if position >= int(state["num_batches"]):
+            epoch, position = epoch + 1, 0
+        elif world_size != self.world_size:
             delivered = position * world_size
-            if position >= int(state["num_batches"]):
-                epoch, delivered = epoch + 1, 0
             if delivered % self.world_size != 0:
                 raise InvalidArgumentError(
                     f"state: {position} batches on each of {world_size} ranks cannot be continued "
                     f"on {self.world_size}: {delivered} is no multiple of it"
                 )
             position = delivered // self.world_size
-        if position >= len(self):
+        if position >= self._native.num_rounds():
             epoch, position = epoch + 1, 0
-        self._epoch, self._position = epoch, position
-        self._resumed = True
-        self._iteration = None
-        self._native_at = (-1, -1)
+        self._native.seek(epoch, position)
 
     def _identity(self) -> dict[str, Any]:
         values = (
@@ -422,13 +394,3 @@ class DataLoader:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-class _Epoch(Iterator[dict[str, Any]]):
-    """One pass over the batches of an epoch."""
-
-    def __init__(self, loader: DataLoader) -> None:
-        self._loader = loader
-
-    def __next__(self) -> dict[str, Any]:
-        return self._loader._next(self)

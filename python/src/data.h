@@ -19,6 +19,7 @@ extern PyType_Spec dataset_spec;
 extern PyType_Spec selection_spec;
 extern PyType_Spec episode_spec;
 extern PyType_Spec loader_spec;
+extern PyType_Spec iterator_spec;
 extern PyType_Spec field_spec;
 extern PyType_Spec writer_spec;
 extern PyType_Spec plan_spec;

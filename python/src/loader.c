@@ -1,20 +1,42 @@
 #include "data.h"
 #include "tensor.h"
 
+#include "core/error.h"
 #include "resample.h"
+
+#include <time.h>
+#include <unistd.h>
 
 /* Python's signal handlers run at least this often while a batch is waited for. */
 #define POLL_NS INT64_C(50000000)
 
+#define CLOSE_POLL_NS 1000000L
+
 typedef struct loader_object {
-    PyObject_HEAD rbc_loader *handle;
+    PyObject_HEAD rbc_loader *handle; /* NULL: closed */
+    pid_t process;
     delivery how;
     PyObject *names; /* list of the fields' names, filled with the first batch */
     bool busy;       /* a call waits without the GIL: a loader has one consumer */
+    bool closing;    /* another thread waits for that call to end */
+    bool is_fresh;   /* nothing was handed out since the last seek: iterations begin there */
+    int64_t iteration;
+    rbc_batch *kept; /* taken out, and then an exception came: the next to be handed out */
 } loader_object;
+
+/* One pass over the rest of an epoch. */
+typedef struct iterator_object {
+    PyObject_HEAD PyObject *loader;
+    int64_t iteration;
+    bool is_over;
+} iterator_object;
 
 static loader_object *as_loader(PyObject *self) {
     return (loader_object *)(void *)self;
+}
+
+static iterator_object *as_iterator(PyObject *self) {
+    return (iterator_object *)(void *)self;
 }
 
 static void release_delivery(delivery *how) {
@@ -25,6 +47,7 @@ static void release_delivery(delivery *how) {
 static void loader_dealloc(PyObject *self) {
     loader_object *loader = as_loader(self);
     PyThreadState *thread = PyEval_SaveThread();
+    rbc_batch_release(&loader->kept);
     rbc_loader_destroy(&loader->handle);
     PyEval_RestoreThread(thread);
     release_delivery(&loader->how);
@@ -32,18 +55,29 @@ static void loader_dealloc(PyObject *self) {
     free_instance(self);
 }
 
-/* The loader's handle, or NULL with an exception where it is closed or in use. */
-static rbc_loader *enter(PyObject *self) {
+/* The loader's handle, or NULL with an exception where it is closed. */
+static rbc_loader *open_handle(PyObject *self) {
     loader_object *loader = as_loader(self);
-    if (loader->busy) {
-        raise_value(state_of_type(self), "the loader is being used by another thread");
-        return NULL;
-    }
-    if (loader->handle == NULL) {
+    if (loader->handle == NULL || loader->closing) {
         raise_value(state_of_type(self), "the loader is closed");
         return NULL;
     }
     return loader->handle;
+}
+
+/* In a child made by fork() the thread that waited is not there. */
+static bool is_busy(const loader_object *loader) {
+    return loader->busy && loader->process == getpid();
+}
+
+/* The same for the consumer's calls, of which there is one at a time. */
+static rbc_loader *enter(PyObject *self) {
+    rbc_loader *handle = open_handle(self);
+    if (handle != NULL && is_busy(as_loader(self))) {
+        raise_value(state_of_type(self), "the loader is being used by another thread");
+        return NULL;
+    }
+    return handle;
 }
 
 /* Memory of one window's arrays. */
@@ -179,8 +213,13 @@ static PyObject *create(module_state *state, selection_object *selection,
     }
     loader->handle = handle;
     loader->how = how;
+    loader->process = getpid();
     loader->names = NULL;
     loader->busy = false;
+    loader->closing = false;
+    loader->is_fresh = true;
+    loader->iteration = 0;
+    loader->kept = NULL;
     return (PyObject *)loader;
 }
 
@@ -277,71 +316,203 @@ static PyObject *batch_dict(module_state *state, loader_object *loader, rbc_batc
     return dict;
 }
 
-/* next() -> dict, or None at the end of the epoch */
-static PyObject *loader_next(PyObject *self, PyObject *unused) {
-    (void)unused;
-    module_state *state = state_of_type(self);
+/* Begins another iteration at `position` of `epoch`. */
+static bool seek(PyObject *self, rbc_loader *handle, int64_t epoch, int64_t position) {
     loader_object *loader = as_loader(self);
-    rbc_loader *handle = enter(self);
-    if (handle == NULL) {
-        return NULL;
-    }
-    rbc_batch *batch = NULL;
     rbc_error err;
-    rbc_status status = rbc_loader_next(handle, 0, &batch, &err);
-    while (status == RBC_TIMEOUT) {
-        loader->busy = true;
-        PyThreadState *thread = PyEval_SaveThread();
-        status = rbc_loader_next(handle, POLL_NS, &batch, &err);
-        PyEval_RestoreThread(thread);
-        loader->busy = false;
-        if (status == RBC_TIMEOUT && PyErr_CheckSignals() < 0) {
-            return NULL;
-        }
+    loader->busy = true;
+    PyThreadState *thread = PyEval_SaveThread();
+    const rbc_status status = rbc_loader_seek(handle, epoch, position, &err);
+    if (status == RBC_OK) {
+        rbc_batch_release(&loader->kept);
     }
-    if (status == RBC_END) {
-        Py_RETURN_NONE;
-    }
+    PyEval_RestoreThread(thread);
+    loader->busy = false;
     if (status != RBC_OK) {
-        return raise_error(state, &err);
+        raise_error(state_of_type(self), &err);
+        return false;
     }
-    PyObject *dict = batch_dict(state, loader, batch);
-    rbc_batch_release(&batch);
-    return dict;
+    loader->iteration++;
+    loader->is_fresh = true;
+    return true;
 }
 
-/* seek(epoch, position) */
+/* seek(epoch, position): the next iteration begins there */
 static PyObject *loader_seek(PyObject *self, PyObject *args) {
     long long epoch = 0;
     long long position = 0;
     rbc_loader *handle = enter(self);
-    if (handle == NULL || !PyArg_ParseTuple(args, "LL", &epoch, &position)) {
+    if (handle == NULL || !PyArg_ParseTuple(args, "LL", &epoch, &position) ||
+        !seek(self, handle, epoch, position)) {
         return NULL;
-    }
-    rbc_error err;
-    as_loader(self)->busy = true;
-    PyThreadState *thread = PyEval_SaveThread();
-    const rbc_status status = rbc_loader_seek(handle, epoch, position, &err);
-    PyEval_RestoreThread(thread);
-    as_loader(self)->busy = false;
-    if (status != RBC_OK) {
-        return raise_error(state_of_type(self), &err);
     }
     Py_RETURN_NONE;
 }
 
+/* Epoch and position of the batch that is handed out next. */
+static bool tell(PyObject *self, rbc_loader *handle, int64_t *epoch, int64_t *position) {
+    const loader_object *loader = as_loader(self);
+    rbc_error err;
+    if (rbc_loader_tell(handle, epoch, position, &err) != RBC_OK) {
+        raise_error(state_of_type(self), &err);
+        return false;
+    }
+    if (loader->kept != NULL) {
+        *position = rbc_batch_index(loader->kept);
+    }
+    return true;
+}
+
+/* tell() -> (epoch, position) */
+static PyObject *loader_tell(PyObject *self, PyObject *unused) {
+    (void)unused;
+    int64_t epoch = 0;
+    int64_t position = 0;
+    rbc_loader *handle = open_handle(self);
+    if (handle == NULL || !tell(self, handle, &epoch, &position)) {
+        return NULL;
+    }
+    return Py_BuildValue("(LL)", (long long)epoch, (long long)position);
+}
+
+/* iterate() -> iterator over the rest of the epoch sought, or over the next epoch. An iteration
+ * that has handed out nothing is begun again: an exception may have come before anyone had it. */
+static PyObject *loader_iterate(PyObject *self, PyObject *unused) {
+    (void)unused;
+    loader_object *loader = as_loader(self);
+    rbc_loader *handle = enter(self);
+    int64_t epoch = 0;
+    int64_t position = 0;
+    if (handle == NULL || !tell(self, handle, &epoch, &position)) {
+        return NULL;
+    }
+    module_state *state = state_of_type(self);
+    iterator_object *iterator = PyObject_New(iterator_object, state->iterator_type);
+    if (iterator == NULL) {
+        return NULL;
+    }
+    Py_INCREF(self);
+    iterator->loader = self;
+    iterator->is_over = false;
+    if (!loader->is_fresh && !seek(self, handle, epoch + 1, 0)) {
+        Py_DECREF(iterator);
+        return NULL;
+    }
+    iterator->iteration = ++loader->iteration;
+    return (PyObject *)iterator;
+}
+
+/* Keeps a batch that was taken out and could not be handed out. */
+static void keep(loader_object *loader, rbc_batch *batch, int64_t iteration) {
+    if (loader->handle != NULL && loader->iteration == iteration && loader->kept == NULL) {
+        loader->kept = batch;
+        return;
+    }
+    rbc_batch_release(&batch);
+}
+
+/* The next batch: RBC_OK, RBC_END, or another status with an exception set. Handlers of signals run
+ * meanwhile; they may close the loader or iterate themselves. */
+static rbc_status take(PyObject *self, int64_t iteration, rbc_batch **batch) {
+    loader_object *loader = as_loader(self);
+    rbc_error err;
+    rbc_status status = RBC_TIMEOUT;
+    int64_t timeout_ns = 0;
+    while (status == RBC_TIMEOUT) {
+        rbc_loader *handle = enter(self);
+        if (handle == NULL) {
+            return RBC_ERROR_INVALID_ARGUMENT;
+        }
+        if (loader->iteration != iteration) {
+            raise_value(state_of_type(self),
+                        "the loader has begun another epoch: iterators cannot be used in turns");
+            return RBC_ERROR_INVALID_ARGUMENT;
+        }
+        if (loader->kept != NULL) {
+            *batch = loader->kept;
+            loader->kept = NULL;
+            return RBC_OK;
+        }
+        if (timeout_ns == 0) {
+            status = rbc_loader_next(handle, 0, batch, &err);
+            timeout_ns = POLL_NS;
+            continue;
+        }
+        loader->busy = true;
+        PyThreadState *thread = PyEval_SaveThread();
+        status = rbc_loader_next(handle, timeout_ns, batch, &err);
+        PyEval_RestoreThread(thread);
+        loader->busy = false;
+        if (status == RBC_TIMEOUT && PyErr_CheckSignals() < 0) {
+            return RBC_ERROR_CANCELLED;
+        }
+    }
+    if (status != RBC_OK && status != RBC_END) {
+        loader->is_fresh = loader->is_fresh && rbc__is_shortage(&err);
+        raise_error(state_of_type(self), &err);
+    }
+    return status;
+}
+
+/* A batch that is not handed out, because an exception came between, comes with the next call:
+ * signals are answered here for a last time, so that a handler's exception finds it. */
+static PyObject *iterator_next(PyObject *self) {
+    iterator_object *iterator = as_iterator(self);
+    if (iterator->is_over) {
+        return NULL;
+    }
+    PyObject *owner = iterator->loader;
+    loader_object *loader = as_loader(owner);
+    rbc_batch *batch = NULL;
+    const rbc_status status = take(owner, iterator->iteration, &batch);
+    if (status == RBC_END) {
+        loader->is_fresh = false;
+        iterator->is_over = true;
+    }
+    if (status != RBC_OK) {
+        return NULL;
+    }
+    PyObject *dict = batch_dict(state_of_type(owner), loader, batch);
+    if (dict == NULL || PyErr_CheckSignals() < 0) {
+        keep(loader, batch, iterator->iteration);
+        Py_XDECREF(dict);
+        return NULL;
+    }
+    loader->is_fresh = false;
+    rbc_batch_release(&batch);
+    return dict;
+}
+
+static PyObject *iterator_self(PyObject *self) {
+    Py_INCREF(self);
+    return self;
+}
+
+static void iterator_dealloc(PyObject *self) {
+    Py_CLEAR(as_iterator(self)->loader);
+    free_instance(self);
+}
+
+/* A call that waits in another thread ends within its poll, as of a closed loader. */
 static PyObject *loader_close(PyObject *self, PyObject *unused) {
     (void)unused;
     loader_object *loader = as_loader(self);
-    if (loader->handle == NULL) {
-        Py_RETURN_NONE;
+    const struct timespec pause = {.tv_nsec = CLOSE_POLL_NS};
+    loader->closing = true;
+    while (is_busy(loader)) {
+        PyThreadState *thread = PyEval_SaveThread();
+        nanosleep(&pause, NULL);
+        PyEval_RestoreThread(thread);
+        if (PyErr_CheckSignals() < 0) {
+            return NULL;
+        }
     }
-    rbc_loader *handle = enter(self);
-    if (handle == NULL) {
-        return NULL;
-    }
+    rbc_loader *handle = loader->handle;
+    rbc_batch *kept = loader->kept;
     loader->handle = NULL;
+    loader->kept = NULL;
     PyThreadState *thread = PyEval_SaveThread();
+    rbc_batch_release(&kept);
     rbc_loader_destroy(&handle);
     PyEval_RestoreThread(thread);
     Py_RETURN_NONE;
@@ -349,19 +520,25 @@ static PyObject *loader_close(PyObject *self, PyObject *unused) {
 
 static PyObject *loader_num_samples(PyObject *self, PyObject *unused) {
     (void)unused;
-    const rbc_loader *handle = enter(self);
+    const rbc_loader *handle = open_handle(self);
     return handle == NULL ? NULL : PyLong_FromLongLong(rbc_loader_num_samples(handle));
 }
 
 static PyObject *loader_num_batches(PyObject *self, PyObject *unused) {
     (void)unused;
-    const rbc_loader *handle = enter(self);
+    const rbc_loader *handle = open_handle(self);
     return handle == NULL ? NULL : PyLong_FromLongLong(rbc_loader_num_batches(handle));
+}
+
+static PyObject *loader_num_rounds(PyObject *self, PyObject *unused) {
+    (void)unused;
+    const rbc_loader *handle = open_handle(self);
+    return handle == NULL ? NULL : PyLong_FromLongLong(rbc_loader_num_rounds(handle));
 }
 
 static PyObject *loader_stats(PyObject *self, PyObject *unused) {
     (void)unused;
-    const rbc_loader *handle = enter(self);
+    const rbc_loader *handle = open_handle(self);
     if (handle == NULL) {
         return NULL;
     }
@@ -380,7 +557,7 @@ static PyObject *loader_stats(PyObject *self, PyObject *unused) {
 
 /* skipped(index) -> message, or None past the last */
 static PyObject *loader_skipped(PyObject *self, PyObject *index) {
-    const rbc_loader *handle = enter(self);
+    const rbc_loader *handle = open_handle(self);
     const long long position = handle == NULL ? -1 : PyLong_AsLongLong(index);
     if (position == -1 && PyErr_Occurred()) {
         return NULL;
@@ -395,11 +572,13 @@ static PyObject *loader_skipped(PyObject *self, PyObject *index) {
 }
 
 static PyMethodDef loader_methods[] = {
-    {"next", loader_next, METH_NOARGS, NULL},
+    {"iterate", loader_iterate, METH_NOARGS, NULL},
     {"seek", loader_seek, METH_VARARGS, NULL},
+    {"tell", loader_tell, METH_NOARGS, NULL},
     {"close", loader_close, METH_NOARGS, NULL},
     {"num_samples", loader_num_samples, METH_NOARGS, NULL},
     {"num_batches", loader_num_batches, METH_NOARGS, NULL},
+    {"num_rounds", loader_num_rounds, METH_NOARGS, NULL},
     {"stats", loader_stats, METH_NOARGS, NULL},
     {"skipped", loader_skipped, METH_O, NULL},
     {NULL, NULL, 0, NULL},
@@ -416,4 +595,18 @@ PyType_Spec loader_spec = {
     .basicsize = sizeof(loader_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = loader_slots,
+};
+
+static PyType_Slot iterator_slots[] = {
+    {Py_tp_dealloc, (void *)iterator_dealloc},
+    {Py_tp_iter, (void *)iterator_self},
+    {Py_tp_iternext, (void *)iterator_next},
+    {0, NULL},
+};
+
+PyType_Spec iterator_spec = {
+    .name = "robocache._core.LoaderIterator",
+    .basicsize = sizeof(iterator_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = iterator_slots,
 };

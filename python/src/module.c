@@ -59,10 +59,10 @@ static bool add_data_types(PyObject *module) {
     const struct {
         PyType_Spec *spec;
         PyTypeObject **type;
-    } types[] = {{&dataset_spec, &state->dataset_type}, {&selection_spec, &state->selection_type},
-                 {&episode_spec, &state->episode_type}, {&loader_spec, &state->loader_type},
-                 {&field_spec, &state->field_type},     {&writer_spec, &state->writer_type},
-                 {&plan_spec, &state->plan_type}};
+    } types[] = {{&dataset_spec, &state->dataset_type},   {&selection_spec, &state->selection_type},
+                 {&episode_spec, &state->episode_type},   {&loader_spec, &state->loader_type},
+                 {&iterator_spec, &state->iterator_type}, {&field_spec, &state->field_type},
+                 {&writer_spec, &state->writer_type},     {&plan_spec, &state->plan_type}};
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
         PyObject *type = PyType_FromModuleAndSpec(module, types[i].spec, NULL);
         if (type == NULL) {
@@ -98,6 +98,7 @@ static int traverse_module(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->selection_type);
     Py_VISIT(state->episode_type);
     Py_VISIT(state->loader_type);
+    Py_VISIT(state->iterator_type);
     Py_VISIT(state->field_type);
     Py_VISIT(state->writer_type);
     Py_VISIT(state->plan_type);
@@ -125,6 +126,7 @@ static int clear_module(PyObject *module) {
     Py_CLEAR(state->selection_type);
     Py_CLEAR(state->episode_type);
     Py_CLEAR(state->loader_type);
+    Py_CLEAR(state->iterator_type);
     Py_CLEAR(state->field_type);
     Py_CLEAR(state->writer_type);
     Py_CLEAR(state->plan_type);

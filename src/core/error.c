@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -115,4 +116,22 @@ rbc_status(rbc__fail_within)(rbc_error *err, rbc_status status, const char *form
         append(err, length, ": %s", inner);
     }
     return status;
+}
+
+bool rbc__is_shortage(const rbc_error *err) {
+    static const int codes[] = {
+        EAGAIN,    EBUSY,     EDQUOT,       EINTR,      EIO,       EMFILE,      ENFILE,
+        ENOBUFS,   ENOLCK,    ENOMEM,       ENOSPC,     ENETDOWN,  ENETUNREACH, ESTALE,
+        ETIMEDOUT, EHOSTDOWN, EHOSTUNREACH, ECONNRESET, EREMOTEIO,
+    };
+    if (err->status == RBC_ERROR_OUT_OF_MEMORY || err->status == RBC_ERROR_CANCELLED ||
+        err->status == RBC_ERROR_INTERNAL) {
+        return true;
+    }
+    for (size_t i = 0; err->status == RBC_ERROR_IO && i < sizeof codes / sizeof *codes; ++i) {
+        if (err->device_code == codes[i]) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -3,6 +3,7 @@
 #define RBC_CORE_ERROR_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 
 #include <robocache/robocache.h>
 
@@ -19,6 +20,11 @@ rbc_status rbc__fail_errno(rbc_error *err, int saved_errno, const char *format, 
 /* Puts "context: " before the message already in `err`; returns err's status. */
 rbc_status rbc__fail_within(rbc_error *err, rbc_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Is this a shortage of the machine, memory or descriptors or a failing disk, which says nothing of
+ * the data that was asked for, and may be over by the next try? Nothing is recorded as damaged for
+ * it. A defect of ours and being stopped count as well. */
+bool rbc__is_shortage(const rbc_error *err);
 
 /* The static analyzer sees one file at a time: this tells it which status comes
  * back. The definitions put the name in parentheses, so that the macro leaves them alone. */

@@ -31,9 +31,14 @@ int64_t rbc_loader_num_batches(const rbc_loader *loader) {
     return loader->sampler.num_batches;
 }
 
+int64_t rbc_loader_num_rounds(const rbc_loader *loader) {
+    return loader->sampler.num_rounds;
+}
+
 /* With the lock held. */
 static void begin_at(rbc_loader *loader, int64_t epoch, int64_t position) {
     rbc__loader_cancel_fills(loader);
+    loader->epoch = epoch;
     rbc__sampler_order(&loader->sampler, epoch, &loader->order);
     loader->next_begun = position;
     loader->next_delivered = position;
@@ -48,14 +53,24 @@ rbc_status rbc_loader_seek(rbc_loader *loader, int64_t epoch, int64_t position, 
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "epoch is %lld; it must be at least 0",
                          (long long)epoch);
     }
-    if (position < 0 || position > loader->sampler.num_batches) {
+    if (position < 0 || position > loader->sampler.num_rounds) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "position is %lld; this rank has %lld batches an epoch",
-                         (long long)position, (long long)loader->sampler.num_batches);
+                         "position is %lld; an epoch has %lld rounds", (long long)position,
+                         (long long)loader->sampler.num_rounds);
     }
     pthread_mutex_lock(&loader->lock);
     begin_at(loader, epoch, position);
     pthread_mutex_unlock(&loader->lock);
+    return RBC_OK;
+}
+
+rbc_status rbc_loader_tell(const rbc_loader *loader, int64_t *epoch, int64_t *position,
+                           rbc_error *err) {
+    RBC__TRY(check_process(loader, err));
+    pthread_mutex_lock(loader->shared_lock);
+    *epoch = loader->epoch;
+    *position = loader->next_delivered;
+    pthread_mutex_unlock(loader->shared_lock);
     return RBC_OK;
 }
 
@@ -110,9 +125,24 @@ static void keep_skips(rbc_loader *loader, rbc__fill *fill) {
     }
 }
 
-/* With the lock held: the first fill leaves the list, as a batch or as its error. */
+static rbc_status copy_error(rbc_error *err, const rbc_error *from) {
+    if (err != NULL) {
+        *err = *from;
+    }
+    return from->status;
+}
+
+/* With the lock held: the first fill leaves the list, as a batch or as its error. After a shortage
+ * it and those behind it are begun again. */
 static rbc_status deliver_first(rbc_loader *loader, rbc_batch **out, rbc_error *err) {
     rbc__fill *fill = loader->first_fill;
+    const bool has_failed =
+        atomic_load_explicit(&fill->failed_row, memory_order_relaxed) < fill->num_rows;
+    if (has_failed && rbc__is_shortage(&fill->error)) {
+        const rbc_status status = copy_error(err, &fill->error);
+        begin_at(loader, loader->epoch, loader->next_delivered);
+        return status;
+    }
     loader->first_fill = fill->next;
     if (loader->first_fill == NULL) {
         loader->last_fill = NULL;
@@ -121,11 +151,8 @@ static rbc_status deliver_first(rbc_loader *loader, rbc_batch **out, rbc_error *
     loader->next_delivered++;
     rbc__loader_wake_workers(loader);
     rbc_status status = RBC_OK;
-    if (atomic_load_explicit(&fill->failed_row, memory_order_relaxed) < fill->num_rows) {
-        status = rbc__fail(err, fill->error.status, "%s", fill->error.message);
-        if (err != NULL) {
-            err->device_code = fill->error.device_code;
-        }
+    if (has_failed) {
+        status = copy_error(err, &fill->error);
     } else {
         keep_skips(loader, fill);
         loader->stats.batches_delivered++;
@@ -146,12 +173,14 @@ rbc_status rbc_loader_next(rbc_loader *loader, int64_t timeout_ns, rbc_batch **o
         begin_at(loader, 0, 0);
     }
     rbc_status status = RBC_END;
-    if (loader->next_delivered < loader->sampler.num_batches) {
+    if (loader->next_delivered >= loader->sampler.num_batches) {
+        loader->next_delivered = loader->sampler.num_rounds;
+    } else {
         const int64_t begin_ns = rbc__fetch_now_ns();
         status = wait_for_first(loader, timeout_ns);
         loader->stats.wait_ns += rbc__fetch_now_ns() - begin_ns;
         if (status == RBC_OK && loader->first_fill == NULL) {
-            status = rbc__fail(err, loader->begin_error.status, "%s", loader->begin_error.message);
+            status = copy_error(err, &loader->begin_error);
             loader->begin_error.status = RBC_OK;
             rbc__loader_wake_workers(loader);
         } else if (status == RBC_OK) {

@@ -70,9 +70,10 @@ struct rbc_loader {
     pthread_cond_t work_ready;
     pthread_cond_t batch_ready;
     bool is_begun; /* a seek or a first next has said where to begin */
-    rbc__order order;
+    int64_t epoch;
+    rbc__order order;       /* of the epoch */
     int64_t next_begun;     /* batch that is begun next */
-    int64_t next_delivered; /* batch that is delivered next */
+    int64_t next_delivered; /* batch that is delivered next; num_rounds: the end was told */
     rbc__fill *first_fill, *last_fill;
     rbc__fill *open_fill; /* the first with units not taken yet */
     int32_t num_fills;

@@ -36,6 +36,7 @@ static rbc_status check_params(int64_t num_samples, const rbc_loader_params *par
 /* The ranks take full rounds of world_size batches and, of what is left, `rows` rows each. */
 static void finish_even(rbc__sampler *s, int64_t rounds, int64_t rows) {
     s->num_batches = rounds + (rows > 0 ? 1 : 0);
+    s->num_rounds = s->num_batches;
     s->last_rows = rows > 0 ? rows : s->batch_size;
     s->last_position =
         (s->num_batches - 1) * s->world_size * s->batch_size + s->rank * s->last_rows;
@@ -57,6 +58,7 @@ rbc_status rbc__sampler_init(rbc__sampler *out, int64_t num_samples,
     const int64_t total = full + (!drop_last && num_samples % batch > 0 ? 1 : 0);
     if (params->remainder == RBC_REMAINDER_UNEVEN) {
         out->num_batches = total / world + (out->rank < total % world ? 1 : 0);
+        out->num_rounds = total / world + (total % world > 0 ? 1 : 0);
         const int64_t last = (out->num_batches - 1) * world + out->rank;
         out->last_position = last * batch;
         out->last_rows = last < full ? batch : num_samples - full * batch;

@@ -31,6 +31,7 @@ typedef struct rbc__sampler {
     int64_t batch_size;
     int64_t rank, world_size;
     int64_t num_batches;   /* of this rank */
+    int64_t num_rounds;    /* batches of the rank that has most: rank 0 */
     int64_t last_rows;     /* of batch num_batches - 1 */
     int64_t last_position; /* of its first row */
     bool shuffle;

@@ -6,12 +6,6 @@
 #include "core/error.h"
 #include "loader/loader.h"
 
-/* With on_error skip: is this the fault of the sample alone? */
-static bool may_skip(rbc_status status) {
-    return status != RBC_ERROR_OUT_OF_MEMORY && status != RBC_ERROR_INTERNAL &&
-           status != RBC_ERROR_CANCELLED;
-}
-
 void rbc__fill_destroy(rbc__fill *fill) {
     for (int64_t i = 0; i < fill->num_skips; i++) {
         free(fill->skips[i].message);
@@ -119,7 +113,7 @@ static bool fill_unit(rbc__worker *worker, rbc__fill *fill, int64_t unit, rbc_er
         if (status == RBC_OK) {
             continue;
         }
-        if (loader->on_error == RBC_ON_ERROR_RAISE || !may_skip(status)) {
+        if (loader->on_error == RBC_ON_ERROR_RAISE || rbc__is_shortage(error)) {
             *failed_row = row;
             return false;
         }

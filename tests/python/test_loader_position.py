@@ -1,0 +1,335 @@
+"""Where a loader stands: after exceptions, on every rank, and in a resumed run."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import robocache as rc
+
+LENGTHS = (1, 2, 3, 5, 7)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Episodes of 1, 2, 3, 5 and 7 steps, with images that take a while to decode."""
+    folder = tmp_path_factory.mktemp("lengths")
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    features = {
+        "action": rc.Feature("float32", (2,)),
+        "image": rc.Feature("uint8", noise.shape, encoding="png"),
+    }
+    with rc.RldsWriter(folder, "lengths", features) as writer:
+        for steps in LENGTHS:
+            writer.add_episode({"action": np.zeros((steps, 2)), "image": [noise] * steps})
+    return rc.open(folder / "lengths", control_rate_hz=10, progress=False)
+
+
+def make(dataset, batch_size=1, **options):
+    arguments = {"streams": ["action"], "num_threads": 1, "array": "numpy", "shuffle": True}
+    return rc.DataLoader(dataset, batch_size, **{**arguments, **options})
+
+
+def make_slow(dataset):
+    """One batch is made at a time, and is waited for."""
+    return make(dataset, streams={"image": rc.Window([0, 1, 2])}, num_slots=1)
+
+
+def samples(batch):
+    return list(zip(batch["episode_index"].tolist(), batch["step_index"].tolist(), strict=True))
+
+
+class InterruptError(Exception):
+    """What the signal handlers of these tests raise."""
+
+
+@pytest.fixture
+def handle():
+    """Installs a handler of SIGALRM until the test ends."""
+    before = signal.getsignal(signal.SIGALRM)
+    yield lambda handler: signal.signal(signal.SIGALRM, handler)
+    signal.signal(signal.SIGALRM, before)
+
+
+def raise_interrupt(*_):
+    raise InterruptError
+
+
+@pytest.fixture
+def alarm_while_waiting():
+    """Has SIGALRM sent once, when the main thread next waits without the GIL, for a batch."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(3600)
+    wanted = queue.SimpleQueue()
+
+    def send():
+        while wanted.get():
+            os.kill(os.getpid(), signal.SIGALRM)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    yield lambda: wanted.put(True)
+    wanted.put(False)
+    thread.join()
+    sys.setswitchinterval(interval)
+
+
+def test_a_batch_comes_after_an_exception_of_a_handler(dataset, handle, alarm_while_waiting):
+    reference = make(dataset)
+    expected = [samples(batch) for _ in range(2) for batch in reference]
+    loader = make_slow(dataset)
+    delivered, interrupted = [], 0
+    iterator = iter(loader)
+    handle(raise_interrupt)
+    alarm_while_waiting()
+    while len(delivered) < len(expected):
+        try:
+            batch = next(iterator, None)
+            if batch is None:
+                iterator = iter(loader)
+            else:
+                delivered.append(samples(batch))
+        except InterruptError:
+            interrupted += 1
+            if len(expected) - len(delivered) > 5:
+                alarm_while_waiting()
+            elif loader.epoch == 0:
+                iterator = iter(loader)
+        assert loader.epoch * len(loader) + loader.state_dict()["position"] == len(delivered)
+    assert delivered == expected
+    assert interrupted > 0
+
+
+def test_a_batch_comes_after_an_exception_while_it_is_handed_out(dataset, monkeypatch):
+    expected = [samples(batch) for batch in make(dataset)]
+    calls = itertools.count()
+
+    def asarray(*arguments):
+        if next(calls) % 20 == 2:
+            raise MemoryError
+        return np.array(*arguments)
+
+    monkeypatch.setattr(np, "asarray", asarray)
+    loader = make(dataset)
+    monkeypatch.undo()
+    iterator = iter(loader)
+    failed, delivered = 0, []
+    while len(delivered) < len(expected):
+        try:
+            delivered.append(samples(next(iterator)))
+        except MemoryError:
+            failed += 1
+        assert loader.state_dict()["position"] == len(delivered)
+    assert delivered == expected
+    assert failed > 0
+    assert loader.stats()["batches_delivered"] == len(expected)
+
+
+def test_a_handler_may_close_the_loader(dataset, handle, alarm_while_waiting):
+    loader = make_slow(dataset)
+    iterator = iter(loader)
+    handle(lambda *_: loader.close())
+    alarm_while_waiting()
+    with pytest.raises(rc.Error, match="the loader is closed"):
+        list(iterator)
+    with pytest.raises(rc.Error, match="the loader is closed"):
+        iter(loader)
+
+
+def test_a_handler_may_take_a_batch(dataset, handle, alarm_while_waiting):
+    """It is the next one; whoever waited gets the one after it."""
+    loader = make_slow(dataset)
+    expected = [samples(batch) for batch in make(dataset)]
+    delivered = []
+    iterator = iter(loader)
+    handle(lambda *_: delivered.append(samples(next(iterator))))
+    alarm_while_waiting()
+    delivered.append(samples(next(iterator)))
+    assert delivered == expected[:2] or delivered == [expected[1], expected[0]]
+    assert loader.state_dict()["position"] == 2
+    assert [samples(batch) for batch in iterator] == expected[2:]
+
+
+def test_a_handler_may_load_a_state(dataset, handle, alarm_while_waiting):
+    loader = make_slow(dataset)
+    state = loader.state_dict()
+    iterator = iter(loader)
+    handle(lambda *_: loader.load_state_dict(state))
+    alarm_while_waiting()
+    with pytest.raises(rc.Error, match="has begun another epoch"):
+        list(iterator)
+    assert loader.state_dict() == state
+    assert sum(1 for _ in loader) == sum(LENGTHS)
+
+
+def test_threads_take_turns_without_losing_a_batch(dataset):
+    """Those that come while another waits are refused; what they did not get is not counted."""
+    loader = make_slow(dataset)
+    expected = [samples(batch) for batch in make(dataset)]
+    iterator, delivered, refused = iter(loader), [], []
+
+    def consume():
+        while True:
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            except rc.Error as error:
+                refused.append(str(error))
+            else:
+                delivered.append(samples(batch))
+
+    threads = [threading.Thread(target=consume) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(delivered) == sorted(expected)
+    assert set(refused) <= {"the loader is being used by another thread"}
+
+
+def test_another_thread_may_close_and_look(dataset):
+    """A call that waits ends, and says that the loader is closed; the state is read meanwhile."""
+    loader = make_slow(dataset)
+    errors, waiting = [], threading.Event()
+
+    def consume():
+        waiting.set()
+        try:
+            while True:
+                list(loader)
+        except rc.Error as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=consume)
+    thread.start()
+    waiting.wait()
+    for _ in range(100):
+        assert 0 <= loader.state_dict()["position"] <= sum(LENGTHS)
+        assert loader.stats()["batches_delivered"] >= 0
+    loader.close()
+    thread.join(60)
+    assert errors == ["the loader is closed"]
+
+
+def native_threads():
+    return len(os.listdir("/proc/self/task"))
+
+
+@pytest.mark.parametrize("ending", ["break", "exhausted", "exception", "iterator kept"])
+def test_the_last_reference_ends_the_threads(dataset, ending):
+    before = native_threads()
+    gc.disable()
+    try:
+        for _ in range(20):
+            loader = make(dataset, num_threads=3)
+            iterator = iter(loader)
+            assert native_threads() == before + 3
+            try:
+                for _ in iterator:
+                    if ending == "break":
+                        break
+                    if ending == "exception":
+                        raise InterruptError
+            except InterruptError:
+                pass
+            if ending == "iterator kept":
+                del loader
+                assert native_threads() == before + 3
+            loader = iterator = None
+            assert native_threads() == before
+    finally:
+        gc.enable()
+
+
+def stepwise(loaders, epochs):
+    """What each rank of a synchronous run gets in each step, with the states before that step.
+
+    A step is one call of next() on every rank: a rank whose epoch is over waits for the others.
+    """
+    for _ in range(epochs):
+        iterators = [iter(loader) for loader in loaders]
+        while True:
+            states = [json.loads(json.dumps(loader.state_dict())) for loader in loaders]
+            epoch = loaders[0].epoch
+            got = [next(iterator, None) for iterator in iterators]
+            if all(batch is None for batch in got):
+                break
+            yield states, [(epoch, [] if b is None else samples(b)) for b in got]
+        ended = [json.loads(json.dumps(loader.state_dict())) for loader in loaders]
+        assert len({(state["epoch"], state["position"]) for state in ended}) == 1
+
+
+SELECTIONS = [[], [0], [1], [0, 1], [3], [1, 3], [4], [2, 3], [4, 2], [0, 1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("remainder", ["uneven", "drop", "repeat"])
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+def test_all_ranks_resume_in_the_same_epoch(dataset, world_size, remainder):
+    """At every position, from the states of all ranks and from the state of any one of them."""
+    for chosen, batch_size, drop_last in itertools.product(SELECTIONS, (1, 2, 3), (False, True)):
+        view = dataset.take(chosen)
+
+        def ranks(view=view, batch_size=batch_size, drop_last=drop_last):
+            return [
+                make(
+                    view,
+                    batch_size,
+                    rank=rank,
+                    world_size=world_size,
+                    remainder=remainder,
+                    drop_last=drop_last,
+                )
+                for rank in range(world_size)
+            ]
+
+        whole = list(stepwise(ranks(), epochs=2))
+        steps = [got for _, got in whole]
+        if remainder == "uneven" and not drop_last:
+            for number in range(2):
+                seen = [
+                    s for got in steps for epoch, pairs in got if epoch == number for s in pairs
+                ]
+                assert len(seen) == len(set(seen)) == sum(LENGTHS[i] for i in chosen)
+        for index, (states, _) in enumerate(whole):
+            donor = index % (world_size + 1)
+            resumed = ranks()
+            for rank, loader in enumerate(resumed):
+                loader.load_state_dict(states[rank if donor == world_size else donor])
+            assert len({loader.epoch for loader in resumed}) == 1
+            rest = steps[index:]
+            again = [got for _, got in stepwise(resumed, epochs=2)]
+            assert again[: len(rest)] == rest
+
+
+@pytest.mark.parametrize("worlds", [(1, 2), (2, 1), (2, 3), (4, 2), (3, 1), (2, 4)])
+def test_every_sample_comes_once_in_another_world(dataset, worlds):
+    before, after = worlds
+    for chosen, batch_size in itertools.product(SELECTIONS[1:], (1, 2, 3)):
+        view = dataset.take(chosen)
+        options = [
+            [{"rank": rank, "world_size": size} for rank in range(size)] for size in (before, after)
+        ]
+        whole = list(stepwise([make(view, batch_size, **o) for o in options[0]], epochs=1))
+        for index, (states, _) in enumerate(whole):
+            resumed = [make(view, batch_size, **o) for o in options[1]]
+            state = states[index % before]
+            if state["position"] * before % after != 0:
+                with pytest.raises(ValueError, match="is no multiple of it"):
+                    resumed[0].load_state_dict(state)
+                continue
+            for loader in resumed:
+                loader.load_state_dict(state)
+            seen = [s for _, got in whole[:index] for _, pairs in got for s in pairs]
+            rest = [got for _, got in stepwise(resumed, epochs=1)]
+            seen += [s for got in rest for _, pairs in got for s in pairs]
+            assert len(seen) == len(set(seen)) == sum(LENGTHS[i] for i in chosen)
