@@ -663,10 +663,25 @@ typedef struct rbc_batch rbc_batch;
 /* The clock. Tick t of an episode is round(t * 1e9 / rate_hz) ns after its origin: its first stamp,
  * or 0 where no stream has stamps. It has the ticks up to its last stamp, or up to its last step at
  * the control rate; with rate_hz equal to the control rate ticks are steps. Streams without stamps
- * lie on the steps, step i at origin + round(i * 1e9 / control rate). */
+ * lie on the steps, step i at origin + round(i * 1e9 / control rate).
+ *
+ * A rate is a fraction: a double within two millionths of n * 1000 / 1001, n a multiple of 24 or 30
+ * up to 240, is that one (29.97 means 30000/1001), any other a short fraction that rounds to it.
+ *
+ * Moments up to `snap_ns` apart, but less than half a period of the clock, are one, so that what
+ * was rounded on the way to nanoseconds decides nothing: an offset so near to a whole number of
+ * periods is that tick, a stamp so near to a target is at it (of several the newest), a middle
+ * between two stamps so near to it is the middle, and limits and the ends of the episode are met by
+ * what passes them by no more. */
 
 /* A window of one stream around the sample's tick. Exactly one of `ticks` and `offsets_ns` is set;
  * both are relative to the sample's own time.
+ *
+ * What is delivered, and `valid`, is what rbc_resample() makes of the whole stream at these times,
+ * but that mean, max and min are over the period of the clock that ends at a target, whatever the
+ * window's other ones, and that outside nan and zero fill what lies outside of the episode, too;
+ * what is filled is not valid.
+ *
  * Numeric streams take any resample mode; image and text streams hold and nearest; ragged streams
  * without stamps (point clouds) hold and nearest, delivered padded to `max_points`. */
 typedef struct rbc_window {
@@ -718,6 +733,7 @@ typedef struct rbc_loader_params {
     int32_t rank, world_size;
     rbc_remainder remainder;
     rbc_jpeg_dct jpeg_dct;
+    int64_t snap_ns; /* moments no further apart than this are one, see above */
 } rbc_loader_params;
 
 #define RBC_LOADER_PARAMS_INIT                                                                     \
@@ -735,7 +751,8 @@ typedef struct rbc_loader_params {
      0,                                                                                            \
      1,                                                                                            \
      RBC_REMAINDER_UNEVEN,                                                                         \
-     RBC_JPEG_DCT_DEFAULT}
+     RBC_JPEG_DCT_DEFAULT,                                                                         \
+     1000}
 
 /* The loader keeps the selection. INVALID_ARGUMENT naming the parameter, window or stream (also
  * where the control rate is unknown and rate_hz is 0), NOT_FOUND for a stream that is not there,

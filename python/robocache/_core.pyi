@@ -334,6 +334,7 @@ def create_loader(
     world_size: int,
     remainder: str,
     jpeg_dct: str | None,
+    snap_ns: int,
     /,
 ) -> Loader: ...
 

@@ -29,12 +29,17 @@ class Window:
             one and now.
         seconds: instead of ticks: seconds relative to the sample's time.
         name: of the field in the batch; by default the stream's.
-        mode: as in resample_trajectories(); image and text streams take "hold" and "nearest".
-        outside: what is delivered beyond the ends of the episode: "hold", "nan", "zero" or
-            "extrapolate". `<name>_is_pad` says where that is.
-        tolerance: greatest distance, in seconds, to the sample used; `<name>_valid` says where it
-            was kept.
-        max_gap: samples further apart, in seconds, are not valid to interpolate between.
+        mode: as in resample_trajectories(), but "mean", "max" and "min" are over the period of the
+            loader's clock that ends at the tick; image and text streams take "hold" and "nearest".
+        outside: what is delivered where there is nothing: "hold" (the end sample), "extrapolate"
+            (linear), or "nan" and "zero", which fill what lies beyond the ends of the episode
+            (`<name>_is_pad`) and what has no value (`<name>_valid`); what is filled is not valid.
+        tolerance: greatest distance, in seconds, to the sample used ("hold": the one before, else
+            the nearer): what is further away is not valid. Beyond the ends of the stream only what
+            is within a tolerance that is given is valid.
+        max_gap: between samples further apart, in seconds, nothing is valid.
+            A hold is valid from its first sample on for as long as both allow, without them for
+            ever. A mean, max or min is valid where its period holds a sample, whatever they are.
         channels: modes of some channels, as in resample_trajectories().
         max_points: for point clouds: points a sample is padded to.
     """
@@ -190,10 +195,10 @@ class DataLoader:
 
     A sample is a tick of the clock in an episode, and every tick of every episode is one. A batch
     is a dict with, for every window: `<name>` [B, W, ...], `<name>_is_pad` [B, W] bool (the time
-    lies outside the episode), `<name>_valid` [B, W] bool (a sample within tolerance and max_gap
-    existed), for point clouds `<name>_lengths` [B, W] int64; and "episode_index", "step_index",
-    "time_ns" (int64 [B]) and "task" (list of str). Text windows are lists of lists of str. Tensors
-    stay valid for as long as they are held.
+    lies outside the episode), `<name>_valid` [B, W] bool (the stream's samples speak of that time,
+    see :class:`Window`), for point clouds `<name>_lengths` [B, W] int64; and "episode_index",
+    "step_index", "time_ns" (int64 [B]) and "task" (list of str). Text windows are lists of lists of
+    str. Tensors stay valid for as long as they are held.
 
     ``for batch in loader`` delivers one epoch; the next ``for`` delivers the next one, also after
     an early ``break``. Which samples an epoch holds, and in which order, depends on the episodes,
@@ -203,7 +208,8 @@ class DataLoader:
     Args:
         dataset: the episodes to draw from.
         batch_size: samples a batch.
-        rate_hz: the clock; by default the dataset's control rate.
+        rate_hz: the clock; by default the dataset's control rate. 29.97 means 30000/1001, and so on
+            for all video rates; any other float a short fraction that rounds to it.
         streams: stream names to Window, or to a list of them; a list of names takes one tick of
             each; by default all numeric and image streams, those left out with a warning that
             cannot be read.
@@ -224,6 +230,9 @@ class DataLoader:
             "repeat" (the first few come twice).
         array: "torch" or "numpy"; by default torch tensors where torch is installed.
         jpeg_dct: "accurate" or "fast", see robocache.open(); by default as the dataset was opened.
+        snap_ns: moments up to this many nanoseconds apart are one: stamps and targets, offsets in
+            seconds and ticks. It takes up what was rounded on the way to nanoseconds; 0 compares
+            exactly.
 
     Raises:
         InvalidArgumentError: an argument is wrong, or rate_hz is needed and not given.
@@ -251,6 +260,7 @@ class DataLoader:
         remainder: str = "uneven",
         array: str | None = None,
         jpeg_dct: str | None = None,
+        snap_ns: int = 1000,
     ) -> None:
         if not isinstance(dataset, Dataset):
             raise ArgumentTypeError(f"dataset: found {dataset!r}, wanted what robocache.open gives")
@@ -280,6 +290,7 @@ class DataLoader:
             self.world_size,
             remainder,
             jpeg_dct,
+            snap_ns,
         )
 
     def __len__(self) -> int:

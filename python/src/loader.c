@@ -224,7 +224,7 @@ static PyObject *create(module_state *state, selection_object *selection,
 }
 
 /* create_loader(selection, windows, kind, batch_size, rate_hz, shuffle, seed, drop_last,
- * num_threads, num_slots, on_error, rank, world_size, remainder, jpeg_dct) */
+ * num_threads, num_slots, on_error, rank, world_size, remainder, jpeg_dct, snap_ns) */
 PyObject *create_loader(PyObject *module, PyObject *args) {
     module_state *state = state_of_module(module);
     PyObject *selection = NULL;
@@ -241,11 +241,12 @@ PyObject *create_loader(PyObject *module, PyObject *args) {
     int num_slots = 0;
     int rank = 0;
     int world_size = 1;
+    long long snap_ns = 0;
     rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
-    if (!PyArg_ParseTuple(args, "O!O!OidpKpiiOiiOO", state->selection_type, &selection,
+    if (!PyArg_ParseTuple(args, "O!O!OidpKpiiOiiOOL", state->selection_type, &selection,
                           &PyList_Type, &windows, &kind, &batch_size, &params.rate_hz, &shuffle,
                           &seed, &drop_last, &num_threads, &num_slots, &on_error, &rank,
-                          &world_size, &remainder, &jpeg_dct) ||
+                          &world_size, &remainder, &jpeg_dct, &snap_ns) ||
         !parse_policies(state, on_error, remainder, &params) ||
         !parse_jpeg_dct(state, jpeg_dct, &params.jpeg_dct)) {
         return NULL;
@@ -270,6 +271,7 @@ PyObject *create_loader(PyObject *module, PyObject *args) {
     params.num_slots = num_slots;
     params.rank = rank;
     params.world_size = world_size;
+    params.snap_ns = snap_ns;
     PyObject *result =
         ok ? create(state, (selection_object *)(void *)selection, &params, kind) : NULL;
     for (Py_ssize_t i = 0; memory != NULL && i < count; i++) {

@@ -4,36 +4,58 @@
 #include "cpu/resample.h"
 #include "loader/fetch.h"
 
-/* The range of samples that the window needs, and their stamps in fetch->times. */
+/* The range of samples that the window needs, and their stamps in fetch->times; the targets are
+ * moved onto those that they are within the snap of. */
 static rbc_status gather_times(rbc__fetch *fetch, const rbc__row *row,
                                const rbc__plan_window *window, int64_t *begin, int64_t *end,
                                const int64_t **times, rbc_error *err) {
     const rbc__held_stream *held = &row->record->streams[window->use];
-    const rbc__stamps stamps = {.times = held->times,
-                                .count = held->num_samples,
-                                .rate = &fetch->clock->control,
-                                .origin_ns =
-                                    rbc__clock_origin_ns(fetch->clock, row->record->episode)};
-    rbc__window_range(window, &stamps, fetch->targets, begin, end);
+    const rbc__clock *clock = fetch->clock;
+    rbc__stamps stamps = {.times = held->times,
+                          .count = held->num_samples,
+                          .rate = &clock->control,
+                          .origin_ns = rbc__clock_origin_ns(clock, row->record->episode)};
+    rbc__window_range(window, &stamps, clock->snap_ns, fetch->targets, begin, end);
     if (held->times != NULL) {
         *times = held->times + *begin;
-        return RBC_OK;
+    } else {
+        RBC__TRY(rbc__scratch_reserve(&fetch->times, (size_t)(*end - *begin + 1) * sizeof(int64_t),
+                                      err));
+        for (int64_t i = *begin; i < *end; i++) {
+            const int64_t stamp = rbc__stamp_at(&stamps, i);
+            memcpy(fetch->times.data + (size_t)(i - *begin) * sizeof stamp, &stamp, sizeof stamp);
+        }
+        *times = (const int64_t *)(const void *)fetch->times.data;
     }
-    RBC__TRY(
-        rbc__scratch_reserve(&fetch->times, (size_t)(*end - *begin + 1) * sizeof(int64_t), err));
-    for (int64_t i = *begin; i < *end; i++) {
-        const int64_t stamp = rbc__stamp_at(&stamps, i);
-        memcpy(fetch->times.data + (size_t)(i - *begin) * sizeof stamp, &stamp, sizeof stamp);
-    }
-    *times = (const int64_t *)(const void *)fetch->times.data;
+    stamps.times = *times;
+    stamps.count = *end - *begin;
+    rbc__window_snap(window, &stamps, clock->snap_ns, fetch->targets);
     return RBC_OK;
+}
+
+static rbc__resample_source source_of(const rbc__plan_window *window, const void *values,
+                                      int64_t sample_bytes, const int64_t *times, int64_t count) {
+    return (rbc__resample_source){.values = values,
+                                  .sample_stride_bytes = sample_bytes,
+                                  .channel_stride_bytes = rbc__dtype_bytes(window->dtype),
+                                  .times = (const char *)times,
+                                  .times_stride_bytes = sizeof(int64_t),
+                                  .num_samples = count,
+                                  .num_channels = window->num_channels,
+                                  .runs = window->runs,
+                                  .num_runs = window->num_runs,
+                                  .outside = window->outside,
+                                  .max_gap = (double)window->max_gap_ns,
+                                  .tolerance = (double)window->tolerance_ns,
+                                  .max_gap_ns = window->max_gap_ns,
+                                  .tolerance_ns = window->tolerance_ns};
 }
 
 static rbc_status run(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
                       const rbc__resample_source *source, rbc__dtype dtype, void *out,
                       int64_t out_bytes, uint8_t *valid, rbc_error *err) {
     const rbc__resample_job job = {.batch = 1,
-                                   .num_targets = window->width,
+                                   .num_targets = rbc__window_num_targets(window),
                                    .dtype = dtype,
                                    .time_type = RBC__TIME_I64,
                                    .targets = (const char *)fetch->targets,
@@ -54,8 +76,28 @@ static rbc_status run(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_wi
     return RBC_OK;
 }
 
+/* The targets at which intervals begin have rows too, which are left behind. */
+static rbc_status run_intervals(rbc__fetch *fetch, const rbc__row *row,
+                                const rbc__plan_window *window, const rbc__resample_source *source,
+                                uint8_t *out, uint8_t *valid, rbc_error *err) {
+    const size_t num_targets = (size_t)rbc__window_num_targets(window);
+    const size_t bytes = (size_t)window->target_bytes;
+    RBC__TRY(rbc__scratch_reserve(&fetch->intervals, num_targets * (bytes + 1), err));
+    uint8_t *rows = fetch->intervals.data;
+    uint8_t *rows_valid = rows + num_targets * bytes;
+    RBC__TRY(run(fetch, row, window, source, window->job_dtype, rows, window->target_bytes,
+                 rows_valid, err));
+    for (int64_t i = 0; i < window->width; i++) {
+        const int64_t target = rbc__window_target_index(window, i);
+        memcpy(out + (size_t)i * bytes, rows + (size_t)target * bytes, bytes);
+        valid[i] = rows_valid[target];
+    }
+    return RBC_OK;
+}
+
 rbc_status rbc__align_numeric(rbc__fetch *fetch, const rbc__row *row,
-                              const rbc__plan_window *window, uint8_t *valid, rbc_error *err) {
+                              const rbc__plan_window *window, const uint8_t *is_pad, uint8_t *valid,
+                              rbc_error *err) {
     int64_t begin = 0;
     int64_t end = 0;
     const int64_t *times = NULL;
@@ -63,28 +105,24 @@ rbc_status rbc__align_numeric(rbc__fetch *fetch, const rbc__row *row,
     RBC__TRY(gather_times(fetch, row, window, &begin, &end, &times, err));
     RBC__TRY(rbc__records_values(fetch->records, row->record, window->use, begin, end - begin,
                                  &values, err));
-    const int64_t sample_bytes = fetch->plan->uses[window->use].sample_bytes;
-    const rbc__resample_source source = {.values = (const char *)values,
-                                         .sample_stride_bytes = sample_bytes,
-                                         .channel_stride_bytes = rbc__dtype_bytes(window->dtype),
-                                         .times = (const char *)times,
-                                         .times_stride_bytes = sizeof(int64_t),
-                                         .num_samples = end - begin,
-                                         .num_channels = window->num_channels,
-                                         .runs = window->runs,
-                                         .num_runs = window->num_runs,
-                                         .outside = window->outside,
-                                         .max_gap = (double)window->max_gap_ns,
-                                         .tolerance = (double)window->tolerance_ns,
-                                         .max_gap_ns = window->max_gap_ns,
-                                         .tolerance_ns = window->tolerance_ns};
+    const rbc__resample_source source =
+        source_of(window, values, fetch->plan->uses[window->use].sample_bytes, times, end - begin);
     const rbc__plan_field *field = &fetch->plan->fields[window->value_field];
-    return run(fetch, row, window, &source, window->job_dtype,
-               rbc__batch_row(row->batch, field, row->index), window->target_bytes, valid, err);
+    uint8_t *out = rbc__batch_row(row->batch, field, row->index);
+    RBC__TRY(window->has_reduction ? run_intervals(fetch, row, window, &source, out, valid, err)
+                                   : run(fetch, row, window, &source, window->job_dtype, out,
+                                         window->target_bytes, valid, err));
+    for (int64_t i = 0; i < window->width && rbc__window_fills(window); i++) {
+        if (is_pad[i]) {
+            valid[i] = 0;
+            rbc__pick_fill(window, out + i * window->target_bytes);
+        }
+    }
+    return RBC_OK;
 }
 
 rbc_status rbc__align_picks(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
-                            uint8_t *valid, rbc_error *err) {
+                            const uint8_t *is_pad, uint8_t *valid, rbc_error *err) {
     int64_t begin = 0;
     int64_t end = 0;
     const int64_t *times = NULL;
@@ -103,22 +141,15 @@ rbc_status rbc__align_picks(rbc__fetch *fetch, const rbc__row *row, const rbc__p
         indices[i - begin] = i;
     }
     const rbc__channel_run run_of_one = {0, 1, window->runs[0].mode};
-    const rbc__resample_source source = {.values = (const char *)indices,
-                                         .sample_stride_bytes = sizeof(int64_t),
-                                         .channel_stride_bytes = sizeof(int64_t),
-                                         .times = (const char *)times,
-                                         .times_stride_bytes = sizeof(int64_t),
-                                         .num_samples = end - begin,
-                                         .num_channels = 1,
-                                         .runs = &run_of_one,
-                                         .num_runs = 1,
-                                         .outside = RBC_OUTSIDE_HOLD,
-                                         .max_gap = (double)window->max_gap_ns,
-                                         .tolerance = (double)window->tolerance_ns,
-                                         .max_gap_ns = window->max_gap_ns,
-                                         .tolerance_ns = window->tolerance_ns};
+    rbc__resample_source source = source_of(window, indices, sizeof(int64_t), times, end - begin);
+    source.channel_stride_bytes = sizeof(int64_t);
+    source.num_channels = 1;
+    source.runs = &run_of_one;
+    source.num_runs = 1;
+    source.outside = RBC_OUTSIDE_HOLD;
     RBC__TRY(run(fetch, row, window, &source, RBC__I64, fetch->picks, sizeof(int64_t), valid, err));
-    for (int64_t i = 0; i < window->width && window->outside != RBC_OUTSIDE_HOLD; i++) {
+    for (int64_t i = 0; i < window->width && rbc__window_fills(window); i++) {
+        valid[i] = valid[i] && !is_pad[i];
         fetch->picks[i] = valid[i] ? fetch->picks[i] : -1;
     }
     return RBC_OK;

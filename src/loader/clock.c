@@ -28,7 +28,7 @@ static rbc_status count_ticks(const rbc__clock *clock, int64_t episode, int64_t 
                              (long long)episode, (long long)clock->start_ns[episode],
                              (long long)clock->end_ns[episode]);
         }
-        *out = rbc__rate_num_ticks(&clock->rate, duration);
+        *out = rbc__rate_num_ticks(&clock->rate, rbc__time_add_ns(duration, clock->snap_ns));
         return RBC_OK;
     }
     const int64_t steps = clock->steps[episode];
@@ -37,7 +37,8 @@ static rbc_status count_ticks(const rbc__clock *clock, int64_t episode, int64_t 
     } else if (clock->is_control) {
         *out = steps;
     } else {
-        *out = rbc__rate_num_ticks(&clock->rate, rbc__rate_time_ns(&clock->control, steps - 1));
+        const int64_t last_ns = rbc__rate_time_ns(&clock->control, steps - 1);
+        *out = rbc__rate_num_ticks(&clock->rate, rbc__time_add_ns(last_ns, clock->snap_ns));
     }
     return RBC_OK;
 }
@@ -47,12 +48,14 @@ rbc_status rbc__clock_init(rbc__clock *out, const rbc__clock_params *params, rbc
                         .steps = params->steps,
                         .start_ns = params->start_ns,
                         .end_ns = params->end_ns,
-                        .has_control = params->control_rate_hz > 0.0,
-                        .is_control = params->control_rate_hz == params->rate_hz};
+                        .has_control = params->control_rate_hz > 0.0};
     RBC__TRY(check_rate(params->rate_hz, "rate_hz", &clock.rate, err));
     if (clock.has_control) {
         RBC__TRY(check_rate(params->control_rate_hz, "control rate", &clock.control, err));
+        clock.is_control = rbc__rate_equal(&clock.rate, &clock.control);
     }
+    const int64_t most_ns = (rbc__rate_time_ns(&clock.rate, 1) - 1) / 2;
+    clock.snap_ns = params->snap_ns < most_ns ? params->snap_ns : most_ns;
     clock.first_sample = malloc(((size_t)params->num_episodes + 1) * sizeof *clock.first_sample);
     if (clock.first_sample == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the clock of %lld episodes",

@@ -18,6 +18,7 @@ typedef struct rbc__clock {
     rbc__rate control; /* of steps without stamps */
     bool has_control;  /* false: unknown, and not needed by the streams in use */
     bool is_control;   /* the two rates are the same */
+    int64_t snap_ns;   /* moments no further apart are one; less than half a period */
     int64_t num_episodes;
     int64_t *first_sample;   /* [num_episodes + 1]: ticks of all episodes before */
     const int64_t *steps;    /* borrowed, [num_episodes] */
@@ -28,6 +29,7 @@ typedef struct rbc__clock {
 typedef struct rbc__clock_params {
     double rate_hz;         /* of the clock */
     double control_rate_hz; /* 0: unknown; episodes without stamps then have no ticks */
+    int64_t snap_ns;        /* at least 0 */
     int64_t num_episodes;
     const int64_t *steps, *start_ns, *end_ns; /* must outlive the clock */
 } rbc__clock_params;

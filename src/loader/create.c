@@ -54,6 +54,10 @@ static rbc_status copy_params(const rbc_loader_params *params, rbc_loader_params
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "num_slots is %d; it must be at least 0",
                          out->num_slots);
     }
+    if (out->snap_ns < 0) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "snap_ns is %lld; it must be at least 0",
+                         (long long)out->snap_ns);
+    }
     if (out->on_error != RBC_ON_ERROR_RAISE && out->on_error != RBC_ON_ERROR_SKIP) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "on_error is %d; it must be raise or skip", (int)out->on_error);
@@ -134,6 +138,7 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params, r
     RBC__TRY(choose_rates(loader, params, &rate_hz, &control_hz, err));
     const rbc__clock_params clock_params = {.rate_hz = rate_hz,
                                             .control_rate_hz = control_hz,
+                                            .snap_ns = params->snap_ns,
                                             .num_episodes = rbc_selection_size(selection),
                                             .steps = rbc__selection_steps(selection),
                                             .start_ns = rbc__selection_start_ns(selection),
@@ -148,8 +153,7 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params, r
                                           .windows = params->windows,
                                           .num_windows = params->num_windows,
                                           .batch_size = params->batch_size,
-                                          .control_rate_hz = control_hz,
-                                          .ticks_are_steps = loader->clock.is_control,
+                                          .clock = &loader->clock,
                                           .jpeg_dct = jpeg_dct};
     RBC__TRY(rbc__plan_create(&plan_params, plan, err));
     loader->plan = *plan;

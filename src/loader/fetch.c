@@ -28,7 +28,7 @@ rbc_status rbc__fetch_create(const rbc__plan *plan, const rbc__clock *clock,
         fetch->plan = plan;
         fetch->clock = clock;
         fetch->cpu_features = rbc__cpu_features();
-        fetch->targets = malloc(width * sizeof *fetch->targets);
+        fetch->targets = malloc(2 * width * sizeof *fetch->targets);
         fetch->picks = malloc(width * sizeof *fetch->picks);
         fetch->is_there = malloc(width);
         fetch->spans = malloc(width * sizeof *fetch->spans);
@@ -61,6 +61,7 @@ void rbc__fetch_destroy(rbc__fetch **handle) {
     rbc__decoder_destroy(&fetch->decoder);
     rbc__scratch_free(&fetch->times);
     rbc__scratch_free(&fetch->indices);
+    rbc__scratch_free(&fetch->intervals);
     free(fetch->spans);
     free(fetch->is_there);
     free(fetch->picks);
@@ -81,13 +82,12 @@ static rbc_status fill_window(rbc__fetch *fetch, const rbc__row *row,
                           fetch->picks, is_pad, valid);
         return rbc__pick_deliver(fetch, row, window, valid, err);
     }
-    rbc__window_targets(window, fetch->clock, record->episode, row->tick, row->tick_ns,
-                        fetch->targets, is_pad);
+    rbc__window_targets(window, fetch->clock, record->episode, row->tick, fetch->targets, is_pad);
     const rbc__plan_use *use = &plan->uses[window->use];
     if (use->schema->kind == RBC_STREAM_NUMERIC && !use->is_cloud) {
-        return rbc__align_numeric(fetch, row, window, valid, err);
+        return rbc__align_numeric(fetch, row, window, is_pad, valid, err);
     }
-    RBC__TRY(rbc__align_picks(fetch, row, window, valid, err));
+    RBC__TRY(rbc__align_picks(fetch, row, window, is_pad, valid, err));
     return rbc__pick_deliver(fetch, row, window, valid, err);
 }
 

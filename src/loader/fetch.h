@@ -26,12 +26,13 @@ typedef struct rbc__fetch {
     rbc__records *records;
     rbc__decoder *decoder; /* NULL without image windows */
     uint64_t cpu_features;
-    int64_t *targets;   /* [plan->max_width] */
+    int64_t *targets;   /* [2 * plan->max_width] */
     int64_t *picks;     /* [plan->max_width] */
     uint8_t *is_there;  /* [plan->max_width] */
     rbc__span *spans;   /* [plan->max_width] */
     rbc__scratch times; /* of the samples a window needs */
     rbc__scratch indices;
+    rbc__scratch intervals; /* rows of a window with reductions, and whether each is valid */
     rbc__fetch_stats stats;
 } rbc__fetch;
 
@@ -70,12 +71,15 @@ int64_t rbc__fetch_now_ns(void);
  * they are. Clears `valid` where an image turns out to be empty. */
 rbc_status rbc__pick_deliver(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
                              uint8_t *valid, rbc_error *err);
+/* Writes what outside nan or zero stands for to one target. */
+void rbc__pick_fill(const rbc__plan_window *window, uint8_t *dst);
 
 /* align.c: resamples a numeric window to fetch->targets, into the row. */
 rbc_status rbc__align_numeric(rbc__fetch *fetch, const rbc__row *row,
-                              const rbc__plan_window *window, uint8_t *valid, rbc_error *err);
+                              const rbc__plan_window *window, const uint8_t *is_pad, uint8_t *valid,
+                              rbc_error *err);
 /* The same choice for samples that cannot be computed with: fills fetch->picks. */
 rbc_status rbc__align_picks(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
-                            uint8_t *valid, rbc_error *err);
+                            const uint8_t *is_pad, uint8_t *valid, rbc_error *err);
 
 #endif

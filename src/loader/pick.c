@@ -9,8 +9,7 @@
 #define SPARSE_FACTOR 4
 #define SPARSE_MIN    64
 
-/* What outside = nan or zero writes. */
-static void fill_absent(const rbc__plan_window *window, uint8_t *dst) {
+void rbc__pick_fill(const rbc__plan_window *window, uint8_t *dst) {
     if (window->outside != RBC_OUTSIDE_NAN) {
         memset(dst, 0, (size_t)window->target_bytes);
         return;
@@ -55,7 +54,7 @@ static rbc_status deliver_numeric(rbc__fetch *fetch, const rbc__row *row,
     }
     for (int64_t i = 0; i < width; i++, dst += bytes) {
         if (picks[i] < 0) {
-            fill_absent(window, dst);
+            rbc__pick_fill(window, dst);
         } else if (is_sparse) {
             RBC__TRY(
                 rbc__records_read(fetch->records, row->record, window->use, picks[i], 1, dst, err));

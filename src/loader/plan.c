@@ -132,17 +132,21 @@ static rbc_status build_runs(const rbc_window *window, const rbc__plan_use *use,
         const rbc__channel_run *run = &out->runs[i];
         status = check_mode(window, run->mode, use, run->end - run->begin, err);
         out->has_reduction = out->has_reduction || is_reduction(run->mode);
+        out->has_nearest = out->has_nearest || run->mode == RBC_RESAMPLE_NEAREST;
+        out->is_held = out->is_held && run->mode == RBC_RESAMPLE_HOLD;
     }
     return status;
 }
 
+/* What lies no more than the snap beyond a limit is within it, as what lies on it is. */
 static rbc_status check_limit(const rbc_window *window, const char *name, double limit,
-                              int64_t *out, rbc_error *err) {
+                              int64_t snap_ns, int64_t *out, rbc_error *err) {
     if (isnan(limit)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "stream '%s': %s is not a number",
                          window->stream, name);
     }
-    *out = limit < 0.0 ? -1 : limit >= 0x1p63 ? INT64_MAX : (int64_t)limit;
+    const int64_t whole = limit >= 0x1p63 ? INT64_MAX : (int64_t)limit;
+    *out = limit < 0.0 ? -1 : rbc__time_add_ns(whole, snap_ns);
     return RBC_OK;
 }
 
@@ -175,7 +179,8 @@ static rbc_status check_outside(const rbc_window *window, const rbc__plan_window
                      (int)window->outside);
 }
 
-static rbc_status copy_offsets(const rbc_window *window, rbc__plan_window *out, rbc_error *err) {
+static rbc_status copy_offsets(const rbc_window *window, const rbc__clock *clock,
+                               rbc__plan_window *out, rbc_error *err) {
     if ((window->ticks == NULL) == (window->offsets_ns == NULL)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "stream '%s': exactly one of ticks and offsets_ns must be set, not %s",
@@ -187,15 +192,22 @@ static rbc_status copy_offsets(const rbc_window *window, rbc__plan_window *out, 
                          window->stream, window->count);
     }
     out->width = window->count;
-    out->in_ticks = window->ticks != NULL;
-    out->offsets = malloc((size_t)out->width * sizeof *out->offsets);
-    if (out->offsets == NULL) {
+    out->ticks = calloc((size_t)out->width, sizeof *out->ticks);
+    out->offsets_ns = calloc((size_t)out->width, sizeof *out->offsets_ns);
+    if (out->ticks == NULL || out->offsets_ns == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d offsets", window->count);
     }
-    out->is_consecutive = out->in_ticks;
+    out->is_consecutive = true;
+    out->is_exact = true;
     for (int64_t i = 0; i < out->width; i++) {
-        out->offsets[i] = out->in_ticks ? window->ticks[i] : window->offsets_ns[i];
-        if (i > 0 && out->in_ticks && out->offsets[i] != out->offsets[i - 1] + 1) {
+        if (window->ticks != NULL) {
+            out->ticks[i] = window->ticks[i];
+        } else if (!rbc__rate_tick_at(&clock->rate, window->offsets_ns[i], clock->snap_ns,
+                                      &out->ticks[i])) {
+            out->offsets_ns[i] = window->offsets_ns[i];
+            out->is_exact = false;
+        }
+        if (out->offsets_ns[i] != 0 || (i > 0 && out->ticks[i] != out->ticks[i - 1] + 1)) {
             out->is_consecutive = false;
         }
     }
@@ -282,24 +294,28 @@ static rbc_status plan_window(rbc__plan *plan, const rbc__plan_params *params, i
     RBC__TRY(rbc__window_at(params->windows, index, &window, err));
     rbc__plan_window *out = &plan->windows[index];
     const rbc__plan_use *use = &plan->uses[out->use];
-    RBC__TRY(copy_offsets(&window, out, err));
+    const rbc__clock *clock = params->clock;
+    RBC__TRY(copy_offsets(&window, clock, out, err));
     RBC__TRY(check_shape(&window, use, out, err));
     RBC__TRY(check_cloud(&window, use, out, err));
     out->dtype = use->schema->dtype;
     out->job_dtype = signed_dtype(out->dtype);
     out->outside = window.outside;
+    out->is_held = true;
     RBC__TRY(build_runs(&window, use, out, err));
     RBC__TRY(check_outside(&window, out, use, err));
-    RBC__TRY(check_limit(&window, "max_gap_ns", window.max_gap_ns, &out->max_gap_ns, err));
-    RBC__TRY(check_limit(&window, "tolerance_ns", window.tolerance_ns, &out->tolerance_ns, err));
-    if (use->times < 0 && params->control_rate_hz <= 0.0) {
+    RBC__TRY(check_limit(&window, "max_gap_ns", window.max_gap_ns, clock->snap_ns, &out->max_gap_ns,
+                         err));
+    RBC__TRY(check_limit(&window, "tolerance_ns", window.tolerance_ns, clock->snap_ns,
+                         &out->tolerance_ns, err));
+    if (use->times < 0 && !clock->has_control) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "stream '%s' has no stamps and the control rate of dataset '%s', which "
                          "would give it some, is unknown: open the dataset with control_rate_hz",
                          window.stream, params->dataset_name);
     }
-    out->is_exact = use->times < 0 && out->in_ticks && params->ticks_are_steps &&
-                    !out->has_reduction && out->tolerance_ns < 0 &&
+    out->is_exact = out->is_exact && use->times < 0 && clock->is_control && !out->has_reduction &&
+                    out->tolerance_ns < 0 && out->max_gap_ns < 0 &&
                     out->outside != RBC_OUTSIDE_EXTRAPOLATE;
     plan->max_width = out->width > plan->max_width ? out->width : plan->max_width;
     if (use->schema->kind == RBC_STREAM_IMAGE) {
@@ -392,7 +408,8 @@ void rbc__plan_destroy(rbc__plan **plan) {
         return;
     }
     for (int32_t i = 0; p->windows != NULL && i < p->num_windows; i++) {
-        free(p->windows[i].offsets);
+        free(p->windows[i].ticks);
+        free(p->windows[i].offsets_ns);
         free(p->windows[i].runs);
     }
     for (int32_t i = 0; i < p->num_fields; i++) {

@@ -14,6 +14,7 @@
 #include "codec/codec.h"
 #include "core/tensor.h"
 #include "io/reader.h"
+#include "loader/clock.h"
 
 #define RBC__FIELD_ALIGN    256
 #define RBC__FIELD_MAX_DIMS (RBC_STREAM_MAX_DIMS + 3)
@@ -30,16 +31,19 @@ typedef struct rbc__plan_use {
 typedef struct rbc__plan_window {
     int32_t use; /* index into uses */
     int64_t width;
-    int64_t *offsets; /* [width], ticks or ns */
-    bool in_ticks;
+    /* [width] each: a target is `ticks` periods after the sample's tick and `offsets_ns` after
+     * that, one of which is 0: offsets within the clock's snap of a tick are that tick. */
+    int64_t *ticks, *offsets_ns;
     bool is_consecutive; /* ticks that follow each other one by one */
     /* Ticks are steps, so that samples are picked by index, without times. */
     bool is_exact;
+    bool is_held; /* every mode is hold: valid behind the last sample too */
     rbc_outside outside;
     rbc__channel_run *runs; /* covering [0, num_channels) */
     int32_t num_runs;
     bool has_reduction;               /* mean, max or min among the runs */
-    int64_t max_gap_ns, tolerance_ns; /* -1: no limit */
+    bool has_nearest;                 /* nearest among the runs */
+    int64_t max_gap_ns, tolerance_ns; /* -1: no limit; with the clock's snap to spare */
     rbc__dtype dtype;
     rbc__dtype job_dtype; /* what the resampling kernel is told: signed for unsigned, same size */
     int64_t num_channels;
@@ -83,9 +87,8 @@ typedef struct rbc__plan_params {
     const rbc_window *windows;
     int32_t num_windows;
     int32_t batch_size;
-    double control_rate_hz; /* 0: unknown */
-    bool ticks_are_steps;   /* the clock runs at the control rate */
-    rbc_jpeg_dct jpeg_dct;  /* not DEFAULT */
+    const rbc__clock *clock;
+    rbc_jpeg_dct jpeg_dct; /* not DEFAULT */
 } rbc__plan_params;
 
 /* Checks the windows. INVALID_ARGUMENT naming window and stream, NOT_FOUND for a stream that is not

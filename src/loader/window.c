@@ -31,30 +31,72 @@ static int64_t count_until(const rbc__stamps *stamps, int64_t time_ns) {
     return base - stamps->times;
 }
 
+int64_t rbc__window_num_targets(const rbc__plan_window *window) {
+    return window->has_reduction ? 2 * window->width : window->width;
+}
+
+int64_t rbc__window_target_index(const rbc__plan_window *window, int64_t element) {
+    return window->has_reduction ? 2 * element + 1 : element;
+}
+
 void rbc__window_targets(const rbc__plan_window *window, const rbc__clock *clock, int64_t episode,
-                         int64_t tick, int64_t tick_ns, int64_t *targets, uint8_t *is_pad) {
+                         int64_t tick, int64_t *targets, uint8_t *is_pad) {
     const int64_t origin_ns = rbc__clock_origin_ns(clock, episode);
-    const int64_t end_ns = rbc__clock_end_ns(clock, episode);
+    const int64_t first_ns = rbc__time_add_ns(origin_ns, -clock->snap_ns);
+    const int64_t last_ns = rbc__time_add_ns(rbc__clock_end_ns(clock, episode), clock->snap_ns);
     for (int64_t i = 0; i < window->width; i++) {
-        const int64_t offset = window->offsets[i];
-        targets[i] =
-            window->in_ticks
-                ? rbc__time_add_ns(origin_ns, rbc__rate_time_ns(&clock->rate, tick + offset))
-                : rbc__time_add_ns(tick_ns, offset);
-        is_pad[i] = targets[i] < origin_ns || targets[i] > end_ns;
+        const int64_t at = tick + window->ticks[i];
+        const int64_t base_ns = rbc__time_add_ns(origin_ns, window->offsets_ns[i]);
+        const int64_t target = rbc__time_add_ns(base_ns, rbc__rate_time_ns(&clock->rate, at));
+        targets[rbc__window_target_index(window, i)] = target;
+        if (window->has_reduction) {
+            targets[2 * i] = rbc__time_add_ns(base_ns, rbc__rate_time_ns(&clock->rate, at - 1));
+        }
+        is_pad[i] = target < first_ns || target > last_ns;
     }
+}
+
+/* A target that lies past the middle between two stamps by no more than the snap, on it. */
+static int64_t snap_to_middle(int64_t target, int64_t left, int64_t right, int64_t snap_ns) {
+    const uint64_t since = (uint64_t)target - (uint64_t)left;
+    const uint64_t until = (uint64_t)right - (uint64_t)target;
+    const uint64_t gap = since + until;
+    return since > until && since - until <= 2 * (uint64_t)snap_ns
+               ? (int64_t)((uint64_t)left + gap / 2)
+               : target;
+}
+
+void rbc__window_snap(const rbc__plan_window *window, const rbc__stamps *stamps, int64_t snap_ns,
+                      int64_t *targets) {
+    const int64_t num_targets = rbc__window_num_targets(window);
+    for (int64_t i = 0; i < num_targets; i++) {
+        const int64_t above = count_until(stamps, rbc__time_add_ns(targets[i], snap_ns));
+        if (above == 0) {
+            continue;
+        }
+        const int64_t stamp = rbc__stamp_at(stamps, above - 1);
+        if (stamp >= rbc__time_add_ns(targets[i], -snap_ns)) {
+            targets[i] = stamp;
+        } else if (window->has_nearest && above < stamps->count) {
+            targets[i] = snap_to_middle(targets[i], stamp, rbc__stamp_at(stamps, above), snap_ns);
+        }
+    }
+}
+
+bool rbc__window_fills(const rbc__plan_window *window) {
+    return window->outside == RBC_OUTSIDE_NAN || window->outside == RBC_OUTSIDE_ZERO;
 }
 
 void rbc__window_picks(const rbc__plan_window *window, int64_t num_samples, int64_t num_ticks,
                        int64_t tick, int64_t *picks, uint8_t *is_pad, uint8_t *valid) {
     for (int64_t i = 0; i < window->width; i++) {
-        const int64_t step = tick + window->offsets[i];
+        const int64_t step = tick + window->ticks[i];
+        const int64_t last = num_samples - 1;
         is_pad[i] = step < 0 || step >= num_ticks;
-        valid[i] = step >= 0 && step < num_samples;
-        if (valid[i]) {
-            picks[i] = step;
-        } else if (window->outside == RBC_OUTSIDE_HOLD) {
-            picks[i] = step < 0 && num_samples > 0 ? 0 : num_samples - 1;
+        valid[i] = num_samples > 0 && step >= 0 && (step <= last || window->is_held) &&
+                   !(is_pad[i] && rbc__window_fills(window));
+        if (valid[i] || !rbc__window_fills(window)) {
+            picks[i] = step > last || last < 0 ? last : step < 0 ? 0 : step;
         } else {
             picks[i] = -1;
         }
@@ -82,26 +124,16 @@ static int64_t step_over(const rbc__stamps *stamps, int64_t index) {
     return index;
 }
 
-void rbc__window_range(const rbc__plan_window *window, const rbc__stamps *stamps,
+void rbc__window_range(const rbc__plan_window *window, const rbc__stamps *stamps, int64_t snap_ns,
                        const int64_t *targets, int64_t *begin, int64_t *end) {
+    const int64_t num_targets = rbc__window_num_targets(window);
     int64_t earliest = targets[0];
     int64_t latest = targets[0];
-    for (int64_t i = 1; i < window->width; i++) {
+    for (int64_t i = 1; i < num_targets; i++) {
         earliest = targets[i] < earliest ? targets[i] : earliest;
         latest = targets[i] > latest ? targets[i] : latest;
     }
-    if (window->has_reduction) {
-        if (window->width == 1) {
-            earliest = INT64_MIN;
-        } else {
-            int64_t before = 0;
-            if (__builtin_sub_overflow(targets[1], targets[0], &before) ||
-                __builtin_sub_overflow(targets[0], before, &before)) {
-                before = INT64_MIN;
-            }
-            earliest = before < earliest ? before : earliest;
-        }
-    }
+    latest = rbc__time_add_ns(latest, snap_ns);
     if (stamps->count == 0) {
         *begin = 0;
         *end = 0;

@@ -190,6 +190,10 @@ static void bad_parameters_are_named(void **state) {
     assert_int_equal(create(&fake, &params, &loader, &error), RBC_ERROR_INVALID_ARGUMENT);
     assert_non_null(strstr(error.message, "num_slots is -1"));
     params = good;
+    params.snap_ns = -1;
+    assert_int_equal(create(&fake, &params, &loader, &error), RBC_ERROR_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.message, "snap_ns is -1"));
+    params = good;
     params.rate_hz = -3.0;
     assert_int_equal(create(&fake, &params, &loader, &error), RBC_ERROR_INVALID_ARGUMENT);
     assert_non_null(strstr(error.message, "rate_hz is -3"));

@@ -1,4 +1,6 @@
-/* What a window delivers equals resampling the whole episode. */
+/* What a window delivers equals resampling the whole episode, but for what a loader has of its own:
+ * the clock's intervals, and padding. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,6 +61,11 @@ static const window_case cases[] = {
     TICKS(STATE, "state", LINEAR, HOLD, -40, 0, 40),
     TICKS(STATE, "state", MEAN, HOLD, -2, 0, 2),
     TICKS(STATE, "state", MAX, HOLD, 0),
+    TICKS(STATE, "state", HOLD, NAN, -3, 0, 3),
+    TIMES(STATE, "state", HOLD, ZERO, 1e9, -1, 0, 700 * MS, 1500 * MS),
+    TICKS(IMU, "imu", MEAN, HOLD, 0),
+    TICKS(IMU, "imu", MAX, NAN, 0, 5),
+    TICKS(IMU, "imu", MEAN, ZERO, 3, -2),
     TIMES(STATE, "state", LINEAR, HOLD, -1, -1, -130 * MS, 0, 77 * MS),
     TIMES(STATE, "state", NEAREST, ZERO, -1, 4e8, -200 * MS, 0, 200 * MS),
     TIMES(STATE, "state", CUBIC, HOLD, -1, -1, -130 * MS, 1, 77 * MS, 900 * MS),
@@ -167,15 +174,18 @@ static void check_row(rbc_context *context, const window_case *c, const rbc_batc
     assert_true(rbc__rate_from_hz(rate_hz, &rate));
     const int64_t now = clock.origin_ns + rbc__rate_time_ns(&rate, tick);
     assert_int_equal(numbers_of(batch, "time_ns")[row], now);
-    int64_t targets[MAX_WIDTH];
-    uint8_t valid[MAX_WIDTH];
+    int64_t targets[2 * MAX_WIDTH]; /* each behind the one at which its interval begins */
+    uint8_t valid[2 * MAX_WIDTH];
+    bool is_pad[MAX_WIDTH];
     for (int32_t i = 0; i < c->width; i++) {
-        targets[i] = c->in_ticks ? clock.origin_ns + rbc__rate_time_ns(&rate, tick + c->offsets[i])
-                                 : now + c->offsets[i];
-        const bool is_pad = targets[i] < clock.origin_ns || targets[i] > clock.end_ns;
+        const int64_t at = c->in_ticks ? tick + c->offsets[i] : tick;
+        const int64_t begin_ns = clock.origin_ns + (c->in_ticks ? 0 : c->offsets[i]);
+        targets[2 * i] = begin_ns + rbc__rate_time_ns(&rate, at - 1);
+        targets[2 * i + 1] = begin_ns + rbc__rate_time_ns(&rate, at);
+        is_pad[i] = targets[2 * i + 1] < clock.origin_ns || targets[2 * i + 1] > clock.end_ns;
         char name[64];
         snprintf(name, sizeof name, "%s_is_pad", c->name);
-        assert_int_equal(bytes_of(batch, name)[row * c->width + i], is_pad);
+        assert_int_equal(bytes_of(batch, name)[row * c->width + i], is_pad[i]);
     }
     const rbc_field *field = field_named(batch, c->name);
     const rbc__dtype dtype = c->stream == FAKE_COUNT                              ? RBC__I64
@@ -184,10 +194,10 @@ static void check_row(rbc_context *context, const window_case *c, const rbc_batc
     const int64_t sample_bytes = fake_sample_bytes(c->stream);
     const int64_t channels = sample_bytes / rbc__dtype_bytes(dtype);
     void *values = fake_values(episode, c->stream, clock.num_stamps);
-    void *expected = calloc((size_t)c->width, (size_t)sample_bytes);
+    uint8_t *expected = calloc(2 * (size_t)c->width, (size_t)sample_bytes);
     int64_t values_shape[] = {clock.num_stamps, channels};
-    int64_t out_shape[] = {1, c->width, channels};
-    int64_t target_shape[] = {1, c->width};
+    int64_t out_shape[] = {1, 2 * (int64_t)c->width, channels};
+    int64_t target_shape[] = {1, 2 * (int64_t)c->width};
     DLTensor values_tensor = tensor_of(values, dtype, 2, values_shape);
     DLTensor times_tensor = tensor_of(clock.stamps, RBC__I64, 1, values_shape);
     DLTensor targets_tensor = tensor_of(targets, RBC__I64, 2, target_shape);
@@ -206,12 +216,26 @@ static void check_row(rbc_context *context, const window_case *c, const rbc_batc
     expect_ok(rbc_resample(context, &source, &targets_tensor, &out_tensor, &valid_tensor, NULL,
                            NULL, &error),
               &error);
-    const size_t row_bytes = (size_t)(c->width * sample_bytes);
-    assert_memory_equal((const uint8_t *)field->tensor.data + (size_t)row * row_bytes, expected,
-                        row_bytes);
     char name[64];
     snprintf(name, sizeof name, "%s_valid", c->name);
-    assert_memory_equal(bytes_of(batch, name) + row * c->width, valid, (size_t)c->width);
+    const uint8_t *delivered = field->tensor.data;
+    const bool fills = c->outside == RBC_OUTSIDE_ZERO || c->outside == RBC_OUTSIDE_NAN;
+    for (int32_t i = 0; i < c->width; i++) {
+        const int64_t at = row * c->width + i;
+        const bool is_filled = is_pad[i] && fills;
+        assert_int_equal(bytes_of(batch, name)[at], valid[2 * i + 1] && !is_filled);
+        for (int64_t k = 0; is_filled && k < channels; k++) {
+            const float nan = NAN;
+            uint8_t *item = expected + (2 * i + 1) * sample_bytes + k * rbc__dtype_bytes(dtype);
+            memset(item, 0, (size_t)rbc__dtype_bytes(dtype));
+            if (c->outside == RBC_OUTSIDE_NAN) {
+                assert_int_equal(dtype, RBC__F32);
+                memcpy(item, &nan, sizeof nan);
+            }
+        }
+        assert_memory_equal(delivered + at * sample_bytes, expected + (2 * i + 1) * sample_bytes,
+                            (size_t)sample_bytes);
+    }
     free(values);
     free(expected);
     free(clock.stamps);
@@ -243,6 +267,7 @@ static void check_case(rbc_context *context, const window_case *c, double rate_h
     params.num_windows = 1;
     params.batch_size = 10;
     params.rate_hz = rate_hz;
+    params.snap_ns = 0; /* the operation compares exactly */
     params.num_threads = 2;
     rbc_loader *loader = NULL;
     rbc_error error;

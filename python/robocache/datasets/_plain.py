@@ -72,7 +72,7 @@ class PlainDataset:
             inside = (wanted >= 0) & (wanted < num_steps)
             sample[name] = torch.from_numpy(values)
             sample[f"{name}_is_pad"] = torch.from_numpy(~inside)
-            sample[f"{name}_valid"] = torch.from_numpy(valid & inside)
+            sample[f"{name}_valid"] = torch.from_numpy(valid & (wanted >= 0))
         return sample
 
     def _features(self, episode: int) -> dict[str, Any]:
