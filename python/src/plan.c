@@ -1,4 +1,4 @@
-#include "cuda/runtime/recording.h"
+#include "cuda/runtime/capture.h"
 #include "data.h"
 #include "operation.h"
 
@@ -9,8 +9,8 @@ typedef struct plan_object {
     PyObject *outputs;
     PyObject *owner; /* the module, whose state `call` uses */
     module_state *state;
-    rbc__cuda_recording launches; /* empty on the CPU */
-    bool is_recorded;
+    rbc__cuda_capture launches; /* empty on the CPU */
+    bool is_captured;
     bool is_running; /* guarded by the GIL; a call leaves it while the operation runs */
 } plan_object;
 
@@ -42,7 +42,7 @@ static void plan_dealloc(PyObject *self) {
         plan->operation->release(plan->call);
         PyMem_Free(plan->call);
     }
-    rbc__cuda_recording_free(&plan->launches);
+    rbc__cuda_capture_free(&plan->launches);
     Py_XDECREF(plan->outputs);
     Py_XDECREF(plan->owner);
     free_instance(self);
@@ -67,20 +67,20 @@ PyObject *create_plan(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     Py_INCREF(module);
     plan->owner = module;
     plan->state = state;
-    plan->launches = (rbc__cuda_recording){0};
+    plan->launches = (rbc__cuda_capture){0};
     plan->is_running = false;
     plan->call = PyMem_Calloc(1, op->call_bytes);
     if (plan->call == NULL) {
         PyErr_NoMemory();
     } else {
-        rbc__cuda_record_begin(&plan->launches);
+        rbc__cuda_capture_begin(&plan->launches);
         plan->outputs = operation_bind(op, state, args + 1, nargs - 1, kwnames, plan->call);
-        rbc__cuda_record_end();
+        rbc__cuda_capture_end();
     }
     if (plan->outputs != NULL) {
         tensor *lead = op->lead(plan->call);
         plan->lead = lead;
-        plan->is_recorded = rbc__cuda_recording_is_whole(&plan->launches);
+        plan->is_captured = rbc__cuda_capture_is_whole(&plan->launches);
         if (lead->framework.kind != FRAMEWORK_DLPACK || !lead->read_only) {
             return (PyObject *)plan;
         }
@@ -122,7 +122,7 @@ static PyObject *plan_call(PyObject *self, PyObject *args, PyObject *kwargs) {
     plan->is_running = true;
     const bool ok =
         find_stream(state, plan->lead) &&
-        (plan->is_recorded ? replay(state, plan) : plan->operation->run(state, plan->call));
+        (plan->is_captured ? replay(state, plan) : plan->operation->run(state, plan->call));
     plan->is_running = false;
     if (!ok) {
         return NULL;

@@ -3,20 +3,20 @@
 #define RBC_CUDA_OPS_H
 
 #include "backend.h"
-#include "cuda/runtime/device.h"
+#include "cuda/runtime/launch.h"
 
 rbc_status rbc__cuda_resample(rbc_context *context, const rbc__resample_job *job, int32_t device_id,
-                              void *stream, rbc_error *err);
+                              void *cu_stream, rbc_error *err);
 rbc_status rbc__cuda_resample_backward(rbc_context *context, const rbc__resample_job *job,
-                                       int32_t device_id, void *stream, rbc_error *err);
+                                       int32_t device_id, void *cu_stream, rbc_error *err);
 rbc_status rbc__cuda_voxelize(rbc_context *context, const rbc__voxelize_job *job, int32_t device_id,
-                              void *stream, rbc_error *err);
+                              void *cu_stream, rbc_error *err);
 uint64_t rbc__cuda_voxelize_workspace_bytes(rbc_context *context, const rbc__voxelize_job *job);
 rbc_status rbc__cuda_voxelize_sparse(rbc_context *context, const rbc__voxelize_sparse_job *job,
-                                     int32_t device_id, void *stream, rbc_error *err);
+                                     int32_t device_id, void *cu_stream, rbc_error *err);
 uint64_t rbc__cuda_voxelize_sparse_workspace_bytes(rbc_context *context,
                                                    const rbc__voxelize_sparse_job *job);
 rbc_status rbc__cuda_depth_to_points(rbc_context *context, const rbc__depth_job *job,
-                                     int32_t device_id, void *stream, rbc_error *err);
+                                     int32_t device_id, void *cu_stream, rbc_error *err);
 
 #endif

@@ -16,7 +16,7 @@
 
 #include <robocache/robocache.h>
 
-#include "cuda/runtime/recording.h"
+#include "cuda/runtime/capture.h"
 #include "driver_stub.h"
 
 enum { BATCH = 2, SAMPLES = 5, TARGETS = 4, CHANNELS = 3 };
@@ -411,24 +411,24 @@ static void equal_launches_keep_their_order(void) {
 
 static void what_is_flushed_is_launched_at_once(void) {
     load_stub(STUB);
-    rbc__cuda_recording recording = {0};
+    rbc__cuda_capture capture = {0};
     rbc__cuda_queue queue;
     const rbc__cuda_shape shape = {.blocks = 1, .blocks_y = 1, .threads = 32};
     const char parameters[STUB_PARAMETER_BYTES] = {0};
-    rbc__cuda_record_begin(&recording);
+    rbc__cuda_capture_begin(&capture);
     CHECK(rbc__cuda_enter(0, NULL, &queue, NULL) == RBC_OK);
     CHECK(rbc__cuda_launch(&queue, (rbc__cuda_kernel)0, shape, &parameters, NULL) == RBC_OK);
     CHECK(stub->launched[0] == 0);
     CHECK(rbc__cuda_flush(&queue, NULL) == RBC_OK);
     CHECK(stub->launched[0] == 1);
-    for (int i = 0; i < 2 * RBC__CUDA_BATCH_LAUNCHES; ++i) {
+    for (int i = 0; i < 2 * RBC__CUDA_MAX_LAUNCHES; ++i) {
         CHECK(rbc__cuda_launch(&queue, (rbc__cuda_kernel)0, shape, &parameters, NULL) == RBC_OK);
     }
     CHECK(rbc__cuda_leave(&queue, RBC_OK) == RBC_OK);
-    CHECK(stub->launched[0] == 1 + 2 * RBC__CUDA_BATCH_LAUNCHES);
-    rbc__cuda_record_end();
-    CHECK(!rbc__cuda_recording_is_whole(&recording));
-    rbc__cuda_recording_free(&recording);
+    CHECK(stub->launched[0] == 1 + 2 * RBC__CUDA_MAX_LAUNCHES);
+    rbc__cuda_capture_end();
+    CHECK(!rbc__cuda_capture_is_whole(&capture));
+    rbc__cuda_capture_free(&capture);
 }
 
 static void a_failed_call_launches_nothing(void) {
@@ -447,41 +447,41 @@ static void a_failed_call_launches_nothing(void) {
     CHECK(stub->launched[0] == 0 && stub->pushed == stub->popped);
 }
 
-static void recorded_launches_run_again(void) {
+static void captured_launches_run_again(void) {
     load_stub(STUB);
     stub->num_devices = 2;
-    rbc__cuda_recording recording = {0};
-    rbc__cuda_record_begin(&recording);
+    rbc__cuda_capture capture = {0};
+    rbc__cuda_capture_begin(&capture);
     CHECK(resample(1, NULL, NULL) == RBC_OK);
-    rbc__cuda_record_end();
-    CHECK(rbc__cuda_recording_is_whole(&recording));
-    CHECK(resample(0, NULL, NULL) == RBC_OK); /* not recorded */
+    rbc__cuda_capture_end();
+    CHECK(rbc__cuda_capture_is_whole(&capture));
+    CHECK(resample(0, NULL, NULL) == RBC_OK); /* not captured */
     rbc_error err;
-    CHECK(rbc__cuda_replay(&recording, (void *)(uintptr_t)0x30, &err) == RBC_OK);
+    CHECK(rbc__cuda_replay(&capture, (void *)(uintptr_t)0x30, &err) == RBC_OK);
     CHECK(stub->launched[0] == 1 && stub->launched[1] == 2);
     CHECK(stub->last_stream == (void *)(uintptr_t)0x30);
     CHECK(stub->graphs_made == 1 && stub->graphs_launched == 1);
     stub->is_capturing = 1;
-    CHECK(rbc__cuda_replay(&recording, NULL, &err) == RBC_OK);
+    CHECK(rbc__cuda_replay(&capture, NULL, &err) == RBC_OK);
     CHECK(stub->launched[1] == 3 && stub->graphs_launched == 1);
     stub->launch_result = 719;
-    CHECK(rbc__cuda_replay(&recording, NULL, &err) == RBC_ERROR_DEVICE);
+    CHECK(rbc__cuda_replay(&capture, NULL, &err) == RBC_ERROR_DEVICE);
     CHECK(err.device_code == 719 && strstr(err.message, "CUDA device 1") != NULL);
     CHECK(stub->pushed == stub->popped);
-    rbc__cuda_recording_free(&recording);
-    CHECK(!rbc__cuda_recording_is_whole(&recording));
+    rbc__cuda_capture_free(&capture);
+    CHECK(!rbc__cuda_capture_is_whole(&capture));
     CHECK(stub->graphs_alive == 0);
 }
 
-static void two_calls_are_no_recording(void) {
+static void two_calls_are_no_capture(void) {
     load_stub(STUB);
-    rbc__cuda_recording recording = {0};
-    rbc__cuda_record_begin(&recording);
+    rbc__cuda_capture capture = {0};
+    rbc__cuda_capture_begin(&capture);
     CHECK(resample(0, NULL, NULL) == RBC_OK);
     CHECK(resample(0, NULL, NULL) == RBC_OK);
-    rbc__cuda_record_end();
-    CHECK(!rbc__cuda_recording_is_whole(&recording));
-    rbc__cuda_recording_free(&recording);
+    rbc__cuda_capture_end();
+    CHECK(!rbc__cuda_capture_is_whole(&capture));
+    rbc__cuda_capture_free(&capture);
 }
 
 static void run_case(void **state) {
@@ -519,8 +519,8 @@ int main(void) {
         CASE(equal_launches_keep_their_order),
         CASE(what_is_flushed_is_launched_at_once),
         CASE(a_failed_call_launches_nothing),
-        CASE(recorded_launches_run_again),
-        CASE(two_calls_are_no_recording),
+        CASE(captured_launches_run_again),
+        CASE(two_calls_are_no_capture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

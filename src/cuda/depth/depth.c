@@ -87,13 +87,13 @@ rbc_status rbc__cuda_depth_points(rbc__cuda_queue *queue, const rbc__depth_sourc
 }
 
 rbc_status rbc__cuda_depth_to_points(rbc_context *context, const rbc__depth_job *job,
-                                     int32_t device_id, void *stream, rbc_error *err) {
+                                     int32_t device_id, void *cu_stream, rbc_error *err) {
     (void)context;
     if (job->batch == 0) {
         return RBC_OK;
     }
     rbc__cuda_queue queue;
-    RBC__TRY(rbc__cuda_enter(device_id, stream, &queue, err));
+    RBC__TRY(rbc__cuda_enter(device_id, cu_stream, &queue, err));
     return rbc__cuda_leave(&queue, rbc__cuda_depth_points(&queue, &job->source, job->batch,
                                                           job->points, job->lengths, err));
 }

@@ -3,7 +3,7 @@
 #define RBC_CUDA_DEPTH_H
 
 #include "backend.h"
-#include "cuda/runtime/device.h"
+#include "cuda/runtime/launch.h"
 
 /* Queues the points of `batch` images, as rbc__depth_job says; `lengths` NULL: each in its place.
  */

@@ -5,7 +5,7 @@
 #include "core/error.h"
 #include "cuda/common/arithmetic.h"
 #include "cuda/resample/check_times_params.h"
-#include "cuda/runtime/recording.h"
+#include "cuda/runtime/capture.h"
 
 enum { MAX_BLOCKS = 1024 };
 
@@ -62,9 +62,9 @@ static rbc_status fetch(rbc__cuda_queue *queue, void *to, const void *from, size
     const rbc__cuda_driver *driver = queue->driver;
     RBC__TRY(rbc__cuda_flush(queue, err));
     CUresult result =
-        driver->memcpy_dtoh_async(to, (CUdeviceptr)(uintptr_t)from, bytes, queue->stream);
+        driver->memcpy_dtoh_async(to, (CUdeviceptr)(uintptr_t)from, bytes, queue->cu_stream);
     if (result == 0) {
-        result = driver->stream_synchronize(queue->stream);
+        result = driver->stream_synchronize(queue->cu_stream);
     }
     return result == 0 ? RBC_OK : rbc__cuda_fail(driver, result, err, "checking times");
 }
@@ -145,7 +145,7 @@ static rbc_status check_waiting(const rbc__cuda_queue *queue, rbc_error *err) {
                          driver->version / 1000, driver->version % 1000 / 10);
     }
     int capturing = 0;
-    const CUresult result = driver->stream_is_capturing(queue->stream, &capturing);
+    const CUresult result = driver->stream_is_capturing(queue->cu_stream, &capturing);
     if (result != 0) {
         return rbc__cuda_fail(driver, result, err, "cuStreamIsCapturing");
     }
@@ -162,18 +162,18 @@ static rbc_status check_all(rbc__cuda_queue *queue, const rbc__resample_job *job
     const rbc__cuda_driver *driver = queue->driver;
     CUdeviceptr flag = 0;
     uint32_t is_wrong = 0;
-    CUresult result = driver->mem_alloc_async(&flag, sizeof is_wrong, queue->stream);
+    CUresult result = driver->mem_alloc_async(&flag, sizeof is_wrong, queue->cu_stream);
     if (result != 0) {
         return rbc__cuda_fail(driver, result, err, "cuMemAllocAsync, for checking times");
     }
-    /* What follows is no launch alone, so a recording of it cannot be replayed. */
-    rbc__cuda_recording *recording = queue->recording;
-    queue->recording = NULL;
-    if (recording != NULL) {
-        recording->has_gaps = true;
+    /* What follows is no launch alone, so a capture of it cannot be replayed. */
+    rbc__cuda_capture *capture = queue->capture;
+    queue->capture = NULL;
+    if (capture != NULL) {
+        capture->has_gaps = true;
     }
     rbc_status status = RBC_OK;
-    result = driver->memset_d8_async(flag, 0, sizeof is_wrong, queue->stream);
+    result = driver->memset_d8_async(flag, 0, sizeof is_wrong, queue->cu_stream);
     if (result != 0) {
         status = rbc__cuda_fail(driver, result, err, "cuMemsetD8Async, for checking times");
     }
@@ -183,11 +183,11 @@ static rbc_status check_all(rbc__cuda_queue *queue, const rbc__resample_job *job
     if (status == RBC_OK) {
         status = fetch(queue, &is_wrong, (const void *)(uintptr_t)flag, sizeof is_wrong, err);
     }
-    (void)driver->mem_free_async(flag, queue->stream);
+    (void)driver->mem_free_async(flag, queue->cu_stream);
     if (status == RBC_OK && is_wrong != 0) {
         status = report(queue, job, err);
     }
-    queue->recording = recording;
+    queue->capture = capture;
     return status;
 }
 

@@ -3,7 +3,7 @@
 #define RBC_CUDA_CHECK_TIMES_H
 
 #include "backend.h"
-#include "cuda/runtime/device.h"
+#include "cuda/runtime/launch.h"
 
 /* Where a source of the job asks for it, looks at the stamps of those that do and at the targets,
  * and waits for the stream. INVALID_ARGUMENT names the first stamp that may not be, as the CPU

@@ -17,14 +17,14 @@ static rbc_status launch(rbc__cuda_queue *queue, const rbc__resample_job *job, r
 }
 
 rbc_status rbc__cuda_resample(rbc_context *context, const rbc__resample_job *job, int32_t device_id,
-                              void *stream, rbc_error *err) {
+                              void *cu_stream, rbc_error *err) {
     (void)context;
     const bool is_wanted = rbc__cuda_num_columns(job) > 0 || job->valid != NULL || job->dt != NULL;
     if (job->batch == 0 || job->num_targets == 0 || !is_wanted) {
         return RBC_OK;
     }
     rbc__cuda_queue queue;
-    RBC__TRY(rbc__cuda_enter(device_id, stream, &queue, err));
+    RBC__TRY(rbc__cuda_enter(device_id, cu_stream, &queue, err));
     rbc_status status = rbc__cuda_check_times(&queue, job, err);
     if (status == RBC_OK) {
         status = launch(&queue, job, err);

@@ -116,14 +116,14 @@ static rbc_status launch_runs(rbc__cuda_queue *queue, const rbc__resample_job *j
 }
 
 rbc_status rbc__cuda_resample_backward(rbc_context *context, const rbc__resample_job *job,
-                                       int32_t device_id, void *stream, rbc_error *err) {
+                                       int32_t device_id, void *cu_stream, rbc_error *err) {
     (void)context;
     const rbc__resample_source *source = &job->sources[0];
     if (job->batch == 0 || source->num_channels == 0 || source->num_samples == 0) {
         return RBC_OK;
     }
     rbc__cuda_queue queue;
-    RBC__TRY(rbc__cuda_enter(device_id, stream, &queue, err));
+    RBC__TRY(rbc__cuda_enter(device_id, cu_stream, &queue, err));
     rbc_status status = rbc__cuda_check_times(&queue, job, err);
     if (status == RBC_OK) {
         status = rbc__cuda_suits_backward_rows(job)

@@ -6,7 +6,7 @@
 #include "backend.h"
 #include "cuda/common/arithmetic.h"
 #include "cuda/resample/resample_params.h"
-#include "cuda/runtime/device.h"
+#include "cuda/runtime/launch.h"
 
 enum {
     RBC__CUDA_CHUNK_BYTES = 16,

@@ -422,13 +422,13 @@ static rbc_status run_all(run *r, const rbc__voxelize_sparse_job *job) {
 }
 
 rbc_status rbc__cuda_voxelize_sparse(rbc_context *context, const rbc__voxelize_sparse_job *job,
-                                     int32_t device_id, void *stream, rbc_error *err) {
+                                     int32_t device_id, void *cu_stream, rbc_error *err) {
     (void)context;
     if (job->cloud.batch == 0) {
         return RBC_OK;
     }
     rbc__cuda_queue queue;
-    RBC__TRY(rbc__cuda_enter(device_id, stream, &queue, err));
+    RBC__TRY(rbc__cuda_enter(device_id, cu_stream, &queue, err));
     run r = {.queue = &queue, .err = err};
     describe(job, &r.launch);
     return rbc__cuda_leave(&queue, run_all(&r, job));

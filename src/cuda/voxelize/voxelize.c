@@ -121,12 +121,12 @@ uint64_t rbc__cuda_voxelize_workspace_bytes(rbc_context *context, const rbc__vox
 }
 
 rbc_status rbc__cuda_voxelize(rbc_context *context, const rbc__voxelize_job *job, int32_t device_id,
-                              void *stream, rbc_error *err) {
+                              void *cu_stream, rbc_error *err) {
     (void)context;
     if (job->cloud.batch == 0) {
         return RBC_OK;
     }
     rbc__cuda_queue queue;
-    RBC__TRY(rbc__cuda_enter(device_id, stream, &queue, err));
+    RBC__TRY(rbc__cuda_enter(device_id, cu_stream, &queue, err));
     return rbc__cuda_leave(&queue, run_any(&queue, job, err));
 }

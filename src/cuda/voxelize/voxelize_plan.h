@@ -5,7 +5,7 @@
 
 #include "backend.h"
 #include "cuda/common/arithmetic.h"
-#include "cuda/runtime/device.h"
+#include "cuda/runtime/launch.h"
 #include "cuda/voxelize/voxel_params.h"
 
 /* Depends on a job's sizes alone. */
