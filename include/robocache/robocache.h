@@ -463,6 +463,10 @@ typedef struct rbc_progress {
 } rbc_progress;
 typedef int (*rbc_progress_fn)(const rbc_progress *progress, void *user);
 
+/* Called about twenty times a second from the thread that called, by what may take long. Return
+ * non-zero to end the call with CANCELLED. */
+typedef int (*rbc_interrupt_fn)(void *user);
+
 typedef enum rbc_on_error {
     RBC_ON_ERROR_RAISE = 0, /* the first damaged record or sample ends the call with its error */
     RBC_ON_ERROR_SKIP = 1,  /* it is left out, counted and listed */
@@ -496,11 +500,12 @@ RBC_API void rbc_image_limits_get(rbc_image_limits *out);
 
 typedef struct rbc_open_params {
     size_t struct_size;
-    const char *catalog_path; /* NULL: "<dataset>/.robocache.sqlite", or, where the dataset cannot
-                                 be written, <hash>.sqlite in $ROBOCACHE_CACHE,
+    const char *catalog_path; /* NULL: "<dataset>/.robocache.sqlite", or, where that cannot be
+                                 written or used, <hash>.sqlite in $ROBOCACHE_CACHE,
                                  $XDG_CACHE_HOME/robocache or ~/.cache/robocache */
     int32_t num_threads;      /* for indexing; 0: all cores */
-    int32_t rebuild;          /* non-zero: make the catalog anew, whatever it holds */
+    int32_t rebuild;          /* non-zero: make the catalog anew, whatever it holds; a file that is
+                                 no catalog is left alone all the same */
     rbc_on_error on_error;    /* what a damaged record does to indexing */
     double control_rate_hz;   /* of data without time stamps; 0: what the format or table says */
     rbc_progress_fn progress;
@@ -513,11 +518,15 @@ typedef struct rbc_open_params {
 
 /* Opens a dataset, indexing what is new or changed since last time (file size, mtime). At once when
  * nothing is. A call that fails, is cancelled or killed leaves the catalog that there was, and what
- * it had indexed for the next call to go on with, in "<catalog>.partial"; the finished catalog is
- * the same to the byte. While another process indexes, the call waits, calling `progress`.
- * With on_error skip damaged records, and files that cannot be read, are left out and listed; such
- * a catalog is refused with on_error raise. NOT_FOUND, IO, FORMAT (damaged records; a catalog that
- * is damaged, or of a later version), UNSUPPORTED (no reader knows the files), CANCELLED. */
+ * it had indexed for the next call to go on with, in the folder "<catalog>.partial"; the finished
+ * catalog is the same to the byte. While another process indexes, the call waits, calling
+ * `progress`. With on_error skip damaged records, and files that cannot be read, are left out and
+ * listed; such a catalog is refused with on_error raise. A catalog may be anybody's and is trusted
+ * in nothing. In the dataset's folder one that is not RoboCache's, damaged or of a later version is
+ * left alone, and one in the cache is used instead: see catalog_passed_over. One given by path is
+ * FORMAT then, and INVALID_ARGUMENT where it is that of another dataset; it is replaced only with
+ * rebuild, and only where it is RoboCache's. NOT_FOUND, IO, FORMAT (damaged records), UNSUPPORTED
+ * (no reader knows the files), CANCELLED. */
 RBC_API rbc_status rbc_dataset_open(const char *path, const rbc_open_params *params,
                                     rbc_dataset **out, rbc_error *err);
 /* Objects made from the dataset keep it alive; closing drops the caller's own hold. */
@@ -529,7 +538,9 @@ typedef struct rbc_dataset_info {
     const char *format;  /* "rlds" */
     const char *path;    /* absolute */
     const char *catalog_path;
-    double control_rate_hz; /* 0: unknown */
+    const char *catalog_passed_over; /* why the one in the dataset's folder is not used, in words;
+                                        NULL: it is, there is none, or it cannot be written */
+    double control_rate_hz;          /* 0: unknown */
     int64_t num_episodes;
     int64_t num_steps;
     int64_t num_bytes; /* of the data files */
@@ -595,12 +606,15 @@ typedef struct rbc_selection rbc_selection;
 /* Episodes of `split` (NULL: all) for which the SQL expression `where` (NULL: all) holds, in the
  * dataset's order. Columns: id, split, task, num_steps, bytes, file, record, and `task MATCH
  * 'word'` for full-text search. The expression is run on a read-only connection that admits only
- * expressions. INVALID_ARGUMENT with SQLite's own words, NOT_FOUND for an unknown split. */
+ * expressions, with texts of at most 64 KiB. `interrupt` (NULL allowed) may end it.
+ * INVALID_ARGUMENT with SQLite's own words, NOT_FOUND for an unknown split, CANCELLED. */
 RBC_API rbc_status rbc_selection_create(rbc_dataset *dataset, const char *split, const char *where,
-                                        rbc_selection **out, rbc_error *err);
+                                        rbc_interrupt_fn interrupt, void *user, rbc_selection **out,
+                                        rbc_error *err);
 /* Those of `selection` for which `where` holds and, with `split`, that are in it. */
 RBC_API rbc_status rbc_selection_refine(const rbc_selection *selection, const char *split,
-                                        const char *where, rbc_selection **out, rbc_error *err);
+                                        const char *where, rbc_interrupt_fn interrupt, void *user,
+                                        rbc_selection **out, rbc_error *err);
 /* The episodes ids[0..count), in that order; each must exist. */
 RBC_API rbc_status rbc_selection_from_ids(rbc_dataset *dataset, const int64_t *ids, int64_t count,
                                           rbc_selection **out, rbc_error *err);

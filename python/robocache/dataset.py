@@ -428,8 +428,9 @@ def open(  # noqa: A001 - the public name is robocache.open
 
     Args:
         path: folder of the dataset, such as "bridge_dataset/1.0.0".
-        catalog: file of the index; by default beside the dataset, or, where the dataset cannot be
-            written, in $ROBOCACHE_CACHE or ~/.cache/robocache.
+        catalog: file of the index; by default beside the dataset, or, where that cannot be written
+            or used, in $ROBOCACHE_CACHE or ~/.cache/robocache. One given here that is damaged, no
+            catalog, or that of another dataset is an error, and left as it is.
         progress: True draws a progress bar on stderr while indexing, None does where stderr is a
             terminal, False does not. A callable is given (files done, files, bytes done, bytes,
             episodes) a few times a second, and returns False to stop.
@@ -437,7 +438,7 @@ def open(  # noqa: A001 - the public name is robocache.open
             :attr:`Dataset.skipped`.
         control_rate_hz: steps a second of data without time stamps, where neither the format nor
             the table of published datasets says it.
-        rebuild: forget what the catalog holds.
+        rebuild: make the catalog anew, whatever it holds; a file that is no catalog is left alone.
         num_threads: for indexing; 0 means all cores.
         jpeg_dct: how JPEGs are decoded: "accurate", the pixels of Pillow, OpenCV and torchvision,
             or "fast", those of TensorFlow.
@@ -446,6 +447,7 @@ def open(  # noqa: A001 - the public name is robocache.open
         NotFoundError, IoError: there is no such folder, or it cannot be read.
         UnsupportedError: no reader knows the files.
         FormatError: a file is damaged; the message names file and byte offset.
+        InvalidArgumentError: `catalog` is that of another dataset.
         CancelledError: `progress` returned False. What is indexed so far stays.
     """
     if progress is None:
@@ -476,4 +478,10 @@ def open(  # noqa: A001 - the public name is robocache.open
     finally:
         if bar is not None:
             bar.close()
-    return Dataset(native, native.select(None, None))
+    dataset = Dataset(native, native.select(None, None))
+    passed_over = dataset._info["catalog_passed_over"]
+    if passed_over:
+        warnings.warn(
+            f"{passed_over} (used instead: {dataset.catalog_path})", RuntimeWarning, stacklevel=2
+        )
+    return dataset

@@ -50,6 +50,10 @@ PyObject *create_writer(PyObject *module, PyObject *args);
 /* Frees a heap type's instance after its own members are released. */
 void free_instance(PyObject *self);
 
+/* An rbc_interrupt_fn: `user` points to the state of the thread that called, which gave up the GIL.
+ * The exception of a signal's handler stays set for the caller. */
+int hear_signals(void *user);
+
 /* UTF-8 text from files; what is not valid is shown escaped. */
 PyObject *text_object(const char *text);
 

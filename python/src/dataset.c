@@ -52,6 +52,14 @@ static int report_progress(const rbc_progress *progress, void *user) {
     return stop;
 }
 
+int hear_signals(void *user) {
+    PyThreadState **thread = user;
+    PyEval_RestoreThread(*thread);
+    const int stop = PyErr_Occurred() != NULL || PyErr_CheckSignals() < 0;
+    *thread = PyEval_SaveThread();
+    return stop;
+}
+
 static bool parse_on_error(module_state *state, PyObject *object, rbc_on_error *value) {
     static const choice choices[] = {{NAME_raise, RBC_ON_ERROR_RAISE},
                                      {NAME_skip, RBC_ON_ERROR_SKIP}};
@@ -129,13 +137,16 @@ static PyObject *dataset_info(PyObject *self, PyObject *unused) {
     rbc_dataset_info info;
     rbc_dataset_get_info(handle_of(self), &info);
     return Py_BuildValue(
-        "{s:N,s:N,s:s,s:N,s:N,s:d,s:L,s:L,s:L,s:L,s:L,s:i,s:i,s:L}", "name", text_object(info.name),
-        "version", text_object(info.version), "format", info.format, "path", text_object(info.path),
-        "catalog_path", text_object(info.catalog_path), "control_rate_hz", info.control_rate_hz,
-        "num_episodes", (long long)info.num_episodes, "num_steps", (long long)info.num_steps,
-        "num_bytes", (long long)info.num_bytes, "num_files", (long long)info.num_files,
-        "num_skipped", (long long)info.num_skipped, "num_streams", (int)info.num_streams,
-        "num_splits", (int)info.num_splits, "num_tasks", (long long)info.num_tasks);
+        "{s:N,s:N,s:s,s:N,s:N,s:N,s:d,s:L,s:L,s:L,s:L,s:L,s:i,s:i,s:L}", "name",
+        text_object(info.name), "version", text_object(info.version), "format", info.format, "path",
+        text_object(info.path), "catalog_path", text_object(info.catalog_path),
+        "catalog_passed_over",
+        text_object(info.catalog_passed_over != NULL ? info.catalog_passed_over : ""),
+        "control_rate_hz", info.control_rate_hz, "num_episodes", (long long)info.num_episodes,
+        "num_steps", (long long)info.num_steps, "num_bytes", (long long)info.num_bytes, "num_files",
+        (long long)info.num_files, "num_skipped", (long long)info.num_skipped, "num_streams",
+        (int)info.num_streams, "num_splits", (int)info.num_splits, "num_tasks",
+        (long long)info.num_tasks);
 }
 
 static const char *stream_kind_name(rbc_stream_kind kind) {
@@ -236,9 +247,14 @@ static PyObject *dataset_select(PyObject *self, PyObject *args) {
     rbc_error err;
     rbc_dataset *dataset = handle_of(self);
     PyThreadState *thread = PyEval_SaveThread();
-    const rbc_status status = rbc_selection_create(dataset, split, where, &selection, &err);
+    const rbc_status status =
+        rbc_selection_create(dataset, split, where, hear_signals, &thread, &selection, &err);
     PyEval_RestoreThread(thread);
     module_state *state = state_of_type(self);
+    if (PyErr_Occurred()) {
+        rbc_selection_destroy(&selection);
+        return NULL;
+    }
     return status == RBC_OK ? selection_wrap(state, selection) : raise_error(state, &err);
 }
 

@@ -66,9 +66,14 @@ static PyObject *selection_refine(PyObject *self, PyObject *args) {
     rbc_error err;
     const rbc_selection *selection = handle_of(self);
     PyThreadState *thread = PyEval_SaveThread();
-    const rbc_status status = rbc_selection_refine(selection, split, where, &refined, &err);
+    const rbc_status status =
+        rbc_selection_refine(selection, split, where, hear_signals, &thread, &refined, &err);
     PyEval_RestoreThread(thread);
     module_state *state = state_of_type(self);
+    if (PyErr_Occurred()) {
+        rbc_selection_destroy(&refined);
+        return NULL;
+    }
     return status == RBC_OK ? selection_wrap(state, refined) : raise_error(state, &err);
 }
 

@@ -3,14 +3,12 @@
 #include "catalog/catalog.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "catalog/files.h"
+#include "catalog/header.h"
 #include "catalog/lock.h"
 #include "catalog/partial.h"
 #include "catalog/place.h"
@@ -24,44 +22,79 @@ typedef struct opening {
     const rbc__schema *schema;
     const rbc_open_params *params;
     const rbc__file_identity *found;
-    rbc__catalog *catalog; /* its path is the place being tried */
+    rbc__catalog *catalog; /* its path is the location being tried */
+    bool rebuild;          /* whatever is there is to be made anew */
+    rbc_progress progress;
+    rbc__watch watch;
 } opening;
 
-static rbc_status load(const opening *o, sqlite3 *db, bool *current, rbc_error *err) {
-    rbc__catalog_state state;
-    RBC__TRY(rbc__tables_state(db, &state, err));
-    bool match = false;
-    if (state == RBC__CATALOG_CURRENT) {
-        RBC__TRY(rbc__tables_match(db, o->ops->format, o->schema, &match, err));
-    }
-    return match ? rbc__files_load(db, o->schema, o->found, o->catalog, current, err) : RBC_OK;
+/* Where a catalog is looked for, and what may be done there. */
+typedef enum location {
+    BESIDE_DATA, /* what is not ours, or damaged, is left alone: there is another location */
+    IN_CACHE,    /* what is ours and damaged is made anew */
+    GIVEN,       /* what is not ours, damaged or of another dataset is an error */
+} location;
+
+static int ask_progress(void *user) {
+    opening *o = user;
+    return o->params->progress(&o->progress, o->params->progress_user);
 }
 
-/* Loads the catalog if it is there and up to date. */
-static rbc_status load_current(const opening *o, bool *current, rbc_error *err) {
-    *current = false;
-    struct stat before;
-    struct stat behind;
-    if (stat(o->catalog->path, &before) != 0) {
+static rbc_status load(opening *o, location where, sqlite3 *db, bool *current, rbc_error *err) {
+    bool match = false;
+    RBC__TRY(rbc__tables_check(db, err));
+    RBC__TRY(rbc__tables_match(db, o->ops->format, o->schema, &match, err));
+    if (match) {
+        RBC__TRY(rbc__files_load(db, o->schema, o->found, o->catalog, current, err));
+    }
+    return !*current && where == GIVEN ? rbc__tables_check_dataset(db, o->schema, err) : RBC_OK;
+}
+
+static bool is_same_file(const char *path, const rbc__file_identity *identity) {
+    struct stat info;
+    if (stat(path, &info) != 0) {
+        return false;
+    }
+    const rbc__file_identity now = rbc__file_identity_of(&info);
+    return rbc__file_identity_equal(&now, identity);
+}
+
+/* Loads the catalog if it is there and up to date. FORMAT with `refused` true where what is there
+ * cannot be used, whatever the data. */
+static rbc_status load_current(opening *o, location where, bool *current, bool *refused,
+                               rbc_error *err) {
+    rbc__catalog_header header;
+    *current = *refused = false;
+    RBC__TRY(rbc__header_read(o->catalog->path, &header, err));
+    if (header.kind == RBC__CATALOG_FOREIGN || (header.kind == RBC__CATALOG_LATER && !o->rebuild)) {
+        *refused = true;
+        return RBC_ERROR_FORMAT;
+    }
+    if (header.kind != RBC__CATALOG_CURRENT || o->rebuild) {
         return RBC_OK;
     }
     sqlite3 *db;
-    RBC__TRY(rbc__database_open(o->catalog->path, RBC__DATABASE_READ, &db, err));
-    const rbc_status status = load(o, db, current, err);
+    rbc_status status =
+        rbc__database_open(o->catalog->path, RBC__DATABASE_READ, &o->watch, &db, err);
+    if (status == RBC_OK) {
+        status = load(o, where, db, current, err);
+    }
     rbc__database_close(&db);
-    o->catalog->device = before.st_dev;
-    o->catalog->inode = before.st_ino;
+    if (status == RBC_ERROR_FORMAT && where == IN_CACHE) {
+        o->rebuild = true;
+        return RBC_OK;
+    }
+    *refused = status == RBC_ERROR_FORMAT;
+    o->catalog->identity = header.identity;
     /* replaced meanwhile: the caller loads it again, under the lock */
-    *current = *current && stat(o->catalog->path, &behind) == 0 && behind.st_dev == before.st_dev &&
-               behind.st_ino == before.st_ino;
+    *current = *current && is_same_file(o->catalog->path, &header.identity);
     return status;
 }
 
-rbc_status rbc__catalog_connect(const rbc__catalog *catalog, sqlite3 **out, rbc_error *err) {
-    RBC__TRY(rbc__database_open(catalog->path, RBC__DATABASE_READ, out, err));
-    struct stat now;
-    if (stat(catalog->path, &now) != 0 || now.st_dev != catalog->device ||
-        now.st_ino != catalog->inode) {
+rbc_status rbc__catalog_connect(const rbc__catalog *catalog, rbc__watch *watch, sqlite3 **out,
+                                rbc_error *err) {
+    RBC__TRY(rbc__database_open(catalog->path, RBC__DATABASE_READ, watch, out, err));
+    if (!is_same_file(catalog->path, &catalog->identity)) {
         rbc__database_close(out);
         return rbc__fail(err, RBC_ERROR_IO,
                          "catalog '%s' has been replaced since the dataset was opened; open it "
@@ -71,25 +104,7 @@ rbc_status rbc__catalog_connect(const rbc__catalog *catalog, sqlite3 **out, rbc_
     return RBC_OK;
 }
 
-/* Whether the file at `path` may be replaced as a catalog: it is one, however damaged behind its
- * header, or is empty, or is not there. */
-static bool is_ours(const char *path) {
-    uint8_t header[100];
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return errno == ENOENT;
-    }
-    const ssize_t bytes = pread(fd, header, sizeof header, 0);
-    close(fd);
-    const uint8_t application[4] = {
-        RBC__CATALOG_APPLICATION >> 24 & 0xFF, RBC__CATALOG_APPLICATION >> 16 & 0xFF,
-        RBC__CATALOG_APPLICATION >> 8 & 0xFF, RBC__CATALOG_APPLICATION & 0xFF};
-    return bytes == 0 ||
-           (bytes == (ssize_t)sizeof header && memcmp(header, "SQLite format 3", 16) == 0 &&
-            memcmp(header + 68, application, sizeof application) == 0);
-}
-
-static rbc_status index_files(const opening *o, sqlite3 *db, rbc_error *err) {
+static rbc_status index_files(opening *o, sqlite3 *db, rbc_error *err) {
     rbc__pending_file *pending;
     rbc__index_job job = {
         .db = db,
@@ -97,8 +112,8 @@ static rbc_status index_files(const opening *o, sqlite3 *db, rbc_error *err) {
         .reader = o->reader,
         .num_threads = o->params->num_threads,
         .on_error = o->params->on_error,
-        .progress = o->params->progress,
-        .progress_user = o->params->progress_user,
+        .watch = &o->watch,
+        .progress = &o->progress,
     };
     RBC__TRY(rbc__files_sync(db, o->schema, o->found, &pending, &job.num_pending, &job.done, err));
     job.pending = pending;
@@ -110,42 +125,36 @@ static rbc_status index_files(const opening *o, sqlite3 *db, rbc_error *err) {
     return status;
 }
 
-/* Makes the catalog of this place in its partial file and puts it into its place. */
-static rbc_status make(const opening *o, rbc_error *err) {
-    char *partial;
-    RBC__TRY(rbc__partial_path(o->catalog->path, &partial, err));
-    const char *base = o->params->rebuild ? NULL : o->catalog->path;
+/* Makes the catalog of this location in its partial folder and puts it into its place. */
+static rbc_status make(opening *o, bool *blocked, rbc_error *err) {
+    rbc__partial partial;
+    RBC__TRY(rbc__partial_create(o->catalog->path, &partial, blocked, err));
+    const char *base = o->rebuild ? NULL : o->catalog->path;
     sqlite3 *db;
-    rbc_status status = rbc__partial_open(partial, base, o->ops->format, o->schema, &db, err);
+    rbc_status status =
+        rbc__partial_open(&partial, base, o->ops->format, o->schema, &o->watch, &db, err);
     if (status == RBC_OK) {
         status = index_files(o, db, err);
     }
     if (status == RBC_OK) {
-        status = rbc__partial_finish(&db, partial, o->catalog->path, err);
+        status = rbc__partial_finish(&partial, &db, o->catalog->path, err);
     }
     rbc__database_close(&db);
-    free(partial);
+    rbc__partial_free(&partial);
     return status;
 }
 
-/* Brings the catalog at this place up to date, unless another process has done so meanwhile. */
-static rbc_status update(const opening *o, bool *unwritable, rbc_error *err) {
+/* Brings the catalog at this location up to date, unless another process has done so meanwhile. */
+static rbc_status update(opening *o, location where, bool *refused, bool *blocked, rbc_error *err) {
     rbc__catalog_lock lock;
-    RBC__TRY(rbc__catalog_lock_acquire(o->catalog->path, o->params->progress,
-                                       o->params->progress_user, &lock, unwritable, err));
     bool current = false;
-    rbc_status status = RBC_OK;
-    if (!o->params->rebuild) {
-        status = load_current(o, &current, err);
-    } else if (o->params->catalog_path != NULL && !is_ours(o->catalog->path)) {
-        status = rbc__fail(err, RBC_ERROR_FORMAT,
-                           "'%s' is not a catalog and is left as it is; give another catalog path",
-                           o->catalog->path);
-    }
+    RBC__TRY(rbc__catalog_lock_acquire(o->catalog->path, &o->watch, &lock, blocked, err));
+    rbc_status status = load_current(o, where, &current, refused, err);
     if (status == RBC_OK && !current) {
-        status = make(o, err);
+        status = make(o, blocked, err);
+        o->rebuild = false;
         if (status == RBC_OK) {
-            status = load_current(o, &current, err);
+            status = load_current(o, where, &current, refused, err);
         }
         if (status == RBC_OK && !current) {
             status = rbc__fail(err, RBC_ERROR_IO,
@@ -158,43 +167,66 @@ static rbc_status update(const opening *o, bool *unwritable, rbc_error *err) {
     return status;
 }
 
-/* Without an explicit path: the dataset's folder first, then the user's cache. */
-static rbc_status open_somewhere(opening *o, const char *root, rbc_error *err) {
-    const bool is_given = o->params->catalog_path != NULL;
-    for (int attempt = 0;; ++attempt) {
-        free(o->catalog->path);
-        o->catalog->path = NULL;
-        if (is_given) {
-            o->catalog->path = strdup(o->params->catalog_path);
-            if (o->catalog->path == NULL) {
-                return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory", root);
-            }
-        } else if (attempt == 0) {
-            RBC__TRY(rbc__place_in_dataset(root, &o->catalog->path, err));
-        } else {
-            RBC__TRY(rbc__place_in_cache(root, &o->catalog->path, err));
-        }
-        bool current = false;
-        if (!o->params->rebuild) {
-            RBC__TRY(load_current(o, &current, err));
-        }
-        if (current) {
-            return RBC_OK;
-        }
-        if (!is_given && attempt == 0 && rbc__place_is_read_only(root)) {
-            continue;
-        }
-        bool unwritable = false;
-        const rbc_status status = update(o, &unwritable, err);
-        if (status == RBC_OK || !unwritable || is_given || attempt > 0) {
-            return status;
-        }
+/* `passed` true: nothing can be done here, as `err` says. */
+static rbc_status open_at(opening *o, location where, bool *passed, rbc_error *err) {
+    bool current = false;
+    bool refused = false;
+    bool blocked = false;
+    rbc_status status = load_current(o, where, &current, &refused, err);
+    if (status == RBC_OK && !current) {
+        status = update(o, where, &refused, &blocked, err);
     }
+    *passed = refused || blocked;
+    return status;
+}
+
+/* The dataset's folder. Where it is not to be written, what is up to date there is used all the
+ * same; a link that lies there belongs to somebody's store and is not replaced by a file. */
+static rbc_status open_beside(opening *o, const char *root, bool *passed, rbc_error *err) {
+    rbc__catalog_header header;
+    RBC__TRY(rbc__place_in_dataset(root, &o->catalog->path, err));
+    RBC__TRY(rbc__header_read(o->catalog->path, &header, err));
+    if (!header.is_link && !rbc__place_is_read_only(root)) {
+        return open_at(o, BESIDE_DATA, passed, err);
+    }
+    bool current = false;
+    const rbc_status status = load_current(o, BESIDE_DATA, &current, passed, err);
+    if (status == RBC_OK && !current) {
+        *passed = true;
+        return rbc__fail_errno(err, EROFS, "catalog '%s' is not to be written", o->catalog->path);
+    }
+    return status;
+}
+
+static rbc_status open_somewhere(opening *o, const char *root, rbc_error *err) {
+    bool passed = false;
+    if (o->params->catalog_path != NULL) {
+        RBC__TRY(rbc__place_given(o->params->catalog_path, &o->catalog->path, err));
+        return open_at(o, GIVEN, &passed, err);
+    }
+    rbc_error why;
+    rbc_status status = open_beside(o, root, &passed, &why);
+    if (!passed) {
+        if (status != RBC_OK && err != NULL) {
+            *err = why;
+        }
+        return status;
+    }
+    free(o->catalog->path);
+    o->catalog->path = NULL;
+    if (why.device_code == 0) { /* a folder that cannot be written is nothing to be told of */
+        o->catalog->passed_over = strdup(why.message);
+    }
+    status = rbc__place_in_cache(root, &o->catalog->path, err);
+    if (status == RBC_OK) {
+        status = open_at(o, IN_CACHE, &passed, err);
+    }
+    return status;
 }
 
 static rbc_status refuse_skipped(const rbc__catalog *catalog, rbc_error *err) {
     sqlite3 *db;
-    RBC__TRY(rbc__catalog_connect(catalog, &db, err));
+    RBC__TRY(rbc__catalog_connect(catalog, NULL, &db, err));
     sqlite3_stmt *select = NULL;
     rbc_status status =
         rbc__statement_prepare(db, "SELECT message FROM skipped ORDER BY id LIMIT 1", &select, err);
@@ -224,7 +256,16 @@ rbc_status rbc__catalog_open(const rbc__reader_ops *ops, rbc__reader *reader, co
     rbc__file_identity *found = NULL;
     rbc_status status = rbc__files_look(root, schema, &found, err);
     if (status == RBC_OK) {
-        opening o = {ops, reader, schema, params, found, *out};
+        opening o = {
+            .ops = ops,
+            .reader = reader,
+            .schema = schema,
+            .params = params,
+            .found = found,
+            .catalog = *out,
+            .rebuild = params->rebuild != 0,
+        };
+        o.watch = (rbc__watch){.ask = params->progress != NULL ? ask_progress : NULL, .user = &o};
         status = open_somewhere(&o, root, err);
     }
     free(found);
@@ -240,6 +281,7 @@ rbc_status rbc__catalog_open(const rbc__reader_ops *ops, rbc__reader *reader, co
 void rbc__catalog_close(rbc__catalog **catalog) {
     if (*catalog != NULL) {
         free((*catalog)->path);
+        free((*catalog)->passed_over);
         free((*catalog)->files);
         free(*catalog);
         *catalog = NULL;

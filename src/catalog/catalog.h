@@ -6,6 +6,7 @@
 
 #include <robocache/robocache.h>
 
+#include "catalog/watch.h"
 #include "io/reader.h"
 
 struct sqlite3;
@@ -23,7 +24,9 @@ typedef struct rbc__catalog_file {
 /* Constant after open; episodes are numbered in the order of the files. */
 typedef struct rbc__catalog {
     char *path;
-    uint64_t device, inode; /* of the file when it was loaded */
+    rbc__file_identity identity; /* of the file when it was loaded */
+    char *passed_over; /* why the catalog in the dataset's folder was not used; NULL: it was, or
+                          there is none */
     rbc__catalog_file *files;
     int64_t num_files;
     int64_t num_episodes, num_steps, num_bytes, num_skipped, num_tasks;
@@ -32,24 +35,28 @@ typedef struct rbc__catalog {
 /* Finds the catalog of the dataset at `root`, brings it up to date where files are new or changed,
  * and loads what is known of the files. Looks at every file's size and mtime and at no episode.
  *
- * Without `params->catalog_path` it is the one in the dataset's folder, and where that is neither
- * up to date nor can be written, the one in the user's cache (catalog/place.h). Another process
- * that is indexing is waited for. A catalog of an earlier version or of other streams is made anew;
- * one that is damaged, of a later version, or no catalog at all is FORMAT, and is replaced, the
- * last excepted, with `params->rebuild`.
+ * A catalog may be anybody's: it is read only where its header and its schema are, to the letter,
+ * this library's, and only what has our header is ever replaced. Without `params->catalog_path` it
+ * is the one in the dataset's folder, and where that is neither up to date nor can be written, or
+ * is not ours, damaged or of a later version, the one in the user's cache (catalog/place.h), where
+ * what is damaged is made anew. One given by path that is not ours, damaged or of a later version
+ * is FORMAT; that of another dataset is INVALID_ARGUMENT. With `params->rebuild` these too are made
+ * anew, what is not ours excepted. A catalog of an earlier version or of other streams always is.
+ * Another process that is indexing is waited for.
  *
- * A catalog is made in the file "<path>.partial", which a call that is cut off leaves for the next
- * one to go on with; when it is complete its content is put to "<path>" in one step. What is found
- * there is whole and never written again, so that it is read without locks, and whoever has the old
- * one open keeps it.
- * With on_error RAISE a catalog that was made skipping damaged records is FORMAT as well. */
+ * A catalog is made in the folder "<path>.partial" (catalog/partial.h), which a call that is cut
+ * off leaves for the next one to go on with; when it is complete its content is put to "<path>" in
+ * one step. What is found there is whole and never written again, so that it is read without locks,
+ * and whoever has the old one open keeps it. With on_error RAISE a catalog that was made skipping
+ * damaged records is FORMAT as well. */
 rbc_status rbc__catalog_open(const rbc__reader_ops *ops, rbc__reader *reader, const char *root,
                              const rbc_open_params *params, rbc__catalog **out, rbc_error *err);
 void rbc__catalog_close(rbc__catalog **catalog);
 
-/* A connection for reading, for one thread at a time. IO when the file has been replaced since it
- * was loaded. */
-rbc_status rbc__catalog_connect(const rbc__catalog *catalog, struct sqlite3 **out, rbc_error *err);
+/* A connection for reading, for one thread at a time. `watch` (NULL allowed) outlives it. IO when
+ * the file has been replaced or written to since it was loaded. */
+rbc_status rbc__catalog_connect(const rbc__catalog *catalog, rbc__watch *watch,
+                                struct sqlite3 **out, rbc_error *err);
 
 /* Index of the file that has episode `id`, which must exist. */
 int64_t rbc__catalog_file_of(const rbc__catalog *catalog, int64_t id);
@@ -60,9 +67,9 @@ rbc_status rbc__catalog_load_steps(const rbc__catalog *catalog, int64_t *steps, 
 
 /* Sets marks[id] to 1 for every episode for which the SQL expression `where` holds; `marks` has
  * num_episodes bytes. INVALID_ARGUMENT with SQLite's words when it is not one expression over the
- * columns of the view `episode` (catalog/tables.h). */
-rbc_status rbc__catalog_where(const rbc__catalog *catalog, const char *where, uint8_t *marks,
-                              rbc_error *err);
+ * columns of the view `episode` (catalog/tables.h), CANCELLED when `watch` says so. */
+rbc_status rbc__catalog_where(const rbc__catalog *catalog, const char *where, rbc__watch *watch,
+                              uint8_t *marks, rbc_error *err);
 
 /* One row of `episodes`. `record.layout` is borrowed until the next call on the same cursor;
  * `record.task` is "", see rbc__cursor_task(). */

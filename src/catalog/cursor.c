@@ -24,7 +24,7 @@ static rbc_status connect(rbc__cursor *cursor, rbc_error *err) {
         " coalesce(e.end_ns, -1), coalesce(e.task, -1), l.data"
         " FROM episodes e JOIN layouts l ON l.key = e.key WHERE e.key = ?";
     cursor->pid = getpid();
-    RBC__TRY(rbc__catalog_connect(cursor->catalog, &cursor->db, err));
+    RBC__TRY(rbc__catalog_connect(cursor->catalog, NULL, &cursor->db, err));
     RBC__TRY(rbc__statement_prepare(cursor->db, select_episode, &cursor->episode, err));
     return rbc__statement_prepare(cursor->db, "SELECT text FROM tasks WHERE id = ?", &cursor->task,
                                   err);

@@ -9,18 +9,15 @@
 /* Somebody looking into a catalog that is being made, with SQLite's own shell for instance. */
 #define BUSY_TIMEOUT_MS 60000
 
-rbc_status rbc__database_fail(sqlite3 *db, rbc_error *err, const char *doing) {
-    const char *path = sqlite3_db_filename(db, "main");
-    const int code = sqlite3_extended_errcode(db);
-    rbc_status status = RBC_ERROR_INTERNAL;
+/* Progress is looked at after so many of SQLite's steps, a fraction of a millisecond. */
+#define WATCH_STEPS 500
+
+static rbc_status status_of(int code) {
     switch (code & 0xFF) {
     case SQLITE_NOMEM:
-        status = RBC_ERROR_OUT_OF_MEMORY;
-        break;
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-        status = RBC_ERROR_FORMAT;
-        break;
+        return RBC_ERROR_OUT_OF_MEMORY;
+    case SQLITE_INTERRUPT:
+        return RBC_ERROR_CANCELLED;
     case SQLITE_FULL:
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
@@ -28,15 +25,23 @@ rbc_status rbc__database_fail(sqlite3 *db, rbc_error *err, const char *doing) {
     case SQLITE_PERM:
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-    case SQLITE_TOOBIG:
-        status = RBC_ERROR_IO;
-        break;
-    default:
-        break;
+    case SQLITE_PROTOCOL:
+    case SQLITE_NOLFS:
+        return RBC_ERROR_IO;
+    case SQLITE_MISUSE:
+    case SQLITE_INTERNAL:
+    case SQLITE_RANGE:
+        return RBC_ERROR_INTERNAL;
+    default: /* statements are right: the file is not what they were written for */
+        return RBC_ERROR_FORMAT;
     }
+}
+
+static rbc_status fail_at(sqlite3 *db, const char *path, rbc_error *err, const char *doing) {
+    const int code = sqlite3_extended_errcode(db);
+    const rbc_status status = status_of(code);
     const int system_error = sqlite3_system_errno(db);
     const char *words = sqlite3_errmsg(db);
-    path = path != NULL ? path : "";
     if (status == RBC_ERROR_FORMAT) {
         return rbc__fail(err, status,
                          "catalog '%s': %s: %s; delete the file or open the dataset with rebuild",
@@ -46,6 +51,11 @@ rbc_status rbc__database_fail(sqlite3 *db, rbc_error *err, const char *doing) {
         return rbc__fail_errno(err, system_error, "catalog '%s': %s: %s", path, doing, words);
     }
     return rbc__fail(err, status, "catalog '%s': %s: %s", path, doing, words);
+}
+
+rbc_status rbc__database_fail(sqlite3 *db, rbc_error *err, const char *doing) {
+    const char *path = sqlite3_db_filename(db, "main");
+    return fail_at(db, path != NULL ? path : "", err, doing);
 }
 
 /* "file:" and the path, with what URIs give a meaning to escaped. NULL: out of memory. */
@@ -66,10 +76,38 @@ static char *uri_of(const char *path, const char *options) {
     return uri;
 }
 
-static rbc_status connect(const char *path, rbc__database_mode mode, sqlite3 **out,
-                          rbc_error *err) {
+static int look_at_watch(void *watch) {
+    return rbc__watch_stop(watch);
+}
+
+/* In force before the first byte of the file is read. */
+static void restrain(sqlite3 *db, rbc__database_mode mode, rbc__watch *watch) {
+    sqlite3_extended_result_codes(db, 1);
+    sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
+    /* "x" is the column x or an error, never the string 'x' */
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+    sqlite3_limit(db, SQLITE_LIMIT_LENGTH, RBC__DATABASE_MAX_SCHEMA);
+    sqlite3_limit(db, SQLITE_LIMIT_SQL_LENGTH, RBC__DATABASE_MAX_SCHEMA);
+    sqlite3_limit(db, SQLITE_LIMIT_COLUMN, 64);
+    sqlite3_limit(db, SQLITE_LIMIT_TRIGGER_DEPTH, 1);
+    if (mode == RBC__DATABASE_READ) {
+        sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
+    }
+    if (watch != NULL) {
+        sqlite3_progress_handler(db, WATCH_STEPS, look_at_watch, watch);
+    }
+}
+
+static rbc_status connect(const char *path, rbc__database_mode mode, rbc__watch *watch,
+                          sqlite3 **out, rbc_error *err) {
     const bool reading = mode == RBC__DATABASE_READ;
-    const int flags = reading ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    const int flags = reading ? SQLITE_OPEN_READONLY
+                              : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW;
     char *uri = uri_of(path, reading ? "?immutable=1" : "");
     int code = SQLITE_NOMEM;
     if (uri != NULL) {
@@ -79,24 +117,25 @@ static rbc_status connect(const char *path, rbc__database_mode mode, sqlite3 **o
     if (*out == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog '%s': out of memory", path);
     }
-    sqlite3_extended_result_codes(*out, 1);
     if (code == SQLITE_OK) {
-        sqlite3_busy_timeout(*out, BUSY_TIMEOUT_MS);
-        /* "x" is the column x or an error, never the string 'x' */
-        sqlite3_db_config(*out, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+        restrain(*out, mode, watch);
         /* the first read: opening alone looks at nothing */
-        if (sqlite3_exec(*out, "PRAGMA temp_store = MEMORY; PRAGMA schema_version", NULL, NULL,
-                         NULL) == SQLITE_OK) {
-            return RBC_OK;
-        }
+        code = sqlite3_exec(*out,
+                            "PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;"
+                            "PRAGMA schema_version; SELECT 1 FROM sqlite_schema LIMIT 1",
+                            NULL, NULL, NULL);
     }
-    return rbc__database_fail(*out, err, "cannot be opened");
+    if (code != SQLITE_OK) {
+        return fail_at(*out, path, err, "cannot be opened");
+    }
+    sqlite3_limit(*out, SQLITE_LIMIT_LENGTH, RBC__DATABASE_MAX_VALUE);
+    return RBC_OK;
 }
 
-rbc_status rbc__database_open(const char *path, rbc__database_mode mode, sqlite3 **out,
-                              rbc_error *err) {
+rbc_status rbc__database_open(const char *path, rbc__database_mode mode, rbc__watch *watch,
+                              sqlite3 **out, rbc_error *err) {
     *out = NULL;
-    const rbc_status status = connect(path, mode, out, err);
+    const rbc_status status = connect(path, mode, watch, out, err);
     if (status != RBC_OK) {
         rbc__database_close(out);
     }

@@ -1,4 +1,8 @@
-/* Connections and statements of SQLite, with errors that name the catalog file. */
+/* Connections and statements of SQLite, with errors that name the catalog file.
+ *
+ * What a file holds may have been made up by anybody: nothing in it is run (no triggers, no
+ * functions with effects, no writing behind the back of full-text tables), values are limited in
+ * size, and statements end when the connection's watch says so. */
 #ifndef RBC_CATALOG_DATABASE_H
 #define RBC_CATALOG_DATABASE_H
 
@@ -7,18 +11,26 @@
 
 #include <robocache/robocache.h>
 
+#include "catalog/watch.h"
+
+/* No value of a catalog is larger, nor text of its schema. */
+#define RBC__DATABASE_MAX_VALUE  (256 << 20)
+#define RBC__DATABASE_MAX_SCHEMA (16 << 10)
+
 typedef enum rbc__database_mode {
     RBC__DATABASE_READ = 0,  /* must exist; takes no locks: finished catalogs are never written */
-    RBC__DATABASE_WRITE = 1, /* made when it does not exist */
+    RBC__DATABASE_WRITE = 1, /* made when it does not exist; no part of the path may be a link */
 } rbc__database_mode;
 
-/* A connection for one thread at a time. IO, FORMAT (no SQLite file), OUT_OF_MEMORY. */
-rbc_status rbc__database_open(const char *path, rbc__database_mode mode, sqlite3 **out,
-                              rbc_error *err);
+/* A connection for one thread at a time. `watch` (NULL allowed) outlives it. IO, FORMAT (damaged),
+ * OUT_OF_MEMORY, CANCELLED. */
+rbc_status rbc__database_open(const char *path, rbc__database_mode mode, rbc__watch *watch,
+                              sqlite3 **out, rbc_error *err);
 void rbc__database_close(sqlite3 **db);
 
 /* Turns the connection's last error into a status, and a message "catalog 'path': doing: words of
- * SQLite". A full disk is RBC_ERROR_IO, a damaged file RBC_ERROR_FORMAT. */
+ * SQLite". A full disk is RBC_ERROR_IO; a damaged file, and one that does not hold what the
+ * statements of this library expect, is RBC_ERROR_FORMAT. */
 rbc_status rbc__database_fail(sqlite3 *db, rbc_error *err, const char *doing);
 
 /* Statements that return no rows. */

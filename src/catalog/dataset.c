@@ -193,6 +193,7 @@ void rbc_dataset_get_info(const rbc_dataset *dataset, rbc_dataset_info *out) {
         .format = dataset->ops->format,
         .path = dataset->root,
         .catalog_path = catalog->path,
+        .catalog_passed_over = catalog->passed_over,
         .control_rate_hz = dataset->control_rate_hz,
         .num_episodes = catalog->num_episodes,
         .num_steps = catalog->num_steps,

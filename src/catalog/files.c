@@ -55,43 +55,81 @@ static bool text_is(sqlite3_stmt *statement, int column, const char *want) {
     return text != NULL && strcmp(text, want) == 0;
 }
 
+static rbc_status row_is_wrong(sqlite3_stmt *select, const char *path, rbc_error *err) {
+    return rbc__fail(err, RBC_ERROR_FORMAT,
+                     "catalog '%s': row of file '%s' makes no sense; open the dataset with rebuild",
+                     sqlite3_db_filename(sqlite3_db_handle(select), "main"), path);
+}
+
+/* Reads the row under way; false where the file is not the one that the schema and the disk
+ * have at its position. */
+static bool take_row(sqlite3_stmt *select, const rbc__schema *schema,
+                     const rbc__file_identity *found, rbc__catalog_file *files) {
+    const int64_t at = sqlite3_column_int64(select, 9);
+    if (at < 0 || at >= schema->num_files || files[at].id != 0 ||
+        !text_is(select, 1, schema->files[at].path) ||
+        !text_is(select, 2, schema->files[at].split) ||
+        sqlite3_column_int64(select, 3) != found[at].bytes ||
+        sqlite3_column_int64(select, 4) != found[at].mtime_ns ||
+        sqlite3_column_int64(select, 5) == 0) {
+        return false;
+    }
+    files[at] = (rbc__catalog_file){
+        .id = sqlite3_column_int64(select, 0),
+        .bytes = found[at].bytes > 0 ? found[at].bytes : 0,
+        .identity = found[at],
+        .num_episodes = sqlite3_column_int64(select, 6),
+        .num_steps = sqlite3_column_int64(select, 7),
+        .first_id = sqlite3_column_int64(select, 8),
+    };
+    return true;
+}
+
+/* Sorted here and not by SQLite: a made-up table may have rows without end. */
 static rbc_status load_rows(sqlite3_stmt *select, const rbc__schema *schema,
                             const rbc__file_identity *found, rbc__catalog *catalog, bool *current,
                             rbc_error *err) {
-    int64_t at = 0;
-    for (;; ++at) {
-        bool row;
+    int64_t count = 0;
+    bool row = true;
+    while (row) {
         RBC__TRY(rbc__statement_step(select, &row, err));
-        if (!row) {
-            break;
-        }
-        if (at == schema->num_files || !text_is(select, 1, schema->files[at].path) ||
-            !text_is(select, 2, schema->files[at].split) ||
-            sqlite3_column_int64(select, 3) != found[at].bytes ||
-            sqlite3_column_int64(select, 4) != found[at].mtime_ns ||
-            sqlite3_column_int64(select, 5) == 0) {
+        if (row && !take_row(select, schema, found, catalog->files)) {
             return RBC_OK;
         }
-        rbc__catalog_file *file = &catalog->files[at];
-        file->id = sqlite3_column_int64(select, 0);
-        file->identity = found[at];
-        file->bytes = found[at].bytes > 0 ? found[at].bytes : 0;
-        file->num_episodes = sqlite3_column_int64(select, 6);
-        file->num_steps = sqlite3_column_int64(select, 7);
-        file->first_id = sqlite3_column_int64(select, 8);
-        if (file->num_episodes < 0 || file->num_episodes > RBC__MAX_FILE_EPISODES ||
+        count += row;
+    }
+    for (int64_t at = 0; count == schema->num_files && at < count; ++at) {
+        const rbc__catalog_file *file = &catalog->files[at];
+        /* an episode takes a byte of its file at the least, which bounds what is allocated for it
+         */
+        if (file->id <= 0 || file->id > INT32_MAX || file->num_episodes < 0 ||
+            file->num_episodes > file->bytes || file->num_episodes > RBC__MAX_FILE_EPISODES ||
             file->num_steps < 0 || file->first_id != catalog->num_episodes ||
             !rbc__add_size(catalog->num_steps, file->num_steps, &catalog->num_steps) ||
             !rbc__add_size(catalog->num_episodes, file->num_episodes, &catalog->num_episodes) ||
             !rbc__add_size(catalog->num_bytes, file->bytes, &catalog->num_bytes)) {
-            return rbc__fail(err, RBC_ERROR_FORMAT,
-                             "catalog '%s': row of file '%s' makes no sense; open the dataset with "
-                             "rebuild",
-                             sqlite3_db_filename(sqlite3_db_handle(select), "main"),
-                             schema->files[at].path);
+            return row_is_wrong(select, schema->files[at].path, err);
         }
     }
-    *current = at == schema->num_files;
+    *current = count == schema->num_files;
+    return RBC_OK;
+}
+
+static rbc_status load_counts(sqlite3 *db, rbc__catalog *catalog, rbc_error *err) {
+    RBC__TRY(rbc__database_integer(db, "SELECT value FROM meta WHERE key = 'skipped'",
+                                   &catalog->num_skipped, err));
+    RBC__TRY(rbc__database_integer(db, "SELECT value FROM meta WHERE key = 'tasks'",
+                                   &catalog->num_tasks, err));
+    int64_t most; /* a record that was left out takes a byte, or is a whole file */
+    if (catalog->num_tasks < 0 || catalog->num_tasks > catalog->num_episodes ||
+        catalog->num_skipped < 0 || !rbc__add_size(catalog->num_bytes, catalog->num_files, &most) ||
+        catalog->num_skipped > most) {
+        return rbc__fail(err, RBC_ERROR_FORMAT,
+                         "catalog '%s': %lld tasks and %lld records left out make no sense; open "
+                         "the dataset with rebuild",
+                         catalog->path, (long long)catalog->num_tasks,
+                         (long long)catalog->num_skipped);
+    }
     return RBC_OK;
 }
 
@@ -115,14 +153,11 @@ rbc_status rbc__files_load(sqlite3 *db, const rbc__schema *schema, const rbc__fi
     sqlite3_stmt *select;
     RBC__TRY(rbc__statement_prepare(db,
                                     "SELECT id, path, split, size, mtime_ns, indexed, episodes,"
-                                    " steps, first_id FROM files ORDER BY position",
+                                    " steps, first_id, position FROM files",
                                     &select, err));
     const rbc_status status = load_rows(select, schema, found, catalog, current, err);
     rbc__statement_finish(&select);
-    RBC__TRY(status);
-    RBC__TRY(rbc__database_integer(db, "SELECT count(*) FROM skipped", &catalog->num_skipped, err));
-    return rbc__database_integer(db, "SELECT value FROM meta WHERE key = 'tasks'",
-                                 &catalog->num_tasks, err);
+    return status == RBC_OK && *current ? load_counts(db, catalog, err) : status;
 }
 
 typedef struct known_file {
@@ -281,7 +316,8 @@ rbc_status rbc__files_finish(sqlite3 *db, rbc_error *err) {
         "  AND 1 PRECEDING), 0) AS before FROM files) AS numbered WHERE files.id = numbered.id;"
         "DELETE FROM tasks WHERE episodes = 0;"
         "INSERT INTO task_words (task_words) VALUES ('rebuild');"
-        "INSERT OR REPLACE INTO meta VALUES ('tasks', (SELECT count(*) FROM tasks));"
+        "INSERT OR REPLACE INTO meta VALUES ('tasks', (SELECT count(*) FROM tasks)),"
+        "  ('skipped', (SELECT count(*) FROM skipped));"
         "UPDATE meta SET value = 1 WHERE key = 'complete';"
         "COMMIT;";
     const rbc_status status = rbc__database_exec(db, finish, doing_write, err);

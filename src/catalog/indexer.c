@@ -12,7 +12,8 @@
 #include "catalog/shard.h"
 #include "core/error.h"
 
-#define PROGRESS_NS 100000000L
+#define PROGRESS_NS 50000000L
+#define COMMIT_NS   100000000L
 #define MAX_THREADS 256
 /* Files read ahead of the one being written, for each thread: bounds the memory for results. */
 #define FILES_AHEAD 2
@@ -126,22 +127,24 @@ static void *read_files(void *user) {
     return NULL;
 }
 
+static rbc_status cancelled(const index_run *run, rbc_error *err) {
+    return rbc__fail(err, RBC_ERROR_CANCELLED,
+                     "indexing was cancelled after %lld of %lld files; the next call goes on from "
+                     "there",
+                     (long long)(run->job->done.files_done + run->written),
+                     (long long)run->job->done.files_total);
+}
+
 static rbc_status report(index_run *run, rbc_error *err) {
     const rbc__index_job *job = run->job;
-    if (job->progress == NULL) {
-        return RBC_OK;
-    }
     rbc_progress now = job->done;
     now.files_done += run->written; /* changed by this thread alone */
     now.bytes_done += atomic_load(&run->bytes);
     now.episodes += atomic_load(&run->episodes);
-    if (job->progress(&now, job->progress_user) != 0) {
-        return rbc__fail(err, RBC_ERROR_CANCELLED,
-                         "indexing was cancelled after %lld of %lld files; the next call goes on "
-                         "from there",
-                         (long long)now.files_done, (long long)now.files_total);
+    if (job->progress != NULL) {
+        *job->progress = now;
     }
-    return RBC_OK;
+    return rbc__watch_ask(job->watch) ? cancelled(run, err) : RBC_OK;
 }
 
 static struct timespec after_ns(long ns) {
@@ -191,9 +194,10 @@ static rbc_status write_file(index_run *run, int64_t number, rbc__shard_writer *
     return RBC_OK;
 }
 
-/* Commits and reports ten times a second: a commit waits for the disk, and small files are many. */
+/* Commits ten times a second: a commit waits for the disk, and small files are many. */
 static rbc_status write_files(index_run *run, rbc__shard_writer *writer, rbc_error *err) {
     int64_t number = 0;
+    struct timespec commit_at = after_ns(COMMIT_NS);
     while (number < run->job->num_pending) {
         const struct timespec until = after_ns(PROGRESS_NS);
         while (number < run->job->num_pending && await_file(run, number, &until)) {
@@ -202,7 +206,10 @@ static rbc_status write_files(index_run *run, rbc__shard_writer *writer, rbc_err
                 break;
             }
         }
-        RBC__TRY(rbc__shard_writer_commit(writer, err));
+        if (number == run->job->num_pending || is_past(&commit_at)) {
+            RBC__TRY(rbc__shard_writer_commit(writer, err));
+            commit_at = after_ns(COMMIT_NS);
+        }
         RBC__TRY(report(run, err));
     }
     return RBC_OK;
@@ -228,6 +235,9 @@ static rbc_status run_threads(index_run *run, rbc_error *err) {
         status = write_files(run, writer, err);
         if (status != RBC_OK) { /* what was whole before the failure stays */
             rbc__shard_writer_commit(writer, NULL);
+        }
+        if (status == RBC_ERROR_CANCELLED) {
+            status = cancelled(run, err);
         }
     }
     rbc__shard_writer_destroy(&writer);

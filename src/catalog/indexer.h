@@ -19,12 +19,12 @@ typedef struct rbc__index_job {
     int64_t num_pending;
     int32_t num_threads; /* 0: all cores */
     rbc_on_error on_error;
-    rbc_progress_fn progress; /* or NULL */
-    void *progress_user;
-    rbc_progress done; /* what was there before, and the totals */
+    rbc__watch *watch;      /* NULL: nobody is asked */
+    rbc_progress done;      /* what was there before, and the totals */
+    rbc_progress *progress; /* how far it is, kept up to date before the watch is asked; or NULL */
 } rbc__index_job;
 
-/* Reads with num_threads threads; writes, and calls `progress`, on the caller's. Files are written
+/* Reads with num_threads threads; writes, and asks the watch, on the caller's. Files are written
  * in the order given: of several damaged ones the error is always that of the first, and those
  * before it stay. */
 rbc_status rbc__index_run(const rbc__index_job *job, rbc_error *err);

@@ -46,13 +46,17 @@ static rbc_status add(rbc__listing *listing, int64_t *room, const char *text, in
     return RBC_OK;
 }
 
-static rbc_status read_rows(const rbc__catalog *catalog, const char *sql, rbc__listing *listing,
-                            rbc_error *err) {
+/* `wanted` rows: a made-up table may have rows without end. */
+static rbc_status read_rows(const rbc__catalog *catalog, const char *sql, int64_t wanted,
+                            rbc__listing *listing, rbc_error *err) {
     sqlite3 *db;
-    RBC__TRY(rbc__catalog_connect(catalog, &db, err));
+    RBC__TRY(rbc__catalog_connect(catalog, NULL, &db, err));
     sqlite3_stmt *select = NULL;
     int64_t room = 0;
     rbc_status status = rbc__statement_prepare(db, sql, &select, err);
+    if (status == RBC_OK) {
+        sqlite3_bind_int64(select, 1, wanted < INT64_MAX ? wanted + 1 : wanted);
+    }
     while (status == RBC_OK) {
         bool row;
         status = rbc__statement_step(select, &row, err);
@@ -62,17 +66,24 @@ static rbc_status read_rows(const rbc__catalog *catalog, const char *sql, rbc__l
         status = add(listing, &room, (const char *)sqlite3_column_text(select, 0),
                      sqlite3_column_int64(select, 1), err);
     }
+    if (status == RBC_OK && listing->count != wanted) {
+        status = rbc__fail(err, RBC_ERROR_FORMAT,
+                           "catalog '%s' is damaged: it has %s%lld texts where it says %lld; open "
+                           "the dataset with rebuild",
+                           catalog->path, listing->count > wanted ? "at least " : "",
+                           (long long)listing->count, (long long)wanted);
+    }
     rbc__statement_finish(&select);
     rbc__database_close(&db);
     return status;
 }
 
-static rbc_status load(rbc_dataset *dataset, rbc__listing *listing, const char *sql,
+static rbc_status load(rbc_dataset *dataset, rbc__listing *listing, const char *sql, int64_t wanted,
                        rbc_error *err) {
     pthread_mutex_lock(&dataset->lock);
     rbc_status status = RBC_OK;
     if (!listing->is_loaded) {
-        status = read_rows(dataset->catalog, sql, listing, err);
+        status = read_rows(dataset->catalog, sql, wanted, listing, err);
         if (status == RBC_OK) {
             listing->is_loaded = true;
         } else {
@@ -86,7 +97,8 @@ static rbc_status load(rbc_dataset *dataset, rbc__listing *listing, const char *
 rbc_status rbc_dataset_task(const rbc_dataset *dataset, int64_t index, const char **text,
                             int64_t *num_episodes, rbc_error *err) {
     rbc_dataset *state = (rbc_dataset *)(uintptr_t)dataset; /* what is cached shows in no answer */
-    RBC__TRY(load(state, &state->tasks, "SELECT text, episodes FROM tasks ORDER BY id", err));
+    RBC__TRY(load(state, &state->tasks, "SELECT text, episodes FROM tasks ORDER BY id LIMIT ?",
+                  dataset->catalog->num_tasks, err));
     if (index < 0 || index >= state->tasks.count) {
         return rbc__fail(err, RBC_ERROR_NOT_FOUND, "no task %lld: the dataset has %lld",
                          (long long)index, (long long)state->tasks.count);
@@ -100,9 +112,9 @@ rbc_status rbc_dataset_skipped(const rbc_dataset *dataset, int64_t index, const 
                                rbc_error *err) {
     rbc_dataset *state = (rbc_dataset *)(uintptr_t)dataset;
     RBC__TRY(load(state, &state->skipped,
-                  "SELECT s.message, s.record FROM skipped s JOIN files f ON f.id = s.file"
-                  " ORDER BY f.position, s.id",
-                  err));
+                  "SELECT s.message, s.record FROM (SELECT * FROM skipped ORDER BY id LIMIT ?) s"
+                  " JOIN files f ON f.id = s.file ORDER BY f.position, s.id",
+                  dataset->catalog->num_skipped, err));
     if (index < 0 || index >= state->skipped.count) {
         return rbc__fail(err, RBC_ERROR_NOT_FOUND, "no skipped record %lld: there are %lld",
                          (long long)index, (long long)state->skipped.count);

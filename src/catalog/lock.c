@@ -13,9 +13,9 @@
 
 #include "core/error.h"
 
-#define POLL_NS 50000000L
+#define POLL_NS 20000000L
 
-static bool means_unwritable(int error) {
+static bool means_blocked(int error) {
     return error == EACCES || error == EPERM || error == EROFS;
 }
 
@@ -23,20 +23,41 @@ static bool means_unwritable(int error) {
 static bool is_still_there(int fd, const char *path) {
     struct stat ours;
     struct stat there;
-    return fstat(fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_dev == there.st_dev &&
+    return fstat(fd, &ours) == 0 && lstat(path, &there) == 0 && ours.st_dev == there.st_dev &&
            ours.st_ino == there.st_ino;
 }
 
-static rbc_status wait_for(rbc__catalog_lock *lock, rbc_progress_fn progress, void *user,
-                           bool *unwritable, rbc_error *err) {
-    const rbc_progress nothing_yet = {0};
-    for (;;) {
-        lock->fd = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-        if (lock->fd < 0) {
-            *unwritable = means_unwritable(errno);
-            return rbc__fail_errno(err, errno, "lock file '%s' of the catalog cannot be made",
-                                   lock->path);
+/* Nothing is ever written to the file: that another user made it, or left it, does not matter. */
+static rbc_status open_file(const char *path, int *out, bool *blocked, rbc_error *err) {
+    const int flags = O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    struct stat info;
+    int fd = open(path, O_RDWR | flags, 0666);
+    if (fd < 0 && errno == EACCES) {
+        fd = open(path, O_RDONLY | (flags & ~O_CREAT));
+    }
+    if (fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) {
+        *out = fd;
+        return RBC_OK;
+    }
+    const int failed = errno;
+    *blocked = true;
+    if (fd >= 0 || failed == ELOOP || failed == ENXIO || failed == EISDIR) {
+        if (fd >= 0) {
+            close(fd);
         }
+        return rbc__fail(err, RBC_ERROR_IO,
+                         "'%s' is in the way of the lock file of the catalog: it is no file; "
+                         "remove it",
+                         path);
+    }
+    *blocked = means_blocked(failed);
+    return rbc__fail_errno(err, failed, "lock file '%s' of the catalog cannot be made", path);
+}
+
+static rbc_status wait_for(rbc__catalog_lock *lock, rbc__watch *watch, bool *blocked,
+                           rbc_error *err) {
+    for (;;) {
+        RBC__TRY(open_file(lock->path, &lock->fd, blocked, err));
         if (flock(lock->fd, LOCK_EX | LOCK_NB) == 0) {
             if (is_still_there(lock->fd, lock->path)) {
                 return RBC_OK;
@@ -47,30 +68,29 @@ static rbc_status wait_for(rbc__catalog_lock *lock, rbc_progress_fn progress, vo
             return rbc__fail_errno(err, error, "lock file '%s' of the catalog cannot be locked",
                                    lock->path);
         } else {
-            if (progress != NULL && progress(&nothing_yet, user) != 0) {
-                close(lock->fd);
-                return rbc__fail(err, RBC_ERROR_CANCELLED,
-                                 "cancelled while waiting for another process to index (it holds "
-                                 "'%s')",
-                                 lock->path);
-            }
             nanosleep(&(struct timespec){0, POLL_NS}, NULL);
         }
         close(lock->fd);
+        if (rbc__watch_stop(watch)) {
+            return rbc__fail(err, RBC_ERROR_CANCELLED,
+                             "cancelled while waiting for another process to index (it holds "
+                             "'%s')",
+                             lock->path);
+        }
     }
 }
 
-rbc_status rbc__catalog_lock_acquire(const char *path, rbc_progress_fn progress, void *user,
-                                     rbc__catalog_lock *out, bool *unwritable, rbc_error *err) {
-    *unwritable = false;
+rbc_status rbc__catalog_lock_acquire(const char *path, rbc__watch *watch, rbc__catalog_lock *out,
+                                     bool *blocked, rbc_error *err) {
+    *blocked = false;
     if (access(path, F_OK) == 0 && access(path, W_OK) != 0) {
-        *unwritable = means_unwritable(errno);
+        *blocked = means_blocked(errno);
         return rbc__fail_errno(err, errno, "catalog '%s' has to be written and cannot be", path);
     }
     if (asprintf(&out->path, "%s.lock", path) < 0) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog '%s': out of memory", path);
     }
-    const rbc_status status = wait_for(out, progress, user, unwritable, err);
+    const rbc_status status = wait_for(out, watch, blocked, err);
     if (status != RBC_OK) {
         free(out->path);
         out->path = NULL;

@@ -7,16 +7,18 @@
 
 #include <robocache/robocache.h>
 
+#include "catalog/watch.h"
+
 typedef struct rbc__catalog_lock {
     int fd;
     char *path;
 } rbc__catalog_lock;
 
-/* Waits for the lock of the catalog at `path`; `progress` (NULL allowed) is called now and then and
- * may end the wait (CANCELLED). IO, with `unwritable` true where the folder or the catalog in it
- * may not be written. */
-rbc_status rbc__catalog_lock_acquire(const char *path, rbc_progress_fn progress, void *user,
-                                     rbc__catalog_lock *out, bool *unwritable, rbc_error *err);
+/* Waits for the lock of the catalog at `path`, for as long as `watch` lets it (CANCELLED). IO, with
+ * `blocked` true where the folder or the catalog in it may not be written, or where a link or
+ * anything else but a file has the name of the lock. */
+rbc_status rbc__catalog_lock_acquire(const char *path, rbc__watch *watch, rbc__catalog_lock *out,
+                                     bool *blocked, rbc_error *err);
 void rbc__catalog_lock_release(rbc__catalog_lock *lock);
 
 #endif

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "catalog/header.h"
 #include "catalog/tables.h"
 #include "core/error.h"
 
@@ -22,19 +23,76 @@ static rbc_status suffixed(const char *path, const char *suffix, char **out, rbc
     return RBC_OK;
 }
 
-rbc_status rbc__partial_path(const char *path, char **out, rbc_error *err) {
-    return suffixed(path, ".partial", out, err);
+/* Opening does not follow a link, and looks at the folder that is there then. */
+static rbc_status check_folder(const char *folder, bool *blocked, rbc_error *err) {
+    struct stat info;
+    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const bool opened = fd >= 0 && fstat(fd, &info) == 0;
+    const int failed = errno;
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (opened && info.st_uid == geteuid() && (info.st_mode & (S_IRWXG | S_IRWXO)) == 0) {
+        return RBC_OK;
+    }
+    *blocked = opened || failed == ELOOP || failed == ENOTDIR || failed == EACCES;
+    return *blocked ? rbc__fail(err, RBC_ERROR_IO,
+                                "'%s' is in the way of the folder in which the catalog is made, "
+                                "which must be this user's own and closed to others; remove it",
+                                folder)
+                    : rbc__fail_errno(err, failed, "folder '%s' cannot be opened", folder);
+}
+
+rbc_status rbc__partial_create(const char *path, rbc__partial *out, bool *blocked, rbc_error *err) {
+    *out = (rbc__partial){0};
+    *blocked = false;
+    rbc_status status = suffixed(path, ".partial", &out->folder, err);
+    if (status == RBC_OK) {
+        status = suffixed(out->folder, "/catalog.sqlite", &out->database, err);
+    }
+    if (status == RBC_OK) {
+        status = suffixed(out->folder, "/copy.sqlite", &out->copy, err);
+    }
+    if (status == RBC_OK) {
+        status = suffixed(out->folder, "/whole.sqlite", &out->whole, err);
+    }
+    if (status == RBC_OK && mkdir(out->folder, S_IRWXU) != 0 && errno != EEXIST) {
+        *blocked = errno == EACCES || errno == EPERM || errno == EROFS;
+        status = rbc__fail_errno(err, errno, "folder '%s' cannot be made", out->folder);
+    }
+    if (status == RBC_OK) {
+        status = check_folder(out->folder, blocked, err);
+    }
+    if (status != RBC_OK) {
+        rbc__partial_free(out);
+    }
+    return status;
+}
+
+void rbc__partial_free(rbc__partial *partial) {
+    free(partial->folder);
+    free(partial->database);
+    free(partial->copy);
+    free(partial->whole);
+    *partial = (rbc__partial){0};
+}
+
+static rbc_status remove_file(const char *path, rbc_error *err) {
+    return unlink(path) == 0 || errno == ENOENT
+               ? RBC_OK
+               : rbc__fail_errno(err, errno, "'%s' cannot be removed", path);
 }
 
 static rbc_status remove_database(const char *path, rbc_error *err) {
     char *journal;
     RBC__TRY(suffixed(path, "-journal", &journal, err));
     /* the journal last: a database without the journal that it needs must not be found */
-    const bool failed =
-        (unlink(path) != 0 && errno != ENOENT) || (unlink(journal) != 0 && errno != ENOENT);
-    const int error = errno;
+    rbc_status status = remove_file(path, err);
+    if (status == RBC_OK) {
+        status = remove_file(journal, err);
+    }
     free(journal);
-    return failed ? rbc__fail_errno(err, error, "catalog '%s' cannot be removed", path) : RBC_OK;
+    return status;
 }
 
 static bool write_all(int to, const uint8_t *bytes, size_t count) {
@@ -49,7 +107,7 @@ static bool write_all(int to, const uint8_t *bytes, size_t count) {
     return true;
 }
 
-static bool copy_bytes(int from, int to) {
+static bool copy_bytes(int from, int to, rbc__watch *watch) {
     uint8_t buffer[COPY_BYTES];
     for (;;) {
         const ssize_t got = read(from, buffer, sizeof buffer);
@@ -59,16 +117,22 @@ static bool copy_bytes(int from, int to) {
         if ((got < 0 && errno != EINTR) || (got > 0 && !write_all(to, buffer, (size_t)got))) {
             return false;
         }
+        if (rbc__watch_stop(watch)) {
+            errno = ECANCELED;
+            return false;
+        }
     }
 }
 
 /* Under another name first, so that a copy that is cut off is not taken for one. */
-static rbc_status copy_database(const char *base, const char *partial, rbc_error *err) {
-    char *copy;
-    RBC__TRY(suffixed(partial, ".copy", &copy, err));
-    const int from = open(base, O_RDONLY | O_CLOEXEC);
-    const int to = from >= 0 ? open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1;
-    const bool done = to >= 0 && copy_bytes(from, to);
+static rbc_status copy_database(const rbc__partial *partial, const char *base, rbc__watch *watch,
+                                rbc_error *err) {
+    RBC__TRY(remove_file(partial->copy, err));
+    const int from = open(base, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    const int to =
+        from >= 0 ? open(partial->copy, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666)
+                  : -1;
+    const bool done = to >= 0 && copy_bytes(from, to, watch);
     const int failed = errno;
     if (from >= 0) {
         close(from);
@@ -76,44 +140,58 @@ static rbc_status copy_database(const char *base, const char *partial, rbc_error
     if (to >= 0) {
         close(to);
     }
-    rbc_status status = RBC_OK;
-    if (!done || rename(copy, partial) != 0) {
-        status = rbc__fail_errno(err, done ? errno : failed, "catalog '%s' cannot be copied", base);
-        unlink(copy);
+    if (!done && failed == ECANCELED) {
+        return rbc__fail(err, RBC_ERROR_CANCELLED, "catalog '%s': copying was cancelled", base);
     }
-    free(copy);
-    return status;
+    if (!done || rename(partial->copy, partial->database) != 0) {
+        return rbc__fail_errno(err, done ? errno : failed, "catalog '%s' cannot be copied", base);
+    }
+    return RBC_OK;
 }
 
-/* Whether the catalog at `path` can be brought up to date instead of being made anew. */
-static bool is_usable(const char *path, const char *format, const rbc__schema *schema,
-                      rbc__database_mode mode) {
-    sqlite3 *db;
-    rbc__catalog_state state;
-    bool match = false;
-    if (access(path, F_OK) != 0 || rbc__database_open(path, mode, &db, NULL) != RBC_OK) {
-        return false;
+/* Whether the catalog at `path` can be brought up to date instead of being made anew. Damage means
+ * that it cannot; what would stop making it anew as well is an error. */
+static rbc_status check_usable(const char *path, const char *format, const rbc__schema *schema,
+                               rbc__database_mode mode, rbc__watch *watch, bool *usable,
+                               rbc_error *err) {
+    rbc__catalog_header header;
+    *usable = false;
+    RBC__TRY(rbc__header_read(path, &header, err));
+    if (header.kind != RBC__CATALOG_CURRENT) {
+        return RBC_OK;
     }
-    if (rbc__tables_state(db, &state, NULL) != RBC_OK || state != RBC__CATALOG_CURRENT ||
-        rbc__tables_match(db, format, schema, &match, NULL) != RBC_OK) {
-        match = false;
+    sqlite3 *db;
+    rbc_status status = rbc__database_open(path, mode, watch, &db, err);
+    if (status == RBC_OK) {
+        status = rbc__tables_check(db, err);
+    }
+    if (status == RBC_OK) {
+        status = rbc__tables_match(db, format, schema, usable, err);
     }
     rbc__database_close(&db);
-    return match;
+    *usable = *usable && status == RBC_OK;
+    return status == RBC_ERROR_FORMAT ? RBC_OK : status;
 }
 
-rbc_status rbc__partial_open(const char *partial, const char *base, const char *format,
-                             const rbc__schema *schema, sqlite3 **out, rbc_error *err) {
+rbc_status rbc__partial_open(const rbc__partial *partial, const char *base, const char *format,
+                             const rbc__schema *schema, rbc__watch *watch, sqlite3 **out,
+                             rbc_error *err) {
     *out = NULL;
-    bool usable = base != NULL && is_usable(partial, format, schema, RBC__DATABASE_WRITE);
+    bool usable = false;
+    if (base != NULL) {
+        RBC__TRY(check_usable(partial->database, format, schema, RBC__DATABASE_WRITE, watch,
+                              &usable, err));
+    }
     if (!usable) {
-        RBC__TRY(remove_database(partial, err));
-        usable = base != NULL && is_usable(base, format, schema, RBC__DATABASE_READ);
+        RBC__TRY(remove_database(partial->database, err));
+        if (base != NULL) {
+            RBC__TRY(check_usable(base, format, schema, RBC__DATABASE_READ, watch, &usable, err));
+        }
         if (usable) {
-            RBC__TRY(copy_database(base, partial, err));
+            RBC__TRY(copy_database(partial, base, watch, err));
         }
     }
-    RBC__TRY(rbc__database_open(partial, RBC__DATABASE_WRITE, out, err));
+    RBC__TRY(rbc__database_open(partial->database, RBC__DATABASE_WRITE, watch, out, err));
     rbc_status status = rbc__database_exec(
         *out,
         "PRAGMA page_size = 8192; PRAGMA journal_mode = DELETE; PRAGMA synchronous = NORMAL;"
@@ -129,9 +207,7 @@ rbc_status rbc__partial_open(const char *partial, const char *base, const char *
 }
 
 static rbc_status write_out(sqlite3 *db, const char *path, rbc_error *err) {
-    if (unlink(path) != 0 && errno != ENOENT) {
-        return rbc__fail_errno(err, errno, "file '%s' cannot be removed", path);
-    }
+    RBC__TRY(remove_file(path, err));
     sqlite3_stmt *vacuum;
     RBC__TRY(rbc__statement_prepare(db, "VACUUM INTO ?", &vacuum, err));
     sqlite3_bind_text(vacuum, 1, path, -1, SQLITE_STATIC);
@@ -139,7 +215,7 @@ static rbc_status write_out(sqlite3 *db, const char *path, rbc_error *err) {
     rbc__statement_finish(&vacuum);
     RBC__TRY(status);
     /* on the disk before it is found under its name */
-    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    const int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     const bool synced = fd >= 0 && fsync(fd) == 0;
     const int failed = errno;
     if (fd >= 0) {
@@ -148,22 +224,20 @@ static rbc_status write_out(sqlite3 *db, const char *path, rbc_error *err) {
     return synced ? RBC_OK : rbc__fail_errno(err, failed, "catalog '%s' cannot be written", path);
 }
 
-rbc_status rbc__partial_finish(sqlite3 **db, const char *partial, const char *path,
+rbc_status rbc__partial_finish(const rbc__partial *partial, sqlite3 **db, const char *path,
                                rbc_error *err) {
-    char *whole = NULL;
-    rbc_status status = suffixed(partial, ".whole", &whole, err);
-    if (status == RBC_OK) {
-        status = write_out(*db, whole, err);
-    }
+    rbc_status status = write_out(*db, partial->whole, err);
     rbc__database_close(db);
-    if (status == RBC_OK && rename(whole, path) != 0) {
+    if (status == RBC_OK && rename(partial->whole, path) != 0) {
         status = rbc__fail_errno(err, errno, "catalog '%s' cannot be put into its place", path);
     }
-    if (status == RBC_OK) {
-        status = remove_database(partial, err);
-    } else if (whole != NULL) {
-        unlink(whole);
+    if (status != RBC_OK) {
+        unlink(partial->whole);
+        return status;
     }
-    free(whole);
-    return status;
+    RBC__TRY(remove_database(partial->database, err));
+    RBC__TRY(remove_file(partial->copy, err));
+    return rmdir(partial->folder) == 0 || errno == ENOENT
+               ? RBC_OK
+               : rbc__fail_errno(err, errno, "folder '%s' cannot be removed", partial->folder);
 }

@@ -59,7 +59,7 @@ static rbc_status make_folders(char *path, rbc_error *err) {
             continue;
         }
         *at = '\0';
-        const int failed = mkdir(path, 0777) != 0 && errno != EEXIST ? errno : 0;
+        const int failed = mkdir(path, S_IRWXU) != 0 && errno != EEXIST ? errno : 0;
         *at = kept;
         if (kept == '\0') {
             return failed == 0 ? RBC_OK
@@ -77,9 +77,44 @@ rbc_status rbc__place_in_cache(const char *root, char **out, rbc_error *err) {
         hash = (hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
     }
     rbc_status status = make_folders(folder, err);
+    char *real = status == RBC_OK ? realpath(folder, NULL) : NULL;
+    if (status == RBC_OK && real == NULL) {
+        status = rbc__fail_errno(err, errno, "folder '%s' for catalogs cannot be found", folder);
+    }
     if (status == RBC_OK) {
-        status = format_path(out, err, "%s/%016llx.sqlite", folder, (unsigned long long)hash);
+        status = format_path(out, err, "%s/%016llx.sqlite", real, (unsigned long long)hash);
+    }
+    free(real);
+    free(folder);
+    return status;
+}
+
+/* Links within a path are followed once, here: nothing is written through one later. */
+rbc_status rbc__place_given(const char *path, char **out, rbc_error *err) {
+    *out = realpath(path, NULL);
+    if (*out != NULL) {
+        return RBC_OK;
+    }
+    struct stat info;
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    if (errno != ENOENT || *name == '\0') {
+        return rbc__fail_errno(err, errno, "catalog '%s' cannot be had", path);
+    }
+    if (lstat(path, &info) == 0) {
+        return format_path(out, err, "%s", path); /* a link that leads nowhere: found out later */
+    }
+    char *folder = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + 1);
+    char *real = folder != NULL ? realpath(folder, NULL) : NULL;
+    rbc_status status = RBC_OK;
+    if (real == NULL) {
+        status = folder == NULL ? rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "path of the catalog")
+                                : rbc__fail_errno(err, errno, "catalog '%s': its folder", path);
+    }
+    if (status == RBC_OK) {
+        status = format_path(out, err, "%s/%s", real[1] != '\0' ? real : "", name);
     }
     free(folder);
+    free(real);
     return status;
 }

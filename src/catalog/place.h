@@ -14,8 +14,12 @@ rbc_status rbc__place_in_dataset(const char *root, char **out, rbc_error *err);
 bool rbc__place_is_read_only(const char *root);
 
 /* "<cache>/<hash of root>.sqlite"; malloc'ed. The cache folder is $ROBOCACHE_CACHE,
- * $XDG_CACHE_HOME/robocache or ~/.cache/robocache, and is made where it is missing. IO; NOT_FOUND
- * when none of the three variables is set. */
+ * $XDG_CACHE_HOME/robocache or ~/.cache/robocache, and is made, for this user alone, where it is
+ * missing. IO; NOT_FOUND when none of the three variables is set. */
 rbc_status rbc__place_in_cache(const char *root, char **out, rbc_error *err);
+
+/* The path that a user gave, absolute and without links; malloc'ed. The file need not be there, its
+ * folder must. IO. */
+rbc_status rbc__place_given(const char *path, char **out, rbc_error *err);
 
 #endif

@@ -96,13 +96,13 @@ static rbc_status check_split(const rbc_dataset *dataset, const char *split, rbc
 
 /* Sets keep[id] for the episodes that are in `split` and for which `where` holds; NULL: all. */
 static rbc_status mark(const rbc_dataset *dataset, const char *split, const char *where,
-                       uint8_t *keep, rbc_error *err) {
+                       rbc__watch *watch, uint8_t *keep, rbc_error *err) {
     const rbc__catalog *catalog = dataset->catalog;
     if (split != NULL) {
         RBC__TRY(check_split(dataset, split, err));
     }
     if (where != NULL) {
-        RBC__TRY(rbc__catalog_where(catalog, where, keep, err));
+        RBC__TRY(rbc__catalog_where(catalog, where, watch, keep, err));
     } else {
         memset(keep, 1, (size_t)catalog->num_episodes);
     }
@@ -135,13 +135,13 @@ static rbc_status pick(rbc_dataset *dataset, const rbc_selection *base, const ui
 }
 
 static rbc_status filter(rbc_dataset *dataset, const rbc_selection *base, const char *split,
-                         const char *where, rbc_selection **out, rbc_error *err) {
+                         const char *where, rbc__watch watch, rbc_selection **out, rbc_error *err) {
     *out = NULL;
     uint8_t *keep = calloc((size_t)dataset->catalog->num_episodes + 1, 1);
     if (keep == NULL) {
         return out_of_memory(dataset->catalog->num_episodes, err);
     }
-    rbc_status status = mark(dataset, split, where, keep, err);
+    rbc_status status = mark(dataset, split, where, &watch, keep, err);
     if (status == RBC_OK) {
         status = pick(dataset, base, keep, out, err);
     }
@@ -150,13 +150,17 @@ static rbc_status filter(rbc_dataset *dataset, const rbc_selection *base, const 
 }
 
 rbc_status rbc_selection_create(rbc_dataset *dataset, const char *split, const char *where,
-                                rbc_selection **out, rbc_error *err) {
-    return filter(dataset, NULL, split, where, out, err);
+                                rbc_interrupt_fn interrupt, void *user, rbc_selection **out,
+                                rbc_error *err) {
+    const rbc__watch watch = {.ask = interrupt, .user = user};
+    return filter(dataset, NULL, split, where, watch, out, err);
 }
 
 rbc_status rbc_selection_refine(const rbc_selection *selection, const char *split,
-                                const char *where, rbc_selection **out, rbc_error *err) {
-    return filter(selection->dataset, selection, split, where, out, err);
+                                const char *where, rbc_interrupt_fn interrupt, void *user,
+                                rbc_selection **out, rbc_error *err) {
+    const rbc__watch watch = {.ask = interrupt, .user = user};
+    return filter(selection->dataset, selection, split, where, watch, out, err);
 }
 
 rbc_status rbc_selection_from_ids(rbc_dataset *dataset, const int64_t *ids, int64_t count,

@@ -12,9 +12,11 @@ static rbc_status load_file(sqlite3_stmt *select, const rbc__catalog_file *file,
     const uint8_t *at = row ? sqlite3_column_blob(select, 0) : NULL;
     const uint8_t *end = at != NULL ? at + sqlite3_column_bytes(select, 0) : NULL;
     int64_t previous_start_ns = 0;
+    int64_t total = 0;
     for (int64_t i = 0; i < file->num_episodes; ++i) {
         rbc__summary_entry entry;
-        if (!rbc__summary_get(&at, end, previous_start_ns, &entry)) {
+        if (!rbc__summary_get(&at, end, previous_start_ns, &entry) ||
+            !rbc__add_size(total, entry.num_steps, &total)) {
             return rbc__fail(err, RBC_ERROR_FORMAT,
                              "catalog '%s': summary of file %lld ends before its episode %lld of "
                              "%lld; open the dataset with rebuild",
@@ -26,13 +28,20 @@ static rbc_status load_file(sqlite3_stmt *select, const rbc__catalog_file *file,
         start_ns[i] = entry.start_ns;
         end_ns[i] = entry.end_ns;
     }
+    if (total != file->num_steps || at != end) {
+        return rbc__fail(
+            err, RBC_ERROR_FORMAT,
+            "catalog '%s': summary of file %lld has %lld steps, its row %lld; open the "
+            "dataset with rebuild",
+            catalog_path, (long long)file->id, (long long)total, (long long)file->num_steps);
+    }
     return RBC_OK;
 }
 
 rbc_status rbc__catalog_load_steps(const rbc__catalog *catalog, int64_t *steps, int64_t *start_ns,
                                    int64_t *end_ns, rbc_error *err) {
     sqlite3 *db;
-    RBC__TRY(rbc__catalog_connect(catalog, &db, err));
+    RBC__TRY(rbc__catalog_connect(catalog, NULL, &db, err));
     sqlite3_stmt *select = NULL;
     rbc_status status =
         rbc__statement_prepare(db, "SELECT data FROM summaries WHERE file = ?", &select, err);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "catalog/header.h"
 #include "core/error.h"
 
 static const char create_tables[] =
@@ -31,32 +32,58 @@ static const char create_tables[] =
     " f.path, e.record FROM episodes e CROSS JOIN files f ON f.id = e.key >> 32"
     " LEFT JOIN tasks t ON t.id = e.task;";
 
-rbc_status rbc__tables_state(sqlite3 *db, rbc__catalog_state *out, rbc_error *err) {
-    int64_t application;
-    int64_t version;
-    int64_t tables;
-    RBC__TRY(rbc__database_integer(db, "PRAGMA application_id", &application, err));
-    RBC__TRY(rbc__database_integer(db, "PRAGMA user_version", &version, err));
-    RBC__TRY(rbc__database_integer(db, "SELECT count(*) FROM sqlite_schema", &tables, err));
-    if (tables == 0) {
-        *out = RBC__CATALOG_EMPTY;
-        return RBC_OK;
+static const char select_schema[] =
+    "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema ORDER BY name LIMIT 100";
+
+static bool same_text(sqlite3_stmt *a, sqlite3_stmt *b, int column) {
+    const char *left = (const char *)sqlite3_column_text(a, column);
+    const char *right = (const char *)sqlite3_column_text(b, column);
+    return left != NULL && right != NULL && strcmp(left, right) == 0;
+}
+
+static rbc_status compare_schemas(sqlite3 *db, sqlite3 *ours, bool *same, rbc_error *err) {
+    sqlite3_stmt *found = NULL;
+    sqlite3_stmt *wanted = NULL;
+    rbc_status status = rbc__statement_prepare(db, select_schema, &found, err);
+    if (status == RBC_OK) {
+        status = rbc__statement_prepare(ours, select_schema, &wanted, err);
     }
-    const char *path = sqlite3_db_filename(db, "main");
-    if (application != RBC__CATALOG_APPLICATION) {
-        return rbc__fail(err, RBC_ERROR_FORMAT,
-                         "'%s' is an SQLite file of another program, not a catalog; give another "
-                         "catalog path",
-                         path);
+    bool left = status == RBC_OK;
+    bool right = left;
+    *same = true;
+    while (status == RBC_OK && *same && left) {
+        status = rbc__statement_step(found, &left, err);
+        if (status == RBC_OK) {
+            status = rbc__statement_step(wanted, &right, err);
+        }
+        *same = status == RBC_OK && left == right;
+        for (int i = 0; *same && left && i < 4; ++i) {
+            *same = same_text(found, wanted, i);
+        }
     }
-    if (version > RBC__CATALOG_VERSION) {
-        return rbc__fail(err, RBC_ERROR_FORMAT,
-                         "catalog '%s' has version %lld, this library knows versions up to %d; use "
-                         "a newer library, another catalog path, or rebuild",
-                         path, (long long)version, RBC__CATALOG_VERSION);
+    rbc__statement_finish(&found);
+    rbc__statement_finish(&wanted);
+    return status;
+}
+
+/* What is wanted is what this SQLite makes of the same statements. */
+rbc_status rbc__tables_check(sqlite3 *db, rbc_error *err) {
+    sqlite3 *ours;
+    bool same = false;
+    RBC__TRY(rbc__database_open(":memory:", RBC__DATABASE_WRITE, NULL, &ours, err));
+    rbc_status status =
+        rbc__database_exec(ours, create_tables, "tables cannot be made in memory", err);
+    if (status == RBC_OK) {
+        status = compare_schemas(db, ours, &same, err);
     }
-    *out = version == RBC__CATALOG_VERSION ? RBC__CATALOG_CURRENT : RBC__CATALOG_OLDER;
-    return RBC_OK;
+    rbc__database_close(&ours);
+    if (status == RBC_OK && !same) {
+        status = rbc__fail(err, RBC_ERROR_FORMAT,
+                           "catalog '%s' has tables other than this library makes, and none of it "
+                           "is used; delete the file or open the dataset with rebuild",
+                           sqlite3_db_filename(db, "main"));
+    }
+    return status;
 }
 
 static char *shape_text(const rbc__stream_schema *stream, char *buffer, size_t bytes) {
@@ -66,9 +93,12 @@ static char *shape_text(const rbc__stream_schema *stream, char *buffer, size_t b
 static rbc_status fill_streams(sqlite3 *db, const char *format, const rbc__schema *schema,
                                rbc_error *err) {
     sqlite3_stmt *insert;
-    RBC__TRY(rbc__statement_prepare(db, "INSERT INTO meta VALUES ('format', ?), ('complete', 0)",
-                                    &insert, err));
+    RBC__TRY(rbc__statement_prepare(
+        db, "INSERT INTO meta VALUES ('format', ?), ('name', ?), ('version', ?), ('complete', 0)",
+        &insert, err));
     sqlite3_bind_text(insert, 1, format, -1, SQLITE_STATIC);
+    sqlite3_bind_text(insert, 2, schema->name, -1, SQLITE_STATIC);
+    sqlite3_bind_text(insert, 3, schema->version, -1, SQLITE_STATIC);
     rbc_status status = rbc__statement_run(insert, err);
     rbc__statement_finish(&insert);
     RBC__TRY(status);
@@ -119,20 +149,43 @@ static bool text_is(sqlite3_stmt *statement, int column, const char *want) {
     return text != NULL && strcmp(text, want) == 0;
 }
 
-static rbc_status format_matches(sqlite3 *db, const char *format, bool *match, rbc_error *err) {
+/* Whether meta holds `want` under `key`; what it holds instead goes to `found`. */
+static rbc_status meta_is(sqlite3 *db, const char *key, const char *want, bool *match, char *found,
+                          size_t found_bytes, rbc_error *err) {
     sqlite3_stmt *select;
-    RBC__TRY(
-        rbc__statement_prepare(db, "SELECT value FROM meta WHERE key = 'format'", &select, err));
+    RBC__TRY(rbc__statement_prepare(db, "SELECT value FROM meta WHERE key = ?", &select, err));
+    sqlite3_bind_text(select, 1, key, -1, SQLITE_STATIC);
     bool row;
     const rbc_status status = rbc__statement_step(select, &row, err);
-    *match = status == RBC_OK && row && text_is(select, 0, format);
+    *match = status == RBC_OK && row && text_is(select, 0, want);
+    const char *text =
+        status == RBC_OK && row ? (const char *)sqlite3_column_text(select, 0) : NULL;
+    if (found_bytes > 0) {
+        snprintf(found, found_bytes, "%s", text != NULL ? text : "");
+    }
     rbc__statement_finish(&select);
     return status;
 }
 
+rbc_status rbc__tables_check_dataset(sqlite3 *db, const rbc__schema *schema, rbc_error *err) {
+    bool same_name;
+    bool same_version;
+    char name[128];
+    char version[64];
+    RBC__TRY(meta_is(db, "name", schema->name, &same_name, name, sizeof name, err));
+    RBC__TRY(meta_is(db, "version", schema->version, &same_version, version, sizeof version, err));
+    if (same_name && same_version) {
+        return RBC_OK;
+    }
+    return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                     "catalog '%s' is that of dataset '%s' %s, wanted is '%s' %s; give another "
+                     "catalog path, or rebuild to replace it",
+                     sqlite3_db_filename(db, "main"), name, version, schema->name, schema->version);
+}
+
 rbc_status rbc__tables_match(sqlite3 *db, const char *format, const rbc__schema *schema,
                              bool *match, rbc_error *err) {
-    RBC__TRY(format_matches(db, format, match, err));
+    RBC__TRY(meta_is(db, "format", format, match, NULL, 0, err));
     sqlite3_stmt *select;
     RBC__TRY(rbc__statement_prepare(
         db, "SELECT name, kind, dtype, shape, encoding, times, ragged FROM streams ORDER BY id",

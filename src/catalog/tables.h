@@ -1,6 +1,6 @@
 /* The tables of a catalog.
  *
- *  meta       what the whole was made from, its totals, and whether it is complete
+ *  meta       format, name and version of the dataset, totals, and whether it is complete
  *  streams    as the format declared them; a catalog of other streams is made anew
  *  files      one row a data file: its size and mtime, whether it is indexed, its totals, and the
  * id of its first episode episodes   one row an episode; key = file id * 2^32 + number within the
@@ -20,24 +20,21 @@
 #include "catalog/database.h"
 #include "io/reader.h"
 
-#define RBC__CATALOG_APPLICATION 0x52424331 /* "RBC1", in the header of the file */
-#define RBC__CATALOG_VERSION     1
+/* FORMAT when the schema is not, to the letter, that of rbc__tables_create(): a table, view,
+ * trigger or index of somebody else, or a definition of another meaning. Nothing else of a file may
+ * be read before. */
+rbc_status rbc__tables_check(sqlite3 *db, rbc_error *err);
 
-typedef enum rbc__catalog_state {
-    RBC__CATALOG_EMPTY = 0,   /* no tables */
-    RBC__CATALOG_CURRENT = 1, /* of this version */
-    RBC__CATALOG_OLDER = 2,   /* ours, of an earlier version */
-} rbc__catalog_state;
-
-/* FORMAT when it is another program's file or was written by a later version. */
-rbc_status rbc__tables_state(sqlite3 *db, rbc__catalog_state *out, rbc_error *err);
-
-/* Makes the tables in an empty database, in one transaction, and fills in `streams`. */
+/* Makes the tables in an empty database, in one transaction, and fills in `meta` and `streams`. */
 rbc_status rbc__tables_create(sqlite3 *db, const char *format, const rbc__schema *schema,
                               rbc_error *err);
 
 /* Whether format and streams are those of the catalog. */
 rbc_status rbc__tables_match(sqlite3 *db, const char *format, const rbc__schema *schema,
                              bool *match, rbc_error *err);
+
+/* INVALID_ARGUMENT, naming both, when the catalog says that it is of a dataset of another name or
+ * version. */
+rbc_status rbc__tables_check_dataset(sqlite3 *db, const rbc__schema *schema, rbc_error *err);
 
 #endif

@@ -18,6 +18,13 @@
 
 #define VIEW "episode"
 
+/* Of a value, task texts included, of the expression, and of a LIKE or GLOB pattern. */
+#define MAX_TEXT_BYTES       (64 << 10)
+#define MAX_EXPRESSION_BYTES (1 << 20)
+#define MAX_PATTERN_BYTES    1024
+
+#define QUOTED_BYTES 200 /* of an expression, in messages */
+
 typedef struct expression_guard {
     int selects; /* SELECTs that are not the view's own */
 } expression_guard;
@@ -49,16 +56,22 @@ static int authorize(void *user, int action, const char *first, const char *seco
 
 static rbc_status refuse(sqlite3 *db, const char *where, rbc_error *err) {
     const int code = sqlite3_errcode(db);
-    if (code == SQLITE_NOMEM || code == SQLITE_CORRUPT || code == SQLITE_IOERR ||
-        code == SQLITE_BUSY) {
-        return rbc__database_fail(db, err, "cannot be read");
+    if (code != SQLITE_ERROR && code != SQLITE_AUTH && code != SQLITE_TOOBIG &&
+        code != SQLITE_MISMATCH && code != SQLITE_RANGE) {
+        return rbc__database_fail(db, err, "where");
     }
-    return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                     "where '%s': %s%s; wanted is one SQL expression over id, split, task, "
-                     "num_steps, bytes, file and record, such as task MATCH 'drawer' AND num_steps "
-                     ">= 10",
-                     where, sqlite3_errmsg(db),
-                     code == SQLITE_AUTH ? " (subqueries and other tables are not admitted)" : "");
+    char limits[128] = "";
+    if (code == SQLITE_TOOBIG) {
+        snprintf(limits, sizeof limits, " (texts may have %d bytes, the expression %d)",
+                 MAX_TEXT_BYTES, MAX_EXPRESSION_BYTES);
+    }
+    return rbc__fail(
+        err, RBC_ERROR_INVALID_ARGUMENT,
+        "where '%.*s%s': %s%s%s; wanted is one SQL expression over id, split, task, "
+        "num_steps, bytes, file and record, such as task MATCH 'drawer' AND num_steps "
+        ">= 10",
+        QUOTED_BYTES, where, strlen(where) > QUOTED_BYTES ? "..." : "", sqlite3_errmsg(db),
+        code == SQLITE_AUTH ? " (subqueries and other tables are not admitted)" : "", limits);
 }
 
 /* The line end lets a comment at the end of `where` end there too. */
@@ -75,7 +88,7 @@ static rbc_status compile(sqlite3 *db, expression_guard *guard, const char *befo
     if (sqlite3_prepare_v2(db, sql, -1, out, &tail) != SQLITE_OK) {
         status = refuse(db, where, err);
     } else if (tail[strspn(tail, " \t\r\n")] != '\0' || sqlite3_bind_parameter_count(*out) != 0) {
-        status = rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "where '%s': %s", where,
+        status = rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "where '%.*s': %s", QUOTED_BYTES, where,
                            sqlite3_bind_parameter_count(*out) != 0
                                ? "parameters such as ? have no value here"
                                : "text behind the end of the expression");
@@ -90,6 +103,12 @@ static rbc_status compile(sqlite3 *db, expression_guard *guard, const char *befo
 static void free_set(void *set) {
     rbc__text_set_free(set);
     free(set);
+}
+
+/* Whether the full-text index answers at all; an error is then the pattern's. */
+static bool has_sound_words(sqlite3 *words) {
+    return sqlite3_exec(words, "SELECT rowid FROM task_words WHERE task_words MATCH 'a' LIMIT 1",
+                        NULL, NULL, NULL) == SQLITE_OK;
 }
 
 /* All task texts that the full-text pattern finds; NULL after reporting a failure. */
@@ -116,7 +135,11 @@ static rbc__text_set *find_tasks(sqlite3_context *context, sqlite3 *words, const
     if (code == SQLITE_NOMEM) {
         sqlite3_result_error_nomem(context);
     } else {
-        sqlite3_result_error(context, sqlite3_errmsg(words), -1);
+        char *message = sqlite3_mprintf("%s", sqlite3_errmsg(words));
+        code = code != SQLITE_ERROR || has_sound_words(words) ? code : SQLITE_CORRUPT;
+        sqlite3_result_error(context, message != NULL ? message : "", -1);
+        sqlite3_result_error_code(context, code);
+        sqlite3_free(message);
     }
     if (set != NULL) {
         free_set(set);
@@ -171,7 +194,8 @@ static rbc_status run(sqlite3 *db, expression_guard *guard, const char *where, u
                       int64_t num_episodes, rbc_error *err) {
     static const char *const contexts[][2] = {
         {"SELECT id FROM " VIEW " WHERE ", ""},
-        {"SELECT (", ") FROM " VIEW},
+        {"SELECT (",
+         ") AS holds FROM " VIEW}, /* named: else the text is, and too long for a value */
         {"SELECT id FROM " VIEW " WHERE (", ")"}, /* the one that is run */
     };
     sqlite3_stmt *select = NULL;
@@ -184,14 +208,22 @@ static rbc_status run(sqlite3 *db, expression_guard *guard, const char *where, u
     return status;
 }
 
-rbc_status rbc__catalog_where(const rbc__catalog *catalog, const char *where, uint8_t *marks,
-                              rbc_error *err) {
+/* What one step of SQLite's can cost: between two steps nobody is asked. Functions that compare
+ * each part of one text with another take the product of their lengths. */
+static void limit_expression(sqlite3 *db) {
+    sqlite3_limit(db, SQLITE_LIMIT_LENGTH, MAX_TEXT_BYTES);
+    sqlite3_limit(db, SQLITE_LIMIT_SQL_LENGTH, MAX_EXPRESSION_BYTES);
+    sqlite3_limit(db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN_BYTES);
+}
+
+rbc_status rbc__catalog_where(const rbc__catalog *catalog, const char *where, rbc__watch *watch,
+                              uint8_t *marks, rbc_error *err) {
     sqlite3 *db = NULL;
     sqlite3 *words = NULL;
     expression_guard guard = {0};
-    rbc_status status = rbc__catalog_connect(catalog, &db, err);
+    rbc_status status = rbc__catalog_connect(catalog, watch, &db, err);
     if (status == RBC_OK) {
-        status = rbc__catalog_connect(catalog, &words, err);
+        status = rbc__catalog_connect(catalog, watch, &words, err);
     }
     if (status == RBC_OK &&
         (sqlite3_create_function_v2(db, "match", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, words,
@@ -200,6 +232,7 @@ rbc_status rbc__catalog_where(const rbc__catalog *catalog, const char *where, ui
         status = rbc__database_fail(db, err, "cannot be prepared for an expression");
     }
     if (status == RBC_OK) {
+        limit_expression(db);
         status = run(db, &guard, where, marks, catalog->num_episodes, err);
     }
     rbc__database_close(&db);

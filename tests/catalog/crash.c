@@ -159,7 +159,7 @@ static void a_full_disk_names_the_catalog_and_leaves_it_whole(void **state) {
     }
     assert_int_equal(exit_status(child), 0);
     fake_line_delay_ns = 0;
-    const char *catalog = scratch_path(*state, ".robocache.sqlite.partial");
+    const char *catalog = scratch_path(*state, ".robocache.sqlite.partial/catalog.sqlite");
     const int64_t indexed = scratch_integer(catalog, "SELECT count(*) FROM files WHERE indexed");
     assert_true(indexed < FILES);
     assert_int_equal(scratch_integer(catalog, "SELECT count(*) FROM episodes"), indexed * MANY);
@@ -220,103 +220,6 @@ static void an_unwritable_folder_has_its_catalog_in_the_cache(void **state) {
     scratch_remove(&cache);
 }
 
-static void write_file(const char *path, const void *bytes, size_t count) {
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(bytes, 1, count, file), count);
-    fclose(file);
-}
-
-static void what_is_no_catalog_is_left_alone(void **state) {
-    rbc_open_params params = RBC_OPEN_PARAMS_INIT;
-    params.catalog_path = scratch_path(*state, "photo");
-    static char photo[5000];
-    memset(photo, 'x', sizeof photo);
-    write_file(params.catalog_path, photo, sizeof photo);
-    const char *message = scratch_refused(*state, &params, RBC_ERROR_FORMAT);
-    assert_non_null(strstr(message, "photo'"));
-    params.rebuild = 1;
-    scratch_refused(*state, &params, RBC_ERROR_FORMAT);
-    struct stat status;
-    assert_int_equal(stat(params.catalog_path, &status), 0);
-    assert_int_equal(status.st_size, sizeof photo);
-}
-
-static void a_later_version_is_refused_and_an_earlier_one_made_anew(void **state) {
-    rbc_dataset *dataset = scratch_open(*state, NULL);
-    rbc_dataset_close(&dataset);
-    const char *catalog = scratch_path(*state, ".robocache.sqlite");
-    scratch_exec(catalog, "PRAGMA user_version = 99");
-    assert_non_null(strstr(scratch_refused(*state, NULL, RBC_ERROR_FORMAT), "version 99"));
-    scratch_exec(catalog, "PRAGMA user_version = 0; UPDATE episodes SET bytes = 0");
-    dataset = scratch_open(*state, NULL);
-    rbc_dataset_close(&dataset);
-    assert_int_equal(scratch_integer(catalog, "SELECT count(*) FROM episodes WHERE bytes = 0"), 0);
-    scratch_exec(catalog, "PRAGMA application_id = 7");
-    assert_non_null(strstr(scratch_refused(*state, NULL, RBC_ERROR_FORMAT), "another program"));
-}
-
-/* Opens, selects and reads all: any answer but a crash will do. */
-static void use(const char *folder) {
-    rbc_dataset *dataset;
-    rbc_error err;
-    if (rbc__dataset_open_with(&fake_reader, folder, NULL, &dataset, &err) != RBC_OK) {
-        return;
-    }
-    rbc_dataset_info info;
-    rbc_dataset_get_info(dataset, &info);
-    rbc_selection *selection;
-    if (rbc_selection_create(dataset, NULL, "task MATCH 'drawer' OR num_steps > 3", &selection,
-                             &err) == RBC_OK) {
-        rbc_selection_destroy(&selection);
-    }
-    for (int64_t id = 0; id < info.num_episodes && id < 1000; id += 7) {
-        rbc_episode *episode;
-        if (rbc_episode_open(dataset, id, &episode, &err) == RBC_OK) {
-            rbc_episode_close(&episode);
-        }
-    }
-    rbc_dataset_close(&dataset);
-}
-
-static void a_damaged_catalog_never_crashes_and_can_be_rebuilt(void **state) {
-    rbc_dataset *dataset = scratch_open(*state, NULL);
-    rbc_dataset_close(&dataset);
-    const char *catalog = scratch_path(*state, ".robocache.sqlite");
-    struct stat status;
-    assert_int_equal(stat(catalog, &status), 0);
-    const size_t bytes = (size_t)status.st_size;
-    uint8_t *whole = malloc(bytes);
-    FILE *file = fopen(catalog, "rb");
-    assert_int_equal(fread(whole, 1, bytes, file), bytes);
-    fclose(file);
-    uint8_t *copy = malloc(bytes);
-    srand(7);
-    for (int round = 0; round < 150; ++round) {
-        memcpy(copy, whole, bytes);
-        const size_t start = (size_t)rand() % bytes;
-        for (size_t i = start; i < bytes && i < start + 1 + (size_t)round % 300; ++i) {
-            copy[i] = (uint8_t)rand();
-        }
-        write_file(catalog, copy, round % 10 == 9 ? start : bytes);
-        use(*state);
-    }
-    memset(copy + 100, 0x55, bytes - 100);
-    memcpy(copy, whole, 100);
-    write_file(catalog, copy, bytes);
-    const char *message = scratch_refused(*state, NULL, RBC_ERROR_FORMAT);
-    assert_non_null(strstr(message, "rebuild"));
-    rbc_open_params params = RBC_OPEN_PARAMS_INIT;
-    params.rebuild = 1;
-    dataset = scratch_open(*state, &params);
-    rbc_dataset_info info;
-    rbc_dataset_get_info(dataset, &info);
-    assert_int_equal(info.num_episodes, FILES * LINES);
-    rbc_dataset_close(&dataset);
-    free(copy);
-    free(whole);
-}
-
 static void an_open_dataset_lives_on_in_a_forked_child(void **state) {
     rbc_dataset *dataset = scratch_open(*state, NULL);
     rbc_episode *episode;
@@ -345,9 +248,6 @@ int main(void) {
         TEST(waiting_for_another_process_can_be_cancelled),
         TEST(a_full_disk_names_the_catalog_and_leaves_it_whole),
         TEST(an_unwritable_folder_has_its_catalog_in_the_cache),
-        TEST(what_is_no_catalog_is_left_alone),
-        TEST(a_later_version_is_refused_and_an_earlier_one_made_anew),
-        TEST(a_damaged_catalog_never_crashes_and_can_be_rebuilt),
         TEST(an_open_dataset_lives_on_in_a_forked_child),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

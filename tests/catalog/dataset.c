@@ -184,18 +184,19 @@ static void selections_refine_and_keep_their_order(void **state) {
     rbc_selection *val;
     rbc_selection *some;
     rbc_selection *left;
-    assert_int_equal(rbc_selection_create(dataset, NULL, NULL, &all, &err), RBC_OK);
+    assert_int_equal(rbc_selection_create(dataset, NULL, NULL, NULL, NULL, &all, &err), RBC_OK);
     assert_int_equal(rbc_selection_size(all), FILES * LINES);
-    assert_int_equal(rbc_selection_create(dataset, "val", NULL, &val, &err), RBC_OK);
+    assert_int_equal(rbc_selection_create(dataset, "val", NULL, NULL, NULL, &val, &err), RBC_OK);
     assert_int_equal(rbc_selection_size(val), 3 * LINES);
     assert_int_equal(rbc_selection_id(val, 0), 2 * LINES);
-    assert_int_equal(rbc_selection_create(dataset, "test", NULL, &some, &err), RBC_ERROR_NOT_FOUND);
+    assert_int_equal(rbc_selection_create(dataset, "test", NULL, NULL, NULL, &some, &err),
+                     RBC_ERROR_NOT_FOUND);
     assert_non_null(strstr(err.message, "train, val"));
 
     static const int64_t ids[] = {70, 3, 61, 3, 200};
     assert_int_equal(rbc_selection_from_ids(dataset, ids, 5, &some, &err), RBC_OK);
     assert_int_equal(rbc_selection_num_steps(some), 21 + 4 + 12 + 4 + 1);
-    assert_int_equal(rbc_selection_refine(some, NULL, "id != 61", &left, &err), RBC_OK);
+    assert_int_equal(rbc_selection_refine(some, NULL, "id != 61", NULL, NULL, &left, &err), RBC_OK);
     assert_int_equal(rbc_selection_size(left), 4);
     assert_int_equal(rbc_selection_id(left, 0), 70);
     assert_int_equal(rbc_selection_id(left, 2), 3);
@@ -205,7 +206,7 @@ static void selections_refine_and_keep_their_order(void **state) {
     assert_int_equal(rbc__selection_start_ns(left)[1], INT64_C(1700000003000000021));
     assert_int_equal(rbc__selection_end_ns(left)[1], INT64_C(1700000003000000024));
     rbc_selection_destroy(&left);
-    assert_int_equal(rbc_selection_refine(some, "val", NULL, &left, &err), RBC_OK);
+    assert_int_equal(rbc_selection_refine(some, "val", NULL, NULL, NULL, &left, &err), RBC_OK);
     assert_int_equal(rbc_selection_size(left), 2);
     assert_int_equal(rbc_selection_id(left, 1), 61);
     assert_ptr_equal(rbc_selection_dataset(left), dataset);
@@ -313,8 +314,8 @@ static void *use_dataset(void *user) {
             rbc_stream_info stream;
             const char *text;
             int64_t count;
-            self->failures += rbc_selection_create(self->dataset, "train", "task MATCH 'cup'",
-                                                   &selection, &err) != RBC_OK;
+            self->failures += rbc_selection_create(self->dataset, "train", "task MATCH 'cup'", NULL,
+                                                   NULL, &selection, &err) != RBC_OK;
             rbc_selection_destroy(&selection);
             self->failures += rbc_dataset_stream(self->dataset, 1, &stream, &err) != RBC_OK;
             self->failures += rbc_dataset_task(self->dataset, 1, &text, &count, &err) != RBC_OK;

@@ -14,6 +14,7 @@
 long fake_line_delay_ns = 0;
 int fake_slow_first = 0;
 int fake_open_errno = 0;
+const char *fake_name = "fake";
 
 struct rbc__reader {
     char *path;
@@ -28,7 +29,6 @@ struct rbc__record {
 };
 
 static char empty[] = "";
-static char fake_name[] = "fake";
 static rbc__stream_schema streams[] = {
     {.name = (char[]){"value"}, .dtype = RBC__F32, .ndim = 1, .shape = {2}, .times = -1},
     {.name = (char[]){"clocked"}, .dtype = RBC__F32, .ndim = 1, .shape = {2}, .times = 2},
@@ -47,6 +47,7 @@ static void fake_close(rbc__reader **reader) {
         free((*reader)->schema.files[i].split);
     }
     free((*reader)->schema.files);
+    free((*reader)->schema.name);
     free((*reader)->path);
     free(*reader);
     *reader = NULL;
@@ -65,7 +66,7 @@ static rbc_status fake_open(const char *path, rbc__reader **out, rbc_error *err)
     rbc__reader *reader = calloc(1, sizeof *reader);
     reader->path = strdup(path);
     reader->schema = (rbc__schema){
-        .name = fake_name,
+        .name = strdup(fake_name),
         .version = empty,
         .control_rate_hz = 5.0,
         .streams = streams,

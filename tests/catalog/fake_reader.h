@@ -16,6 +16,8 @@ extern long fake_line_delay_ns;
 /* Waits longer in files early in the order, so that later ones are done first. */
 extern int fake_slow_first;
 
+/* The name that every dataset gives itself. */
+extern const char *fake_name;
 /* Each file fails to open with this errno; 0: none does. */
 extern int fake_open_errno;
 

@@ -131,8 +131,9 @@ static void a_changed_file_alone_is_read_again(void **state) {
     assert_int_equal(found.record, 0);
     rbc_episode_close(&episode);
     rbc_selection *selection;
-    assert_int_equal(rbc_selection_create(dataset, NULL, "task MATCH 'mirror'", &selection, &err),
-                     RBC_OK);
+    assert_int_equal(
+        rbc_selection_create(dataset, NULL, "task MATCH 'mirror'", NULL, NULL, &selection, &err),
+        RBC_OK);
     assert_int_equal(rbc_selection_size(selection), 1);
     rbc_selection_destroy(&selection);
     rbc_dataset_close(&dataset);
@@ -184,7 +185,7 @@ static void damage_raises_with_its_own_words(void **state) {
     const char *message = scratch_refused(*state, &params, RBC_ERROR_FORMAT);
     assert_non_null(strstr(message, "data-00003': offset 9: damaged line"));
     /* the files before the damaged one stay, for the next call */
-    const char *partial = scratch_path(*state, ".robocache.sqlite.partial");
+    const char *partial = scratch_path(*state, ".robocache.sqlite.partial/catalog.sqlite");
     assert_int_equal(scratch_integer(partial, "SELECT count(*) FROM files WHERE indexed"), 3);
 }
 
@@ -198,15 +199,16 @@ static void a_failed_update_leaves_the_catalog_there_was(void **state) {
     assert_string_equal(before, behind);
     rbc_selection *selection;
     rbc_error err;
-    assert_int_equal(rbc_selection_create(dataset, NULL, "num_steps > 7", &selection, &err),
-                     RBC_OK);
+    assert_int_equal(
+        rbc_selection_create(dataset, NULL, "num_steps > 7", NULL, NULL, &selection, &err), RBC_OK);
     rbc_selection_destroy(&selection);
 
     /* once it succeeds, who has the old one open is told so instead of being given the new one */
     fake_file_write(*state, 3, "5 0 -1 a\n");
     rbc_dataset *newer = scratch_open(*state, NULL);
-    assert_int_equal(rbc_selection_create(dataset, NULL, "num_steps > 7", &selection, &err),
-                     RBC_ERROR_IO);
+    assert_int_equal(
+        rbc_selection_create(dataset, NULL, "num_steps > 7", NULL, NULL, &selection, &err),
+        RBC_ERROR_IO);
     assert_non_null(strstr(err.message, "replaced"));
     assert_int_not_equal(access(scratch_path(*state, ".robocache.sqlite.partial"), F_OK), 0);
     rbc_dataset_close(&newer);
@@ -357,11 +359,12 @@ static void empty_files_and_datasets_are_fine(void **state) {
     fake_files_list(*state, 0);
     dataset = scratch_open(*state, NULL);
     rbc_selection *selection;
-    assert_int_equal(rbc_selection_create(dataset, NULL, NULL, &selection, &err), RBC_OK);
+    assert_int_equal(rbc_selection_create(dataset, NULL, NULL, NULL, NULL, &selection, &err),
+                     RBC_OK);
     assert_int_equal(rbc_selection_size(selection), 0);
     rbc_selection_destroy(&selection);
-    assert_int_equal(rbc_selection_create(dataset, NULL, "num_steps > 1", &selection, &err),
-                     RBC_OK);
+    assert_int_equal(
+        rbc_selection_create(dataset, NULL, "num_steps > 1", NULL, NULL, &selection, &err), RBC_OK);
     rbc_selection_destroy(&selection);
     rbc_dataset_close(&dataset);
 }

@@ -48,7 +48,8 @@ const char *scratch_path(const char *folder, const char *name) {
 
 static sqlite3 *open_database(const char *path) {
     sqlite3 *db = NULL;
-    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL),
+                     SQLITE_OK);
     return db;
 }
 

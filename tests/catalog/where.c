@@ -1,8 +1,12 @@
 /* Users' expressions: what they select, and what is refused. */
+#define _GNU_SOURCE
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -38,7 +42,7 @@ static const char *const tasks[] = {"open the drawer", "close the drawer", "pick
 static int64_t count(const char *where) {
     rbc_selection *selection;
     rbc_error err;
-    if (rbc_selection_create(dataset, NULL, where, &selection, &err) != RBC_OK) {
+    if (rbc_selection_create(dataset, NULL, where, NULL, NULL, &selection, &err) != RBC_OK) {
         fail_msg("%s", err.message);
     }
     const int64_t size = rbc_selection_size(selection);
@@ -81,8 +85,9 @@ static void ids_come_in_order(void **state) {
     (void)state;
     rbc_selection *selection;
     rbc_error err;
-    assert_int_equal(rbc_selection_create(dataset, "val", "task MATCH 'drawer'", &selection, &err),
-                     RBC_OK);
+    assert_int_equal(
+        rbc_selection_create(dataset, "val", "task MATCH 'drawer'", NULL, NULL, &selection, &err),
+        RBC_OK);
     int64_t previous = -1;
     for (int64_t i = 0; i < rbc_selection_size(selection); ++i) {
         const int64_t id = rbc_selection_id(selection, i);
@@ -136,7 +141,8 @@ static void what_is_no_expression_is_refused(void **state) {
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; ++i) {
         rbc_selection *selection = NULL;
         rbc_error err;
-        const rbc_status status = rbc_selection_create(dataset, NULL, wrong[i], &selection, &err);
+        const rbc_status status =
+            rbc_selection_create(dataset, NULL, wrong[i], NULL, NULL, &selection, &err);
         if (status != RBC_ERROR_INVALID_ARGUMENT) {
             fail_msg("'%s' gave %s", wrong[i], rbc_status_name(status));
         }
@@ -146,12 +152,73 @@ static void what_is_no_expression_is_refused(void **state) {
     assert_int_equal(count("1"), FILES * LINES);
 }
 
+/* What one step may cost is bounded: between two steps nobody hears Ctrl-C. */
+static void monstrous_values_are_refused(void **state) {
+    (void)state;
+    static const char *const wrong[] = {
+        "hex(zeroblob(499999999)) = 'x'",
+        "length(randomblob(100000000)) > 0",
+        "replace(hex(zeroblob(30000)), '0', hex(zeroblob(30000))) = task",
+        "length(hex(zeroblob(30000)) || hex(zeroblob(30000)) || task) > 0",
+        "task LIKE hex(zeroblob(600))",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; ++i) {
+        rbc_selection *selection = NULL;
+        rbc_error err;
+        const rbc_status status =
+            rbc_selection_create(dataset, NULL, wrong[i], NULL, NULL, &selection, &err);
+        if (status != RBC_ERROR_INVALID_ARGUMENT) {
+            fail_msg("'%s' gave %s", wrong[i], rbc_status_name(status));
+        }
+    }
+    assert_int_equal(count("length(hex(zeroblob(30000))) = 60000"), FILES * LINES);
+    /* long, but what users write: many ids */
+    char *ids = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&ids, &bytes);
+    fprintf(out, "id IN (0");
+    for (int i = 0; i < 50000; ++i) {
+        fprintf(out, ",%d", 250 + i);
+    }
+    fprintf(out, ")");
+    fclose(out);
+    assert_int_equal(count(ids), 1 + 50);
+    free(ids);
+}
+
+static int stop_at_once(void *user) {
+    ++*(int *)user;
+    return 1;
+}
+
+static void an_endless_expression_is_left_when_asked(void **state) {
+    (void)state;
+    rbc_selection *selection = NULL;
+    rbc_error err;
+    int asked = 0;
+    char *slow = NULL; /* a tenth of a second of work for each of the 300 episodes */
+    size_t bytes = 0;
+    FILE *out = open_memstream(&slow, &bytes);
+    fprintf(out, "0");
+    for (int i = 0; i < 20; ++i) {
+        fprintf(out, " OR instr(hex(zeroblob(16000)) || id, hex(zeroblob(15000)) || 'x')");
+    }
+    fclose(out);
+    assert_int_equal(
+        rbc_selection_create(dataset, NULL, slow, stop_at_once, &asked, &selection, &err),
+        RBC_ERROR_CANCELLED);
+    assert_int_equal(asked, 1);
+    assert_null(selection);
+    free(slow);
+}
+
 static void messages_have_the_words_of_sqlite(void **state) {
     (void)state;
     rbc_selection *selection;
     rbc_error err;
-    assert_int_equal(rbc_selection_create(dataset, NULL, "taks = 'x'", &selection, &err),
-                     RBC_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(
+        rbc_selection_create(dataset, NULL, "taks = 'x'", NULL, NULL, &selection, &err),
+        RBC_ERROR_INVALID_ARGUMENT);
     assert_non_null(strstr(err.message, "no such column: taks"));
     assert_non_null(strstr(err.message, "num_steps"));
 }
@@ -162,6 +229,8 @@ int main(void) {
         cmocka_unit_test(match_searches_words),
         cmocka_unit_test(ids_come_in_order),
         cmocka_unit_test(what_is_no_expression_is_refused),
+        cmocka_unit_test(monstrous_values_are_refused),
+        cmocka_unit_test(an_endless_expression_is_left_when_asked),
         cmocka_unit_test(messages_have_the_words_of_sqlite),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

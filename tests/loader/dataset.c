@@ -74,7 +74,7 @@ static rbc_selection *open_selection(const char *path, const char *catalog) {
     rbc_selection *selection = NULL;
     rbc_error error;
     expect_ok(rbc_dataset_open(path, &params, &dataset, &error), &error);
-    expect_ok(rbc_selection_create(dataset, NULL, NULL, &selection, &error), &error);
+    expect_ok(rbc_selection_create(dataset, NULL, NULL, NULL, NULL, &selection, &error), &error);
     rbc_dataset_close(&dataset);
     return selection;
 }
@@ -439,7 +439,7 @@ static void real_episodes_come_alike_for_any_number_of_threads(void **state) {
     rbc_selection *selection = NULL;
     rbc_error error;
     expect_ok(rbc_dataset_open(path, &open_params, &dataset, &error), &error);
-    expect_ok(rbc_selection_create(dataset, "train", NULL, &selection, &error), &error);
+    expect_ok(rbc_selection_create(dataset, "train", NULL, NULL, NULL, &selection, &error), &error);
     rbc_dataset_close(&dataset);
     const char *const names[] = {"observation/state", "action", "observation/image_0"};
     rbc_window windows[3];

@@ -6,12 +6,16 @@ import itertools
 import os
 import re
 import shutil
+import signal
+import sqlite3
 
 import numpy as np
 import pytest
 
 import robocache as rc
+from robocache import errors
 from robocache._progress import ProgressBar, format_bytes, format_duration
+from tests.python import small_dataset
 
 
 def test_bridge_at_a_glance(bridge):
@@ -194,6 +198,65 @@ def test_catalog_goes_to_a_cache_folder_when_asked(bridge_path, tmp_path, monkey
     catalog.parent.mkdir()
     dataset = rc.open(bridge_path, catalog=catalog, progress=False)
     assert os.path.samefile(dataset.catalog_path, catalog)
+
+
+def test_a_catalog_of_somebody_else_beside_the_data_is_passed_over(
+    bridge_path, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
+    copy = tmp_path / "bridge_dataset"
+    shutil.copytree(bridge_path, copy, ignore=shutil.ignore_patterns(".robocache*"))
+    found = copy / ".robocache.sqlite"
+    with sqlite3.connect(found) as other:
+        other.execute("CREATE TABLE savings (sum)")
+    before = found.read_bytes()
+    with pytest.warns(RuntimeWarning, match=re.escape(str(found))):
+        dataset = rc.open(copy)
+    assert dataset.catalog_path.startswith(str(tmp_path / "cache"))
+    assert len(dataset.episodes) == 50
+    with pytest.raises(errors.FormatError, match="not a catalog"):
+        rc.open(copy, catalog=found, rebuild=True)
+    assert found.read_bytes() == before
+
+
+def test_a_catalog_of_another_dataset_is_refused(bridge_path, tmp_path):
+    catalog = tmp_path / "catalog.sqlite"
+    rc.open(small_dataset.write(tmp_path), catalog=catalog, control_rate_hz=10)
+    with pytest.raises(errors.InvalidArgumentError, match=r"'small'.*'bridge_dataset'"):
+        rc.open(bridge_path, catalog=catalog)
+    assert len(rc.open(bridge_path, catalog=catalog, rebuild=True).episodes) == 50
+
+
+@pytest.mark.parametrize("damage", ["UPDATE layouts SET data = x'00'", "DELETE FROM layouts",
+                                    "DELETE FROM summaries", "DELETE FROM tasks",
+                                    "UPDATE episodes SET steps = 1 << 62",
+                                    "UPDATE episodes SET task = 999"])  # fmt: skip
+def test_a_damaged_catalog_is_a_format_error(bridge_path, tmp_path, damage):
+    catalog = tmp_path / "catalog.sqlite"
+    rc.open(bridge_path, catalog=catalog)
+    with sqlite3.connect(catalog) as edited:
+        edited.execute(damage)
+    with pytest.raises(errors.FormatError, match="catalog"):  # noqa: PT012
+        dataset = rc.open(bridge_path, catalog=catalog)
+        list(dataset.tasks)
+        dataset.episodes[3]
+
+
+def test_ctrl_c_ends_an_expression(bridge):
+    """Forty searches of 15,000 bytes in each episode, five seconds and more together."""
+    slow = " OR ".join(["instr(hex(zeroblob(16000)) || id, hex(zeroblob(15000)) || 'x')"] * 40)
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            bridge.where(slow)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_second_open_leaves_the_catalog(bridge_path, tmp_path):

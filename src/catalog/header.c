@@ -1,0 +1,104 @@
+#define _GNU_SOURCE
+
+#include "catalog/header.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/error.h"
+#include "io/endian.h"
+
+enum { HEADER_BYTES = 100, VERSION_AT = 60, APPLICATION_AT = 68 };
+
+static void be_foreign(const char *path, const char *what, rbc__catalog_header *out,
+                       rbc_error *why) {
+    out->kind = RBC__CATALOG_FOREIGN;
+    rbc__fail(why, RBC_ERROR_FORMAT,
+              "'%s' is %s, not a catalog, and is left as it is; give another catalog path", path,
+              what);
+}
+
+static const char *name_type(mode_t mode) {
+    return S_ISDIR(mode)                    ? "a folder"
+           : S_ISFIFO(mode)                 ? "a pipe"
+           : S_ISCHR(mode) || S_ISBLK(mode) ? "a device"
+           : S_ISSOCK(mode)                 ? "a socket"
+                                            : "no regular file";
+}
+
+static uint32_t load_big(const uint8_t *at) {
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+static void judge(const char *path, const uint8_t *header, ssize_t bytes, rbc__catalog_header *out,
+                  rbc_error *why) {
+    if (bytes == 0) {
+        be_foreign(path, "an empty file", out, why);
+    } else if (bytes < HEADER_BYTES || memcmp(header, "SQLite format 3", 16) != 0) {
+        be_foreign(path, "no SQLite file", out, why);
+    } else if (load_big(header + APPLICATION_AT) != RBC__CATALOG_APPLICATION) {
+        be_foreign(path, "an SQLite file of another program", out, why);
+    } else {
+        const int32_t version = (int32_t)load_big(header + VERSION_AT);
+        out->kind = version == RBC__CATALOG_VERSION  ? RBC__CATALOG_CURRENT
+                    : version < RBC__CATALOG_VERSION ? RBC__CATALOG_OLDER
+                                                     : RBC__CATALOG_LATER;
+        if (out->kind == RBC__CATALOG_LATER) {
+            rbc__fail(why, RBC_ERROR_FORMAT,
+                      "catalog '%s' has version %d, this library knows versions up to %d; use a "
+                      "newer library, another catalog path, or rebuild",
+                      path, version, RBC__CATALOG_VERSION);
+        }
+    }
+}
+
+static rbc_status read_header(const char *path, rbc__catalog_header *out, rbc_error *why) {
+    struct stat info;
+    uint8_t header[HEADER_BYTES];
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    const bool opened = fd >= 0 && fstat(fd, &info) == 0;
+    const bool is_file = opened && S_ISREG(info.st_mode);
+    const ssize_t bytes = is_file ? pread(fd, header, sizeof header, 0) : 0;
+    const int failed = errno;
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (fd < 0 && (failed == EACCES || failed == EPERM)) {
+        out->kind = RBC__CATALOG_FOREIGN;
+        rbc__fail_errno(why, failed, "catalog '%s' cannot be read", path);
+        return RBC_OK;
+    }
+    if (!opened || bytes < 0) {
+        return rbc__fail_errno(why, failed, "catalog '%s' cannot be read", path);
+    }
+    if (!is_file) {
+        be_foreign(path, name_type(info.st_mode), out, why);
+        return RBC_OK;
+    }
+    out->identity = rbc__file_identity_of(&info);
+    judge(path, header, bytes, out, why);
+    return RBC_OK;
+}
+
+rbc_status rbc__header_read(const char *path, rbc__catalog_header *out, rbc_error *why) {
+    *out = (rbc__catalog_header){.kind = RBC__CATALOG_ABSENT};
+    struct stat info;
+    if (lstat(path, &info) != 0) {
+        return errno == ENOENT || errno == ENOTDIR
+                   ? RBC_OK
+                   : rbc__fail_errno(why, errno, "catalog '%s' cannot be looked at", path);
+    }
+    out->is_link = S_ISLNK(info.st_mode);
+    if (out->is_link && stat(path, &info) != 0) {
+        be_foreign(path, "a link that leads nowhere", out, why);
+        return RBC_OK;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        be_foreign(path, name_type(info.st_mode), out, why);
+        return RBC_OK;
+    }
+    return read_header(path, out, why);
+}

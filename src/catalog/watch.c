@@ -1,0 +1,34 @@
+#define _POSIX_C_SOURCE 200809L
+
+#include "catalog/watch.h"
+
+#include <stddef.h>
+#include <time.h>
+
+#define ASK_NS 50000000
+
+static int64_t now_ns(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
+bool rbc__watch_ask(rbc__watch *watch) {
+    if (watch == NULL || watch->ask == NULL) {
+        return false;
+    }
+    watch->stopped = watch->stopped || watch->ask(watch->user) != 0;
+    watch->asked_ns = now_ns(); /* behind the answer, which may take its time */
+    return watch->stopped;
+}
+
+bool rbc__watch_stop(rbc__watch *watch) {
+    if (watch == NULL || watch->ask == NULL || watch->stopped) {
+        return watch != NULL && watch->stopped;
+    }
+    const int64_t now = now_ns();
+    if (watch->asked_ns == 0) {
+        watch->asked_ns = now;
+    }
+    return now - watch->asked_ns >= ASK_NS && rbc__watch_ask(watch);
+}
