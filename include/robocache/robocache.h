@@ -870,18 +870,21 @@ typedef struct rbc_rlds_writer_params {
     int32_t num_streams;
     const rbc_stream_info *metadata; /* of the episode: numeric or text, one sample each */
     int32_t num_metadata;
-    uint64_t shard_bytes; /* a shard that has reached this is followed by another; 0:
-                             256 MiB */
+    uint64_t shard_bytes;   /* a shard that has reached this is followed by another; 0: 256 MiB */
+    double control_rate_hz; /* steps a second, stored for readers; 0: nothing is said of it */
+    int32_t append;         /* non-zero: a dataset that is there is added to */
 } rbc_rlds_writer_params;
 
 #define RBC_RLDS_WRITER_PARAMS_INIT                                                                \
-    {sizeof(rbc_rlds_writer_params), NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0}
+    {sizeof(rbc_rlds_writer_params), NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0.0, 0}
 
 /* The samples of one stream in one episode, or one piece of metadata. Borrowed for the call.
  *  numeric       `values` [n, shape...] on the CPU, of the stream's dtype, any strides; metadata
  *                without the n
- *  image, text   bytes[i] of num_bytes[i], i < num_samples; text must be UTF-8; an image may be
- *                empty: there is none at this step
+ *  image, text   bytes[i] of num_bytes[i], i < num_samples; text must be UTF-8; images must be of
+ *                the declared encoding, shape and dtype and are decoded once; one may be empty:
+ *                there is none at this step
+ * Stamps must not go back, and of a ragged stream there are as many in a step as samples.
  * n is the number of steps, or, for a ragged stream, the sum of row_lengths [num_steps]. */
 typedef struct rbc_rlds_data {
     const DLTensor *values;
@@ -891,14 +894,16 @@ typedef struct rbc_rlds_data {
     const int64_t *row_lengths; /* NULL unless ragged */
 } rbc_rlds_data;
 
-/* Begins a dataset in a folder beside its final place, which must not be there yet.
- * INVALID_ARGUMENT, IO, OUT_OF_MEMORY. */
+/* Begins a dataset in a folder beside its final place. With `append` a dataset may be there: it
+ * must have the same features, its shards are taken over as links, and closing puts the whole in
+ * its place, in one step. INVALID_ARGUMENT, IO, OUT_OF_MEMORY. */
 RBC_API rbc_status rbc_rlds_writer_create(const rbc_rlds_writer_params *params,
                                           rbc_rlds_writer **out, rbc_error *err);
 
-/* Appends an episode to `split`. `streams` [num_streams] and `metadata` [num_metadata] are in the
- * order declared; num_metadata 0 allows NULL. After INVALID_ARGUMENT nothing has been written and
- * the writer goes on; after IO it can only be destroyed. */
+/* Appends an episode of at least one step to `split`. `streams` [num_streams] and `metadata`
+ * [num_metadata] are in the order declared; num_metadata 0 allows NULL. INVALID_ARGUMENT, naming
+ * stream and sample, for what a reader would refuse or misread; IO. After any error the episode is
+ * not in the dataset, those before it are, and the writer goes on. */
 RBC_API rbc_status rbc_rlds_writer_add(rbc_rlds_writer *writer, const char *split,
                                        int64_t num_steps, const rbc_rlds_data *streams,
                                        const rbc_rlds_data *metadata, rbc_error *err);

@@ -358,5 +358,7 @@ def create_writer(
     streams: list[tuple[Any, ...]],
     metadata: list[tuple[Any, ...]],
     shard_bytes: int,
+    control_rate_hz: float,
+    append: bool,
     /,
 ) -> Writer: ...

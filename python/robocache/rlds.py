@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from . import _core
+from ._samples import metadata_value, stream_samples
 from .errors import ArgumentTypeError, InvalidArgumentError, NotFoundError
 
 __all__ = ["Feature", "RldsWriter"]
@@ -31,6 +30,21 @@ class Feature:
     encoding: str = ""
     ragged: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuses what is no dtype, shape or encoding by type; the writer looks closer."""
+        for name in ("dtype", "encoding"):
+            if not isinstance(getattr(self, name), str):
+                raise ArgumentTypeError(
+                    f"Feature: {name} {getattr(self, name)!r} found, wanted a string"
+                )
+        try:
+            shape = tuple(int(extent) for extent in self.shape)
+        except (TypeError, ValueError):
+            raise ArgumentTypeError(
+                f"Feature: shape {self.shape!r} found, wanted a tuple of extents such as (7,)"
+            ) from None
+        object.__setattr__(self, "shape", shape)
+
     @property
     def kind(self) -> str:
         """One of "numeric", "image" or "text"."""
@@ -42,22 +56,28 @@ class Feature:
 class RldsWriter:
     """Writes episodes into TFRecord shards; use it in a ``with`` block.
 
-    The dataset appears at `<path>/<name>/<version>` when the block ends; after an exception
-    nothing is left behind.
+    The dataset appears at `<path>/<name>/<version>` when the block ends, in one step. After an
+    exception nothing is left behind, unless `on_error` is "keep".
 
     Args:
         path: folder for datasets.
         name: of the dataset.
         features: streams of the steps by name, "observation/state"; stamps of a stream "x" are an
-            int64 stream "x_time_ns", ragged where "x" is.
+            int64 stream "x_time_ns" in nanoseconds, ragged where "x" is.
         version: of the dataset.
         metadata: features of an episode as a whole, numeric or text.
         description: of the dataset.
         shard_bytes: a shard that has reached this is followed by another; 0 means 256 MiB.
+        control_rate_hz: steps a second; stored, so that those who open the dataset need not say it.
+        append: a dataset that is there is added to; it must have the same features. Its shards are
+            not copied but linked, and until the block ends it stays as it was.
+        on_error: what becomes of the episodes added before an exception or Ctrl-C ends the block:
+            "discard", or "keep", which finishes the dataset with them.
 
     Raises:
-        InvalidArgumentError: a name, dtype or shape cannot be written.
-        IoError: the folder cannot be written, or the dataset is there already.
+        InvalidArgumentError: a name, dtype or shape cannot be written; the dataset is there already
+            and `append` is false, or it has other features.
+        IoError: the folder cannot be written.
     """
 
     def __init__(
@@ -70,10 +90,20 @@ class RldsWriter:
         metadata: Mapping[str, Feature] | None = None,
         description: str | None = None,
         shard_bytes: int = 0,
+        control_rate_hz: float | None = None,
+        append: bool = False,
+        on_error: str = "discard",
     ) -> None:
+        if on_error not in ("discard", "keep"):
+            raise InvalidArgumentError(f"on_error: {on_error!r} found, wanted 'discard' or 'keep'")
+        if control_rate_hz is not None and not control_rate_hz > 0:
+            raise InvalidArgumentError(f"control_rate_hz: {control_rate_hz} found, wanted positive")
         self.features = dict(features)
         self.metadata = dict(metadata or {})
         self.path = os.path.join(path, name, version)
+        self.num_episodes = 0
+        """Added by this writer."""
+        self._keeps = on_error == "keep"
         self._native = _core.create_writer(
             path,
             name,
@@ -82,6 +112,8 @@ class RldsWriter:
             _describe(self.features),
             _describe(self.metadata),
             shard_bytes,
+            control_rate_hz or 0.0,
+            append,
         )
 
     def add_episode(
@@ -91,7 +123,11 @@ class RldsWriter:
         *,
         split: str = "train",
     ) -> None:
-        """Appends an episode.
+        """Appends an episode of at least one step.
+
+        Numbers are stored as declared or refused: integers must fit their dtype, and floats are not
+        made integers. Stamps must not go back, and there are as many as samples. Images must be
+        sound, of the shape, dtype and encoding declared.
 
         Args:
             steps: for every feature, its samples: numeric an array [T, *shape]; text a list of T
@@ -101,23 +137,38 @@ class RldsWriter:
             split: which the episode belongs to.
 
         Raises:
-            InvalidArgumentError: samples do not fit their feature. Nothing is written then.
+            InvalidArgumentError: samples do not fit their feature; the message names the stream,
+                the sample, what was found and what was wanted.
+            IoError: the episode could not be written.
+            In either case it is not in the dataset; the episodes before it are, and more can be
+            added.
         """
-        metadata = metadata or {}
+        metadata = {} if metadata is None else metadata
         _check_names("steps", steps, self.features)
         _check_names("metadata", metadata, self.metadata)
-        num_steps = min((len(samples) for samples in steps.values()), default=0)
-        for name, samples in steps.items():
-            if len(samples) != num_steps:
+        streams = {
+            name: stream_samples(name, feature, steps[name])
+            for name, feature in self.features.items()
+        }
+        counts = {name: samples.num_steps for name, samples in streams.items()}
+        num_steps = min(counts.values(), default=0)
+        for name, count in counts.items():
+            if count != num_steps:
                 raise InvalidArgumentError(
-                    f"steps[{name!r}]: {len(samples)} steps found, others have {num_steps}"
+                    f"steps[{name!r}]: {count} steps found, others have {num_steps}"
                 )
+        if num_steps == 0:
+            raise InvalidArgumentError("steps: 0 steps found, wanted at least 1")
         self._native.add(
             split,
             num_steps,
-            [_samples(name, feature, steps[name]) for name, feature in self.features.items()],
-            [_value(name, feature, metadata[name]) for name, feature in self.metadata.items()],
+            [(samples.values, samples.row_lengths) for samples in streams.values()],
+            [
+                (metadata_value(name, feature, metadata[name]), None)
+                for name, feature in self.metadata.items()
+            ],
         )
+        self.num_episodes += 1
 
     def close(self) -> None:
         """Finishes the dataset and moves it to its place in one step."""
@@ -131,7 +182,7 @@ class RldsWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None:
+        if kind is None or (self._keeps and self.num_episodes > 0):
             self.close()
         else:
             self.abort()
@@ -147,57 +198,12 @@ def _describe(features: Mapping[str, Feature]) -> list[tuple[Any, ...]]:
     ]
 
 
-def _check_names(what: str, given: Mapping[str, Any], declared: Mapping[str, Feature]) -> None:
+def _check_names(what: str, given: Any, declared: Mapping[str, Feature]) -> None:
+    if not isinstance(given, Mapping):
+        raise ArgumentTypeError(f"{what}: found {type(given).__name__}, wanted a mapping of names")
     for name in declared:
         if name not in given:
             raise NotFoundError(f"{what}: {name!r} is missing")
     for name in given:
         if name not in declared:
             raise NotFoundError(f"{what}: {name!r} was not declared; features are {list(declared)}")
-
-
-def _samples(name: str, feature: Feature, samples: Any) -> tuple[Any, Any]:
-    """Returns what Writer.add() wants of a stream: values or bytes, and row lengths."""
-    import numpy
-
-    if feature.ragged:
-        lengths = numpy.array([len(step) for step in samples], numpy.int64)
-        if feature.kind != "numeric":
-            return _encode(name, feature, [item for step in samples for item in step]), lengths
-        rows = [numpy.asarray(step, feature.dtype).reshape(-1, *feature.shape) for step in samples]
-        rows.append(numpy.empty((0, *feature.shape), feature.dtype))
-        return numpy.concatenate(rows), lengths
-    if feature.kind == "numeric":
-        return numpy.asarray(samples, feature.dtype), None
-    return _encode(name, feature, samples), None
-
-
-def _value(name: str, feature: Feature, value: Any) -> tuple[Any, Any]:
-    import numpy
-
-    if feature.kind == "numeric":
-        return numpy.asarray(value, feature.dtype), None
-    return _encode(name, feature, [value]), None
-
-
-def _encode(name: str, feature: Feature, samples: Sequence[Any]) -> list[bytes]:
-    return [
-        item
-        if isinstance(item, bytes)
-        else item.encode()
-        if isinstance(item, str)
-        else _encode_image(name, feature, item)
-        for item in samples
-    ]
-
-
-def _encode_image(name: str, feature: Feature, pixels: Any) -> bytes:
-    if feature.kind != "image":
-        raise ArgumentTypeError(f"steps[{name!r}]: found {type(pixels)!r}, wanted str")
-    image = importlib.import_module("PIL.Image")
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
-        pixels = pixels[..., 0]
-    buffer = io.BytesIO()
-    options = {"quality": 95} if feature.encoding == "jpeg" else {}
-    image.fromarray(pixels).save(buffer, feature.encoding, **options)
-    return buffer.getvalue()

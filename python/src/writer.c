@@ -87,7 +87,8 @@ static rbc_stream_info *read_features(module_state *state, PyObject *list) {
     return infos;
 }
 
-/* create_writer(path, name, version, description, streams, metadata, shard_bytes) */
+/* create_writer(path, name, version, description, streams, metadata, shard_bytes, control_rate_hz,
+ * append) */
 PyObject *create_writer(PyObject *module, PyObject *args) {
     module_state *state = state_of_module(module);
     rbc_rlds_writer_params params = RBC_RLDS_WRITER_PARAMS_INIT;
@@ -95,9 +96,11 @@ PyObject *create_writer(PyObject *module, PyObject *args) {
     PyObject *streams = NULL;
     PyObject *metadata = NULL;
     unsigned long long shard_bytes = 0;
-    if (!PyArg_ParseTuple(args, "O&sszO!O!K", PyUnicode_FSConverter, &path, &params.name,
+    int append = 0;
+    if (!PyArg_ParseTuple(args, "O&sszO!O!Kdp", PyUnicode_FSConverter, &path, &params.name,
                           &params.version, &params.description, &PyList_Type, &streams,
-                          &PyList_Type, &metadata, &shard_bytes)) {
+                          &PyList_Type, &metadata, &shard_bytes, &params.control_rate_hz,
+                          &append)) {
         Py_XDECREF(path);
         return NULL;
     }
@@ -111,6 +114,7 @@ PyObject *create_writer(PyObject *module, PyObject *args) {
         params.metadata = metadata_infos;
         params.num_metadata = (int32_t)PyList_Size(metadata);
         params.shard_bytes = shard_bytes;
+        params.append = append;
         rbc_error err;
         if (rbc_rlds_writer_create(&params, &handle, &err) != RBC_OK) {
             raise_error(state, &err);

@@ -94,13 +94,25 @@ rbc_status rbc__image_check_wanted(const rbc__image_shape *found, const rbc__ima
     return RBC_OK;
 }
 
-static rbc_status find_codec(const uint8_t *bytes, uint64_t num_bytes, const char *name,
-                             const rbc__codec **out, rbc_error *err) {
+static const rbc__codec *match_codec(const uint8_t *bytes, uint64_t num_bytes) {
     for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; ++i) {
         if (codecs[i]->matches(bytes, num_bytes)) {
-            *out = codecs[i];
-            return RBC_OK;
+            return codecs[i];
         }
+    }
+    return NULL;
+}
+
+const char *rbc__image_encoding(const uint8_t *bytes, uint64_t num_bytes) {
+    const rbc__codec *codec = match_codec(bytes, num_bytes);
+    return codec == NULL ? NULL : codec->name;
+}
+
+static rbc_status find_codec(const uint8_t *bytes, uint64_t num_bytes, const char *name,
+                             const rbc__codec **out, rbc_error *err) {
+    *out = match_codec(bytes, num_bytes);
+    if (*out != NULL) {
+        return RBC_OK;
     }
     char magic[3 * 8 + 1] = "";
     for (size_t i = 0; i < 8 && i < num_bytes; ++i) {

@@ -23,6 +23,9 @@ typedef struct rbc__decoder rbc__decoder;
 rbc_status rbc__decoder_create(rbc_jpeg_dct jpeg_dct, rbc__decoder **out, rbc_error *err);
 void rbc__decoder_destroy(rbc__decoder **decoder);
 
+/* "jpeg" or "png" by the first bytes, NULL for anything else. */
+const char *rbc__image_encoding(const uint8_t *bytes, uint64_t num_bytes);
+
 /* Reads the header only. FORMAT when it is none or absurd. `name` (file, offset, stream) begins
  * every message; NULL: the caller puts it there, so that no text is made for images that decode. */
 rbc_status rbc__image_probe(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,

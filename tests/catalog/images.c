@@ -13,10 +13,12 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 #include <turbojpeg.h>
 
 #include "catalog/dataset.h"
 #include "codec/codec.h"
+#include "io/tfrecord/framing.h"
 #include "scratch.h"
 
 #define HEIGHT 24
@@ -58,7 +60,60 @@ static void must(rbc_status status, const rbc_error *err) {
     }
 }
 
-/* Steps: an image, none, one of another size, one cut short, an image. */
+/* Reads a whole file; the caller frees. */
+static uint8_t *load(const char *path, size_t *bytes) {
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    uint8_t *content = malloc(1 << 20);
+    *bytes = fread(content, 1, 1 << 20, file);
+    fclose(file);
+    return content;
+}
+
+static void store(const char *path, const uint8_t *content, size_t bytes) {
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(content, 1, bytes, file), bytes);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* The writer takes neither images of another size than declared nor damaged ones: the size is
+ * declared afterwards, and the second half of the image at step 3 overwritten. */
+static void spoil(const fixture *f) {
+    const char *path = scratch_path(f->folder, "pictures/1.0.0/features.json");
+    size_t bytes;
+    uint8_t *text = load(path, &bytes);
+    json_t *root = json_loadb((const char *)text, bytes, 0, NULL);
+    json_t *dimensions = NULL;
+    assert_int_equal(json_unpack(root, "{s:{s:{s:{s:{s:{s:{s:{s:{s:{s:{s:o}}}}}}}}}}}",
+                                 "featuresDict", "features", "steps", "sequence", "feature",
+                                 "featuresDict", "features", "image", "image", "shape",
+                                 "dimensions", &dimensions),
+                     0);
+    json_array_set_new(dimensions, 0, json_integer(HEIGHT));
+    json_array_set_new(dimensions, 1, json_integer(WIDTH));
+    assert_int_equal(json_dump_file(root, path, 0), 0);
+    json_decref(root);
+    free(text);
+
+    path = scratch_path(f->folder, "pictures/1.0.0/pictures-train.tfrecord-00000-of-00001");
+    uint8_t *shard = load(path, &bytes);
+    const size_t num_bytes = f->large.num_bytes;
+    int found = 0;
+    for (size_t at = 0; at + num_bytes <= bytes && found < 2; ++at) {
+        if (memcmp(shard + at, f->large.bytes, num_bytes) == 0 && ++found == 2) {
+            memset(shard + at + num_bytes / 2, 0, num_bytes - num_bytes / 2);
+        }
+    }
+    assert_int_equal(found, 2);
+    rbc__frame_make_footer(shard + RBC__TFRECORD_HEADER_BYTES,
+                           bytes - RBC__TFRECORD_HEADER_BYTES - RBC__TFRECORD_FOOTER_BYTES,
+                           shard + bytes - RBC__TFRECORD_FOOTER_BYTES);
+    store(path, shard, bytes);
+    free(shard);
+}
+
+/* Steps: an image, none, one of another size, one that is damaged, an image. */
 static void write_dataset(const fixture *f) {
     const DLDataType u8 = {kDLUInt, 8, 1};
     const DLDataType f32 = {kDLFloat, 32, 1};
@@ -67,7 +122,7 @@ static void write_dataset(const fixture *f) {
          .kind = RBC_STREAM_IMAGE,
          .dtype = u8,
          .ndim = 3,
-         .shape = {HEIGHT, WIDTH, 3},
+         .shape = {-1, -1, 3},
          .encoding = "jpeg"},
         {.name = "free",
          .kind = RBC_STREAM_IMAGE,
@@ -95,7 +150,7 @@ static void write_dataset(const fixture *f) {
     const void *declared[STEPS] = {f->large.bytes, NULL, f->small.bytes, f->large.bytes,
                                    f->large.bytes};
     const uint64_t declared_bytes[STEPS] = {f->large.num_bytes, 0, f->small.num_bytes,
-                                            f->large.num_bytes / 2, f->large.num_bytes};
+                                            f->large.num_bytes, f->large.num_bytes};
     const void *of_any_size[STEPS] = {NULL, f->small.bytes, f->small.bytes, f->large.bytes, NULL};
     const uint64_t any_bytes[STEPS] = {0, f->small.num_bytes, f->small.num_bytes,
                                        f->large.num_bytes, 0};
@@ -117,6 +172,7 @@ static void write_dataset(const fixture *f) {
     };
     must(rbc_rlds_writer_add(writer, "train", STEPS, data, NULL, &err), &err);
     must(rbc_rlds_writer_close(&writer, &err), &err);
+    spoil(f);
 }
 
 static int32_t stream(const fixture *f, const char *name) {

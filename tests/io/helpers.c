@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <spng.h>
+
 #include "io/tfrecord/framing.h"
 
 void make_folder(char path[64]) {
@@ -44,6 +46,28 @@ void write_file(const char *folder, const char *name, const void *data, size_t b
 
 void write_text(const char *folder, const char *name, const char *text) {
     write_file(folder, name, text, strlen(text));
+}
+
+void *make_png(uint32_t height, uint32_t width, uint64_t *num_bytes) {
+    uint8_t pixels[64 * 3] = {0};
+    const size_t size = (size_t)height * width * 3;
+    assert_true(size <= sizeof pixels);
+    for (size_t i = 0; i < size; i++) {
+        pixels[i] = (uint8_t)(i * i + width);
+    }
+    spng_ctx *context = spng_ctx_new(SPNG_CTX_ENCODER);
+    struct spng_ihdr header = {
+        .width = width, .height = height, .bit_depth = 8, .color_type = SPNG_COLOR_TYPE_TRUECOLOR};
+    spng_set_option(context, SPNG_ENCODE_TO_BUFFER, 1);
+    spng_set_ihdr(context, &header);
+    assert_int_equal(spng_encode_image(context, pixels, size, SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE),
+                     0);
+    int failure = 0;
+    size_t bytes = 0;
+    void *encoded = spng_get_png_buffer(context, &bytes, &failure);
+    *num_bytes = bytes;
+    spng_ctx_free(context);
+    return encoded;
 }
 
 /* ---- messages ----------------------------------------------------------------------------------

@@ -21,6 +21,9 @@ void remove_folder(const char *path);
 void write_file(const char *folder, const char *name, const void *data, size_t bytes);
 void write_text(const char *folder, const char *name, const char *text);
 
+/* An RGB PNG of some pattern, malloc'ed. */
+void *make_png(uint32_t height, uint32_t width, uint64_t *num_bytes);
+
 /* ---- messages; `bytes` grows ---- */
 
 void put_len(rbc__bytes *bytes, unsigned field, const void *data, size_t size);

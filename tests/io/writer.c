@@ -4,9 +4,11 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "helpers.h"
@@ -76,6 +78,7 @@ static void fill_values(const numeric *kind, uint8_t *data, int64_t count, int e
 
 typedef struct episode {
     uint8_t *values[NUMERICS];
+    void *encoded[STEPS];
     const void *images[STEPS], *texts[STEPS];
     uint64_t image_bytes[STEPS], text_bytes[STEPS];
     char storage[STEPS][64];
@@ -94,10 +97,11 @@ static episode *make_episode(int number) {
         fill_values(&numerics[i], made->values[i], count, number);
     }
     for (int i = 0; i < STEPS; i++) {
-        (void)snprintf(made->storage[i], 64, "\x89PNG image %d of %d%*s", i, number, i % 9, "");
-        made->images[i] = made->storage[i];
-        made->image_bytes[i] = i % 6 == 5 ? 0 : strlen(made->storage[i]);
-        made->texts[i] = number == 0 ? "put the cup down" : made->storage[i] + 1;
+        (void)snprintf(made->storage[i], 64, "text %d of %d%*s", i, number, i % 9, "");
+        made->encoded[i] =
+            i % 6 == 5 ? NULL : make_png(4, 1 + (uint32_t)(i + number) % 9, &made->image_bytes[i]);
+        made->images[i] = made->encoded[i];
+        made->texts[i] = number == 0 ? "put the cup down" : made->storage[i];
         made->text_bytes[i] = strlen(made->texts[i]);
         made->rows[i] = i % 4 == 0 ? 0 : 3;
     }
@@ -113,6 +117,9 @@ static episode *make_episode(int number) {
 static void free_episode(episode *made) {
     for (int i = 0; i < NUMERICS; i++) {
         free(made->values[i]);
+    }
+    for (int i = 0; i < STEPS; i++) {
+        free(made->encoded[i]);
     }
     free(made);
 }
@@ -398,7 +405,7 @@ static void mistakes_are_named(void **state) {
     state_tensor.data = wide;
     assert_int_equal(rbc_rlds_writer_add(writer, "train", 3, data, NULL, &err),
                      RBC_ERROR_INVALID_ARGUMENT);
-    assert_contains(err.message, "task: sample 2 is not UTF-8");
+    assert_contains(err.message, "task: sample 2: not UTF-8");
     texts[2] = "c";
     assert_int_equal(rbc_rlds_writer_add(writer, "no/good", 3, data, NULL, &err),
                      RBC_ERROR_INVALID_ARGUMENT);
@@ -412,6 +419,52 @@ static void mistakes_are_named(void **state) {
     assert_null(writer);
     params.struct_size = 0;
     assert_int_equal(rbc_rlds_writer_create(&params, &writer, &err), RBC_ERROR_INVALID_ARGUMENT);
+    remove_folder(folder);
+}
+
+/* As on a full disk: what was added before is whole, and can be kept. */
+static void a_failed_write_leaves_the_episodes_before_it(void **state) {
+    char folder[64];
+    (void)state;
+    make_folder(folder);
+    rbc_stream_info one = stream("state", RBC_STREAM_NUMERIC, f32, 1, 4096, 0, 0);
+    rbc_rlds_writer_params params = RBC_RLDS_WRITER_PARAMS_INIT;
+    rbc_rlds_writer *writer;
+    rbc_error err;
+    params.path = folder;
+    params.name = "toy";
+    params.streams = &one;
+    params.num_streams = 1;
+    assert_int_equal(rbc_rlds_writer_create(&params, &writer, &err), RBC_OK);
+    static float values[4][4096];
+    int64_t shape[2] = {1, 4096};
+    DLTensor rows = tensor(values, f32, 2, shape);
+    const rbc_rlds_data data = {.values = &rows};
+    assert_int_equal(rbc_rlds_writer_add(writer, "train", 1, &data, NULL, &err), RBC_OK);
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    const struct rlimit small = {40000, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    shape[0] = 4;
+    const rbc_status first = rbc_rlds_writer_add(writer, "train", 4, &data, NULL, &err);
+    const rbc_status second = rbc_rlds_writer_add(writer, "val", 4, &data, NULL, NULL);
+    shape[0] = 1;
+    const rbc_status third = rbc_rlds_writer_add(writer, "train", 1, &data, NULL, NULL);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    (void)signal(SIGXFSZ, handler);
+    assert_int_equal(first, RBC_ERROR_IO);
+    assert_contains(err.message, "cannot be written");
+    assert_int_equal(second, RBC_ERROR_IO);
+    assert_int_equal(third, RBC_OK);
+    assert_int_equal(rbc_rlds_writer_close(&writer, &err), RBC_OK);
+    dataset read;
+    open_dataset(&read, folder);
+    assert_int_equal(read.schema->num_files, 1); /* split "val" has no episode */
+    assert_int_equal(read.schema->files[0].num_records, 2);
+    assert_int_equal(read.found.num_episodes, 2);
+    assert_int_equal(read.found.num_damaged, 0);
+    close_dataset(&read);
     remove_folder(folder);
 }
 
@@ -459,6 +512,7 @@ int main(void) {
         cmocka_unit_test(a_dataset_is_not_there_before_it_is_closed),
         cmocka_unit_test(an_existing_dataset_is_not_overwritten),
         cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(a_failed_write_leaves_the_episodes_before_it),
         cmocka_unit_test(strided_tensors_are_read_by_their_strides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

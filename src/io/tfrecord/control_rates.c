@@ -1,7 +1,15 @@
 #include "io/tfrecord/control_rates.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "core/error.h"
+#include "io/json.h"
+#include "io/tfrecord/files.h"
+
+#define METADATA_LIMIT_BYTES ((size_t)64 << 20)
 
 #define CONVERTED "_converted_externally_to_rlds"
 
@@ -74,4 +82,24 @@ double rbc__control_rate(const char *name) {
         }
     }
     return 0;
+}
+
+rbc_status rbc__stored_control_rate(const char *folder, double *rate_hz, rbc_error *err) {
+    char *path;
+    char *text = NULL;
+    size_t bytes = 0;
+    *rate_hz = 0.0;
+    RBC__TRY(rbc__join_path(folder, "metadata.json", &path, err));
+    const rbc_status status = access(path, F_OK) == 0
+                                  ? rbc__file_load(path, METADATA_LIMIT_BYTES, &text, &bytes, err)
+                                  : RBC_OK;
+    json_t *root = NULL;
+    /* The file is whoever's: one that is no JSON object says nothing of the rate. */
+    if (text && rbc__json_parse(text, bytes, path, &root, NULL) == RBC_OK) {
+        *rate_hz = json_number_value(json_object_get(root, RBC__CONTROL_RATE_KEY));
+        json_decref(root);
+    }
+    free(text);
+    free(path);
+    return status;
 }

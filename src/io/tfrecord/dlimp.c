@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/codec.h"
 #include "core/error.h"
 #include "io/tfrecord/framing.h"
 #include "io/tfrecord/tensor_proto.h"
@@ -13,13 +14,6 @@ typedef struct derivation {
     rbc__wire payload;
     rbc__leaves *leaves;
 } derivation;
-
-static const char *image_encoding(const uint8_t *bytes, uint64_t num_bytes) {
-    if (num_bytes >= 3 && memcmp(bytes, "\xff\xd8\xff", 3) == 0) {
-        return "jpeg";
-    }
-    return num_bytes >= 8 && memcmp(bytes, "\x89PNG\r\n\x1a\n", 8) == 0 ? "png" : "";
-}
 
 static rbc_status describe_strings(const derivation *state, rbc__tensor_proto *tensor,
                                    rbc__leaf *leaf, rbc_error *err) {
@@ -32,7 +26,9 @@ static rbc_status describe_strings(const derivation *state, rbc__tensor_proto *t
     }
     RBC__TRY(rbc__tensor_proto_next_string(&tensor->message, &string, &more, err));
     if (more) {
-        leaf->encoding = image_encoding(state->payload.data + string.offset, string.bytes);
+        const char *encoding =
+            rbc__image_encoding(state->payload.data + string.offset, string.bytes);
+        leaf->encoding = encoding != NULL ? encoding : "";
     }
     if (leaf->encoding[0] != '\0') {
         leaf->kind = RBC_STREAM_IMAGE;

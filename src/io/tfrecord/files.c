@@ -98,7 +98,8 @@ static rbc_status list_folder(const char *path, listing *out, rbc_error *err) {
         errno = 0;
         const struct dirent *entry = readdir(folder);
         if (!entry) {
-            status = errno == 0 ? RBC_OK : rbc__fail_errno(err, errno, "%s: cannot be listed", path);
+            status =
+                errno == 0 ? RBC_OK : rbc__fail_errno(err, errno, "%s: cannot be listed", path);
             break;
         }
         if (entry->d_name[0] != '.') {

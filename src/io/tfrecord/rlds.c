@@ -269,6 +269,11 @@ static rbc_status open_folder(const char *folder, rbc__schema *schema, rbc__leav
     bool has_info;
     RBC__TRY(load_info(folder, &info, &has_info, err));
     rbc_status status = name_dataset(folder, &info, schema, err);
+    double stored_hz = 0.0;
+    if (status == RBC_OK) {
+        status = rbc__stored_control_rate(folder, &stored_hz, err);
+    }
+    schema->control_rate_hz = stored_hz != 0.0 ? stored_hz : schema->control_rate_hz;
     if (status == RBC_OK) {
         status = rbc__rlds_list_files(folder, "", has_info ? &info : NULL, schema, err);
     }

@@ -2,27 +2,25 @@
 
 #include "io/tfrecord/shards.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/error.h"
 #include "io/tfrecord/files.h"
 #include "io/tfrecord/framing.h"
+#include "io/tfrecord/staging.h"
 
 static const char name_template[] = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}";
 
-enum { MAX_ATTEMPTS = 1000 };
-
 typedef struct split_files {
     char *name;
-    FILE *file;           /* of the last shard, NULL when it is full */
+    int file;             /* of the last shard, -1 when it is full */
     char *path;           /* of the last shard */
     uint64_t shard_bytes; /* in it */
     uint64_t num_bytes;   /* of all payloads */
@@ -31,109 +29,27 @@ typedef struct split_files {
 } split_files;
 
 struct rbc__shards {
-    char *folder; /* while it is being written; NULL once published */
-    char *parent;
-    char *place;
+    rbc__staging *staging;
     char *name;
     uint64_t shard_bytes;
     split_files *splits;
     int64_t num_splits;
+    bool is_broken; /* a file is not what it should be, and cannot be mended */
 };
 
-/* ---- folders ------------------------------------------------------------------------------------
- */
-
-static rbc_status make_folders(const char *path, rbc_error *err) {
-    char *copy = strdup(path);
-    if (!copy) {
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s", path);
-    }
-    int failed = 0;
-    for (char *at = copy + 1; failed == 0; at++) {
-        if (*at == '/' || *at == '\0') {
-            const char kept = *at;
-            *at = '\0';
-            failed = mkdir(copy, 0777) == 0 || errno == EEXIST ? 0 : errno;
-            *at = kept;
-            if (kept == '\0') {
-                break;
-            }
-        }
-    }
-    free(copy);
-    return failed == 0 ? RBC_OK : rbc__fail_errno(err, failed, "%s: cannot be made", path);
-}
-
-static rbc_status make_own_folder(rbc__shards *shards, const char *version, rbc_error *err) {
-    const size_t bytes = strlen(shards->parent) + strlen(version) + 48;
-    shards->folder = malloc(bytes);
-    if (!shards->folder) {
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s", shards->place);
-    }
-    for (int i = 0; i < MAX_ATTEMPTS; i++) {
-        (void)snprintf(shards->folder, bytes, "%s/.%s.incomplete-%d-%d", shards->parent, version,
-                       (int)getpid(), i);
-        if (mkdir(shards->folder, 0777) == 0) {
-            return RBC_OK;
-        }
-        if (errno != EEXIST) {
-            break;
-        }
-    }
-    const rbc_status status = rbc__fail_errno(err, errno, "%s: cannot be made", shards->folder);
-    free(shards->folder);
-    shards->folder = NULL;
-    return status;
-}
-
-static void remove_folder(const char *folder) {
-    DIR *listing = opendir(folder);
-    if (listing) {
-        const int fd = dirfd(listing);
-        for (struct dirent *entry; fd >= 0 && (entry = readdir(listing));) {
-            (void)unlinkat(fd, entry->d_name, 0);
-        }
-        closedir(listing);
-    }
-    (void)rmdir(folder);
-}
-
-static rbc_status flush_folder(const char *folder, rbc_error *err) {
-    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const bool ok = fd >= 0 && fsync(fd) == 0;
-    const int saved_errno = errno;
-    if (fd >= 0) {
-        close(fd);
-    }
-    return ok ? RBC_OK : rbc__fail_errno(err, saved_errno, "%s: cannot be flushed to disk", folder);
-}
-
 rbc_status rbc__shards_create(const char *path, const char *name, const char *version,
-                              uint64_t shard_bytes, rbc__shards **out, rbc_error *err) {
+                              uint64_t shard_bytes, bool may_append, rbc__shards **out,
+                              rbc_error *err) {
     *out = NULL;
     rbc__shards *shards = calloc(1, sizeof *shards);
-    if (!shards) {
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to write it", path);
+    if (shards) {
+        shards->shard_bytes = shard_bytes;
+        shards->name = strdup(name);
     }
-    struct stat info;
-    shards->shard_bytes = shard_bytes;
-    shards->name = strdup(name);
-    rbc_status status = rbc__join_path(path, name, &shards->parent, err);
-    if (status == RBC_OK) {
-        status = rbc__join_path(shards->parent, version, &shards->place, err);
-    }
-    if (status == RBC_OK && !shards->name) {
-        status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to write it", path);
-    } else if (status == RBC_OK && stat(shards->place, &info) == 0) {
-        status = rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                           "%s: is there already; datasets are not overwritten", shards->place);
-    }
-    if (status == RBC_OK) {
-        status = make_folders(shards->parent, err);
-    }
-    if (status == RBC_OK) {
-        status = make_own_folder(shards, version, err);
-    }
+    rbc_status status =
+        shards && shards->name
+            ? rbc__staging_create(path, name, version, may_append, &shards->staging, err)
+            : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to write it", path);
     if (status != RBC_OK) {
         rbc__shards_destroy(&shards);
         return status;
@@ -149,26 +65,25 @@ void rbc__shards_destroy(rbc__shards **shards) {
         return;
     }
     for (int64_t i = 0; i < closing->num_splits; i++) {
-        if (closing->splits[i].file) {
-            (void)fclose(closing->splits[i].file);
+        if (closing->splits[i].file >= 0) {
+            close(closing->splits[i].file);
         }
         free(closing->splits[i].name);
         free(closing->splits[i].path);
         free(closing->splits[i].lengths);
     }
-    if (closing->folder) {
-        remove_folder(closing->folder);
-    }
+    rbc__staging_destroy(&closing->staging);
     free(closing->splits);
-    free(closing->folder);
-    free(closing->parent);
-    free(closing->place);
     free(closing->name);
     free(closing);
 }
 
 const char *rbc__shards_folder(const rbc__shards *shards) {
-    return shards->folder;
+    return rbc__staging_folder(shards->staging);
+}
+
+const char *rbc__shards_replaced(const rbc__shards *shards) {
+    return rbc__staging_replaced(shards->staging);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------
@@ -180,7 +95,7 @@ static rbc_status draft_path(const rbc__shards *shards, const char *split, int64
     char name[32];
     char *joined;
     (void)snprintf(name, sizeof name, ".%05" PRId64, shard);
-    RBC__TRY(rbc__join_path(shards->folder, split, &joined, err));
+    RBC__TRY(rbc__join_path(rbc__shards_folder(shards), split, &joined, err));
     const size_t bytes = strlen(joined) + sizeof name;
     *out = malloc(bytes);
     if (*out) {
@@ -203,7 +118,7 @@ static rbc_status find_split(rbc__shards *shards, const char *name, split_files 
     if (splits) {
         shards->splits = splits;
         *out = &splits[shards->num_splits];
-        **out = (split_files){.name = strdup(name)};
+        **out = (split_files){.name = strdup(name), .file = -1};
     }
     if (!splits || !(*out)->name) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "split '%s'", name);
@@ -222,8 +137,8 @@ static rbc_status begin_shard(const rbc__shards *shards, split_files *split, rbc
     free(split->path);
     split->path = NULL;
     RBC__TRY(draft_path(shards, split->name, split->num_shards, &split->path, err));
-    split->file = fopen(split->path, "wbxe");
-    if (!split->file) {
+    split->file = open(split->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (split->file < 0) {
         return rbc__fail_errno(err, errno, "%s: cannot be made", split->path);
     }
     split->num_shards++;
@@ -232,13 +147,13 @@ static rbc_status begin_shard(const rbc__shards *shards, split_files *split, rbc
 }
 
 static rbc_status end_shard(split_files *split, rbc_error *err) {
-    if (!split->file) {
+    if (split->file < 0) {
         return RBC_OK;
     }
-    const bool flushed = fflush(split->file) == 0 && fsync(fileno(split->file)) == 0;
+    const bool flushed = fsync(split->file) == 0;
     int saved_errno = errno;
-    const bool closed = fclose(split->file) == 0;
-    split->file = NULL;
+    const bool closed = close(split->file) == 0;
+    split->file = -1;
     saved_errno = flushed ? errno : saved_errno;
     return flushed && closed
                ? RBC_OK
@@ -246,30 +161,125 @@ static rbc_status end_shard(split_files *split, rbc_error *err) {
                                  split->path, split->shard_bytes);
 }
 
+static rbc_status broken(const rbc__shards *shards, rbc_error *err) {
+    return rbc__fail(err, RBC_ERROR_IO, "%s: a file could not be written before; it is given up",
+                     rbc__staging_place(shards->staging));
+}
+
+static bool write_all(int file, struct iovec *parts, int count) {
+    while (count > 0) {
+        ssize_t written = writev(file, parts, count);
+        if (written < 0 && errno != EINTR) {
+            return false;
+        }
+        for (written = written < 0 ? 0 : written; count > 0; parts++, count--) {
+            if ((size_t)written < parts->iov_len) {
+                parts->iov_base = (uint8_t *)parts->iov_base + written;
+                parts->iov_len -= (size_t)written;
+                break;
+            }
+            written -= (ssize_t)parts->iov_len;
+        }
+    }
+    return true;
+}
+
 rbc_status rbc__shards_append(rbc__shards *shards, const char *split_name, const void *payload,
                               uint64_t bytes, rbc_error *err) {
     uint8_t header[RBC__TFRECORD_HEADER_BYTES];
     uint8_t footer[RBC__TFRECORD_FOOTER_BYTES];
     split_files *split = NULL;
-    RBC__TRY(find_split(shards, split_name, &split, err));
-    if (split->file && split->shard_bytes >= shards->shard_bytes) {
-        RBC__TRY(end_shard(split, err));
+    if (shards->is_broken) {
+        return broken(shards, err);
     }
-    if (!split->file) {
+    RBC__TRY(find_split(shards, split_name, &split, err));
+    if (split->file >= 0 && split->shard_bytes >= shards->shard_bytes) {
+        shards->is_broken = end_shard(split, err) != RBC_OK;
+        if (shards->is_broken) {
+            return RBC_ERROR_IO;
+        }
+    }
+    if (split->file < 0) {
         RBC__TRY(begin_shard(shards, split, err));
     }
     rbc__frame_make_header(bytes, header);
     rbc__frame_make_footer(payload, bytes, footer);
-    if (fwrite(header, sizeof header, 1, split->file) != 1 ||
-        (bytes > 0 && fwrite(payload, (size_t)bytes, 1, split->file) != 1) ||
-        fwrite(footer, sizeof footer, 1, split->file) != 1) {
-        return rbc__fail_errno(err, errno, "%s: byte %" PRIu64 ": cannot be written", split->path,
-                               split->shard_bytes);
+    struct iovec parts[] = {{header, sizeof header},
+                            {(void *)(uintptr_t)payload, (size_t)bytes},
+                            {footer, sizeof footer}};
+    if (!write_all(split->file, parts, 3)) {
+        const rbc_status status = rbc__fail_errno(
+            err, errno, "%s: byte %" PRIu64 ": cannot be written", split->path, split->shard_bytes);
+        /* The episodes before it stay whole, so that they can be kept. */
+        shards->is_broken = ftruncate(split->file, (off_t)split->shard_bytes) != 0 ||
+                            lseek(split->file, (off_t)split->shard_bytes, SEEK_SET) < 0;
+        return status;
     }
     split->shard_bytes += sizeof header + bytes + sizeof footer;
     split->num_bytes += bytes;
     split->lengths[split->num_shards - 1]++;
     return RBC_OK;
+}
+
+/* ---- the shards of a dataset that is added to ---------------------------------------------------
+ */
+
+/* Takes one over as the split's next shard. `*file` is the inode of what was linked. */
+static rbc_status adopt_shard(rbc__shards *shards, split_files *split, const char *name,
+                              int64_t num_records, ino_t *file, rbc_error *err) {
+    const int64_t framing = RBC__TFRECORD_HEADER_BYTES + RBC__TFRECORD_FOOTER_BYTES;
+    char *to = NULL;
+    uint64_t bytes = 0;
+    int64_t *lengths = realloc(split->lengths, (size_t)(split->num_shards + 1) * sizeof *lengths);
+    if (!lengths) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "split '%s'", split->name);
+    }
+    split->lengths = lengths;
+    RBC__TRY(draft_path(shards, split->name, split->num_shards, &to, err));
+    const rbc_status status = rbc__staging_link(shards->staging, name, to, file, &bytes, err);
+    free(to);
+    RBC__TRY(status);
+    split->num_bytes += bytes - (uint64_t)(num_records * framing);
+    lengths[split->num_shards++] = num_records;
+    return RBC_OK;
+}
+
+static rbc_status adopt_split(rbc__shards *shards, const rbc__split_shards *from, ino_t *files,
+                              rbc_error *err) {
+    split_files *split = NULL;
+    RBC__TRY(find_split(shards, from->name, &split, err));
+    for (int64_t i = 0; i < from->num_shards; i++) {
+        char *name;
+        RBC__TRY(rbc__shard_name(from->filepath_template, shards->name, from->name, i,
+                                 from->num_shards, rbc__shards_replaced(shards), &name, err));
+        const rbc_status status =
+            adopt_shard(shards, split, name, from->lengths[i], &files[i], err);
+        free(name);
+        RBC__TRY(status);
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc__shards_adopt(rbc__shards *shards, const rbc__dataset_info *info, rbc_error *err) {
+    int64_t num_shards = 0;
+    for (int64_t i = 0; i < info->num_splits; i++) {
+        num_shards += info->splits[i].num_shards;
+    }
+    ino_t *files = calloc((size_t)num_shards + 1, sizeof *files);
+    if (!files) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%" PRId64 " shards", num_shards);
+    }
+    rbc_status status = RBC_OK;
+    int64_t done = 0;
+    for (int64_t i = 0; i < info->num_splits && status == RBC_OK; i++) {
+        status = adopt_split(shards, &info->splits[i], files + done, err);
+        done += info->splits[i].num_shards;
+    }
+    if (status == RBC_OK) {
+        status = rbc__staging_link_others(shards->staging, files, num_shards, err);
+    }
+    free(files);
+    return status;
 }
 
 /* ---- the end ------------------------------------------------------------------------------------
@@ -283,10 +293,10 @@ static rbc_status name_shard(const rbc__shards *shards, const split_files *split
     rbc_status status = draft_path(shards, split->name, shard, &draft, err);
     if (status == RBC_OK) {
         status = rbc__shard_name(name_template, shards->name, split->name, shard, split->num_shards,
-                                 shards->folder, &name, err);
+                                 rbc__shards_folder(shards), &name, err);
     }
     if (status == RBC_OK) {
-        status = rbc__join_path(shards->folder, name, &path, err);
+        status = rbc__join_path(rbc__shards_folder(shards), name, &path, err);
     }
     if (status == RBC_OK && rename(draft, path) != 0) {
         status = rbc__fail_errno(err, errno, "%s: cannot be renamed to %s", draft, name);
@@ -300,6 +310,10 @@ static rbc_status name_shard(const rbc__shards *shards, const split_files *split
 static rbc_status finish_split(const rbc__shards *shards, split_files *split,
                                rbc__split_shards *out, rbc_error *err) {
     RBC__TRY(end_shard(split, err));
+    if (split->path && split->lengths[split->num_shards - 1] == 0) {
+        split->num_shards--; /* its first record could not be written */
+        (void)unlink(split->path);
+    }
     for (int64_t i = 0; i < split->num_shards; i++) {
         RBC__TRY(name_shard(shards, split, i, err));
     }
@@ -320,9 +334,18 @@ rbc_status rbc__shards_finish(rbc__shards *shards, rbc__dataset_info *info, uint
     const size_t count = (size_t)shards->num_splits;
     *info = (rbc__dataset_info){0};
     *num_bytes = NULL;
-    if (count == 0) {
+    if (shards->is_broken) {
+        return broken(shards, err);
+    }
+    int64_t num_records = 0;
+    for (size_t i = 0; i < count; i++) {
+        for (int64_t j = 0; j < shards->splits[i].num_shards; j++) {
+            num_records += shards->splits[i].lengths[j];
+        }
+    }
+    if (num_records == 0) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s: no episode has been added",
-                         shards->place);
+                         rbc__staging_place(shards->staging));
     }
     rbc_status status = RBC_OK;
     info->splits = calloc(count, sizeof *info->splits);
@@ -331,9 +354,11 @@ rbc_status rbc__shards_finish(rbc__shards *shards, rbc__dataset_info *info, uint
         status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%zu splits", count);
     }
     for (size_t i = 0; i < count && status == RBC_OK; i++) {
-        info->num_splits = (int64_t)i + 1;
-        (*num_bytes)[i] = shards->splits[i].num_bytes;
-        status = finish_split(shards, &shards->splits[i], &info->splits[i], err);
+        if (shards->splits[i].num_bytes > 0) {
+            const int64_t at = info->num_splits++;
+            (*num_bytes)[at] = shards->splits[i].num_bytes;
+            status = finish_split(shards, &shards->splits[i], &info->splits[at], err);
+        }
     }
     if (status != RBC_OK) {
         rbc__dataset_info_free(info);
@@ -344,12 +369,5 @@ rbc_status rbc__shards_finish(rbc__shards *shards, rbc__dataset_info *info, uint
 }
 
 rbc_status rbc__shards_publish(rbc__shards *shards, rbc_error *err) {
-    RBC__TRY(flush_folder(shards->folder, err));
-    if (rename(shards->folder, shards->place) != 0) {
-        return rbc__fail_errno(err, errno, "%s: cannot be renamed to %s", shards->folder,
-                               shards->place);
-    }
-    free(shards->folder);
-    shards->folder = NULL;
-    return flush_folder(shards->parent, err);
+    return rbc__staging_publish(shards->staging, err);
 }

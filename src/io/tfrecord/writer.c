@@ -8,9 +8,12 @@
 #include <sys/stat.h>
 
 #include "core/error.h"
+#include "core/rate.h"
+#include "io/tfrecord/control_rates.h"
 #include "io/tfrecord/files.h"
-#include "io/tfrecord/framing.h"
 #include "io/tfrecord/shards.h"
+#include "io/tfrecord/writer_append.h"
+#include "io/tfrecord/writer_check.h"
 #include "io/tfrecord/writer_episode.h"
 #include "io/tfrecord/writer_features.h"
 
@@ -22,9 +25,10 @@ struct rbc_rlds_writer {
     rbc__shards *shards;
     rbc__writer_feature *features; /* streams, then metadata */
     int32_t num_streams, num_features;
-    char *name, *version, *description;
-    rbc__bytes record; /* kept from episode to episode */
-    bool is_broken;
+    char *name, *version, *description; /* no description: NULL */
+    double control_rate_hz;
+    rbc__writer_checker checker; /* kept from episode to episode */
+    rbc__bytes record;           /* likewise */
 };
 
 /* ---- what is declared ---------------------------------------------------------------------------
@@ -156,6 +160,12 @@ static rbc_status check_params(const rbc_rlds_writer_params *params, rbc_error *
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "num_streams is %d; wanted at least 1",
                          params->num_streams);
     }
+    rbc__rate rate;
+    if (params->control_rate_hz != 0.0 && !rbc__rate_from_hz(params->control_rate_hz, &rate)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "control_rate_hz is %g; wanted 0 or a rate within %g and %g",
+                         params->control_rate_hz, RBC__RATE_MIN_HZ, RBC__RATE_MAX_HZ);
+    }
     if (params->num_metadata < 0 || (params->num_metadata > 0 && !params->metadata)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "num_metadata is %d and metadata %s",
                          params->num_metadata, params->metadata ? "is set" : "is NULL");
@@ -166,14 +176,52 @@ static rbc_status check_params(const rbc_rlds_writer_params *params, rbc_error *
 /* ---- the interface ------------------------------------------------------------------------------
  */
 
+/* The rate that is stored already may be left out, and must not be another. */
+static rbc_status settle_rate(rbc_rlds_writer *writer, const char *replaced, rbc_error *err) {
+    double stored_hz;
+    RBC__TRY(rbc__stored_control_rate(replaced, &stored_hz, err));
+    if (writer->control_rate_hz != 0.0 && stored_hz != 0.0 &&
+        writer->control_rate_hz != stored_hz) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "control_rate_hz is %g; the episodes in %s have %g",
+                         writer->control_rate_hz, replaced, stored_hz);
+    }
+    return RBC_OK;
+}
+
+/* Writes features.json and, where a dataset is added to, checks that it has the same and takes what
+ * it holds. */
+static rbc_status write_features(rbc_rlds_writer *writer, rbc_error *err) {
+    const char *replaced = rbc__shards_replaced(writer->shards);
+    char *path;
+    RBC__TRY(rbc__join_path(rbc__shards_folder(writer->shards), "features.json", &path, err));
+    rbc_status status =
+        rbc__writer_features_json(writer->features, writer->num_features, path, err);
+    if (status == RBC_OK && replaced) {
+        rbc__dataset_info info;
+        status = settle_rate(writer, replaced, err);
+        if (status == RBC_OK) {
+            status = rbc__writer_append_to(replaced, writer->name, path, &info, err);
+        }
+        if (status == RBC_OK) {
+            status = rbc__shards_adopt(writer->shards, &info, err);
+            rbc__dataset_info_free(&info);
+        }
+    }
+    free(path);
+    return status;
+}
+
 static rbc_status fill(rbc_rlds_writer *writer, const rbc_rlds_writer_params *params,
                        rbc_error *err) {
     const size_t count = (size_t)params->num_streams + (size_t)params->num_metadata;
     writer->name = strdup(params->name);
     writer->version = strdup(params->version ? params->version : "1.0.0");
-    writer->description = strdup(params->description ? params->description : "");
+    writer->description = params->description ? strdup(params->description) : NULL;
+    writer->control_rate_hz = params->control_rate_hz;
     writer->features = calloc(count, sizeof *writer->features);
-    if (!writer->name || !writer->version || !writer->description || !writer->features) {
+    if (!writer->name || !writer->version || (params->description && !writer->description) ||
+        !writer->features) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "a writer of %zu features", count);
     }
     for (int32_t i = 0; i < params->num_streams; i++) {
@@ -183,9 +231,11 @@ static rbc_status fill(rbc_rlds_writer *writer, const rbc_rlds_writer_params *pa
     for (int32_t i = 0; i < params->num_metadata; i++) {
         RBC__TRY(add_feature(writer, &params->metadata[i], false, i, err));
     }
-    return rbc__shards_create(params->path, writer->name, writer->version,
-                              params->shard_bytes ? params->shard_bytes : DEFAULT_SHARD_BYTES,
-                              &writer->shards, err);
+    RBC__TRY(rbc__writer_find_stamps(writer->features, writer->num_features, err));
+    RBC__TRY(rbc__shards_create(params->path, writer->name, writer->version,
+                                params->shard_bytes ? params->shard_bytes : DEFAULT_SHARD_BYTES,
+                                params->append != 0, &writer->shards, err));
+    return write_features(writer, err);
 }
 
 rbc_status rbc_rlds_writer_create(const rbc_rlds_writer_params *params, rbc_rlds_writer **out,
@@ -212,49 +262,35 @@ rbc_status rbc_rlds_writer_add(rbc_rlds_writer *writer, const char *split, int64
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "split is '%s'; wanted letters, digits and '_'", split ? split : "NULL");
     }
-    if (num_steps < 0) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "num_steps is %" PRId64, num_steps);
+    if (num_steps < 1) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "num_steps is %" PRId64 "; wanted at least 1", num_steps);
     }
     if (!streams || (!metadata && writer->num_features > writer->num_streams)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s is NULL",
                          streams ? "metadata" : "streams");
     }
-    if (writer->is_broken) {
-        return rbc__fail(err, RBC_ERROR_IO, "the writer failed before and can only be destroyed");
-    }
+    RBC__TRY(rbc__writer_check(&writer->checker, writer->features, writer->num_features, num_steps,
+                               streams, writer->num_streams, metadata, err));
     writer->record.size = 0;
     writer->record.failed = 0;
     RBC__TRY(rbc__writer_episode(writer->features, writer->num_features, num_steps, streams,
                                  writer->num_streams, metadata, &writer->record, err));
-    const rbc_status status =
-        rbc__shards_append(writer->shards, split, writer->record.data, writer->record.size, err);
-    writer->is_broken = status != RBC_OK;
-    return status;
+    return rbc__shards_append(writer->shards, split, writer->record.data, writer->record.size, err);
 }
 
 static rbc_status finish(rbc_rlds_writer *writer, rbc_error *err) {
     rbc__dataset_info info;
     uint64_t *num_bytes;
-    char *path;
-    if (writer->is_broken) {
-        return rbc__fail(err, RBC_ERROR_IO, "the writer failed before; the dataset is given up");
-    }
+    const char *folder = rbc__shards_folder(writer->shards);
+    const char *replaced = rbc__shards_replaced(writer->shards);
     RBC__TRY(rbc__shards_finish(writer->shards, &info, &num_bytes, err));
     info.name = writer->name;
     info.version = writer->version;
     rbc_status status =
-        rbc__join_path(rbc__shards_folder(writer->shards), "features.json", &path, err);
+        rbc__writer_info_json(&info, num_bytes, writer->description, replaced, folder, err);
     if (status == RBC_OK) {
-        status = rbc__writer_features_json(writer->features, writer->num_features, path, err);
-        free(path);
-    }
-    if (status == RBC_OK) {
-        status =
-            rbc__join_path(rbc__shards_folder(writer->shards), "dataset_info.json", &path, err);
-    }
-    if (status == RBC_OK) {
-        status = rbc__writer_info_json(&info, num_bytes, writer->description, path, err);
-        free(path);
+        status = rbc__writer_metadata_json(writer->control_rate_hz, replaced, folder, err);
     }
     if (status == RBC_OK) {
         status = rbc__shards_publish(writer->shards, err);
@@ -290,6 +326,7 @@ void rbc_rlds_writer_destroy(rbc_rlds_writer **writer) {
     free(closing->name);
     free(closing->version);
     free(closing->description);
+    rbc__writer_checker_free(&closing->checker);
     rbc__bytes_free(&closing->record);
     free(closing);
 }

@@ -1,13 +1,10 @@
 #include "io/tfrecord/writer_episode.h"
 
-#include <inttypes.h>
 #include <string.h>
 
-#include "core/error.h"
 #include "io/tfrecord/example.h"
 #include "io/tfrecord/values.h"
 #include "io/tfrecord/wire.h"
-#include "io/utf8.h"
 
 /* Tags of length-delimited fields. */
 enum { TAG_1 = 1 << 3 | RBC__WIRE_LEN, TAG_2 = 2 << 3 | RBC__WIRE_LEN };
@@ -189,104 +186,33 @@ static void append_entries(const rbc__writer_feature *feature, const char *suffi
     }
 }
 
-/* ---- checks ------------------------------------------------------------------------------------
+/* ---- the episode -------------------------------------------------------------------------------
  */
 
-static rbc_status check_numbers(const rbc__writer_feature *feature, const rbc_rlds_data *data,
-                                int64_t samples, rbc_error *err) {
-    int64_t shape[RBC_STREAM_MAX_DIMS + 1];
-    rbc__dtype dtype;
-    const int32_t lead = feature->in_steps ? 1 : 0;
-    RBC__TRY(rbc__tensor_check(data->values, feature->name, &dtype, err));
-    if (data->values->device.device_type != kDLCPU) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s: the tensor is not on the CPU",
-                         feature->name);
-    }
-    if (dtype != feature->dtype) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s: dtype is %s, %s was declared",
-                         feature->name, rbc__dtype_name(dtype), rbc__dtype_name(feature->dtype));
-    }
-    shape[0] = samples;
-    memcpy(shape + lead, feature->shape, (size_t)feature->ndim * sizeof shape[0]);
-    return rbc__tensor_check_shape(data->values, feature->name, feature->ndim + lead, shape, err);
-}
-
-static rbc_status check_entries(const rbc__writer_feature *feature, const rbc_rlds_data *data,
-                                int64_t samples, rbc_error *err) {
-    if (data->num_samples != samples || (samples > 0 && (!data->bytes || !data->num_bytes))) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "%s: %" PRId64 " samples of bytes, %" PRId64 " were expected",
-                         feature->name, data->num_samples, samples);
-    }
-    for (int64_t i = 0; i < samples; i++) {
-        uint64_t bad_at;
-        if (data->num_bytes[i] > 0 && !data->bytes[i]) {
-            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s: sample %" PRId64 " is NULL",
-                             feature->name, i);
-        }
-        if (feature->kind == RBC_STREAM_TEXT &&
-            !rbc__utf8_check(data->bytes[i], data->num_bytes[i], &bad_at)) {
-            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                             "%s: sample %" PRId64 " is not UTF-8 at its byte %" PRIu64,
-                             feature->name, i, bad_at);
-        }
-    }
-    return RBC_OK;
-}
-
-static rbc_status count_samples(const rbc__writer_feature *feature, const rbc_rlds_data *data,
-                                int64_t num_steps, int64_t *samples, rbc_error *err) {
-    *samples = feature->in_steps ? num_steps : 1;
-    if (!feature->is_ragged) {
-        return RBC_OK;
-    }
-    if (!data->row_lengths && num_steps > 0) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "%s: it is ragged, but row_lengths is NULL", feature->name);
-    }
-    *samples = 0;
-    for (int64_t i = 0; i < num_steps; i++) {
-        if (data->row_lengths[i] < 0 || !rbc__add_size(*samples, data->row_lengths[i], samples)) {
-            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                             "%s: row_lengths[%" PRId64 "] is %" PRId64, feature->name, i,
-                             data->row_lengths[i]);
-        }
-    }
-    return RBC_OK;
-}
-
-static rbc_status append_data(const rbc__writer_feature *feature, const rbc_rlds_data *data,
-                              int64_t num_steps, rbc__bytes *out, rbc_error *err) {
+static void append_data(const rbc__writer_feature *feature, const rbc_rlds_data *data,
+                        int64_t num_steps, rbc__bytes *out) {
     const char *suffix = feature->is_ragged ? "/ragged_flat_values" : "";
-    int64_t samples;
-    RBC__TRY(count_samples(feature, data, num_steps, &samples, err));
     if (feature->kind == RBC_STREAM_NUMERIC) {
-        RBC__TRY(check_numbers(feature, data, samples, err));
         append_numbers(feature, suffix, data->values, out);
     } else {
-        RBC__TRY(check_entries(feature, data, samples, err));
         append_entries(feature, suffix, data, out);
     }
     if (feature->is_ragged) {
         append_row_lengths(feature, data->row_lengths, num_steps, out);
     }
-    return RBC_OK;
 }
 
 rbc_status rbc__writer_episode(const rbc__writer_feature *features, int32_t count,
                                int64_t num_steps, const rbc_rlds_data *streams, int32_t num_streams,
                                const rbc_rlds_data *metadata, rbc__bytes *out, rbc_error *err) {
     rbc__bytes entries = {0};
-    rbc_status status = RBC_OK;
-    for (int32_t i = 0; i < count && status == RBC_OK; i++) {
+    for (int32_t i = 0; i < count; i++) {
         const rbc_rlds_data *data = i < num_streams ? &streams[i] : &metadata[i - num_streams];
-        status = append_data(&features[i], data, num_steps, &entries, err);
+        append_data(&features[i], data, num_steps, &entries);
     }
-    if (status == RBC_OK) {
-        begin_len(out, TAG_1, entries.size);
-        rbc__bytes_append(out, entries.data, entries.size);
-        status = rbc__bytes_check(&entries, err);
-    }
+    begin_len(out, TAG_1, entries.size);
+    rbc__bytes_append(out, entries.data, entries.size);
+    const rbc_status status = rbc__bytes_check(&entries, err);
     rbc__bytes_free(&entries);
     return status == RBC_OK ? rbc__bytes_check(out, err) : status;
 }

@@ -16,10 +16,11 @@ typedef struct rbc__writer_feature {
     int64_t shape[RBC_STREAM_MAX_DIMS];
     char *encoding;
     bool is_ragged;
+    int32_t stamps; /* index of the stream with this one's stamps, or -1 */
 } rbc__writer_feature;
 
-/* Appends the Example of an episode to `out`. `data` [count] belongs to `features`. On failure
- * `out` is undefined. INVALID_ARGUMENT, naming the stream; OUT_OF_MEMORY. */
+/* Appends the Example of an episode, which rbc__writer_check() has passed, to `out`. On failure
+ * `out` is undefined. OUT_OF_MEMORY. */
 rbc_status rbc__writer_episode(const rbc__writer_feature *features, int32_t count,
                                int64_t num_steps, const rbc_rlds_data *streams, int32_t num_streams,
                                const rbc_rlds_data *metadata, rbc__bytes *out, rbc_error *err);

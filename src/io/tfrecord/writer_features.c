@@ -12,6 +12,11 @@
 #include <jansson.h>
 
 #include "core/error.h"
+#include "io/json.h"
+#include "io/tfrecord/control_rates.h"
+#include "io/tfrecord/files.h"
+
+#define METADATA_LIMIT_BYTES ((size_t)64 << 20)
 
 #define TFDS "tensorflow_datasets.core.features."
 
@@ -119,9 +124,51 @@ rbc_status rbc__writer_features_json(const rbc__writer_feature *features, int32_
     return status;
 }
 
+/* The object in <replaced>/<name>, which is renewed; an empty one where there is none. */
+static rbc_status load_replaced(const char *replaced, const char *name, json_t **out,
+                                rbc_error *err) {
+    char *path = NULL;
+    char *text = NULL;
+    size_t bytes = 0;
+    *out = NULL;
+    if (replaced) {
+        RBC__TRY(rbc__join_path(replaced, name, &path, err));
+    }
+    rbc_status status = RBC_OK;
+    if (path && access(path, F_OK) == 0) {
+        status = rbc__file_load(path, METADATA_LIMIT_BYTES, &text, &bytes, err);
+        if (status == RBC_OK) {
+            status = rbc__json_parse(text, bytes, path, out, err);
+        }
+    } else {
+        *out = json_object();
+    }
+    free(text);
+    free(path);
+    return status;
+}
+
+static rbc_status write_renewed(json_t *root, const char *folder, const char *name,
+                                rbc_error *err) {
+    char *path;
+    RBC__TRY(rbc__join_path(folder, name, &path, err));
+    const rbc_status status =
+        root ? write_json(root, path, err)
+             : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to write it", path);
+    free(path);
+    return status;
+}
+
 rbc_status rbc__writer_info_json(const rbc__dataset_info *info, const uint64_t *num_bytes,
-                                 const char *description, const char *path, rbc_error *err) {
+                                 const char *description, const char *replaced, const char *folder,
+                                 rbc_error *err) {
+    json_t *root;
     json_t *splits = json_array();
+    const rbc_status status = load_replaced(replaced, "dataset_info.json", &root, err);
+    if (status != RBC_OK) {
+        json_decref(splits);
+        return status;
+    }
     for (int64_t i = 0; i < info->num_splits; i++) {
         const rbc__split_shards *split = &info->splits[i];
         json_t *lengths = json_array();
@@ -133,12 +180,27 @@ rbc_status rbc__writer_info_json(const rbc__dataset_info *info, const uint64_t *
                                                 "numBytes", integer_string((int64_t)num_bytes[i]),
                                                 "shardLengths", lengths));
     }
-    json_t *root =
-        json_pack("{s:s,s:s,s:s,s:s,s:o}", "description", description, "fileFormat", "tfrecord",
-                  "name", info->name, "version", info->version, "splits", splits);
+    if (description || !json_object_get(root, "description")) {
+        json_object_set_new(root, "description", json_string(description ? description : ""));
+    }
+    json_object_set_new(root, "fileFormat", json_string("tfrecord"));
+    json_object_set_new(root, "name", json_string(info->name));
+    json_object_set_new(root, "version", json_string(info->version));
+    json_object_set_new(root, "splits", splits);
+    const rbc_status written = write_renewed(root, folder, "dataset_info.json", err);
+    json_decref(root);
+    return written;
+}
+
+rbc_status rbc__writer_metadata_json(double control_rate_hz, const char *replaced,
+                                     const char *folder, rbc_error *err) {
+    json_t *root;
+    RBC__TRY(load_replaced(replaced, "metadata.json", &root, err));
+    if (control_rate_hz > 0.0) {
+        json_object_set_new(root, RBC__CONTROL_RATE_KEY, json_real(control_rate_hz));
+    }
     const rbc_status status =
-        root ? write_json(root, path, err)
-             : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to write it", path);
+        json_object_size(root) > 0 ? write_renewed(root, folder, "metadata.json", err) : RBC_OK;
     json_decref(root);
     return status;
 }

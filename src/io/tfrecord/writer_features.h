@@ -1,4 +1,5 @@
-/* The features.json and dataset_info.json of a dataset that is being written. */
+/* The metadata files of a dataset that is being written. `replaced` is the folder of the dataset
+ * that is added to, or NULL: what its files say besides is kept. */
 #ifndef RBC_IO_TFRECORD_WRITER_FEATURES_H
 #define RBC_IO_TFRECORD_WRITER_FEATURES_H
 
@@ -9,8 +10,15 @@
 rbc_status rbc__writer_features_json(const rbc__writer_feature *features, int32_t count,
                                      const char *path, rbc_error *err);
 
-/* Writes dataset_info.json to `path`. `num_bytes` [info->num_splits] are the payloads' sizes. */
+/* Writes <folder>/dataset_info.json. `num_bytes` [info->num_splits] are the payloads' sizes;
+ * `description` may be NULL. */
 rbc_status rbc__writer_info_json(const rbc__dataset_info *info, const uint64_t *num_bytes,
-                                 const char *description, const char *path, rbc_error *err);
+                                 const char *description, const char *replaced, const char *folder,
+                                 rbc_error *err);
+
+/* Writes <folder>/metadata.json, in which TFDS keeps what its users add, with the control rate
+ * where it is not 0; no file where there is nothing to say. */
+rbc_status rbc__writer_metadata_json(double control_rate_hz, const char *replaced,
+                                     const char *folder, rbc_error *err);
 
 #endif
