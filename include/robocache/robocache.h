@@ -115,9 +115,11 @@ typedef enum rbc_resample_mode {
     RBC_RESAMPLE_CUBIC = 3,   /* cubic Hermite; the tangent at a knot is the slope of the parabola
                                  through it and its neighbours (numpy.gradient), one-sided at the
                                  ends; knots are the distinct stamps */
-    RBC_RESAMPLE_SLERP = 4,   /* four channels: unit quaternions, xyzw or wxyz, shortest arc */
-    RBC_RESAMPLE_ANGLE = 5,   /* radians: linear along the shorter way round, result in (-pi, pi] */
-    RBC_RESAMPLE_MEAN = 6,    /* over the samples in (previous target, target] */
+    RBC_RESAMPLE_SLERP = 4, /* four channels: quaternions, xyzw or wxyz, shortest arc. Each is taken
+                               to unit length, also where it is the output itself; one that has
+                               it but for rounding stays as it is, length zero gives NaN */
+    RBC_RESAMPLE_ANGLE = 5, /* radians: linear along the shorter way round, result in (-pi, pi] */
+    RBC_RESAMPLE_MEAN = 6,  /* over the samples in (previous target, target] */
     RBC_RESAMPLE_MAX = 7,
     RBC_RESAMPLE_MIN = 8,
 } rbc_resample_mode;

@@ -53,6 +53,19 @@ RBC__TRIG double rbc__atan_unit(double x) {
     return 4.0 * (x - x * (z * sum));
 }
 
+/* What takes a quaternion to unit length: 1 where its square is 1 within `slack`, so that one that
+ * was rounded to its type stays as it is, and NaN or infinite where it has no length. */
+RBC__TRIG double rbc__unit_scale(double x, double y, double z, double w, double slack) {
+    const double square = x * x + y * y + (z * z + w * w);
+    return square - 1.0 <= slack && 1.0 - square <= slack ? 1.0 : 1.0 / sqrt(square);
+}
+
+/* The slack for each type, eight times its rounding error. */
+#define RBC__UNIT_SLACK_F64  0x1p-50
+#define RBC__UNIT_SLACK_F32  0x1p-21
+#define RBC__UNIT_SLACK_F16  0x1p-8
+#define RBC__UNIT_SLACK_BF16 0x1p-5
+
 #undef RBC__TRIG
 
 #endif

@@ -156,6 +156,9 @@ static void interpolate(run_state *run, rbc__resample_plan *plan, unsigned flags
     if (copies) {
         copy_rows(run, plan->left, plan->kind);
     }
+    if (copies && run->mode == RBC_RESAMPLE_SLERP) {
+        run->kernels->blend->unit[run->dtype](&run->rows, plan);
+    }
 }
 
 static void pick_rows(run_state *run, rbc__resample_plan *plan) {

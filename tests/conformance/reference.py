@@ -106,8 +106,14 @@ def cubic(knots: Knots, i: int, w: float) -> Array:
     )
 
 
+def unit(q: Array) -> Array:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(q / np.linalg.norm(q))
+
+
 def slerp(a: Array, b: Array, w: float) -> Array:
-    """Shortest arc from a to b, both taken as unit quaternions."""
+    """Shortest arc from a to b, both taken to unit length."""
+    a, b = unit(a), unit(b)
     dot = float(a @ b)
     if dot < 0:
         b, dot = -b, -dot
@@ -154,8 +160,9 @@ def one(knots: Knots, t: Any, mode: str, options: Options) -> tuple[Array, bool,
         return blank, False, None
     i = hold_at(knots, t)
     tolerance, gap = options.tolerance, options.max_gap
+    as_is = unit if mode == "slerp" else np.asarray
     if i >= 0 and knots.times[i] == t:
-        return knots.values[i], True, t - knots.times[i]
+        return as_is(knots.values[i]), True, t - knots.times[i]
     if i < 0 or i == n - 1:
         end = 0 if i < 0 else n - 1
         dt = t - knots.times[end]
@@ -168,7 +175,7 @@ def one(knots: Knots, t: Any, mode: str, options: Options) -> tuple[Array, bool,
             w = float(t - knots.times[a]) / span
             return INTERPOLATE["linear"](knots, a, w), within, dt
         if within or options.outside in ("hold", "extrapolate"):
-            return knots.values[end], within, dt
+            return as_is(knots.values[end]), within, dt
         return blank, False, dt
     before, after = t - knots.times[i], knots.times[i + 1] - t
     used = i if mode == "hold" or before <= after else i + 1
@@ -229,6 +236,8 @@ def resample(
         ]
         for j, t in enumerate(ticks):
             start = ticks[j - 1] if j else (2 * t - ticks[1] if count > 1 else None)
+            if integer and start is not None:
+                start = min(max(start, -(2**63)), 2**63 - 1)
             whole = True
             for g, (channels, mode, column, knots) in enumerate(prepared):
                 if mode in REDUCTIONS:
@@ -239,7 +248,8 @@ def resample(
                 out[b, j, channels] = value
                 whole = whole and ok
                 if g == 0 and delta is not None:
-                    dt[b, j] = delta
+                    # What int64 does not reach is its extreme.
+                    dt[b, j] = min(max(delta, -(2**63)), 2**63 - 1) if integer else delta
             valid[b, j] = whole and bool(groups)
     return Result(out, valid, dt)
 

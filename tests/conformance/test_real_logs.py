@@ -26,10 +26,10 @@ def data(folder: str) -> Path:
 
 
 def expected(stream: align_logs.Stream, clock: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """SciPy's values at the clock's ticks, and which ticks lie within the stream."""
+    """SciPy's values at the clock's ticks that are valid, and which those are."""
     last = np.append(np.diff(stream.times_ns) > 0, True)  # of equal stamps the newest
     times, values = stream.times_ns[last], stream.values[last].astype(np.float64)
-    inside = (clock >= times[0]) & (clock <= times[-1])
+    inside = (clock >= times[0]) & ((clock <= times[-1]) | (stream.mode == "hold"))
     # Relative to the first stamp, int64 ns are exact in float64.
     x, at = (times - times[0]).astype(np.float64), (clock[inside] - times[0]).astype(np.float64)
     if stream.mode == "slerp":
@@ -38,8 +38,9 @@ def expected(stream: align_logs.Stream, clock: np.ndarray) -> tuple[np.ndarray, 
         return CubicHermiteSpline(x, values, np.gradient(values, x, axis=0))(at), inside
     if stream.mode == "angle":
         values = np.unwrap(values, axis=0)
-    kind = "previous" if stream.mode == "hold" else "linear"
-    return interp1d(x, values, kind=kind, axis=0)(at), inside
+    if stream.mode == "hold":
+        return values[np.searchsorted(x, at, side="right") - 1], inside
+    return interp1d(x, values, kind="linear", axis=0)(at), inside
 
 
 @pytest.mark.parametrize("log", ["comma2k19", "screw"])

@@ -111,6 +111,11 @@ static void exact_stamps_give_the_sample_to_the_bit(void **state) {
     static const int64_t stamps[] = {INT64_MIN, -5, 1795000000000000001, 1795000000000000002,
                                      INT64_MAX};
     static const float samples[] = {-0.0f, INFINITY, 1e30f, -1e-40f, 3.0f};
+    static const float units[5][4] = {{0.2f, -0.4f, 0.5f, 0.741619848709566f},
+                                      {1.0f, -0.0f, 0.0f, 0.0f},
+                                      {0.6f, 0.0f, -0.0f, -0.8f},
+                                      {0.57735027f, 0.57735027f, 0.57735027f, 0.0f},
+                                      {-0.5f, 0.5f, 0.5f, -0.5f}};
     for (int mode = RBC_RESAMPLE_LINEAR; mode <= RBC_RESAMPLE_ANGLE; ++mode) {
         trial t = {.source = RBC_RESAMPLE_SOURCE_INIT,
                    .batch = 1,
@@ -126,7 +131,8 @@ static void exact_stamps_give_the_sample_to_the_bit(void **state) {
             *(int64_t *)at(&t.times, 0, 0, i) = stamps[i];
             *(int64_t *)at(&t.target_times, 0, 0, i) = stamps[i];
             for (int64_t c = 0; c < 4; ++c) {
-                *(float *)at(&t.values, 0, i, c) = samples[(i + c) % 5];
+                *(float *)at(&t.values, 0, i, c) =
+                    mode == RBC_RESAMPLE_SLERP ? units[i][c] : samples[(i + c) % 5];
             }
         }
         assert_int_equal(run_trial(&t, context, NULL), RBC_OK);

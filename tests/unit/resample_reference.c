@@ -121,6 +121,15 @@ static reference_result sample(const reference_series *s, const knots *k, int64_
     }
     reference_result result = {.valid = valid, .dt = dt};
     memcpy(result.values, k->values[i], sizeof result.values);
+    if (s->mode == RBC_RESAMPLE_SLERP) {
+        double square = 0.0;
+        for (int c = 0; c < 4; ++c) {
+            square += result.values[c] * result.values[c];
+        }
+        for (int c = 0; c < 4; ++c) {
+            result.values[c] /= sqrt(square);
+        }
+    }
     return result;
 }
 

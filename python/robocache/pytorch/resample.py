@@ -17,6 +17,7 @@ INTERPOLATING = ("linear", "cubic", "slerp", "angle")
 REDUCING = ("mean", "max", "min")
 MODES = (*INTERPOLATING, "hold", "nearest", *REDUCING)
 OUTSIDE = ("hold", "nan", "zero", "extrapolate")
+_Limit = float | int | None
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)
 INTEGER_MODES = ("hold", "nearest", "max", "min")
 
@@ -92,8 +93,11 @@ class _Bracket:
     before: Tensor  # the target lies before the first sample
     after: Tensor  # the target lies after the last sample
     empty: Tensor  # the row has no sample
-    since: Tensor  # target minus stamp of `low`
-    until: Tensor  # stamp of `high` minus target
+    low_time: Tensor
+    high_time: Tensor
+    since: Tensor  # target minus stamp of `low`, see _forward()
+    until: Tensor  # stamp of `high` minus target, see _forward()
+    span: Tensor  # stamp of `high` minus stamp of `low`, see _forward()
 
 
 def resample(
@@ -133,14 +137,21 @@ def resample(
     _check_modes(values.dtype, outside, runs)
     present = torch.arange(samples, device=values.device) < existing[:, None]
     _check_order(times, present, targets, check_times)
-    limits = (
-        math.inf if max_gap is None or max_gap < 0 else max_gap,
-        -1.0 if tolerance is None else tolerance,
-    )
+    limits = (_limit(max_gap, "max_gap", times), _limit(tolerance, "tolerance", times))
     result = _resample_runs(values, times, targets, present, runs, outside, limits, nan_missing)
     if not batched:
         result = Resampled(result.values[0], result.valid[0], result.dt[0])
     return result
+
+
+def _limit(limit: float | None, name: str, times: Tensor) -> _Limit:
+    """Returns a limit as the stamps are compared with it; None where there is none."""
+    if limit is not None and math.isnan(limit):
+        raise InvalidArgumentError(f"{name}: NaN found, wanted a number, negative for no limit")
+    if limit is None or limit < 0:
+        return None
+    most = _greatest(times.dtype)
+    return limit if times.is_floating_point() else most if limit >= most else int(limit)
 
 
 def _expand_times(times: Tensor, name: str, batch: int, count: int | None) -> Tensor:
@@ -241,7 +252,7 @@ def _resample_runs(
     present: Tensor,
     runs: list[tuple[int, int, str]],
     outside: str,
-    limits: tuple[float, float],
+    limits: tuple[_Limit, _Limit],
     nan_missing: bool,
 ) -> Resampled:
     compute = values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
@@ -256,6 +267,8 @@ def _resample_runs(
             exists = present
             if nan_missing and values.dtype in FLOATS and part.shape[-1] > 0:
                 exists = present & ~part.isnan().any(-1)
+            if mode == "slerp":
+                part = _unit(part, values.dtype)
             piece = _resample_part(part, times, targets, exists, mode, outside, limits)
             pieces.append(piece.values)
             valid = valid & piece.valid
@@ -307,6 +320,7 @@ def _bracket(samples: _Samples, targets: Tensor) -> _Bracket:
     exact = (count > 0) & (times.gather(1, low) == targets)
     high = torch.where(exact, low, following.minimum(last))
     after = (following == count) & ~exact & (count > 0)
+    low_time, high_time = times.gather(1, low), times.gather(1, high)
     return _Bracket(
         low=low,
         high=high,
@@ -314,8 +328,11 @@ def _bracket(samples: _Samples, targets: Tensor) -> _Bracket:
         before=before & (count > 0),
         after=after,
         empty=(count == 0).expand_as(low),
-        since=targets - times.gather(1, low),
-        until=times.gather(1, high) - targets,
+        low_time=low_time,
+        high_time=high_time,
+        since=targets - low_time,
+        until=high_time - targets,
+        span=high_time - low_time,
     )
 
 
@@ -326,7 +343,7 @@ def _resample_part(
     present: Tensor,
     mode: str,
     outside: str,
-    limits: tuple[float, float],
+    limits: tuple[_Limit, _Limit],
 ) -> Resampled:
     """Resamples channels that share a mode and which samples exist."""
     if times.shape[1] == 0:  # one absent sample, so that there is something to gather from
@@ -336,13 +353,14 @@ def _resample_part(
     every = _present(values, times, present)
     samples = _distinct(every)
     bracket = _bracket(samples, targets)
-    dt = _distance(bracket, mode)
+    used = _used(bracket, mode)
+    dt = _minus(targets, used)
     if mode in REDUCING:
         reduced, valid = _reduce(every, targets, mode)
         held = _take(samples.values, bracket.low)
         result = torch.where(valid[..., None], reduced, held)
     else:
-        valid = _validity(samples, bracket, dt, mode, limits)
+        valid = _validity(bracket, targets, used, mode, limits)
         result = _interpolate(samples, bracket, mode)
         edge = bracket.before | bracket.after
         if outside == "extrapolate":
@@ -362,28 +380,51 @@ def _resample_part(
     return Resampled(result, valid & ~bracket.empty, dt)
 
 
-def _distance(bracket: _Bracket, mode: str) -> Tensor:
-    """Target minus the stamp of the sample used, [B, T]."""
+def _used(bracket: _Bracket, mode: str) -> Tensor:
+    """The stamp of the sample used, [B, T]."""
     # Before the first sample `low` and `high` are both that sample, likewise after the last.
     if mode in ("hold", *REDUCING):
-        return bracket.since
-    nearer_is_low = bracket.before | bracket.after | (bracket.since <= bracket.until)
-    return torch.where(nearer_is_low, bracket.since, -bracket.until)
+        return bracket.low_time
+    nearer_is_low = bracket.before | bracket.after | _is_nearer(bracket)
+    return torch.where(nearer_is_low, bracket.low_time, bracket.high_time)
+
+
+def _is_nearer(bracket: _Bracket) -> Tensor:
+    """Whether `low`, of two samples around the target, is no further away than `high`."""
+    if bracket.since.dtype.is_floating_point:
+        return bracket.since <= bracket.until
+    lowest = torch.iinfo(bracket.since.dtype).min  # flips the sign: unsigned order
+    return (bracket.since ^ lowest) <= (bracket.until ^ lowest)
+
+
+def _minus(a: Tensor, b: Tensor) -> Tensor:
+    """Returns a - b, the extreme of its type where int64 does not reach as far."""
+    difference = a - b
+    if difference.dtype.is_floating_point:
+        return difference
+    bounds = torch.iinfo(difference.dtype)
+    extreme = torch.where(a < b, bounds.min, bounds.max)
+    return torch.where(((a ^ b) & (a ^ difference)) < 0, extreme, difference)
+
+
+def _within(forward: Tensor, limit: float | int) -> Tensor:
+    """Whether a difference that is known not to be negative, see _forward(), is at most `limit`."""
+    return (forward <= limit) & (forward >= 0)
 
 
 def _validity(
-    samples: _Samples, bracket: _Bracket, dt: Tensor, mode: str, limits: tuple[float, float]
+    bracket: _Bracket, targets: Tensor, used: Tensor, mode: str, limits: tuple[_Limit, _Limit]
 ) -> Tensor:
     max_gap, tolerance = limits
     inside = ~(bracket.before | bracket.after | bracket.empty)
-    if max_gap != math.inf:
-        gap = samples.times.gather(1, bracket.high) - samples.times.gather(1, bracket.low)
-        inside = inside & (bracket.exact | (gap <= max_gap))
-    close = dt.abs() <= tolerance
+    if max_gap is not None:
+        inside = inside & (bracket.exact | _within(bracket.span, max_gap))
+    away = torch.where(targets < used, used - targets, targets - used)
+    close = None if tolerance is None else _within(away, tolerance)
     if mode == "hold":
-        lasts = inside | (bracket.after & (dt <= max_gap))
-        return lasts if tolerance < 0 else lasts & close
-    if tolerance < 0:
+        held = bracket.after if max_gap is None else bracket.after & _within(away, max_gap)
+        return inside | held if close is None else (inside | held) & close
+    if close is None:
         return inside
     return close & (inside | bracket.before | bracket.after)
 
@@ -400,7 +441,7 @@ def _forward(difference: Tensor) -> Tensor:
 
 def _weight(bracket: _Bracket, dtype: torch.dtype) -> Tensor:
     """Where the target lies between its two samples, [B, T, 1] in [0, 1]."""
-    span = _forward(bracket.since + bracket.until)
+    span = _forward(bracket.span)
     since = _forward(bracket.since)
     apart = bracket.high != bracket.low
     weight = torch.where(apart, since, torch.zeros_like(since)) / torch.where(
@@ -415,7 +456,7 @@ def _interpolate(samples: _Samples, bracket: _Bracket, mode: str) -> Tensor:
         return low
     high = _take(samples.values, bracket.high)
     if mode == "nearest":
-        return torch.where((bracket.since <= bracket.until)[..., None], low, high)
+        return torch.where(_is_nearer(bracket)[..., None], low, high)
     weight = _weight(bracket, low.dtype)
     if mode == "linear":
         result = low + weight * (high - low)
@@ -443,7 +484,7 @@ def _tangents(samples: _Samples) -> Tensor:
     times = samples.times
 
     def slope(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        step = (times.gather(1, b) - times.gather(1, a)).to(values.dtype)[..., None]
+        step = _forward(times.gather(1, b) - times.gather(1, a)).to(values.dtype)[..., None]
         rise = _take(values, b) - _take(values, a)
         return rise / torch.where(step == 0, torch.ones_like(step), step), step
 
@@ -461,7 +502,7 @@ def _cubic(samples: _Samples, bracket: _Bracket, weight: Tensor) -> Tensor:
     low = _take(samples.values, bracket.low)
     high = _take(samples.values, bracket.high)
     tangents = _tangents(samples)
-    span = _forward(bracket.since + bracket.until).to(low.dtype)[..., None]
+    span = _forward(bracket.span).to(low.dtype)[..., None]
     slope_low = _take(tangents, bracket.low) * span
     slope_high = _take(tangents, bracket.high) * span
     w2 = weight * weight
@@ -474,7 +515,21 @@ def _cubic(samples: _Samples, bracket: _Bracket, weight: Tensor) -> Tensor:
     )
 
 
+def _unit(values: Tensor, stored: torch.dtype) -> Tensor:
+    """Quaternions [.., 4] at unit length; the gradient is that of this function everywhere.
+
+    Those that have it but for the rounding of the type they are stored in keep their bits.
+    """
+    square = values.double().square().sum(-1, keepdim=True)
+    length = torch.where(square > 0, square, torch.ones_like(square)).sqrt()
+    unit = (values.double() / length).to(values.dtype)
+    unit = torch.where(square > 0, unit, torch.full_like(unit, math.nan))
+    is_unit = (square - 1).abs() <= 4 * torch.finfo(stored).eps
+    return torch.where(is_unit, values.detach() + (unit - unit.detach()), unit)
+
+
 def _slerp(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
+    """On the shorter arc between unit quaternions."""
     dot = (low * high).sum(-1, keepdim=True)
     high = torch.where(dot < 0, -high, high)
     # Half the angle from chord and sum keeps its digits where acos(dot) loses them.
@@ -504,10 +559,10 @@ def _extrapolate(samples: _Samples, targets: Tensor, bracket: _Bracket) -> Tenso
     a = torch.where(bracket.before, first, (last - 1).clamp(min=0))
     b = torch.where(bracket.before, first.add(1).minimum(last), last)
     start = samples.times.gather(1, a)
-    span = samples.times.gather(1, b) - start
-    exact = span.dtype if span.dtype.is_floating_point else torch.float64
+    span = _forward(samples.times.gather(1, b) - start)
+    since = torch.where(targets < start, -_forward(start - targets), _forward(targets - start))
     alone = span == 0
-    weight = (targets - start).to(exact) / torch.where(alone, torch.ones_like(span), span)
+    weight = since / torch.where(alone, torch.ones_like(span), span)
     weight = torch.where(alone, torch.zeros_like(weight), weight).to(samples.values.dtype)
     low = _take(samples.values, a)
     return low + weight[..., None] * (_take(samples.values, b) - low)
@@ -520,7 +575,8 @@ def _reduce(samples: _Samples, targets: Tensor, mode: str) -> tuple[Tensor, Tens
     end = torch.searchsorted(times, targets.contiguous(), right=True).minimum(count)
     begin = torch.zeros_like(end)
     if targets.shape[1] > 1:
-        previous = torch.cat([2 * targets[:, :1] - targets[:, 1:2], targets[:, :-1]], 1)
+        first, second = targets[:, :1], targets[:, 1:2]
+        previous = torch.cat([_minus(first, _minus(second, first)), targets[:, :-1]], 1)
         begin = torch.searchsorted(times, previous.contiguous(), right=True).minimum(count)
     size = (end - begin).clamp(min=0)
     valid = size > 0

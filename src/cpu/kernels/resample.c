@@ -171,10 +171,10 @@ static inline void expect_both(const rbc__resample_rows *rows, const rbc__resamp
         }                                                                                          \
     }
 
-/* Leaves the results in `a`. Of the two arcs the shorter is taken: b is negated where its dot
- * product with a is negative, so that a and -a count as the same rotation, and where it is zero b
- * stays as it is. The half angle comes from atan2(|a - b|, |a + b|), which is accurate for all
- * angles; below 1e-8 the chord is the arc to the last place. */
+/* Leaves the results, of unit length, in `a`. Of the two arcs the shorter is taken: b is negated
+ * where its dot product with a is negative, so that a and -a count as the same rotation, and where
+ * it is zero b stays as it is. The half angle comes from atan2(|a - b|, |a + b|), which is accurate
+ * for all angles; below 1e-8 the chord is the arc to the last place. */
 static void slerp_tile(double a[4][RBC__TILE], double b[4][RBC__TILE], const double *weight,
                        int64_t n) {
     for (int64_t j = 0; j < n; ++j) {
@@ -234,11 +234,38 @@ static void slerp_tile(double a[4][RBC__TILE], double b[4][RBC__TILE], const dou
         }                                                                                          \
     }
 
+#define SLACK_f32  RBC__UNIT_SLACK_F32
+#define SLACK_f64  RBC__UNIT_SLACK_F64
+#define SLACK_f16  RBC__UNIT_SLACK_F16
+#define SLACK_bf16 RBC__UNIT_SLACK_BF16
+
+#define DEFINE_UNIT(type, S, C)                                                                    \
+    static void unit_##type(const rbc__resample_rows *rows, const rbc__resample_plan *plan) {      \
+        const int64_t step = STEP(S, rows->channel_stride_bytes);                                  \
+        const int64_t out_step = STEP(S, rows->out_channel_stride_bytes);                          \
+        for (int64_t j = 0; j < rows->num_targets; ++j) {                                          \
+            if (plan->kind[j] != RBC__ROW_COPY) {                                                  \
+                continue;                                                                          \
+            }                                                                                      \
+            const S *in = SAMPLE(rows, S, plan->left[j]);                                          \
+            S *out = OUTPUT(rows, S, j);                                                           \
+            double q[4];                                                                           \
+            for (int c = 0; c < 4; ++c) {                                                          \
+                q[c] = (double)LOAD_##type(in[c * step]);                                          \
+            }                                                                                      \
+            const double scale = rbc__unit_scale(q[0], q[1], q[2], q[3], SLACK_##type);            \
+            for (int c = 0; c < 4; ++c) {                                                          \
+                out[c * out_step] = STORE_##type((C)(q[c] * scale));                               \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
 #define DEFINE_ALL(type, S, C)                                                                     \
     DEFINE_LINEAR(type, S, C)                                                                      \
     DEFINE_CUBIC(type, S, C)                                                                       \
     DEFINE_ANGLE(type, S, C)                                                                       \
-    DEFINE_SLERP(type, S, C)
+    DEFINE_SLERP(type, S, C)                                                                       \
+    DEFINE_UNIT(type, S, C)
 
 DEFINE_ALL(f32, float, float)
 DEFINE_ALL(f64, double, double)
@@ -256,4 +283,5 @@ const rbc__blend_kernels RBC__KERNEL(resample_blend) = {
     .angle = FLOATS(angle),
     .cubic = FLOATS(cubic),
     .slerp = FLOATS(slerp),
+    .unit = FLOATS(unit),
 };

@@ -124,6 +124,8 @@ typedef struct rbc__time_kernels {
  * log2 of an item's bytes. */
 typedef struct rbc__blend_kernels {
     rbc__blend_fn linear[4], angle[4], cubic[4], slerp[4];
+    /* Quaternion left[j], taken to unit length, where kind[j] is RBC__ROW_COPY. */
+    rbc__blend_fn unit[4];
 } rbc__blend_kernels;
 
 typedef struct rbc__reduce_kernels {

@@ -80,4 +80,14 @@ INLINE double blend_slerp(const double *a, const double *b, double t, int which)
     return from * pw + to * qw;
 }
 
+/* The item of component `which` of a quaternion taken to unit length. */
+INLINE item blend_unit(const double *a, int which, int dtype) {
+    const double slack = dtype == VALUE_F64   ? RBC__UNIT_SLACK_F64
+                         : dtype == VALUE_F32 ? RBC__UNIT_SLACK_F32
+                         : dtype == VALUE_F16 ? RBC__UNIT_SLACK_F16
+                                              : RBC__UNIT_SLACK_BF16;
+    const double component = which == 0 ? a[0] : which == 1 ? a[1] : which == 2 ? a[2] : a[3];
+    return item_of_f64(component * rbc__unit_scale(a[0], a[1], a[2], a[3], slack), dtype);
+}
+
 #endif

@@ -140,6 +140,14 @@ INLINE item reduce(const target_plan *target, const channel_view *view, const ch
     return best;
 }
 
+INLINE void load_quaternion(const channel_view *view, long long sample, double *out, int dtype) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        const char *at = view->values + i * view->channel_stride;
+        out[i] = item_f64(item_load(at + sample * view->sample_stride, dtype), dtype);
+    }
+}
+
 INLINE item interpolate(const target_plan *target, const channel_view *view, const char *channel,
                         int component, int mode, int dtype) {
     const sample_plan *plan = &target->plan;
@@ -158,12 +166,8 @@ INLINE item interpolate(const target_plan *target, const channel_view *view, con
     }
     double from[4];
     double to[4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        const char *at = view->values + i * view->channel_stride;
-        from[i] = item_f64(item_load(at + plan->left * view->sample_stride, dtype), dtype);
-        to[i] = item_f64(item_load(at + plan->right * view->sample_stride, dtype), dtype);
-    }
+    load_quaternion(view, plan->left, from, dtype);
+    load_quaternion(view, plan->right, to, dtype);
     return item_of_f64(blend_slerp(from, to, plan->weight, component), dtype);
 }
 
@@ -191,6 +195,11 @@ INLINE item make_value(const resample_source *source, const target_plan *target,
     const int picks = mode == MODE_HOLD || mode == MODE_NEAREST || mode >= MODE_MEAN;
     const int is_sample = (plan->flags & EXACT) != 0 ||
                           ((plan->flags & (BELOW | ABOVE)) != 0 && (plan->flags & ON_LINE) == 0);
+    if (mode == MODE_SLERP && is_sample && is_float(dtype)) {
+        double sample[4];
+        load_quaternion(view, plan->left, sample, dtype);
+        return blend_unit(sample, component, dtype);
+    }
     if (picks || is_sample || !is_float(dtype)) {
         const long long pick = picks ? plan_used(plan, mode) : plan->left;
         return item_load(channel + pick * view->sample_stride, dtype);
