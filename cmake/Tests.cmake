@@ -21,7 +21,7 @@ endfunction()
 # program, fuzz_<name>. Everywhere else it is a test that runs each file of fuzz/corpus/<name> once.
 function(rbc_add_fuzzer name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LINK")
-    add_executable(fuzz_${name} ${arg_UNPARSED_ARGUMENTS})
+    add_executable(fuzz_${name} ${arg_UNPARSED_ARGUMENTS} "${PROJECT_SOURCE_DIR}/fuzz/fuzz.c")
     target_link_libraries(fuzz_${name} PRIVATE robocache_internal robocache_flags ${arg_LINK})
     set(corpus "${PROJECT_SOURCE_DIR}/fuzz/corpus/${name}")
     if(ROBOCACHE_FUZZ)

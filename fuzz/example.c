@@ -6,7 +6,8 @@
  *   2  a TFRecord file, CRCs included
  *   3  a layout, as a catalog would hold it, of a record that is the rest of the input
  */
-#include <stdio.h>
+#include "fuzz.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,8 +15,6 @@
 #include "io/tfrecord/dlimp.h"
 #include "io/tfrecord/framing.h"
 #include "io/tfrecord/rlds.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define TENSOR(name, dtype, dimensions)                                                            \
     "\"" name "\":{\"tensor\":{\"shape\":{\"dimensions\":[" dimensions "]},\"dtype\":\"" dtype     \
@@ -53,18 +52,12 @@ static const char features[] =
                                                                                                                                  "\"-1\",\"2\"]},\"dtype\":\"float32\"}},\"k\":{\"sequence\":{\"feature\":{\"tensor\":{"
                                                                                                                                  "\"dtype\":\"bool\"}}}}}}}";
 
-static void require(bool condition) {
-    if (!condition) {
-        abort();
-    }
-}
-
 static rbc__rlds *make_reader(void) {
     rbc__leaves leaves;
     rbc__rlds *reader;
-    require(rbc__features_parse(features, strlen(features), "features.json", &leaves, NULL) ==
-            RBC_OK);
-    require(rbc__rlds_create("fuzz", &leaves, &reader, NULL) == RBC_OK);
+    fuzz_require(rbc__features_parse(features, strlen(features), "features.json", &leaves, NULL) ==
+                 RBC_OK);
+    fuzz_require(rbc__rlds_create("fuzz", &leaves, &reader, NULL) == RBC_OK);
     return reader;
 }
 
@@ -74,15 +67,6 @@ typedef struct target {
     rbc__source *source;
     int episodes;
 } target;
-
-static uint8_t drained;
-
-/* Every byte is looked at, so that the sanitizers see it. */
-static void drain(const void *data, uint64_t bytes) {
-    for (uint64_t i = 0; i < bytes; i++) {
-        drained ^= ((const uint8_t *)data)[i];
-    }
-}
 
 static void read_numbers(rbc__record *record, const rbc__stream_schema *stream, int32_t index,
                          int64_t count, rbc__scratch *scratch) {
@@ -97,10 +81,10 @@ static void read_numbers(rbc__record *record, const rbc__stream_schema *stream, 
         return;
     }
     uint8_t *values = malloc(sample_bytes * (uint64_t)part + 1);
-    require(values != NULL);
+    fuzz_require(values != NULL);
     for (int64_t first = 0; first <= count - part; first += part > 0 ? part : 1) {
         if (rbc__rlds_read(record, index, first, part, values, scratch, NULL) == RBC_OK) {
-            drain(values, sample_bytes * (uint64_t)part);
+            fuzz_drain(values, sample_bytes * (uint64_t)part);
         }
         if (first > 64 || part == 0) {
             break;
@@ -118,8 +102,8 @@ static void locate_samples(const target *at, rbc__record *record, int32_t index,
         if (rbc__rlds_locate(record, index, i, &offset, &bytes, NULL) != RBC_OK) {
             continue;
         }
-        require(rbc__source_view(at->source, offset, bytes, scratch, &view, NULL) == RBC_OK);
-        drain(view, bytes);
+        fuzz_require(rbc__source_view(at->source, offset, bytes, scratch, &view, NULL) == RBC_OK);
+        fuzz_drain(view, bytes);
     }
 }
 
@@ -131,7 +115,7 @@ static void use_record(const target *at, const rbc__episode_record *episode) {
     char *json;
     if (rbc__rlds_record_open((const rbc__reader *)at->reader, at->source, episode, &record,
                               &err) != RBC_OK) {
-        drain(err.message, strlen(err.message));
+        fuzz_drain(err.message, strlen(err.message));
         return;
     }
     for (int32_t i = 0; i < schema->num_streams; i++) {
@@ -149,7 +133,7 @@ static void use_record(const target *at, const rbc__episode_record *episode) {
         free(rows);
     }
     if (rbc__rlds_metadata(record, &scratch, &json, &err) == RBC_OK) {
-        drain(json, strlen(json));
+        fuzz_drain(json, strlen(json));
         free(json);
     }
     rbc__rlds_record_close(&record);
@@ -160,7 +144,7 @@ static rbc_status on_episode(void *user, const rbc__episode_record *episode, rbc
     target *at = user;
     (void)err;
     at->episodes++;
-    drain(episode->task, strlen(episode->task) + 1);
+    fuzz_drain(episode->task, strlen(episode->task) + 1);
     use_record(at, episode);
     return RBC_OK;
 }
@@ -169,7 +153,7 @@ static rbc_status on_damaged(void *user, int64_t record, const rbc_error *proble
     (void)user;
     (void)record;
     (void)err;
-    require(strncmp(problem->message, "fuzz: byte ", 11) == 0);
+    fuzz_require(strncmp(problem->message, "fuzz: byte ", 11) == 0);
     return RBC_OK;
 }
 
@@ -182,7 +166,7 @@ static int on_progress(void *user, uint64_t bytes_done) {
 static void index_file(const rbc__rlds *reader, const void *file, size_t size) {
     target at = {.reader = reader};
     const rbc__index_sink sink = {on_episode, on_damaged, on_progress, &at};
-    require(rbc__source_from_memory(file, size, "fuzz", &at.source, NULL) == RBC_OK);
+    fuzz_require(rbc__source_from_memory(file, size, "fuzz", &at.source, NULL) == RBC_OK);
     (void)rbc__rlds_index(reader, at.source, -1, &sink, NULL);
     rbc__source_close(&at.source);
 }
@@ -196,16 +180,16 @@ static void frame(const uint8_t *data, size_t size, rbc__bytes *out) {
     rbc__bytes_append(out, header, sizeof header);
     rbc__bytes_append(out, data, size);
     rbc__bytes_append(out, footer, sizeof footer);
-    require(rbc__bytes_check(out, NULL) == RBC_OK);
+    fuzz_require(rbc__bytes_check(out, NULL) == RBC_OK);
 }
 
 static void index_derived(const void *file, size_t size) {
     rbc__source *source;
     rbc__leaves leaves;
     rbc__rlds *reader;
-    require(rbc__source_from_memory(file, size, "fuzz", &source, NULL) == RBC_OK);
+    fuzz_require(rbc__source_from_memory(file, size, "fuzz", &source, NULL) == RBC_OK);
     if (rbc__dlimp_leaves(source, &leaves, NULL) == RBC_OK) {
-        require(rbc__rlds_create("fuzz", &leaves, &reader, NULL) == RBC_OK);
+        fuzz_require(rbc__rlds_create("fuzz", &leaves, &reader, NULL) == RBC_OK);
         index_file(reader, file, size);
         rbc__rlds_destroy(&reader);
     }
@@ -222,7 +206,7 @@ static void open_layout(const rbc__rlds *reader, const uint8_t *data, size_t siz
     memcpy(layout + 1, &reader->fingerprint, 4);
     memcpy(layout + 5, data + 2, data[1]);
     const size_t record_at = 2 + (size_t)data[1];
-    require(rbc__source_from_memory(data, size, "fuzz", &at.source, NULL) == RBC_OK);
+    fuzz_require(rbc__source_from_memory(data, size, "fuzz", &at.source, NULL) == RBC_OK);
     const rbc__episode_record episode = {.offset = record_at,
                                          .bytes = size - record_at,
                                          .num_steps = data[0],

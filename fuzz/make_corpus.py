@@ -213,6 +213,22 @@ def dataset_info_json() -> dict[str, object]:
     }
 
 
+def changes() -> dict[str, bytes]:
+    """Make changes of a catalog, as fuzz/catalog.c reads them."""
+    inputs = {
+        "none": b"",
+        "byte": b"\0" + b"\x64\0\0" + b"\x01\x0d",
+        "header": b"\0" + b"\x10\0\0" + b"\x04\x01\0\x01\x01",
+        "cut": b"\1" + b"\0\x60\0",
+    }
+    for column in (1, 14, 18, 19, 23, 28, 30, 36):
+        inputs[f"integer_{column}"] = bytes([2, column, 0, 0]) + struct.pack("<q", 1 << 40)
+        inputs[f"blob_{column}"] = bytes([2, column, 1, 1, 5]) + b"\xff\x00\x80\x7f\x01"
+    for definition in (0, 1, 5, 10, 14):
+        inputs[f"definition_{definition}"] = bytes([3, definition])
+    return inputs
+
+
 def main() -> None:
     """Write all inputs."""
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "corpus"
@@ -227,10 +243,16 @@ def main() -> None:
     inputs["example/file_cut"] = b"\2" + file[:-9]
     for name, payload in layouts().items():
         inputs[f"example/layout_{name}"] = b"\3" + payload
-    inputs["features/features"] = b"f" + json.dumps(features_json()).encode()
-    inputs["features/info"] = b"i" + json.dumps(dataset_info_json()).encode()
-    inputs["features/empty_features"] = b"f" + b'{"featuresDict":{}}'
-    inputs["features/empty_info"] = b"i" + b"{}"
+    for name, payload in layouts().items():
+        inputs[f"layout/{name}"] = b"\xff\xff" + varint(payload[0]) + payload[2 : 2 + payload[1]]
+    inputs["features/features"] = json.dumps(features_json()).encode()
+    inputs["features/empty"] = b'{"featuresDict":{}}'
+    inputs["dataset_info/info"] = json.dumps(dataset_info_json()).encode()
+    inputs["dataset_info/empty"] = b"{}"
+    inputs["summary/stamped"] = b"\x05\x80\x90\xab\x0c\x14\x09\x02\x08"
+    inputs["summary/longest"] = b"\x7f" + b"\xff" * 9 + b"\x01" + b"\xff" * 9 + b"\x01"
+    for name, payload in changes().items():
+        inputs[f"catalog/{name}"] = payload
     for name, content in inputs.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# usage: [FUZZ_SECONDS=60] [FUZZ_RUNS=N] tools/fuzz.sh [TARGET...]
+# usage: [FUZZ_SECONDS=60] [FUZZ_RUNS=N] [FUZZ_JSON=FILE] tools/fuzz.sh [TARGET...]
 #
 # Builds the fuzz targets with libFuzzer and runs each, all or those named, for FUZZ_SECONDS or
 # FUZZ_RUNS inputs. New inputs go to build/fuzz/corpus/TARGET; a crashing input stays in build/fuzz.
-# Prints the number of runs of each. Needs tools/setup.sh build fuzz.
+# Prints the number of runs of each, and adds a row for it to FUZZ_JSON. Needs tools/setup.sh build fuzz.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PWD/.venv/bin:$PATH
@@ -26,12 +26,20 @@ for target in "$@"; do
     found=$PWD/build/fuzz/corpus/$target
     mkdir -p "$found"
     log=$PWD/build/fuzz/$target.log
+    start=$SECONDS
+    findings=0
     if ! (cd build/fuzz && "$program" "$limit" -print_final_stats=1 "$found" \
         "$OLDPWD/fuzz/corpus/$target") >"$log" 2>&1; then
+        findings=1
         tail -n 40 "$log"
+    fi
+    runs=$(awk '/stat::number_of_executed_units/ { print $2 }' "$log")
+    if [ -n "${FUZZ_JSON:-}" ]; then
+        python tools/fuzz_row.py "$FUZZ_JSON" "$target" "${runs:-0}" $((SECONDS - start)) $findings
+    fi
+    if [ $findings -ne 0 ]; then
         echo "fuzz: $target FAILED ($log)"
         exit 1
     fi
-    runs=$(awk '/stat::number_of_executed_units/ { print $2 }' "$log")
     echo "fuzz: $target ok, $runs runs"
 done
