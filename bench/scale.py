@@ -86,7 +86,7 @@ def main() -> None:
             subprocess.run(make, check=True)
             start = time.perf_counter()
             index = ["index", str(folder), "--catalog", str(catalog), "--control-rate-hz", "10"]
-            subprocess.run([sys.executable, "-m", "robocache.cli", *index], check=True)
+            subprocess.run([sys.executable, "-m", "robocache", *index], check=True)
             indexed = time.perf_counter() - start
             command = [sys.executable, __file__, "--load", str(folder), str(catalog)]
             command += ["--batches", str(arguments.batches)]

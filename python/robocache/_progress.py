@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TextIO
 
-_WIDTH = 24
+_BAR_WIDTH = 24
+_MIN_BAR_WIDTH = 6
 
 
 def format_bytes(count: float) -> str:
@@ -45,15 +47,22 @@ class ProgressBar:
         elapsed = max(time.monotonic() - self._start, 1e-9)
         rate = (bytes_done - self._first_bytes) / elapsed
         share = min(bytes_done / bytes_total, 1.0) if bytes_total > 0 else 1.0
-        filled = round(share * _WIDTH)
-        left = f", {format_duration((bytes_total - bytes_done) / rate)} left" if rate > 0 else ""
-        line = (
-            f"indexing {self._name} [{'#' * filled}{'.' * (_WIDTH - filled)}] {share:4.0%}  "
-            f"{files_done}/{files_total} files, {episodes} episodes, {format_bytes(rate)}/s{left}"
-        )
-        self._stream.write("\r" + line.ljust(self._drawn))
+        told = [f"{files_done}/{files_total} files", f"{episodes} episodes"]
+        if rate >= 1:
+            told.append(f"{format_bytes(rate)}/s")
+            told.append(f"{format_duration((bytes_total - bytes_done) / rate)} left")
+        # The cursor stays on the line: a full one would go on to the next.
+        room = self._columns() - 1
+        line = _fit(f"indexing {self._name}", share, told, room)
+        self._stream.write("\r" + line.ljust(min(self._drawn, room)))
         self._stream.flush()
         self._drawn = len(line)
+
+    def _columns(self) -> int:
+        try:
+            return max(os.get_terminal_size(self._stream.fileno()).columns, 2)
+        except (OSError, ValueError, AttributeError):
+            return 80  # no terminal
 
     def close(self) -> None:
         """Ends the line, where one was begun."""
@@ -61,3 +70,18 @@ class ProgressBar:
             self._stream.write("\n")
             self._stream.flush()
             self._drawn = 0
+
+
+def _fit(title: str, share: float, told: list[str], room: int) -> str:
+    """Returns the line, with a shorter bar, less told and a shorter title where room is short."""
+    told = list(told)
+    while True:
+        tail = f"{share:4.0%}" + ("  " + ", ".join(told) if told else "")
+        width = min(_BAR_WIDTH, room - len(title) - len(tail) - 4)
+        if width >= _MIN_BAR_WIDTH or not told:
+            break
+        told.pop()
+    if width < _MIN_BAR_WIDTH:
+        return f"{title[: max(room - len(tail) - 1, 0)]} {tail}"[-room:]
+    filled = round(share * width)
+    return f"{title} [{'#' * filled}{'.' * (width - filled)}] {tail}"

@@ -232,6 +232,25 @@ class Tasks(Sequence[str]):
         return position
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What the episodes of a dataset, or of a view of it, amount to.
+
+    Attributes:
+        num_bytes: of the files; in a view, of its episodes' records.
+        num_files: that hold them.
+        splits: those that hold any of them.
+        num_tasks: distinct tasks.
+        tasks: the first of those, with how many episodes have each.
+    """
+
+    num_bytes: int
+    num_files: int
+    splits: Mapping[str, Split]
+    num_tasks: int
+    tasks: Sequence[tuple[str, int]]
+
+
 class Dataset:
     """Episodes of a dataset: all of them, or those that split() and where() have chosen."""
 
@@ -286,6 +305,22 @@ class Dataset:
         """Damaged records left out of the catalog (on_error="skip"), as error messages."""
         return [self._native.skipped(index) for index in range(self._info["num_skipped"])]
 
+    def contents(self, max_tasks: int = 10) -> Contents:
+        """Returns what the episodes chosen amount to; a view's are counted in the catalog."""
+        if not self._chosen:
+            tasks = [
+                (self.tasks[i], self.tasks.num_episodes(i))
+                for i in range(min(len(self.tasks), max_tasks))
+            ]
+            return Contents(self.num_bytes, self.num_files, self.splits, len(self.tasks), tasks)
+        num_bytes, num_files, counts, found = self._selection.counts()
+        splits = {
+            name: Split(name, episodes, steps)
+            for name, (episodes, steps) in zip(self.splits, counts, strict=True)
+            if episodes
+        }
+        return Contents(num_bytes, num_files, splits, len(found), found[:max_tasks])
+
     def where(self, expression: str) -> Dataset:
         """Returns the episodes for which an SQL expression holds.
 
@@ -327,7 +362,11 @@ class Dataset:
         )
 
     def __str__(self) -> str:
-        return "\n".join(_table(self))
+        return self.table()
+
+    def table(self, rates_hz: Mapping[str, float] | None = None) -> str:
+        """Returns what ``print`` shows of the dataset, with other rates of some streams."""
+        return "\n".join(_table(self, rates_hz or {}))
 
 
 def readable(dataset: Dataset, names: Iterable[str]) -> list[str]:
@@ -385,27 +424,29 @@ def _rate(rate_hz: float | None) -> str:
     return "" if rate_hz is None else f"{rate_hz:.4g} Hz"
 
 
-def _table(dataset: Dataset) -> list[str]:
+def _table(dataset: Dataset, rates_hz: Mapping[str, float]) -> list[str]:
+    contents = dataset.contents(0)
     title = f"{dataset.name} {dataset.version}".strip()
-    size = f"{dataset.num_files} files, {format_bytes(dataset.num_bytes)}"
+    size = f"{contents.num_files} files, {format_bytes(contents.num_bytes)}"
     lines = [f"{title}  ({dataset.format}, {size})", dataset.path]
     if dataset._chosen:
         lines.append(f"chosen    {dataset._chosen}")
-    splits = ", ".join(f"{s.name} {s.num_episodes}" for s in dataset.splits.values())
+    splits = ", ".join(f"{s.name} {s.num_episodes}" for s in contents.splits.values())
     lines += [
         f"episodes  {len(dataset)}" + (f"  (splits: {splits})" if splits else ""),
         f"steps     {dataset.num_steps}",
-        f"tasks     {len(dataset.tasks)}",
+        f"tasks     {contents.num_tasks}",
         f"rate      {_rate(dataset.control_rate_hz) or 'unknown: give rate_hz'}",
     ]
     if dataset._info["num_skipped"]:
-        lines.append(f"skipped   {dataset._info['num_skipped']} damaged records")
+        lines.append(f"skipped   {dataset._info['num_skipped']} damaged records of the dataset")
     rows = [("stream", "dtype and shape", "rate", "clock")]
     for info in dataset.streams.values():
         clock = info.times or ("steps, ragged" if info.is_ragged else "steps")
         if info.unsupported is not None:
             clock = f"cannot be read: {info.unsupported}"
-        rows.append((info.name, _describe(info), _rate(info.rate_hz), clock))
+        rate = _rate(rates_hz.get(info.name, info.rate_hz))
+        rows.append((info.name, _describe(info), rate, clock))
     widths = [*(max(len(row[column]) for row in rows) for column in range(3)), 0]
     lines.append("")
     for row in rows:

@@ -77,6 +77,42 @@ static PyObject *selection_refine(PyObject *self, PyObject *args) {
     return status == RBC_OK ? selection_wrap(state, refined) : raise_error(state, &err);
 }
 
+/* counts() -> bytes, files, [(episodes, steps) of each split of the dataset], [(task, episodes)] */
+static PyObject *selection_counts(PyObject *self, PyObject *unused) {
+    (void)unused;
+    const rbc_selection *selection = handle_of(self);
+    rbc__selection_counts counts;
+    rbc_error err;
+    PyThreadState *thread = PyEval_SaveThread();
+    const rbc_status status = rbc__selection_count(selection, &counts, &err);
+    PyEval_RestoreThread(thread);
+    if (status != RBC_OK) {
+        return raise_error(state_of_type(self), &err);
+    }
+    rbc_dataset_info info;
+    rbc_dataset_get_info(rbc_selection_dataset(selection), &info);
+    PyObject *splits = PyList_New(info.num_splits);
+    PyObject *tasks = PyList_New((Py_ssize_t)counts.num_tasks);
+    bool ok = splits != NULL && tasks != NULL;
+    for (int32_t i = 0; ok && i < info.num_splits; i++) {
+        PyObject *item = Py_BuildValue("(LL)", (long long)counts.split_episodes[i],
+                                       (long long)counts.split_steps[i]);
+        ok = item != NULL && PyList_SetItem(splits, i, item) == 0;
+    }
+    for (int64_t i = 0; ok && i < counts.num_tasks; i++) {
+        PyObject *item =
+            Py_BuildValue("(NL)", text_object(counts.tasks[i]), (long long)counts.task_episodes[i]);
+        ok = item != NULL && PyList_SetItem(tasks, (Py_ssize_t)i, item) == 0;
+    }
+    PyObject *result = ok ? Py_BuildValue("(LLOO)", (long long)counts.num_bytes,
+                                          (long long)counts.num_files, splits, tasks)
+                          : NULL;
+    Py_XDECREF(splits);
+    Py_XDECREF(tasks);
+    rbc__selection_counts_free(&counts);
+    return result;
+}
+
 /* take([index, ...]) -> Selection of those episodes, in that order */
 static PyObject *selection_take(PyObject *self, PyObject *indices) {
     PyObject *items = PySequence_List(indices);
@@ -129,6 +165,7 @@ static PyObject *selection_open(PyObject *self, PyObject *index) {
 static PyMethodDef selection_methods[] = {
     {"num_steps", selection_num_steps, METH_NOARGS, NULL},
     {"fingerprint", selection_fingerprint, METH_NOARGS, NULL},
+    {"counts", selection_counts, METH_NOARGS, NULL},
     {"id", selection_id, METH_O, NULL},
     {"refine", selection_refine, METH_VARARGS, NULL},
     {"take", selection_take, METH_O, NULL},

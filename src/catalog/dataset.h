@@ -36,6 +36,22 @@ const int64_t *rbc__selection_steps(const rbc_selection *selection);
 const int64_t *rbc__selection_start_ns(const rbc_selection *selection);
 const int64_t *rbc__selection_end_ns(const rbc_selection *selection);
 
+/* What the episodes of a selection amount to. */
+typedef struct rbc__selection_counts {
+    int64_t num_bytes;                     /* of their records */
+    int64_t num_files;                     /* that hold any of them */
+    int64_t *split_episodes, *split_steps; /* [splits of the dataset] */
+    char **tasks;                          /* [num_tasks] */
+    int64_t *task_episodes;                /* [num_tasks], at least 1 each */
+    int64_t num_tasks;
+} rbc__selection_counts;
+
+/* Reads one row of the catalog for each episode. Free the counts; they are empty after a failure.
+ */
+rbc_status rbc__selection_count(const rbc_selection *selection, rbc__selection_counts *out,
+                                rbc_error *err);
+void rbc__selection_counts_free(rbc__selection_counts *counts);
+
 /* Selections are reference-counted too, so that a loader can keep the arrays above without a copy;
  * rbc_selection_destroy() drops one. Any thread. Returns the same selection, to be destroyed. */
 rbc_selection *rbc__selection_retain(const rbc_selection *selection);

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import robocache as rc
@@ -107,6 +109,59 @@ def test_where_and_split_choose_episodes(
     assert chosen["steps"] == small_dataset.num_steps(0) + small_dataset.num_steps(2)
 
 
+def test_info_tells_of_the_chosen_episodes_alone(
+    dataset_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choice = ["--where", "task MATCH 'open'"]
+    chosen = read_json(capsys, "info", dataset_path, *RATE, *choice, "--json")
+    everything = read_json(capsys, "info", dataset_path, *RATE, "--json")
+    assert chosen["tasks"] == [{"task": "open the drawer", "episodes": 2}]
+    assert chosen["num_tasks"] == 1
+    steps = small_dataset.num_steps(0) + small_dataset.num_steps(2)
+    assert chosen["splits"] == [{"name": "train", "num_episodes": 2, "num_steps": steps}]
+    dataset = rc.open(dataset_path, progress=False)
+    assert chosen["bytes"] == sum(dataset.episodes[i].num_bytes for i in (0, 2))
+    assert chosen["bytes"] < everything["bytes"]
+    assert (chosen["files"], everything["files"]) == (1, 1)
+    assert chosen["clocks_measured_over_episodes"] == 2
+    none = read_json(capsys, "info", dataset_path, *RATE, "--where", "id < 0", "--json")
+    assert (none["episodes"], none["bytes"], none["files"]) == (0, 0, 0)
+    assert (none["tasks"], none["splits"]) == ([], [])
+    assert cli.main(["info", str(dataset_path), *choice]) == 0
+    text = capsys.readouterr().out
+    assert "close the drawer" not in text
+    assert "tasks     1\n" in text
+
+
+def test_info_measures_clocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    features = {"x": rc.Feature(), "x_time_ns": rc.Feature("int64"), "y": rc.Feature()}
+    jitter_ns = 200_000
+    with rc.RldsWriter(tmp_path, "clocks", features, control_rate_hz=50) as writer:
+        for episode in range(3):
+            stamps = np.arange(200) * 20_000_000 + rng.normal(0, jitter_ns, 200).astype(np.int64)
+            stamps[100:] += episode * 500_000_000  # none, 500 ms, 1 s
+            writer.add_episode({"x": np.zeros(200), "x_time_ns": stamps, "y": np.zeros(200)})
+    path = tmp_path / "clocks"
+    streams = {
+        stream["name"]: stream for stream in read_json(capsys, "info", path, "--json")["streams"]
+    }
+    assert streams["y"]["clock"] is None
+    clock = streams["x"]["clock"]
+    assert clock["rate_hz"] == pytest.approx(50, rel=0.01)
+    # A spacing is the difference of two stamps.
+    assert clock["jitter_s"] == pytest.approx(jitter_ns * 1e-9 * np.sqrt(2), rel=0.1)
+    assert clock["num_gaps"] == 2
+    assert clock["longest_gap_s"] == pytest.approx(1.02, abs=0.002)
+    assert clock["longest_gap_episode"] == 2
+    assert clock["longest_gap_at_s"] == pytest.approx(99 * 0.02, abs=0.002)
+    assert cli.main(["info", str(path), "--where", "id = 1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    row = re.compile(r"x +\S+ Hz +\d+ us +1  5\d\d ms \(episode 1, at 1\.9\d s\)")
+    assert any(row.fullmatch(line) for line in lines)
+    assert "measured over 1 of 1 episodes; a gap is more than twice the usual spacing" in lines
+
+
 @pytest.mark.parametrize("images", [True, False])
 def test_bench_measures_what_it_loads(
     dataset_path: Path, capsys: pytest.CaptureFixture[str], images: bool
@@ -193,6 +248,21 @@ def test_wrong_arguments_end_with_2(
     assert "usage: robocache" in capsys.readouterr().err
 
 
+def test_the_catalog_of_another_dataset_is_refused(
+    dataset_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with rc.RldsWriter(tmp_path, "other", {"x": rc.Feature()}) as writer:
+        writer.add_episode({"x": [1.0]})
+    catalog = tmp_path / "catalog.sqlite"
+    assert cli.main(["index", str(tmp_path / "other"), "--catalog", str(catalog)]) == 0
+    before = catalog.read_bytes()
+    capsys.readouterr()
+    for command in (["info"], ["index"], ["bench", *RATE, "--seconds", "0.1"]):
+        assert cli.main([*command, str(dataset_path), "--catalog", str(catalog)]) == 1
+        assert re.search("catalog.*'other'", capsys.readouterr().err)
+    assert catalog.read_bytes() == before
+
+
 def test_damaged_records_are_skipped_and_listed(
     dataset_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -239,7 +309,7 @@ def test_a_reader_that_has_enough_is_no_error(dataset_path: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     result = subprocess.run(
-        [sys.executable, "-m", "robocache.cli", "info", str(dataset_path)],
+        [sys.executable, "-m", "robocache", "info", str(dataset_path)],
         stdout=write_end,
         stderr=subprocess.PIPE,
         text=True,

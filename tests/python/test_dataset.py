@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import re
@@ -290,8 +291,29 @@ def test_progress_bar_draws_one_line():
     bar.close()
     assert "\n" not in screen.text[:-1]
     last = screen.text.rstrip().split("\r")[-1]
-    assert "bridge [########################] 100%" in last
+    assert re.search(r"bridge \[#+\] 100%", last)
     assert "2/2 files, 50 episodes" in last
+
+
+@pytest.mark.parametrize("columns", [120, 80, 60, 40, 20, 5])
+def test_progress_bar_fits_the_terminal(columns, monkeypatch):
+    class Screen(io.StringIO):
+        def fileno(self):
+            return 2
+
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((columns, 24)))
+    screen = Screen()
+    bar = ProgressBar("a_dataset_with_a_long_name", screen)
+    for done in range(5):
+        bar(done, 4, done * 1_000_000_000, 4_000_000_000, done * 1000)
+    bar.close()
+    lines = screen.getvalue().rstrip("\n").split("\r")[1:]
+    assert len(lines) == 5
+    assert all(len(line) < columns for line in lines)
+    assert "0 B/s" not in screen.getvalue()
+    assert "%" in lines[-1]
+    if columns == 120:
+        assert "4/4 files, 4000 episodes" in lines[-1]
 
 
 def test_formatting():

@@ -1,10 +1,12 @@
-"""Say what a dataset holds: episodes, steps, streams, tasks, bytes."""
+"""Say what a dataset holds: episodes, steps, streams and their clocks, tasks, bytes."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 from typing import TYPE_CHECKING, Any
+
+from robocache._clocks import Clock, measure_clocks
 
 from ._dataset import (
     add_dataset_arguments,
@@ -41,10 +43,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 def describe(dataset: Dataset) -> dict[str, Any]:
     """Returns what is known of a dataset as a dict that JSON can hold, with its first tasks."""
+    clocks, measured = measure_clocks(dataset)
+    contents = dataset.contents(SHOWN)
     streams = []
     for info in dataset.streams.values():
         fields = dataclasses.asdict(info)
         del fields["index"]
+        clock = clocks.get(info.name)
+        if info.times is not None:
+            fields["rate_hz"] = None if clock is None else clock.rate_hz
+        fields["clock"] = None if clock is None else dataclasses.asdict(clock)
         streams.append({**fields, "shape": list(info.shape)})
     return {
         "name": dataset.name,
@@ -54,36 +62,73 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "catalog": dataset.catalog_path,
         "episodes": len(dataset),
         "steps": dataset.num_steps,
-        "bytes": dataset.num_bytes,
-        "files": dataset.num_files,
+        "bytes": contents.num_bytes,
+        "files": contents.num_files,
         "control_rate_hz": dataset.control_rate_hz,
-        "splits": [dataclasses.asdict(split) for split in dataset.splits.values()],
+        "splits": [dataclasses.asdict(split) for split in contents.splits.values()],
         "streams": streams,
-        "num_tasks": len(dataset.tasks),
-        "tasks": [{"task": task, "episodes": count} for task, count in _first_tasks(dataset)],
+        "clocks_measured_over_episodes": measured,
+        "num_tasks": contents.num_tasks,
+        "tasks": [{"task": task, "episodes": count} for task, count in contents.tasks],
         "skipped": dataset.skipped,
     }
 
 
 def format_table(dataset: Dataset) -> str:
-    """Returns the dataset's table, its first tasks and the records left out, as lines."""
-    lines = [str(dataset)]
-    tasks = _first_tasks(dataset)
-    if tasks:
-        width = max(len(str(count)) for _, count in tasks)
+    """Returns the dataset's table, clocks, first tasks and the records left out, as lines."""
+    clocks, measured = measure_clocks(dataset)
+    lines = [dataset.table({name: clock.rate_hz for name, clock in clocks.items()})]
+    if clocks:
+        lines += ["", *_format_clocks(clocks)]
+        lines.append(
+            f"measured over {measured} of {len(dataset)} episodes; a gap is more than twice the "
+            "usual spacing"
+        )
+    contents = dataset.contents(SHOWN)
+    if contents.tasks:
         lines += ["", "episodes  task"]
-        lines += [f"{count:>{max(width, 8)}}  {task}" for task, count in tasks]
-        lines += _more(len(dataset.tasks), "tasks")
+        lines += [f"{count:>8}  {task}" for task, count in contents.tasks]
+        lines += _more(contents.num_tasks, "tasks")
     skipped = dataset.skipped
     if skipped:
-        lines += ["", "skipped", *(f"  {message}" for message in skipped[:SHOWN])]
+        lines += ["", "skipped, of the whole dataset"]
+        lines += [f"  {message}" for message in skipped[:SHOWN]]
         lines += _more(len(skipped), "records")
     return "\n".join(lines)
 
 
-def _first_tasks(dataset: Dataset) -> list[tuple[str, int]]:
-    tasks = dataset.tasks
-    return [(tasks[i], tasks.num_episodes(i)) for i in range(min(len(tasks), SHOWN))]
+def _format_clocks(clocks: dict[str, Clock]) -> list[str]:
+    rows = [("clock", "rate", "jitter", "gaps", "longest")]
+    for name, clock in clocks.items():
+        longest = ""
+        if clock.longest_gap_episode is not None:
+            longest = (
+                f"{_seconds(clock.longest_gap_s)} (episode {clock.longest_gap_episode}, "
+                f"at {clock.longest_gap_at_s:.2f} s)"
+            )
+        rows.append(
+            (
+                name,
+                f"{clock.rate_hz:.4g} Hz",
+                _seconds(clock.jitter_s),
+                str(clock.num_gaps),
+                longest,
+            )
+        )
+    widths = [*(max(len(row[column]) for row in rows) for column in range(4)), 0]
+    return [
+        "  ".join(
+            cell.ljust(width) if column in (0, 4) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _seconds(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:.3g} s"
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} us"
 
 
 def _more(count: int, what: str) -> list[str]:
