@@ -749,7 +749,9 @@ typedef struct rbc_loader_params {
     int32_t rank, world_size;
     rbc_remainder remainder;
     rbc_jpeg_dct jpeg_dct;
-    int64_t snap_ns; /* moments no further apart than this are one, see above */
+    int64_t snap_ns;         /* moments no further apart than this are one, see above */
+    int32_t part, num_parts; /* of the rank's batches only number part, part + num_parts, ... are
+                                delivered: where processes share out what a rank reads */
 } rbc_loader_params;
 
 #define RBC_LOADER_PARAMS_INIT                                                                     \
@@ -768,7 +770,9 @@ typedef struct rbc_loader_params {
      1,                                                                                            \
      RBC_REMAINDER_UNEVEN,                                                                         \
      RBC_JPEG_DCT_DEFAULT,                                                                         \
-     1000}
+     1000,                                                                                         \
+     0,                                                                                            \
+     1}
 
 /* The loader keeps the selection. INVALID_ARGUMENT naming the parameter, window or stream (also
  * where the control rate is unknown and rate_hz is 0), NOT_FOUND for a stream that is not there,
@@ -781,9 +785,10 @@ RBC_API rbc_status rbc_loader_create(const rbc_selection *selection,
 RBC_API void rbc_loader_destroy(rbc_loader **loader);
 
 RBC_API int64_t rbc_loader_num_samples(const rbc_loader *loader); /* of all ranks, one epoch */
-RBC_API int64_t rbc_loader_num_batches(const rbc_loader *loader); /* of this rank, one epoch */
-/* Batches an epoch of the rank that has most. A round is one batch of each rank that still has one;
- * an epoch is over, for every rank, after this many. */
+/* Of this rank, or of its part, in one epoch. */
+RBC_API int64_t rbc_loader_num_batches(const rbc_loader *loader);
+/* Batches an epoch of the rank, or part, that has most. A round is one batch of each that still has
+ * one; an epoch is over, for every rank, after this many. */
 RBC_API int64_t rbc_loader_num_rounds(const rbc_loader *loader);
 
 /* Begins epoch `epoch` at round `position`, from 0 to rbc_loader_num_rounds(): the batch of this
@@ -794,9 +799,9 @@ RBC_API rbc_status rbc_loader_seek(rbc_loader *loader, int64_t epoch, int64_t po
 
 /* Where the loader stands: epoch and round of what rbc_loader_next() returns next; once it has
  * returned RBC_END, the epoch's end, which is rbc_loader_num_rounds() on every rank. Ranks that
- * have made equally many calls of rbc_loader_next() in an epoch stand at the same position. */
-RBC_API rbc_status rbc_loader_tell(const rbc_loader *loader, int64_t *epoch, int64_t *position,
-                                   rbc_error *err);
+ * have made equally many calls of rbc_loader_next() in an epoch stand at the same position. In a
+ * child made by fork(), where it stood then. */
+RBC_API void rbc_loader_tell(const rbc_loader *loader, int64_t *epoch, int64_t *position);
 
 /* The next batch in order, of epoch 0 where rbc_loader_seek() was never called. With on_error skip
  * rows that fail are left out of their batch, which may become empty. RBC_END after the epoch's
@@ -823,7 +828,8 @@ typedef struct rbc_field {
     DLTensor tensor; /* for text: shape only, data NULL */
 } rbc_field;
 
-RBC_API int64_t rbc_batch_index(const rbc_batch *batch); /* position in the epoch of this rank */
+/* Position in the epoch of this rank or part. */
+RBC_API int64_t rbc_batch_index(const rbc_batch *batch);
 RBC_API int32_t rbc_batch_num_fields(const rbc_batch *batch);
 RBC_API const rbc_field *rbc_batch_field(const rbc_batch *batch, int32_t index);
 RBC_API const char *rbc_batch_text(const rbc_batch *batch, int32_t field, int64_t element,

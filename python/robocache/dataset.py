@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import builtins
 import json
-import operator
 import os
 import sys
 import warnings
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
-from . import _core
+from . import _arguments, _core
 from ._progress import ProgressBar, format_bytes
 from .errors import ArgumentTypeError, Error, InvalidArgumentError, NotFoundError
 
@@ -111,9 +111,27 @@ class Stream:
         self._episode._native.times(self.info.index, 0, self.num_samples, times)
         return times
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """Returns :attr:`values` for numpy.asarray(); they are read anew at every call."""
+        import numpy
+
+        if copy is False:
+            raise InvalidArgumentError(
+                f"stream {self.name!r}: copy=False found, but samples are read into new memory"
+            )
+        return numpy.asarray(self.values, dtype)
+
     def read(self, first: int = 0, count: int | None = None) -> Any:
         """Returns samples [first, first + count), by default all, as :attr:`values` has them."""
-        if count is None:
+        first = _arguments.integer("first", first, 0)
+        if count is not None:
+            count = _arguments.integer("count", count, 0)
+            if first + count > self.num_samples:
+                raise NotFoundError(
+                    f"stream {self.name!r}: samples {first} to {first + count - 1} found, the "
+                    f"episode has {self.num_samples}"
+                )
+        else:
             count = max(self.num_samples - first, 0)
         if self.info.kind == "text":
             return [self.raw(first + i).decode() for i in range(count)]
@@ -125,6 +143,7 @@ class Stream:
 
     def raw(self, index: int) -> bytes:
         """Returns a sample of a text or image stream as it lies in the file."""
+        index = _arguments.integer("index", index, 0)
         return self._episode._native.bytes(self.info.index, index)
 
     def _sample_shape(self, first: int, count: int) -> tuple[int, ...]:
@@ -138,12 +157,15 @@ class Stream:
 class Episode(Mapping[str, Stream]):
     """One episode: a mapping from stream names to :class:`Stream`."""
 
-    def __init__(self, native: _core.Episode, streams: Mapping[str, StreamInfo]) -> None:
-        self._native = native
-        self._infos = streams
-        info = native.info()
+    def __init__(self, dataset: Dataset, index: int) -> None:
+        self._dataset = dataset
+        self._native = dataset._selection.open(index)
+        self._infos = dataset.streams
+        info = self._native.info()
+        self.index = index
+        """Of the episode in the dataset, or view, that it was taken from."""
         self.id: int = info["id"]
-        """Row of the episode in the catalog."""
+        """Of the episode in the whole dataset, the same in every view."""
         self.num_steps: int = info["num_steps"]
         """Steps at the control rate."""
         self.duration_ns: int = info["duration_ns"]
@@ -169,6 +191,9 @@ class Episode(Mapping[str, Stream]):
     def __len__(self) -> int:
         return len(self._infos)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Episode, (self._dataset, self.index)
+
     def __repr__(self) -> str:
         return f"<Episode {self.id}: {self.num_steps} steps, task {self.task!r}>"
 
@@ -188,11 +213,12 @@ class Episodes(Sequence[Episode]):
     def __getitem__(self, index: slice) -> Sequence[Episode]: ...
     def __getitem__(self, index: int | slice) -> Episode | Sequence[Episode]:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        position = operator.index(index)
-        if position < 0:
-            position += len(self)
-        return Episode(self._dataset._selection.open(position), self._dataset.streams)
+            return [self[i] for i in _positions("episodes", index, len(self))]
+        return Episode(self._dataset, _position("episodes", index, len(self)))
+
+    def __iter__(self) -> Iterator[Episode]:
+        # Sequence's own would take an error that is an IndexError for the end.
+        return (self[index] for index in range(len(self)))
 
 
 class _Streams(dict[str, StreamInfo]):
@@ -218,18 +244,30 @@ class Tasks(Sequence[str]):
     def __getitem__(self, index: slice) -> Sequence[str]: ...
     def __getitem__(self, index: int | slice) -> str | Sequence[str]:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._count))]
-        return self._native.task(self._position(index))[0]
+            return [self[i] for i in _positions("tasks", index, self._count)]
+        return self._native.task(_position("tasks", index, self._count))[0]
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[index] for index in range(self._count))
 
     def num_episodes(self, index: int) -> int:
         """Returns how many episodes of the dataset have task `index`."""
-        return self._native.task(self._position(index))[1]
+        return self._native.task(_position("tasks", index, self._count))[1]
 
-    def _position(self, index: int) -> int:
-        position = index + self._count if index < 0 else index
-        if not 0 <= position < self._count:
-            raise NotFoundError(f"tasks: index {index} found, there are {self._count}")
-        return position
+
+def _position(what: str, index: Any, size: int) -> int:
+    """Returns the index of one of `size` items, those below 0 counted from the end."""
+    position = _arguments.integer(what, index, -_arguments.INT64_MAX)
+    if not -size <= position < size:
+        raise NotFoundError(f"{what}: index {position} found, wanted 0 to {size - 1}")
+    return position + size if position < 0 else position
+
+
+def _positions(what: str, index: slice, size: int) -> range:
+    try:
+        return range(*index.indices(size))
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(f"{what}: found {index!r}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -252,11 +290,22 @@ class Contents:
 
 
 class Dataset:
-    """Episodes of a dataset: all of them, or those that split() and where() have chosen."""
+    """Episodes of a dataset: all of them, or those that split() and where() have chosen.
 
-    def __init__(self, native: _core.Dataset, selection: _core.Selection, chosen: str = "") -> None:
+    Iterating gives its episodes, a subscript one of them, and a slice a view. Never changed, it may
+    be shared; pickled, it is opened again by its path, and is an error where the data changed.
+    """
+
+    def __init__(
+        self,
+        native: _core.Dataset,
+        selection: _core.Selection,
+        opened: Mapping[str, Any],
+        chosen: str = "",
+    ) -> None:
         self._native = native
         self._selection = selection
+        self._opened = opened
         self._chosen = chosen
         info = native.info()
         self.name: str = info["name"]
@@ -322,7 +371,7 @@ class Dataset:
         return Contents(num_bytes, num_files, splits, len(found), found[:max_tasks])
 
     def where(self, expression: str) -> Dataset:
-        """Returns the episodes for which an SQL expression holds.
+        """Returns the episodes for which an SQL expression holds; a warning where there is none.
 
         Args:
             expression: over the columns id, split, task, num_steps, bytes, file and record, and
@@ -331,25 +380,59 @@ class Dataset:
         Raises:
             InvalidArgumentError: SQLite does not take the expression; its own words are given.
         """
-        return self._view(self._selection.refine(None, expression), f"where {expression}")
+        expression = _arguments.string("where", expression)
+        view = self._view(self._selection.refine(None, expression), f"where {expression}")
+        return _warn_of_none(self, view)
 
     def split(self, name: str) -> Dataset:
-        """Returns the episodes of a split.
+        """Returns the episodes of a split; a warning where there is none.
 
         Raises:
             NotFoundError: the dataset has no such split.
         """
-        return self._view(self._selection.refine(name, None), f"split {name}")
+        name = _arguments.string("split", name)
+        return _warn_of_none(self, self._view(self._selection.refine(name, None), f"split {name}"))
 
-    def take(self, indices: Sequence[int]) -> Dataset:
+    def take(self, indices: Iterable[int]) -> Dataset:
         """Returns the episodes at `indices` of this view, in that order."""
         size = len(self._selection)
-        positions = [index + size if index < 0 else index for index in indices]
+        items = _arguments.items("indices", indices, "indices of episodes")
+        positions = [_position("indices", index, size) for index in items]
         return self._view(self._selection.take(positions), f"{len(positions)} taken")
 
     def _view(self, selection: _core.Selection, how: str) -> Dataset:
         chosen = f"{self._chosen}, {how}" if self._chosen else how
-        return Dataset(self._native, selection, chosen)
+        return Dataset(self._native, selection, self._opened, chosen)
+
+    def __iter__(self) -> Iterator[Episode]:
+        return iter(self.episodes)
+
+    @overload
+    def __getitem__(self, index: int) -> Episode: ...
+    @overload
+    def __getitem__(self, index: slice) -> Dataset: ...
+    def __getitem__(self, index: int | slice) -> Episode | Dataset:
+        if isinstance(index, slice):
+            positions = _positions("dataset", index, len(self))
+            return self._view(self._selection.take(list(positions)), f"{len(positions)} taken")
+        return Episode(self, _position("dataset", index, len(self)))
+
+    def __copy__(self) -> Dataset:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Dataset:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        ids = None
+        if self._chosen:
+            ids = array("q", map(self._selection.id, range(len(self)))).tobytes()
+        return _open_again, (self._opened, self._chosen, ids, self._selection.fingerprint())
+
+    def _reopen(self) -> Dataset:
+        """Returns the same opened anew, for a process that is not the one it was opened in."""
+        function, arguments = self.__reduce__()
+        return cast(Dataset, function(*arguments))
 
     def __len__(self) -> int:
         return len(self._selection)
@@ -367,6 +450,28 @@ class Dataset:
     def table(self, rates_hz: Mapping[str, float] | None = None) -> str:
         """Returns what ``print`` shows of the dataset, with other rates of some streams."""
         return "\n".join(_table(self, rates_hz or {}))
+
+
+def _warn_of_none(dataset: Dataset, view: Dataset) -> Dataset:
+    if len(view) == 0 and len(dataset) > 0:
+        warnings.warn(f"{view.path}: {view._chosen}: no episode", stacklevel=3)
+    return view
+
+
+def _open_again(
+    opened: Mapping[str, Any], chosen: str, ids: bytes | None, fingerprint: int
+) -> Dataset:
+    """Returns a dataset as it was when it was pickled."""
+    dataset = open(**opened, progress=False)
+    selection = dataset._selection
+    if ids is not None:
+        wanted = [index for index in array("q", ids) if index < len(dataset)]
+        selection = selection.take(wanted)
+    if selection.fingerprint() != fingerprint:
+        raise InvalidArgumentError(
+            f"{dataset.path}: its episodes are not those that it had when it was pickled"
+        )
+    return Dataset(dataset._native, selection, opened, chosen)
 
 
 def readable(dataset: Dataset, names: Iterable[str]) -> list[str]:
@@ -491,38 +596,55 @@ def open(  # noqa: A001 - the public name is robocache.open
         InvalidArgumentError: `catalog` is that of another dataset.
         CancelledError: `progress` returned False. What is indexed so far stays.
     """
+    if not isinstance(path, (str, builtins.bytes, os.PathLike)):
+        raise ArgumentTypeError(f"path: found {_arguments.found(path)}, wanted a path")
+    if catalog is not None and not isinstance(catalog, (str, builtins.bytes, os.PathLike)):
+        raise ArgumentTypeError(f"catalog: found {_arguments.found(catalog)}, wanted a path")
+    options: dict[str, Any] = {
+        "catalog": None if catalog is None else _absolute("catalog", catalog),
+        "on_error": _arguments.choice("on_error", on_error, ("raise", "skip")),
+        "control_rate_hz": None
+        if control_rate_hz is None
+        else _arguments.positive("control_rate_hz", control_rate_hz),
+        "jpeg_dct": _arguments.choice("jpeg_dct", jpeg_dct, ("accurate", "fast")),
+    }
     if progress is None:
         progress = sys.stderr.isatty()
     bar = None
     callback: Callable[[int, int, int, int, int], object] | None
     if callable(progress):
         callback = progress
-    elif progress:
-        bar = callback = ProgressBar(os.path.basename(os.path.abspath(path)))
+    elif _arguments.flag("progress", progress):
+        bar = callback = ProgressBar(os.path.basename(_absolute("path", path)))
     else:
         callback = None
-    if control_rate_hz is not None and not control_rate_hz > 0:
-        raise InvalidArgumentError(f"control_rate_hz: {control_rate_hz} found, wanted positive")
-    if not isinstance(path, (str, builtins.bytes, os.PathLike)):
-        raise ArgumentTypeError(f"path: found {path!r}, wanted a path")
     try:
         native = _core.open_dataset(
-            path,
-            "" if catalog is None else catalog,
+            _absolute("path", path),
+            options["catalog"] or "",
             callback,
-            on_error,
-            control_rate_hz or 0.0,
-            rebuild,
-            num_threads,
-            jpeg_dct,
+            options["on_error"],
+            options["control_rate_hz"] or 0.0,
+            _arguments.flag("rebuild", rebuild),
+            _arguments.integer("num_threads", num_threads, 0, 2**31 - 1),
+            options["jpeg_dct"],
         )
     finally:
         if bar is not None:
             bar.close()
-    dataset = Dataset(native, native.select(None, None))
+    opened = {**options, "path": native.info()["path"]}
+    dataset = Dataset(native, native.select(None, None), opened)
     passed_over = dataset._info["catalog_passed_over"]
     if passed_over:
         warnings.warn(
             f"{passed_over} (used instead: {dataset.catalog_path})", RuntimeWarning, stacklevel=2
         )
     return dataset
+
+
+def _absolute(name: str, path: Any) -> str:
+    try:
+        text = os.path.abspath(os.fsdecode(path))
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(f"{name}: found {_arguments.found(path)}: {error}") from None
+    return _arguments.string(name, text) if "\0" in text else text

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import _core
+from . import _arguments, _core
+from ._progress import format_bytes
+from ._share import Share, check_ranks, find_share
+from ._torch_data import BatchSampler, register
 from .dataset import Dataset, StreamInfo, readable
-from .errors import ArgumentTypeError, InvalidArgumentError, UnsupportedError
+from .errors import ArgumentTypeError, Error, InvalidArgumentError, UnsupportedError
 
 __all__ = ["DataLoader", "Window"]
 
 _STATE_VERSION = 1
-# What has to be as it was for a position to mean the same samples.
-_STATE_KEYS = ("fingerprint", "num_samples", "batch_size", "shuffle", "seed", "drop_last")
+_INT32_MAX = 2**31 - 1
+_MAX_EPOCH = 2**62
+_MAX_SECONDS = 9e9  # in int64 nanoseconds, and 285 years
+_MODES = ("linear", "hold", "nearest", "cubic", "slerp", "angle", "mean", "max", "min")
+_OUTSIDES = ("hold", "nan", "zero", "extrapolate")
 
 
 @dataclass(frozen=True, init=False)
@@ -52,7 +59,7 @@ class Window:
     tolerance: float | None
     max_gap: float | None
     channels: Sequence[tuple[Any, str]] | None
-    max_points: int
+    max_points: int | None
 
     def __init__(
         self,
@@ -72,15 +79,17 @@ class Window:
         if ticks is None and seconds is None:
             ticks = 0
         values = {
-            "ticks": _tuple(ticks, int, "ticks"),
-            "seconds": _tuple(seconds, float, "seconds"),
-            "name": name,
-            "mode": mode,
-            "outside": outside,
-            "tolerance": tolerance,
-            "max_gap": max_gap,
-            "channels": channels,
-            "max_points": max_points or 0,
+            "ticks": None if ticks is None else _ticks(ticks),
+            "seconds": None if seconds is None else _seconds(seconds),
+            "name": None if name is None else _arguments.string("Window: name", name),
+            "mode": _arguments.choice("Window: mode", mode, _MODES),
+            "outside": _arguments.choice("Window: outside", outside, _OUTSIDES),
+            "tolerance": _limit("tolerance", tolerance),
+            "max_gap": _limit("max_gap", max_gap),
+            "channels": None if channels is None else _channels(channels),
+            "max_points": None
+            if max_points is None
+            else _arguments.integer("Window: max_points", max_points, 1),
         }
         for key, value in values.items():
             object.__setattr__(self, key, value)
@@ -101,26 +110,54 @@ class Window:
             info.shape[-1] if info.shape else 1,
             -1.0 if self.max_gap is None else self.max_gap * 1e9,
             -1.0 if self.tolerance is None else self.tolerance * 1e9,
-            self.max_points,
+            self.max_points or 0,
         )
 
 
-def _tuple(value: Any, kind: type, name: str) -> tuple[Any, ...] | None:
-    if value is None:
+def _ticks(value: Any) -> tuple[int, ...]:
+    ticks = _arguments.items("Window: ticks", value, "whole numbers")
+    if not ticks:
+        raise InvalidArgumentError("Window: ticks: none found, wanted at least one")
+    return tuple(
+        _arguments.integer("Window: ticks", tick, -_INT32_MAX - 1, _INT32_MAX) for tick in ticks
+    )
+
+
+def _seconds(value: Any) -> tuple[float, ...]:
+    seconds = _arguments.items("Window: seconds", value, "numbers")
+    if not seconds:
+        raise InvalidArgumentError("Window: seconds: none found, wanted at least one")
+    checked = tuple(_arguments.number("Window: seconds", second) for second in seconds)
+    if max(map(abs, checked)) > _MAX_SECONDS:
+        raise InvalidArgumentError(
+            f"Window: seconds: {_arguments.found(checked)} found, wanted at most {_MAX_SECONDS:g}"
+        )
+    return checked
+
+
+def _limit(name: str, seconds: Any) -> float | None:
+    """Returns a limit in seconds; None where there is none."""
+    if seconds is None:
         return None
-    try:
-        items = (value,) if isinstance(value, (int, float)) else tuple(value)
-        if kind is int and any(item != int(item) for item in items):
-            raise ValueError(name)
-        return tuple(kind(item) for item in items)
-    except (TypeError, ValueError):
-        raise ArgumentTypeError(
-            f"Window: {name} {value!r} found, wanted a sequence of {kind.__name__}"
-        ) from None
+    limit = _arguments.at_least_zero(f"Window: {name}", seconds)
+    return limit if limit <= _MAX_SECONDS else None
+
+
+def _channels(value: Any) -> tuple[tuple[Any, str], ...]:
+    """Checks what needs no knowledge of the stream."""
+    wanted = "wanted pairs of channels and a mode, such as (slice(3, 6), 'angle')"
+    checked = []
+    for item in _arguments.items("Window: channels", value, wanted[7:]):
+        pair = tuple(item) if isinstance(item, (tuple, list)) else ()
+        if len(pair) != 2:
+            raise ArgumentTypeError(f"Window: channels: found {_arguments.found(item)}, {wanted}")
+        checked.append((pair[0], _arguments.choice("Window: channels", pair[1], _MODES)))
+    return tuple(checked)
 
 
 def _find_stream(dataset: Dataset, name: str) -> StreamInfo:
     """Returns the stream of that name, or of LeRobot's spelling of it, with dots."""
+    _arguments.string("streams", name)
     for spelling in (name, name.replace(".", "/")):
         if spelling in dataset.streams:
             return dataset.streams[spelling]
@@ -129,7 +166,7 @@ def _find_stream(dataset: Dataset, name: str) -> StreamInfo:
 
 def _windows(
     dataset: Dataset,
-    streams: Mapping[str, Window | Sequence[Window]] | Sequence[str] | None,
+    streams: Mapping[str, Window | Sequence[Window]] | Iterable[str] | None,
     delta_timestamps: Mapping[str, Sequence[float]] | None,
 ) -> list[tuple[Any, ...]]:
     chosen: list[tuple[str, Window]] = []
@@ -145,49 +182,51 @@ def _windows(
             several = windows if isinstance(windows, (list, tuple)) else [windows]
             for window in several:
                 if not isinstance(window, Window):
-                    raise ArgumentTypeError(f"streams[{name!r}]: found {window!r}, wanted a Window")
+                    raise ArgumentTypeError(
+                        f"streams[{name!r}]: found {_arguments.found(window)}, wanted a Window"
+                    )
                 chosen.append((name, window))
     elif streams is not None:
         chosen += [(name, Window()) for name in streams]
+    if delta_timestamps is not None and not isinstance(delta_timestamps, Mapping):
+        raise ArgumentTypeError(
+            f"delta_timestamps: found {_arguments.found(delta_timestamps)}, wanted a dict of names "
+            "to seconds"
+        )
     for name, seconds in (delta_timestamps or {}).items():
         chosen.append((name, Window(seconds=seconds, name=name, mode="nearest")))
     return [window._native(_find_stream(dataset, name)) for name, window in chosen]
 
 
-def _process_group(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Returns rank and world size: as given, of torch.distributed or the environment, or 0, 1."""
-    if (rank is None) != (world_size is None):
-        raise InvalidArgumentError(
-            f"rank: {rank} found with world_size {world_size}: give both or neither"
-        )
-    if rank is not None and world_size is not None:
-        return rank, world_size
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    found = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
-    if found == (None, None):
-        return 0, 1
-    try:
-        return int(found[0] or ""), int(found[1] or "")
-    except ValueError:
-        raise InvalidArgumentError(
-            f"RANK, WORLD_SIZE: {found[0]!r}, {found[1]!r} found in the environment, wanted two "
-            "integers; or give rank and world_size"
-        ) from None
+def _as_given(streams: Any) -> Any:
+    """Returns a copy of `streams` that nobody else changes or has gone through."""
+    if isinstance(streams, Mapping):
+        return dict(streams)
+    return _arguments.items("streams", streams, "a dict of names to Window, or a list of names")
 
 
 def _delivery(array: str | None) -> Any:
     """Returns what _core.create_loader() makes tensors with."""
-    if array not in (None, "numpy", "torch"):
+    if array is not None and _arguments.string("array", array) not in ("numpy", "torch"):
         raise InvalidArgumentError(f"array: {array!r} found, wanted 'numpy', 'torch' or None")
     if array == "torch" or (array is None and importlib.util.find_spec("torch") is not None):
-        import torch
-
+        try:
+            import torch
+        except ImportError as error:
+            raise UnsupportedError(f"array: torch cannot be imported: {error}") from error
         return torch.Tensor
     import numpy
 
     return numpy.asarray
+
+
+def _state_integer(state: Mapping[str, Any], key: str, low: int, high: int = 2**62) -> int:
+    value = state.get(key)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ArgumentTypeError(f"state: {key} {_arguments.found(value)} found, wanted an integer")
+    if not low <= value <= high:
+        raise InvalidArgumentError(f"state: {key} {value} found, wanted {low} to {high}")
+    return value
 
 
 class DataLoader:
@@ -216,7 +255,7 @@ class DataLoader:
         delta_timestamps: LeRobot's dict of stream names to seconds, taken with mode "nearest".
         shuffle: whether to shuffle over all samples.
         seed: of the order.
-        num_threads: worker threads; 0 means all cores.
+        num_threads: worker threads; 0 means the cores of the host over the ranks on it, see docs.
         num_slots: batches prepared ahead; 0 means num_threads + 2. Memory is num_slots batches
             (stats()["slot_bytes"] each) and those still held.
         device: "cpu".
@@ -224,10 +263,13 @@ class DataLoader:
         on_error: what a damaged sample does: "raise" from the batch it is in, the next batch being
             next; or "skip", which leaves it out of its batch and lists it in :attr:`skipped`.
         rank, world_size: this process among those that share an epoch; by default those of
-            torch.distributed where it is initialised, else $RANK and $WORLD_SIZE, else 0 of 1.
-        remainder: of samples that do not divide evenly by world_size: "uneven" (every sample once;
-            some ranks have one batch more or a smaller one), "drop" (the last few are left out) or
-            "repeat" (the first few come twice).
+            torch.distributed where it is initialised, else $RANK and $WORLD_SIZE, else 0 of 1, as
+            they are when an iteration begins.
+        remainder: of samples that do not divide evenly by world_size: "drop" (fewer than
+            world_size, or with drop_last those of the last round, are left out, so that all ranks
+            have equally many batches), "repeat" (the first few come twice, to the same end) or
+            "uneven" (every sample once; some ranks have one batch more or a smaller one, for which
+            the others of a synchronous run would wait for ever). With one rank they are the same.
         array: "torch" or "numpy"; by default torch tensors where torch is installed.
         jpeg_dct: "accurate" or "fast", see robocache.open(); by default as the dataset was opened.
         snap_ns: moments up to this many nanoseconds apart are one: stamps and targets, offsets in
@@ -257,44 +299,114 @@ class DataLoader:
         on_error: str = "raise",
         rank: int | None = None,
         world_size: int | None = None,
-        remainder: str = "uneven",
+        remainder: str = "drop",
         array: str | None = None,
         jpeg_dct: str | None = None,
         snap_ns: int = 1000,
     ) -> None:
+        options = {
+            name: value for name, value in locals().items() if name not in ("self", "dataset")
+        }
         if not isinstance(dataset, Dataset):
-            raise ArgumentTypeError(f"dataset: found {dataset!r}, wanted what robocache.open gives")
+            found = _arguments.found(dataset)
+            raise ArgumentTypeError(f"dataset: found {found}, wanted what robocache.open gives")
+        if streams is not None:
+            streams = options["streams"] = _as_given(streams)
         if str(device) != "cpu":
             raise UnsupportedError(f"device: {device!r} found, this build delivers to 'cpu' only")
-        if not 0 <= seed < 2**64:
-            raise InvalidArgumentError(f"seed: {seed} found, wanted 0 to 2^64 - 1")
         self.dataset = dataset
-        self.batch_size = batch_size
-        self.rank, self.world_size = _process_group(rank, world_size)
-        self.seed = seed
-        self._shuffle = bool(shuffle)
-        self._drop_last = bool(drop_last)
+        self.batch_size = _arguments.integer("batch_size", batch_size, 1, _INT32_MAX)
+        self.seed = _arguments.integer("seed", seed, 0, 2**64 - 1)
+        self._shuffle = _arguments.flag("shuffle", shuffle)
+        self._drop_last = _arguments.flag("drop_last", drop_last)
+        self._remainder = _arguments.choice("remainder", remainder, ("drop", "repeat", "uneven"))
+        self._on_error = _arguments.choice("on_error", on_error, ("raise", "skip"))
+        self._rate_hz = None if rate_hz is None else _arguments.positive("rate_hz", rate_hz)
+        self._num_threads = _arguments.integer("num_threads", num_threads, 0, _INT32_MAX)
+        self._num_slots = _arguments.integer("num_slots", num_slots, 0, _INT32_MAX)
+        self._jpeg_dct = jpeg_dct
+        self._snap_ns = _arguments.integer("snap_ns", snap_ns, 0)
+        self._ranks = check_ranks(rank, world_size)
+        self._options = options
+        self._windows = _windows(dataset, streams, delta_timestamps)
+        self._kind = _delivery(array)
+        register(DataLoader)
+        self._sent: tuple[int, int] | None = None  # ranks of the process that it was pickled in
+        self._is_iterated = False  # since it was made or moved: its share is settled
+        self._epoch_asked: int | None = None  # for the iteration after the one under way
+        self._sampled: tuple[Iterator[dict[str, Any]], int, int] | None = None
+        self._create(find_share(self._ranks, None, is_starting=False))
+        if len(self) == 0:
+            warnings.warn(f"{self!r} has no batch: {self._why_empty()}", stacklevel=2)
+
+    def _why_empty(self) -> str:
+        if len(self.dataset) == 0:
+            return f"{self.dataset!r} is empty"
+        world_size = f" and world_size {self.world_size}" if self.world_size > 1 else ""
+        return f"{self.num_samples} samples are too few for drop_last {self._drop_last}{world_size}"
+
+    def _create(self, share: Share) -> None:
+        """Makes the native loader, which begins anew."""
+        self._share = share
+        self._process = os.getpid()
         self._native = _core.create_loader(
-            dataset._selection,
-            _windows(dataset, streams, delta_timestamps),
-            _delivery(array),
-            batch_size,
-            rate_hz or 0.0,
-            shuffle,
-            seed,
-            drop_last,
-            num_threads,
-            num_slots,
-            on_error,
-            self.rank,
-            self.world_size,
-            remainder,
-            jpeg_dct,
-            snap_ns,
+            self.dataset._selection,
+            self._windows,
+            self._kind,
+            self.batch_size,
+            self._rate_hz or 0.0,
+            self._shuffle,
+            self.seed,
+            self._drop_last,
+            self._num_threads or share.default_threads(),
+            self._num_slots,
+            self._on_error,
+            share.rank,
+            share.world_size,
+            share.worker,
+            share.num_workers,
+            self._remainder,
+            self._jpeg_dct,
+            self._snap_ns,
         )
+
+    def _settle(self, epoch: int, position: int, *, is_starting: bool = False) -> bool:
+        """Takes this process' share as it is now, to go on at a place of the share before.
+
+        torch.distributed may have been initialised since, or this be another process. Says whether
+        anything changed.
+        """
+        share = find_share(self._ranks, self._sent, is_starting=is_starting)
+        if share == self._share and self._process == os.getpid():
+            return False
+        position = self._share.moved(position, share)
+        if self._process == os.getpid():
+            self._native.close()
+        else:
+            self.dataset = self.dataset._reopen()
+        self._create(share)
+        self._native.seek(epoch, position)
+        return True
+
+    def _settle_early(self) -> None:
+        if not self._is_iterated:
+            self._settle(*self._native.tell()[:2])
+
+    @property
+    def rank(self) -> int:
+        """Of this process, as far as it is known before an iteration begins."""
+        self._settle_early()
+        return self._share.rank
+
+    @property
+    def world_size(self) -> int:
+        """Processes that share an epoch, as far as it is known before an iteration begins."""
+        self._settle_early()
+        return self._share.world_size
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch."""
+        self._settle_early()
         return self._native.num_batches()
 
     @property
@@ -307,29 +419,75 @@ class DataLoader:
         """The epoch that is being delivered, or is delivered next."""
         return self._native.tell()[0]
 
+    def set_epoch(self, epoch: int) -> None:
+        """Lets the next iteration deliver this epoch, from its beginning unless it is due anyway.
+
+        As torch's DistributedSampler has it. Without a call every iteration delivers the epoch
+        after the last. After :meth:`load_state_dict` the state's own epoch leaves its position.
+        """
+        epoch = _arguments.integer("epoch", epoch, 0, _MAX_EPOCH)
+        now, _, is_fresh = self._native.tell()
+        if not is_fresh:
+            self._epoch_asked = epoch
+        elif epoch != now:
+            self._native.seek(epoch, 0)
+
+    @property
+    def batch_sampler(self) -> BatchSampler:
+        """For tools that skip batches of torch's DataLoader, or set its epoch."""
+        return BatchSampler(self)
+
+    # As of a torch DataLoader that has a batch sampler of its own and no workers.
+    sampler = None
+    prefetch_factor = None
+
+    def collate_fn(self, items: list[Any]) -> dict[str, Any]:
+        """Returns the batch that the last item of :attr:`batch_sampler` stands for."""
+        if self._sampled is None:
+            raise InvalidArgumentError(
+                f"collate_fn: {_arguments.found(items)} found, wanted an item of batch_sampler"
+            )
+        batches, epoch, position = self._sampled
+        if self._native.tell()[:2] != (epoch, position):
+            self._native.seek(epoch, position)
+        return next(batches)
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        epoch, position, is_fresh = self._native.tell()
+        if not is_fresh:
+            epoch, position = epoch + 1 if self._epoch_asked is None else self._epoch_asked, 0
+        if not self._settle(epoch, position, is_starting=True) and not is_fresh:
+            self._native.seek(epoch, position)
+        self._epoch_asked = None
+        self._is_iterated = True
         return self._native.iterate()
 
     def state_dict(self) -> dict[str, Any]:
         """Returns where the loader stands, as a dict that JSON can hold.
 
-        Load it in a loader over the same episodes with the same batch_size, seed, shuffle and
-        drop_last to go on with the batch after the last one delivered. A batch counts as delivered
-        when next() has returned it, or has raised what is damaged in it. All ranks of a synchronous
-        run stand at the same position, so any rank's state serves all of them: a rank that has no
-        batch in the last round stands there once it has been told that its epoch is over.
+        Load it in a loader over the same episodes with the same windows, rate_hz, batch_size, seed,
+        shuffle and drop_last to go on with the batch after the last one delivered. A batch counts
+        as delivered when next() has returned it, or has raised what is damaged in it. All ranks of
+        a synchronous run stand at the same position, so any rank's state serves all of them: a rank
+        that has no batch in the last round stands there once it has been told that its epoch is
+        over.
         """
-        epoch, position = self._native.tell()
+        self._settle_early()
+        epoch, position, _ = self._native.tell()
+        num_rounds = self._native.num_rounds()
+        if self._epoch_asked is not None and position >= num_rounds:
+            epoch, position = self._epoch_asked, 0
         return {
             "version": _STATE_VERSION,
             "epoch": epoch,
             "position": position,
-            "world_size": self.world_size,
-            "num_batches": self._native.num_rounds(),
+            "world_size": self._share.world_size,
+            "num_workers": self._share.num_workers,
+            "num_batches": num_rounds,
             **self._identity(),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continues where a :meth:`state_dict` was taken, from the next iteration on.
 
         Taken at the end of an epoch, the next iteration is the next epoch. In the last round of an
@@ -339,7 +497,13 @@ class DataLoader:
 
         Raises:
             InvalidArgumentError: the state is of other samples, or cannot be continued exactly.
+            ArgumentTypeError: it is no state.
         """
+        state = state_dict
+        if not isinstance(state, Mapping):
+            raise ArgumentTypeError(
+                f"state: found {_arguments.found(state)}, wanted what state_dict() gives"
+            )
         if state.get("version") != _STATE_VERSION:
             raise InvalidArgumentError(
                 f"state: version {state.get('version')!r} found, {_STATE_VERSION} wanted"
@@ -349,36 +513,36 @@ class DataLoader:
                 raise InvalidArgumentError(
                     f"state: {key} {state.get(key)!r} found, this loader has {value!r}"
                 )
-        epoch, position = int(state["epoch"]), int(state["position"])
-        world_size = int(state["world_size"])
-        if epoch < 0 or position < 0 or world_size < 1:
-            raise InvalidArgumentError(
-                f"state: epoch {epoch}, position {position}, world_size {world_size} found"
-            )
-        if position >= int(state["num_batches"]):
+        epoch = _state_integer(state, "epoch", 0, _MAX_EPOCH)
+        num_batches = _state_integer(state, "num_batches", 0)
+        position = _state_integer(state, "position", 0, num_batches)
+        world_size = _state_integer(state, "world_size", 1, _INT32_MAX)
+        num_workers = _state_integer(state, "num_workers", 1, _INT32_MAX)
+        if position >= num_batches:
             epoch, position = epoch + 1, 0
-        elif world_size != self.world_size:
-            delivered = position * world_size
-            if delivered % self.world_size != 0:
-                raise InvalidArgumentError(
-                    f"state: {position} batches on each of {world_size} ranks cannot be continued "
-                    f"on {self.world_size}: {delivered} is no multiple of it"
-                )
-            position = delivered // self.world_size
+        self._settle(epoch, 0)
+        position = Share(world_size=world_size, num_workers=num_workers).moved(
+            position, self._share
+        )
         if position >= self._native.num_rounds():
             epoch, position = epoch + 1, 0
         self._native.seek(epoch, position)
+        self._epoch_asked = None
+        self._is_iterated = False
 
     def _identity(self) -> dict[str, Any]:
-        values = (
-            f"{self.dataset._selection.fingerprint():016x}",
-            self.num_samples,
-            self.batch_size,
-            self._shuffle,
-            self.seed,
-            self._drop_last,
-        )
-        return dict(zip(_STATE_KEYS, values, strict=True))
+        """Returns what has to be as it was for a position to mean the same samples."""
+        windows = repr((self._windows, self._snap_ns))
+        return {
+            "fingerprint": f"{self.dataset._selection.fingerprint():016x}",
+            "num_samples": self.num_samples,
+            "batch_size": self.batch_size,
+            "shuffle": self._shuffle,
+            "seed": self.seed,
+            "drop_last": self._drop_last,
+            "rate_hz": self._rate_hz or self.dataset.control_rate_hz,
+            "windows": hashlib.sha256(windows.encode()).hexdigest()[:16],
+        }
 
     def stats(self) -> dict[str, int]:
         """Returns counters since the loader was made, see docs: batches, samples, bytes, slots.
@@ -399,6 +563,41 @@ class DataLoader:
     def close(self) -> None:
         """Stops the threads. Batches still held stay valid."""
         self._native.close()
+
+    def __repr__(self) -> str:
+        """Says what is delivered, to whom, with what, and what is next."""
+        share, rate_hz = self._share, self._rate_hz or self.dataset.control_rate_hz
+        parts = [f"batches of {self.batch_size}"]
+        if rate_hz is not None:
+            parts.append(f"{rate_hz:g} Hz")
+        parts.append(f"shuffled by seed {self.seed}" if self._shuffle else "in order")
+        parts.append(f"rank {share.rank} of {share.world_size}, remainder {self._remainder!r}")
+        if share.num_workers > 1:
+            parts.append(f"worker {share.worker} of {share.num_workers}")
+        parts.append(f"{self._num_threads or share.default_threads()} threads")
+        try:
+            stats = self._native.stats()
+            parts[0] = f"{self.num_samples} samples in {self._native.num_batches()} {parts[0]}"
+            parts.append(f"slots of {format_bytes(stats['slot_bytes'])}")
+            epoch, position, _ = self._native.tell()
+            parts.append(f"epoch {epoch}, batch {position}")
+        except Error as error:
+            parts.append(str(error))
+        return f"<DataLoader of {self.dataset!r}: {'; '.join(parts)}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns parameters and position; a loader made of them starts where this one stands."""
+        return {
+            "dataset": self.dataset,
+            "options": self._options,
+            "state": self.state_dict(),
+            "ranks": (self._share.rank, self._share.world_size),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        DataLoader.__init__(self, state["dataset"], **state["options"])
+        self._sent = state["ranks"]
+        self.load_state_dict(state["state"])
 
     def __enter__(self) -> DataLoader:
         return self

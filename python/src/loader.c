@@ -20,6 +20,7 @@ typedef struct loader_object {
     bool busy;       /* a call waits without the GIL: a loader has one consumer */
     bool closing;    /* another thread waits for that call to end */
     bool is_fresh;   /* nothing was handed out since the last seek: iterations begin there */
+    bool is_asked;   /* and a batch was asked for, in this iteration */
     int64_t iteration;
     rbc_batch *kept; /* taken out, and then an exception came: the next to be handed out */
 } loader_object;
@@ -218,13 +219,15 @@ static PyObject *create(module_state *state, selection_object *selection,
     loader->busy = false;
     loader->closing = false;
     loader->is_fresh = true;
+    loader->is_asked = false;
     loader->iteration = 0;
     loader->kept = NULL;
     return (PyObject *)loader;
 }
 
 /* create_loader(selection, windows, kind, batch_size, rate_hz, shuffle, seed, drop_last,
- * num_threads, num_slots, on_error, rank, world_size, remainder, jpeg_dct, snap_ns) */
+ * num_threads, num_slots, on_error, rank, world_size, part, num_parts, remainder, jpeg_dct,
+ * snap_ns) */
 PyObject *create_loader(PyObject *module, PyObject *args) {
     module_state *state = state_of_module(module);
     PyObject *selection = NULL;
@@ -241,12 +244,14 @@ PyObject *create_loader(PyObject *module, PyObject *args) {
     int num_slots = 0;
     int rank = 0;
     int world_size = 1;
+    int part = 0;
+    int num_parts = 1;
     long long snap_ns = 0;
     rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
-    if (!PyArg_ParseTuple(args, "O!O!OidpKpiiOiiOOL", state->selection_type, &selection,
+    if (!PyArg_ParseTuple(args, "O!O!OidpKpiiOiiiiOOL", state->selection_type, &selection,
                           &PyList_Type, &windows, &kind, &batch_size, &params.rate_hz, &shuffle,
                           &seed, &drop_last, &num_threads, &num_slots, &on_error, &rank,
-                          &world_size, &remainder, &jpeg_dct, &snap_ns) ||
+                          &world_size, &part, &num_parts, &remainder, &jpeg_dct, &snap_ns) ||
         !parse_policies(state, on_error, remainder, &params) ||
         !parse_jpeg_dct(state, jpeg_dct, &params.jpeg_dct)) {
         return NULL;
@@ -272,6 +277,8 @@ PyObject *create_loader(PyObject *module, PyObject *args) {
     params.rank = rank;
     params.world_size = world_size;
     params.snap_ns = snap_ns;
+    params.part = part;
+    params.num_parts = num_parts;
     PyObject *result =
         ok ? create(state, (selection_object *)(void *)selection, &params, kind) : NULL;
     for (Py_ssize_t i = 0; memory != NULL && i < count; i++) {
@@ -318,7 +325,7 @@ static PyObject *batch_dict(module_state *state, loader_object *loader, rbc_batc
     return dict;
 }
 
-/* Begins another iteration at `position` of `epoch`. */
+/* Begins another iteration at `position` of `epoch`; one that nothing was asked of moves there. */
 static bool seek(PyObject *self, rbc_loader *handle, int64_t epoch, int64_t position) {
     loader_object *loader = as_loader(self);
     rbc_error err;
@@ -334,7 +341,8 @@ static bool seek(PyObject *self, rbc_loader *handle, int64_t epoch, int64_t posi
         raise_error(state_of_type(self), &err);
         return false;
     }
-    loader->iteration++;
+    loader->iteration += loader->is_asked ? 1 : 0;
+    loader->is_asked = false;
     loader->is_fresh = true;
     return true;
 }
@@ -352,29 +360,26 @@ static PyObject *loader_seek(PyObject *self, PyObject *args) {
 }
 
 /* Epoch and position of the batch that is handed out next. */
-static bool tell(PyObject *self, rbc_loader *handle, int64_t *epoch, int64_t *position) {
+static void tell(PyObject *self, const rbc_loader *handle, int64_t *epoch, int64_t *position) {
     const loader_object *loader = as_loader(self);
-    rbc_error err;
-    if (rbc_loader_tell(handle, epoch, position, &err) != RBC_OK) {
-        raise_error(state_of_type(self), &err);
-        return false;
-    }
+    rbc_loader_tell(handle, epoch, position);
     if (loader->kept != NULL) {
         *position = rbc_batch_index(loader->kept);
     }
-    return true;
 }
 
-/* tell() -> (epoch, position) */
+/* tell() -> (epoch, position, whether nothing was handed out since the last seek) */
 static PyObject *loader_tell(PyObject *self, PyObject *unused) {
     (void)unused;
     int64_t epoch = 0;
     int64_t position = 0;
-    rbc_loader *handle = open_handle(self);
-    if (handle == NULL || !tell(self, handle, &epoch, &position)) {
+    const rbc_loader *handle = open_handle(self);
+    if (handle == NULL) {
         return NULL;
     }
-    return Py_BuildValue("(LL)", (long long)epoch, (long long)position);
+    tell(self, handle, &epoch, &position);
+    return Py_BuildValue("(LLO)", (long long)epoch, (long long)position,
+                         as_loader(self)->is_fresh ? Py_True : Py_False);
 }
 
 /* iterate() -> iterator over the rest of the epoch sought, or over the next epoch. An iteration
@@ -385,9 +390,10 @@ static PyObject *loader_iterate(PyObject *self, PyObject *unused) {
     rbc_loader *handle = enter(self);
     int64_t epoch = 0;
     int64_t position = 0;
-    if (handle == NULL || !tell(self, handle, &epoch, &position)) {
+    if (handle == NULL) {
         return NULL;
     }
+    tell(self, handle, &epoch, &position);
     module_state *state = state_of_type(self);
     iterator_object *iterator = PyObject_New(iterator_object, state->iterator_type);
     if (iterator == NULL) {
@@ -401,6 +407,7 @@ static PyObject *loader_iterate(PyObject *self, PyObject *unused) {
         return NULL;
     }
     iterator->iteration = ++loader->iteration;
+    loader->is_asked = false;
     return (PyObject *)iterator;
 }
 
@@ -430,6 +437,7 @@ static rbc_status take(PyObject *self, int64_t iteration, rbc_batch **batch) {
                         "the loader has begun another epoch: iterators cannot be used in turns");
             return RBC_ERROR_INVALID_ARGUMENT;
         }
+        loader->is_asked = true;
         if (loader->kept != NULL) {
             *batch = loader->kept;
             loader->kept = NULL;

@@ -64,14 +64,17 @@ rbc_status rbc_loader_seek(rbc_loader *loader, int64_t epoch, int64_t position, 
     return RBC_OK;
 }
 
-rbc_status rbc_loader_tell(const rbc_loader *loader, int64_t *epoch, int64_t *position,
-                           rbc_error *err) {
-    RBC__TRY(check_process(loader, err));
-    pthread_mutex_lock(loader->shared_lock);
+void rbc_loader_tell(const rbc_loader *loader, int64_t *epoch, int64_t *position) {
+    /* In a child made by fork() the lock may be held for ever, and nothing changes any more. */
+    const bool is_ours = loader->process == getpid();
+    if (is_ours) {
+        pthread_mutex_lock(loader->shared_lock);
+    }
     *epoch = loader->epoch;
     *position = loader->next_delivered;
-    pthread_mutex_unlock(loader->shared_lock);
-    return RBC_OK;
+    if (is_ours) {
+        pthread_mutex_unlock(loader->shared_lock);
+    }
 }
 
 static struct timespec deadline_after(int64_t timeout_ns) {

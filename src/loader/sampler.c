@@ -30,16 +30,45 @@ static rbc_status check_params(int64_t num_samples, const rbc_loader_params *par
                          "remainder is %d; it must be one of rbc_remainder",
                          (int)params->remainder);
     }
+    if (params->num_parts < 1 || params->part < 0 || params->part >= params->num_parts) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "part is %d of %d; it must be at least 0 and below num_parts, which is at "
+                         "least 1",
+                         params->part, params->num_parts);
+    }
     return RBC_OK;
 }
 
 /* The ranks take full rounds of world_size batches and, of what is left, `rows` rows each. */
 static void finish_even(rbc__sampler *s, int64_t rounds, int64_t rows) {
-    s->num_batches = rounds + (rows > 0 ? 1 : 0);
-    s->num_rounds = s->num_batches;
+    s->rank_batches = rounds + (rows > 0 ? 1 : 0);
+    s->num_rounds = s->rank_batches;
     s->last_rows = rows > 0 ? rows : s->batch_size;
     s->last_position =
-        (s->num_batches - 1) * s->world_size * s->batch_size + s->rank * s->last_rows;
+        (s->rank_batches - 1) * s->world_size * s->batch_size + s->rank * s->last_rows;
+}
+
+static void deal_out(rbc__sampler *s, rbc_remainder remainder, bool drop_last) {
+    const int64_t batch = s->batch_size;
+    const int64_t world = s->world_size;
+    const int64_t full = s->num_samples / batch;
+    if (remainder == RBC_REMAINDER_UNEVEN) {
+        const int64_t total = full + (!drop_last && s->num_samples % batch > 0 ? 1 : 0);
+        s->rank_batches = total / world + (s->rank < total % world ? 1 : 0);
+        s->num_rounds = total / world + (total % world > 0 ? 1 : 0);
+        const int64_t last = (s->rank_batches - 1) * world + s->rank;
+        s->last_position = last * batch;
+        s->last_rows = last < full ? batch : s->num_samples - full * batch;
+        return;
+    }
+    const bool repeat = remainder == RBC_REMAINDER_REPEAT;
+    if (drop_last) {
+        finish_even(s, full / world, repeat && full % world > 0 ? batch : 0);
+        return;
+    }
+    const int64_t rounds = full / world;
+    const int64_t rest = s->num_samples - rounds * world * batch;
+    finish_even(s, rounds, rest / world + (repeat && rest % world > 0 ? 1 : 0));
 }
 
 rbc_status rbc__sampler_init(rbc__sampler *out, int64_t num_samples,
@@ -49,40 +78,25 @@ rbc_status rbc__sampler_init(rbc__sampler *out, int64_t num_samples,
                           .batch_size = params->batch_size,
                           .rank = params->rank,
                           .world_size = params->world_size,
+                          .part = params->part,
+                          .num_parts = params->num_parts,
                           .shuffle = params->shuffle != 0,
                           .seed = params->seed};
-    const bool drop_last = params->drop_last != 0;
-    const int64_t batch = out->batch_size;
-    const int64_t world = out->world_size;
-    const int64_t full = num_samples / batch;
-    const int64_t total = full + (!drop_last && num_samples % batch > 0 ? 1 : 0);
-    if (params->remainder == RBC_REMAINDER_UNEVEN) {
-        out->num_batches = total / world + (out->rank < total % world ? 1 : 0);
-        out->num_rounds = total / world + (total % world > 0 ? 1 : 0);
-        const int64_t last = (out->num_batches - 1) * world + out->rank;
-        out->last_position = last * batch;
-        out->last_rows = last < full ? batch : num_samples - full * batch;
-        return RBC_OK;
-    }
-    const bool repeat = params->remainder == RBC_REMAINDER_REPEAT;
-    if (drop_last) {
-        finish_even(out, full / world, repeat && full % world > 0 ? batch : 0);
-        return RBC_OK;
-    }
-    const int64_t rounds = full / world;
-    const int64_t rest = num_samples - rounds * world * batch;
-    finish_even(out, rounds, rest / world + (repeat && rest % world > 0 ? 1 : 0));
+    deal_out(out, params->remainder, params->drop_last != 0);
+    out->num_batches = (out->rank_batches - out->part + out->num_parts - 1) / out->num_parts;
+    out->num_rounds = (out->num_rounds + out->num_parts - 1) / out->num_parts;
     return RBC_OK;
 }
 
 void rbc__sampler_batch(const rbc__sampler *sampler, int64_t index, int64_t *position,
                         int64_t *rows) {
-    if (index == sampler->num_batches - 1) {
+    const int64_t number = index * sampler->num_parts + sampler->part;
+    if (number == sampler->rank_batches - 1) {
         *position = sampler->last_position;
         *rows = sampler->last_rows;
         return;
     }
-    *position = (index * sampler->world_size + sampler->rank) * sampler->batch_size;
+    *position = (number * sampler->world_size + sampler->rank) * sampler->batch_size;
     *rows = sampler->batch_size;
 }
 

@@ -6,7 +6,8 @@
  *
  *     p = (k * world_size + r) * batch_size + i
  *
- * so that batch g of a run with one rank is batch g / W of rank g % W of a run with W ranks. N
+ * so that batch g of a run with one rank is batch g / W of rank g % W of a run with W ranks. A part
+ * takes batches part, part + num_parts, ... of its rank, in the same way. N
  * samples make G batches: ceil(N / batch_size), or floor with drop_last. Where G is not a multiple
  * of W:
  *  UNEVEN  ranks r < G % W have one batch more than the others; the very last batch may be smaller.
@@ -30,9 +31,11 @@ typedef struct rbc__sampler {
     int64_t num_samples;
     int64_t batch_size;
     int64_t rank, world_size;
-    int64_t num_batches;   /* of this rank */
-    int64_t num_rounds;    /* batches of the rank that has most: rank 0 */
-    int64_t last_rows;     /* of batch num_batches - 1 */
+    int64_t part, num_parts;
+    int64_t num_batches;   /* of this part */
+    int64_t num_rounds;    /* batches of the part that has most: part 0 of rank 0 */
+    int64_t rank_batches;  /* of this rank */
+    int64_t last_rows;     /* of batch rank_batches - 1 of the rank */
     int64_t last_position; /* of its first row */
     bool shuffle;
     uint64_t seed;
@@ -45,7 +48,7 @@ typedef struct rbc__order {
     rbc__permutation permutation;
 } rbc__order;
 
-/* INVALID_ARGUMENT naming batch_size, rank, world_size or remainder when out of range. */
+/* INVALID_ARGUMENT naming batch_size, rank, world_size, remainder or part when out of range. */
 rbc_status rbc__sampler_init(rbc__sampler *out, int64_t num_samples,
                              const rbc_loader_params *params, rbc_error *err);
 

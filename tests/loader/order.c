@@ -205,6 +205,33 @@ static void ranks_share_the_epoch(void **state) {
     }
 }
 
+static void parts_share_the_batches_of_a_rank(void **state) {
+    (void)state;
+    for (size_t k = 0; k < sizeof sampler_cases / sizeof *sampler_cases; k++) {
+        const sampler_case *c = &sampler_cases[k];
+        for (int32_t num_parts = 1; num_parts <= 5; num_parts++) {
+            rbc_loader_params params = params_of(c, c->world_size - 1);
+            rbc__sampler whole;
+            assert_int_equal(rbc__sampler_init(&whole, c->num_samples, &params, NULL), RBC_OK);
+            params.num_parts = num_parts;
+            int64_t total = 0;
+            for (params.part = 0; params.part < num_parts; params.part++) {
+                rbc__sampler part;
+                assert_int_equal(rbc__sampler_init(&part, c->num_samples, &params, NULL), RBC_OK);
+                for (int64_t b = 0; b < part.num_batches; b++, total++) {
+                    int64_t position[2];
+                    int64_t rows[2];
+                    rbc__sampler_batch(&part, b, &position[0], &rows[0]);
+                    rbc__sampler_batch(&whole, b * num_parts + params.part, &position[1], &rows[1]);
+                    assert_int_equal(position[0], position[1]);
+                    assert_int_equal(rows[0], rows[1]);
+                }
+            }
+            assert_int_equal(total, whole.num_batches);
+        }
+    }
+}
+
 static void bad_sampler_arguments_are_named(void **state) {
     (void)state;
     rbc__sampler sampler;
@@ -221,6 +248,10 @@ static void bad_sampler_arguments_are_named(void **state) {
     params.world_size = 0;
     assert_int_equal(rbc__sampler_init(&sampler, 10, &params, &error), RBC_ERROR_INVALID_ARGUMENT);
     assert_non_null(strstr(error.message, "world_size is 0"));
+    params.world_size = 3;
+    params.part = 1;
+    assert_int_equal(rbc__sampler_init(&sampler, 10, &params, &error), RBC_ERROR_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.message, "part is 1 of 1"));
 }
 
 static void clock_of(rbc__clock *clock, const int64_t *steps, const int64_t *start,
@@ -319,6 +350,7 @@ int main(void) {
         cmocka_unit_test(positions_look_uniform),
         cmocka_unit_test(epochs_and_seeds_differ),
         cmocka_unit_test(ranks_share_the_epoch),
+        cmocka_unit_test(parts_share_the_batches_of_a_rank),
         cmocka_unit_test(bad_sampler_arguments_are_named),
         cmocka_unit_test(ticks_are_steps_at_the_control_rate),
         cmocka_unit_test(other_rates_cover_the_episode),

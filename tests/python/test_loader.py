@@ -190,10 +190,8 @@ def test_order_depends_on_seed_and_epoch(bridge):
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_ranks_share_the_epoch(bridge, world_size):
     whole = epoch(make(bridge, shuffle=True, seed=3))
-    ranks = [
-        epoch(make(bridge, shuffle=True, seed=3, rank=rank, world_size=world_size))
-        for rank in range(world_size)
-    ]
+    options = {"shuffle": True, "seed": 3, "world_size": world_size, "remainder": "uneven"}
+    ranks = [epoch(make(bridge, rank=rank, **options)) for rank in range(world_size)]
     merged = [ranks[k % world_size][k // world_size] for k in range(len(whole))]
     for a, b in zip(whole, merged, strict=True):
         same(a, b)

@@ -1,0 +1,42 @@
+"""What tools around torch's DataLoader look for in a loader."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .loader import DataLoader
+
+
+def register(kind: type) -> None:
+    """Lets torch's DataLoader take loaders as iterable datasets, which are read in workers too."""
+    torch_data = sys.modules.get("torch.utils.data")
+    if torch_data is not None:
+        torch_data.IterableDataset.register(kind)
+
+
+class BatchSampler:
+    """Stands for a loader's batches before they are read.
+
+    Tools skip batches by skipping items of a batch sampler, and have the others read by
+    the loader's `collate_fn`, which is given the item. These items are empty: an item moves the
+    loader to its batch. `sampler` is what tools call set_epoch() of.
+    """
+
+    def __init__(self, loader: DataLoader) -> None:
+        self.sampler = loader
+        self.batch_size = loader.batch_size
+        self.drop_last = loader._drop_last
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        loader = self.sampler
+        batches = iter(loader)
+        epoch, first, _ = loader._native.tell()
+        for position in range(first, len(loader)):
+            loader._sampled = batches, epoch, position
+            yield []
