@@ -207,10 +207,7 @@ static rbc_status open_somewhere(opening *o, const char *root, rbc_error *err) {
     rbc_error why;
     rbc_status status = open_beside(o, root, &passed, &why);
     if (!passed) {
-        if (status != RBC_OK && err != NULL) {
-            *err = why;
-        }
-        return status;
+        return status == RBC_OK ? RBC_OK : rbc__pass_on(&why, err);
     }
     free(o->catalog->path);
     o->catalog->path = NULL;
@@ -221,7 +218,8 @@ static rbc_status open_somewhere(opening *o, const char *root, rbc_error *err) {
     if (status == RBC_OK) {
         status = open_at(o, IN_CACHE, &passed, err);
     }
-    return status;
+    return status == RBC_OK || !passed ? status
+                                       : rbc__fail_within(err, status, "%s; instead", why.message);
 }
 
 static rbc_status refuse_skipped(const rbc__catalog *catalog, rbc_error *err) {

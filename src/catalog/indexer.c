@@ -180,10 +180,7 @@ static rbc_status write_file(index_run *run, int64_t number, rbc__shard_writer *
                              rbc_error *err) {
     file_result *result = &run->results[number];
     if (result->status != RBC_OK) {
-        if (err != NULL) {
-            *err = result->error;
-        }
-        return result->status;
+        return rbc__pass_on(&result->error, err);
     }
     RBC__TRY(rbc__shard_write(writer, run->job->pending[number].id, &result->shard, err));
     rbc__shard_free(&result->shard);

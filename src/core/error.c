@@ -118,6 +118,13 @@ rbc_status(rbc__fail_within)(rbc_error *err, rbc_status status, const char *form
     return status;
 }
 
+rbc_status rbc__pass_on(const rbc_error *problem, rbc_error *err) {
+    if (err != NULL) {
+        *err = *problem;
+    }
+    return problem->status;
+}
+
 bool rbc__is_shortage(const rbc_error *err) {
     static const int codes[] = {
         EAGAIN,    EBUSY,     EDQUOT,       EINTR,      EIO,       EMFILE,      ENFILE,

@@ -220,6 +220,26 @@ static void an_unwritable_folder_has_its_catalog_in_the_cache(void **state) {
     scratch_remove(&cache);
 }
 
+/* Neither place will do: both are named. */
+static void where_nothing_can_be_written_both_places_are_named(void **state) {
+    char *blocked = scratch_make();
+    const char *file = scratch_path(blocked, "file");
+    FILE *made = fopen(file, "w");
+    assert_non_null(made);
+    fclose(made);
+    setenv("ROBOCACHE_CACHE", scratch_path(blocked, "file/cache"), 1);
+    assert_int_equal(chmod(*state, 0555), 0);
+    const char *message = scratch_refused(*state, NULL, RBC_ERROR_IO);
+    assert_non_null(strstr(message, scratch_path(*state, ".robocache.sqlite")));
+    assert_non_null(strstr(message, "file/cache"));
+    unsetenv("ROBOCACHE_CACHE");
+    rbc_open_params params = RBC_OPEN_PARAMS_INIT;
+    params.catalog_path = scratch_path(blocked, "missing/catalog");
+    message = scratch_refused(*state, &params, RBC_ERROR_IO);
+    assert_non_null(strstr(message, "missing/catalog"));
+    scratch_remove(&blocked);
+}
+
 static void an_open_dataset_lives_on_in_a_forked_child(void **state) {
     rbc_dataset *dataset = scratch_open(*state, NULL);
     rbc_episode *episode;
@@ -248,6 +268,7 @@ int main(void) {
         TEST(waiting_for_another_process_can_be_cancelled),
         TEST(a_full_disk_names_the_catalog_and_leaves_it_whole),
         TEST(an_unwritable_folder_has_its_catalog_in_the_cache),
+        TEST(where_nothing_can_be_written_both_places_are_named),
         TEST(an_open_dataset_lives_on_in_a_forked_child),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "helpers.h"
 
@@ -133,12 +136,65 @@ static void shards_follow_dataset_info(void **state) {
     remove_folder(folder);
 }
 
+/* A store of files by content has links in the dataset's folder; one that leads nowhere is not
+ * taken for a file that is not declared. */
+static void metadata_behind_a_loose_link_is_missed(void **state) {
+    char folder[64];
+    char link[128];
+    rbc__reader *reader;
+    rbc_error err;
+    (void)state;
+    make_folder(folder);
+    make_shard(folder, "toy-train.tfrecord-00000-of-00001", 1);
+    (void)snprintf(link, sizeof link, "%s/features.json", folder);
+    assert_int_equal(symlink("nowhere", link), 0);
+    assert_int_equal(try_open(folder, &reader, &err), RBC_ERROR_IO);
+    assert_contains(err.message, "features.json: cannot be opened");
+    remove_folder(folder);
+}
+
+/* However few: all splits, or an error that says why. */
+static void few_descriptors_lose_no_split(void **state) {
+    char folder[64];
+    int opened = 0;
+    (void)state;
+    make_folder(folder);
+    char *json = features_json(STEPS, "");
+    write_text(folder, "features.json", json);
+    make_shard(folder, "train/a.tfrecord", 1);
+    make_shard(folder, "val/a.tfrecord", 2);
+    for (rlim_t limit = 3; limit < 12; limit++) {
+        const pid_t child = fork();
+        if (child == 0) {
+            const struct rlimit few = {limit, limit};
+            rbc__reader *reader;
+            rbc_error err;
+            setrlimit(RLIMIT_NOFILE, &few);
+            const rbc_status status = try_open(folder, &reader, &err);
+            const bool is_told =
+                status == RBC_ERROR_IO && strstr(err.message, "Too many open files") != NULL;
+            _exit(status != RBC_OK                                  ? is_told ? 1 : 3
+                  : rbc__rlds_reader.schema(reader)->num_files == 2 ? 0
+                                                                    : 2);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+        opened += WEXITSTATUS(status) == 0;
+    }
+    assert_in_range(opened, 1, 8);
+    free(json);
+    remove_folder(folder);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_version_folder_is_found_from_above),
         cmocka_unit_test(several_datasets_are_an_error_naming_them),
         cmocka_unit_test(what_is_no_dataset_is_said_so),
         cmocka_unit_test(shards_follow_dataset_info),
+        cmocka_unit_test(metadata_behind_a_loose_link_is_missed),
+        cmocka_unit_test(few_descriptors_lose_no_split),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,15 +117,19 @@ static rbc_status list_folder(const char *path, listing *out, rbc_error *err) {
     return RBC_OK;
 }
 
-static bool is_folder(const char *path, const char *name) {
+/* What cannot be told now is an error: a split must not be left out because memory was short. */
+static rbc_status is_folder(const char *path, const char *name, bool *is_one, rbc_error *err) {
     char *joined;
     struct stat info;
-    if (rbc__join_path(path, name, &joined, NULL) != RBC_OK) {
-        return false;
+    RBC__TRY(rbc__join_path(path, name, &joined, err));
+    const bool is_there = stat(joined, &info) == 0;
+    *is_one = is_there && S_ISDIR(info.st_mode);
+    rbc_status status = RBC_OK;
+    if (!is_there && errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != EACCES) {
+        status = rbc__fail_errno(err, errno, "%s: cannot be looked at", joined);
     }
-    const bool is_one = stat(joined, &info) == 0 && S_ISDIR(info.st_mode);
     free(joined);
-    return is_one;
+    return status;
 }
 
 static bool is_shard(const char *name) {
@@ -164,23 +168,26 @@ static bool is_split_folder(const char *name) {
 }
 
 /* A folder whose shards are in train/, val/ ... without metadata there. */
-static bool has_split_folders(const char *path, const listing *names) {
-    for (size_t i = 0; i < names->count; i++) {
+static rbc_status has_split_folders(const char *path, const listing *names, bool *found,
+                                    rbc_error *err) {
+    *found = false;
+    for (size_t i = 0; i < names->count && !*found; i++) {
         listing inside;
         char *joined;
-        if (!is_split_folder(names->names[i]) ||
-            rbc__join_path(path, names->names[i], &joined, NULL) != RBC_OK) {
+        rbc_error problem;
+        if (!is_split_folder(names->names[i])) {
             continue;
         }
-        const bool is_one = list_folder(joined, &inside, NULL) == RBC_OK && has_shards(&inside) &&
-                            !has_metadata(&inside);
-        free_listing(&inside);
+        RBC__TRY(rbc__join_path(path, names->names[i], &joined, err));
+        const rbc_status status = list_folder(joined, &inside, &problem);
         free(joined);
-        if (is_one) {
-            return true;
+        if (status != RBC_OK && rbc__is_shortage(&problem)) {
+            return rbc__pass_on(&problem, err);
         }
+        *found = status == RBC_OK && has_shards(&inside) && !has_metadata(&inside);
+        free_listing(&inside);
     }
-    return false;
+    return RBC_OK;
 }
 
 static rbc_status find_at_depth(const char *path, int depth, char **folder, rbc_error *err);
@@ -204,8 +211,11 @@ static rbc_status find_in_children(const char *path, const listing *names, int d
                                    rbc_error *err) {
     const char *newest = NULL;
     for (size_t i = 0; i < names->count; i++) {
-        if (rbc__is_version(names->names[i]) && is_folder(path, names->names[i]) &&
-            (!newest || compare_versions(names->names[i], newest) > 0)) {
+        bool is_one = false;
+        if (rbc__is_version(names->names[i])) {
+            RBC__TRY(is_folder(path, names->names[i], &is_one, err));
+        }
+        if (is_one && (!newest || compare_versions(names->names[i], newest) > 0)) {
             newest = names->names[i];
         }
     }
@@ -215,17 +225,19 @@ static rbc_status find_in_children(const char *path, const listing *names, int d
     rbc_error problem;
     for (size_t i = 0; i < names->count; i++) {
         char *found;
-        if (!is_folder(path, names->names[i])) {
+        bool is_one;
+        rbc_status status = is_folder(path, names->names[i], &is_one, &problem);
+        if (status == RBC_OK && !is_one) {
             continue;
         }
-        const rbc_status status = find_inside(path, names->names[i], depth, &found, &problem);
-        if (status != RBC_OK && status != RBC_ERROR_NOT_FOUND && status != RBC_ERROR_IO) {
-            if (err) {
-                *err = problem;
-            }
+        if (status == RBC_OK) {
+            status = find_inside(path, names->names[i], depth, &found, &problem);
+        }
+        if (status != RBC_OK && status != RBC_ERROR_NOT_FOUND &&
+            (status != RBC_ERROR_IO || rbc__is_shortage(&problem))) {
             free(*folder);
             *folder = NULL;
-            return status;
+            return rbc__pass_on(&problem, err);
         }
         if (status == RBC_OK && *folder) {
             rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
@@ -251,8 +263,13 @@ static rbc_status find_at_depth(const char *path, int depth, char **folder, rbc_
     listing names;
     *folder = NULL;
     RBC__TRY(list_folder(path, &names, err));
-    rbc_status status;
-    if (has_metadata(&names) || has_shards(&names) || has_split_folders(path, &names)) {
+    bool is_here = has_metadata(&names) || has_shards(&names);
+    rbc_status status = is_here ? RBC_OK : has_split_folders(path, &names, &is_here, err);
+    if (status != RBC_OK) {
+        free_listing(&names);
+        return status;
+    }
+    if (is_here) {
         *folder = strdup("");
         status = *folder ? RBC_OK : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s", path);
     } else if (depth >= MAX_DEPTH) {
@@ -355,10 +372,12 @@ static rbc_status add_split_folders(const char *path, const char *folder, rbc__s
                                     rbc_error *err) {
     for (size_t i = 0; i < sizeof split_folders / sizeof split_folders[0]; i++) {
         char *inside;
+        bool is_one;
         RBC__TRY(rbc__join_path(folder, split_folders[i], &inside, err));
-        const rbc_status status =
-            is_folder(path, inside) ? add_on_disk(path, inside, NULL, split_folders[i], schema, err)
-                                    : RBC_OK;
+        rbc_status status = is_folder(path, inside, &is_one, err);
+        if (status == RBC_OK && is_one) {
+            status = add_on_disk(path, inside, NULL, split_folders[i], schema, err);
+        }
         free(inside);
         RBC__TRY(status);
     }

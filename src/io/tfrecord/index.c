@@ -285,10 +285,7 @@ static rbc_status report(const rbc__index_sink *sink, const rbc__source *source,
                          const rbc_error *problem, rbc_error *err) {
     RBC__TRY(rbc__source_check_unchanged(source, err));
     if (problem->status != RBC_ERROR_FORMAT) {
-        if (err) {
-            *err = *problem;
-        }
-        return problem->status;
+        return rbc__pass_on(problem, err);
     }
     return sink->damaged(sink->user, record, problem, err);
 }

@@ -166,7 +166,7 @@ static rbc_status load_metadata(const char *folder, const char *name, char **pat
     struct stat info;
     *text = NULL;
     RBC__TRY(rbc__join_path(folder, name, path, err));
-    if (stat(*path, &info) != 0 && errno == ENOENT) {
+    if (lstat(*path, &info) != 0 && errno == ENOENT) { /* a link that leads nowhere is there */
         return RBC_OK;
     }
     return rbc__file_load(*path, METADATA_LIMIT_BYTES, text, bytes, err);
@@ -321,9 +321,12 @@ static rbc_status rlds_open(const char *path, rbc__reader **out, rbc_error *err)
 
 static bool rlds_probe(const char *path) {
     char *inside = NULL;
-    const rbc_status status = rbc__rlds_find_folder(path, &inside, NULL);
+    rbc_error problem;
+    const rbc_status status = rbc__rlds_find_folder(path, &inside, &problem);
     free(inside);
-    return status == RBC_OK || status == RBC_ERROR_INVALID_ARGUMENT;
+    /* what cannot be told now is told by open(), with the reason */
+    return status == RBC_OK || status == RBC_ERROR_INVALID_ARGUMENT ||
+           problem.device_code == EACCES || rbc__is_shortage(&problem);
 }
 
 static void rlds_close(rbc__reader **reader) {
