@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import robocache as rc
+from tests.python.loader_model import await_threads, num_threads
 
 WINDOWS = {
     "observation/state": rc.Window(range(-1, 1), mode="linear"),
@@ -171,8 +172,8 @@ def test_names_list_and_default_streams(bridge):
 
 def test_order_does_not_depend_on_threads(bridge):
     reference = epoch(make(bridge, shuffle=True, seed=7, num_threads=1))
-    for num_threads in (2, 7):
-        batches = epoch(make(bridge, shuffle=True, seed=7, num_threads=num_threads))
+    for count in (2, 7):
+        batches = epoch(make(bridge, shuffle=True, seed=7, num_threads=count))
         for a, b in zip(reference, batches, strict=True):
             same(a, b)
 
@@ -355,15 +356,12 @@ def test_context_manager(bridge):
 
 
 def test_no_threads_are_left(bridge):
-    def native_threads():
-        return len(os.listdir("/proc/self/task"))
-
-    before = native_threads()
+    before = num_threads()
     for _ in range(10):
         loader = make(bridge, num_threads=3)
         next(iter(loader))
         loader.close()
-    assert native_threads() <= before
+    await_threads(before)
 
 
 def test_wrong_arguments(bridge):

@@ -1,0 +1,332 @@
+"""A loader against a model of it: random steps, each compared with what the model says.
+
+`python -m tests.python.loader_model --steps 1000000` takes as many steps as one likes and prints
+how many there were of each kind. A failure names the seed of its run, which `--seed N --steps 100`
+repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import gc
+import json
+import os
+import random
+import signal
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+import robocache as rc
+
+LENGTHS = (1, 4, 2, 9, 5)
+STEPS_A_RUN = 100
+PATIENCE_SECONDS = 60
+
+
+class Model:
+    """Where a loader stands and what it delivers, given the order of each epoch."""
+
+    def __init__(self, order, batch_size, rank, world_size):
+        self.order, self.size, self.rank, self.world = order, batch_size, rank, world_size
+        self.rounds = -(-len(order(0)) // (batch_size * world_size))
+        self.load((0, 0))
+
+    def load(self, state):
+        self.epoch, self.position = state if state[1] < self.rounds else (state[0] + 1, 0)
+        self.is_fresh = True
+
+    def iterate(self):
+        if not self.is_fresh:
+            self.load((self.epoch + 1, 0))
+
+    def next(self):
+        self.is_fresh = False
+        first = (self.position * self.world + self.rank) * self.size
+        rows = self.order(self.epoch)[first : first + self.size]
+        self.position = self.position + 1 if rows else self.rounds
+        return rows
+
+
+def num_threads():
+    return len(os.listdir("/proc/self/task"))
+
+
+def await_threads(count):
+    """Waits until there are no more: the kernel forgets a thread a moment after it was joined."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while num_threads() > count:
+        assert time.monotonic() < deadline, f"{num_threads()} threads, {count} wanted"
+        time.sleep(0.0001)
+
+
+def write_dataset(folder: Path) -> rc.Dataset:
+    """Writes and opens episodes whose actions say which step they are."""
+    features = {"action": rc.Feature("int64", (2,)), "language_instruction": rc.Feature("str")}
+    with rc.RldsWriter(folder, "numbered", features) as writer:
+        for episode, steps in enumerate(LENGTHS):
+            action = [(episode, step) for step in range(steps)]
+            text = [f"episode {episode}"] * steps
+            writer.add_episode({"action": action, "language_instruction": text})
+    return rc.open(folder / "numbered", control_rate_hz=10, progress=False)
+
+
+def rows_of(batch):
+    """The rows of a batch, after a look at whether its fields belong together."""
+    pairs = list(zip(batch["episode_index"].tolist(), batch["step_index"].tolist(), strict=True))
+    assert batch["action"][:, 0].tolist() == [list(pair) for pair in pairs]
+    assert batch["task"] == [f"episode {episode}" for episode, _ in pairs]
+    return pairs
+
+
+class Run:
+    """One loader and its model, and the steps that are taken with both."""
+
+    def __init__(self, dataset, seed):
+        self.random = random.Random(seed)
+        self.dataset = dataset
+        self.world = self.random.choice([1, 1, 2, 3, 5])
+        self.options = {
+            "batch_size": self.random.choice([1, 2, 3, 7, 30]),
+            "shuffle": self.random.random() < 0.7,
+            "seed": seed,
+            "rank": self.random.randrange(self.world),
+            "world_size": self.world,
+        }
+        self.orders = {}
+        self.model = Model(self.order, self.options["batch_size"], self.options["rank"], self.world)
+        self.fails = False
+        self.make()
+        self.states = [self.state()]
+        self.held = []
+
+    def make(self, **options):
+        """Makes a loader, with other threads and slots each time, which must not matter."""
+        self.threads_before = num_threads()
+        asarray = np.asarray
+        np.asarray = self.asarray
+        try:
+            self.loader = rc.DataLoader(
+                self.dataset,
+                streams=["action"],
+                array="numpy",
+                num_threads=self.random.choice([1, 2, 4]),
+                num_slots=self.random.choice([0, 1, 2]),
+                **{**self.options, **options},
+            )
+        finally:
+            np.asarray = asarray
+        self.iterator = None
+
+    def asarray(self, array):
+        if self.fails:
+            raise MemoryError
+        return np.array(array)
+
+    def order(self, epoch):
+        if epoch not in self.orders:
+            whole = {"rank": 0, "world_size": 1, "batch_size": 1}
+            options = {**self.options, **whole}
+            with rc.DataLoader(
+                self.dataset, streams=["action"], array="numpy", **options
+            ) as loader:
+                state = loader.state_dict()
+                loader.load_state_dict({**state, "epoch": epoch})
+                self.orders[epoch] = [rows_of(batch)[0] for batch in loader]
+            wanted = [(e, s) for e, steps in enumerate(LENGTHS) for s in range(steps)]
+            assert sorted(self.orders[epoch]) == wanted
+        return self.orders[epoch]
+
+    def state(self):
+        state = json.loads(json.dumps(self.loader.state_dict()))
+        assert (state["epoch"], state["position"]) == (self.model.epoch, self.model.position)
+        return state
+
+    # ---- steps
+
+    def begin(self):
+        self.iterator = iter(self.loader)
+        self.model.iterate()
+
+    def next(self):
+        if self.iterator is None:
+            self.begin()
+        batch = next(self.iterator, None)
+        assert ([] if batch is None else rows_of(batch)) == self.model.next()
+        return batch
+
+    def leave(self):
+        self.iterator = None
+
+    def hold(self):
+        batch = self.next()
+        if batch is not None:
+            self.held.append((batch, rows_of(batch)))
+        if len(self.held) > 4 or batch is None:
+            kept, rows = self.held.pop(0) if self.held else ({}, None)
+            assert rows is None or rows_of(kept) == rows
+
+    def save(self):
+        self.states.append(self.state())
+
+    def load(self):
+        state = self.random.choice(self.states)
+        self.loader.load_state_dict(state)
+        self.model.load((state["epoch"], state["position"]))
+        self.iterator = None
+
+    def fail(self):
+        """Arrays cannot be made: the batch comes with the next call."""
+        if self.iterator is None:
+            self.begin()
+        self.fails = True
+        try:
+            assert next(self.iterator, None) is None
+            assert self.model.next() == []
+        except MemoryError:
+            pass
+        self.fails = False
+        self.state()
+
+    def look(self):
+        stats = self.loader.stats()
+        assert stats["samples_skipped"] == 0 == len(self.loader.skipped)
+        assert 0 <= stats["slots_in_use"] <= stats["slots"] <= stats["slots_peak"]
+        assert self.loader.num_samples == sum(LENGTHS)
+
+    def close(self):
+        """A closed loader says so; another goes on where it stood."""
+        state = self.state()
+        self.loader.close()
+        for call in (self.loader.state_dict, self.loader.stats, lambda: iter(self.loader)):
+            self.refuses(call, "the loader is closed")
+        self.resume(state)
+
+    def drop(self):
+        """The threads end with the last reference."""
+        state = self.state()
+        self.loader = self.iterator = None
+        await_threads(self.threads_before)
+        self.resume(state)
+
+    def resume(self, state):
+        self.make()
+        self.loader.load_state_dict(state)
+        self.model.load((state["epoch"], state["position"]))
+
+    def refuses(self, call, words):
+        try:
+            call()
+        except rc.Error as error:
+            assert words in str(error)  # noqa: PT017 - this module runs without pytest too
+        else:
+            raise AssertionError(f"nothing said '{words}'")
+
+    def threads(self):
+        """Several consumers: each batch goes to one of them, those that meet are refused."""
+        if self.iterator is None:
+            self.begin()
+        iterator, got = self.iterator, []
+
+        def consume():
+            for _ in range(3):
+                try:
+                    batch = next(iterator, None)
+                except rc.Error as error:
+                    assert "used by another thread" in str(error)  # noqa: PT017
+                else:
+                    got.append([] if batch is None else rows_of(batch))
+
+        consumers = [threading.Thread(target=consume) for _ in range(3)]
+        for consumer in consumers:
+            consumer.start()
+        for consumer in consumers:
+            consumer.join()
+        assert sorted(got) == sorted(self.model.next() for _ in got)
+        self.state()
+
+    def fork(self):
+        """A child reads the dataset and makes loaders; the loader of its parent refuses."""
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.alarm(PATIENCE_SECONDS)
+                self.in_child()
+                code = 0
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+
+    def in_child(self):
+        words = "make a loader after fork()"
+        for call in (self.loader.state_dict, lambda: list(self.loader)):
+            self.refuses(call, words)
+        self.loader.stats()
+        self.loader.close()
+        index = self.random.randrange(len(LENGTHS))
+        assert len(self.dataset.episodes[index]["action"].values) == LENGTHS[index]
+        assert len(self.dataset.where("num_steps > 3").episodes) == 3
+        self.orders.clear()
+        self.order(0)
+        for batch, rows in self.held:
+            assert rows_of(batch) == rows
+
+
+STEPS = {
+    Run.next: 60,
+    Run.begin: 6,
+    Run.leave: 6,
+    Run.hold: 10,
+    Run.save: 6,
+    Run.load: 6,
+    Run.fail: 4,
+    Run.look: 4,
+    Run.close: 1,
+    Run.drop: 1,
+    Run.threads: 1,
+    Run.fork: 0.5,
+}
+
+
+def check(dataset: rc.Dataset, seed: int, steps: int) -> collections.Counter[str]:
+    """Takes `steps` steps in runs of their own seeds; returns how often each was taken."""
+    counts: collections.Counter[str] = collections.Counter()
+    while steps > 0:
+        run, done = Run(dataset, seed), []
+        try:
+            for step in run.random.choices(
+                *zip(*STEPS.items(), strict=True), k=min(steps, STEPS_A_RUN)
+            ):
+                done.append(step.__name__)
+                step(run)
+        except Exception as error:
+            raise AssertionError(f"run {seed}, {run.options}: {' '.join(done)}") from error
+        counts.update(done)
+        steps -= len(done)
+        seed += 1
+    return counts
+
+
+def main() -> None:
+    """Runs the steps asked for and prints their counts as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=0, help="of the first run of 100 steps")
+    arguments = parser.parse_args()
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        counts = check(write_dataset(Path(folder)), arguments.seed, arguments.steps)
+        gc.collect()
+    seconds = round(time.monotonic() - begin)
+    print(json.dumps({"steps": sum(counts.values()), "seconds": seconds, "counts": counts}))
+
+
+if __name__ == "__main__":
+    main()
