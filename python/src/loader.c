@@ -1,7 +1,6 @@
 #include "data.h"
 #include "tensor.h"
 
-#include "core/error.h"
 #include "resample.h"
 
 #include <time.h>
@@ -16,11 +15,12 @@ typedef struct loader_object {
     PyObject_HEAD rbc_loader *handle; /* NULL: closed */
     pid_t process;
     delivery how;
-    PyObject *names; /* list of the fields' names, filled with the first batch */
-    bool busy;       /* a call waits without the GIL: a loader has one consumer */
-    bool closing;    /* another thread waits for that call to end */
-    bool is_fresh;   /* nothing was handed out since the last seek: iterations begin there */
-    bool is_asked;   /* and a batch was asked for, in this iteration */
+    PyObject *names;  /* list of the fields' names, filled with the first batch */
+    bool busy;        /* a call waits without the GIL: a loader has one consumer */
+    bool closing;     /* another thread waits for that call to end */
+    bool is_fresh;    /* nothing was handed out since the last seek: iterations begin there */
+    bool is_asked;    /* and a batch was asked for, in this iteration */
+    int64_t begun_at; /* position of the last seek */
     int64_t iteration;
     rbc_batch *kept; /* taken out, and then an exception came: the next to be handed out */
 } loader_object;
@@ -219,6 +219,7 @@ static PyObject *create(module_state *state, selection_object *selection,
     loader->busy = false;
     loader->closing = false;
     loader->is_fresh = true;
+    loader->begun_at = 0;
     loader->is_asked = false;
     loader->iteration = 0;
     loader->kept = NULL;
@@ -344,6 +345,7 @@ static bool seek(PyObject *self, rbc_loader *handle, int64_t epoch, int64_t posi
     loader->iteration += loader->is_asked ? 1 : 0;
     loader->is_asked = false;
     loader->is_fresh = true;
+    loader->begun_at = position;
     return true;
 }
 
@@ -458,7 +460,10 @@ static rbc_status take(PyObject *self, int64_t iteration, rbc_batch **batch) {
         }
     }
     if (status != RBC_OK && status != RBC_END) {
-        loader->is_fresh = loader->is_fresh && rbc__is_shortage(&err);
+        int64_t epoch = 0;
+        int64_t position = 0;
+        rbc_loader_tell(loader->handle, &epoch, &position);
+        loader->is_fresh = loader->is_fresh && position == loader->begun_at;
         raise_error(state_of_type(self), &err);
     }
     return status;

@@ -17,6 +17,8 @@ import signal
 import tempfile
 import threading
 import time
+import traceback
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +98,7 @@ class Run:
             "seed": seed,
             "rank": self.random.randrange(self.world),
             "world_size": self.world,
+            "remainder": "uneven",
         }
         self.orders = {}
         self.model = Model(self.order, self.options["batch_size"], self.options["rank"], self.world)
@@ -110,6 +113,7 @@ class Run:
         asarray = np.asarray
         np.asarray = self.asarray
         try:
+            warnings.simplefilter("ignore")  # that this rank has no batches
             self.loader = rc.DataLoader(
                 self.dataset,
                 streams=["action"],
@@ -250,7 +254,7 @@ class Run:
         self.state()
 
     def fork(self):
-        """A child reads the dataset and makes loaders; the loader of its parent refuses."""
+        """A child reads the dataset and iterates anew; an iteration under way refuses."""
         child = os.fork()
         if child == 0:
             code = 1
@@ -259,17 +263,26 @@ class Run:
                 signal.alarm(PATIENCE_SECONDS)
                 self.in_child()
                 code = 0
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(code)
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 0
 
     def in_child(self):
-        words = "make a loader after fork()"
-        for call in (self.loader.state_dict, lambda: list(self.loader)):
-            self.refuses(call, words)
-        self.loader.stats()
+        state, under_way = self.state(), self.iterator
+        if self.model.position == self.model.rounds:
+            under_way = None
+        self.model.iterate()
+        for batch in self.loader:
+            assert rows_of(batch) == self.model.next()
+        assert self.model.next() == []
+        if under_way is not None:
+            self.refuses(lambda: list(under_way), "make a loader after fork()")
         self.loader.close()
+        self.resume(state)
+        self.next()
         index = self.random.randrange(len(LENGTHS))
         assert len(self.dataset.episodes[index]["action"].values) == LENGTHS[index]
         assert len(self.dataset.where("num_steps > 3").episodes) == 3

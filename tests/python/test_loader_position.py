@@ -17,6 +17,8 @@ import pytest
 import robocache as rc
 from tests.python.loader_model import await_threads, num_threads
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*has no batch")
+
 LENGTHS = (1, 2, 3, 5, 7)
 
 
