@@ -48,10 +48,10 @@ static void remove_root(void) {
 static void add_episode(rbc_rlds_writer *writer, int episode) {
     enum { MAX_STEPS = 4 + NUM_EPISODES };
     const int64_t steps = 4 + episode;
-    float state[MAX_STEPS * 2];
-    float force[3 * MAX_STEPS];
-    int64_t force_time[3 * MAX_STEPS];
-    int64_t rows[MAX_STEPS];
+    float state[MAX_STEPS * 2] = {0};
+    float force[3 * MAX_STEPS] = {0};
+    int64_t force_time[3 * MAX_STEPS] = {0};
+    int64_t rows[MAX_STEPS] = {0};
     const void *texts[MAX_STEPS];
     uint64_t text_bytes[MAX_STEPS];
     int64_t num_force = 0;
@@ -155,9 +155,8 @@ static uint64_t take(input *in, unsigned bytes) {
 }
 
 static const uint8_t *take_bytes(input *in, size_t *count) {
-    const uint8_t *bytes = in->at;
     const size_t wanted = (size_t)take(in, 1);
-    bytes = in->at;
+    const uint8_t *bytes = in->at;
     *count = wanted < (size_t)(in->end - in->at) ? wanted : (size_t)(in->end - in->at);
     in->at += *count;
     return bytes;
@@ -213,8 +212,7 @@ static const char *const definitions[] = {
     "DELETE FROM episodes WHERE rowid % 2",
     "DELETE FROM files",
     "INSERT INTO skipped VALUES (1, 1, 0, 'x'), (2, 2, -1, 'y')",
-    "INSERT INTO files SELECT id + 7, path || 'x', split, position + 1, size, mtime_ns, indexed,"
-    " records, episodes, steps, first_id FROM files",
+    "INSERT INTO files SELECT id + 7, path || 'x', split, 9, 0, 0, 1, 0, 0, 0, 0 FROM files",
     "INSERT INTO tasks VALUES (77, 'lift', 3)",
     "CREATE VIEW v AS SELECT 1",
     "CREATE TRIGGER t AFTER UPDATE ON files BEGIN DELETE FROM tasks; END",

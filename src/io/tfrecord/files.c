@@ -182,7 +182,8 @@ static rbc_status has_split_folders(const char *path, const listing *names, bool
         const rbc_status status = list_folder(joined, &inside, &problem);
         free(joined);
         if (status != RBC_OK && rbc__is_shortage(&problem)) {
-            return rbc__pass_on(&problem, err);
+            rbc__pass_on(&problem, err);
+            return status;
         }
         *found = status == RBC_OK && has_shards(&inside) && !has_metadata(&inside);
         free_listing(&inside);
@@ -237,7 +238,8 @@ static rbc_status find_in_children(const char *path, const listing *names, int d
             (status != RBC_ERROR_IO || rbc__is_shortage(&problem))) {
             free(*folder);
             *folder = NULL;
-            return rbc__pass_on(&problem, err);
+            rbc__pass_on(&problem, err);
+            return status;
         }
         if (status == RBC_OK && *folder) {
             rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
