@@ -633,7 +633,8 @@ typedef struct rbc_episode rbc_episode;
 typedef struct rbc_episode_info {
     int64_t id;
     int64_t num_steps;
-    int64_t duration_ns; /* last minus first stamp over all clocked streams, INT64_MAX at most */
+    int64_t duration_ns; /* last minus first stamp of the default reference streams (see the clock
+                            of a loader), else of the steps; INT64_MAX at most */
     int64_t bytes;       /* of the record */
     int64_t record;      /* index of the record in its file */
     int64_t offset;      /* byte offset of the record in its file */

@@ -65,6 +65,10 @@ int64_t rbc__catalog_file_of(const rbc__catalog *catalog, int64_t id);
 rbc_status rbc__catalog_load_steps(const rbc__catalog *catalog, int64_t *steps, int64_t *start_ns,
                                    int64_t *end_ns, rbc_error *err);
 
+/* Samples, first and last stamp in stream `times` of all episodes, likewise; 0, -1: none. */
+rbc_status rbc__catalog_load_spans(const rbc__catalog *catalog, int32_t times, int64_t *num_samples,
+                                   int64_t *first_ns, int64_t *last_ns, rbc_error *err);
+
 /* Sets marks[id] to 1 for every episode for which the SQL expression `where` holds; `marks` has
  * num_episodes bytes. INVALID_ARGUMENT with SQLite's words when it is not one expression over the
  * columns of the view `episode` (catalog/tables.h), CANCELLED when `watch` says so. */

@@ -52,6 +52,11 @@ rbc_status rbc__selection_count(const rbc_selection *selection, rbc__selection_c
                                 rbc_error *err);
 void rbc__selection_counts_free(rbc__selection_counts *counts);
 
+/* First and last stamp in stream `times` of each of its episodes, into arrays of
+ * rbc_selection_size(); 0, -1 where there are none. Reads the catalog. */
+rbc_status rbc__selection_load_spans(const rbc_selection *selection, int32_t times,
+                                     int64_t *first_ns, int64_t *last_ns, rbc_error *err);
+
 /* Selections are reference-counted too, so that a loader can keep the arrays above without a copy;
  * rbc_selection_destroy() drops one. Any thread. Returns the same selection, to be destroyed. */
 rbc_selection *rbc__selection_retain(const rbc_selection *selection);

@@ -191,6 +191,7 @@ static rbc_status drop_content(sqlite3 *db, int64_t id, rbc_error *err) {
     RBC__TRY(run_for(db, "DELETE FROM episodes WHERE key BETWEEN ? AND ?", first, last, err));
     RBC__TRY(run_for(db, "DELETE FROM layouts WHERE key BETWEEN ? AND ?", first, last, err));
     RBC__TRY(run_for(db, "DELETE FROM summaries WHERE file = ?", id, 0, err));
+    RBC__TRY(run_for(db, "DELETE FROM spans WHERE file = ?", id, 0, err));
     return run_for(db, "DELETE FROM skipped WHERE file = ?", id, 0, err);
 }
 

@@ -232,6 +232,28 @@ const int64_t *rbc__selection_end_ns(const rbc_selection *selection) {
     return selection->ids + 3 * selection->count;
 }
 
+rbc_status rbc__selection_load_spans(const rbc_selection *selection, int32_t times,
+                                     int64_t *first_ns, int64_t *last_ns, rbc_error *err) {
+    const rbc__catalog *catalog = selection->dataset->catalog;
+    const int64_t count = catalog->num_episodes;
+    int64_t bytes;
+    int64_t *all = NULL;
+    if (rbc__mul_size(count + 1, 3 * (int64_t)sizeof *all, &bytes)) {
+        all = malloc((size_t)bytes);
+    }
+    if (all == NULL) {
+        return out_of_memory(count, err);
+    }
+    const rbc_status status =
+        rbc__catalog_load_spans(catalog, times, all, all + count, all + 2 * count, err);
+    for (int64_t i = 0; i < selection->count && status == RBC_OK; ++i) {
+        first_ns[i] = all[count + selection->ids[i]];
+        last_ns[i] = all[2 * count + selection->ids[i]];
+    }
+    free(all);
+    return status;
+}
+
 uint64_t rbc__selection_fingerprint(const rbc_selection *selection) {
     return selection->fingerprint;
 }

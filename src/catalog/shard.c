@@ -65,8 +65,11 @@ rbc_status rbc__shard_add_episode(rbc__shard *shard, const rbc__episode_record *
     episode->record = *record;
     episode->record.task = NULL;
     episode->record.layout = NULL;
+    episode->record.spans = NULL;
     RBC__TRY(append(shard, record->task, strlen(record->task) + 1, &episode->task_at, err));
     RBC__TRY(append(shard, record->layout, record->layout_bytes, &episode->layout_at, err));
+    RBC__TRY(append(shard, record->spans, (size_t)record->num_spans * sizeof *record->spans,
+                    &episode->spans_at, err));
     ++shard->num_episodes;
     return RBC_OK;
 }

@@ -10,9 +10,10 @@
 
 /* Offsets are into the shard's bytes. */
 typedef struct rbc__shard_episode {
-    rbc__episode_record record; /* task and layout not set */
+    rbc__episode_record record; /* task, layout and spans not set */
     size_t task_at;
     size_t layout_at;
+    size_t spans_at;
 } rbc__shard_episode;
 
 typedef struct rbc__shard_skip {
@@ -26,11 +27,12 @@ typedef struct rbc__shard {
     int64_t num_episodes, episodes_room;
     rbc__shard_skip *skips;
     int64_t num_skips, skips_room;
-    uint8_t *bytes; /* tasks, layouts and messages */
+    uint8_t *bytes; /* tasks, layouts, spans and messages */
     size_t num_bytes, bytes_room;
 } rbc__shard;
 
-/* Copies what the record holds. FORMAT for values that no catalog can hold. */
+/* Copies what the record holds; all records of a shard have spans of the same streams. FORMAT for
+ * values that no catalog can hold. */
 rbc_status rbc__shard_add_episode(rbc__shard *shard, const rbc__episode_record *record,
                                   rbc_error *err);
 rbc_status rbc__shard_add_skip(rbc__shard *shard, int64_t record, const char *message,

@@ -10,7 +10,7 @@ struct rbc__shard_writer {
     sqlite3 *db;
     bool in_transaction;
     sqlite3_stmt *find_task, *add_task, *count_task;
-    sqlite3_stmt *add_episode, *add_layout, *add_skip, *add_summary, *finish_file;
+    sqlite3_stmt *add_episode, *add_layout, *add_skip, *add_summary, *add_span, *finish_file;
 };
 
 rbc_status rbc__shard_writer_create(sqlite3 *db, rbc__shard_writer **out, rbc_error *err) {
@@ -31,6 +31,7 @@ rbc_status rbc__shard_writer_create(sqlite3 *db, rbc__shard_writer **out, rbc_er
         {&writer->add_layout, "INSERT INTO layouts VALUES (?, ?)"},
         {&writer->add_skip, "INSERT INTO skipped (file, record, message) VALUES (?, ?, ?)"},
         {&writer->add_summary, "INSERT INTO summaries VALUES (?, ?)"},
+        {&writer->add_span, "INSERT INTO spans VALUES (?, ?, ?)"},
         {&writer->finish_file, "UPDATE files SET indexed = 1, records = ?, episodes = ?, steps = ? "
                                "WHERE id = ?"},
     };
@@ -56,6 +57,7 @@ void rbc__shard_writer_destroy(rbc__shard_writer **writer) {
     sqlite3_finalize((*writer)->add_layout);
     sqlite3_finalize((*writer)->add_skip);
     sqlite3_finalize((*writer)->add_summary);
+    sqlite3_finalize((*writer)->add_span);
     sqlite3_finalize((*writer)->finish_file);
     free(*writer);
     *writer = NULL;
@@ -105,28 +107,57 @@ static rbc_status write_episode(rbc__shard_writer *writer, const rbc__shard *sha
     return rbc__statement_run(writer->add_layout, err);
 }
 
-static rbc_status write_summary(rbc__shard_writer *writer, int64_t file_id, const rbc__shard *shard,
-                                rbc_error *err) {
+static rbc__summary_entry summary_of(const rbc__shard_episode *episode) {
+    const rbc__episode_record *record = &episode->record;
+    const bool stamped = record->end_ns >= record->start_ns;
+    return (rbc__summary_entry){
+        .num_steps = record->num_steps,
+        .start_ns = stamped ? record->start_ns : 0,
+        .end_ns = stamped ? record->end_ns : -1,
+    };
+}
+
+static rbc__stamp_span span_of(const rbc__shard *shard, int64_t episode, int32_t index) {
+    rbc__stamp_span span;
+    memcpy(&span, shard->bytes + shard->episodes[episode].spans_at + (size_t)index * sizeof span,
+           sizeof span);
+    return span;
+}
+
+/* Packs what is said of each episode, of the episode itself (span -1) or of one of its spans. */
+static size_t pack(const rbc__shard *shard, int32_t span, uint8_t *data) {
+    size_t bytes = 0;
+    int64_t previous_start_ns = 0;
+    for (int64_t i = 0; i < shard->num_episodes; ++i) {
+        rbc__summary_entry entry;
+        if (span < 0) {
+            entry = summary_of(&shard->episodes[i]);
+        } else {
+            const rbc__stamp_span found = span_of(shard, i, span);
+            entry = (rbc__summary_entry){found.num_samples, found.first_ns, found.last_ns};
+        }
+        bytes += rbc__summary_put(data + bytes, &entry, previous_start_ns);
+        previous_start_ns = entry.start_ns;
+    }
+    return bytes;
+}
+
+static rbc_status write_summaries(rbc__shard_writer *writer, int64_t file_id,
+                                  const rbc__shard *shard, rbc_error *err) {
     uint8_t *data = malloc((size_t)shard->num_episodes * RBC__SUMMARY_MAX_BYTES + 1);
     if (data == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "indexing: out of memory");
     }
-    size_t bytes = 0;
-    int64_t previous_start_ns = 0;
-    for (int64_t i = 0; i < shard->num_episodes; ++i) {
-        const rbc__episode_record *record = &shard->episodes[i].record;
-        const bool stamped = record->end_ns >= record->start_ns;
-        const rbc__summary_entry entry = {
-            .num_steps = record->num_steps,
-            .start_ns = stamped ? record->start_ns : 0,
-            .end_ns = stamped ? record->end_ns : -1,
-        };
-        bytes += rbc__summary_put(data + bytes, &entry, previous_start_ns);
-        previous_start_ns = entry.start_ns;
-    }
     sqlite3_bind_int64(writer->add_summary, 1, file_id);
-    sqlite3_bind_blob64(writer->add_summary, 2, data, bytes, SQLITE_STATIC);
-    const rbc_status status = rbc__statement_run(writer->add_summary, err);
+    sqlite3_bind_blob64(writer->add_summary, 2, data, pack(shard, -1, data), SQLITE_STATIC);
+    rbc_status status = rbc__statement_run(writer->add_summary, err);
+    const int32_t num_spans = shard->num_episodes > 0 ? shard->episodes[0].record.num_spans : 0;
+    for (int32_t i = 0; i < num_spans && status == RBC_OK; ++i) {
+        sqlite3_bind_int64(writer->add_span, 1, file_id);
+        sqlite3_bind_int64(writer->add_span, 2, span_of(shard, 0, i).times);
+        sqlite3_bind_blob64(writer->add_span, 3, data, pack(shard, i, data), SQLITE_STATIC);
+        status = rbc__statement_run(writer->add_span, err);
+    }
     free(data);
     return status;
 }
@@ -150,7 +181,7 @@ static rbc_status write_all(rbc__shard_writer *writer, int64_t file_id, const rb
                           SQLITE_STATIC);
         RBC__TRY(rbc__statement_run(writer->add_skip, err));
     }
-    RBC__TRY(write_summary(writer, file_id, shard, err));
+    RBC__TRY(write_summaries(writer, file_id, shard, err));
     sqlite3_bind_int64(writer->finish_file, 1, shard->num_episodes + shard->num_skips);
     sqlite3_bind_int64(writer->finish_file, 2, shard->num_episodes);
     sqlite3_bind_int64(writer->finish_file, 3, steps);

@@ -20,6 +20,8 @@ static const char create_tables[] =
     " start_ns INTEGER, end_ns INTEGER, task INTEGER);"
     "CREATE TABLE layouts (key INTEGER PRIMARY KEY, data BLOB NOT NULL);"
     "CREATE TABLE summaries (file INTEGER PRIMARY KEY, data BLOB NOT NULL);"
+    "CREATE TABLE spans (file INTEGER, times INTEGER, data BLOB NOT NULL,"
+    " PRIMARY KEY (file, times)) WITHOUT ROWID;"
     "CREATE TABLE tasks (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE,"
     " episodes INTEGER NOT NULL);"
     "CREATE VIRTUAL TABLE task_words USING fts5 (text, content = 'tasks', content_rowid = 'id',"

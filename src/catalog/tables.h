@@ -3,11 +3,14 @@
  *  meta       format, name and version of the dataset, totals, and whether it is complete
  *  streams    as the format declared them; a catalog of other streams is made anew
  *  files      one row a data file: its size and mtime, whether it is indexed, its totals, and the
- * id of its first episode episodes   one row an episode; key = file id * 2^32 + number within the
- * file. Ids are not stored: id = first_id of the file + number within the file, so that a file that
- * changes moves no other row layouts    where the samples of an episode lie, in the format's
- * encoding; apart from episodes, so that an expression over a million episodes reads little
+ *             id of its first episode
+ *  episodes   one row an episode; key = file id * 2^32 + number within the file. Ids are not
+ *             stored: id = first_id of the file + number within the file, so that a file that
+ *             changes moves no other row
+ *  layouts    where the samples of an episode lie, in the format's encoding; apart from episodes,
+ *             so that an expression over a million episodes reads little
  *  summaries  steps and stamps of a file's episodes, packed (catalog/summary.h)
+ *  spans      the same of each stream of stamps: samples, first and last stamp
  *  tasks      texts, how many episodes have each, and task_words, their full-text index
  *  skipped    damaged records left out; record -1 stands for the rest of the file
  *  episode    a view of what users' expressions may name

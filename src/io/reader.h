@@ -22,6 +22,7 @@ typedef struct rbc__stream_schema {
     char *encoding;                     /* "", "jpeg", "png" */
     int32_t times;                      /* index of the stream with this one's stamps, or -1 */
     bool is_ragged;
+    bool is_reference; /* episodes begin and end with its stamps, see rbc__schema_set_reference() */
     const char
         *unsupported; /* why its samples cannot be read, or NULL; it is listed all the same */
 } rbc__stream_schema;
@@ -45,15 +46,25 @@ typedef struct rbc__schema {
     int64_t num_files;
 } rbc__schema;
 
+/* The stamps in stream `times` of one episode. */
+typedef struct rbc__stamp_span {
+    int32_t times;
+    int64_t num_samples;
+    int64_t first_ns, last_ns; /* 0, -1 where there are none */
+} rbc__stamp_span;
+
 /* One episode found while indexing; everything is borrowed for the call. */
 typedef struct rbc__episode_record {
     int64_t record;  /* index in the file */
     uint64_t offset; /* of the record's payload in the file */
     uint64_t bytes;
     int64_t num_steps;
-    int64_t start_ns, end_ns; /* earliest and latest stamp; 0, -1 where no stream has stamps */
-    const char *task;         /* UTF-8, "" when there is none */
-    const uint8_t *layout;    /* where the samples lie, in the format's own compact encoding */
+    /* Earliest and latest stamp of the reference streams; 0, -1 where they have none. */
+    int64_t start_ns, end_ns;
+    const rbc__stamp_span *spans; /* [num_spans], of every stream of stamps, by its index */
+    int32_t num_spans;
+    const char *task;      /* UTF-8, "" when there is none */
+    const uint8_t *layout; /* where the samples lie, in the format's own compact encoding */
     size_t layout_bytes;
 } rbc__episode_record;
 
@@ -110,6 +121,14 @@ typedef struct rbc__reader_ops {
     /* Episode metadata as a JSON object; malloc'ed, the caller frees it. */
     rbc_status (*metadata)(rbc__record *record, rbc__scratch *scratch, char **json, rbc_error *err);
 } rbc__reader_ops;
+
+/* Marks the reference streams: those of the action that have stamps; without such, those with
+ * stamps that have one sample a step; without such, all that have stamps. A reader calls it once
+ * its streams are known. */
+void rbc__schema_set_reference(rbc__schema *schema);
+
+/* Whether "action" or "actions" is a part of its name. */
+bool rbc__stream_is_action(const rbc__stream_schema *stream);
 
 /* The reader for `path`; NOT_FOUND when the path is not there, UNSUPPORTED, listing the formats and
  * what each looked for, when none knows it. */

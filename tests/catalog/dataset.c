@@ -205,6 +205,14 @@ static void selections_refine_and_keep_their_order(void **state) {
     assert_int_equal(rbc__selection_end_ns(left)[0], -1);
     assert_int_equal(rbc__selection_start_ns(left)[1], INT64_C(1700000003000000021));
     assert_int_equal(rbc__selection_end_ns(left)[1], INT64_C(1700000003000000024));
+    int64_t first_ns[4];
+    int64_t last_ns[4];
+    if (rbc__selection_load_spans(left, 2, first_ns, last_ns, &err) != RBC_OK) {
+        fail_msg("%s", err.message);
+    }
+    assert_memory_equal(first_ns, rbc__selection_start_ns(left), sizeof first_ns);
+    assert_memory_equal(last_ns, rbc__selection_end_ns(left), sizeof last_ns);
+    assert_int_equal(rbc__selection_load_spans(left, 0, first_ns, last_ns, &err), RBC_ERROR_FORMAT);
     rbc_selection_destroy(&left);
     assert_int_equal(rbc_selection_refine(some, "val", NULL, NULL, NULL, &left, &err), RBC_OK);
     assert_int_equal(rbc_selection_size(left), 2);

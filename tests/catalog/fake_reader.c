@@ -31,7 +31,12 @@ struct rbc__record {
 static char empty[] = "";
 static rbc__stream_schema streams[] = {
     {.name = (char[]){"value"}, .dtype = RBC__F32, .ndim = 1, .shape = {2}, .times = -1},
-    {.name = (char[]){"clocked"}, .dtype = RBC__F32, .ndim = 1, .shape = {2}, .times = 2},
+    {.name = (char[]){"clocked"},
+     .dtype = RBC__F32,
+     .ndim = 1,
+     .shape = {2},
+     .times = 2,
+     .is_reference = true},
     {.name = (char[]){"clocked_time_ns"}, .dtype = RBC__I64, .times = -1},
     {.name = (char[]){"text"}, .kind = RBC_STREAM_TEXT, .dtype = RBC__U8, .times = -1},
 };
@@ -116,6 +121,9 @@ static rbc_status index_line(const rbc__index_sink *sink, const char *path, cons
     record.num_steps = steps;
     record.start_ns = start_ns;
     record.end_ns = end_ns;
+    const rbc__stamp_span span = {2, end_ns >= start_ns ? steps : 0, start_ns, end_ns};
+    record.spans = &span;
+    record.num_spans = 1;
     record.task = line + text;
     const fake_layout layout = {number, end_ns >= start_ns, offset + (uint64_t)text,
                                 strlen(line + text)};

@@ -84,6 +84,7 @@ char *scratch_dump(const char *catalog_path) {
         "SELECT * FROM episodes ORDER BY key",
         "SELECT * FROM layouts ORDER BY key",
         "SELECT * FROM summaries ORDER BY file",
+        "SELECT * FROM spans ORDER BY file, times",
         "SELECT * FROM tasks ORDER BY id",
         "SELECT rowid FROM task_words WHERE task_words MATCH 'drawer' ORDER BY rowid",
         "SELECT file, record, message FROM skipped ORDER BY id",

@@ -162,6 +162,7 @@ static rbc_status catch_episode(void *user, const rbc__episode_record *record, r
     memcpy(layout, record->layout, record->layout_bytes);
     *copy = *record;
     copy->layout = layout;
+    copy->spans = NULL;
     copy->task = strdup(record->task);
     return RBC_OK;
 }

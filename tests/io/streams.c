@@ -75,8 +75,11 @@ static void stamps_lie_beside_their_stream(void **state) {
     assert_int_equal(streams[stream_of(&data, "imu")].times, stream_of(&data, "imu_time_ns"));
     assert_int_equal(streams[stream_of(&data, "free")].times, -1);
     assert_int_equal(streams[stream_of(&data, "x_time_ns")].times, -1);
-    assert_int_equal(data.found.episodes[0].start_ns, 90);
-    assert_int_equal(data.found.episodes[0].end_ns, 260);
+    /* A stream with one sample a step is a reference, one of its own rate is not. */
+    assert_true(streams[stream_of(&data, "x")].is_reference);
+    assert_false(streams[stream_of(&data, "imu")].is_reference);
+    assert_int_equal(data.found.episodes[0].start_ns, 100);
+    assert_int_equal(data.found.episodes[0].end_ns, 250);
     close_dataset(&data);
 }
 

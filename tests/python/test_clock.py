@@ -227,6 +227,14 @@ def test_without_snap_times_are_compared_exactly(tmp_path: Path) -> None:
         rc.DataLoader(dataset, rate_hz=10, streams=["fast"], snap_ns=-1)
 
 
+def test_of_several_stamps_within_the_snap_the_newest_counts(tmp_path: Path) -> None:
+    ticks = START_NS + np.arange(20) * 100_000_000
+    stamps = np.repeat(ticks, 4) + np.tile([-900, -300, 200, 1001], 20)
+    dataset = stamped(tmp_path, stamps, 4, ticks)
+    for batch in batches(dataset, rate_hz=10, streams=["fast"]):
+        np.testing.assert_array_equal(batch["fast"][:, 0, 0], batch["step_index"] * 4 + 2)
+
+
 def test_a_clock_of_short_periods_keeps_its_ticks_apart(tmp_path: Path) -> None:
     """The snap is less than half a period: at 1 MHz neighbours stay neighbours."""
     count = np.arange(1000)

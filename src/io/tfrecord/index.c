@@ -25,6 +25,8 @@ typedef struct indexer {
     rbc__place *places; /* [num_ids] */
     uint64_t num_steps;
     int64_t start_ns, end_ns;
+    rbc__stamp_span *spans; /* [num_spans] */
+    int32_t num_spans;
     rbc__bytes layout;
     rbc__scratch task;
     rbc__scratch stamps;
@@ -150,8 +152,9 @@ static rbc_status survey_metadata(indexer *state, rbc_error *err) {
 /* ---- stamps ------------------------------------------------------------------------------------
  */
 
-/* Checks the stamps in stream `times`, which belong to stream `stream`, and widens the episode. */
-static rbc_status check_stamps(indexer *state, int32_t stream, int32_t times, rbc_error *err) {
+/* Checks the stamps in stream `times`, which belong to stream `stream`. */
+static rbc_status check_stamps(indexer *state, int32_t stream, int32_t times, rbc__stamp_span *span,
+                               rbc_error *err) {
     const rbc__leaves *leaves = &state->reader->leaves;
     const rbc__wire *payload = &state->survey.payload;
     const char *name = leaves->items[times].name;
@@ -179,23 +182,37 @@ static rbc_status check_stamps(indexer *state, int32_t stream, int32_t times, rb
                                   name, i, stamps[i], stamps[i - 1]);
         }
     }
-    const bool is_first = state->end_ns < state->start_ns;
-    if (is_first || stamps[0] < state->start_ns) {
-        state->start_ns = stamps[0];
-    }
-    if (is_first || stamps[samples - 1] > state->end_ns) {
-        state->end_ns = stamps[samples - 1];
-    }
+    span->num_samples = (int64_t)samples;
+    span->first_ns = stamps[0];
+    span->last_ns = stamps[samples - 1];
     return RBC_OK;
+}
+
+static void widen_episode(indexer *state, const rbc__stamp_span *span) {
+    const bool is_first = state->end_ns < state->start_ns;
+    if (is_first || span->first_ns < state->start_ns) {
+        state->start_ns = span->first_ns;
+    }
+    if (is_first || span->last_ns > state->end_ns) {
+        state->end_ns = span->last_ns;
+    }
 }
 
 static rbc_status check_all_stamps(indexer *state, rbc_error *err) {
     const rbc__schema *schema = &state->reader->schema;
     state->start_ns = 0;
     state->end_ns = -1;
+    state->num_spans = 0;
     for (int32_t i = 0; i < schema->num_streams; i++) {
-        if (schema->streams[i].times >= 0) {
-            RBC__TRY(check_stamps(state, i, schema->streams[i].times, err));
+        const int32_t times = schema->streams[i].times;
+        if (times < 0) {
+            continue;
+        }
+        rbc__stamp_span *span = &state->spans[state->num_spans++];
+        *span = (rbc__stamp_span){.times = times, .last_ns = -1};
+        RBC__TRY(check_stamps(state, i, times, span, err));
+        if (span->num_samples > 0 && schema->streams[i].is_reference) {
+            widen_episode(state, span);
         }
     }
     return RBC_OK;
@@ -315,6 +332,8 @@ static rbc_status index_frame(indexer *state, rbc__source *source, const rbc__fr
                                          .num_steps = (int64_t)state->num_steps,
                                          .start_ns = state->start_ns,
                                          .end_ns = state->end_ns,
+                                         .spans = state->spans,
+                                         .num_spans = state->num_spans,
                                          .task = (const char *)state->task.data,
                                          .layout = state->layout.data,
                                          .layout_bytes = state->layout.size};
@@ -366,10 +385,11 @@ rbc_status rbc__rlds_index(const rbc__rlds *reader, rbc__source *source, int64_t
     const size_t num_ids = rbc__layout_num_ids(&reader->leaves);
     indexer state = {.reader = reader,
                      .found = calloc(num_ids + 1, sizeof(found)),
-                     .places = calloc(num_ids + 1, sizeof(rbc__place))};
+                     .places = calloc(num_ids + 1, sizeof(rbc__place)),
+                     .spans = calloc(num_ids + 1, sizeof(rbc__stamp_span))};
     rbc__scratch scratch = {0};
     rbc_status status;
-    if (state.found && state.places) {
+    if (state.found && state.places && state.spans) {
         status = index_frames(&state, source, num_records, sink, &scratch, err);
     } else {
         status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to index it",
@@ -381,6 +401,7 @@ rbc_status rbc__rlds_index(const rbc__rlds *reader, rbc__source *source, int64_t
     rbc__bytes_free(&state.layout);
     rbc__survey_free(&state.survey);
     free(state.places);
+    free(state.spans);
     free(state.found);
     return status;
 }

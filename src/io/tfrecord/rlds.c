@@ -75,6 +75,7 @@ static rbc_status fill_streams(rbc__rlds *reader, rbc_error *err) {
             }
         }
     }
+    rbc__schema_set_reference(schema);
     return RBC_OK;
 }
 
