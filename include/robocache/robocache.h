@@ -426,6 +426,7 @@ typedef struct rbc_depth_params {
  *  depth      [H, W] or [B, H, W], u16, f32 or f64
  *  intrinsics [3, 3] or [B, 3, 3], f32 or f64: fx 0 cx, 0 fy cy, 0 0 1; only those four are read
  *  pose       [4, 4] or [B, 4, 4], f32 or f64, camera to world, or NULL; its last row is not read
+ *             and may be left out: [3, 4] or [B, 3, 4]
  *  points     f32, contiguous. Without `lengths` [.., H, W, 3]: every pixel in its place, invalid
  *             ones NaN. With `lengths` [.., H * W, 3]: the valid ones in row order, then NaN
  *  lengths    i32 [B] or [1], or NULL: number of valid points

@@ -65,6 +65,34 @@ def _export(tensor: Any) -> tuple[object, int, bool]:
     return capsule, pointer, _root(type(tensor)) == "jax"
 
 
+def convert(numbers: Any, like: Any, dtype: str, param: str) -> Any:
+    """Returns numbers of any kind as an array of `like`'s framework, on its device.
+
+    Raises:
+        ArgumentTypeError: `numbers` are none, or are not whole where `dtype` is of integers.
+    """
+    root = _root(type(like))
+    library = importlib.import_module("torch" if root == "torch" else "numpy")
+    try:
+        if root == "torch":
+            found = library.as_tensor(numbers).detach().cpu()
+            made = found.to(getattr(library, dtype))
+        else:
+            found = library.asarray(numbers)
+            made = found.astype(dtype, casting="unsafe" if found.dtype.kind in "iufb" else "safe")
+        is_same = "float" in dtype or bool((made == found).all())
+    except Exception as error:
+        raise ArgumentTypeError(f"{param}: found {numbers!r}, wanted numbers: {error}") from error
+    if not is_same:
+        raise ArgumentTypeError(f"{param}: found {numbers!r}, wanted integers")
+    if root == "torch":
+        return made.to(like.device)
+    if root == "cupy":
+        with like.device:
+            return importlib.import_module("cupy").asarray(made)
+    return importlib.import_module("jax.numpy").asarray(made) if root == "jax" else made
+
+
 def empty(like: Any, shape: Sequence[int], dtype: str) -> Any:
     """Returns an uninitialised array that can be written, of `like`'s framework and device.
 

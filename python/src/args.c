@@ -1,5 +1,6 @@
 #include "module.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Position of parameter `name`, -1 where there is none. */
@@ -109,34 +110,56 @@ bool parse_double(module_state *state, PyObject *object, const char *param, doub
     return true;
 }
 
-bool parse_int(module_state *state, PyObject *object, const char *param, int64_t *value) {
-    if (object == NULL) {
-        return true;
-    }
+/* An integer, or a number of another type that is one. */
+static bool to_int(PyObject *object, int64_t *value) {
     PyObject *index = PyNumber_Index(object);
-    const long long number = index == NULL ? -1 : PyLong_AsLongLong(index);
-    Py_XDECREF(index);
-    if (number == -1 && PyErr_Occurred()) {
+    if (index != NULL) {
+        *value = PyLong_AsLongLong(index);
+        Py_DECREF(index);
+        return *value != -1 || !PyErr_Occurred();
+    }
+    PyErr_Clear();
+    const double number = PyFloat_AsDouble(object);
+    if ((number == -1.0 && PyErr_Occurred()) || !(fabs(number) < 0x1p63) ||
+        number != floor(number)) {
+        return false;
+    }
+    *value = (int64_t)number;
+    return true;
+}
+
+bool parse_int(module_state *state, PyObject *object, const char *param, int64_t *value) {
+    if (object != NULL && !to_int(object, value)) {
         PyErr_Clear();
         raise_type(state, "%s: found %R, wanted an integer of at most 64 bits", param, object);
         return false;
     }
-    *value = number;
     return true;
 }
 
-bool parse_bool(PyObject *object, bool *value) {
+bool parse_bool(module_state *state, PyObject *object, const char *param, bool *value) {
     if (object == NULL) {
         return true;
     }
     const int truth = PyObject_IsTrue(object);
+    if (truth < 0) {
+        PyErr_Clear();
+        raise_type(state, "%s: found %R, wanted True or False", param, object);
+        return false;
+    }
     *value = truth > 0;
-    return truth >= 0;
+    return true;
 }
 
-/* The three elements of a sequence as a tuple or list of length three. */
+/* The elements of a sequence or one-dimensional array of three, as a list; NULL with an exception
+ * where it is none of three, without one where it is a single number. */
 static PyObject *three_items(module_state *state, PyObject *object, const char *param) {
-    PyObject *items = PySequence_Check(object) ? PySequence_List(object) : NULL;
+    const Py_ssize_t count = PyObject_Size(object);
+    if (count < 0) {
+        PyErr_Clear();
+        return NULL;
+    }
+    PyObject *items = count == 3 ? PySequence_List(object) : NULL;
     if (items == NULL || PyList_Size(items) != 3) {
         Py_XDECREF(items);
         PyErr_Clear();
@@ -146,36 +169,34 @@ static PyObject *three_items(module_state *state, PyObject *object, const char *
 }
 
 bool parse_int3(module_state *state, PyObject *object, const char *param, int64_t value[3]) {
-    if (PyIndex_Check(object)) {
-        if (!parse_int(state, object, param, &value[0])) {
-            return false;
-        }
-        value[1] = value[2] = value[0];
-        return true;
-    }
     PyObject *items = three_items(state, object, param);
-    bool ok = items != NULL;
+    if (items == NULL) {
+        value[0] = 0;
+        const bool is_one = !PyErr_Occurred() && parse_int(state, object, param, &value[0]);
+        value[1] = value[2] = value[0];
+        return is_one;
+    }
+    bool ok = true;
     for (Py_ssize_t i = 0; ok && i < 3; i++) {
         ok = parse_int(state, PyList_GetItem(items, i), param, &value[i]);
     }
-    Py_XDECREF(items);
+    Py_DECREF(items);
     return ok;
 }
 
 bool parse_double3(module_state *state, PyObject *object, const char *param, double value[3]) {
-    if (PyFloat_Check(object) || PyIndex_Check(object)) {
-        if (!parse_double(state, object, param, &value[0])) {
-            return false;
-        }
-        value[1] = value[2] = value[0];
-        return true;
-    }
     PyObject *items = three_items(state, object, param);
-    bool ok = items != NULL;
+    if (items == NULL) {
+        value[0] = 0;
+        const bool is_one = !PyErr_Occurred() && parse_double(state, object, param, &value[0]);
+        value[1] = value[2] = value[0];
+        return is_one;
+    }
+    bool ok = true;
     for (Py_ssize_t i = 0; ok && i < 3; i++) {
         ok = parse_double(state, PyList_GetItem(items, i), param, &value[i]);
     }
-    Py_XDECREF(items);
+    Py_DECREF(items);
     return ok;
 }
 

@@ -1,10 +1,13 @@
 #include "operation.h"
 #include "voxel.h"
 
-/* A depth image with its camera, shared by both functions. */
+/* A depth image with its camera, shared by both functions. A trailing axis of one is the channel of
+ * a depth image; up to two axes may come before height and width, the library takes one. */
 typedef struct depth_input {
     tensor depth, intrinsics, pose;
     bool has_pose;
+    int32_t num_lead; /* axes before height and width */
+    int64_t height, width;
     rbc_depth_params params;
 } depth_input;
 
@@ -12,26 +15,125 @@ typedef struct depth_args {
     PyObject *depth, *intrinsics, *pose, *depth_scale, *min_depth, *max_depth, *pixel_offset;
 } depth_args;
 
+/* A tensor as the library takes it; shape and strides lie in it. */
+typedef struct image_view {
+    DLTensor dl;
+    int64_t shape[TENSOR_MAX_DIMS], strides[TENSOR_MAX_DIMS];
+} image_view;
+
+/* The first two axes become one where there are `num_lead` 2; the axes behind `num_axes` go. */
+static bool view_images(module_state *state, const DLTensor *t, const char *param, int32_t num_lead,
+                        int32_t num_axes, image_view *out) {
+    out->dl = *t;
+    out->dl.shape = out->shape;
+    out->dl.strides = out->strides;
+    int64_t stride = 1;
+    for (int32_t i = t->ndim - 1; i >= 0; i--) {
+        out->shape[i] = t->shape[i];
+        out->strides[i] = t->strides != NULL ? t->strides[i] : stride;
+        stride *= t->shape[i];
+    }
+    out->dl.ndim = num_axes;
+    if (num_lead < 2) {
+        return true;
+    }
+    if (out->shape[0] > 1 && out->shape[1] > 1 &&
+        out->strides[0] != out->shape[1] * out->strides[1]) {
+        raise_value(state,
+                    "%s: the first two axes have strides %lld and %lld, wanted images that follow "
+                    "each other evenly: make it contiguous",
+                    param, (long long)out->strides[0], (long long)out->strides[1]);
+        return false;
+    }
+    /* The sizes' product was checked with the tensor. */
+    out->strides[0] = out->shape[1] > 1 ? out->strides[1] : out->strides[0];
+    out->shape[0] *= out->shape[1];
+    for (int32_t i = 1; i + 1 < num_axes; i++) {
+        out->shape[i] = out->shape[i + 1];
+        out->strides[i] = out->strides[i + 1];
+    }
+    out->dl.ndim = num_axes - 1;
+    return true;
+}
+
+static bool read_images(module_state *state, depth_input *out) {
+    const DLTensor *depth = &out->depth.dl;
+    int32_t ndim = depth->ndim;
+    if (ndim >= 3 && ndim <= TENSOR_MAX_DIMS && depth->shape[ndim - 1] == 1) {
+        ndim--;
+    }
+    if (ndim < 2 || ndim > 4) {
+        raise_value(
+            state,
+            "depth: %d axes found, wanted [H, W] or [H, W, 1], or with [B] or [B, T] before "
+            "them",
+            (int)depth->ndim);
+        return false;
+    }
+    out->num_lead = ndim - 2;
+    out->height = depth->shape[ndim - 2];
+    out->width = depth->shape[ndim - 1];
+    return true;
+}
+
+/* Intrinsics or a pose: one matrix, or one for each image. */
+static bool check_matrix(module_state *state, const tensor *matrix, const char *param,
+                         const depth_input *input) {
+    const DLTensor *m = &matrix->dl;
+    const DLTensor *depth = &input->depth.dl;
+    bool ok = m->ndim == 2 || m->ndim == input->num_lead + 2;
+    for (int32_t i = 0; ok && m->ndim > 2 && i < input->num_lead; i++) {
+        ok = m->shape[i] == depth->shape[i];
+    }
+    if (!ok) {
+        char found[256];
+        char wanted[256];
+        raise_value(state, "%s: shape %s found, wanted one matrix, or one for each image of %s",
+                    param, rbc__format_shape(found, sizeof found, m->ndim, m->shape),
+                    rbc__format_shape(wanted, sizeof wanted, input->num_lead, depth->shape));
+    }
+    return ok;
+}
+
 static bool depth_read(module_state *state, const depth_args *args, depth_input *out) {
     out->params = (rbc_depth_params)RBC_DEPTH_PARAMS_INIT;
     out->has_pose = args->pose != NULL;
-    if (!tensor_read(state, args->depth, "depth", NULL, &out->depth) ||
-        !tensor_read(state, args->intrinsics, "intrinsics", &out->depth, &out->intrinsics) ||
-        (out->has_pose && !tensor_read(state, args->pose, "pose", &out->depth, &out->pose))) {
+    if (!tensor_read(state, args->depth, "depth", NULL, &out->depth) || !read_images(state, out) ||
+        !tensor_read_small(state, args->intrinsics, "intrinsics", RBC__F64, &out->depth,
+                           &out->intrinsics) ||
+        !check_matrix(state, &out->intrinsics, "intrinsics", out) ||
+        (out->has_pose &&
+         (!tensor_read_small(state, args->pose, "pose", RBC__F64, &out->depth, &out->pose) ||
+          !check_matrix(state, &out->pose, "pose", out)))) {
         return false;
     }
-    const DLTensor *depth = &out->depth.dl;
-    if (depth->ndim != 2 && depth->ndim != 3) {
-        raise_value(state, "depth: %d axes found, wanted [H, W] or [B, H, W]", (int)depth->ndim);
-        return false;
-    }
-    if (is_floating(depth->dtype)) {
+    if (is_floating(out->depth.dl.dtype)) {
         out->params.depth_scale = 1.0;
     }
     return parse_double(state, args->depth_scale, "depth_scale", &out->params.depth_scale) &&
            parse_double(state, args->min_depth, "min_depth", &out->params.min_depth) &&
            parse_double(state, args->max_depth, "max_depth", &out->params.max_depth) &&
            parse_double(state, args->pixel_offset, "pixel_offset", &out->params.pixel_offset);
+}
+
+/* The images and matrices of a call as the library takes them. */
+typedef struct depth_views {
+    image_view depth, intrinsics, pose;
+} depth_views;
+
+static bool view_matrix(module_state *state, const tensor *matrix, const char *param,
+                        int32_t num_lead, image_view *out) {
+    return view_images(state, &matrix->dl, param, matrix->dl.ndim > 2 ? num_lead : 0,
+                       matrix->dl.ndim, out);
+}
+
+static bool depth_view(module_state *state, const depth_input *input, depth_views *out) {
+    return view_images(state, &input->depth.dl, "depth", input->num_lead, input->num_lead + 2,
+                       &out->depth) &&
+           view_matrix(state, &input->intrinsics, "intrinsics", input->num_lead,
+                       &out->intrinsics) &&
+           (!input->has_pose ||
+            view_matrix(state, &input->pose, "pose", input->num_lead, &out->pose));
 }
 
 static void depth_release(depth_input *input) {
@@ -76,48 +178,55 @@ _Static_assert(sizeof(points_call) <= OPERATION_CALL_BYTES, "room for a call");
 static bool create_points(module_state *state, PyObject *const *values, void *memory) {
     (void)values;
     points_call *call = memory;
-    const DLTensor *depth = &call->input.depth.dl;
-    const int32_t ndim = depth->ndim;
-    const int64_t height = depth->shape[ndim - 2];
-    const int64_t width = depth->shape[ndim - 1];
-    const int64_t batch = ndim == 3 ? depth->shape[0] : 1;
+    const depth_input *input = &call->input;
     int64_t pixels = 0;
-    if (!rbc__mul_size(height, width, &pixels)) {
+    if (!rbc__mul_size(input->height, input->width, &pixels)) {
         raise_value(state, "depth: more than 2^63 pixels");
         return false;
     }
-    int64_t shape[4];
+    int64_t shape[5] = {1};
     int32_t axis = 0;
-    if (ndim == 3) {
-        shape[axis++] = batch;
+    for (; axis < input->num_lead; axis++) {
+        shape[axis] = input->depth.dl.shape[axis];
+    }
+    if (call->compact && !tensor_create(state, &input->depth, (DLDataType){kDLInt, 32, 1},
+                                        axis > 0 ? axis : 1, shape, &call->lengths)) {
+        return false;
     }
     if (call->compact) {
         shape[axis++] = pixels;
     } else {
-        shape[axis++] = height;
-        shape[axis++] = width;
+        shape[axis++] = input->height;
+        shape[axis++] = input->width;
     }
     shape[axis++] = 3;
-    return tensor_create(state, &call->input.depth, (DLDataType){kDLFloat, 32, 1}, axis, shape,
-                         &call->points) &&
-           (!call->compact || tensor_create(state, &call->input.depth, (DLDataType){kDLInt, 32, 1},
-                                            1, &batch, &call->lengths));
+    return tensor_create(state, &input->depth, (DLDataType){kDLFloat, 32, 1}, axis, shape,
+                         &call->points);
 }
 
 static bool run_points(module_state *state, void *memory) {
     points_call *call = memory;
+    depth_input *input = &call->input;
+    depth_views views;
+    image_view points;
+    image_view lengths;
+    if (!depth_view(state, input, &views) ||
+        !view_images(state, &call->points.dl, "points", input->num_lead, call->points.dl.ndim,
+                     &points) ||
+        (call->compact && !view_images(state, &call->lengths.dl, "lengths", input->num_lead,
+                                       call->lengths.dl.ndim, &lengths))) {
+        return false;
+    }
     rbc_context *context = NULL;
     PyObject *capsule = context_acquire(state, &context);
     if (capsule == NULL) {
         return false;
     }
-    depth_input *input = &call->input;
     rbc_error err;
     PyThreadState *thread = PyEval_SaveThread();
     const rbc_status status = rbc_depth_to_points(
-        context, &input->depth.dl, &input->intrinsics.dl, input->has_pose ? &input->pose.dl : NULL,
-        &input->params, &call->points.dl, call->compact ? &call->lengths.dl : NULL,
-        input->depth.stream, &err);
+        context, &views.depth.dl, &views.intrinsics.dl, input->has_pose ? &views.pose.dl : NULL,
+        &input->params, &points.dl, call->compact ? &lengths.dl : NULL, input->depth.stream, &err);
     PyEval_RestoreThread(thread);
     Py_DECREF(capsule);
     if (status != RBC_OK) {
@@ -155,7 +264,8 @@ static bool read_points(module_state *state, PyObject **v, void *memory, bool *n
     points_call *call = memory;
     const depth_args camera = {v[DEPTH],     v[INTRINSICS], v[POSE],        v[DEPTH_SCALE],
                                v[MIN_DEPTH], v[MAX_DEPTH],  v[PIXEL_OFFSET]};
-    return depth_read(state, &camera, &call->input) && parse_bool(v[COMPACT], &call->compact) &&
+    return depth_read(state, &camera, &call->input) &&
+           parse_bool(state, v[COMPACT], "compact", &call->compact) &&
            tensor_needs_grad(state, &call->input.depth, needs_grad);
 }
 
@@ -225,18 +335,34 @@ _Static_assert(sizeof(voxelize_call) <= OPERATION_CALL_BYTES, "room for a call")
 
 static bool run_voxelize(module_state *state, void *memory) {
     voxelize_call *call = memory;
+    depth_input *input = &call->input;
+    grid_outputs *grid = &call->grid;
+    const int32_t lead = input->num_lead;
+    depth_views views;
+    image_view features;
+    image_view out;
+    image_view counts;
+    image_view dropped;
+    if (!depth_view(state, input, &views) ||
+        (call->has_features && !view_images(state, &call->features.dl, "features", lead,
+                                            call->features.dl.ndim, &features)) ||
+        !view_images(state, &grid->out.dl, "out", lead, grid->out.dl.ndim, &out) ||
+        (grid->has_counts &&
+         !view_images(state, &grid->counts.dl, "counts", lead, grid->counts.dl.ndim, &counts)) ||
+        (grid->has_dropped && !view_images(state, &grid->dropped.dl, "dropped", lead,
+                                           grid->dropped.dl.ndim, &dropped))) {
+        return false;
+    }
     rbc_context *context = NULL;
     PyObject *capsule = context_acquire(state, &context);
     if (capsule == NULL) {
         return false;
     }
-    depth_input *input = &call->input;
-    grid_outputs *grid = &call->grid;
-    const DLTensor *features = call->has_features ? &call->features.dl : NULL;
+    const DLTensor *given = call->has_features ? &features.dl : NULL;
     uint64_t bytes = 0;
     rbc_error err;
-    rbc_status status = rbc_voxelize_depth_workspace(context, &input->depth.dl, features,
-                                                     &grid->params, &bytes, &err);
+    rbc_status status =
+        rbc_voxelize_depth_workspace(context, &views.depth.dl, given, &grid->params, &bytes, &err);
     if (status == RBC_OK && call->space.bytes == 0 &&
         !workspace_create(state, &input->depth, bytes, &call->space)) {
         Py_DECREF(capsule);
@@ -244,11 +370,10 @@ static bool run_voxelize(module_state *state, void *memory) {
     }
     if (status == RBC_OK) {
         PyThreadState *thread = PyEval_SaveThread();
-        status = rbc_voxelize_depth(context, &input->depth.dl, &input->intrinsics.dl,
-                                    input->has_pose ? &input->pose.dl : NULL, &input->params,
-                                    features, &grid->params, &grid->out.dl,
-                                    grid->has_counts ? &grid->counts.dl : NULL,
-                                    grid->has_dropped ? &grid->dropped.dl : NULL,
+        status = rbc_voxelize_depth(context, &views.depth.dl, &views.intrinsics.dl,
+                                    input->has_pose ? &views.pose.dl : NULL, &input->params, given,
+                                    &grid->params, &out.dl, grid->has_counts ? &counts.dl : NULL,
+                                    grid->has_dropped ? &dropped.dl : NULL,
                                     workspace_tensor(&call->space), input->depth.stream, &err);
         PyEval_RestoreThread(thread);
     }
@@ -257,6 +382,25 @@ static bool run_voxelize(module_state *state, void *memory) {
         raise_error(state, &err);
     }
     return status == RBC_OK;
+}
+
+/* Features are [H, W, F] with the axes before them that depth has. */
+static bool check_features_of_images(module_state *state, const voxelize_call *call) {
+    const DLTensor *features = &call->features.dl;
+    const depth_input *input = &call->input;
+    bool ok = features->ndim == input->num_lead + 3;
+    for (int32_t i = 0; ok && i < input->num_lead + 2; i++) {
+        ok = features->shape[i] == input->depth.dl.shape[i];
+    }
+    if (!ok) {
+        char found[256];
+        char wanted[256];
+        raise_value(
+            state, "features: shape %s found, wanted channels behind %s",
+            rbc__format_shape(found, sizeof found, features->ndim, features->shape),
+            rbc__format_shape(wanted, sizeof wanted, input->num_lead + 2, input->depth.dl.shape));
+    }
+    return ok;
 }
 
 static bool read_voxelize(module_state *state, PyObject **v, void *memory, bool *needs_grad) {
@@ -277,15 +421,15 @@ static bool read_voxelize(module_state *state, PyObject **v, void *memory, bool 
            (features == NULL ||
             tensor_read(state, v[VOXEL_FEATURES], "features", depth, features)) &&
            grid_check_features(state, &call->grid, features) &&
+           (features == NULL || check_features_of_images(state, call)) &&
            (features == NULL || tensor_needs_grad(state, features, needs_grad));
 }
 
 static bool create_voxelize(module_state *state, PyObject *const *v, void *memory) {
     voxelize_call *call = memory;
     tensor *depth = &call->input.depth;
-    const int64_t batch = depth->dl.ndim == 3 ? depth->dl.shape[0] : -1;
-    return grid_create(state, depth, batch, call->has_features ? &call->features : NULL,
-                       v[VOXEL_OUT], &call->grid);
+    return grid_create(state, depth, call->input.num_lead, depth->dl.shape,
+                       call->has_features ? &call->features : NULL, v[VOXEL_OUT], &call->grid);
 }
 
 static void release_voxelize(void *memory) {

@@ -1,5 +1,6 @@
 /* Tensors with __dlpack__ but neither a C exchange API nor NumPy's structure: CuPy, JAX, older
- * torch. What differs between these frameworks is in robocache/_frameworks.py. */
+ * torch; and numbers that become a tensor. What differs between these frameworks is in
+ * robocache/_frameworks.py. */
 #include "tensor.h"
 
 #include <string.h>
@@ -145,4 +146,11 @@ bool dlpack_stream(module_state *state, tensor *t) {
 PyObject *dlpack_finish(module_state *state, tensor *t) {
     return frameworks_call(state, "finish",
                            Py_BuildValue("(OO)", (PyObject *)t->framework.type, t->object));
+}
+
+PyObject *dlpack_convert(module_state *state, PyObject *object, const char *param, rbc__dtype dtype,
+                         const tensor *like) {
+    return frameworks_call(
+        state, "convert",
+        Py_BuildValue("(OOss)", object, like->object, rbc__dtype_name(dtype), param));
 }

@@ -171,11 +171,11 @@ static PyObject *pack(module_state *state, void *memory) {
     return result;
 }
 
-static bool parse_flags(const fuse_options *options, uint32_t *flags) {
+static bool parse_flags(module_state *state, const fuse_options *options, uint32_t *flags) {
     bool nan_missing = false;
     bool check_times = false;
-    if (!parse_bool(options->nan_missing, &nan_missing) ||
-        !parse_bool(options->check_times, &check_times)) {
+    if (!parse_bool(state, options->nan_missing, "nan_missing", &nan_missing) ||
+        !parse_bool(state, options->check_times, "check_times", &check_times)) {
         return false;
     }
     *flags = (nan_missing ? RBC_NAN_IS_MISSING : 0) | (check_times ? RBC_CHECK_TIMES : 0);
@@ -214,7 +214,8 @@ static bool read_inputs(module_state *state, stream_args *args, int32_t count,
         PyErr_NoMemory();
         return false;
     }
-    bool ok = parse_flags(options, &flags) && parse_bool(options->return_valid, &call->has_valid);
+    bool ok = parse_flags(state, options, &flags) &&
+              parse_bool(state, options->return_valid, "return_valid", &call->has_valid);
     for (int32_t i = 0; ok && i < count; i++) {
         ok = read_stream(state, options, i, flags, &args[i], call);
         bool this_needs = false;
@@ -222,8 +223,8 @@ static bool read_inputs(module_state *state, stream_args *args, int32_t count,
         *needs_grad = *needs_grad || this_needs;
     }
     return ok &&
-           tensor_read(state, target_times, "target_times", &call->streams[0].values,
-                       &call->targets) &&
+           tensor_read_list(state, target_times, "target_times", &call->streams[0].values,
+                            &call->streams[0].times, &call->targets) &&
            output_shape(state, call, call->shape);
 }
 

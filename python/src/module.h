@@ -93,11 +93,12 @@ bool parse_choice(module_state *state, PyObject *object, const char *param, cons
 #define PARSE_CHOICE(state, object, param, choices, value)                                         \
     parse_choice(state, object, param, choices, (int)(sizeof(choices) / sizeof(*(choices))), value)
 
-/* NULL leaves *value. */
+/* NULL leaves *value. Numbers are Python's, NumPy's, or arrays and tensors of one; an integer may
+ * be a float that is whole. */
 bool parse_int(module_state *state, PyObject *object, const char *param, int64_t *value);
 bool parse_double(module_state *state, PyObject *object, const char *param, double *value);
-bool parse_bool(PyObject *object, bool *value);
-/* One integer for all three axes, or a sequence of three; likewise numbers. */
+bool parse_bool(module_state *state, PyObject *object, const char *param, bool *value);
+/* One integer for all three axes, or a sequence, array or tensor of three; likewise numbers. */
 bool parse_int3(module_state *state, PyObject *object, const char *param, int64_t value[3]);
 bool parse_double3(module_state *state, PyObject *object, const char *param, double value[3]);
 

@@ -39,11 +39,11 @@ typedef struct resample_call {
 
 _Static_assert(sizeof(resample_call) <= OPERATION_CALL_BYTES, "room for a call");
 
-static bool parse_flags(PyObject *const *values, uint32_t *flags) {
+static bool parse_flags(module_state *state, PyObject *const *values, uint32_t *flags) {
     bool nan_missing = false;
     bool check_times = false;
-    if (!parse_bool(values[NAN_MISSING], &nan_missing) ||
-        !parse_bool(values[CHECK_TIMES], &check_times)) {
+    if (!parse_bool(state, values[NAN_MISSING], "nan_missing", &nan_missing) ||
+        !parse_bool(state, values[CHECK_TIMES], "check_times", &check_times)) {
         return false;
     }
     *flags = (nan_missing ? RBC_NAN_IS_MISSING : 0) | (check_times ? RBC_CHECK_TIMES : 0);
@@ -85,11 +85,13 @@ static bool read_inputs(module_state *state, PyObject **values, void *memory, bo
                               .tolerance = values[TOLERANCE],
                               .values_name = "data",
                               .times_name = "source_times"};
-    return parse_flags(values, &flags) && stream_read(state, &args, NULL, flags, &call->stream) &&
-           tensor_read(state, values[TARGET_TIMES], "target_times", &call->stream.values,
-                       &call->targets) &&
-           parse_bool(values[RETURN_VALID], &call->has_valid) &&
-           parse_bool(values[RETURN_DT], &call->has_dt) && output_shape(state, call, call->shape) &&
+    return parse_flags(state, values, &flags) &&
+           stream_read(state, &args, NULL, flags, &call->stream) &&
+           tensor_read_list(state, values[TARGET_TIMES], "target_times", &call->stream.values,
+                            &call->stream.times, &call->targets) &&
+           parse_bool(state, values[RETURN_VALID], "return_valid", &call->has_valid) &&
+           parse_bool(state, values[RETURN_DT], "return_dt", &call->has_dt) &&
+           output_shape(state, call, call->shape) &&
            tensor_needs_grad(state, &call->stream.values, needs_grad);
 }
 

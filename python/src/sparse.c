@@ -128,8 +128,8 @@ static bool read_inputs(module_state *state, PyObject **values, void *memory, bo
     if (!tensor_read(state, values[POINTS], "points", NULL, &call->points) ||
         (call->has_features &&
          !tensor_read(state, values[FEATURES], "features", &call->points, &call->features)) ||
-        (call->has_lengths &&
-         !tensor_read_lengths(state, values[LENGTHS], "lengths", &call->points, &call->lengths)) ||
+        (call->has_lengths && !tensor_read_small(state, values[LENGTHS], "lengths", RBC__I64,
+                                                 &call->points, &call->lengths)) ||
         !read_params(state, values, call) || !read_wanted(state, values[OUTPUTS], call)) {
         return false;
     }

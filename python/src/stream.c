@@ -42,7 +42,8 @@ static bool parse_range(module_state *state, PyObject *object, Py_ssize_t index,
     if (PySlice_Check(object)) {
         Py_ssize_t step = 1;
         if (PySlice_Unpack(object, &begin, &end, &step) < 0) {
-            return false;
+            PyErr_Clear();
+            return channel_error(state, object, index);
         }
         PySlice_AdjustIndices((Py_ssize_t)num_channels, &begin, &end, step);
         if (step != 1) {
@@ -52,7 +53,8 @@ static bool parse_range(module_state *state, PyObject *object, Py_ssize_t index,
     } else if (PyIndex_Check(object)) {
         begin = PyNumber_AsSsize_t(object, PyExc_OverflowError);
         if (begin == -1 && PyErr_Occurred()) {
-            return false;
+            PyErr_Clear();
+            return channel_error(state, object, index);
         }
         begin += begin < 0 ? (Py_ssize_t)num_channels : 0;
         end = begin + 1;
@@ -100,6 +102,17 @@ bool parse_channels(module_state *state, PyObject *object, int64_t num_channels,
     return ok;
 }
 
+static bool parse_limit(module_state *state, PyObject *object, const char *param, double *limit) {
+    if (!parse_double(state, object, param, limit)) {
+        return false;
+    }
+    if (object != NULL && !(*limit >= 0)) {
+        raise_value(state, "%s: found %R, wanted 0 or more, or None for no limit", param, object);
+        return false;
+    }
+    return true;
+}
+
 bool stream_read(module_state *state, const stream_args *args, const tensor *like, uint32_t flags,
                  stream_input *out) {
     out->source = (rbc_resample_source)RBC_RESAMPLE_SOURCE_INIT;
@@ -115,7 +128,7 @@ bool stream_read(module_state *state, const stream_args *args, const tensor *lik
     source->values = &out->values.dl;
     source->times = &out->times.dl;
     if (args->lengths != NULL) {
-        if (!tensor_read_lengths(state, args->lengths, "lengths", first, &out->lengths)) {
+        if (!tensor_read_small(state, args->lengths, "lengths", RBC__I64, first, &out->lengths)) {
             return false;
         }
         source->lengths = &out->lengths.dl;
@@ -131,8 +144,8 @@ bool stream_read(module_state *state, const stream_args *args, const tensor *lik
     }
     return parse_resample_mode(state, args->mode, &source->mode) &&
            parse_outside(state, args->outside, &source->outside) &&
-           parse_double(state, args->max_gap, "max_gap", &source->max_gap) &&
-           parse_double(state, args->tolerance, "tolerance", &source->tolerance);
+           parse_limit(state, args->max_gap, "max_gap", &source->max_gap) &&
+           parse_limit(state, args->tolerance, "tolerance", &source->tolerance);
 }
 
 bool stream_pin(stream_input *stream) {

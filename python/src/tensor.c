@@ -104,49 +104,27 @@ bool tensor_read(module_state *state, PyObject *object, const char *param, const
     }
 }
 
-/* Copies integers of a list or tuple into a buffer owned by out->capsule. */
-static bool read_length_list(module_state *state, PyObject *object, const char *param,
-                             tensor *out) {
-    PyObject *items = PySequence_List(object);
-    if (items == NULL) {
+bool tensor_read_small(module_state *state, PyObject *object, const char *param, rbc__dtype dtype,
+                       const tensor *like, tensor *out) {
+    framework found;
+    if (!find_framework(state, object, &found)) {
         return false;
     }
-    const Py_ssize_t count = PyList_Size(items);
-    out->capsule = PyBytes_FromStringAndSize(NULL, (count + 1) * (Py_ssize_t)sizeof(int64_t));
-    if (out->capsule == NULL) {
-        Py_DECREF(items);
-        return false;
+    if (found.kind != FRAMEWORK_NONE && same_framework(&like->framework, &found)) {
+        return tensor_read(state, object, param, like, out);
     }
-    char *buffer = PyBytes_AsString(out->capsule);
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *index = PyNumber_Index(PyList_GetItem(items, i));
-        const int64_t value = index == NULL ? -1 : PyLong_AsLongLong(index);
-        Py_XDECREF(index);
-        if (value == -1 && PyErr_Occurred()) {
-            PyErr_Clear();
-            raise_type(state, "%s: found %R at [%zd], wanted an integer", param,
-                       PyList_GetItem(items, i), i);
-            Py_DECREF(items);
-            return false;
-        }
-        memcpy(buffer + (size_t)i * sizeof(value), &value, sizeof(value));
-    }
-    Py_DECREF(items);
-    out->shape[0] = count;
-    out->strides[0] = 1;
-    out->dl = (DLTensor){.data = buffer,
-                         .device = {kDLCPU, 0},
-                         .ndim = 1,
-                         .dtype = {kDLInt, 64, 1},
-                         .shape = out->shape,
-                         .strides = out->strides};
-    return true;
+    PyObject *made = dlpack_convert(state, object, param, dtype, like);
+    const bool ok = made != NULL && tensor_read(state, made, param, like, out);
+    Py_XDECREF(made);
+    return ok;
 }
 
-bool tensor_read_lengths(module_state *state, PyObject *object, const char *param,
-                         const tensor *like, tensor *out) {
-    if (like->dl.device.device_type == kDLCPU && (PyList_Check(object) || PyTuple_Check(object))) {
-        return read_length_list(state, object, param, out);
+bool tensor_read_list(module_state *state, PyObject *object, const char *param, const tensor *like,
+                      const tensor *typed, tensor *out) {
+    rbc__dtype dtype;
+    if ((PyList_Check(object) || PyTuple_Check(object)) &&
+        rbc__dtype_from_dlpack(typed->dl.dtype, &dtype)) {
+        return tensor_read_small(state, object, param, dtype, like, out);
     }
     return tensor_read(state, object, param, like, out);
 }

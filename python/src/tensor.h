@@ -23,10 +23,13 @@ typedef struct tensor {
  * nothing is copied. ArgumentTypeError where it is no tensor. */
 bool tensor_read(module_state *state, PyObject *object, const char *param, const tensor *like,
                  tensor *out);
-/* As tensor_read, for int32 or int64 lengths; a sequence of integers is taken where `like` lies on
- * the CPU. */
-bool tensor_read_lengths(module_state *state, PyObject *object, const char *param,
-                         const tensor *like, tensor *out);
+/* As tensor_read, for a few numbers (lengths, a matrix): a list, or an array of another framework,
+ * becomes an array of like's, on its device and of `dtype`. */
+bool tensor_read_small(module_state *state, PyObject *object, const char *param, rbc__dtype dtype,
+                       const tensor *like, tensor *out);
+/* As tensor_read; a list or tuple becomes an array of like's framework and of typed's dtype. */
+bool tensor_read_list(module_state *state, PyObject *object, const char *param, const tensor *like,
+                      const tensor *typed, tensor *out);
 /* As tensor_read, for an output: the dtype and shape must be those given, and it must be writable.
  */
 bool tensor_read_output(module_state *state, PyObject *object, const tensor *like, DLDataType dtype,
@@ -78,5 +81,8 @@ void dlpack_release(PyObject *capsule);
 /* Finds the stream of t's framework again. */
 bool dlpack_stream(module_state *state, tensor *t);
 PyObject *dlpack_finish(module_state *state, tensor *t);
+/* Numbers of any kind as a new array of like's framework, on its device. */
+PyObject *dlpack_convert(module_state *state, PyObject *object, const char *param, rbc__dtype dtype,
+                         const tensor *like);
 
 #endif

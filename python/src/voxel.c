@@ -26,8 +26,8 @@ bool grid_read(module_state *state, const grid_args *args, grid_outputs *grid) {
            parse_int3(state, args->grid_size, "grid_size", params->grid_size) &&
            parse_double3(state, args->voxel_size, "voxel_size", params->voxel_size) &&
            (!params->has_origin || parse_double3(state, args->origin, "origin", params->origin)) &&
-           parse_bool(args->return_counts, &grid->has_counts) &&
-           parse_bool(args->return_dropped, &grid->has_dropped);
+           parse_bool(state, args->return_counts, "return_counts", &grid->has_counts) &&
+           parse_bool(state, args->return_dropped, "return_dropped", &grid->has_dropped);
 }
 
 bool grid_check_features(module_state *state, const grid_outputs *grid, const tensor *features) {
@@ -55,13 +55,13 @@ static DLDataType output_dtype(rbc_voxel_reduce reduce, const tensor *features) 
                                          : (DLDataType){kDLInt, 32, 1};
 }
 
-bool grid_create(module_state *state, const tensor *like, int64_t batch, const tensor *features,
-                 PyObject *out, grid_outputs *grid) {
-    int64_t shape[5];
+bool grid_create(module_state *state, const tensor *like, int32_t num_lead, const int64_t *lead,
+                 const tensor *features, PyObject *out, grid_outputs *grid) {
+    int64_t shape[6];
     int32_t ndim = 0;
     int64_t cells = 1;
-    if (batch >= 0) {
-        shape[ndim++] = batch;
+    for (; ndim < num_lead; ndim++) {
+        shape[ndim] = lead[ndim];
     }
     /* The library checks this too, but outputs are allocated before it is called. */
     for (int i = 0; i < 3; i++) {
@@ -79,13 +79,14 @@ bool grid_create(module_state *state, const tensor *like, int64_t batch, const t
         shape[ndim++] = features->dl.shape[features->dl.ndim - 1];
     }
     const DLDataType dtype = output_dtype(grid->params.reduce, features);
-    const int64_t rows = batch >= 0 ? batch : 1;
+    const int64_t one = 1;
     return (out != NULL ? tensor_read_output(state, out, like, dtype, ndim, shape, &grid->out)
                         : tensor_create(state, like, dtype, ndim, shape, &grid->out)) &&
            (!grid->has_counts || tensor_create(state, like, (DLDataType){kDLInt, 32, 1}, grid_ndim,
                                                shape, &grid->counts)) &&
            (!grid->has_dropped ||
-            tensor_create(state, like, (DLDataType){kDLInt, 64, 1}, 1, &rows, &grid->dropped));
+            tensor_create(state, like, (DLDataType){kDLInt, 64, 1}, num_lead > 0 ? num_lead : 1,
+                          num_lead > 0 ? lead : &one, &grid->dropped));
 }
 
 PyObject *grid_pack(module_state *state, grid_outputs *grid) {

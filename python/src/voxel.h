@@ -22,10 +22,10 @@ typedef struct grid_outputs {
 bool grid_read(module_state *state, const grid_args *args, grid_outputs *grid);
 /* Checks that there are features where the mode reduces some, and none elsewhere. */
 bool grid_check_features(module_state *state, const grid_outputs *grid, const tensor *features);
-/* Allocates the outputs beside `like`, or takes `out`. `batch` is -1 without a batch axis;
- * `features` is NULL without. */
-bool grid_create(module_state *state, const tensor *like, int64_t batch, const tensor *features,
-                 PyObject *out, grid_outputs *grid);
+/* Allocates the outputs beside `like`, or takes `out`. `lead` are the axes before the grid's, at
+ * most two; `features` is NULL without. */
+bool grid_create(module_state *state, const tensor *like, int32_t num_lead, const int64_t *lead,
+                 const tensor *features, PyObject *out, grid_outputs *grid);
 /* The grid, or a tuple of it, the counts and the dropped points, as asked for. */
 PyObject *grid_pack(module_state *state, grid_outputs *grid);
 /* As tensor_pin(), for all outputs. */

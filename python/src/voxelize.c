@@ -49,8 +49,8 @@ static bool read_inputs(module_state *state, PyObject **values, void *memory, bo
         !tensor_read(state, values[POINTS], "points", NULL, &call->points) ||
         (call->has_features &&
          !tensor_read(state, values[FEATURES], "features", &call->points, &call->features)) ||
-        (call->has_lengths &&
-         !tensor_read_lengths(state, values[LENGTHS], "lengths", &call->points, &call->lengths)) ||
+        (call->has_lengths && !tensor_read_small(state, values[LENGTHS], "lengths", RBC__I64,
+                                                 &call->points, &call->lengths)) ||
         !grid_check_features(state, &call->grid, call->has_features ? &call->features : NULL)) {
         return false;
     }
@@ -70,7 +70,7 @@ static bool read_inputs(module_state *state, PyObject **values, void *memory, bo
 static bool create(module_state *state, PyObject *const *values, void *memory) {
     voxelize_call *call = memory;
     const DLTensor *points = &call->points.dl;
-    return grid_create(state, &call->points, points->ndim == 3 ? points->shape[0] : -1,
+    return grid_create(state, &call->points, points->ndim - 2, points->shape,
                        call->has_features ? &call->features : NULL, values[OUT], &call->grid);
 }
 

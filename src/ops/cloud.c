@@ -126,10 +126,10 @@ rbc_status rbc__cloud_read_depth(rbc__operands *operands, const rbc__depth_sourc
     return RBC_OK;
 }
 
-/* A [rows, rows] matrix, or one for each image. */
+/* A [rows, columns] matrix, or one for each image. */
 static rbc_status read_matrix(rbc__operands *operands, const DLTensor *matrix, const char *name,
-                              int64_t rows, int64_t batch, bool has_batch, const char **data,
-                              bool *is_f64, int64_t *strides, rbc_error *err) {
+                              int64_t rows, int64_t columns, int64_t batch, bool has_batch,
+                              const char **data, bool *is_f64, int64_t *strides, rbc_error *err) {
     rbc__dtype dtype;
     RBC__TRY(rbc__operands_input(operands, matrix, name, &dtype, err));
     if (dtype != RBC__F32 && dtype != RBC__F64) {
@@ -137,7 +137,7 @@ static rbc_status read_matrix(rbc__operands *operands, const DLTensor *matrix, c
                          name, rbc__dtype_name(dtype));
     }
     const bool is_each = has_batch && matrix->ndim == 3;
-    const int64_t wanted[3] = {batch, rows, rows};
+    const int64_t wanted[3] = {batch, rows, columns};
     RBC__TRY(
         rbc__tensor_check_shape(matrix, name, is_each ? 3 : 2, wanted + (is_each ? 0 : 1), err));
     *data = rbc__tensor_data(matrix);
@@ -196,11 +196,14 @@ rbc_status rbc__depth_read(rbc__operands *operands, const DLTensor *depth,
         return RBC_OK;
     }
     RBC__TRY(read_depth_params(params, source, err));
-    RBC__TRY(read_matrix(operands, intrinsics, "intrinsics", 3, *batch, *has_batch,
+    RBC__TRY(read_matrix(operands, intrinsics, "intrinsics", 3, 3, *batch, *has_batch,
                          &source->intrinsics, &source->intrinsics_are_f64,
                          source->intrinsics_stride_bytes, err));
     if (pose != NULL) {
-        RBC__TRY(read_matrix(operands, pose, "pose", 4, *batch, *has_batch, &source->pose,
+        const int32_t axes = pose->ndim;
+        const int64_t rows =
+            axes >= 2 && axes <= 3 && pose->shape != NULL && pose->shape[axes - 2] == 3 ? 3 : 4;
+        RBC__TRY(read_matrix(operands, pose, "pose", rows, 4, *batch, *has_batch, &source->pose,
                              &source->pose_is_f64, source->pose_stride_bytes, err));
     }
     return RBC_OK;

@@ -130,7 +130,7 @@ def test_voxelize_names_what_is_wrong():
         rc.voxelize_point_cloud(points, 0, 1.0)
     with pytest.raises(ValueError, match="voxel_size"):
         rc.voxelize_point_cloud(points, 4, -1.0)
-    with pytest.raises(TypeError, match=r"grid_size: found 2\.5, wanted one number or three"):
+    with pytest.raises(TypeError, match=r"grid_size: found 2\.5, wanted an integer"):
         rc.voxelize_point_cloud(points, 2.5, 1.0)
     with pytest.raises(ValueError, match="points: 1 axes found"):
         rc.voxelize_point_cloud(points[0], 4, 1.0)

@@ -223,7 +223,7 @@ def test_depth_names_what_is_wrong():
     with pytest.raises(rc.Error, match="intrinsics"):
         rc.depth_to_points(np.zeros((4, 4), np.float32), intrinsics[:2])
     with pytest.raises(TypeError, match="pose: found"):
-        rc.depth_to_points(np.zeros((4, 4), np.float32), intrinsics, [[1]])
+        rc.depth_to_points(np.zeros((4, 4), np.float32), intrinsics, "here")
 
 
 def test_real_depth_image(test_data):

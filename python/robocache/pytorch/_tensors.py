@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 
+from .._frameworks import convert
 from ..errors import ArgumentTypeError, InvalidArgumentError
 
+Number = TypeVar("Number", int, float)
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 TIMES = (torch.int64, torch.float64, torch.float32)
 
@@ -68,13 +71,28 @@ def store(result: torch.Tensor, out: Any, like: Any) -> Any:
     return out
 
 
+def to_small(numbers: Any, name: str, dtype: str, like: torch.Tensor) -> torch.Tensor:
+    """Returns a few numbers (lengths, a matrix) as a tensor beside `like`; new ones of `dtype`."""
+    if isinstance(numbers, torch.Tensor) and numbers.device == like.device:
+        return numbers
+    converted: torch.Tensor = convert(numbers, like, dtype, name)
+    return converted
+
+
+def to_times(target_times: Any, times: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Returns target times as a tensor; a list has the dtype of `times`."""
+    if isinstance(target_times, (list, tuple)):
+        return to_small(target_times, "target_times", str(times.dtype).removeprefix("torch."), like)
+    return to_torch(target_times, "target_times", like)
+
+
 def to_lengths(lengths: Any, batch: int, most: int, like: torch.Tensor) -> torch.Tensor:
     """Returns lengths as int64 [batch], each in [0, most]; all `most` where None."""
     if lengths is None:
         return torch.full((batch,), most, dtype=torch.int64, device=like.device)
-    if isinstance(lengths, (list, tuple)):
-        lengths = torch.tensor(lengths, dtype=torch.int64, device=like.device)
-    tensor = to_torch(lengths, "lengths", like)
+    if is_numpy(lengths) and lengths.dtype.kind == "f":
+        lengths = to_torch(lengths, "lengths")
+    tensor = to_small(lengths, "lengths", "int64", like)
     if tensor.dtype not in (torch.int32, torch.int64):
         raise InvalidArgumentError(f"lengths: dtype {tensor.dtype} found, int32 or int64 wanted")
     if tensor.shape != (batch,):
@@ -87,12 +105,31 @@ def to_lengths(lengths: Any, batch: int, most: int, like: torch.Tensor) -> torch
     return tensor
 
 
-def three(value: Any, name: str, kind: type) -> list[Any]:
-    """Returns one number for all axes, or three, as a list of three."""
-    if isinstance(value, (int, float)):
-        return [kind(value)] * 3
-    if isinstance(value, Sequence) or hasattr(value, "__len__"):
-        items = [kind(item) for item in value]
-        if len(items) == 3:
-            return items
-    raise ArgumentTypeError(f"{name}: found {value!r}, wanted one number or three")
+def number(value: Any, name: str) -> float:
+    """Returns a number of any kind, or an array of one, as a float."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ArgumentTypeError(f"{name}: found {value!r}, wanted a number") from error
+
+
+def whole(value: Any, name: str) -> int:
+    """Returns a whole number of any kind, or an array of one, as an int of at most 64 bits."""
+    try:
+        found: float = operator.index(value)
+    except TypeError:
+        found = number(value, name)
+    if abs(found) >= 2**63 or found != found // 1:
+        raise ArgumentTypeError(f"{name}: found {value!r}, wanted an integer of at most 64 bits")
+    return int(found)
+
+
+def three(value: Any, name: str, kind: Callable[[Any, str], Number]) -> list[Number]:
+    """Returns one number for all axes, or three, as a list of three; `kind` is one of the above."""
+    try:
+        items = list(value)
+    except TypeError:
+        return [kind(value, name)] * 3
+    if len(items) != 3:
+        raise ArgumentTypeError(f"{name}: found {value!r}, wanted one number or three")
+    return [kind(item, name) for item in items]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidArgumentError
-from ._tensors import from_torch, to_torch
+from ._tensors import from_torch, number, store, to_small, to_torch
 from .voxelize import voxelize_point_cloud
 
 _FLOATS = (torch.float32, torch.float64)
@@ -27,27 +27,27 @@ def depth_to_points(
     compact: bool = False,
 ) -> Any:
     """See :func:`robocache.depth_to_points`."""
-    image = to_torch(depth, "depth")
-    if image.ndim not in (2, 3) or image.dtype not in (torch.uint16, *_FLOATS):
-        raise InvalidArgumentError(
-            f"depth: {image.dtype} {list(image.shape)} found, wanted uint16, float32 or float64 "
-            "[H, W] or [B, H, W]"
-        )
-    batched = image.ndim == 3
-    image = image if batched else image.unsqueeze(0)
-    camera = _matrix(intrinsics, "intrinsics", 3, image)
-    place = None if pose is None else _matrix(pose, "pose", 4, image)
+    image, lead = _images(depth)
+    camera = _matrix(intrinsics, "intrinsics", (3,), image, lead)
+    place = None if pose is None else _matrix(pose, "pose", (3, 4), image, lead)
     if depth_scale is None:
         depth_scale = 1.0 if image.dtype in _FLOATS else 0.001
-    points = _project(image, camera, place, depth_scale, (min_depth, max_depth), pixel_offset)
+    points = _project(
+        image,
+        camera,
+        place,
+        number(depth_scale, "depth_scale"),
+        (number(min_depth, "min_depth"), number(max_depth, "max_depth")),
+        number(pixel_offset, "pixel_offset"),
+    )
     if not compact:
-        return from_torch(points if batched else points[0], depth)
+        return from_torch(points.reshape(*lead, *points.shape[1:]), depth)
     points = points.reshape(len(points), -1, 3)
     missing = points[..., 2].isnan()
     order = torch.argsort(missing.to(torch.uint8), dim=1, stable=True)
     packed = points.gather(1, order[..., None].expand_as(points))
-    lengths = (~missing).sum(1).to(torch.int32)
-    return from_torch(packed if batched else packed[0], depth), from_torch(lengths, depth)
+    lengths = (~missing).sum(1).to(torch.int32).reshape(lead or [1])
+    return from_torch(packed.reshape(*lead, *packed.shape[1:]), depth), from_torch(lengths, depth)
 
 
 def voxelize_depth(
@@ -78,10 +78,16 @@ def voxelize_depth(
         max_depth=max_depth,
         pixel_offset=pixel_offset,
     )
-    flat = points.reshape(*points.shape[:-3], -1, 3)
+    lead, pixels = points.shape[:-3], points.shape[-3] * points.shape[-2]
+    flat = points.reshape(*([-1] if lead else []), pixels, 3)
     if features is not None:
-        features = features.reshape(*features.shape[:-3], -1, features.shape[-1])
-    return voxelize_point_cloud(
+        if tuple(features.shape[:-1]) != tuple(points.shape[:-1]):
+            raise InvalidArgumentError(
+                f"features: shape {list(features.shape)} found, wanted channels behind "
+                f"{list(points.shape[:-1])}"
+            )
+        features = features.reshape(*flat.shape[:-1], features.shape[-1])
+    grid = voxelize_point_cloud(
         flat,
         grid_size,
         voxel_size,
@@ -90,24 +96,48 @@ def voxelize_depth(
         mode=mode,
         return_counts=return_counts,
         return_dropped=return_dropped,
-        out=out,
     )
+    results = list(grid) if isinstance(grid, tuple) else [grid]
+    if len(lead) == 2:
+        results = [result.reshape(*lead, *result.shape[1:]) for result in results]
+    results[0] = results[0] if out is None else store(to_torch(results[0], "out"), out, depth)
+    return tuple(results) if isinstance(grid, tuple) else results[0]
 
 
-def _matrix(matrix: Any, name: str, size: int, image: Tensor) -> Tensor:
-    """Returns a [size, size] or [B, size, size] matrix as float32 [B, size, size, 1, 1]."""
-    tensor = to_torch(matrix, name, image)
+def _images(depth: Any) -> tuple[Tensor, list[int]]:
+    """Returns the images [B, H, W] and the axes before height and width that they came with."""
+    image = to_torch(depth, "depth")
+    found = list(image.shape)
+    if image.ndim >= 3 and image.shape[-1] == 1:
+        image = image.squeeze(-1)
+    if image.ndim not in (2, 3, 4) or image.dtype not in (torch.uint16, *_FLOATS):
+        raise InvalidArgumentError(
+            f"depth: {image.dtype} {found} found, wanted uint16, float32 or float64 [H, W] or "
+            "[H, W, 1], or with [B] or [B, T] before them"
+        )
+    lead = list(image.shape[:-2])
+    return image.reshape(math.prod(lead), *image.shape[-2:]), lead
+
+
+def _matrix(
+    matrix: Any, name: str, rows: tuple[int, ...], image: Tensor, lead: list[int]
+) -> Tensor:
+    """Returns a matrix, or one for each image, as float32 [B, rows, columns, 1, 1]."""
+    tensor = to_small(matrix, name, "float64", image)
+    columns = rows[-1]
     if (
         tensor.dtype not in _FLOATS
-        or tensor.ndim not in (2, 3)
-        or tensor.shape[-2:] != (size, size)
-        or (tensor.ndim == 3 and len(tensor) != len(image))
+        or list(tensor.shape[:-2]) not in ([], lead)
+        or tensor.ndim < 2
+        or tensor.shape[-2] not in rows
+        or tensor.shape[-1] != columns
     ):
         raise InvalidArgumentError(
             f"{name}: {tensor.dtype} {list(tensor.shape)} found, wanted float32 or float64 "
-            f"[{size}, {size}] or [{len(image)}, {size}, {size}]"
+            f"[{columns}, {columns}], or {[*lead, columns, columns]}"
         )
-    return tensor.float().expand(len(image), size, size)[..., None, None]
+    flat = tensor.float().reshape(-1, *tensor.shape[-2:])
+    return flat.expand(len(image), *flat.shape[1:])[..., None, None]
 
 
 def _project(

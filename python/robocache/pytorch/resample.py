@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentTypeError, InvalidArgumentError
-from ._tensors import FLOATS, TIMES, from_torch, store, to_lengths, to_torch
+from ._tensors import FLOATS, TIMES, from_torch, number, store, to_lengths, to_times, to_torch
 
 INTERPOLATING = ("linear", "cubic", "slerp", "angle")
 REDUCING = ("mean", "max", "min")
@@ -117,7 +118,7 @@ def resample(
     """Resamples one stream; the arguments are those of :func:`resample_trajectories`."""
     values = to_torch(data, "data")
     times = to_torch(source_times, "source_times", values)
-    targets = to_torch(target_times, "target_times", values)
+    targets = to_times(target_times, times, values)
     if values.ndim not in (2, 3):
         raise InvalidArgumentError(f"data: {values.ndim} axes found, wanted [B, S, D] or [S, D]")
     batched = values.ndim == 3
@@ -146,10 +147,13 @@ def resample(
 
 def _limit(limit: float | None, name: str, times: Tensor) -> _Limit:
     """Returns a limit as the stamps are compared with it; None where there is none."""
-    if limit is not None and math.isnan(limit):
-        raise InvalidArgumentError(f"{name}: NaN found, wanted a number, negative for no limit")
-    if limit is None or limit < 0:
+    if limit is None:
         return None
+    limit = number(limit, name)
+    if not limit >= 0:
+        raise InvalidArgumentError(
+            f"{name}: found {limit!r}, wanted 0 or more, or None for no limit"
+        )
     most = _greatest(times.dtype)
     return limit if times.is_floating_point() else most if limit >= most else int(limit)
 
@@ -183,7 +187,8 @@ def _channel_runs(
                 raise InvalidArgumentError(f"channels[{index}]: slice with step {step} found")
         elif isinstance(where, tuple) and len(where) == 2:
             begin, end = where
-        elif isinstance(where, int):
+        elif hasattr(where, "__index__"):
+            where = operator.index(where)
             begin = where + width if where < 0 else where
             end = begin + 1
         else:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidArgumentError
-from ._tensors import from_torch, three, to_lengths, to_torch
+from ._tensors import from_torch, number, three, to_lengths, to_torch, whole
 from .voxelize import check_points, reduce_features
 
 PRESETS = ("robocache", "mmcv", "spconv", "open3d_voxelize", "open3d_down_sample", "kaolin")
@@ -72,18 +72,19 @@ def voxelize_sparse(
     grid = _check_grid(
         _Grid(
             preset,
-            None if grid_size is None else three(grid_size, "grid_size", int),
-            None if voxel_size is None else three(voxel_size, "voxel_size", float),
-            None if origin is None else three(origin, "origin", float),
-            None if upper is None else three(upper, "upper", float),
-            scale or None,
+            None if grid_size is None else three(grid_size, "grid_size", whole),
+            None if voxel_size is None else three(voxel_size, "voxel_size", number),
+            None if origin is None else three(origin, "origin", number),
+            None if upper is None else three(upper, "upper", number),
+            None if scale is None else number(scale, "scale") or None,
         )
     )
+    max_points = None if max_points is None else whole(max_points, "max_points")
     wanted = _wanted(outputs, channels is not None, max_points or 0)
     mode = mode or ("count" if channels is None else "mean")
     if mode not in ("count", "sum", "mean", "max", "min"):
         raise InvalidArgumentError(f"mode: {mode!r} found, wanted count, sum, mean, max or min")
-    rows = cloud.shape[1] if max_voxels is None else max_voxels
+    rows = cloud.shape[1] if max_voxels is None else whole(max_voxels, "max_voxels")
     existing = to_lengths(lengths, cloud.shape[0], cloud.shape[1], cloud)
     results = [
         _voxelize(

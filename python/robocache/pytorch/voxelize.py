@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidArgumentError
-from ._tensors import FLOATS, from_torch, store, three, to_lengths, to_torch
+from ._tensors import FLOATS, from_torch, number, store, three, to_lengths, to_torch, whole
 
 MODES = ("occupancy", "count", "sum", "mean", "max", "min")
 
@@ -72,15 +72,15 @@ def check_points(cloud: Tensor) -> tuple[Tensor, bool]:
 def _check_grid(
     grid_size: Any, voxel_size: Any, origin: Any
 ) -> tuple[list[int], list[float], list[float]]:
-    grid = three(grid_size, "grid_size", int)
-    size = three(voxel_size, "voxel_size", float)
+    grid = three(grid_size, "grid_size", whole)
+    size = three(voxel_size, "voxel_size", number)
     if min(grid) < 1:
         raise InvalidArgumentError(f"grid_size: {grid} found, wanted at least 1 along each axis")
     if not all(math.isfinite(s) and s > 0 for s in size):
         raise InvalidArgumentError(f"voxel_size: {size} found, wanted finite and positive")
     if origin is None:
         return grid, size, [-n * s / 2 for n, s in zip(grid, size, strict=True)]
-    corner = three(origin, "origin", float)
+    corner = three(origin, "origin", number)
     if not all(math.isfinite(o) for o in corner):
         raise InvalidArgumentError(f"origin: {corner} found, wanted finite")
     return grid, size, corner
