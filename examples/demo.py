@@ -61,11 +61,11 @@ def offsets_ns(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
 # ---- the data ----
 
 
-def record(folder: Path, count: int, seed: int) -> tuple[Path, float]:
-    """Record episodes of the simulated arm; return the dataset's folder and its control rate."""
+def record(folder: Path, count: int, seed: int) -> Path:
+    """Record episodes of the simulated arm; return the dataset's folder."""
     try:
         import arm
-        from arm.rlds import CONTROL_RATE_HZ, NAME, write_episodes
+        from arm.rlds import NAME, write_episodes
     except ImportError as error:
         raise SystemExit(
             f"demo: the simulated arm needs {error.name}: pip install 'robocache[demo]'"
@@ -83,7 +83,7 @@ def record(folder: Path, count: int, seed: int) -> tuple[Path, float]:
             yield episode
 
     shutil.rmtree(folder / NAME, ignore_errors=True)
-    return write_episodes(announced(), folder), CONTROL_RATE_HZ
+    return write_episodes(announced(), folder)
 
 
 def find_dataset(path: Path) -> Path:
@@ -257,7 +257,7 @@ def main() -> int:
     rate_hz: float | None = arguments.rate_hz
     if arguments.data is None:
         say(f"recording {arguments.episodes} episodes of a simulated arm to RLDS TFRecords")
-        path, rate_hz = record(output, arguments.episodes, arguments.seed)
+        path = record(output, arguments.episodes, arguments.seed)
         catalog = output / "simulated_arm.sqlite"
     else:
         path = find_dataset(arguments.data)

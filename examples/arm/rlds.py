@@ -52,7 +52,12 @@ def write_episodes(episodes: Iterable[Episode], folder: Path) -> Path:
         "discount": rc.Feature("float32"),
     }
     with rc.RldsWriter(
-        folder, NAME, features, version=VERSION, metadata={"success": rc.Feature("bool")}
+        folder,
+        NAME,
+        features,
+        version=VERSION,
+        metadata={"success": rc.Feature("bool")},
+        control_rate_hz=CONTROL_RATE_HZ,
     ) as writer:
         for episode in episodes:
             writer.add_episode(steps_of(episode), metadata={"success": episode.success})

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import robocache
 
-from .errors import InvalidArgumentError
+from ._clocks import find_gaps
+from .errors import Error, InvalidArgumentError
 from .suggest import is_action, is_point_cloud, suggest_windows
 
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-    from .dataset import Dataset, Episode
+    from .dataset import Dataset, Episode, Stream
     from .loader import Window
 
-MAX_SIGNALS = 6
+MAX_SIGNALS = 12
 MAX_CHANNELS = 32
+MAX_CONSTANT = 8
 BATCH_SIZE = 256
 
 
@@ -34,6 +36,11 @@ class Signal:
     aligned: NDArray[Any]  # [T, D]
     valid: NDArray[numpy.bool_]  # [T]
 
+    @property
+    def is_flag(self) -> bool:
+        """Whether it says yes or no."""
+        return self.values.dtype.kind == "b"
+
 
 @dataclass
 class Sheet:
@@ -46,12 +53,20 @@ class Sheet:
     frames: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
     clouds: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
     signals: list[Signal] = field(default_factory=list)
+    constants: dict[str, str] = field(default_factory=dict)  # the one value of each
     valid: dict[str, NDArray[numpy.bool_]] = field(default_factory=dict)  # [T] each
+    gaps: dict[str, NDArray[numpy.int64]] = field(default_factory=dict)  # [N, 2] each, ns
     is_pad: dict[str, NDArray[numpy.bool_]] = field(default_factory=dict)  # [T, chunk] each
+    left_out: dict[str, str] = field(default_factory=dict)  # streams not drawn, with the reason
 
 
 def gather(
-    dataset: Dataset, index: int, rate_hz: float | None, num_frames: int, chunk: int
+    dataset: Dataset,
+    index: int,
+    rate_hz: float | None,
+    num_frames: int,
+    chunk: int,
+    max_gap: float | None,
 ) -> Sheet:
     """Loads what is drawn of episode `index`: signals at every tick, images at some.
 
@@ -63,12 +78,30 @@ def gather(
     view = dataset.take([index])
     clouds = [name for name, info in dataset.streams.items() if is_point_cloud(info)]
     most = max((int(episode[name].row_lengths.max(initial=0)) for name in clouds), default=0)
-    windows = suggest_windows(dataset, chunk=chunk, max_points=most or None)
+    windows = suggest_windows(view, chunk=chunk, max_points=most or None)
     if not windows:
         raise InvalidArgumentError(f"{dataset.path}: no stream that could be drawn")
+    if max_gap is not None:
+        windows = {name: _limited(window, max_gap) for name, window in windows.items()}
     sheet = _gather_signals(view, episode, windows, rate_hz, num_frames)
     _gather_frames(view, sheet, windows)
+    for name in sheet.valid:
+        if dataset.streams[name].times is not None:
+            limit_ns = None if max_gap is None else max_gap * 1e9
+            sheet.gaps[name] = find_gaps(_sample_times(episode[name]), limit_ns)
+    sheet.left_out.update(
+        {
+            name: info.unsupported
+            for name, info in dataset.streams.items()
+            if info.unsupported is not None
+        }
+    )
     return sheet
+
+
+def _limited(window: Window, max_gap: float) -> Window:
+    fields = {name: getattr(window, name) for name in ("name", "mode", "max_points")}
+    return robocache.Window(window.ticks, max_gap=max_gap, **fields)
 
 
 def _gather_signals(
@@ -81,7 +114,7 @@ def _gather_signals(
     """Returns the sheet with its clock and the numeric streams, as delivered at every tick."""
     import numpy as np
 
-    names = _choose_signals(view, episode, windows)
+    names, constants, left_out = _choose_signals(view, episode, windows)
     # Some stream is needed to learn the clock.
     wanted = {name: windows[name] for name in names or list(windows)[:1]}
     loader = robocache.DataLoader(
@@ -101,7 +134,7 @@ def _gather_signals(
     rate = rate_hz or view.control_rate_hz
     if rate is None:
         raise InvalidArgumentError(f"{view.path}: its control rate is unknown: rate_hz is needed")
-    sheet = Sheet(episode, rate, fields["time_ns"], shown)
+    sheet = Sheet(episode, rate, fields["time_ns"], shown, constants=constants, left_out=left_out)
     for name in names:
         stream = episode[name]
         sheet.valid[name] = fields[f"{name}_valid"][:, 0]
@@ -109,7 +142,7 @@ def _gather_signals(
             Signal(
                 name=name,
                 mode=windows[name].mode,
-                rate_hz=stream.info.rate_hz,
+                rate_hz=_rate(stream),
                 times_ns=stream.times_ns,
                 values=stream.values.reshape(stream.num_samples, -1),
                 aligned=fields[name][:, 0].reshape(count, -1),
@@ -122,75 +155,130 @@ def _gather_signals(
     return sheet
 
 
-def _gather_frames(view: Dataset, sheet: Sheet, windows: dict[str, Window]) -> None:
-    """Adds images and point clouds at the ticks shown, all of them one window of the first sample.
-
-    Nothing is decoded for the other ticks, so their masks come from the stamps.
-    """
+def _rate(stream: Stream) -> float | None:
+    """Returns samples a second: one over the usual spacing of stamps, so that gaps do not count."""
     import numpy as np
 
-    streams = view.streams
-    images = [name for name in windows if streams[name].kind == "image"]
-    clouds = [name for name in windows if is_point_cloud(streams[name])]
-    if not images and not clouds:
-        return
-    ticks = sheet.shown.tolist()
+    if stream.info.times is None or stream.num_samples < 2:
+        return stream.info.rate_hz
+    spacing_ns = float(np.median(np.diff(stream.times_ns)))
+    return 1e9 / spacing_ns if spacing_ns > 0 else None
+
+
+def _gather_frames(view: Dataset, sheet: Sheet, windows: dict[str, Window]) -> None:
+    """Adds images and point clouds at the ticks shown, each one window of the first sample.
+
+    Nothing is decoded for the other ticks, so their masks come from the stamps. A stream whose
+    images cannot be had is left out.
+    """
+    valid = {}
+    for name, window in windows.items():
+        info = view.streams[name]
+        is_cloud = is_point_cloud(info)
+        if info.kind != "image" and not is_cloud:
+            continue
+        try:
+            batch = _load_shown(view, sheet, name, window)
+            valid[name] = _valid_at_ticks(sheet, name, window.max_gap)
+        except Error as error:
+            sheet.left_out[name] = str(error)
+            continue
+        if is_cloud:
+            lengths = batch[f"{name}_lengths"][0]
+            sheet.clouds[name] = [
+                cloud[:length] for cloud, length in zip(batch[name][0], lengths, strict=True)
+            ]
+        else:
+            sheet.frames[name] = list(batch[name][0])
+    sheet.valid = {**valid, **sheet.valid}
+
+
+def _load_shown(view: Dataset, sheet: Sheet, name: str, window: Window) -> dict[str, Any]:
     loader = robocache.DataLoader(
         view,
         1,
         rate_hz=sheet.rate_hz,
         streams={
-            name: robocache.Window(ticks, mode="hold", max_points=windows[name].max_points)
-            for name in (*images, *clouds)
+            name: robocache.Window(
+                sheet.shown.tolist(), mode="hold", max_points=window.max_points or None
+            )
         },
         num_threads=1,
         num_slots=1,
         array="numpy",
     )
     with loader:
-        batch = next(iter(loader))
-    valid = {}
-    for name in (*images, *clouds):
-        times_ns = sheet.episode[name].times_ns
-        if name in clouds:
-            # A step is one sample, however many points it has, and all have its time.
-            lengths = sheet.episode[name].row_lengths
-            times_ns = times_ns[np.cumsum(lengths)[lengths > 0] - 1]
-        _, valid[name] = robocache.resample_trajectories(
-            np.zeros((1, len(times_ns), 1), np.float32),
-            times_ns,
-            sheet.ticks_ns,
-            mode="hold",
-            return_valid=True,
-        )
-        valid[name] = valid[name][0].astype(np.bool_)
-    sheet.valid = {**valid, **sheet.valid}
-    sheet.frames = {name: list(batch[name][0]) for name in images}
-    sheet.clouds = {
-        name: [
-            cloud[:length]
-            for cloud, length in zip(batch[name][0], batch[f"{name}_lengths"][0], strict=True)
-        ]
-        for name in clouds
-    }
+        batch: dict[str, Any] = next(iter(loader))
+    return batch
 
 
-def _choose_signals(dataset: Dataset, episode: Episode, windows: dict[str, Window]) -> list[str]:
-    """Returns the numeric streams worth a row: vectors of floats that change, the actions last."""
+def _sample_times(stream: Stream) -> NDArray[numpy.int64]:
+    """Returns a stamp for each sample; a step of a point cloud is one, however many points."""
     import numpy as np
 
-    found = []
+    times_ns = stream.times_ns
+    if is_point_cloud(stream.info):
+        lengths = stream.row_lengths
+        times_ns = times_ns[np.cumsum(lengths)[lengths > 0] - 1]
+    return times_ns
+
+
+def _valid_at_ticks(sheet: Sheet, name: str, max_gap: float | None) -> NDArray[numpy.bool_]:
+    import numpy as np
+
+    times_ns = _sample_times(sheet.episode[name])
+    _, valid = robocache.resample_trajectories(
+        np.zeros((1, len(times_ns), 1), np.float32),
+        times_ns,
+        sheet.ticks_ns,
+        mode="hold",
+        max_gap=None if max_gap is None else max_gap * 1e9,
+        return_valid=True,
+    )
+    found: NDArray[numpy.bool_] = valid[0].astype(np.bool_)
+    return found
+
+
+def _choose_signals(
+    dataset: Dataset, episode: Episode, windows: dict[str, Window]
+) -> tuple[list[str], dict[str, str], dict[str, str]]:
+    """Returns the numeric streams that are worth a row, in the order of the rows.
+
+    Also the values of those that never change, and why others are not drawn.
+    """
+    import numpy as np
+
+    found: list[tuple[int, str]] = []
+    constants: dict[str, str] = {}
+    left_out: dict[str, str] = {}
     for name in windows:
         info = dataset.streams[name]
-        if info.kind != "numeric" or is_point_cloud(info) or not info.dtype.startswith("float"):
+        if info.kind != "numeric" or is_point_cloud(info):
             continue
-        if int(np.prod(info.shape)) > MAX_CHANNELS:
-            continue
-        values = episode[name].values
-        if len(values) > 1 and bool((values != values[:1]).any()):
-            found.append(name)
-    actions = [name for name in found if is_action(dataset.streams[name])][:2]
-    others = [name for name in found if not is_action(dataset.streams[name])]
-    # Vectors say more than single numbers such as a reward.
-    others.sort(key=lambda name: not dataset.streams[name].shape)
-    return others[: MAX_SIGNALS - len(actions)] + actions
+        channels = int(np.prod(info.shape))
+        values = episode[name].values.reshape(-1, max(channels, 1))
+        if not values.size:
+            left_out[name] = "no values in this episode"
+        elif (values == values[:1]).all():
+            constants[name] = _format_values(values[0])
+        elif channels > MAX_CHANNELS:
+            left_out[name] = f"{channels} channels"
+        else:
+            # Vectors that move first, then numbers, then flags; the actions last, above their mask.
+            kind = values.dtype.kind
+            rank = 2 if kind == "b" else 1 if kind in "iu" or not info.shape else 0
+            found.append((3 if is_action(info) else rank, name))
+    found.sort(key=lambda item: item[0])
+    actions = [name for rank, name in found if rank == 3][:2]
+    names = [name for _, name in found if name not in actions]
+    drawn = names[: MAX_SIGNALS - len(actions)]
+    for name in names[len(drawn) :]:
+        left_out[name] = f"{MAX_SIGNALS} others are drawn"
+    return drawn + actions, constants, left_out
+
+
+def _format_values(values: NDArray[Any]) -> str:
+    texts = [f"{value:.6g}" if values.dtype.kind == "f" else str(value) for value in values]
+    if len(texts) > MAX_CONSTANT:
+        texts = [*texts[:MAX_CONSTANT], f"… ({len(values)})"]
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"

@@ -28,14 +28,18 @@ _LEFT_IN = 1.75
 _RIGHT_IN = 0.15
 _FRAME_GAP_IN = 0.06
 _SIGNAL_IN = 0.92
+_FLAG_IN = 0.20
+_NOTE_IN = 0.17
 _GAP_IN = 0.10
 _FAN_IN = 0.30
 _MASK_TITLE_IN = 0.10
+_AXIS_IN = 0.5
 _MASK_ROW_IN = 0.14
 _CHUNK_ROW_IN = 0.055
 
 _VALID, _INVALID = "#8fc7a1", "#d1495b"
 _INSIDE, _PADDING = "#e9ebf0", "#44507a"
+_GAP_COLOR = "#f0b3a6"
 _FRAME_MARK = "#b9bec9"
 
 
@@ -46,12 +50,14 @@ def contact_sheet(
     rate_hz: float | None = None,
     num_frames: int = 8,
     chunk: int = 16,
+    max_gap: float | None = None,
 ) -> Any:
     """Draws an episode on one time axis.
 
     From top to bottom: frames of every image stream and point clouds seen from above, at evenly
-    spaced ticks; numeric streams, lines as recorded and dots as delivered on the clock; and masks:
-    where each stream is valid, and which ticks of an action chunk are padding.
+    spaced ticks; numeric streams that change, lines as recorded and dots as delivered on the clock,
+    flags as bars, gaps shaded; masks: where each stream is valid, and which ticks of an action
+    chunk are padding; the streams that never change; and those that are not drawn, with the reason.
 
     Args:
         dataset: the episodes to choose from.
@@ -59,6 +65,9 @@ def contact_sheet(
         rate_hz: the clock; by default the dataset's control rate.
         num_frames: frames a row.
         chunk: ticks of the action streams' windows.
+        max_gap: of all windows, in seconds: samples further apart are not valid to go between, and
+            their spacing is drawn as a gap. By default all ticks between samples are valid, and a
+            spacing of more than twice the median is drawn as a gap.
 
     Returns:
         A ``matplotlib.figure.Figure``.
@@ -69,7 +78,7 @@ def contact_sheet(
         InvalidArgumentError: rate_hz is needed and not given, or the episode has nothing to draw.
     """
     figure_class = _figure_class()
-    return _draw(figure_class, gather(dataset, index, rate_hz, num_frames, chunk), dataset)
+    return _draw(figure_class, gather(dataset, index, rate_hz, num_frames, chunk, max_gap), dataset)
 
 
 def save_contact_sheet(
@@ -80,32 +89,39 @@ def save_contact_sheet(
     rate_hz: float | None = None,
     num_frames: int = 8,
     chunk: int = 16,
+    max_gap: float | None = None,
 ) -> dict[str, Any]:
-    """Writes :func:`contact_sheet` to a file, in the format that its name ends with.
+    """Writes :func:`contact_sheet` to a file, in the format that its name ends with, else as PNG.
 
     Returns:
-        What was drawn: "episode" (its row in the catalog), "ticks", "rate_hz", "images", "clouds"
-        and "signals" (names of streams).
+        What was drawn: "format" of the file, "episode" (its row in the catalog), "ticks",
+        "rate_hz", "images", "clouds", "signals" and "constants" (names of streams), "gaps" (how
+        many each stream has) and "left_out" (streams that are not drawn, with the reason).
 
     Raises:
         IoError: the file cannot be written. Otherwise as contact_sheet() does.
     """
     figure_class = _figure_class()
-    sheet = gather(dataset, index, rate_hz, num_frames, chunk)
+    file_format = os.path.splitext(os.fspath(path))[1].lstrip(".").lower() or "png"
+    sheet = gather(dataset, index, rate_hz, num_frames, chunk, max_gap)
     figure = _draw(figure_class, sheet, dataset)
     try:
-        figure.savefig(path, dpi=100)
+        figure.savefig(path, dpi=100, format=file_format)
     except OSError as error:
         raise robocache.errors.IoError(f"{os.fspath(path)}: {error.strerror or error}") from error
     except ValueError as error:
         raise InvalidArgumentError(f"{os.fspath(path)}: {error}") from error
     return {
+        "format": file_format,
         "episode": sheet.episode.id,
         "ticks": len(sheet.ticks_ns),
         "rate_hz": sheet.rate_hz,
         "images": list(sheet.frames),
         "clouds": list(sheet.clouds),
         "signals": [signal.name for signal in sheet.signals],
+        "constants": list(sheet.constants),
+        "gaps": {name: len(gaps) for name, gaps in sheet.gaps.items() if len(gaps)},
+        "left_out": sheet.left_out,
     }
 
 
@@ -145,6 +161,12 @@ class _Canvas:
         x = (_LEFT_IN - 0.5) / _WIDTH_IN
         self.figure.text(x, y, text, ha="right", va="center", fontsize=8, **options)
 
+    def note(self, text: str) -> None:
+        """Writes a line at the current height and goes on below it."""
+        y = 1.0 - (self.top_in + _NOTE_IN / 2) / self.height_in
+        self.figure.text(_LEFT_IN / _WIDTH_IN, y, text, va="center", fontsize=7, color="0.25")
+        self.top_in += _NOTE_IN
+
 
 def _plot_width() -> float:
     return _WIDTH_IN - _LEFT_IN - _RIGHT_IN
@@ -163,11 +185,20 @@ def _draw(figure_class: Any, sheet: Sheet, dataset: Dataset) -> Any:
     title_in = 0.45 + 0.2 * len(task)
     rows = [*sheet.frames.values(), *sheet.clouds.values()]
     frames_in = sum(_frame_size(sheet, frames)[1] + _FRAME_GAP_IN for frames in rows)
-    signals_in = (_SIGNAL_IN + _GAP_IN) * len(sheet.signals)
+    signals_in = sum(_signal_height(signal) + _GAP_IN for signal in sheet.signals)
+    notes = _notes(sheet)
     masks_in = _MASK_TITLE_IN + _MASK_ROW_IN * len(sheet.valid) + _GAP_IN
     chunk_in = sum(_CHUNK_ROW_IN * pad.shape[1] + _GAP_IN for pad in sheet.is_pad.values())
     canvas = _Canvas(
-        figure_class, title_in + frames_in + _FAN_IN + signals_in + masks_in + chunk_in + 0.5
+        figure_class,
+        title_in
+        + frames_in
+        + _FAN_IN
+        + signals_in
+        + masks_in
+        + chunk_in
+        + _AXIS_IN
+        + _NOTE_IN * len(notes),
     )
 
     _draw_title(canvas, sheet, dataset, task)
@@ -190,7 +221,25 @@ def _draw(figure_class: Any, sheet: Sheet, dataset: Dataset) -> Any:
     axes[-1].set_xlabel(
         f"seconds since the first tick of the {sheet.rate_hz:g} Hz clock", fontsize=8
     )
+    canvas.top_in += _AXIS_IN - _GAP_IN
+    for note in notes:
+        canvas.note(note)
     return canvas.figure
+
+
+def _notes(sheet: Sheet) -> list[str]:
+    """Returns lines on streams that have no row of their own."""
+    constants = [f"{name} {value}" for name, value in sheet.constants.items()]
+    left_out = [f"{name}: {reason}" for name, reason in sheet.left_out.items()]
+    lines: list[str] = []
+    for title, items in (("never changes: ", constants), ("not drawn: ", left_out)):
+        if items:
+            lines += textwrap.wrap(title + "  ·  ".join(items), 150, subsequent_indent="    ")
+    return lines
+
+
+def _signal_height(signal: Signal) -> float:
+    return _FLAG_IN * max(signal.values.shape[1], 2) if signal.is_flag else _SIGNAL_IN
 
 
 def _seconds(sheet: Sheet, times_ns: Any) -> Any:
@@ -296,24 +345,67 @@ def _mark_invalid(axis: Any, sheet: Sheet, name: str, tick: int) -> None:
 
 
 def _draw_signal(canvas: _Canvas, sheet: Sheet, signal: Signal) -> Any:
-    import numpy as np
-
-    axis = canvas.axes(_SIGNAL_IN, _LEFT_IN, _plot_width())
+    height = _signal_height(signal)
+    axis = canvas.axes(height, _LEFT_IN, _plot_width())
     rate = f"{signal.rate_hz:.3g} Hz, " if signal.rate_hz else ""
-    canvas.label(_SIGNAL_IN, f"{_wrapped(signal.name)}\n{rate}{signal.mode}")
+    canvas.label(height, f"{_wrapped(signal.name)}\n{rate}{signal.mode}")
     for tick in sheet.shown:
         axis.axvline(_seconds(sheet, sheet.ticks_ns[tick]), color=_FRAME_MARK, lw=0.6, zorder=0)
-    style = "steps-post" if signal.mode == "hold" else "default"
-    recorded, ticks = _seconds(sheet, signal.times_ns), _seconds(sheet, sheet.ticks_ns)
-    for channel in range(signal.values.shape[1]):
-        color = f"C{channel % 10}"
-        axis.plot(
-            recorded, signal.values[:, channel], lw=0.8, color=color, alpha=0.6, drawstyle=style
-        )
-        delivered = np.where(signal.valid, signal.aligned[:, channel], np.nan)
-        axis.plot(ticks, delivered, ".", ms=5, mew=0, color=color)
-    canvas.top_in += _SIGNAL_IN + _GAP_IN
+    for begin, end in _seconds(sheet, _gaps(sheet, signal.name)):
+        axis.axvspan(begin, end, color=_GAP_COLOR, alpha=0.4, lw=0, zorder=0)
+    if signal.is_flag:
+        _draw_flags(axis, sheet, signal)
+    else:
+        _draw_lines(axis, sheet, signal)
+    canvas.top_in += height + _GAP_IN
     return axis
+
+
+def _gaps(sheet: Sheet, name: str) -> NDArray[Any]:
+    import numpy as np
+
+    return sheet.gaps.get(name, np.empty((0, 2), np.int64))
+
+
+def _draw_lines(axis: Any, sheet: Sheet, signal: Signal) -> None:
+    import numpy as np
+
+    # Lines end before a gap: nothing was recorded there.
+    breaks = np.flatnonzero(np.isin(signal.times_ns, _gaps(sheet, signal.name)[:, 0])) + 1
+    breaks = breaks[breaks < len(signal.times_ns)]
+    recorded = np.insert(_seconds(sheet, signal.times_ns), breaks, np.nan)
+    ticks = _seconds(sheet, sheet.ticks_ns)
+    values = np.insert(signal.values.astype(np.float64), breaks, np.nan, axis=0)
+    style = "steps-post" if signal.mode == "hold" else "default"
+    for channel in range(values.shape[1]):
+        color = f"C{channel % 10}"
+        axis.plot(recorded, values[:, channel], lw=0.8, color=color, alpha=0.6, drawstyle=style)
+        delivered = np.where(signal.valid, signal.aligned[:, channel].astype(np.float64), np.nan)
+        axis.plot(ticks, delivered, ".", ms=5, mew=0, color=color)
+
+
+def _draw_flags(axis: Any, sheet: Sheet, signal: Signal) -> None:
+    """Draws a lane for each flag, the first on top: a bar as recorded, a dot a tick."""
+    import numpy as np
+
+    lanes = signal.values.shape[1]
+    ticks = _seconds(sheet, sheet.ticks_ns)
+    half_ns = int(0.5e9 / sheet.rate_hz)
+    last_ns = max(signal.times_ns[-1], sheet.ticks_ns[-1]) + half_ns
+    ends = np.append(signal.times_ns[1:], last_ns)
+    for begin in _gaps(sheet, signal.name)[:, 0]:
+        ends[np.flatnonzero(signal.times_ns == begin)[-1]] = begin
+    begins_s, widths_s = _seconds(sheet, signal.times_ns), (ends - signal.times_ns) * 1e-9
+    for lane in range(lanes):
+        low = lanes - 1 - lane + 0.15
+        is_set = signal.values[:, lane]
+        bars = list(zip(begins_s[is_set], widths_s[is_set], strict=True))
+        color = f"C{lane % 10}"
+        axis.broken_barh(bars, (low, 0.7), color=color, alpha=0.35, lw=0)
+        delivered = np.where(signal.valid, low + 0.7 * signal.aligned[:, lane], np.nan)
+        axis.plot(ticks, delivered, ".", ms=4, mew=0, color=color)
+    axis.set_ylim(-0.1, lanes + 0.1)
+    axis.set_yticks([0.15, 0.85] if lanes == 1 else [], ["no", "yes"] if lanes == 1 else [])
 
 
 def _draw_valid(canvas: _Canvas, sheet: Sheet) -> Any:
@@ -323,11 +415,22 @@ def _draw_valid(canvas: _Canvas, sheet: Sheet) -> Any:
     height = _MASK_ROW_IN * len(sheet.valid)
     axis = canvas.axes(height, _LEFT_IN, _plot_width())
     _mesh(axis, sheet, np.array(list(sheet.valid.values())), (_INVALID, _VALID), lines="white")
+    for row, name in enumerate(sheet.valid):
+        for begin, end in _seconds(sheet, _gaps(sheet, name)):
+            axis.broken_barh(
+                [(begin, end - begin)],
+                (row, 1),
+                facecolor="none",
+                edgecolor="0.3",
+                hatch="////",
+                lw=0,
+            )
     axis.set_yticks(np.arange(len(sheet.valid)) + 0.5, list(sheet.valid))
     axis.tick_params(axis="y", length=0)
     for label in axis.get_yticklabels():
         label.set_fontsize(6)
-    axis.set_title("valid", fontsize=7, loc="right", pad=1.5, color="0.35")
+    hatched = ", gaps hatched" if any(len(gaps) for gaps in sheet.gaps.values()) else ""
+    axis.set_title(f"valid{hatched}", fontsize=7, loc="right", pad=1.5, color="0.35")
     canvas.top_in += height + _GAP_IN
     return axis
 

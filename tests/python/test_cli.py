@@ -192,13 +192,102 @@ def test_view_writes_a_picture_of_everything(
     assert found["episode"] == 1
     assert found["images"] == ["observation/image"]
     assert found["clouds"] == ["observation/cloud"]
-    assert set(found["signals"]) == {"action", "observation/state", "observation/force"}
+    signals = {"action", "observation/state", "observation/force", "is_last"}
+    assert set(found["signals"]) == signals
     assert found["ticks"] == small_dataset.num_steps(1)
     from PIL import Image
 
     with Image.open(picture) as image:
         assert image.size[0] == 1200
         assert len(image.convert("RGB").getcolors(1 << 24)) > 100
+
+
+@pytest.fixture(scope="module")
+def odd_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One episode of streams of every kind, with a gap in the stamps of two of them."""
+    count = 30
+    rng = np.random.default_rng(0)
+    image_times = small_dataset.START_NS + np.arange(count) * 100_000_000
+    image_times[20:] += 600_000_000
+    force_times = [image_times[step] + np.arange(5) * 20_000_000 for step in range(10)]
+    force_times += [[] for _ in range(count - 11)]
+    force_times += [image_times[-1] + np.arange(5) * 20_000_000]
+    streams = {
+        "action": (rc.Feature("float32", (3,)), rng.normal(size=(count, 3))),
+        "flag": (rc.Feature("bool"), np.arange(count) % 7 < 3),
+        "flags": (rc.Feature("bool", (4,)), rng.random((count, 4)) > 0.5),
+        "number": (rc.Feature("int64"), np.arange(count) // 9),
+        "numbers": (rc.Feature("uint8", (2,)), rng.integers(0, 9, (count, 2))),
+        "scalar": (rc.Feature("float32"), rng.normal(size=count)),
+        "never": (rc.Feature("float32", (3,)), np.tile([1, 2.5, 3], (count, 1))),
+        "never_flag": (rc.Feature("bool"), np.zeros(count, bool)),
+        "wide": (rc.Feature("float32", (64,)), rng.normal(size=(count, 64))),
+        "force": (
+            rc.Feature("float32", (2,), ragged=True),
+            [np.ones((len(t), 2)) * rng.normal() for t in force_times],
+        ),
+        "force_time_ns": (rc.Feature("int64", ragged=True), force_times),
+        "image": (
+            rc.Feature("uint8", (24, 32, 3), encoding="jpeg"),
+            [small_dataset.jpeg(step) for step in range(count)],
+        ),
+        "image_time_ns": (rc.Feature("int64"), image_times),
+        "broken": (
+            rc.Feature("uint8", (24, 32, 3), encoding="jpeg"),
+            [small_dataset.jpeg(step) for step in range(count)],
+        ),
+    }
+    folder = tmp_path_factory.mktemp("odd")
+    features = {name: feature for name, (feature, _) in streams.items()}
+    with rc.RldsWriter(folder, "odd", features, control_rate_hz=10) as writer:
+        writer.add_episode({name: values for name, (_, values) in streams.items()})
+    path = folder / "odd" / "1.0.0"
+    # Another size than the images have makes the stream one that cannot be decoded.
+    json_path = path / "features.json"
+    declared = json.loads(json_path.read_text())
+    steps = declared["featuresDict"]["features"]["steps"]["sequence"]["feature"]
+    image = steps["featuresDict"]["features"]["broken"]["image"]
+    image["shape"]["dimensions"] = ["48", "32", "3"]
+    json_path.write_text(json.dumps(declared))
+    return path
+
+
+def test_view_draws_every_kind_and_tells_of_the_rest(
+    odd_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "sheet.png"
+    found = read_json(capsys, "view", odd_path, "-o", picture, "--json")
+    assert found["images"] == ["image"]
+    assert found["signals"] == [
+        *("force", "number", "numbers", "scalar", "flag", "flags", "action"),
+    ]
+    assert set(found["constants"]) == {"never", "never_flag"}
+    assert set(found["left_out"]) == {"wide", "broken"}
+    assert found["left_out"]["wide"] == "64 channels"
+    assert "[48, 32, 3]" in found["left_out"]["broken"]
+    assert found["gaps"] == {"force": 1, "image": 1}
+    # Gaps are as long as one says, and then nothing is delivered in them.
+    limited = tmp_path / "limited.png"
+    options = ["--max-gap", "5", "--json"]
+    assert read_json(capsys, "view", odd_path, "-o", limited, *options)["gaps"] == {}
+    read_json(capsys, "view", odd_path, "-o", limited, "--max-gap", "0.5", "--json")
+    assert limited.read_bytes() != picture.read_bytes()
+
+
+def test_view_says_what_it_wrote(
+    odd_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    for name, kind in (("sheet", "PNG"), ("sheet.svg", "SVG"), ("sheet.PNG", "PNG")):
+        picture = tmp_path / name
+        assert cli.main(["view", str(odd_path), "-o", str(picture)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == f"{picture}: {kind} of episode 0, 36 ticks at 10 Hz, 8 streams"
+        assert "not drawn: wide: 64 channels" in lines[1:]
+        assert picture.read_bytes().startswith(b"\x89PNG" if kind == "PNG" else b"<?xml")
+    assert cli.main(["view", str(odd_path), "-o", str(tmp_path / "sheet.nonsense")]) == 1
+    assert "sheet.nonsense" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["index", "info", "bench"])

@@ -28,7 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--episode", type=int, default=0, metavar="N", help="which of the episodes (default: 0)"
     )
     parser.add_argument(
-        "-o", "--output", required=True, metavar="FILE", help="picture to write, such as sheet.png"
+        "-o",
+        "--output",
+        required=True,
+        metavar="FILE",
+        help="picture to write, such as sheet.png; PNG where the name has no ending",
     )
     parser.add_argument(
         "--rate-hz", type=positive_float, metavar="HZ", help="the clock; default: the control rate"
@@ -38,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--chunk", type=positive_int, default=16, metavar="N", help="ticks of action (default: 16)"
+    )
+    parser.add_argument(
+        "--max-gap",
+        type=positive_float,
+        metavar="S",
+        help="seconds between samples from which on they are not valid to go between",
     )
     add_json_argument(parser)
 
@@ -52,9 +62,16 @@ def run(arguments: argparse.Namespace) -> int:
         rate_hz=arguments.rate_hz,
         num_frames=arguments.frames,
         chunk=arguments.chunk,
+        max_gap=arguments.max_gap,
     )
     if arguments.json:
         print_json({"output": arguments.output, **drawn})
     else:
-        print(arguments.output)
+        rows = (*drawn["images"], *drawn["clouds"], *drawn["signals"])
+        print(
+            f"{arguments.output}: {drawn['format'].upper()} of episode {drawn['episode']}, "
+            f"{drawn['ticks']} ticks at {drawn['rate_hz']:g} Hz, {len(rows)} streams"
+        )
+        for name, reason in drawn["left_out"].items():
+            print(f"not drawn: {name}: {reason}")
     return 0
