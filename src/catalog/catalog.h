@@ -84,8 +84,9 @@ typedef struct rbc__episode_row {
     rbc__episode_record record;
 } rbc__episode_row;
 
-/* A connection of one thread for looking episodes up by id. After fork() the child's first call
- * opens a connection of its own. */
+/* A connection of one thread for looking episodes up by id. Open it with the dataset's lock held,
+ * or once a selection has been made. After fork() the child's first call opens a connection of its
+ * own. */
 typedef struct rbc__cursor rbc__cursor;
 rbc_status rbc__cursor_open(const rbc_dataset *dataset, rbc__cursor **out, rbc_error *err);
 void rbc__cursor_close(rbc__cursor **cursor);

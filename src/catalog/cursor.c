@@ -11,7 +11,8 @@
 
 struct rbc__cursor {
     const rbc__catalog *catalog;
-    pid_t pid; /* a connection must not be used by a forked child */
+    const int64_t *steps; /* the dataset's, see rbc_dataset; NULL: not loaded yet */
+    pid_t pid;            /* a connection must not be used by a forked child */
     sqlite3 *db;
     sqlite3_stmt *episode, *task;
     uint8_t *buffer; /* of the layout or text last returned */
@@ -43,6 +44,7 @@ rbc_status rbc__cursor_open(const rbc_dataset *dataset, rbc__cursor **out, rbc_e
                          dataset->catalog->path);
     }
     (*out)->catalog = dataset->catalog;
+    (*out)->steps = dataset->steps;
     const rbc_status status = connect(*out, err);
     if (status != RBC_OK) {
         rbc__cursor_close(out);
@@ -100,6 +102,15 @@ static rbc_status is_missing(const rbc__cursor *cursor, const char *what, int64_
                      cursor->catalog->path, what, (long long)id);
 }
 
+/* Samples are counted by the summary and read by the row: both must tell the same. */
+static bool agrees_with_summary(const rbc__cursor *cursor, const rbc__episode_row *row) {
+    const int64_t count = cursor->catalog->num_episodes;
+    const int64_t *of_episode = cursor->steps != NULL ? cursor->steps + row->id : NULL;
+    return of_episode == NULL ||
+           (of_episode[0] == row->record.num_steps && of_episode[count] == row->record.start_ns &&
+            of_episode[2 * count] == row->record.end_ns);
+}
+
 static rbc_status take_episode(rbc__cursor *cursor, rbc__episode_row *out, rbc_error *err) {
     sqlite3_stmt *select = cursor->episode;
     bool row;
@@ -120,7 +131,7 @@ static rbc_status take_episode(rbc__cursor *cursor, rbc__episode_row *out, rbc_e
         .task = "",
         .layout_bytes = (size_t)sqlite3_column_bytes(select, 7),
     };
-    if (offset < 0 || bytes < 0 || out->record.num_steps < 0) {
+    if (offset < 0 || bytes < 0 || out->record.num_steps < 0 || !agrees_with_summary(cursor, out)) {
         return rbc__fail(err, RBC_ERROR_FORMAT,
                          "catalog '%s': row of episode %lld makes no sense; open the dataset with "
                          "rebuild",

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -400,6 +401,31 @@ static void a_file_that_changes_behind_an_open_dataset_is_an_error(void **state)
     }
 }
 
+/* As a store of files by content has them. What the link leads to is what counts. */
+static void data_files_may_be_links(void **state) {
+    const char *path = scratch_path(*state, "data-00002");
+    const char *stored = scratch_path(*state, "stored");
+    const char *other = scratch_path(*state, "other");
+    assert_int_equal(rename(path, stored), 0);
+    assert_int_equal(symlink(stored, path), 0);
+    rbc_dataset *dataset = scratch_open(*state, NULL);
+    rbc_episode *episode;
+    rbc_error err;
+    assert_int_equal(rbc_episode_open(dataset, 2 * LINES, &episode, &err), RBC_OK);
+    rbc_episode_close(&episode);
+    rbc_dataset_close(&dataset);
+
+    dataset = scratch_open(*state, NULL); /* nothing has changed; then the link leads elsewhere */
+    FILE *file = fopen(other, "w");
+    fputs("7 0 -1 polish the mirror\n", file);
+    fclose(file);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink(other, path), 0);
+    assert_int_equal(rbc_episode_open(dataset, 2 * LINES, &episode, &err), RBC_ERROR_IO);
+    assert_non_null(strstr(err.message, "data-00002' has been written to or replaced"));
+    rbc_dataset_close(&dataset);
+}
+
 int main(void) {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -415,6 +441,7 @@ int main(void) {
         TEST(a_file_of_another_size_is_an_error),
         TEST(several_threads_share_a_dataset),
         TEST(parameters_are_checked),
+        TEST(data_files_may_be_links),
         TEST(a_file_that_changes_behind_an_open_dataset_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -522,6 +522,31 @@ static void wrong_values_never_crash(void **state) {
     free(whole);
 }
 
+/* The loader counts samples by the summary and reads them by the row. */
+static void rows_that_differ_from_the_summary_are_refused(void **state) {
+    static const char *const changes[] = {
+        "UPDATE episodes SET steps = steps + 1 WHERE record = 2",
+        "UPDATE episodes SET start_ns = 5, end_ns = 6 WHERE record = 2",
+    };
+    const char *data = scratch_path(*state, "data");
+    rbc_open_params params = RBC_OPEN_PARAMS_INIT;
+    params.catalog_path = scratch_path(*state, "catalog");
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; ++i) {
+        lay_ours(params.catalog_path, changes[i]);
+        rbc_dataset *dataset = scratch_open(data, &params);
+        rbc_selection *all;
+        rbc_episode *episode;
+        rbc_error err;
+        assert_int_equal(rbc_selection_create(dataset, NULL, NULL, NULL, NULL, &all, &err), RBC_OK);
+        assert_int_equal(rbc_episode_open(dataset, 1, &episode, &err), RBC_OK);
+        rbc_episode_close(&episode);
+        assert_int_equal(rbc_episode_open(dataset, 2, &episode, &err), RBC_ERROR_FORMAT);
+        assert_non_null(strstr(err.message, "row of episode 2 makes no sense"));
+        rbc_selection_destroy(&all);
+        rbc_dataset_close(&dataset);
+    }
+}
+
 static void put_big(uint8_t *at, uint32_t value) {
     for (int i = 0; i < 4; ++i) {
         at[i] = (uint8_t)(value >> (24 - 8 * i));
@@ -627,6 +652,7 @@ int main(void) {
         TEST(the_catalog_of_another_dataset_is_refused),
         TEST(damaged_bytes_never_crash),
         TEST(wrong_values_never_crash),
+        TEST(rows_that_differ_from_the_summary_are_refused),
         TEST(tables_without_end_can_be_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
