@@ -387,6 +387,19 @@ static void unused_graphs_give_way(void) {
     CHECK(stub->graphs_alive == 2 * RBC__CUDA_GRAPHS);
 }
 
+static void graphs_of_streams_that_are_gone_give_way(void) {
+    load_stub(STUB);
+    for (int i = 0; i < RBC__CUDA_GRAPHS; ++i) {
+        for (int turn = 0; turn < 3; ++turn) {
+            CHECK(resample(0, stream_number(i), NULL) == RBC_OK);
+        }
+    }
+    for (int turn = 0; turn < 400; ++turn) {
+        CHECK(resample(0, stream_number(1000), NULL) == RBC_OK);
+    }
+    CHECK(stub->graphs_made == RBC__CUDA_GRAPHS + 1);
+}
+
 /* Two launches of one kernel in one shape, the parameters of the second all `value`. */
 static void launch_twice(char value) {
     rbc__cuda_queue queue;
@@ -516,6 +529,7 @@ int main(void) {
         CASE(captured_streams_get_plain_launches),
         CASE(a_driver_may_refuse_graphs),
         CASE(unused_graphs_give_way),
+        CASE(graphs_of_streams_that_are_gone_give_way),
         CASE(equal_launches_keep_their_order),
         CASE(what_is_flushed_is_launched_at_once),
         CASE(a_failed_call_launches_nothing),

@@ -5,7 +5,7 @@
 
 #include "cuda/runtime/launch.h"
 
-enum { MIN_IDLE = 256 }; /* launches after which an unused graph gives way */
+enum { MIN_IDLE = 256 }; /* calls after which an unused graph gives way */
 
 struct rbc__cuda_graph {
     CUgraph graph;
@@ -242,11 +242,12 @@ static rbc__cuda_graph **find_graph(rbc__cuda_graphs *graphs, const rbc__cuda_qu
 }
 
 static bool launch(rbc__cuda_graphs *graphs, const rbc__cuda_queue *queue) {
+    ++graphs->clock;
     rbc__cuda_graph **graph = find_graph(graphs, queue);
     if (graph == NULL) {
         return false;
     }
-    (*graph)->used = ++graphs->clock;
+    (*graph)->used = graphs->clock;
     if (!set_parameters(queue, *graph)) {
         rbc__cuda_graph_destroy(queue->driver, graph);
         return false;
