@@ -3,8 +3,8 @@
  * nothing it may have written is touched before. `launch_release` lets the next kernel be started;
  * it calls launch_await itself. On older devices both do nothing, since launches do not overlap
  * there. */
-#ifndef RBC_CUDA_KERNELS_LAUNCH_CUH
-#define RBC_CUDA_KERNELS_LAUNCH_CUH
+#ifndef RBC_CUDA_LAUNCH_CUH
+#define RBC_CUDA_LAUNCH_CUH
 
 /* Blocks of 1024 threads that a multiprocessor takes at once. */
 #if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 870 ||                     \

@@ -1,8 +1,8 @@
 /* One value of any dtype: loading, storing, comparing. */
-#ifndef RBC_CUDA_KERNELS_VALUE_CUH
-#define RBC_CUDA_KERNELS_VALUE_CUH
+#ifndef RBC_CUDA_VALUE_CUH
+#define RBC_CUDA_VALUE_CUH
 
-#include "cuda/common/chunk.cuh"
+#include "cuda/common/vec16.cuh"
 #include "cuda/resample/resample_params.h"
 
 typedef unsigned long long item; /* the bits of a value */

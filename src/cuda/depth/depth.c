@@ -16,11 +16,11 @@ static uint32_t depth_type(rbc__dtype dtype) {
 /* Whether four pixels can be loaded at once. */
 static bool is_whole(const rbc__depth_source *source, int64_t batch) {
     const int64_t bytes = source->dtype == RBC__U16 ? 2 : 4;
-    const int64_t chunk = DEPTH_PIXELS * bytes;
+    const int64_t vec16 = DEPTH_PIXELS * bytes;
     return source->dtype != RBC__F64 && source->column_stride_bytes == bytes &&
-           source->width % DEPTH_PIXELS == 0 && source->row_stride_bytes % chunk == 0 &&
-           (uintptr_t)source->depth % (uintptr_t)chunk == 0 &&
-           (batch == 1 || source->batch_stride_bytes % chunk == 0);
+           source->width % DEPTH_PIXELS == 0 && source->row_stride_bytes % vec16 == 0 &&
+           (uintptr_t)source->depth % (uintptr_t)vec16 == 0 &&
+           (batch == 1 || source->batch_stride_bytes % vec16 == 0);
 }
 
 static depth_launch describe(const rbc__depth_source *source, int64_t batch, float *points,
@@ -57,12 +57,12 @@ static depth_launch describe(const rbc__depth_source *source, int64_t batch, flo
 
 /* The kernel that puts every pixel in its place. */
 static rbc__cuda_kernel kernel_of(const depth_launch *launch) {
-    const bool plain = launch->flat && launch->whole && launch->aligned && launch->pose == NULL &&
-                       !launch->intrinsics_are_f64 && launch->intrinsics_stride[1] == 12 &&
-                       launch->intrinsics_stride[2] == 4;
-    return !plain                       ? RBC__CUDA_depth_place
-           : launch->dtype == DEPTH_U16 ? RBC__CUDA_depth_place_u16
-                                        : RBC__CUDA_depth_place_f32;
+    const bool simple = launch->flat && launch->whole && launch->aligned && launch->pose == NULL &&
+                        !launch->intrinsics_are_f64 && launch->intrinsics_stride[1] == 12 &&
+                        launch->intrinsics_stride[2] == 4;
+    return !simple                      ? RBC__CUDA_depth_each
+           : launch->dtype == DEPTH_U16 ? RBC__CUDA_depth_each_u16
+                                        : RBC__CUDA_depth_each_f32;
 }
 
 rbc_status rbc__cuda_depth_points(rbc__cuda_queue *queue, const rbc__depth_source *source,
@@ -70,8 +70,8 @@ rbc_status rbc__cuda_depth_points(rbc__cuda_queue *queue, const rbc__depth_sourc
     depth_launch launch = describe(source, batch, points, lengths);
     rbc__cuda_shape shape = {.blocks_y = 1};
     if (lengths == NULL) {
-        launch.blocks = (uint32_t)rbc__divide_up(launch.pixels, DEPTH_PLACE_THREADS * DEPTH_PIXELS);
-        shape.threads = DEPTH_PLACE_THREADS;
+        launch.blocks = (uint32_t)rbc__divide_up(launch.pixels, DEPTH_EACH_THREADS * DEPTH_PIXELS);
+        shape.threads = DEPTH_EACH_THREADS;
         shape.blocks = batch * launch.blocks;
         return rbc__cuda_launch(queue, kernel_of(&launch), shape, &launch, err);
     }

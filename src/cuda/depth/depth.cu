@@ -3,7 +3,7 @@
 #include "cuda/depth/depth_params.h"
 
 enum {
-    PLACE_THREADS = DEPTH_PLACE_THREADS,
+    EACH_THREADS = DEPTH_EACH_THREADS,
     PACK_THREADS = DEPTH_PACK_THREADS,
     TILE = DEPTH_PACK_TILE,
     PIXELS = DEPTH_PIXELS,
@@ -13,7 +13,7 @@ INLINE unsigned image_of_block(const depth_launch *p) {
     return blockIdx.x < p->blocks ? 0 : blockIdx.x / p->blocks;
 }
 
-/* ---- pixels --------------------------------------------------------------------------------- */
+/* ---- pixels ---- */
 
 typedef struct camera {
     float fx, fy, cx, cy;
@@ -145,7 +145,7 @@ INLINE points points_of(const depth_launch *p, const camera *c, unsigned index, 
     return made;
 }
 
-/* ---- each in its place ---------------------------------------------------------------------- */
+/* ---- each in its place ---- */
 
 /* A warp's points go through shared memory, so that its stores follow each other. */
 INLINE void store_points(const depth_launch *p, float *image, unsigned first, points made,
@@ -174,11 +174,11 @@ INLINE void store_points(const depth_launch *p, float *image, unsigned first, po
     }
 }
 
-INLINE void place_points(const depth_launch *p) {
-    __shared__ float4 staged[3 * PLACE_THREADS];
+INLINE void write_points(const depth_launch *p) {
+    __shared__ float4 staged[3 * EACH_THREADS];
     const unsigned image = image_of_block(p);
     const unsigned pixels = p->pixels;
-    const unsigned thread = (blockIdx.x - image * p->blocks) * PLACE_THREADS + threadIdx.x;
+    const unsigned thread = (blockIdx.x - image * p->blocks) * EACH_THREADS + threadIdx.x;
     const unsigned index = thread * PIXELS;
     points made;
     if (index < pixels) {
@@ -193,36 +193,36 @@ INLINE void place_points(const depth_launch *p) {
     }
 }
 
-extern "C" __global__ void __launch_bounds__(PLACE_THREADS)
-    rbc__depth_place_cuda(const __grid_constant__ depth_launch p) {
+extern "C" __global__ void __launch_bounds__(EACH_THREADS)
+    rbc__depth_each_cuda(const __grid_constant__ depth_launch p) {
     launch_await();
     launch_release();
-    place_points(&p);
+    write_points(&p);
 }
 
 /* What the launch says is written down once more where the compiler can see it. */
 #define KERNEL(name, type)                                                                         \
-    extern "C" __global__ void __launch_bounds__(PLACE_THREADS)                                    \
-        rbc__depth_place_##name##_cuda(const __grid_constant__ depth_launch p) {                   \
+    extern "C" __global__ void __launch_bounds__(EACH_THREADS)                                     \
+        rbc__depth_each_##name##_cuda(const __grid_constant__ depth_launch p) {                    \
         launch_await();                                                                            \
         launch_release();                                                                          \
-        depth_launch plain = p;                                                                    \
-        plain.dtype = type;                                                                        \
-        plain.flat = 1;                                                                            \
-        plain.column_stride = type == DEPTH_U16 ? 2 : 4;                                           \
-        plain.intrinsics_stride[1] = 12;                                                           \
-        plain.intrinsics_stride[2] = 4;                                                            \
-        plain.whole = 1;                                                                           \
-        plain.aligned = 1;                                                                         \
-        plain.pose = 0;                                                                            \
-        plain.intrinsics_are_f64 = 0;                                                              \
-        place_points(&plain);                                                                      \
+        depth_launch simple = p;                                                                   \
+        simple.dtype = type;                                                                       \
+        simple.flat = 1;                                                                           \
+        simple.column_stride = type == DEPTH_U16 ? 2 : 4;                                          \
+        simple.intrinsics_stride[1] = 12;                                                          \
+        simple.intrinsics_stride[2] = 4;                                                           \
+        simple.whole = 1;                                                                          \
+        simple.aligned = 1;                                                                        \
+        simple.pose = 0;                                                                           \
+        simple.intrinsics_are_f64 = 0;                                                             \
+        write_points(&simple);                                                                     \
     }
 
 KERNEL(u16, DEPTH_U16)
 KERNEL(f32, DEPTH_F32)
 
-/* ---- the valid ones first ------------------------------------------------------------------- */
+/* ---- the valid ones first ---- */
 
 /* Shares tell each other how many points they have in words at the end of the image's output: how
  * many shares have read them, then the counts. Only the last share, which is as large as any other,
@@ -311,15 +311,15 @@ INLINE unsigned stage_tile(const points *made, float *staged, unsigned *warp_sum
         own += is_valid(made, k);
     }
     unsigned all;
-    unsigned place = block_sum_before(own, warp_sums, &all);
+    unsigned position = block_sum_before(own, warp_sums, &all);
 #pragma unroll
     for (int k = 0; k < PIXELS; ++k) {
         if (is_valid(made, k)) {
 #pragma unroll
             for (int axis = 0; axis < 3; ++axis) {
-                staged[3 * place + axis] = made->at[3 * k + axis];
+                staged[3 * position + axis] = made->at[3 * k + axis];
             }
-            ++place;
+            ++position;
         }
     }
     __syncthreads();

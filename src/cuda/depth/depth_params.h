@@ -1,12 +1,12 @@
 /* What turning depth images into points passes to its kernels; read by the host and the device
  * compiler. */
-#ifndef RBC_CUDA_KERNELS_DEPTH_PARAMS_H
-#define RBC_CUDA_KERNELS_DEPTH_PARAMS_H
+#ifndef RBC_CUDA_DEPTH_PARAMS_H
+#define RBC_CUDA_DEPTH_PARAMS_H
 
 #include <stdint.h>
 
 enum {
-    DEPTH_PLACE_THREADS = 128,
+    DEPTH_EACH_THREADS = 128,
     DEPTH_PACK_THREADS = 256,
     DEPTH_PIXELS = 4, /* of a thread at once, side by side */
     DEPTH_PACK_TILE = DEPTH_PACK_THREADS * DEPTH_PIXELS,

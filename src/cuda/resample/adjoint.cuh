@@ -1,9 +1,9 @@
 /* The part of the gradient that a block of the adjoint makes, and the targets that matter to it. */
-#ifndef RBC_CUDA_KERNELS_ADJOINT_CUH
-#define RBC_CUDA_KERNELS_ADJOINT_CUH
+#ifndef RBC_CUDA_ADJOINT_CUH
+#define RBC_CUDA_ADJOINT_CUH
 
 #include "cuda/resample/adjoint_params.h"
-#include "cuda/resample/target.cuh"
+#include "cuda/resample/target_samples.cuh"
 
 /* Samples [first, end) of batch row `batch` are the block's, [own_first, own_end) of them the
  * thread's, in one channel. */
@@ -16,17 +16,18 @@ typedef struct adjoint_part {
 
 INLINE adjoint_part part_of_block(const adjoint_launch *p) {
     const long long num_samples = p->source.num_samples;
-    const unsigned index = blockIdx.x / p->slab_blocks;
-    const unsigned slab_block = blockIdx.x - index * p->slab_blocks;
+    const unsigned index = blockIdx.x / p->stretch_blocks;
+    const unsigned stretch_block = blockIdx.x - index * p->stretch_blocks;
     const unsigned group = threadIdx.x / p->width;
     adjoint_part part;
     part.batch = index / p->channel_blocks;
     part.channel = (long long)(index - (unsigned)part.batch * p->channel_blocks) * p->width +
                    (threadIdx.x - group * p->width);
-    part.first = (long long)slab_block * p->groups * p->slab;
-    part.end = part.first + p->groups * p->slab;
-    part.own_first = part.first + group * p->slab;
-    part.own_end = part.own_first + p->slab < num_samples ? part.own_first + p->slab : num_samples;
+    part.first = (long long)stretch_block * p->groups * p->stretch;
+    part.end = part.first + p->groups * p->stretch;
+    part.own_first = part.first + group * p->stretch;
+    part.own_end =
+        part.own_first + p->stretch < num_samples ? part.own_first + p->stretch : num_samples;
     part.is_mine =
         group < p->groups && part.channel < p->num_channels && part.own_first < part.own_end;
     return part;

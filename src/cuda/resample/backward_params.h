@@ -1,6 +1,6 @@
 /* What a launch of the adjoint for whole rows passes; read by the host and the device compiler. */
-#ifndef RBC_CUDA_KERNELS_BACKWARD_PARAMS_H
-#define RBC_CUDA_KERNELS_BACKWARD_PARAMS_H
+#ifndef RBC_CUDA_BACKWARD_PARAMS_H
+#define RBC_CUDA_BACKWARD_PARAMS_H
 
 #include "cuda/resample/resample_params.h"
 
@@ -21,8 +21,8 @@ typedef struct backward_launch {
     int64_t grad_batch_stride, grad_target_stride;
     uint32_t num_targets;
     uint32_t tile, num_tiles; /* samples of a block; blocks of a batch row */
-    uint32_t row_units;       /* 16-byte chunks of a row */
-    uint32_t row_magic;       /* n / row_units == n * row_magic >> row_shift for n < 2^31 */
+    uint32_t row_slices;      /* 16-byte vectors of a row */
+    uint32_t row_magic;       /* n / row_slices == n * row_magic >> row_shift for n < 2^31 */
     uint32_t row_shift;
     uint32_t time_type;
     /* Bytes of shared memory: the targets (none where they do not fit), after the block's stamps;

@@ -1,7 +1,7 @@
 /* Cubic, angular and spherical interpolation; the arithmetic is that of the CPU kernels, operation
  * by operation, so that both give the same bits. */
-#ifndef RBC_CUDA_KERNELS_BLEND_CUH
-#define RBC_CUDA_KERNELS_BLEND_CUH
+#ifndef RBC_CUDA_BLEND_CUH
+#define RBC_CUDA_BLEND_CUH
 
 #include "core/trig.h"
 #include "cuda/common/value.cuh"

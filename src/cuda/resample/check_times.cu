@@ -31,7 +31,7 @@ INLINE int is_wrong(const char *row, long long stride, long long i, long long co
         return 0;
     }
     return !stamp_at_most(stamp_load(row + (i - 1) * stride, type), time, type) ||
-           (i == count - 1 && !is_finite(stamp_span(time, stamp_load(row, type), type), type));
+           (i == count - 1 && !is_finite(stamp_since(time, stamp_load(row, type), type), type));
 }
 
 INLINE void check_times(const check_times_launch *p, int type) {

@@ -1,8 +1,8 @@
 /* Time stamps on the device: loading, comparing and searching. A stamp travels as 64 bits whatever
  * its type; `type` is a constant wherever these functions are inlined, so each use compiles to the
  * native comparison. */
-#ifndef RBC_CUDA_KERNELS_CLOCK_CUH
-#define RBC_CUDA_KERNELS_CLOCK_CUH
+#ifndef RBC_CUDA_CLOCK_CUH
+#define RBC_CUDA_CLOCK_CUH
 
 #include "cuda/common/launch.cuh"
 #include "cuda/resample/resample_params.h"
@@ -56,44 +56,44 @@ INLINE int stamp_equal(stamp a, stamp b, int type) {
 }
 
 /* later - earlier in the stamps' own type; for integers the unsigned difference, which is exact. */
-INLINE stamp stamp_span(stamp later, stamp earlier, int type) {
+INLINE stamp stamp_since(stamp later, stamp earlier, int type) {
     return type == CLOCK_I64 ? (stamp)((unsigned long long)later - (unsigned long long)earlier)
            : type == CLOCK_F64
                ? __double_as_longlong(__dsub_rn(stamp_f64(later), stamp_f64(earlier)))
                : (stamp)__float_as_uint(__fsub_rn(stamp_f32(later), stamp_f32(earlier)));
 }
 
-/* As stamp_span, with the sign, saturating. */
+/* As stamp_since, with the sign, saturating. */
 INLINE stamp stamp_difference(stamp a, stamp b, int type) {
     if (type != CLOCK_I64) {
-        return stamp_span(a, b, type);
+        return stamp_since(a, b, type);
     }
     const stamp difference = (stamp)((unsigned long long)a - (unsigned long long)b);
     const int overflows = ((a ^ b) & (a ^ difference)) < 0;
     return overflows ? (a < b ? (stamp)(1ull << 63) : (stamp) ~(1ull << 63)) : difference;
 }
 
-INLINE int span_at_most(stamp a, stamp b, int type) {
+INLINE int since_at_most(stamp a, stamp b, int type) {
     return type == CLOCK_I64 ? (unsigned long long)a <= (unsigned long long)b
                              : stamp_at_most(a, b, type);
 }
 
-INLINE double span_f64(stamp span, int type) {
-    return type == CLOCK_I64   ? (double)(unsigned long long)span
-           : type == CLOCK_F64 ? stamp_f64(span)
-                               : (double)stamp_f32(span);
+INLINE double since_f64(stamp since, int type) {
+    return type == CLOCK_I64   ? (double)(unsigned long long)since
+           : type == CLOCK_F64 ? stamp_f64(since)
+                               : (double)stamp_f32(since);
 }
 
 INLINE int has_limit(const resample_limit *limit, int type) {
     return type == CLOCK_I64 ? limit->ns >= 0 : limit->seconds >= 0;
 }
 
-/* Whether `span` is at most `limit`, where there is one. */
-INLINE int within_limit(stamp span, const resample_limit *limit, int type) {
+/* Whether `difference` is at most `limit`, where there is one. */
+INLINE int within_limit(stamp since, const resample_limit *limit, int type) {
     return !has_limit(limit, type) ||
-           (type == CLOCK_I64   ? (unsigned long long)span <= (unsigned long long)limit->ns
-            : type == CLOCK_F64 ? stamp_f64(span) <= limit->seconds
-                                : stamp_f32(span) <= (float)limit->seconds);
+           (type == CLOCK_I64   ? (unsigned long long)since <= (unsigned long long)limit->ns
+            : type == CLOCK_F64 ? stamp_f64(since) <= limit->seconds
+                                : stamp_f32(since) <= (float)limit->seconds);
 }
 
 INLINE stamp clock_at(const row_clock *clock, long long index, int type, int whole) {

@@ -1,6 +1,6 @@
 /* What a launch of the kernels for large jobs passes; read by the host and the device compiler. */
-#ifndef RBC_CUDA_KERNELS_LARGE_PARAMS_H
-#define RBC_CUDA_KERNELS_LARGE_PARAMS_H
+#ifndef RBC_CUDA_LARGE_PARAMS_H
+#define RBC_CUDA_LARGE_PARAMS_H
 
 #include "cuda/resample/resample_params.h"
 
@@ -12,7 +12,7 @@ enum {
     LARGE_MAX_WINDOW_BYTES = 8 * 1024, /* of stamps in shared memory */
 };
 
-/* One plain source, its stamps side by side. Strides are in bytes; the last sample's row lies less
+/* One simple source, its stamps side by side. Strides are in bytes; the last sample's row lies less
  * than 4 GiB behind the first one's. n / num_tiles == n * tiles_magic >> tiles_shift for n < 2^31;
  * likewise for `columns`. */
 typedef struct large_launch {
@@ -29,17 +29,17 @@ typedef struct large_launch {
     uint32_t mode, time_type;
     uint32_t tile, num_tiles; /* targets of a block; blocks of a batch row */
     uint32_t tiles_magic, tiles_shift;
-    uint32_t row_units; /* 16-byte chunks of a row */
-    uint32_t columns;   /* threads side by side, a chunk each */
+    uint32_t row_slices; /* 16-byte vectors of a row */
+    uint32_t columns;    /* threads side by side, a vector each */
     uint32_t columns_magic, columns_shift;
     uint32_t targets_each; /* of a tile, that such a group of threads makes */
     uint32_t num_brackets; /* of all groups */
     /* The stamps that a tile is likely to need: `reach` on either side of the middle of its place
-     * in the row; none where reach is 0. Whole rows of stamps are 16-byte chunks, or they are not.
+     * in the row; none where reach is 0. Whole rows of stamps are 16-byte vectors, or they are not.
      */
     float samples_per_tile;
     uint32_t reach;
-    uint32_t are_chunks;
+    uint32_t are_vec16s;
     uint32_t brackets_begin; /* bytes of shared memory behind the stamps */
     uint32_t lanes_log;      /* threads that search for one target in all stamps */
     float lanes_share;       /* 1 / (lanes + 1) */

@@ -5,7 +5,7 @@
 
 static rbc_status launch(rbc__cuda_queue *queue, const rbc__resample_job *job, rbc_error *err) {
     if (!rbc__cuda_has_whole_rows(job)) {
-        return rbc__cuda_launch_any(queue, job, err);
+        return rbc__cuda_launch_generic(queue, job, err);
     }
     rbc__cuda_strips strips;
     if (rbc__cuda_cut_strips(job, queue->multiprocessors, &strips)) {

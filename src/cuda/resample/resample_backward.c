@@ -10,7 +10,7 @@ enum {
     CACHE_BYTES = 32 * 1024, /* shared memory for stamps */
     THREADS = 256,
     BLOCKS_EACH = 8, /* blocks wanted for each multiprocessor */
-    MIN_SLAB = 4,    /* every block looks at all targets, so a slab is worth some of them */
+    MIN_STRETCH = 4, /* every block looks at all targets, so a stretch is worth some of them */
 };
 
 static resample_launch describe_targets(const rbc__resample_job *job) {
@@ -58,8 +58,8 @@ static uint32_t cache_bytes(const rbc__resample_job *job, resample_source *sourc
     return (uint32_t)((source->num_samples * stamp + 15) & ~INT64_C(15));
 }
 
-/* Channels side by side, up to a block's threads; slabs of samples until there are enough blocks
- * for every multiprocessor. Returns the number of blocks. */
+/* Channels side by side, up to a block's threads; stretches of samples until there are enough
+ * blocks for every multiprocessor. Returns the number of blocks. */
 static int64_t share_out(const rbc__resample_job *job, int32_t multiprocessors,
                          adjoint_launch *params) {
     const rbc__resample_source *source = &job->sources[0];
@@ -71,17 +71,17 @@ static int64_t share_out(const rbc__resample_job *job, int32_t multiprocessors,
     const int64_t channel_blocks = rbc__divide_up(params->num_channels, width);
     const int64_t wanted = rbc__divide_up((int64_t)BLOCKS_EACH * multiprocessors, job->batch) *
                            groups / channel_blocks;
-    int64_t slab = rbc__divide_up(source->num_samples, wanted > 0 ? wanted : 1);
-    slab = slab > MIN_SLAB ? slab : MIN_SLAB;
-    const int64_t slab_blocks = rbc__divide_up(source->num_samples, slab * groups);
-    params->slab = slab;
+    int64_t stretch = rbc__divide_up(source->num_samples, wanted > 0 ? wanted : 1);
+    stretch = stretch > MIN_STRETCH ? stretch : MIN_STRETCH;
+    const int64_t stretch_blocks = rbc__divide_up(source->num_samples, stretch * groups);
+    params->stretch = stretch;
     params->width = (uint32_t)width;
     params->groups = (uint32_t)groups;
     params->channel_blocks = (uint32_t)channel_blocks;
-    params->slab_blocks = (uint32_t)slab_blocks;
+    params->stretch_blocks = (uint32_t)stretch_blocks;
     return job->batch <= INT32_MAX / channel_blocks &&
-                   job->batch * channel_blocks <= INT32_MAX / slab_blocks
-               ? job->batch * channel_blocks * slab_blocks
+                   job->batch * channel_blocks <= INT32_MAX / stretch_blocks
+               ? job->batch * channel_blocks * stretch_blocks
                : INT64_MAX;
 }
 

@@ -82,11 +82,11 @@ INLINE void column_finish(adjoint_column *column, int dtype) {
 }
 
 INLINE void add_mean(adjoint_column *column, double grad, const resample_source *source,
-                     const target_plan *target, int dtype) {
+                     const target_samples *target, int dtype) {
     const long long count = target->last + 1 - target->begin;
     if (count <= 0) {
         if (!fills_outside(source)) {
-            column_add(column, grad, target->plan.left, 1.0, dtype);
+            column_add(column, grad, target->around.left, 1.0, dtype);
         }
         return;
     }
@@ -97,22 +97,22 @@ INLINE void add_mean(adjoint_column *column, double grad, const resample_source 
     }
 }
 
-INLINE void add_interpolated(adjoint_column *column, double grad, const target_plan *target,
+INLINE void add_interpolated(adjoint_column *column, double grad, const target_samples *target,
                              int is_cubic, int dtype) {
-    const sample_plan *plan = &target->plan;
-    const int is_line = (plan->flags & ON_LINE) != 0;
-    if ((plan->flags & EXACT) != 0 || ((plan->flags & (BELOW | ABOVE)) != 0 && !is_line)) {
-        column_add(column, grad, plan->left, 1.0, dtype);
+    const bracket *around = &target->around;
+    const int is_line = (around->flags & ON_LINE) != 0;
+    if ((around->flags & EXACT) != 0 || ((around->flags & (BELOW | ABOVE)) != 0 && !is_line)) {
+        column_add(column, grad, around->left, 1.0, dtype);
         return;
     }
     if (!is_cubic || is_line) {
-        column_add(column, grad, plan->left, 1.0 - plan->weight, dtype);
-        column_add(column, grad, plan->right, plan->weight, dtype);
+        column_add(column, grad, around->left, 1.0 - around->weight, dtype);
+        column_add(column, grad, around->right, around->weight, dtype);
         return;
     }
     const cubic_weights *cubic = &target->cubic;
-    column_add(column, grad, plan->left, 1.0 - cubic->middle + cubic->before, dtype);
-    column_add(column, grad, plan->right, cubic->middle - cubic->after, dtype);
+    column_add(column, grad, around->left, 1.0 - cubic->middle + cubic->before, dtype);
+    column_add(column, grad, around->right, cubic->middle - cubic->after, dtype);
     if (cubic->before != 0.0) {
         column_add(column, grad, cubic->previous, -cubic->before, dtype);
     }
@@ -122,16 +122,16 @@ INLINE void add_interpolated(adjoint_column *column, double grad, const target_p
 }
 
 INLINE void add_target(adjoint_column *column, double grad, const resample_source *source,
-                       const target_plan *target, int mode, int dtype) {
+                       const target_samples *target, int mode, int dtype) {
     if (mode == MODE_MEAN) {
         add_mean(column, grad, source, target, dtype);
         return;
     }
-    if (!plan_is_valid(target->plan.flags, mode) && fills_outside(source)) {
+    if (!bracket_is_valid(target->around.flags, mode) && fills_outside(source)) {
         return;
     }
     if (mode == MODE_HOLD || mode == MODE_NEAREST) {
-        column_add(column, grad, plan_used(&target->plan, mode), 1.0, dtype);
+        column_add(column, grad, bracket_used(&target->around, mode), 1.0, dtype);
     } else {
         add_interpolated(column, grad, target, mode == MODE_CUBIC, dtype);
     }
@@ -152,8 +152,8 @@ INLINE double grad_load(const char *address, int dtype) {
 
 /* Adds the shares of the tile's targets; `grad`: of the channel at the first of them. */
 INLINE void add_tile(adjoint_column *column, const char *grad, long long stride,
-                     const resample_source *source, const target_plan *plans, int count, int mode,
-                     int dtype) {
+                     const resample_source *source, const target_samples *brackets, int count,
+                     int mode, int dtype) {
     for (int j = 0; j < count; j += AT_ONCE) {
         double grads[AT_ONCE];
 #pragma unroll
@@ -163,7 +163,7 @@ INLINE void add_tile(adjoint_column *column, const char *grad, long long stride,
 #pragma unroll
         for (int u = 0; u < AT_ONCE; ++u) {
             if (j + u < count) {
-                add_target(column, grads[u], source, &plans[j + u], mode, dtype);
+                add_target(column, grads[u], source, &brackets[j + u], mode, dtype);
             }
         }
     }
@@ -171,7 +171,7 @@ INLINE void add_tile(adjoint_column *column, const char *grad, long long stride,
 
 INLINE void resample_backward(const adjoint_launch *p, int dtype, int type) {
     extern __shared__ __align__(16) char shared[];
-    __shared__ target_plan plans[ADJOINT_TILE];
+    __shared__ target_samples brackets[ADJOINT_TILE];
     __shared__ long long range[2];
     const resample_launch *launch = &p->launch;
     const resample_source *source = &p->source;
@@ -197,12 +197,13 @@ INLINE void resample_backward(const adjoint_launch *p, int dtype, int type) {
             const long long left = range[1] - targets.first;
             targets.count = (int)(left < ADJOINT_TILE ? left : ADJOINT_TILE);
             for (int j = (int)threadIdx.x; j < targets.count; j += (int)blockDim.x) {
-                plan_target(launch, source, &clock, &targets, targets.first + j, &plans[j], type);
+                find_samples(launch, source, &clock, &targets, targets.first + j, &brackets[j],
+                             type);
             }
             __syncthreads();
             if (part.is_mine) {
                 add_tile(&column, grad + targets.first * launch->out_target_stride,
-                         launch->out_target_stride, source, plans, targets.count, mode, dtype);
+                         launch->out_target_stride, source, brackets, targets.count, mode, dtype);
             }
             __syncthreads();
         }

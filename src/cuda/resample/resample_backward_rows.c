@@ -5,7 +5,7 @@ _Static_assert(sizeof(backward_launch) <= 4096, "kernel parameters of every devi
 
 enum {
     TARGETS_BYTES = 32 * 1024, /* shared memory for targets */
-    LEAST_BYTES = BACKWARD_THREADS * RBC__CUDA_CHUNK_BYTES,
+    LEAST_BYTES = BACKWARD_THREADS * RBC__CUDA_VEC16_BYTES,
     MOST_BYTES = 64 * LEAST_BYTES, /* of the gradient for a block */
     BLOCKS_EACH = 8,               /* blocks wanted for each multiprocessor */
 };
@@ -25,8 +25,8 @@ bool rbc__cuda_suits_backward_rows(const rbc__resample_job *job) {
            source->num_channels * bytes <= RBC__CUDA_MAX_ROW_BYTES &&
            is_packed(source->num_channels, source->channel_stride_bytes, bytes) &&
            is_packed(source->num_channels, job->out_channel_stride_bytes, bytes) &&
-           rbc__cuda_granule(job) == RBC__CUDA_CHUNK_BYTES &&
-           (job->num_targets <= 1 || job->out_target_stride_bytes % RBC__CUDA_CHUNK_BYTES == 0);
+           rbc__cuda_granule(job) == RBC__CUDA_VEC16_BYTES &&
+           (job->num_targets <= 1 || job->out_target_stride_bytes % RBC__CUDA_VEC16_BYTES == 0);
 }
 
 /* Samples for a block: enough blocks for every multiprocessor, and enough work for a block to be
@@ -42,11 +42,11 @@ static int64_t choose_tile(const rbc__resample_job *job, int32_t multiprocessors
     return (num_samples + tiles - 1) / tiles;
 }
 
-static uint32_t chunks_of(int64_t bytes) {
-    return (uint32_t)((bytes + RBC__CUDA_CHUNK_BYTES - 1) & ~(int64_t)(RBC__CUDA_CHUNK_BYTES - 1));
+static uint32_t round_to_vec16(int64_t bytes) {
+    return (uint32_t)((bytes + RBC__CUDA_VEC16_BYTES - 1) & ~(int64_t)(RBC__CUDA_VEC16_BYTES - 1));
 }
 
-static bool is_plain(const rbc__resample_job *job, bool are_cached) {
+static bool is_simple(const rbc__resample_job *job, bool are_cached) {
     const rbc__resample_source *source = &job->sources[0];
     const int64_t stamp = rbc__cuda_stamp_bytes(job->time_type);
     return are_cached && source->outside == RBC_OUTSIDE_HOLD && source->lengths == NULL &&
@@ -61,9 +61,9 @@ rbc_status rbc__cuda_launch_backward_rows(rbc__cuda_queue *queue, const rbc__res
     const int64_t stamp = rbc__cuda_stamp_bytes(job->time_type);
     const int64_t tile = choose_tile(job, queue->multiprocessors, row);
     const bool are_cached = job->num_targets <= TARGETS_BYTES / stamp;
-    const uint32_t targets_begin = chunks_of((tile + 2) * stamp);
+    const uint32_t targets_begin = round_to_vec16((tile + 2) * stamp);
     const uint32_t shares_begin =
-        targets_begin + (are_cached ? chunks_of(job->num_targets * stamp) : 0);
+        targets_begin + (are_cached ? round_to_vec16(job->num_targets * stamp) : 0);
     const uint32_t ranges_begin = shares_begin + BACKWARD_SHARES * BACKWARD_SHARE_BYTES;
     backward_launch launch = {
         .targets = job->targets,
@@ -75,7 +75,7 @@ rbc_status rbc__cuda_launch_backward_rows(rbc__cuda_queue *queue, const rbc__res
         .num_targets = (uint32_t)job->num_targets,
         .tile = (uint32_t)tile,
         .num_tiles = (uint32_t)((source->num_samples + tile - 1) / tile),
-        .row_units = (uint32_t)(row / RBC__CUDA_CHUNK_BYTES),
+        .row_slices = (uint32_t)(row / RBC__CUDA_VEC16_BYTES),
         .time_type = (uint32_t)job->time_type,
         .targets_begin = targets_begin,
         .targets_capacity = are_cached ? (uint32_t)job->num_targets : 0,
@@ -83,7 +83,7 @@ rbc_status rbc__cuda_launch_backward_rows(rbc__cuda_queue *queue, const rbc__res
         .ranges_begin = ranges_begin,
         .source = rbc__cuda_describe_source(job, source, source->out_channel, 1),
     };
-    rbc__cuda_divide_by(launch.row_units, &launch.row_magic, &launch.row_shift);
+    rbc__cuda_divide_by(launch.row_slices, &launch.row_magic, &launch.row_shift);
     const rbc__cuda_shape shape = {
         .blocks = job->batch <= INT32_MAX / (int64_t)launch.num_tiles
                       ? job->batch * launch.num_tiles
@@ -94,8 +94,8 @@ rbc_status rbc__cuda_launch_backward_rows(rbc__cuda_queue *queue, const rbc__res
     };
     const bool is_f64 = job->dtype == RBC__F64;
     const rbc__cuda_kernel kernel =
-        is_plain(job, are_cached)
+        is_simple(job, are_cached)
             ? (is_f64 ? RBC__CUDA_backward_rows_f64 : RBC__CUDA_backward_rows_f32)
-            : (is_f64 ? RBC__CUDA_backward_any_rows_f64 : RBC__CUDA_backward_any_rows_f32);
+            : (is_f64 ? RBC__CUDA_backward_generic_rows_f64 : RBC__CUDA_backward_generic_rows_f32);
     return rbc__cuda_launch(queue, kernel, shape, &launch, err);
 }

@@ -7,9 +7,9 @@ _Static_assert(sizeof(large_launch) <= 4096, "kernel parameters of every device"
 
 enum {
     THREADS = 128,           /* where a row leaves the choice */
-    CHUNKS_EACH = 8,         /* of output, for a thread */
+    VEC16S_EACH = 8,         /* of output, for a thread */
     LEAST_BYTES = 16 * 1024, /* of output, for each multiprocessor */
-    TURNS = 2,               /* of blocks, before threads make all of CHUNKS_EACH */
+    TURNS = 2,               /* of blocks, before threads make all of VEC16S_EACH */
     MAX_TILE = 512,          /* targets */
     MAX_SAMPLES = 1 << 30,   /* so that places in a row are 31-bit */
 };
@@ -23,20 +23,20 @@ bool rbc__cuda_is_memory_bound(const rbc__resample_job *job, int32_t multiproces
            job->num_targets <= INT32_MAX && source->sample_stride_bytes >= 0 &&
            source->sample_stride_bytes <= UINT32_MAX / source->num_samples &&
            source->times_stride_bytes == rbc__cuda_stamp_bytes(job->time_type) &&
-           rbc__cuda_granule(job) == RBC__CUDA_CHUNK_BYTES &&
+           rbc__cuda_granule(job) == RBC__CUDA_VEC16_BYTES &&
            job->batch * job->num_targets * row >= (int64_t)LEAST_BYTES * multiprocessors;
 }
 
 /* Rows side by side in a block, or parts of a row one after the other; returns the threads. */
 static uint32_t choose_tile(const rbc__resample_job *job, int32_t multiprocessors,
                             large_launch *launch) {
-    const int64_t chunks = launch->row_units;
-    const int64_t passes = (chunks + LARGE_MAX_THREADS - 1) / LARGE_MAX_THREADS;
-    const int64_t columns = (chunks + passes - 1) / passes;
+    const int64_t vec16s = launch->row_slices;
+    const int64_t passes = (vec16s + LARGE_MAX_THREADS - 1) / LARGE_MAX_THREADS;
+    const int64_t columns = (vec16s + passes - 1) / passes;
     const int64_t groups = rbc__at_least(THREADS / columns, 1);
     const int64_t at_once = (int64_t)LARGE_BLOCKS * LARGE_MAX_THREADS * multiprocessors;
-    int64_t each = rbc__at_most(CHUNKS_EACH / passes, MAX_TILE / groups);
-    if (job->batch * job->num_targets * chunks < TURNS * each * at_once) {
+    int64_t each = rbc__at_most(VEC16S_EACH / passes, MAX_TILE / groups);
+    if (job->batch * job->num_targets * vec16s < TURNS * each * at_once) {
         each = LARGE_IN_FLIGHT;
     }
     each = rbc__at_least(each - each % LARGE_IN_FLIGHT, LARGE_IN_FLIGHT);
@@ -64,14 +64,14 @@ static uint32_t choose_window(const rbc__resample_job *job, large_launch *launch
     const double window = 2.0 * reach + 8.0 < samples ? 2.0 * reach + 8.0 : samples;
     int64_t all = (int64_t)(uintptr_t)source->times | source->num_samples * stamp;
     all |= job->batch > 1 ? source->times_batch_stride_bytes : 0;
-    launch->are_chunks = all % RBC__CUDA_CHUNK_BYTES == 0;
+    launch->are_vec16s = all % RBC__CUDA_VEC16_BYTES == 0;
     launch->samples_per_tile = (float)(launch->tile * share);
     if (window * (double)stamp > (double)LARGE_MAX_WINDOW_BYTES) {
         return 0;
     }
     launch->reach = (uint32_t)(reach < samples ? reach : samples);
-    return ((uint32_t)window * (uint32_t)stamp + RBC__CUDA_CHUNK_BYTES - 1) &
-           ~(uint32_t)(RBC__CUDA_CHUNK_BYTES - 1);
+    return ((uint32_t)window * (uint32_t)stamp + RBC__CUDA_VEC16_BYTES - 1) &
+           ~(uint32_t)(RBC__CUDA_VEC16_BYTES - 1);
 }
 
 rbc_status rbc__cuda_launch_large(rbc__cuda_queue *queue, const rbc__resample_job *job,
@@ -94,7 +94,7 @@ rbc_status rbc__cuda_launch_large(rbc__cuda_queue *queue, const rbc__resample_jo
         .sample_stride = (uint32_t)source->sample_stride_bytes,
         .mode = (uint32_t)source->runs[0].mode,
         .time_type = (uint32_t)job->time_type,
-        .row_units = (uint32_t)(row / RBC__CUDA_CHUNK_BYTES),
+        .row_slices = (uint32_t)(row / RBC__CUDA_VEC16_BYTES),
     };
     const uint32_t threads = choose_tile(job, queue->multiprocessors, &launch);
     launch.brackets_begin = choose_window(job, &launch);

@@ -9,8 +9,8 @@
  * A thread makes the same columns of targets side by side, so that a row which two of them need is
  * in the L1 cache the second time: what bounds the kernel is the traffic between the halves of the
  * L2 cache. */
-#include "cuda/resample/bracket.cuh"
 #include "cuda/resample/large_params.h"
+#include "cuda/resample/simple_bracket.cuh"
 
 enum {
     IN_FLIGHT = LARGE_IN_FLIGHT,
@@ -29,7 +29,7 @@ typedef struct large_tile {
 } large_tile;
 
 /* `first`: the sample that the bracket counts from. */
-INLINE large_bracket bracket_pack(const large_launch *p, const bracket *found, int first,
+INLINE large_bracket bracket_pack(const large_launch *p, const simple_bracket *found, int first,
                                   int dtype) {
     /* No weight is negative: one that is says that the sample itself is wanted. */
     const double weight = found->left == found->right ? -1.0 : found->weight;
@@ -73,10 +73,10 @@ INLINE void cache_window(const large_launch *p, const large_tile *part, char *sh
     const int bytes = stamp_bytes(type);
     const char *from =
         p->times + part->batch * p->times_batch_stride + (long long)part->begin * bytes;
-    if (p->are_chunks) {
-        const int chunks = ((part->end - part->begin) * bytes + 15) / 16;
+    if (p->are_vec16s) {
+        const int vec16s = ((part->end - part->begin) * bytes + 15) / 16;
 #pragma unroll 1
-        for (int i = (int)threadIdx.x; i < chunks; i += (int)blockDim.x) {
+        for (int i = (int)threadIdx.x; i < vec16s; i += (int)blockDim.x) {
             ((uint4 *)shared)[i] = __ldg((const uint4 *)from + i);
         }
     } else {
@@ -125,7 +125,8 @@ static __device__ __noinline__ void find_elsewhere(const large_launch *p, large_
         const stamp time = is_mine ? target_of(p, &part, j, type) : 0;
         const int above = search_by_lanes(p, &clock, time, is_mine ? (int)p->num_samples : 0, type);
         if (is_mine && (threadIdx.x & ((1u << p->lanes_log) - 1)) == 0) {
-            const bracket found = bracket_at(&clock, time, above, (int)p->mode, dtype, type, 0);
+            const simple_bracket found =
+                simple_bracket_at(&clock, time, above, (int)p->mode, dtype, type, 0);
             brackets[j] = bracket_pack(p, &found, 0, dtype);
         }
     }
@@ -149,7 +150,8 @@ INLINE void find_brackets(const large_launch *p, const large_tile *part, char *s
             time = target_of(p, part, j, type);
         }
         const int above = (int)clock_search(&window, time, 0, window.length, type, 1);
-        const bracket found = bracket_at(&window, time, above, (int)p->mode, dtype, type, 1);
+        const simple_bracket found =
+            simple_bracket_at(&window, time, above, (int)p->mode, dtype, type, 1);
         missed = !((above > 0 || part->begin == 0) &&
                    (found.right + 1 < window.length || part->end == (int)p->num_samples));
         brackets[j] = bracket_pack(p, &found, part->begin, dtype);
@@ -164,12 +166,13 @@ INLINE void find_brackets(const large_launch *p, const large_tile *part, char *s
     }
 }
 
-INLINE uint4 chunk_if(int first, uint4 a, uint4 b) {
+INLINE uint4 vec16_if(int first, uint4 a, uint4 b) {
     return make_uint4(first ? a.x : b.x, first ? a.y : b.y, first ? a.z : b.z, first ? a.w : b.w);
 }
 
 /* Both samples are loaded whether they differ or not, so that a thread's loads are all on their way
- * before the first is waited for. Stores go the plain way, on which the L2 cache gathers them. */
+ * before the first is waited for. Stores go the ordinary way, on which the L2 cache gathers them.
+ */
 INLINE void write_column(const large_launch *p, const large_bracket *brackets, int count,
                          const char *values, char *out, int dtype, int blends) {
 #pragma unroll 1
@@ -193,7 +196,7 @@ INLINE void write_column(const large_launch *p, const large_bracket *brackets, i
             if (blends) {
                 const int differ = dtype == VALUE_F64 ? w64[u] >= 0.0 : w32[u] >= 0.0f;
                 const double weight = dtype == VALUE_F64 ? w64[u] : (double)w32[u];
-                a[u] = chunk_if(differ, lerp_chunk(a[u], b[u], weight, dtype), a[u]);
+                a[u] = vec16_if(differ, lerp_vec16(a[u], b[u], weight, dtype), a[u]);
             }
             if (j + u < count) {
                 *(uint4 *)out = a[u];
@@ -217,7 +220,7 @@ INLINE void resample_large(const large_launch *p, int dtype, int type) {
     launch_await();
     launch_release();
     find_brackets(p, &part, shared, brackets, dtype, type);
-    for (unsigned column = threadIdx.x - group * p->columns; column < p->row_units;
+    for (unsigned column = threadIdx.x - group * p->columns; column < p->row_slices;
          column += p->columns) {
         const unsigned at = column * 16;
         if (dtype != VALUE_COPY && p->mode == MODE_LINEAR) {

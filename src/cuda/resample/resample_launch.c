@@ -41,9 +41,9 @@ void rbc__cuda_divide_by(uint32_t divisor, uint32_t *magic, uint32_t *shift) {
     *shift = 31 + log;
 }
 
-void rbc__cuda_set_row_units(resample_launch *launch, uint32_t units) {
-    launch->row_units = units;
-    rbc__cuda_divide_by(units, &launch->row_magic, &launch->row_shift);
+void rbc__cuda_set_row_slices(resample_launch *launch, uint32_t slices) {
+    launch->row_slices = slices;
+    rbc__cuda_divide_by(slices, &launch->row_magic, &launch->row_shift);
 }
 
 void rbc__cuda_set_tile(resample_launch *launch, int64_t tile) {
@@ -71,7 +71,7 @@ static uint32_t mode_bits(const rbc__resample_source *source) {
 
 resample_source rbc__cuda_describe_source(const rbc__resample_job *job,
                                           const rbc__resample_source *from, int64_t first_column,
-                                          int64_t unit_bytes) {
+                                          int64_t slice_bytes) {
     const int64_t begin = from->out_channel - first_column;
     return (resample_source){
         .values = from->values,
@@ -87,8 +87,8 @@ resample_source rbc__cuda_describe_source(const rbc__resample_job *job,
         .num_samples = from->num_samples,
         .max_gap = {from->max_gap_ns, from->max_gap},
         .tolerance = {from->tolerance_ns, from->tolerance},
-        .out_begin = (uint32_t)(begin * unit_bytes),
-        .out_end = (uint32_t)((begin + from->num_channels) * unit_bytes),
+        .out_begin = (uint32_t)(begin * slice_bytes),
+        .out_end = (uint32_t)((begin + from->num_channels) * slice_bytes),
         .lengths_are_i64 = from->lengths_are_i64,
         .outside = (uint32_t)from->outside,
         .mode = from->num_runs > 0 ? (uint32_t)from->runs[0].mode : MODE_HOLD,
@@ -130,7 +130,7 @@ uint32_t rbc__cuda_share_cache(resample_source *sources, int32_t count, rbc__tim
         const int64_t wanted =
             rbc__at_most(sources[i].num_samples, CACHE_BYTES) * rbc__cuda_stamp_bytes(type);
         const int64_t bytes =
-            rbc__at_most((wanted + RBC__CUDA_CHUNK_BYTES - 1) & ~INT64_C(15), left & ~INT64_C(15));
+            rbc__at_most((wanted + RBC__CUDA_VEC16_BYTES - 1) & ~INT64_C(15), left & ~INT64_C(15));
         sources[i].cache_begin = used;
         sources[i].cache_capacity = (uint32_t)(bytes / rbc__cuda_stamp_bytes(type));
         used += (uint32_t)bytes;
@@ -138,7 +138,7 @@ uint32_t rbc__cuda_share_cache(resample_source *sources, int32_t count, rbc__tim
     return used;
 }
 
-/* Targets of one block. Small jobs: a chunk or two for each thread, on all multiprocessors. Larger
+/* Targets of one block. Small jobs: a vector or two for each thread, on all multiprocessors. Larger
  * ones: as many blocks as run at once, so that none waits for its turn. Large ones: many turns of
  * tiles large enough that finding their samples costs little. */
 int64_t rbc__cuda_choose_tile(const rbc__resample_job *job, int32_t multiprocessors, int64_t row,
@@ -179,7 +179,7 @@ int64_t rbc__cuda_granule(const rbc__resample_job *job) {
         all |= job->batch > 1 ? source->batch_stride_bytes : 0;
         all |= source->num_samples > 1 ? source->sample_stride_bytes : 0;
     }
-    int64_t granule = RBC__CUDA_CHUNK_BYTES;
+    int64_t granule = RBC__CUDA_VEC16_BYTES;
     while (all % granule != 0) {
         granule /= 2;
     }

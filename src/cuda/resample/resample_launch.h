@@ -9,10 +9,10 @@
 #include "cuda/runtime/launch.h"
 
 enum {
-    RBC__CUDA_CHUNK_BYTES = 16,
+    RBC__CUDA_VEC16_BYTES = 16,
     RBC__CUDA_THREADS = 256,
     RBC__CUDA_BLOCKS_AT_ONCE = 4, /* on a multiprocessor */
-    RBC__CUDA_SMALL_TILE_BYTES = 2 * RBC__CUDA_THREADS * RBC__CUDA_CHUNK_BYTES,
+    RBC__CUDA_SMALL_TILE_BYTES = 2 * RBC__CUDA_THREADS * RBC__CUDA_VEC16_BYTES,
     RBC__CUDA_ONE_TURN_BYTES = 192 * 1024,
     RBC__CUDA_MAX_ROW_BYTES = 1 << 22, /* so that offsets in a tile are 31-bit */
 };
@@ -28,10 +28,10 @@ bool rbc__cuda_skips_missing(const rbc__resample_job *job, const rbc__resample_s
 /* The job without its tiles and sources. */
 resample_launch rbc__cuda_describe_job(const rbc__resample_job *job);
 
-/* Columns count from `first_column` on, in units of `unit_bytes`. */
+/* Columns count from `first_column` on, in slices of `slice_bytes`. */
 resample_source rbc__cuda_describe_source(const rbc__resample_job *job,
                                           const rbc__resample_source *from, int64_t first_column,
-                                          int64_t unit_bytes);
+                                          int64_t slice_bytes);
 
 /* Gives each source its part of the shared memory for stamps; returns the bytes used. */
 uint32_t rbc__cuda_share_cache(resample_source *sources, int32_t count, rbc__time_type type);
@@ -47,13 +47,13 @@ void rbc__cuda_set_tile(resample_launch *launch, int64_t tile);
 /* What kernels divide numbers below 2^31 by `divisor` with: n / divisor == n * magic >> shift. */
 void rbc__cuda_divide_by(uint32_t divisor, uint32_t *magic, uint32_t *shift);
 
-/* The row's units, with what divides by them in the kernels. */
-void rbc__cuda_set_row_units(resample_launch *launch, uint32_t units);
+/* The row's slices, with what divides by them in the kernels. */
+void rbc__cuda_set_row_slices(resample_launch *launch, uint32_t slices);
 
 /* The largest power of two up to 16 that divides all addresses, strides and boundaries of rows. */
 int64_t rbc__cuda_granule(const rbc__resample_job *job);
 
-/* ---- kinds of launch: each queues the whole job ---------------------------------------------- */
+/* ---- kinds of launch: each queues the whole job ---- */
 
 /* Whether sources have one mode each out of linear, hold and nearest, and rows are contiguous. */
 bool rbc__cuda_has_whole_rows(const rbc__resample_job *job);
@@ -86,10 +86,10 @@ rbc_status rbc__cuda_launch_large(rbc__cuda_queue *queue, const rbc__resample_jo
 
 /* Any job. Takes several launches where sources or channel groups are many. UNSUPPORTED: more than
  * RBC__CUDA_MAX_ROW_BYTES channels. */
-rbc_status rbc__cuda_launch_any(rbc__cuda_queue *queue, const rbc__resample_job *job,
-                                rbc_error *err);
+rbc_status rbc__cuda_launch_generic(rbc__cuda_queue *queue, const rbc__resample_job *job,
+                                    rbc_error *err);
 
-/* ---- the gradient ---------------------------------------------------------------------------- */
+/* ---- the gradient ---- */
 
 /* Whether the kernels for whole rows will do: one mode, at most two samples a target, and 16 bytes
  * at a time wherever one looks. */

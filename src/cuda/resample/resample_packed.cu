@@ -1,4 +1,4 @@
-/* As resample_rows.cu for rows and sources of any alignment: an output chunk of sixteen bytes may
+/* As resample_rows.cu for rows and sources of any alignment: an output vector of sixteen bytes may
  * straddle rows and sources. It is put together from granules, the largest power of two that
  * divides every address, stride and boundary, and still stored at once. */
 #include "cuda/resample/rows.cuh"
@@ -47,12 +47,13 @@ INLINE granule lerp_granule(granule a, granule b, double w, int bytes, int dtype
 
 INLINE void write_packed(const resample_launch *launch, const resample_source *sources,
                          int num_sources, const tile *part, const tile_rows *rows, int dtype,
-                         int bytes, int plain) {
-    const int per_chunk = 16 / bytes;
+                         int bytes, int simple) {
+    const int per_vec16 = 16 / bytes;
     char *out = launch->out + part->batch * launch->out_batch_stride +
                 part->first * launch->out_target_stride;
-    const int end = (int)((unsigned)part->count * launch->row_units);
-    /* Chunks are those of the address space, so the first may begin before the tile. */
+    const int end = (int)((unsigned)part->count * launch->row_slices);
+    /* Vectors of 16 bytes are those of the address space, so the first may begin before the tile.
+     */
     const int head = (int)((unsigned long long)out & 15);
     for (int offset = (int)threadIdx.x * 16 - head; offset < end; offset += (int)blockDim.x * 16) {
         granule a[MAX_GRANULES];
@@ -60,18 +61,18 @@ INLINE void write_packed(const resample_launch *launch, const resample_source *s
         double w[MAX_GRANULES];
         unsigned blends = 0;
 #pragma unroll
-        for (int g = 0; g < per_chunk; ++g) {
+        for (int g = 0; g < per_vec16; ++g) {
             const int at = offset + g * bytes;
             a[g] = 0;
             if (at >= 0 && at < end) {
                 const unsigned row = row_of((unsigned)at, launch);
-                const unsigned column = (unsigned)at - row * launch->row_units;
+                const unsigned column = (unsigned)at - row * launch->row_slices;
                 const int k = source_of_column(sources, num_sources, column);
                 const unsigned index = (unsigned)k * rows->tile + row;
                 const row_pair pair = rows->pairs[index];
                 w[g] = row_weight(rows, index, dtype);
-                if (!plain && pair.row == 0) {
-                    const uint4 fill = fill_chunk(launch, pair.step);
+                if (!simple && pair.row == 0) {
+                    const uint4 fill = fill_vec16(launch, pair.step);
                     a[g] = (granule)fill.y << 32 | fill.x;
                 } else {
                     const char *address = pair.row + column;
@@ -85,7 +86,7 @@ INLINE void write_packed(const resample_launch *launch, const resample_source *s
         }
         granule halves[2] = {0, 0};
 #pragma unroll
-        for (int g = 0; g < per_chunk; ++g) {
+        for (int g = 0; g < per_vec16; ++g) {
             if (blends >> g & 1) {
                 a[g] = lerp_granule(a[g], b[g], w[g], bytes, dtype);
             }
@@ -98,7 +99,7 @@ INLINE void write_packed(const resample_launch *launch, const resample_source *s
                                        (unsigned)halves[1], (unsigned)(halves[1] >> 32)));
         } else {
 #pragma unroll
-            for (int g = 0; g < per_chunk; ++g) {
+            for (int g = 0; g < per_vec16; ++g) {
                 const int at = offset + g * bytes;
                 if (at >= 0 && at < end) {
                     store_granule(out + at, a[g], bytes);
@@ -108,20 +109,20 @@ INLINE void write_packed(const resample_launch *launch, const resample_source *s
     }
 }
 
-#define KERNEL(name, dtype, bytes, plain)                                                          \
+#define KERNEL(name, dtype, bytes, simple)                                                         \
     extern "C" __global__ void __launch_bounds__(256)                                              \
         rbc__##name##_cuda(const __grid_constant__ resample_launch_many p) {                       \
         extern __shared__ __align__(16) char shared[];                                             \
         const int num_sources = (int)p.launch.num_sources;                                         \
         const tile part = tile_of_block(&p.launch);                                                \
         const tile_rows rows = rows_in_shared(&p.launch, num_sources, shared);                     \
-        find_rows(&p.launch, p.sources, num_sources, &part, &rows, shared, dtype, plain);          \
-        write_packed(&p.launch, p.sources, num_sources, &part, &rows, dtype, bytes, plain);        \
+        find_rows(&p.launch, p.sources, num_sources, &part, &rows, shared, dtype, simple);         \
+        write_packed(&p.launch, p.sources, num_sources, &part, &rows, dtype, bytes, simple);       \
     }
 
 #define KERNELS(suffix, dtype, bytes)                                                              \
     KERNEL(pack_##bytes##_##suffix, dtype, bytes, 1)                                               \
-    KERNEL(pack_any_##bytes##_##suffix, dtype, bytes, 0)
+    KERNEL(pack_generic_##bytes##_##suffix, dtype, bytes, 0)
 
 KERNELS(f32, VALUE_F32, 8)
 KERNELS(f32, VALUE_F32, 4)

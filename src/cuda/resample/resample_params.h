@@ -1,6 +1,6 @@
 /* What a resample launch passes to its kernel; read by the host and the device compiler. */
-#ifndef RBC_CUDA_KERNELS_RESAMPLE_PARAMS_H
-#define RBC_CUDA_KERNELS_RESAMPLE_PARAMS_H
+#ifndef RBC_CUDA_RESAMPLE_PARAMS_H
+#define RBC_CUDA_RESAMPLE_PARAMS_H
 
 #include <stdint.h>
 
@@ -9,7 +9,7 @@ enum {
     RESAMPLE_MAX_RUNS = 40,       /* likewise */
     RESAMPLE_MAX_TILE = 256,      /* targets of one block */
     RESAMPLE_ROW_PAIR_BYTES = 24, /* shared memory for one source and target of a tile */
-    RESAMPLE_PLAN_BYTES = 104,    /* the same in the kernel for any mode */
+    RESAMPLE_TARGET_BYTES = 104,  /* the same in the kernel for any mode */
 };
 
 /* Values of rbc__time_type, rbc_resample_mode and rbc_outside; the host asserts that they agree. */
@@ -38,7 +38,7 @@ enum {
     OUTSIDE_EXTRAPOLATE = 3,
 };
 
-/* Dtypes that are compared and copied only; those computed with are in chunk.cuh. */
+/* Dtypes that are compared and copied only; those computed with are in vec16.cuh. */
 enum {
     VALUE_U8 = 16,
     VALUE_I8,
@@ -56,7 +56,7 @@ typedef struct resample_limit {
     double seconds;
 } resample_limit;
 
-/* The first 64 bytes are all that the plain kernels read. Strides are in bytes. */
+/* The first 64 bytes are all that the simple kernels read. Strides are in bytes. */
 typedef struct resample_source {
     const char *values;
     int64_t batch_stride, sample_stride;
@@ -88,7 +88,7 @@ typedef struct resample_run {
     uint32_t source;
 } resample_run;
 
-/* The first 96 bytes are all that the plain kernels read. */
+/* The first 96 bytes are all that the simple kernels read. */
 typedef struct resample_launch {
     const char *targets;
     int64_t targets_batch_stride, targets_stride;
@@ -96,10 +96,10 @@ typedef struct resample_launch {
     int64_t out_batch_stride, out_target_stride;
     uint32_t num_targets32;
     uint32_t num_sources;
-    uint32_t tile;      /* targets of one block */
-    uint32_t num_tiles; /* of one batch row */
-    uint32_t row_units; /* of one output row: 16-byte chunks, bytes when packed, else elements */
-    uint32_t row_magic; /* n / row_units == n * row_magic >> row_shift for n < 2^31 */
+    uint32_t tile;       /* targets of one block */
+    uint32_t num_tiles;  /* of one batch row */
+    uint32_t row_slices; /* of one output row: 16-byte vectors, bytes when packed, else elements */
+    uint32_t row_magic;  /* n / row_slices == n * row_magic >> row_shift for n < 2^31 */
     uint32_t row_shift;
     uint32_t brackets_begin; /* byte of shared memory behind the stamps */
     uint32_t time_type;

@@ -21,7 +21,7 @@ bool rbc__cuda_has_whole_rows(const rbc__resample_job *job) {
 
 /* Whether the kernels with the fewest instructions will do: no lengths, no outputs beside the
  * values, end samples held, so that limits do not matter, and all stamps in shared memory. */
-static bool is_plain(const rbc__resample_job *job, const resample_source *sources) {
+static bool is_simple(const rbc__resample_job *job, const resample_source *sources) {
     if (job->valid != NULL || job->dt != NULL) {
         return false;
     }
@@ -52,21 +52,22 @@ static bool is_plain(const rbc__resample_job *job, const resample_source *source
         }                                                                                          \
     }
 
-static rbc__cuda_kernel packed_kernel(rbc__dtype dtype, int64_t granule, bool plain) {
-    static const rbc__cuda_kernel plain_kernels[4][RBC__NUM_DTYPES] = PACKED_KERNELS(pack);
-    static const rbc__cuda_kernel any_kernels[4][RBC__NUM_DTYPES] = PACKED_KERNELS(pack_any);
+static rbc__cuda_kernel packed_kernel(rbc__dtype dtype, int64_t granule, bool simple) {
+    static const rbc__cuda_kernel simple_kernels[4][RBC__NUM_DTYPES] = PACKED_KERNELS(pack);
+    static const rbc__cuda_kernel generic_kernels[4][RBC__NUM_DTYPES] =
+        PACKED_KERNELS(pack_generic);
     const int log = __builtin_ctz((unsigned)granule);
-    return plain ? plain_kernels[log][dtype] : any_kernels[log][dtype];
+    return simple ? simple_kernels[log][dtype] : generic_kernels[log][dtype];
 }
 
-static rbc__cuda_kernel row_kernel(rbc__dtype dtype, bool plain, bool one) {
+static rbc__cuda_kernel row_kernel(rbc__dtype dtype, bool simple, bool one) {
     static const rbc__cuda_kernel one_kernels[RBC__NUM_DTYPES] = {
         RBC__CUDA_VALUES_OF(resample, copy)};
-    static const rbc__cuda_kernel plain_kernels[RBC__NUM_DTYPES] = {
+    static const rbc__cuda_kernel simple_kernels[RBC__NUM_DTYPES] = {
         RBC__CUDA_VALUES_OF(fuse, copy)};
-    static const rbc__cuda_kernel any_kernels[RBC__NUM_DTYPES] = {
-        RBC__CUDA_VALUES_OF(fuse_any, copy)};
-    return one ? one_kernels[dtype] : plain ? plain_kernels[dtype] : any_kernels[dtype];
+    static const rbc__cuda_kernel generic_kernels[RBC__NUM_DTYPES] = {
+        RBC__CUDA_VALUES_OF(fuse_generic, copy)};
+    return one ? one_kernels[dtype] : simple ? simple_kernels[dtype] : generic_kernels[dtype];
 }
 
 rbc_status rbc__cuda_launch_rows(rbc__cuda_queue *queue, const rbc__resample_job *job,
@@ -74,7 +75,7 @@ rbc_status rbc__cuda_launch_rows(rbc__cuda_queue *queue, const rbc__resample_job
     const int64_t bytes = rbc__dtype_bytes(job->dtype);
     const int64_t row = rbc__cuda_num_columns(job) * bytes;
     const int64_t granule = rbc__cuda_granule(job);
-    const bool aligned = granule == RBC__CUDA_CHUNK_BYTES;
+    const bool aligned = granule == RBC__CUDA_VEC16_BYTES;
     resample_launch_many many = {0}; /* also what no source uses: launches are compared */
     many.launch = rbc__cuda_describe_job(job);
     for (int32_t i = 0; i < job->num_sources; ++i) {
@@ -86,12 +87,12 @@ rbc_status rbc__cuda_launch_rows(rbc__cuda_queue *queue, const rbc__resample_job
         aligned ? RBC__CUDA_SMALL_TILE_BYTES / 4 : RBC__CUDA_SMALL_TILE_BYTES / 3);
     rbc__cuda_set_tile(&many.launch, tile);
     many.launch.brackets_begin = cached;
-    rbc__cuda_set_row_units(&many.launch, (uint32_t)(aligned ? row / RBC__CUDA_CHUNK_BYTES : row));
-    const bool plain = is_plain(job, many.sources);
-    const bool one = aligned && plain && job->num_sources == 1;
+    rbc__cuda_set_row_slices(&many.launch, (uint32_t)(aligned ? row / RBC__CUDA_VEC16_BYTES : row));
+    const bool simple = is_simple(job, many.sources);
+    const bool one = aligned && simple && job->num_sources == 1;
     const rbc__cuda_kernel kernel =
-        aligned ? row_kernel(job->dtype, plain, one) : packed_kernel(job->dtype, granule, plain);
-    const uint32_t threads = tile * row <= RBC__CUDA_THREADS / 2 * RBC__CUDA_CHUNK_BYTES
+        aligned ? row_kernel(job->dtype, simple, one) : packed_kernel(job->dtype, granule, simple);
+    const uint32_t threads = tile * row <= RBC__CUDA_THREADS / 2 * RBC__CUDA_VEC16_BYTES
                                  ? RBC__CUDA_THREADS / 2
                                  : RBC__CUDA_THREADS;
     const rbc__cuda_shape shape = {

@@ -1,9 +1,9 @@
 /* Resamples whole output rows sixteen bytes at a time: any number of sources, each with one mode
  * out of linear, hold and nearest, contiguous channels, contiguous output rows, and every 16-byte
- * chunk of the output in one row of one source, at addresses that are multiples of 16.
+ * vector of the output in one row of one source, at addresses that are multiples of 16.
  *
  * A block makes a tile of targets. Samples and weights are found once for each source and target;
- * the tile's output is then one run of bytes that the block's threads walk in chunks, IN_FLIGHT
+ * the tile's output is then one run of bytes that the block's threads walk in vectors, IN_FLIGHT
  * each. */
 #include "cuda/resample/rows.cuh"
 
@@ -13,29 +13,29 @@ enum {
 
 INLINE void write_rows(const resample_launch *launch, const resample_source *sources,
                        int num_sources, const tile *part, const tile_rows *rows, int dtype,
-                       int plain) {
+                       int simple) {
     char *out = launch->out + part->batch * launch->out_batch_stride +
                 part->first * launch->out_target_stride;
-    const unsigned chunks = (unsigned)part->count * launch->row_units;
+    const unsigned vec16s = (unsigned)part->count * launch->row_slices;
     const unsigned threads = blockDim.x;
-    for (unsigned base = threadIdx.x; base < chunks; base += IN_FLIGHT * threads) {
+    for (unsigned base = threadIdx.x; base < vec16s; base += IN_FLIGHT * threads) {
         uint4 a[IN_FLIGHT];
         uint4 b[IN_FLIGHT];
         double w[IN_FLIGHT];
         int blend[IN_FLIGHT];
 #pragma unroll
         for (int u = 0; u < IN_FLIGHT; ++u) {
-            const unsigned chunk = base + u * threads;
+            const unsigned vec16 = base + u * threads;
             blend[u] = 0;
-            if (chunk < chunks) {
-                const unsigned row = row_of(chunk, launch);
-                const unsigned column = (chunk - row * launch->row_units) * 16;
+            if (vec16 < vec16s) {
+                const unsigned row = row_of(vec16, launch);
+                const unsigned column = (vec16 - row * launch->row_slices) * 16;
                 const int k = num_sources == 1 ? 0 : source_of_column(sources, num_sources, column);
                 const unsigned at = (unsigned)k * rows->tile + row;
                 const row_pair pair = rows->pairs[at];
                 w[u] = row_weight(rows, at, dtype);
-                if (!plain && pair.row == 0) {
-                    a[u] = fill_chunk(launch, pair.step);
+                if (!simple && pair.row == 0) {
+                    a[u] = fill_vec16(launch, pair.step);
                 } else {
                     const char *address = pair.row + column;
                     a[u] = __ldg((const uint4 *)address);
@@ -48,29 +48,29 @@ INLINE void write_rows(const resample_launch *launch, const resample_source *sou
         }
 #pragma unroll
         for (int u = 0; u < IN_FLIGHT; ++u) {
-            const unsigned chunk = base + u * threads;
-            if (chunk < chunks) {
-                const uint4 result = blend[u] ? lerp_chunk(a[u], b[u], w[u], dtype) : a[u];
-                store_streaming(out + (unsigned long long)chunk * 16, result);
+            const unsigned vec16 = base + u * threads;
+            if (vec16 < vec16s) {
+                const uint4 result = blend[u] ? lerp_vec16(a[u], b[u], w[u], dtype) : a[u];
+                store_streaming(out + (unsigned long long)vec16 * 16, result);
             }
         }
     }
 }
 
-#define KERNEL(name, parameters, num_sources, dtype, plain)                                        \
+#define KERNEL(name, parameters, num_sources, dtype, simple)                                       \
     extern "C" __global__ void __launch_bounds__(256, 4)                                           \
         rbc__##name##_cuda(const __grid_constant__ parameters p) {                                 \
         extern __shared__ __align__(16) char shared[];                                             \
         const tile part = tile_of_block(&p.launch);                                                \
         const tile_rows rows = rows_in_shared(&p.launch, num_sources, shared);                     \
-        find_rows(&p.launch, p.sources, num_sources, &part, &rows, shared, dtype, plain);          \
-        write_rows(&p.launch, p.sources, num_sources, &part, &rows, dtype, plain);                 \
+        find_rows(&p.launch, p.sources, num_sources, &part, &rows, shared, dtype, simple);         \
+        write_rows(&p.launch, p.sources, num_sources, &part, &rows, dtype, simple);                \
     }
 
 #define KERNELS(suffix, dtype)                                                                     \
     KERNEL(resample_##suffix, resample_launch_one, 1, dtype, 1)                                    \
     KERNEL(fuse_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 1)               \
-    KERNEL(fuse_any_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 0)
+    KERNEL(fuse_generic_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 0)
 
 KERNELS(f32, VALUE_F32)
 KERNELS(f64, VALUE_F64)

@@ -43,9 +43,9 @@ static rbc__cuda_strips cut_at(const rbc__resample_job *job, int64_t granule, ui
         fetched = rbc__at_least(cut.from_global[i] ? 0 : num_samples, fetched);
         cut.num_strips += (uint32_t)((row_bytes(job, i) + strip - 1) / strip);
     }
-    const int64_t stamps = rbc__round_up(fetched * strip, RBC__CUDA_CHUNK_BYTES);
+    const int64_t stamps = rbc__round_up(fetched * strip, RBC__CUDA_VEC16_BYTES);
     const int64_t brackets =
-        stamps + rbc__round_up(most * rbc__cuda_stamp_bytes(job->time_type), RBC__CUDA_CHUNK_BYTES);
+        stamps + rbc__round_up(most * rbc__cuda_stamp_bytes(job->time_type), RBC__CUDA_VEC16_BYTES);
     cut.stamps_begin = (uint32_t)stamps;
     cut.brackets_begin = (uint32_t)brackets;
     cut.shared_bytes = (uint32_t)(brackets + job->num_targets * STRIP_BRACKET_BYTES);

@@ -6,12 +6,12 @@
  * One mode a source out of linear, hold and nearest; contiguous channels and output rows; nothing
  * beside the values. Values move in granules, a power of two that divides every address, stride and
  * boundary of the output row. */
-#include "cuda/resample/bracket.cuh"
+#include "cuda/resample/simple_bracket.cuh"
 #include "cuda/resample/strip_params.h"
 
 enum {
     MAX_WORDS = 4,
-    DIRECT_AT_ONCE = 4,
+    FROM_GLOBAL_AT_ONCE = 4,
 };
 
 typedef struct granule {
@@ -159,7 +159,8 @@ INLINE granule blend(const char *samples, unsigned left, unsigned right, double 
     return granule_lerp(a, granule_load(samples + right, bytes), weight, bytes, dtype);
 }
 
-INLINE void bracket_store(strip_bracket *to, const bracket *found, unsigned bytes, int dtype) {
+INLINE void bracket_store(strip_bracket *to, const simple_bracket *found, unsigned bytes,
+                          int dtype) {
     to->left = found->left * bytes;
     to->right = found->right * bytes;
     if (dtype == VALUE_F64) {
@@ -182,12 +183,13 @@ INLINE void write_from_global(const strip_launch *p, const strip *part,
     const strip_source *source = part->source;
     const char *samples = source->values + part->batch * source->batch_stride + part->column;
     const int blends = dtype != VALUE_COPY && source->mode == MODE_LINEAR;
-    for (unsigned first = part->row; first < p->num_targets; first += DIRECT_AT_ONCE * part->rows) {
-        uint4 stored[DIRECT_AT_ONCE];
-        granule a[DIRECT_AT_ONCE];
-        granule b[DIRECT_AT_ONCE];
+    for (unsigned first = part->row; first < p->num_targets;
+         first += FROM_GLOBAL_AT_ONCE * part->rows) {
+        uint4 stored[FROM_GLOBAL_AT_ONCE];
+        granule a[FROM_GLOBAL_AT_ONCE];
+        granule b[FROM_GLOBAL_AT_ONCE];
 #pragma unroll
-        for (int u = 0; u < DIRECT_AT_ONCE; ++u) {
+        for (int u = 0; u < FROM_GLOBAL_AT_ONCE; ++u) {
             const unsigned j = first + u * part->rows;
             stored[u] = *(const uint4 *)&brackets[j < p->num_targets ? j : first];
             a[u] = granule_load(samples + stored[u].x, bytes);
@@ -196,7 +198,7 @@ INLINE void write_from_global(const strip_launch *p, const strip *part,
             }
         }
 #pragma unroll
-        for (int u = 0; u < DIRECT_AT_ONCE; ++u) {
+        for (int u = 0; u < FROM_GLOBAL_AT_ONCE; ++u) {
             const unsigned j = first + u * part->rows;
             if (blends && stored[u].x != stored[u].y) {
                 a[u] = granule_lerp(a[u], b[u], bracket_weight(&stored[u], dtype), bytes, dtype);
@@ -229,9 +231,9 @@ INLINE void make_strip(const strip_launch *p, int dtype, int bytes, int type) {
     copies_await(1);
     __syncthreads();
     if (p->one_each) {
-        bracket found = {0, 0, 0.0};
+        simple_bracket found = {0, 0, 0.0};
         if (own < p->num_targets) {
-            found = bracket_find(&clock, time, mode, dtype, type);
+            found = simple_bracket_find(&clock, time, mode, dtype, type);
         }
         copies_await(0);
         __syncthreads();
@@ -250,7 +252,7 @@ INLINE void make_strip(const strip_launch *p, int dtype, int bytes, int type) {
         if (j != own) {
             time = stamp_load(targets + j * p->targets_stride, type);
         }
-        const bracket found = bracket_find(&clock, time, mode, dtype, type);
+        const simple_bracket found = simple_bracket_find(&clock, time, mode, dtype, type);
         bracket_store(&brackets[j], &found, stride, dtype);
     }
     copies_await(0);

@@ -1,10 +1,10 @@
 /* What the row kernels' first stage leaves for the second: for each source and target of a tile the
  * sample rows to blend and the weight. */
-#ifndef RBC_CUDA_KERNELS_ROWS_CUH
-#define RBC_CUDA_KERNELS_ROWS_CUH
+#ifndef RBC_CUDA_ROWS_CUH
+#define RBC_CUDA_ROWS_CUH
 
-#include "cuda/resample/bracket.cuh"
-#include "cuda/resample/stage.cuh"
+#include "cuda/resample/simple_bracket.cuh"
+#include "cuda/resample/tile.cuh"
 
 enum {
     FILL_ZERO = 0,
@@ -49,9 +49,9 @@ INLINE void set_row(const tile_rows *rows, unsigned at, row_pair pair, double we
 }
 
 /* For sources without limits, lengths or outputs beside the values. */
-INLINE void pair_plain(const row_clock *clock, const resample_source *source, long long batch,
-                       stamp target, const tile_rows *rows, unsigned at, int dtype, int type) {
-    const bracket found = bracket_find(clock, target, (int)source->mode, dtype, type);
+INLINE void pair_simple(const row_clock *clock, const resample_source *source, long long batch,
+                        stamp target, const tile_rows *rows, unsigned at, int dtype, int type) {
+    const simple_bracket found = simple_bracket_find(clock, target, (int)source->mode, dtype, type);
     row_pair pair;
     pair.row = source->values + batch * source->batch_stride + found.left * source->sample_stride -
                source->out_begin;
@@ -59,32 +59,32 @@ INLINE void pair_plain(const row_clock *clock, const resample_source *source, lo
     set_row(rows, at, pair, found.weight, dtype);
 }
 
-INLINE void pair_any(const resample_launch *launch, const row_clock *clock,
-                     const resample_source *source, int k, const tile *part, long long target,
-                     stamp time, const tile_rows *rows, unsigned at, int dtype, int type,
-                     int whole) {
-    sample_plan plan = plan_search(clock, time, type, whole);
-    plan_weigh(clock, source, time, &plan, type, whole);
+INLINE void pair_generic(const resample_launch *launch, const row_clock *clock,
+                         const resample_source *source, int k, const tile *part, long long target,
+                         stamp time, const tile_rows *rows, unsigned at, int dtype, int type,
+                         int whole) {
+    bracket around = bracket_search(clock, time, type, whole);
+    bracket_weigh(clock, source, time, &around, type, whole);
     const int mode = (int)source->mode;
-    const int valid = plan_is_valid(plan.flags, mode);
+    const int valid = bracket_is_valid(around.flags, mode);
     row_pair pair;
     pair.row = 0;
     pair.step = source->outside == OUTSIDE_NAN ? FILL_NAN : FILL_ZERO;
-    if (plan.flags != EMPTY && (valid || !fills_outside(source))) {
-        const long long left = mode == MODE_LINEAR ? plan.left : plan_used(&plan, mode);
+    if (around.flags != EMPTY && (valid || !fills_outside(source))) {
+        const long long left = mode == MODE_LINEAR ? around.left : bracket_used(&around, mode);
         pair.row = source->values + part->batch * source->batch_stride +
                    left * source->sample_stride - source->out_begin;
-        pair.step = mode == MODE_LINEAR ? (plan.right - left) * source->sample_stride : 0;
+        pair.step = mode == MODE_LINEAR ? (around.right - left) * source->sample_stride : 0;
     }
-    set_row(rows, at, pair, plan.weight, dtype);
+    set_row(rows, at, pair, around.weight, dtype);
     write_valid(launch, part->batch, target, k, valid);
-    write_dt(launch, clock, plan.flags == EMPTY ? -1 : plan_used(&plan, mode), part->batch, target,
-             time, type);
+    write_dt(launch, clock, around.flags == EMPTY ? -1 : bracket_used(&around, mode), part->batch,
+             target, time, type);
 }
 
 INLINE void find_rows_of(const resample_launch *launch, const resample_source *sources,
                          int num_sources, const tile *part, const tile_rows *rows, char *shared,
-                         long long (*windows)[2], int dtype, int type, int plain) {
+                         long long (*windows)[2], int dtype, int type, int simple) {
     const int pairs = num_sources * part->count;
     const int thread = (int)threadIdx.x;
     /* The thread's first target is on its way while the stamps are. */
@@ -93,7 +93,7 @@ INLINE void find_rows_of(const resample_launch *launch, const resample_source *s
         const int k = num_sources == 1 ? 0 : thread / part->count;
         time = target_at(launch, part->batch, part->first + (thread - k * part->count), type);
     }
-    cache_clocks(launch, sources, num_sources, part, shared, windows, type, plain);
+    cache_clocks(launch, sources, num_sources, part, shared, windows, type, simple);
     __syncthreads();
     for (int i = thread; i < pairs; i += (int)blockDim.x) {
         const int k = num_sources == 1 ? 0 : i / part->count;
@@ -104,16 +104,16 @@ INLINE void find_rows_of(const resample_launch *launch, const resample_source *s
         if (i != thread) {
             time = target_at(launch, part->batch, target, type);
         }
-        row_clock clock = clock_of_row(source, part->batch, shared, type, plain);
-        if (plain) {
-            pair_plain(&clock, source, part->batch, time, rows, at, dtype, type);
+        row_clock clock = clock_of_row(source, part->batch, shared, type, simple);
+        if (simple) {
+            pair_simple(&clock, source, part->batch, time, rows, at, dtype, type);
         } else {
             const int whole = clock.length <= (long long)source->cache_capacity;
             if (!whole) {
                 clock.cache_first = windows[k][0];
                 clock.cache_end = windows[k][1];
             }
-            pair_any(launch, &clock, source, k, part, target, time, rows, at, dtype, type, 0);
+            pair_generic(launch, &clock, source, k, part, target, time, rows, at, dtype, type, 0);
         }
     }
 }
@@ -121,19 +121,19 @@ INLINE void find_rows_of(const resample_launch *launch, const resample_source *s
 /* The first stage: fills `rows`. Begins by waiting for the launch before. */
 INLINE void find_rows(const resample_launch *launch, const resample_source *sources,
                       int num_sources, const tile *part, const tile_rows *rows, char *shared,
-                      int dtype, int plain) {
+                      int dtype, int simple) {
     __shared__ long long windows[RESAMPLE_MAX_SOURCES][2];
     launch_await();
     launch_release();
     if (launch->time_type == CLOCK_F32) {
         find_rows_of(launch, sources, num_sources, part, rows, shared, windows, dtype, CLOCK_F32,
-                     plain);
+                     simple);
     } else if (launch->time_type == CLOCK_F64) {
         find_rows_of(launch, sources, num_sources, part, rows, shared, windows, dtype, CLOCK_F64,
-                     plain);
+                     simple);
     } else {
         find_rows_of(launch, sources, num_sources, part, rows, shared, windows, dtype, CLOCK_I64,
-                     plain);
+                     simple);
     }
     __syncthreads();
 }
@@ -150,7 +150,7 @@ INLINE unsigned row_of(unsigned n, const resample_launch *launch) {
     return (unsigned)((unsigned long long)n * launch->row_magic >> launch->row_shift);
 }
 
-INLINE uint4 fill_chunk(const resample_launch *launch, long long fill) {
+INLINE uint4 fill_vec16(const resample_launch *launch, long long fill) {
     return fill == FILL_NAN ? make_uint4(launch->nan_words[0], launch->nan_words[1],
                                          launch->nan_words[2], launch->nan_words[3])
                             : make_uint4(0, 0, 0, 0);

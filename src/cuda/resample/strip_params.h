@@ -1,6 +1,6 @@
 /* What a launch of the strip kernels passes; read by the host and the device compiler. */
-#ifndef RBC_CUDA_KERNELS_STRIP_PARAMS_H
-#define RBC_CUDA_KERNELS_STRIP_PARAMS_H
+#ifndef RBC_CUDA_STRIP_PARAMS_H
+#define RBC_CUDA_STRIP_PARAMS_H
 
 #include "cuda/resample/resample_params.h"
 

@@ -16,7 +16,7 @@ struct rbc__cuda_graph {
     rbc__cuda_launches *launches; /* with the parameters it has; only as large as it must be */
 };
 
-/* ---- making one ----------------------------------------------------------------------------- */
+/* ---- making one ---- */
 
 static CUkernelNodeParams node_params(const rbc__cuda_launch_item *item, void **arguments) {
     return (CUkernelNodeParams){
@@ -133,7 +133,7 @@ void rbc__cuda_graph_destroy(const rbc__cuda_driver *driver, rbc__cuda_graph **g
     *graph = NULL;
 }
 
-/* ---- launching ------------------------------------------------------------------------------ */
+/* ---- launching ---- */
 
 bool rbc__cuda_is_captured(const rbc__cuda_queue *queue) {
     int status = RBC__CU_CAPTURE_STATUS_NONE;

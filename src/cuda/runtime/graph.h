@@ -20,7 +20,7 @@ typedef struct rbc__cuda_graphs {
     atomic_flag busy;
     bool is_off;        /* the driver refused one */
     CUstream capturing; /* a stream of its own */
-    uint64_t clock; /* of calls */
+    uint64_t clock;     /* of calls */
     rbc__cuda_graph *kept[RBC__CUDA_GRAPHS];
     uint64_t seen[RBC__CUDA_SEEN]; /* what was launched lately without a graph */
 } rbc__cuda_graphs;

@@ -49,7 +49,7 @@ rbc_status rbc__cuda_enter(int32_t device_id, void *cu_stream, rbc__cuda_queue *
     return RBC_OK;
 }
 
-/* ---- handing launches to the driver ---------------------------------------------------------- */
+/* ---- handing launches to the driver ---- */
 
 void *rbc__cuda_parameters(const rbc__cuda_launches *launches, const rbc__cuda_launch_item *item) {
     union {

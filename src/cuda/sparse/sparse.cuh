@@ -1,29 +1,29 @@
 /* Cells of points, and the table of cells, for sparse voxelization. */
-#ifndef RBC_CUDA_KERNELS_SPARSE_CUH
-#define RBC_CUDA_KERNELS_SPARSE_CUH
+#ifndef RBC_CUDA_SPARSE_CUH
+#define RBC_CUDA_SPARSE_CUH
 
 #include "cuda/common/scan.cuh"
 #include "cuda/sparse/sparse_params.h"
-#include "cuda/voxelize/cloud.cuh"
+#include "cuda/voxelize/point_cells.cuh"
 
 #define SPARSE_NONE  0xffffffffu
 #define SPARSE_EMPTY 0xffffffffffffffffull
 
 /* Where a block stands: gridDim.x is a multiple of the number of clouds. */
-typedef struct place {
+typedef struct cloud_block {
     long long cloud;
     unsigned block, blocks; /* among those of the cloud */
-} place;
+} cloud_block;
 
-INLINE place place_of_block(const sparse_launch *p) {
-    place at;
+INLINE cloud_block cloud_block_of(const sparse_launch *p) {
+    cloud_block at;
     at.blocks = gridDim.x / (unsigned)p->batch;
     at.cloud = blockIdx.x / at.blocks;
     at.block = blockIdx.x % at.blocks;
     return at;
 }
 
-/* ---- cells ---------------------------------------------------------------------------------- */
+/* ---- cells ---- */
 
 typedef struct cell3 {
     int at[3];
@@ -128,11 +128,11 @@ INLINE cell3 cell_of_point64(const sparse_map *map, const double *point, int rul
     return cell;
 }
 
-/* `plain` is what the launch says, or 0 (here and below). */
+/* `simple` is what the launch says, or 0 (here and below). */
 INLINE cell3 cell_of_loaded(const sparse_launch *p, const sparse_map *map, const point32 *point,
-                            int plain) {
-    const int rule = plain ? SPARSE_FLOOR : (int)p->rule;
-    if (plain || !p->is_f64) {
+                            int simple) {
+    const int rule = simple ? SPARSE_FLOOR : (int)p->rule;
+    if (simple || !p->is_f64) {
         return cell_of_point32(map, point, rule);
     }
     const double wide[3] = {(double)point->at[0], (double)point->at[1], (double)point->at[2]};
@@ -140,8 +140,8 @@ INLINE cell3 cell_of_loaded(const sparse_launch *p, const sparse_map *map, const
 }
 
 INLINE cell3 cell_of(const sparse_launch *p, const sparse_map *map, long long batch,
-                     long long index, int plain) {
-    if (!plain && p->cloud.dtype == POINT_F64) {
+                     long long index, int simple) {
+    if (!simple && p->cloud.dtype == POINT_F64) {
         const char *point = point_address(&p->cloud, batch, index);
         double wide[3];
 #pragma unroll
@@ -150,8 +150,8 @@ INLINE cell3 cell_of(const sparse_launch *p, const sparse_map *map, long long ba
         }
         return cell_of_point64(map, wide, (int)p->rule);
     }
-    const point32 point = load_point(p, batch, index, plain ? POINT_F32 : (int)p->cloud.dtype);
-    return cell_of_loaded(p, map, &point, plain);
+    const point32 point = load_point(p, batch, index, simple ? POINT_F32 : (int)p->cloud.dtype);
+    return cell_of_loaded(p, map, &point, simple);
 }
 
 /* Bits of the numbers up to `greatest`. */
@@ -215,19 +215,19 @@ INLINE void put_coordinates(const sparse_launch *p, const cell3 *cell, int *out)
     out[2] = cell->inside ? last : -1;
 }
 
-/* ---- places of cells ------------------------------------------------------------------------ */
+/* ---- keys of cells ---- */
 
-/* The box of a cloud's cells, its axes in the order that places ascend. */
+/* The box of a cloud's cells, its axes in the order that keys ascend. */
 typedef struct cell_box {
     unsigned low[3], extent[3];
-    unsigned bits; /* of places and of the number of all, which is the key of no cell */
+    unsigned bits; /* of keys and of the number of all, which is the key of no cell */
     int z_first;
 } cell_box;
 
-INLINE cell_box box_of_cloud(const sparse_launch *p, long long cloud, int plain) {
+INLINE cell_box box_of_cloud(const sparse_launch *p, long long cloud, int simple) {
     const sparse_state *state = p->states + cloud;
     cell_box box;
-    box.z_first = plain ? 0 : (int)p->z_first;
+    box.z_first = simple ? 0 : (int)p->z_first;
 #pragma unroll
     for (int k = 0; k < 3; ++k) {
         box.low[k] = (unsigned)(box.z_first ? state->low[2 - k] : state->low[k]);
@@ -237,8 +237,8 @@ INLINE cell_box box_of_cloud(const sparse_launch *p, long long cloud, int plain)
     return box;
 }
 
-/* The place of a cell among all of the box; `bits` of it up to 32. */
-INLINE unsigned place_in_box(const cell_box *box, const cell3 *cell) {
+/* The key of a cell among all of the box; `bits` of it up to 32. */
+INLINE unsigned key_in_box(const cell_box *box, const cell3 *cell) {
     const unsigned first = (unsigned)(box->z_first ? cell->at[2] : cell->at[0]) - box->low[0];
     const unsigned second = (unsigned)cell->at[1] - box->low[1];
     const unsigned third = (unsigned)(box->z_first ? cell->at[0] : cell->at[2]) - box->low[2];
@@ -246,30 +246,29 @@ INLINE unsigned place_in_box(const cell_box *box, const cell3 *cell) {
                         : box->extent[0] * box->extent[1] * box->extent[2];
 }
 
-/* A word of such a place that has more. */
-INLINE unsigned word_of_place(const cell_box *box, const cell3 *cell, unsigned word) {
+/* A word of such a key that has more. */
+INLINE unsigned word_of_key(const cell_box *box, const cell3 *cell, unsigned word) {
     const unsigned first = (unsigned)(box->z_first ? cell->at[2] : cell->at[0]) - box->low[0];
     const unsigned second = (unsigned)cell->at[1] - box->low[1];
     const unsigned third = (unsigned)(box->z_first ? cell->at[0] : cell->at[2]) - box->low[2];
     const unsigned long long row = (unsigned long long)first * box->extent[1] + second;
     const unsigned long long rows = (unsigned long long)box->extent[0] * box->extent[1];
-    const unsigned __int128 place =
-        (unsigned __int128)(cell->inside ? row : rows) * box->extent[2] +
-        (cell->inside ? third : 0);
-    return (unsigned)(place >> 32 * word);
+    const unsigned __int128 key = (unsigned __int128)(cell->inside ? row : rows) * box->extent[2] +
+                                  (cell->inside ? third : 0);
+    return (unsigned)(key >> 32 * word);
 }
 
-/* The cell of a place of up to 32 bits. */
-INLINE cell3 cell_of_place(const cell_box *box, unsigned place) {
-    const unsigned row = place / box->extent[2];
-    const int third = (int)(place - row * box->extent[2] + box->low[2]);
+/* The cell of a key of up to 32 bits. */
+INLINE cell3 cell_of_key(const cell_box *box, unsigned key) {
+    const unsigned row = key / box->extent[2];
+    const int third = (int)(key - row * box->extent[2] + box->low[2]);
     const int first = (int)(row / box->extent[1] + box->low[0]);
     const int second = (int)(row % box->extent[1] + box->low[1]);
     const cell3 cell = {{box->z_first ? third : first, second, box->z_first ? first : third}, 1};
     return cell;
 }
 
-/* ---- the table ------------------------------------------------------------------------------ */
+/* ---- the table ---- */
 
 INLINE unsigned long long mix(unsigned long long key) {
     key *= 0xff51afd7ed558ccdull;
@@ -285,11 +284,11 @@ INLINE unsigned number_of_cell(const sparse_launch *p, const cell3 *cell) {
 }
 
 /* Upper half: what tells cells apart, or nearly; lower half: where to begin to look. */
-INLINE unsigned long long key_of_cell(const sparse_launch *p, const cell3 *cell, int plain) {
-    if (plain || p->exact) {
+INLINE unsigned long long key_of_cell(const sparse_launch *p, const cell3 *cell, int simple) {
+    if (simple || p->exact) {
         const unsigned number = number_of_cell(p, cell);
         const unsigned begin =
-            p->direct ? number : (unsigned)(mix(number) >> 32) & (unsigned)(p->slots - 1);
+            p->is_dense ? number : (unsigned)(mix(number) >> 32) & (unsigned)(p->slots - 1);
         return (unsigned long long)number << 32 | begin;
     }
     const unsigned long long xy =
@@ -307,9 +306,9 @@ INLINE int is_cell_of(const sparse_launch *p, const sparse_map *map, long long b
 
 /* The slot of the point's cell, which is taken if there is none yet. */
 INLINE unsigned find_slot(const sparse_launch *p, const sparse_map *map, long long batch,
-                          unsigned point, const cell3 *cell, int plain) {
+                          unsigned point, const cell3 *cell, int simple) {
     unsigned long long *table = p->table + (unsigned long long)batch * p->slots;
-    const unsigned long long key = key_of_cell(p, cell, plain);
+    const unsigned long long key = key_of_cell(p, cell, simple);
     const unsigned long long own = (key & 0xffffffff00000000ull) | point;
     unsigned slot = (unsigned)key;
     for (;;) {
@@ -323,7 +322,7 @@ INLINE unsigned find_slot(const sparse_launch *p, const sparse_map *map, long lo
             }
         }
         if (entry >> 32 == key >> 32 &&
-            (plain || p->exact || is_cell_of(p, map, batch, (unsigned)entry, cell))) {
+            (simple || p->exact || is_cell_of(p, map, batch, (unsigned)entry, cell))) {
             if ((unsigned)entry > point) {
                 atomicMin(&table[slot], own);
             }
@@ -347,7 +346,7 @@ INLINE unsigned voxel_of(const sparse_launch *p, long long cloud, long long i) {
     return number < p->max_voxels ? number : SPARSE_NONE;
 }
 
-/* ---- what tiles tell each other ------------------------------------------------------------- */
+/* ---- what tiles tell each other ---- */
 
 /* Tiles of a chain sum up what those before them have, without waiting for one launch to end. A
  * word of each is 0 at first, then tells how many it has and at last how many there are up to its
@@ -376,6 +375,6 @@ INLINE unsigned chain_count(unsigned seen) {
     return chain_has_ended(seen) ? seen & 0x7fffffffu : seen - 1;
 }
 
-/* ---- sums over a block ---------------------------------------------------------------------- */
+/* ---- sums over a block ---- */
 
 #endif

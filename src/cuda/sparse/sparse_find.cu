@@ -8,7 +8,7 @@ enum {
     AT_ONCE = 4, /* points that a thread loads together */
 };
 
-/* ---- beginning ------------------------------------------------------------------------------ */
+/* ---- beginning ---- */
 
 INLINE void begin_cloud(const sparse_launch *p, long long cloud) {
     sparse_state *state = p->states + cloud;
@@ -34,18 +34,18 @@ INLINE void begin_cloud(const sparse_launch *p, long long cloud) {
 INLINE void fill(void *memory, unsigned long long bytes, unsigned word) {
     const unsigned long long thread = (unsigned long long)blockIdx.x * THREADS + threadIdx.x;
     const unsigned long long threads = (unsigned long long)gridDim.x * THREADS;
-    const uint4 chunk = make_uint4(word, word, word, word);
+    const uint4 vec16 = make_uint4(word, word, word, word);
     unsigned *words = (unsigned *)memory;
-    /* Words before and after the chunks. */
+    /* Words before and after the vectors. */
     unsigned long long before = (16 - (unsigned long long)memory % 16) % 16 / 4;
     before = before < bytes / 4 ? before : bytes / 4;
-    const unsigned long long chunks = (bytes / 4 - before) / 4;
+    const unsigned long long vec16s = (bytes / 4 - before) / 4;
     uint4 *aligned = (uint4 *)(words + before);
 #pragma unroll 4
-    for (unsigned long long i = thread; i < chunks; i += threads) {
-        aligned[i] = chunk;
+    for (unsigned long long i = thread; i < vec16s; i += threads) {
+        aligned[i] = vec16;
     }
-    const unsigned long long rest = before + chunks * 4;
+    const unsigned long long rest = before + vec16s * 4;
     if (thread < before) {
         words[thread] = word;
     } else if (thread - before < bytes / 4 - rest) {
@@ -73,7 +73,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* ---- what is taken from the cloud ----------------------------------------------------------- */
+/* ---- what is taken from the cloud ---- */
 
 INLINE unsigned long long ordered(double value) {
     const unsigned long long bits = (unsigned long long)__double_as_longlong(value);
@@ -86,7 +86,7 @@ INLINE double of_ordered(unsigned long long key) {
 }
 
 /* Extremes of the finite points that a thread sees, by axis. */
-INLINE void see_f32(const sparse_launch *p, const place *at, long long length, double *least,
+INLINE void see_f32(const sparse_launch *p, const cloud_block *at, long long length, double *least,
                     double *greatest) {
     const float inf = __uint_as_float(0x7f800000u);
     const long long step = (long long)at->blocks * THREADS;
@@ -118,7 +118,7 @@ INLINE void see_f32(const sparse_launch *p, const place *at, long long length, d
     }
 }
 
-INLINE void see_f64(const sparse_launch *p, const place *at, long long length, double *least,
+INLINE void see_f64(const sparse_launch *p, const cloud_block *at, long long length, double *least,
                     double *greatest) {
     const double inf = __longlong_as_double(0x7ff0000000000000ll);
 #pragma unroll
@@ -149,7 +149,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     __shared__ unsigned long long extremes[6];
     launch_await();
     launch_release();
-    const place at = place_of_block(&p);
+    const cloud_block at = cloud_block_of(&p);
     const long long length = cloud_length(&p.cloud, at.cloud);
     if (threadIdx.x < 6) {
         extremes[threadIdx.x] = threadIdx.x < 3 ? ~0ull : 0;
@@ -267,23 +267,23 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     state->key_bits = bits + bits_up_to((unsigned)cells);
 }
 
-/* ---- the table ------------------------------------------------------------------------------ */
+/* ---- the table ---- */
 
-INLINE void insert_points(const sparse_launch *p, int plain) {
+INLINE void insert_points(const sparse_launch *p, int simple) {
     __shared__ sparse_map map;
     __shared__ unsigned warp_sums[32];
-    const place at = place_of_block(p);
+    const cloud_block at = cloud_block_of(p);
     share_map(p, at.cloud, &map);
     const long long total = p->cloud.num_points;
     const long long length = cloud_length(&p->cloud, at.cloud);
     const long long i = (long long)at.block * THREADS + threadIdx.x;
     cell3 cell = {{0, 0, 0}, 0};
     if (i < length) {
-        cell = cell_of(p, &map, at.cloud, i, plain);
+        cell = cell_of(p, &map, at.cloud, i, simple);
     }
     if (i < total) {
         const unsigned slot =
-            cell.inside ? find_slot(p, &map, at.cloud, (unsigned)i, &cell, plain) : SPARSE_NONE;
+            cell.inside ? find_slot(p, &map, at.cloud, (unsigned)i, &cell, simple) : SPARSE_NONE;
         p->slot_of[at.cloud * total + i] = slot;
         if (p->point_coordinates != 0) {
             put_coordinates(p, &cell, p->point_coordinates + 3 * (at.cloud * total + i));
@@ -305,7 +305,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 6)
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-    rbc__sparse_insert_any_cuda(const __grid_constant__ sparse_launch p) {
+    rbc__sparse_insert_generic_cuda(const __grid_constant__ sparse_launch p) {
     launch_await();
     launch_release();
     insert_points(&p, 0);
@@ -318,7 +318,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     __shared__ unsigned warp_sums[32];
     launch_await();
     launch_release();
-    const place at = place_of_block(&p);
+    const cloud_block at = cloud_block_of(&p);
     const long long stretch = p.tile_words / WARPS;
     const long long begin = at.block * p.tile_words + threadIdx.x / 32 * stretch;
     const long long end = begin + stretch < p.bit_words ? begin + stretch : p.bit_words;

@@ -1,4 +1,4 @@
-/* Numbers for voxels: in the order of their first points, or of their places. */
+/* Numbers for voxels: in the order of their first points, or of their keys. */
 #include "cuda/sparse/sparse.cuh"
 
 enum {
@@ -8,7 +8,7 @@ enum {
     ITEMS = SPARSE_RUN_ITEMS,
 };
 
-/* ---- first seen ----------------------------------------------------------------------------- */
+/* ---- first seen ---- */
 
 INLINE void write_coordinates(const sparse_launch *p, long long cloud, const cell3 *cell,
                               unsigned number) {
@@ -32,29 +32,29 @@ INLINE unsigned next_bit(unsigned *left, unsigned word, unsigned below, long lon
 
 /* First points of several words that are kept: `numbers` are their ranks among all. */
 INLINE void name_points(const sparse_launch *p, const sparse_map *map, long long cloud,
-                        const unsigned *points, const unsigned *numbers, int plain) {
+                        const unsigned *points, const unsigned *numbers, int simple) {
     point32 loaded[AT_ONCE];
 #pragma unroll
     for (int u = 0; u < AT_ONCE; ++u) {
-        if (plain && points[u] != SPARSE_NONE) {
+        if (simple && points[u] != SPARSE_NONE) {
             loaded[u] = load_point(p, cloud, points[u], POINT_F32);
         }
     }
 #pragma unroll
     for (int u = 0; u < AT_ONCE; ++u) {
         if (points[u] != SPARSE_NONE) {
-            const cell3 cell = plain ? cell_of_point32(map, &loaded[u], SPARSE_FLOOR)
-                                     : cell_of(p, map, cloud, points[u], 0);
+            const cell3 cell = simple ? cell_of_point32(map, &loaded[u], SPARSE_FLOOR)
+                                      : cell_of(p, map, cloud, points[u], 0);
             write_coordinates(p, cloud, &cell, numbers[u]);
         }
     }
 }
 
 /* A tile's bits, in order; its warps have the stretches that sparse_flag gave them. */
-INLINE void number_voxels(const sparse_launch *p, int plain) {
+INLINE void number_voxels(const sparse_launch *p, int simple) {
     __shared__ sparse_map map;
     __shared__ unsigned warp_sums[32];
-    const place at = place_of_block(p);
+    const cloud_block at = cloud_block_of(p);
     const int lane = (int)threadIdx.x & 31;
     const unsigned warp = threadIdx.x / 32;
     share_map(p, at.cloud, &map);
@@ -108,7 +108,7 @@ INLINE void number_voxels(const sparse_launch *p, int plain) {
             for (int u = 0; u < AT_ONCE; ++u) {
                 found[u] = next_bit(&left, word, below, first, &numbers[u]);
             }
-            name_points(p, &map, at.cloud, found, numbers, plain);
+            name_points(p, &map, at.cloud, found, numbers, simple);
         }
     }
 }
@@ -121,13 +121,13 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-    rbc__sparse_number_any_cuda(const __grid_constant__ sparse_launch p) {
+    rbc__sparse_number_generic_cuda(const __grid_constant__ sparse_launch p) {
     launch_await();
     launch_release();
     number_voxels(&p, 0);
 }
 
-/* ---- by place ------------------------------------------------------------------------------- */
+/* ---- by key ---- */
 
 /* What is known of an entry from itself and the one before it. */
 enum {
@@ -184,8 +184,8 @@ INLINE void tell_entry(const sparse_launch *p, const sparse_map *map, const cell
     if ((flags & HEAD) != 0 && number <= p->max_voxels + 1) {
         p->starts[cloud * (p->rows + 1) + number - 1] = (unsigned)i;
         if (number <= p->max_voxels) {
-            const cell3 cell = box->bits > 32 ? cell_of_entry(p, map, cloud, entry.y)
-                                              : cell_of_place(box, entry.x);
+            const cell3 cell =
+                box->bits > 32 ? cell_of_entry(p, map, cloud, entry.y) : cell_of_key(box, entry.x);
             write_coordinates(p, cloud, &cell, number - 1);
         }
     }
@@ -201,7 +201,7 @@ INLINE void tell_entry(const sparse_launch *p, const sparse_map *map, const cell
     }
 }
 
-/* Sorted points: runs of the same place are voxels. Entries are looked at up to the one after the
+/* Sorted points: runs of the same key are voxels. Entries are looked at up to the one after the
  * last. */
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
     rbc__sparse_run_cuda(const __grid_constant__ sparse_launch p) {
@@ -210,7 +210,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
     __shared__ unsigned chain_sum;
     launch_await();
     launch_release();
-    const place at = place_of_block(&p);
+    const cloud_block at = cloud_block_of(&p);
     const int lane = (int)threadIdx.x & 31;
     const unsigned warp = threadIdx.x / 32;
     const cell_box box = box_of_cloud(&p, at.cloud, 0);

@@ -1,16 +1,16 @@
 /* What a sparse voxelization passes to its kernels; read by the host and the device compiler.
  *
- * Where voxels ascend, points are sorted by the place of their cell: in the grid or, where that has
- * 2^32 cells or more, in the box of cells that the cloud's extremes span. Runs of equal places are
+ * Where voxels ascend, points are sorted by the key of their cell: in the grid or, where that has
+ * 2^32 cells or more, in the box of cells that the cloud's extremes span. Runs of equal keys are
  * the voxels. Where voxels come in the order first seen, each point looks its cell up in a table
  * with open addressing, whose entries keep the first point of the cell; those first points, gone
  * through in order, are the voxels.
  *
  * Then points of a voxel, where an output looks at them, are either listed (few are kept of each
- * voxel, and each finds its place among them) or sorted, by voxel if they are not by place.
+ * voxel, and each finds its position among them) or sorted, by voxel if they are not by key.
  * Everything is by cloud; arrays of several clouds lie one after the other. */
-#ifndef RBC_CUDA_KERNELS_SPARSE_PARAMS_H
-#define RBC_CUDA_KERNELS_SPARSE_PARAMS_H
+#ifndef RBC_CUDA_SPARSE_PARAMS_H
+#define RBC_CUDA_SPARSE_PARAMS_H
 
 #include "cuda/voxelize/voxel_params.h"
 
@@ -78,7 +78,7 @@ typedef struct sparse_launch {
     int64_t batch;
     uint32_t rule;
     uint32_t is_f64; /* computes in f64 */
-    uint32_t plain;  /* f32 points and SPARSE_FLOOR */
+    uint32_t simple; /* f32 points and SPARSE_FLOOR */
     uint32_t points; /* SPARSE_IGNORED, ... */
     sparse_map map;
     sparse_map *maps; /* [batch]: origins or scale are taken from the cloud; else NULL */
@@ -89,11 +89,11 @@ typedef struct sparse_launch {
     uint32_t z_first;     /* by z, then y, then x */
 
     /* With `exact`, a cell of `grid` has a number below 2^32 - 1, which tells cells apart and
-     * ascends as voxels do. With `direct` it is the place in the table; else that is a hash, which
-     * without `exact` is compared first. */
-    uint32_t exact, direct;
+     * ascends as voxels do. With `is_dense` it is the index in the table; else that is a hash,
+     * which without `exact` is compared first. */
+    uint32_t exact, is_dense;
     uint32_t grid[3];
-    uint64_t slots;            /* of a cloud, a power of two unless `direct`, at most 2^32 */
+    uint64_t slots;            /* of a cloud, a power of two unless `is_dense`, at most 2^32 */
     unsigned long long *table; /* [batch, slots]: key << 32 | first point */
 
     sparse_state *states; /* [batch] */

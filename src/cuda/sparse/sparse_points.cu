@@ -5,7 +5,7 @@ enum {
     THREADS = SPARSE_THREADS,
 };
 
-/* Puts a point among the first `limit` of its voxel. A place only ever goes down, and what it held
+/* Puts a point among the first `limit` of its voxel. An item only ever goes down, and what it held
  * moves on to the next, so that in the end the list has the least of all that came, in order,
  * whatever the order they came in. */
 INLINE void list_point(unsigned *list, int limit, unsigned point) {
@@ -33,7 +33,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     rbc__sparse_assign_cuda(const __grid_constant__ sparse_launch p) {
     launch_await();
     launch_release();
-    const place at = place_of_block(&p);
+    const cloud_block at = cloud_block_of(&p);
     const long long total = p.cloud.num_points;
     const long long i = (long long)at.block * THREADS + threadIdx.x;
     if (i >= total) {
@@ -60,7 +60,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     rbc__sparse_start_cuda(const __grid_constant__ sparse_launch p) {
     launch_await();
     launch_release();
-    const place at = place_of_block(&p);
+    const cloud_block at = cloud_block_of(&p);
     const long long length = cloud_length(&p.cloud, at.cloud);
     const long long i = (long long)at.block * THREADS + threadIdx.x;
     if (i >= length) {

@@ -16,9 +16,9 @@ enum {
 
 /* What keys are of. */
 enum {
-    PLAIN_PLACES = 0, /* of a plain launch */
-    ANY_PLACES = 1,
-    VOXELS = 2,
+    SIMPLE_KEYS = 0, /* of a simple launch */
+    GENERIC_KEYS = 1,
+    VOXEL_NUMBERS = 2,
 };
 
 INLINE unsigned digit_of(unsigned key, unsigned pass) {
@@ -33,11 +33,11 @@ INLINE uint2 *entries_before(const sparse_launch *p, long long cloud, unsigned p
     return (uint2 *)p->sort.entries[pass & 1] + cloud * p->cloud.num_points;
 }
 
-/* ---- keys ----------------------------------------------------------------------------------- */
+/* ---- keys ---- */
 
 /* The entry of a point: the word of its key that begins with digit `pass`. What is said of points
  * one by one is written on the way. */
-INLINE uint2 make_entry(const sparse_launch *p, const cell_box *box, const place *at,
+INLINE uint2 make_entry(const sparse_launch *p, const cell_box *box, const cloud_block *at,
                         const cell3 *cell, unsigned point) {
     const unsigned pass = p->sort.pass;
     if (pass == 0 && p->point_coordinates != 0) {
@@ -45,7 +45,7 @@ INLINE uint2 make_entry(const sparse_launch *p, const cell_box *box, const place
                         p->point_coordinates + 3 * (at->cloud * p->cloud.num_points + point));
     }
     return make_uint2(
-        box->bits > 32 ? word_of_place(box, cell, pass / PASSES) : place_in_box(box, cell), point);
+        box->bits > 32 ? word_of_key(box, cell, pass / PASSES) : key_in_box(box, cell), point);
 }
 
 /* The same of points by voxel. */
@@ -56,14 +56,14 @@ INLINE uint2 make_voxel_entry(const sparse_launch *p, long long cloud, long long
 
 /* Makes the entries i, i + THREADS and so on up to AT_ONCE of them. */
 INLINE void make_entries(const sparse_launch *p, const sparse_map *map, const cell_box *box,
-                         const place *at, long long first, long long length, int kind, uint2 *made,
-                         unsigned *missing) {
+                         const cloud_block *at, long long first, long long length, int kind,
+                         uint2 *made, unsigned *missing) {
     const uint2 *entries = entries_before(p, at->cloud, p->sort.pass);
-    const int is_f64 = kind == ANY_PLACES && p->cloud.dtype == POINT_F64;
+    const int is_f64 = kind == GENERIC_KEYS && p->cloud.dtype == POINT_F64;
     unsigned points[AT_ONCE];
     point32 loaded[AT_ONCE];
 #pragma unroll
-    for (int u = 0; u < AT_ONCE && kind != VOXELS; ++u) {
+    for (int u = 0; u < AT_ONCE && kind != VOXEL_NUMBERS; ++u) {
         const long long i = first + u * THREADS;
         points[u] = SPARSE_NONE;
         if (i < length) {
@@ -71,10 +71,10 @@ INLINE void make_entries(const sparse_launch *p, const sparse_map *map, const ce
         }
     }
 #pragma unroll
-    for (int u = 0; u < AT_ONCE && kind != VOXELS; ++u) {
+    for (int u = 0; u < AT_ONCE && kind != VOXEL_NUMBERS; ++u) {
         if (points[u] != SPARSE_NONE && !is_f64) {
             loaded[u] = load_point(p, at->cloud, points[u],
-                                   kind == PLAIN_PLACES ? POINT_F32 : (int)p->cloud.dtype);
+                                   kind == SIMPLE_KEYS ? POINT_F32 : (int)p->cloud.dtype);
         }
     }
 #pragma unroll
@@ -83,19 +83,19 @@ INLINE void make_entries(const sparse_launch *p, const sparse_map *map, const ce
         if (i >= length) {
             break;
         }
-        if (kind == VOXELS) {
+        if (kind == VOXEL_NUMBERS) {
             made[u] = make_voxel_entry(p, at->cloud, i);
             continue;
         }
         const cell3 cell = is_f64 ? cell_of(p, map, at->cloud, points[u], 0)
-                                  : cell_of_loaded(p, map, &loaded[u], kind == PLAIN_PLACES);
+                                  : cell_of_loaded(p, map, &loaded[u], kind == SIMPLE_KEYS);
         *missing += (unsigned)!cell.inside;
         made[u] = make_entry(p, box, at, &cell, points[u]);
     }
 }
 
 /* Points after a cloud's last are nowhere. */
-INLINE void pad_coordinates(const sparse_launch *p, const place *at, long long length) {
+INLINE void pad_coordinates(const sparse_launch *p, const cloud_block *at, long long length) {
     const long long total = p->cloud.num_points;
     for (long long i = length + (long long)at->block * THREADS + threadIdx.x; i < total;
          i += (long long)at->blocks * THREADS) {
@@ -109,9 +109,9 @@ INLINE void make_keys(const sparse_launch *p, int kind) {
     __shared__ sparse_map map;
     __shared__ unsigned counts[PASSES][DIGITS];
     __shared__ unsigned warp_sums[32];
-    const place at = place_of_block(p);
+    const cloud_block at = cloud_block_of(p);
     const unsigned pass = p->sort.pass;
-    const cell_box box = box_of_cloud(p, at.cloud, kind == PLAIN_PLACES);
+    const cell_box box = box_of_cloud(p, at.cloud, kind == SIMPLE_KEYS);
     if (pass * SPARSE_DIGIT_BITS >= box.bits && pass > 0) {
         return;
     }
@@ -142,7 +142,7 @@ INLINE void make_keys(const sparse_launch *p, int kind) {
             }
         }
     }
-    if (kind != VOXELS && pass == 0) {
+    if (kind != VOXEL_NUMBERS && pass == 0) {
         if (p->point_coordinates != 0) {
             pad_coordinates(p, &at, length);
         }
@@ -169,11 +169,11 @@ INLINE void make_keys(const sparse_launch *p, int kind) {
         make_keys(&p, kind);                                                                       \
     }
 
-KERNEL(key, PLAIN_PLACES)
-KERNEL(key_any, ANY_PLACES)
-KERNEL(key_voxels, VOXELS)
+KERNEL(key, SIMPLE_KEYS)
+KERNEL(key_generic, GENERIC_KEYS)
+KERNEL(key_voxels, VOXEL_NUMBERS)
 
-/* ---- a pass --------------------------------------------------------------------------------- */
+/* ---- a pass ---- */
 
 /* The lanes of the warp whose digit is the same; where there is none it is DIGITS. Votes about one
  * bit after the other. */
@@ -187,7 +187,8 @@ INLINE unsigned lanes_with(unsigned digit) {
     return same;
 }
 
-/* The lane's place among the entries of its warp that have its digit; `counts` are the warp's. */
+/* The lane's position among the entries of its warp that have its digit; `counts` are the warp's.
+ */
 INLINE void rank_entries(const unsigned *digits, unsigned short *counts, unsigned *ranks) {
     const unsigned lane = threadIdx.x & 31;
     const unsigned below = (1u << lane) - 1;
@@ -257,7 +258,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     __shared__ unsigned long long sums[DIGITS / 32];
     launch_await();
     launch_release();
-    const place at = place_of_block(&p);
+    const cloud_block at = cloud_block_of(&p);
     const unsigned pass = p.sort.pass;
     if (pass * SPARSE_DIGIT_BITS >= p.states[at.cloud].key_bits) {
         return;

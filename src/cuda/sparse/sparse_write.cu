@@ -11,7 +11,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     rbc__sparse_rows_cuda(const __grid_constant__ sparse_launch p) {
     launch_await();
     launch_release();
-    const place at = place_of_block(&p);
+    const cloud_block at = cloud_block_of(&p);
     const long long voxel = (long long)at.block * THREADS + threadIdx.x;
     if (voxel >= p.max_voxels) {
         return;
@@ -33,9 +33,9 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* The point in place k of a voxel, or SPARSE_NONE. */
-INLINE unsigned point_in_place(const sparse_launch *p, long long cloud, long long row,
-                               long long voxel, long long k) {
+/* The point at position k of a voxel, or SPARSE_NONE. */
+INLINE unsigned kept_point(const sparse_launch *p, long long cloud, long long row, long long voxel,
+                           long long k) {
     if (p->points == SPARSE_LISTED) {
         return p->lists[row];
     }
@@ -46,25 +46,25 @@ INLINE unsigned point_in_place(const sparse_launch *p, long long cloud, long lon
     return k < list.count ? list.points[k * list.stride] : SPARSE_NONE;
 }
 
-/* A thread writes one unit, 16 bytes or one value, of what one place of one voxel gets. */
-INLINE void copy_units(const sparse_launch *p, int vector) {
-    const place at = place_of_block(p);
+/* A thread writes one slice, 16 bytes or one value, of what one position of one voxel gets. */
+INLINE void copy_slices(const sparse_launch *p, int vector) {
+    const cloud_block at = cloud_block_of(p);
     const int dtype = (int)p->feature_dtype;
-    const long long units = p->voxels == 0 ? 1
-                            : vector       ? p->num_features * item_bytes(dtype) / 16
-                                           : p->num_features;
-    const long long all = p->max_voxels * p->max_points * units;
+    const long long slices = p->voxels == 0 ? 1
+                             : vector       ? p->num_features * item_bytes(dtype) / 16
+                                            : p->num_features;
+    const long long all = p->max_voxels * p->max_points * slices;
     const long long i = (long long)at.block * THREADS + threadIdx.x;
     if (i >= all) {
         return;
     }
     const int small = all <= 0x7fffffffll;
-    const long long place = small ? (int)i / (int)units : i / units;
-    const long long unit = i - place * units;
-    const long long voxel = small ? (int)place / (int)p->max_points : place / p->max_points;
-    const long long row = at.cloud * p->max_voxels * p->max_points + place;
-    const unsigned point = point_in_place(p, at.cloud, row, voxel, place - voxel * p->max_points);
-    if (p->point_indices != 0 && p->points != SPARSE_LISTED && unit == 0) {
+    const long long position = small ? (int)i / (int)slices : i / slices;
+    const long long slice = i - position * slices;
+    const long long voxel = small ? (int)position / (int)p->max_points : position / p->max_points;
+    const long long row = at.cloud * p->max_voxels * p->max_points + position;
+    const unsigned point = kept_point(p, at.cloud, row, voxel, position - voxel * p->max_points);
+    if (p->point_indices != 0 && p->points != SPARSE_LISTED && slice == 0) {
         p->point_indices[row] = (int)point;
     }
     if (p->voxels == 0) {
@@ -72,13 +72,13 @@ INLINE void copy_units(const sparse_launch *p, int vector) {
     }
     const char *from =
         p->features + at.cloud * p->features_batch_stride + (long long)point * p->features_stride;
-    const long long out = row * units + unit;
+    const long long out = row * slices + slice;
     if (vector) {
         store_streaming(p->voxels + out * 16, point == SPARSE_NONE ? make_uint4(0, 0, 0, 0)
-                                                                   : ((const uint4 *)from)[unit]);
+                                                                   : ((const uint4 *)from)[slice]);
     } else {
         item_store(p->voxels + out * item_bytes(dtype),
-                   point == SPARSE_NONE ? 0 : item_load(from + unit * p->feature_stride, dtype),
+                   point == SPARSE_NONE ? 0 : item_load(from + slice * p->feature_stride, dtype),
                    dtype);
     }
 }
@@ -87,12 +87,12 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     rbc__sparse_copy_cuda(const __grid_constant__ sparse_launch p) {
     launch_await();
     launch_release();
-    copy_units(&p, 1);
+    copy_slices(&p, 1);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-    rbc__sparse_copy_any_cuda(const __grid_constant__ sparse_launch p) {
+    rbc__sparse_copy_generic_cuda(const __grid_constant__ sparse_launch p) {
     launch_await();
     launch_release();
-    copy_units(&p, 0);
+    copy_slices(&p, 0);
 }

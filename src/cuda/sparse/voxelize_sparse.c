@@ -6,7 +6,7 @@
 #include "cuda/common/arithmetic.h"
 #include "cuda/ops.h"
 #include "cuda/sparse/sparse_params.h"
-#include "cuda/voxelize/voxelize_plan.h"
+#include "cuda/voxelize/voxelize_tiling.h"
 
 _Static_assert(sizeof(sparse_launch) <= 4096, "kernel parameters of every device");
 
@@ -45,7 +45,7 @@ static uint32_t choose_points(const rbc__voxelize_sparse_job *job) {
                : SPARSE_SORTED;
 }
 
-/* ---- from points to cells ------------------------------------------------------------------- */
+/* ---- from points to cells ---- */
 
 static float limit_f32(int64_t cells) {
     const float limit = (float)cells;
@@ -111,10 +111,10 @@ static double cells_along(const rbc__voxelize_sparse_job *job, int axis) {
     return job->grid[axis] > 0 ? (double)job->grid[axis] : 0x1p32;
 }
 
-/* ---- sizes ---------------------------------------------------------------------------------- */
+/* ---- sizes ---- */
 
 /* The bits of the number of cells, at most. */
-static uint32_t place_bits(double cells) {
+static uint32_t key_bits(double cells) {
     int exponent;
     (void)frexp(cells * (1 + 0x1p-50), &exponent);
     return exponent < 96 ? (uint32_t)exponent : 96;
@@ -129,10 +129,10 @@ static void describe_cells(const rbc__voxelize_sparse_job *job, sparse_launch *l
         launch->grid[axis] = along < 0x1p32 ? (uint32_t)along : 0;
     }
     launch->exact = cells < 0x1p32 - 1;
-    launch->plain =
+    launch->simple =
         launch->rule == SPARSE_FLOOR && !launch->is_f64 && job->cloud.point_dtype == RBC__F32;
     if (!launch->first_seen) {
-        launch->sort.passes = (uint32_t)rbc__divide_up(place_bits(cells), SPARSE_DIGIT_BITS);
+        launch->sort.passes = (uint32_t)rbc__divide_up(key_bits(cells), SPARSE_DIGIT_BITS);
         return;
     }
     launch->sort.passes =
@@ -141,8 +141,8 @@ static void describe_cells(const rbc__voxelize_sparse_job *job, sparse_launch *l
     while ((double)launch->slots < n * 1.5) {
         launch->slots *= 2;
     }
-    launch->direct = cells <= (double)launch->slots;
-    if (launch->direct) {
+    launch->is_dense = cells <= (double)launch->slots;
+    if (launch->is_dense) {
         launch->slots = ((uint64_t)cells + 1) & ~UINT64_C(1);
     }
 }
@@ -163,7 +163,7 @@ static void describe_tiles(const rbc__voxelize_sparse_job *job, sparse_launch *l
     launch->run_tiles = (uint32_t)rbc__divide_up(n + 1, SPARSE_RUN_TILE);
 }
 
-/* ---- the workspace -------------------------------------------------------------------------- */
+/* ---- the workspace ---- */
 
 /* The next `count` items of each cloud; more bytes than there are come out as UINT64_MAX. */
 static void *take(char *base, uint64_t *used, int64_t batch, uint64_t count, uint64_t item_bytes) {
@@ -243,7 +243,7 @@ uint64_t rbc__cuda_voxelize_sparse_workspace_bytes(rbc_context *context,
     return lay_out(job, NULL, &launch);
 }
 
-/* ---- the launch ----------------------------------------------------------------------------- */
+/* ---- the launch ---- */
 
 static void describe(const rbc__voxelize_sparse_job *job, sparse_launch *launch) {
     const rbc__cloud *from = &job->cloud;
@@ -339,8 +339,8 @@ static rbc_status sort(run *r, rbc__cuda_kernel key) {
     return RBC_OK;
 }
 
-static rbc_status find_by_place(run *r) {
-    RBC__TRY(sort(r, r->launch.plain ? RBC__CUDA_sparse_key : RBC__CUDA_sparse_key_any));
+static rbc_status find_by_key(run *r) {
+    RBC__TRY(sort(r, r->launch.simple ? RBC__CUDA_sparse_key : RBC__CUDA_sparse_key_generic));
     return start(r, RBC__CUDA_sparse_run, r->launch.run_tiles, SPARSE_THREADS);
 }
 
@@ -348,11 +348,11 @@ static rbc_status find_first_seen(run *r, const rbc__voxelize_sparse_job *job) {
     const int64_t n = job->cloud.num_points;
     const uint32_t points = r->launch.points;
     RBC__TRY(start_each(r,
-                        r->launch.plain && r->launch.exact ? RBC__CUDA_sparse_insert
-                                                           : RBC__CUDA_sparse_insert_any,
+                        r->launch.simple && r->launch.exact ? RBC__CUDA_sparse_insert
+                                                            : RBC__CUDA_sparse_insert_generic,
                         n, SPARSE_THREADS));
     RBC__TRY(start(r, RBC__CUDA_sparse_flag, r->launch.tiles, SPARSE_THREADS));
-    RBC__TRY(start(r, r->launch.plain ? RBC__CUDA_sparse_number : RBC__CUDA_sparse_number_any,
+    RBC__TRY(start(r, r->launch.simple ? RBC__CUDA_sparse_number : RBC__CUDA_sparse_number_generic,
                    r->launch.tiles, SPARSE_THREADS));
     if (job->point_to_voxel != NULL || points == SPARSE_LISTED || points == SPARSE_COUNTED) {
         RBC__TRY(start_each(r, RBC__CUDA_sparse_assign, n, SPARSE_THREADS));
@@ -366,23 +366,23 @@ static rbc_status find_first_seen(run *r, const rbc__voxelize_sparse_job *job) {
 
 static rbc_status copy_features(run *r, const rbc__voxelize_sparse_job *job) {
     const rbc__cloud *cloud = &job->cloud;
-    const bool chunks = job->voxels != NULL && rbc__voxel_rows_are_chunks(cloud, job->voxels);
+    const bool vec16s = job->voxels != NULL && rbc__voxel_rows_are_vec16s(cloud, job->voxels);
     const int64_t bytes = rbc__dtype_bytes(cloud->feature_dtype);
-    const int64_t units = job->voxels == NULL ? 1
-                          : chunks            ? cloud->num_features * bytes / 16
-                                              : cloud->num_features;
+    const int64_t slices = job->voxels == NULL ? 1
+                           : vec16s            ? cloud->num_features * bytes / 16
+                                               : cloud->num_features;
     if (job->voxels == NULL && r->launch.points == SPARSE_LISTED) {
         return RBC_OK; /* the indices are listed in their output */
     }
-    return start_each(r, chunks ? RBC__CUDA_sparse_copy : RBC__CUDA_sparse_copy_any,
-                      job->max_voxels * job->max_points * units, SPARSE_THREADS);
+    return start_each(r, vec16s ? RBC__CUDA_sparse_copy : RBC__CUDA_sparse_copy_generic,
+                      job->max_voxels * job->max_points * slices, SPARSE_THREADS);
 }
 
 static rbc_status reduce_features(run *r, const rbc__voxelize_sparse_job *job) {
     /* [sums][type] */
     static const rbc__cuda_kernel values[2][RBC__NUM_DTYPES] = {
-        {RBC__CUDA_FLOATS_OF(sparse_extreme_any)}, {RBC__CUDA_FLOATS_OF(sparse_sum_any)}};
-    static const rbc__cuda_kernel in_chunks[2][RBC__NUM_DTYPES] = {
+        {RBC__CUDA_FLOATS_OF(sparse_extreme_generic)}, {RBC__CUDA_FLOATS_OF(sparse_sum_generic)}};
+    static const rbc__cuda_kernel by_vec16[2][RBC__NUM_DTYPES] = {
         {[RBC__F32] = RBC__CUDA_sparse_extreme_f32,
          [RBC__F16] = RBC__CUDA_sparse_extreme_f16,
          [RBC__BF16] = RBC__CUDA_sparse_extreme_bf16},
@@ -393,17 +393,17 @@ static rbc_status reduce_features(run *r, const rbc__voxelize_sparse_job *job) {
                                                RBC__CUDA_sparse_sum_three_f32};
     const rbc__cloud *cloud = &job->cloud;
     const rbc__dtype dtype = cloud->feature_dtype;
-    const bool chunks = dtype != RBC__F64 && rbc__voxel_rows_are_chunks(cloud, job->features);
+    const bool vec16s = dtype != RBC__F64 && rbc__voxel_rows_are_vec16s(cloud, job->features);
     const bool three =
         dtype == RBC__F32 && cloud->num_features == 3 && cloud->feature_stride_bytes == 4;
     const bool sums = job->reduce == RBC_VOXEL_SUM || job->reduce == RBC_VOXEL_MEAN;
     const rbc__cuda_kernel kernel = three    ? threes[sums]
-                                    : chunks ? in_chunks[sums][dtype]
+                                    : vec16s ? by_vec16[sums][dtype]
                                              : values[sums][dtype];
-    const int64_t units = three    ? 1
-                          : chunks ? cloud->num_features * rbc__dtype_bytes(dtype) / 16
-                                   : cloud->num_features;
-    return start_each(r, kernel, job->max_voxels * units, SPARSE_REDUCE_SHARE);
+    const int64_t slices = three    ? 1
+                           : vec16s ? cloud->num_features * rbc__dtype_bytes(dtype) / 16
+                                    : cloud->num_features;
+    return start_each(r, kernel, job->max_voxels * slices, SPARSE_REDUCE_SHARE);
 }
 
 static rbc_status write_voxels(run *r, const rbc__voxelize_sparse_job *job) {
@@ -417,7 +417,7 @@ static rbc_status write_voxels(run *r, const rbc__voxelize_sparse_job *job) {
 static rbc_status run_all(run *r, const rbc__voxelize_sparse_job *job) {
     RBC__TRY(clear(r));
     RBC__TRY(look_at_clouds(r));
-    RBC__TRY(r->launch.first_seen ? find_first_seen(r, job) : find_by_place(r));
+    RBC__TRY(r->launch.first_seen ? find_first_seen(r, job) : find_by_key(r));
     return write_voxels(r, job);
 }
 

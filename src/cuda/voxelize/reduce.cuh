@@ -1,8 +1,8 @@
 /* Reducing values channel by channel, in any order with the same result; see rbc_voxelize() for
  * what the sums are. Each value is looked at once for an extreme; for a sum, once for the greatest
  * magnitude and once more to be added as an integer. */
-#ifndef RBC_CUDA_KERNELS_REDUCE_CUH
-#define RBC_CUDA_KERNELS_REDUCE_CUH
+#ifndef RBC_CUDA_REDUCE_CUH
+#define RBC_CUDA_REDUCE_CUH
 
 #include "cuda/common/value.cuh"
 #include "cuda/voxelize/voxel_params.h"
@@ -23,7 +23,7 @@ typedef struct channels {
 
 /* Values of 16 bytes, or one. */
 typedef struct values {
-    uint4 chunk;
+    uint4 vec16;
 } values;
 
 INLINE int width_of(int dtype, int vector) {
@@ -31,9 +31,9 @@ INLINE int width_of(int dtype, int vector) {
 }
 
 INLINE item value_bits(const values *loaded, int k, int dtype) {
-    const unsigned words[4] = {loaded->chunk.x, loaded->chunk.y, loaded->chunk.z, loaded->chunk.w};
+    const unsigned words[4] = {loaded->vec16.x, loaded->vec16.y, loaded->vec16.z, loaded->vec16.w};
     if (dtype == VALUE_F64) {
-        return (item)loaded->chunk.y << 32 | loaded->chunk.x;
+        return (item)loaded->vec16.y << 32 | loaded->vec16.x;
     }
     return dtype == VALUE_F32 ? words[k] : words[k >> 1] >> 16 * (k & 1) & 0xffffu;
 }
@@ -42,7 +42,7 @@ INLINE int is_sum(int reduce) {
     return reduce == REDUCE_SUM || reduce == REDUCE_MEAN;
 }
 
-/* ---- looking at values ---------------------------------------------------------------------- */
+/* ---- looking at values ---- */
 
 /* Floats are ordered as integers once the magnitude bits of negative ones are flipped; for min the
  * key is complemented, so that the greatest is looked for. NaN has the greatest of all. */
@@ -113,7 +113,7 @@ INLINE void look(channels *all, const values *loaded, int dtype, int width, int 
     }
 }
 
-/* ---- sums ----------------------------------------------------------------------------------- */
+/* ---- sums ---- */
 
 INLINE int bits_for(int count) {
     const int log = count > 1 ? 32 - __clz(count - 1) : 0;
@@ -172,9 +172,9 @@ INLINE item finish_sum(const channels *all, int k, int count, int reduce, int dt
         (double)all->high[k] / divisor * power_of_two(-shift_f32(all->largest[k], bits)), dtype);
 }
 
-/* ---- over lanes ------------------------------------------------------------------------------ */
+/* ---- over lanes ---- */
 
-/* Joins what neighbouring lanes know of the same unit. */
+/* Joins what neighbouring lanes know of the same slice. */
 INLINE void join_looks(channels *all, int lanes, int width, int reduce) {
     for (int distance = lanes / 2; distance > 0; distance >>= 1) {
 #pragma unroll

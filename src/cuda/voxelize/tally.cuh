@@ -1,11 +1,11 @@
-/* The short way to a unit of few values: extremes as keys of 32 bits, and sums in f64 wherever they
- * are exact there. f64 values take the long way, that of reduce.cuh. */
+/* The short way to a slice of few values: extremes as keys of 32 bits, and sums in f64 wherever
+ * they are exact there. f64 values take the long way, that of reduce.cuh. */
 #ifndef RBC_CUDA_TALLY_CUH
 #define RBC_CUDA_TALLY_CUH
 
-#include "cuda/voxelize/unit.cuh"
+#include "cuda/voxelize/slice.cuh"
 
-/* What is known of the values of a unit. */
+/* What is known of the values of a slice. */
 typedef struct tally {
     double sums[8];
     int keys[8];
@@ -38,7 +38,7 @@ INLINE void tally_values(tally *all, const values *loaded, int dtype, int width,
     }
 }
 
-/* Joins what neighbouring lanes know of the same unit. */
+/* Joins what neighbouring lanes know of the same slice. */
 INLINE void join_tallies(tally *all, int lanes, int width, int reduce) {
 #pragma unroll
     for (int distance = lanes / 2; distance > 0; distance >>= 1) {
@@ -78,7 +78,7 @@ INLINE double mean_of(double sum, int count) {
     return __fma_rn(__fma_rn(-quotient, divisor, sum), inverse, quotient);
 }
 
-/* The unit of a cell of `count` values. False where the sum may not be exact. */
+/* The slice of a cell of `count` values. False where the sum may not be exact. */
 INLINE int finish_tally(const tally *all, int count, uint4 *result, int dtype, int vector,
                         int reduce) {
     if (is_sum(reduce) && !is_exact(all, count)) {

@@ -1,7 +1,7 @@
 /* Counts points by cell, or marks cells that hold one, straight in global memory: for few points
  * and grids that stay in the L2 cache, where that is faster than dealing points out and needs no
  * workspace. */
-#include "cuda/voxelize/cloud.cuh"
+#include "cuda/voxelize/point_cells.cuh"
 
 enum {
     THREADS = VOXEL_ATOMIC_THREADS,
@@ -9,15 +9,15 @@ enum {
 };
 
 INLINE void clear(char *bytes, long long size, long long thread, long long threads) {
-    const long long to_chunk = (long long)(-(unsigned long long)bytes & 15);
-    const long long head = to_chunk < size ? to_chunk : size;
-    const long long chunks = (size - head) / 16;
+    const long long to_vec16 = (long long)(-(unsigned long long)bytes & 15);
+    const long long head = to_vec16 < size ? to_vec16 : size;
+    const long long vec16s = (size - head) / 16;
     uint4 *body = (uint4 *)(bytes + head);
 #pragma unroll 4
-    for (long long i = thread; i < chunks; i += threads) {
+    for (long long i = thread; i < vec16s; i += threads) {
         body[i] = make_uint4(0, 0, 0, 0);
     }
-    const long long tail = head + chunks * 16;
+    const long long tail = head + vec16s * 16;
     if (thread < head) {
         bytes[thread] = 0;
     }

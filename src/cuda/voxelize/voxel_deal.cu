@@ -1,6 +1,6 @@
-/* Sorts the points of a segment by slab; see voxel_params.h. */
-#include "cuda/voxelize/segment.cuh"
-#include "cuda/voxelize/slab.cuh"
+/* Sorts the points of a range by tile; see voxel_params.h. */
+#include "cuda/voxelize/cell_tile.cuh"
+#include "cuda/voxelize/point_range.cuh"
 
 enum {
     GROUP_POINTS = 8, /* whose coordinates are loaded together */
@@ -19,19 +19,19 @@ extern "C" __global__ void __launch_bounds__(VOXEL_DEAL_THREADS, 1)
     rbc__voxel_deal_cuda(const __grid_constant__ voxel_deal_launch p) {
     extern __shared__ __align__(16) unsigned shared[];
     const voxel_cut *cut = &p.deal.cut;
-    const int num_slabs = (int)cut->num_slabs;
-    const int groups = (int)(cut->segment_points / (GROUP_POINTS * blockDim.x));
-    unsigned *runs = shared; /* entries of each slab, then its run */
-    unsigned *sorted = shared + ((num_slabs + 3) & ~3);
-    for (int i = (int)threadIdx.x; i < num_slabs; i += (int)blockDim.x) {
+    const int num_tiles = (int)cut->num_tiles;
+    const int groups = (int)(cut->range_points / (GROUP_POINTS * blockDim.x));
+    unsigned *runs = shared; /* entries of each tile, then its run */
+    unsigned *sorted = shared + ((num_tiles + 3) & ~3);
+    for (int i = (int)threadIdx.x; i < num_tiles; i += (int)blockDim.x) {
         runs[i] = 0;
     }
     launch_await();
     launch_release();
-    if (blockIdx.x == 0 && threadIdx.x < LEFT_COUNTS) {
+    if (blockIdx.x == 0 && threadIdx.x < DEFERRED_COUNTS) {
         p.used[threadIdx.x] = 0;
     }
-    const segment part = segment_of_block(&p.cloud, cut);
+    const point_range part = range_of_block(&p.cloud, cut);
     __syncthreads();
     int cells[PER_THREAD];
     unsigned ranks[PER_THREAD / 2]; /* two of 16 bits */
@@ -62,23 +62,23 @@ extern "C" __global__ void __launch_bounds__(VOXEL_DEAL_THREADS, 1)
         write_missing(cut, &part, missing);
     }
     /* Into bins, while all points fit into theirs. */
-    const unsigned room = p.deal.bin_chunks * 4;
+    const unsigned room = p.deal.bin_vec16s * 4;
     int full = room == 0;
     if (!full) {
 #pragma unroll
         for (int i = 0; i < PER_THREAD; ++i) {
             const unsigned rank = ranks[i / 2] >> 16 * (i % 2) & 0xffffu;
-            const unsigned slab = (unsigned)cells[i] >> cut->shift;
+            const unsigned tile = (unsigned)cells[i] >> cut->shift;
             if (cells[i] >= 0 && rank < room) {
-                sorted[slab * room + rank] = entry_of(&p, cells[i], i);
+                sorted[tile * room + rank] = entry_of(&p, cells[i], i);
             }
             full |= cells[i] >= 0 && rank >= room;
         }
     }
     full = __syncthreads_or(full);
-    int chunks = num_slabs * (int)p.deal.bin_chunks;
+    int vec16s = num_tiles * (int)p.deal.bin_vec16s;
     if (full) {
-        chunks = make_runs(runs, num_slabs, 2);
+        vec16s = make_runs(runs, num_tiles, 2);
 #pragma unroll
         for (int i = 0; i < PER_THREAD; ++i) {
             const unsigned rank = ranks[i / 2] >> 16 * (i % 2) & 0xffffu;
@@ -89,14 +89,14 @@ extern "C" __global__ void __launch_bounds__(VOXEL_DEAL_THREADS, 1)
         }
         __syncthreads();
     }
-    for (int i = (int)threadIdx.x; i < num_slabs; i += (int)blockDim.x) {
-        p.deal.runs[part.row * num_slabs + i] =
-            full ? runs[i] : (unsigned)i * p.deal.bin_chunks | runs[i] << 16;
+    for (int i = (int)threadIdx.x; i < num_tiles; i += (int)blockDim.x) {
+        p.deal.runs[part.row * num_tiles + i] =
+            full ? runs[i] : (unsigned)i * p.deal.bin_vec16s | runs[i] << 16;
     }
-    uint4 *entries = (uint4 *)p.deal.entries + (unsigned long long)part.row * p.deal.segment_chunks;
-    for (int i = (int)threadIdx.x; i < chunks; i += (int)blockDim.x) {
-        const unsigned slab = divide_by_inverse((unsigned)i, p.deal.lanes_inverse);
-        if (full || ((unsigned)i - slab * p.deal.lanes) * 4 < runs[slab]) {
+    uint4 *entries = (uint4 *)p.deal.entries + (unsigned long long)part.row * p.deal.range_vec16s;
+    for (int i = (int)threadIdx.x; i < vec16s; i += (int)blockDim.x) {
+        const unsigned tile = divide_by_inverse((unsigned)i, p.deal.lanes_inverse);
+        if (full || ((unsigned)i - tile * p.deal.lanes) * 4 < runs[tile]) {
             entries[i] = ((const uint4 *)sorted)[i];
         }
     }

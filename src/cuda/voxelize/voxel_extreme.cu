@@ -1,5 +1,5 @@
 /* Maxima and minima of the features of cells. */
-#include "cuda/voxelize/staged.cuh"
+#include "cuda/voxelize/tile_reduce.cuh"
 
 #define EXTREME_OF(reduce) ((reduce) == REDUCE_MIN ? REDUCE_MIN : REDUCE_MAX)
-STAGED_KERNELS(extreme, EXTREME_OF)
+TILE_KERNELS(extreme, EXTREME_OF)

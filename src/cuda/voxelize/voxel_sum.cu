@@ -1,5 +1,5 @@
 /* Sums and means of the features of cells. */
-#include "cuda/voxelize/staged.cuh"
+#include "cuda/voxelize/tile_reduce.cuh"
 
 #define SUM_OF(reduce) ((reduce) == REDUCE_MEAN ? REDUCE_MEAN : REDUCE_SUM)
-STAGED_KERNELS(sum, SUM_OF)
+TILE_KERNELS(sum, SUM_OF)

@@ -1,7 +1,7 @@
 #include "core/error.h"
 #include "cuda/depth/depth.h"
 #include "cuda/ops.h"
-#include "cuda/voxelize/voxelize_plan.h"
+#include "cuda/voxelize/voxelize_tiling.h"
 
 #define MOST_TOGETHER (INT64_C(1) << 30)
 
@@ -23,7 +23,7 @@ static int64_t clouds_at_once(const rbc__voxelize_job *job) {
     }
     rbc__voxelize_job one = *job;
     one.cloud.batch = 1;
-    const rbc__voxel_plan p = rbc__voxel_plan_of(&one);
+    const rbc__voxel_tiling p = rbc__voxel_tiling_of(&one);
     const int64_t most =
         MOST_TOGETHER / (p.pass_cells > p.num_points ? p.pass_cells : p.num_points);
     return most < 1 ? 1 : most < batch ? most : batch;
@@ -60,7 +60,7 @@ static rbc_status run(rbc__cuda_queue *queue, const rbc__voxelize_job *job, rbc_
         const int64_t left = job->cloud.batch - cloud;
         const rbc__voxelize_job part =
             reducing ? part_of(job, cloud, left < together ? left : together) : *job;
-        const rbc__voxel_plan p = rbc__voxel_plan_of(&part);
+        const rbc__voxel_tiling p = rbc__voxel_tiling_of(&part);
         for (int64_t first = 0; first < p.cells; first += p.pass_cells) {
             const voxel_cut cut = rbc__voxel_describe_pass(&part, &p, first);
             RBC__TRY(reducing ? rbc__voxel_reduce_pass(queue, &part, &p, &cut, err)
@@ -70,7 +70,7 @@ static rbc_status run(rbc__cuda_queue *queue, const rbc__voxelize_job *job, rbc_
     return RBC_OK;
 }
 
-/* ---- depth images --------------------------------------------------------------------------- */
+/* ---- depth images ---- */
 
 /* The points of depth images, which lie in the workspace first. */
 static uint64_t depth_bytes(const rbc__voxelize_job *job) {
@@ -100,7 +100,8 @@ static rbc_status make_points(rbc__cuda_queue *queue, rbc__voxelize_job *job, rb
     return RBC_OK;
 }
 
-static rbc_status run_any(rbc__cuda_queue *queue, const rbc__voxelize_job *job, rbc_error *err) {
+static rbc_status run_points_or_depth(rbc__cuda_queue *queue, const rbc__voxelize_job *job,
+                                      rbc_error *err) {
     if (job->cloud.depth == NULL) {
         return run(queue, job, err);
     }
@@ -115,7 +116,7 @@ uint64_t rbc__cuda_voxelize_workspace_bytes(rbc_context *context, const rbc__vox
     if (job->cloud.batch > 0 && !rbc__voxel_counts_in_grid(job)) {
         rbc__voxelize_job part = *job;
         part.cloud.batch = clouds_at_once(job);
-        bytes += (uint64_t)rbc__voxel_plan_of(&part).bytes;
+        bytes += (uint64_t)rbc__voxel_tiling_of(&part).bytes;
     }
     return bytes;
 }
@@ -128,5 +129,5 @@ rbc_status rbc__cuda_voxelize(rbc_context *context, const rbc__voxelize_job *job
     }
     rbc__cuda_queue queue;
     RBC__TRY(rbc__cuda_enter(device_id, cu_stream, &queue, err));
-    return rbc__cuda_leave(&queue, run_any(&queue, job, err));
+    return rbc__cuda_leave(&queue, run_points_or_depth(&queue, job, err));
 }

@@ -1,5 +1,5 @@
 #include "core/error.h"
-#include "cuda/voxelize/voxelize_plan.h"
+#include "cuda/voxelize/voxelize_tiling.h"
 
 enum {
     /* In all clouds: up to these, points are counted straight in the grid. */
@@ -10,7 +10,7 @@ enum {
     MIN_CACHED_CELLS = 1 << 16,
 };
 
-/* ---- occupancy and counts, straight in the grid --------------------------------------------- */
+/* ---- occupancy and counts, straight in the grid ---- */
 
 /* On an H200 atomics in the L2 cache count half a million points into 128^3 cells in 9.9 us;
  * dealing them out takes 10.5 or more, but less for occupancy and for counts of a million. */
@@ -51,7 +51,7 @@ rbc_status rbc__voxel_count_in_grid(rbc__cuda_queue *queue, const rbc__voxelize_
     return rbc__cuda_launch(queue, RBC__CUDA_voxel_atomic, shape, &launch, err);
 }
 
-/* ---- dealt out ------------------------------------------------------------------------------ */
+/* ---- dealt out ---- */
 
 static uint32_t round_threads(int64_t wanted, int64_t most) {
     const int64_t threads = rbc__round_up(wanted, 32);
@@ -59,7 +59,7 @@ static uint32_t round_threads(int64_t wanted, int64_t most) {
 }
 
 rbc_status rbc__voxel_count_pass(rbc__cuda_queue *queue, const rbc__voxelize_job *job,
-                                 const rbc__voxel_plan *p, const voxel_cut *cut, rbc_error *err) {
+                                 const rbc__voxel_tiling *p, const voxel_cut *cut, rbc_error *err) {
     const voxel_bins_launch deal = {
         .cloud = rbc__voxel_describe_cloud(job),
         .deal = rbc__voxel_describe_deal(job, p, cut),
@@ -74,11 +74,11 @@ rbc_status rbc__voxel_count_pass(rbc__cuda_queue *queue, const rbc__voxelize_job
         .occupied = job->reduce == RBC_VOXEL_OCCUPANCY ? (unsigned char *)job->out : NULL,
         .dropped = cut->first == 0 ? (long long *)job->dropped : NULL,
     };
-    shape.blocks = p->batch * (int64_t)cut->num_slabs;
-    shape.threads = round_threads((int64_t)p->num_segments * p->lanes / 2, VOXEL_SLAB_THREADS);
-    const uint32_t least = counting ? 1U << cut->shift >> 4 : 256; /* four chunks to write each */
+    shape.blocks = p->batch * (int64_t)cut->num_tiles;
+    shape.threads = round_threads((int64_t)p->num_ranges * p->lanes / 2, VOXEL_TILE_THREADS);
+    const uint32_t least = counting ? 1U << cut->shift >> 4 : 256; /* four vectors to write each */
     shape.threads =
-        shape.threads < least ? round_threads(least, VOXEL_SLAB_THREADS) : shape.threads;
+        shape.threads < least ? round_threads(least, VOXEL_TILE_THREADS) : shape.threads;
     shape.threads = shape.threads < 256 ? 256 : shape.threads;
     shape.shared_bytes = (counting ? 4U : 1U) << cut->shift;
     return rbc__cuda_launch(queue, counting ? RBC__CUDA_voxel_count : RBC__CUDA_voxel_occupy, shape,

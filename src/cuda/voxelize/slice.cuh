@@ -1,6 +1,6 @@
-/* One unit of the output: 16 bytes, or one value, of a cell. */
-#ifndef RBC_CUDA_KERNELS_UNIT_CUH
-#define RBC_CUDA_KERNELS_UNIT_CUH
+/* One slice of the output: 16 bytes, or one value, of a cell. */
+#ifndef RBC_CUDA_SLICE_CUH
+#define RBC_CUDA_SLICE_CUH
 
 #include "cuda/voxelize/reduce.cuh"
 
@@ -8,54 +8,54 @@ enum {
     AT_ONCE = 4, /* points whose features are loaded together */
 };
 
-/* A unit of a cell; threads walk through those of all cells in equal steps. */
-typedef struct unit_at {
-    unsigned cell, unit;
-} unit_at;
+/* A slice of a cell; threads walk through those of all cells in equal steps. */
+typedef struct slice_at {
+    unsigned cell, slice;
+} slice_at;
 
-INLINE unit_at find_unit(unsigned units, unsigned row_units) {
-    const unsigned cell = units / row_units;
-    const unit_at found = {cell, units - cell * row_units};
+INLINE slice_at find_slice(unsigned slices, unsigned row_slices) {
+    const unsigned cell = slices / row_slices;
+    const slice_at found = {cell, slices - cell * row_slices};
     return found;
 }
 
-INLINE unit_at next_unit(unit_at from, unit_at by, unsigned row_units) {
-    unit_at to = {from.cell + by.cell, from.unit + by.unit};
-    if (to.unit >= row_units) {
-        to.unit -= row_units;
+INLINE slice_at next_slice(slice_at from, slice_at by, unsigned row_slices) {
+    slice_at to = {from.cell + by.cell, from.slice + by.slice};
+    if (to.slice >= row_slices) {
+        to.slice -= row_slices;
         ++to.cell;
     }
     return to;
 }
 
-/* Bytes of a unit. */
-INLINE unsigned unit_bytes(int dtype, int vector) {
+/* Bytes of a slice. */
+INLINE unsigned slice_bytes(int dtype, int vector) {
     return vector ? 16 : (unsigned)item_bytes(dtype);
 }
 
-/* Units of a cell. */
-INLINE unsigned units_of_row(const voxel_reduce_launch *p, int vector) {
-    return vector ? p->row_chunks : p->num_features;
+/* Slices of a cell. */
+INLINE unsigned slices_of_row(const voxel_reduce_launch *p, int vector) {
+    return vector ? p->row_vec16s : p->num_features;
 }
 
 INLINE const char *address_of_values(const voxel_reduce_launch *p, long long batch, unsigned point,
-                                     unsigned unit, int vector) {
+                                     unsigned slice, int vector) {
     const char *row = p->features + batch * p->batch_stride;
-    return vector ? row + (unsigned long long)point * p->point_stride + unit * 16ull
+    return vector ? row + (unsigned long long)point * p->point_stride + slice * 16ull
                   : row + point / p->feature_row * p->row_stride +
-                        point % p->feature_row * p->point_stride + unit * p->feature_stride;
+                        point % p->feature_row * p->point_stride + slice * p->feature_stride;
 }
 
 INLINE values load_values(const voxel_reduce_launch *p, long long batch, unsigned point,
-                          unsigned unit, int dtype, int vector) {
+                          unsigned slice, int dtype, int vector) {
     values loaded;
-    const char *address = address_of_values(p, batch, point, unit, vector);
+    const char *address = address_of_values(p, batch, point, slice, vector);
     if (vector) {
-        loaded.chunk = __ldg((const uint4 *)address);
+        loaded.vec16 = __ldg((const uint4 *)address);
         return loaded;
     }
     const item bits = item_load(address, dtype);
-    loaded.chunk = make_uint4((unsigned)bits, (unsigned)(bits >> 32), 0, 0);
+    loaded.vec16 = make_uint4((unsigned)bits, (unsigned)(bits >> 32), 0, 0);
     return loaded;
 }
 
@@ -73,14 +73,14 @@ INLINE uint4 pack_items(const item *items, int dtype, int vector) {
 }
 
 /* One point: its features, with one NaN and, for sums, one zero. */
-INLINE uint4 single_unit(uint4 chunk, int dtype, int vector, int reduce) {
-    const values loaded = {chunk};
+INLINE uint4 single_slice(uint4 vec16, int dtype, int vector, int reduce) {
+    const values loaded = {vec16};
     item items[8];
     if (vector && dtype == VALUE_F32) {
         /* Adding -0 changes no number. */
         const float zero = is_sum(reduce) ? 0.0f : -0.0f;
-        float found[4] = {__uint_as_float(chunk.x) + zero, __uint_as_float(chunk.y) + zero,
-                          __uint_as_float(chunk.z) + zero, __uint_as_float(chunk.w) + zero};
+        float found[4] = {__uint_as_float(vec16.x) + zero, __uint_as_float(vec16.y) + zero,
+                          __uint_as_float(vec16.z) + zero, __uint_as_float(vec16.w) + zero};
         const float sum = (found[0] + found[1]) + (found[2] + found[3]);
         if (sum != sum) {
 #pragma unroll
@@ -103,7 +103,7 @@ INLINE uint4 single_unit(uint4 chunk, int dtype, int vector, int reduce) {
 }
 
 /* What a cell of `count` points is, all of them looked at and, for sums, added. */
-INLINE uint4 finish_unit(const channels *all, int count, int dtype, int vector, int reduce) {
+INLINE uint4 finish_slice(const channels *all, int count, int dtype, int vector, int reduce) {
     item results[8];
 #pragma unroll
     for (int k = 0; k < width_of(dtype, vector); ++k) {
@@ -114,27 +114,27 @@ INLINE uint4 finish_unit(const channels *all, int count, int dtype, int vector, 
     return pack_items(results, dtype, vector);
 }
 
-/* Writes a unit to the output. */
-INLINE void store_unit(char *address, uint4 chunk, int dtype, int vector) {
+/* Writes a slice to the output. */
+INLINE void store_slice(char *address, uint4 vec16, int dtype, int vector) {
     if (vector) {
-        store_streaming(address, chunk);
+        store_streaming(address, vec16);
     } else {
-        item_store(address, (item)chunk.y << 32 | chunk.x, dtype);
+        item_store(address, (item)vec16.y << 32 | vec16.x, dtype);
     }
 }
 
-/* Writes a unit of a cell of the pass. */
-INLINE void write_unit(const voxel_reduce_launch *p, long long batch, unsigned cell, unsigned unit,
-                       uint4 chunk, int dtype, int vector) {
+/* Writes a slice of a cell of the pass. */
+INLINE void write_slice(const voxel_reduce_launch *p, long long batch, unsigned cell,
+                        unsigned slice, uint4 vec16, int dtype, int vector) {
     const unsigned long long row = batch * p->deal.cut.cells + p->deal.cut.first + cell;
-    store_unit(p->out + (row * units_of_row(p, vector) + unit) * unit_bytes(dtype, vector), chunk,
-               dtype, vector);
+    store_slice(p->out + (row * slices_of_row(p, vector) + slice) * slice_bytes(dtype, vector),
+                vec16, dtype, vector);
 }
 
 /* The points order[0..count) of a cell; `lanes` neighbouring threads share the work. */
-INLINE void make_unit(const voxel_reduce_launch *p, long long batch, const unsigned *order,
-                      int count, unsigned unit, int lane, int lanes, channels *all, int dtype,
-                      int vector, int reduce) {
+INLINE void make_slice(const voxel_reduce_launch *p, long long batch, const unsigned *order,
+                       int count, unsigned slice, int lane, int lanes, channels *all, int dtype,
+                       int vector, int reduce) {
     const int width = width_of(dtype, vector);
     clear_channels(all, width);
     values loaded[AT_ONCE];
@@ -144,7 +144,7 @@ INLINE void make_unit(const voxel_reduce_launch *p, long long batch, const unsig
         for (int i = 0; i < AT_ONCE; ++i) {
             if (first + i * lanes < count) {
                 loaded[i] =
-                    load_values(p, batch, __ldg(order + first + i * lanes), unit, dtype, vector);
+                    load_values(p, batch, __ldg(order + first + i * lanes), slice, dtype, vector);
             }
         }
 #pragma unroll
@@ -170,7 +170,7 @@ INLINE void make_unit(const voxel_reduce_launch *p, long long batch, const unsig
         }
     } else {
         for (int i = lane; i < count; i += lanes) {
-            const values again = load_values(p, batch, __ldg(order + i), unit, dtype, vector);
+            const values again = load_values(p, batch, __ldg(order + i), slice, dtype, vector);
             add(all, &again, bits, dtype, width);
         }
     }

@@ -1,14 +1,14 @@
 #include "core/error.h"
 #include "cuda/resample/resample_launch.h"
 
-static rbc__cuda_kernel any_kernel(rbc__dtype dtype, uint32_t *integer) {
+static rbc__cuda_kernel generic_kernel(rbc__dtype dtype, uint32_t *integer) {
     static const uint32_t integers[RBC__NUM_DTYPES] = {
         [RBC__U8] = VALUE_U8,   [RBC__I8] = VALUE_I8,   [RBC__I16] = VALUE_I16,
         [RBC__I32] = VALUE_I32, [RBC__I64] = VALUE_I64, [RBC__BOOL] = VALUE_U8,
         [RBC__U16] = VALUE_U16, [RBC__U32] = VALUE_U32, [RBC__U64] = VALUE_U64,
     };
     static const rbc__cuda_kernel kernels[RBC__NUM_DTYPES] = {
-        RBC__CUDA_VALUES_OF(resample_any, integer)};
+        RBC__CUDA_VALUES_OF(resample_generic, integer)};
     *integer = integers[dtype];
     return kernels[dtype];
 }
@@ -40,8 +40,8 @@ typedef struct progress {
 } progress;
 
 /* Runs [run, run + count) of a source as a source of their own. */
-static rbc__resample_source slice(const rbc__resample_source *from, int32_t run, int32_t count,
-                                  rbc__channel_run *runs) {
+static rbc__resample_source runs_of_source(const rbc__resample_source *from, int32_t run,
+                                           int32_t count, rbc__channel_run *runs) {
     rbc__resample_source taken = *from;
     const int64_t begin = count > 0 ? from->runs[run].begin : 0;
     for (int32_t r = 0; r < count; ++r) {
@@ -66,7 +66,7 @@ static part take(const rbc__resample_job *job, progress *at, rbc__channel_run *r
         const int32_t left = from->num_runs - at->run;
         const int32_t count = left < room ? left : room;
         taken.sources[taken.count++] =
-            slice(from, at->run, count, runs + (RESAMPLE_MAX_RUNS - room));
+            runs_of_source(from, at->run, count, runs + (RESAMPLE_MAX_RUNS - room));
         room -= count;
         if (count < left) {
             at->run += count;
@@ -108,22 +108,22 @@ static rbc_status launch_part(rbc__cuda_queue *queue, const rbc__resample_job *w
     const uint32_t cached = rbc__cuda_share_cache(params.sources, job.num_sources, job.time_type);
     const int64_t tile = rbc__cuda_choose_tile(
         &job, queue->multiprocessors, rbc__at_least(columns, 1) * rbc__dtype_bytes(job.dtype),
-        cached, RESAMPLE_PLAN_BYTES, RBC__CUDA_SMALL_TILE_BYTES / 4);
+        cached, RESAMPLE_TARGET_BYTES, RBC__CUDA_SMALL_TILE_BYTES / 4);
     rbc__cuda_set_tile(&params.launch, tile);
-    rbc__cuda_set_row_units(&params.launch, (uint32_t)columns);
+    rbc__cuda_set_row_slices(&params.launch, (uint32_t)columns);
     params.launch.brackets_begin = cached;
-    const rbc__cuda_kernel kernel = any_kernel(job.dtype, &params.launch.integer);
+    const rbc__cuda_kernel kernel = generic_kernel(job.dtype, &params.launch.integer);
     const rbc__cuda_shape shape = {
         .blocks = job.batch * params.launch.num_tiles,
         .blocks_y = 1,
         .threads = RBC__CUDA_THREADS,
-        .shared_bytes = cached + (uint32_t)(job.num_sources * tile * RESAMPLE_PLAN_BYTES),
+        .shared_bytes = cached + (uint32_t)(job.num_sources * tile * RESAMPLE_TARGET_BYTES),
     };
     return rbc__cuda_launch(queue, kernel, shape, &params, err);
 }
 
-rbc_status rbc__cuda_launch_any(rbc__cuda_queue *queue, const rbc__resample_job *job,
-                                rbc_error *err) {
+rbc_status rbc__cuda_launch_generic(rbc__cuda_queue *queue, const rbc__resample_job *job,
+                                    rbc_error *err) {
     progress at = {0, 0};
     while (at.source < job->num_sources) {
         rbc__channel_run runs[RESAMPLE_MAX_RUNS];

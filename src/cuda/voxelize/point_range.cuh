@@ -1,28 +1,28 @@
-/* What a block that deals out a segment of a cloud's points does first and last: finds their cells,
- * and turns how many each slab gets into where they go. */
-#ifndef RBC_CUDA_KERNELS_SEGMENT_CUH
-#define RBC_CUDA_KERNELS_SEGMENT_CUH
+/* What a block that deals out a range of a cloud's points does first and last: finds their cells,
+ * and turns how many each tile gets into where they go. */
+#ifndef RBC_CUDA_POINT_RANGE_CUH
+#define RBC_CUDA_POINT_RANGE_CUH
 
 #include "cuda/common/scan.cuh"
-#include "cuda/voxelize/cloud.cuh"
+#include "cuda/voxelize/point_cells.cuh"
 
-typedef struct segment {
+typedef struct point_range {
     long long batch;
     long long first; /* point of the cloud */
-    long long row;   /* among all segments of all clouds */
+    long long row;   /* among all ranges of all clouds */
     int count;       /* points it has */
-} segment;
+} point_range;
 
-INLINE segment segment_of_block(const voxel_cloud *cloud, const voxel_cut *cut) {
-    segment found;
-    found.batch = blockIdx.x / cut->num_segments;
+INLINE point_range range_of_block(const voxel_cloud *cloud, const voxel_cut *cut) {
+    point_range found;
+    found.batch = blockIdx.x / cut->num_ranges;
     found.row = blockIdx.x;
     found.first =
-        (long long)(blockIdx.x - (unsigned)found.batch * cut->num_segments) * cut->segment_points;
+        (long long)(blockIdx.x - (unsigned)found.batch * cut->num_ranges) * cut->range_points;
     const long long left = cloud_length(cloud, found.batch) - found.first;
-    found.count = (int)(left < 0                                ? 0
-                        : left < (long long)cut->segment_points ? left
-                                                                : cut->segment_points);
+    found.count = (int)(left < 0                              ? 0
+                        : left < (long long)cut->range_points ? left
+                                                              : cut->range_points);
     return found;
 }
 
@@ -37,7 +37,7 @@ INLINE int cell_in_pass(const voxel_cut *cut, cell_index cell) {
                                                    : CELL_ELSEWHERE;
 }
 
-/* Which point of a segment is i-th of the thread's: four in a row, or a block apart. */
+/* Which point of a range is i-th of the thread's: four in a row, or a block apart. */
 INLINE int point_of_thread(int i, int vector) {
     return vector ? 4 * (int)(threadIdx.x + i / 4 * blockDim.x) + i % 4
                   : (int)(threadIdx.x + i * blockDim.x);
@@ -50,7 +50,7 @@ static __device__ __noinline__ int cell_of_one(const voxel_cloud *cloud, const v
 }
 
 /* Cells, counted from cut->first, of the thread's points from the (4 * first_quad)-th on; up to two
- * quads, a number that the compiler knows. `first` is the segment's first point and `count` how
+ * quads, a number that the compiler knows. `first` is the range's first point and `count` how
  * many it has. */
 INLINE void cells_of_quads(const voxel_cloud *cloud, const voxel_cut *cut, long long batch,
                            long long first, int count, int first_quad, int quads, int *cells) {
@@ -103,15 +103,15 @@ INLINE void cells_of_quads(const voxel_cloud *cloud, const voxel_cut *cut, long 
     }
 }
 
-/* Whether many of a warp's points lie in one slab, as those of an ordered cloud do. */
+/* Whether many of a warp's points lie in one tile, as those of an ordered cloud do. */
 INLINE int points_are_close(int cell, unsigned shift) {
-    const unsigned slab = (unsigned)cell >> shift; /* of dropped ones: none there is */
-    const unsigned same = __ballot_sync(0xffffffffu, slab == __shfl_sync(0xffffffffu, slab, 0));
+    const unsigned tile = (unsigned)cell >> shift; /* of dropped ones: none there is */
+    const unsigned same = __ballot_sync(0xffffffffu, tile == __shfl_sync(0xffffffffu, tile, 0));
     return __popc(same) >= 8;
 }
 
-/* How many points of the segment have come before each of the thread's to its slab, of n, which the
- * compiler knows. Where a warp's lie close, one thread counts all that go to the same slab. */
+/* How many points of the range have come before each of the thread's to its tile, of n, which the
+ * compiler knows. Where a warp's lie close, one thread counts all that go to the same tile. */
 INLINE void take_ranks(unsigned *filled, const int *cells, int n, unsigned shift, unsigned *ranks) {
     if (!points_are_close(cells[0], shift)) {
 #pragma unroll
@@ -123,43 +123,43 @@ INLINE void take_ranks(unsigned *filled, const int *cells, int n, unsigned shift
     const int lane = (int)threadIdx.x & 31;
 #pragma unroll
     for (int i = 0; i < n; ++i) {
-        const unsigned slab = cells[i] >= 0 ? (unsigned)cells[i] >> shift : 0xffffffffu;
-        const unsigned peers = __match_any_sync(0xffffffffu, slab);
+        const unsigned tile = cells[i] >= 0 ? (unsigned)cells[i] >> shift : 0xffffffffu;
+        const unsigned peers = __match_any_sync(0xffffffffu, tile);
         const int leader = __ffs((int)peers) - 1;
         unsigned first = 0;
         if (lane == leader && cells[i] >= 0) {
-            first = atomicAdd(&filled[slab], (unsigned)__popc(peers));
+            first = atomicAdd(&filled[tile], (unsigned)__popc(peers));
         }
         first = __shfl_sync(0xffffffffu, first, leader);
         ranks[i] = cells[i] >= 0 ? first + (unsigned)__popc(peers & ((1u << lane) - 1)) : 0;
     }
 }
 
-/* counts[0..n) become runs: where each begins, in chunks of 2^chunk_shift entries, and how many
- * entries it has << 16. Returns the number of chunks; a barrier is passed last. */
-INLINE int make_runs(unsigned *counts, int n, int chunk_shift) {
+/* counts[0..n) become runs: where each begins, in vectors of 2^vec16_shift entries, and how many
+ * entries it has << 16. Returns the number of vectors; a barrier is passed last. */
+INLINE int make_runs(unsigned *counts, int n, int vec16_shift) {
     __shared__ unsigned warp_sums[32];
     const int each = (n + (int)blockDim.x - 1) / (int)blockDim.x;
     const int begin = min((int)threadIdx.x * each, n);
     const int end = min(begin + each, n);
-    const unsigned round = (1u << chunk_shift) - 1;
+    const unsigned round = (1u << vec16_shift) - 1;
     unsigned sum = 0;
     for (int i = begin; i < end; ++i) {
-        sum += (counts[i] + round) >> chunk_shift;
+        sum += (counts[i] + round) >> vec16_shift;
     }
     unsigned total;
     unsigned before = block_sum_before(sum, warp_sums, &total);
     for (int i = begin; i < end; ++i) {
         const unsigned count = counts[i];
         counts[i] = before | count << 16;
-        before += (count + round) >> chunk_shift;
+        before += (count + round) >> vec16_shift;
     }
     __syncthreads();
     return (int)total;
 }
 
-/* Writes how many points the segment dropped. `mine`: this thread's. */
-INLINE void write_missing(const voxel_cut *cut, const segment *part, unsigned mine) {
+/* Writes how many points the range dropped. `mine`: this thread's. */
+INLINE void write_missing(const voxel_cut *cut, const point_range *part, unsigned mine) {
     __shared__ unsigned warp_sums[32];
     const unsigned missing = block_sum(mine, warp_sums);
     if (threadIdx.x == 0) {

@@ -1,7 +1,7 @@
 /* Resamples anything: every mode, several modes in one source, any strides, NaN as missing samples.
  * What depends on the times alone is found once for each source and target; then each thread makes
  * one value at a time. */
-#include "cuda/resample/target.cuh"
+#include "cuda/resample/target_samples.cuh"
 
 /* Samples of the channels that are present or missing together. */
 typedef struct channel_view {
@@ -22,7 +22,7 @@ INLINE int is_missing(const channel_view *view, long long sample, int dtype) {
     return 0;
 }
 
-/* ---- missing samples ------------------------------------------------------------------------ */
+/* ---- missing samples ---- */
 
 INLINE long long newest_present(const row_clock *clock, const channel_view *view, long long sample,
                                 int dtype, int type) {
@@ -55,47 +55,47 @@ INLINE long long present_before(const row_clock *clock, const channel_view *view
     return i;
 }
 
-/* plan_weigh() for the samples that are there. */
+/* bracket_weigh() for the samples that are there. */
 INLINE void weigh_present(const row_clock *clock, const resample_source *source, stamp time,
-                          const channel_view *view, sample_plan *plan, const cubic_weights *cubic,
+                          const channel_view *view, bracket *around, const cubic_weights *cubic,
                           int type) {
-    if (plan->left >= 0 && stamp_equal(clock_at(clock, plan->left, type, 0), time, type)) {
-        plan->right = plan->left;
-        plan->flags = EXACT;
-    } else if (plan->left < 0 || plan->right >= clock->length) {
-        plan_beyond(clock, source, time, plan->left < 0 ? cubic->next : cubic->previous, plan, type,
-                    0);
+    if (around->left >= 0 && stamp_equal(clock_at(clock, around->left, type, 0), time, type)) {
+        around->right = around->left;
+        around->flags = EXACT;
+    } else if (around->left < 0 || around->right >= clock->length) {
+        bracket_beyond(clock, source, time, around->left < 0 ? cubic->next : cubic->previous,
+                       around, type, 0);
     } else {
-        plan_between(clock, source, time, plan, type, 0);
+        bracket_between(clock, source, time, around, type, 0);
     }
 }
 
-INLINE void plan_present(const row_clock *clock, const resample_source *source,
-                         const channel_view *view, target_plan *target, int mode, int dtype,
-                         int type) {
-    sample_plan plan;
-    plan.flags = 0;
-    plan.weight = 0.0;
-    plan.left = target->last;
-    while (plan.left >= 0 && is_missing(view, plan.left, dtype)) {
-        --plan.left;
+INLINE void bracket_present(const row_clock *clock, const resample_source *source,
+                            const channel_view *view, target_samples *target, int mode, int dtype,
+                            int type) {
+    bracket around;
+    around.flags = 0;
+    around.weight = 0.0;
+    around.left = target->last;
+    while (around.left >= 0 && is_missing(view, around.left, dtype)) {
+        --around.left;
     }
-    plan.right = present_from(clock, view, target->last + 1, dtype, type);
-    if (plan.left < 0 && plan.right >= clock->length) {
-        plan.flags = EMPTY;
-        target->plan = plan;
+    around.right = present_from(clock, view, target->last + 1, dtype, type);
+    if (around.left < 0 && around.right >= clock->length) {
+        around.flags = EMPTY;
+        target->around = around;
         return;
     }
     cubic_weights cubic;
     cubic.previous = -1;
     cubic.next = clock->length;
     if (mode == MODE_CUBIC || source->outside == OUTSIDE_EXTRAPOLATE) {
-        if (plan.left >= 0) {
-            cubic.previous = present_before(clock, view, plan.left, dtype, type);
+        if (around.left >= 0) {
+            cubic.previous = present_before(clock, view, around.left, dtype, type);
         }
-        if (plan.right < clock->length) {
-            const stamp right = clock_at(clock, plan.right, type, 0);
-            long long after = plan.right + 1;
+        if (around.right < clock->length) {
+            const stamp right = clock_at(clock, around.right, type, 0);
+            long long after = around.right + 1;
             while (after < clock->length &&
                    stamp_equal(clock_at(clock, after, type, 0), right, type)) {
                 ++after;
@@ -103,18 +103,18 @@ INLINE void plan_present(const row_clock *clock, const resample_source *source,
             cubic.next = present_from(clock, view, after, dtype, type);
         }
     }
-    weigh_present(clock, source, target->time, view, &plan, &cubic, type);
+    weigh_present(clock, source, target->time, view, &around, &cubic, type);
     if (mode == MODE_CUBIC) {
-        weigh_cubic(clock, &plan, &cubic, type);
+        weigh_cubic(clock, &around, &cubic, type);
         target->cubic = cubic;
     }
-    target->plan = plan;
+    target->around = around;
 }
 
-/* ---- values --------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 /* A reduction over the interval; `found` says whether it holds a sample. */
-INLINE item reduce(const target_plan *target, const channel_view *view, const char *channel,
+INLINE item reduce(const target_samples *target, const channel_view *view, const char *channel,
                    int missing, int mode, int dtype, int *found) {
     double sum = 0.0;
     long long count = 0;
@@ -148,16 +148,16 @@ INLINE void load_quaternion(const channel_view *view, long long sample, double *
     }
 }
 
-INLINE item interpolate(const target_plan *target, const channel_view *view, const char *channel,
+INLINE item interpolate(const target_samples *target, const channel_view *view, const char *channel,
                         int component, int mode, int dtype) {
-    const sample_plan *plan = &target->plan;
-    const item a = item_load(channel + plan->left * view->sample_stride, dtype);
-    const item b = item_load(channel + plan->right * view->sample_stride, dtype);
+    const bracket *around = &target->around;
+    const item a = item_load(channel + around->left * view->sample_stride, dtype);
+    const item b = item_load(channel + around->right * view->sample_stride, dtype);
     if (mode == MODE_LINEAR) {
-        return blend_linear(a, b, plan->weight, dtype);
+        return blend_linear(a, b, around->weight, dtype);
     }
     if (mode == MODE_ANGLE) {
-        return blend_angle(a, b, plan->weight, dtype);
+        return blend_angle(a, b, around->weight, dtype);
     }
     if (mode == MODE_CUBIC) {
         const item p = item_load(channel + target->cubic.previous * view->sample_stride, dtype);
@@ -166,17 +166,17 @@ INLINE item interpolate(const target_plan *target, const channel_view *view, con
     }
     double from[4];
     double to[4];
-    load_quaternion(view, plan->left, from, dtype);
-    load_quaternion(view, plan->right, to, dtype);
-    return item_of_f64(blend_slerp(from, to, plan->weight, component), dtype);
+    load_quaternion(view, around->left, from, dtype);
+    load_quaternion(view, around->right, to, dtype);
+    return item_of_f64(blend_slerp(from, to, around->weight, component), dtype);
 }
 
 /* The value of one channel at one target; clears `valid` where there is none. */
-INLINE item make_value(const resample_source *source, const target_plan *target,
+INLINE item make_value(const resample_source *source, const target_samples *target,
                        const channel_view *view, const char *channel, int component, int mode,
                        item fill, int dtype, int *valid) {
-    const sample_plan *plan = &target->plan;
-    if (plan->flags == EMPTY) {
+    const bracket *around = &target->around;
+    if (around->flags == EMPTY) {
         *valid = 0;
         return source->outside == OUTSIDE_NAN ? fill : 0;
     }
@@ -187,21 +187,21 @@ INLINE item make_value(const resample_source *source, const target_plan *target,
             return reduced;
         }
     } else {
-        *valid = plan_is_valid(plan->flags, mode);
+        *valid = bracket_is_valid(around->flags, mode);
     }
     if (!*valid && fills_outside(source)) {
         return source->outside == OUTSIDE_NAN ? fill : 0;
     }
     const int picks = mode == MODE_HOLD || mode == MODE_NEAREST || mode >= MODE_MEAN;
-    const int is_sample = (plan->flags & EXACT) != 0 ||
-                          ((plan->flags & (BELOW | ABOVE)) != 0 && (plan->flags & ON_LINE) == 0);
+    const int is_sample = (around->flags & EXACT) != 0 || ((around->flags & (BELOW | ABOVE)) != 0 &&
+                                                           (around->flags & ON_LINE) == 0);
     if (mode == MODE_SLERP && is_sample && is_float(dtype)) {
         double sample[4];
-        load_quaternion(view, plan->left, sample, dtype);
+        load_quaternion(view, around->left, sample, dtype);
         return blend_unit(sample, component, dtype);
     }
     if (picks || is_sample || !is_float(dtype)) {
-        const long long pick = picks ? plan_used(plan, mode) : plan->left;
+        const long long pick = picks ? bracket_used(around, mode) : around->left;
         return item_load(channel + pick * view->sample_stride, dtype);
     }
     return interpolate(target, view, channel, component, mode, dtype);
@@ -219,22 +219,22 @@ INLINE const resample_run *run_of_column(const resample_run *runs, unsigned num_
 /* A source without channels: there is only to say whether the target has a value, and where. */
 INLINE void judge_target(const resample_launch *launch, const resample_source *source,
                          const row_clock *clock, const tile *part, long long index,
-                         target_plan *target, int type) {
+                         target_samples *target, int type) {
     const int mode = (int)source->mode;
-    const int is_empty = target->plan.flags == EMPTY;
+    const int is_empty = target->around.flags == EMPTY;
     target->valid = !is_empty && (mode >= MODE_MEAN ? target->begin <= target->last
-                                                    : plan_is_valid(target->plan.flags, mode));
-    write_dt(launch, clock, is_empty ? -1 : plan_used(&target->plan, mode), part->batch, index,
+                                                    : bracket_is_valid(target->around.flags, mode));
+    write_dt(launch, clock, is_empty ? -1 : bracket_used(&target->around, mode), part->batch, index,
              target->time, type);
 }
 
-INLINE void resample_any(const resample_launch_runs *p, int dtype, int type) {
+INLINE void resample_generic(const resample_launch_runs *p, int dtype, int type) {
     extern __shared__ __align__(16) char shared[];
     __shared__ long long windows[RESAMPLE_MAX_SOURCES][2];
     const resample_launch *launch = &p->launch;
     const int num_sources = (int)launch->num_sources;
     const tile part = tile_of_block(launch);
-    target_plan *plans = (target_plan *)(shared + launch->brackets_begin);
+    target_samples *brackets = (target_samples *)(shared + launch->brackets_begin);
     cache_clocks(launch, p->sources, num_sources, &part, shared, windows, type, 0);
     __syncthreads();
     for (int i = (int)threadIdx.x; i < num_sources * part.count; i += (int)blockDim.x) {
@@ -243,23 +243,23 @@ INLINE void resample_any(const resample_launch_runs *p, int dtype, int type) {
         row_clock clock = clock_of_row(&p->sources[k], part.batch, shared, type, 0);
         clock.cache_first = windows[k][0];
         clock.cache_end = windows[k][1];
-        target_plan *target = &plans[k * (int)launch->tile + index];
-        plan_target(launch, &p->sources[k], &clock, &part, part.first + index, target, type);
+        target_samples *target = &brackets[k * (int)launch->tile + index];
+        find_samples(launch, &p->sources[k], &clock, &part, part.first + index, target, type);
         if (p->sources[k].out_begin == p->sources[k].out_end) {
             judge_target(launch, &p->sources[k], &clock, &part, part.first + index, target, type);
         }
     }
     __syncthreads();
     const item fill = (item)launch->nan_words[1] << 32 | launch->nan_words[0];
-    const unsigned columns = launch->row_units;
+    const unsigned columns = launch->row_slices;
     const long long elements = (long long)part.count * columns;
     for (long long i = threadIdx.x; i < elements; i += blockDim.x) {
         const unsigned index = (unsigned)(i / columns);
         const unsigned column = (unsigned)(i - (long long)index * columns);
         const resample_run *run = run_of_column(p->runs, launch->num_runs, column);
         const resample_source *source = &p->sources[run->source];
-        target_plan *shared_plan = &plans[run->source * launch->tile + index];
-        target_plan target = *shared_plan;
+        target_samples *shared_samples = &brackets[run->source * launch->tile + index];
+        target_samples target = *shared_samples;
         const int mode = (int)run->mode;
         const int component = mode == MODE_SLERP ? (int)(column - run->begin) & 3 : 0;
         channel_view view;
@@ -273,8 +273,8 @@ INLINE void resample_any(const resample_launch_runs *p, int dtype, int type) {
         row_clock clock = clock_of_row(source, part.batch, shared, type, 0);
         clock.cache_first = windows[run->source][0];
         clock.cache_end = windows[run->source][1];
-        if (source->nan_is_missing && target.plan.flags != EMPTY) {
-            plan_present(&clock, source, &view, &target, mode, dtype, type);
+        if (source->nan_is_missing && target.around.flags != EMPTY) {
+            bracket_present(&clock, source, &view, &target, mode, dtype, type);
         }
         int valid = 1;
         const item value =
@@ -284,12 +284,12 @@ INLINE void resample_any(const resample_launch_runs *p, int dtype, int type) {
                        at * launch->out_target_stride + column * launch->out_channel_stride,
                    value, dtype);
         if (!valid) {
-            shared_plan->valid = 0;
+            shared_samples->valid = 0;
         }
         if (column == source->out_begin) {
             write_dt(launch, &clock,
-                     target.plan.flags == EMPTY ? -1 : plan_used(&target.plan, mode), part.batch,
-                     at, target.time, type);
+                     target.around.flags == EMPTY ? -1 : bracket_used(&target.around, mode),
+                     part.batch, at, target.time, type);
         }
     }
     if (launch->valid == 0) {
@@ -299,7 +299,7 @@ INLINE void resample_any(const resample_launch_runs *p, int dtype, int type) {
     for (int i = (int)threadIdx.x; i < num_sources * part.count; i += (int)blockDim.x) {
         const int k = i / part.count;
         const int index = i - k * part.count;
-        const int valid = plans[k * (int)launch->tile + index].valid;
+        const int valid = brackets[k * (int)launch->tile + index].valid;
         if (k > 0 || !launch->continues || !valid) {
             write_valid(launch, part.batch, part.first + index, k, valid);
         }
@@ -310,10 +310,10 @@ INLINE void resample_any(const resample_launch_runs *p, int dtype, int type) {
  * little speed. */
 #define KERNEL(suffix, dtype)                                                                      \
     extern "C" __global__ void __launch_bounds__(256)                                              \
-        rbc__resample_any_##suffix##_cuda(const __grid_constant__ resample_launch_runs p) {        \
+        rbc__resample_generic_##suffix##_cuda(const __grid_constant__ resample_launch_runs p) {    \
         launch_await();                                                                            \
         launch_release();                                                                          \
-        resample_any(&p, dtype, (int)p.launch.time_type);                                          \
+        resample_generic(&p, dtype, (int)p.launch.time_type);                                      \
     }
 
 KERNEL(f32, VALUE_F32)

@@ -1,7 +1,7 @@
 /* Sixteen bytes of values at a time: loading at any alignment, interpolating in the compute type.
  */
-#ifndef RBC_CUDA_KERNELS_CHUNK_CUH
-#define RBC_CUDA_KERNELS_CHUNK_CUH
+#ifndef RBC_CUDA_VEC16_CUH
+#define RBC_CUDA_VEC16_CUH
 
 #include "cuda/common/launch.cuh"
 
@@ -65,7 +65,7 @@ INLINE unsigned lerp_word(unsigned a, unsigned b, float w, int dtype) {
         lerp_f32(f16_widen((unsigned short)(a >> 16)), f16_widen((unsigned short)(b >> 16)), w));
 }
 
-INLINE uint4 lerp_chunk(uint4 a, uint4 b, double w, int dtype) {
+INLINE uint4 lerp_vec16(uint4 a, uint4 b, double w, int dtype) {
     uint4 out;
     if (dtype == VALUE_COPY) {
         return a;
@@ -105,8 +105,8 @@ INLINE void copy_wait(void) {
     asm volatile("cp.async.wait_all;" ::: "memory");
 }
 
-INLINE void store_streaming(char *address, uint4 chunk) {
-    __stcs((uint4 *)address, chunk);
+INLINE void store_streaming(char *address, uint4 vec16) {
+    __stcs((uint4 *)address, vec16);
 }
 
 #endif

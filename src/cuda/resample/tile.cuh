@@ -1,9 +1,9 @@
 /* First stage of the resample kernels: the tile of a block, and the stamps of its sources in shared
  * memory. */
-#ifndef RBC_CUDA_KERNELS_STAGE_CUH
-#define RBC_CUDA_KERNELS_STAGE_CUH
+#ifndef RBC_CUDA_TILE_CUH
+#define RBC_CUDA_TILE_CUH
 
-#include "cuda/resample/plan.cuh"
+#include "cuda/resample/bracket.cuh"
 
 enum {
     SOURCES_AT_ONCE = 4, /* whose first stamps are loaded before any is stored */
@@ -42,9 +42,9 @@ INLINE void cache_stamps(const row_clock *clock, char *cache, long long first, i
     const int bytes = stamp_bytes(type);
     if (done == 0 && clock->stride == bytes &&
         (((unsigned long long)from | (unsigned)(count * bytes)) & 15) == 0) {
-        const int chunks = count * bytes / 16;
+        const int vec16s = count * bytes / 16;
 #pragma unroll 4
-        for (int i = (int)threadIdx.x; i < chunks; i += (int)blockDim.x) {
+        for (int i = (int)threadIdx.x; i < vec16s; i += (int)blockDim.x) {
             ((uint4 *)cache)[i] = __ldg((const uint4 *)from + i);
         }
         return;
@@ -85,22 +85,22 @@ INLINE void find_window(const resample_launch *launch, const row_clock *clock, c
 }
 
 INLINE row_clock clock_of_row(const resample_source *source, long long batch, char *shared,
-                              int type, int plain) {
+                              int type, int simple) {
     row_clock clock;
     clock.global = source->times + batch * source->times_batch_stride;
-    clock.stride = plain ? stamp_bytes(type) : source->times_stride;
+    clock.stride = simple ? stamp_bytes(type) : source->times_stride;
     clock.cache = shared + source->cache_begin;
     clock.cache_first = 0;
-    clock.length = plain ? (long long)source->num_samples32 : row_length(source, batch);
+    clock.length = simple ? (long long)source->num_samples32 : row_length(source, batch);
     clock.cache_end = clock.length;
     return clock;
 }
 
 /* Caches the stamps of all sources, or with rows too long for that those around the tile's targets,
- * [windows[k][0], windows[k][1]); nothing where even these are too many. `plain`: none is. */
+ * [windows[k][0], windows[k][1]); nothing where even these are too many. `simple`: none is. */
 INLINE void cache_clocks(const resample_launch *launch, const resample_source *sources,
                          int num_sources, const tile *part, char *shared, long long (*windows)[2],
-                         int type, int plain) {
+                         int type, int simple) {
     int done = 0;
     if (num_sources > 1) {
         stamp heads[SOURCES_AT_ONCE];
@@ -109,7 +109,7 @@ INLINE void cache_clocks(const resample_launch *launch, const resample_source *s
 #pragma unroll
         for (int k = 0; k < SOURCES_AT_ONCE; ++k) {
             if (k < num_sources) {
-                clocks[k] = clock_of_row(&sources[k], part->batch, shared, type, plain);
+                clocks[k] = clock_of_row(&sources[k], part->batch, shared, type, simple);
                 if (clocks[k].length <= (long long)sources[k].cache_capacity &&
                     thread < clocks[k].length) {
                     heads[k] = stamp_load(clocks[k].global + thread * clocks[k].stride, type);
@@ -128,14 +128,14 @@ INLINE void cache_clocks(const resample_launch *launch, const resample_source *s
     }
     for (int k = 0; k < num_sources; ++k) {
         const resample_source *source = &sources[k];
-        const row_clock clock = clock_of_row(source, part->batch, shared, type, plain);
+        const row_clock clock = clock_of_row(source, part->batch, shared, type, simple);
         char *cache = shared + source->cache_begin;
-        if (plain || clock.length <= (long long)source->cache_capacity) {
+        if (simple || clock.length <= (long long)source->cache_capacity) {
             if (done == 0 || k >= SOURCES_AT_ONCE || clock.length > (long long)blockDim.x) {
                 cache_stamps(&clock, cache, 0, (int)clock.length, k < SOURCES_AT_ONCE ? done : 0,
                              type);
             }
-            if (!plain && threadIdx.x == 0) {
+            if (!simple && threadIdx.x == 0) {
                 windows[k][0] = 0;
                 windows[k][1] = clock.length;
             }

@@ -1,61 +1,62 @@
 /* All that the modes need to know of one target: the samples around it, cubic weights, and the
  * samples of its interval. */
-#ifndef RBC_CUDA_KERNELS_TARGET_CUH
-#define RBC_CUDA_KERNELS_TARGET_CUH
+#ifndef RBC_CUDA_TARGET_SAMPLES_CUH
+#define RBC_CUDA_TARGET_SAMPLES_CUH
 
 #include "cuda/resample/blend.cuh"
-#include "cuda/resample/stage.cuh"
+#include "cuda/resample/tile.cuh"
 
 /* What the first stage leaves for the second; `last`: newest sample at or before the target. */
-typedef struct target_plan {
-    sample_plan plan;
+typedef struct target_samples {
+    bracket around;
     cubic_weights cubic;
     long long last;
     long long begin; /* samples [begin, last + 1) are in the target's interval */
     stamp time;
     int valid;
-} target_plan;
+} target_samples;
 
-INLINE void weigh_cubic(const row_clock *clock, const sample_plan *plan, cubic_weights *cubic,
+INLINE void weigh_cubic(const row_clock *clock, const bracket *around, cubic_weights *cubic,
                         int type) {
     cubic->before = cubic->middle = cubic->after = 0.0;
-    if ((plan->flags & (EXACT | BELOW | ABOVE | EMPTY)) != 0) {
-        cubic->previous = plan->left;
-        cubic->next = plan->right;
+    if ((around->flags & (EXACT | BELOW | ABOVE | EMPTY)) != 0) {
+        cubic->previous = around->left;
+        cubic->next = around->right;
         return;
     }
-    const double s = plan->weight;
+    const double s = around->weight;
     const double at_left = s * (1.0 - s) * (1.0 - s);
     const double at_right = s * s * (s - 1.0);
-    const stamp first = clock_at(clock, plan->left, type, 0);
-    const stamp second = clock_at(clock, plan->right, type, 0);
-    const double h = span_f64(stamp_span(second, first, type), type);
+    const stamp first = clock_at(clock, around->left, type, 0);
+    const stamp second = clock_at(clock, around->right, type, 0);
+    const double h = since_f64(stamp_since(second, first, type), type);
     double left_share = 1.0;
     double right_share = 1.0;
     if (cubic->previous >= 0) {
         const double g =
-            span_f64(stamp_span(first, clock_at(clock, cubic->previous, type, 0), type), type);
+            since_f64(stamp_since(first, clock_at(clock, cubic->previous, type, 0), type), type);
         left_share = g / (g + h);
         cubic->before = at_left * (h / g) * (h / (g + h));
     } else {
-        cubic->previous = plan->left;
+        cubic->previous = around->left;
     }
     if (cubic->next < clock->length) {
         const double g =
-            span_f64(stamp_span(clock_at(clock, cubic->next, type, 0), second, type), type);
+            since_f64(stamp_since(clock_at(clock, cubic->next, type, 0), second, type), type);
         right_share = g / (g + h);
         cubic->after = at_right * (h / g) * (h / (g + h));
     } else {
-        cubic->next = plan->right;
+        cubic->next = around->right;
     }
     cubic->middle = s * s * (3.0 - 2.0 * s) + at_left * left_share + at_right * right_share;
 }
 
-INLINE void find_neighbours(const row_clock *clock, const sample_plan *plan, cubic_weights *cubic,
+INLINE void find_neighbours(const row_clock *clock, const bracket *around, cubic_weights *cubic,
                             int type) {
-    cubic->previous = plan->left > 0 ? clock_before(clock, plan->left, type, 0) : -1;
-    cubic->next = plan->right + 1 < clock->length ? clock_newest(clock, plan->right + 1, type, 0)
-                                                  : clock->length;
+    cubic->previous = around->left > 0 ? clock_before(clock, around->left, type, 0) : -1;
+    cubic->next = around->right + 1 < clock->length
+                      ? clock_newest(clock, around->right + 1, type, 0)
+                      : clock->length;
 }
 
 /* First sample of the interval that ends at `target`. */
@@ -82,26 +83,26 @@ INLINE int has_reduction(const resample_source *source) {
     return source->modes >> MODE_MEAN != 0;
 }
 
-INLINE void plan_target(const resample_launch *launch, const resample_source *source,
-                        const row_clock *clock, const tile *part, long long target,
-                        target_plan *out, int type) {
+INLINE void find_samples(const resample_launch *launch, const resample_source *source,
+                         const row_clock *clock, const tile *part, long long target,
+                         target_samples *out, int type) {
     out->time = target_at(launch, part->batch, target, type);
-    sample_plan plan = plan_search(clock, out->time, type, 0);
-    out->last = plan.left;
+    bracket around = bracket_search(clock, out->time, type, 0);
+    out->last = around.left;
     out->valid = 1;
     out->begin =
         has_reduction(source) ? interval_begin(launch, clock, part->batch, target, type) : 0;
     cubic_weights cubic;
     const int is_cubic = has_mode(source, MODE_CUBIC) && clock->length > 0;
     if (is_cubic) {
-        find_neighbours(clock, &plan, &cubic, type);
+        find_neighbours(clock, &around, &cubic, type);
     }
-    plan_weigh(clock, source, out->time, &plan, type, 0);
+    bracket_weigh(clock, source, out->time, &around, type, 0);
     if (is_cubic) {
-        weigh_cubic(clock, &plan, &cubic, type);
+        weigh_cubic(clock, &around, &cubic, type);
         out->cubic = cubic;
     }
-    out->plan = plan;
+    out->around = around;
 }
 
 #endif

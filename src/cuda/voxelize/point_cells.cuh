@@ -1,8 +1,8 @@
 /* Points of a cloud and the cells they lie in. */
-#ifndef RBC_CUDA_KERNELS_CLOUD_CUH
-#define RBC_CUDA_KERNELS_CLOUD_CUH
+#ifndef RBC_CUDA_POINT_CELLS_CUH
+#define RBC_CUDA_POINT_CELLS_CUH
 
-#include "cuda/common/chunk.cuh"
+#include "cuda/common/vec16.cuh"
 #include "cuda/voxelize/voxel_params.h"
 
 typedef long long cell_index; /* within one cloud's grid; -1: dropped */
@@ -49,15 +49,15 @@ static __device__ __noinline__ int cell_f32_exact(const voxel_cloud *cloud, floa
     return (int)cell_f32(cloud, px, py, pz);
 }
 
-/* Cells of n points, x, y, z each, where cloud->quick is not QUICK_NONE; n is known to the compiler
- * and everything stays in registers. Adding 1.5 * 2^23 and rounding down leaves the floor in the
- * low bits, in steps that do not branch. Where the reciprocal of a cell's size is rounded,
- * quotients within `margin32` of an integer are computed again. */
+/* Cells of n points, x, y, z each, where cloud->fast_cells is not FAST_CELLS_NONE; n is known to
+ * the compiler and everything stays in registers. Adding 1.5 * 2^23 and rounding down leaves the
+ * floor in the low bits, in steps that do not branch. Where the reciprocal of a cell's size is
+ * rounded, quotients within `margin32` of an integer are computed again. */
 INLINE void cells_f32(const voxel_cloud *cloud, const float *points, int n, int *cells) {
     const float magic = 12582912.0f;
     const unsigned grid[3] = {(unsigned)cloud->grid[0], (unsigned)cloud->grid[1],
                               (unsigned)cloud->grid[2]};
-    if (cloud->quick == QUICK_EXACT) {
+    if (cloud->fast_cells == FAST_CELLS_EXACT) {
         asm volatile(""); /* keeps the two ways apart, which have much in common */
 #pragma unroll
         for (int i = 0; i < n; ++i) {
