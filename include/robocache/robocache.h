@@ -716,11 +716,12 @@ typedef struct rbc_window {
     double max_gap_ns;   /* negative: no limit */
     double tolerance_ns; /* negative: no limit */
     int64_t max_points;  /* 0: not a point cloud */
+    int32_t squeeze; /* its fields are [B, ...]: of one tick or offset, without an axis for it */
 } rbc_window;
 
 #define RBC_WINDOW_INIT                                                                            \
     {sizeof(rbc_window), NULL, NULL, NULL, NULL, 0, RBC_RESAMPLE_HOLD,                             \
-     RBC_OUTSIDE_HOLD,   NULL, 0,    -1.0, -1.0, 0}
+     RBC_OUTSIDE_HOLD,   NULL, 0,    -1.0, -1.0, 0, 0}
 
 /* The positions of an epoch's order are dealt out in batches: row i of batch k of rank r is at
  * position (k * world_size + r) * batch_size + i, so that the ranks share out the batches of a run
@@ -822,8 +823,9 @@ typedef enum rbc_field_kind {
 } rbc_field_kind;
 
 /* Fields: for each window `name`, `name_is_pad` and `name_valid` ([B, W] bool), for point clouds
- * `name_lengths` ([B, W] int64); then "episode_index", "step_index", "time_ns" ([B] int64) and
- * "task" (text [B]). The tensor's memory belongs to the batch. */
+ * `name_lengths` ([B, W] int64); then "episode_index" (in the selection), "episode_id" (in the
+ * dataset), "step_index", "time_ns" ([B] int64) and "task" (text [B]). The tensor's memory belongs
+ * to the batch. */
 typedef struct rbc_field {
     const char *name;
     rbc_field_kind kind;

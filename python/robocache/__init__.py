@@ -37,11 +37,13 @@ voxelize_sparse = _native.voxelize_sparse
 
 if TYPE_CHECKING:
     from ._install import check_installation
+    from .batch import Batch
     from .dataset import Dataset, Episode, Stream, open  # noqa: A004
     from .loader import DataLoader, Window
     from .rlds import Feature, RldsWriter
 
 _LAZY = {
+    "Batch": "batch",
     "DataLoader": "loader",
     "Dataset": "dataset",
     "Episode": "dataset",
@@ -72,6 +74,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Batch",
     "DataLoader",
     "Dataset",
     "Episode",

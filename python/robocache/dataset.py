@@ -430,6 +430,17 @@ class Dataset:
             ids = array("q", map(self._selection.id, range(len(self)))).tobytes()
         return _open_again, (self._opened, self._chosen, ids, self._selection.fingerprint())
 
+    @cached_property
+    def _maxima(self) -> dict[str, int]:
+        return {}
+
+    def _most_rows(self, stream: str) -> int:
+        """Returns the greatest number of rows that a step of the episodes has, found once."""
+        if stream not in self._maxima:
+            lengths = (episode[stream].row_lengths for episode in self)
+            self._maxima[stream] = max((int(each.max(initial=0)) for each in lengths), default=0)
+        return self._maxima[stream]
+
     def _reopen(self) -> Dataset:
         """Returns the same opened anew, for a process that is not the one it was opened in."""
         function, arguments = self.__reduce__()

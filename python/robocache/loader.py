@@ -14,6 +14,7 @@ from . import _arguments, _core
 from ._progress import format_bytes
 from ._share import Share, check_ranks, find_share
 from ._torch_data import BatchSampler, register
+from .batch import Batch, Text
 from .dataset import Dataset, StreamInfo, readable
 from .errors import ArgumentTypeError, Error, InvalidArgumentError, UnsupportedError
 
@@ -48,7 +49,9 @@ class Window:
             A hold is valid from its first sample on for as long as both allow, without them for
             ever. A mean, max or min is valid where its period holds a sample, whatever they are.
         channels: modes of some channels, as in resample_trajectories().
-        max_points: for point clouds: points a sample is padded to.
+        max_points: for point clouds: points a sample is padded to; None: the most that a step of
+            the loader's episodes has, for which all of them are looked at.
+        squeeze: whether the fields of a window of one tick have no axis for it: [B, ...].
     """
 
     ticks: tuple[int, ...] | None
@@ -60,6 +63,7 @@ class Window:
     max_gap: float | None
     channels: Sequence[tuple[Any, str]] | None
     max_points: int | None
+    squeeze: bool
 
     def __init__(
         self,
@@ -73,12 +77,13 @@ class Window:
         max_gap: float | None = None,
         channels: Sequence[tuple[Any, str]] | None = None,
         max_points: int | None = None,
+        squeeze: bool = False,
     ) -> None:
         if ticks is not None and seconds is not None:
             raise InvalidArgumentError("Window: ticks and seconds found, wanted one of them")
         if ticks is None and seconds is None:
             ticks = 0
-        values = {
+        values: dict[str, Any] = {
             "ticks": None if ticks is None else _ticks(ticks),
             "seconds": None if seconds is None else _seconds(seconds),
             "name": None if name is None else _arguments.string("Window: name", name),
@@ -90,12 +95,19 @@ class Window:
             "max_points": None
             if max_points is None
             else _arguments.integer("Window: max_points", max_points, 1),
+            "squeeze": _arguments.flag("Window: squeeze", squeeze),
         }
+        width = len(values["ticks"] or values["seconds"])
+        if values["squeeze"] and width != 1:
+            raise InvalidArgumentError(f"Window: squeeze: found with {width} ticks, wanted 1")
         for key, value in values.items():
             object.__setattr__(self, key, value)
 
-    def _native(self, info: StreamInfo) -> tuple[Any, ...]:
+    def _native(self, dataset: Dataset, info: StreamInfo) -> tuple[Any, ...]:
         """Returns what _core.create_loader() wants of a window on stream `info`."""
+        max_points = self.max_points or 0
+        if self.max_points is None and info.is_ragged and info.times is None:
+            max_points = max(dataset._most_rows(info.name), 1)
         offsets = None
         if self.seconds is not None:
             offsets = [round(second * 1_000_000_000) for second in self.seconds]
@@ -110,7 +122,8 @@ class Window:
             info.shape[-1] if info.shape else 1,
             -1.0 if self.max_gap is None else self.max_gap * 1e9,
             -1.0 if self.tolerance is None else self.tolerance * 1e9,
-            self.max_points or 0,
+            max_points,
+            self.squeeze,
         )
 
 
@@ -195,7 +208,7 @@ def _windows(
         )
     for name, seconds in (delta_timestamps or {}).items():
         chosen.append((name, Window(seconds=seconds, name=name, mode="nearest")))
-    return [window._native(_find_stream(dataset, name)) for name, window in chosen]
+    return [window._native(dataset, _find_stream(dataset, name)) for name, window in chosen]
 
 
 def _as_given(streams: Any) -> Any:
@@ -235,9 +248,10 @@ class DataLoader:
     A sample is a tick of the clock in an episode, and every tick of every episode is one. A batch
     is a dict with, for every window: `<name>` [B, W, ...], `<name>_is_pad` [B, W] bool (the time
     lies outside the episode), `<name>_valid` [B, W] bool (the stream's samples speak of that time,
-    see :class:`Window`), for point clouds `<name>_lengths` [B, W] int64; and "episode_index",
-    "step_index", "time_ns" (int64 [B]) and "task" (list of str). Text windows are lists of lists of
-    str. Tensors stay valid for as long as they are held.
+    see :class:`Window`), for point clouds `<name>_lengths` [B, W] int64; and "episode_index" (of
+    ``dataset.episodes``), "episode_id" (Episode.id, the same in every view), "step_index",
+    "time_ns" (int64 [B]) and "task" (list of str). Text windows are lists of lists of str. Tensors
+    stay valid for as long as they are held. See :class:`robocache.Batch` for what it can do.
 
     ``for batch in loader`` delivers one epoch; the next ``for`` delivers the next one, also after
     an early ``break``. Which samples an epoch holds, and in which order, depends on the episodes,
@@ -334,7 +348,7 @@ class DataLoader:
         self._sent: tuple[int, int] | None = None  # ranks of the process that it was pickled in
         self._is_iterated = False  # since it was made or moved: its share is settled
         self._epoch_asked: int | None = None  # for the iteration after the one under way
-        self._sampled: tuple[Iterator[dict[str, Any]], int, int] | None = None
+        self._sampled: tuple[Iterator[Batch], int, int] | None = None
         self._create(find_share(self._ranks, None, is_starting=False))
         if len(self) == 0:
             warnings.warn(f"{self!r} has no batch: {self._why_empty()}", stacklevel=2)
@@ -352,7 +366,7 @@ class DataLoader:
         self._native = _core.create_loader(
             self.dataset._selection,
             self._windows,
-            self._kind,
+            (self._kind, Batch, Text),
             self.batch_size,
             self._rate_hz or 0.0,
             self._shuffle,
@@ -441,7 +455,7 @@ class DataLoader:
     sampler = None
     prefetch_factor = None
 
-    def collate_fn(self, items: list[Any]) -> dict[str, Any]:
+    def collate_fn(self, items: list[Any]) -> Batch:
         """Returns the batch that the last item of :attr:`batch_sampler` stands for."""
         if self._sampled is None:
             raise InvalidArgumentError(
@@ -452,7 +466,7 @@ class DataLoader:
             self._native.seek(epoch, position)
         return next(batches)
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Batch]:
         epoch, position, is_fresh = self._native.tell()
         if not is_fresh:
             epoch, position = epoch + 1 if self._epoch_asked is None else self._epoch_asked, 0

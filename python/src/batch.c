@@ -200,8 +200,7 @@ static PyObject *text_list(rbc_batch *batch, int32_t index, int64_t first, int64
     return list;
 }
 
-PyObject *field_text(rbc_batch *batch, int32_t index, const rbc_field *field) {
-    const DLTensor *dl = &field->tensor;
+static PyObject *text_rows(rbc_batch *batch, int32_t index, const DLTensor *dl) {
     const int64_t rows = dl->ndim > 0 ? dl->shape[0] : 1;
     if (dl->ndim < 2) {
         return text_list(batch, index, 0, rows);
@@ -214,4 +213,12 @@ PyObject *field_text(rbc_batch *batch, int32_t index, const rbc_field *field) {
         }
     }
     return list;
+}
+
+PyObject *field_text(PyObject *text_type, rbc_batch *batch, int32_t index, const rbc_field *field) {
+    PyObject *list = text_rows(batch, index, &field->tensor);
+    PyObject *text =
+        list == NULL ? NULL : PyObject_CallFunctionObjArgs(text_type, list, (PyObject *)NULL);
+    Py_XDECREF(list);
+    return text;
 }

@@ -28,8 +28,10 @@ extern PyType_Spec plan_spec;
 PyObject *selection_wrap(module_state *state, rbc_selection *handle);
 PyObject *episode_wrap(module_state *state, rbc_episode *handle);
 
-/* How tensors of a batch are delivered. */
+/* How a batch is delivered. */
 typedef struct delivery {
+    PyObject *batch_type;         /* a dict */
+    PyObject *text_type;          /* a list */
     const DLPackExchangeAPI *api; /* torch with the C exchange API */
     PyObject *from_dlpack;        /* older torch: torch.utils.dlpack.from_dlpack */
     PyObject *asarray;            /* NumPy: numpy.asarray */
@@ -38,8 +40,8 @@ typedef struct delivery {
 /* A tensor over the batch's memory, which it keeps alive. */
 PyObject *field_tensor(module_state *state, const delivery *how, rbc_batch *batch,
                        const rbc_field *field);
-/* list[str] for [B], list[list[str]] for [B, W]. */
-PyObject *field_text(rbc_batch *batch, int32_t index, const rbc_field *field);
+/* A `text_type` of str for [B], of list[str] for [B, W]. */
+PyObject *field_text(PyObject *text_type, rbc_batch *batch, int32_t index, const rbc_field *field);
 
 PyObject *open_dataset(PyObject *module, PyObject *args);
 PyObject *create_loader(PyObject *module, PyObject *args);

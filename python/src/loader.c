@@ -41,6 +41,8 @@ static iterator_object *as_iterator(PyObject *self) {
 }
 
 static void release_delivery(delivery *how) {
+    Py_CLEAR(how->batch_type);
+    Py_CLEAR(how->text_type);
     Py_CLEAR(how->from_dlpack);
     Py_CLEAR(how->asarray);
 }
@@ -117,7 +119,7 @@ static bool read_offsets(PyObject *object, int64_t **offsets, int32_t *count) {
 }
 
 /* (stream, name, ticks, offsets_ns, mode, outside, channels, width, max_gap_ns, tolerance_ns,
- * max_points) */
+ * max_points, squeeze) */
 static bool read_window(module_state *state, PyObject *object, window_memory *memory,
                         rbc_window *window) {
     PyObject *ticks = NULL;
@@ -127,15 +129,17 @@ static bool read_window(module_state *state, PyObject *object, window_memory *me
     PyObject *channels = NULL;
     long long width = 0;
     long long max_points = 0;
+    int squeeze = 0;
     *window = (rbc_window)RBC_WINDOW_INIT;
-    if (!PyArg_ParseTuple(object, "szOOOOOLddL", &window->stream, &window->name, &ticks, &offsets,
+    if (!PyArg_ParseTuple(object, "szOOOOOLddLp", &window->stream, &window->name, &ticks, &offsets,
                           &mode, &outside, &channels, &width, &window->max_gap_ns,
-                          &window->tolerance_ns, &max_points) ||
+                          &window->tolerance_ns, &max_points, &squeeze) ||
         !parse_resample_mode(state, mode, &window->mode) ||
         !parse_outside(state, outside, &window->outside)) {
         return false;
     }
     window->max_points = max_points;
+    window->squeeze = squeeze;
     if (ticks != Py_None && !read_ticks(ticks, &memory->ticks, &window->count)) {
         return false;
     }
@@ -152,8 +156,14 @@ static bool read_window(module_state *state, PyObject *object, window_memory *me
     return true;
 }
 
-/* `kind`: numpy.asarray for NumPy, the type torch.Tensor for torch. */
-static bool find_delivery(module_state *state, PyObject *kind, delivery *how) {
+/* (kind, batch type, text type); kind: numpy.asarray for NumPy, the type torch.Tensor for torch. */
+static bool find_delivery(module_state *state, PyObject *types, delivery *how) {
+    PyObject *kind = NULL;
+    if (!PyArg_ParseTuple(types, "OOO", &kind, &how->batch_type, &how->text_type)) {
+        return false;
+    }
+    Py_INCREF(how->batch_type);
+    Py_INCREF(how->text_type);
     if (!PyType_Check(kind)) {
         Py_INCREF(kind);
         how->asarray = kind;
@@ -192,9 +202,10 @@ static bool parse_policies(module_state *state, PyObject *on_error, PyObject *re
 }
 
 static PyObject *create(module_state *state, selection_object *selection,
-                        const rbc_loader_params *params, PyObject *kind) {
+                        const rbc_loader_params *params, PyObject *types) {
     delivery how = {0};
-    if (!find_delivery(state, kind, &how)) {
+    if (!find_delivery(state, types, &how)) {
+        release_delivery(&how);
         return NULL;
     }
     rbc_loader *handle = NULL;
@@ -226,14 +237,14 @@ static PyObject *create(module_state *state, selection_object *selection,
     return (PyObject *)loader;
 }
 
-/* create_loader(selection, windows, kind, batch_size, rate_hz, shuffle, seed, drop_last,
+/* create_loader(selection, windows, types, batch_size, rate_hz, shuffle, seed, drop_last,
  * num_threads, num_slots, on_error, rank, world_size, part, num_parts, remainder, jpeg_dct,
  * snap_ns) */
 PyObject *create_loader(PyObject *module, PyObject *args) {
     module_state *state = state_of_module(module);
     PyObject *selection = NULL;
     PyObject *windows = NULL;
-    PyObject *kind = NULL;
+    PyObject *types = NULL;
     PyObject *on_error = NULL;
     PyObject *remainder = NULL;
     PyObject *jpeg_dct = NULL;
@@ -249,10 +260,11 @@ PyObject *create_loader(PyObject *module, PyObject *args) {
     int num_parts = 1;
     long long snap_ns = 0;
     rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
-    if (!PyArg_ParseTuple(args, "O!O!OidpKpiiOiiiiOOL", state->selection_type, &selection,
-                          &PyList_Type, &windows, &kind, &batch_size, &params.rate_hz, &shuffle,
-                          &seed, &drop_last, &num_threads, &num_slots, &on_error, &rank,
-                          &world_size, &part, &num_parts, &remainder, &jpeg_dct, &snap_ns) ||
+    if (!PyArg_ParseTuple(args, "O!O!O!idpKpiiOiiiiOOL", state->selection_type, &selection,
+                          &PyList_Type, &windows, &PyTuple_Type, &types, &batch_size,
+                          &params.rate_hz, &shuffle, &seed, &drop_last, &num_threads, &num_slots,
+                          &on_error, &rank, &world_size, &part, &num_parts, &remainder, &jpeg_dct,
+                          &snap_ns) ||
         !parse_policies(state, on_error, remainder, &params) ||
         !parse_jpeg_dct(state, jpeg_dct, &params.jpeg_dct)) {
         return NULL;
@@ -281,7 +293,7 @@ PyObject *create_loader(PyObject *module, PyObject *args) {
     params.part = part;
     params.num_parts = num_parts;
     PyObject *result =
-        ok ? create(state, (selection_object *)(void *)selection, &params, kind) : NULL;
+        ok ? create(state, (selection_object *)(void *)selection, &params, types) : NULL;
     for (Py_ssize_t i = 0; memory != NULL && i < count; i++) {
         PyMem_Free(memory[i].ticks);
         PyMem_Free(memory[i].offsets_ns);
@@ -311,12 +323,13 @@ static PyObject *field_names(loader_object *loader, const rbc_batch *batch) {
 
 static PyObject *batch_dict(module_state *state, loader_object *loader, rbc_batch *batch) {
     PyObject *names = field_names(loader, batch);
-    PyObject *dict = names == NULL ? NULL : PyDict_New();
+    PyObject *dict =
+        names == NULL ? NULL : PyObject_CallFunctionObjArgs(loader->how.batch_type, NULL);
     const int32_t count = rbc_batch_num_fields(batch);
     for (int32_t i = 0; dict != NULL && i < count; i++) {
         const rbc_field *field = rbc_batch_field(batch, i);
         PyObject *value = field->kind == RBC_FIELD_TEXT
-                              ? field_text(batch, i, field)
+                              ? field_text(loader->how.text_type, batch, i, field)
                               : field_tensor(state, &loader->how, batch, field);
         if (value == NULL || PyDict_SetItem(dict, PyList_GetItem(names, i), value) < 0) {
             Py_CLEAR(dict);

@@ -108,7 +108,8 @@ rbc_status rbc__fetch_row(rbc__fetch *fetch, int64_t sample, rbc_batch *batch, i
         status = fill_window(fetch, &row, &plan->windows[i], err);
     }
     if (status == RBC_OK) {
-        put_i64(&row, &plan->fields[plan->episode_field], row.record->id);
+        put_i64(&row, &plan->fields[plan->index_field], episode);
+        put_i64(&row, &plan->fields[plan->id_field], row.record->id);
         put_i64(&row, &plan->fields[plan->step_field], row.tick);
         put_i64(&row, &plan->fields[plan->time_field], row.tick_ns);
         status = rbc__batch_put_text(batch, arena, plan->fields[plan->task_field].text_index,

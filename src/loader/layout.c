@@ -53,8 +53,9 @@ static rbc_status add_field(rbc__plan *plan, const char *name, const char *suffi
     return RBC_OK;
 }
 
-static rbc_status layout_window(rbc__plan *plan, rbc__plan_window *window, const char *name,
+static rbc_status layout_window(rbc__plan *plan, rbc__plan_window *window, const rbc_window *asked,
                                 rbc_error *err) {
+    const char *name = asked->name != NULL ? asked->name : asked->stream;
     const rbc__plan_use *use = &plan->uses[window->use];
     const rbc__stream_schema *schema = use->schema;
     int64_t shape[RBC__FIELD_MAX_DIMS] = {window->width};
@@ -71,38 +72,45 @@ static rbc_status layout_window(rbc__plan *plan, rbc__plan_window *window, const
             shape[ndim++] = schema->shape[i];
         }
     }
+    if (asked->squeeze != 0 && window->width != 1) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "window '%s' has %lld ticks; it must have 1 to be squeezed", name,
+                         (long long)window->width);
+    }
+    const int32_t first = asked->squeeze != 0 ? 1 : 0;
     const DLDataType boolean = rbc__dtype_to_dlpack(RBC__BOOL);
     const bool is_text = schema->kind == RBC_STREAM_TEXT;
     RBC__TRY(add_field(plan, name, "", is_text ? RBC_FIELD_TEXT : RBC_FIELD_TENSOR,
-                       rbc__dtype_to_dlpack(is_text ? RBC__U8 : window->dtype), ndim, shape,
-                       &window->value_field, err));
+                       rbc__dtype_to_dlpack(is_text ? RBC__U8 : window->dtype), ndim - first,
+                       shape + first, &window->value_field, err));
     window->target_bytes = plan->fields[window->value_field].row_bytes / window->width;
-    RBC__TRY(add_field(plan, name, "_is_pad", RBC_FIELD_TENSOR, boolean, 1, shape,
+    RBC__TRY(add_field(plan, name, "_is_pad", RBC_FIELD_TENSOR, boolean, 1 - first, shape,
                        &window->pad_field, err));
-    RBC__TRY(add_field(plan, name, "_valid", RBC_FIELD_TENSOR, boolean, 1, shape,
+    RBC__TRY(add_field(plan, name, "_valid", RBC_FIELD_TENSOR, boolean, 1 - first, shape,
                        &window->valid_field, err));
     window->lengths_field = -1;
     if (use->is_cloud) {
         RBC__TRY(add_field(plan, name, "_lengths", RBC_FIELD_TENSOR, rbc__dtype_to_dlpack(RBC__I64),
-                           1, shape, &window->lengths_field, err));
+                           1 - first, shape, &window->lengths_field, err));
     }
     return RBC_OK;
 }
 
 rbc_status rbc__plan_layout(rbc__plan *plan, const rbc_window *windows, rbc_error *err) {
     const DLDataType i64 = rbc__dtype_to_dlpack(RBC__I64);
-    plan->fields = calloc(4 * (size_t)plan->num_windows + 4, sizeof *plan->fields);
+    plan->fields = calloc(4 * (size_t)plan->num_windows + 5, sizeof *plan->fields);
     if (plan->fields == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the fields of a batch");
     }
     for (int32_t i = 0; i < plan->num_windows; i++) {
         rbc_window window;
         RBC__TRY(rbc__window_at(windows, i, &window, err));
-        RBC__TRY(layout_window(plan, &plan->windows[i],
-                               window.name != NULL ? window.name : window.stream, err));
+        RBC__TRY(layout_window(plan, &plan->windows[i], &window, err));
     }
     RBC__TRY(add_field(plan, "episode_index", "", RBC_FIELD_TENSOR, i64, 0, NULL,
-                       &plan->episode_field, err));
+                       &plan->index_field, err));
+    RBC__TRY(
+        add_field(plan, "episode_id", "", RBC_FIELD_TENSOR, i64, 0, NULL, &plan->id_field, err));
     RBC__TRY(
         add_field(plan, "step_index", "", RBC_FIELD_TENSOR, i64, 0, NULL, &plan->step_field, err));
     RBC__TRY(

@@ -77,7 +77,7 @@ typedef struct rbc__plan {
     rbc__plan_field *fields;
     int32_t num_fields;
     int32_t num_text_fields;
-    int32_t episode_field, step_field, time_field, task_field;
+    int32_t index_field, id_field, step_field, time_field, task_field;
     int64_t slot_bytes;
 } rbc__plan;
 

@@ -274,12 +274,12 @@ static void fields_are_aligned_and_in_order(void **state) {
     assert_int_equal(rbc_loader_next(loader, -1, &batch, NULL), RBC_OK);
     const char *const names[] = {"state",        "state_is_pad", "state_valid",   "cloud",
                                  "cloud_is_pad", "cloud_valid",  "cloud_lengths", "note",
-                                 "note_is_pad",  "note_valid",   "episode_index", "step_index",
-                                 "time_ns",      "task"};
-    assert_int_equal(rbc_batch_num_fields(batch), 14);
+                                 "note_is_pad",  "note_valid",   "episode_index", "episode_id",
+                                 "step_index",   "time_ns",      "task"};
+    assert_int_equal(rbc_batch_num_fields(batch), 15);
     const uint8_t *begin = rbc_batch_field(batch, 0)->tensor.data;
     const uint8_t *at = begin;
-    for (int32_t i = 0; i < 14; i++) {
+    for (int32_t i = 0; i < 15; i++) {
         const rbc_field *field = rbc_batch_field(batch, i);
         assert_string_equal(field->name, names[i]);
         assert_int_equal(field->tensor.shape[0], 5);
@@ -298,7 +298,7 @@ static void fields_are_aligned_and_in_order(void **state) {
     rbc_loader_get_stats(loader, &stats);
     assert_true(at <= begin + stats.slot_bytes);
     assert_int_equal(stats.slot_bytes % RBC__FIELD_ALIGN, 0);
-    assert_null(rbc_batch_field(batch, 14));
+    assert_null(rbc_batch_field(batch, 15));
     assert_null(rbc_batch_field(batch, -1));
     rbc_batch_release(&batch);
     rbc_loader_destroy(&loader);

@@ -240,7 +240,7 @@ static void batches_equal_the_episodes(void **state) {
         for (int64_t row = 0; row < field_named(batch, "time_ns")->tensor.shape[0]; row++, rows++) {
             rbc_episode *episode = NULL;
             expect_ok(
-                rbc_episode_open(dataset, number_at(batch, "episode_index", row), &episode, &error),
+                rbc_episode_open(dataset, number_at(batch, "episode_id", row), &episode, &error),
                 &error);
             check_numeric(context, episode, streams[STATE], batch, &windows[0], 7, row, 10.0);
             check_numeric(context, episode, streams[IMU], batch, &windows[1], 3, row, 10.0);

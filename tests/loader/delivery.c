@@ -201,7 +201,7 @@ static void every_sample_comes_once(void **state) {
         while (rbc_loader_next(loader, -1, &batch, NULL) == RBC_OK) {
             assert_int_equal(rbc_batch_index(batch), index++);
             for (int64_t i = 0; i < num_rows(batch); i++) {
-                seen[(numbers_of(batch, "episode_index")[i] - 1000) / 3]
+                seen[(numbers_of(batch, "episode_id")[i] - 1000) / 3]
                     [numbers_of(batch, "step_index")[i]]++;
             }
             rbc_batch_release(&batch);
@@ -437,8 +437,9 @@ static void damaged_samples_are_left_out(void **state) {
         count = 0;
         while (rbc_loader_next(loader, -1, &batch, NULL) == RBC_OK) {
             for (int64_t i = 0; i < num_rows(batch); i++) {
-                const int64_t id = numbers_of(batch, "episode_index")[i];
+                const int64_t id = numbers_of(batch, "episode_id")[i];
                 const int64_t episode = (id - 1000) / 3;
+                assert_int_equal(numbers_of(batch, "episode_index")[i], episode);
                 assert_false(is_damaged(episode, 4) || episode == 5);
                 /* What moved up is still what belongs to this row. */
                 const int64_t tick = numbers_of(batch, "step_index")[i];

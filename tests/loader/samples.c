@@ -79,7 +79,7 @@ static void images_are_decoded_once_a_window(void **state) {
         assert_int_equal(field->tensor.shape[3], FAKE_IMAGE_WIDTH);
         assert_int_equal(field->tensor.shape[4], 3);
         for (int64_t row = 0; row < field->tensor.shape[0]; row++) {
-            const int64_t episode = (numbers_of(batch, "episode_index")[row] - 1000) / 3;
+            const int64_t episode = (numbers_of(batch, "episode_id")[row] - 1000) / 3;
             const int64_t tick = numbers_of(batch, "step_index")[row];
             const int64_t steps = fake_num_steps(episode);
             int64_t last = -1;
@@ -135,7 +135,7 @@ static void stamped_images_are_held(void **state) {
     while (rbc_loader_next(loader, -1, &batch, NULL) == RBC_OK) {
         const rbc_field *field = field_named(batch, "camera");
         for (int64_t row = 0; row < field->tensor.shape[0]; row++) {
-            const int64_t episode = (numbers_of(batch, "episode_index")[row] - 1000) / 3;
+            const int64_t episode = (numbers_of(batch, "episode_id")[row] - 1000) / 3;
             const int64_t count = fake_num_stamps(episode);
             int64_t *stamps = fake_stamps(episode);
             for (int64_t i = 0; i < 3; i++) {
@@ -181,7 +181,7 @@ static void clouds_are_padded(void **state) {
             assert_int_equal(field->tensor.shape[2], FAKE_MAX_POINTS + 2);
             assert_int_equal(field->tensor.shape[3], 3);
             for (int64_t row = 0; row < field->tensor.shape[0]; row++) {
-                const int64_t episode = (numbers_of(batch, "episode_index")[row] - 1000) / 3;
+                const int64_t episode = (numbers_of(batch, "episode_id")[row] - 1000) / 3;
                 const int64_t steps = fake_num_steps(episode);
                 int64_t first[64] = {0};
                 for (int64_t i = 0; i < steps; i++) {
@@ -247,7 +247,7 @@ static void text_comes_with_its_step(void **state) {
         assert_null(field->tensor.data);
         const int32_t task_field = rbc_batch_num_fields(batch) - 1;
         for (int64_t row = 0; row < field->tensor.shape[0]; row++) {
-            const int64_t episode = (numbers_of(batch, "episode_index")[row] - 1000) / 3;
+            const int64_t episode = (numbers_of(batch, "episode_id")[row] - 1000) / 3;
             const int64_t tick = numbers_of(batch, "step_index")[row];
             uint64_t bytes = 0;
             for (int64_t i = 0; i < 2; i++) {

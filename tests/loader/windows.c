@@ -167,7 +167,7 @@ static DLTensor tensor_of(void *data, rbc__dtype dtype, int32_t ndim, int64_t *s
 
 static void check_row(rbc_context *context, const window_case *c, const rbc_batch *batch,
                       int64_t row, double rate_hz, double control_hz, bool has_stamps) {
-    const int64_t episode = (numbers_of(batch, "episode_index")[row] - 1000) / 3;
+    const int64_t episode = (numbers_of(batch, "episode_id")[row] - 1000) / 3;
     const int64_t tick = numbers_of(batch, "step_index")[row];
     episode_clock clock = clock_of(episode, c->stream, control_hz, has_stamps);
     rbc__rate rate;

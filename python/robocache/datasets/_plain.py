@@ -12,6 +12,7 @@ import numpy
 import torch
 from PIL import Image
 
+from ..batch import Batch, Text
 from ..dataset import Dataset, StreamInfo
 from ..errors import InvalidArgumentError, UnsupportedError
 from ..loader import Window
@@ -60,7 +61,8 @@ class PlainDataset:
         step = index - start
         features = self._features(episode)
         sample: dict[str, Any] = {
-            "episode_index": self._ids[episode],
+            "episode_index": episode,
+            "episode_id": self._ids[episode],
             "step_index": step,
             "time_ns": round(step * 1_000_000_000 / self._rate_hz),
             "task": self._tasks[episode],
@@ -116,8 +118,8 @@ def _decode(encoded: bytes) -> Any:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def _collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    batch: dict[str, Any] = {}
+def _collate(samples: list[dict[str, Any]]) -> Batch:
+    batch = Batch()
     for name, first in samples[0].items():
         column = [sample[name] for sample in samples]
         if isinstance(first, torch.Tensor):
@@ -125,7 +127,7 @@ def _collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
         elif isinstance(first, int):
             batch[name] = torch.tensor(column, dtype=torch.int64)
         else:
-            batch[name] = column
+            batch[name] = Text(column)
     return batch
 
 
@@ -137,7 +139,7 @@ def make_loader(
     seed: int,
     drop_last: bool,
     num_workers: int,
-) -> torch.utils.data.DataLoader[dict[str, Any]]:
+) -> torch.utils.data.DataLoader[Batch]:
     """Returns torch's DataLoader over :class:`PlainDataset`."""
     generator = torch.Generator()
     generator.manual_seed(seed)

@@ -1,0 +1,64 @@
+"""What a loader delivers: a dict that goes to a device as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .errors import UnsupportedError
+
+__all__ = ["Batch", "Text"]
+
+
+class Text(list[Any]):
+    """The strings of a batch, a list of B str, or of B lists of W.
+
+    It is asked to go to a device like the tensors beside it, and stays where it is.
+    """
+
+    def to(self, *args: Any, **kwargs: Any) -> Text:
+        """Returns itself."""
+        return self
+
+    def pin_memory(self, *args: Any) -> Text:
+        """Returns itself."""
+        return self
+
+
+class Batch(dict[str, Any]):
+    """Tensors and :class:`Text` by the names of fields."""
+
+    @property
+    def tensors(self) -> dict[str, Any]:
+        """The fields that are no text."""
+        return {name: value for name, value in self.items() if not isinstance(value, Text)}
+
+    @property
+    def text(self) -> dict[str, Text]:
+        """The fields that are text."""
+        return {name: value for name, value in self.items() if isinstance(value, Text)}
+
+    def to(self, *args: Any, **kwargs: Any) -> Batch:
+        """Returns a batch of what Tensor.to() makes of each tensor, such as ``to("cuda")``.
+
+        Raises:
+            UnsupportedError: the tensors are NumPy's, which lie on the CPU for good.
+        """
+        return self._each("to", lambda value: value.to(*args, **kwargs))
+
+    def pin_memory(self, *args: Any) -> Batch:
+        """Returns a batch of copies of the tensors in memory that devices read directly.
+
+        Raises:
+            UnsupportedError: the tensors are NumPy's.
+        """
+        return self._each("pin_memory", lambda value: value.pin_memory(*args))
+
+    def _each(self, what: str, function: Callable[[Any], Any]) -> Batch:
+        for name, value in self.items():
+            if not hasattr(value, what):
+                raise UnsupportedError(
+                    f"batch[{name!r}]: {type(value).__name__} has no {what}(); "
+                    "DataLoader(array='torch') delivers tensors that have"
+                )
+        return Batch({name: function(value) for name, value in self.items()})
