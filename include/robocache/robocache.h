@@ -17,6 +17,9 @@
  *    live as long as it does.
  *  - Handles may be used from any thread. A context, dataset or selection may be used from several
  *    threads at once; a loader has one consumer thread at a time.
+ *  - In a child made by fork() contexts, datasets, selections and episodes work, whatever other
+ *    threads of the parent were doing; loaders refuse, since their threads are not there. fork()
+ *    waits for a call that reads an episode or a catalog to end.
  */
 #ifndef ROBOCACHE_ROBOCACHE_H
 #define ROBOCACHE_ROBOCACHE_H

@@ -10,10 +10,10 @@ import warnings
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from . import _arguments, _core
+from ._cached import cached_property
 from ._progress import ProgressBar, format_bytes
 from .errors import ArgumentTypeError, Error, InvalidArgumentError, NotFoundError
 

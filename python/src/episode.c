@@ -2,6 +2,10 @@
 #include "tensor.h"
 
 #include <pythread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/fork.h"
 
 typedef struct episode_object {
     PyObject_HEAD rbc_episode *handle;
@@ -34,12 +38,14 @@ PyObject *episode_wrap(module_state *state, rbc_episode *handle) {
 
 static PyThreadState *begin(episode_object *episode) {
     PyThreadState *thread = PyEval_SaveThread();
+    rbc__forks_hold();
     PyThread_acquire_lock(episode->lock, WAIT_LOCK);
     return thread;
 }
 
 static void end(episode_object *episode, PyThreadState *thread) {
     PyThread_release_lock(episode->lock);
+    rbc__forks_release(NULL);
     PyEval_RestoreThread(thread);
 }
 
@@ -192,14 +198,27 @@ static PyObject *episode_bytes(PyObject *self, PyObject *args) {
     const void *bytes = NULL;
     uint64_t num_bytes = 0;
     rbc_error err;
-    /* The bytes are borrowed until the next call, so the GIL is taken before the lock is left. */
+    void *copy = NULL;
+    /* The bytes are borrowed until the next call, and nobody waits for the GIL with the lock. */
     PyThreadState *thread = begin(episode);
     const rbc_status status =
         rbc_episode_bytes(episode->handle, stream, sample, &bytes, &num_bytes, &err);
-    PyEval_RestoreThread(thread);
-    PyObject *result = status == RBC_OK ? PyBytes_FromStringAndSize(bytes, (Py_ssize_t)num_bytes)
-                                        : raise_error(state_of_type(self), &err);
-    PyThread_release_lock(episode->lock);
+    if (status == RBC_OK) {
+        copy = malloc((size_t)num_bytes + 1);
+        if (copy != NULL) {
+            memcpy(copy, bytes, (size_t)num_bytes);
+        }
+    }
+    end(episode, thread);
+    PyObject *result = NULL;
+    if (status != RBC_OK) {
+        raise_error(state_of_type(self), &err);
+    } else if (copy == NULL) {
+        PyErr_NoMemory();
+    } else {
+        result = PyBytes_FromStringAndSize(copy, (Py_ssize_t)num_bytes);
+    }
+    free(copy);
     return result;
 }
 

@@ -9,6 +9,7 @@
 #include "catalog/dataset_state.h"
 #include "catalog/key.h"
 #include "core/error.h"
+#include "core/fork.h"
 
 void rbc__selection_counts_free(rbc__selection_counts *counts) {
     for (int64_t i = 0; i < counts->num_tasks; ++i) {
@@ -111,6 +112,7 @@ static rbc_status count_splits(const rbc_selection *selection, const rbc_dataset
 
 rbc_status rbc__selection_count(const rbc_selection *selection, rbc__selection_counts *out,
                                 rbc_error *err) {
+    RBC__HOLD_FORKS();
     rbc_dataset *dataset = rbc_selection_dataset(selection);
     const size_t count = (size_t)rbc_selection_size(selection);
     const size_t num_splits = (size_t)dataset->num_splits;

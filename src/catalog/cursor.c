@@ -8,6 +8,7 @@
 #include "catalog/dataset_state.h"
 #include "catalog/key.h"
 #include "core/error.h"
+#include "core/fork.h"
 
 struct rbc__cursor {
     const rbc__catalog *catalog;
@@ -38,6 +39,7 @@ static void disconnect(rbc__cursor *cursor) {
 }
 
 rbc_status rbc__cursor_open(const rbc_dataset *dataset, rbc__cursor **out, rbc_error *err) {
+    RBC__HOLD_FORKS();
     *out = calloc(1, sizeof **out);
     if (*out == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog '%s': out of memory",
@@ -53,6 +55,7 @@ rbc_status rbc__cursor_open(const rbc_dataset *dataset, rbc__cursor **out, rbc_e
 }
 
 void rbc__cursor_close(rbc__cursor **cursor) {
+    RBC__HOLD_FORKS();
     if (*cursor == NULL) {
         return;
     }
@@ -144,6 +147,7 @@ static rbc_status take_episode(rbc__cursor *cursor, rbc__episode_row *out, rbc_e
 
 rbc_status rbc__cursor_episode(rbc__cursor *cursor, int64_t id, rbc__episode_row *out,
                                rbc_error *err) {
+    RBC__HOLD_FORKS();
     const rbc__catalog *catalog = cursor->catalog;
     if (id < 0 || id >= catalog->num_episodes) {
         return rbc__fail(err, RBC_ERROR_NOT_FOUND, "no episode %lld: the dataset has %lld",
@@ -160,6 +164,7 @@ rbc_status rbc__cursor_episode(rbc__cursor *cursor, int64_t id, rbc__episode_row
 }
 
 rbc_status rbc__cursor_task(rbc__cursor *cursor, int64_t task, const char **text, rbc_error *err) {
+    RBC__HOLD_FORKS();
     *text = "";
     if (task < 0) {
         return RBC_OK;

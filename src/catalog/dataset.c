@@ -9,6 +9,7 @@
 #include "catalog/dataset_state.h"
 #include "codec/codec.h"
 #include "core/error.h"
+#include "core/fork.h"
 
 static rbc_status copy_params(const rbc_open_params *params, rbc_open_params *out, rbc_error *err) {
     const rbc_open_params defaults = RBC_OPEN_PARAMS_INIT;
@@ -95,6 +96,7 @@ static rbc_status fill(rbc_dataset *dataset, const char *path, const rbc_open_pa
 rbc_status rbc__dataset_open_with(const rbc__reader_ops *ops, const char *path,
                                   const rbc_open_params *params, rbc_dataset **out,
                                   rbc_error *err) {
+    RBC__HOLD_FORKS();
     *out = NULL;
     rbc_open_params known;
     RBC__TRY(copy_params(params, &known, err));
@@ -116,6 +118,7 @@ rbc_status rbc__dataset_open_with(const rbc__reader_ops *ops, const char *path,
 
 rbc_status rbc_dataset_open(const char *path, const rbc_open_params *params, rbc_dataset **out,
                             rbc_error *err) {
+    RBC__HOLD_FORKS();
     *out = NULL;
     if (path == NULL) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "path is NULL");
@@ -130,6 +133,7 @@ void rbc__dataset_retain(rbc_dataset *dataset) {
 }
 
 void rbc_dataset_close(rbc_dataset **dataset) {
+    RBC__HOLD_FORKS();
     rbc_dataset *closed = *dataset;
     *dataset = NULL;
     if (closed == NULL || atomic_fetch_sub_explicit(&closed->refs, 1, memory_order_acq_rel) != 1) {
@@ -219,6 +223,7 @@ rbc_status rbc_dataset_split(const rbc_dataset *dataset, int32_t index, rbc_spli
 
 rbc_status rbc__dataset_steps(rbc_dataset *dataset, const int64_t **steps, const int64_t **start_ns,
                               const int64_t **end_ns, rbc_error *err) {
+    RBC__HOLD_FORKS();
     const int64_t count = dataset->catalog->num_episodes;
     rbc_status status = RBC_OK;
     pthread_mutex_lock(&dataset->lock);

@@ -7,6 +7,7 @@
 #include "catalog/dataset_state.h"
 #include "codec/codec.h"
 #include "core/error.h"
+#include "core/fork.h"
 #include "io/utf8.h"
 
 struct rbc_episode {
@@ -64,6 +65,7 @@ static rbc_status fill(rbc_episode *episode, int64_t id, uint8_t **layout, rbc_e
 }
 
 rbc_status rbc_episode_open(rbc_dataset *dataset, int64_t id, rbc_episode **out, rbc_error *err) {
+    RBC__HOLD_FORKS();
     rbc_episode *episode = calloc(1, sizeof *episode);
     *out = episode;
     if (episode == NULL) {
@@ -83,6 +85,7 @@ rbc_status rbc_episode_open(rbc_dataset *dataset, int64_t id, rbc_episode **out,
 }
 
 void rbc_episode_close(rbc_episode **episode) {
+    RBC__HOLD_FORKS();
     rbc_episode *closed = *episode;
     *episode = NULL;
     if (closed == NULL) {
@@ -161,6 +164,7 @@ static rbc_status get_range(rbc_episode *episode, int32_t stream, int64_t first,
 
 rbc_status rbc_episode_count(rbc_episode *episode, int32_t stream, int64_t *num_samples,
                              int64_t *row_lengths, rbc_error *err) {
+    RBC__HOLD_FORKS();
     const rbc__stream_schema *schema = NULL;
     RBC__TRY(get_stream(episode, stream, &schema, err));
     pthread_mutex_lock(&episode->lock);
@@ -323,6 +327,7 @@ static rbc_status read_numbers(rbc_episode *episode, int32_t stream, int64_t fir
 
 rbc_status rbc_episode_read(rbc_episode *episode, int32_t stream, int64_t first, int64_t count,
                             void *dst, uint64_t dst_bytes, rbc_error *err) {
+    RBC__HOLD_FORKS();
     const rbc__stream_schema *schema = NULL;
     pthread_mutex_lock(&episode->lock);
     rbc_status status = get_range(episode, stream, first, count, &schema, err);
@@ -373,6 +378,7 @@ static rbc_status step_times(rbc_episode *episode, int32_t stream, bool is_ragge
 
 rbc_status rbc_episode_times(rbc_episode *episode, int32_t stream, int64_t first, int64_t count,
                              int64_t *dst, rbc_error *err) {
+    RBC__HOLD_FORKS();
     const rbc__stream_schema *schema = NULL;
     pthread_mutex_lock(&episode->lock);
     rbc_status status = get_range(episode, stream, first, count, &schema, err);
@@ -393,6 +399,7 @@ rbc_status rbc_episode_times(rbc_episode *episode, int32_t stream, int64_t first
 
 rbc_status rbc_episode_image_shape(rbc_episode *episode, int32_t stream, int64_t sample,
                                    int64_t shape[3], rbc_error *err) {
+    RBC__HOLD_FORKS();
     const rbc__stream_schema *schema = NULL;
     rbc__image_shape found = {0};
     pthread_mutex_lock(&episode->lock);
@@ -411,6 +418,7 @@ rbc_status rbc_episode_image_shape(rbc_episode *episode, int32_t stream, int64_t
 
 rbc_status rbc_episode_bytes(rbc_episode *episode, int32_t stream, int64_t sample,
                              const void **bytes, uint64_t *num_bytes, rbc_error *err) {
+    RBC__HOLD_FORKS();
     const rbc__stream_schema *schema = NULL;
     const uint8_t *found = NULL;
     uint64_t offset;

@@ -7,6 +7,7 @@
 #include "catalog/database.h"
 #include "catalog/dataset_state.h"
 #include "core/error.h"
+#include "core/fork.h"
 
 void rbc__listing_free(rbc__listing *listing) {
     for (int64_t i = 0; i < listing->count; ++i) {
@@ -80,6 +81,7 @@ static rbc_status read_rows(const rbc__catalog *catalog, const char *sql, int64_
 
 static rbc_status load(rbc_dataset *dataset, rbc__listing *listing, const char *sql, int64_t wanted,
                        rbc_error *err) {
+    RBC__HOLD_FORKS();
     pthread_mutex_lock(&dataset->lock);
     rbc_status status = RBC_OK;
     if (!listing->is_loaded) {

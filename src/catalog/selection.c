@@ -5,6 +5,7 @@
 #include "catalog/dataset.h"
 #include "catalog/dataset_state.h"
 #include "core/error.h"
+#include "core/fork.h"
 
 struct rbc_selection {
     rbc_selection *self; /* for those who hold it as const */
@@ -136,6 +137,7 @@ static rbc_status pick(rbc_dataset *dataset, const rbc_selection *base, const ui
 
 static rbc_status filter(rbc_dataset *dataset, const rbc_selection *base, const char *split,
                          const char *where, rbc__watch watch, rbc_selection **out, rbc_error *err) {
+    RBC__HOLD_FORKS();
     *out = NULL;
     uint8_t *keep = calloc((size_t)dataset->catalog->num_episodes + 1, 1);
     if (keep == NULL) {

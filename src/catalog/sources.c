@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "core/error.h"
+#include "core/fork.h"
 
 typedef struct entry {
     rbc__source *source; /* NULL: not open */
@@ -117,6 +118,7 @@ static rbc_status open_file(rbc__sources *sources, int64_t file, rbc_error *err)
 
 rbc_status rbc__sources_acquire(rbc__sources *sources, int64_t file, rbc__source **out,
                                 rbc_error *err) {
+    RBC__HOLD_FORKS();
     rbc_status status = RBC_OK;
     pthread_mutex_lock(&sources->lock);
     entry *wanted = &sources->entries[file];
@@ -132,6 +134,7 @@ rbc_status rbc__sources_acquire(rbc__sources *sources, int64_t file, rbc__source
 }
 
 void rbc__sources_release(rbc__sources *sources, int64_t file) {
+    RBC__HOLD_FORKS();
     pthread_mutex_lock(&sources->lock);
     if (--sources->entries[file].refs == 0) {
         join_idle(sources, file);
@@ -141,6 +144,7 @@ void rbc__sources_release(rbc__sources *sources, int64_t file) {
 }
 
 int64_t rbc__sources_num_open(rbc__sources *sources) {
+    RBC__HOLD_FORKS();
     pthread_mutex_lock(&sources->lock);
     const int64_t num_open = sources->num_open;
     pthread_mutex_unlock(&sources->lock);

@@ -4,6 +4,7 @@
 #include "catalog/dataset.h"
 #include "catalog/dataset_state.h"
 #include "core/error.h"
+#include "core/fork.h"
 
 /* Samples a second between the first stamp and the last of episode 0; 0 where that says nothing. */
 static double measure_rate(rbc_dataset *dataset, int32_t stream) {
@@ -44,6 +45,7 @@ static double stream_rate(rbc_dataset *dataset, int32_t stream) {
 
 rbc_status rbc_dataset_stream(const rbc_dataset *dataset, int32_t index, rbc_stream_info *out,
                               rbc_error *err) {
+    RBC__HOLD_FORKS();
     const rbc__schema *schema = dataset->schema;
     if (index < 0 || index >= schema->num_streams) {
         return rbc__fail(err, RBC_ERROR_NOT_FOUND, "no stream %d: '%s' has %d", index,

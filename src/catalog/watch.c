@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <time.h>
 
+#include "core/fork.h"
+
 #define ASK_NS 50000000
 
 static int64_t now_ns(void) {
@@ -14,17 +16,19 @@ static int64_t now_ns(void) {
 }
 
 bool rbc__watch_ask(rbc__watch *watch) {
-    if (watch == NULL || watch->ask == NULL) {
+    if (watch == NULL) {
         return false;
     }
-    watch->stopped = watch->stopped || watch->ask(watch->user) != 0;
+    const int held = rbc__forks_let();
+    watch->stopped = watch->stopped || (watch->ask != NULL && watch->ask(watch->user) != 0);
+    rbc__forks_hold_again(held);
     watch->asked_ns = now_ns(); /* behind the answer, which may take its time */
     return watch->stopped;
 }
 
 bool rbc__watch_stop(rbc__watch *watch) {
-    if (watch == NULL || watch->ask == NULL || watch->stopped) {
-        return watch != NULL && watch->stopped;
+    if (watch == NULL || watch->stopped) {
+        return watch != NULL;
     }
     const int64_t now = now_ns();
     if (watch->asked_ns == 0) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "core/fork.h"
 
 /* The handler reads these without a lock: `begin` is set last and cleared first, and guards live as
  * long as the process, to be used again. */
@@ -119,6 +120,7 @@ static int install(void) {
 }
 
 rbc_status rbc__fault_guard_add(void *data, size_t bytes, rbc__fault_guard **out, rbc_error *err) {
+    RBC__HOLD_FORKS();
     *out = NULL;
     pthread_mutex_lock(&guards_lock);
     const int failed = install();
