@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: [FUZZ_SECONDS=60] [FUZZ_RUNS=N] [FUZZ_JSON=FILE] tools/fuzz.sh [TARGET...]
+# usage: [FUZZ_SECONDS=60] [FUZZ_RUNS=N] [FUZZ_OPTIONS="..."] [FUZZ_JSON=FILE] tools/fuzz.sh [TARGET...]
 #
 # Builds the fuzz targets with libFuzzer and runs each, all or those named, for FUZZ_SECONDS or
 # FUZZ_RUNS inputs. New inputs go to build/fuzz/corpus/TARGET; a crashing input stays in build/fuzz.
@@ -28,7 +28,8 @@ for target in "$@"; do
     log=$PWD/build/fuzz/$target.log
     start=$SECONDS
     findings=0
-    if ! (cd build/fuzz && "$program" "$limit" -print_final_stats=1 "$found" \
+    # shellcheck disable=SC2086 # options are words
+    if ! (cd build/fuzz && "$program" "$limit" -print_final_stats=1 ${FUZZ_OPTIONS:-} "$found" \
         "$OLDPWD/fuzz/corpus/$target") >"$log" 2>&1; then
         findings=1
         tail -n 40 "$log"

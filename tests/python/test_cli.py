@@ -68,6 +68,21 @@ def test_index_says_what_it_found_and_the_same_again(
     assert str(catalog) in text
 
 
+def test_a_catalog_of_another_dataset_is_refused(
+    dataset_path: Path, bridge_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = tmp_path / "catalog.sqlite"
+    assert cli.main(["index", str(dataset_path), "--catalog", str(catalog)]) == 0
+    before = catalog.read_bytes()
+    capsys.readouterr()
+    for command in ("info", "index"):
+        assert cli.main([command, str(bridge_path), "--catalog", str(catalog)]) == 1
+        message = capsys.readouterr().err
+        assert str(catalog) in message
+        assert "that of dataset 'small' 1.0.0, wanted is 'bridge_dataset' 1.0.0" in message
+    assert catalog.read_bytes() == before
+
+
 def test_info_json_describes_every_stream(
     dataset_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
