@@ -21,9 +21,9 @@ typedef struct opening {
     rbc__reader *reader;
     const rbc__schema *schema;
     const rbc_open_params *params;
-    const rbc__file_identity *found;
-    rbc__catalog *catalog; /* its path is the location being tried */
-    bool rebuild;          /* whatever is there is to be made anew */
+    rbc__file_identity *found; /* the files as they lie on the disk */
+    rbc__catalog *catalog;     /* its path is the location being tried */
+    bool rebuild;              /* whatever is there is to be made anew */
     rbc_progress progress;
     rbc__watch watch;
 } opening;
@@ -251,22 +251,20 @@ rbc_status rbc__catalog_open(const rbc__reader_ops *ops, rbc__reader *reader, co
     if (*out == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory", root);
     }
-    rbc__file_identity *found = NULL;
-    rbc_status status = rbc__files_look(root, schema, &found, err);
+    opening o = {
+        .ops = ops,
+        .reader = reader,
+        .schema = schema,
+        .params = params,
+        .catalog = *out,
+        .rebuild = params->rebuild != 0,
+    };
+    o.watch = (rbc__watch){.ask = params->progress != NULL ? ask_progress : NULL, .user = &o};
+    rbc_status status = rbc__files_look(root, schema, &o.watch, &o.found, err);
     if (status == RBC_OK) {
-        opening o = {
-            .ops = ops,
-            .reader = reader,
-            .schema = schema,
-            .params = params,
-            .found = found,
-            .catalog = *out,
-            .rebuild = params->rebuild != 0,
-        };
-        o.watch = (rbc__watch){.ask = params->progress != NULL ? ask_progress : NULL, .user = &o};
         status = open_somewhere(&o, root, err);
     }
-    free(found);
+    free(o.found);
     if (status == RBC_OK && (*out)->num_skipped > 0 && params->on_error == RBC_ON_ERROR_RAISE) {
         status = refuse_skipped(*out, err);
     }

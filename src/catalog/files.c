@@ -28,8 +28,8 @@ static rbc_status look_at(int folder, const char *root, const char *path, rbc__f
     return rbc__fail_errno(err, errno, "'%s/%s' cannot be looked at", root, path);
 }
 
-rbc_status rbc__files_look(const char *root, const rbc__schema *schema, rbc__file_identity **out,
-                           rbc_error *err) {
+rbc_status rbc__files_look(const char *root, const rbc__schema *schema, rbc__watch *watch,
+                           rbc__file_identity **out, rbc_error *err) {
     *out = calloc((size_t)schema->num_files + 1, sizeof **out);
     if (*out == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory", root);
@@ -39,6 +39,11 @@ rbc_status rbc__files_look(const char *root, const rbc__schema *schema, rbc__fil
         folder >= 0 ? RBC_OK : rbc__fail_errno(err, errno, "'%s' cannot be opened", root);
     for (int64_t i = 0; i < schema->num_files && status == RBC_OK; ++i) {
         status = look_at(folder, root, schema->files[i].path, &(*out)[i], err);
+        if (status == RBC_OK && rbc__watch_stop(watch)) {
+            status = rbc__fail(err, RBC_ERROR_CANCELLED,
+                               "'%s': cancelled after looking at %lld of %lld files", root,
+                               (long long)i + 1, (long long)schema->num_files);
+        }
     }
     if (folder >= 0) {
         close(folder);

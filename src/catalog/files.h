@@ -8,9 +8,9 @@
 #include "io/source.h"
 
 /* Looks at every file of the schema as it lies on the disk: malloc'ed array of schema->num_files,
- * `bytes` -1 where there is none. IO where that cannot be told. */
-rbc_status rbc__files_look(const char *root, const rbc__schema *schema, rbc__file_identity **out,
-                           rbc_error *err);
+ * `bytes` -1 where there is none. IO where that cannot be told; CANCELLED when `watch` says so. */
+rbc_status rbc__files_look(const char *root, const rbc__schema *schema, rbc__watch *watch,
+                           rbc__file_identity **out, rbc_error *err);
 
 /* Whether the catalog is complete and holds just these files, unchanged; if so fills in the files
  * and totals of `catalog`. */
