@@ -41,7 +41,9 @@ class ProgressBar:
     def __call__(
         self, files_done: int, files_total: int, bytes_done: int, bytes_total: int, episodes: int
     ) -> None:
-        """Draws the bar for the counts given."""
+        """Draws the bar for the counts given; none while it is not known what there is to do."""
+        if files_total == 0:
+            return
         if self._first_bytes is None:
             self._first_bytes = bytes_done
         elapsed = max(time.monotonic() - self._start, 1e-9)

@@ -286,6 +286,8 @@ def test_progress_bar_draws_one_line():
 
     screen = Screen()
     bar = ProgressBar("bridge", screen)
+    bar(0, 0, 0, 0, 0)
+    assert screen.text == ""
     for done in range(3):
         bar(done, 2, done * 500_000, 1_000_000, done * 25)
     bar.close()
