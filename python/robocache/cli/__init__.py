@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -52,8 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         Arguments that cannot be understood end the process with 2, as argparse does.
     """
     arguments = build_parser().parse_args(argv)
+
+    def tell(message: Warning | str, *_: object, **__: object) -> None:
+        print(f"robocache {arguments.command}: warning: {message}", file=sys.stderr)
+
     try:
-        code: int = COMMANDS[arguments.command].run(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = tell
+            code: int = COMMANDS[arguments.command].run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever reads the output has enough; nothing is left to be written at exit.
