@@ -570,14 +570,14 @@ typedef enum rbc_stream_kind {
 typedef struct rbc_stream_info {
     const char *name; /* "observation/state" */
     rbc_stream_kind kind;
-    DLDataType dtype; /* of one decoded element */
+    DLDataType dtype;  /* of one decoded element */
+    int32_t is_ragged; /* non-zero: a step holds any number of samples. With `times` this is a
+                          stream on a clock of its own; without, each step is one sample of variable
+                          first extent, such as a point cloud */
     int32_t ndim;
     int64_t shape[RBC_STREAM_MAX_DIMS]; /* of one sample; -1: not declared */
     const char *encoding;               /* "", "jpeg", "png" */
     const char *times;       /* name of the int64 ns stream with this one's stamps, or NULL */
-    int32_t is_ragged;       /* non-zero: a step holds any number of samples. With `times` this is
-                                a stream on a clock of its own; without, each step is one sample
-                                of variable first extent, such as a point cloud */
     double rate_hz;          /* control rate, or measured over the first episode; 0: unknown */
     const char *unsupported; /* why its samples cannot be read, or NULL */
 } rbc_stream_info;

@@ -110,7 +110,7 @@ static void what_a_reader_would_refuse_is_refused(void **state) {
                            .num_steps = 3};
     for (int i = 0; i < 9; i++) {
         clocked made = sound;
-        const char *message = "";
+        const char *message;
         switch (i) {
         case 0:
             made.num_steps = 0;

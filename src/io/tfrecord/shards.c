@@ -317,14 +317,14 @@ static rbc_status finish_split(const rbc__shards *shards, split_files *split,
     for (int64_t i = 0; i < split->num_shards; i++) {
         RBC__TRY(name_shard(shards, split, i, err));
     }
-    const size_t bytes = (size_t)split->num_shards * sizeof *out->lengths;
+    const size_t count = (size_t)split->num_shards;
     out->name = strdup(split->name);
     out->filepath_template = strdup(name_template);
-    out->lengths = malloc(bytes);
+    out->lengths = calloc(count + 1, sizeof *out->lengths);
     if (!out->name || !out->filepath_template || !out->lengths) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "split '%s'", split->name);
     }
-    memcpy(out->lengths, split->lengths, bytes);
+    memcpy(out->lengths, split->lengths, count * sizeof *out->lengths);
     out->num_shards = split->num_shards;
     return RBC_OK;
 }
