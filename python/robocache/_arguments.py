@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import reprlib
 from collections.abc import Iterable
 from typing import Any
@@ -23,7 +24,12 @@ def found(value: object) -> str:
 
 def _plain(value: Any) -> Any:
     """Returns a number or list of Python's for NumPy's and torch's, all else as it is."""
-    return value.tolist() if hasattr(value, "tolist") else value
+    if not hasattr(value, "tolist"):
+        return value
+    try:
+        return value.tolist()
+    except Exception:  # sparse and meta tensors have none
+        return value
 
 
 def _is_number(value: object) -> bool:
@@ -100,6 +106,18 @@ def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
         listed = ", ".join(map(repr, choices))
         raise InvalidArgumentError(f"{name}: found {value!r}, wanted one of {listed}")
     return value
+
+
+def path(name: str, value: Any) -> str:
+    """Returns a path as a string that the system can have."""
+    try:
+        text = os.fsdecode(value)
+        os.fsencode(text)
+    except (TypeError, UnicodeError):
+        raise ArgumentTypeError(f"{name}: found {found(value)}, wanted a path") from None
+    if "\0" in text:
+        raise InvalidArgumentError(f"{name}: found {text!r}, wanted a path without NUL")
+    return text
 
 
 def string(name: str, value: Any) -> str:

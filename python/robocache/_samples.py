@@ -106,7 +106,7 @@ def _numbers(label: str, feature: Feature, given: Any) -> NDArray[Any]:
         ) from None
     try:
         values = numpy.asarray(given)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # the last is torch's
         raise InvalidArgumentError(f"{label}: found what makes no array: {error}") from None
     if values.size == 0 and values.dtype.kind == "f":
         return values.astype(dtype)  # an empty list has no dtype of its own

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import _core
+from . import _arguments, _core
 from ._samples import metadata_value, stream_samples
 from .errors import ArgumentTypeError, InvalidArgumentError, NotFoundError
 
@@ -32,18 +32,17 @@ class Feature:
 
     def __post_init__(self) -> None:
         """Refuses what is no dtype, shape or encoding by type; the writer looks closer."""
-        for name in ("dtype", "encoding"):
-            if not isinstance(getattr(self, name), str):
-                raise ArgumentTypeError(
-                    f"Feature: {name} {getattr(self, name)!r} found, wanted a string"
-                )
-        try:
-            shape = tuple(int(extent) for extent in self.shape)
-        except (TypeError, ValueError):
+        _arguments.string("Feature: dtype", self.dtype)
+        _arguments.string("Feature: encoding", self.encoding)
+        extents = self.shape
+        if isinstance(extents, (str, bytes)) or not hasattr(extents, "__len__"):
             raise ArgumentTypeError(
-                f"Feature: shape {self.shape!r} found, wanted a tuple of extents such as (7,)"
-            ) from None
+                f"Feature: shape {extents!r} found, wanted a tuple of extents such as (7,)"
+            )
+        items = _arguments.items("Feature: shape", extents, "extents such as (7,)")
+        shape = tuple(_arguments.integer("Feature: shape", item, -1) for item in items)
         object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "ragged", _arguments.flag("Feature: ragged", self.ragged))
 
     @property
     def kind(self) -> str:
@@ -94,12 +93,18 @@ class RldsWriter:
         append: bool = False,
         on_error: str = "discard",
     ) -> None:
-        if on_error not in ("discard", "keep"):
-            raise InvalidArgumentError(f"on_error: {on_error!r} found, wanted 'discard' or 'keep'")
-        if control_rate_hz is not None and not control_rate_hz > 0:
-            raise InvalidArgumentError(f"control_rate_hz: {control_rate_hz} found, wanted positive")
-        self.features = dict(features)
-        self.metadata = dict(metadata or {})
+        _arguments.choice("on_error", on_error, ("discard", "keep"))
+        if control_rate_hz is not None:
+            control_rate_hz = _arguments.positive("control_rate_hz", control_rate_hz)
+        path = _arguments.path("path", path)
+        _arguments.string("name", name)
+        _arguments.string("version", version)
+        if description is not None:
+            _arguments.string("description", description)
+        shard_bytes = _arguments.integer("shard_bytes", shard_bytes, 0)
+        append = _arguments.flag("append", append)
+        self.features = _declared("features", features)
+        self.metadata = _declared("metadata", {} if metadata is None else metadata)
         self.path = os.path.join(path, name, version)
         self.num_episodes = 0
         """Added by this writer."""
@@ -144,6 +149,7 @@ class RldsWriter:
             added.
         """
         metadata = {} if metadata is None else metadata
+        _arguments.string("split", split)
         _check_names("steps", steps, self.features)
         _check_names("metadata", metadata, self.metadata)
         streams = {
@@ -188,10 +194,17 @@ class RldsWriter:
             self.abort()
 
 
-def _describe(features: Mapping[str, Feature]) -> list[tuple[Any, ...]]:
+def _declared(what: str, features: Any) -> dict[str, Feature]:
+    if not isinstance(features, Mapping):
+        raise ArgumentTypeError(f"{what}: found {features!r}, wanted a mapping of names to Feature")
     for name, feature in features.items():
+        _arguments.string(f"{what}: name", name)
         if not isinstance(feature, Feature):
-            raise ArgumentTypeError(f"features[{name!r}]: found {feature!r}, wanted a Feature")
+            raise ArgumentTypeError(f"{what}[{name!r}]: found {feature!r}, wanted a Feature")
+    return dict(features)
+
+
+def _describe(features: Mapping[str, Feature]) -> list[tuple[Any, ...]]:
     return [
         (name, f.kind, f.dtype, tuple(f.shape), f.encoding, f.ragged)
         for name, f in features.items()

@@ -87,7 +87,8 @@ PyObject *set_cpu_features(PyObject *module, PyObject *object) {
     uint64_t features = object == Py_None ? UINT64_MAX : RBC_CPU_BASELINE;
     PyObject *names = object == Py_None ? PyTuple_New(0) : PySequence_Tuple(object);
     if (names == NULL) {
-        return NULL;
+        PyErr_Clear();
+        return raise_type(state, "features: found %R, wanted names, or None", object);
     }
     const Py_ssize_t count = PyTuple_Size(names);
     for (Py_ssize_t i = 0; i < count; i++) {

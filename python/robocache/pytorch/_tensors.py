@@ -28,12 +28,7 @@ def to_torch(array: Any, name: str, like: torch.Tensor | None = None) -> torch.T
     if isinstance(array, torch.Tensor):
         tensor = array
     elif is_numpy(array):
-        if not array.flags.writeable:
-            array = array.copy()
-        if array.dtype.name == "bfloat16":
-            tensor = torch.from_numpy(array.view("int16")).view(torch.bfloat16)
-        else:
-            tensor = torch.from_numpy(array)
+        tensor = _of_numpy(array, name)
     else:
         raise ArgumentTypeError(f"{name}: found {type(array)!r}, wanted a torch or NumPy tensor")
     if like is not None and tensor.device != like.device:
@@ -41,6 +36,19 @@ def to_torch(array: Any, name: str, like: torch.Tensor | None = None) -> torch.T
             f"{name}: on {tensor.device}, wanted {like.device} as the first tensor"
         )
     return tensor
+
+
+def _of_numpy(array: Any, name: str) -> torch.Tensor:
+    if not array.flags.writeable:
+        array = array.copy()
+    try:
+        if array.dtype.name == "bfloat16":
+            return torch.from_numpy(array.view("int16")).view(torch.bfloat16)
+        return torch.from_numpy(array)
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(
+            f"{name}: dtype {array.dtype!r} found, wanted a native float, integer or bool"
+        ) from error
 
 
 def from_torch(tensor: torch.Tensor, like: Any) -> Any:

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidArgumentError
+from ._public import public
 from ._tensors import from_torch, number, store, to_small, to_torch
 from .voxelize import voxelize_point_cloud
 
 _FLOATS = (torch.float32, torch.float64)
 
 
+@public
 def depth_to_points(
     depth: Any,
     intrinsics: Any,
@@ -50,6 +52,7 @@ def depth_to_points(
     return from_torch(packed.reshape(*lead, *packed.shape[1:]), depth), from_torch(lengths, depth)
 
 
+@public
 def voxelize_depth(
     depth: Any,
     intrinsics: Any,

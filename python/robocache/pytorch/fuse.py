@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..errors import ArgumentTypeError, InvalidArgumentError
+from ._public import public
 from ._tensors import from_torch, store
 from .resample import resample
 
@@ -31,6 +32,7 @@ def _nested(option: Any, name: str, count: int) -> list[Any]:
     return _for_each(option, name, count)
 
 
+@public
 def fuse_streams(
     streams: Iterable[tuple[Any, Any]],
     target_times: Any,
@@ -95,6 +97,7 @@ def fuse_streams(
     return fused, from_torch(torch.stack([result.valid for result in results], -1), like)
 
 
+@public
 def fuse_multimodal(
     vision: Any,
     vision_times: Any,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentTypeError, InvalidArgumentError
+from ._public import public
 from ._tensors import FLOATS, TIMES, from_torch, number, store, to_lengths, to_times, to_torch
 
 INTERPOLATING = ("linear", "cubic", "slerp", "angle")
@@ -23,6 +24,7 @@ INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torc
 INTEGER_MODES = ("hold", "nearest", "max", "min")
 
 
+@public
 def resample_trajectories(
     data: Any,
     source_times: Any,

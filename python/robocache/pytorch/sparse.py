@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidArgumentError
+from ._public import public
 from ._tensors import from_torch, number, three, to_lengths, to_torch, whole
 from .voxelize import check_points, reduce_features
 
@@ -42,6 +43,7 @@ class _Grid:
     scale: float | None
 
 
+@public
 def voxelize_sparse(
     points: Any,
     voxel_size: Any = None,

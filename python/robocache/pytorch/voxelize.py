@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidArgumentError
+from ._public import public
 from ._tensors import FLOATS, from_torch, number, store, three, to_lengths, to_torch, whole
 
 MODES = ("occupancy", "count", "sum", "mean", "max", "min")
 
 
+@public
 def voxelize_point_cloud(
     points: Any,
     grid_size: Any,
