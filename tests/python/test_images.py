@@ -135,11 +135,11 @@ def test_interlaced_pngs(tmp_path, dtype, channels):
         np.testing.assert_array_equal(pillow(raw).reshape(expected.shape), expected)
     damaged = bytearray(interlaced_png(pictures[-1]))
     damaged[60] ^= 0xFF
-    with rc.RldsWriter(tmp_path / "damaged", "pictures", features) as writer:
+    with (
+        rc.RldsWriter(tmp_path / "damaged", "pictures", features) as writer,
+        pytest.raises(rc.errors.InvalidArgumentError, match=r"image.*damaged PNG"),
+    ):
         writer.add_episode({"image": [bytes(damaged)]})
-    dataset = rc.open(tmp_path / "damaged" / "pictures", progress=False, control_rate_hz=1)
-    with pytest.raises(rc.errors.FormatError, match=r"image.*damaged PNG"):
-        _ = dataset.episodes[0]["image"].values
 
 
 def test_limits_of_images(tmp_path):

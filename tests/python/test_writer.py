@@ -151,7 +151,7 @@ def test_features_that_cannot_be(tmp_path, features, message):
 def test_wrong_arguments(tmp_path):
     with pytest.raises(rc.Error, match=r"Feature: shape 7 found, wanted a tuple"):
         rc.Feature("float32", 7)
-    with pytest.raises(rc.Error, match=r"Feature: dtype .* found, wanted a string"):
+    with pytest.raises(rc.Error, match=r"Feature: dtype: found .*, wanted a string"):
         rc.Feature(np.float32)
     with pytest.raises(rc.Error, match="on_error: 'skip' found"):
         rc.RldsWriter(tmp_path, "toy", {"x": rc.Feature()}, on_error="skip")
