@@ -128,18 +128,15 @@ def test_interlaced_pngs(tmp_path, dtype, channels):
     with rc.RldsWriter(tmp_path, "pictures", features) as writer:
         for picture_ in pictures:
             writer.add_episode({"image": [interlaced_png(picture_)]})
+        damaged = bytearray(interlaced_png(pictures[-1]))
+        damaged[60] ^= 0xFF
+        with pytest.raises(rc.errors.InvalidArgumentError, match=r"image.*damaged PNG"):
+            writer.add_episode({"image": [bytes(damaged)]})
     dataset = rc.open(tmp_path / "pictures", progress=False, control_rate_hz=1)
     for episode, expected in zip(dataset.episodes, pictures, strict=True):
         np.testing.assert_array_equal(episode["image"].values[0], expected)
         raw = episode["image"].raw(0)
         np.testing.assert_array_equal(pillow(raw).reshape(expected.shape), expected)
-    damaged = bytearray(interlaced_png(pictures[-1]))
-    damaged[60] ^= 0xFF
-    with (
-        rc.RldsWriter(tmp_path / "damaged", "pictures", features) as writer,
-        pytest.raises(rc.errors.InvalidArgumentError, match=r"image.*damaged PNG"),
-    ):
-        writer.add_episode({"image": [bytes(damaged)]})
 
 
 def test_limits_of_images(tmp_path):

@@ -153,7 +153,7 @@ def test_wrong_arguments(tmp_path):
         rc.Feature("float32", 7)
     with pytest.raises(rc.Error, match=r"Feature: dtype: found .*, wanted a string"):
         rc.Feature(np.float32)
-    with pytest.raises(rc.Error, match="on_error: 'skip' found"):
+    with pytest.raises(rc.Error, match="on_error: found 'skip'"):
         rc.RldsWriter(tmp_path, "toy", {"x": rc.Feature()}, on_error="skip")
     with pytest.raises(rc.Error, match="control_rate_hz: 0 found"):
         rc.RldsWriter(tmp_path, "toy", {"x": rc.Feature()}, control_rate_hz=0)
