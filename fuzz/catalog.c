@@ -199,6 +199,8 @@ static const char *const columns[][2] = {
     {"tasks", "episodes"},
     {"skipped", "file"},
     {"skipped", "message"},
+    {"spans", "times"},
+    {"spans", "data"},
     {"task_words_data", "block"},
     {"task_words_idx", "term"},
     {"task_words_config", "v"},
@@ -228,8 +230,9 @@ static void change_value(sqlite3 *db, input *in) {
     const int64_t row = (int64_t)(take(in, 1) % 8);
     char sql[200];
     const bool keyed = strcmp(column[0], "meta") == 0;
-    const bool is_shadow =
-        strcmp(column[0], "task_words_idx") == 0 || strcmp(column[0], "task_words_config") == 0;
+    const bool is_shadow = strcmp(column[0], "spans") == 0 ||
+                           strcmp(column[0], "task_words_idx") == 0 ||
+                           strcmp(column[0], "task_words_config") == 0;
     const char *id = keyed ? "key" : is_shadow ? column[1] : "rowid";
     snprintf(sql, sizeof sql,
              "UPDATE OR REPLACE %s SET %s = ?1 WHERE %s = (SELECT %s FROM %s LIMIT 1 OFFSET ?2)",

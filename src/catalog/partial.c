@@ -83,15 +83,17 @@ static rbc_status remove_file(const char *path, rbc_error *err) {
                : rbc__fail_errno(err, errno, "'%s' cannot be removed", path);
 }
 
+/* What SQLite keeps beside it goes last: a database without the journal that it needs must not be
+ * found. */
 static rbc_status remove_database(const char *path, rbc_error *err) {
-    char *journal;
-    RBC__TRY(suffixed(path, "-journal", &journal, err));
-    /* the journal last: a database without the journal that it needs must not be found */
-    rbc_status status = remove_file(path, err);
-    if (status == RBC_OK) {
-        status = remove_file(journal, err);
+    static const char *const suffixes[] = {"", "-journal", "-wal", "-shm"};
+    rbc_status status = RBC_OK;
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0] && status == RBC_OK; ++i) {
+        char *file;
+        RBC__TRY(suffixed(path, suffixes[i], &file, err));
+        status = remove_file(file, err);
+        free(file);
     }
-    free(journal);
     return status;
 }
 

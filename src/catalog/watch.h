@@ -14,8 +14,8 @@ typedef struct rbc__watch {
     bool stopped;     /* the answer stays */
 } rbc__watch;
 
-/* Whether to stop; asks at most twenty times a second, and lets forks through then: the caller holds
- * no lock. NULL: never. */
+/* Whether to stop; asks at most twenty times a second, and lets forks through then: the caller
+ * holds no lock. NULL: never. */
 bool rbc__watch_stop(rbc__watch *watch);
 /* The same, asking now. */
 bool rbc__watch_ask(rbc__watch *watch);

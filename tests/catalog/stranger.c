@@ -307,6 +307,18 @@ static void an_earlier_version_is_made_anew(void **state) {
     assert_int_equal(scratch_integer(path, "SELECT count(*) FROM episodes WHERE bytes = 0"), 0);
 }
 
+/* SQLite then keeps other files beside the copy that is brought up to date. */
+static void one_with_a_log_is_brought_up_to_date(void **state) {
+    const char *data = scratch_path(*state, "data");
+    const char *path = scratch_path(*state, "data/.robocache.sqlite");
+    lay_ours(path, "PRAGMA journal_mode = WAL");
+    fake_file_write(data, 1, "7 0 -1 polish the mirror\n");
+    rbc_dataset *dataset = scratch_open(data, NULL);
+    assert_int_equal(num_episodes(dataset), (FILES - 1) * LINES + 1);
+    rbc_dataset_close(&dataset);
+    assert_int_not_equal(access(scratch_path(*state, "data/.robocache.sqlite.partial"), F_OK), 0);
+}
+
 /* ---- what may lie where files are written ---- */
 
 static void what_lies_in_the_way_is_not_written_to(void **state) {
@@ -479,6 +491,8 @@ static void wrong_values_never_crash(void **state) {
         "layouts SET data = %s",
         "summaries SET data = %s",
         "summaries SET file = %s WHERE file = 3",
+        "spans SET data = %s",
+        "spans SET times = %s",
         "tasks SET text = id || %s",
         "tasks SET episodes = %s",
         "streams SET name = %s",
@@ -647,6 +661,7 @@ int main(void) {
         TEST(one_in_the_cache_is_made_anew_where_it_is_ours),
         TEST(a_link_to_a_catalog_is_read_and_never_replaced),
         TEST(an_earlier_version_is_made_anew),
+        TEST(one_with_a_log_is_brought_up_to_date),
         TEST(what_lies_in_the_way_is_not_written_to),
         TEST(what_is_written_is_closed_to_others_while_it_is_made),
         TEST(the_catalog_of_another_dataset_is_refused),
