@@ -681,10 +681,21 @@ RBC_API rbc_status rbc_episode_bytes(rbc_episode *episode, int32_t stream, int64
 typedef struct rbc_loader rbc_loader;
 typedef struct rbc_batch rbc_batch;
 
-/* The clock. Tick t of an episode is round(t * 1e9 / rate_hz) ns after its origin: its first stamp,
- * or 0 where no stream has stamps. It has the ticks up to its last stamp, or up to its last step at
- * the control rate; with rate_hz equal to the control rate ticks are steps. Streams without stamps
- * lie on the steps, step i at origin + round(i * 1e9 / control rate).
+/* The clock. Tick t of an episode is round(t * 1e9 / rate_hz) ns after its origin, the first stamp
+ * of the clock's reference streams, and there are ticks up to the last stamp of these. Reference
+ * streams are those named in `clock`, by default those of the action that have stamps ("action" or
+ * "actions" is a part of their name); without such, those that have stamps and one sample a step.
+ * Without such, the clock is that of the steps, whose first is at the first stamp of any stream, or
+ * at 0; or, where nothing lies on the steps or their rate is unknown, of all streams with stamps.
+ * Where the clock is that of the steps, or the default, ticks are steps at the control rate.
+ *
+ * Streams without stamps lie on the steps: step i is round(i * 1e9 / control rate) ns after the
+ * first stamp of the default reference streams.
+ *
+ * It is an error when an epoch has more than ten times the ticks that its steps say, or, where
+ * their rate is unknown, that the longest of the reference streams says; rbc_loader_warning() tells
+ * of single episodes of which that is true, and of streams that lie outside of the clock
+ * altogether.
  *
  * A rate is a fraction: a double within two millionths of n * 1000 / 1001, n a multiple of 24 or 30
  * up to 240, is that one (29.97 means 30000/1001), any other a short fraction that rounds to it.
@@ -755,9 +766,13 @@ typedef struct rbc_loader_params {
     int32_t rank, world_size;
     rbc_remainder remainder;
     rbc_jpeg_dct jpeg_dct;
-    int64_t snap_ns;         /* moments no further apart than this are one, see above */
-    int32_t part, num_parts; /* of the rank's batches only number part, part + num_parts, ... are
-                                delivered: where processes share out what a rank reads */
+    int64_t snap_ns;            /* moments no further apart than this are one, see above */
+    int32_t part, num_parts;    /* of the rank's batches only number part, part + num_parts, ... are
+                                   delivered: where processes share out what a rank reads */
+    const char *const *clock;   /* [num_clock] streams that the clock is taken from, see above */
+    const char *const *require; /* [num_require] streams: only the ticks at which all windows of
+                                   these are valid are samples, by their modes and limits */
+    int32_t num_clock, num_require;
 } rbc_loader_params;
 
 #define RBC_LOADER_PARAMS_INIT                                                                     \
@@ -778,7 +793,11 @@ typedef struct rbc_loader_params {
      RBC_JPEG_DCT_DEFAULT,                                                                         \
      1000,                                                                                         \
      0,                                                                                            \
-     1}
+     1,                                                                                            \
+     NULL,                                                                                         \
+     NULL,                                                                                         \
+     0,                                                                                            \
+     0}
 
 /* The loader keeps the selection. INVALID_ARGUMENT naming the parameter, window or stream (also
  * where the control rate is unknown and rate_hz is 0), NOT_FOUND for a stream that is not there,
@@ -859,6 +878,10 @@ typedef struct rbc_loader_stats {
     int64_t fetch_ns, decode_ns, align_ns; /* summed over workers */
 } rbc_loader_stats;
 RBC_API void rbc_loader_get_stats(const rbc_loader *loader, rbc_loader_stats *out);
+/* What was found when the loader was made that is no error but hardly meant, copied to `message`;
+ * `index` counts from 0. NOT_FOUND past the last. */
+RBC_API rbc_status rbc_loader_warning(const rbc_loader *loader, int64_t index, char *message,
+                                      uint64_t message_bytes, rbc_error *err);
 /* Message `index` in [0, samples_skipped) of the samples left out, copied to `message`; the list
  * keeps the first 1,000. NOT_FOUND past it. */
 RBC_API rbc_status rbc_loader_skipped(const rbc_loader *loader, int64_t index, char *message,

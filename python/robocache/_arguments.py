@@ -6,6 +6,7 @@ Numbers may be Python's, NumPy's of any dtype, or arrays and tensors without axe
 from __future__ import annotations
 
 import math
+import numbers
 import operator
 import os
 import reprlib
@@ -33,7 +34,7 @@ def _plain(value: Any) -> Any:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def integer(name: str, value: Any, low: int, high: int = INT64_MAX) -> int:

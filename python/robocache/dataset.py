@@ -169,8 +169,8 @@ class Episode(Mapping[str, Stream]):
         self.num_steps: int = info["num_steps"]
         """Steps at the control rate."""
         self.duration_ns: int = info["duration_ns"]
-        """Last stamp minus first of the streams that the episode's clock is by default taken from, see
-        docs/data.md; without stamps, of its steps."""
+        """Last stamp minus first of the streams that the clock is by default taken from, see
+        docs/data.md; without stamps, last step minus first."""
         self.task: str = info["task"]
         """What the robot was told to do; "" where that is not recorded."""
         self.split: str = info["split"]

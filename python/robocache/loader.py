@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -168,9 +169,9 @@ def _channels(value: Any) -> tuple[tuple[Any, str], ...]:
     return tuple(checked)
 
 
-def _find_stream(dataset: Dataset, name: str) -> StreamInfo:
+def _find_stream(dataset: Dataset, name: str, argument: str = "streams") -> StreamInfo:
     """Returns the stream of that name, or of LeRobot's spelling of it, with dots."""
-    _arguments.string("streams", name)
+    _arguments.string(argument, name)
     for spelling in (name, name.replace(".", "/")):
         if spelling in dataset.streams:
             return dataset.streams[spelling]
@@ -209,6 +210,13 @@ def _windows(
     for name, seconds in (delta_timestamps or {}).items():
         chosen.append((name, Window(seconds=seconds, name=name, mode="nearest")))
     return [window._native(dataset, _find_stream(dataset, name)) for name, window in chosen]
+
+
+def _names(dataset: Dataset, argument: str, value: Any) -> list[str]:
+    """Returns the dataset's own names of one stream or several."""
+    given = [value] if isinstance(value, str) else value
+    names = _arguments.items(argument, given, "a list of stream names")
+    return [_find_stream(dataset, name, argument).name for name in names]
 
 
 def _as_given(streams: Any) -> Any:
@@ -289,9 +297,16 @@ class DataLoader:
         snap_ns: moments up to this many nanoseconds apart are one: stamps and targets, offsets in
             seconds and ticks. It takes up what was rounded on the way to nanoseconds; 0 compares
             exactly.
+        clock: names of the streams that the clock is taken from: an episode's ticks run from the
+            first to the last of their stamps. By default the action's stamps, without such those of
+            the streams with one sample a step, without such the steps. A stream that lies outside
+            of the clock is named in a warning, with its offset.
+        require: names of streams; only ticks at which their windows would be valid, by mode,
+            tolerance and max_gap, are samples. Their stamps are read when the loader is made.
 
     Raises:
-        InvalidArgumentError: an argument is wrong, or rate_hz is needed and not given.
+        InvalidArgumentError: an argument is wrong, rate_hz is needed and not given, or the stamps
+            of the clock's streams make an epoch more than ten times as long as its steps say.
         NotFoundError: there is no such stream; the message lists those there are.
         UnsupportedError: this build cannot deliver to the device.
     """
@@ -317,6 +332,8 @@ class DataLoader:
         array: str | None = None,
         jpeg_dct: str | None = None,
         snap_ns: int = 1000,
+        clock: str | Sequence[str] | None = None,
+        require: str | Sequence[str] = (),
     ) -> None:
         options = {
             name: value for name, value in locals().items() if name not in ("self", "dataset")
@@ -340,6 +357,10 @@ class DataLoader:
         self._num_slots = _arguments.integer("num_slots", num_slots, 0, _INT32_MAX)
         self._jpeg_dct = jpeg_dct
         self._snap_ns = _arguments.integer("snap_ns", snap_ns, 0)
+        self._clock = options["clock"] = None if clock is None else _names(dataset, "clock", clock)
+        if self._clock == []:
+            raise InvalidArgumentError("clock: no stream found, wanted one or more, or None")
+        self._require = options["require"] = _names(dataset, "require", require)
         self._ranks = check_ranks(rank, world_size)
         self._options = options
         self._windows = _windows(dataset, streams, delta_timestamps)
@@ -350,12 +371,24 @@ class DataLoader:
         self._epoch_asked: int | None = None  # for the iteration after the one under way
         self._sampled: tuple[Iterator[Batch], int, int] | None = None
         self._create(find_share(self._ranks, None, is_starting=False))
+        for message in self._warnings():
+            warnings.warn(f"{dataset.path}: {message}", stacklevel=2)
         if len(self) == 0:
             warnings.warn(f"{self!r} has no batch: {self._why_empty()}", stacklevel=2)
+
+    def _warnings(self) -> Iterator[str]:
+        """Yields what the native loader found that is hardly meant."""
+        for index in itertools.count():
+            message = self._native.warning(index)
+            if message is None:
+                return
+            yield message
 
     def _why_empty(self) -> str:
         if len(self.dataset) == 0:
             return f"{self.dataset!r} is empty"
+        if self.num_samples == 0 and self._require:
+            return f"{', '.join(self._require)} is valid at no tick"
         world_size = f" and world_size {self.world_size}" if self.world_size > 1 else ""
         return f"{self.num_samples} samples are too few for drop_last {self._drop_last}{world_size}"
 
@@ -382,6 +415,8 @@ class DataLoader:
             self._remainder,
             self._jpeg_dct,
             self._snap_ns,
+            self._clock or [],
+            self._require,
         )
 
     def _settle(self, epoch: int, position: int, *, is_starting: bool = False) -> bool:
@@ -546,7 +581,7 @@ class DataLoader:
 
     def _identity(self) -> dict[str, Any]:
         """Returns what has to be as it was for a position to mean the same samples."""
-        windows = repr((self._windows, self._snap_ns))
+        windows = repr((self._windows, self._snap_ns, self._clock, self._require))
         return {
             "fingerprint": f"{self.dataset._selection.fingerprint():016x}",
             "num_samples": self.num_samples,

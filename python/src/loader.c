@@ -156,6 +156,24 @@ static bool read_window(module_state *state, PyObject *object, window_memory *me
     return true;
 }
 
+/* Borrows the texts of a list of str. */
+static bool read_names(PyObject *list, const char ***names, int32_t *count) {
+    const Py_ssize_t size = PyList_Size(list);
+    *names = PyMem_Calloc((size_t)size + 1, sizeof(**names));
+    if (*names == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < size; i++) {
+        (*names)[i] = PyUnicode_AsUTF8AndSize(PyList_GetItem(list, i), NULL);
+        if ((*names)[i] == NULL) {
+            return false;
+        }
+    }
+    *count = (int32_t)size;
+    return true;
+}
+
 /* (kind, batch type, text type); kind: numpy.asarray for NumPy, the type torch.Tensor for torch. */
 static bool find_delivery(module_state *state, PyObject *types, delivery *how) {
     PyObject *kind = NULL;
@@ -239,7 +257,7 @@ static PyObject *create(module_state *state, selection_object *selection,
 
 /* create_loader(selection, windows, types, batch_size, rate_hz, shuffle, seed, drop_last,
  * num_threads, num_slots, on_error, rank, world_size, part, num_parts, remainder, jpeg_dct,
- * snap_ns) */
+ * snap_ns, clock, require) */
 PyObject *create_loader(PyObject *module, PyObject *args) {
     module_state *state = state_of_module(module);
     PyObject *selection = NULL;
@@ -248,6 +266,8 @@ PyObject *create_loader(PyObject *module, PyObject *args) {
     PyObject *on_error = NULL;
     PyObject *remainder = NULL;
     PyObject *jpeg_dct = NULL;
+    PyObject *clock = NULL;
+    PyObject *require = NULL;
     unsigned long long seed = 0;
     int batch_size = 0;
     int shuffle = 0;
@@ -260,11 +280,11 @@ PyObject *create_loader(PyObject *module, PyObject *args) {
     int num_parts = 1;
     long long snap_ns = 0;
     rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
-    if (!PyArg_ParseTuple(args, "O!O!O!idpKpiiOiiiiOOL", state->selection_type, &selection,
+    if (!PyArg_ParseTuple(args, "O!O!O!idpKpiiOiiiiOOLO!O!", state->selection_type, &selection,
                           &PyList_Type, &windows, &PyTuple_Type, &types, &batch_size,
                           &params.rate_hz, &shuffle, &seed, &drop_last, &num_threads, &num_slots,
                           &on_error, &rank, &world_size, &part, &num_parts, &remainder, &jpeg_dct,
-                          &snap_ns) ||
+                          &snap_ns, &PyList_Type, &clock, &PyList_Type, &require) ||
         !parse_policies(state, on_error, remainder, &params) ||
         !parse_jpeg_dct(state, jpeg_dct, &params.jpeg_dct)) {
         return NULL;
@@ -279,6 +299,12 @@ PyObject *create_loader(PyObject *module, PyObject *args) {
     for (Py_ssize_t i = 0; ok && i < count; i++) {
         ok = read_window(state, PyList_GetItem(windows, i), &memory[i], &read[i]);
     }
+    const char **clock_names = NULL;
+    const char **require_names = NULL;
+    ok = ok && read_names(clock, &clock_names, &params.num_clock) &&
+         read_names(require, &require_names, &params.num_require);
+    params.clock = clock_names;
+    params.require = require_names;
     params.windows = read;
     params.num_windows = (int32_t)count;
     params.batch_size = batch_size;
@@ -299,6 +325,8 @@ PyObject *create_loader(PyObject *module, PyObject *args) {
         PyMem_Free(memory[i].offsets_ns);
         PyMem_Free(memory[i].groups);
     }
+    PyMem_Free(clock_names);
+    PyMem_Free(require_names);
     PyMem_Free(read);
     PyMem_Free(memory);
     return result;
@@ -583,6 +611,20 @@ static PyObject *loader_stats(PyObject *self, PyObject *unused) {
         (long long)stats.decode_ns, "align_ns", (long long)stats.align_ns);
 }
 
+/* warning(index) -> message, or None past the last */
+static PyObject *loader_warning(PyObject *self, PyObject *index) {
+    const rbc_loader *handle = enter(self);
+    const long long position = handle == NULL ? -1 : PyLong_AsLongLong(index);
+    if (position == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    char message[RBC_ERROR_MESSAGE_BYTES];
+    if (rbc_loader_warning(handle, position, message, sizeof(message), NULL) != RBC_OK) {
+        Py_RETURN_NONE;
+    }
+    return text_object(message);
+}
+
 /* skipped(index) -> message, or None past the last */
 static PyObject *loader_skipped(PyObject *self, PyObject *index) {
     const rbc_loader *handle = open_handle(self);
@@ -608,6 +650,7 @@ static PyMethodDef loader_methods[] = {
     {"num_batches", loader_num_batches, METH_NOARGS, NULL},
     {"num_rounds", loader_num_rounds, METH_NOARGS, NULL},
     {"stats", loader_stats, METH_NOARGS, NULL},
+    {"warning", loader_warning, METH_O, NULL},
     {"skipped", loader_skipped, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -1,7 +1,6 @@
 #include "io/reader.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #include "core/error.h"
@@ -12,33 +11,6 @@ static const struct {
 } readers[] = {
     {&rbc__rlds_reader, "features.json, dataset_info.json or *.tfrecord*"},
 };
-
-bool rbc__stream_is_action(const rbc__stream_schema *stream) {
-    for (const char *part = stream->name; part != NULL; part = strchr(part, '/')) {
-        part += *part == '/' ? 1 : 0;
-        const size_t length = strcspn(part, "/");
-        if ((length == 6 || length == 7) && strncmp(part, "actions", length) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void rbc__schema_set_reference(rbc__schema *schema) {
-    bool has_action = false;
-    bool has_steps = false;
-    for (int32_t i = 0; i < schema->num_streams; i++) {
-        const rbc__stream_schema *stream = &schema->streams[i];
-        has_action = has_action || (stream->times >= 0 && rbc__stream_is_action(stream));
-        has_steps = has_steps || (stream->times >= 0 && !stream->is_ragged);
-    }
-    for (int32_t i = 0; i < schema->num_streams; i++) {
-        rbc__stream_schema *stream = &schema->streams[i];
-        stream->is_reference = stream->times >= 0 && (has_action  ? rbc__stream_is_action(stream)
-                                                      : has_steps ? !stream->is_ragged
-                                                                  : true);
-    }
-}
 
 rbc_status rbc__reader_find(const char *path, const rbc__reader_ops **out, rbc_error *err) {
     *out = NULL;

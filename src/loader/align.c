@@ -14,7 +14,7 @@ static rbc_status gather_times(rbc__fetch *fetch, const rbc__row *row,
     rbc__stamps stamps = {.times = held->times,
                           .count = held->num_samples,
                           .rate = &clock->control,
-                          .origin_ns = rbc__clock_origin_ns(clock, row->record->episode)};
+                          .origin_ns = rbc__clock_steps_start_ns(clock, row->record->episode)};
     rbc__window_range(window, &stamps, clock->snap_ns, fetch->targets, begin, end);
     if (held->times != NULL) {
         *times = held->times + *begin;
@@ -151,6 +151,31 @@ rbc_status rbc__align_picks(rbc__fetch *fetch, const rbc__row *row, const rbc__p
     for (int64_t i = 0; i < window->width && rbc__window_fills(window); i++) {
         valid[i] = valid[i] && !is_pad[i];
         fetch->picks[i] = valid[i] ? fetch->picks[i] : -1;
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc__align_valid(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
+                            uint8_t *valid, rbc_error *err) {
+    int64_t begin = 0;
+    int64_t end = 0;
+    const int64_t *times = NULL;
+    RBC__TRY(gather_times(fetch, row, window, &begin, &end, &times, err));
+    const size_t num_targets = (size_t)rbc__window_num_targets(window);
+    const size_t runs_bytes = (size_t)window->num_runs * sizeof *window->runs;
+    RBC__TRY(rbc__scratch_reserve(&fetch->intervals, runs_bytes + num_targets, err));
+    /* Of runs without channels the kernel only says where they have a value. */
+    rbc__channel_run *runs = (rbc__channel_run *)(void *)fetch->intervals.data;
+    for (int32_t i = 0; i < window->num_runs; i++) {
+        runs[i] = (rbc__channel_run){0, 0, window->runs[i].mode};
+    }
+    uint8_t *rows_valid = fetch->intervals.data + runs_bytes;
+    rbc__resample_source source = source_of(window, times, 0, times, end - begin);
+    source.num_channels = 0;
+    source.runs = runs;
+    RBC__TRY(run(fetch, row, window, &source, window->job_dtype, rows_valid, 0, rows_valid, err));
+    for (int64_t i = 0; i < window->width; i++) {
+        valid[i] = rows_valid[rbc__window_target_index(window, i)];
     }
     return RBC_OK;
 }

@@ -6,7 +6,8 @@
 #include "core/tensor.h"
 
 static bool has_stamps(const rbc__clock *clock, int64_t episode) {
-    return clock->end_ns[episode] >= clock->start_ns[episode];
+    const rbc__clock_params *from = &clock->from;
+    return !from->is_on_steps && from->end_ns[episode] >= from->start_ns[episode];
 }
 
 static rbc_status check_rate(double hz, const char *name, rbc__rate *out, rbc_error *err) {
@@ -19,22 +20,21 @@ static rbc_status check_rate(double hz, const char *name, rbc__rate *out, rbc_er
 
 static rbc_status count_ticks(const rbc__clock *clock, int64_t episode, int64_t *out,
                               rbc_error *err) {
+    const rbc__clock_params *from = &clock->from;
+    const int64_t steps = from->steps[episode];
     if (has_stamps(clock, episode)) {
         int64_t duration = 0;
-        if (__builtin_sub_overflow(clock->end_ns[episode], clock->start_ns[episode], &duration)) {
+        if (__builtin_sub_overflow(from->end_ns[episode], from->start_ns[episode], &duration)) {
             return rbc__fail(err, RBC_ERROR_FORMAT,
                              "stamps of episode %lld of the selection run from %lld to %lld ns, "
                              "more than int64 can count",
-                             (long long)episode, (long long)clock->start_ns[episode],
-                             (long long)clock->end_ns[episode]);
+                             (long long)episode, (long long)from->start_ns[episode],
+                             (long long)from->end_ns[episode]);
         }
         *out = rbc__rate_num_ticks(&clock->rate, rbc__time_add_ns(duration, clock->snap_ns));
-        return RBC_OK;
-    }
-    const int64_t steps = clock->steps[episode];
-    if (steps <= 0 || !clock->has_control) {
+    } else if (steps <= 0 || !clock->has_control || (from->is_named && !from->is_on_steps)) {
         *out = 0;
-    } else if (clock->is_control) {
+    } else if (rbc__rate_equal(&clock->rate, &clock->control)) {
         *out = steps;
     } else {
         const int64_t last_ns = rbc__rate_time_ns(&clock->control, steps - 1);
@@ -44,36 +44,33 @@ static rbc_status count_ticks(const rbc__clock *clock, int64_t episode, int64_t 
 }
 
 rbc_status rbc__clock_init(rbc__clock *out, const rbc__clock_params *params, rbc_error *err) {
-    rbc__clock clock = {.num_episodes = params->num_episodes,
-                        .steps = params->steps,
-                        .start_ns = params->start_ns,
-                        .end_ns = params->end_ns,
-                        .has_control = params->control_rate_hz > 0.0};
+    rbc__clock clock = {.from = *params, .has_control = params->control_rate_hz > 0.0};
     RBC__TRY(check_rate(params->rate_hz, "rate_hz", &clock.rate, err));
     if (clock.has_control) {
         RBC__TRY(check_rate(params->control_rate_hz, "control rate", &clock.control, err));
-        clock.is_control = rbc__rate_equal(&clock.rate, &clock.control);
+        clock.ticks_are_steps = rbc__rate_equal(&clock.rate, &clock.control) &&
+                                (params->is_on_steps || !params->is_named);
     }
     const int64_t most_ns = (rbc__rate_time_ns(&clock.rate, 1) - 1) / 2;
     clock.snap_ns = params->snap_ns < most_ns ? params->snap_ns : most_ns;
-    clock.first_sample = malloc(((size_t)params->num_episodes + 1) * sizeof *clock.first_sample);
-    if (clock.first_sample == NULL) {
+    clock.first_tick = malloc(((size_t)params->num_episodes + 1) * sizeof *clock.first_tick);
+    if (clock.first_tick == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the clock of %lld episodes",
                          (long long)params->num_episodes);
     }
-    clock.first_sample[0] = 0;
+    clock.first_tick[0] = 0;
     for (int64_t i = 0; i < params->num_episodes; i++) {
         int64_t ticks = 0;
         rbc_status status = count_ticks(&clock, i, &ticks, err);
         if (status == RBC_OK &&
-            !rbc__add_size(clock.first_sample[i], ticks, &clock.first_sample[i + 1])) {
+            !rbc__add_size(clock.first_tick[i], ticks, &clock.first_tick[i + 1])) {
             status = rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                                "at rate_hz %g the first %lld episodes of the selection have more "
                                "ticks than int64 can count",
                                params->rate_hz, (long long)(i + 1));
         }
         if (status != RBC_OK) {
-            free(clock.first_sample);
+            free(clock.first_tick);
             return status;
         }
     }
@@ -82,39 +79,71 @@ rbc_status rbc__clock_init(rbc__clock *out, const rbc__clock_params *params, rbc
 }
 
 void rbc__clock_free(rbc__clock *clock) {
-    free(clock->first_sample);
-    clock->first_sample = NULL;
+    free(clock->first_tick);
+    free(clock->run_sample);
+    free(clock->run_tick);
+    clock->first_tick = NULL;
+    clock->run_sample = NULL;
+    clock->run_tick = NULL;
+}
+
+void rbc__clock_restrict(rbc__clock *clock, int64_t num_runs, int64_t *run_sample,
+                         int64_t *run_tick) {
+    clock->num_runs = num_runs;
+    clock->run_sample = run_sample;
+    clock->run_tick = run_tick;
 }
 
 int64_t rbc__clock_num_samples(const rbc__clock *clock) {
-    return clock->first_sample[clock->num_episodes];
+    return clock->run_sample != NULL ? clock->run_sample[clock->num_runs]
+                                     : clock->first_tick[clock->from.num_episodes];
+}
+
+/* The last of `count` begins that is at or before `at`: those of nothing are passed by. */
+static int64_t find_last(const int64_t *begins, int64_t count, int64_t at) {
+    const int64_t *base = begins;
+    while (count > 1) {
+        const int64_t half = count / 2;
+        base = base[half] <= at ? base + half : base;
+        count -= half;
+    }
+    return base - begins;
 }
 
 void rbc__clock_find(const rbc__clock *clock, int64_t sample, int64_t *episode, int64_t *tick) {
-    /* The last episode that begins at or before `sample`: episodes without ticks are passed by. */
-    const int64_t *base = clock->first_sample;
-    int64_t count = clock->num_episodes;
-    while (count > 1) {
-        const int64_t half = count / 2;
-        base = base[half] <= sample ? base + half : base;
-        count -= half;
+    int64_t at = sample;
+    if (clock->run_sample != NULL) {
+        const int64_t run = find_last(clock->run_sample, clock->num_runs, sample);
+        at = clock->run_tick[run] + (sample - clock->run_sample[run]);
     }
-    *episode = base - clock->first_sample;
-    *tick = sample - *base;
+    *episode = find_last(clock->first_tick, clock->from.num_episodes, at);
+    *tick = at - clock->first_tick[*episode];
 }
 
 int64_t rbc__clock_num_ticks(const rbc__clock *clock, int64_t episode) {
-    return clock->first_sample[episode + 1] - clock->first_sample[episode];
+    return clock->first_tick[episode + 1] - clock->first_tick[episode];
+}
+
+int64_t rbc__clock_steps_start_ns(const rbc__clock *clock, int64_t episode) {
+    const rbc__clock_params *from = &clock->from;
+    return from->steps_end_ns[episode] >= from->steps_start_ns[episode]
+               ? from->steps_start_ns[episode]
+               : 0;
+}
+
+int64_t rbc__clock_steps_end_ns(const rbc__clock *clock, int64_t episode) {
+    const int64_t steps = clock->from.steps[episode];
+    const int64_t last_ns =
+        clock->has_control && steps > 0 ? rbc__rate_time_ns(&clock->control, steps - 1) : -1;
+    return rbc__time_add_ns(rbc__clock_steps_start_ns(clock, episode), last_ns);
 }
 
 int64_t rbc__clock_origin_ns(const rbc__clock *clock, int64_t episode) {
-    return has_stamps(clock, episode) ? clock->start_ns[episode] : 0;
+    return has_stamps(clock, episode) ? clock->from.start_ns[episode]
+                                      : rbc__clock_steps_start_ns(clock, episode);
 }
 
 int64_t rbc__clock_end_ns(const rbc__clock *clock, int64_t episode) {
-    if (has_stamps(clock, episode)) {
-        return clock->end_ns[episode];
-    }
-    const int64_t steps = clock->steps[episode];
-    return clock->has_control && steps > 0 ? rbc__rate_time_ns(&clock->control, steps - 1) : -1;
+    return has_stamps(clock, episode) ? clock->from.end_ns[episode]
+                                      : rbc__clock_steps_end_ns(clock, episode);
 }

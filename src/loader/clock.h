@@ -1,9 +1,9 @@
-/* The ticks of the loader's clock in each episode of a selection.
+/* The ticks of the loader's clock in each episode of a selection, and which of them are samples.
  *
- * Tick t of an episode is at origin + rbc__rate_time_ns(rate, t). An episode with stamps runs from
- * its earliest to its latest stamp and has the ticks that fall into that. One without runs from 0
- * to its last step on the control rate, so that with rate equal to the control rate ticks are
- * steps. */
+ * Tick t of an episode is at origin + rbc__rate_time_ns(rate, t). Where the clock is taken from
+ * stamps an episode begins with the first and ends with the last of them, and has the ticks that
+ * fall into that; else it has those of its steps, which lie on the control rate, so that with rate
+ * equal to the control rate ticks are steps. */
 #ifndef RBC_LOADER_CLOCK_H
 #define RBC_LOADER_CLOCK_H
 
@@ -13,31 +13,41 @@
 
 #include "core/rate.h"
 
-typedef struct rbc__clock {
-    rbc__rate rate;
-    rbc__rate control; /* of steps without stamps */
-    bool has_control;  /* false: unknown, and not needed by the streams in use */
-    bool is_control;   /* the two rates are the same */
-    int64_t snap_ns;   /* moments no further apart are one; less than half a period */
-    int64_t num_episodes;
-    int64_t *first_sample;   /* [num_episodes + 1]: ticks of all episodes before */
-    const int64_t *steps;    /* borrowed, [num_episodes] */
-    const int64_t *start_ns; /* borrowed; end before start: no stamps */
-    const int64_t *end_ns;
-} rbc__clock;
-
 typedef struct rbc__clock_params {
     double rate_hz;         /* of the clock */
     double control_rate_hz; /* 0: unknown; episodes without stamps then have no ticks */
     int64_t snap_ns;        /* at least 0 */
     int64_t num_episodes;
-    const int64_t *steps, *start_ns, *end_ns; /* must outlive the clock */
+    /* [num_episodes] each; all must outlive the clock. `end` before `start`: no stamps. */
+    const int64_t *steps;
+    const int64_t *steps_start_ns, *steps_end_ns; /* stamps that the steps begin with */
+    const int64_t *start_ns, *end_ns;             /* stamps that the clock is taken from */
+    bool is_on_steps; /* the clock is that of the steps, and the last two are not looked at */
+    bool is_named;    /* an episode without stamps has no ticks, instead of those of its steps */
 } rbc__clock_params;
+
+typedef struct rbc__clock {
+    rbc__clock_params from;
+    rbc__rate rate;
+    rbc__rate control; /* of steps without stamps */
+    bool has_control;  /* false: unknown, and not needed by the streams in use */
+    bool ticks_are_steps;
+    int64_t snap_ns;     /* moments no further apart are one; less than half a period */
+    int64_t *first_tick; /* [num_episodes + 1]: ticks of all episodes before */
+    /* Samples are the ticks of `num_runs` runs, where not all of them are: run_sample
+     * [num_runs + 1] and run_tick [num_runs] say where each begins. NULL: all. */
+    int64_t num_runs;
+    int64_t *run_sample, *run_tick;
+} rbc__clock;
 
 /* INVALID_ARGUMENT (a rate out of range, too many ticks to count), FORMAT (stamps of an episode
  * further apart than int64), OUT_OF_MEMORY. On failure nothing is to be freed. */
 rbc_status rbc__clock_init(rbc__clock *out, const rbc__clock_params *params, rbc_error *err);
 void rbc__clock_free(rbc__clock *clock);
+
+/* Leaves the ticks of these runs as samples; takes the arrays over. */
+void rbc__clock_restrict(rbc__clock *clock, int64_t num_runs, int64_t *run_sample,
+                         int64_t *run_tick);
 
 int64_t rbc__clock_num_samples(const rbc__clock *clock);
 
@@ -45,8 +55,11 @@ int64_t rbc__clock_num_samples(const rbc__clock *clock);
 void rbc__clock_find(const rbc__clock *clock, int64_t sample, int64_t *episode, int64_t *tick);
 
 int64_t rbc__clock_num_ticks(const rbc__clock *clock, int64_t episode);
-/* Where tick 0 and step 0 of the episode lie, and the last moment that is not padding. */
+/* Where tick 0 of the episode lies, and the last moment that is not padding. */
 int64_t rbc__clock_origin_ns(const rbc__clock *clock, int64_t episode);
 int64_t rbc__clock_end_ns(const rbc__clock *clock, int64_t episode);
+/* Where step 0 lies, and the last one: before step 0 where there is none. */
+int64_t rbc__clock_steps_start_ns(const rbc__clock *clock, int64_t episode);
+int64_t rbc__clock_steps_end_ns(const rbc__clock *clock, int64_t episode);
 
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "loader/require.h"
 
 #define MAX_THREADS 1024
 
@@ -57,6 +58,13 @@ static rbc_status copy_params(const rbc_loader_params *params, rbc_loader_params
     if (out->snap_ns < 0) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "snap_ns is %lld; it must be at least 0",
                          (long long)out->snap_ns);
+    }
+    if (out->num_clock < 0 || (out->num_clock > 0 && out->clock == NULL) || out->num_require < 0 ||
+        (out->num_require > 0 && out->require == NULL)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "num_clock is %d, clock is %s; num_require is %d, require is %s",
+                         out->num_clock, out->clock == NULL ? "NULL" : "set", out->num_require,
+                         out->require == NULL ? "NULL" : "set");
     }
     if (out->on_error != RBC_ON_ERROR_RAISE && out->on_error != RBC_ON_ERROR_SKIP) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
@@ -127,25 +135,42 @@ static rbc_status find_image_shapes(rbc_loader *loader, rbc__plan *plan, rbc_err
     return RBC_OK;
 }
 
+static rbc_status prepare_clock(rbc_loader *loader, const rbc_loader_params *params,
+                                rbc_error *err) {
+    const rbc_selection *selection = loader->selection;
+    rbc__reference *reference = &loader->reference;
+    rbc__clock_params clock = {.snap_ns = params->snap_ns,
+                               .num_episodes = rbc_selection_size(selection),
+                               .steps = rbc__selection_steps(selection),
+                               .steps_start_ns = rbc__selection_start_ns(selection),
+                               .steps_end_ns = rbc__selection_end_ns(selection)};
+    RBC__TRY(choose_rates(loader, params, &clock.rate_hz, &clock.control_rate_hz, err));
+    RBC__TRY(rbc__reference_init(reference, selection, params->clock, params->num_clock,
+                                 clock.control_rate_hz > 0.0, err));
+    clock.start_ns = reference->start_ns != NULL ? reference->start_ns : clock.steps_start_ns;
+    clock.end_ns = reference->end_ns != NULL ? reference->end_ns : clock.steps_end_ns;
+    clock.is_on_steps = reference->is_on_steps;
+    clock.is_named = reference->is_named;
+    RBC__TRY(rbc__clock_init(&loader->clock, &clock, err));
+    return rbc__sampler_init(&loader->sampler, rbc__clock_num_samples(&loader->clock), params, err);
+}
+
+static rbc_status require(rbc_loader *loader, const rbc_loader_params *params,
+                          const rbc__plan_params *plan_params, rbc_error *err) {
+    if (params->num_require == 0) {
+        return RBC_OK;
+    }
+    RBC__TRY(rbc__require(&loader->clock, plan_params, loader->selection, params->require,
+                          params->num_require, params->on_error, err));
+    return rbc__sampler_init(&loader->sampler, rbc__clock_num_samples(&loader->clock), params, err);
+}
+
 static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params, rbc__plan **plan,
                           rbc_error *err) {
-    const rbc_selection *selection = loader->selection;
-    double rate_hz = 0.0;
-    double control_hz = 0.0;
     rbc_jpeg_dct jpeg_dct;
     RBC__TRY(rbc__jpeg_dct_choose(params->jpeg_dct, rbc__dataset_jpeg_dct(loader->dataset),
                                   &jpeg_dct, err));
-    RBC__TRY(choose_rates(loader, params, &rate_hz, &control_hz, err));
-    const rbc__clock_params clock_params = {.rate_hz = rate_hz,
-                                            .control_rate_hz = control_hz,
-                                            .snap_ns = params->snap_ns,
-                                            .num_episodes = rbc_selection_size(selection),
-                                            .steps = rbc__selection_steps(selection),
-                                            .start_ns = rbc__selection_start_ns(selection),
-                                            .end_ns = rbc__selection_end_ns(selection)};
-    RBC__TRY(rbc__clock_init(&loader->clock, &clock_params, err));
-    RBC__TRY(
-        rbc__sampler_init(&loader->sampler, rbc__clock_num_samples(&loader->clock), params, err));
+    RBC__TRY(prepare_clock(loader, params, err));
     rbc_dataset_info info;
     rbc_dataset_get_info(loader->dataset, &info);
     const rbc__plan_params plan_params = {.dataset_name = info.name,
@@ -157,6 +182,8 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params, r
                                           .jpeg_dct = jpeg_dct};
     RBC__TRY(rbc__plan_create(&plan_params, plan, err));
     loader->plan = *plan;
+    RBC__TRY(rbc__reference_check(&loader->reference, &loader->clock, *plan, &loader->notes, err));
+    RBC__TRY(require(loader, params, &plan_params, err));
     loader->workers = calloc((size_t)params->num_threads, sizeof *loader->workers);
     if (loader->workers == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d workers",
@@ -244,6 +271,8 @@ static void destroy(rbc_loader *loader) {
     free(loader->workers);
     rbc__slots_close(&loader->slots);
     rbc__clock_free(&loader->clock);
+    rbc__reference_free(&loader->reference);
+    rbc__notes_free(&loader->notes);
     pthread_cond_destroy(&loader->batch_ready);
     pthread_cond_destroy(&loader->work_ready);
     pthread_mutex_destroy(&loader->lock);

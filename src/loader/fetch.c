@@ -62,6 +62,7 @@ void rbc__fetch_destroy(rbc__fetch **handle) {
     rbc__scratch_free(&fetch->times);
     rbc__scratch_free(&fetch->indices);
     rbc__scratch_free(&fetch->intervals);
+    rbc__scratch_free(&fetch->judged);
     free(fetch->spans);
     free(fetch->is_there);
     free(fetch->picks);
@@ -123,6 +124,66 @@ rbc_status rbc__fetch_row(rbc__fetch *fetch, int64_t sample, rbc_batch *batch, i
     return RBC_OK;
 }
 
+/* Clears `valid` where the image taken is empty. */
+static rbc_status check_images(rbc__fetch *fetch, rbc__held_record *record,
+                               const rbc__plan_window *window, uint8_t *valid, rbc_error *err) {
+    for (int64_t i = 0; i < window->width; i++) {
+        rbc__span span = {0};
+        if (valid[i]) {
+            RBC__TRY(rbc__records_locate(fetch->records, record, window->use, fetch->picks[i],
+                                         &span, err));
+            valid[i] = span.bytes > 0;
+        }
+    }
+    return RBC_OK;
+}
+
+static rbc_status judge_window(rbc__fetch *fetch, const rbc__row *row,
+                               const rbc__plan_window *window, uint8_t *is_pad, uint8_t *valid,
+                               rbc_error *err) {
+    rbc__held_record *record = row->record;
+    const rbc__plan_use *use = &fetch->plan->uses[window->use];
+    RBC__TRY(rbc__records_prepare(fetch->records, record, window->use, err));
+    if (window->is_exact) {
+        rbc__window_picks(window, record->streams[window->use].num_samples,
+                          rbc__clock_num_ticks(fetch->clock, record->episode), row->tick,
+                          fetch->picks, is_pad, valid);
+    } else {
+        rbc__window_targets(window, fetch->clock, record->episode, row->tick, fetch->targets,
+                            is_pad);
+        if (use->schema->kind == RBC_STREAM_NUMERIC && !use->is_cloud) {
+            return rbc__align_valid(fetch, row, window, valid, err);
+        }
+        RBC__TRY(rbc__align_picks(fetch, row, window, is_pad, valid, err));
+    }
+    return use->schema->kind == RBC_STREAM_IMAGE ? check_images(fetch, record, window, valid, err)
+                                                 : RBC_OK;
+}
+
+rbc_status rbc__fetch_valid(rbc__fetch *fetch, int64_t episode, int64_t tick, uint8_t *valid,
+                            rbc_error *err) {
+    const rbc__plan *plan = fetch->plan;
+    const size_t width = (size_t)plan->max_width;
+    rbc__row row = {.tick = tick};
+    RBC__TRY(rbc__records_get(fetch->records, episode, &row.record, err));
+    RBC__TRY(rbc__scratch_reserve(&fetch->judged, 2 * width, err));
+    uint8_t *is_pad = fetch->judged.data;
+    uint8_t *window_valid = is_pad + width;
+    memset(valid, 1, width);
+    for (int32_t i = 0; i < plan->num_windows; i++) {
+        const rbc_status status =
+            judge_window(fetch, &row, &plan->windows[i], is_pad, window_valid, err);
+        if (status != RBC_OK) {
+            return rbc__fail_within(err, status, "episode %lld",
+                                    (long long)rbc__records_id(fetch->records, episode));
+        }
+        for (size_t k = 0; k < width; k++) {
+            valid[k] = valid[k] && window_valid[k];
+        }
+    }
+    return RBC_OK;
+}
+
 static rbc_status probe_record(rbc__fetch *fetch, rbc__held_record *record, int32_t use,
                                rbc__image_shape *out, bool *is_found, rbc_error *err) {
     RBC__TRY(rbc__records_prepare(fetch->records, record, use, err));
@@ -148,7 +209,8 @@ static rbc_status probe_record(rbc__fetch *fetch, rbc__held_record *record, int3
 rbc_status rbc__fetch_image_shape(rbc__fetch *fetch, int32_t use, rbc__image_shape *out,
                                   rbc_error *err) {
     bool is_found = false;
-    for (int64_t i = 0; i < fetch->clock->num_episodes && i < PROBED_EPISODES && !is_found; i++) {
+    for (int64_t i = 0; i < fetch->clock->from.num_episodes && i < PROBED_EPISODES && !is_found;
+         i++) {
         rbc__held_record *record = NULL;
         RBC__TRY(rbc__records_get(fetch->records, i, &record, err));
         RBC__TRY(probe_record(fetch, record, use, out, &is_found, err));

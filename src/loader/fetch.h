@@ -33,6 +33,7 @@ typedef struct rbc__fetch {
     rbc__scratch times; /* of the samples a window needs */
     rbc__scratch indices;
     rbc__scratch intervals; /* rows of a window with reductions, and whether each is valid */
+    rbc__scratch judged;    /* masks of one window */
     rbc__fetch_stats stats;
 } rbc__fetch;
 
@@ -56,6 +57,11 @@ void rbc__fetch_destroy(rbc__fetch **handle);
  * name file, episode, step and stream; the row is then undefined. */
 rbc_status rbc__fetch_row(rbc__fetch *fetch, int64_t sample, rbc_batch *batch, int32_t arena,
                           int64_t row, rbc_error *err);
+
+/* Whether all windows of the plan, which are of one width, have a value at each of their targets,
+ * for a sample at `tick` of the episode: valid [width]. Values are not read. */
+rbc_status rbc__fetch_valid(rbc__fetch *fetch, int64_t episode, int64_t tick, uint8_t *valid,
+                            rbc_error *err);
 
 /* Header of the first image of stream `use` that is not empty, over the first episodes of the
  * selection; FORMAT where there is none. */
@@ -81,5 +87,8 @@ rbc_status rbc__align_numeric(rbc__fetch *fetch, const rbc__row *row,
 /* The same choice for samples that cannot be computed with: fills fetch->picks. */
 rbc_status rbc__align_picks(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
                             const uint8_t *is_pad, uint8_t *valid, rbc_error *err);
+/* Where a numeric window has a value, without making it. */
+rbc_status rbc__align_valid(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
+                            uint8_t *valid, rbc_error *err);
 
 #endif

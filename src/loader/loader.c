@@ -211,6 +211,19 @@ void rbc_loader_get_stats(const rbc_loader *loader, rbc_loader_stats *out) {
     out->slot_bytes = loader->plan->slot_bytes;
 }
 
+rbc_status rbc_loader_warning(const rbc_loader *loader, int64_t index, char *message,
+                              uint64_t message_bytes, rbc_error *err) {
+    const rbc__notes *notes = &loader->notes;
+    if (index < 0 || index >= notes->count) {
+        return rbc__fail(err, RBC_ERROR_NOT_FOUND, "there is no warning %lld: there are %lld",
+                         (long long)index, (long long)notes->count);
+    }
+    if (message_bytes > 0) {
+        snprintf(message, (size_t)message_bytes, "%s", notes->texts[index]);
+    }
+    return RBC_OK;
+}
+
 rbc_status rbc_loader_skipped(const rbc_loader *loader, int64_t index, char *message,
                               uint64_t message_bytes, rbc_error *err) {
     RBC__TRY(check_process(loader, err));

@@ -15,6 +15,7 @@
 
 #include "loader/clock.h"
 #include "loader/fetch.h"
+#include "loader/reference.h"
 #include "loader/sampler.h"
 #include "loader/slot.h"
 
@@ -52,7 +53,9 @@ struct rbc_loader {
     pid_t process;
     rbc_dataset *dataset;
     rbc_selection *selection;
+    rbc__reference reference;
     rbc__clock clock;
+    rbc__notes notes;
     rbc__sampler sampler;
     rbc__slots *slots;
     const rbc__plan *plan;

@@ -314,8 +314,8 @@ static rbc_status plan_window(rbc__plan *plan, const rbc__plan_params *params, i
                          "would give it some, is unknown: open the dataset with control_rate_hz",
                          window.stream, params->dataset_name);
     }
-    out->is_exact = out->is_exact && use->times < 0 && clock->is_control && !out->has_reduction &&
-                    out->tolerance_ns < 0 && out->max_gap_ns < 0 &&
+    out->is_exact = out->is_exact && use->times < 0 && clock->ticks_are_steps &&
+                    !out->has_reduction && out->tolerance_ns < 0 && out->max_gap_ns < 0 &&
                     out->outside != RBC_OUTSIDE_EXTRAPOLATE;
     plan->max_width = out->width > plan->max_width ? out->width : plan->max_width;
     if (use->schema->kind == RBC_STREAM_IMAGE) {

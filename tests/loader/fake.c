@@ -191,9 +191,11 @@ static rbc__schema make_schema(rbc_dataset *dataset) {
                                        .is_ragged = rows[i].is_ragged};
         memcpy(stream->shape, rows[i].shape, sizeof rows[i].shape);
     }
-    return (rbc__schema){.control_rate_hz = dataset->params.control_rate_hz,
-                         .streams = dataset->streams,
-                         .num_streams = FAKE_NUM_STREAMS};
+    rbc__schema schema = {.control_rate_hz = dataset->params.control_rate_hz,
+                          .streams = dataset->streams,
+                          .num_streams = FAKE_NUM_STREAMS};
+    rbc__schema_set_reference(&schema);
+    return schema;
 }
 
 rbc_selection *fake_create(const fake_params *params) {
@@ -442,6 +444,20 @@ const int64_t *rbc__selection_start_ns(const rbc_selection *selection) {
 
 const int64_t *rbc__selection_end_ns(const rbc_selection *selection) {
     return selection->end_ns;
+}
+
+rbc_status rbc__selection_load_spans(const rbc_selection *selection, int32_t times,
+                                     int64_t *first_ns, int64_t *last_ns, rbc_error *err) {
+    if (times != FAKE_IMU_TIME) {
+        return rbc__fail(err, RBC_ERROR_INTERNAL, "stream %d has no stamps in it", times);
+    }
+    for (int64_t i = 0; i < selection->dataset.params.num_episodes; i++) {
+        int64_t *stamps = fake_stamps(i);
+        first_ns[i] = stamps[0];
+        last_ns[i] = stamps[fake_num_stamps(i) - 1];
+        free(stamps);
+    }
+    return RBC_OK;
 }
 
 int64_t rbc_selection_size(const rbc_selection *selection) {

@@ -260,6 +260,8 @@ static void clock_of(rbc__clock *clock, const int64_t *steps, const int64_t *sta
                                       .control_rate_hz = control,
                                       .num_episodes = count,
                                       .steps = steps,
+                                      .steps_start_ns = start,
+                                      .steps_end_ns = end,
                                       .start_ns = start,
                                       .end_ns = end};
     assert_int_equal(rbc__clock_init(clock, &params, NULL), RBC_OK);
@@ -330,8 +332,13 @@ static void impossible_clocks_are_errors(void **state) {
     const int64_t end[] = {INT64_MAX};
     rbc__clock clock;
     rbc_error error;
-    rbc__clock_params params = {
-        .rate_hz = 5.0, .num_episodes = 1, .steps = steps, .start_ns = start, .end_ns = end};
+    rbc__clock_params params = {.rate_hz = 5.0,
+                                .num_episodes = 1,
+                                .steps = steps,
+                                .steps_start_ns = start,
+                                .steps_end_ns = end,
+                                .start_ns = start,
+                                .end_ns = end};
     assert_int_equal(rbc__clock_init(&clock, &params, &error), RBC_ERROR_FORMAT);
     assert_non_null(strstr(error.message, "episode 0"));
     const double rates[] = {-5.0, 1e10, (double)NAN};

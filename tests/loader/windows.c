@@ -144,7 +144,7 @@ static episode_clock clock_of(int64_t episode, int32_t stream, double control_hz
     if (has_stamps) {
         int64_t *stamps = fake_stamps(episode);
         clock.origin_ns = stamps[0];
-        clock.end_ns = stamps[fake_num_stamps(episode) - 1];
+        clock.end_ns += clock.origin_ns;
         free(stamps);
     }
     const bool is_stamped = stream == FAKE_IMU || stream == FAKE_POSE || stream == FAKE_CAMERA;

@@ -1,0 +1,164 @@
+#include "loader/require.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "catalog/dataset.h"
+#include "core/error.h"
+#include "loader/fetch.h"
+
+/* Ticks that are looked at in one go. */
+#define BLOCK 256
+
+/* Episodes at hand: each is looked at once. */
+#define CACHE_RECORDS 1
+#define CACHE_BYTES   (INT64_C(8) << 20)
+
+/* Runs of ticks, numbered over all episodes, that grow at their end. */
+typedef struct runs {
+    int64_t *first, *sample; /* [room]: tick and sample that each begins with */
+    int64_t count, room;
+    int64_t num_samples;
+    int64_t next; /* tick that would go on with the last run */
+} runs;
+
+static rbc_status add_tick(runs *r, int64_t tick, rbc_error *err) {
+    if (r->count == 0 || tick != r->next) {
+        if (r->count + 1 >= r->room) {
+            r->room = 2 * r->room + 64;
+            int64_t *first = realloc(r->first, (size_t)r->room * sizeof *first);
+            r->first = first != NULL ? first : r->first;
+            int64_t *sample = realloc(r->sample, (size_t)r->room * sizeof *sample);
+            r->sample = sample != NULL ? sample : r->sample;
+            if (first == NULL || sample == NULL) {
+                return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %lld runs of ticks",
+                                 (long long)r->room);
+            }
+        }
+        r->first[r->count] = tick;
+        r->sample[r->count++] = r->num_samples;
+    }
+    r->next = tick + 1;
+    r->num_samples++;
+    return RBC_OK;
+}
+
+static rbc_status add_episode(const rbc__clock *clock, rbc__fetch *fetch, int64_t episode, runs *r,
+                              rbc_error *err) {
+    const int64_t num_ticks = rbc__clock_num_ticks(clock, episode);
+    uint8_t valid[BLOCK];
+    for (int64_t tick = 0; tick < num_ticks; tick += BLOCK) {
+        RBC__TRY(rbc__fetch_valid(fetch, episode, tick, valid, err));
+        for (int64_t i = 0; i < BLOCK && tick + i < num_ticks; i++) {
+            if (valid[i]) {
+                RBC__TRY(add_tick(r, clock->first_tick[episode] + tick + i, err));
+            }
+        }
+    }
+    return RBC_OK;
+}
+
+/* An episode counts whole or not at all. */
+static rbc_status add_unread(const rbc__clock *clock, int64_t episode, const runs *before, runs *r,
+                             rbc_error *err) {
+    r->count = before->count;
+    r->num_samples = before->num_samples;
+    r->next = before->next;
+    for (int64_t tick = 0; tick < rbc__clock_num_ticks(clock, episode); tick++) {
+        RBC__TRY(add_tick(r, clock->first_tick[episode] + tick, err));
+    }
+    return RBC_OK;
+}
+
+static rbc_status scan(rbc__clock *clock, rbc__fetch *fetch, rbc_on_error on_error, runs *r,
+                       rbc_error *err) {
+    for (int64_t e = 0; e < clock->from.num_episodes; e++) {
+        const runs before = *r;
+        rbc_error problem;
+        const rbc_status status = add_episode(clock, fetch, e, r, &problem);
+        if (status != RBC_OK && (on_error != RBC_ON_ERROR_SKIP || rbc__is_shortage(&problem))) {
+            return rbc__fail(err, status, "require: %s", problem.message);
+        }
+        if (status != RBC_OK) {
+            RBC__TRY(add_unread(clock, e, &before, r, err));
+        }
+    }
+    return RBC_OK;
+}
+
+/* The windows of the required streams, each over a block of ticks. */
+static rbc_status choose_windows(const rbc__plan_params *params, const char *const *names,
+                                 int32_t num_names, const int32_t *ticks, rbc_window *out,
+                                 int32_t *count, rbc_error *err) {
+    *count = 0;
+    for (int32_t n = 0; n < num_names; n++) {
+        const int32_t before = *count;
+        for (int32_t i = 0; i < params->num_windows && names[n] != NULL; i++) {
+            rbc_window window;
+            RBC__TRY(rbc__window_at(params->windows, i, &window, err));
+            if (strcmp(window.stream, names[n]) == 0) {
+                window.struct_size = sizeof window;
+                window.ticks = ticks;
+                window.offsets_ns = NULL;
+                window.count = BLOCK;
+                out[(*count)++] = window;
+            }
+        }
+        if (*count == before) {
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                             "require: no window takes stream '%s'; it is the windows of a stream "
+                             "that say when it is valid",
+                             names[n] != NULL ? names[n] : "NULL");
+        }
+    }
+    return RBC_OK;
+}
+
+static rbc_status require(rbc__clock *clock, const rbc__plan_params *params,
+                          const rbc_selection *selection, rbc_on_error on_error, runs *r,
+                          rbc_error *err) {
+    rbc__plan *plan = NULL;
+    rbc__fetch *fetch = NULL;
+    RBC__TRY(rbc__plan_create(params, &plan, err));
+    rbc_status status =
+        rbc__fetch_create(plan, clock, selection, CACHE_RECORDS, CACHE_BYTES, &fetch, err);
+    if (status == RBC_OK) {
+        status = scan(clock, fetch, on_error, r, err);
+    }
+    rbc__fetch_destroy(&fetch);
+    rbc__plan_destroy(&plan);
+    return status;
+}
+
+rbc_status rbc__require(rbc__clock *clock, const rbc__plan_params *params,
+                        const rbc_selection *selection, const char *const *names, int32_t num_names,
+                        rbc_on_error on_error, rbc_error *err) {
+    int32_t ticks[BLOCK];
+    for (int32_t i = 0; i < BLOCK; i++) {
+        ticks[i] = i;
+    }
+    rbc__plan_params probe = *params;
+    const size_t most = (size_t)params->num_windows * (size_t)num_names + 1;
+    rbc_window *windows = calloc(most, sizeof *windows);
+    runs r = {.room = 1};
+    r.first = calloc(1, sizeof *r.first);
+    r.sample = calloc(1, sizeof *r.sample);
+    rbc_status status =
+        windows == NULL || r.first == NULL || r.sample == NULL
+            ? rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d windows",
+                        params->num_windows)
+            : choose_windows(params, names, num_names, ticks, windows, &probe.num_windows, err);
+    if (status == RBC_OK) {
+        probe.windows = windows;
+        status = require(clock, &probe, selection, on_error, &r, err);
+    }
+    free(windows);
+    if (status != RBC_OK) {
+        free(r.first);
+        free(r.sample);
+        return status;
+    }
+    r.sample[r.count] = r.num_samples;
+    rbc__clock_restrict(clock, r.count, r.sample, r.first);
+    return RBC_OK;
+}
