@@ -59,16 +59,19 @@ static bool is_same_file(const char *path, const rbc__file_identity *identity) {
     return rbc__file_identity_equal(&now, identity);
 }
 
-/* Loads the catalog if it is there and up to date. FORMAT with `refused` true where what is there
+/* Loads the catalog if it is there and up to date. An error with `refused` true where what is there
  * cannot be used, whatever the data. */
 static rbc_status load_current(opening *o, location where, bool *current, bool *refused,
                                rbc_error *err) {
     rbc__catalog_header header;
+    rbc_error why;
     *current = *refused = false;
-    RBC__TRY(rbc__header_read(o->catalog->path, &header, err));
+    if (rbc__header_read(o->catalog->path, &header, &why) != RBC_OK) {
+        return rbc__pass_on(&why, err);
+    }
     if (header.kind == RBC__CATALOG_FOREIGN || (header.kind == RBC__CATALOG_LATER && !o->rebuild)) {
         *refused = true;
-        return RBC_ERROR_FORMAT;
+        return rbc__pass_on(&why, err);
     }
     if (header.kind != RBC__CATALOG_CURRENT || o->rebuild) {
         return RBC_OK;

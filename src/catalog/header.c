@@ -68,7 +68,8 @@ static rbc_status read_header(const char *path, rbc__catalog_header *out, rbc_er
     }
     if (fd < 0 && (failed == EACCES || failed == EPERM)) {
         out->kind = RBC__CATALOG_FOREIGN;
-        rbc__fail_errno(why, failed, "catalog '%s' cannot be read", path);
+        rbc__fail(why, RBC_ERROR_IO,
+                  "catalog '%s' cannot be read: permission denied; it is left as it is", path);
         return RBC_OK;
     }
     if (!opened || bytes < 0) {

@@ -16,7 +16,7 @@ typedef enum rbc__catalog_kind {
     RBC__CATALOG_CURRENT = 1, /* ours, of this version, as far as the header tells */
     RBC__CATALOG_OLDER = 2,   /* ours, of an earlier version */
     RBC__CATALOG_LATER = 3,   /* ours, of a later version */
-    RBC__CATALOG_FOREIGN = 4, /* anything else: never written to nor replaced */
+    RBC__CATALOG_FOREIGN = 4, /* anything else, or not to be read: never written to nor replaced */
 } rbc__catalog_kind;
 
 typedef struct rbc__catalog_header {
