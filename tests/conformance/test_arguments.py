@@ -83,7 +83,7 @@ def test_lengths_and_targets(backend: Backend) -> None:
     targets = backend.tensor(np.array([0, 25, 60]))
     expected = call(backend.tensor(np.array([6, 2])), targets)
     given: list[Any] = [[6, 2], (6, 2), np.array([6, 2]), np.array([6, 2], np.int32)]
-    given += [np.array([6, 2], np.uint8), [np.int16(6), torch.tensor(2)], torch.tensor([6, 2])]
+    given += [np.array([6, 2], np.uint8), [np.int16(6), torch.tensor(2)], backend.tensor([6, 2])]
     for lengths in given:
         same(call(lengths, targets), expected)
     for listed in ([0, 25, 60], (0, 25, 60), [0.0, 25.0, 60.0], [np.int64(0), 25, 60]):
@@ -135,7 +135,7 @@ def test_intrinsics_and_poses(backend: Backend) -> None:
 
     expected = call(backend.tensor(INTRINSICS), backend.tensor(POSE))
     for intrinsics in (INTRINSICS, INTRINSICS.astype(np.float32), INTRINSICS.tolist()):
-        for pose in (POSE, POSE[:3], POSE.tolist(), torch.tensor(POSE[:3]), POSE.astype(np.int64)):
+        for pose in (POSE, POSE[:3], POSE.tolist(), backend.tensor(POSE[:3]), POSE.astype(np.int64)):
             same(call(intrinsics, pose), expected)
     for wrong in (np.eye(2), np.zeros((2, 3, 3)), np.zeros(3)):
         with pytest.raises(rc.errors.InvalidArgumentError, match="intrinsics"):

@@ -118,11 +118,6 @@ typedef struct resample_launch {
     uint32_t unused;    /* no holes: launches are compared by their bytes */
 } resample_launch;
 
-typedef struct resample_launch_one {
-    resample_launch launch;
-    resample_source sources[1];
-} resample_launch_one;
-
 typedef struct resample_launch_many {
     resample_launch launch;
     resample_source sources[RESAMPLE_MAX_SOURCES];

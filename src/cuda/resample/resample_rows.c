@@ -60,14 +60,12 @@ static rbc__cuda_kernel packed_kernel(rbc__dtype dtype, int64_t granule, bool si
     return simple ? simple_kernels[log][dtype] : generic_kernels[log][dtype];
 }
 
-static rbc__cuda_kernel row_kernel(rbc__dtype dtype, bool simple, bool one) {
-    static const rbc__cuda_kernel one_kernels[RBC__NUM_DTYPES] = {
-        RBC__CUDA_VALUES_OF(resample, copy)};
+static rbc__cuda_kernel row_kernel(rbc__dtype dtype, bool simple) {
     static const rbc__cuda_kernel simple_kernels[RBC__NUM_DTYPES] = {
-        RBC__CUDA_VALUES_OF(fuse, copy)};
+        RBC__CUDA_VALUES_OF(rows, copy)};
     static const rbc__cuda_kernel generic_kernels[RBC__NUM_DTYPES] = {
-        RBC__CUDA_VALUES_OF(fuse_generic, copy)};
-    return one ? one_kernels[dtype] : simple ? simple_kernels[dtype] : generic_kernels[dtype];
+        RBC__CUDA_VALUES_OF(rows_generic, copy)};
+    return simple ? simple_kernels[dtype] : generic_kernels[dtype];
 }
 
 rbc_status rbc__cuda_launch_rows(rbc__cuda_queue *queue, const rbc__resample_job *job,
@@ -89,9 +87,8 @@ rbc_status rbc__cuda_launch_rows(rbc__cuda_queue *queue, const rbc__resample_job
     many.launch.brackets_begin = cached;
     rbc__cuda_set_row_slices(&many.launch, (uint32_t)(aligned ? row / RBC__CUDA_VEC16_BYTES : row));
     const bool simple = is_simple(job, many.sources);
-    const bool one = aligned && simple && job->num_sources == 1;
     const rbc__cuda_kernel kernel =
-        aligned ? row_kernel(job->dtype, simple, one) : packed_kernel(job->dtype, granule, simple);
+        aligned ? row_kernel(job->dtype, simple) : packed_kernel(job->dtype, granule, simple);
     const uint32_t threads = tile * row <= RBC__CUDA_THREADS / 2 * RBC__CUDA_VEC16_BYTES
                                  ? RBC__CUDA_THREADS / 2
                                  : RBC__CUDA_THREADS;
@@ -101,9 +98,5 @@ rbc_status rbc__cuda_launch_rows(rbc__cuda_queue *queue, const rbc__resample_job
         .threads = threads,
         .shared_bytes = cached + (uint32_t)(job->num_sources * tile * RESAMPLE_ROW_PAIR_BYTES),
     };
-    if (one) {
-        const resample_launch_one single = {many.launch, {many.sources[0]}};
-        return rbc__cuda_launch(queue, kernel, shape, &single, err);
-    }
     return rbc__cuda_launch(queue, kernel, shape, &many, err);
 }

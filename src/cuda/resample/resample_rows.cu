@@ -57,10 +57,11 @@ INLINE void write_rows(const resample_launch *launch, const resample_source *sou
     }
 }
 
-#define KERNEL(name, parameters, num_sources, dtype, simple)                                       \
+#define KERNEL(name, dtype, simple)                                                                \
     extern "C" __global__ void __launch_bounds__(256, 4)                                           \
-        rbc__##name##_cuda(const __grid_constant__ parameters p) {                                 \
+        rbc__##name##_cuda(const __grid_constant__ resample_launch_many p) {                       \
         extern __shared__ __align__(16) char shared[];                                             \
+        const int num_sources = (int)p.launch.num_sources;                                         \
         const tile part = tile_of_block(&p.launch);                                                \
         const tile_rows rows = rows_in_shared(&p.launch, num_sources, shared);                     \
         find_rows(&p.launch, p.sources, num_sources, &part, &rows, shared, dtype, simple);         \
@@ -68,9 +69,8 @@ INLINE void write_rows(const resample_launch *launch, const resample_source *sou
     }
 
 #define KERNELS(suffix, dtype)                                                                     \
-    KERNEL(resample_##suffix, resample_launch_one, 1, dtype, 1)                                    \
-    KERNEL(fuse_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 1)               \
-    KERNEL(fuse_generic_##suffix, resample_launch_many, (int)p.launch.num_sources, dtype, 0)
+    KERNEL(rows_##suffix, dtype, 1)                                                                \
+    KERNEL(rows_generic_##suffix, dtype, 0)
 
 KERNELS(f32, VALUE_F32)
 KERNELS(f64, VALUE_F64)
