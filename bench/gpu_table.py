@@ -1,4 +1,4 @@
-"""Prints the tables of docs/gpu.md from what bench/gpu.py measured, as Markdown."""
+"""Prints the tables of docs/gpu_measurements.md from what bench/gpu.py measured, as Markdown."""
 
 from __future__ import annotations
 
