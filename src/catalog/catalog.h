@@ -84,12 +84,16 @@ typedef struct rbc__episode_row {
     rbc__episode_record record;
 } rbc__episode_row;
 
-/* A connection of one thread for looking episodes up by id. Open it with the dataset's lock held,
- * or once a selection has been made. After fork() the child's first call opens a connection of its
- * own. */
+/* A connection for looking episodes up by id. A dataset has a few, which all threads share: take
+ * one for as long as its answers are used, with the dataset's lock not held, and give it back.
+ * Waits where all are taken. After fork() the child's first call opens a connection of its own. */
 typedef struct rbc__cursor rbc__cursor;
-rbc_status rbc__cursor_open(const rbc_dataset *dataset, rbc__cursor **out, rbc_error *err);
+rbc_status rbc__cursor_take(rbc_dataset *dataset, rbc__cursor **out, rbc_error *err);
+/* Sets it to NULL; NULL is allowed. */
+void rbc__cursor_give(rbc__cursor **cursor);
+/* For the dataset that has it. */
 void rbc__cursor_close(rbc__cursor **cursor);
+
 /* NOT_FOUND when there is no such episode. */
 rbc_status rbc__cursor_episode(rbc__cursor *cursor, int64_t id, rbc__episode_row *out,
                                rbc_error *err);

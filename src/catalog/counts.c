@@ -60,7 +60,7 @@ static int compare(const void *a, const void *b) {
 static rbc_status count_tasks(rbc_dataset *dataset, int64_t *tasks, int64_t count,
                               rbc__selection_counts *out, rbc_error *err) {
     rbc__cursor *cursor;
-    RBC__TRY(rbc__cursor_open(dataset, &cursor, err));
+    RBC__TRY(rbc__cursor_take(dataset, &cursor, err));
     qsort(tasks, (size_t)count, sizeof *tasks, compare);
     rbc_status status = RBC_OK;
     for (int64_t i = 0; i < count && status == RBC_OK; ++i) {
@@ -82,7 +82,7 @@ static rbc_status count_tasks(rbc_dataset *dataset, int64_t *tasks, int64_t coun
             out->task_episodes[out->num_tasks - 1]++;
         }
     }
-    rbc__cursor_close(&cursor);
+    rbc__cursor_give(&cursor);
     return status;
 }
 

@@ -11,6 +11,7 @@
 #include "core/fork.h"
 
 struct rbc__cursor {
+    rbc__cursor_slot *slot;
     const rbc__catalog *catalog;
     const int64_t *steps; /* the dataset's, see rbc_dataset; NULL: not loaded yet */
     pid_t pid;            /* a connection must not be used by a forked child */
@@ -38,20 +39,62 @@ static void disconnect(rbc__cursor *cursor) {
     rbc__database_close(&cursor->db);
 }
 
-rbc_status rbc__cursor_open(const rbc_dataset *dataset, rbc__cursor **out, rbc_error *err) {
-    RBC__HOLD_FORKS();
-    *out = calloc(1, sizeof **out);
-    if (*out == NULL) {
+static rbc_status open_cursor(rbc_dataset *dataset, rbc__cursor_slot *slot, rbc_error *err) {
+    slot->cursor = calloc(1, sizeof *slot->cursor);
+    if (slot->cursor == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog '%s': out of memory",
                          dataset->catalog->path);
     }
-    (*out)->catalog = dataset->catalog;
-    (*out)->steps = dataset->steps;
-    const rbc_status status = connect(*out, err);
+    slot->cursor->slot = slot;
+    slot->cursor->catalog = dataset->catalog;
+    const rbc_status status = connect(slot->cursor, err);
     if (status != RBC_OK) {
-        rbc__cursor_close(out);
+        rbc__cursor_close(&slot->cursor);
     }
     return status;
+}
+
+/* The first that is free, so that few are opened where few are used. */
+static rbc__cursor_slot *lock_slot(rbc_dataset *dataset) {
+    for (int32_t i = 0; i < RBC__DATASET_CURSORS; ++i) {
+        if (pthread_mutex_trylock(&dataset->cursors[i].lock) == 0) {
+            return &dataset->cursors[i];
+        }
+    }
+    const unsigned turn = atomic_fetch_add_explicit(&dataset->next_cursor, 1, memory_order_relaxed);
+    rbc__cursor_slot *slot = &dataset->cursors[turn % RBC__DATASET_CURSORS];
+    pthread_mutex_lock(&slot->lock);
+    return slot;
+}
+
+rbc_status rbc__cursor_take(rbc_dataset *dataset, rbc__cursor **out, rbc_error *err) {
+    *out = NULL;
+    rbc__forks_hold(); /* until it is given back */
+    rbc__cursor_slot *slot = lock_slot(dataset);
+    rbc_status status = RBC_OK;
+    if (slot->cursor == NULL) {
+        status = open_cursor(dataset, slot, err);
+    }
+    if (status != RBC_OK) {
+        pthread_mutex_unlock(&slot->lock);
+        rbc__forks_release(NULL);
+        return status;
+    }
+    if (slot->cursor->steps == NULL) {
+        pthread_mutex_lock(&dataset->lock);
+        slot->cursor->steps = dataset->steps;
+        pthread_mutex_unlock(&dataset->lock);
+    }
+    *out = slot->cursor;
+    return RBC_OK;
+}
+
+void rbc__cursor_give(rbc__cursor **cursor) {
+    if (*cursor != NULL) {
+        pthread_mutex_unlock(&(*cursor)->slot->lock);
+        rbc__forks_release(NULL);
+        *cursor = NULL;
+    }
 }
 
 void rbc__cursor_close(rbc__cursor **cursor) {

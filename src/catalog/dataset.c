@@ -108,6 +108,9 @@ rbc_status rbc__dataset_open_with(const rbc__reader_ops *ops, const char *path,
     dataset->jpeg_dct = known.jpeg_dct;
     atomic_init(&dataset->refs, 1);
     pthread_mutex_init(&dataset->lock, NULL);
+    for (int32_t i = 0; i < RBC__DATASET_CURSORS; ++i) {
+        pthread_mutex_init(&dataset->cursors[i].lock, NULL);
+    }
     const rbc_status status = fill(dataset, path, &known, err);
     if (status != RBC_OK) {
         rbc_dataset_close(&dataset);
@@ -139,7 +142,10 @@ void rbc_dataset_close(rbc_dataset **dataset) {
     if (closed == NULL || atomic_fetch_sub_explicit(&closed->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
-    rbc__cursor_close(&closed->cursor);
+    for (int32_t i = 0; i < RBC__DATASET_CURSORS; ++i) {
+        rbc__cursor_close(&closed->cursors[i].cursor);
+        pthread_mutex_destroy(&closed->cursors[i].lock);
+    }
     rbc__sources_destroy(&closed->sources);
     rbc__catalog_close(&closed->catalog);
     if (closed->reader != NULL) {
@@ -179,14 +185,9 @@ rbc_jpeg_dct rbc__dataset_jpeg_dct(const rbc_dataset *dataset) {
     return dataset->jpeg_dct;
 }
 
-rbc_status rbc__dataset_source_acquire(rbc_dataset *dataset, int64_t file, rbc__source **out,
-                                       rbc_error *err) {
-    return rbc__sources_acquire(dataset->sources, file, out, err);
-}
-
-void rbc__dataset_source_release(rbc_dataset *dataset, int64_t file, rbc__source *source) {
-    (void)source;
-    rbc__sources_release(dataset->sources, file);
+rbc_status rbc__dataset_source(rbc_dataset *dataset, int64_t file, rbc__source **out,
+                               rbc_error *err) {
+    return rbc__sources_get(dataset->sources, file, out, err);
 }
 
 void rbc_dataset_get_info(const rbc_dataset *dataset, rbc_dataset_info *out) {

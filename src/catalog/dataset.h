@@ -22,12 +22,10 @@ const rbc__catalog *rbc__dataset_catalog(const rbc_dataset *dataset);
 double rbc__dataset_control_rate(const rbc_dataset *dataset);   /* 0: unknown */
 rbc_jpeg_dct rbc__dataset_jpeg_dct(const rbc_dataset *dataset); /* never DEFAULT */
 
-/* An open source for file `file`, shared between threads; at most a bounded number stay open
- * (catalog/sources.h), the least recently used are closed. IO when it cannot be opened or has
- * changed since the dataset was opened. Give it back with rbc__dataset_source_release(). */
-rbc_status rbc__dataset_source_acquire(rbc_dataset *dataset, int64_t file, rbc__source **out,
-                                       rbc_error *err);
-void rbc__dataset_source_release(rbc_dataset *dataset, int64_t file, rbc__source *source);
+/* The source of file `file`, shared between threads, borrowed. IO when it cannot be opened or has
+ * changed since the dataset was opened. */
+rbc_status rbc__dataset_source(rbc_dataset *dataset, int64_t file, rbc__source **out,
+                               rbc_error *err);
 
 /* What a selection knows of each of its episodes without touching the catalog again. start_ns and
  * end_ns as in rbc__episode_record. Arrays of rbc_selection_size() elements. */

@@ -23,6 +23,14 @@ typedef struct rbc__listing {
     int64_t count;
 } rbc__listing;
 
+/* Connections to the catalog that all threads share: each takes a descriptor. */
+#define RBC__DATASET_CURSORS 8
+
+typedef struct rbc__cursor_slot {
+    pthread_mutex_t lock; /* held by who has taken the cursor */
+    rbc__cursor *cursor;  /* NULL: not opened yet */
+} rbc__cursor_slot;
+
 struct rbc_dataset {
     atomic_int refs;
     const rbc__reader_ops *ops;
@@ -37,8 +45,10 @@ struct rbc_dataset {
     rbc__dataset_split *splits;
     int32_t num_splits;
 
+    rbc__cursor_slot cursors[RBC__DATASET_CURSORS];
+    atomic_uint next_cursor; /* to wait for where none is free */
+
     pthread_mutex_t lock; /* of all below */
-    rbc__cursor *cursor;
     int64_t *steps;       /* [3 * num_episodes]: steps, start_ns, end_ns; NULL until first needed */
     double *stream_rates; /* [num_streams]; negative: not measured yet */
     rbc__listing tasks, skipped;

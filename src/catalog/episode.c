@@ -26,20 +26,15 @@ struct rbc_episode {
 static rbc_status look_up(rbc_dataset *dataset, int64_t id, rbc__episode_row *row, uint8_t **layout,
                           char **task, rbc_error *err) {
     const char *text = "";
-    rbc_status status = RBC_OK;
-    pthread_mutex_lock(&dataset->lock);
-    if (dataset->cursor == NULL) {
-        status = rbc__cursor_open(dataset, &dataset->cursor, err);
-    }
-    if (status == RBC_OK) {
-        status = rbc__cursor_episode(dataset->cursor, id, row, err);
-    }
+    rbc__cursor *cursor;
+    RBC__TRY(rbc__cursor_take(dataset, &cursor, err));
+    rbc_status status = rbc__cursor_episode(cursor, id, row, err);
     if (status == RBC_OK) {
         *layout = malloc(row->record.layout_bytes + 1);
         if (*layout != NULL) {
             memcpy(*layout, row->record.layout, row->record.layout_bytes);
         }
-        status = rbc__cursor_task(dataset->cursor, row->task, &text, err);
+        status = rbc__cursor_task(cursor, row->task, &text, err);
     }
     if (status == RBC_OK) {
         *task = strdup(text);
@@ -48,14 +43,14 @@ static rbc_status look_up(rbc_dataset *dataset, int64_t id, rbc__episode_row *ro
                                (long long)id);
         }
     }
-    pthread_mutex_unlock(&dataset->lock);
+    rbc__cursor_give(&cursor);
     return status;
 }
 
 static rbc_status fill(rbc_episode *episode, int64_t id, uint8_t **layout, rbc_error *err) {
     rbc_dataset *dataset = episode->dataset;
     RBC__TRY(look_up(dataset, id, &episode->row, layout, &episode->task, err));
-    RBC__TRY(rbc__dataset_source_acquire(dataset, episode->row.file, &episode->source, err));
+    RBC__TRY(rbc__dataset_source(dataset, episode->row.file, &episode->source, err));
     episode->row.record.layout = *layout;
     episode->row.record.task = episode->task;
     RBC__TRY(dataset->ops->record_open(dataset->reader, episode->source, &episode->row.record,
@@ -93,9 +88,6 @@ void rbc_episode_close(rbc_episode **episode) {
     }
     if (closed->record != NULL) {
         closed->dataset->ops->record_close(&closed->record);
-    }
-    if (closed->source != NULL) {
-        rbc__dataset_source_release(closed->dataset, closed->row.file, closed->source);
     }
     rbc__decoder_destroy(&closed->decoder);
     rbc__scratch_free(&closed->scratch);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "io/descriptor.h"
 #include "io/fault_guard.h"
 
 enum { SOURCE_MEMORY = 2 };
@@ -22,8 +23,9 @@ enum { SOURCE_MEMORY = 2 };
 #define RELEASE_STEP_BYTES (UINT64_C(8) << 20)
 
 struct rbc__source {
-    int kind; /* rbc__source_kind or SOURCE_MEMORY */
-    int fd;   /* -1 without a file */
+    int kind;                   /* rbc__source_kind or SOURCE_MEMORY */
+    int fd;                     /* of a mapping, else -1 */
+    rbc__descriptor descriptor; /* of RBC__SOURCE_FILE */
     uint64_t bytes;
     const uint8_t *data; /* mapping or memory; NULL for an empty mapping */
     rbc__fault_guard *guard;
@@ -108,26 +110,54 @@ static rbc_status map_file(rbc__source *source, rbc_error *err) {
     return rbc__fault_guard_add(data, (size_t)source->bytes, &source->guard, err);
 }
 
+/* A file being opened, for the first time or again. */
+typedef struct opening {
+    rbc__source *source;
+    bool is_again;
+    rbc_status status;
+    rbc_error *err;
+} opening;
+
 /* Opening alone may wait for a pipe's other end or wind a tape back, so that its type is looked at
- * first, and again behind O_NONBLOCK: somebody may have put another thing there in between. */
-static rbc_status open_regular(rbc__source *source, rbc_error *err) {
+ * first, and again behind O_NONBLOCK: somebody may have put another thing there in between.
+ * -1 with errno and the opening's status. */
+static int open_regular(void *user) {
+    opening *o = user;
+    rbc__source *source = o->source;
     struct stat info;
+    int fd = -1;
+    int error = 0;
     bool found = stat(source->path, &info) == 0;
     if (found && S_ISREG(info.st_mode)) {
-        source->fd = open(source->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-        found = source->fd >= 0 && fstat(source->fd, &info) == 0;
+        fd = open(source->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        found = fd >= 0 && fstat(fd, &info) == 0;
     }
     if (!found) {
-        return rbc__fail_errno(err, errno, "%s: cannot be opened", source->path);
+        error = errno;
+        o->status = rbc__fail_errno(o->err, error, "%s: cannot be opened", source->path);
+    } else if (!S_ISREG(info.st_mode)) {
+        error = S_ISDIR(info.st_mode) ? EISDIR : EINVAL;
+        o->status = rbc__fail_errno(o->err, error, "%s: is not a regular file", source->path);
+    } else {
+        const rbc__file_identity identity = rbc__file_identity_of(&info);
+        o->status = RBC_OK;
+        if (!o->is_again) {
+            source->identity = identity;
+            source->bytes = (uint64_t)info.st_size;
+        } else if (!rbc__file_identity_equal(&identity, &source->identity)) {
+            o->status = rbc__fail(o->err, RBC_ERROR_IO,
+                                  "%s: has been written to or replaced since it was opened; open "
+                                  "the dataset again",
+                                  source->path);
+        }
+        atomic_store_explicit(&source->looked_ns, coarse_ns(), memory_order_relaxed);
     }
-    if (!S_ISREG(info.st_mode)) {
-        return rbc__fail_errno(err, S_ISDIR(info.st_mode) ? EISDIR : EINVAL,
-                               "%s: is not a regular file", source->path);
+    if (o->status != RBC_OK && fd >= 0) {
+        close(fd);
+        fd = -1;
     }
-    source->identity = rbc__file_identity_of(&info);
-    source->bytes = (uint64_t)info.st_size;
-    atomic_init(&source->looked_ns, coarse_ns());
-    return RBC_OK;
+    errno = error;
+    return fd;
 }
 
 rbc_status rbc__source_open(const char *path, rbc__source_kind kind, rbc__source **out,
@@ -137,13 +167,20 @@ rbc_status rbc__source_open(const char *path, rbc__source_kind kind, rbc__source
     if (!source) {
         return RBC_ERROR_OUT_OF_MEMORY;
     }
-    rbc_status status = open_regular(source, err);
-    if (status == RBC_OK && kind == RBC__SOURCE_MAP) {
-        status = map_file(source, err);
+    opening o = {.source = source, .err = err};
+    if (kind == RBC__SOURCE_FILE) {
+        if (rbc__descriptor_take(&source->descriptor, open_regular, &o) >= 0) {
+            rbc__descriptor_give(&source->descriptor);
+        }
+    } else {
+        source->fd = open_regular(&o);
+        if (o.status == RBC_OK) {
+            o.status = map_file(source, err);
+        }
     }
-    if (status != RBC_OK) {
+    if (o.status != RBC_OK) {
         rbc__source_close(&source);
-        return status;
+        return o.status;
     }
     *out = source;
     return RBC_OK;
@@ -173,6 +210,7 @@ void rbc__source_close(rbc__source **source) {
     if (closing->fd >= 0) {
         close(closing->fd);
     }
+    rbc__descriptor_close(&closing->descriptor);
     free(closing);
 }
 
@@ -198,26 +236,44 @@ static rbc_status check_range(const rbc__source *source, uint64_t offset, uint64
     return RBC_OK;
 }
 
+static rbc_status check_file(const rbc__source *source, int fd, rbc_error *err) {
+    struct stat info;
+    if (fstat(fd, &info) != 0) {
+        return rbc__fail_errno(err, errno, "%s: cannot be looked at any more", source->path);
+    }
+    if (info.st_size < source->identity.bytes) {
+        return rbc__fail(err, RBC_ERROR_IO,
+                         "%s: byte %lld: the file ends here, but had %lld bytes when it was opened",
+                         source->path, (long long)info.st_size, (long long)source->identity.bytes);
+    }
+    const rbc__file_identity now = rbc__file_identity_of(&info);
+    if (!rbc__file_identity_equal(&now, &source->identity)) {
+        return rbc__fail(err, RBC_ERROR_IO,
+                         "%s: has been written to since it was opened; open the dataset again",
+                         source->path);
+    }
+    return RBC_OK;
+}
+
 /* After a read: what was written before is then known not to be among the bytes. */
-static rbc_status look_again(rbc__source *source, rbc_error *err) {
+static rbc_status look_again(rbc__source *source, int fd, rbc_error *err) {
     const int64_t now = coarse_ns();
     if (now - atomic_load_explicit(&source->looked_ns, memory_order_relaxed) <
         RBC__SOURCE_TRUST_NS) {
         return RBC_OK;
     }
-    RBC__TRY(rbc__source_check_unchanged(source, err));
+    RBC__TRY(check_file(source, fd, err));
     atomic_store_explicit(&source->looked_ns, now, memory_order_relaxed);
     return RBC_OK;
 }
 
-/* Bytes from a file alone. */
-static rbc_status read_file(rbc__source *source, uint64_t offset, uint64_t bytes, uint8_t *dst,
-                            rbc_error *err) {
+static rbc_status read_all(rbc__source *source, int fd, uint64_t offset, uint64_t bytes,
+                           uint8_t *dst, rbc_error *err) {
     uint64_t done = 0;
     while (done < bytes) {
         const uint64_t left = bytes - done;
         const size_t want = left > (UINT64_C(1) << 30) ? (size_t)1 << 30 : (size_t)left;
-        const ssize_t got = pread(source->fd, dst + done, want, (off_t)(offset + done));
+        const ssize_t got = pread(fd, dst + done, want, (off_t)(offset + done));
         if (got > 0) {
             done += (uint64_t)got;
         } else if (got == 0) {
@@ -230,7 +286,20 @@ static rbc_status read_file(rbc__source *source, uint64_t offset, uint64_t bytes
                                    source->path, offset + done, left);
         }
     }
-    return look_again(source, err);
+    return look_again(source, fd, err);
+}
+
+/* Bytes from a file alone. */
+static rbc_status read_file(rbc__source *source, uint64_t offset, uint64_t bytes, uint8_t *dst,
+                            rbc_error *err) {
+    opening o = {.source = source, .is_again = true, .err = err};
+    const int fd = rbc__descriptor_take(&source->descriptor, open_regular, &o);
+    if (fd < 0) {
+        return o.status;
+    }
+    const rbc_status status = read_all(source, fd, offset, bytes, dst, err);
+    rbc__descriptor_give(&source->descriptor);
+    return status;
 }
 
 rbc_status rbc__source_read(rbc__source *source, uint64_t offset, uint64_t bytes, void *dst,
@@ -274,26 +343,18 @@ rbc_status rbc__source_check(const rbc__source *source, rbc_error *err) {
     return RBC_OK;
 }
 
-rbc_status rbc__source_check_unchanged(const rbc__source *source, rbc_error *err) {
-    struct stat info;
-    if (source->fd < 0) {
-        return RBC_OK;
+rbc_status rbc__source_check_unchanged(rbc__source *source, rbc_error *err) {
+    if (source->kind != RBC__SOURCE_FILE) {
+        return source->fd < 0 ? RBC_OK : check_file(source, source->fd, err);
     }
-    if (fstat(source->fd, &info) != 0) {
-        return rbc__fail_errno(err, errno, "%s: cannot be looked at any more", source->path);
+    opening o = {.source = source, .is_again = true, .err = err};
+    const int fd = rbc__descriptor_take(&source->descriptor, open_regular, &o);
+    if (fd < 0) {
+        return o.status;
     }
-    if (info.st_size < source->identity.bytes) {
-        return rbc__fail(err, RBC_ERROR_IO,
-                         "%s: byte %lld: the file ends here, but had %lld bytes when it was opened",
-                         source->path, (long long)info.st_size, (long long)source->identity.bytes);
-    }
-    const rbc__file_identity now = rbc__file_identity_of(&info);
-    if (!rbc__file_identity_equal(&now, &source->identity)) {
-        return rbc__fail(err, RBC_ERROR_IO,
-                         "%s: has been written to since it was opened; open the dataset again",
-                         source->path);
-    }
-    return RBC_OK;
+    const rbc_status status = check_file(source, fd, err);
+    rbc__descriptor_give(&source->descriptor);
+    return status;
 }
 
 void rbc__source_release_before(rbc__source *source, uint64_t offset) {

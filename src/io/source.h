@@ -29,7 +29,8 @@ rbc__file_identity rbc__file_identity_of(const struct stat *info);
 bool rbc__file_identity_equal(const rbc__file_identity *a, const rbc__file_identity *b);
 
 typedef enum rbc__source_kind {
-    RBC__SOURCE_FILE = 0, /* pread: memory bounded, one system call a read; for random access */
+    RBC__SOURCE_FILE = 0, /* pread: memory bounded, one system call a read; for random access. Its
+                             descriptor is closed and opened again as io/descriptor.h has it */
     RBC__SOURCE_MAP = 1,  /* mmap: no copy; for going through a file once */
 } rbc__source_kind;
 
@@ -69,7 +70,7 @@ rbc_status rbc__source_check(const rbc__source *source, rbc_error *err);
 
 /* IO when the file has been written to since it was opened. What looks damaged may be that alone:
  * a mapping shows zeros between a new end and the end of its page. */
-rbc_status rbc__source_check_unchanged(const rbc__source *source, rbc_error *err);
+rbc_status rbc__source_check_unchanged(rbc__source *source, rbc_error *err);
 
 /* A mapping may forget the pages of [0, offset): they have been used. */
 void rbc__source_release_before(rbc__source *source, uint64_t offset);

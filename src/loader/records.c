@@ -17,7 +17,6 @@ struct rbc__records {
     const rbc__reader_ops *ops;
     const rbc__reader *reader;
     const int64_t *ids;
-    rbc__cursor *cursor;
     int64_t max_records, max_bytes;
     int64_t num_records, bytes;
     rbc__held_record *newest, *oldest;
@@ -58,11 +57,6 @@ rbc_status rbc__records_create(const rbc__plan *plan, const rbc_selection *selec
     records->max_records = max_records;
     records->max_bytes = max_bytes;
     records->bucket_mask = buckets - 1;
-    const rbc_status status = rbc__cursor_open(records->dataset, &records->cursor, err);
-    if (status != RBC_OK) {
-        rbc__records_destroy(&records);
-        return status;
-    }
     *out = records;
     return RBC_OK;
 }
@@ -92,9 +86,6 @@ static void close_record(rbc__records *records, rbc__held_record *record) {
     if (record->record != NULL) {
         records->ops->record_close(&record->record);
     }
-    if (record->source != NULL) {
-        rbc__dataset_source_release(records->dataset, record->file, record->source);
-    }
     free(record->task);
     free(record);
 }
@@ -121,7 +112,6 @@ void rbc__records_destroy(rbc__records **handle) {
     while (records->oldest != NULL) {
         drop_oldest(records);
     }
-    rbc__cursor_close(&records->cursor);
     rbc__scratch_free(&records->values);
     rbc__scratch_free(&records->encoded);
     rbc__scratch_free(&records->working);
@@ -129,16 +119,17 @@ void rbc__records_destroy(rbc__records **handle) {
     free(records);
 }
 
-static rbc_status open_record(rbc__records *records, rbc__held_record *record, rbc_error *err) {
+static rbc_status read_row(rbc__records *records, rbc__cursor *cursor, rbc__held_record *record,
+                           rbc_error *err) {
     rbc__episode_row row;
-    RBC__TRY(rbc__cursor_episode(records->cursor, record->id, &row, err));
+    RBC__TRY(rbc__cursor_episode(cursor, record->id, &row, err));
     record->file = row.file;
     record->num_steps = row.record.num_steps;
-    RBC__TRY(rbc__dataset_source_acquire(records->dataset, row.file, &record->source, err));
+    RBC__TRY(rbc__dataset_source(records->dataset, row.file, &record->source, err));
     RBC__TRY(records->ops->record_open(records->reader, record->source, &row.record,
                                        &record->record, err));
     const char *task = "";
-    RBC__TRY(rbc__cursor_task(records->cursor, row.task, &task, err));
+    RBC__TRY(rbc__cursor_task(cursor, row.task, &task, err));
     record->task_bytes = strlen(task);
     record->task = malloc(record->task_bytes + 1);
     if (record->task == NULL) {
@@ -148,6 +139,14 @@ static rbc_status open_record(rbc__records *records, rbc__held_record *record, r
     memcpy(record->task, task, record->task_bytes + 1);
     record->bytes += (int64_t)record->task_bytes + (int64_t)row.record.layout_bytes;
     return RBC_OK;
+}
+
+static rbc_status open_record(rbc__records *records, rbc__held_record *record, rbc_error *err) {
+    rbc__cursor *cursor;
+    RBC__TRY(rbc__cursor_take(records->dataset, &cursor, err));
+    const rbc_status status = read_row(records, cursor, record, err);
+    rbc__cursor_give(&cursor);
+    return status;
 }
 
 static rbc_status add_record(rbc__records *records, int64_t position, rbc__held_record **out,

@@ -10,14 +10,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "catalog/dataset.h"
-#include "catalog/sources.h"
 #include "fake_reader.h"
+#include "io/descriptor.h"
 #include "scratch.h"
 
 #define FILES 9
@@ -254,32 +255,40 @@ static void fingerprints_tell_selections_apart(void **state) {
     rbc_dataset_close(&dataset);
 }
 
+/* Under a limit of descriptors that few of the files fit in, and then under a lower one. */
 static void few_files_stay_open(void **state) {
-    enum { MANY = RBC__SOURCES_OPEN + 40 };
+    enum { MANY = 200, READERS = 20 };
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     fake_dataset_make(*state, MANY, 1);
     rbc_dataset *dataset = scratch_open(*state, NULL);
-    rbc__sources *sources;
-    rbc_error err;
-    assert_int_equal(rbc__sources_create(*state, rbc__dataset_schema(dataset),
-                                         rbc__dataset_catalog(dataset), &sources, &err),
-                     RBC_OK);
-    rbc__source *first;
-    rbc__source *again;
-    assert_int_equal(rbc__sources_acquire(sources, 0, &first, &err), RBC_OK);
-    for (int64_t round = 0; round < 2; ++round) {
-        for (int64_t file = 1; file < MANY; ++file) {
-            rbc__source *source;
-            assert_int_equal(rbc__sources_acquire(sources, file, &source, &err), RBC_OK);
-            rbc__sources_release(sources, file);
-            assert_true(rbc__sources_num_open(sources) <= RBC__SOURCES_OPEN);
+    const int64_t open_before = rbc__descriptor_num_open();
+    const rlim_t limits[] = {256, 80};
+    for (int round = 0; round < 4; ++round) {
+        const struct rlimit limit = {limits[round / 2], before.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        const int64_t bound = rbc__descriptor_limit();
+        assert_int_equal(bound, limits[round / 2] / 4);
+        rbc_episode *held[READERS] = {NULL};
+        for (int64_t file = 0; file < MANY; ++file) {
+            rbc_episode_close(&held[file % READERS]);
+            rbc_error err;
+            if (rbc_episode_open(dataset, file, &held[file % READERS], &err) != RBC_OK) {
+                fail_msg("%s", err.message);
+            }
+            const void *text;
+            uint64_t bytes;
+            assert_int_equal(rbc_episode_bytes(held[file % READERS], 3, 0, &text, &bytes, &err),
+                             RBC_OK);
+            assert_true(rbc__descriptor_num_open() <= bound);
+        }
+        for (int i = 0; i < READERS; ++i) {
+            rbc_episode_close(&held[i]);
         }
     }
-    assert_int_equal(rbc__sources_acquire(sources, 0, &again, &err), RBC_OK);
-    assert_ptr_equal(first, again); /* in use, it was not closed */
-    rbc__sources_release(sources, 0);
-    rbc__sources_release(sources, 0);
-    rbc__sources_destroy(&sources);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     rbc_dataset_close(&dataset);
+    assert_true(rbc__descriptor_num_open() <= open_before);
 }
 
 static void a_file_of_another_size_is_an_error(void **state) {

@@ -35,6 +35,14 @@ struct rbc__record {
     int64_t episode;
 };
 
+#define MAX_SOURCES 4096
+
+struct rbc__source {
+    int64_t episode;
+};
+
+static rbc__source sources[MAX_SOURCES];
+
 static atomic_llong num_open;
 static atomic_llong num_located;
 
@@ -199,6 +207,9 @@ static rbc__schema make_schema(rbc_dataset *dataset) {
 }
 
 rbc_selection *fake_create(const fake_params *params) {
+    for (int64_t i = 1; i < MAX_SOURCES && sources[i].episode == 0; i++) {
+        sources[i].episode = i;
+    }
     rbc_selection *s = calloc(1, sizeof *s);
     const size_t bytes = (size_t)(params->num_episodes + 1) * sizeof(int64_t);
     atomic_store(&s->references, 1);
@@ -344,10 +355,6 @@ static const rbc__reader_ops fake_ops = {.format = "fake",
 
 /* ---- sources ---- */
 
-struct rbc__source {
-    int64_t episode;
-};
-
 rbc_status rbc__scratch_reserve(rbc__scratch *scratch, size_t bytes, rbc_error *err) {
     (void)err;
     if (scratch->bytes < bytes) {
@@ -413,21 +420,12 @@ void rbc_dataset_get_info(const rbc_dataset *dataset, rbc_dataset_info *out) {
     *out = (rbc_dataset_info){.name = "fake", .path = "/fake"};
 }
 
-rbc_status rbc__dataset_source_acquire(rbc_dataset *dataset, int64_t file, rbc__source **out,
-                                       rbc_error *err) {
+rbc_status rbc__dataset_source(rbc_dataset *dataset, int64_t file, rbc__source **out,
+                               rbc_error *err) {
     (void)dataset;
     (void)err;
-    *out = calloc(1, sizeof **out);
-    (*out)->episode = file;
-    atomic_fetch_add(&num_open, 1);
+    *out = &sources[file]; /* of MAX_SOURCES */
     return RBC_OK;
-}
-
-void rbc__dataset_source_release(rbc_dataset *dataset, int64_t file, rbc__source *source) {
-    (void)dataset;
-    (void)file;
-    free(source);
-    atomic_fetch_sub(&num_open, 1);
 }
 
 const int64_t *rbc__selection_ids(const rbc_selection *selection) {
@@ -497,7 +495,7 @@ void rbc_selection_destroy(rbc_selection **out) {
     free(selection);
 }
 
-rbc_status rbc__cursor_open(const rbc_dataset *dataset, rbc__cursor **out, rbc_error *err) {
+rbc_status rbc__cursor_take(rbc_dataset *dataset, rbc__cursor **out, rbc_error *err) {
     (void)err;
     *out = calloc(1, sizeof **out);
     (*out)->dataset = dataset;
@@ -505,7 +503,7 @@ rbc_status rbc__cursor_open(const rbc_dataset *dataset, rbc__cursor **out, rbc_e
     return RBC_OK;
 }
 
-void rbc__cursor_close(rbc__cursor **cursor) {
+void rbc__cursor_give(rbc__cursor **cursor) {
     if (*cursor != NULL) {
         free(*cursor);
         *cursor = NULL;

@@ -298,7 +298,7 @@ static rbc_status index_record(indexer *state, rbc_error *err) {
 }
 
 /* A problem is reported, and indexing goes on when the sink says so. */
-static rbc_status report(const rbc__index_sink *sink, const rbc__source *source, int64_t record,
+static rbc_status report(const rbc__index_sink *sink, rbc__source *source, int64_t record,
                          const rbc_error *problem, rbc_error *err) {
     RBC__TRY(rbc__source_check_unchanged(source, err));
     if (problem->status != RBC_ERROR_FORMAT) {
