@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import robocache
 
 from ._clocks import find_gaps
+from .dataset import why_unreadable
 from .errors import Error, InvalidArgumentError
 from .suggest import is_action, is_point_cloud, suggest_windows
 
@@ -89,13 +90,10 @@ def gather(
         if dataset.streams[name].times is not None:
             limit_ns = None if max_gap is None else max_gap * 1e9
             sheet.gaps[name] = find_gaps(_sample_times(episode[name]), limit_ns)
-    sheet.left_out.update(
-        {
-            name: info.unsupported
-            for name, info in dataset.streams.items()
-            if info.unsupported is not None
-        }
-    )
+    for name, info in view.streams.items():
+        reason = None if name in windows else why_unreadable(view, info)
+        if reason is not None:
+            sheet.left_out[name] = reason
     return sheet
 
 

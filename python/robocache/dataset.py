@@ -495,7 +495,7 @@ def readable(dataset: Dataset, names: Iterable[str]) -> list[str]:
     """
     left_out, kept = {}, []
     for name in names:
-        reason = _unreadable(dataset, dataset.streams[name])
+        reason = why_unreadable(dataset, dataset.streams[name])
         if reason is None:
             kept.append(name)
         else:
@@ -506,7 +506,8 @@ def readable(dataset: Dataset, names: Iterable[str]) -> list[str]:
     return kept
 
 
-def _unreadable(dataset: Dataset, info: StreamInfo) -> str | None:
+def why_unreadable(dataset: Dataset, info: StreamInfo) -> str | None:
+    """Returns why a loader cannot read a stream, as :func:`readable` finds out; None if it can."""
     if info.unsupported is not None or info.kind != "image" or -1 not in info.shape[:2]:
         return info.unsupported
     sizes: set[tuple[int, ...]] = set()

@@ -102,6 +102,7 @@ def test_suggested_windows_and_pictures_leave_it_out(dataset, tmp_path):
     with pytest.warns(UserWarning, match=REASON):
         drawn = save_contact_sheet(dataset, 0, tmp_path / "sheet.png")
     assert drawn["signals"] == ["action"]
+    assert drawn["left_out"] == {"packed": REASON}
 
 
 def test_images_of_several_sizes_are_left_out(cameras):
@@ -110,6 +111,25 @@ def test_images_of_several_sizes_are_left_out(cameras):
     assert next(iter(loader))["alike"].shape == (2, 1, 4, 5, 3)
     first = cameras.take([0])  # of one size there
     assert "mixed" in next(iter(one_warning(lambda: rc.DataLoader(first, array="numpy"))[0]))
+
+
+def test_a_picture_names_images_of_several_sizes(tmp_path):
+    pytest.importorskip("matplotlib")
+    from robocache.view import save_contact_sheet
+
+    sizes = [(8, 9), (8, 9), (6, 7)]
+    images = [np.full((height, width, 3), 99, np.uint8) for height, width in sizes]
+    features = {
+        "camera": rc.Feature("uint8", (-1, -1, 3), encoding="png"),
+        "x": rc.Feature("float32"),
+    }
+    with rc.RldsWriter(tmp_path, "sizes", features, control_rate_hz=10) as writer:
+        writer.add_episode({"camera": images, "x": [1.0, 2.0, 3.0]})
+    dataset = rc.open(tmp_path / "sizes", progress=False)
+    with pytest.warns(UserWarning, match="'camera': its images vary in size: 6 x 7, 8 x 9"):
+        drawn = save_contact_sheet(dataset, 0, tmp_path / "sheet.png")
+    assert drawn["left_out"] == {"camera": "its images vary in size: 6 x 7, 8 x 9"}
+    assert drawn["signals"] == ["x"]
 
 
 def test_a_stream_without_any_image_is_left_out(cameras):
