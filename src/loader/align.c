@@ -11,10 +11,11 @@ static rbc_status gather_times(rbc__fetch *fetch, const rbc__row *row,
                                const int64_t **times, rbc_error *err) {
     const rbc__held_stream *held = &row->record->streams[window->use];
     const rbc__clock *clock = fetch->clock;
-    rbc__stamps stamps = {.times = held->times,
-                          .count = held->num_samples,
-                          .rate = &clock->control,
-                          .origin_ns = rbc__clock_steps_start_ns(clock, row->record->episode)};
+    const rbc__stamps stamps = {.times = held->times,
+                                .count = held->num_samples,
+                                .rate = &clock->control,
+                                .origin_ns =
+                                    rbc__clock_steps_start_ns(clock, row->record->episode)};
     rbc__window_range(window, &stamps, clock->snap_ns, fetch->targets, begin, end);
     if (held->times != NULL) {
         *times = held->times + *begin;
@@ -27,9 +28,7 @@ static rbc_status gather_times(rbc__fetch *fetch, const rbc__row *row,
         }
         *times = (const int64_t *)(const void *)fetch->times.data;
     }
-    stamps.times = *times;
-    stamps.count = *end - *begin;
-    rbc__window_snap(window, &stamps, clock->snap_ns, fetch->targets);
+    rbc__window_snap(window, *times, *end - *begin, clock->snap_ns, fetch->targets);
     return RBC_OK;
 }
 

@@ -32,11 +32,14 @@ static int64_t count_until(const rbc__stamps *stamps, int64_t time_ns) {
 }
 
 int64_t rbc__window_num_targets(const rbc__plan_window *window) {
-    return window->has_reduction ? 2 * window->width : window->width;
+    return window->has_reduction ? rbc__window_target_index(window, window->width - 1) + 1
+                                 : window->width;
 }
 
 int64_t rbc__window_target_index(const rbc__plan_window *window, int64_t element) {
-    return window->has_reduction ? 2 * element + 1 : element;
+    return !window->has_reduction   ? element
+           : window->is_consecutive ? element + 1
+                                    : 2 * element + 1;
 }
 
 void rbc__window_targets(const rbc__plan_window *window, const rbc__clock *clock, int64_t episode,
@@ -48,10 +51,11 @@ void rbc__window_targets(const rbc__plan_window *window, const rbc__clock *clock
         const int64_t at = tick + window->ticks[i];
         const int64_t base_ns = rbc__time_add_ns(origin_ns, window->offsets_ns[i]);
         const int64_t target = rbc__time_add_ns(base_ns, rbc__rate_time_ns(&clock->rate, at));
-        targets[rbc__window_target_index(window, i)] = target;
-        if (window->has_reduction) {
-            targets[2 * i] = rbc__time_add_ns(base_ns, rbc__rate_time_ns(&clock->rate, at - 1));
+        const int64_t index = rbc__window_target_index(window, i);
+        if (window->has_reduction && (i == 0 || !window->is_consecutive)) {
+            targets[index - 1] = rbc__time_add_ns(base_ns, rbc__rate_time_ns(&clock->rate, at - 1));
         }
+        targets[index] = target;
         is_pad[i] = target < first_ns || target > last_ns;
     }
 }
@@ -66,19 +70,28 @@ static int64_t snap_to_middle(int64_t target, int64_t left, int64_t right, int64
                : target;
 }
 
-void rbc__window_snap(const rbc__plan_window *window, const rbc__stamps *stamps, int64_t snap_ns,
-                      int64_t *targets) {
+void rbc__window_snap(const rbc__plan_window *window, const int64_t *times, int64_t count,
+                      int64_t snap_ns, int64_t *targets) {
     const int64_t num_targets = rbc__window_num_targets(window);
+    int64_t above = 0; /* samples at or before the target, or no further behind it than the snap */
+    int64_t before = INT64_MIN;
     for (int64_t i = 0; i < num_targets; i++) {
-        const int64_t above = count_until(stamps, rbc__time_add_ns(targets[i], snap_ns));
+        const int64_t last = rbc__time_add_ns(targets[i], snap_ns);
+        if (last < before) {
+            above = count_until(&(rbc__stamps){.times = times, .count = count}, last);
+        }
+        while (above < count && times[above] <= last) {
+            above++;
+        }
+        before = last;
         if (above == 0) {
             continue;
         }
-        const int64_t stamp = rbc__stamp_at(stamps, above - 1);
+        const int64_t stamp = times[above - 1];
         if (stamp >= rbc__time_add_ns(targets[i], -snap_ns)) {
             targets[i] = stamp;
-        } else if (window->has_nearest && above < stamps->count) {
-            targets[i] = snap_to_middle(targets[i], stamp, rbc__stamp_at(stamps, above), snap_ns);
+        } else if (window->has_nearest && above < count) {
+            targets[i] = snap_to_middle(targets[i], stamp, times[above], snap_ns);
         }
     }
 }

@@ -17,8 +17,8 @@ typedef struct rbc__stamps {
 int64_t rbc__stamp_at(const rbc__stamps *stamps, int64_t index);
 
 /* Targets of a sample at `tick` of an episode, and whether each lies outside of the episode. For
- * windows that are not exact. A window with reductions has two for each element: where its interval
- * begins, one period before, and where it ends. */
+ * windows that are not exact. A window with reductions has, before that of an element, the one at
+ * which its interval begins, one period before: in consecutive ticks that of the element before. */
 int64_t rbc__window_num_targets(const rbc__plan_window *window);
 int64_t rbc__window_target_index(const rbc__plan_window *window, int64_t element);
 void rbc__window_targets(const rbc__plan_window *window, const rbc__clock *clock, int64_t episode,
@@ -26,8 +26,8 @@ void rbc__window_targets(const rbc__plan_window *window, const rbc__clock *clock
 
 /* Moves the targets onto what they are no further than the clock's snap away from: the newest such
  * stamp, or, for nearest, the middle between two. */
-void rbc__window_snap(const rbc__plan_window *window, const rbc__stamps *stamps, int64_t snap_ns,
-                      int64_t *targets);
+void rbc__window_snap(const rbc__plan_window *window, const int64_t *times, int64_t count,
+                      int64_t snap_ns, int64_t *targets);
 
 /* Whether zero or NaN stands where there is no value or the target lies outside of the episode;
  * what is filled is not valid. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -248,7 +249,7 @@ def test_a_clock_of_short_periods_keeps_its_ticks_apart(tmp_path: Path) -> None:
 
 def test_a_video_rate_means_its_fraction(steps_path: Path) -> None:
     """29.97 is 30000/1001: after 1,001 s it has ticked 30,000 times."""
-    for rate_hz in (29.97, 30000 / 1001):
+    for rate_hz in (29.97, 30000 / 1001, Fraction(30000, 1001)):
         dataset = rc.open(steps_path, control_rate_hz=rate_hz, progress=False)
         times = dataset.episodes[0]["index"].times_ns
         assert times[30_000] == 1_001_000_000_000
@@ -294,3 +295,31 @@ def test_a_tick_averages_its_own_period(tmp_path: Path) -> None:
     for back in range(3):
         column = batch["three_valid"][back:, 2 - back]
         np.testing.assert_array_equal(column, valid[: 30 - back])
+
+
+def test_delta_timestamps_are_ticks(steps_path: Path) -> None:
+    """LeRobot's windows, whose seconds are sums of floats."""
+    for fps in (10, 15, 24, 30, 50, 60, 29.97):
+        dataset = rc.open(steps_path, control_rate_hz=fps, progress=False)
+        seconds = [float(t) for t in np.cumsum(np.full(16, 1 / fps)) - 1 / fps]
+        (batch, *_) = batches(dataset, batch_size=STEPS, delta_timestamps={"index": seconds})
+        wanted = batch["step_index"][:, None] + np.arange(16)
+        np.testing.assert_array_equal(batch["index"], np.minimum(wanted, STEPS - 1))
+        np.testing.assert_array_equal(batch["index_is_pad"], wanted >= STEPS)
+        np.testing.assert_array_equal(batch["index_valid"], wanted < STEPS)
+
+
+def test_wide_windows_in_any_order(steps_path: Path) -> None:
+    """Each target is found, whichever way from the one before it lies."""
+    dataset = rc.open(steps_path, control_rate_hz=30, progress=False)
+    offsets = np.random.default_rng(5).integers(-900, 900, 200)
+    windows = {
+        "index": rc.Window(offsets, mode="hold", tolerance=0.01),
+        "value": rc.Window(offsets, mode="max"),
+    }
+    (batch,) = batches(dataset.take([0]), batch_size=STEPS, streams=windows, rate_hz=0.5)
+    wanted = 60 * (batch["step_index"][:, None] + offsets)
+    inside = (wanted >= 0) & (wanted < STEPS)
+    np.testing.assert_array_equal(batch["index"][inside], wanted[inside])
+    np.testing.assert_array_equal(batch["value"][..., 0][inside], wanted[inside])
+    np.testing.assert_array_equal(batch["index_valid"], inside)

@@ -275,3 +275,58 @@ def test_wrong_names(tmp_path):
         load(path, clock=3)
     with pytest.raises(rc.errors.ArgumentTypeError, match="require"):
         load(path, require=[3])
+
+
+PLACES = {"before": 2, "just before": 8, "at the first": 10, "between": 13, "in a gap": 27,
+          "in its middle": 40, "at its end": 60, "at the last": 70, "just behind": 73,
+          "behind": 85}  # fmt: skip
+BEFORE, BEHIND, GAP = {"before", "just before"}, {"just behind", "behind"}, {"in a gap"}
+MIDDLE = {"in its middle"}
+# (tolerance, max_gap) to where a hold and where the other modes are not valid.
+LIMITS: dict[tuple[float | None, float | None], tuple[set[str], set[str]]] = {
+    (None, None): (BEFORE, BEFORE | BEHIND),
+    (0.05, None): (BEFORE | GAP | MIDDLE | {"behind"}, {"before"} | GAP | MIDDLE | {"behind"}),
+    (None, 0.15): (BEFORE | GAP | MIDDLE, BEFORE | GAP | MIDDLE | BEHIND),
+    (0.08, 0.4): (BEFORE | MIDDLE | {"behind"}, MIDDLE | {"behind"}),
+}
+
+
+@pytest.mark.parametrize("mode", ["hold", "nearest", "linear", "cubic", "angle"])
+def test_valid_is_that_of_the_operations(tmp_path, mode):
+    """The table of docs/alignment.md; samples at 0.1, 0.2, 0.6 and 0.7 s of an episode of 1 s."""
+    ticks = START_NS + np.arange(101, dtype=np.int64) * 10_000_000
+    features = {
+        "action": rc.Feature("float32", (1,)),
+        "action_time_ns": rc.Feature("int64"),
+        "seen": rc.Feature("float32", (1,), ragged=True),
+        "seen_time_ns": rc.Feature("int64", ragged=True),
+    }
+    stamps = START_NS + np.array([10, 20, 60, 70]) * 10_000_000
+    rows = [np.ones((4 if i == 0 else 0, 1)) for i in range(101)]
+    streams = {
+        "action": np.zeros((101, 1)),
+        "action_time_ns": ticks,
+        "seen": rows,
+        "seen_time_ns": [stamps if i == 0 else stamps[:0] for i in range(101)],
+    }
+    with rc.RldsWriter(tmp_path, "clocks", features) as writer:
+        writer.add_episode(streams, split="train")
+    for (tolerance, max_gap), wrong in LIMITS.items():
+        for outside in ("hold", "zero", "nan"):
+            window = rc.Window(0, mode=mode, outside=outside, tolerance=tolerance, max_gap=max_gap)
+            loader = load(tmp_path / "clocks", rate_hz=100, streams={"seen": window})
+            batch = one_batch(loader)
+            at = np.array(list(PLACES.values()))
+            found = {
+                place
+                for place, ok in zip(PLACES, batch["seen_valid"][at, 0], strict=True)
+                if not ok
+            }
+            assert found == wrong[mode != "hold"], (tolerance, max_gap)
+            blank = {"hold": 1.0, "zero": 0.0, "nan": np.nan}[outside]
+            expected = np.where(batch["seen_valid"], 1.0, blank)
+            np.testing.assert_array_equal(batch["seen"][..., 0], expected)
+            kept = load(tmp_path / "clocks", rate_hz=100, streams={"seen": window}, require="seen")
+            np.testing.assert_array_equal(
+                one_batch(kept)["step_index"], np.flatnonzero(batch["seen_valid"])
+            )
