@@ -20,7 +20,7 @@
 
 /* Of a value, task texts included, of the expression, and of a LIKE or GLOB pattern. */
 #define MAX_TEXT_BYTES       (64 << 10)
-#define MAX_EXPRESSION_BYTES (1 << 20)
+#define MAX_EXPRESSION_BYTES (512 << 10)
 #define MAX_PATTERN_BYTES    1024
 
 #define QUOTED_BYTES 200 /* of an expression, in messages */
