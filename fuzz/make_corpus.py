@@ -249,6 +249,11 @@ def main() -> None:
     inputs["features/empty"] = b'{"featuresDict":{}}'
     inputs["dataset_info/info"] = json.dumps(dataset_info_json()).encode()
     inputs["dataset_info/empty"] = b"{}"
+    lfs = b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 123456\n"
+    inputs["foreign/lfs"] = b"\x7f" + lfs
+    inputs["foreign/page"] = b"\xff" + b"  <!DOCTYPE html><html>"
+    inputs["foreign/gzip"] = b"\x20" + b"\x1f\x8b\x08\x00"
+    inputs["foreign/text"] = b"\xff" + b"Not Found"
     inputs["summary/stamped"] = b"\x05\x80\x90\xab\x0c\x14\x09\x02\x08"
     inputs["summary/longest"] = b"\x7f" + b"\xff" * 9 + b"\x01" + b"\xff" * 9 + b"\x01"
     for name, payload in changes().items():
