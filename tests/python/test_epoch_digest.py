@@ -21,6 +21,22 @@ EPOCHS = {
 }
 
 
+def test_images_are_those_recorded(bridge) -> None:
+    loader = rc.DataLoader(
+        bridge,
+        batch_size=50,
+        rate_hz=5,
+        streams={"observation/image_0": rc.Window(range(-1, 1))},
+        jpeg_dct="fast",
+        array="numpy",
+        num_threads=2,
+    )
+    digest = hashlib.sha256()
+    for batch in loader:
+        digest.update(np.ascontiguousarray(batch["observation/image_0"]).tobytes())
+    assert digest.hexdigest()[:16] == "f3fd3efae72285de"
+
+
 @pytest.mark.parametrize("case", list(EPOCHS))
 def test_epochs_are_those_recorded(bridge, case: str) -> None:
     options, recorded = EPOCHS[case]
