@@ -164,6 +164,12 @@ static bool is_zero_padding(const char *warning, const uint8_t *bytes, uint64_t 
     return true;
 }
 
+/* The interface has no code for it, so that the words tell: the library's and TurboJPEG's own. */
+static bool is_out_of_memory(const char *problem) {
+    return strstr(problem, "Insufficient memory") != NULL ||
+           strstr(problem, "Memory allocation failure") != NULL;
+}
+
 static rbc_status decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,
                          const char *name, const rbc__image_shape *want, void *dst,
                          int64_t row_stride_bytes, rbc_error *err) {
@@ -197,6 +203,9 @@ static rbc_status decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t n
     if (tjGetErrorCode(decoder->jpeg) == TJERR_WARNING &&
         is_zero_padding(problem, bytes, num_bytes)) {
         return RBC_OK;
+    }
+    if (is_out_of_memory(problem)) {
+        return rbc__image_fail(err, RBC_ERROR_OUT_OF_MEMORY, name, "JPEG decoder: %s", problem);
     }
     return rbc__image_fail(err, RBC_ERROR_FORMAT, name, "damaged JPEG: %s", problem);
 }
