@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import io
 import json
 import os
 import platform
@@ -18,7 +19,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from loading import HERE, machine, run, spread
+from PIL import Image, features
 
 import robocache as rc
 
@@ -35,6 +38,17 @@ def write_jpegs(path: str, file: Path) -> int:
                 data = stream.raw(step)
                 out.write(struct.pack("<I", len(data)) + data)
                 count += 1
+    return count
+
+
+def check(path: str) -> int:
+    """The accurate DCT's pixels must be Pillow's; bench/loading.py checks the fast one's."""
+    count = 0
+    for episode in rc.open(path, progress=False).episodes:
+        stream = episode["observation/image_0"]
+        for step, pixels in enumerate(stream.values):
+            np.testing.assert_array_equal(pixels, Image.open(io.BytesIO(stream.raw(step))))
+            count += 1
     return count
 
 
@@ -79,6 +93,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    print(f"checked: {check(arguments.path)} images equal to Pillow's", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         jpegs = Path(folder) / "jpegs"
         images = write_jpegs(arguments.path, jpegs)
@@ -86,7 +101,12 @@ def main() -> None:
     result = {
         "date": datetime.date.today().isoformat(),
         "machine": machine(arguments.threads),
-        "versions": {"python": platform.python_version(), "robocache": rc.__version__},
+        "versions": {
+            "python": platform.python_version(),
+            "robocache": rc.__version__,
+            "libjpeg-turbo": rc.check_installation()["native"]["libjpeg_turbo"],
+            "libjpeg-turbo of Pillow": features.version("libjpeg_turbo"),
+        },
         "images": images,
         "pairs": arguments.pairs,
         "rows": rows,

@@ -1,5 +1,6 @@
 #include "module.h"
 
+#include "codec/codec.h"
 #include "cuda/runtime/device.h"
 
 #define CONTEXT_CAPSULE "robocache.context"
@@ -176,7 +177,7 @@ PyObject *native_info(PyObject *module, PyObject *unused) {
         return NULL;
     }
     PyObject *has_cuda = PyBool_FromLong(rbc__cuda_has_kernels());
-    return Py_BuildValue("{s:s,s:s,s:N,s:N,s:i}", "version", rbc_version(), "compiler", COMPILER,
-                         "cuda_backend", has_cuda, "cpu_features", list, "num_threads",
-                         (int)num_threads);
+    return Py_BuildValue("{s:s,s:s,s:s,s:N,s:N,s:i}", "version", rbc_version(), "compiler",
+                         COMPILER, "libjpeg_turbo", rbc__turbojpeg_version(), "cuda_backend",
+                         has_cuda, "cpu_features", list, "num_threads", (int)num_threads);
 }

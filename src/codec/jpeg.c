@@ -21,6 +21,10 @@
 #define MARKER_SOS  0xDA
 #define MARKER_TEM  0x01
 
+const char *rbc__turbojpeg_version(void) {
+    return RBC_TURBOJPEG_VERSION;
+}
+
 static bool matches(const uint8_t *bytes, uint64_t num_bytes) {
     return num_bytes >= 3 && bytes[0] == 0xFF && bytes[1] == MARKER_SOI && bytes[2] == 0xFF;
 }
