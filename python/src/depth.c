@@ -266,7 +266,9 @@ static bool read_points(module_state *state, PyObject **v, void *memory, bool *n
                                v[MIN_DEPTH], v[MAX_DEPTH],  v[PIXEL_OFFSET]};
     return depth_read(state, &camera, &call->input) &&
            parse_bool(state, v[COMPACT], "compact", &call->compact) &&
-           tensor_needs_grad(state, &call->input.depth, needs_grad);
+           tensor_needs_grad(state, &call->input.depth, needs_grad) &&
+           tensor_needs_grad(state, &call->input.intrinsics, needs_grad) &&
+           (!call->input.has_pose || tensor_needs_grad(state, &call->input.pose, needs_grad));
 }
 
 static tensor *lead_of_points(void *memory) {
@@ -286,7 +288,6 @@ const operation depth_to_points_operation = {
     .release = release_points,
     .lead = lead_of_points,
     .lead_name = "depth",
-    .with_gradient = call_reference,
 };
 
 PyObject *depth_to_points(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
@@ -422,6 +423,7 @@ static bool read_voxelize(module_state *state, PyObject **v, void *memory, bool 
             tensor_read(state, v[VOXEL_FEATURES], "features", depth, features)) &&
            grid_check_features(state, &call->grid, features) &&
            (features == NULL || check_features_of_images(state, call)) &&
+           tensor_refuse_grad(state, depth, "depth") &&
            (features == NULL || tensor_needs_grad(state, features, needs_grad));
 }
 
@@ -466,7 +468,6 @@ const operation voxelize_depth_operation = {
     .release = release_voxelize,
     .lead = lead_of_voxelize,
     .lead_name = "depth",
-    .with_gradient = call_reference,
 };
 
 PyObject *voxelize_depth(PyObject *module, PyObject *const *args, Py_ssize_t nargs,

@@ -29,13 +29,30 @@ bool exchange_find(module_state *state, PyTypeObject *type, framework *out) {
 }
 
 bool exchange_read(module_state *state, PyObject *object, const char *param, tensor *out) {
-    if (out->framework.api->dltensor_from_py_object_no_sync(object, &out->dl) != 0) {
+    const int code = out->framework.api->dltensor_from_py_object_no_sync(object, &out->dl);
+    if (code == 0 && out->dl.data == NULL && rbc__tensor_num_elements(&out->dl) > 0) {
+        state->has_no_memory = out->framework.is_torch;
+        raise_value(state, "%s: the tensor has no memory that could be read", param);
+        return false;
+    }
+    if (code != 0) {
+        state->has_no_memory = out->framework.is_torch;
         PyObject *type = NULL;
         PyObject *value = NULL;
         PyObject *traceback = NULL;
         PyErr_Fetch(&type, &value, &traceback);
-        raise_value(state, "%s: the tensor cannot be exchanged: %S", param,
-                    value != NULL ? value : Py_None);
+        /* What follows the first line is where in PyTorch it was found. */
+        PyObject *text = PyObject_Str(value != NULL ? value : Py_None);
+        PyObject *newline = PyUnicode_FromString("\n");
+        PyObject *lines =
+            text == NULL || newline == NULL ? NULL : PyUnicode_Split(text, newline, 1);
+        PyObject *first = lines == NULL ? NULL : PyList_GetItem(lines, 0);
+        PyErr_Clear();
+        raise_value(state, "%s: the tensor cannot be read: %S", param,
+                    first != NULL ? first : Py_None);
+        Py_XDECREF(lines);
+        Py_XDECREF(newline);
+        Py_XDECREF(text);
         Py_XDECREF(type);
         Py_XDECREF(value);
         Py_XDECREF(traceback);

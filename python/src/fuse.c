@@ -218,13 +218,13 @@ static bool read_inputs(module_state *state, stream_args *args, int32_t count,
               parse_bool(state, options->return_valid, "return_valid", &call->has_valid);
     for (int32_t i = 0; ok && i < count; i++) {
         ok = read_stream(state, options, i, flags, &args[i], call);
-        bool this_needs = false;
-        ok = ok && tensor_needs_grad(state, &call->streams[i].values, &this_needs);
-        *needs_grad = *needs_grad || this_needs;
+        ok = ok && tensor_needs_grad(state, &call->streams[i].values, needs_grad) &&
+             tensor_needs_grad(state, &call->streams[i].times, needs_grad);
     }
     return ok &&
            tensor_read_list(state, target_times, "target_times", &call->streams[0].values,
                             &call->streams[0].times, &call->targets) &&
+           tensor_needs_grad(state, &call->targets, needs_grad) &&
            output_shape(state, call, call->shape);
 }
 
@@ -293,7 +293,6 @@ const operation fuse_multimodal_operation = {
     .release = release,
     .lead = lead,
     .lead_name = "vision",
-    .with_gradient = call_differentiable,
 };
 
 PyObject *fuse_multimodal(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
@@ -400,7 +399,6 @@ const operation fuse_operation = {
     .release = release,
     .lead = lead,
     .lead_name = "streams: values",
-    .with_gradient = call_differentiable,
 };
 
 PyObject *fuse_streams(PyObject *module, PyObject *const *args, Py_ssize_t nargs,

@@ -103,6 +103,7 @@ static int traverse_module(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->writer_type);
     Py_VISIT(state->plan_type);
     Py_VISIT(state->numpy_empty);
+    Py_VISIT(state->torch_forward_ad);
     Py_VISIT(state->torch_empty_strided);
     Py_VISIT(state->frameworks_module);
     return 0;
@@ -131,6 +132,7 @@ static int clear_module(PyObject *module) {
     Py_CLEAR(state->writer_type);
     Py_CLEAR(state->plan_type);
     Py_CLEAR(state->numpy_empty);
+    Py_CLEAR(state->torch_forward_ad);
     Py_CLEAR(state->torch_empty_strided);
     for (int i = 0; i < RBC__NUM_DTYPES; i++) {
         Py_CLEAR(state->numpy_dtypes[i]);

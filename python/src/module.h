@@ -38,13 +38,16 @@ typedef struct module_state {
     PyObject *names[NUM_NAMES];
     PyObject *errors[NUM_STATUSES]; /* exception type of each rbc_status, NULL where none */
     PyObject *argument_type_error;
-    PyObject *context; /* capsule, see context.c; NULL until an operation needs it */
+    bool has_no_memory; /* the last torch tensor that could not be read is one of torch's own making
+                           that stands for others: compiled, exported, under vmap and its like */
+    PyObject *context;  /* capsule, see context.c; NULL until an operation needs it */
     int32_t num_threads;
     uint64_t cpu_features;                      /* RBC_CPU_* that the context may use */
     framework frameworks[FRAMEWORK_CACHE_SIZE]; /* holds a reference to each type */
     int num_frameworks, next_framework;
     PyObject *numpy_empty;                   /* NULL until a NumPy output is made */
     PyObject *numpy_dtypes[RBC__NUM_DTYPES]; /* as above, each */
+    PyObject *torch_forward_ad;              /* NULL until a torch tensor comes */
     PyObject *torch_empty_strided;           /* likewise for torch on CUDA, see torch.c */
     PyObject *torch_dtypes[RBC__NUM_DTYPES];
     PyTypeObject *dataset_type, *selection_type, *episode_type, *loader_type, *iterator_type,

@@ -109,6 +109,7 @@
     X(dtype)                                                                                       \
     X(name)                                                                                        \
     X(errno)                                                                                       \
+    X(_current_level)                                                                              \
     X(requires_grad)                                                                               \
     X(is_grad_enabled)
 

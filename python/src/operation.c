@@ -10,6 +10,24 @@ static bool read_call(const operation *op, module_state *state, PyObject **value
            check_backend(state, backend, op->lead(call), op->lead_name);
 }
 
+/* Whether torch differentiates forwards now, in the course of the computation. */
+static bool is_forward_mode(module_state *state, const tensor *lead) {
+    if (!lead->framework.is_torch) {
+        return false;
+    }
+    if (state->torch_forward_ad == NULL) {
+        state->torch_forward_ad = PyImport_ImportModule("torch.autograd.forward_ad");
+    }
+    PyObject *level =
+        state->torch_forward_ad == NULL
+            ? NULL
+            : PyObject_GetAttr(state->torch_forward_ad, state->names[NAME__current_level]);
+    const bool is_on = level != NULL && PyLong_AsLong(level) >= 0;
+    Py_XDECREF(level);
+    PyErr_Clear();
+    return is_on;
+}
+
 PyObject *operation_call(const operation *op, PyObject *module, PyObject *const *args,
                          Py_ssize_t nargs, PyObject *kwnames) {
     module_state *state = state_of_module(module);
@@ -26,12 +44,20 @@ PyObject *operation_call(const operation *op, PyObject *module, PyObject *const 
     memset(call, 0, op->call_bytes);
     bool needs_grad = false;
     PyObject *result = NULL;
+    state->has_no_memory = false;
     if (read_call(op, state, values, backend, call, &needs_grad)) {
-        if (needs_grad) {
-            result = op->with_gradient(state, op->signature, values);
+        if (needs_grad || (backend == BACKEND_AUTO && is_forward_mode(state, op->lead(call)))) {
+            result = call_differentiable(state, op->signature, values);
         } else if (op->create(state, values, call) && op->run(state, call)) {
             result = op->pack(state, call);
         }
+    }
+    if (result == NULL && state->has_no_memory && backend == BACKEND_AUTO &&
+        PyErr_ExceptionMatches(state->errors[RBC_ERROR_INVALID_ARGUMENT])) {
+        /* The operator of robocache.torch calls with a backend once there are values. */
+        state->has_no_memory = false;
+        PyErr_Clear();
+        result = call_differentiable(state, op->signature, values);
     }
     op->release(call);
     return result;

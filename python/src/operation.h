@@ -29,9 +29,6 @@ typedef struct operation {
      */
     tensor *(*lead)(void *call);
     const char *lead_name;
-    /* What is called instead where a gradient is wanted: call_differentiable() or call_reference().
-     */
-    PyObject *(*with_gradient)(module_state *state, const signature *sig, PyObject *const *values);
 } operation;
 
 extern const operation resample_operation;

@@ -92,7 +92,9 @@ static bool read_inputs(module_state *state, PyObject **values, void *memory, bo
            parse_bool(state, values[RETURN_VALID], "return_valid", &call->has_valid) &&
            parse_bool(state, values[RETURN_DT], "return_dt", &call->has_dt) &&
            output_shape(state, call, call->shape) &&
-           tensor_needs_grad(state, &call->stream.values, needs_grad);
+           tensor_needs_grad(state, &call->stream.values, needs_grad) &&
+           tensor_needs_grad(state, &call->stream.times, needs_grad) &&
+           tensor_needs_grad(state, &call->targets, needs_grad);
 }
 
 static bool create(module_state *state, PyObject *const *values, void *memory) {
@@ -202,7 +204,6 @@ const operation resample_operation = {
     .release = release,
     .lead = lead,
     .lead_name = "data",
-    .with_gradient = call_differentiable,
 };
 
 PyObject *resample_trajectories(PyObject *module, PyObject *const *args, Py_ssize_t nargs,

@@ -160,7 +160,8 @@ static bool read_inputs(module_state *state, PyObject **values, void *memory, bo
                     (long long)call->max_voxels);
         return false;
     }
-    return !call->has_features || tensor_needs_grad(state, &call->features, needs_grad);
+    return tensor_refuse_grad(state, &call->points, "points") &&
+           (!call->has_features || tensor_needs_grad(state, &call->features, needs_grad));
 }
 
 /* Extents after the batch axis; -1 ends them. */
@@ -309,7 +310,6 @@ const operation sparse_operation = {
     .release = release,
     .lead = lead,
     .lead_name = "points",
-    .with_gradient = call_reference,
 };
 
 PyObject *voxelize_sparse(PyObject *module, PyObject *const *args, Py_ssize_t nargs,

@@ -208,8 +208,7 @@ void tensor_release(tensor *t) {
 }
 
 bool tensor_needs_grad(module_state *state, const tensor *values, bool *needs) {
-    *needs = false;
-    if (!values->framework.is_torch || !is_floating(values->dl.dtype)) {
+    if (*needs || !values->framework.is_torch || !is_floating(values->dl.dtype)) {
         return true;
     }
     PyObject *flag = PyObject_GetAttr(values->object, state->names[NAME_requires_grad]);
@@ -232,6 +231,20 @@ bool tensor_needs_grad(module_state *state, const tensor *values, bool *needs) {
     *needs = enabled == Py_True;
     Py_DECREF(enabled);
     return true;
+}
+
+bool tensor_refuse_grad(module_state *state, const tensor *t, const char *param) {
+    bool needs = false;
+    if (!tensor_needs_grad(state, t, &needs)) {
+        return false;
+    }
+    if (needs) {
+        PyErr_Format(state->errors[RBC_ERROR_UNSUPPORTED],
+                     "%s: requires a gradient, and that of voxels is zero wherever there is one: "
+                     "detach it",
+                     param);
+    }
+    return !needs;
 }
 
 bool check_backend(module_state *state, backend_choice backend, const tensor *data,

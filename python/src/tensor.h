@@ -45,8 +45,11 @@ PyObject *tensor_object(module_state *state, tensor *t);
 bool tensor_pin(tensor *t);
 void tensor_release(tensor *t);
 
-/* True where `values` is a torch tensor that requires a gradient and gradients are enabled. */
+/* Sets *needs where `values` is a torch tensor that requires a gradient and gradients are enabled.
+ */
 bool tensor_needs_grad(module_state *state, const tensor *values, bool *needs);
+/* UnsupportedError where a tensor that voxels are made of requires one. */
+bool tensor_refuse_grad(module_state *state, const tensor *t, const char *param);
 
 /* Resolves `backend` for tensors where `data` is. */
 bool check_backend(module_state *state, backend_choice backend, const tensor *data,

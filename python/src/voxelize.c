@@ -64,7 +64,8 @@ static bool read_inputs(module_state *state, PyObject **values, void *memory, bo
                     (int)call->features.dl.ndim, (int)ndim);
         return false;
     }
-    return !call->has_features || tensor_needs_grad(state, &call->features, needs_grad);
+    return tensor_refuse_grad(state, &call->points, "points") &&
+           (!call->has_features || tensor_needs_grad(state, &call->features, needs_grad));
 }
 
 static bool create(module_state *state, PyObject *const *values, void *memory) {
@@ -149,7 +150,6 @@ const operation voxelize_operation = {
     .release = release,
     .lead = lead,
     .lead_name = "points",
-    .with_gradient = call_differentiable,
 };
 
 PyObject *voxelize_point_cloud(PyObject *module, PyObject *const *args, Py_ssize_t nargs,

@@ -1,15 +1,5 @@
 # mypy: disable-error-code="untyped-decorator"
-"""The operations as PyTorch operators: for autograd, torch.compile and export.
-
-Importing this module registers ``torch.ops.robocache.*``. The functions here take and return the
-same as those of :mod:`robocache`, which come here by themselves when the values require a gradient;
-call these directly inside a compiled function, which cannot look into the plain ones. Gradients are
-with respect to values and features, never to times or points.
-
-Where the output is linear in the values (linear, hold, nearest, cubic, angle, mean) the gradient is
-one pass of the adjoint kernel, accumulated in float32 or float64 and differentiable again; slerp,
-max, min and ``nan_missing`` differentiate the PyTorch reference.
-"""
+"""Resampling and fusing as operators."""
 
 from __future__ import annotations
 
@@ -20,8 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _core, pytorch
-from .errors import InvalidArgumentError, UnsupportedError
+from .. import _core, pytorch
+from ..errors import InvalidArgumentError
+from ..pytorch._public import public
+from ..pytorch._tensors import number, to_small, to_times
+from ..pytorch.fuse import for_each, nested
+from ._tracing import check_adjoint, merge, native_backend, refuse_out, split, wants_reference
 
 # Modes and policies reach the native functions as checked by the operators' own strings.
 _native: Any = _core
@@ -55,7 +49,7 @@ def _decode_channels(text: str) -> list[tuple[slice, str]] | None:
 
 
 def _is_adjoint(mode: str, channels: str, nan_missing: bool) -> bool:
-    modes = [mode, *(m for _, m in _decode_channels(channels) or ())]
+    modes = [mode, *(group.split("=")[1] for group in channels.split())]
     return not nan_missing and all(m in ADJOINT_MODES for m in modes)
 
 
@@ -85,6 +79,7 @@ def _resample(
             tolerance=tolerance,
             nan_missing=nan_missing,
             return_valid=True,
+            backend=native_backend(values),
         )
     return out, valid
 
@@ -93,6 +88,53 @@ def _resample(
 def _(values: Tensor, times: Tensor, targets: Tensor, *options: Any) -> tuple[Tensor, Tensor]:
     shape = [*values.shape[:-2], targets.shape[-1]]
     return values.new_empty([*shape, values.shape[-1]]), values.new_empty(shape, dtype=torch.bool)
+
+
+@torch.library.custom_op("robocache::resample_distance", mutates_args=())
+def _distance(
+    values: Tensor,
+    times: Tensor,
+    targets: Tensor,
+    lengths: Tensor | None,
+    mode: str,
+    outside: str,
+    channels: str,
+    max_gap: float | None,
+    tolerance: float | None,
+    nan_missing: bool,
+) -> Tensor:
+    with torch.no_grad():
+        _, dt = _native.resample_trajectories(
+            values,
+            times,
+            targets,
+            mode=mode,
+            lengths=lengths,
+            channels=_decode_channels(channels),
+            nan_missing=nan_missing,
+            return_dt=True,
+            backend=native_backend(values),
+        )
+    return dt
+
+
+@_distance.register_fake
+def _(values: Tensor, times: Tensor, targets: Tensor, *options: Any) -> Tensor:
+    return times.new_empty([*values.shape[:-2], targets.shape[-1]])
+
+
+@_distance.register_vmap
+def _(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:
+    values, times, targets, lengths, *options = args
+    batch = merge.batch_of(values, in_dims[0], 2)
+    dt = _distance(
+        merge(info, batch, values, in_dims[0], 2),
+        merge(info, batch, times, in_dims[1], 1),
+        merge(info, batch, targets, in_dims[2], 1),
+        merge(info, batch, lengths, in_dims[3], 0),
+        *options,
+    )
+    return split(info, batch, dt), 0
 
 
 @torch.library.custom_op("robocache::resample_backward", mutates_args=())
@@ -178,6 +220,22 @@ def _resample_grad(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
 _resample.register_autograd(_resample_grad, setup_context=_save_resample)
 
 
+@_resample.register_vmap
+def _(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:
+    values, times, targets, lengths, *options = args
+    batch = merge.batch_of(values, in_dims[0], 2)
+    rows = [
+        merge(info, batch, x, d, 1) for x, d in zip((times, targets), in_dims[1:], strict=False)
+    ]
+    out, valid = _resample(
+        merge(info, batch, values, in_dims[0], 2),
+        *rows,
+        merge(info, batch, lengths, in_dims[3], 0),
+        *options,
+    )
+    return (split(info, batch, out), split(info, batch, valid)), (0, 0)
+
+
 def _save_resample_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     _, _, times, targets, lengths, *options = inputs
     ctx.save_for_backward(times, targets, lengths)
@@ -195,6 +253,21 @@ def _resample_backward_grad(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]
 _resample_backward.register_autograd(_resample_backward_grad, setup_context=_save_resample_backward)
 
 
+@_resample_backward.register_vmap
+def _(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:
+    grad, num_samples, times, targets, lengths, *options = args
+    batch = merge.batch_of(grad, in_dims[0], 2)
+    result = _resample_backward(
+        merge(info, batch, grad, in_dims[0], 2),
+        num_samples,
+        merge(info, batch, times, in_dims[2], 1),
+        merge(info, batch, targets, in_dims[3], 1),
+        merge(info, batch, lengths, in_dims[4], 0),
+        *options,
+    )
+    return split(info, batch, result), 0
+
+
 @torch.library.custom_op("robocache::fuse", mutates_args=())
 def _fuse(
     values: Sequence[Tensor],
@@ -210,6 +283,7 @@ def _fuse(
             modes=modes.split(),
             outside=outside.split(),
             return_valid=True,
+            backend=native_backend(targets),
         )
     return out, valid
 
@@ -254,80 +328,20 @@ def _fuse_grad(ctx: Any, grad: Tensor, _: Any) -> tuple[Any, ...]:
 _fuse.register_autograd(_fuse_grad, setup_context=_save_fuse)
 
 
-@torch.library.custom_op("robocache::voxelize_mean", mutates_args=())
-def _voxelize_mean(
-    points: Tensor,
-    features: Tensor,
-    lengths: Tensor | None,
-    grid_size: Sequence[int],
-    voxel_size: Sequence[float],
-    origin: Sequence[float] | None,
-) -> tuple[Tensor, Tensor]:
-    with torch.no_grad():
-        out, counts = _native.voxelize_point_cloud(
-            points,
-            tuple(grid_size),
-            tuple(voxel_size),
-            None if origin is None else tuple(origin),
-            features=features,
-            mode="mean",
-            lengths=lengths,
-            return_counts=True,
-        )
-    return out, counts
-
-
-@_voxelize_mean.register_fake
-def _(
-    points: Tensor,
-    features: Tensor,
-    lengths: Tensor | None,
-    grid_size: Sequence[int],
-    *options: Any,
-) -> tuple[Tensor, Tensor]:
-    shape = [*points.shape[:-2], *grid_size]
-    return (
-        features.new_empty([*shape, features.shape[-1]]),
-        points.new_empty(shape, dtype=torch.int32),
+@_fuse.register_vmap
+def _(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Any, Any]:
+    values, times, targets, *options = args
+    batch = merge.batch_of(values[0], in_dims[0][0], 2)
+    out, valid = _fuse(
+        [merge(info, batch, v, d, 2) for v, d in zip(values, in_dims[0], strict=True)],
+        [merge(info, batch, t, d, 1) for t, d in zip(times, in_dims[1], strict=True)],
+        merge(info, batch, targets, in_dims[2], 1),
+        *options,
     )
+    return (split(info, batch, out), split(info, batch, valid)), (0, 0)
 
 
-@torch.library.custom_op("robocache::voxelize_mean_backward", mutates_args=())
-def _voxelize_mean_backward(
-    grad: Tensor,
-    counts: Tensor,
-    points: Tensor,
-    lengths: Tensor | None,
-    grid_size: Sequence[int],
-    voxel_size: Sequence[float],
-    origin: Sequence[float] | None,
-) -> Tensor:
-    cells, kept = pytorch.voxel_cells(points, grid_size, voxel_size, origin, lengths)
-    share = grad.reshape(-1, grad.shape[-1]) / counts.reshape(-1, 1).clamp(min=1)
-    return (share[cells] * kept[..., None]).to(grad.dtype)
-
-
-@_voxelize_mean_backward.register_fake
-def _(grad: Tensor, counts: Tensor, points: Tensor, *options: Any) -> Tensor:
-    return grad.new_empty([*points.shape[:-1], grad.shape[-1]])
-
-
-def _save_voxelize(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    points, _, lengths, grid_size, voxel_size, origin = inputs
-    ctx.save_for_backward(points, lengths, output[1])
-    ctx.options = (grid_size, voxel_size, origin)
-    ctx.mark_non_differentiable(output[1])
-
-
-def _voxelize_grad(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
-    points, lengths, counts = ctx.saved_tensors
-    result = _voxelize_mean_backward(grad, counts, points, lengths, *ctx.options)
-    return None, result, None, None, None, None
-
-
-_voxelize_mean.register_autograd(_voxelize_grad, setup_context=_save_voxelize)
-
-
+@public
 def resample_trajectories(
     data: Tensor,
     source_times: Tensor,
@@ -335,7 +349,7 @@ def resample_trajectories(
     *,
     mode: str = "linear",
     outside: str = "hold",
-    lengths: Tensor | None = None,
+    lengths: Any = None,
     channels: Sequence[tuple[Any, str]] | None = None,
     max_gap: float | None = None,
     tolerance: float | None = None,
@@ -345,81 +359,130 @@ def resample_trajectories(
     return_dt: bool = False,
     out: Tensor | None = None,
 ) -> Any:
-    """As :func:`robocache.resample_trajectories`, differentiable in `data` and traceable.
+    """As :func:`robocache.resample_trajectories`.
 
     Raises:
-        UnsupportedError: `out` is given, which autograd cannot write to.
+        UnsupportedError: `out` is given, which autograd cannot write to; or a gradient is traced
+            that only the reference has.
     """
-    _refuse_out(out)
-    values, valid = _resample(
-        data,
-        source_times,
-        target_times,
-        lengths,
-        mode,
-        outside,
-        _encode_channels(channels, data.shape[-1]),
-        None if max_gap is None else float(max_gap),
-        None if tolerance is None else float(tolerance),
-        nan_missing,
-    )
+    refuse_out(out)
+    target_times = to_times(target_times, source_times, data)
+    options: dict[str, Any] = {
+        "mode": mode,
+        "outside": outside,
+        "lengths": None if lengths is None else to_small(lengths, "lengths", "int64", data),
+        "channels": channels,
+        "max_gap": None if max_gap is None else number(max_gap, "max_gap"),
+        "tolerance": None if tolerance is None else number(tolerance, "tolerance"),
+        "nan_missing": bool(nan_missing),
+    }
+    by_time = _wants_gradient(source_times, target_times)
+    if by_time:
+        check_adjoint("source_times or target_times", False)
+    if by_time or wants_reference(data, source_times, target_times):
+        return pytorch.resample_trajectories(
+            data,
+            source_times,
+            target_times,
+            check_times=check_times,
+            return_valid=return_valid,
+            return_dt=return_dt,
+            **options,
+        )
+    encoded = _encode_channels(channels, data.shape[-1])
+    if _wants_gradient(data):
+        check_adjoint(f"mode {mode!r} here", _is_adjoint(mode, encoded, bool(nan_missing)))
+    options["channels"] = encoded
+    values, valid = _resample(data, source_times, target_times, *_in_order(options))
     extra = [valid] if return_valid else []
     if return_dt:
-        with torch.no_grad():
-            _, dt = _native.resample_trajectories(
-                data,
-                source_times,
-                target_times,
-                mode=mode,
-                lengths=lengths,
-                channels=channels,
-                nan_missing=nan_missing,
-                check_times=check_times,
-                return_dt=True,
-            )
-        extra.append(dt)
+        extra.append(_distance(data, source_times, target_times, *_in_order(options)))
     return (values, *extra) if extra else values
 
 
+def _in_order(options: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        options["lengths"],
+        options["mode"],
+        options["outside"],
+        options["channels"],
+        options["max_gap"],
+        options["tolerance"],
+        options["nan_missing"],
+    )
+
+
+def _wants_gradient(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+@public
 def fuse_streams(
     streams: Iterable[tuple[Tensor, Tensor]],
     target_times: Tensor,
     *,
-    modes: str | Sequence[str] | None = None,
-    outside: str | Sequence[str] | None = None,
+    modes: str | Sequence[str | None] | None = None,
+    outside: str | Sequence[str | None] | None = None,
+    lengths: Sequence[Any] | None = None,
+    channels: Sequence[Any] | None = None,
+    max_gap: Any = None,
+    tolerance: Any = None,
+    nan_missing: bool = False,
+    check_times: bool = False,
     return_valid: bool = False,
     out: Tensor | None = None,
-    **options: Any,
 ) -> Any:
-    """As :func:`robocache.fuse_streams`, differentiable in the streams' values.
-
-    Traceable with modes and policies; other options differentiate the PyTorch reference.
+    """As :func:`robocache.fuse_streams`; one launch where modes and policies say all.
 
     Raises:
-        UnsupportedError: `out` is given, which autograd cannot write to.
+        UnsupportedError: as :func:`resample_trajectories`.
     """
-    _refuse_out(out)
+    refuse_out(out)
     streams = list(streams)
-    if any(value is not None and value is not False for value in options.values()):
-        return pytorch.fuse_streams(
-            streams,
-            target_times,
-            modes=modes,
-            outside=outside,
-            return_valid=return_valid,
-            **options,
-        )
-
-    def each(option: str | Sequence[str] | None, default: str) -> str:
-        if option is None or isinstance(option, str):
-            return " ".join([option or default] * len(streams))
-        return " ".join(option)
-
+    if not streams:
+        raise InvalidArgumentError("streams: 0 streams found, wanted at least 1")
+    count = len(streams)
+    each = {
+        "mode": [mode or "linear" for mode in for_each(modes, "modes", count)],
+        "outside": [policy or "hold" for policy in for_each(outside, "outside", count)],
+        "lengths": nested(lengths, "lengths", count),
+        "channels": nested(channels, "channels", count),
+        "max_gap": for_each(max_gap, "max_gap", count),
+        "tolerance": for_each(tolerance, "tolerance", count),
+    }
     values, times = [v for v, _ in streams], [t for _, t in streams]
-    fused, valid = _fuse(values, times, target_times, each(modes, "linear"), each(outside, "hold"))
-    return (fused, valid) if return_valid else fused
+    target_times = to_times(target_times, times[0], values[0])
+    is_plain = not nan_missing and all(
+        option is None
+        for name in ("lengths", "channels", "max_gap", "tolerance")
+        for option in each[name]
+    )
+    if is_plain and not (
+        _wants_gradient(*times, target_times) or wants_reference(*values, *times, target_times)
+    ):
+        if _wants_gradient(*values):
+            for mode in each["mode"]:
+                check_adjoint(f"mode {mode!r} here", _is_adjoint(mode, "", False))
+        fused, valid = _fuse(
+            values, times, target_times, " ".join(each["mode"]), " ".join(each["outside"])
+        )
+        return (fused, valid) if return_valid else fused
+    parts = [
+        resample_trajectories(
+            *stream,
+            target_times,
+            nan_missing=nan_missing,
+            check_times=check_times,
+            return_valid=True,
+            **{name: option[index] for name, option in each.items()},
+        )
+        for index, stream in enumerate(streams)
+    ]
+    fused = torch.cat([part for part, _ in parts], -1)
+    return (fused, torch.stack([valid for _, valid in parts], -1)) if return_valid else fused
 
 
+@public
 def fuse_multimodal(
     vision: Tensor,
     vision_times: Tensor,
@@ -429,58 +492,14 @@ def fuse_multimodal(
     force_times: Tensor,
     target_times: Tensor,
     *,
-    mode: str | None = None,
-    modes: str | Sequence[str] | None = None,
+    mode: str = "linear",
+    modes: str | Sequence[str | None] | None = None,
     **options: Any,
 ) -> Any:
-    """As :func:`robocache.fuse_multimodal`, differentiable in the three streams' values."""
-    streams = [(vision, vision_times), (proprio, proprio_times), (force, force_times)]
-    return fuse_streams(streams, target_times, modes=modes or mode, **options)
-
-
-def voxelize_point_cloud(
-    points: Tensor,
-    grid_size: int | Sequence[int],
-    voxel_size: float | Sequence[float],
-    origin: float | Sequence[float] | None = None,
-    *,
-    features: Tensor | None = None,
-    mode: str = "occupancy",
-    lengths: Tensor | None = None,
-    return_counts: bool = False,
-    return_dropped: bool = False,
-    out: Tensor | None = None,
-) -> Any:
-    """As :func:`robocache.voxelize_point_cloud`, differentiable in `features`.
-
-    Mode "mean" is traceable; the others differentiate the PyTorch reference.
-
-    Raises:
-        UnsupportedError: `out` is given, which autograd cannot write to.
-    """
-    _refuse_out(out)
-    if mode != "mean" or features is None or return_dropped:
-        return pytorch.voxelize_point_cloud(
-            points,
-            grid_size,
-            voxel_size,
-            origin,
-            features=features,
-            mode=mode,
-            lengths=lengths,
-            return_counts=return_counts,
-            return_dropped=return_dropped,
-        )
-    grid = [grid_size] * 3 if isinstance(grid_size, int) else list(grid_size)
-    corner = None if origin is None else _three(origin)
-    mean, counts = _voxelize_mean(points, features, lengths, grid, _three(voxel_size), corner)
-    return (mean, counts) if return_counts else mean
-
-
-def _three(value: float | Sequence[float]) -> list[float]:
-    return [float(value)] * 3 if isinstance(value, (int, float)) else [float(v) for v in value]
-
-
-def _refuse_out(out: Tensor | None) -> None:
-    if out is not None:
-        raise UnsupportedError("out: cannot be given where values require a gradient")
+    """As :func:`robocache.fuse_multimodal`."""
+    return fuse_streams(
+        [(vision, vision_times), (proprio, proprio_times), (force, force_times)],
+        target_times,
+        modes=[chosen or mode for chosen in for_each(modes, "modes", 3)],
+        **options,
+    )
