@@ -150,7 +150,7 @@ static rbc_status copy_offsets(const rbc_window *window, const rbc__clock *clock
                                rbc__plan_window *out, rbc_error *err) {
     if ((window->ticks == NULL) == (window->offsets_ns == NULL)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "stream '%s': exactly one of ticks and offsets_ns must be set, not %s",
+                         "stream '%s': %s of ticks and offsets_ns are set, wanted one",
                          window->stream, window->ticks == NULL ? "none" : "both");
     }
     if (window->count < 1) {
@@ -235,7 +235,7 @@ static rbc_status check_cloud(const rbc_window *window, const rbc__plan_use *use
                          use->is_cloud ? "stream '%s' has any number of rows a step: max_points is "
                                          "%lld, set it to the most that a step holds"
                                        : "stream '%s' has no rows of any length: max_points is "
-                                         "%lld, it must be 0",
+                                         "%lld; wanted 0",
                          window->stream, (long long)window->max_points);
     }
     out->max_points = window->max_points;
