@@ -7,31 +7,18 @@
 #include <string.h>
 
 #include "codec/decoder.h"
+#include "codec/jpeg_batch.h"
+#include "codec/jpeg_header.h"
+#include "codec/jpeg_markers.h"
 #include "core/error.h"
 
-#define MARKER_SOF0 0xC0
-#define MARKER_SOF1 0xC1
-#define MARKER_SOF9 0xC9 /* arithmetic coding */
-#define MARKER_DHT  0xC4
-#define MARKER_JPG  0xC8
-#define MARKER_DAC  0xCC
-#define MARKER_RST0 0xD0
-#define MARKER_SOI  0xD8
-#define MARKER_EOI  0xD9
-#define MARKER_SOS  0xDA
-#define MARKER_TEM  0x01
-
-const char *rbc__turbojpeg_version(void) {
-    return RBC_TURBOJPEG_VERSION;
-}
-
 static bool matches(const uint8_t *bytes, uint64_t num_bytes) {
-    return num_bytes >= 3 && bytes[0] == 0xFF && bytes[1] == MARKER_SOI && bytes[2] == 0xFF;
+    return num_bytes >= 3 && bytes[0] == 0xFF && bytes[1] == RBC__JPEG_SOI && bytes[2] == 0xFF;
 }
 
 static bool is_frame_header(uint8_t marker) {
-    return marker >= MARKER_SOF0 && marker <= 0xCF && marker != MARKER_DHT &&
-           marker != MARKER_JPG && marker != MARKER_DAC;
+    return marker >= RBC__JPEG_SOF0 && marker <= RBC__JPEG_SOF15 && marker != RBC__JPEG_DHT &&
+           marker != RBC__JPEG_JPG && marker != RBC__JPEG_DAC;
 }
 
 static uint64_t read_u16(const uint8_t *bytes) {
@@ -54,8 +41,8 @@ static rbc_status find_frame(const uint8_t *bytes, uint64_t num_bytes, const cha
             ++at;
             continue;
         }
-        if (marker == 0 || marker == MARKER_TEM || marker == MARKER_SOS ||
-            (marker >= MARKER_RST0 && marker <= MARKER_EOI)) {
+        if (marker == 0 || marker == RBC__JPEG_TEM || marker == RBC__JPEG_SOS ||
+            (marker >= RBC__JPEG_RST0 && marker <= RBC__JPEG_EOI)) {
             return rbc__image_fail(err, RBC_ERROR_FORMAT, name,
                                    "damaged JPEG: marker 0x%02x at its byte %llu, before any frame "
                                    "header",
@@ -109,13 +96,13 @@ static rbc_status probe(rbc__decoder *decoder, const uint8_t *bytes, uint64_t nu
 /* The header of the first scan; NULL where the segments before it are not in order. */
 static const uint8_t *find_scan(const uint8_t *frame, const uint8_t *end) {
     const uint8_t *at = frame - 4;
-    while (end - at >= 4 && at[0] == 0xFF && at[1] != 0 && at[1] != MARKER_TEM &&
-           !(at[1] >= MARKER_RST0 && at[1] <= MARKER_EOI)) {
+    while (end - at >= 4 && at[0] == 0xFF && at[1] != 0 && at[1] != RBC__JPEG_TEM &&
+           !(at[1] >= RBC__JPEG_RST0 && at[1] <= RBC__JPEG_EOI)) {
         const uint64_t length = read_u16(at + 2);
         if (length < 2 || length > (uint64_t)(end - at - 2)) {
             break;
         }
-        if (at[1] == MARKER_SOS) {
+        if (at[1] == RBC__JPEG_SOS) {
             return length > 2 ? at + 4 : NULL;
         }
         at += 2 + length;
@@ -129,7 +116,7 @@ static const uint8_t *find_scan(const uint8_t *frame, const uint8_t *end) {
 static int64_t count_scans(const uint8_t *frame, const uint8_t *end) {
     const uint8_t marker = frame[-3];
     const bool is_sequential =
-        marker == MARKER_SOF0 || marker == MARKER_SOF1 || marker == MARKER_SOF9;
+        marker == RBC__JPEG_SOF0 || marker == RBC__JPEG_SOF1 || marker == RBC__JPEG_SOF9;
     const uint8_t *scan = is_sequential ? find_scan(frame, end) : NULL;
     if (scan != NULL && scan[0] == frame[5]) {
         return 1;
@@ -137,9 +124,36 @@ static int64_t count_scans(const uint8_t *frame, const uint8_t *end) {
     int64_t count = 0;
     for (const uint8_t *at = frame;
          (at = memchr(at, 0xFF, (size_t)(end - at))) != NULL && end - at >= 2; ++at) {
-        count += at[1] == MARKER_SOS;
+        count += at[1] == RBC__JPEG_SOS;
     }
     return count > 0 ? count : 1;
+}
+
+rbc_status rbc__jpeg_check(const uint8_t *bytes, uint64_t num_bytes, const char *name,
+                           rbc__image_shape *out, rbc_error *err) {
+    const uint8_t *frame;
+    RBC__TRY(find_frame(bytes, num_bytes, name, &frame, err));
+    RBC__TRY(read_frame(frame, name, out, err));
+    return rbc__image_check_scans(out, count_scans(frame, bytes + num_bytes), name, err);
+}
+
+/* Where the image ends; NULL where that is not to be told from a scan cut short: then the first
+ * marker of an end may be where the library wanted a restart. */
+static const uint8_t *find_end(const uint8_t *bytes, uint64_t num_bytes, const uint8_t *frame) {
+    rbc__jpeg_header header = {0};
+    const bool is_read = rbc__jpeg_header_read(bytes, num_bytes, &header, NULL) == RBC_OK;
+    const bool is_plain = is_read && header.is_plain;
+    const bool has_restarts = header.has_restarts;
+    const uint32_t end = header.end;
+    rbc__jpeg_header_free(&header);
+    if (is_plain || !is_read || has_restarts) {
+        return is_plain ? bytes + end : NULL;
+    }
+    const uint8_t *at = frame; /* thumbnails, which have an end of their own, lie before it */
+    while (at + 1 < bytes + num_bytes && !(at[0] == 0xFF && at[1] == RBC__JPEG_EOI)) {
+        ++at;
+    }
+    return at + 1 < bytes + num_bytes ? at : NULL;
 }
 
 /* Some cameras pad the end of the scan with zeros; the library warns of them after all pixels are
@@ -150,14 +164,11 @@ static bool is_zero_padding(const char *warning, const uint8_t *bytes, uint64_t 
     const uint8_t *frame;
     if (sscanf(warning, "Corrupt JPEG data: %u extraneous bytes before marker 0x%x", &extraneous,
                &marker) != 2 ||
-        marker != MARKER_EOI || find_frame(bytes, num_bytes, NULL, &frame, NULL) != RBC_OK) {
+        marker != RBC__JPEG_EOI || find_frame(bytes, num_bytes, NULL, &frame, NULL) != RBC_OK) {
         return false;
     }
-    const uint8_t *end = frame; /* thumbnails, which have an end of their own, lie before it */
-    while (end + 1 < bytes + num_bytes && !(end[0] == 0xFF && end[1] == MARKER_EOI)) {
-        ++end;
-    }
-    if (end + 1 >= bytes + num_bytes || extraneous > (uint64_t)(end - frame)) {
+    const uint8_t *end = find_end(bytes, num_bytes, frame);
+    if (end == NULL || extraneous > (uint64_t)(end - frame)) {
         return false;
     }
     for (const uint8_t *padding = end - extraneous; padding < end; ++padding) {
@@ -168,25 +179,13 @@ static bool is_zero_padding(const char *warning, const uint8_t *bytes, uint64_t 
     return true;
 }
 
-/* The interface has no code for it, so that the words tell: the library's and TurboJPEG's own. */
-static bool is_out_of_memory(const char *problem) {
-    return strstr(problem, "Insufficient memory") != NULL ||
-           strstr(problem, "Memory allocation failure") != NULL;
-}
-
-static rbc_status decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,
-                         const char *name, const rbc__image_shape *want, void *dst,
-                         int64_t row_stride_bytes, rbc_error *err) {
-    rbc__image_shape found;
-    const uint8_t *frame;
-    RBC__TRY(find_frame(bytes, num_bytes, name, &frame, err));
-    RBC__TRY(read_frame(frame, name, &found, err));
-    RBC__TRY(rbc__image_check_wanted(&found, want, "JPEG", name, err));
-    RBC__TRY(rbc__image_check_scans(&found, count_scans(frame, bytes + num_bytes), name, err));
-    if (row_stride_bytes < want->width * want->channels || row_stride_bytes > INT_MAX) {
-        return rbc__image_fail(
-            err, RBC_ERROR_INVALID_ARGUMENT, name, "row stride of %lld bytes for rows of %lld",
-            (long long)row_stride_bytes, (long long)(want->width * want->channels));
+/* A handle that knows no tables of another image, unless this one brings all it needs: the library
+ * would decode with those it saw last. */
+static rbc_status prepare(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,
+                          const char *name, rbc_error *err) {
+    if (decoder->jpeg != NULL && !rbc__jpeg_has_tables(bytes, num_bytes)) {
+        tjDestroy(decoder->jpeg);
+        decoder->jpeg = NULL;
     }
     if (decoder->jpeg == NULL) {
         decoder->jpeg = tjInitDecompress();
@@ -195,6 +194,21 @@ static rbc_status decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t n
                                    tjGetErrorStr2(NULL));
         }
     }
+    return RBC_OK;
+}
+
+static rbc_status decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,
+                         const char *name, const rbc__image_shape *want, void *dst,
+                         int64_t row_stride_bytes, rbc_error *err) {
+    rbc__image_shape found;
+    RBC__TRY(rbc__jpeg_check(bytes, num_bytes, name, &found, err));
+    RBC__TRY(rbc__image_check_wanted(&found, want, "JPEG", name, err));
+    if (row_stride_bytes < want->width * want->channels || row_stride_bytes > INT_MAX) {
+        return rbc__image_fail(
+            err, RBC_ERROR_INVALID_ARGUMENT, name, "row stride of %lld bytes for rows of %lld",
+            (long long)row_stride_bytes, (long long)(want->width * want->channels));
+    }
+    RBC__TRY(prepare(decoder, bytes, num_bytes, name, err));
     const int pixel_format = want->channels == 1 ? TJPF_GRAY : TJPF_RGB;
     /* The library's own limit of scans, over what was counted above. */
     const int flags =
@@ -207,9 +221,6 @@ static rbc_status decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t n
     if (tjGetErrorCode(decoder->jpeg) == TJERR_WARNING &&
         is_zero_padding(problem, bytes, num_bytes)) {
         return RBC_OK;
-    }
-    if (is_out_of_memory(problem)) {
-        return rbc__image_fail(err, RBC_ERROR_OUT_OF_MEMORY, name, "JPEG decoder: %s", problem);
     }
     return rbc__image_fail(err, RBC_ERROR_FORMAT, name, "damaged JPEG: %s", problem);
 }
