@@ -10,6 +10,7 @@
 
 #include <robocache/robocache.h>
 
+#include "codec/jpeg_batch.h"
 #include "core/tensor.h"
 
 typedef enum rbc__time_type {
@@ -142,6 +143,18 @@ typedef struct rbc__depth_job {
     int32_t *lengths; /* not NULL: valid points first, then NaN */
 } rbc__depth_job;
 
+typedef struct rbc__jpeg_job {
+    rbc__jpeg_image *images;
+    int64_t count;
+    rbc_jpeg_dct dct;
+    uint8_t *valid; /* [count], contiguous; NULL: the first failure is the call's error */
+    char *workspace;
+    uint64_t workspace_bytes;
+    void *plan; /* RBC__JPEG_PLAN_BYTES of the batch, zeros at first, for the backend to keep */
+} rbc__jpeg_job;
+
+enum { RBC__JPEG_PLAN_BYTES = 512 };
+
 typedef struct rbc__backend {
     const char *name; /* "cpu", "cuda" */
     DLDeviceType device_type;
@@ -162,6 +175,11 @@ typedef struct rbc__backend {
                                                 const rbc__voxelize_sparse_job *job);
     rbc_status (*depth_to_points)(rbc_context *context, const rbc__depth_job *job,
                                   int32_t device_id, void *stream, rbc_error *err);
+    rbc_status (*decode_jpeg)(rbc_context *context, const rbc__jpeg_job *job, int32_t device_id,
+                              void *stream, rbc_error *err);
+    /* Outputs and workspace are not looked at. */
+    rbc_status (*decode_jpeg_workspace_bytes)(const rbc__jpeg_job *job, uint64_t *bytes,
+                                              rbc_error *err);
 } rbc__backend;
 
 /* The backend for tensors on `device`, or an UNSUPPORTED error that says why there is none.

@@ -35,25 +35,11 @@ voxelize_depth = _native.voxelize_depth
 voxelize_point_cloud = _native.voxelize_point_cloud
 voxelize_sparse = _native.voxelize_sparse
 
-if hasattr(_native, "native_info"):
-    from ._compile import when_compiler_is_there
-
-    when_compiler_is_there(
-        [
-            depth_to_points,
-            fuse_multimodal,
-            fuse_streams,
-            resample_trajectories,
-            voxelize_depth,
-            voxelize_point_cloud,
-            voxelize_sparse,
-        ]
-    )
-
 if TYPE_CHECKING:
     from ._install import check_installation
     from .batch import Batch
     from .dataset import Dataset, Episode, Stream, open  # noqa: A004
+    from .jpeg import decode_jpeg
     from .loader import DataLoader, Window
     from .rlds import Feature, RldsWriter
 
@@ -68,6 +54,7 @@ _LAZY = {
     "Window": "loader",
     "check_installation": "_install",
     "datasets": "datasets",
+    "decode_jpeg": "jpeg",
     "open": "dataset",
 }
 
@@ -101,6 +88,7 @@ __all__ = [
     "Window",
     "__version__",
     "check_installation",
+    "decode_jpeg",
     "depth_to_points",
     "errors",
     "fuse_multimodal",

@@ -4,14 +4,6 @@
 
 #include <pthread.h>
 
-/* The thread sanitizer knows of the lock what it has seen done to it. */
-#ifdef __SANITIZE_THREAD__
-void AnnotateRWLockReleased(const char *file, int line, const volatile void *lock, long is_write);
-#define TELL_RELEASED(lock) AnnotateRWLockReleased(__FILE__, __LINE__, lock, 1)
-#else
-#define TELL_RELEASED(lock) ((void)0)
-#endif
-
 /* Read-locked by those that hold off forks; a fork takes its turn before those that come later. */
 static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 static _Thread_local int depth; /* of the functions under way on this thread that hold off forks */
@@ -30,9 +22,6 @@ static void after_in_parent(void) {
 
 /* The lock knows its holder by a thread number that the child does not have: it is made anew. */
 static void after_in_child(void) {
-    if (depth == 0) {
-        TELL_RELEASED(&gate);
-    }
     const pthread_rwlock_t fresh = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
     gate = fresh;
     if (depth > 0) {

@@ -1,5 +1,6 @@
 #include "backend.h"
 
+#include "cpu/decode_jpeg.h"
 #include "cpu/resample.h"
 #include "cpu/resample_backward.h"
 #include "cpu/voxelize.h"
@@ -14,4 +15,6 @@ const rbc__backend rbc__cpu_backend = {
     .voxelize_sparse = rbc__cpu_voxelize_sparse,
     .voxelize_sparse_workspace_bytes = rbc__cpu_voxelize_sparse_workspace_bytes,
     .depth_to_points = rbc__cpu_depth_to_points,
+    .decode_jpeg = rbc__cpu_decode_jpeg,
+    .decode_jpeg_workspace_bytes = rbc__cpu_decode_jpeg_workspace_bytes,
 };

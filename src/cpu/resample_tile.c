@@ -32,29 +32,29 @@ static bool extrapolates(const rbc__resample_source *source) {
 
 bool rbc__tile_search(const rbc__time_kernels *kernels, const rbc__time_axis *axis,
                       const rbc__resample_source *source, rbc__tile_times *times) {
-    if (!kernels->search(axis, &times->brackets)) {
+    if (!kernels->search(axis, &times->plan)) {
         return false;
     }
     const bool missing = (source->flags & RBC_NAN_IS_MISSING) != 0;
     if (has_reduction(source)) {
         times->begin[0] = kernels->interval_begin(axis);
         for (int64_t j = 0; j < axis->count; ++j) {
-            times->end[j] = times->brackets.left[j] + 1;
+            times->end[j] = times->plan.left[j] + 1;
             if (j > 0) {
                 times->begin[j] = times->end[j - 1];
             }
         }
     }
     if (missing) {
-        memcpy(times->last, times->brackets.left, (size_t)axis->count * sizeof *times->last);
+        memcpy(times->last, times->plan.left, (size_t)axis->count * sizeof *times->last);
     }
     const bool is_cubic = has_mode(source, RBC_RESAMPLE_CUBIC);
     if (is_cubic || extrapolates(source)) {
-        kernels->neighbours(axis, &times->brackets);
+        kernels->neighbours(axis, &times->plan);
     }
-    times->flags = kernels->weigh(axis, extrapolates(source), &times->brackets);
+    times->flags = kernels->weigh(axis, extrapolates(source), &times->plan);
     if (is_cubic) {
-        kernels->cubic(axis, &times->brackets);
+        kernels->cubic(axis, &times->plan);
     }
     return true;
 }
@@ -134,46 +134,45 @@ static void copy_rows(const run_state *run, const int64_t *pick, const uint8_t *
                                                fill_item(run->outside, run->dtype));
 }
 
-static void interpolate(run_state *run, rbc__brackets *brackets, unsigned flags) {
+static void interpolate(run_state *run, rbc__resample_plan *plan, unsigned flags) {
     const int64_t count = run->axis->count;
     bool copies = false;
     if ((flags & ~(unsigned)RBC__RIGHT_NEARER) == 0) {
-        memset(brackets->kind, RBC__ROW_BLEND, (size_t)count);
+        memset(plan->kind, RBC__ROW_BLEND, (size_t)count);
     } else {
         for (int64_t j = 0; j < count; ++j) {
-            const unsigned f = brackets->flags[j];
+            const unsigned f = plan->flags[j];
             const bool is_valid = (f & invalid_flags(run->mode)) == 0;
             const bool is_sample = (f & RBC__EXACT) != 0 ||
                                    ((f & (RBC__BELOW | RBC__ABOVE)) != 0 && (f & RBC__LINE) == 0);
             run->valid[j] &= is_valid;
-            brackets->kind[j] = !is_valid && fills(run) ? RBC__ROW_FILL
-                                : is_sample             ? RBC__ROW_COPY
-                                                        : RBC__ROW_BLEND;
-            copies |= brackets->kind[j] != RBC__ROW_BLEND;
+            plan->kind[j] = !is_valid && fills(run) ? RBC__ROW_FILL
+                            : is_sample             ? RBC__ROW_COPY
+                                                    : RBC__ROW_BLEND;
+            copies |= plan->kind[j] != RBC__ROW_BLEND;
         }
     }
-    blend_kernel(run)(&run->rows, brackets);
+    blend_kernel(run)(&run->rows, plan);
     if (copies) {
-        copy_rows(run, brackets->left, brackets->kind);
+        copy_rows(run, plan->left, plan->kind);
     }
     if (copies && run->mode == RBC_RESAMPLE_SLERP) {
-        run->kernels->blend->unit[run->dtype](&run->rows, brackets);
+        run->kernels->blend->unit[run->dtype](&run->rows, plan);
     }
 }
 
-static void pick_rows(run_state *run, rbc__brackets *brackets) {
+static void pick_rows(run_state *run, rbc__resample_plan *plan) {
     const int64_t count = run->axis->count;
     const bool nearest = run->mode == RBC_RESAMPLE_NEAREST;
     const unsigned invalid = invalid_flags(run->mode);
     for (int64_t j = 0; j < count; ++j) {
-        const unsigned f = brackets->flags[j];
+        const unsigned f = plan->flags[j];
         const bool is_valid = (f & invalid) == 0;
-        run->pick[j] =
-            nearest && (f & RBC__RIGHT_NEARER) != 0 ? brackets->right[j] : brackets->left[j];
+        run->pick[j] = nearest && (f & RBC__RIGHT_NEARER) != 0 ? plan->right[j] : plan->left[j];
         run->valid[j] &= is_valid;
-        brackets->kind[j] = !is_valid && fills(run) ? RBC__ROW_FILL : RBC__ROW_COPY;
+        plan->kind[j] = !is_valid && fills(run) ? RBC__ROW_FILL : RBC__ROW_COPY;
     }
-    copy_rows(run, run->pick, brackets->kind);
+    copy_rows(run, run->pick, plan->kind);
 }
 
 /* Up to RBC__TILE samples of [*from, end) that are there. */
@@ -220,22 +219,22 @@ static bool reduce_row(const run_state *run, int64_t j) {
     return true;
 }
 
-static void reduce_rows(run_state *run, rbc__brackets *brackets) {
+static void reduce_rows(run_state *run, rbc__resample_plan *plan) {
     for (int64_t j = 0; j < run->axis->count; ++j) {
         const bool is_valid = reduce_row(run, j);
         run->valid[j] &= is_valid;
-        brackets->kind[j] = is_valid ? RBC__ROW_BLEND : fills(run) ? RBC__ROW_FILL : RBC__ROW_COPY;
+        plan->kind[j] = is_valid ? RBC__ROW_BLEND : fills(run) ? RBC__ROW_FILL : RBC__ROW_COPY;
     }
-    copy_rows(run, brackets->left, brackets->kind);
+    copy_rows(run, plan->left, plan->kind);
 }
 
-static void write_run(run_state *run, rbc__brackets *brackets, unsigned flags) {
+static void write_run(run_state *run, rbc__resample_plan *plan, unsigned flags) {
     if (is_reduction(run->mode)) {
-        reduce_rows(run, brackets);
+        reduce_rows(run, plan);
     } else if (run->mode == RBC_RESAMPLE_HOLD || run->mode == RBC_RESAMPLE_NEAREST) {
-        pick_rows(run, brackets);
+        pick_rows(run, plan);
     } else {
-        interpolate(run, brackets, flags);
+        interpolate(run, plan, flags);
     }
 }
 
@@ -248,23 +247,21 @@ static void write_nothing(run_state *run) {
 }
 
 /* A run without channels: there is only to say which targets have a value. */
-static void judge_targets(const run_state *run, const rbc__brackets *brackets) {
+static void judge_targets(const run_state *run, const rbc__resample_plan *plan) {
     for (int64_t j = 0; j < run->axis->count; ++j) {
-        run->valid[j] &= is_reduction(run->mode)
-                             ? run->begin[j] < run->end[j]
-                             : (brackets->flags[j] & invalid_flags(run->mode)) == 0;
+        run->valid[j] &= is_reduction(run->mode) ? run->begin[j] < run->end[j]
+                                                 : (plan->flags[j] & invalid_flags(run->mode)) == 0;
     }
 }
 
 /* The stamps that dt is measured from: those of the sample used. */
-static void write_distance(const run_state *run, const rbc__brackets *brackets,
+static void write_distance(const run_state *run, const rbc__resample_plan *plan,
                            const rbc__tile_output *output) {
     const bool is_left = is_reduction(run->mode) || run->mode == RBC_RESAMPLE_HOLD;
     int64_t pick[RBC__TILE];
     for (int64_t j = 0; j < run->axis->count; ++j) {
-        const bool is_right =
-            !is_left && brackets != NULL && (brackets->flags[j] & RBC__RIGHT_NEARER) != 0;
-        pick[j] = brackets == NULL ? -1 : is_right ? brackets->right[j] : brackets->left[j];
+        const bool is_right = !is_left && plan != NULL && (plan->flags[j] & RBC__RIGHT_NEARER) != 0;
+        pick[j] = plan == NULL ? -1 : is_right ? plan->right[j] : plan->left[j];
     }
     run->kernels->times->distance(run->axis, pick, output->dt, output->dt_stride_bytes);
 }
@@ -282,22 +279,21 @@ static void write_present(run_state *run, const rbc__resample_source *source,
         run->rows.num_channels = width;
         const rbc__channel_view view = {run->rows.values, all.sample_stride_bytes,
                                         all.channel_stride_bytes, width, run->dtype};
-        rbc__brackets brackets;
-        const bool has_any =
-            rbc__brackets_present(kernels, run->axis, &view, times->last, &brackets);
+        rbc__resample_plan plan;
+        const bool has_any = rbc__plan_present(kernels, run->axis, &view, times->last, &plan);
         if (has_any) {
-            const uint8_t flags = kernels->weigh(run->axis, extrapolates(source), &brackets);
+            const uint8_t flags = kernels->weigh(run->axis, extrapolates(source), &plan);
             if (run->mode == RBC_RESAMPLE_CUBIC) {
-                kernels->cubic(run->axis, &brackets);
+                kernels->cubic(run->axis, &plan);
             }
             run->missing = &view;
-            write_run(run, &brackets, flags);
+            write_run(run, &plan, flags);
             run->missing = NULL;
         } else {
             write_nothing(run);
         }
         if (output->dt != NULL && c == 0) {
-            write_distance(run, has_any ? &brackets : NULL, output);
+            write_distance(run, has_any ? &plan : NULL, output);
         }
     }
 }
@@ -336,15 +332,15 @@ void rbc__tile_write(const rbc__resample_kernels *kernels, const rbc__time_axis 
         if (is_empty) {
             write_nothing(&run);
         } else if (run.rows.num_channels == 0) {
-            judge_targets(&run, &times->brackets);
+            judge_targets(&run, &times->plan);
         } else if (has_missing(source, dtype)) {
             write_present(&run, source, times, &run_output);
             continue;
         } else {
-            write_run(&run, &times->brackets, times->flags);
+            write_run(&run, &times->plan, times->flags);
         }
         if (run_output.dt != NULL) {
-            write_distance(&run, is_empty ? NULL : &times->brackets, &run_output);
+            write_distance(&run, is_empty ? NULL : &times->plan, &run_output);
         }
     }
     if (output->valid != NULL) {

@@ -10,4 +10,6 @@ const rbc__backend rbc__cuda_backend = {
     .voxelize_sparse = rbc__cuda_voxelize_sparse,
     .voxelize_sparse_workspace_bytes = rbc__cuda_voxelize_sparse_workspace_bytes,
     .depth_to_points = rbc__cuda_depth_to_points,
+    .decode_jpeg = rbc__cuda_decode_jpeg,
+    .decode_jpeg_workspace_bytes = rbc__cuda_decode_jpeg_workspace_bytes,
 };

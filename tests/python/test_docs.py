@@ -27,3 +27,14 @@ def test_the_page_on_data_runs(
     assert names["ds"].streams["observation/state"].rate_hz == 5
     assert names["mine"].streams["observation/force"].rate_hz == pytest.approx(250, rel=0.01)
     assert len(names["mine"]) == 1
+
+
+def test_the_page_on_jpeg_runs() -> None:
+    pytest.importorskip("PIL")
+    page = (DOCS / "jpeg.md").read_text()
+    names: dict[str, Any] = {}
+    for block in re.finditer(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        exec(compile(block.group(1), str(DOCS / "jpeg.md"), "exec"), names)
+    assert tuple(names["images"].shape) == (9, 48, 64, 3)
+    assert tuple(names["grey"].shape) == (8, 48, 64, 1)
+    assert names["valid"].tolist() == [True] * 8 + [False]

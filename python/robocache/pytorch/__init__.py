@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from .depth import depth_to_points, voxelize_depth
 from .fuse import fuse_multimodal, fuse_streams
+from .jpeg import decode_jpeg
 from .resample import resample_trajectories
 from .sparse import voxelize_sparse
 from .voxelize import voxel_cells, voxelize_point_cloud
 
 __all__ = [
+    "decode_jpeg",
     "depth_to_points",
     "fuse_multimodal",
     "fuse_streams",

@@ -16,6 +16,8 @@ typedef struct CUctx_st *CUcontext;
 typedef struct CUmod_st *CUmodule;
 typedef struct CUfunc_st *CUfunction;
 typedef struct CUstream_st *CUstream;
+typedef struct CUevent_st *CUevent;
+typedef struct CUuserObject_st *CUuserObject;
 typedef struct CUgraph_st *CUgraph;
 typedef struct CUgraphNode_st *CUgraphNode;
 typedef struct CUgraphExec_st *CUgraphExec;
@@ -61,6 +63,10 @@ enum {
     RBC__CU_CAPTURE_MODE_RELAXED = 2,
     RBC__CU_CAPTURE_STATUS_NONE = 0,
     RBC__CU_STREAM_NON_BLOCKING = 1,
+    RBC__CU_EVENT_DISABLE_TIMING = 2,
+    RBC__CU_MEM_HOST_PORTABLE = 1,
+    RBC__CU_USER_OBJECT_NO_DESTRUCTOR_SYNC = 1,
+    RBC__CU_GRAPH_USER_OBJECT_MOVE = 1,
     RBC__CU_LAST_SPECIAL_STREAM = 2, /* NULL, legacy, per thread: of whatever context is current */
     RBC__CU_ERROR_NO_BINARY_FOR_GPU = 209,
     RBC__CU_ERROR_UNSUPPORTED_PTX = 222,

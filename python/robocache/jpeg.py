@@ -1,0 +1,185 @@
+"""Decoding JPEGs."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from . import _frameworks
+from .errors import ArgumentTypeError, InvalidArgumentError, UnsupportedError
+
+try:
+    from . import _core
+except ImportError:  # the package has said so
+    _core = None  # type: ignore[assignment]
+
+_CUDA = 2
+_DCTS = ("accurate", "fast")
+_ON_ERROR = ("raise", "mask")
+_BACKENDS = (None, "cpu", "cuda", "pytorch")
+
+
+def decode_jpeg(
+    images: Any,
+    *,
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    backend: str | None = None,
+    out: Any = None,
+    on_error: str = "raise",
+    jpeg_dct: str = "accurate",
+) -> Any:
+    """Decodes a batch of JPEGs to uint8 pixels, on the CPU or on an NVIDIA GPU, to the same bits.
+
+    Args:
+        images: a sequence of bytes-like objects; or a pair ``(data, offsets)`` of a uint8 tensor
+            and B + 1 ascending integers, image ``i`` being ``data[offsets[i]:offsets[i + 1]]``.
+        size: ``(height, width)`` that every image must have; another is an error of that image.
+        channels: 1 for grey, 3 for RGB, whatever the images are; None: as many as each has.
+        backend: "cpu", "cuda", "pytorch" (Pillow), or None: where `out`, else
+            `data`, lies; the CPU for bytes.
+        out: where to put the pixels: ``[B, H, W, C]``, or a list of ``[H, W, C]``.
+        on_error: "raise": the first image that cannot be decoded raises. On a GPU this waits for
+            the work; "mask" waits for nothing: such images are zeros, and a mask says so.
+        jpeg_dct: "accurate", as Pillow, OpenCV and torchvision do, or "fast", as TensorFlow does.
+
+    Returns:
+        ``[B, H, W, C]`` where images have one size, else a list of ``[H, W, C]``: `out`, or arrays
+        of `data`'s framework; for bytes torch tensors where PyTorch is installed, else NumPy
+        arrays. With ``on_error="mask"`` the pair of that and ``valid``, bool ``[B]``.
+
+    Raises:
+        FormatError: an image is damaged or of another size than `size`; the message says which.
+        UnsupportedError: an image is of a kind that is not decoded (CMYK, 12 bits).
+        InvalidArgumentError, ArgumentTypeError: an argument is wrong.
+
+    """
+    height, width = _check(size, channels, backend, on_error, jpeg_dct)
+    if _core is None and backend in ("cpu", "cuda"):
+        raise UnsupportedError(f"backend: {backend!r} needs the native module")
+    if _core is None or backend == "pytorch":
+        reference = importlib.import_module("robocache.pytorch")
+        return reference.decode_jpeg(
+            images, size=size, channels=channels, out=out, on_error=on_error, jpeg_dct=jpeg_dct
+        )
+    data, offsets = _streams(images)
+    make = _maker(_lead(out, data), backend, is_output=out is not None)
+    batch = _core.jpeg_create(
+        _to_host(data), offsets, height, width, channels or 0, jpeg_dct == "fast"
+    )
+    outs = _outputs(_core.jpeg_infos(batch), make) if out is None else out
+    outs = list(outs) if isinstance(outs, tuple) else outs
+    valid = make((len(outs),), "bool") if on_error == "mask" else None
+    _core.jpeg_decode(batch, outs, valid)
+    result = outs if out is None else out
+    return result if valid is None else (result, valid)
+
+
+def _check(size: Any, channels: Any, backend: Any, on_error: Any, jpeg_dct: Any) -> tuple[int, int]:
+    """Checks the arguments that choose; returns height and width, 0 where they are open."""
+    for name, value, wanted in (
+        ("backend", backend, _BACKENDS),
+        ("on_error", on_error, _ON_ERROR),
+        ("jpeg_dct", jpeg_dct, _DCTS),
+        ("channels", channels, (None, 1, 3)),
+    ):
+        if value not in wanted:
+            choices = ", ".join(repr(choice) for choice in wanted)
+            raise InvalidArgumentError(f"{name}: found {value!r}, wanted one of {choices}")
+    if size is None:
+        return 0, 0
+    try:
+        height, width = (int(extent) for extent in size)
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(f"size: found {size!r}, wanted (height, width)") from error
+    if height < 1 or width < 1:
+        raise InvalidArgumentError(f"size: found {size!r}, wanted positive height and width")
+    return height, width
+
+
+def _is_bytes(image: Any) -> bool:
+    return isinstance(image, (bytes, bytearray, memoryview))
+
+
+def _streams(images: Any) -> tuple[Any, Any]:
+    """Returns a list of bytes and None, or a tensor and its offsets."""
+    is_pair = isinstance(images, tuple) and len(images) == 2 and not _is_bytes(images[0])
+    if is_pair:
+        data, offsets = images
+        return data, offsets
+    if _is_bytes(images) or not isinstance(images, Sequence):
+        raise ArgumentTypeError(
+            f"images: found {type(images)!r}, wanted a sequence of bytes, or (data, offsets)"
+        )
+    return [
+        image if type(image) is bytes else _to_bytes(image, i) for i, image in enumerate(images)
+    ], None
+
+
+def _to_bytes(image: Any, index: int) -> bytes:
+    if not _is_bytes(image):
+        raise ArgumentTypeError(f"images: found {type(image)!r} at [{index}], wanted bytes")
+    return bytes(image)
+
+
+def _is_on_cuda(array: Any) -> bool:
+    return hasattr(array, "__dlpack_device__") and int(array.__dlpack_device__()[0]) == _CUDA
+
+
+def _root(array: Any) -> str:
+    return type(array).__module__.partition(".")[0]
+
+
+def _to_host(data: Any) -> Any:
+    """Headers are read on the host, so streams on a device are copied from there, which waits."""
+    if isinstance(data, list) or not _is_on_cuda(data):
+        return data
+    if _root(data) == "torch":
+        return data.cpu()
+    return importlib.import_module("numpy").from_dlpack(data, device="cpu", copy=True)
+
+
+def _lead(out: Any, data: Any) -> Any:
+    """Returns the array whose framework and device decide, or None."""
+    if isinstance(out, (list, tuple)):
+        return out[0] if len(out) > 0 else None
+    return out if out is not None else None if isinstance(data, list) else data
+
+
+def _maker(
+    like: Any, backend: str | None, *, is_output: bool
+) -> Callable[[Sequence[int], str], Any]:
+    """Returns what makes arrays: of the framework of `like` and where the backend works."""
+    on_cuda = _is_on_cuda(like) if like is not None else False
+    if is_output and backend is not None and on_cuda != (backend == "cuda"):
+        where = "a CUDA device" if on_cuda else "the host"
+        raise InvalidArgumentError(f"backend: {backend!r} found, but out is on {where}")
+    wants_cuda = backend == "cuda" or (backend is None and on_cuda)
+    has_torch = importlib.util.find_spec("torch") is not None
+    if like is None or (wants_cuda != on_cuda):
+        if has_torch:
+            torch = importlib.import_module("torch")
+            device = "cuda" if wants_cuda else "cpu"
+            return lambda shape, dtype: torch.empty(
+                tuple(shape), dtype=getattr(torch, dtype), device=device
+            )
+        if wants_cuda:
+            raise UnsupportedError("backend: 'cuda' needs PyTorch, or out= on a CUDA device")
+        numpy = importlib.import_module("numpy")
+        return lambda shape, dtype: numpy.empty(tuple(shape), dtype=dtype)
+    if _root(like) == "numpy":
+        numpy = importlib.import_module("numpy")
+        return lambda shape, dtype: numpy.empty(tuple(shape), dtype=dtype)
+    return lambda shape, dtype: _frameworks.empty(like, shape, dtype)
+
+
+def _outputs(infos: list[tuple[int, int, int, bool, bool]], make: Any) -> Any:
+    """Returns one array where all images that can be decoded have one size, else a list."""
+    shapes = {info[:3] for info in infos if info[3]}
+    if len(shapes) <= 1:
+        # Without any image there is no size to be had.
+        shape = next(iter(shapes), infos[0][:3] if infos else (0, 0, 3))
+        return make((len(infos), *shape), "uint8")
+    return [make(info[:3], "uint8") for info in infos]

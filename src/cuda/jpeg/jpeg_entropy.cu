@@ -1,0 +1,250 @@
+/* Entropy decoding: strands are decoded from a guess until their ends agree, counted, and decoded
+ * once more to where their blocks lie. */
+#include "cuda/jpeg/huffman.cuh"
+#include "cuda/jpeg/zigzag.cuh"
+
+/* What a block that works on strands of one scan keeps at hand. */
+typedef struct scan_at_hand {
+    __align__(16) jpeg_scan scan;
+    __align__(16) jpeg_table tables[JPEG_SCAN_TABLES]; /* copied 16 bytes at a time */
+} scan_at_hand;
+
+INLINE void fetch_scan(const jpeg_launch *p, uint32_t number, scan_at_hand *out) {
+    const uint32_t *scan = (const uint32_t *)&p->scans[number];
+    for (uint32_t i = threadIdx.x; i < sizeof(jpeg_scan) / 4; i += blockDim.x) {
+        ((uint32_t *)&out->scan)[i] = scan[i];
+    }
+    const uint4 *tables = (const uint4 *)&p->tables[p->scans[number].first_table];
+    const uint32_t chunks = p->scans[number].num_tables * (uint32_t)(sizeof(jpeg_table) / 16);
+    for (uint32_t i = threadIdx.x; i < chunks; i += blockDim.x) {
+        ((uint4 *)out->tables)[i] = tables[i];
+    }
+    __syncthreads();
+}
+
+INLINE huffman_strand strand_of(const jpeg_launch *p, const jpeg_segment *segment,
+                                const scan_at_hand *hand, uint32_t strand) {
+    huffman_strand s;
+    const uint32_t end = (strand - segment->first_strand + 1) * JPEG_STRAND_BITS;
+    s.words = p->words + (uint64_t)segment->first_strand * JPEG_STRAND_WORDS;
+    s.is_spread = false;
+    s.scan = &hand->scan;
+    s.tables = hand->tables;
+    s.end = end < segment->num_bits ? end : segment->num_bits;
+    return s;
+}
+
+/* The words of a chunk's strands, and some behind them. */
+extern __shared__ uint32_t chunk_words[];
+
+/* Copies them, one word left out behind each strand: so threads that are equally far in their
+ * strands read from different banks. */
+INLINE void fetch_words(const jpeg_launch *p, const jpeg_chunk *chunk) {
+    const uint32_t *words = p->words + (uint64_t)chunk->first * JPEG_STRAND_WORDS;
+    const uint32_t count = chunk->count * JPEG_STRAND_WORDS + JPEG_READ_AHEAD;
+    for (uint32_t i = threadIdx.x; i < count; i += blockDim.x) {
+        chunk_words[i + i / JPEG_STRAND_WORDS] = words[i];
+    }
+}
+
+/* As strand_of(), of words fetched. Bits are counted from where the segment begins, which may be
+ * before the chunk: the address is then outside it, and what is read is not. */
+INLINE huffman_strand fetched_strand(const jpeg_launch *p, const jpeg_segment *segment,
+                                     const scan_at_hand *hand, const jpeg_chunk *chunk,
+                                     uint32_t strand) {
+    huffman_strand s = strand_of(p, segment, hand, strand);
+    s.words =
+        chunk_words + (int32_t)(segment->first_strand - chunk->first) * (JPEG_STRAND_WORDS + 1);
+    s.is_spread = true;
+    return s;
+}
+
+INLINE jpeg_state start_of(const jpeg_segment *segment, uint32_t strand) {
+    jpeg_state state;
+    state.bit = (strand - segment->first_strand) * JPEG_STRAND_BITS;
+    state.place = 0;
+    return state;
+}
+
+INLINE bool is_same(jpeg_state a, jpeg_state b) {
+    return a.bit == b.bit && a.place == b.place;
+}
+
+INLINE jpeg_sums no_sums(void) {
+    jpeg_sums sums;
+    sums.blocks = 0;
+    sums.dc[0] = sums.dc[1] = sums.dc[2] = 0;
+    return sums;
+}
+
+/* A block a chunk, a thread a strand. Each thread begins as if a block of the image began with its
+ * strand, and goes on into the strands after it until one ends as it did when last decoded. The
+ * thread of the first strand began right; what it ends in agreement with is right from there on. So
+ * when all have stopped all ends are right, but where the chunk begins within a segment. */
+extern "C" __global__ void __launch_bounds__(JPEG_CHUNK_STRANDS)
+    rbc__jpeg_strand_cuda(const jpeg_launch p) {
+    __shared__ scan_at_hand hand;
+    __shared__ jpeg_state states[JPEG_CHUNK_STRANDS];
+    __shared__ jpeg_sums sums[JPEG_CHUNK_STRANDS];
+    launch_await();
+    const jpeg_chunk chunk = p.chunks[blockIdx.x];
+    fetch_words(&p, &chunk);
+    fetch_scan(&p, chunk.scan, &hand);
+    const uint32_t own = threadIdx.x;
+    bool flows = own < chunk.count;
+    jpeg_segment segment;
+    jpeg_state state;
+    uint32_t end = 0; /* of the segment, among the chunk's strands */
+    if (flows) {
+        segment = p.segments[p.owners[chunk.first + own]];
+        end = segment.first_strand + segment.num_strands - chunk.first;
+        end = end < chunk.count ? end : chunk.count;
+        const huffman_strand strand =
+            fetched_strand(&p, &segment, &hand, &chunk, chunk.first + own);
+        state = start_of(&segment, chunk.first + own);
+        jpeg_sums found = no_sums();
+        huffman_decode(&strand, &state, &found, 0);
+        states[own] = state;
+        sums[own] = found;
+    }
+    for (uint32_t next = own + 1; __syncthreads_or(flows); ++next) {
+        flows = flows && next < end;
+        if (flows) {
+            const huffman_strand strand =
+                fetched_strand(&p, &segment, &hand, &chunk, chunk.first + next);
+            jpeg_sums found = no_sums();
+            huffman_decode(&strand, &state, &found, 0);
+            flows = !is_same(states[next], state);
+            states[next] = state;
+            sums[next] = found;
+        }
+    }
+    if (own < chunk.count) {
+        p.states[chunk.first + own] = states[own];
+        p.sums[chunk.first + own] = sums[own];
+    }
+}
+
+/* A block a segment of several chunks: a thread enters each chunk with the state at the end of the
+ * one before and goes on until ends agree, until no chunk is entered otherwise than before. */
+extern "C" __global__ void __launch_bounds__(JPEG_JOIN_THREADS)
+    rbc__jpeg_join_cuda(const jpeg_launch p) {
+    __shared__ scan_at_hand hand;
+    launch_await();
+    const jpeg_segment segment = p.segments[p.joined[blockIdx.x]];
+    fetch_scan(&p, segment.scan, &hand);
+    jpeg_state *entered = p.entered + segment.first_chunk;
+    for (uint32_t i = threadIdx.x; i < segment.num_chunks; i += JPEG_JOIN_THREADS) {
+        entered[i] = start_of(&segment, segment.first_strand + i * JPEG_CHUNK_STRANDS);
+    }
+    bool changed = true;
+    while (__syncthreads_or(changed)) {
+        changed = false;
+        for (uint32_t from = 1; from < segment.num_chunks; from += JPEG_JOIN_THREADS) {
+            const uint32_t chunk = from + threadIdx.x;
+            const uint32_t first = segment.first_strand + chunk * JPEG_CHUNK_STRANDS;
+            bool enters = chunk < segment.num_chunks;
+            jpeg_state state = start_of(&segment, segment.first_strand);
+            if (enters) {
+                state = p.states[first - 1];
+                enters = !is_same(state, entered[chunk]);
+            }
+            __syncthreads();
+            if (enters) {
+                entered[chunk] = state;
+                changed = true;
+                const uint32_t last = segment.first_strand + segment.num_strands;
+                for (uint32_t i = first; enters && i < last && i < first + JPEG_CHUNK_STRANDS;
+                     ++i) {
+                    const huffman_strand strand = strand_of(&p, &segment, &hand, i);
+                    jpeg_sums found = no_sums();
+                    huffman_decode(&strand, &state, &found, 0);
+                    enters = !is_same(p.states[i], state);
+                    p.states[i] = state;
+                    p.sums[i] = found;
+                }
+            }
+            __syncthreads();
+        }
+    }
+}
+
+/* A warp a segment: sums become those of the strands before. */
+extern "C" __global__ void __launch_bounds__(JPEG_OFFSET_THREADS)
+    rbc__jpeg_offset_cuda(const jpeg_launch p) {
+    launch_await();
+    const uint32_t number = blockIdx.x * (JPEG_OFFSET_THREADS / 32) + threadIdx.x / 32;
+    if (number >= p.num_segments) {
+        return;
+    }
+    const jpeg_segment segment = p.segments[number];
+    const uint32_t lane = threadIdx.x % 32;
+    int4 before = make_int4(0, 0, 0, 0);
+    int4 *all = (int4 *)p.sums + segment.first_strand;
+    for (uint32_t from = 0; from < segment.num_strands; from += 32) {
+        const bool is_there = from + lane < segment.num_strands;
+        const int4 own = is_there ? all[from + lane] : make_int4(0, 0, 0, 0);
+        int4 sum = own;
+        for (uint32_t step = 1; step < 32; step *= 2) {
+            const int x = __shfl_up_sync(~0u, sum.x, step);
+            const int y = __shfl_up_sync(~0u, sum.y, step);
+            const int z = __shfl_up_sync(~0u, sum.z, step);
+            const int w = __shfl_up_sync(~0u, sum.w, step);
+            if (lane >= step) {
+                sum.x += x;
+                sum.y += y;
+                sum.z += z;
+                sum.w += w;
+            }
+        }
+        if (is_there) {
+            all[from + lane] = make_int4(before.x + sum.x - own.x, before.y + sum.y - own.y,
+                                         before.z + sum.z - own.z, before.w + sum.w - own.w);
+        }
+        before.x += __shfl_sync(~0u, sum.x, 31);
+        before.y += __shfl_sync(~0u, sum.y, 31);
+        before.z += __shfl_sync(~0u, sum.z, 31);
+        before.w += __shfl_sync(~0u, sum.w, 31);
+    }
+}
+
+/* A block a chunk, a thread a strand: coefficients go to their blocks. */
+extern "C" __global__ void __launch_bounds__(JPEG_CHUNK_STRANDS)
+    rbc__jpeg_write_cuda(const jpeg_launch p) {
+    __shared__ scan_at_hand hand;
+    __shared__ uint8_t places[JPEG_BLOCK];
+    launch_await();
+    const jpeg_chunk chunk = p.chunks[blockIdx.x];
+    if (threadIdx.x < JPEG_BLOCK) {
+        places[threadIdx.x] = zigzag[threadIdx.x];
+    }
+    fetch_words(&p, &chunk);
+    fetch_scan(&p, chunk.scan, &hand);
+    if (threadIdx.x >= chunk.count) {
+        return;
+    }
+    const uint32_t own = chunk.first + threadIdx.x;
+    const jpeg_segment segment = p.segments[p.owners[own]];
+    jpeg_sums sums = p.sums[own];
+    if (sums.blocks >= segment.num_blocks) {
+        return;
+    }
+    const huffman_strand strand = fetched_strand(&p, &segment, &hand, &chunk, own);
+    huffman_sink sink;
+    sink.block =
+        p.coefficients + (hand.scan.first_block + segment.first_block + sums.blocks) * JPEG_BLOCK;
+    sink.blocks = segment.num_blocks - sums.blocks;
+    sink.flags = 0;
+    sink.end = 0;
+    sink.places = places;
+    jpeg_state state = own == segment.first_strand ? start_of(&segment, own) : p.states[own - 1];
+    huffman_decode(&strand, &state, &sums, &sink);
+    jpeg_found *found = &p.found[hand.scan.image];
+    if (sink.end != 0) {
+        sink.flags |= huffman_end(sink.end, segment.num_bits);
+        atomicAdd(&found->segments, 1);
+    }
+    if (sink.flags != 0) {
+        atomicOr(&found->flags, sink.flags);
+    }
+}

@@ -1,0 +1,133 @@
+/* Before decoding: data without stuffed zeros, Huffman tables, and coefficients of zero. */
+#include "cuda/jpeg/huffman.cuh"
+
+enum {
+    THREAD_BYTES = JPEG_PIECE_BYTES / JPEG_UNSTUFF_THREADS,
+    WARPS = JPEG_UNSTUFF_THREADS / 32,
+    STRAND_BYTES = 4 * JPEG_STRAND_WORDS,
+};
+
+/* Sum over the threads before this one, and over all. */
+INLINE uint32_t sum_before(uint32_t value, uint32_t *warp_sums, uint32_t *total) {
+    const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    uint32_t sum = value;
+    for (uint32_t step = 1; step < 32; step *= 2) {
+        const uint32_t other = __shfl_up_sync(~0u, sum, step);
+        sum += lane >= step ? other : 0;
+    }
+    if (lane == 31) {
+        warp_sums[warp] = sum;
+    }
+    __syncthreads();
+    uint32_t before = 0, all = 0;
+    for (uint32_t i = 0; i < WARPS; ++i) {
+        before += i < warp ? warp_sums[i] : 0;
+        all += warp_sums[i];
+    }
+    *total = all;
+    return before + sum - value;
+}
+
+/* A block a piece. Words hold their first byte highest, so byte i of them lies at i ^ 3. */
+extern "C" __global__ void __launch_bounds__(JPEG_UNSTUFF_THREADS)
+    rbc__jpeg_unstuff_cuda(const jpeg_launch p) {
+    __shared__ uint4 raw[JPEG_PIECE_BYTES / 16 + 3];
+    __shared__ uint32_t packed[JPEG_PIECE_BYTES / 4 + 2];
+    __shared__ uint32_t warp_sums[WARPS];
+    launch_await();
+    const jpeg_piece piece = p.pieces[blockIdx.x];
+    const jpeg_segment segment = p.segments[piece.segment];
+    const uint64_t base = (piece.from - 1) / 16 * 16;
+    const uint32_t skip = (uint32_t)(piece.from - base);
+    const uint32_t chunks = (skip + piece.bytes + 15) / 16;
+    for (uint32_t i = threadIdx.x; i < chunks; i += JPEG_UNSTUFF_THREADS) {
+        raw[i] = *(const uint4 *)(p.streams + base + 16 * i);
+    }
+    __syncthreads();
+
+    const uint32_t first = THREAD_BYTES * threadIdx.x;
+    const uint32_t own = first >= piece.bytes                 ? 0
+                         : piece.bytes - first < THREAD_BYTES ? piece.bytes - first
+                                                              : THREAD_BYTES;
+    const uint32_t *words = (const uint32_t *)raw + (skip + first) / 4;
+    const uint32_t shift = (skip + first) % 4 * 8;
+    uint32_t bytes[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        bytes[i] = __funnelshift_r(words[i], words[i + 1], shift);
+    }
+    uint32_t previous = ((const uint8_t *)raw)[skip + first - 1];
+    uint32_t kept = 0;
+#pragma unroll
+    for (int i = 0; i < THREAD_BYTES; ++i) {
+        const uint32_t byte = bytes[i / 4] >> (i % 4 * 8) & 255;
+        kept |= (uint32_t)((uint32_t)i < own && (byte != 0 || previous != 255)) << i;
+        previous = byte;
+    }
+    uint32_t total;
+    uint32_t at = piece.at % 4 + sum_before((uint32_t)__popc(kept), warp_sums, &total);
+    uint8_t *out = (uint8_t *)packed;
+#pragma unroll
+    for (int i = 0; i < THREAD_BYTES; ++i) {
+        if (kept >> i & 1) {
+            out[at++ ^ 3] = (uint8_t)(bytes[i / 4] >> (i % 4 * 8));
+        }
+    }
+    const uint32_t begin = piece.at % 4;
+    const bool is_last = (piece.flags & JPEG_PIECE_LAST) != 0;
+    uint32_t end = begin + total;
+    const uint32_t ends = is_last ? (end + 3) / 4 * 4 : end;
+    if (threadIdx.x < ends - end) {
+        out[(end + threadIdx.x) ^ 3] = 0;
+    }
+    __syncthreads();
+
+    uint32_t *to = p.words + (uint64_t)segment.first_strand * JPEG_STRAND_WORDS + piece.at / 4;
+    for (uint32_t i = threadIdx.x; 4 * i < ends; i += JPEG_UNSTUFF_THREADS) {
+        if (4 * i >= begin && 4 * i + 4 <= ends) {
+            to[i] = packed[i];
+        } else {
+            for (uint32_t j = 4 * i < begin ? begin : 4 * i; j < 4 * i + 4 && j < ends; ++j) {
+                ((uint8_t *)to)[j ^ 3] = out[j ^ 3];
+            }
+        }
+    }
+    if (is_last) {
+        const uint32_t filled = piece.at / 4 + ends / 4;
+        const uint32_t all = segment.num_strands * JPEG_STRAND_WORDS +
+                             ((piece.flags & JPEG_PIECE_VERY_LAST) != 0 ? JPEG_SLACK_WORDS : 0);
+        for (uint32_t i = filled + threadIdx.x; i < all; i += JPEG_UNSTUFF_THREADS) {
+            p.words[(uint64_t)segment.first_strand * JPEG_STRAND_WORDS + i] = 0;
+        }
+    }
+    /* The strands that begin among these bytes. */
+    const uint32_t strand = (piece.at + STRAND_BYTES - 1) / STRAND_BYTES;
+    for (uint32_t i = strand + threadIdx.x; i * STRAND_BYTES < piece.at + total;
+         i += JPEG_UNSTUFF_THREADS) {
+        p.owners[segment.first_strand + i] = piece.segment;
+    }
+}
+
+/* A block a table. */
+extern "C" __global__ void __launch_bounds__(JPEG_TABLE_THREADS)
+    rbc__jpeg_table_cuda(const jpeg_launch p) {
+    launch_await();
+    const uint64_t source = p.table_sources[blockIdx.x];
+    huffman_build(p.streams + (source & ~JPEG_SOURCE_IS_DC), (source & JPEG_SOURCE_IS_DC) != 0,
+                  &p.tables[blockIdx.x], threadIdx.x, JPEG_TABLE_THREADS);
+}
+
+extern "C" __global__ void __launch_bounds__(JPEG_CLEAR_THREADS)
+    rbc__jpeg_clear_cuda(const jpeg_launch p) {
+    launch_await();
+    const uint64_t thread = (uint64_t)blockIdx.x * JPEG_CLEAR_THREADS + threadIdx.x;
+    const uint64_t threads = (uint64_t)gridDim.x * JPEG_CLEAR_THREADS;
+    uint4 *out = (uint4 *)p.coefficients;
+    for (uint64_t i = thread; i < p.num_blocks * JPEG_BLOCK / 8; i += threads) {
+        out[i] = make_uint4(0, 0, 0, 0);
+    }
+    for (uint64_t i = thread; i < p.num_images; i += threads) {
+        p.found[i].flags = 0;
+        p.found[i].segments = 0;
+    }
+}

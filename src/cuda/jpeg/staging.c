@@ -1,0 +1,185 @@
+#include "cuda/jpeg/staging.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "core/error.h"
+#include "cuda/common/arithmetic.h"
+
+enum {
+    LEAST_BYTES = 1 << 20,
+    MOST_READ_OUT = 6, /* calls that a device may be behind the host */
+};
+
+typedef enum use {
+    IDLE = 0,     /* nobody reads it */
+    IN_HAND = 1,  /* taken and not given back, or held by a graph */
+    READ_OUT = 2, /* nobody does once `event` has passed */
+} use;
+
+struct rbc__cuda_staging {
+    rbc__cuda_staging *next;
+    unsigned char *memory;
+    uint64_t bytes;
+    int32_t device; /* of the event's context */
+    CUevent event;
+    uint64_t given; /* the number of the giving back, in order */
+    _Atomic(use) use;
+};
+
+static rbc__cuda_staging *all;
+static _Atomic uint64_t num_given;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static bool is_free(const rbc__cuda_driver *driver, const rbc__cuda_staging *staging) {
+    const use now = atomic_load_explicit(&staging->use, memory_order_acquire);
+    return now == IDLE || (now == READ_OUT && driver->event_query(staging->event) == 0);
+}
+
+static rbc__cuda_staging *find(const rbc__cuda_queue *queue, uint64_t bytes) {
+    for (rbc__cuda_staging *s = all; s != NULL; s = s->next) {
+        if (s->device == queue->device->id && s->bytes >= bytes && is_free(queue->driver, s)) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+/* Where the device is far behind, waits until it has read one of those given back. */
+static void keep_few(const rbc__cuda_queue *queue) {
+    const rbc__cuda_staging *oldest = NULL;
+    int count = 0;
+    for (const rbc__cuda_staging *s = all; s != NULL; s = s->next) {
+        if (s->device == queue->device->id && s->use == READ_OUT) {
+            ++count;
+            oldest = oldest == NULL || s->given < oldest->given ? s : oldest;
+        }
+    }
+    if (count >= MOST_READ_OUT) {
+        (void)queue->driver->event_synchronize(oldest->event);
+    }
+}
+
+/* Those that are too small and that nobody reads are not kept beside a larger one. */
+static void drop_smaller(const rbc__cuda_queue *queue, uint64_t bytes) {
+    for (rbc__cuda_staging **at = &all; *at != NULL;) {
+        rbc__cuda_staging *s = *at;
+        if (s->device == queue->device->id && s->bytes < bytes && is_free(queue->driver, s)) {
+            *at = s->next;
+            (void)queue->driver->event_destroy(s->event);
+            (void)queue->driver->mem_free_host(s->memory);
+            free(s);
+        } else {
+            at = &s->next;
+        }
+    }
+}
+
+static rbc_status create(const rbc__cuda_queue *queue, uint64_t bytes, rbc__cuda_staging **out,
+                         rbc_error *err) {
+    const rbc__cuda_driver *driver = queue->driver;
+    rbc__cuda_staging *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "JPEG: no memory");
+    }
+    /* Some more, so that a slightly larger batch next time fits. */
+    s->bytes = (uint64_t)rbc__at_least((int64_t)(bytes + bytes / 4), LEAST_BYTES);
+    s->device = queue->device->id;
+    void *memory = NULL;
+    CUresult result = driver->mem_host_alloc(&memory, s->bytes, RBC__CU_MEM_HOST_PORTABLE);
+    if (result == 0) {
+        result = driver->event_create(&s->event, RBC__CU_EVENT_DISABLE_TIMING);
+        if (result != 0) {
+            (void)driver->mem_free_host(memory);
+        }
+    }
+    if (result != 0) {
+        free(s);
+        return rbc__cuda_fail(driver, result, err, "%llu bytes of pinned host memory",
+                              (unsigned long long)bytes);
+    }
+    s->memory = memory;
+    s->next = all;
+    all = s;
+    *out = s;
+    return RBC_OK;
+}
+
+rbc_status rbc__cuda_staging_take(rbc__cuda_queue *queue, uint64_t bytes, rbc__cuda_staging **out,
+                                  unsigned char **memory, rbc_error *err) {
+    const rbc__cuda_driver *driver = queue->driver;
+    if (driver->mem_host_alloc == NULL || driver->mem_free_host == NULL ||
+        driver->event_create == NULL || driver->event_query == NULL ||
+        driver->event_record == NULL || driver->event_destroy == NULL ||
+        driver->event_synchronize == NULL || driver->user_object_create == NULL ||
+        driver->graph_retain_user_object == NULL) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                         "the CUDA driver (%d.%d) lacks functions that decoding JPEGs needs",
+                         driver->version / 1000, driver->version % 1000 / 10);
+    }
+    /* Asking and allocating are no work of the stream, which may be captured. */
+    int mode = RBC__CU_CAPTURE_MODE_RELAXED;
+    (void)driver->thread_exchange_stream_capture_mode(&mode);
+    (void)pthread_mutex_lock(&mutex);
+    rbc_status status = RBC_OK;
+    *out = find(queue, bytes);
+    if (*out == NULL) {
+        keep_few(queue);
+        *out = find(queue, bytes);
+    }
+    if (*out == NULL) {
+        drop_smaller(queue, bytes);
+        status = create(queue, bytes, out, err);
+    }
+    if (status == RBC_OK) {
+        atomic_store_explicit(&(*out)->use, IN_HAND, memory_order_relaxed);
+        *memory = (*out)->memory;
+    }
+    (void)pthread_mutex_unlock(&mutex);
+    (void)driver->thread_exchange_stream_capture_mode(&mode);
+    return status;
+}
+
+/* Called by the driver when a graph is gone. */
+static void released_by_graph(void *staging) {
+    rbc__cuda_staging *s = staging;
+    atomic_store_explicit(&s->use, IDLE, memory_order_release);
+}
+
+static rbc_status give_to_graph(const rbc__cuda_queue *queue, rbc__cuda_staging *staging,
+                                CUgraph graph, rbc_error *err) {
+    const rbc__cuda_driver *driver = queue->driver;
+    CUuserObject object = NULL;
+    CUresult result = driver->user_object_create(&object, staging, released_by_graph, 1,
+                                                 RBC__CU_USER_OBJECT_NO_DESTRUCTOR_SYNC);
+    if (result == 0) {
+        result = driver->graph_retain_user_object(graph, object, 1, RBC__CU_GRAPH_USER_OBJECT_MOVE);
+    }
+    return result == 0 ? RBC_OK
+                       : rbc__cuda_fail(driver, result, err, "keeping JPEGs for a captured graph");
+}
+
+rbc_status rbc__cuda_staging_give(rbc__cuda_queue *queue, rbc__cuda_staging *staging,
+                                  rbc_error *err) {
+    const rbc__cuda_driver *driver = queue->driver;
+    int status = RBC__CU_CAPTURE_STATUS_NONE;
+    uint64_t id = 0;
+    CUgraph graph = NULL;
+    const CUgraphNode *last = NULL;
+    size_t count = 0;
+    CUresult result =
+        driver->stream_get_capture_info(queue->cu_stream, &status, &id, &graph, &last, &count);
+    if (result == 0 && status != RBC__CU_CAPTURE_STATUS_NONE) {
+        return give_to_graph(queue, staging, graph, err);
+    }
+    if (result == 0) {
+        result = driver->event_record(staging->event, queue->cu_stream);
+    }
+    if (result != 0) {
+        return rbc__cuda_fail(driver, result, err, "cuEventRecord");
+    }
+    staging->given = ++num_given;
+    atomic_store_explicit(&staging->use, READ_OUT, memory_order_release);
+    return RBC_OK;
+}

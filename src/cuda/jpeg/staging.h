@@ -1,0 +1,19 @@
+/* Pinned host memory from which copies to a device are queued. */
+#ifndef RBC_CUDA_JPEG_STAGING_H
+#define RBC_CUDA_JPEG_STAGING_H
+
+#include "cuda/runtime/launch.h"
+
+typedef struct rbc__cuda_staging rbc__cuda_staging;
+
+/* At least `bytes` of memory that no copy reads any more, of those given back earlier or new.
+ * UNSUPPORTED: the driver lacks a function. OUT_OF_MEMORY, DEVICE. */
+rbc_status rbc__cuda_staging_take(rbc__cuda_queue *queue, uint64_t bytes, rbc__cuda_staging **out,
+                                  unsigned char **memory, rbc_error *err);
+
+/* Gives it back once what is queued on the queue's stream is done: while that is captured, when
+ * the graph is gone. */
+rbc_status rbc__cuda_staging_give(rbc__cuda_queue *queue, rbc__cuda_staging *staging,
+                                  rbc_error *err);
+
+#endif

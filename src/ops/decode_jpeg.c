@@ -1,0 +1,323 @@
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend.h"
+#include "codec/codec.h"
+#include "core/context.h"
+#include "core/error.h"
+#include "ops/operands.h"
+
+struct rbc_jpeg_batch {
+    rbc_jpeg_params params;
+    int64_t count, room;
+    rbc__jpeg_image
+        *images; /* [room], those behind `count` without a meaning but for their memory */
+    _Alignas(16) unsigned char plan[RBC__JPEG_PLAN_BYTES];
+};
+
+/* ---- headers -------------------------------------------------------------------------------- */
+
+static void keep_problem(rbc__jpeg_image *image, const rbc_error *problem) {
+    image->status = problem->status;
+    image->problem = malloc(sizeof *image->problem);
+    if (image->problem != NULL) {
+        *image->problem = *problem;
+    }
+}
+
+/* The size found, or the problem: an image of another size than the batch's has one, too. */
+static void read_image(const rbc_jpeg_params *params, rbc__jpeg_image *image) {
+    rbc__image_shape shape = {0};
+    rbc_error problem = {.status = RBC_OK};
+    if (!rbc__jpeg_codec.matches(image->bytes, image->num_bytes)) {
+        (void)rbc__fail(&problem, RBC_ERROR_FORMAT,
+                        "found %" PRIu64 " bytes that do not begin as a JPEG", image->num_bytes);
+    } else if (rbc__jpeg_check(image->bytes, image->num_bytes, NULL, &shape, &problem) == RBC_OK) {
+        if (params->height != 0 &&
+            (params->height != shape.height || params->width != shape.width)) {
+            (void)rbc__fail(&problem, RBC_ERROR_FORMAT,
+                            "JPEG of %" PRId64 "x%" PRId64 " pixels; wanted %" PRId64 "x%" PRId64,
+                            shape.height, shape.width, params->height, params->width);
+        } else {
+            (void)rbc__jpeg_header_read(image->bytes, image->num_bytes, &image->header, &problem);
+        }
+    }
+    image->height = params->height != 0 ? params->height : shape.height;
+    image->width = params->height != 0 ? params->width : shape.width;
+    image->channels = params->channels != 0 ? params->channels
+                      : shape.channels != 0 ? shape.channels
+                                            : 3;
+    if (problem.status != RBC_OK) {
+        keep_problem(image, &problem);
+    }
+}
+
+/* The batch destroyed last: memory of headers, fresh from the system, takes longer than reading
+ * them. */
+static _Atomic(rbc_jpeg_batch *) spare;
+
+enum { MOST_SPARE_IMAGES = 4096 };
+
+static void free_batch(rbc_jpeg_batch *batch) {
+    if (batch == NULL) {
+        return;
+    }
+    for (int64_t i = 0; i < batch->room; ++i) {
+        rbc__jpeg_header_free(&batch->images[i].header);
+    }
+    free(batch->images);
+    free(batch);
+}
+
+/* One with room for `count` images, of which nothing is set but memory. NULL: there is none. */
+static rbc_jpeg_batch *take_batch(int64_t count) {
+    rbc_jpeg_batch *batch = atomic_exchange(&spare, NULL);
+    if (batch != NULL && batch->room < count) {
+        free_batch(batch);
+        batch = NULL;
+    }
+    if (batch == NULL) {
+        batch = calloc(1, sizeof *batch);
+        rbc__jpeg_image *images = calloc((size_t)count + 1, sizeof *images);
+        if (batch == NULL || images == NULL) {
+            free(batch);
+            free(images);
+            return NULL;
+        }
+        batch->images = images;
+        batch->room = count;
+    }
+    batch->count = count;
+    memset(batch->plan, 0, sizeof batch->plan);
+    for (int64_t i = 0; i < count; ++i) {
+        batch->images[i].status = RBC_OK;
+        batch->images[i].header.is_plain = false;
+    }
+    return batch;
+}
+
+typedef struct reading {
+    const rbc_jpeg_params *params;
+    rbc__jpeg_image *images;
+    int64_t count, parts;
+} reading;
+
+static void read_part(void *job, int64_t index) {
+    const reading *r = job;
+    const int64_t first = index * r->count / r->parts;
+    const int64_t end = (index + 1) * r->count / r->parts;
+    for (int64_t i = first; i < end; ++i) {
+        read_image(r->params, &r->images[i]);
+    }
+}
+
+static rbc_status check_params(const rbc_jpeg_params *params, rbc_error *err) {
+    if ((params->height == 0) != (params->width == 0) || params->height < 0 || params->width < 0) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "size is %" PRId64 "x%" PRId64 "; wanted both positive, or both 0",
+                         params->height, params->width);
+    }
+    if (params->channels != 0 && params->channels != 1 && params->channels != 3) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "channels is %d; wanted 1, 3 or 0",
+                         (int)params->channels);
+    }
+    return RBC_OK;
+}
+
+/* Fewer headers than this take a thread less time than waking it. */
+enum { HEADERS_A_PART = 8 };
+
+rbc_status rbc_jpeg_batch_create(rbc_context *context, const void *const *bytes,
+                                 const uint64_t *num_bytes, int64_t count,
+                                 const rbc_jpeg_params *params, rbc_jpeg_batch **out,
+                                 rbc_error *err) {
+    if (out == NULL) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "out is NULL");
+    }
+    *out = NULL;
+    if (context == NULL) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "context is NULL");
+    }
+    if (count < 0 || (count > 0 && (bytes == NULL || num_bytes == NULL))) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "count is %" PRId64 "; wanted at least 0, with bytes and num_bytes",
+                         count);
+    }
+    for (int64_t i = 0; i < count; ++i) {
+        if (bytes[i] == NULL && num_bytes[i] != 0) {
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "bytes[%" PRId64 "] is NULL", i);
+        }
+    }
+    rbc_jpeg_params known = RBC_JPEG_PARAMS_INIT;
+    RBC__TRY(rbc__params_read(params, &known, sizeof known, "params", err));
+    RBC__TRY(check_params(&known, err));
+    RBC__TRY(rbc__jpeg_dct_choose(known.dct, RBC_JPEG_DCT_ACCURATE, &known.dct, err));
+    rbc_jpeg_batch *batch = take_batch(count);
+    if (batch == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "JPEG: no memory for %" PRId64 " images",
+                         count);
+    }
+    batch->params = known;
+    for (int64_t i = 0; i < count; ++i) {
+        batch->images[i].bytes = bytes[i];
+        batch->images[i].num_bytes = num_bytes[i];
+    }
+    const int64_t threads = rbc__pool_num_threads(context->pool);
+    const int64_t parts = (count + HEADERS_A_PART - 1) / HEADERS_A_PART;
+    reading r = {&batch->params, batch->images, count, parts < threads ? parts : threads};
+    rbc__pool_run(context->pool, r.parts, read_part, &r);
+    *out = batch;
+    return RBC_OK;
+}
+
+void rbc_jpeg_batch_destroy(rbc_jpeg_batch **batch) {
+    if (batch == NULL || *batch == NULL) {
+        return;
+    }
+    for (int64_t i = 0; i < (*batch)->count; ++i) {
+        free((*batch)->images[i].problem);
+        (*batch)->images[i].problem = NULL;
+    }
+    free_batch(atomic_exchange(&spare, (*batch)->room <= MOST_SPARE_IMAGES ? *batch : NULL));
+    if ((*batch)->room > MOST_SPARE_IMAGES) {
+        free_batch(*batch);
+    }
+    *batch = NULL;
+}
+
+int64_t rbc_jpeg_batch_size(const rbc_jpeg_batch *batch) {
+    return batch->count;
+}
+
+void rbc_jpeg_batch_info(const rbc_jpeg_batch *batch, int64_t index, rbc_jpeg_info *out) {
+    const rbc__jpeg_image *image = &batch->images[index];
+    *out = (rbc_jpeg_info){
+        .height = image->height,
+        .width = image->width,
+        .channels = (int32_t)image->channels,
+        .status = image->status,
+        .on_cpu = image->status == RBC_OK && !image->header.is_plain,
+    };
+}
+
+/* ---- decoding ------------------------------------------------------------------------------- */
+
+static rbc__jpeg_job job_of(rbc_jpeg_batch *batch) {
+    return (rbc__jpeg_job){
+        .images = batch->images,
+        .count = batch->count,
+        .dct = batch->params.dct,
+        .plan = batch->plan,
+    };
+}
+
+static rbc_status check_handles(const rbc_context *context, const rbc_jpeg_batch *batch,
+                                rbc_error *err) {
+    return context == NULL || batch == NULL
+               ? rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s is NULL",
+                           context == NULL ? "context" : "batch")
+               : RBC_OK;
+}
+
+rbc_status rbc_decode_jpeg_workspace(rbc_context *context, rbc_jpeg_batch *batch, DLDevice device,
+                                     uint64_t *bytes, rbc_error *err) {
+    RBC__TRY(check_handles(context, batch, err));
+    if (bytes == NULL) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "bytes is NULL");
+    }
+    const rbc__backend *backend;
+    RBC__TRY(rbc__backend_for(device, &backend, err));
+    const rbc__jpeg_job job = job_of(batch);
+    return backend->decode_jpeg_workspace_bytes(&job, bytes, err);
+}
+
+/* The images' outputs, which are one tensor: those that can be decoded must have its size, and the
+ * others take it. */
+static rbc_status divide_output(rbc_jpeg_batch *batch, const DLTensor *out, rbc__operands *operands,
+                                rbc_error *err) {
+    const int64_t any[4] = {batch->count, -1, -1, -1};
+    RBC__TRY(rbc__operands_output(operands, out, "out", RBC__U8, 4, any, err));
+    const int64_t *shape = out->shape;
+    for (int64_t i = 0; i < batch->count; ++i) {
+        rbc__jpeg_image *image = &batch->images[i];
+        if (image->status != RBC_OK) {
+            image->height = shape[1];
+            image->width = shape[2];
+            image->channels = shape[3];
+        } else if (image->height != shape[1] || image->width != shape[2] ||
+                   image->channels != shape[3]) {
+            return rbc__fail(
+                err, RBC_ERROR_INVALID_ARGUMENT,
+                "image %" PRId64 " is [%" PRId64 ", %" PRId64 ", %" PRId64 "]; wanted [%" PRId64
+                ", %" PRId64 ", %" PRId64 "] as in out, or an output each",
+                i, image->height, image->width, image->channels, shape[1], shape[2], shape[3]);
+        }
+        image->out = (char *)rbc__tensor_data(out) + i * (shape[1] * shape[2] * shape[3]);
+    }
+    return RBC_OK;
+}
+
+/* An output each. They are too many for operands, where but the first is kept. */
+static rbc_status take_outputs(rbc_jpeg_batch *batch, const DLTensor *const *outs,
+                               rbc__operands *operands, rbc_error *err) {
+    for (int64_t i = 0; i < batch->count; ++i) {
+        rbc__jpeg_image *image = &batch->images[i];
+        const int64_t shape[3] = {image->height, image->width, image->channels};
+        const int32_t kept = operands->count;
+        if (outs[i] == NULL) {
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "outs[%" PRId64 "] is NULL", i);
+        }
+        rbc_status status =
+            rbc__operands_output(operands, outs[i], "an output", RBC__U8, 3, shape, err);
+        if (status != RBC_OK) {
+            return rbc__fail_within(err, status, "image %" PRId64, i);
+        }
+        const DLDevice device = outs[i]->device;
+        if (device.device_type != outs[0]->device.device_type ||
+            device.device_id != outs[0]->device.device_id) {
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                             "outs[%" PRId64 "] is on another device than outs[0]", i);
+        }
+        if (i > 0) {
+            operands->count = kept;
+        }
+        image->out = rbc__tensor_data(outs[i]);
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc_decode_jpeg(rbc_context *context, rbc_jpeg_batch *batch, const DLTensor *const *outs,
+                           int64_t num_outs, const DLTensor *valid, const DLTensor *workspace,
+                           void *stream, rbc_error *err) {
+    RBC__TRY(check_handles(context, batch, err));
+    if (outs == NULL || (num_outs != 1 && num_outs != batch->count)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "%" PRId64 " outputs for %" PRId64 " images; wanted one, or one each",
+                         outs == NULL ? INT64_C(0) : num_outs, batch->count);
+    }
+    rbc__operands operands = {0};
+    const bool is_one = num_outs == 1 && outs[0] != NULL && outs[0]->ndim == 4;
+    if (batch->count > 0 || is_one) {
+        RBC__TRY(is_one ? divide_output(batch, outs[0], &operands, err)
+                        : take_outputs(batch, outs, &operands, err));
+    }
+    rbc__jpeg_job job = job_of(batch);
+    if (valid != NULL) {
+        RBC__TRY(rbc__operands_output(&operands, valid, "valid", RBC__U8, 1, &batch->count, err));
+        job.valid = rbc__tensor_data(valid);
+    }
+    if (operands.count == 0) {
+        return RBC_OK;
+    }
+    const DLDevice lead = operands.items[0].tensor->device;
+    const rbc__backend *backend;
+    RBC__TRY(rbc__backend_for(lead, &backend, err));
+    RBC__TRY(backend->decode_jpeg_workspace_bytes(&job, &job.workspace_bytes, err));
+    RBC__TRY(rbc__operands_workspace(&operands, workspace, job.workspace_bytes, err));
+    job.workspace = job.workspace_bytes == 0 ? NULL : rbc__tensor_data(workspace);
+    DLDevice device;
+    RBC__TRY(rbc__operands_finish(&operands, &device, err));
+    return backend->decode_jpeg(context, &job, device.device_id, stream, err);
+}

@@ -1,0 +1,269 @@
+#include "jpeg_passes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cuda/jpeg/huffman.cuh"
+#include "cuda/jpeg/idct.cuh"
+#include "cuda/jpeg/judge.cuh"
+#include "cuda/jpeg/layout.h"
+#include "cuda/jpeg/pixels.cuh"
+#include "cuda/jpeg/zigzag.cuh"
+
+static void put_byte(uint32_t *words, uint64_t at, uint8_t byte) {
+    const uint32_t shift = 24 - 8 * (at % 4);
+    words[at / 4] = (words[at / 4] & ~(UINT32_C(255) << shift)) | (uint32_t)byte << shift;
+}
+
+static void unstuff(const jpeg_launch *p, const jpeg_piece *piece) {
+    const jpeg_segment *segment = &p->segments[piece->segment];
+    uint32_t *words = p->words + (uint64_t)segment->first_strand * JPEG_STRAND_WORDS;
+    uint64_t at = piece->at;
+    for (uint32_t i = 0; i < piece->bytes; ++i) {
+        const uint8_t *byte = p->streams + piece->from + i;
+        if (*byte != 0 || byte[-1] != 0xFF) {
+            put_byte(words, at++, *byte);
+        }
+    }
+    for (uint32_t i = 0; i < segment->num_strands; ++i) {
+        p->owners[segment->first_strand + i] = piece->segment;
+    }
+}
+
+static huffman_strand strand_of(const jpeg_launch *p, uint32_t strand) {
+    const jpeg_segment *segment = &p->segments[p->owners[strand]];
+    const jpeg_scan *scan = &p->scans[segment->scan];
+    const uint32_t end = (strand - segment->first_strand + 1) * JPEG_STRAND_BITS;
+    return (huffman_strand){
+        .words = p->words + (uint64_t)segment->first_strand * JPEG_STRAND_WORDS,
+        .scan = scan,
+        .tables = p->tables + scan->first_table,
+        .end = end < segment->num_bits ? end : segment->num_bits,
+    };
+}
+
+static jpeg_state start_of(const jpeg_launch *p, uint32_t strand) {
+    const jpeg_segment *segment = &p->segments[p->owners[strand]];
+    return (jpeg_state){.bit = (strand - segment->first_strand) * JPEG_STRAND_BITS};
+}
+
+static bool is_same(jpeg_state a, jpeg_state b) {
+    return a.bit == b.bit && a.place == b.place;
+}
+
+/* Decodes a strand from `state` on and keeps what comes of it; true where its end stays. */
+static bool flow(const jpeg_launch *p, uint32_t strand, jpeg_state *state) {
+    const huffman_strand s = strand_of(p, strand);
+    jpeg_sums sums = {0};
+    huffman_decode(&s, state, &sums, NULL);
+    const bool stays = is_same(p->states[strand], *state);
+    p->states[strand] = *state;
+    p->sums[strand] = sums;
+    return stays;
+}
+
+static void synchronise_chunk(const jpeg_launch *p, const jpeg_chunk *chunk) {
+    bool flows[JPEG_CHUNK_STRANDS];
+    jpeg_state states[JPEG_CHUNK_STRANDS];
+    for (uint32_t i = 0; i < chunk->count; ++i) {
+        states[i] = start_of(p, chunk->first + i);
+        (void)flow(p, chunk->first + i, &states[i]);
+        flows[i] = true;
+    }
+    bool any = true;
+    for (uint32_t round = 1; any; ++round) {
+        any = false;
+        for (uint32_t i = 0; i < chunk->count; ++i) {
+            const uint32_t next = chunk->first + i + round;
+            if (flows[i] && i + round < chunk->count &&
+                p->owners[next] == p->owners[chunk->first + i]) {
+                flows[i] = !flow(p, next, &states[i]);
+                any = any || flows[i];
+            } else {
+                flows[i] = false;
+            }
+        }
+    }
+}
+
+static void join(const jpeg_launch *p, const jpeg_segment *segment) {
+    for (uint32_t i = 0; i < segment->num_chunks; ++i) {
+        p->entered[segment->first_chunk + i] =
+            start_of(p, segment->first_strand + i * JPEG_CHUNK_STRANDS);
+    }
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (uint32_t i = 1; i < segment->num_chunks; ++i) {
+            const uint32_t first = segment->first_strand + i * JPEG_CHUNK_STRANDS;
+            const uint32_t end = segment->first_strand + segment->num_strands;
+            jpeg_state state = p->states[first - 1];
+            if (is_same(state, p->entered[segment->first_chunk + i])) {
+                continue;
+            }
+            p->entered[segment->first_chunk + i] = state;
+            changed = true;
+            for (uint32_t j = first; j < end && j < first + JPEG_CHUNK_STRANDS; ++j) {
+                if (flow(p, j, &state)) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+static void add_up(const jpeg_launch *p, const jpeg_segment *segment) {
+    jpeg_sums before = {0};
+    for (uint32_t i = 0; i < segment->num_strands; ++i) {
+        jpeg_sums *own = &p->sums[segment->first_strand + i];
+        const jpeg_sums with = {
+            before.blocks + own->blocks,
+            {before.dc[0] + own->dc[0], before.dc[1] + own->dc[1], before.dc[2] + own->dc[2]}};
+        *own = before;
+        before = with;
+    }
+}
+
+static void write_strand(const jpeg_launch *p, uint32_t strand) {
+    const jpeg_segment *segment = &p->segments[p->owners[strand]];
+    const huffman_strand s = strand_of(p, strand);
+    jpeg_sums sums = p->sums[strand];
+    if (sums.blocks >= segment->num_blocks) {
+        return;
+    }
+    huffman_sink sink = {
+        .block = p->coefficients +
+                 (s.scan->first_block + segment->first_block + sums.blocks) * JPEG_BLOCK,
+        .blocks = segment->num_blocks - sums.blocks,
+        .places = zigzag,
+    };
+    jpeg_state state =
+        strand == segment->first_strand ? start_of(p, strand) : p->states[strand - 1];
+    huffman_decode(&s, &state, &sums, &sink);
+    jpeg_found *found = &p->found[s.scan->image];
+    found->flags |= sink.flags;
+    if (sink.end != 0) {
+        ++found->segments;
+        found->flags |= huffman_end(sink.end, segment->num_bits);
+    }
+}
+
+static void transform(const jpeg_launch *p, const jpeg_image *image, const jpeg_component *c) {
+    int32_t steps[JPEG_BLOCK];
+    const uint8_t *quant = p->streams + image->stream + c->quant_at;
+    for (int i = 0; i < JPEG_BLOCK; ++i) {
+        const uint32_t step =
+            c->quant_is_u16 ? (uint32_t)quant[2 * i] << 8 | quant[2 * i + 1] : quant[i];
+        steps[zigzag[i]] = quant_step(step, aan_scales[zigzag[i]], p->is_fast != 0);
+    }
+    for (uint32_t b = 0; b < c->num_blocks; ++b) {
+        const uint32_t x = b % c->blocks_per_row, y = b / c->blocks_per_row;
+        const int16_t *in =
+            p->coefficients + (c->first_block + block_in_scan(c, x, y)) * JPEG_BLOCK;
+        int32_t v[8][8];
+        bool flat = true;
+        for (int i = 8; i < JPEG_BLOCK; ++i) {
+            flat = flat && in[i] == 0;
+        }
+        for (int column = 0; column < 8; ++column) {
+            int32_t one[8];
+            for (int i = 0; i < 8; ++i) {
+                one[i] = wrap16(in[8 * i + column] * steps[8 * i + column]);
+            }
+            idct_column(one, p->is_fast != 0, flat);
+            for (int i = 0; i < 8; ++i) {
+                v[i][column] = one[i];
+            }
+        }
+        for (int row = 0; row < 8; ++row) {
+            idct_row(v[row], p->is_fast != 0);
+            uint8_t *out = p->planes + c->plane +
+                           ((uint64_t)y * 8 + (uint32_t)row) * 8 * c->blocks_per_row + 8 * x;
+            for (int i = 0; i < 8; ++i) {
+                out[i] = (uint8_t)v[row][i];
+            }
+        }
+    }
+}
+
+static void colour(const jpeg_launch *p, const jpeg_image *image) {
+    for (uint32_t y = 0; y < image->height; ++y) {
+        for (uint32_t x = 0; x < image->width; ++x) {
+            uint32_t v[JPEG_COMPONENTS] = {0};
+            for (uint32_t i = 0; i < (is_one_plane(image) ? 1 : image->num_components); ++i) {
+                const jpeg_component *c = &image->components[i];
+                v[i] = upsampled(c, p->planes + c->plane, x, y);
+            }
+            const uint32_t pixel = pixel_of(image->colour, image->channels, v[0], v[1], v[2]);
+            for (uint32_t i = 0; i < image->channels; ++i) {
+                image->out[((uint64_t)y * image->width + x) * image->channels + i] =
+                    (uint8_t)(pixel >> 8 * i);
+            }
+        }
+    }
+}
+
+static bool run(const rbc__jpeg_layout *layout, unsigned char *base, bool is_fast) {
+    const jpeg_launch p = rbc__jpeg_layout_launch(layout, base, is_fast);
+    memset(p.coefficients, 0, layout->num_blocks * JPEG_BLOCK * sizeof *p.coefficients);
+    memset(p.found, 0, layout->num_images * sizeof *p.found);
+    for (uint64_t i = 0; i < layout->num_pieces; ++i) {
+        unstuff(&p, &p.pieces[i]);
+    }
+    for (uint64_t i = 0; i < layout->num_tables; ++i) {
+        const uint64_t source = p.table_sources[i];
+        huffman_build(p.streams + (source & ~JPEG_SOURCE_IS_DC), (source & JPEG_SOURCE_IS_DC) != 0,
+                      &p.tables[i], 0, 1);
+    }
+    for (uint64_t i = 0; i < layout->num_chunks; ++i) {
+        synchronise_chunk(&p, &p.chunks[i]);
+    }
+    for (uint64_t i = 0; i < layout->num_joined; ++i) {
+        join(&p, &p.segments[p.joined[i]]);
+    }
+    for (uint64_t i = 0; i < layout->num_segments; ++i) {
+        add_up(&p, &p.segments[i]);
+    }
+    for (uint32_t i = 0; i < layout->num_strands; ++i) {
+        write_strand(&p, i);
+    }
+    const jpeg_image *image = p.images;
+    if (!verdict_of(image, p.found, p.streams, p.scans, p.tables)) {
+        return false;
+    }
+    for (uint32_t c = 0; c < (is_one_plane(image) ? 1 : image->num_components); ++c) {
+        transform(&p, image, &image->components[c]);
+    }
+    colour(&p, image);
+    return true;
+}
+
+jpeg_passes_result jpeg_passes_decode(const uint8_t *bytes, uint64_t num_bytes, uint32_t channels,
+                                      bool is_fast, uint8_t *out) {
+    enum { FIRST_STREAM = 16 };
+    rbc__jpeg_header header = {0};
+    rbc__jpeg_layout layout;
+    jpeg_passes_result result = JPEG_PASSES_OTHER;
+    if (rbc__jpeg_header_read(bytes, num_bytes, &header, NULL) != RBC_OK) {
+        abort();
+    }
+    const rbc__jpeg_input input = {
+        .header = &header,
+        .stream = FIRST_STREAM,
+        .num_bytes = (uint32_t)num_bytes,
+        .channels = channels,
+        .out = out,
+    };
+    if (header.is_plain && rbc__jpeg_layout_measure(&input, 1, FIRST_STREAM + num_bytes, &layout)) {
+        unsigned char *base = malloc(layout.bytes);
+        if (base == NULL) {
+            abort();
+        }
+        memset(base, 0xA5, layout.bytes);
+        rbc__jpeg_layout_describe(&input, &layout, base);
+        memcpy(base + layout.streams + FIRST_STREAM, bytes, num_bytes);
+        result = run(&layout, base, is_fast) ? JPEG_PASSES_WHOLE : JPEG_PASSES_DAMAGED;
+        free(base);
+    }
+    rbc__jpeg_header_free(&header);
+    return result;
+}
