@@ -1,32 +1,60 @@
-#define _GNU_SOURCE
+#define _POSIX_C_SOURCE 200809L
 
 #include "core/fork.h"
 
 #include <pthread.h>
 
-/* Read-locked by those that hold off forks; a fork takes its turn before those that come later. */
-static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+/* Guards what follows. A fork is made with it held. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static int num_holding; /* threads that hold off forks */
+static int num_forking; /* threads that wait for those; they come before new ones */
+
 static _Thread_local int depth; /* of the functions under way on this thread that hold off forks */
 
+static void enter(void) {
+    pthread_mutex_lock(&lock);
+    while (num_forking > 0) {
+        pthread_cond_wait(&changed, &lock);
+    }
+    ++num_holding;
+    pthread_mutex_unlock(&lock);
+}
+
+static void leave(void) {
+    pthread_mutex_lock(&lock);
+    --num_holding;
+    if (num_forking > 0) {
+        pthread_cond_broadcast(&changed);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+static int num_own(void) {
+    return depth > 0 ? 1 : 0;
+}
+
 static void before_fork(void) {
-    if (depth == 0) {
-        pthread_rwlock_wrlock(&gate);
+    pthread_mutex_lock(&lock);
+    ++num_forking;
+    while (num_holding > num_own()) {
+        pthread_cond_wait(&changed, &lock);
     }
 }
 
 static void after_in_parent(void) {
-    if (depth == 0) {
-        pthread_rwlock_unlock(&gate);
-    }
+    --num_forking;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
 }
 
-/* The lock knows its holder by a thread number that the child does not have: it is made anew. */
+/* Those that wait in the parent are not here. */
 static void after_in_child(void) {
-    const pthread_rwlock_t fresh = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
-    gate = fresh;
-    if (depth > 0) {
-        pthread_rwlock_rdlock(&gate);
-    }
+    const pthread_cond_t fresh = PTHREAD_COND_INITIALIZER;
+    changed = fresh;
+    num_forking = 0;
+    num_holding = num_own();
+    pthread_mutex_unlock(&lock);
 }
 
 static void watch_forks(void) {
@@ -36,16 +64,15 @@ static void watch_forks(void) {
 void rbc__forks_hold(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, watch_forks);
-    if (depth == 0) {
-        pthread_rwlock_rdlock(&gate);
+    if (depth++ == 0) {
+        enter();
     }
-    ++depth;
 }
 
 void rbc__forks_release(const int *unused) {
     (void)unused;
     if (--depth == 0) {
-        pthread_rwlock_unlock(&gate);
+        leave();
     }
 }
 
@@ -53,14 +80,14 @@ int rbc__forks_let(void) {
     const int held = depth;
     depth = 0;
     if (held > 0) {
-        pthread_rwlock_unlock(&gate);
+        leave();
     }
     return held;
 }
 
 void rbc__forks_hold_again(int held) {
     if (held > 0) {
-        pthread_rwlock_rdlock(&gate);
+        enter();
     }
     depth = held;
 }
