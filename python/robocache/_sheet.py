@@ -10,6 +10,7 @@ import robocache
 from ._clocks import find_gaps
 from .dataset import why_unreadable
 from .errors import Error, InvalidArgumentError
+from .loader import SNAP_NS
 from .suggest import is_action, is_point_cloud, suggest_windows
 
 if TYPE_CHECKING:
@@ -225,12 +226,13 @@ def _valid_at_ticks(sheet: Sheet, name: str, max_gap: float | None) -> NDArray[n
     import numpy as np
 
     times_ns = _sample_times(sheet.episode[name])
+    # A stamp no further behind a tick than the loader's snap is at it.
     _, valid = robocache.resample_trajectories(
         np.zeros((1, len(times_ns), 1), np.float32),
         times_ns,
-        sheet.ticks_ns,
+        sheet.ticks_ns + SNAP_NS,
         mode="hold",
-        max_gap=None if max_gap is None else max_gap * 1e9,
+        max_gap=None if max_gap is None else max_gap * 1e9 + SNAP_NS,
         return_valid=True,
     )
     found: NDArray[numpy.bool_] = valid[0].astype(np.bool_)

@@ -21,6 +21,7 @@ from .errors import ArgumentTypeError, Error, InvalidArgumentError, UnsupportedE
 
 __all__ = ["DataLoader", "Window"]
 
+SNAP_NS = 1000
 _STATE_VERSION = 1
 _INT32_MAX = 2**31 - 1
 _MAX_EPOCH = 2**62
@@ -331,7 +332,7 @@ class DataLoader:
         remainder: str = "drop",
         array: str | None = None,
         jpeg_dct: str | None = None,
-        snap_ns: int = 1000,
+        snap_ns: int = SNAP_NS,
         clock: str | Sequence[str] | None = None,
         require: str | Sequence[str] = (),
     ) -> None:

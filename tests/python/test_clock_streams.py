@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import robocache as rc
+from robocache._sheet import gather
 
 START_NS = 1_760_000_000_000_000_000
 HOUR_NS = 3_600 * 10**9
@@ -330,3 +331,26 @@ def test_valid_is_that_of_the_operations(tmp_path, mode):
             np.testing.assert_array_equal(
                 one_batch(kept)["step_index"], np.flatnonzero(batch["seen_valid"])
             )
+
+
+def test_a_sheet_draws_the_mask_that_the_loader_delivers(tmp_path):
+    """Stamps rounded up by some nanoseconds are at their tick."""
+    features = {
+        "action": rc.Feature("float32", (1,)),
+        "action_time_ns": rc.Feature("int64"),
+        "camera": rc.Feature("uint8", (8, 8, 3), encoding="png"),
+        "camera_time_ns": rc.Feature("int64"),
+    }
+    streams = {
+        "action": np.arange(STEPS)[:, None].astype(np.float32),
+        "action_time_ns": START_NS + TICKS,
+        "camera": [np.zeros((8, 8, 3), np.uint8)] * STEPS,
+        "camera_time_ns": START_NS + TICKS + 7,
+    }
+    with rc.RldsWriter(tmp_path, "clocks", features) as writer:
+        writer.add_episode(streams, split="train")
+    dataset = rc.open(tmp_path / "clocks", control_rate_hz=10, progress=False)
+    batch = one_batch(load(tmp_path / "clocks", streams={"camera": rc.Window(0, max_gap=0.1)}))
+    sheet = gather(dataset, 0, 10, 4, 1, 0.1)
+    assert batch["camera_valid"].all()
+    np.testing.assert_array_equal(sheet.valid["camera"], batch["camera_valid"][:, 0])
