@@ -324,6 +324,7 @@ def create_loader(
     selection: Selection,
     windows: list[tuple[Any, ...]],
     types: tuple[Any, type, type],
+    *,
     batch_size: int,
     rate_hz: float,
     shuffle: bool,
@@ -341,7 +342,6 @@ def create_loader(
     snap_ns: int,
     clock: list[str],
     require: list[str],
-    /,
 ) -> Loader: ...
 
 class Writer:

@@ -44,7 +44,7 @@ PyObject *field_tensor(module_state *state, const delivery *how, rbc_batch *batc
 PyObject *field_text(PyObject *text_type, rbc_batch *batch, int32_t index, const rbc_field *field);
 
 PyObject *open_dataset(PyObject *module, PyObject *args);
-PyObject *create_loader(PyObject *module, PyObject *args);
+PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs);
 /* "accurate" or "fast"; None leaves *value. */
 bool parse_jpeg_dct(module_state *state, PyObject *object, rbc_jpeg_dct *value);
 PyObject *create_writer(PyObject *module, PyObject *args);

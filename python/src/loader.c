@@ -255,10 +255,13 @@ static PyObject *create(module_state *state, selection_object *selection,
     return (PyObject *)loader;
 }
 
-/* create_loader(selection, windows, types, batch_size, rate_hz, shuffle, seed, drop_last,
- * num_threads, num_slots, on_error, rank, world_size, part, num_parts, remainder, jpeg_dct,
- * snap_ns, clock, require) */
-PyObject *create_loader(PyObject *module, PyObject *args) {
+/* create_loader(selection, windows, types, *, batch_size, ...): `types` are the type of tensors, of
+ * batches and of texts. Everything has to be given. */
+PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
+    static char *keywords[] = {
+        "selection", "windows",     "types",     "batch_size", "rate_hz", "shuffle",    "seed",
+        "drop_last", "num_threads", "num_slots", "on_error",   "rank",    "world_size", "part",
+        "num_parts", "remainder",   "jpeg_dct",  "snap_ns",    "clock",   "require",    NULL};
     module_state *state = state_of_module(module);
     PyObject *selection = NULL;
     PyObject *windows = NULL;
@@ -280,11 +283,12 @@ PyObject *create_loader(PyObject *module, PyObject *args) {
     int num_parts = 1;
     long long snap_ns = 0;
     rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
-    if (!PyArg_ParseTuple(args, "O!O!O!idpKpiiOiiiiOOLO!O!", state->selection_type, &selection,
-                          &PyList_Type, &windows, &PyTuple_Type, &types, &batch_size,
-                          &params.rate_hz, &shuffle, &seed, &drop_last, &num_threads, &num_slots,
-                          &on_error, &rank, &world_size, &part, &num_parts, &remainder, &jpeg_dct,
-                          &snap_ns, &PyList_Type, &clock, &PyList_Type, &require) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!O!$idpKpiiOiiiiOOLO!O!", keywords,
+                                     state->selection_type, &selection, &PyList_Type, &windows,
+                                     &PyTuple_Type, &types, &batch_size, &params.rate_hz, &shuffle,
+                                     &seed, &drop_last, &num_threads, &num_slots, &on_error, &rank,
+                                     &world_size, &part, &num_parts, &remainder, &jpeg_dct,
+                                     &snap_ns, &PyList_Type, &clock, &PyList_Type, &require) ||
         !parse_policies(state, on_error, remainder, &params) ||
         !parse_jpeg_dct(state, jpeg_dct, &params.jpeg_dct)) {
         return NULL;
