@@ -8,7 +8,7 @@
 const rbc__backend rbc__cpu_backend = {
     .name = "cpu",
     .device_type = kDLCPU,
-    .resample = rbc__cpu_resample_parallel,
+    .resample = rbc__cpu_resample,
     .resample_backward = rbc__cpu_resample_backward,
     .voxelize = rbc__cpu_voxelize,
     .voxelize_workspace_bytes = rbc__cpu_voxelize_workspace_bytes,

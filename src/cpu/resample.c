@@ -150,7 +150,8 @@ static work work_of(const rbc__resample_job *job, const rbc__resample_kernels *k
     return w;
 }
 
-rbc_status rbc__cpu_resample(uint64_t cpu_features, const rbc__resample_job *job, rbc_error *err) {
+/* On the calling thread alone. */
+static rbc_status run_alone(uint64_t cpu_features, const rbc__resample_job *job, rbc_error *err) {
     const rbc__resample_kernels kernels = rbc__resample_kernels_of(cpu_features, job->time_type);
     work w = work_of(job, &kernels);
     if (w.num_units > 0) {
@@ -168,13 +169,13 @@ static int64_t output_bytes(const rbc__resample_job *job) {
     return job->batch * job->num_targets * num_channels * rbc__dtype_bytes(job->dtype);
 }
 
-rbc_status rbc__cpu_resample_parallel(rbc_context *context, const rbc__resample_job *job,
-                                      int32_t device_id, void *stream, rbc_error *err) {
+rbc_status rbc__cpu_resample(rbc_context *context, const rbc__resample_job *job, int32_t device_id,
+                             void *stream, rbc_error *err) {
     (void)device_id;
     (void)stream;
     const int64_t num_threads = rbc__pool_num_threads(context->pool);
     if (num_threads == 1 || output_bytes(job) < MIN_PARALLEL_BYTES) {
-        return rbc__cpu_resample(context->cpu_features, job, err);
+        return run_alone(context->cpu_features, job, err);
     }
     const rbc__resample_kernels kernels =
         rbc__resample_kernels_of(context->cpu_features, job->time_type);

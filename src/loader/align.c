@@ -1,7 +1,6 @@
 #include <string.h>
 
 #include "core/error.h"
-#include "cpu/resample.h"
 #include "loader/fetch.h"
 
 /* The range of samples that the window needs, and their stamps in fetch->times; the targets are
@@ -67,7 +66,7 @@ static rbc_status run(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_wi
                                    .valid_source_stride_bytes = 1,
                                    .sources = source,
                                    .num_sources = 1};
-    const rbc_status status = rbc__cpu_resample(fetch->cpu_features, &job, err);
+    const rbc_status status = fetch->backend->resample(fetch->context, &job, 0, NULL, err);
     if (status != RBC_OK) {
         return rbc__fail_within(err, status, "%s: stream '%s'", rbc__records_path(row->record),
                                 fetch->plan->uses[window->use].schema->name);

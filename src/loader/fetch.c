@@ -6,7 +6,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "core/cpu.h"
 #include "core/error.h"
 
 /* Episodes in which an image is looked for whose stream declares no shape. */
@@ -27,7 +26,6 @@ rbc_status rbc__fetch_create(const rbc__plan *plan, const rbc__clock *clock,
     if (fetch != NULL) {
         fetch->plan = plan;
         fetch->clock = clock;
-        fetch->cpu_features = rbc__cpu_features();
         fetch->targets = malloc(2 * width * sizeof *fetch->targets);
         fetch->picks = malloc(width * sizeof *fetch->picks);
         fetch->is_there = malloc(width);
@@ -38,8 +36,15 @@ rbc_status rbc__fetch_create(const rbc__plan *plan, const rbc__clock *clock,
         rbc__fetch_destroy(&fetch);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a worker");
     }
-    rbc_status status =
-        rbc__records_create(plan, selection, max_records, max_bytes, &fetch->records, err);
+    rbc_context_params alone = RBC_CONTEXT_PARAMS_INIT;
+    alone.num_threads = 1;
+    rbc_status status = rbc__backend_for((DLDevice){kDLCPU, 0}, &fetch->backend, err);
+    if (status == RBC_OK) {
+        status = rbc_context_create(&alone, &fetch->context, err);
+    }
+    if (status == RBC_OK) {
+        status = rbc__records_create(plan, selection, max_records, max_bytes, &fetch->records, err);
+    }
     if (status == RBC_OK && plan->images_per_sample > 0) {
         status = rbc__decoder_create(plan->jpeg_dct, &fetch->decoder, err);
     }
@@ -59,6 +64,7 @@ void rbc__fetch_destroy(rbc__fetch **handle) {
     }
     rbc__records_destroy(&fetch->records);
     rbc__decoder_destroy(&fetch->decoder);
+    rbc_context_destroy(&fetch->context);
     rbc__scratch_free(&fetch->times);
     rbc__scratch_free(&fetch->indices);
     rbc__scratch_free(&fetch->intervals);

@@ -7,6 +7,7 @@
 
 #include <robocache/robocache.h>
 
+#include "backend.h"
 #include "codec/codec.h"
 #include "loader/clock.h"
 #include "loader/plan.h"
@@ -24,13 +25,14 @@ typedef struct rbc__fetch {
     const rbc__plan *plan;
     const rbc__clock *clock;
     rbc__records *records;
-    rbc__decoder *decoder; /* NULL without image windows */
-    uint64_t cpu_features;
-    int64_t *targets;   /* [2 * plan->max_width] */
-    int64_t *picks;     /* [plan->max_width] */
-    uint8_t *is_there;  /* [plan->max_width] */
-    rbc__span *spans;   /* [plan->max_width] */
-    rbc__scratch times; /* of the samples a window needs */
+    rbc__decoder *decoder;       /* NULL without image windows */
+    const rbc__backend *backend; /* that aligns, on the thread that fetches */
+    rbc_context *context;        /* of one thread */
+    int64_t *targets;            /* [2 * plan->max_width] */
+    int64_t *picks;              /* [plan->max_width] */
+    uint8_t *is_there;           /* [plan->max_width] */
+    rbc__span *spans;            /* [plan->max_width] */
+    rbc__scratch times;          /* of the samples a window needs */
     rbc__scratch indices;
     rbc__scratch intervals; /* rows of a window with reductions, and whether each is valid */
     rbc__scratch judged;    /* masks of one window */
