@@ -39,6 +39,12 @@ static const rbc__schema *schema_of(const rbc_selection *selection) {
     return rbc__dataset_schema(rbc_selection_dataset(selection));
 }
 
+static const char *name_of(const rbc_selection *selection) {
+    rbc_dataset_info info;
+    rbc_dataset_get_info(rbc_selection_dataset(selection), &info);
+    return info.name;
+}
+
 static rbc_status out_of_memory(rbc_error *err) {
     return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the clock of the episodes");
 }
@@ -71,8 +77,9 @@ static rbc_status load_spans(const rbc_selection *selection, int32_t times, span
 
 /* ---- choosing ---- */
 
-static rbc_status find_named(const rbc__schema *schema, const char *name, int32_t *out,
+static rbc_status find_named(const rbc_selection *selection, const char *name, int32_t *out,
                              rbc_error *err) {
+    const rbc__schema *schema = schema_of(selection);
     for (int32_t i = 0; i < schema->num_streams; i++) {
         if (name != NULL && strcmp(schema->streams[i].name, name) == 0) {
             *out = i;
@@ -80,7 +87,7 @@ static rbc_status find_named(const rbc__schema *schema, const char *name, int32_
         }
     }
     return rbc__fail(err, RBC_ERROR_NOT_FOUND, "clock: dataset '%s' has no stream '%s'",
-                     schema->name, name != NULL ? name : "NULL");
+                     name_of(selection), name != NULL ? name : "NULL");
 }
 
 static rbc_status choose_named(rbc__reference *reference, const char *const *names,
@@ -90,7 +97,7 @@ static rbc_status choose_named(rbc__reference *reference, const char *const *nam
     const char *stamped = NULL;
     for (int32_t i = 0; i < num_names; i++) {
         int32_t stream = 0;
-        RBC__TRY(find_named(schema, names[i], &stream, err));
+        RBC__TRY(find_named(reference->selection, names[i], &stream, err));
         const bool has_stamps = schema->streams[stream].times >= 0;
         reference->is_of[stream] = has_stamps;
         stamped = has_stamps ? names[i] : stamped;
@@ -107,7 +114,7 @@ static rbc_status choose_named(rbc__reference *reference, const char *const *nam
                          "clock: stream '%s' has no stamps, and the control rate of dataset '%s', "
                          "which would give it some, is unknown: open the dataset with "
                          "control_rate_hz",
-                         on_steps, schema->name);
+                         on_steps, name_of(reference->selection));
     }
     reference->is_on_steps = on_steps != NULL;
     return RBC_OK;

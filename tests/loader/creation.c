@@ -364,6 +364,82 @@ static void a_selection_may_be_empty(void **state) {
     rbc_loader_destroy(&loader);
 }
 
+static void streams_of_the_clock_are_checked(void **state) {
+    (void)state;
+    const char *const imu[] = {"imu"};
+    const char *const both[] = {"imu", "state"};
+    const char *const nothing[] = {"nothing", NULL};
+    const struct {
+        const char *const *clock, *const *require;
+        int32_t num_clock, num_require;
+        rbc_status status;
+        const char *message;
+    } cases[] = {
+        {NULL, NULL, 1, 0, RBC_ERROR_INVALID_ARGUMENT, "num_clock is 1, clock is NULL"},
+        {imu, NULL, -1, 0, RBC_ERROR_INVALID_ARGUMENT, "num_clock is -1, clock is set"},
+        {NULL, NULL, 0, 1, RBC_ERROR_INVALID_ARGUMENT, "num_require is 1, require is NULL"},
+        {nothing, NULL, 1, 0, RBC_ERROR_NOT_FOUND, "has no stream 'nothing'"},
+        {nothing + 1, NULL, 1, 0, RBC_ERROR_NOT_FOUND, "has no stream 'NULL'"},
+        {both, NULL, 2, 0, RBC_ERROR_INVALID_ARGUMENT, "'imu' has stamps and stream 'state' has"},
+        {NULL, both, 0, 2, RBC_ERROR_INVALID_ARGUMENT, "require: no window takes stream 'state'"},
+        {NULL, nothing + 1, 0, 1, RBC_ERROR_INVALID_ARGUMENT, "no window takes stream 'NULL'"},
+        {imu, imu, 1, 1, RBC_OK, ""},
+        {both + 1, imu, 1, 1, RBC_OK, ""},
+    };
+    fake_params fake = FAKE_PARAMS_INIT;
+    fake.has_stamps = true;
+    const rbc_window window = window_of("imu");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
+        params.windows = &window;
+        params.num_windows = 1;
+        params.clock = cases[i].clock;
+        params.num_clock = cases[i].num_clock;
+        params.require = cases[i].require;
+        params.num_require = cases[i].num_require;
+        rbc_loader *loader = NULL;
+        rbc_error error = {.message = ""};
+        assert_int_equal(create(&fake, &params, &loader, &error), cases[i].status);
+        assert_non_null(strstr(error.message, cases[i].message));
+        if (loader != NULL) {
+            char text[8];
+            assert_true(rbc_loader_num_samples(loader) > 100);
+            assert_int_equal(rbc_loader_warning(loader, 0, text, sizeof text, &error),
+                             RBC_ERROR_NOT_FOUND);
+        }
+        rbc_loader_destroy(&loader);
+        assert_int_equal(fake_num_open(), 0);
+    }
+}
+
+/* What cannot be read is named when the loader is made, or left out when it is due. */
+static void required_streams_that_cannot_be_read(void **state) {
+    (void)state;
+    const char *const imu[] = {"imu"};
+    fake_params fake = FAKE_PARAMS_INIT;
+    fake.has_stamps = true;
+    const rbc_window window = window_of("imu");
+    rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
+    params.windows = &window;
+    params.num_windows = 1;
+    params.require = imu;
+    params.num_require = 1;
+    rbc_loader *loader = NULL;
+    rbc_error error;
+    assert_int_equal(create(&fake, &params, &loader, &error), RBC_OK);
+    const int64_t all = rbc_loader_num_samples(loader);
+    rbc_loader_destroy(&loader);
+    fake.unsorted_episode = 4;
+    assert_int_equal(create(&fake, &params, &loader, &error), RBC_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "require: "));
+    assert_non_null(strstr(error.message, "stream 'imu'"));
+    params.on_error = RBC_ON_ERROR_SKIP;
+    assert_int_equal(create(&fake, &params, &loader, &error), RBC_OK);
+    assert_int_equal(rbc_loader_num_samples(loader), all);
+    rbc_loader_destroy(&loader);
+    assert_int_equal(fake_num_open(), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_windows_are_named),
@@ -374,6 +450,8 @@ int main(void) {
         cmocka_unit_test(slots_fit_the_memory_meant_for_them),
         cmocka_unit_test(batches_too_large_to_address_are_refused),
         cmocka_unit_test(a_selection_may_be_empty),
+        cmocka_unit_test(streams_of_the_clock_are_checked),
+        cmocka_unit_test(required_streams_that_cannot_be_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
