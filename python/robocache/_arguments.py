@@ -46,7 +46,7 @@ def integer(name: str, value: Any, low: int, high: int = INT64_MAX) -> int:
         if isinstance(plain, bool):
             raise TypeError
         number = operator.index(plain)
-    except TypeError:
+    except Exception:  # of a tensor's own kind, where it holds no number
         raise ArgumentTypeError(f"{name}: found {found(value)}, wanted an integer") from None
     if not low <= number <= high:
         limit = "" if high == INT64_MAX else f" to {high}"
@@ -81,14 +81,14 @@ def at_least_zero(name: str, value: Any) -> float:
     return checked
 
 
-def items(name: str, value: Any, wanted: str) -> list[Any]:
-    """Returns one number, or any iterable of values, as a list."""
+def items(name: str, value: Any, wanted: str) -> Iterable[Any]:
+    """Returns one number in a list, or any iterable of values as it is."""
     plain = _plain(value)
     if _is_number(plain):
         return [plain]
     if isinstance(plain, (str, bytes)) or not isinstance(plain, Iterable):
         raise ArgumentTypeError(f"{name}: found {found(value)}, wanted {wanted}")
-    return list(plain)
+    return plain
 
 
 def flag(name: str, value: Any) -> bool:

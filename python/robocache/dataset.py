@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 import os
 import sys
@@ -10,7 +9,7 @@ import warnings
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from . import _arguments, _core
 from ._cached import cached_property
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Dataset", "Episode", "Episodes", "Split", "Stream", "StreamInfo", "Tasks", "open"]
+
+_Item = TypeVar("_Item")
 
 _PROBED_EPISODES = 8  # as many as the native loader looks at
 
@@ -222,11 +223,20 @@ class Episodes(Sequence[Episode]):
         return (self[index] for index in range(len(self)))
 
 
-class _Streams(dict[str, StreamInfo]):
-    """Stream names to :class:`StreamInfo`; for a missing one, an error that lists all."""
+class _Named(dict[str, _Item]):
+    """Items of a dataset by their names; for a missing one, an error that lists all."""
 
-    def __missing__(self, name: str) -> StreamInfo:
-        raise NotFoundError(f"stream {name!r}: not in the dataset, which has {', '.join(self)}")
+    def __init__(self, kind: str, items: Iterable[tuple[str, _Item]]) -> None:
+        super().__init__(items)
+        self._kind = kind
+
+    def __getitem__(self, name: str) -> _Item:
+        name = _arguments.string(self._kind, name)
+        if name not in self:
+            raise NotFoundError(
+                f"{self._kind} {name!r}: not in the dataset, which has {', '.join(self)}"
+            )
+        return super().__getitem__(name)
 
 
 class Tasks(Sequence[str]):
@@ -327,18 +337,19 @@ class Dataset:
     @cached_property
     def streams(self) -> Mapping[str, StreamInfo]:
         """What is recorded, by the dataset's own names."""
-        streams = _Streams()
+        streams = []
         for index in range(self._info["num_streams"]):
             fields = self._native.stream(index)
             fields["rate_hz"] = fields["rate_hz"] or None
-            streams[fields["name"]] = StreamInfo(index=index, **fields)
-        return streams
+            streams.append(StreamInfo(index=index, **fields))
+        return _Named("stream", ((info.name, info) for info in streams))
 
     @cached_property
     def splits(self) -> Mapping[str, Split]:
         """Parts of the whole dataset that its files name."""
         found = (self._native.split(index) for index in range(self._info["num_splits"]))
-        return {name: Split(name, episodes, steps) for name, episodes, steps in found}
+        splits = ((name, Split(name, episodes, steps)) for name, episodes, steps in found)
+        return _Named("split", splits)
 
     @property
     def episodes(self) -> Episodes:
@@ -609,12 +620,11 @@ def open(  # noqa: A001 - the public name is robocache.open
         InvalidArgumentError: `catalog` is that of another dataset.
         CancelledError: `progress` returned False. What is indexed so far stays.
     """
-    if not isinstance(path, (str, builtins.bytes, os.PathLike)):
-        raise ArgumentTypeError(f"path: found {_arguments.found(path)}, wanted a path")
-    if catalog is not None and not isinstance(catalog, (str, builtins.bytes, os.PathLike)):
-        raise ArgumentTypeError(f"catalog: found {_arguments.found(catalog)}, wanted a path")
+    path = os.path.abspath(_arguments.path("path", path))
+    if catalog is not None:
+        catalog = os.path.abspath(_arguments.path("catalog", catalog))
     options: dict[str, Any] = {
-        "catalog": None if catalog is None else _absolute("catalog", catalog),
+        "catalog": catalog,
         "on_error": _arguments.choice("on_error", on_error, ("raise", "skip")),
         "control_rate_hz": None
         if control_rate_hz is None
@@ -628,13 +638,13 @@ def open(  # noqa: A001 - the public name is robocache.open
     if callable(progress):
         callback = progress
     elif _arguments.flag("progress", progress):
-        bar = callback = ProgressBar(os.path.basename(_absolute("path", path)))
+        bar = callback = ProgressBar(os.path.basename(path))
     else:
         callback = None
     try:
         native = _core.open_dataset(
-            _absolute("path", path),
-            options["catalog"] or "",
+            path,
+            catalog or "",
             callback,
             options["on_error"],
             options["control_rate_hz"] or 0.0,
@@ -653,11 +663,3 @@ def open(  # noqa: A001 - the public name is robocache.open
             f"{passed_over} (used instead: {dataset.catalog_path})", RuntimeWarning, stacklevel=2
         )
     return dataset
-
-
-def _absolute(name: str, path: Any) -> str:
-    try:
-        text = os.path.abspath(os.fsdecode(path))
-    except (TypeError, ValueError) as error:
-        raise ArgumentTypeError(f"{name}: found {_arguments.found(path)}: {error}") from None
-    return _arguments.string(name, text) if "\0" in text else text

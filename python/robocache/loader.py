@@ -7,7 +7,7 @@ import importlib.util
 import itertools
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,10 @@ from .errors import ArgumentTypeError, Error, InvalidArgumentError, UnsupportedE
 __all__ = ["DataLoader", "Window"]
 
 SNAP_NS = 1000
+MAX_TICKS = 2**20  # of a window
+
 _STATE_VERSION = 1
+_STATE_TYPES = (str, int, float, type(None))
 _INT32_MAX = 2**31 - 1
 _MAX_EPOCH = 2**62
 _MAX_SECONDS = 9e9  # in int64 nanoseconds, and 285 years
@@ -130,23 +133,34 @@ class Window:
 
 
 def _ticks(value: Any) -> tuple[int, ...]:
-    ticks = _arguments.items("Window: ticks", value, "whole numbers")
-    if not ticks:
-        raise InvalidArgumentError("Window: ticks: none found, wanted at least one")
-    return tuple(
-        _arguments.integer("Window: ticks", tick, -_INT32_MAX - 1, _INT32_MAX) for tick in ticks
+    return _offsets(
+        "Window: ticks",
+        _arguments.items("Window: ticks", value, "whole numbers"),
+        lambda tick: _arguments.integer("Window: ticks", tick, -_INT32_MAX - 1, _INT32_MAX),
     )
 
 
 def _seconds(value: Any) -> tuple[float, ...]:
-    seconds = _arguments.items("Window: seconds", value, "numbers")
-    if not seconds:
-        raise InvalidArgumentError("Window: seconds: none found, wanted at least one")
-    checked = tuple(_arguments.number("Window: seconds", second) for second in seconds)
-    if max(map(abs, checked)) > _MAX_SECONDS:
+    return _offsets(
+        "Window: seconds", _arguments.items("Window: seconds", value, "numbers"), _second
+    )
+
+
+def _second(value: Any) -> float:
+    second = _arguments.number("Window: seconds", value)
+    if abs(second) > _MAX_SECONDS:
         raise InvalidArgumentError(
-            f"Window: seconds: {_arguments.found(checked)} found, wanted at most {_MAX_SECONDS:g}"
+            f"Window: seconds: {second:g} found, wanted at most {_MAX_SECONDS:g}"
         )
+    return second
+
+
+def _offsets(name: str, values: Iterable[Any], check: Callable[[Any], Any]) -> tuple[Any, ...]:
+    checked = tuple(map(check, itertools.islice(values, MAX_TICKS + 1)))
+    if not checked:
+        raise InvalidArgumentError(f"{name}: none found, wanted at least one")
+    if len(checked) > MAX_TICKS:
+        raise InvalidArgumentError(f"{name}: more than {MAX_TICKS} found")
     return checked
 
 
@@ -224,7 +238,10 @@ def _as_given(streams: Any) -> Any:
     """Returns a copy of `streams` that nobody else changes or has gone through."""
     if isinstance(streams, Mapping):
         return dict(streams)
-    return _arguments.items("streams", streams, "a dict of names to Window, or a list of names")
+    wanted = "a dict of names to Window, or a list of names"
+    return [
+        _arguments.string("streams", name) for name in _arguments.items("streams", streams, wanted)
+    ]
 
 
 def _delivery(array: str | None) -> Any:
@@ -554,14 +571,14 @@ class DataLoader:
             raise ArgumentTypeError(
                 f"state: found {_arguments.found(state)}, wanted what state_dict() gives"
             )
-        if state.get("version") != _STATE_VERSION:
-            raise InvalidArgumentError(
-                f"state: version {state.get('version')!r} found, {_STATE_VERSION} wanted"
-            )
+        version = _state_integer(state, "version", 0)
+        if version != _STATE_VERSION:
+            raise InvalidArgumentError(f"state: version {version} found, {_STATE_VERSION} wanted")
         for key, value in self._identity().items():
-            if state.get(key) != value:
+            found = state.get(key)
+            if key not in state or not isinstance(found, _STATE_TYPES) or found != value:
                 raise InvalidArgumentError(
-                    f"state: {key} {state.get(key)!r} found, this loader has {value!r}"
+                    f"state: {key} {_arguments.found(found)} found, this loader has {value!r}"
                 )
         epoch = _state_integer(state, "epoch", 0, _MAX_EPOCH)
         num_batches = _state_integer(state, "num_batches", 0)

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import robocache
 
-from .dataset import readable
+from . import _arguments
+from .dataset import Dataset, readable
+from .errors import ArgumentTypeError
+from .loader import MAX_TICKS
 
 if TYPE_CHECKING:
-    from .dataset import Dataset, StreamInfo
+    from .dataset import StreamInfo
     from .loader import Window
 
 __all__ = ["is_action", "is_point_cloud", "suggest_windows"]
@@ -45,6 +48,13 @@ def suggest_windows(
         are text, the stamps of other streams and, with a warning, streams that cannot be read or
         hold images of several sizes.
     """
+    if not isinstance(dataset, Dataset):
+        found = _arguments.found(dataset)
+        raise ArgumentTypeError(f"dataset: found {found}, wanted what robocache.open gives")
+    images = _arguments.flag("images", images)
+    chunk = _arguments.integer("chunk", chunk, 1, MAX_TICKS)
+    if max_points is not None:
+        max_points = _arguments.integer("max_points", max_points, 1)
     stamps = {info.times for info in dataset.streams.values()}
     wanted = []
     for name, info in dataset.streams.items():

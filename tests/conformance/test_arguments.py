@@ -135,7 +135,13 @@ def test_intrinsics_and_poses(backend: Backend) -> None:
 
     expected = call(backend.tensor(INTRINSICS), backend.tensor(POSE))
     for intrinsics in (INTRINSICS, INTRINSICS.astype(np.float32), INTRINSICS.tolist()):
-        for pose in (POSE, POSE[:3], POSE.tolist(), backend.tensor(POSE[:3]), POSE.astype(np.int64)):
+        for pose in (
+            POSE,
+            POSE[:3],
+            POSE.tolist(),
+            backend.tensor(POSE[:3]),
+            POSE.astype(np.int64),
+        ):
             same(call(intrinsics, pose), expected)
     for wrong in (np.eye(2), np.zeros((2, 3, 3)), np.zeros(3)):
         with pytest.raises(rc.errors.InvalidArgumentError, match="intrinsics"):

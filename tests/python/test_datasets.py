@@ -83,5 +83,5 @@ def test_what_the_plain_path_cannot_do_is_said(bridge_copy):
     windows = {"observation/state": rc.Window(mode="linear")}
     with pytest.raises(rc.Error, match="the plain path takes ticks with mode 'hold'"):
         RTXDataLoader(bridge_copy, 8, False, streams=windows)
-    with pytest.raises(ValueError, match="observation_horizon, action_horizon: 0, 16 found"):
+    with pytest.raises(ValueError, match="observation_horizon: found 0, wanted 1"):
         RTXDataLoader(bridge_copy, 8, observation_horizon=0)

@@ -7,14 +7,17 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from .. import _arguments
 from ..dataset import Dataset, StreamInfo
 from ..dataset import open as open_dataset
-from ..errors import InvalidArgumentError, UnsupportedError
-from ..loader import DataLoader, Window
+from ..errors import ArgumentTypeError, UnsupportedError
+from ..loader import MAX_TICKS, DataLoader, Window
 
 __all__ = ["BridgeDataLoader", "RTXDataLoader"]
 
 Windows = Mapping[str, Window]
+
+_MAX_THREADS = 1024
 
 
 class RTXDataLoader:
@@ -60,11 +63,25 @@ class RTXDataLoader:
         num_threads: int = 0,
         **loader_options: Any,
     ) -> None:
+        batch_size = _arguments.integer("batch_size", batch_size, 1, 2**31 - 1)
+        num_threads = _arguments.integer("num_threads", num_threads, 0, _MAX_THREADS)
+        seed = _arguments.integer("seed", seed, 0, 2**63 - 1)
+        shuffle = _arguments.flag("shuffle", shuffle)
+        drop_last = _arguments.flag("drop_last", drop_last)
+        use_robocache = _arguments.flag("use_robocache", use_robocache)
         dataset = open_dataset(dataset_path, control_rate_hz=loader_options.get("rate_hz"))
         self.dataset = dataset if split is None else dataset.split(split)
         if streams is None:
-            streams = self._default_windows(observation_horizon, action_horizon, images)
-        self.streams = dict(streams)
+            if not isinstance(images, bool):
+                wanted = "True, False or names of image streams"
+                names = _arguments.items("images", images, wanted)
+                images = [_arguments.string("images", name) for name in names]
+            streams = self._default_windows(
+                _horizon("observation_horizon", observation_horizon),
+                _horizon("action_horizon", action_horizon),
+                images,
+            )
+        self.streams = _checked(streams)
         if use_robocache:
             self._loader: Any = DataLoader(
                 self.dataset,
@@ -89,11 +106,6 @@ class RTXDataLoader:
     def _default_windows(
         self, observation_horizon: int, action_horizon: int, images: bool | Sequence[str]
     ) -> dict[str, Window]:
-        if observation_horizon < 1 or action_horizon < 1:
-            raise InvalidArgumentError(
-                f"observation_horizon, action_horizon: {observation_horizon}, {action_horizon} "
-                "found, wanted at least 1"
-            )
         past, future = range(1 - observation_horizon, 1), range(action_horizon)
         windows = {}
         for name, info in self.dataset.streams.items():
@@ -114,6 +126,23 @@ class RTXDataLoader:
         if name == "_loader":
             raise AttributeError(name)
         return getattr(self._loader, name)
+
+
+def _horizon(name: str, ticks: Any) -> int:
+    return _arguments.integer(name, ticks, 1, MAX_TICKS)
+
+
+def _checked(streams: Any) -> dict[str, Window]:
+    if not isinstance(streams, Mapping):
+        raise ArgumentTypeError(
+            f"streams: found {_arguments.found(streams)}, wanted a dict of names to Window"
+        )
+    for name, window in streams.items():
+        if not isinstance(window, Window):
+            raise ArgumentTypeError(
+                f"streams[{name!r}]: found {_arguments.found(window)}, wanted a Window"
+            )
+    return dict(streams)
 
 
 def _wanted(info: StreamInfo, images: bool | Sequence[str]) -> bool:
