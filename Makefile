@@ -74,8 +74,9 @@ bench: build ## measure loading DATA=path against tf.data and libjpeg-turbo
 	@cmake --preset $(PRESET) --log-level=WARNING
 	@cmake --build --preset $(PRESET) -j $(JOBS) --target jpeg_rate
 	@mkdir -p bench/results
-	@$(PY) bench/loading.py "$(BENCH_DATA)" --jpeg-rate build/$(PRESET)/bench/jpeg_rate \
-	    --json bench/results/loading.json
+	@$(PY) bench/loading.py "$(BENCH_DATA)" --json bench/results/loading.json
+	@$(PY) bench/decoding.py "$(BENCH_DATA)" --jpeg-rate build/$(PRESET)/bench/jpeg_rate \
+	    --json bench/results/decoding.json
 
 bench-ops: build ## measure the operations on the CPU against their peers
 	@tools/setup.sh test

@@ -38,7 +38,7 @@ def pretend(build: Path) -> None:
     known = api.PyCapsule_GetPointer(torch.Tensor.__dlpack_c_exchange_api__, CAPSULE)
     made = api.PyCapsule_New(library.pretend_cuda(known), CAPSULE, None)
     torch.Tensor.__dlpack_c_exchange_api__ = made
-    # What outputs come from; see python/src/torch.c.
+    # What outputs come from; see python/src/tensors/torch.c.
     guards = torch._C._dynamo.guards
     guards._empty_strided_cuda = guards._empty_strided_cpu
 

@@ -1,4 +1,4 @@
-"""RoboCache against tf.data and against libjpeg-turbo alone, in pairs, in one run.
+"""RoboCache against tf.data, in pairs, in one run.
 
 Checks first that both deliver the same windows and pixels, then runs the programs in turn and
 reports the ratio pair by pair. ``--json FILE`` keeps the result with the machine and versions.
@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -51,48 +50,12 @@ def check(path: str, images: bool, scratch: Path) -> int:
     return len(b["state"])
 
 
-def write_jpegs(path: str, file: Path) -> int:
-    """Every image of observation/image_0, length-prefixed, for jpeg_rate."""
-    count = 0
-    with file.open("wb") as out:
-        for episode in rc.open(path, progress=False).episodes:
-            stream = episode["observation/image_0"]
-            for step in range(episode.num_steps):
-                data = stream.raw(step)
-                out.write(struct.pack("<I", len(data)) + data)
-                count += 1
-    return count
-
-
-def decoding(arguments: argparse.Namespace, jpegs: Path, common: list[str]) -> list[dict[str, Any]]:
-    """Frames a second with either DCT, beside libjpeg-turbo's own, all four in turn."""
-    rates: dict[str, list[tuple[float, float]]] = {"accurate": [], "fast": []}
-    for _ in range(arguments.pairs):
-        for dct, pairs in rates.items():
-            tool = [sys.executable, str(HERE / "robocache_loader.py"), arguments.path, "--images"]
-            ours = 2 * run(*tool, "--jpeg-dct", dct, *common)["samples_per_s"]
-            rate = [arguments.jpeg_rate, str(jpegs), str(arguments.threads)]
-            theirs = run(*rate, str(arguments.seconds), dct)["images_per_s"]
-            pairs.append((ours, theirs))
-    return [
-        {
-            "row": f"frames decoded, {dct} DCT",
-            "peer": f"libjpeg-turbo alone on {arguments.threads} threads",
-            "robocache_frames_per_s": spread([ours for ours, _ in pairs]),
-            "peer_frames_per_s": spread([theirs for _, theirs in pairs]),
-            "ratio": spread([ours / theirs for ours, theirs in pairs]),
-        }
-        for dct, pairs in rates.items()
-    ]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", help="version folder of an RLDS dataset with BridgeData's streams")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--jpeg-rate", help="the jpeg_rate program; left out: that row is not run")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     common = ["--seconds", str(arguments.seconds), "--threads", str(arguments.threads)]
@@ -122,17 +85,9 @@ def main() -> None:
                         "ratio": spread(ratios),
                     }
                 )
-        if arguments.jpeg_rate:
-            jpegs = scratch / "jpegs"
-            write_jpegs(arguments.path, jpegs)
-            rows += decoding(arguments, jpegs, common)
     result = {
         "date": datetime.date.today().isoformat(),
-        "machine": {
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "threads": arguments.threads,
-        },
+        "machine": machine(arguments.threads),
         "versions": {
             "python": platform.python_version(),
             "robocache": rc.__version__,
@@ -156,6 +111,16 @@ def main() -> None:
             f"{row['row']:26} {row['peer']:36} "
             f"{ratio['min']:7.2f} {ratio['median']:7.2f} {ratio['max']:7.2f}"
         )
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """What was measured on; the load is what else ran there in the last minutes."""
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "load_average": os.getloadavg()[1],
+    }
 
 
 def processor() -> str:

@@ -1,5 +1,7 @@
 """Writes the seed inputs of the fuzz targets: small, made up, one for each way of storing samples.
 
+Those of the target "jpeg" are not among them: they are by libjpeg-turbo's encoder.
+
 Usage: python fuzz/make_corpus.py [FOLDER]    (default: the folder `corpus` beside this file)
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import json
 import struct
 import sys
+import zlib
 from pathlib import Path
 
 Shape = tuple[int, ...]
@@ -229,6 +232,62 @@ def changes() -> dict[str, bytes]:
     return inputs
 
 
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    """Encode a chunk of a PNG."""
+    body = kind + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def png(color: int, depth: int, *, interlaced: bool = False, extra: bytes = b"") -> bytes:
+    """Encode 5 x 4 pixels, each row of another filter; `extra` are the chunks before the data."""
+    samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
+    passes = [(0, 0, 1, 1)]
+    if interlaced:
+        passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2)]
+        passes += [(0, 1, 2, 2), (1, 0, 2, 1)]
+    rows = b""
+    for row, column, row_step, column_step in passes:
+        width = len(range(column, 5, column_step))
+        for line in range(row, 4, row_step) if width else ():
+            count = (width * samples * depth + 7) // 8
+            rows += bytes([line % 5]) + bytes((line * 37 + i * 11) % 256 for i in range(count))
+    header = struct.pack(">IIBBBBB", 5, 4, depth, color, 0, 0, interlaced)
+    data = zlib.compress(rows)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        (
+            png_chunk(b"IHDR", header),
+            extra,
+            png_chunk(b"IDAT", data[:9]),
+            png_chunk(b"IDAT", data[9:]),
+            png_chunk(b"IEND", b""),
+        )
+    )
+
+
+def pngs() -> dict[str, bytes]:
+    """Make PNGs of every colour type, some interlaced, with a palette and transparency."""
+    palette = png_chunk(b"PLTE", bytes(range(96)) * 8)
+    alpha = png_chunk(b"tRNS", bytes(range(200)))
+    made = {
+        f"{name}_{depth}{'_interlaced' * interlaced}": png(color, depth, interlaced=interlaced)
+        for name, color, depths in (
+            ("grey", 0, (1, 2, 4, 8, 16)),
+            ("rgb", 2, (8, 16)),
+            ("grey_alpha", 4, (8,)),
+            ("rgb_alpha", 6, (16,)),
+        )
+        for depth in depths
+        for interlaced in (False, True)
+    }
+    made["palette"] = png(3, 8, extra=palette)
+    made["palette_alpha"] = png(3, 8, extra=palette + alpha, interlaced=True)
+    made["rgb_key"] = png(2, 8, extra=png_chunk(b"tRNS", bytes(6)))
+    made["text"] = png(0, 8, extra=png_chunk(b"tEXt", b"a\0b"))
+    made["cut"] = made["rgb_8"][:-20]
+    made["wide"] = made["grey_8"][:16] + b"\x7f\xff\xff\xff" + made["grey_8"][20:]
+    return made
+
+
 def main() -> None:
     """Write all inputs."""
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "corpus"
@@ -256,6 +315,8 @@ def main() -> None:
     inputs["foreign/text"] = b"\xff" + b"Not Found"
     inputs["summary/stamped"] = b"\x05\x80\x90\xab\x0c\x14\x09\x02\x08"
     inputs["summary/longest"] = b"\x7f" + b"\xff" * 9 + b"\x01" + b"\xff" * 9 + b"\x01"
+    for name, payload in pngs().items():
+        inputs[f"png/{name}"] = payload
     for name, payload in changes().items():
         inputs[f"catalog/{name}"] = payload
     for name, content in inputs.items():

@@ -65,6 +65,7 @@ check clang-format clang-format-19 --dry-run -Werror $(files '*.c' '*.h' '*.cu' 
 check ruff ruff check .
 check ruff-format ruff format --check .
 check mypy mypy
+check errors python tools/check_errors.py
 check gcc build gcc
 check clang build clang
 check clang-tidy tidy

@@ -81,11 +81,13 @@ def main() -> None:
     while time.perf_counter() - warm < 1.0:
         next(batches)
     samples = 0
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), time.process_time()
     while (elapsed := time.perf_counter() - start) < arguments.seconds:
         for _ in range(16):
             samples += next(batches)["state"].shape[0]
-    print(json.dumps({"program": "robocache", "samples_per_s": samples / elapsed}))
+    cpu = time.process_time() - start_cpu
+    rates = {"samples_per_s": samples / elapsed, "samples_per_cpu_s": samples / cpu}
+    print(json.dumps({"program": "robocache", **rates}))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,21 @@ voxelize_depth = _native.voxelize_depth
 voxelize_point_cloud = _native.voxelize_point_cloud
 voxelize_sparse = _native.voxelize_sparse
 
+if hasattr(_native, "native_info"):
+    from ._compile import when_compiler_is_there
+
+    when_compiler_is_there(
+        [
+            depth_to_points,
+            fuse_multimodal,
+            fuse_streams,
+            resample_trajectories,
+            voxelize_depth,
+            voxelize_point_cloud,
+            voxelize_sparse,
+        ]
+    )
+
 if TYPE_CHECKING:
     from ._install import check_installation
     from .batch import Batch

@@ -56,7 +56,8 @@ def check_installation() -> dict[str, Any]:
 
     Returns:
         A dict that JSON can hold: "robocache" (version), "python", "platform", "native" (whether
-        the native module loads, else the reason; CPU features in use, threads), "cuda" (whether it
+        the native module loads, else the reason; the libjpeg-turbo it was built against, CPU
+        features in use, threads), "cuda" (whether it
         can be used, else the reason; driver, devices), "packages" (version of each, None where it
         is not installed), "codecs" (encodings of images that can be decoded) and "formats"
         (dataset formats that can be opened). Nothing but the native module is imported.

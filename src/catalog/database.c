@@ -1,5 +1,6 @@
 #include "catalog/database.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,11 @@ static rbc_status fail_at(sqlite3 *db, const char *path, rbc_error *err, const c
     if (status == RBC_ERROR_IO && system_error != 0 && (code & 0xFF) != SQLITE_BUSY) {
         return rbc__fail_errno(err, system_error, "catalog '%s': %s: %s", path, doing, words);
     }
-    return rbc__fail(err, status, "catalog '%s': %s: %s", path, doing, words);
+    rbc__fail(err, status, "catalog '%s': %s: %s", path, doing, words);
+    if (status == RBC_ERROR_IO && err != NULL) {
+        err->device_code = EIO; /* the catalog's trouble, never that of the episode looked up */
+    }
+    return status;
 }
 
 rbc_status rbc__database_fail(sqlite3 *db, rbc_error *err, const char *doing) {

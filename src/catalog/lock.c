@@ -85,7 +85,7 @@ rbc_status rbc__catalog_lock_acquire(const char *path, rbc__watch *watch, rbc__c
     *blocked = false;
     if (access(path, F_OK) == 0 && access(path, W_OK) != 0) {
         *blocked = means_blocked(errno);
-        return rbc__fail_errno(err, errno, "catalog '%s' has to be written and cannot be", path);
+        return rbc__fail_errno(err, errno, "catalog '%s' is to be written and cannot be", path);
     }
     if (asprintf(&out->path, "%s.lock", path) < 0) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog '%s': out of memory", path);

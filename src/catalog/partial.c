@@ -23,19 +23,47 @@ static rbc_status suffixed(const char *path, const char *suffix, char **out, rbc
     return RBC_OK;
 }
 
+static bool is_closed(const struct stat *info) {
+    return (info->st_mode & (S_IRWXG | S_IRWXO)) == 0;
+}
+
 /* Opening does not follow a link, and looks at the folder that is there then. */
-static rbc_status check_folder(const char *folder, bool *blocked, rbc_error *err) {
-    struct stat info;
+static bool look_at_folder(const char *folder, struct stat *info) {
     const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    const bool opened = fd >= 0 && fstat(fd, &info) == 0;
+    const bool found = fd >= 0 && fstat(fd, info) == 0;
     const int failed = errno;
     if (fd >= 0) {
         close(fd);
     }
-    if (opened && info.st_uid == geteuid() && (info.st_mode & (S_IRWXG | S_IRWXO)) == 0) {
+    errno = failed;
+    return found;
+}
+
+/* File systems without modes, as network shares of other systems are, show every folder as open to
+ * all: what a fresh one shows there is no sign that anybody has changed it. */
+static bool keeps_modes(const char *folder) {
+    char *fresh;
+    struct stat info;
+    if (suffixed(folder, ".XXXXXX", &fresh, NULL) != RBC_OK) {
+        return true;
+    }
+    const bool made = mkdtemp(fresh) != NULL;
+    const bool keeps = !made || !look_at_folder(fresh, &info) || is_closed(&info);
+    if (made) {
+        rmdir(fresh);
+    }
+    free(fresh);
+    return keeps;
+}
+
+static rbc_status check_folder(const char *folder, bool *blocked, rbc_error *err) {
+    struct stat info;
+    const bool found = look_at_folder(folder, &info);
+    const int failed = errno;
+    if (found && info.st_uid == geteuid() && (is_closed(&info) || !keeps_modes(folder))) {
         return RBC_OK;
     }
-    *blocked = opened || failed == ELOOP || failed == ENOTDIR || failed == EACCES;
+    *blocked = found || failed == ELOOP || failed == ENOTDIR || failed == EACCES;
     return *blocked ? rbc__fail(err, RBC_ERROR_IO,
                                 "'%s' is in the way of the folder in which the catalog is made, "
                                 "which must be this user's own and closed to others; remove it",

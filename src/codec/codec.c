@@ -14,7 +14,7 @@ rbc_status rbc__jpeg_dct_choose(rbc_jpeg_dct asked, rbc_jpeg_dct otherwise, rbc_
     if (asked != RBC_JPEG_DCT_DEFAULT && asked != RBC_JPEG_DCT_ACCURATE &&
         asked != RBC_JPEG_DCT_FAST) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "jpeg_dct is %d; it must be default, accurate or fast", (int)asked);
+                         "jpeg_dct is %d; wanted default, accurate or fast", (int)asked);
     }
     *out = asked == RBC_JPEG_DCT_DEFAULT ? otherwise : asked;
     return RBC_OK;

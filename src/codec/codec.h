@@ -23,6 +23,9 @@ typedef struct rbc__decoder rbc__decoder;
 rbc_status rbc__decoder_create(rbc_jpeg_dct jpeg_dct, rbc__decoder **out, rbc_error *err);
 void rbc__decoder_destroy(rbc__decoder **decoder);
 
+/* Of libjpeg-turbo, which this library was built against: pixels may differ from one to another. */
+const char *rbc__turbojpeg_version(void);
+
 /* "jpeg" or "png" by the first bytes, NULL for anything else. */
 const char *rbc__image_encoding(const uint8_t *bytes, uint64_t num_bytes);
 

@@ -12,6 +12,10 @@
 #include "codec/jpeg_markers.h"
 #include "core/error.h"
 
+const char *rbc__turbojpeg_version(void) {
+    return RBC_TURBOJPEG_VERSION;
+}
+
 static bool matches(const uint8_t *bytes, uint64_t num_bytes) {
     return num_bytes >= 3 && bytes[0] == 0xFF && bytes[1] == RBC__JPEG_SOI && bytes[2] == 0xFF;
 }
@@ -179,6 +183,12 @@ static bool is_zero_padding(const char *warning, const uint8_t *bytes, uint64_t 
     return true;
 }
 
+/* The interface has no code for it, so that the words tell: the library's and TurboJPEG's own. */
+static bool is_out_of_memory(const char *problem) {
+    return strstr(problem, "Insufficient memory") != NULL ||
+           strstr(problem, "Memory allocation failure") != NULL;
+}
+
 /* A handle that knows no tables of another image, unless this one brings all it needs: the library
  * would decode with those it saw last. */
 static rbc_status prepare(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,
@@ -221,6 +231,9 @@ static rbc_status decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t n
     if (tjGetErrorCode(decoder->jpeg) == TJERR_WARNING &&
         is_zero_padding(problem, bytes, num_bytes)) {
         return RBC_OK;
+    }
+    if (is_out_of_memory(problem)) {
+        return rbc__image_fail(err, RBC_ERROR_OUT_OF_MEMORY, name, "JPEG decoder: %s", problem);
     }
     return rbc__image_fail(err, RBC_ERROR_FORMAT, name, "damaged JPEG: %s", problem);
 }

@@ -1,6 +1,7 @@
 /* PNG by libspng. Its contexts serve one image each, so that a decoder keeps only the buffer for
  * pixels that need a conversion. */
 #include <spng.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "codec/decoder.h"
@@ -20,9 +21,32 @@ static bool matches(const uint8_t *bytes, uint64_t num_bytes) {
     return num_bytes >= sizeof signature && memcmp(bytes, signature, sizeof signature) == 0;
 }
 
+/* The library calls it damage where the inflater could not have memory: only its allocator knows.
+ */
+static _Thread_local bool is_out_of_memory;
+
+static void *note(void *memory) {
+    is_out_of_memory = is_out_of_memory || memory == NULL;
+    return memory;
+}
+
+static void *allocate(size_t bytes) {
+    return note(malloc(bytes));
+}
+
+static void *reallocate(void *memory, size_t bytes) {
+    return note(realloc(memory, bytes));
+}
+
+static void *allocate_zeros(size_t count, size_t bytes) {
+    return note(calloc(count, bytes));
+}
+
 static rbc_status fail(rbc_error *err, const char *name, int code) {
-    const rbc_status status = code == SPNG_EMEM ? RBC_ERROR_OUT_OF_MEMORY : RBC_ERROR_FORMAT;
-    return rbc__image_fail(err, status, name, "damaged PNG: %s", spng_strerror(code));
+    if (code == SPNG_EMEM || is_out_of_memory) {
+        return rbc__image_fail(err, RBC_ERROR_OUT_OF_MEMORY, name, "PNG decoder: out of memory");
+    }
+    return rbc__image_fail(err, RBC_ERROR_FORMAT, name, "damaged PNG: %s", spng_strerror(code));
 }
 
 /* Channels as the pixels mean them: a palette with transparency has four. */
@@ -46,9 +70,11 @@ static int64_t count_channels(spng_ctx *spng, const struct spng_ihdr *header) {
 /* On failure nothing is left open. */
 static rbc_status image_open(const uint8_t *bytes, uint64_t num_bytes, const char *name,
                              png_image *out, rbc_error *err) {
-    out->spng = spng_ctx_new(0);
+    static struct spng_alloc memory = {allocate, reallocate, allocate_zeros, free};
+    is_out_of_memory = false;
+    out->spng = spng_ctx_new2(&memory, 0);
     if (out->spng == NULL) {
-        return rbc__image_fail(err, RBC_ERROR_OUT_OF_MEMORY, name, "PNG decoder: out of memory");
+        return fail(err, name, SPNG_EMEM);
     }
     int code = spng_set_image_limits(out->spng, RBC__IMAGE_MAX_SIDE, RBC__IMAGE_MAX_SIDE);
     if (code == 0) {
@@ -70,7 +96,10 @@ static rbc_status image_open(const uint8_t *bytes, uint64_t num_bytes, const cha
         .channels = count_channels(out->spng, &out->header),
         .bits = out->header.bit_depth == 16 ? 16 : 8,
     };
-    const rbc_status status = rbc__image_check_limits(&out->shape, "PNG", name, err);
+    rbc_status status = rbc__image_check_limits(&out->shape, "PNG", name, err);
+    if (status == RBC_OK && is_out_of_memory) { /* while looking for transparency */
+        status = fail(err, name, SPNG_EMEM);
+    }
     if (status != RBC_OK) {
         spng_ctx_free(out->spng);
     }

@@ -36,7 +36,7 @@ static int64_t packed(const rbc__voxel_tile *tile, int64_t n, float *points) {
 }
 
 /* A stretch of an image, every pixel in its place. */
-static void place_part(void *job, int64_t index) {
+static void each_part(void *job, int64_t index) {
     const run *r = job;
     const int64_t image = index / r->parts_per_image, total = r->cloud.num_points;
     const int64_t first = index % r->parts_per_image * PART_PIXELS;
@@ -85,7 +85,7 @@ rbc_status rbc__cpu_depth_to_points(rbc_context *context, const rbc__depth_job *
     if (job->lengths != NULL) {
         rbc__pool_run(context->pool, job->batch, pack_part, &r);
     } else {
-        rbc__pool_run(context->pool, job->batch * r.parts_per_image, place_part, &r);
+        rbc__pool_run(context->pool, job->batch * r.parts_per_image, each_part, &r);
     }
     return RBC_OK;
 }

@@ -12,12 +12,12 @@
 /* Parts a thread gets on average, so that a slow one does not keep the others waiting. */
 #define PARTS_PER_THREAD 4
 
-/* A unit is one tile of one batch row. Where one source and the targets are shared by all batch
- * rows a tile is searched once: units then run through the batch first. */
+/* A slice is one tile of one batch row. Where one source and the targets are shared by all batch
+ * rows a tile is searched once: slices then run through the batch first. */
 typedef struct work {
     const rbc__resample_job *job;
     const rbc__resample_kernels *kernels;
-    int64_t num_tiles, num_units, units_a_part;
+    int64_t num_tiles, num_slices, slices_a_part;
     bool is_shared;
     _Atomic bool is_wrong; /* a time was found that may not be */
 } work;
@@ -116,14 +116,14 @@ static bool run_tile(work *w, int64_t b, int64_t tile, int32_t s, bool is_search
 static void run_part(void *argument, int64_t part) {
     work *w = argument;
     const rbc__resample_job *job = w->job;
-    const int64_t begin = part * w->units_a_part;
+    const int64_t begin = part * w->slices_a_part;
     const int64_t end =
-        w->num_units - begin < w->units_a_part ? w->num_units : begin + w->units_a_part;
+        w->num_slices - begin < w->slices_a_part ? w->num_slices : begin + w->slices_a_part;
     rbc__tile_times times;
     int64_t searched = -1;
-    for (int64_t unit = begin; unit < end; ++unit) {
-        const int64_t b = w->is_shared ? unit % job->batch : unit / w->num_tiles;
-        const int64_t tile = w->is_shared ? unit / job->batch : unit % w->num_tiles;
+    for (int64_t slice = begin; slice < end; ++slice) {
+        const int64_t b = w->is_shared ? slice % job->batch : slice / w->num_tiles;
+        const int64_t tile = w->is_shared ? slice / job->batch : slice % w->num_tiles;
         for (int32_t s = 0; s < job->num_sources; ++s) {
             if (!run_tile(w, b, tile, s, w->is_shared && tile == searched, &times)) {
                 return;
@@ -145,8 +145,8 @@ static work work_of(const rbc__resample_job *job, const rbc__resample_kernels *k
         w.is_shared &=
             job->sources[s].times_batch_stride_bytes == 0 && job->sources[s].lengths == NULL;
     }
-    w.num_units = job->batch * w.num_tiles;
-    w.units_a_part = w.num_units;
+    w.num_slices = job->batch * w.num_tiles;
+    w.slices_a_part = w.num_slices;
     return w;
 }
 
@@ -154,7 +154,7 @@ static work work_of(const rbc__resample_job *job, const rbc__resample_kernels *k
 static rbc_status run_alone(uint64_t cpu_features, const rbc__resample_job *job, rbc_error *err) {
     const rbc__resample_kernels kernels = rbc__resample_kernels_of(cpu_features, job->time_type);
     work w = work_of(job, &kernels);
-    if (w.num_units > 0) {
+    if (w.num_slices > 0) {
         run_part(&w, 0);
     }
     return atomic_load_explicit(&w.is_wrong, memory_order_relaxed) ? rbc__report_bad_time(job, err)
@@ -181,8 +181,9 @@ rbc_status rbc__cpu_resample(rbc_context *context, const rbc__resample_job *job,
         rbc__resample_kernels_of(context->cpu_features, job->time_type);
     work w = work_of(job, &kernels);
     const int64_t num_parts = num_threads * PARTS_PER_THREAD;
-    w.units_a_part = (w.num_units + num_parts - 1) / num_parts;
-    rbc__pool_run(context->pool, (w.num_units + w.units_a_part - 1) / w.units_a_part, run_part, &w);
+    w.slices_a_part = (w.num_slices + num_parts - 1) / num_parts;
+    rbc__pool_run(context->pool, (w.num_slices + w.slices_a_part - 1) / w.slices_a_part, run_part,
+                  &w);
     return atomic_load_explicit(&w.is_wrong, memory_order_relaxed) ? rbc__report_bad_time(job, err)
                                                                    : RBC_OK;
 }

@@ -76,45 +76,46 @@ static void add_mean(const rows *r, rbc_outside outside, const rbc__tile_times *
         add(r, target, i, 1.0 / (double)count);
     }
     if (count <= 0 && !fills(outside)) {
-        add(r, target, times->plan.left[j], 1.0);
+        add(r, target, times->brackets.left[j], 1.0);
     }
 }
 
 static void add_picked(const rows *r, rbc_outside outside, bool nearest,
-                       const rbc__resample_plan *plan, int64_t j, int64_t target) {
+                       const rbc__brackets *brackets, int64_t j, int64_t target) {
     const unsigned invalid =
         RBC__WIDE_GAP | (nearest ? RBC__FAR : (unsigned)(RBC__FAR_LEFT | RBC__BELOW));
-    const unsigned flags = plan->flags[j];
+    const unsigned flags = brackets->flags[j];
     if ((flags & invalid) == 0 || !fills(outside)) {
         const bool is_right = nearest && (flags & RBC__RIGHT_NEARER) != 0;
-        add(r, target, is_right ? plan->right[j] : plan->left[j], 1.0);
+        add(r, target, is_right ? brackets->right[j] : brackets->left[j], 1.0);
     }
 }
 
 static void add_interpolated(const rows *r, rbc_outside outside, bool is_cubic,
-                             const rbc__resample_plan *plan, int64_t j, int64_t target) {
-    const unsigned flags = plan->flags[j];
+                             const rbc__brackets *brackets, int64_t j, int64_t target) {
+    const unsigned flags = brackets->flags[j];
     const bool is_line = (flags & RBC__LINE) != 0;
     if ((flags & (RBC__WIDE_GAP | RBC__FAR)) != 0 && fills(outside)) {
         return;
     }
     if ((flags & RBC__EXACT) != 0 || ((flags & (RBC__BELOW | RBC__ABOVE)) != 0 && !is_line)) {
-        add(r, target, plan->left[j], 1.0);
+        add(r, target, brackets->left[j], 1.0);
         return;
     }
     if (!is_cubic || is_line) {
-        add(r, target, plan->left[j], 1.0 - plan->weight[j]);
-        add(r, target, plan->right[j], plan->weight[j]);
+        add(r, target, brackets->left[j], 1.0 - brackets->weight[j]);
+        add(r, target, brackets->right[j], brackets->weight[j]);
         return;
     }
-    const double before = plan->before[j], middle = plan->middle[j], after = plan->after[j];
-    add(r, target, plan->left[j], 1.0 - middle + before);
-    add(r, target, plan->right[j], middle - after);
+    const double before = brackets->before[j], middle = brackets->middle[j],
+                 after = brackets->after[j];
+    add(r, target, brackets->left[j], 1.0 - middle + before);
+    add(r, target, brackets->right[j], middle - after);
     if (before != 0.0) {
-        add(r, target, plan->previous[j], -before);
+        add(r, target, brackets->previous[j], -before);
     }
     if (after != 0.0) {
-        add(r, target, plan->next[j], after);
+        add(r, target, brackets->next[j], after);
     }
 }
 
@@ -125,9 +126,10 @@ static void add_run(const rows *r, const rbc__resample_source *source, rbc_resam
         if (mode == RBC_RESAMPLE_MEAN) {
             add_mean(r, source->outside, times, j, target);
         } else if (mode == RBC_RESAMPLE_HOLD || mode == RBC_RESAMPLE_NEAREST) {
-            add_picked(r, source->outside, mode == RBC_RESAMPLE_NEAREST, &times->plan, j, target);
+            add_picked(r, source->outside, mode == RBC_RESAMPLE_NEAREST, &times->brackets, j,
+                       target);
         } else {
-            add_interpolated(r, source->outside, mode == RBC_RESAMPLE_CUBIC, &times->plan, j,
+            add_interpolated(r, source->outside, mode == RBC_RESAMPLE_CUBIC, &times->brackets, j,
                              target);
         }
     }

@@ -72,20 +72,20 @@ static int64_t stamp_after(const rbc__time_kernels *kernels, const rbc__time_axi
 }
 
 /* Targets mostly increase, so each scan stops where the one before began. */
-bool rbc__plan_present(const rbc__time_kernels *kernels, const rbc__time_axis *axis,
-                       const rbc__channel_view *view, const int64_t *last,
-                       rbc__resample_plan *plan) {
+bool rbc__brackets_present(const rbc__time_kernels *kernels, const rbc__time_axis *axis,
+                           const rbc__channel_view *view, const int64_t *last,
+                           rbc__brackets *brackets) {
     const int64_t n = axis->num_samples;
-    plan->is_weighed = false;
+    brackets->is_weighed = false;
     for (int64_t j = 0; j < axis->count; ++j) {
         const bool onward = j > 0 && last[j] >= last[j - 1];
         int64_t left = scan_down(view, last[j], onward ? last[j - 1] : -1);
         if (onward && left == last[j - 1]) {
-            left = plan->left[j - 1];
+            left = brackets->left[j - 1];
         }
         int64_t right;
-        if (onward && plan->right[j - 1] > last[j]) {
-            right = plan->right[j - 1];
+        if (onward && brackets->right[j - 1] > last[j]) {
+            right = brackets->right[j - 1];
         } else {
             right = scan_up(axis, view, last[j] + 1);
             right = right < n ? newest(kernels, axis, view, right) : n;
@@ -93,16 +93,16 @@ bool rbc__plan_present(const rbc__time_kernels *kernels, const rbc__time_axis *a
         if (left < 0 && right >= n) {
             return false;
         }
-        plan->left[j] = left;
-        plan->right[j] = right;
-        const bool same_left = j > 0 && plan->left[j - 1] == left;
-        const bool same_right = j > 0 && plan->right[j - 1] == right;
-        plan->previous[j] = same_left  ? plan->previous[j - 1]
-                            : left < 0 ? -1
-                                       : stamp_before(kernels, axis, view, left);
-        plan->next[j] = same_right   ? plan->next[j - 1]
-                        : right >= n ? n
-                                     : stamp_after(kernels, axis, view, right);
+        brackets->left[j] = left;
+        brackets->right[j] = right;
+        const bool same_left = j > 0 && brackets->left[j - 1] == left;
+        const bool same_right = j > 0 && brackets->right[j - 1] == right;
+        brackets->previous[j] = same_left  ? brackets->previous[j - 1]
+                                : left < 0 ? -1
+                                           : stamp_before(kernels, axis, view, left);
+        brackets->next[j] = same_right   ? brackets->next[j - 1]
+                            : right >= n ? n
+                                         : stamp_after(kernels, axis, view, right);
     }
     return true;
 }

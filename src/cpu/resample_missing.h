@@ -14,11 +14,11 @@ typedef struct rbc__channel_view {
 
 bool rbc__is_missing(const rbc__channel_view *view, int64_t sample);
 
-/* Fills left, right, previous and next of `plan` as search and neighbours do, for the samples that
- * are there. last[j] is the last sample at or before target j, -1 for none. False: there is none at
- * all. */
-bool rbc__plan_present(const rbc__time_kernels *kernels, const rbc__time_axis *axis,
-                       const rbc__channel_view *view, const int64_t *last,
-                       rbc__resample_plan *plan);
+/* Fills left, right, previous and next of `brackets` as search and neighbours do, for the samples
+ * that are there. last[j] is the last sample at or before target j, -1 for none. False: there is
+ * none at all. */
+bool rbc__brackets_present(const rbc__time_kernels *kernels, const rbc__time_axis *axis,
+                           const rbc__channel_view *view, const int64_t *last,
+                           rbc__brackets *brackets);
 
 #endif

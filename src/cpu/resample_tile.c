@@ -32,29 +32,29 @@ static bool extrapolates(const rbc__resample_source *source) {
 
 bool rbc__tile_search(const rbc__time_kernels *kernels, const rbc__time_axis *axis,
                       const rbc__resample_source *source, rbc__tile_times *times) {
-    if (!kernels->search(axis, &times->plan)) {
+    if (!kernels->search(axis, &times->brackets)) {
         return false;
     }
     const bool missing = (source->flags & RBC_NAN_IS_MISSING) != 0;
     if (has_reduction(source)) {
         times->begin[0] = kernels->interval_begin(axis);
         for (int64_t j = 0; j < axis->count; ++j) {
-            times->end[j] = times->plan.left[j] + 1;
+            times->end[j] = times->brackets.left[j] + 1;
             if (j > 0) {
                 times->begin[j] = times->end[j - 1];
             }
         }
     }
     if (missing) {
-        memcpy(times->last, times->plan.left, (size_t)axis->count * sizeof *times->last);
+        memcpy(times->last, times->brackets.left, (size_t)axis->count * sizeof *times->last);
     }
     const bool is_cubic = has_mode(source, RBC_RESAMPLE_CUBIC);
     if (is_cubic || extrapolates(source)) {
-        kernels->neighbours(axis, &times->plan);
+        kernels->neighbours(axis, &times->brackets);
     }
-    times->flags = kernels->weigh(axis, extrapolates(source), &times->plan);
+    times->flags = kernels->weigh(axis, extrapolates(source), &times->brackets);
     if (is_cubic) {
-        kernels->cubic(axis, &times->plan);
+        kernels->cubic(axis, &times->brackets);
     }
     return true;
 }
@@ -134,45 +134,46 @@ static void copy_rows(const run_state *run, const int64_t *pick, const uint8_t *
                                                fill_item(run->outside, run->dtype));
 }
 
-static void interpolate(run_state *run, rbc__resample_plan *plan, unsigned flags) {
+static void interpolate(run_state *run, rbc__brackets *brackets, unsigned flags) {
     const int64_t count = run->axis->count;
     bool copies = false;
     if ((flags & ~(unsigned)RBC__RIGHT_NEARER) == 0) {
-        memset(plan->kind, RBC__ROW_BLEND, (size_t)count);
+        memset(brackets->kind, RBC__ROW_BLEND, (size_t)count);
     } else {
         for (int64_t j = 0; j < count; ++j) {
-            const unsigned f = plan->flags[j];
+            const unsigned f = brackets->flags[j];
             const bool is_valid = (f & invalid_flags(run->mode)) == 0;
             const bool is_sample = (f & RBC__EXACT) != 0 ||
                                    ((f & (RBC__BELOW | RBC__ABOVE)) != 0 && (f & RBC__LINE) == 0);
             run->valid[j] &= is_valid;
-            plan->kind[j] = !is_valid && fills(run) ? RBC__ROW_FILL
-                            : is_sample             ? RBC__ROW_COPY
-                                                    : RBC__ROW_BLEND;
-            copies |= plan->kind[j] != RBC__ROW_BLEND;
+            brackets->kind[j] = !is_valid && fills(run) ? RBC__ROW_FILL
+                                : is_sample             ? RBC__ROW_COPY
+                                                        : RBC__ROW_BLEND;
+            copies |= brackets->kind[j] != RBC__ROW_BLEND;
         }
     }
-    blend_kernel(run)(&run->rows, plan);
+    blend_kernel(run)(&run->rows, brackets);
     if (copies) {
-        copy_rows(run, plan->left, plan->kind);
+        copy_rows(run, brackets->left, brackets->kind);
     }
     if (copies && run->mode == RBC_RESAMPLE_SLERP) {
-        run->kernels->blend->unit[run->dtype](&run->rows, plan);
+        run->kernels->blend->unit[run->dtype](&run->rows, brackets);
     }
 }
 
-static void pick_rows(run_state *run, rbc__resample_plan *plan) {
+static void pick_rows(run_state *run, rbc__brackets *brackets) {
     const int64_t count = run->axis->count;
     const bool nearest = run->mode == RBC_RESAMPLE_NEAREST;
     const unsigned invalid = invalid_flags(run->mode);
     for (int64_t j = 0; j < count; ++j) {
-        const unsigned f = plan->flags[j];
+        const unsigned f = brackets->flags[j];
         const bool is_valid = (f & invalid) == 0;
-        run->pick[j] = nearest && (f & RBC__RIGHT_NEARER) != 0 ? plan->right[j] : plan->left[j];
+        run->pick[j] =
+            nearest && (f & RBC__RIGHT_NEARER) != 0 ? brackets->right[j] : brackets->left[j];
         run->valid[j] &= is_valid;
-        plan->kind[j] = !is_valid && fills(run) ? RBC__ROW_FILL : RBC__ROW_COPY;
+        brackets->kind[j] = !is_valid && fills(run) ? RBC__ROW_FILL : RBC__ROW_COPY;
     }
-    copy_rows(run, run->pick, plan->kind);
+    copy_rows(run, run->pick, brackets->kind);
 }
 
 /* Up to RBC__TILE samples of [*from, end) that are there. */
@@ -219,22 +220,22 @@ static bool reduce_row(const run_state *run, int64_t j) {
     return true;
 }
 
-static void reduce_rows(run_state *run, rbc__resample_plan *plan) {
+static void reduce_rows(run_state *run, rbc__brackets *brackets) {
     for (int64_t j = 0; j < run->axis->count; ++j) {
         const bool is_valid = reduce_row(run, j);
         run->valid[j] &= is_valid;
-        plan->kind[j] = is_valid ? RBC__ROW_BLEND : fills(run) ? RBC__ROW_FILL : RBC__ROW_COPY;
+        brackets->kind[j] = is_valid ? RBC__ROW_BLEND : fills(run) ? RBC__ROW_FILL : RBC__ROW_COPY;
     }
-    copy_rows(run, plan->left, plan->kind);
+    copy_rows(run, brackets->left, brackets->kind);
 }
 
-static void write_run(run_state *run, rbc__resample_plan *plan, unsigned flags) {
+static void write_run(run_state *run, rbc__brackets *brackets, unsigned flags) {
     if (is_reduction(run->mode)) {
-        reduce_rows(run, plan);
+        reduce_rows(run, brackets);
     } else if (run->mode == RBC_RESAMPLE_HOLD || run->mode == RBC_RESAMPLE_NEAREST) {
-        pick_rows(run, plan);
+        pick_rows(run, brackets);
     } else {
-        interpolate(run, plan, flags);
+        interpolate(run, brackets, flags);
     }
 }
 
@@ -247,21 +248,23 @@ static void write_nothing(run_state *run) {
 }
 
 /* A run without channels: there is only to say which targets have a value. */
-static void judge_targets(const run_state *run, const rbc__resample_plan *plan) {
+static void judge_targets(const run_state *run, const rbc__brackets *brackets) {
     for (int64_t j = 0; j < run->axis->count; ++j) {
-        run->valid[j] &= is_reduction(run->mode) ? run->begin[j] < run->end[j]
-                                                 : (plan->flags[j] & invalid_flags(run->mode)) == 0;
+        run->valid[j] &= is_reduction(run->mode)
+                             ? run->begin[j] < run->end[j]
+                             : (brackets->flags[j] & invalid_flags(run->mode)) == 0;
     }
 }
 
 /* The stamps that dt is measured from: those of the sample used. */
-static void write_distance(const run_state *run, const rbc__resample_plan *plan,
+static void write_distance(const run_state *run, const rbc__brackets *brackets,
                            const rbc__tile_output *output) {
     const bool is_left = is_reduction(run->mode) || run->mode == RBC_RESAMPLE_HOLD;
     int64_t pick[RBC__TILE];
     for (int64_t j = 0; j < run->axis->count; ++j) {
-        const bool is_right = !is_left && plan != NULL && (plan->flags[j] & RBC__RIGHT_NEARER) != 0;
-        pick[j] = plan == NULL ? -1 : is_right ? plan->right[j] : plan->left[j];
+        const bool is_right =
+            !is_left && brackets != NULL && (brackets->flags[j] & RBC__RIGHT_NEARER) != 0;
+        pick[j] = brackets == NULL ? -1 : is_right ? brackets->right[j] : brackets->left[j];
     }
     run->kernels->times->distance(run->axis, pick, output->dt, output->dt_stride_bytes);
 }
@@ -279,21 +282,22 @@ static void write_present(run_state *run, const rbc__resample_source *source,
         run->rows.num_channels = width;
         const rbc__channel_view view = {run->rows.values, all.sample_stride_bytes,
                                         all.channel_stride_bytes, width, run->dtype};
-        rbc__resample_plan plan;
-        const bool has_any = rbc__plan_present(kernels, run->axis, &view, times->last, &plan);
+        rbc__brackets brackets;
+        const bool has_any =
+            rbc__brackets_present(kernels, run->axis, &view, times->last, &brackets);
         if (has_any) {
-            const uint8_t flags = kernels->weigh(run->axis, extrapolates(source), &plan);
+            const uint8_t flags = kernels->weigh(run->axis, extrapolates(source), &brackets);
             if (run->mode == RBC_RESAMPLE_CUBIC) {
-                kernels->cubic(run->axis, &plan);
+                kernels->cubic(run->axis, &brackets);
             }
             run->missing = &view;
-            write_run(run, &plan, flags);
+            write_run(run, &brackets, flags);
             run->missing = NULL;
         } else {
             write_nothing(run);
         }
         if (output->dt != NULL && c == 0) {
-            write_distance(run, has_any ? &plan : NULL, output);
+            write_distance(run, has_any ? &brackets : NULL, output);
         }
     }
 }
@@ -332,15 +336,15 @@ void rbc__tile_write(const rbc__resample_kernels *kernels, const rbc__time_axis 
         if (is_empty) {
             write_nothing(&run);
         } else if (run.rows.num_channels == 0) {
-            judge_targets(&run, &times->plan);
+            judge_targets(&run, &times->brackets);
         } else if (has_missing(source, dtype)) {
             write_present(&run, source, times, &run_output);
             continue;
         } else {
-            write_run(&run, &times->plan, times->flags);
+            write_run(&run, &times->brackets, times->flags);
         }
         if (run_output.dt != NULL) {
-            write_distance(&run, is_empty ? NULL : &times->plan, &run_output);
+            write_distance(&run, is_empty ? NULL : &times->brackets, &run_output);
         }
     }
     if (output->valid != NULL) {

@@ -6,11 +6,11 @@
 
 /* What lies around the targets of a tile, whatever the channel. Depends on the times alone. */
 typedef struct rbc__tile_times {
-    rbc__resample_plan plan;
+    rbc__brackets brackets;
     /* Samples [begin, end) lie in the interval that a reduction takes; filled where one is wanted.
      */
     int64_t begin[RBC__TILE], end[RBC__TILE];
-    /* Samples at or before each target less one, before `plan` was weighed. */
+    /* Samples at or before each target less one, before `brackets` was weighed. */
     int64_t last[RBC__TILE];
     uint8_t flags; /* of all targets */
 } rbc__tile_times;
@@ -38,7 +38,7 @@ bool rbc__tile_search(const rbc__time_kernels *kernels, const rbc__time_axis *ax
                       const rbc__resample_source *source, rbc__tile_times *times);
 
 /* `values` points at the batch row; `is_far` as in rbc__resample_rows. Where axis->num_samples is
- * 0, `times` is not looked at; its plan's kinds are scratch. */
+ * 0, `times` is not looked at; the kinds of its brackets are scratch. */
 void rbc__tile_write(const rbc__resample_kernels *kernels, const rbc__time_axis *axis,
                      const rbc__resample_source *source, rbc__dtype dtype, const char *values,
                      bool is_far, rbc__tile_times *times, const rbc__tile_output *output);

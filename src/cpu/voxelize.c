@@ -31,7 +31,7 @@
 typedef enum entry_kind { ENTRY_CELL, ENTRY_POINT, ENTRY_ROW } entry_kind;
 
 /* How a job is cut up; depends on its sizes and the context alone. */
-typedef struct plan {
+typedef struct tiling {
     int64_t cells; /* of a cloud's grid */
     int32_t shift; /* a slab has 2^shift cells */
     int64_t num_slabs;
@@ -42,7 +42,7 @@ typedef struct plan {
     bool is_shared;      /* all lanes work on one cloud, else each on its own */
     int64_t lane_points; /* most points a lane deals out */
     int64_t num_blocks;
-} plan;
+} tiling;
 
 /* Points dealt out by one thread: per slab a chain of blocks of entries. Block `s` is the first of
  * slab s; one more slab takes the dropped points and is never read. */
@@ -63,14 +63,14 @@ typedef struct lane {
 typedef struct run {
     const rbc__voxelize_job *job;
     const rbc__voxel_kernels *kernels;
-    plan plan;
+    tiling tiling;
     rbc__voxel_map map;
     lane lanes[MAX_LANES];
     int64_t cloud;     /* when shared */
     atomic_llong next; /* cloud or slab */
 } run;
 
-static void choose_slabs(plan *p, int64_t cell_bytes) {
+static void choose_slabs(tiling *p, int64_t cell_bytes) {
     p->shift = MIN_SHIFT;
     while (p->shift < 30 && (cell_bytes << (p->shift + 1)) <= SLAB_BYTES) {
         ++p->shift;
@@ -85,12 +85,12 @@ static void choose_slabs(plan *p, int64_t cell_bytes) {
     p->num_slabs = ((p->cells - 1) >> p->shift) + 1;
 }
 
-static plan plan_of(const rbc_context *context, const rbc__voxelize_job *job) {
+static tiling tiling_of(const rbc_context *context, const rbc__voxelize_job *job) {
     const rbc__cloud *cloud = &job->cloud;
     const int64_t features = cloud->num_features;
     const int64_t batch = cloud->batch > 0 ? cloud->batch : 1;
     const bool is_f64 = cloud->feature_dtype == RBC__F64;
-    plan p = {.cells = job->grid[0] * job->grid[1] * job->grid[2]};
+    tiling p = {.cells = job->grid[0] * job->grid[1] * job->grid[2]};
     if (features == 0) {
         p.kind = ENTRY_CELL;
         p.entry_bytes = 4;
@@ -121,7 +121,7 @@ static plan plan_of(const rbc_context *context, const rbc__voxelize_job *job) {
 }
 
 /* Lays out the lanes in the workspace; with a NULL base it only counts. Returns the bytes used. */
-static uint64_t lay_out(const rbc__voxelize_job *job, const plan *p, char *base, lane *lanes) {
+static uint64_t lay_out(const rbc__voxelize_job *job, const tiling *p, char *base, lane *lanes) {
     const uint64_t slabs = (uint64_t)p->num_slabs, slab_cells = UINT64_C(1) << p->shift;
     const uint64_t blocks = (uint64_t)p->num_blocks;
     const uint64_t arena_bytes = blocks * BLOCK_ENTRIES * (uint64_t)p->entry_bytes;
@@ -149,7 +149,7 @@ static uint64_t lay_out(const rbc__voxelize_job *job, const plan *p, char *base,
 }
 
 uint64_t rbc__cpu_voxelize_workspace_bytes(rbc_context *context, const rbc__voxelize_job *job) {
-    const plan p = plan_of(context, job);
+    const tiling p = tiling_of(context, job);
     return lay_out(job, &p, NULL, NULL);
 }
 
@@ -161,7 +161,7 @@ uint64_t rbc__cpu_voxelize_workspace_bytes(rbc_context *context, const rbc__voxe
         __builtin_prefetch((begin) + expected, write);                                             \
     }
 
-static uint32_t new_block(lane *l, const plan *p, int64_t slab, uint32_t position) {
+static uint32_t new_block(lane *l, const tiling *p, int64_t slab, uint32_t position) {
     if (slab == p->num_slabs) {
         return position - BLOCK_ENTRIES;
     }
@@ -174,7 +174,7 @@ static uint32_t new_block(lane *l, const plan *p, int64_t slab, uint32_t positio
 }
 
 /* The entry of a slab's next point, for the caller to fill. */
-static inline char *new_entry(lane *l, const plan *p, int64_t slab, int64_t entry_bytes) {
+static inline char *new_entry(lane *l, const tiling *p, int64_t slab, int64_t entry_bytes) {
     const uint32_t position = l->cursor[slab];
     const uint32_t after = position + 1;
     l->cursor[slab] = after % BLOCK_ENTRIES == 0 ? new_block(l, p, slab, after) : after;
@@ -186,7 +186,7 @@ static inline int64_t cell_at(const void *cells, int64_t i, bool wide) {
     return wide ? ((const int64_t *)cells)[i] : ((const int32_t *)cells)[i];
 }
 
-static inline void deal_cells(lane *l, const plan *p, const void *cells, int64_t n, bool wide) {
+static inline void deal_cells(lane *l, const tiling *p, const void *cells, int64_t n, bool wide) {
     const int64_t mask = (INT64_C(1) << p->shift) - 1;
     for (int64_t i = 0; i < n; ++i) {
         const int64_t cell = cell_at(cells, i, wide);
@@ -194,7 +194,7 @@ static inline void deal_cells(lane *l, const plan *p, const void *cells, int64_t
     }
 }
 
-static inline void deal_points(lane *l, const plan *p, const void *cells, int64_t n, bool wide,
+static inline void deal_points(lane *l, const tiling *p, const void *cells, int64_t n, bool wide,
                                int64_t first) {
     const int64_t mask = (INT64_C(1) << p->shift) - 1;
     for (int64_t i = 0; i < n; ++i) {
@@ -206,7 +206,7 @@ static inline void deal_points(lane *l, const plan *p, const void *cells, int64_
 }
 
 /* Rows that lie ready; their size is a constant to the caller where it matters. */
-static inline void deal_rows(lane *l, const plan *p, const void *cells, int64_t n, bool wide,
+static inline void deal_rows(lane *l, const tiling *p, const void *cells, int64_t n, bool wide,
                              const char *rows, int64_t stride, int64_t item_bytes,
                              int64_t features) {
     const int64_t mask = (INT64_C(1) << p->shift) - 1;
@@ -221,7 +221,7 @@ static inline void deal_rows(lane *l, const plan *p, const void *cells, int64_t 
 
 static void deal_loaded_rows(const run *r, lane *l, const void *cells, int64_t n, bool wide,
                              int64_t cloud, int64_t first) {
-    const plan *p = &r->plan;
+    const tiling *p = &r->tiling;
     const int64_t mask = (INT64_C(1) << p->shift) - 1;
     const int64_t features = r->job->cloud.num_features;
     const int64_t item_bytes = r->job->cloud.feature_dtype == RBC__F64 ? 8 : 4;
@@ -237,7 +237,7 @@ static void deal_loaded_rows(const run *r, lane *l, const void *cells, int64_t n
 
 static inline void deal_tile(const run *r, lane *l, const void *cells, int64_t n, bool wide,
                              int64_t cloud, int64_t first) {
-    const plan *p = &r->plan;
+    const tiling *p = &r->tiling;
     const rbc__cloud *c = &r->job->cloud;
     if (p->kind == ENTRY_CELL) {
         deal_cells(l, p, cells, n, wide);
@@ -265,9 +265,9 @@ static void deal(const run *r, lane *l, int64_t cloud, int64_t first, int64_t en
         int64_t i64[RBC__VOXEL_TILE];
     } cells;
     rbc__voxel_tile tile;
-    l->next_block = (uint32_t)r->plan.num_slabs + 1;
+    l->next_block = (uint32_t)r->tiling.num_slabs + 1;
     l->num_inside = 0;
-    for (int64_t s = 0; s <= r->plan.num_slabs; ++s) {
+    for (int64_t s = 0; s <= r->tiling.num_slabs; ++s) {
         l->cursor[s] = (uint32_t)s * BLOCK_ENTRIES;
         l->filled[s] = 0;
     }
@@ -295,7 +295,7 @@ static void join(const run *r, lane *begin, const lane *end, int64_t cloud, int6
         r->job->dropped[cloud] = n - num_inside;
     }
     uint32_t base = 0;
-    for (int64_t s = 0; r->plan.kind != ENTRY_CELL && s < r->plan.num_slabs; ++s) {
+    for (int64_t s = 0; r->tiling.kind != ENTRY_CELL && s < r->tiling.num_slabs; ++s) {
         begin->bases[s] = base;
         for (const lane *l = begin; l < end; ++l) {
             base += l->filled[s] + l->cursor[s] % BLOCK_ENTRIES;
@@ -308,8 +308,8 @@ static void join(const run *r, lane *begin, const lane *end, int64_t cloud, int6
 typedef void (*block_fn)(void *target, const char *entries, int64_t n);
 
 /* Calls `f` for each block of entries that lanes [begin, end) have for a slab. */
-static void each_block(const plan *p, const lane *begin, const lane *end, int64_t slab, block_fn f,
-                       void *target) {
+static void each_block(const tiling *p, const lane *begin, const lane *end, int64_t slab,
+                       block_fn f, void *target) {
     const int64_t block_bytes = (int64_t)BLOCK_ENTRIES * p->entry_bytes;
     for (const lane *l = begin; l < end; ++l) {
         const uint32_t last = l->cursor[slab] / BLOCK_ENTRIES;
@@ -344,7 +344,7 @@ static void occupy_block(void *target, const char *entries, int64_t n) {
 typedef struct grouping {
     int64_t entry_bytes;
     entry_kind kind;
-    int32_t unit_shift; /* rows are counted in units of 2^unit_shift bytes, that of an element */
+    int32_t row_shift; /* rows are counted in units of 2^row_shift bytes, that of an element */
     const char *base;
     int32_t *counts;
     uint32_t *ends;
@@ -362,9 +362,9 @@ static void group_order(void *target, const char *entries, int64_t n) {
     const grouping *g = target;
     for (int64_t i = 0; i < n; ++i) {
         const uint32_t *entry = (const uint32_t *)(const void *)(entries + i * g->entry_bytes);
-        const char *row = entries + i * g->entry_bytes + (1 << g->unit_shift);
+        const char *row = entries + i * g->entry_bytes + (1 << g->row_shift);
         g->order[g->ends[entry[0]]++] =
-            g->kind == ENTRY_POINT ? entry[1] : (uint32_t)((row - g->base) >> g->unit_shift);
+            g->kind == ENTRY_POINT ? entry[1] : (uint32_t)((row - g->base) >> g->row_shift);
     }
 }
 
@@ -386,12 +386,12 @@ static void reduce_features(const run *r, const lane *own, const lane *begin, co
                             int64_t cloud, int64_t slab, int64_t cells, char *out,
                             int32_t *counts) {
     const rbc__cloud *c = &r->job->cloud;
-    const plan *p = &r->plan;
+    const tiling *p = &r->tiling;
     const bool is_copied = p->kind == ENTRY_ROW, is_direct = rbc__features_are_direct(c);
     grouping g = {
         .entry_bytes = p->entry_bytes,
         .kind = p->kind,
-        .unit_shift = c->feature_dtype == RBC__F64 ? 3 : 2,
+        .row_shift = c->feature_dtype == RBC__F64 ? 3 : 2,
         .base = r->lanes[0].entries,
         .counts = counts,
         .ends = own->ends,
@@ -408,7 +408,7 @@ static void reduce_features(const run *r, const lane *own, const lane *begin, co
         .base = is_copied   ? g.base
                 : is_direct ? rbc__feature_address(c, cloud, 0)
                             : NULL,
-        .unit_bytes = is_copied ? 1 << g.unit_shift : c->features_stride_bytes,
+        .row_stride_bytes = is_copied ? 1 << g.row_shift : c->features_stride_bytes,
         .cloud = is_copied || is_direct ? NULL : c,
         .cloud_index = cloud,
     };
@@ -437,7 +437,7 @@ static void reduce_features(const run *r, const lane *own, const lane *begin, co
 static void reduce_slab(const run *r, const lane *own, const lane *begin, const lane *end,
                         int64_t cloud, int64_t slab) {
     const rbc__voxelize_job *job = r->job;
-    const plan *p = &r->plan;
+    const tiling *p = &r->tiling;
     const int64_t first = slab << p->shift;
     const int64_t full = INT64_C(1) << p->shift;
     const int64_t cells = p->cells - first < full ? p->cells - first : full;
@@ -464,17 +464,17 @@ static void reduce_slab(const run *r, const lane *own, const lane *begin, const 
 static void deal_part(void *job, int64_t index) {
     run *r = job;
     const int64_t length = rbc__cloud_length(&r->job->cloud, r->cloud);
-    const int64_t first = index * r->plan.lane_points;
-    const int64_t end = first + r->plan.lane_points;
+    const int64_t first = index * r->tiling.lane_points;
+    const int64_t end = first + r->tiling.lane_points;
     deal(r, &r->lanes[index], r->cloud, first, end < length ? end : length);
 }
 
 static void reduce_part(void *job, int64_t index) {
     run *r = job;
-    const lane *end = r->lanes + r->plan.num_lanes;
+    const lane *end = r->lanes + r->tiling.num_lanes;
     for (;;) {
         const int64_t slab = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed);
-        if (slab >= r->plan.num_slabs) {
+        if (slab >= r->tiling.num_slabs) {
             return;
         }
         reduce_slab(r, &r->lanes[index], r->lanes, end, r->cloud, slab);
@@ -492,7 +492,7 @@ static void clouds_part(void *job, int64_t index) {
         const int64_t n = rbc__cloud_length(&r->job->cloud, cloud);
         deal(r, l, cloud, 0, n);
         join(r, l, l + 1, cloud, n);
-        for (int64_t slab = 0; slab < r->plan.num_slabs; ++slab) {
+        for (int64_t slab = 0; slab < r->tiling.num_slabs; ++slab) {
             reduce_slab(r, l, l, l + 1, cloud, slab);
         }
     }
@@ -504,8 +504,9 @@ rbc_status rbc__cpu_voxelize(rbc_context *context, const rbc__voxelize_job *job,
     (void)stream;
     (void)err;
     const bool is_f64 = job->cloud.point_dtype == RBC__F64;
-    run r = {.job = job, .kernels = rbc__voxel_kernels_for(context), .plan = plan_of(context, job)};
-    const plan *p = &r.plan;
+    run r = {
+        .job = job, .kernels = rbc__voxel_kernels_for(context), .tiling = tiling_of(context, job)};
+    const tiling *p = &r.tiling;
     lay_out(job, p, job->workspace, r.lanes);
     for (int axis = 0; axis < 3; ++axis) {
         r.map.origin[axis] = job->origin[axis];

@@ -182,7 +182,7 @@ INLINE const void *fetch(const cell *c, int32_t i, int64_t first, int64_t n, boo
                          rbc__feature_row *buffer) {
     const rbc__voxel_rows *rows = c->rows;
     if (is_direct) {
-        return rows->base + (int64_t)c->order[i] * rows->unit_bytes +
+        return rows->base + (int64_t)c->order[i] * rows->row_stride_bytes +
                first * (rows->dtype == RBC__F64 ? 8 : 4);
     }
     rbc__load_features(rows->cloud, rows->cloud_index, (int64_t)c->order[i], first, n, buffer);
@@ -194,7 +194,8 @@ INLINE const void *fetch(const cell *c, int32_t i, int64_t first, int64_t n, boo
  */
 INLINE void expect(const cell *c, int32_t i, int64_t row_bytes) {
     if (c->last - c->order > i + ROWS_AHEAD) {
-        const char *row = c->rows->base + (int64_t)c->order[i + ROWS_AHEAD] * c->rows->unit_bytes;
+        const char *row =
+            c->rows->base + (int64_t)c->order[i + ROWS_AHEAD] * c->rows->row_stride_bytes;
         __builtin_prefetch(row);
         __builtin_prefetch(row + row_bytes - 1);
     }
@@ -354,7 +355,7 @@ INLINE void direct(const rbc__voxel_rows *rows, const rbc__voxel_groups *groups,
     }
     const cell begin = cell_at(rows, groups, 0, row_bytes);
     for (int64_t i = 0; i < ROWS_AHEAD && i < begin.last - begin.order; ++i) {
-        __builtin_prefetch(rows->base + (int64_t)begin.order[i] * rows->unit_bytes);
+        __builtin_prefetch(rows->base + (int64_t)begin.order[i] * rows->row_stride_bytes);
     }
     for (int64_t i = 0; i < groups->num_cells; ++i) {
         const cell c = cell_at(rows, groups, i, row_bytes);

@@ -201,7 +201,7 @@ static void partition_part(void *job, int64_t index) {
 }
 
 /* From how many points each lane has for each partition to where they go. */
-static void place_partitions(rbc__sparse_work *w) {
+static void locate_partitions(rbc__sparse_work *w) {
     uint32_t sum = 0;
     for (int64_t p = 0; p < INT64_C(1) << w->partition_bits; ++p) {
         w->begins[p] = sum;
@@ -355,7 +355,7 @@ static void voxelize_cloud(rbc__sparse_work *w, int64_t cloud) {
     if (job->dropped != NULL) {
         job->dropped[cloud] = w->length - num_inside;
     }
-    place_partitions(w);
+    locate_partitions(w);
     rbc__sparse_run_parts(w, w->num_lanes, partition_part);
     rbc__sparse_run_parts(w, w->num_lanes, leaders_part);
     number_voxels(w);

@@ -39,7 +39,7 @@ void rbc__sparse_reduce(const rbc__sparse_work *w, int64_t partition) {
         .base = w->has_rows ? w->rows
                 : is_direct ? rbc__feature_address(cloud, w->cloud, 0)
                             : NULL,
-        .unit_bytes = w->has_rows ? row_bytes : cloud->features_stride_bytes,
+        .row_stride_bytes = w->has_rows ? row_bytes : cloud->features_stride_bytes,
         .cloud = is_direct ? NULL : cloud,
         .cloud_index = w->cloud,
     };

@@ -26,7 +26,7 @@ rbc_status rbc__json_parse(const char *text, size_t bytes, const char *path, jso
     }
     if (!json_is_object(root)) {
         json_decref(root);
-        return rbc__fail(err, RBC_ERROR_FORMAT, "%s: byte 0: a JSON object was expected", path);
+        return rbc__fail(err, RBC_ERROR_FORMAT, "%s: byte 0: wanted a JSON object", path);
     }
     *out = root;
     return RBC_OK;
@@ -40,9 +40,8 @@ rbc_status rbc__file_load(const char *path, size_t limit_bytes, char **text, siz
     const uint64_t size = rbc__source_bytes(source);
     rbc_status status = RBC_OK;
     if (size > limit_bytes) {
-        status =
-            rbc__fail(err, RBC_ERROR_FORMAT, "%s: %llu bytes, more than the %zu expected of it",
-                      path, (unsigned long long)size, limit_bytes);
+        status = rbc__fail(err, RBC_ERROR_FORMAT, "%s: %llu bytes, wanted at most %zu", path,
+                           (unsigned long long)size, limit_bytes);
     } else if (!(*text = malloc((size_t)size + 1))) {
         status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: %llu bytes", path,
                            (unsigned long long)size);

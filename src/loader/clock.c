@@ -12,8 +12,8 @@ static bool has_stamps(const rbc__clock *clock, int64_t episode) {
 
 static rbc_status check_rate(double hz, const char *name, rbc__rate *out, rbc_error *err) {
     if (!rbc__rate_from_hz(hz, out)) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s is %g; it must be from %g to %g Hz",
-                         name, hz, RBC__RATE_MIN_HZ, RBC__RATE_MAX_HZ);
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s is %g; wanted %g to %g Hz", name, hz,
+                         RBC__RATE_MIN_HZ, RBC__RATE_MAX_HZ);
     }
     return RBC_OK;
 }

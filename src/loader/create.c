@@ -47,16 +47,15 @@ static rbc_status copy_params(const rbc_loader_params *params, rbc_loader_params
     *out = defaults;
     memcpy(out, params, params->struct_size);
     if (out->num_threads < 0 || out->num_threads > MAX_THREADS) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "num_threads is %d; it must be from 0 to %d", out->num_threads,
-                         MAX_THREADS);
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "num_threads is %d; wanted 0 to %d",
+                         out->num_threads, MAX_THREADS);
     }
     if (out->num_slots < 0) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "num_slots is %d; it must be at least 0",
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "num_slots is %d; wanted at least 0",
                          out->num_slots);
     }
     if (out->snap_ns < 0) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "snap_ns is %lld; it must be at least 0",
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "snap_ns is %lld; wanted at least 0",
                          (long long)out->snap_ns);
     }
     if (out->num_clock < 0 || (out->num_clock > 0 && out->clock == NULL) || out->num_require < 0 ||
@@ -67,8 +66,8 @@ static rbc_status copy_params(const rbc_loader_params *params, rbc_loader_params
                          out->require == NULL ? "NULL" : "set");
     }
     if (out->on_error != RBC_ON_ERROR_RAISE && out->on_error != RBC_ON_ERROR_SKIP) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "on_error is %d; it must be raise or skip", (int)out->on_error);
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "on_error is %d; wanted raise or skip",
+                         (int)out->on_error);
     }
     out->num_threads = out->num_threads > 0 ? out->num_threads : num_cores();
     return RBC_OK;

@@ -50,7 +50,7 @@ static void begin_at(rbc_loader *loader, int64_t epoch, int64_t position) {
 rbc_status rbc_loader_seek(rbc_loader *loader, int64_t epoch, int64_t position, rbc_error *err) {
     RBC__TRY(check_process(loader, err));
     if (epoch < 0) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "epoch is %lld; it must be at least 0",
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "epoch is %lld; wanted at least 0",
                          (long long)epoch);
     }
     if (position < 0 || position > loader->sampler.num_rounds) {

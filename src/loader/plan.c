@@ -1,10 +1,14 @@
 #include "loader/plan.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/error.h"
+#include "ops/channel_runs.h"
+
+enum { NAME_BYTES = 160 };
 
 rbc_status rbc__window_at(const rbc_window *windows, int32_t index, rbc_window *out,
                           rbc_error *err) {
@@ -26,12 +30,6 @@ rbc_status rbc__window_at(const rbc_window *windows, int32_t index, rbc_window *
     return RBC_OK;
 }
 
-static const char *mode_name(rbc_resample_mode mode) {
-    static const char *const names[] = {"linear", "hold", "nearest", "cubic", "slerp",
-                                        "angle",  "mean", "max",     "min"};
-    return (unsigned)mode < sizeof names / sizeof *names ? names[mode] : NULL;
-}
-
 static bool is_pick(rbc_resample_mode mode) {
     return mode == RBC_RESAMPLE_HOLD || mode == RBC_RESAMPLE_NEAREST;
 }
@@ -41,14 +39,9 @@ static bool is_reduction(rbc_resample_mode mode) {
 }
 
 static rbc_status check_mode(const rbc_window *window, rbc_resample_mode mode,
-                             const rbc__plan_use *use, int64_t channels, rbc_error *err) {
-    const char *name = mode_name(mode);
+                             const rbc__plan_use *use, rbc_error *err) {
+    const char *name = rbc__mode_name(mode);
     const rbc__dtype dtype = use->schema->dtype;
-    if (name == NULL) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "stream '%s': mode %d is none of rbc_resample_mode", window->stream,
-                         (int)mode);
-    }
     if (is_pick(mode)) {
         return RBC_OK;
     }
@@ -72,18 +65,7 @@ static rbc_status check_mode(const rbc_window *window, rbc_resample_mode mode,
                          "stream '%s' is %s: mode %s cannot be had for it; take hold or nearest",
                          window->stream, rbc__dtype_name(dtype), name);
     }
-    if (mode == RBC_RESAMPLE_SLERP && channels != 4) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "stream '%s': slerp takes exactly 4 channels, a quaternion, not %lld",
-                         window->stream, (long long)channels);
-    }
     return RBC_OK;
-}
-
-static int compare_runs(const void *a, const void *b) {
-    const rbc__channel_run *x = a;
-    const rbc__channel_run *y = b;
-    return (x->begin > y->begin) - (x->begin < y->begin);
 }
 
 /* Turns the caller's groups into runs that cover every channel. */
@@ -95,42 +77,27 @@ static rbc_status build_runs(const rbc_window *window, const rbc__plan_use *use,
                          "stream '%s': num_groups is %d, groups is %s", window->stream, num_groups,
                          window->groups == NULL ? "NULL" : "set");
     }
-    rbc__channel_run *groups = calloc((size_t)num_groups + 1, sizeof *groups);
-    out->runs = calloc(2 * (size_t)num_groups + 1, sizeof *out->runs);
-    if (groups == NULL || out->runs == NULL) {
-        free(groups);
+    char prefix[NAME_BYTES], groups_name[NAME_BYTES];
+    (void)snprintf(prefix, sizeof prefix, "stream '%s': ", window->stream);
+    (void)snprintf(groups_name, sizeof groups_name, "stream '%s': channels", window->stream);
+    const rbc__channel_modes modes = {
+        .groups_name = groups_name,
+        .prefix = prefix,
+        .mode = window->mode,
+        .groups = window->groups,
+        .num_groups = num_groups,
+        .dtype = RBC__F32, /* what the stream's own goes with is told below */
+        .num_channels = out->num_channels,
+    };
+    out->runs = calloc((size_t)rbc__max_runs(&modes), sizeof *out->runs);
+    if (out->runs == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d channel groups",
                          num_groups);
     }
-    for (int32_t i = 0; i < num_groups; i++) {
-        const rbc_channel_group *group = &window->groups[i];
-        groups[i] = (rbc__channel_run){group->begin, group->end, group->mode};
-    }
-    qsort(groups, (size_t)num_groups, sizeof *groups, compare_runs);
-    groups[num_groups] = (rbc__channel_run){out->num_channels, out->num_channels, window->mode};
-    rbc_status status = RBC_OK;
-    int64_t covered = 0;
-    for (int32_t i = 0; i <= num_groups && status == RBC_OK; i++) {
-        const rbc__channel_run *group = &groups[i];
-        if (i < num_groups && (group->begin < covered || group->end <= group->begin ||
-                               group->end > out->num_channels)) {
-            status = rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                               "stream '%s': channel group [%lld, %lld) is empty, overlaps another "
-                               "or is not within the stream's %lld channels",
-                               window->stream, (long long)group->begin, (long long)group->end,
-                               (long long)out->num_channels);
-        } else if (group->begin > covered) {
-            out->runs[out->num_runs++] = (rbc__channel_run){covered, group->begin, window->mode};
-        }
-        if (status == RBC_OK && group->end > group->begin) {
-            out->runs[out->num_runs++] = *group;
-        }
-        covered = group->end;
-    }
-    free(groups);
+    rbc_status status = rbc__make_runs(&modes, out->runs, &out->num_runs, err);
     for (int32_t i = 0; i < out->num_runs && status == RBC_OK; i++) {
         const rbc__channel_run *run = &out->runs[i];
-        status = check_mode(window, run->mode, use, run->end - run->begin, err);
+        status = check_mode(window, run->mode, use, err);
         out->has_reduction = out->has_reduction || is_reduction(run->mode);
         out->has_nearest = out->has_nearest || run->mode == RBC_RESAMPLE_NEAREST;
         out->is_held = out->is_held && run->mode == RBC_RESAMPLE_HOLD;
@@ -169,7 +136,7 @@ static rbc_status check_outside(const rbc_window *window, const rbc__plan_window
             if (!is_numeric || out->runs[i].mode != RBC_RESAMPLE_LINEAR) {
                 return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                                  "stream '%s': outside extrapolate needs mode linear, not %s",
-                                 window->stream, mode_name(out->runs[i].mode));
+                                 window->stream, rbc__mode_name(out->runs[i].mode));
             }
         }
         return RBC_OK;
@@ -183,7 +150,7 @@ static rbc_status copy_offsets(const rbc_window *window, const rbc__clock *clock
                                rbc__plan_window *out, rbc_error *err) {
     if ((window->ticks == NULL) == (window->offsets_ns == NULL)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "stream '%s': exactly one of ticks and offsets_ns must be set, not %s",
+                         "stream '%s': %s of ticks and offsets_ns are set, wanted one",
                          window->stream, window->ticks == NULL ? "none" : "both");
     }
     if (window->count < 1) {
@@ -268,7 +235,7 @@ static rbc_status check_cloud(const rbc_window *window, const rbc__plan_use *use
                          use->is_cloud ? "stream '%s' has any number of rows a step: max_points is "
                                          "%lld, set it to the most that a step holds"
                                        : "stream '%s' has no rows of any length: max_points is "
-                                         "%lld, it must be 0",
+                                         "%lld; wanted 0",
                          window->stream, (long long)window->max_points);
     }
     out->max_points = window->max_points;

@@ -221,11 +221,26 @@ typedef struct extremes {
     int64_t longest_ns; /* that one of them runs */
 } extremes;
 
-/* Fills [episodes] extremes, of all episodes or, with `only` at least 0, of that one alone. */
-static rbc_status find_extremes(const rbc__reference *reference, int64_t only, extremes *out,
-                                rbc_error *err) {
+static void widen(extremes *at, const char *stream, int64_t first, int64_t last) {
+    int64_t length = 0;
+    if (__builtin_sub_overflow(last, first, &length)) {
+        length = INT64_MAX;
+    }
+    if (at->first == NULL || first < at->first_ns) {
+        at->first = stream;
+        at->first_ns = first;
+    }
+    if (at->last == NULL || last > at->last_ns) {
+        at->last = stream;
+        at->last_ns = last;
+    }
+    at->longest_ns = length > at->longest_ns ? length : at->longest_ns;
+}
+
+/* Fills the zeroed out[0, count) for episodes [begin, begin + count). */
+static rbc_status find_extremes(const rbc__reference *reference, int64_t begin, int64_t count,
+                                extremes *out, rbc_error *err) {
     const rbc__schema *schema = schema_of(reference->selection);
-    const int64_t count = rbc_selection_size(reference->selection);
     for (int32_t i = 0; i < schema->num_streams; i++) {
         const rbc__stream_schema *stream = &schema->streams[i];
         spans found;
@@ -233,24 +248,12 @@ static rbc_status find_extremes(const rbc__reference *reference, int64_t only, e
             continue;
         }
         RBC__TRY(load_spans(reference->selection, stream->times, &found, err));
-        for (int64_t e = only < 0 ? 0 : only; e < (only < 0 ? count : only + 1); e++) {
-            extremes *at = &out[only < 0 ? e : 0];
-            const int64_t first = found.first_ns[e];
-            const int64_t last = found.last_ns[e];
-            int64_t length = 0;
-            if (last < first) {
-                continue;
+        for (int64_t e = 0; e < count; e++) {
+            const int64_t first = found.first_ns[begin + e];
+            const int64_t last = found.last_ns[begin + e];
+            if (last >= first) {
+                widen(&out[e], stream->name, first, last);
             }
-            if (at->first == NULL || first < at->first_ns) {
-                at->first = stream->name;
-                at->first_ns = first;
-            }
-            if (at->last == NULL || last > at->last_ns) {
-                at->last = stream->name;
-                at->last_ns = last;
-            }
-            length = __builtin_sub_overflow(last, first, &length) ? INT64_MAX : length;
-            at->longest_ns = length > at->longest_ns ? length : at->longest_ns;
         }
         free_spans(&found);
     }
@@ -300,7 +303,7 @@ static stretch find_stretch(const rbc__clock *clock, const extremes *found) {
 static rbc_status report_stretch(const rbc__reference *reference, const rbc__clock *clock,
                                  const stretch *found, rbc__notes *notes, rbc_error *err) {
     extremes worst = {0};
-    RBC__TRY(find_extremes(reference, found->worst, &worst, err));
+    RBC__TRY(find_extremes(reference, found->worst, 1, &worst, err));
     const double ticks = (double)clock->first_tick[clock->from.num_episodes];
     char where[512];
     snprintf(
@@ -332,7 +335,8 @@ static rbc_status check_length(const rbc__reference *reference, const rbc__clock
     }
     if (!clock->has_control && count_streams(reference) > 1) {
         found = calloc((size_t)clock->from.num_episodes + 1, sizeof *found);
-        status = found == NULL ? out_of_memory(err) : find_extremes(reference, -1, found, err);
+        status = found == NULL ? out_of_memory(err)
+                               : find_extremes(reference, 0, clock->from.num_episodes, found, err);
     }
     if (status == RBC_OK) {
         const stretch stretched = find_stretch(clock, found);

@@ -22,18 +22,23 @@ typedef struct runs {
     int64_t next; /* tick that would go on with the last run */
 } runs;
 
+static rbc_status grow(int64_t **array, int64_t room, rbc_error *err) {
+    int64_t *grown = realloc(*array, (size_t)room * sizeof *grown);
+    if (grown == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %lld runs of ticks",
+                         (long long)room);
+    }
+    *array = grown;
+    return RBC_OK;
+}
+
 static rbc_status add_tick(runs *r, int64_t tick, rbc_error *err) {
     if (r->count == 0 || tick != r->next) {
         if (r->count + 1 >= r->room) {
-            r->room = 2 * r->room + 64;
-            int64_t *first = realloc(r->first, (size_t)r->room * sizeof *first);
-            r->first = first != NULL ? first : r->first;
-            int64_t *sample = realloc(r->sample, (size_t)r->room * sizeof *sample);
-            r->sample = sample != NULL ? sample : r->sample;
-            if (first == NULL || sample == NULL) {
-                return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %lld runs of ticks",
-                                 (long long)r->room);
-            }
+            const int64_t room = 2 * r->room + 64;
+            RBC__TRY(grow(&r->first, room, err));
+            RBC__TRY(grow(&r->sample, room, err));
+            r->room = room;
         }
         r->first[r->count] = tick;
         r->sample[r->count++] = r->num_samples;

@@ -12,27 +12,26 @@ static rbc_status check_params(int64_t num_samples, const rbc_loader_params *par
                          (long long)num_samples, (long long)MAX_SAMPLES);
     }
     if (params->batch_size < 1) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "batch_size is %d; it must be at least 1",
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "batch_size is %d; wanted at least 1",
                          params->batch_size);
     }
     if (params->world_size < 1) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "world_size is %d; it must be at least 1",
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "world_size is %d; wanted at least 1",
                          params->world_size);
     }
     if (params->rank < 0 || params->rank >= params->world_size) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "rank is %d; it must be at least 0 and below world_size, which is %d",
+                         "rank is %d; wanted at least 0 and below world_size, which is %d",
                          params->rank, params->world_size);
     }
     if (params->remainder != RBC_REMAINDER_UNEVEN && params->remainder != RBC_REMAINDER_DROP &&
         params->remainder != RBC_REMAINDER_REPEAT) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "remainder is %d; it must be one of rbc_remainder",
-                         (int)params->remainder);
+                         "remainder is %d; wanted one of rbc_remainder", (int)params->remainder);
     }
     if (params->num_parts < 1 || params->part < 0 || params->part >= params->num_parts) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "part is %d of %d; it must be at least 0 and below num_parts, which is at "
+                         "part is %d of %d; wanted at least 0 and below num_parts, which is at "
                          "least 1",
                          params->part, params->num_parts);
     }

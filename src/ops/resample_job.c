@@ -7,12 +7,9 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "ops/channel_runs.h"
 
-static const char *const mode_names[] = {"linear", "hold", "nearest", "cubic", "slerp",
-                                         "angle",  "mean", "max",     "min"};
 static const char *const time_type_names[] = {"int64", "float64", "float32"};
-
-enum { NUM_MODES = sizeof mode_names / sizeof *mode_names };
 
 /* Names of a source's arguments in messages. Those of the first eight are at hand, so that the
  * usual call formats nothing. */
@@ -125,117 +122,6 @@ static rbc_status check_times_dtype(const char *name, rbc__dtype dtype, rbc__tim
                          "%s is %s; wanted int64 (nanoseconds), float64 or float32 (seconds)", name,
                          rbc__dtype_name(dtype));
     }
-    return RBC_OK;
-}
-
-static rbc_status check_mode(const char *prefix, rbc_resample_mode mode, int64_t width,
-                             rbc__dtype dtype, rbc_outside outside, rbc_error *err) {
-    if ((int)mode < 0 || (int)mode >= NUM_MODES) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%smode is %d; wanted 0 to %d", prefix,
-                         (int)mode, NUM_MODES - 1);
-    }
-    const char *name = mode_names[mode];
-    const bool takes_integers = mode == RBC_RESAMPLE_HOLD || mode == RBC_RESAMPLE_NEAREST ||
-                                mode == RBC_RESAMPLE_MAX || mode == RBC_RESAMPLE_MIN;
-    if (!takes_integers && !rbc__dtype_is_float(dtype)) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "%smode is %s, which needs float values, but they are %s; wanted hold, "
-                         "nearest, max or min",
-                         prefix, name, rbc__dtype_name(dtype));
-    }
-    if (mode == RBC_RESAMPLE_SLERP && width % 4 != 0) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "%smode is slerp over %" PRId64 " channels; wanted four, a quaternion",
-                         prefix, width);
-    }
-    if (outside == RBC_OUTSIDE_EXTRAPOLATE && mode != RBC_RESAMPLE_LINEAR) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "%soutside is extrapolate and mode is %s; wanted linear for every channel",
-                         prefix, name);
-    }
-    return RBC_OK;
-}
-
-static int by_begin(const void *a, const void *b) {
-    const int64_t begin_a = ((const rbc__channel_run *)a)->begin;
-    const int64_t begin_b = ((const rbc__channel_run *)b)->begin;
-    return (begin_a > begin_b) - (begin_a < begin_b);
-}
-
-/* Appends [begin, end), a slerp run quaternion by quaternion. */
-static int32_t append_run(rbc__channel_run *runs, int32_t count, int64_t begin, int64_t end,
-                          rbc_resample_mode mode) {
-    const int64_t step = mode == RBC_RESAMPLE_SLERP ? 4 : end - begin;
-    for (; begin < end; begin += step) {
-        runs[count++] = (rbc__channel_run){begin, begin + step, mode};
-    }
-    return count;
-}
-
-/* No more than this many runs come of a source. Groups beyond the channels are refused later. */
-static int64_t max_runs(const rbc_resample_source *source, int64_t num_channels) {
-    const int64_t quaternions = source->mode == RBC_RESAMPLE_SLERP ? num_channels / 4 : 0;
-    const int64_t num_groups =
-        source->num_groups < num_channels ? source->num_groups : num_channels;
-    return 2 * num_groups + 1 + quaternions;
-}
-
-/* Groups in order and the channels between them; `runs` holds max_runs(). */
-static rbc_status make_runs(const names *n, const rbc_resample_source *source, rbc__dtype dtype,
-                            int64_t num_channels, rbc__channel_run *runs, int32_t *num_runs,
-                            rbc_error *err) {
-    const int32_t num_groups = source->num_groups;
-    if (num_groups > num_channels) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "%s: %d groups for %" PRId64 " channels; wanted no more than channels",
-                         n->channels, num_groups, num_channels);
-    }
-    rbc__channel_run *sorted = runs + max_runs(source, num_channels) - num_groups;
-    for (int32_t i = 0; i < num_groups; ++i) {
-        const rbc_channel_group *group = &source->groups[i];
-        if (group->begin < 0 || group->begin >= group->end || group->end > num_channels) {
-            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                             "%s: group %d is [%" PRId64 ", %" PRId64
-                             "); wanted at least one channel of [0, %" PRId64 ")",
-                             n->channels, i, group->begin, group->end, num_channels);
-        }
-        if (group->mode == RBC_RESAMPLE_SLERP && group->end - group->begin != 4) {
-            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                             "%s: group %d is slerp over %" PRId64 " channels; wanted four",
-                             n->channels, i, group->end - group->begin);
-        }
-        RBC__TRY(check_mode(n->prefix, group->mode, group->end - group->begin, dtype,
-                            source->outside, err));
-        sorted[i] = (rbc__channel_run){group->begin, group->end, group->mode};
-    }
-    if (num_groups > 1) {
-        qsort(sorted, (size_t)num_groups, sizeof *sorted, by_begin);
-    }
-    int32_t count = 0;
-    int64_t done = 0;
-    for (int32_t i = 0; i <= num_groups; ++i) {
-        const int64_t begin = i < num_groups ? sorted[i].begin : num_channels;
-        if (begin < done) {
-            return rbc__fail(
-                err, RBC_ERROR_INVALID_ARGUMENT,
-                "%s: groups [%" PRId64 ", %" PRId64 ") and [%" PRId64 ", %" PRId64 ") overlap",
-                n->channels, sorted[i - 1].begin, sorted[i - 1].end, begin, sorted[i].end);
-        }
-        if (begin > done || num_channels == 0) {
-            RBC__TRY(
-                check_mode(n->prefix, source->mode, begin - done, dtype, source->outside, err));
-            count = append_run(runs, count, done, begin, source->mode);
-        }
-        if (i < num_groups) {
-            const rbc__channel_run group = sorted[i];
-            count = append_run(runs, count, group.begin, group.end, group.mode);
-            done = group.end;
-        }
-    }
-    if (count == 0) {
-        runs[count++] = (rbc__channel_run){0, 0, source->mode};
-    }
-    *num_runs = count;
     return RBC_OK;
 }
 
@@ -521,6 +407,20 @@ static rbc_status read_out(rbc__resample_request *request, const DLTensor *out,
     return RBC_OK;
 }
 
+static rbc__channel_modes modes_of(const names *n, const rbc_resample_source *source,
+                                   rbc__dtype dtype, int64_t num_channels) {
+    return (rbc__channel_modes){
+        .groups_name = n->channels,
+        .prefix = n->prefix,
+        .mode = source->mode,
+        .outside = source->outside,
+        .groups = source->groups,
+        .num_groups = source->num_groups,
+        .dtype = dtype,
+        .num_channels = num_channels,
+    };
+}
+
 /* Room for the sources and runs, in the request or beyond it. */
 static rbc_status make_room(rbc__resample_request *request, const rbc_resample_source *sources,
                             int32_t num_sources, rbc__resample_source **room,
@@ -529,7 +429,9 @@ static rbc_status make_room(rbc__resample_request *request, const rbc_resample_s
     for (int32_t s = 0; s < num_sources; ++s) {
         const DLTensor *values = sources[s].values;
         const int64_t width = values->ndim > 0 ? values->shape[values->ndim - 1] : 0;
-        if (!rbc__add_size(total, max_runs(&sources[s], width), &total)) {
+        const rbc__channel_modes modes = {
+            .mode = sources[s].mode, .num_groups = sources[s].num_groups, .num_channels = width};
+        if (!rbc__add_size(total, rbc__max_runs(&modes), &total)) {
             return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the channel groups");
         }
     }
@@ -577,9 +479,10 @@ rbc_status rbc__resample_request_init(rbc__resample_request *request, bool is_fu
         name_source(&n, is_fuse, s);
         RBC__TRY(read_source(request, &n, &sources[s], &room[s], s == 0, err));
         room[s].runs = runs;
-        RBC__TRY(make_runs(&n, &sources[s], job->dtype, room[s].num_channels, runs,
-                           &room[s].num_runs, err));
-        runs += max_runs(&sources[s], room[s].num_channels);
+        const rbc__channel_modes modes =
+            modes_of(&n, &sources[s], job->dtype, room[s].num_channels);
+        RBC__TRY(rbc__make_runs(&modes, runs, &room[s].num_runs, err));
+        runs += rbc__max_runs(&modes);
         room[s].out_channel = num_channels;
         if (!rbc__add_size(num_channels, room[s].num_channels, &num_channels)) {
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,

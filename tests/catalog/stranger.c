@@ -22,6 +22,17 @@
 #define FILES 6
 #define LINES 20
 
+/* As a file system without modes has it: every folder is open to all. */
+static bool has_no_modes;
+
+int fstat(int fd, struct stat *info) {
+    const int status = fstatat(fd, "", info, AT_EMPTY_PATH);
+    if (status == 0 && has_no_modes && S_ISDIR(info->st_mode)) {
+        info->st_mode |= 0777;
+    }
+    return status;
+}
+
 /* A folder with the dataset, the cache and whatever else a test makes. */
 static int setup(void **state) {
     char *folder = scratch_make();
@@ -368,6 +379,17 @@ static void what_lies_in_the_way_is_not_written_to(void **state) {
     }
 }
 
+static void a_file_system_without_modes_will_do(void **state) {
+    has_no_modes = true;
+    rbc_dataset *dataset = scratch_open(scratch_path(*state, "data"), NULL);
+    rbc_dataset_info info;
+    rbc_dataset_get_info(dataset, &info);
+    assert_null(info.catalog_passed_over);
+    assert_string_equal(strrchr(info.catalog_path, '/'), "/.robocache.sqlite");
+    rbc_dataset_close(&dataset);
+    has_no_modes = false;
+}
+
 static void what_is_written_is_closed_to_others_while_it_is_made(void **state) {
     fake_file_write(scratch_path(*state, "data"), 2, "5 0 -1 a\n!\n");
     scratch_refused(scratch_path(*state, "data"), NULL, RBC_ERROR_FORMAT);
@@ -663,6 +685,7 @@ int main(void) {
         TEST(an_earlier_version_is_made_anew),
         TEST(one_with_a_log_is_brought_up_to_date),
         TEST(what_lies_in_the_way_is_not_written_to),
+        TEST(a_file_system_without_modes_will_do),
         TEST(what_is_written_is_closed_to_others_while_it_is_made),
         TEST(the_catalog_of_another_dataset_is_refused),
         TEST(damaged_bytes_never_crash),

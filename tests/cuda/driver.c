@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -317,6 +319,56 @@ static void from_many_threads(void) {
     CHECK(stub->pushed == THREADS * CALLS && stub->popped == THREADS * CALLS);
 }
 
+static atomic_bool are_done;
+
+static void *call_until_done(void *argument) {
+    (void)argument;
+    while (!atomic_load(&are_done)) {
+        CHECK(resample(0, stream_number(1), NULL) == RBC_OK);
+    }
+    return NULL;
+}
+
+/* Whatever locks the other threads held. */
+static void in_forked_children(void) {
+    load_stub(STUB);
+    stub->is_threaded = 1;
+    pthread_t threads[2];
+    for (int i = 0; i < 2; ++i) {
+        CHECK(pthread_create(&threads[i], NULL, call_until_done, NULL) == 0);
+    }
+    for (int round = 0; round < 20; ++round) {
+        CHECK(resample(0, NULL, NULL) == RBC_OK);
+        const pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            alarm(60); /* instead of waiting for ever */
+            FAILS(RBC_ERROR_UNSUPPORTED, 0, "forked", "CUDA", "spawn");
+            cpu_still_works();
+            _Exit(0);
+        }
+        int status = 0;
+        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    atomic_store(&are_done, true);
+    for (int i = 0; i < 2; ++i) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    }
+}
+
+/* A child may be the first to use CUDA. */
+static void in_a_child_that_is_the_first(void) {
+    load_stub(STUB);
+    const pid_t child = fork();
+    if (child == 0) {
+        CHECK(resample(0, NULL, NULL) == RBC_OK);
+        _Exit(0);
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(resample(0, NULL, NULL) == RBC_OK);
+}
+
 /* At `block`; what the launch was given goes into `parameters`. */
 static void resample_at(uintptr_t block, char *parameters) {
     const DLDevice device = {kDLCUDA, 0};
@@ -524,6 +576,8 @@ int main(void) {
         CASE(each_device_has_its_own_kernels),
         CASE(tensors_on_two_devices_are_refused),
         CASE(from_many_threads),
+        CASE(in_forked_children),
+        CASE(in_a_child_that_is_the_first),
         CASE(launches_seen_again_become_a_graph),
         CASE(each_stream_has_its_own_graph),
         CASE(captured_streams_get_plain_launches),

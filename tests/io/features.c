@@ -140,7 +140,7 @@ static void mistakes_name_the_file_and_the_place(void **state) {
         {"<html></html>", "features.json: the file is an HTML page", RBC_ERROR_FORMAT},
         {"not found", "features.json: byte", RBC_ERROR_FORMAT},
         {"{\"featuresDict\": ", "line 1", RBC_ERROR_FORMAT},
-        {"[1]", "a JSON object was expected", RBC_ERROR_FORMAT},
+        {"[1]", "wanted a JSON object", RBC_ERROR_FORMAT},
         {"{\"type\": \"x\"}", "featuresDict", RBC_ERROR_UNSUPPORTED},
         {"{\"featuresDict\": {\"features\": 7}}", "no object", RBC_ERROR_FORMAT},
         {"{\"featuresDict\": {\"features\": {\"a\": 7}}}", "feature 'a'", RBC_ERROR_FORMAT},

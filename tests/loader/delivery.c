@@ -477,6 +477,49 @@ static void damaged_samples_are_left_out(void **state) {
     assert_string_equal(messages[0], messages[1]);
 }
 
+/* Nothing is left out or passed over for it: the batch comes once there is enough again. */
+static void a_shortage_is_no_damage(void **state) {
+    (void)state;
+    static uint64_t good[MAX_BATCHES];
+    setup *s = make_setup();
+    rbc_loader *loader = open_loader(s);
+    const int64_t count = drain(loader, good);
+    rbc_loader_destroy(&loader);
+    s->fake.short_every = 7;
+    const rbc_on_error policies[] = {RBC_ON_ERROR_RAISE, RBC_ON_ERROR_SKIP};
+    for (int run = 0; run < 4; run++) {
+        s->params.on_error = policies[run / 2];
+        s->params.num_threads = run % 2 == 0 ? 1 : 3;
+        loader = open_loader(s);
+        int64_t failures = 0;
+        for (int64_t i = 0; i < count;) {
+            rbc_batch *batch = NULL;
+            rbc_error error;
+            const rbc_status status = rbc_loader_next(loader, -1, &batch, &error);
+            if (status == RBC_OK) {
+                assert_int_equal(digest_of(batch), good[i++]);
+                rbc_batch_release(&batch);
+            } else {
+                failures++;
+                assert_int_equal(status, RBC_ERROR_IO);
+                assert_int_not_equal(error.device_code, 0);
+                assert_non_null(strstr(error.message, "episode 1"));
+            }
+            int64_t epoch = -1;
+            int64_t position = -1;
+            rbc_loader_tell(loader, &epoch, &position);
+            assert_int_equal(epoch, 0);
+            assert_int_equal(position, i);
+        }
+        assert_true(failures > 0);
+        rbc_loader_stats stats;
+        rbc_loader_get_stats(loader, &stats);
+        assert_int_equal(stats.samples_skipped, 0);
+        assert_int_equal(stats.batches_delivered, count);
+        rbc_loader_destroy(&loader);
+    }
+}
+
 static void stamps_that_decrease_are_an_error(void **state) {
     (void)state;
     setup *s = make_setup();
@@ -559,6 +602,7 @@ int main(void) {
         cmocka_unit_test(waiting_times_out),
         cmocka_unit_test(a_damaged_sample_fails_its_batch),
         cmocka_unit_test(damaged_samples_are_left_out),
+        cmocka_unit_test(a_shortage_is_no_damage),
         cmocka_unit_test(stamps_that_decrease_are_an_error),
         cmocka_unit_test(a_child_process_refuses),
         cmocka_unit_test(open_records_are_bounded),

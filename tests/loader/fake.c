@@ -2,6 +2,7 @@
 
 #include "fake.h"
 
+#include <errno.h>
 #include <math.h>
 #include <spng.h>
 #include <stdatomic.h>
@@ -43,6 +44,7 @@ struct rbc__source {
 
 static rbc__source sources[MAX_SOURCES];
 
+static atomic_llong num_state_reads;
 static atomic_llong num_open;
 static atomic_llong num_located;
 
@@ -287,6 +289,13 @@ static rbc_status fake_read(rbc__record *record, int32_t stream, int64_t first, 
     const fake_params *params = &record->dataset->params;
     if (params->read_us > 0) {
         nanosleep(&(struct timespec){.tv_nsec = (long)params->read_us * 1000}, NULL);
+    }
+    if (stream == FAKE_STATE && params->short_every > 0) {
+        static const int codes[] = {EMFILE, ENFILE, ENOMEM, EIO, EINTR};
+        const long long number = atomic_fetch_add(&num_state_reads, 1);
+        if (number % params->short_every == 0) {
+            return rbc__fail_errno(err, codes[number / params->short_every % 5], "fake file");
+        }
     }
     if (stream == FAKE_STATE && params->failing_step >= first &&
         params->failing_step < first + count && record->episode % 3 == 0) {

@@ -37,9 +37,10 @@ typedef struct fake_params {
     int64_t failing_step;    /* reading FAKE_STATE across it fails, in every third episode; -1 */
     int64_t unsorted_episode; /* its stamps decrease once; -1 */
     int64_t read_us;          /* a read takes so long */
+    int64_t short_every;      /* of so many reads of FAKE_STATE one fails for a shortage; 0: none */
 } fake_params;
 
-#define FAKE_PARAMS_INIT {20, 5.0, false, -1, -1, -1, 0}
+#define FAKE_PARAMS_INIT {20, 5.0, false, -1, -1, -1, 0, 0}
 
 /* The selection holds the dataset; destroy it with rbc_selection_destroy(). */
 rbc_selection *fake_create(const fake_params *params);

@@ -74,6 +74,7 @@ def test_check_installation_is_json_and_imports_nothing():
     assert found["native"]["num_threads"] >= 1
     assert found["cuda"]["available"] or found["cuda"]["reason"]
     assert {"jpeg", "png"} <= set(found["codecs"])
+    assert re.match(r"\d+\.\d+", found["native"]["libjpeg_turbo"])
 
 
 def test_number_of_threads_comes_from_the_environment():

@@ -148,9 +148,19 @@ def test_opcheck() -> None:
     points = torch.rand(20, 3, generator=generator).to(device)
     features = torch.randn(20, 2, generator=generator).to(device).requires_grad_()
     torch.library.opcheck(
-        torch.ops.robocache.voxelize_mean.default,
-        (points, features, None, [3, 3, 3], [0.4, 0.4, 0.4], None),
+        torch.ops.robocache.voxelize.default,
+        (points, features, None, [3, 3, 3], [0.4, 0.4, 0.4], None, "mean"),
     )
+    torch.library.opcheck(
+        torch.ops.robocache.voxelize.default,
+        (points, None, None, [3, 3, 3], [0.4, 0.4, 0.4], None, "count"),
+    )
+    outputs = "coordinates num_voxels counts voxels point_to_voxel dropped origins"
+    torch.library.opcheck(
+        torch.ops.robocache.voxelize_sparse.default,
+        (points, features.detach(), None, [0.4] * 3, None, [3, 3, 3], None, None, "mean",
+         "robocache", 5, 20, outputs),
+    )  # fmt: skip
 
 
 def test_traced_whole() -> None:

@@ -72,6 +72,33 @@ static void long_messages_are_cut_between_characters(void **state) {
     }
 }
 
+static void a_shortage_is_told_from_damage(void **state) {
+    (void)state;
+    static const int shortages[] = {EMFILE, ENFILE, ENOMEM, EIO, EINTR, EAGAIN, ENOSPC, ESTALE};
+    static const int faults[] = {0, ENOENT, EACCES, EISDIR, EINVAL, ENOTDIR, ELOOP, EPERM};
+    rbc_error err;
+    for (size_t i = 0; i < 8; ++i) {
+        rbc__fail_errno(&err, shortages[i], "a file");
+        assert_true(rbc__is_shortage(&err));
+        rbc__fail_within(&err, RBC_ERROR_IO, "episode 3");
+        assert_true(rbc__is_shortage(&err));
+        rbc__fail_errno(&err, faults[i], "a file");
+        assert_false(rbc__is_shortage(&err));
+    }
+    static const rbc_status damage[] = {RBC_ERROR_FORMAT, RBC_ERROR_NOT_FOUND,
+                                        RBC_ERROR_UNSUPPORTED, RBC_ERROR_INVALID_ARGUMENT};
+    for (size_t i = 0; i < 4; ++i) {
+        rbc__fail(&err, damage[i], "a file");
+        assert_false(rbc__is_shortage(&err));
+    }
+    static const rbc_status ours[] = {RBC_ERROR_OUT_OF_MEMORY, RBC_ERROR_INTERNAL,
+                                      RBC_ERROR_CANCELLED};
+    for (size_t i = 0; i < 3; ++i) {
+        rbc__fail(&err, ours[i], "a file");
+        assert_true(rbc__is_shortage(&err));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_status_has_a_name_of_its_own),
@@ -79,6 +106,7 @@ int main(void) {
         cmocka_unit_test(errno_is_kept_and_spelt_out),
         cmocka_unit_test(context_goes_before_the_message),
         cmocka_unit_test(long_messages_are_cut_between_characters),
+        cmocka_unit_test(a_shortage_is_told_from_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

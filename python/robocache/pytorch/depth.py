@@ -81,15 +81,7 @@ def voxelize_depth(
         max_depth=max_depth,
         pixel_offset=pixel_offset,
     )
-    lead, pixels = points.shape[:-3], points.shape[-3] * points.shape[-2]
-    flat = points.reshape(*([-1] if lead else []), pixels, 3)
-    if features is not None:
-        if tuple(features.shape[:-1]) != tuple(points.shape[:-1]):
-            raise InvalidArgumentError(
-                f"features: shape {list(features.shape)} found, wanted channels behind "
-                f"{list(points.shape[:-1])}"
-            )
-        features = features.reshape(*flat.shape[:-1], features.shape[-1])
+    flat, features = flatten_images(points, features)
     grid = voxelize_point_cloud(
         flat,
         grid_size,
@@ -100,11 +92,30 @@ def voxelize_depth(
         return_counts=return_counts,
         return_dropped=return_dropped,
     )
-    results = list(grid) if isinstance(grid, tuple) else [grid]
-    if len(lead) == 2:
-        results = [result.reshape(*lead, *result.shape[1:]) for result in results]
+    results = grids_of_images(grid, points)
     results[0] = results[0] if out is None else store(to_torch(results[0], "out"), out, depth)
     return tuple(results) if isinstance(grid, tuple) else results[0]
+
+
+def flatten_images(points: Any, features: Any) -> tuple[Any, Any]:
+    """Returns points [.., H, W, 3] and features of images as a cloud's, [N, 3] or [B, N, 3]."""
+    lead, pixels = points.shape[:-3], points.shape[-3] * points.shape[-2]
+    flat = points.reshape(*([math.prod(lead)] if lead else []), pixels, 3)
+    if features is None:
+        return flat, None
+    if tuple(features.shape[:-1]) != tuple(points.shape[:-1]):
+        raise InvalidArgumentError(
+            f"features: shape {list(features.shape)} found, wanted channels behind "
+            f"{list(points.shape[:-1])}"
+        )
+    return flat, features.reshape(*flat.shape[:-1], features.shape[-1])
+
+
+def grids_of_images(grid: Any, points: Any) -> list[Any]:
+    """Returns the grid, or the grid and what came with it, with the axes before the images'."""
+    results = list(grid) if isinstance(grid, tuple) else [grid]
+    lead = points.shape[:-3]
+    return [result.reshape(*lead, *result.shape[1:]) if lead else result for result in results]
 
 
 def _images(depth: Any) -> tuple[Tensor, list[int]]:

@@ -13,7 +13,7 @@ from ._tensors import from_torch, store
 from .resample import resample
 
 
-def _for_each(option: Any, name: str, count: int) -> list[Any]:
+def for_each(option: Any, name: str, count: int) -> list[Any]:
     """Returns one option a stream, from one for all or a list."""
     if not isinstance(option, (list, tuple)):
         return [option] * count
@@ -24,12 +24,13 @@ def _for_each(option: Any, name: str, count: int) -> list[Any]:
     return list(option)
 
 
-def _nested(option: Any, name: str, count: int) -> list[Any]:
+def nested(option: Any, name: str, count: int) -> list[Any]:
+    """As for_each(), of options that are lists themselves."""
     if option is not None and not isinstance(option, (list, tuple)):
         raise ArgumentTypeError(
             f"{name}: found {option!r}, wanted a list with one element (or None) a stream"
         )
-    return _for_each(option, name, count)
+    return for_each(option, name, count)
 
 
 @public
@@ -55,12 +56,12 @@ def fuse_streams(
         raise InvalidArgumentError("streams: 0 streams found, wanted at least 1")
     options = zip(
         streams,
-        _for_each(modes, "modes", count),
-        _for_each(outside, "outside", count),
-        _nested(lengths, "lengths", count),
-        _nested(channels, "channels", count),
-        _for_each(max_gap, "max_gap", count),
-        _for_each(tolerance, "tolerance", count),
+        for_each(modes, "modes", count),
+        for_each(outside, "outside", count),
+        nested(lengths, "lengths", count),
+        nested(channels, "channels", count),
+        for_each(max_gap, "max_gap", count),
+        for_each(tolerance, "tolerance", count),
         strict=True,
     )
     results = [
@@ -123,7 +124,7 @@ def fuse_multimodal(
     return fuse_streams(
         [(vision, vision_times), (proprio, proprio_times), (force, force_times)],
         target_times,
-        modes=[chosen or mode for chosen in _for_each(modes, "modes", 3)],
+        modes=[chosen or mode for chosen in for_each(modes, "modes", 3)],
         outside=outside,
         lengths=lengths,
         channels=channels,

@@ -82,7 +82,7 @@ def voxelize_sparse(
         )
     )
     max_points = None if max_points is None else whole(max_points, "max_points")
-    wanted = _wanted(outputs, channels is not None, max_points or 0)
+    wanted = wanted_outputs(outputs, channels is not None, max_points or 0)
     mode = mode or ("count" if channels is None else "mean")
     if mode not in ("count", "sum", "mean", "max", "min"):
         raise InvalidArgumentError(f"mode: {mode!r} found, wanted count, sum, mean, max or min")
@@ -123,7 +123,8 @@ def voxelize_sparse(
     return collected
 
 
-def _wanted(outputs: Iterable[str] | None, has_features: bool, max_points: int) -> set[str]:
+def wanted_outputs(outputs: Iterable[str] | None, has_features: bool, max_points: int) -> set[str]:
+    """Returns the names of the outputs asked for, those that are always there included."""
     if outputs is None:
         names = {"counts", "point_to_voxel", "dropped"} | ({"features"} if has_features else set())
     else:

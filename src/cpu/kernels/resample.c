@@ -43,9 +43,9 @@ static inline void expect(const char *begin, int64_t num_bytes) {
     }
 }
 
-static inline void expect_both(const rbc__resample_rows *rows, const rbc__resample_plan *plan,
+static inline void expect_both(const rbc__resample_rows *rows, const rbc__brackets *brackets,
                                int64_t j, int64_t row_bytes) {
-    const int64_t left = plan->left[j], right = plan->right[j];
+    const int64_t left = brackets->left[j], right = brackets->right[j];
     const char *row = rows->values + left * rows->sample_stride_bytes;
     if (right == left + 1 && row_bytes == rows->sample_stride_bytes) {
         expect(row, 2 * row_bytes);
@@ -65,40 +65,40 @@ static inline void expect_both(const rbc__resample_rows *rows, const rbc__resamp
         }                                                                                          \
     }                                                                                              \
                                                                                                    \
-    INLINE void linear_rows_##type(const rbc__resample_rows *rows, const rbc__resample_plan *plan, \
+    INLINE void linear_rows_##type(const rbc__resample_rows *rows, const rbc__brackets *brackets,  \
                                    int64_t n, int64_t step, int64_t out_step) {                    \
         const int64_t row_bytes = n * (int64_t)sizeof(S), count = rows->num_targets;               \
         const int64_t ahead = targets_ahead(row_bytes);                                            \
         for (int64_t j = 0; rows->is_far && j < ahead && j < count; ++j) {                         \
-            expect_both(rows, plan, j, row_bytes);                                                 \
+            expect_both(rows, brackets, j, row_bytes);                                             \
         }                                                                                          \
         for (int64_t j = 0; j < count; ++j) {                                                      \
             if (rows->is_far && j + ahead < count) {                                               \
-                expect_both(rows, plan, j + ahead, row_bytes);                                     \
+                expect_both(rows, brackets, j + ahead, row_bytes);                                 \
             }                                                                                      \
-            if (plan->kind[j] == RBC__ROW_BLEND) {                                                 \
-                linear_row_##type(OUTPUT(rows, S, j), SAMPLE(rows, S, plan->left[j]),              \
-                                  SAMPLE(rows, S, plan->right[j]), (C)plan->weight[j], n, step,    \
-                                  out_step);                                                       \
+            if (brackets->kind[j] == RBC__ROW_BLEND) {                                             \
+                linear_row_##type(OUTPUT(rows, S, j), SAMPLE(rows, S, brackets->left[j]),          \
+                                  SAMPLE(rows, S, brackets->right[j]), (C)brackets->weight[j], n,  \
+                                  step, out_step);                                                 \
             }                                                                                      \
         }                                                                                          \
     }                                                                                              \
                                                                                                    \
-    static void linear_##type(const rbc__resample_rows *rows, const rbc__resample_plan *plan) {    \
+    static void linear_##type(const rbc__resample_rows *rows, const rbc__brackets *brackets) {     \
         const int64_t n = rows->num_channels;                                                      \
         if (!IS_PACKED(rows, S)) {                                                                 \
-            linear_rows_##type(rows, plan, n, STEP(S, rows->channel_stride_bytes),                 \
+            linear_rows_##type(rows, brackets, n, STEP(S, rows->channel_stride_bytes),             \
                                STEP(S, rows->out_channel_stride_bytes));                           \
         } else if (n == 8) {                                                                       \
-            linear_rows_##type(rows, plan, 8, 1, 1);                                               \
+            linear_rows_##type(rows, brackets, 8, 1, 1);                                           \
         } else if (n == 16) {                                                                      \
-            linear_rows_##type(rows, plan, 16, 1, 1);                                              \
+            linear_rows_##type(rows, brackets, 16, 1, 1);                                          \
         } else if (n == 32) {                                                                      \
-            linear_rows_##type(rows, plan, 32, 1, 1);                                              \
+            linear_rows_##type(rows, brackets, 32, 1, 1);                                          \
         } else if (n == 64) {                                                                      \
-            linear_rows_##type(rows, plan, 64, 1, 1);                                              \
+            linear_rows_##type(rows, brackets, 64, 1, 1);                                          \
         } else {                                                                                   \
-            linear_rows_##type(rows, plan, n, 1, 1);                                               \
+            linear_rows_##type(rows, brackets, n, 1, 1);                                           \
         }                                                                                          \
     }
 
@@ -116,19 +116,19 @@ static inline void expect_both(const rbc__resample_rows *rows, const rbc__resamp
         }                                                                                          \
     }                                                                                              \
                                                                                                    \
-    static void cubic_##type(const rbc__resample_rows *rows, const rbc__resample_plan *plan) {     \
+    static void cubic_##type(const rbc__resample_rows *rows, const rbc__brackets *brackets) {      \
         const bool packed = IS_PACKED(rows, S);                                                    \
         for (int64_t j = 0; j < rows->num_targets; ++j) {                                          \
-            if (plan->kind[j] != RBC__ROW_BLEND) {                                                 \
+            if (brackets->kind[j] != RBC__ROW_BLEND) {                                             \
                 continue;                                                                          \
             }                                                                                      \
             S *out = OUTPUT(rows, S, j);                                                           \
-            const S *p = SAMPLE(rows, S, plan->previous[j]);                                       \
-            const S *a = SAMPLE(rows, S, plan->left[j]);                                           \
-            const S *b = SAMPLE(rows, S, plan->right[j]);                                          \
-            const S *q = SAMPLE(rows, S, plan->next[j]);                                           \
-            const C before = (C)plan->before[j], middle = (C)plan->middle[j],                      \
-                    after = (C)plan->after[j];                                                     \
+            const S *p = SAMPLE(rows, S, brackets->previous[j]);                                   \
+            const S *a = SAMPLE(rows, S, brackets->left[j]);                                       \
+            const S *b = SAMPLE(rows, S, brackets->right[j]);                                      \
+            const S *q = SAMPLE(rows, S, brackets->next[j]);                                       \
+            const C before = (C)brackets->before[j], middle = (C)brackets->middle[j],              \
+                    after = (C)brackets->after[j];                                                 \
             if (packed) {                                                                          \
                 cubic_row_##type(out, p, a, b, q, before, middle, after, rows->num_channels, 1,    \
                                  1);                                                               \
@@ -160,11 +160,11 @@ static inline void expect_both(const rbc__resample_rows *rows, const rbc__resamp
         }                                                                                          \
     }                                                                                              \
                                                                                                    \
-    static void angle_##type(const rbc__resample_rows *rows, const rbc__resample_plan *plan) {     \
+    static void angle_##type(const rbc__resample_rows *rows, const rbc__brackets *brackets) {      \
         for (int64_t j = 0; j < rows->num_targets; ++j) {                                          \
-            if (plan->kind[j] == RBC__ROW_BLEND) {                                                 \
-                angle_row_##type(OUTPUT(rows, S, j), SAMPLE(rows, S, plan->left[j]),               \
-                                 SAMPLE(rows, S, plan->right[j]), plan->weight[j],                 \
+            if (brackets->kind[j] == RBC__ROW_BLEND) {                                             \
+                angle_row_##type(OUTPUT(rows, S, j), SAMPLE(rows, S, brackets->left[j]),           \
+                                 SAMPLE(rows, S, brackets->right[j]), brackets->weight[j],         \
                                  rows->num_channels, STEP(S, rows->channel_stride_bytes),          \
                                  STEP(S, rows->out_channel_stride_bytes));                         \
             }                                                                                      \
@@ -209,23 +209,23 @@ static void slerp_tile(double a[4][RBC__TILE], double b[4][RBC__TILE], const dou
 
 /* All rows of a tile at once, component by component, in double. */
 #define DEFINE_SLERP(type, S, C)                                                                   \
-    static void slerp_##type(const rbc__resample_rows *rows, const rbc__resample_plan *plan) {     \
+    static void slerp_##type(const rbc__resample_rows *rows, const rbc__brackets *brackets) {      \
         const int64_t step = STEP(S, rows->channel_stride_bytes);                                  \
         const int64_t out_step = STEP(S, rows->out_channel_stride_bytes);                          \
         const int64_t n = rows->num_targets;                                                       \
         double a[4][RBC__TILE], b[4][RBC__TILE];                                                   \
         for (int64_t j = 0; j < n; ++j) {                                                          \
-            const bool blend = plan->kind[j] == RBC__ROW_BLEND;                                    \
-            const S *from = SAMPLE(rows, S, blend ? plan->left[j] : 0);                            \
-            const S *to = SAMPLE(rows, S, blend ? plan->right[j] : 0);                             \
+            const bool blend = brackets->kind[j] == RBC__ROW_BLEND;                                \
+            const S *from = SAMPLE(rows, S, blend ? brackets->left[j] : 0);                        \
+            const S *to = SAMPLE(rows, S, blend ? brackets->right[j] : 0);                         \
             for (int c = 0; c < 4; ++c) {                                                          \
                 a[c][j] = (double)LOAD_##type(from[c * step]);                                     \
                 b[c][j] = (double)LOAD_##type(to[c * step]);                                       \
             }                                                                                      \
         }                                                                                          \
-        slerp_tile(a, b, plan->weight, n);                                                         \
+        slerp_tile(a, b, brackets->weight, n);                                                     \
         for (int64_t j = 0; j < n; ++j) {                                                          \
-            if (plan->kind[j] == RBC__ROW_BLEND) {                                                 \
+            if (brackets->kind[j] == RBC__ROW_BLEND) {                                             \
                 S *out = OUTPUT(rows, S, j);                                                       \
                 for (int c = 0; c < 4; ++c) {                                                      \
                     out[c * out_step] = STORE_##type((C)a[c][j]);                                  \
@@ -240,14 +240,14 @@ static void slerp_tile(double a[4][RBC__TILE], double b[4][RBC__TILE], const dou
 #define SLACK_bf16 RBC__UNIT_SLACK_BF16
 
 #define DEFINE_UNIT(type, S, C)                                                                    \
-    static void unit_##type(const rbc__resample_rows *rows, const rbc__resample_plan *plan) {      \
+    static void unit_##type(const rbc__resample_rows *rows, const rbc__brackets *brackets) {       \
         const int64_t step = STEP(S, rows->channel_stride_bytes);                                  \
         const int64_t out_step = STEP(S, rows->out_channel_stride_bytes);                          \
         for (int64_t j = 0; j < rows->num_targets; ++j) {                                          \
-            if (plan->kind[j] != RBC__ROW_COPY) {                                                  \
+            if (brackets->kind[j] != RBC__ROW_COPY) {                                              \
                 continue;                                                                          \
             }                                                                                      \
-            const S *in = SAMPLE(rows, S, plan->left[j]);                                          \
+            const S *in = SAMPLE(rows, S, brackets->left[j]);                                      \
             S *out = OUTPUT(rows, S, j);                                                           \
             double q[4];                                                                           \
             for (int c = 0; c < 4; ++c) {                                                          \

@@ -3,13 +3,14 @@
  * reads a global.
  *
  * Targets are done in tiles. For a tile the driver has the times searched, turns what lies around
- * each target into a plan (which samples, what weights), and has rows of channels made from it. */
+ * each target into brackets (which samples, what weights), and has rows of channels made from it.
+ */
 #ifndef RBC_CPU_KERNELS_RESAMPLE_H
 #define RBC_CPU_KERNELS_RESAMPLE_H
 
 #include "backend.h"
 
-enum { RBC__TILE = 64 };         /* targets planned at once */
+enum { RBC__TILE = 64 };         /* targets bracketed at once */
 enum { RBC__REDUCE_WIDTH = 64 }; /* channels accumulated at once */
 
 /* Times of one batch row and the tile of its targets that is looked at. */
@@ -47,7 +48,7 @@ enum {
     RBC__ROW_FILL = 2,
 };
 
-typedef struct rbc__resample_plan {
+typedef struct rbc__brackets {
     /* After search: the newest sample at or before the target, -1 for none, and the newest of the
      * next stamp, num_samples for none. After weigh: see RBC__BELOW and so on. */
     int64_t left[RBC__TILE], right[RBC__TILE];
@@ -61,7 +62,7 @@ typedef struct rbc__resample_plan {
     uint8_t kind[RBC__TILE];
     bool is_weighed; /* search has done what weigh would: flags, their union and weight */
     uint8_t all_flags;
-} rbc__resample_plan;
+} rbc__brackets;
 
 /* Rows of one run of channels: `values` and `out` point at its first channel, `out` at the tile's
  * first target. */
@@ -84,7 +85,7 @@ typedef struct rbc__resample_sums {
 } rbc__resample_sums;
 
 /* Makes the rows whose kind is RBC__ROW_BLEND. */
-typedef void (*rbc__blend_fn)(const rbc__resample_rows *rows, const rbc__resample_plan *plan);
+typedef void (*rbc__blend_fn)(const rbc__resample_rows *rows, const rbc__brackets *brackets);
 
 /* Makes row j from sample pick[j] where kind[j] is RBC__ROW_COPY and from the item whose bytes are
  * the low ones of `fill` where it is RBC__ROW_FILL. */
@@ -102,14 +103,14 @@ typedef struct rbc__time_kernels {
     /* False when a time is NaN or infinite, decreases, or first and last are too far apart. */
     bool (*check)(const rbc__time_axis *axis);
     /* Fills left and right. False: a target is NaN. */
-    bool (*search)(const rbc__time_axis *axis, rbc__resample_plan *plan);
+    bool (*search)(const rbc__time_axis *axis, rbc__brackets *brackets);
     /* Fills previous and next from left and right. */
-    void (*neighbours)(const rbc__time_axis *axis, rbc__resample_plan *plan);
+    void (*neighbours)(const rbc__time_axis *axis, rbc__brackets *brackets);
     /* Fills flags and weight; returns the union of the flags. With `extrapolate` it uses previous
      * and next. */
-    uint8_t (*weigh)(const rbc__time_axis *axis, bool extrapolate, rbc__resample_plan *plan);
+    uint8_t (*weigh)(const rbc__time_axis *axis, bool extrapolate, rbc__brackets *brackets);
     /* Fills before, middle and after where a target lies between two samples. */
-    void (*cubic)(const rbc__time_axis *axis, rbc__resample_plan *plan);
+    void (*cubic)(const rbc__time_axis *axis, rbc__brackets *brackets);
     /* Samples before the interval that a reduction takes for the tile's first target. */
     int64_t (*interval_begin)(const rbc__time_axis *axis);
     /* True when samples a and b carry the same stamp. */

@@ -15,11 +15,11 @@
 
 #define RBC__TIME_TABLE resample_times_i64
 typedef int64_t stamp;
-typedef uint64_t span;
+typedef uint64_t duration;
 typedef int64_t lane_count;
 #define NO_DISTANCE INT64_MAX
 
-static inline span elapsed(stamp later, stamp earlier) {
+static inline duration elapsed(stamp later, stamp earlier) {
     return (uint64_t)later - (uint64_t)earlier;
 }
 
@@ -43,12 +43,12 @@ static inline stamp difference(stamp a, stamp b) {
     return out;
 }
 
-static inline span max_gap_of(const rbc__time_axis *axis) {
-    return axis->max_gap_ns < 0 ? UINT64_MAX : (span)axis->max_gap_ns;
+static inline duration max_gap_of(const rbc__time_axis *axis) {
+    return axis->max_gap_ns < 0 ? UINT64_MAX : (duration)axis->max_gap_ns;
 }
 
-static inline span tolerance_of(const rbc__time_axis *axis) {
-    return axis->tolerance_ns < 0 ? UINT64_MAX : (span)axis->tolerance_ns;
+static inline duration tolerance_of(const rbc__time_axis *axis) {
+    return axis->tolerance_ns < 0 ? UINT64_MAX : (duration)axis->tolerance_ns;
 }
 
 static inline bool has_tolerance(const rbc__time_axis *axis) {
@@ -64,17 +64,17 @@ static inline bool has_limits(const rbc__time_axis *axis) {
 #if RBC__TIME_TYPE == 1
 #define RBC__TIME_TABLE resample_times_f64
 typedef double stamp;
-typedef double span;
+typedef double duration;
 typedef int64_t lane_count;
 #else
 #define RBC__TIME_TABLE resample_times_f32
 typedef float stamp;
-typedef float span;
+typedef float duration;
 typedef int32_t lane_count;
 #endif
 #define NO_DISTANCE ((stamp)NAN)
 
-static inline span elapsed(stamp later, stamp earlier) {
+static inline duration elapsed(stamp later, stamp earlier) {
     return later - earlier;
 }
 
@@ -90,12 +90,12 @@ static inline stamp difference(stamp a, stamp b) {
     return a - b;
 }
 
-static inline span max_gap_of(const rbc__time_axis *axis) {
-    return axis->max_gap < 0 ? (span)INFINITY : (span)axis->max_gap;
+static inline duration max_gap_of(const rbc__time_axis *axis) {
+    return axis->max_gap < 0 ? (duration)INFINITY : (duration)axis->max_gap;
 }
 
-static inline span tolerance_of(const rbc__time_axis *axis) {
-    return axis->tolerance < 0 ? (span)INFINITY : (span)axis->tolerance;
+static inline duration tolerance_of(const rbc__time_axis *axis) {
+    return axis->tolerance < 0 ? (duration)INFINITY : (duration)axis->tolerance;
 }
 
 static inline bool has_tolerance(const rbc__time_axis *axis) {

@@ -132,7 +132,7 @@ static inline bool find_in_order(const rbc__time_axis *axis, stamp *targets, int
 /* True, with the tile weighed, where all targets lie between two distinct stamps and on none and
  * nothing is limited. */
 static inline bool weigh_usual(const rbc__time_axis *axis, const stamp *targets,
-                               const int64_t *found, rbc__resample_plan *plan) {
+                               const int64_t *found, rbc__brackets *brackets) {
     const stamp *times = (const stamp *)(const void *)axis->times;
     const int64_t count = axis->count, n = axis->num_samples;
     const int64_t first = found[0], last = found[count - 1];
@@ -160,27 +160,27 @@ static inline bool weigh_usual(const rbc__time_axis *axis, const stamp *targets,
         return false;
     }
     for (int64_t j = 0; j < count; ++j) {
-        plan->left[j] = found[j] - 1;
-        plan->right[j] = found[j];
+        brackets->left[j] = found[j] - 1;
+        brackets->right[j] = found[j];
     }
     for (int64_t j = 0; j < count; ++j) {
-        plan->weight[j] = share(targets[j], before[j], after[j]);
+        brackets->weight[j] = share(targets[j], before[j], after[j]);
     }
     uint8_t all = 0;
     for (int64_t j = 0; j < count; ++j) {
         const bool is_right = elapsed(after[j], targets[j]) < elapsed(targets[j], before[j]);
-        plan->flags[j] = is_right ? RBC__RIGHT_NEARER : 0;
-        all |= plan->flags[j];
+        brackets->flags[j] = is_right ? RBC__RIGHT_NEARER : 0;
+        all |= brackets->flags[j];
     }
-    plan->all_flags = all;
+    brackets->all_flags = all;
     return true;
 }
 
-static bool search(const rbc__time_axis *axis, rbc__resample_plan *plan) {
+static bool search(const rbc__time_axis *axis, rbc__brackets *brackets) {
     stamp targets[RBC__TILE];
     int64_t found[RBC__TILE];
     const int64_t count = axis->count, n = axis->num_samples;
-    plan->is_weighed = false;
+    brackets->is_weighed = false;
     if (count < 1) {
         return true;
     }
@@ -206,8 +206,8 @@ static bool search(const rbc__time_axis *axis, rbc__resample_plan *plan) {
     }
     if (is_unordered == 0 && axis->stride_bytes == (int64_t)sizeof(stamp) &&
         find_in_order(axis, targets, found)) {
-        plan->is_weighed = weigh_usual(axis, targets, found, plan);
-        if (plan->is_weighed) {
+        brackets->is_weighed = weigh_usual(axis, targets, found, brackets);
+        if (brackets->is_weighed) {
             return true;
         }
     } else {
@@ -219,92 +219,92 @@ static bool search(const rbc__time_axis *axis, rbc__resample_plan *plan) {
         }
     }
     for (int64_t j = 0; j < count; ++j) {
-        plan->left[j] = found[j] - 1;
-        plan->right[j] = found[j] < n ? newest(axis, found[j]) : n;
+        brackets->left[j] = found[j] - 1;
+        brackets->right[j] = found[j] < n ? newest(axis, found[j]) : n;
     }
     return true;
 }
 
-static void neighbours(const rbc__time_axis *axis, rbc__resample_plan *plan) {
+static void neighbours(const rbc__time_axis *axis, rbc__brackets *brackets) {
     const int64_t n = axis->num_samples;
     for (int64_t j = 0; j < axis->count; ++j) {
-        const int64_t left = plan->left[j], right = plan->right[j];
-        plan->previous[j] = -1;
-        plan->next[j] = n;
+        const int64_t left = brackets->left[j], right = brackets->right[j];
+        brackets->previous[j] = -1;
+        brackets->next[j] = n;
         if (left > 0) {
             const stamp now = stamp_at(axis, left);
-            plan->previous[j] =
+            brackets->previous[j] =
                 stamp_at(axis, left - 1) < now ? left - 1 : lower(axis, 0, left, now) - 1;
         }
         if (right < n - 1) {
-            plan->next[j] = newest(axis, right + 1);
+            brackets->next[j] = newest(axis, right + 1);
         }
     }
 }
 
-static uint8_t beyond(const rbc__time_axis *axis, bool extrapolate, rbc__resample_plan *plan,
+static uint8_t beyond(const rbc__time_axis *axis, bool extrapolate, rbc__brackets *brackets,
                       int64_t j) {
     const int64_t n = axis->num_samples;
     const stamp t = target_at(axis, axis->first + j);
-    const bool below = plan->left[j] < 0;
-    const int64_t end = below ? plan->right[j] : plan->left[j];
-    const int64_t inner = below ? plan->next[j] : plan->previous[j];
+    const bool below = brackets->left[j] < 0;
+    const int64_t end = below ? brackets->right[j] : brackets->left[j];
+    const int64_t inner = below ? brackets->next[j] : brackets->previous[j];
     const stamp last = stamp_at(axis, end);
-    const span away = below ? elapsed(last, t) : elapsed(t, last);
+    const duration away = below ? elapsed(last, t) : elapsed(t, last);
     unsigned flags = below ? RBC__BELOW : RBC__ABOVE;
     const bool is_far = !(away <= tolerance_of(axis));
     flags |= is_far || !has_tolerance(axis) ? RBC__FAR : 0u;
     flags |= is_far || !(away <= max_gap_of(axis)) ? RBC__FAR_LEFT : 0u;
-    plan->left[j] = end;
-    plan->right[j] = end;
-    plan->weight[j] = 0.0;
+    brackets->left[j] = end;
+    brackets->right[j] = end;
+    brackets->weight[j] = 0.0;
     if (extrapolate && inner >= 0 && inner < n) {
         const stamp other = stamp_at(axis, inner);
         flags |= RBC__LINE;
         if (below) {
-            plan->right[j] = inner;
-            plan->weight[j] = -(double)elapsed(last, t) / (double)elapsed(other, last);
+            brackets->right[j] = inner;
+            brackets->weight[j] = -(double)elapsed(last, t) / (double)elapsed(other, last);
         } else {
-            plan->left[j] = inner;
-            plan->weight[j] = share(t, other, last);
+            brackets->left[j] = inner;
+            brackets->weight[j] = share(t, other, last);
             flags |= RBC__RIGHT_NEARER;
         }
     }
     return (uint8_t)flags;
 }
 
-static uint8_t weigh(const rbc__time_axis *axis, bool extrapolate, rbc__resample_plan *plan) {
-    if (plan->is_weighed) {
-        return plan->all_flags;
+static uint8_t weigh(const rbc__time_axis *axis, bool extrapolate, rbc__brackets *brackets) {
+    if (brackets->is_weighed) {
+        return brackets->all_flags;
     }
     const int64_t n = axis->num_samples;
-    const span max_gap = max_gap_of(axis);
-    const span tolerance = tolerance_of(axis);
+    const duration max_gap = max_gap_of(axis);
+    const duration tolerance = tolerance_of(axis);
     unsigned all = 0;
     for (int64_t j = 0; j < axis->count; ++j) {
-        const int64_t left = plan->left[j], right = plan->right[j];
+        const int64_t left = brackets->left[j], right = brackets->right[j];
         const stamp t = target_at(axis, axis->first + j);
         if (left >= 0 && t == stamp_at(axis, left)) {
-            plan->right[j] = left;
-            plan->weight[j] = 0.0;
-            plan->flags[j] = RBC__EXACT;
+            brackets->right[j] = left;
+            brackets->weight[j] = 0.0;
+            brackets->flags[j] = RBC__EXACT;
             all |= RBC__EXACT;
             continue;
         }
         if (left < 0 || right >= n) {
-            plan->flags[j] = beyond(axis, extrapolate, plan, j);
-            all |= plan->flags[j];
+            brackets->flags[j] = beyond(axis, extrapolate, brackets, j);
+            all |= brackets->flags[j];
             continue;
         }
         const stamp t0 = stamp_at(axis, left), t1 = stamp_at(axis, right);
-        const span since = elapsed(t, t0), until = elapsed(t1, t);
-        const span gap = elapsed(t1, t0);
-        const span nearer = until < since ? until : since;
+        const duration since = elapsed(t, t0), until = elapsed(t1, t);
+        const duration gap = elapsed(t1, t0);
+        const duration nearer = until < since ? until : since;
         const unsigned flags =
             (until < since ? RBC__RIGHT_NEARER : 0u) | (gap <= max_gap ? 0u : RBC__WIDE_GAP) |
             (since <= tolerance ? 0u : RBC__FAR_LEFT) | (nearer <= tolerance ? 0u : RBC__FAR);
-        plan->weight[j] = share(t, t0, t1);
-        plan->flags[j] = (uint8_t)flags;
+        brackets->weight[j] = share(t, t0, t1);
+        brackets->flags[j] = (uint8_t)flags;
         all |= flags;
     }
     return (uint8_t)all;
@@ -313,35 +313,36 @@ static uint8_t weigh(const rbc__time_axis *axis, bool extrapolate, rbc__resample
 /* Cubic Hermite on [left, right]. The tangent at a knot is the slope there of the parabola through
  * it and its two neighbours, at the first and last knot that of the one interval. Written in
  * differences of neighbours, so that a constant stays one exactly. */
-static void cubic(const rbc__time_axis *axis, rbc__resample_plan *plan) {
+static void cubic(const rbc__time_axis *axis, rbc__brackets *brackets) {
     for (int64_t j = 0; j < axis->count; ++j) {
-        if ((plan->flags[j] & (RBC__EXACT | RBC__BELOW | RBC__ABOVE)) != 0) {
-            plan->previous[j] = plan->left[j];
-            plan->next[j] = plan->right[j];
+        if ((brackets->flags[j] & (RBC__EXACT | RBC__BELOW | RBC__ABOVE)) != 0) {
+            brackets->previous[j] = brackets->left[j];
+            brackets->next[j] = brackets->right[j];
             continue;
         }
-        const double s = plan->weight[j];
+        const double s = brackets->weight[j];
         const double at_left = s * (1.0 - s) * (1.0 - s), at_right = s * s * (s - 1.0);
-        const stamp t0 = stamp_at(axis, plan->left[j]), t1 = stamp_at(axis, plan->right[j]);
+        const stamp t0 = stamp_at(axis, brackets->left[j]), t1 = stamp_at(axis, brackets->right[j]);
         const double h = (double)elapsed(t1, t0);
         double left_share = 1.0, right_share = 1.0;
-        plan->before[j] = 0.0;
-        plan->after[j] = 0.0;
-        if (plan->previous[j] >= 0) {
-            const double g = (double)elapsed(t0, stamp_at(axis, plan->previous[j]));
+        brackets->before[j] = 0.0;
+        brackets->after[j] = 0.0;
+        if (brackets->previous[j] >= 0) {
+            const double g = (double)elapsed(t0, stamp_at(axis, brackets->previous[j]));
             left_share = g / (g + h);
-            plan->before[j] = at_left * (h / g) * (h / (g + h));
+            brackets->before[j] = at_left * (h / g) * (h / (g + h));
         } else {
-            plan->previous[j] = plan->left[j];
+            brackets->previous[j] = brackets->left[j];
         }
-        if (plan->next[j] < axis->num_samples) {
-            const double g = (double)elapsed(stamp_at(axis, plan->next[j]), t1);
+        if (brackets->next[j] < axis->num_samples) {
+            const double g = (double)elapsed(stamp_at(axis, brackets->next[j]), t1);
             right_share = g / (g + h);
-            plan->after[j] = at_right * (h / g) * (h / (g + h));
+            brackets->after[j] = at_right * (h / g) * (h / (g + h));
         } else {
-            plan->next[j] = plan->right[j];
+            brackets->next[j] = brackets->right[j];
         }
-        plan->middle[j] = s * s * (3.0 - 2.0 * s) + at_left * left_share + at_right * right_share;
+        brackets->middle[j] =
+            s * s * (3.0 - 2.0 * s) + at_left * left_share + at_right * right_share;
     }
 }
 

@@ -24,14 +24,14 @@ typedef struct rbc__voxel_map {
     int64_t outside;                     /* the cell number that dropped points get */
 } rbc__voxel_map;
 
-/* Feature rows to reduce. Row `r` is at base + r * unit_bytes, contiguous f32 or f64, or, with a
- * cloud, is point r's and is read from there in any dtype and stride. */
+/* Feature rows to reduce. Row `r` is at base + r * row_stride_bytes, contiguous f32 or f64, or,
+ * with a cloud, is point r's and is read from there in any dtype and stride. */
 typedef struct rbc__voxel_rows {
     rbc_voxel_reduce reduce;
     int64_t num_features;
     rbc__dtype dtype; /* of the output; rows are f64 for f64, else f32 */
     const char *base;
-    int64_t unit_bytes;
+    int64_t row_stride_bytes;
     const rbc__cloud *cloud;
     int64_t cloud_index;
 } rbc__voxel_rows;

@@ -1,17 +1,18 @@
-/* Sizes of launches and of parts of memory, worked out on the host. None may be negative. */
+/* Sizes of launches and of parts of memory, worked out on the host. */
 #ifndef RBC_CUDA_ARITHMETIC_H
 #define RBC_CUDA_ARITHMETIC_H
 
 #include <stdint.h>
 
-static inline int64_t rbc__at_least(int64_t value, int64_t least) {
-    return value < least ? least : value;
+static inline int64_t rbc__max64(int64_t a, int64_t b) {
+    return a > b ? a : b;
 }
 
-static inline int64_t rbc__at_most(int64_t value, int64_t most) {
-    return value > most ? most : value;
+static inline int64_t rbc__min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
 }
 
+/* Of numbers that are not negative. */
 static inline int64_t rbc__divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }

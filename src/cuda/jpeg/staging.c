@@ -84,7 +84,7 @@ static rbc_status create(const rbc__cuda_queue *queue, uint64_t bytes, rbc__cuda
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "JPEG: no memory");
     }
     /* Some more, so that a slightly larger batch next time fits. */
-    s->bytes = (uint64_t)rbc__at_least((int64_t)(bytes + bytes / 4), LEAST_BYTES);
+    s->bytes = (uint64_t)rbc__max64((int64_t)(bytes + bytes / 4), LEAST_BYTES);
     s->device = queue->device->id;
     void *memory = NULL;
     CUresult result = driver->mem_host_alloc(&memory, s->bytes, RBC__CU_MEM_HOST_PORTABLE);

@@ -17,7 +17,7 @@ static rbc_status launch_check(rbc__cuda_queue *queue, const check_times_launch 
                                rbc_error *err) {
     const rbc__cuda_shape shape = {
         .blocks =
-            rbc__at_most(rbc__divide_up(params->batch * params->count, CHECK_THREADS), MAX_BLOCKS),
+            rbc__min64(rbc__divide_up(params->batch * params->count, CHECK_THREADS), MAX_BLOCKS),
         .blocks_y = 1,
         .threads = CHECK_THREADS,
     };
@@ -79,9 +79,9 @@ static rbc_status fetch_rows(rbc__cuda_queue *queue, const char **at, int64_t ba
     }
     const int64_t along = (count - 1) * stride;
     const int64_t across = (batch - 1) * batch_stride;
-    const int64_t below = rbc__at_most(along, 0) + rbc__at_most(across, 0);
+    const int64_t below = rbc__min64(along, 0) + rbc__min64(across, 0);
     const size_t bytes =
-        (size_t)(rbc__at_least(along, 0) + rbc__at_least(across, 0) - below + item_bytes);
+        (size_t)(rbc__max64(along, 0) + rbc__max64(across, 0) - below + item_bytes);
     *copy = malloc(bytes);
     if (*copy == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,

@@ -35,9 +35,9 @@ static int64_t choose_tile(const rbc__resample_job *job, int32_t multiprocessors
     const int64_t num_samples = job->sources[0].num_samples;
     const int64_t looked_at = job->num_targets * rbc__cuda_stamp_bytes(job->time_type);
     const int64_t share = job->batch * num_samples * row / ((int64_t)BLOCKS_EACH * multiprocessors);
-    const int64_t most = rbc__at_least(MOST_BYTES, 4 * looked_at);
-    int64_t tile = rbc__at_least(rbc__at_most(rbc__at_least(share, LEAST_BYTES), most) / row, 1);
-    tile = rbc__at_most(rbc__at_most(tile, num_samples), BACKWARD_MAX_TILE);
+    const int64_t most = rbc__max64(MOST_BYTES, 4 * looked_at);
+    int64_t tile = rbc__max64(rbc__min64(rbc__max64(share, LEAST_BYTES), most) / row, 1);
+    tile = rbc__min64(rbc__min64(tile, num_samples), BACKWARD_MAX_TILE);
     const int64_t tiles = (num_samples + tile - 1) / tile;
     return (num_samples + tiles - 1) / tiles;
 }

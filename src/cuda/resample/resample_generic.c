@@ -107,8 +107,8 @@ static rbc_status launch_part(rbc__cuda_queue *queue, const rbc__resample_job *w
     }
     const uint32_t cached = rbc__cuda_share_cache(params.sources, job.num_sources, job.time_type);
     const int64_t tile = rbc__cuda_choose_tile(
-        &job, queue->multiprocessors, rbc__at_least(columns, 1) * rbc__dtype_bytes(job.dtype),
-        cached, RESAMPLE_TARGET_BYTES, RBC__CUDA_SMALL_TILE_BYTES / 4);
+        &job, queue->multiprocessors, rbc__max64(columns, 1) * rbc__dtype_bytes(job.dtype), cached,
+        RESAMPLE_TARGET_BYTES, RBC__CUDA_SMALL_TILE_BYTES / 4);
     rbc__cuda_set_tile(&params.launch, tile);
     rbc__cuda_set_row_slices(&params.launch, (uint32_t)columns);
     params.launch.brackets_begin = cached;

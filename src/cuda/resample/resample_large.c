@@ -33,14 +33,14 @@ static uint32_t choose_tile(const rbc__resample_job *job, int32_t multiprocessor
     const int64_t vec16s = launch->row_slices;
     const int64_t passes = (vec16s + LARGE_MAX_THREADS - 1) / LARGE_MAX_THREADS;
     const int64_t columns = (vec16s + passes - 1) / passes;
-    const int64_t groups = rbc__at_least(THREADS / columns, 1);
+    const int64_t groups = rbc__max64(THREADS / columns, 1);
     const int64_t at_once = (int64_t)LARGE_BLOCKS * LARGE_MAX_THREADS * multiprocessors;
-    int64_t each = rbc__at_most(VEC16S_EACH / passes, MAX_TILE / groups);
+    int64_t each = rbc__min64(VEC16S_EACH / passes, MAX_TILE / groups);
     if (job->batch * job->num_targets * vec16s < TURNS * each * at_once) {
         each = LARGE_IN_FLIGHT;
     }
-    each = rbc__at_least(each - each % LARGE_IN_FLIGHT, LARGE_IN_FLIGHT);
-    const int64_t tile = rbc__at_most(groups * each, job->num_targets);
+    each = rbc__max64(each - each % LARGE_IN_FLIGHT, LARGE_IN_FLIGHT);
+    const int64_t tile = rbc__min64(groups * each, job->num_targets);
     launch->columns = (uint32_t)columns;
     launch->targets_each = (uint32_t)each;
     launch->num_brackets = (uint32_t)(groups * each);

@@ -83,7 +83,7 @@ resample_source rbc__cuda_describe_source(const rbc__resample_job *job,
         .times_stride = from->times_stride_bytes,
         .lengths = from->lengths,
         .lengths_stride = from->lengths_stride_bytes,
-        .num_samples32 = (uint32_t)rbc__at_most(from->num_samples, INT32_MAX),
+        .num_samples32 = (uint32_t)rbc__min64(from->num_samples, INT32_MAX),
         .num_samples = from->num_samples,
         .max_gap = {from->max_gap_ns, from->max_gap},
         .tolerance = {from->tolerance_ns, from->tolerance},
@@ -114,7 +114,7 @@ resample_launch rbc__cuda_describe_job(const rbc__resample_job *job) {
         .dt_batch_stride = job->dt_batch_stride_bytes,
         .dt_target_stride = job->dt_target_stride_bytes,
         .num_targets = job->num_targets,
-        .num_targets32 = (uint32_t)rbc__at_most(job->num_targets, INT32_MAX),
+        .num_targets32 = (uint32_t)rbc__min64(job->num_targets, INT32_MAX),
         .time_type = (uint32_t)job->time_type,
         .num_sources = (uint32_t)job->num_sources,
         .element_bytes = (uint32_t)rbc__dtype_bytes(job->dtype),
@@ -128,9 +128,9 @@ uint32_t rbc__cuda_share_cache(resample_source *sources, int32_t count, rbc__tim
     for (int32_t i = 0; i < count; ++i) {
         const int64_t left = (CACHE_BYTES - (int64_t)used) / (count - i);
         const int64_t wanted =
-            rbc__at_most(sources[i].num_samples, CACHE_BYTES) * rbc__cuda_stamp_bytes(type);
+            rbc__min64(sources[i].num_samples, CACHE_BYTES) * rbc__cuda_stamp_bytes(type);
         const int64_t bytes =
-            rbc__at_most((wanted + RBC__CUDA_VEC16_BYTES - 1) & ~INT64_C(15), left & ~INT64_C(15));
+            rbc__min64((wanted + RBC__CUDA_VEC16_BYTES - 1) & ~INT64_C(15), left & ~INT64_C(15));
         sources[i].cache_begin = used;
         sources[i].cache_capacity = (uint32_t)(bytes / rbc__cuda_stamp_bytes(type));
         used += (uint32_t)bytes;
@@ -155,13 +155,13 @@ int64_t rbc__cuda_choose_tile(const rbc__resample_job *job, int32_t multiprocess
         int64_t bytes =
             total / at_once > RBC__CUDA_SMALL_TILE_BYTES
                 ? LARGE_TILE_BYTES
-                : rbc__at_most(rbc__at_least(share, least_bytes), RBC__CUDA_SMALL_TILE_BYTES);
-        bytes = rbc__at_least(bytes, rbc__at_most(2 * cached_bytes, share));
+                : rbc__min64(rbc__max64(share, least_bytes), RBC__CUDA_SMALL_TILE_BYTES);
+        bytes = rbc__max64(bytes, rbc__min64(2 * cached_bytes, share));
         tile = bytes / row;
     }
-    tile = rbc__at_most(rbc__at_least(tile, 1), job->num_targets);
-    tile = rbc__at_most(rbc__at_most(tile, RESAMPLE_MAX_TILE),
-                        rbc__at_least(BRACKET_BYTES / (bracket_bytes * job->num_sources), 1));
+    tile = rbc__min64(rbc__max64(tile, 1), job->num_targets);
+    tile = rbc__min64(rbc__min64(tile, RESAMPLE_MAX_TILE),
+                      rbc__max64(BRACKET_BYTES / (bracket_bytes * job->num_sources), 1));
     /* Even tiles: the last one of a row is not much smaller than the others. */
     const int64_t tiles = (job->num_targets + tile - 1) / tile;
     return (job->num_targets + tiles - 1) / tiles;

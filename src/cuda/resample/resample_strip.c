@@ -39,8 +39,8 @@ static rbc__cuda_strips cut_at(const rbc__resample_job *job, int64_t granule, ui
         const int64_t num_samples = job->sources[i].num_samples;
         cut.from_global[i] = !is_small && reads_few(job, i);
         cut.any_from_global |= cut.from_global[i];
-        most = rbc__at_least(num_samples, most);
-        fetched = rbc__at_least(cut.from_global[i] ? 0 : num_samples, fetched);
+        most = rbc__max64(num_samples, most);
+        fetched = rbc__max64(cut.from_global[i] ? 0 : num_samples, fetched);
         cut.num_strips += (uint32_t)((row_bytes(job, i) + strip - 1) / strip);
     }
     const int64_t stamps = rbc__round_up(fetched * strip, RBC__CUDA_VEC16_BYTES);
@@ -62,7 +62,7 @@ static bool choose_strips(const rbc__resample_job *job, int32_t multiprocessors,
         if (!is_short(&job->sources[i])) {
             return false;
         }
-        widest = rbc__at_least(row_bytes(job, i), widest);
+        widest = rbc__max64(row_bytes(job, i), widest);
         fetched += job->sources[i].num_samples * row_bytes(job, i);
     }
     const int64_t made =
@@ -72,7 +72,7 @@ static bool choose_strips(const rbc__resample_job *job, int32_t multiprocessors,
         return false;
     }
     const int64_t least =
-        rbc__at_most(is_small ? MIN_STRIP_BYTES : WIDE_STRIP_BYTES, rbc__at_least(widest, granule));
+        rbc__min64(is_small ? MIN_STRIP_BYTES : WIDE_STRIP_BYTES, rbc__max64(widest, granule));
     bool found = false;
     for (uint32_t log = 0; granule << log <= MAX_STRIP_BYTES; ++log) {
         const rbc__cuda_strips cut = cut_at(job, granule, log, is_small);

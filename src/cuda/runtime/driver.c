@@ -3,6 +3,8 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +13,11 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static rbc__cuda_driver driver;
 static rbc_error load_error;
+static _Atomic bool is_forked; /* from a process that had used the driver */
+
+static void after_fork(void) {
+    atomic_store_explicit(&is_forked, true, memory_order_relaxed);
+}
 
 static void *find(const char *symbol, int required, rbc_error *err) {
     void *address = dlsym(driver.library, symbol);
@@ -49,6 +56,7 @@ static void load(void) {
         (void)rbc__cuda_fail(&driver, result, &load_error, "cuInit");
         return;
     }
+    (void)pthread_atfork(NULL, NULL, after_fork);
     result = driver.driver_get_version(&driver.version);
     if (result != 0) {
         (void)rbc__cuda_fail(&driver, result, &load_error, "cuDriverGetVersion");
@@ -75,6 +83,13 @@ rbc_status rbc__cuda_driver_get(const rbc__cuda_driver **out, rbc_error *err) {
         }
         *out = NULL;
         return load_error.status;
+    }
+    *out = NULL;
+    if (atomic_load_explicit(&is_forked, memory_order_relaxed)) {
+        /* Locks may be held by threads that are not there, and the driver is of no use anyway. */
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                         "this process was forked from one that had used CUDA, which then cannot "
+                         "be used; start it in another way, such as Python's \"spawn\"");
     }
     *out = &driver;
     return RBC_OK;

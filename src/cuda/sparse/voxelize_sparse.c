@@ -150,7 +150,7 @@ static void describe_cells(const rbc__voxelize_sparse_job *job, sparse_launch *l
 /* Items of a tile, where there are as many tiles as blocks keep busy. */
 static int64_t tile_of(int64_t items, int64_t least, int64_t multiple) {
     const int64_t tile = rbc__divide_up(items, SPARSE_MAX_TILES);
-    return rbc__round_up(rbc__at_least(tile, least), multiple);
+    return rbc__round_up(rbc__max64(tile, least), multiple);
 }
 
 static void describe_tiles(const rbc__voxelize_sparse_job *job, sparse_launch *launch) {

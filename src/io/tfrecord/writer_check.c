@@ -146,8 +146,8 @@ static rbc_status check_entries(rbc__writer_checker *checker, const rbc__writer_
                                 const rbc_rlds_data *data, int64_t samples, rbc_error *err) {
     if (data->num_samples != samples || (samples > 0 && (!data->bytes || !data->num_bytes))) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "%s: %" PRId64 " samples of bytes, %" PRId64 " were expected",
-                         feature->name, data->num_samples, samples);
+                         "%s: %" PRId64 " samples of bytes, wanted %" PRId64, feature->name,
+                         data->num_samples, samples);
     }
     for (int64_t i = 0; i < samples; i++) {
         const rbc_status status =

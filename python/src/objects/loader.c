@@ -1,0 +1,687 @@
+#include "objects/objects.h"
+#include "tensors/tensor.h"
+
+#include "operations/resample.h"
+
+#include <time.h>
+#include <unistd.h>
+
+/* Python's signal handlers run at least this often while a batch is waited for. */
+#define POLL_NS INT64_C(50000000)
+
+#define CLOSE_POLL_NS 1000000L
+
+typedef struct loader_object {
+    PyObject_HEAD rbc_loader *handle; /* NULL: closed */
+    pid_t process;
+    delivery how;
+    PyObject *names;  /* list of the fields' names, filled with the first batch */
+    bool busy;        /* a call waits without the GIL: a loader has one consumer */
+    bool closing;     /* another thread waits for that call to end */
+    bool is_fresh;    /* nothing was handed out since the last seek: iterations begin there */
+    bool is_asked;    /* and a batch was asked for, in this iteration */
+    int64_t begun_at; /* position of the last seek */
+    int64_t iteration;
+    rbc_batch *kept; /* taken out, and then an exception came: the next to be handed out */
+} loader_object;
+
+/* One pass over the rest of an epoch. */
+typedef struct iterator_object {
+    PyObject_HEAD PyObject *loader;
+    int64_t iteration;
+    bool is_over;
+} iterator_object;
+
+static loader_object *as_loader(PyObject *self) {
+    return (loader_object *)(void *)self;
+}
+
+static iterator_object *as_iterator(PyObject *self) {
+    return (iterator_object *)(void *)self;
+}
+
+static void release_delivery(delivery *how) {
+    Py_CLEAR(how->batch_type);
+    Py_CLEAR(how->text_type);
+    Py_CLEAR(how->from_dlpack);
+    Py_CLEAR(how->asarray);
+}
+
+static void loader_dealloc(PyObject *self) {
+    loader_object *loader = as_loader(self);
+    PyThreadState *thread = PyEval_SaveThread();
+    rbc_batch_release(&loader->kept);
+    rbc_loader_destroy(&loader->handle);
+    PyEval_RestoreThread(thread);
+    release_delivery(&loader->how);
+    Py_CLEAR(loader->names);
+    free_instance(self);
+}
+
+/* The loader's handle, or NULL with an exception where it is closed. */
+static rbc_loader *open_handle(PyObject *self) {
+    loader_object *loader = as_loader(self);
+    if (loader->handle == NULL || loader->closing) {
+        raise_value(state_of_type(self), "the loader is closed");
+        return NULL;
+    }
+    return loader->handle;
+}
+
+/* In a child made by fork() the thread that waited is not there. */
+static bool is_busy(const loader_object *loader) {
+    return loader->busy && loader->process == getpid();
+}
+
+/* The same for the consumer's calls, of which there is one at a time. */
+static rbc_loader *enter(PyObject *self) {
+    rbc_loader *handle = open_handle(self);
+    if (handle != NULL && is_busy(as_loader(self))) {
+        raise_value(state_of_type(self), "the loader is being used by another thread");
+        return NULL;
+    }
+    return handle;
+}
+
+/* Memory of one window's arrays. */
+typedef struct window_memory {
+    int32_t *ticks;
+    int64_t *offsets_ns;
+    rbc_channel_group *groups;
+} window_memory;
+
+static bool read_ticks(PyObject *object, int32_t **ticks, int32_t *count) {
+    const Py_ssize_t size = PyList_Size(object);
+    *ticks = PyMem_Calloc((size_t)size + 1, sizeof(**ticks));
+    for (Py_ssize_t i = 0; *ticks != NULL && i < size; i++) {
+        const long value = PyLong_AsLong(PyList_GetItem(object, i));
+        if ((value == -1 && PyErr_Occurred()) || value < INT32_MIN || value > INT32_MAX) {
+            PyErr_SetString(PyExc_OverflowError, "a tick of the window has more than 32 bits");
+            return false;
+        }
+        (*ticks)[i] = (int32_t)value;
+    }
+    *count = (int32_t)size;
+    return *ticks != NULL || PyErr_NoMemory() != NULL;
+}
+
+static bool read_offsets(PyObject *object, int64_t **offsets, int32_t *count) {
+    const Py_ssize_t size = PyList_Size(object);
+    *offsets = PyMem_Calloc((size_t)size + 1, sizeof(**offsets));
+    for (Py_ssize_t i = 0; *offsets != NULL && i < size; i++) {
+        (*offsets)[i] = PyLong_AsLongLong(PyList_GetItem(object, i));
+        if ((*offsets)[i] == -1 && PyErr_Occurred()) {
+            return false;
+        }
+    }
+    *count = (int32_t)size;
+    return *offsets != NULL || PyErr_NoMemory() != NULL;
+}
+
+/* (stream, name, ticks, offsets_ns, mode, outside, channels, width, max_gap_ns, tolerance_ns,
+ * max_points, squeeze) */
+static bool read_window(module_state *state, PyObject *object, window_memory *memory,
+                        rbc_window *window) {
+    PyObject *ticks = NULL;
+    PyObject *offsets = NULL;
+    PyObject *mode = NULL;
+    PyObject *outside = NULL;
+    PyObject *channels = NULL;
+    long long width = 0;
+    long long max_points = 0;
+    int squeeze = 0;
+    *window = (rbc_window)RBC_WINDOW_INIT;
+    if (!PyArg_ParseTuple(object, "szOOOOOLddLp", &window->stream, &window->name, &ticks, &offsets,
+                          &mode, &outside, &channels, &width, &window->max_gap_ns,
+                          &window->tolerance_ns, &max_points, &squeeze) ||
+        !parse_resample_mode(state, mode, &window->mode) ||
+        !parse_outside(state, outside, &window->outside)) {
+        return false;
+    }
+    window->max_points = max_points;
+    window->squeeze = squeeze;
+    if (ticks != Py_None && !read_ticks(ticks, &memory->ticks, &window->count)) {
+        return false;
+    }
+    if (offsets != Py_None && !read_offsets(offsets, &memory->offsets_ns, &window->count)) {
+        return false;
+    }
+    if (channels != Py_None &&
+        !parse_channels(state, channels, width, &memory->groups, &window->num_groups)) {
+        return false;
+    }
+    window->ticks = memory->ticks;
+    window->offsets_ns = memory->offsets_ns;
+    window->groups = memory->groups;
+    return true;
+}
+
+/* Borrows the texts of a list of str. */
+static bool read_names(PyObject *list, const char ***names, int32_t *count) {
+    const Py_ssize_t size = PyList_Size(list);
+    *names = PyMem_Calloc((size_t)size + 1, sizeof(**names));
+    if (*names == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < size; i++) {
+        (*names)[i] = PyUnicode_AsUTF8AndSize(PyList_GetItem(list, i), NULL);
+        if ((*names)[i] == NULL) {
+            return false;
+        }
+    }
+    *count = (int32_t)size;
+    return true;
+}
+
+/* (kind, batch type, text type); kind: numpy.asarray for NumPy, the type torch.Tensor for torch. */
+static bool find_delivery(module_state *state, PyObject *types, delivery *how) {
+    PyObject *kind = NULL;
+    if (!PyArg_ParseTuple(types, "OOO", &kind, &how->batch_type, &how->text_type)) {
+        return false;
+    }
+    Py_INCREF(how->batch_type);
+    Py_INCREF(how->text_type);
+    if (!PyType_Check(kind)) {
+        Py_INCREF(kind);
+        how->asarray = kind;
+        return true;
+    }
+    framework torch = {0};
+    if (PyObject_HasAttr(kind, state->names[NAME___dlpack_c_exchange_api__])) {
+        if (!exchange_find(state, (PyTypeObject *)(void *)kind, &torch)) {
+            return false;
+        }
+        how->api = torch.api;
+    }
+    if (how->api == NULL) {
+        PyObject *module = PyImport_ImportModule("torch.utils.dlpack");
+        how->from_dlpack = module == NULL ? NULL : PyObject_GetAttrString(module, "from_dlpack");
+        Py_XDECREF(module);
+    }
+    return how->api != NULL || how->from_dlpack != NULL;
+}
+
+static bool parse_policies(module_state *state, PyObject *on_error, PyObject *remainder,
+                           rbc_loader_params *params) {
+    static const choice error_choices[] = {{NAME_raise, RBC_ON_ERROR_RAISE},
+                                           {NAME_skip, RBC_ON_ERROR_SKIP}};
+    static const choice remainder_choices[] = {{NAME_uneven, RBC_REMAINDER_UNEVEN},
+                                               {NAME_drop, RBC_REMAINDER_DROP},
+                                               {NAME_repeat, RBC_REMAINDER_REPEAT}};
+    int chosen_error = (int)params->on_error;
+    int chosen_remainder = (int)params->remainder;
+    const bool ok =
+        PARSE_CHOICE(state, on_error, "on_error", error_choices, &chosen_error) &&
+        PARSE_CHOICE(state, remainder, "remainder", remainder_choices, &chosen_remainder);
+    params->on_error = (rbc_on_error)chosen_error;
+    params->remainder = (rbc_remainder)chosen_remainder;
+    return ok;
+}
+
+static PyObject *create(module_state *state, selection_object *selection,
+                        const rbc_loader_params *params, PyObject *types) {
+    delivery how = {0};
+    if (!find_delivery(state, types, &how)) {
+        release_delivery(&how);
+        return NULL;
+    }
+    rbc_loader *handle = NULL;
+    rbc_error err;
+    PyThreadState *thread = PyEval_SaveThread();
+    const rbc_status status = rbc_loader_create(selection->handle, params, &handle, &err);
+    PyEval_RestoreThread(thread);
+    if (status != RBC_OK) {
+        release_delivery(&how);
+        return raise_error(state, &err);
+    }
+    loader_object *loader = PyObject_New(loader_object, state->loader_type);
+    if (loader == NULL) {
+        rbc_loader_destroy(&handle);
+        release_delivery(&how);
+        return NULL;
+    }
+    loader->handle = handle;
+    loader->how = how;
+    loader->process = getpid();
+    loader->names = NULL;
+    loader->busy = false;
+    loader->closing = false;
+    loader->is_fresh = true;
+    loader->begun_at = 0;
+    loader->is_asked = false;
+    loader->iteration = 0;
+    loader->kept = NULL;
+    return (PyObject *)loader;
+}
+
+/* create_loader(selection, windows, types, *, batch_size, ...): `types` are the type of tensors, of
+ * batches and of texts. Everything has to be given. */
+PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
+    static char *keywords[] = {
+        "selection", "windows",     "types",     "batch_size", "rate_hz", "shuffle",    "seed",
+        "drop_last", "num_threads", "num_slots", "on_error",   "rank",    "world_size", "part",
+        "num_parts", "remainder",   "jpeg_dct",  "snap_ns",    "clock",   "require",    NULL};
+    module_state *state = state_of_module(module);
+    PyObject *selection = NULL;
+    PyObject *windows = NULL;
+    PyObject *types = NULL;
+    PyObject *on_error = NULL;
+    PyObject *remainder = NULL;
+    PyObject *jpeg_dct = NULL;
+    PyObject *clock = NULL;
+    PyObject *require = NULL;
+    unsigned long long seed = 0;
+    int batch_size = 0;
+    int shuffle = 0;
+    int drop_last = 0;
+    int num_threads = 0;
+    int num_slots = 0;
+    int rank = 0;
+    int world_size = 1;
+    int part = 0;
+    int num_parts = 1;
+    long long snap_ns = 0;
+    rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!O!$idpKpiiOiiiiOOLO!O!", keywords,
+                                     state->selection_type, &selection, &PyList_Type, &windows,
+                                     &PyTuple_Type, &types, &batch_size, &params.rate_hz, &shuffle,
+                                     &seed, &drop_last, &num_threads, &num_slots, &on_error, &rank,
+                                     &world_size, &part, &num_parts, &remainder, &jpeg_dct,
+                                     &snap_ns, &PyList_Type, &clock, &PyList_Type, &require) ||
+        !parse_policies(state, on_error, remainder, &params) ||
+        !parse_jpeg_dct(state, jpeg_dct, &params.jpeg_dct)) {
+        return NULL;
+    }
+    const Py_ssize_t count = PyList_Size(windows);
+    rbc_window *read = PyMem_Calloc((size_t)count + 1, sizeof(*read));
+    window_memory *memory = PyMem_Calloc((size_t)count + 1, sizeof(*memory));
+    bool ok = read != NULL && memory != NULL;
+    if (!ok) {
+        PyErr_NoMemory();
+    }
+    for (Py_ssize_t i = 0; ok && i < count; i++) {
+        ok = read_window(state, PyList_GetItem(windows, i), &memory[i], &read[i]);
+    }
+    const char **clock_names = NULL;
+    const char **require_names = NULL;
+    ok = ok && read_names(clock, &clock_names, &params.num_clock) &&
+         read_names(require, &require_names, &params.num_require);
+    params.clock = clock_names;
+    params.require = require_names;
+    params.windows = read;
+    params.num_windows = (int32_t)count;
+    params.batch_size = batch_size;
+    params.shuffle = shuffle;
+    params.seed = seed;
+    params.drop_last = drop_last;
+    params.num_threads = num_threads;
+    params.num_slots = num_slots;
+    params.rank = rank;
+    params.world_size = world_size;
+    params.snap_ns = snap_ns;
+    params.part = part;
+    params.num_parts = num_parts;
+    PyObject *result =
+        ok ? create(state, (selection_object *)(void *)selection, &params, types) : NULL;
+    for (Py_ssize_t i = 0; memory != NULL && i < count; i++) {
+        PyMem_Free(memory[i].ticks);
+        PyMem_Free(memory[i].offsets_ns);
+        PyMem_Free(memory[i].groups);
+    }
+    PyMem_Free(clock_names);
+    PyMem_Free(require_names);
+    PyMem_Free(read);
+    PyMem_Free(memory);
+    return result;
+}
+
+/* Names of the fields, made once: they are the same in every batch. */
+static PyObject *field_names(loader_object *loader, const rbc_batch *batch) {
+    if (loader->names != NULL) {
+        return loader->names;
+    }
+    const int32_t count = rbc_batch_num_fields(batch);
+    PyObject *names = PyList_New(count);
+    for (int32_t i = 0; names != NULL && i < count; i++) {
+        PyObject *name = PyUnicode_InternFromString(rbc_batch_field(batch, i)->name);
+        if (name == NULL || PyList_SetItem(names, i, name) < 0) {
+            Py_CLEAR(names);
+        }
+    }
+    loader->names = names;
+    return names;
+}
+
+static PyObject *batch_dict(module_state *state, loader_object *loader, rbc_batch *batch) {
+    PyObject *names = field_names(loader, batch);
+    PyObject *dict =
+        names == NULL ? NULL : PyObject_CallFunctionObjArgs(loader->how.batch_type, NULL);
+    const int32_t count = rbc_batch_num_fields(batch);
+    for (int32_t i = 0; dict != NULL && i < count; i++) {
+        const rbc_field *field = rbc_batch_field(batch, i);
+        PyObject *value = field->kind == RBC_FIELD_TEXT
+                              ? field_text(loader->how.text_type, batch, i, field)
+                              : field_tensor(state, &loader->how, batch, field);
+        if (value == NULL || PyDict_SetItem(dict, PyList_GetItem(names, i), value) < 0) {
+            Py_CLEAR(dict);
+        }
+        Py_XDECREF(value);
+    }
+    return dict;
+}
+
+/* Begins another iteration at `position` of `epoch`; one that nothing was asked of moves there. */
+static bool seek(PyObject *self, rbc_loader *handle, int64_t epoch, int64_t position) {
+    loader_object *loader = as_loader(self);
+    rbc_error err;
+    loader->busy = true;
+    PyThreadState *thread = PyEval_SaveThread();
+    const rbc_status status = rbc_loader_seek(handle, epoch, position, &err);
+    if (status == RBC_OK) {
+        rbc_batch_release(&loader->kept);
+    }
+    PyEval_RestoreThread(thread);
+    loader->busy = false;
+    if (status != RBC_OK) {
+        raise_error(state_of_type(self), &err);
+        return false;
+    }
+    loader->iteration += loader->is_asked ? 1 : 0;
+    loader->is_asked = false;
+    loader->is_fresh = true;
+    loader->begun_at = position;
+    return true;
+}
+
+/* seek(epoch, position): the next iteration begins there */
+static PyObject *loader_seek(PyObject *self, PyObject *args) {
+    long long epoch = 0;
+    long long position = 0;
+    rbc_loader *handle = enter(self);
+    if (handle == NULL || !PyArg_ParseTuple(args, "LL", &epoch, &position) ||
+        !seek(self, handle, epoch, position)) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* Epoch and position of the batch that is handed out next. */
+static void tell(PyObject *self, const rbc_loader *handle, int64_t *epoch, int64_t *position) {
+    const loader_object *loader = as_loader(self);
+    rbc_loader_tell(handle, epoch, position);
+    if (loader->kept != NULL) {
+        *position = rbc_batch_index(loader->kept);
+    }
+}
+
+/* tell() -> (epoch, position, whether nothing was handed out since the last seek) */
+static PyObject *loader_tell(PyObject *self, PyObject *unused) {
+    (void)unused;
+    int64_t epoch = 0;
+    int64_t position = 0;
+    const rbc_loader *handle = open_handle(self);
+    if (handle == NULL) {
+        return NULL;
+    }
+    tell(self, handle, &epoch, &position);
+    return Py_BuildValue("(LLO)", (long long)epoch, (long long)position,
+                         as_loader(self)->is_fresh ? Py_True : Py_False);
+}
+
+/* iterate() -> iterator over the rest of the epoch sought, or over the next epoch. An iteration
+ * that has handed out nothing is begun again: an exception may have come before anyone had it. */
+static PyObject *loader_iterate(PyObject *self, PyObject *unused) {
+    (void)unused;
+    loader_object *loader = as_loader(self);
+    rbc_loader *handle = enter(self);
+    int64_t epoch = 0;
+    int64_t position = 0;
+    if (handle == NULL) {
+        return NULL;
+    }
+    tell(self, handle, &epoch, &position);
+    module_state *state = state_of_type(self);
+    iterator_object *iterator = PyObject_New(iterator_object, state->iterator_type);
+    if (iterator == NULL) {
+        return NULL;
+    }
+    Py_INCREF(self);
+    iterator->loader = self;
+    iterator->is_over = false;
+    if (!loader->is_fresh && !seek(self, handle, epoch + 1, 0)) {
+        Py_DECREF(iterator);
+        return NULL;
+    }
+    iterator->iteration = ++loader->iteration;
+    loader->is_asked = false;
+    return (PyObject *)iterator;
+}
+
+/* Keeps a batch that was taken out and could not be handed out. */
+static void keep(loader_object *loader, rbc_batch *batch, int64_t iteration) {
+    if (loader->handle != NULL && loader->iteration == iteration && loader->kept == NULL) {
+        loader->kept = batch;
+        return;
+    }
+    rbc_batch_release(&batch);
+}
+
+/* The next batch: RBC_OK, RBC_END, or another status with an exception set. Handlers of signals run
+ * meanwhile; they may close the loader or iterate themselves. */
+static rbc_status take(PyObject *self, int64_t iteration, rbc_batch **batch) {
+    loader_object *loader = as_loader(self);
+    rbc_error err;
+    rbc_status status = RBC_TIMEOUT;
+    int64_t timeout_ns = 0;
+    while (status == RBC_TIMEOUT) {
+        rbc_loader *handle = enter(self);
+        if (handle == NULL) {
+            return RBC_ERROR_INVALID_ARGUMENT;
+        }
+        if (loader->iteration != iteration) {
+            raise_value(state_of_type(self),
+                        "the loader has begun another epoch: iterators cannot be used in turns");
+            return RBC_ERROR_INVALID_ARGUMENT;
+        }
+        loader->is_asked = true;
+        if (loader->kept != NULL) {
+            *batch = loader->kept;
+            loader->kept = NULL;
+            return RBC_OK;
+        }
+        if (timeout_ns == 0) {
+            status = rbc_loader_next(handle, 0, batch, &err);
+            timeout_ns = POLL_NS;
+            continue;
+        }
+        loader->busy = true;
+        PyThreadState *thread = PyEval_SaveThread();
+        status = rbc_loader_next(handle, timeout_ns, batch, &err);
+        PyEval_RestoreThread(thread);
+        loader->busy = false;
+        if (status == RBC_TIMEOUT && PyErr_CheckSignals() < 0) {
+            return RBC_ERROR_CANCELLED;
+        }
+    }
+    if (status != RBC_OK && status != RBC_END) {
+        int64_t epoch = 0;
+        int64_t position = 0;
+        rbc_loader_tell(loader->handle, &epoch, &position);
+        loader->is_fresh = loader->is_fresh && position == loader->begun_at;
+        raise_error(state_of_type(self), &err);
+    }
+    return status;
+}
+
+/* A batch that is not handed out, because an exception came between, comes with the next call:
+ * signals are answered here for a last time, so that a handler's exception finds it. */
+static PyObject *iterator_next(PyObject *self) {
+    iterator_object *iterator = as_iterator(self);
+    if (iterator->is_over) {
+        return NULL;
+    }
+    PyObject *owner = iterator->loader;
+    loader_object *loader = as_loader(owner);
+    rbc_batch *batch = NULL;
+    const rbc_status status = take(owner, iterator->iteration, &batch);
+    if (status == RBC_END) {
+        loader->is_fresh = false;
+        iterator->is_over = true;
+    }
+    if (status != RBC_OK) {
+        return NULL;
+    }
+    PyObject *dict = batch_dict(state_of_type(owner), loader, batch);
+    if (dict == NULL || PyErr_CheckSignals() < 0) {
+        keep(loader, batch, iterator->iteration);
+        Py_XDECREF(dict);
+        return NULL;
+    }
+    loader->is_fresh = false;
+    rbc_batch_release(&batch);
+    return dict;
+}
+
+static PyObject *iterator_self(PyObject *self) {
+    Py_INCREF(self);
+    return self;
+}
+
+static void iterator_dealloc(PyObject *self) {
+    Py_CLEAR(as_iterator(self)->loader);
+    free_instance(self);
+}
+
+/* A call that waits in another thread ends within its poll, as of a closed loader. */
+static PyObject *loader_close(PyObject *self, PyObject *unused) {
+    (void)unused;
+    loader_object *loader = as_loader(self);
+    const struct timespec pause = {.tv_nsec = CLOSE_POLL_NS};
+    loader->closing = true;
+    while (is_busy(loader)) {
+        PyThreadState *thread = PyEval_SaveThread();
+        nanosleep(&pause, NULL);
+        PyEval_RestoreThread(thread);
+        if (PyErr_CheckSignals() < 0) {
+            return NULL;
+        }
+    }
+    rbc_loader *handle = loader->handle;
+    rbc_batch *kept = loader->kept;
+    loader->handle = NULL;
+    loader->kept = NULL;
+    PyThreadState *thread = PyEval_SaveThread();
+    rbc_batch_release(&kept);
+    rbc_loader_destroy(&handle);
+    PyEval_RestoreThread(thread);
+    Py_RETURN_NONE;
+}
+
+static PyObject *loader_num_samples(PyObject *self, PyObject *unused) {
+    (void)unused;
+    const rbc_loader *handle = open_handle(self);
+    return handle == NULL ? NULL : PyLong_FromLongLong(rbc_loader_num_samples(handle));
+}
+
+static PyObject *loader_num_batches(PyObject *self, PyObject *unused) {
+    (void)unused;
+    const rbc_loader *handle = open_handle(self);
+    return handle == NULL ? NULL : PyLong_FromLongLong(rbc_loader_num_batches(handle));
+}
+
+static PyObject *loader_num_rounds(PyObject *self, PyObject *unused) {
+    (void)unused;
+    const rbc_loader *handle = open_handle(self);
+    return handle == NULL ? NULL : PyLong_FromLongLong(rbc_loader_num_rounds(handle));
+}
+
+static PyObject *loader_stats(PyObject *self, PyObject *unused) {
+    (void)unused;
+    const rbc_loader *handle = open_handle(self);
+    if (handle == NULL) {
+        return NULL;
+    }
+    rbc_loader_stats stats;
+    rbc_loader_get_stats(handle, &stats);
+    return Py_BuildValue(
+        "{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L}", "batches_delivered",
+        (long long)stats.batches_delivered, "samples_delivered", (long long)stats.samples_delivered,
+        "samples_skipped", (long long)stats.samples_skipped, "images_decoded",
+        (long long)stats.images_decoded, "bytes_read", (long long)stats.bytes_read, "slots",
+        (long long)stats.slots, "slots_in_use", (long long)stats.slots_in_use, "slots_peak",
+        (long long)stats.slots_peak, "slot_bytes", (long long)stats.slot_bytes, "wait_ns",
+        (long long)stats.wait_ns, "fetch_ns", (long long)stats.fetch_ns, "decode_ns",
+        (long long)stats.decode_ns, "align_ns", (long long)stats.align_ns);
+}
+
+/* warning(index) -> message, or None past the last */
+static PyObject *loader_warning(PyObject *self, PyObject *index) {
+    const rbc_loader *handle = enter(self);
+    const long long position = handle == NULL ? -1 : PyLong_AsLongLong(index);
+    if (position == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    char message[RBC_ERROR_MESSAGE_BYTES];
+    if (rbc_loader_warning(handle, position, message, sizeof(message), NULL) != RBC_OK) {
+        Py_RETURN_NONE;
+    }
+    return text_object(message);
+}
+
+/* skipped(index) -> message, or None past the last */
+static PyObject *loader_skipped(PyObject *self, PyObject *index) {
+    const rbc_loader *handle = open_handle(self);
+    const long long position = handle == NULL ? -1 : PyLong_AsLongLong(index);
+    if (position == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    char message[RBC_ERROR_MESSAGE_BYTES];
+    rbc_error err;
+    const rbc_status status = rbc_loader_skipped(handle, position, message, sizeof(message), &err);
+    if (status == RBC_ERROR_NOT_FOUND) {
+        Py_RETURN_NONE;
+    }
+    return status == RBC_OK ? text_object(message) : raise_error(state_of_type(self), &err);
+}
+
+static PyMethodDef loader_methods[] = {
+    {"iterate", loader_iterate, METH_NOARGS, NULL},
+    {"seek", loader_seek, METH_VARARGS, NULL},
+    {"tell", loader_tell, METH_NOARGS, NULL},
+    {"close", loader_close, METH_NOARGS, NULL},
+    {"num_samples", loader_num_samples, METH_NOARGS, NULL},
+    {"num_batches", loader_num_batches, METH_NOARGS, NULL},
+    {"num_rounds", loader_num_rounds, METH_NOARGS, NULL},
+    {"stats", loader_stats, METH_NOARGS, NULL},
+    {"warning", loader_warning, METH_O, NULL},
+    {"skipped", loader_skipped, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot loader_slots[] = {
+    {Py_tp_dealloc, (void *)loader_dealloc},
+    {Py_tp_methods, loader_methods},
+    {0, NULL},
+};
+
+PyType_Spec loader_spec = {
+    .name = "robocache._core.Loader",
+    .basicsize = sizeof(loader_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = loader_slots,
+};
+
+static PyType_Slot iterator_slots[] = {
+    {Py_tp_dealloc, (void *)iterator_dealloc},
+    {Py_tp_iter, (void *)iterator_self},
+    {Py_tp_iternext, (void *)iterator_next},
+    {0, NULL},
+};
+
+PyType_Spec iterator_spec = {
+    .name = "robocache._core.LoaderIterator",
+    .basicsize = sizeof(iterator_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = iterator_slots,
+};

@@ -1,0 +1,62 @@
+/* Datasets, selections, episodes and loaders as Python objects: thin, typed in Python above. */
+#ifndef RBC_PYTHON_OBJECTS_H
+#define RBC_PYTHON_OBJECTS_H
+
+#include "module/module.h"
+
+typedef struct dataset_object {
+    PyObject_HEAD rbc_dataset *handle;
+} dataset_object;
+
+typedef struct selection_object {
+    PyObject_HEAD rbc_selection *handle;
+} selection_object;
+
+/* The module's state, from an object of one of its types. */
+module_state *state_of_type(PyObject *self);
+
+extern PyType_Spec dataset_spec;
+extern PyType_Spec selection_spec;
+extern PyType_Spec episode_spec;
+extern PyType_Spec loader_spec;
+extern PyType_Spec iterator_spec;
+extern PyType_Spec field_spec;
+extern PyType_Spec writer_spec;
+extern PyType_Spec plan_spec;
+
+/* A new object of `type` that owns the handle, which is released on failure. */
+PyObject *selection_wrap(module_state *state, rbc_selection *handle);
+PyObject *episode_wrap(module_state *state, rbc_episode *handle);
+
+/* How a batch is delivered. */
+typedef struct delivery {
+    PyObject *batch_type;         /* a dict */
+    PyObject *text_type;          /* a list */
+    const DLPackExchangeAPI *api; /* torch with the C exchange API */
+    PyObject *from_dlpack;        /* older torch: torch.utils.dlpack.from_dlpack */
+    PyObject *asarray;            /* NumPy: numpy.asarray */
+} delivery;
+
+/* A tensor over the batch's memory, which it keeps alive. */
+PyObject *field_tensor(module_state *state, const delivery *how, rbc_batch *batch,
+                       const rbc_field *field);
+/* A `text_type` of str for [B], of list[str] for [B, W]. */
+PyObject *field_text(PyObject *text_type, rbc_batch *batch, int32_t index, const rbc_field *field);
+
+PyObject *open_dataset(PyObject *module, PyObject *args);
+PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs);
+/* "accurate" or "fast"; None leaves *value. */
+bool parse_jpeg_dct(module_state *state, PyObject *object, rbc_jpeg_dct *value);
+PyObject *create_writer(PyObject *module, PyObject *args);
+
+/* Frees a heap type's instance after its own members are released. */
+void free_instance(PyObject *self);
+
+/* An rbc_interrupt_fn: `user` points to the state of the thread that called, which gave up the GIL.
+ * The exception of a signal's handler stays set for the caller. */
+int hear_signals(void *user);
+
+/* UTF-8 text from files; what is not valid is shown escaped. */
+PyObject *text_object(const char *text);
+
+#endif

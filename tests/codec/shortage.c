@@ -1,0 +1,166 @@
+/* Without memory a codec says so: an image that decodes is never called damaged. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <spng.h>
+#include <turbojpeg.h>
+
+#include "codec/codec.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define OWN_MALLOC 0 /* the sanitizer has its own */
+#else
+#define OWN_MALLOC 1
+#endif
+
+#define HEIGHT 64
+#define WIDTH  48
+
+static int64_t countdown = -1; /* allocations until one fails; negative: none does */
+static int64_t num_failed;
+
+#if OWN_MALLOC
+#define EXPORTED __attribute__((visibility("default"))) /* the codecs call these */
+extern void *__libc_malloc(size_t bytes);
+extern void *__libc_calloc(size_t count, size_t bytes);
+extern void *__libc_realloc(void *memory, size_t bytes);
+
+static bool may_have(void) {
+    if (countdown > 0) {
+        --countdown;
+    }
+    num_failed += countdown == 0;
+    return countdown != 0;
+}
+
+EXPORTED void *malloc(size_t bytes) {
+    return may_have() ? __libc_malloc(bytes) : NULL;
+}
+
+EXPORTED void *calloc(size_t count, size_t bytes) {
+    return may_have() ? __libc_calloc(count, bytes) : NULL;
+}
+
+EXPORTED void *realloc(void *memory, size_t bytes) {
+    return may_have() ? __libc_realloc(memory, bytes) : NULL;
+}
+#endif
+
+typedef struct encoded {
+    uint8_t *bytes;
+    size_t num_bytes;
+} encoded;
+
+static void fill(uint8_t *pixels, size_t bytes) {
+    for (size_t i = 0; i < bytes; ++i) {
+        pixels[i] = (uint8_t)(i * 37 + i / 11);
+    }
+}
+
+static encoded make_jpeg(int flags) {
+    static uint8_t pixels[HEIGHT * WIDTH * 3];
+    fill(pixels, sizeof pixels);
+    encoded out = {0};
+    unsigned long bytes = 0;
+    tjhandle handle = tjInitCompress();
+    assert_non_null(handle);
+    assert_int_equal(tjCompress2(handle, pixels, WIDTH, 0, HEIGHT, TJPF_RGB, &out.bytes, &bytes,
+                                 TJSAMP_420, 85, flags),
+                     0);
+    tjDestroy(handle);
+    out.num_bytes = bytes;
+    return out;
+}
+
+static encoded make_png(uint8_t color_type) {
+    static uint8_t pixels[HEIGHT * WIDTH * 4];
+    fill(pixels, sizeof pixels);
+    const size_t channels = color_type == SPNG_COLOR_TYPE_TRUECOLOR ? 3 : 1;
+    encoded out = {0};
+    spng_ctx *spng = spng_ctx_new(SPNG_CTX_ENCODER);
+    assert_non_null(spng);
+    assert_int_equal(spng_set_option(spng, SPNG_ENCODE_TO_BUFFER, 1), 0);
+    struct spng_ihdr header = {
+        .width = WIDTH, .height = HEIGHT, .bit_depth = 8, .color_type = color_type};
+    assert_int_equal(spng_set_ihdr(spng, &header), 0);
+    if (color_type == SPNG_COLOR_TYPE_INDEXED) {
+        struct spng_plte palette = {.n_entries = 256};
+        struct spng_trns transparency = {.n_type3_entries = 1};
+        assert_int_equal(spng_set_plte(spng, &palette), 0);
+        assert_int_equal(spng_set_trns(spng, &transparency), 0);
+    }
+    assert_int_equal(spng_encode_image(spng, pixels, HEIGHT * WIDTH * channels, SPNG_FMT_PNG,
+                                       SPNG_ENCODE_FINALIZE),
+                     0);
+    int code = 0;
+    out.bytes = spng_get_png_buffer(spng, &out.num_bytes, &code);
+    assert_non_null(out.bytes);
+    spng_ctx_free(spng);
+    return out;
+}
+
+/* Decodes with a new decoder whose n-th allocation and all behind it fail, for every n until it
+ * gets by with those before. */
+static void check(const encoded *image, int64_t channels) {
+    static uint8_t expected[HEIGHT * WIDTH * 4];
+    static uint8_t pixels[HEIGHT * WIDTH * 4];
+    const rbc__image_shape want = {HEIGHT, WIDTH, channels, 8, false};
+    int64_t failures = 0;
+    for (int64_t allocations = -1; allocations < 10000; ++allocations) {
+        rbc__decoder *decoder = NULL;
+        rbc__image_shape found = {0};
+        rbc_error err = {0};
+        num_failed = 0;
+        countdown = allocations == -1 ? -1 : allocations + 1;
+        rbc_status status = rbc__decoder_create(RBC_JPEG_DCT_ACCURATE, &decoder, &err);
+        if (status == RBC_OK) {
+            status = rbc__image_probe(decoder, image->bytes, image->num_bytes, "x", &found, &err);
+        }
+        if (status == RBC_OK) {
+            assert_int_equal(found.channels, channels);
+            status =
+                rbc__image_decode(decoder, image->bytes, image->num_bytes, "x", &want,
+                                  allocations == -1 ? expected : pixels, WIDTH * channels, &err);
+        }
+        countdown = -1;
+        rbc__decoder_destroy(&decoder);
+        if (status == RBC_OK) {
+            if (allocations >= 0) {
+                assert_memory_equal(pixels, expected, (size_t)(HEIGHT * WIDTH * channels));
+                assert_int_equal(num_failed, 0);
+                assert_true(failures > 3);
+                return;
+            }
+            continue;
+        }
+        if (status != RBC_ERROR_OUT_OF_MEMORY) {
+            fail_msg("after %d allocations: %s", (int)allocations, err.message);
+        }
+        ++failures;
+    }
+    fail_msg("no end");
+}
+
+static void images_are_not_called_damaged(void **state) {
+    (void)state;
+    if (!OWN_MALLOC) {
+        skip();
+    }
+    encoded images[] = {make_jpeg(0), make_jpeg(TJFLAG_PROGRESSIVE),
+                        make_png(SPNG_COLOR_TYPE_TRUECOLOR), make_png(SPNG_COLOR_TYPE_INDEXED)};
+    const int64_t channels[] = {3, 3, 3, 4};
+    for (size_t i = 0; i < sizeof images / sizeof *images; ++i) {
+        check(&images[i], channels[i]);
+        free(images[i].bytes); /* tjFree() is free() */
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(images_are_not_called_damaged)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
