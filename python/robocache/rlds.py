@@ -157,7 +157,8 @@ class RldsWriter:
             for name, feature in self.features.items()
         }
         counts = {name: samples.num_steps for name, samples in streams.items()}
-        num_steps = min(counts.values(), default=0)
+        found = list(counts.values())
+        num_steps = max(found, key=found.count)  # the odd one out is named
         for name, count in counts.items():
             if count != num_steps:
                 raise InvalidArgumentError(

@@ -100,7 +100,8 @@ def writer(tmp_path):
         ({"instruction": "abc"}, r"\['instruction'\]: found 'abc', wanted a sequence"),
         ({"instruction": ["a", 1, "b"]}, r"\['instruction'\]\[1\]: found int, wanted str"),
         ({"instruction": ["a", b"\xff", "b"]}, "instruction: sample 1: not UTF-8 at its byte 0"),
-        ({"instruction": ["a", "b"]}, r"\['value'\]: 3 steps found, others have 2"),
+        ({"instruction": ["a", "b"]}, r"\['instruction'\]: 2 steps found, others have 3"),
+        ({"value_time_ns": [1, 2]}, r"\['value_time_ns'\]: 2 steps found, others have 3"),
         ({"more": [1, 2, 3]}, "'more' was not declared"),
     ],
 )
