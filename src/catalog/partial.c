@@ -66,7 +66,7 @@ static rbc_status check_folder(const char *folder, bool *blocked, rbc_error *err
     *blocked = found || failed == ELOOP || failed == ENOTDIR || failed == EACCES;
     return *blocked ? rbc__fail(err, RBC_ERROR_IO,
                                 "'%s' is in the way of the folder in which the catalog is made, "
-                                "which must be this user's own and closed to others; remove it",
+                                "wanted one of this user's own, closed to others; remove it",
                                 folder)
                     : rbc__fail_errno(err, failed, "folder '%s' cannot be opened", folder);
 }
