@@ -37,6 +37,21 @@ int64_t rbc__dtype_bytes(rbc__dtype dtype) {
     return dtypes[dtype].dlpack.bits / 8;
 }
 
+uint64_t rbc__dtype_nan(rbc__dtype dtype) {
+    switch (dtype) {
+    case RBC__F32:
+        return UINT64_C(0x7fc00000);
+    case RBC__F64:
+        return UINT64_C(0x7ff8000000000000);
+    case RBC__F16:
+        return UINT64_C(0x7e00);
+    case RBC__BF16:
+        return UINT64_C(0x7fc0);
+    default:
+        return 0;
+    }
+}
+
 const char *rbc__dtype_name(rbc__dtype dtype) {
     return dtypes[dtype].name;
 }

@@ -28,14 +28,18 @@ typedef enum rbc__dtype {
 bool rbc__dtype_from_dlpack(DLDataType dtype, rbc__dtype *out);
 DLDataType rbc__dtype_to_dlpack(rbc__dtype dtype);
 int64_t rbc__dtype_bytes(rbc__dtype dtype);
+/* The bits of the NaN that stands for "no value", in the low bytes: quiet, sign and payload zero. 0
+ * for dtypes that have none. */
+uint64_t rbc__dtype_nan(rbc__dtype dtype);
 const char *rbc__dtype_name(rbc__dtype dtype); /* "float32" */
 bool rbc__dtype_is_float(rbc__dtype dtype);
 
 /* Axes that a tensor may have. */
 #define RBC__MAX_DIMS 64
 
-/* `name` is the argument's name in messages. A NULL tensor, more axes than RBC__MAX_DIMS, NULL shape, data that is NULL though
- * elements exist, negative extents, an unknown dtype and sizes past INT64_MAX are errors. */
+/* `name` is the argument's name in messages. A NULL tensor, more axes than RBC__MAX_DIMS, NULL
+ * shape, data that is NULL though elements exist, negative extents, an unknown dtype and sizes past
+ * INT64_MAX are errors. */
 rbc_status rbc__tensor_check(const DLTensor *tensor, const char *name, rbc__dtype *dtype,
                              rbc_error *err);
 

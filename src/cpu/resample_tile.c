@@ -74,21 +74,7 @@ static int log2_bytes(rbc__dtype dtype) {
 
 /* The item that stands for "no value", in the low bytes. */
 static uint64_t fill_item(rbc_outside outside, rbc__dtype dtype) {
-    if (outside != RBC_OUTSIDE_NAN) {
-        return 0;
-    }
-    switch (dtype) {
-    case RBC__F32:
-        return UINT64_C(0x7fc00000);
-    case RBC__F64:
-        return UINT64_C(0x7ff8000000000000);
-    case RBC__F16:
-        return UINT64_C(0x7e00);
-    case RBC__BF16:
-        return UINT64_C(0x7fc0);
-    default:
-        return 0;
-    }
+    return outside == RBC_OUTSIDE_NAN ? rbc__dtype_nan(dtype) : 0;
 }
 
 /* Everything that the steps below share for one run of channels of a tile. */

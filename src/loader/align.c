@@ -6,9 +6,9 @@
 /* The range of samples that the window needs, and their stamps in fetch->times; the targets are
  * moved onto those that they are within the snap of. */
 static rbc_status gather_times(rbc__fetch *fetch, const rbc__row *row,
-                               const rbc__plan_window *window, int64_t *begin, int64_t *end,
+                               const rbc__window_spec *window, int64_t *begin, int64_t *end,
                                const int64_t **times, rbc_error *err) {
-    const rbc__held_stream *held = &row->record->streams[window->use];
+    const rbc__held_stream *held = &row->record->streams[window->stream_at];
     const rbc__clock *clock = fetch->clock;
     const rbc__stamps stamps = {.times = held->times,
                                 .count = held->num_samples,
@@ -31,7 +31,7 @@ static rbc_status gather_times(rbc__fetch *fetch, const rbc__row *row,
     return RBC_OK;
 }
 
-static rbc__resample_source source_of(const rbc__plan_window *window, const void *values,
+static rbc__resample_source source_of(const rbc__window_spec *window, const void *values,
                                       int64_t sample_bytes, const int64_t *times, int64_t count) {
     return (rbc__resample_source){.values = values,
                                   .sample_stride_bytes = sample_bytes,
@@ -49,7 +49,7 @@ static rbc__resample_source source_of(const rbc__plan_window *window, const void
                                   .tolerance_ns = window->tolerance_ns};
 }
 
-static rbc_status run(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
+static rbc_status run(rbc__fetch *fetch, const rbc__row *row, const rbc__window_spec *window,
                       const rbc__resample_source *source, rbc__dtype dtype, void *out,
                       int64_t out_bytes, uint8_t *valid, rbc_error *err) {
     const rbc__resample_job job = {.batch = 1,
@@ -69,14 +69,14 @@ static rbc_status run(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_wi
     const rbc_status status = fetch->backend->resample(fetch->context, &job, 0, NULL, err);
     if (status != RBC_OK) {
         return rbc__fail_within(err, status, "%s: stream '%s'", rbc__records_path(row->record),
-                                fetch->plan->uses[window->use].schema->name);
+                                fetch->spec->used[window->stream_at].schema->name);
     }
     return RBC_OK;
 }
 
 /* The targets at which intervals begin have rows too, which are left behind. */
 static rbc_status run_intervals(rbc__fetch *fetch, const rbc__row *row,
-                                const rbc__plan_window *window, const rbc__resample_source *source,
+                                const rbc__window_spec *window, const rbc__resample_source *source,
                                 uint8_t *out, uint8_t *valid, rbc_error *err) {
     const size_t num_targets = (size_t)rbc__window_num_targets(window);
     const size_t bytes = (size_t)window->target_bytes;
@@ -94,18 +94,18 @@ static rbc_status run_intervals(rbc__fetch *fetch, const rbc__row *row,
 }
 
 rbc_status rbc__align_numeric(rbc__fetch *fetch, const rbc__row *row,
-                              const rbc__plan_window *window, const uint8_t *is_pad, uint8_t *valid,
+                              const rbc__window_spec *window, const uint8_t *is_pad, uint8_t *valid,
                               rbc_error *err) {
     int64_t begin = 0;
     int64_t end = 0;
     const int64_t *times = NULL;
     const uint8_t *values = NULL;
     RBC__TRY(gather_times(fetch, row, window, &begin, &end, &times, err));
-    RBC__TRY(rbc__records_values(fetch->records, row->record, window->use, begin, end - begin,
+    RBC__TRY(rbc__records_values(fetch->records, row->record, window->stream_at, begin, end - begin,
                                  &values, err));
-    const rbc__resample_source source =
-        source_of(window, values, fetch->plan->uses[window->use].sample_bytes, times, end - begin);
-    const rbc__plan_field *field = &fetch->plan->fields[window->value_field];
+    const rbc__resample_source source = source_of(
+        window, values, fetch->spec->used[window->stream_at].sample_bytes, times, end - begin);
+    const rbc__field_spec *field = &fetch->spec->fields[window->value_field];
     uint8_t *out = rbc__batch_row(row->batch, field, row->index);
     RBC__TRY(window->has_reduction ? run_intervals(fetch, row, window, &source, out, valid, err)
                                    : run(fetch, row, window, &source, window->job_dtype, out,
@@ -113,13 +113,13 @@ rbc_status rbc__align_numeric(rbc__fetch *fetch, const rbc__row *row,
     for (int64_t i = 0; i < window->width && rbc__window_fills(window); i++) {
         if (is_pad[i]) {
             valid[i] = 0;
-            rbc__pick_fill(window, out + i * window->target_bytes);
+            rbc__deliver_nothing(window, out + i * window->target_bytes);
         }
     }
     return RBC_OK;
 }
 
-rbc_status rbc__align_picks(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
+rbc_status rbc__align_picks(rbc__fetch *fetch, const rbc__row *row, const rbc__window_spec *window,
                             const uint8_t *is_pad, uint8_t *valid, rbc_error *err) {
     int64_t begin = 0;
     int64_t end = 0;
@@ -153,7 +153,7 @@ rbc_status rbc__align_picks(rbc__fetch *fetch, const rbc__row *row, const rbc__p
     return RBC_OK;
 }
 
-rbc_status rbc__align_valid(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
+rbc_status rbc__align_valid(rbc__fetch *fetch, const rbc__row *row, const rbc__window_spec *window,
                             uint8_t *valid, rbc_error *err) {
     int64_t begin = 0;
     int64_t end = 0;

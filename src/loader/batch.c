@@ -38,9 +38,9 @@ rbc_status rbc__batch_put_text(rbc_batch *batch, int32_t arena, int32_t text_ind
     return RBC_OK;
 }
 
-static void move_row(rbc_batch *batch, const rbc__plan *plan, int64_t from, int64_t to) {
-    for (int32_t i = 0; i < plan->num_fields; i++) {
-        const rbc__plan_field *field = &plan->fields[i];
+static void move_row(rbc_batch *batch, const rbc__batch_spec *spec, int64_t from, int64_t to) {
+    for (int32_t i = 0; i < spec->num_fields; i++) {
+        const rbc__field_spec *field = &spec->fields[i];
         if (field->text_index < 0) {
             memcpy(rbc__batch_row(batch, field, to), rbc__batch_row(batch, field, from),
                    (size_t)field->row_bytes);
@@ -53,19 +53,19 @@ static void move_row(rbc_batch *batch, const rbc__plan *plan, int64_t from, int6
 }
 
 void rbc__batch_finish(rbc_batch *batch) {
-    const rbc__plan *plan = rbc__slots_plan(batch->slots);
+    const rbc__batch_spec *spec = rbc__slots_spec(batch->slots);
     int64_t kept = 0;
     for (int64_t row = 0; row < batch->num_rows; row++) {
         if (batch->row_is_left_out[row]) {
             continue;
         }
         if (kept != row) {
-            move_row(batch, plan, row, kept);
+            move_row(batch, spec, row, kept);
         }
         kept++;
     }
     batch->num_rows = kept;
-    for (int32_t i = 0; i < plan->num_fields; i++) {
+    for (int32_t i = 0; i < spec->num_fields; i++) {
         batch->fields[i].tensor.shape[0] = kept;
     }
 }
@@ -75,7 +75,7 @@ int64_t rbc_batch_index(const rbc_batch *batch) {
 }
 
 int32_t rbc_batch_num_fields(const rbc_batch *batch) {
-    return rbc__slots_plan(batch->slots)->num_fields;
+    return rbc__slots_spec(batch->slots)->num_fields;
 }
 
 const rbc_field *rbc_batch_field(const rbc_batch *batch, int32_t index) {
@@ -84,12 +84,12 @@ const rbc_field *rbc_batch_field(const rbc_batch *batch, int32_t index) {
 
 const char *rbc_batch_text(const rbc_batch *batch, int32_t field, int64_t element,
                            uint64_t *num_bytes) {
-    const rbc__plan *plan = rbc__slots_plan(batch->slots);
-    if (field < 0 || field >= plan->num_fields || plan->fields[field].text_index < 0 ||
-        element < 0 || element >= batch->num_rows * plan->fields[field].row_elements) {
+    const rbc__batch_spec *spec = rbc__slots_spec(batch->slots);
+    if (field < 0 || field >= spec->num_fields || spec->fields[field].text_index < 0 ||
+        element < 0 || element >= batch->num_rows * spec->fields[field].row_elements) {
         return NULL;
     }
-    const rbc__text_ref *ref = &batch->text_refs[plan->fields[field].text_index][element];
+    const rbc__text_ref *ref = &batch->text_refs[spec->fields[field].text_index][element];
     if (num_bytes != NULL) {
         *num_bytes = ref->num_bytes;
     }
@@ -105,6 +105,6 @@ void rbc_batch_release(rbc_batch **batch) {
     *batch = NULL;
     if (released != NULL &&
         atomic_fetch_sub_explicit(&released->references, 1, memory_order_acq_rel) == 1) {
-        rbc__slots_give(released);
+        rbc__slots_release(released);
     }
 }

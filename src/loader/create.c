@@ -18,9 +18,10 @@
 #define CACHE_BYTES   (INT64_C(128) << 20)
 #define CACHE_RECORDS 512
 
-/* Rows of a unit: enough work to make the lock cheap, little enough to share a batch out. */
-#define UNIT_ROWS   64
-#define UNIT_IMAGES 16
+/* Rows of a range: enough work to make the lock cheap, little enough to share a batch out.
+ */
+#define RANGE_ROWS   64
+#define RANGE_IMAGES 16
 
 static int32_t num_cores(void) {
     cpu_set_t set;
@@ -109,23 +110,23 @@ static rbc_status make_worker(rbc_loader *loader, int32_t index, rbc_error *err)
     rbc__worker *worker = &loader->workers[index];
     worker->loader = loader;
     worker->index = index;
-    return rbc__fetch_create(loader->plan, &loader->clock, loader->selection,
+    return rbc__fetch_create(loader->spec, &loader->clock, loader->selection,
                              clamp(CACHE_RECORDS / num_threads, 16, 256),
                              clamp(CACHE_BYTES / num_threads, INT64_C(2) << 20, INT64_C(32) << 20),
                              &worker->fetch, err);
 }
 
-static rbc_status find_image_shapes(rbc_loader *loader, rbc__plan *plan, rbc_error *err) {
-    for (int32_t i = 0; i < plan->num_windows; i++) {
-        rbc__image_shape *image = &plan->windows[i].image;
-        const rbc__plan_use *use = &plan->uses[plan->windows[i].use];
-        if (use->schema->kind != RBC_STREAM_IMAGE ||
+static rbc_status find_image_shapes(rbc_loader *loader, rbc__batch_spec *spec, rbc_error *err) {
+    for (int32_t i = 0; i < spec->num_windows; i++) {
+        rbc__image_shape *image = &spec->windows[i].image;
+        const rbc__used_stream *stream_at = &spec->used[spec->windows[i].stream_at];
+        if (stream_at->schema->kind != RBC_STREAM_IMAGE ||
             (image->height >= 0 && image->width >= 0 && image->channels >= 0)) {
             continue;
         }
         rbc__image_shape found;
-        RBC__TRY(
-            rbc__fetch_image_shape(loader->workers[0].fetch, plan->windows[i].use, &found, err));
+        RBC__TRY(rbc__fetch_image_shape(loader->workers[0].fetch, spec->windows[i].stream_at,
+                                        &found, err));
         image->is_first = image->height < 0 || image->width < 0;
         image->height = image->height >= 0 ? image->height : found.height;
         image->width = image->width >= 0 ? image->width : found.width;
@@ -155,7 +156,7 @@ static rbc_status prepare_clock(rbc_loader *loader, const rbc_loader_params *par
 }
 
 static rbc_status require(rbc_loader *loader, const rbc_loader_params *params,
-                          const rbc__plan_params *plan_params, rbc_error *err) {
+                          const rbc__batch_spec_params *plan_params, rbc_error *err) {
     if (params->num_require == 0) {
         return RBC_OK;
     }
@@ -164,24 +165,24 @@ static rbc_status require(rbc_loader *loader, const rbc_loader_params *params,
     return rbc__sampler_init(&loader->sampler, rbc__clock_num_samples(&loader->clock), params, err);
 }
 
-static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params, rbc__plan **plan,
-                          rbc_error *err) {
+static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params,
+                          rbc__batch_spec **spec, rbc_error *err) {
     rbc_jpeg_dct jpeg_dct;
     RBC__TRY(rbc__jpeg_dct_choose(params->jpeg_dct, rbc__dataset_jpeg_dct(loader->dataset),
                                   &jpeg_dct, err));
     RBC__TRY(prepare_clock(loader, params, err));
     rbc_dataset_info info;
     rbc_dataset_get_info(loader->dataset, &info);
-    const rbc__plan_params plan_params = {.dataset_name = info.name,
-                                          .schema = rbc__dataset_schema(loader->dataset),
-                                          .windows = params->windows,
-                                          .num_windows = params->num_windows,
-                                          .batch_size = params->batch_size,
-                                          .clock = &loader->clock,
-                                          .jpeg_dct = jpeg_dct};
-    RBC__TRY(rbc__plan_create(&plan_params, plan, err));
-    loader->plan = *plan;
-    RBC__TRY(rbc__reference_check(&loader->reference, &loader->clock, *plan, &loader->notes, err));
+    const rbc__batch_spec_params plan_params = {.dataset_name = info.name,
+                                                .schema = rbc__dataset_schema(loader->dataset),
+                                                .windows = params->windows,
+                                                .num_windows = params->num_windows,
+                                                .batch_size = params->batch_size,
+                                                .clock = &loader->clock,
+                                                .jpeg_dct = jpeg_dct};
+    RBC__TRY(rbc__batch_spec_create(&plan_params, spec, err));
+    loader->spec = *spec;
+    RBC__TRY(rbc__reference_check(&loader->reference, &loader->clock, *spec, &loader->notes, err));
     RBC__TRY(require(loader, params, &plan_params, err));
     loader->workers = calloc((size_t)params->num_threads, sizeof *loader->workers);
     if (loader->workers == NULL) {
@@ -189,15 +190,15 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params, r
                          params->num_threads);
     }
     RBC__TRY(make_worker(loader, 0, err));
-    RBC__TRY(find_image_shapes(loader, *plan, err));
-    RBC__TRY(rbc__plan_layout(*plan, params->windows, err));
-    const int64_t images = (*plan)->images_per_sample;
-    loader->unit_rows = images > 0 ? clamp(UNIT_IMAGES / images, 1, UNIT_ROWS) : UNIT_ROWS;
+    RBC__TRY(find_image_shapes(loader, *spec, err));
+    RBC__TRY(rbc__batch_fields_lay_out(*spec, params->windows, err));
+    const int64_t images = (*spec)->images_per_sample;
+    loader->range_rows = images > 0 ? clamp(RANGE_IMAGES / images, 1, RANGE_ROWS) : RANGE_ROWS;
     loader->num_slots = params->num_slots > 0
                             ? params->num_slots
-                            : rbc__slots_default(params->num_threads, (*plan)->slot_bytes);
-    RBC__TRY(rbc__slots_create(*plan, loader->num_slots, params->num_threads, &loader->slots, err));
-    *plan = NULL;
+                            : rbc__slots_default(params->num_threads, (*spec)->slot_bytes);
+    RBC__TRY(rbc__slots_create(*spec, loader->num_slots, params->num_threads, &loader->slots, err));
+    *spec = NULL;
     for (int32_t i = 1; i < params->num_threads; i++) {
         RBC__TRY(make_worker(loader, i, err));
     }
@@ -298,14 +299,14 @@ rbc_status rbc_loader_create(const rbc_selection *selection, const rbc_loader_pa
     loader->dataset = rbc_selection_dataset(selection);
     loader->on_error = checked.on_error;
     loader->num_threads = checked.num_threads;
-    rbc__plan *plan = NULL;
-    rbc_status status = prepare(loader, &checked, &plan, err);
+    rbc__batch_spec *spec = NULL;
+    rbc_status status = prepare(loader, &checked, &spec, err);
     if (status == RBC_OK) {
         status = start_threads(loader, checked.num_threads, err);
     }
     if (status != RBC_OK) {
         destroy(loader);
-        rbc__plan_destroy(&plan);
+        rbc__batch_spec_destroy(&spec);
         return status;
     }
     *out = loader;

@@ -17,22 +17,22 @@ int64_t rbc__fetch_now_ns(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-rbc_status rbc__fetch_create(const rbc__plan *plan, const rbc__clock *clock,
+rbc_status rbc__fetch_create(const rbc__batch_spec *spec, const rbc__clock *clock,
                              const rbc_selection *selection, int64_t max_records, int64_t max_bytes,
                              rbc__fetch **out, rbc_error *err) {
     *out = NULL;
     rbc__fetch *fetch = calloc(1, sizeof *fetch);
-    const size_t width = (size_t)plan->max_width;
+    const size_t width = (size_t)spec->max_width;
     if (fetch != NULL) {
-        fetch->plan = plan;
+        fetch->spec = spec;
         fetch->clock = clock;
         fetch->targets = malloc(2 * width * sizeof *fetch->targets);
         fetch->picks = malloc(width * sizeof *fetch->picks);
-        fetch->is_there = malloc(width);
+        fetch->has_image = malloc(width);
         fetch->spans = malloc(width * sizeof *fetch->spans);
     }
     if (fetch == NULL || fetch->targets == NULL || fetch->picks == NULL ||
-        fetch->is_there == NULL || fetch->spans == NULL) {
+        fetch->has_image == NULL || fetch->spans == NULL) {
         rbc__fetch_destroy(&fetch);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a worker");
     }
@@ -43,10 +43,10 @@ rbc_status rbc__fetch_create(const rbc__plan *plan, const rbc__clock *clock,
         status = rbc_context_create(&alone, &fetch->context, err);
     }
     if (status == RBC_OK) {
-        status = rbc__records_create(plan, selection, max_records, max_bytes, &fetch->records, err);
+        status = rbc__records_create(spec, selection, max_records, max_bytes, &fetch->records, err);
     }
-    if (status == RBC_OK && plan->images_per_sample > 0) {
-        status = rbc__decoder_create(plan->jpeg_dct, &fetch->decoder, err);
+    if (status == RBC_OK && spec->images_per_sample > 0) {
+        status = rbc__decoder_create(spec->jpeg_dct, &fetch->decoder, err);
     }
     if (status != RBC_OK) {
         rbc__fetch_destroy(&fetch);
@@ -70,56 +70,56 @@ void rbc__fetch_destroy(rbc__fetch **handle) {
     rbc__scratch_free(&fetch->intervals);
     rbc__scratch_free(&fetch->judged);
     free(fetch->spans);
-    free(fetch->is_there);
+    free(fetch->has_image);
     free(fetch->picks);
     free(fetch->targets);
     free(fetch);
 }
 
 static rbc_status fill_window(rbc__fetch *fetch, const rbc__row *row,
-                              const rbc__plan_window *window, rbc_error *err) {
-    const rbc__plan *plan = fetch->plan;
+                              const rbc__window_spec *window, rbc_error *err) {
+    const rbc__batch_spec *spec = fetch->spec;
     rbc__held_record *record = row->record;
-    uint8_t *is_pad = rbc__batch_row(row->batch, &plan->fields[window->pad_field], row->index);
-    uint8_t *valid = rbc__batch_row(row->batch, &plan->fields[window->valid_field], row->index);
-    RBC__TRY(rbc__records_prepare(fetch->records, record, window->use, err));
+    uint8_t *is_pad = rbc__batch_row(row->batch, &spec->fields[window->pad_field], row->index);
+    uint8_t *valid = rbc__batch_row(row->batch, &spec->fields[window->valid_field], row->index);
+    RBC__TRY(rbc__records_prepare(fetch->records, record, window->stream_at, err));
     if (window->is_exact) {
-        rbc__window_picks(window, record->streams[window->use].num_samples,
+        rbc__window_picks(window, record->streams[window->stream_at].num_samples,
                           rbc__clock_num_ticks(fetch->clock, record->episode), row->tick,
                           fetch->picks, is_pad, valid);
-        return rbc__pick_deliver(fetch, row, window, valid, err);
+        return rbc__deliver_picks(fetch, row, window, valid, err);
     }
     rbc__window_targets(window, fetch->clock, record->episode, row->tick, fetch->targets, is_pad);
-    const rbc__plan_use *use = &plan->uses[window->use];
-    if (use->schema->kind == RBC_STREAM_NUMERIC && !use->is_cloud) {
+    const rbc__used_stream *stream_at = &spec->used[window->stream_at];
+    if (stream_at->schema->kind == RBC_STREAM_NUMERIC && !stream_at->is_cloud) {
         return rbc__align_numeric(fetch, row, window, is_pad, valid, err);
     }
     RBC__TRY(rbc__align_picks(fetch, row, window, is_pad, valid, err));
-    return rbc__pick_deliver(fetch, row, window, valid, err);
+    return rbc__deliver_picks(fetch, row, window, valid, err);
 }
 
-static void put_i64(const rbc__row *row, const rbc__plan_field *field, int64_t value) {
+static void put_i64(const rbc__row *row, const rbc__field_spec *field, int64_t value) {
     memcpy(rbc__batch_row(row->batch, field, row->index), &value, sizeof value);
 }
 
 rbc_status rbc__fetch_row(rbc__fetch *fetch, int64_t sample, rbc_batch *batch, int32_t arena,
                           int64_t row_index, rbc_error *err) {
-    const rbc__plan *plan = fetch->plan;
+    const rbc__batch_spec *spec = fetch->spec;
     int64_t episode = 0;
     rbc__row row = {.batch = batch, .arena = arena, .index = row_index};
     rbc__clock_find(fetch->clock, sample, &episode, &row.tick);
     row.tick_ns = rbc__time_add_ns(rbc__clock_origin_ns(fetch->clock, episode),
                                    rbc__rate_time_ns(&fetch->clock->rate, row.tick));
     rbc_status status = rbc__records_get(fetch->records, episode, &row.record, err);
-    for (int32_t i = 0; i < plan->num_windows && status == RBC_OK; i++) {
-        status = fill_window(fetch, &row, &plan->windows[i], err);
+    for (int32_t i = 0; i < spec->num_windows && status == RBC_OK; i++) {
+        status = fill_window(fetch, &row, &spec->windows[i], err);
     }
     if (status == RBC_OK) {
-        put_i64(&row, &plan->fields[plan->index_field], episode);
-        put_i64(&row, &plan->fields[plan->id_field], row.record->id);
-        put_i64(&row, &plan->fields[plan->step_field], row.tick);
-        put_i64(&row, &plan->fields[plan->time_field], row.tick_ns);
-        status = rbc__batch_put_text(batch, arena, plan->fields[plan->task_field].text_index,
+        put_i64(&row, &spec->fields[spec->index_field], episode);
+        put_i64(&row, &spec->fields[spec->id_field], row.record->id);
+        put_i64(&row, &spec->fields[spec->step_field], row.tick);
+        put_i64(&row, &spec->fields[spec->time_field], row.tick_ns);
+        status = rbc__batch_put_text(batch, arena, spec->fields[spec->task_field].text_index,
                                      row_index, row.record->task, row.record->task_bytes, err);
     }
     if (status != RBC_OK) {
@@ -132,11 +132,11 @@ rbc_status rbc__fetch_row(rbc__fetch *fetch, int64_t sample, rbc_batch *batch, i
 
 /* Clears `valid` where the image taken is empty. */
 static rbc_status check_images(rbc__fetch *fetch, rbc__held_record *record,
-                               const rbc__plan_window *window, uint8_t *valid, rbc_error *err) {
+                               const rbc__window_spec *window, uint8_t *valid, rbc_error *err) {
     for (int64_t i = 0; i < window->width; i++) {
         rbc__span span = {0};
         if (valid[i]) {
-            RBC__TRY(rbc__records_locate(fetch->records, record, window->use, fetch->picks[i],
+            RBC__TRY(rbc__records_locate(fetch->records, record, window->stream_at, fetch->picks[i],
                                          &span, err));
             valid[i] = span.bytes > 0;
         }
@@ -145,40 +145,41 @@ static rbc_status check_images(rbc__fetch *fetch, rbc__held_record *record,
 }
 
 static rbc_status judge_window(rbc__fetch *fetch, const rbc__row *row,
-                               const rbc__plan_window *window, uint8_t *is_pad, uint8_t *valid,
+                               const rbc__window_spec *window, uint8_t *is_pad, uint8_t *valid,
                                rbc_error *err) {
     rbc__held_record *record = row->record;
-    const rbc__plan_use *use = &fetch->plan->uses[window->use];
-    RBC__TRY(rbc__records_prepare(fetch->records, record, window->use, err));
+    const rbc__used_stream *stream_at = &fetch->spec->used[window->stream_at];
+    RBC__TRY(rbc__records_prepare(fetch->records, record, window->stream_at, err));
     if (window->is_exact) {
-        rbc__window_picks(window, record->streams[window->use].num_samples,
+        rbc__window_picks(window, record->streams[window->stream_at].num_samples,
                           rbc__clock_num_ticks(fetch->clock, record->episode), row->tick,
                           fetch->picks, is_pad, valid);
     } else {
         rbc__window_targets(window, fetch->clock, record->episode, row->tick, fetch->targets,
                             is_pad);
-        if (use->schema->kind == RBC_STREAM_NUMERIC && !use->is_cloud) {
+        if (stream_at->schema->kind == RBC_STREAM_NUMERIC && !stream_at->is_cloud) {
             return rbc__align_valid(fetch, row, window, valid, err);
         }
         RBC__TRY(rbc__align_picks(fetch, row, window, is_pad, valid, err));
     }
-    return use->schema->kind == RBC_STREAM_IMAGE ? check_images(fetch, record, window, valid, err)
-                                                 : RBC_OK;
+    return stream_at->schema->kind == RBC_STREAM_IMAGE
+               ? check_images(fetch, record, window, valid, err)
+               : RBC_OK;
 }
 
 rbc_status rbc__fetch_valid(rbc__fetch *fetch, int64_t episode, int64_t tick, uint8_t *valid,
                             rbc_error *err) {
-    const rbc__plan *plan = fetch->plan;
-    const size_t width = (size_t)plan->max_width;
+    const rbc__batch_spec *spec = fetch->spec;
+    const size_t width = (size_t)spec->max_width;
     rbc__row row = {.tick = tick};
     RBC__TRY(rbc__records_get(fetch->records, episode, &row.record, err));
     RBC__TRY(rbc__scratch_reserve(&fetch->judged, 2 * width, err));
     uint8_t *is_pad = fetch->judged.data;
     uint8_t *window_valid = is_pad + width;
     memset(valid, 1, width);
-    for (int32_t i = 0; i < plan->num_windows; i++) {
+    for (int32_t i = 0; i < spec->num_windows; i++) {
         const rbc_status status =
-            judge_window(fetch, &row, &plan->windows[i], is_pad, window_valid, err);
+            judge_window(fetch, &row, &spec->windows[i], is_pad, window_valid, err);
         if (status != RBC_OK) {
             return rbc__fail_within(err, status, "episode %lld",
                                     (long long)rbc__records_id(fetch->records, episode));
@@ -190,18 +191,19 @@ rbc_status rbc__fetch_valid(rbc__fetch *fetch, int64_t episode, int64_t tick, ui
     return RBC_OK;
 }
 
-static rbc_status probe_record(rbc__fetch *fetch, rbc__held_record *record, int32_t use,
+static rbc_status probe_record(rbc__fetch *fetch, rbc__held_record *record, int32_t stream_at,
                                rbc__image_shape *out, bool *is_found, rbc_error *err) {
-    RBC__TRY(rbc__records_prepare(fetch->records, record, use, err));
-    for (int64_t i = 0; i < record->streams[use].num_samples; i++) {
+    RBC__TRY(rbc__records_prepare(fetch->records, record, stream_at, err));
+    for (int64_t i = 0; i < record->streams[stream_at].num_samples; i++) {
         const uint8_t *bytes = NULL;
         rbc__span span;
-        RBC__TRY(rbc__records_locate(fetch->records, record, use, i, &span, err));
+        RBC__TRY(rbc__records_locate(fetch->records, record, stream_at, i, &span, err));
         RBC__TRY(rbc__records_view(fetch->records, record, &span, &bytes, err));
         if (span.bytes > 0) {
             *is_found = true;
-            const rbc_status status = rbc__image_probe(
-                fetch->decoder, bytes, span.bytes, fetch->plan->uses[use].schema->name, out, err);
+            const rbc_status status =
+                rbc__image_probe(fetch->decoder, bytes, span.bytes,
+                                 fetch->spec->used[stream_at].schema->name, out, err);
             return status == RBC_OK
                        ? RBC_OK
                        : rbc__fail_within(err, status, "%s: byte %llu: sample %lld",
@@ -212,20 +214,20 @@ static rbc_status probe_record(rbc__fetch *fetch, rbc__held_record *record, int3
     return RBC_OK;
 }
 
-rbc_status rbc__fetch_image_shape(rbc__fetch *fetch, int32_t use, rbc__image_shape *out,
+rbc_status rbc__fetch_image_shape(rbc__fetch *fetch, int32_t stream_at, rbc__image_shape *out,
                                   rbc_error *err) {
     bool is_found = false;
     for (int64_t i = 0; i < fetch->clock->from.num_episodes && i < PROBED_EPISODES && !is_found;
          i++) {
         rbc__held_record *record = NULL;
         RBC__TRY(rbc__records_get(fetch->records, i, &record, err));
-        RBC__TRY(probe_record(fetch, record, use, out, &is_found, err));
+        RBC__TRY(probe_record(fetch, record, stream_at, out, &is_found, err));
     }
     if (!is_found) {
         return rbc__fail(err, RBC_ERROR_FORMAT,
                          "stream '%s' declares no image shape, and the first %d episodes of the "
                          "selection hold no image of it that would tell",
-                         fetch->plan->uses[use].schema->name, PROBED_EPISODES);
+                         fetch->spec->used[stream_at].schema->name, PROBED_EPISODES);
     }
     return RBC_OK;
 }

@@ -9,8 +9,8 @@
 
 #include "backend.h"
 #include "codec/codec.h"
+#include "loader/batch_spec.h"
 #include "loader/clock.h"
-#include "loader/plan.h"
 #include "loader/records.h"
 #include "loader/slot.h"
 #include "loader/window.h"
@@ -22,16 +22,16 @@ typedef struct rbc__fetch_stats {
 } rbc__fetch_stats;
 
 typedef struct rbc__fetch {
-    const rbc__plan *plan;
+    const rbc__batch_spec *spec;
     const rbc__clock *clock;
     rbc__records *records;
     rbc__decoder *decoder;       /* NULL without image windows */
     const rbc__backend *backend; /* that aligns, on the thread that fetches */
     rbc_context *context;        /* of one thread */
-    int64_t *targets;            /* [2 * plan->max_width] */
-    int64_t *picks;              /* [plan->max_width] */
-    uint8_t *is_there;           /* [plan->max_width] */
-    rbc__span *spans;            /* [plan->max_width] */
+    int64_t *targets;            /* [2 * spec->max_width] */
+    int64_t *picks;              /* [spec->max_width] */
+    uint8_t *has_image;          /* [spec->max_width] */
+    rbc__span *spans;            /* [spec->max_width] */
     rbc__scratch times;          /* of the samples a window needs */
     rbc__scratch indices;
     rbc__scratch intervals; /* rows of a window with reductions, and whether each is valid */
@@ -49,8 +49,8 @@ typedef struct rbc__row {
     int64_t tick_ns;
 } rbc__row;
 
-/* Borrows plan, clock and selection. */
-rbc_status rbc__fetch_create(const rbc__plan *plan, const rbc__clock *clock,
+/* Borrows spec, clock and selection. */
+rbc_status rbc__fetch_create(const rbc__batch_spec *spec, const rbc__clock *clock,
                              const rbc_selection *selection, int64_t max_records, int64_t max_bytes,
                              rbc__fetch **out, rbc_error *err);
 void rbc__fetch_destroy(rbc__fetch **handle);
@@ -60,14 +60,14 @@ void rbc__fetch_destroy(rbc__fetch **handle);
 rbc_status rbc__fetch_row(rbc__fetch *fetch, int64_t sample, rbc_batch *batch, int32_t arena,
                           int64_t row, rbc_error *err);
 
-/* Whether all windows of the plan, which are of one width, have a value at each of their targets,
+/* Whether all windows of the spec, which are of one width, have a value at each of their targets,
  * for a sample at `tick` of the episode: valid [width]. Values are not read. */
 rbc_status rbc__fetch_valid(rbc__fetch *fetch, int64_t episode, int64_t tick, uint8_t *valid,
                             rbc_error *err);
 
 /* Header of the first image of stream `use` that is not empty, over the first episodes of the
  * selection; FORMAT where there is none. */
-rbc_status rbc__fetch_image_shape(rbc__fetch *fetch, int32_t use, rbc__image_shape *out,
+rbc_status rbc__fetch_image_shape(rbc__fetch *fetch, int32_t stream_at, rbc__image_shape *out,
                                   rbc_error *err);
 
 /* Counted since the last call. */
@@ -77,20 +77,20 @@ int64_t rbc__fetch_now_ns(void);
 
 /* pick.c: delivers the samples fetch->picks[0..width) of the window's stream, -1 meaning none, as
  * they are. Clears `valid` where an image turns out to be empty. */
-rbc_status rbc__pick_deliver(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
-                             uint8_t *valid, rbc_error *err);
+rbc_status rbc__deliver_picks(rbc__fetch *fetch, const rbc__row *row,
+                              const rbc__window_spec *window, uint8_t *valid, rbc_error *err);
 /* Writes what outside nan or zero stands for to one target. */
-void rbc__pick_fill(const rbc__plan_window *window, uint8_t *dst);
+void rbc__deliver_nothing(const rbc__window_spec *window, uint8_t *dst);
 
 /* align.c: resamples a numeric window to fetch->targets, into the row. */
 rbc_status rbc__align_numeric(rbc__fetch *fetch, const rbc__row *row,
-                              const rbc__plan_window *window, const uint8_t *is_pad, uint8_t *valid,
+                              const rbc__window_spec *window, const uint8_t *is_pad, uint8_t *valid,
                               rbc_error *err);
 /* The same choice for samples that cannot be computed with: fills fetch->picks. */
-rbc_status rbc__align_picks(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
+rbc_status rbc__align_picks(rbc__fetch *fetch, const rbc__row *row, const rbc__window_spec *window,
                             const uint8_t *is_pad, uint8_t *valid, rbc_error *err);
 /* Where a numeric window has a value, without making it. */
-rbc_status rbc__align_valid(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
+rbc_status rbc__align_valid(rbc__fetch *fetch, const rbc__row *row, const rbc__window_spec *window,
                             uint8_t *valid, rbc_error *err);
 
 #endif

@@ -91,8 +91,8 @@ static rbc_status wait_for_first(rbc_loader *loader, int64_t timeout_ns) {
     const bool has_deadline = timeout_ns >= 0;
     const struct timespec deadline =
         has_deadline ? deadline_after(timeout_ns) : (struct timespec){0};
-    while (loader->first_fill == NULL ? loader->begin_error.status == RBC_OK
-                                      : !loader->first_fill->is_done) {
+    while (loader->first_pending == NULL ? loader->begin_error.status == RBC_OK
+                                         : !loader->first_pending->is_done) {
         const int waited =
             has_deadline ? pthread_cond_timedwait(&loader->batch_ready, &loader->lock, &deadline)
                          : pthread_cond_wait(&loader->batch_ready, &loader->lock);
@@ -110,20 +110,20 @@ static int compare_skips(const void *a, const void *b) {
 }
 
 /* With the lock held: counts and lists the rows that a delivered batch lacks. */
-static void keep_skips(rbc_loader *loader, rbc__fill *fill) {
-    loader->stats.samples_skipped += fill->num_rows - fill->batch->num_rows;
-    if (fill->num_skips == 0 || loader->num_skipped_kept == RBC__SKIPPED_KEPT) {
+static void keep_skips(rbc_loader *loader, rbc__pending *pending) {
+    loader->stats.samples_skipped += pending->num_rows - pending->batch->num_rows;
+    if (pending->num_skips == 0 || loader->num_skipped_kept == RBC__SKIPPED_KEPT) {
         return;
     }
     if (loader->skipped == NULL) {
         loader->skipped = calloc(RBC__SKIPPED_KEPT, sizeof(char *));
     }
-    qsort(fill->skips, (size_t)fill->num_skips, sizeof *fill->skips, compare_skips);
-    for (int64_t i = 0; i < fill->num_skips; i++) {
-        if (loader->skipped != NULL && fill->skips[i].message != NULL &&
+    qsort(pending->skips, (size_t)pending->num_skips, sizeof *pending->skips, compare_skips);
+    for (int64_t i = 0; i < pending->num_skips; i++) {
+        if (loader->skipped != NULL && pending->skips[i].message != NULL &&
             loader->num_skipped_kept < RBC__SKIPPED_KEPT) {
-            loader->skipped[loader->num_skipped_kept++] = fill->skips[i].message;
-            fill->skips[i].message = NULL;
+            loader->skipped[loader->num_skipped_kept++] = pending->skips[i].message;
+            pending->skips[i].message = NULL;
         }
     }
 }
@@ -138,32 +138,32 @@ static rbc_status copy_error(rbc_error *err, const rbc_error *from) {
 /* With the lock held: the first fill leaves the list, as a batch or as its error. After a shortage
  * it and those behind it are begun again. */
 static rbc_status deliver_first(rbc_loader *loader, rbc_batch **out, rbc_error *err) {
-    rbc__fill *fill = loader->first_fill;
+    rbc__pending *pending = loader->first_pending;
     const bool has_failed =
-        atomic_load_explicit(&fill->failed_row, memory_order_relaxed) < fill->num_rows;
-    if (has_failed && rbc__is_shortage(&fill->error)) {
-        const rbc_status status = copy_error(err, &fill->error);
+        atomic_load_explicit(&pending->failed_row, memory_order_relaxed) < pending->num_rows;
+    if (has_failed && rbc__is_shortage(&pending->error)) {
+        const rbc_status status = copy_error(err, &pending->error);
         begin_at(loader, loader->epoch, loader->next_delivered);
         return status;
     }
-    loader->first_fill = fill->next;
-    if (loader->first_fill == NULL) {
-        loader->last_fill = NULL;
+    loader->first_pending = pending->next;
+    if (loader->first_pending == NULL) {
+        loader->last_pending = NULL;
     }
     loader->num_fills--;
     loader->next_delivered++;
     rbc__loader_wake_workers(loader);
     rbc_status status = RBC_OK;
     if (has_failed) {
-        status = copy_error(err, &fill->error);
+        status = copy_error(err, &pending->error);
     } else {
-        keep_skips(loader, fill);
+        keep_skips(loader, pending);
         loader->stats.batches_delivered++;
-        loader->stats.samples_delivered += fill->batch->num_rows;
-        *out = fill->batch;
-        fill->batch = NULL;
+        loader->stats.samples_delivered += pending->batch->num_rows;
+        *out = pending->batch;
+        pending->batch = NULL;
     }
-    rbc__fill_destroy(fill);
+    rbc__pending_destroy(pending);
     return status;
 }
 
@@ -182,7 +182,7 @@ rbc_status rbc_loader_next(rbc_loader *loader, int64_t timeout_ns, rbc_batch **o
         const int64_t begin_ns = rbc__fetch_now_ns();
         status = wait_for_first(loader, timeout_ns);
         loader->stats.wait_ns += rbc__fetch_now_ns() - begin_ns;
-        if (status == RBC_OK && loader->first_fill == NULL) {
+        if (status == RBC_OK && loader->first_pending == NULL) {
             status = copy_error(err, &loader->begin_error);
             loader->begin_error.status = RBC_OK;
             rbc__loader_wake_workers(loader);
@@ -208,7 +208,7 @@ void rbc_loader_get_stats(const rbc_loader *loader, rbc_loader_stats *out) {
     out->slots = counts.total;
     out->slots_in_use = counts.in_use;
     out->slots_peak = counts.peak;
-    out->slot_bytes = loader->plan->slot_bytes;
+    out->slot_bytes = loader->spec->slot_bytes;
 }
 
 rbc_status rbc_loader_warning(const rbc_loader *loader, int64_t index, char *message,
@@ -229,12 +229,12 @@ rbc_status rbc_loader_skipped(const rbc_loader *loader, int64_t index, char *mes
     RBC__TRY(check_process(loader, err));
     pthread_mutex_lock(loader->shared_lock);
     const int64_t kept = loader->num_skipped_kept;
-    const bool is_there = index >= 0 && index < kept;
-    if (is_there && message_bytes > 0) {
+    const bool has_image = index >= 0 && index < kept;
+    if (has_image && message_bytes > 0) {
         snprintf(message, (size_t)message_bytes, "%s", loader->skipped[index]);
     }
     pthread_mutex_unlock(loader->shared_lock);
-    if (!is_there) {
+    if (!has_image) {
         return rbc__fail(err, RBC_ERROR_NOT_FOUND,
                          "there is no message %lld: %lld samples that were left out are listed",
                          (long long)index, (long long)kept);

@@ -1,9 +1,9 @@
 /* The state that the consumer and the workers of a loader share.
  *
- * Batches are filled in runs of rows ("units"), so that several workers can fill one. A `fill` is a
- * batch on its way: it waits in order in the list `first_fill`, from when its first unit is taken
- * until it is delivered. At most num_slots fills are in the list. All members below the line are
- * guarded by `lock`; a unit is worked on without it. */
+ * Batches are filled in ranges of rows, so that several workers can fill one. A pending batch waits
+ * in order in the list `first_pending`, from when its first range is taken until it is delivered;
+ * at most num_slots are in the list. All members below the line are guarded by `lock`; a range of
+ * rows is worked on without it. */
 #ifndef RBC_LOADER_LOADER_H
 #define RBC_LOADER_LOADER_H
 
@@ -26,15 +26,15 @@ typedef struct rbc__skip {
     char *message; /* NULL where there was no memory for it */
 } rbc__skip;
 
-typedef struct rbc__fill rbc__fill;
-struct rbc__fill {
-    rbc__fill *next;
+typedef struct rbc__pending rbc__pending;
+struct rbc__pending {
+    rbc__pending *next;
     rbc_batch *batch;
     rbc__order order;
     int64_t position; /* of row 0 in the epoch */
-    int64_t num_rows, unit_rows;
-    int64_t num_units, taken_units, done_units;
-    atomic_bool is_cancelled; /* by a seek: out of the list, freed when the last unit is back */
+    int64_t num_rows, range_rows;
+    int64_t num_ranges, taken_ranges, done_ranges;
+    atomic_bool is_cancelled; /* by a seek: out of the list, freed when the last range is back */
     bool is_done;
     atomic_llong failed_row; /* lowest row that failed; num_rows: none */
     rbc_error error;         /* of that row */
@@ -58,10 +58,10 @@ struct rbc_loader {
     rbc__notes notes;
     rbc__sampler sampler;
     rbc__slots *slots;
-    const rbc__plan *plan;
+    const rbc__batch_spec *spec;
     rbc_on_error on_error;
     int32_t num_slots;
-    int64_t unit_rows;
+    int64_t range_rows;
     rbc__worker *workers;
     int32_t num_threads; /* workers */
     int32_t num_workers; /* those whose threads run */
@@ -77,8 +77,8 @@ struct rbc_loader {
     rbc__order order;       /* of the epoch */
     int64_t next_begun;     /* batch that is begun next */
     int64_t next_delivered; /* batch that is delivered next; num_rounds: the end was told */
-    rbc__fill *first_fill, *last_fill;
-    rbc__fill *open_fill; /* the first with units not taken yet */
+    rbc__pending *first_pending, *last_pending;
+    rbc__pending *open_pending; /* the first with ranges not taken yet */
     int32_t num_fills;
     int32_t num_idle;      /* workers that wait for work */
     rbc_error begin_error; /* why a batch could not be begun; status RBC_OK: none */
@@ -96,6 +96,6 @@ void rbc__loader_wake_workers(rbc_loader *loader);
 /* With the lock held: takes every fill out of the list; those being worked on are freed later. */
 void rbc__loader_cancel_fills(rbc_loader *loader);
 
-void rbc__fill_destroy(rbc__fill *fill);
+void rbc__pending_destroy(rbc__pending *pending);
 
 #endif

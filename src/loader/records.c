@@ -12,7 +12,7 @@
 #define KEEP_VALUES_BYTES (INT64_C(32) << 10)
 
 struct rbc__records {
-    const rbc__plan *plan;
+    const rbc__batch_spec *spec;
     rbc_dataset *dataset;
     const rbc__reader_ops *ops;
     const rbc__reader *reader;
@@ -32,7 +32,7 @@ static int64_t now_ns(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-rbc_status rbc__records_create(const rbc__plan *plan, const rbc_selection *selection,
+rbc_status rbc__records_create(const rbc__batch_spec *spec, const rbc_selection *selection,
                                int64_t max_records, int64_t max_bytes, rbc__records **out,
                                rbc_error *err) {
     *out = NULL;
@@ -49,7 +49,7 @@ rbc_status rbc__records_create(const rbc__plan *plan, const rbc_selection *selec
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a cache of %lld records",
                          (long long)max_records);
     }
-    records->plan = plan;
+    records->spec = spec;
     records->dataset = rbc_selection_dataset(selection);
     records->ops = rbc__dataset_reader_ops(records->dataset);
     records->reader = rbc__dataset_reader(records->dataset);
@@ -78,7 +78,7 @@ static void link_newest(rbc__records *records, rbc__held_record *record) {
 }
 
 static void close_record(rbc__records *records, rbc__held_record *record) {
-    for (int32_t i = 0; i < records->plan->num_uses; i++) {
+    for (int32_t i = 0; i < records->spec->num_used; i++) {
         free(record->streams[i].times);
         free(record->streams[i].row_begins);
         free(record->streams[i].values);
@@ -155,7 +155,7 @@ static rbc_status add_record(rbc__records *records, int64_t position, rbc__held_
            (records->num_records >= records->max_records || records->bytes > records->max_bytes)) {
         drop_oldest(records);
     }
-    const size_t bytes = sizeof **out + (size_t)records->plan->num_uses * sizeof(rbc__held_stream);
+    const size_t bytes = sizeof **out + (size_t)records->spec->num_used * sizeof(rbc__held_stream);
     rbc__held_record *record = calloc(1, bytes);
     if (record == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a record");
@@ -214,10 +214,10 @@ static rbc_status hold(rbc__records *records, rbc__held_record *record, int64_t 
     return RBC_OK;
 }
 
-static rbc_status read_times(rbc__records *records, rbc__held_record *record, int32_t use,
+static rbc_status read_times(rbc__records *records, rbc__held_record *record, int32_t stream_at,
                              rbc_error *err) {
-    const rbc__plan_use *planned = &records->plan->uses[use];
-    rbc__held_stream *held = &record->streams[use];
+    const rbc__used_stream *planned = &records->spec->used[stream_at];
+    rbc__held_stream *held = &record->streams[stream_at];
     int64_t num_times = 0;
     RBC__TRY(records->ops->count(record->record, planned->times, &num_times, NULL, err));
     if (num_times != held->num_samples) {
@@ -241,10 +241,10 @@ static rbc_status read_times(rbc__records *records, rbc__held_record *record, in
     return RBC_OK;
 }
 
-static rbc_status read_rows(rbc__records *records, rbc__held_record *record, int32_t use,
+static rbc_status read_rows(rbc__records *records, rbc__held_record *record, int32_t stream_at,
                             rbc_error *err) {
-    const rbc__plan_use *planned = &records->plan->uses[use];
-    rbc__held_stream *held = &record->streams[use];
+    const rbc__used_stream *planned = &records->spec->used[stream_at];
+    rbc__held_stream *held = &record->streams[stream_at];
     RBC__TRY(hold(records, record, record->num_steps + 1, sizeof(int64_t), &held->row_begins, err));
     int64_t num_points = 0;
     held->row_begins[0] = 0;
@@ -264,18 +264,18 @@ static rbc_status read_rows(rbc__records *records, rbc__held_record *record, int
     return RBC_OK;
 }
 
-static rbc_status prepare(rbc__records *records, rbc__held_record *record, int32_t use,
+static rbc_status prepare(rbc__records *records, rbc__held_record *record, int32_t stream_at,
                           rbc_error *err) {
-    const rbc__plan_use *planned = &records->plan->uses[use];
-    rbc__held_stream *held = &record->streams[use];
+    const rbc__used_stream *planned = &records->spec->used[stream_at];
+    rbc__held_stream *held = &record->streams[stream_at];
     if (planned->is_cloud) {
-        RBC__TRY(read_rows(records, record, use, err));
+        RBC__TRY(read_rows(records, record, stream_at, err));
         held->is_counted = true;
         return RBC_OK;
     }
     RBC__TRY(records->ops->count(record->record, planned->stream, &held->num_samples, NULL, err));
     if (planned->times >= 0) {
-        RBC__TRY(read_times(records, record, use, err));
+        RBC__TRY(read_times(records, record, stream_at, err));
     }
     int64_t bytes = 0;
     if (planned->schema->kind == RBC_STREAM_NUMERIC &&
@@ -296,17 +296,17 @@ static rbc_status prepare(rbc__records *records, rbc__held_record *record, int32
     return RBC_OK;
 }
 
-rbc_status rbc__records_prepare(rbc__records *records, rbc__held_record *record, int32_t use,
+rbc_status rbc__records_prepare(rbc__records *records, rbc__held_record *record, int32_t stream_at,
                                 rbc_error *err) {
-    if (record->streams[use].is_counted) {
+    if (record->streams[stream_at].is_counted) {
         return RBC_OK;
     }
     const int64_t begin = now_ns();
     const int64_t bytes_before = record->bytes;
-    const rbc_status status = prepare(records, record, use, err);
+    const rbc_status status = prepare(records, record, stream_at, err);
     records->stats.read_ns += now_ns() - begin;
     if (status != RBC_OK) {
-        rbc__held_stream *held = &record->streams[use];
+        rbc__held_stream *held = &record->streams[stream_at];
         free(held->times);
         free(held->row_begins);
         *held = (rbc__held_stream){0};
@@ -316,10 +316,10 @@ rbc_status rbc__records_prepare(rbc__records *records, rbc__held_record *record,
     return status;
 }
 
-rbc_status rbc__records_read(rbc__records *records, rbc__held_record *record, int32_t use,
+rbc_status rbc__records_read(rbc__records *records, rbc__held_record *record, int32_t stream_at,
                              int64_t first, int64_t count, void *dst, rbc_error *err) {
-    const rbc__plan_use *planned = &records->plan->uses[use];
-    const uint8_t *values = record->streams[use].values;
+    const rbc__used_stream *planned = &records->spec->used[stream_at];
+    const uint8_t *values = record->streams[stream_at].values;
     if (values != NULL) {
         memcpy(dst, values + first * planned->sample_bytes,
                (size_t)(count * planned->sample_bytes));
@@ -333,10 +333,10 @@ rbc_status rbc__records_read(rbc__records *records, rbc__held_record *record, in
     return status;
 }
 
-rbc_status rbc__records_values(rbc__records *records, rbc__held_record *record, int32_t use,
+rbc_status rbc__records_values(rbc__records *records, rbc__held_record *record, int32_t stream_at,
                                int64_t first, int64_t count, const uint8_t **out, rbc_error *err) {
-    const rbc__plan_use *planned = &records->plan->uses[use];
-    const uint8_t *values = record->streams[use].values;
+    const rbc__used_stream *planned = &records->spec->used[stream_at];
+    const uint8_t *values = record->streams[stream_at].values;
     if (values != NULL) {
         *out = values + first * planned->sample_bytes;
         return RBC_OK;
@@ -348,12 +348,12 @@ rbc_status rbc__records_values(rbc__records *records, rbc__held_record *record, 
     }
     RBC__TRY(rbc__scratch_reserve(&records->values, bytes > 0 ? (size_t)bytes : 1, err));
     *out = records->values.data;
-    return rbc__records_read(records, record, use, first, count, records->values.data, err);
+    return rbc__records_read(records, record, stream_at, first, count, records->values.data, err);
 }
 
-rbc_status rbc__records_locate(rbc__records *records, rbc__held_record *record, int32_t use,
+rbc_status rbc__records_locate(rbc__records *records, rbc__held_record *record, int32_t stream_at,
                                int64_t sample, rbc__span *out, rbc_error *err) {
-    return records->ops->locate(record->record, records->plan->uses[use].stream, sample,
+    return records->ops->locate(record->record, records->spec->used[stream_at].stream, sample,
                                 &out->offset, &out->bytes, err);
 }
 

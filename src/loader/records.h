@@ -10,9 +10,9 @@
 #include "catalog/catalog.h"
 #include "catalog/dataset.h"
 #include "io/reader.h"
-#include "loader/plan.h"
+#include "loader/batch_spec.h"
 
-/* What is at hand of one stream of the plan. */
+/* What is at hand of one stream of the spec. */
 typedef struct rbc__held_stream {
     bool is_counted;
     int64_t num_samples; /* steps, in a cloud */
@@ -34,13 +34,13 @@ struct rbc__held_record {
     int64_t bytes;                   /* held in memory */
     rbc__held_record *newer, *older; /* by last use */
     rbc__held_record *chain;         /* in the same bucket */
-    rbc__held_stream streams[];      /* [plan->num_uses] */
+    rbc__held_stream streams[];      /* [spec->num_used] */
 };
 
 typedef struct rbc__records rbc__records;
 
-/* `max_records` at least 1. Borrows the plan and the selection. */
-rbc_status rbc__records_create(const rbc__plan *plan, const rbc_selection *selection,
+/* `max_records` at least 1. Borrows the spec and the selection. */
+rbc_status rbc__records_create(const rbc__batch_spec *spec, const rbc_selection *selection,
                                int64_t max_records, int64_t max_bytes, rbc__records **out,
                                rbc_error *err);
 void rbc__records_destroy(rbc__records **handle);
@@ -50,17 +50,17 @@ void rbc__records_destroy(rbc__records **handle);
 rbc_status rbc__records_get(rbc__records *records, int64_t position, rbc__held_record **out,
                             rbc_error *err);
 
-/* Fills in counts, stamps and row starts of stream `use` of the plan, and its values where the
- * stream is small. FORMAT when its stamps decrease or are not as many as its samples. */
-rbc_status rbc__records_prepare(rbc__records *records, rbc__held_record *record, int32_t use,
+/* Fills in counts, stamps and row starts of stream `stream_at` of the spec, and its values where
+ * the stream is small. FORMAT when its stamps decrease or are not as many as its samples. */
+rbc_status rbc__records_prepare(rbc__records *records, rbc__held_record *record, int32_t stream_at,
                                 rbc_error *err);
 
 /* Points `out` at samples [first, first + count) of a numeric stream, where they are held or after
  * a read into scratch; valid until the next call. */
-rbc_status rbc__records_values(rbc__records *records, rbc__held_record *record, int32_t use,
+rbc_status rbc__records_values(rbc__records *records, rbc__held_record *record, int32_t stream_at,
                                int64_t first, int64_t count, const uint8_t **out, rbc_error *err);
 /* Copies them to `dst`. */
-rbc_status rbc__records_read(rbc__records *records, rbc__held_record *record, int32_t use,
+rbc_status rbc__records_read(rbc__records *records, rbc__held_record *record, int32_t stream_at,
                              int64_t first, int64_t count, void *dst, rbc_error *err);
 
 /* Where a run of bytes lies in a record's file. */
@@ -70,7 +70,7 @@ typedef struct rbc__span {
 } rbc__span;
 
 /* The bytes of an image or text sample. */
-rbc_status rbc__records_locate(rbc__records *records, rbc__held_record *record, int32_t use,
+rbc_status rbc__records_locate(rbc__records *records, rbc__held_record *record, int32_t stream_at,
                                int64_t sample, rbc__span *out, rbc_error *err);
 /* Points `out` at the bytes of `span`, NULL where there are none; valid until the next call. */
 rbc_status rbc__records_view(rbc__records *records, rbc__held_record *record, const rbc__span *span,

@@ -394,18 +394,18 @@ static void note_outside(const rbc__reference *reference, const rbc__clock *cloc
 }
 
 rbc_status rbc__reference_check(const rbc__reference *reference, const rbc__clock *clock,
-                                const rbc__plan *plan, rbc__notes *notes, rbc_error *err) {
+                                const rbc__batch_spec *spec, rbc__notes *notes, rbc_error *err) {
     RBC__TRY(check_length(reference, clock, notes, err));
-    for (int32_t i = 0; i < plan->num_uses; i++) {
-        const rbc__plan_use *use = &plan->uses[i];
-        if (use->times < 0) {
+    for (int32_t i = 0; i < spec->num_used; i++) {
+        const rbc__used_stream *stream_at = &spec->used[i];
+        if (stream_at->times < 0) {
             if (reference->is_named && !reference->is_on_steps && clock->has_control) {
-                note_outside(reference, clock, use->schema->name, NULL, notes);
+                note_outside(reference, clock, stream_at->schema->name, NULL, notes);
             }
-        } else if (!reference->is_of[use->stream]) {
+        } else if (!reference->is_of[stream_at->stream]) {
             spans found;
-            RBC__TRY(load_spans(reference->selection, use->times, &found, err));
-            note_outside(reference, clock, use->schema->name, &found, notes);
+            RBC__TRY(load_spans(reference->selection, stream_at->times, &found, err));
+            note_outside(reference, clock, stream_at->schema->name, &found, notes);
             free_spans(&found);
         }
     }

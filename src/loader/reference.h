@@ -3,8 +3,8 @@
 #define RBC_LOADER_REFERENCE_H
 
 #include "catalog/dataset.h"
+#include "loader/batch_spec.h"
 #include "loader/clock.h"
-#include "loader/plan.h"
 
 /* Warnings: texts that a loader is made with. */
 typedef struct rbc__notes {
@@ -36,8 +36,8 @@ void rbc__reference_free(rbc__reference *reference);
 
 /* INVALID_ARGUMENT, naming the streams, when the epoch has more than ten times the ticks that its
  * steps say, or, where their rate is unknown, that the longest of the reference streams has. Notes
- * single episodes of which that is true, and streams of the plan that lie outside of the clock. */
+ * single episodes of which that is true, and streams of the spec that lie outside of the clock. */
 rbc_status rbc__reference_check(const rbc__reference *reference, const rbc__clock *clock,
-                                const rbc__plan *plan, rbc__notes *notes, rbc_error *err);
+                                const rbc__batch_spec *spec, rbc__notes *notes, rbc_error *err);
 
 #endif

@@ -92,7 +92,7 @@ static rbc_status scan(rbc__clock *clock, rbc__fetch *fetch, rbc_on_error on_err
 }
 
 /* The windows of the required streams, each over a block of ticks. */
-static rbc_status choose_windows(const rbc__plan_params *params, const char *const *names,
+static rbc_status choose_windows(const rbc__batch_spec_params *params, const char *const *names,
                                  int32_t num_names, const int32_t *ticks, rbc_window *out,
                                  int32_t *count, rbc_error *err) {
     *count = 0;
@@ -119,30 +119,30 @@ static rbc_status choose_windows(const rbc__plan_params *params, const char *con
     return RBC_OK;
 }
 
-static rbc_status require(rbc__clock *clock, const rbc__plan_params *params,
+static rbc_status require(rbc__clock *clock, const rbc__batch_spec_params *params,
                           const rbc_selection *selection, rbc_on_error on_error, runs *r,
                           rbc_error *err) {
-    rbc__plan *plan = NULL;
+    rbc__batch_spec *spec = NULL;
     rbc__fetch *fetch = NULL;
-    RBC__TRY(rbc__plan_create(params, &plan, err));
+    RBC__TRY(rbc__batch_spec_create(params, &spec, err));
     rbc_status status =
-        rbc__fetch_create(plan, clock, selection, CACHE_RECORDS, CACHE_BYTES, &fetch, err);
+        rbc__fetch_create(spec, clock, selection, CACHE_RECORDS, CACHE_BYTES, &fetch, err);
     if (status == RBC_OK) {
         status = scan(clock, fetch, on_error, r, err);
     }
     rbc__fetch_destroy(&fetch);
-    rbc__plan_destroy(&plan);
+    rbc__batch_spec_destroy(&spec);
     return status;
 }
 
-rbc_status rbc__require(rbc__clock *clock, const rbc__plan_params *params,
+rbc_status rbc__require(rbc__clock *clock, const rbc__batch_spec_params *params,
                         const rbc_selection *selection, const char *const *names, int32_t num_names,
                         rbc_on_error on_error, rbc_error *err) {
     int32_t ticks[BLOCK];
     for (int32_t i = 0; i < BLOCK; i++) {
         ticks[i] = i;
     }
-    rbc__plan_params probe = *params;
+    rbc__batch_spec_params probe = *params;
     const size_t most = (size_t)params->num_windows * (size_t)num_names + 1;
     rbc_window *windows = calloc(most, sizeof *windows);
     runs r = {.room = 1};

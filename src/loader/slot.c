@@ -10,7 +10,7 @@
 struct rbc__slots {
     pthread_mutex_t lock;
     pid_t process;
-    rbc__plan *plan;
+    rbc__batch_spec *spec;
     int32_t num_arenas;
     int64_t keep; /* slots that are not freed when they come back */
     int64_t total, num_free, peak;
@@ -18,11 +18,11 @@ struct rbc__slots {
     rbc_batch *free_list;
 };
 
-static void free_batch(rbc_batch *batch, const rbc__plan *plan) {
+static void free_batch(rbc_batch *batch, const rbc__batch_spec *spec) {
     if (batch == NULL) {
         return;
     }
-    for (int32_t i = 0; batch->text_refs != NULL && i < plan->num_text_fields; i++) {
+    for (int32_t i = 0; batch->text_refs != NULL && i < spec->num_text_fields; i++) {
         free(batch->text_refs[i]);
     }
     for (int32_t i = 0; batch->arenas != NULL && i < batch->num_arenas; i++) {
@@ -37,15 +37,15 @@ static void free_batch(rbc_batch *batch, const rbc__plan *plan) {
     free(batch);
 }
 
-static bool allocate_texts(rbc_batch *batch, const rbc__plan *plan) {
-    batch->text_refs = calloc((size_t)plan->num_text_fields + 1, sizeof(rbc__text_ref *));
+static bool allocate_texts(rbc_batch *batch, const rbc__batch_spec *spec) {
+    batch->text_refs = calloc((size_t)spec->num_text_fields + 1, sizeof(rbc__text_ref *));
     if (batch->text_refs == NULL) {
         return false;
     }
-    for (int32_t i = 0; i < plan->num_fields; i++) {
-        const rbc__plan_field *field = &plan->fields[i];
+    for (int32_t i = 0; i < spec->num_fields; i++) {
+        const rbc__field_spec *field = &spec->fields[i];
         if (field->text_index >= 0) {
-            const size_t elements = (size_t)plan->batch_size * (size_t)field->row_elements;
+            const size_t elements = (size_t)spec->batch_size * (size_t)field->row_elements;
             batch->text_refs[field->text_index] = calloc(elements, sizeof(rbc__text_ref));
             if (batch->text_refs[field->text_index] == NULL) {
                 return false;
@@ -56,27 +56,27 @@ static bool allocate_texts(rbc_batch *batch, const rbc__plan *plan) {
 }
 
 static rbc_batch *allocate_batch(rbc__slots *slots) {
-    const rbc__plan *plan = slots->plan;
+    const rbc__batch_spec *spec = slots->spec;
     rbc_batch *batch = calloc(1, sizeof *batch);
     if (batch == NULL) {
         return NULL;
     }
-    const size_t num_fields = (size_t)plan->num_fields;
-    const size_t bytes = plan->slot_bytes > 0 ? (size_t)plan->slot_bytes : RBC__FIELD_ALIGN;
+    const size_t num_fields = (size_t)spec->num_fields;
+    const size_t bytes = spec->slot_bytes > 0 ? (size_t)spec->slot_bytes : RBC__FIELD_ALIGN;
     batch->slots = slots;
     batch->num_arenas = slots->num_arenas;
     batch->data = aligned_alloc(RBC__FIELD_ALIGN, bytes);
     batch->fields = calloc(num_fields, sizeof *batch->fields);
     batch->shapes = calloc(num_fields * RBC__FIELD_MAX_DIMS, sizeof *batch->shapes);
     batch->arenas = calloc((size_t)slots->num_arenas, sizeof *batch->arenas);
-    batch->row_is_left_out = malloc((size_t)plan->batch_size);
+    batch->row_is_left_out = malloc((size_t)spec->batch_size);
     if (batch->data == NULL || batch->fields == NULL || batch->shapes == NULL ||
-        batch->arenas == NULL || batch->row_is_left_out == NULL || !allocate_texts(batch, plan)) {
-        free_batch(batch, plan);
+        batch->arenas == NULL || batch->row_is_left_out == NULL || !allocate_texts(batch, spec)) {
+        free_batch(batch, spec);
         return NULL;
     }
-    for (int32_t i = 0; i < plan->num_fields; i++) {
-        const rbc__plan_field *field = &plan->fields[i];
+    for (int32_t i = 0; i < spec->num_fields; i++) {
+        const rbc__field_spec *field = &spec->fields[i];
         int64_t *shape = batch->shapes + (size_t)i * RBC__FIELD_MAX_DIMS;
         memcpy(shape, field->shape, sizeof field->shape);
         batch->fields[i] = (rbc_field){
@@ -91,7 +91,7 @@ static rbc_batch *allocate_batch(rbc__slots *slots) {
     return batch;
 }
 
-rbc_status rbc__slots_create(rbc__plan *plan, int32_t num_slots, int32_t num_arenas,
+rbc_status rbc__slots_create(rbc__batch_spec *spec, int32_t num_slots, int32_t num_arenas,
                              rbc__slots **out, rbc_error *err) {
     *out = NULL;
     rbc__slots *slots = calloc(1, sizeof *slots);
@@ -100,7 +100,7 @@ rbc_status rbc__slots_create(rbc__plan *plan, int32_t num_slots, int32_t num_are
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d batch slots", num_slots);
     }
     slots->process = getpid();
-    slots->plan = plan;
+    slots->spec = spec;
     slots->num_arenas = num_arenas;
     slots->keep = (int64_t)num_slots + RBC__SLOTS_SPARE;
     *out = slots;
@@ -109,7 +109,7 @@ rbc_status rbc__slots_create(rbc__plan *plan, int32_t num_slots, int32_t num_are
 
 static void destroy(rbc__slots *slots) {
     pthread_mutex_destroy(&slots->lock);
-    rbc__plan_destroy(&slots->plan);
+    rbc__batch_spec_destroy(&slots->spec);
     free(slots);
 }
 
@@ -125,7 +125,7 @@ void rbc__slots_close(rbc__slots **handle) {
         rbc_batch *batch = slots->free_list;
         slots->free_list = batch->next_free;
         slots->total--;
-        free_batch(batch, slots->plan);
+        free_batch(batch, slots->spec);
     }
     slots->num_free = 0;
     const bool is_last = slots->total == 0;
@@ -135,7 +135,8 @@ void rbc__slots_close(rbc__slots **handle) {
     }
 }
 
-rbc_status rbc__slots_take(rbc__slots *slots, int64_t num_rows, rbc_batch **out, rbc_error *err) {
+rbc_status rbc__slots_acquire(rbc__slots *slots, int64_t num_rows, rbc_batch **out,
+                              rbc_error *err) {
     pthread_mutex_lock(&slots->lock);
     rbc_batch *batch = slots->free_list;
     if (batch != NULL) {
@@ -156,7 +157,7 @@ rbc_status rbc__slots_take(rbc__slots *slots, int64_t num_rows, rbc_batch **out,
         pthread_mutex_unlock(&slots->lock);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
                          "no memory for a batch of %lld bytes beside %lld others",
-                         (long long)slots->plan->slot_bytes, total);
+                         (long long)slots->spec->slot_bytes, total);
     }
     batch->next_free = NULL;
     atomic_store_explicit(&batch->references, 1, memory_order_relaxed);
@@ -169,7 +170,7 @@ rbc_status rbc__slots_take(rbc__slots *slots, int64_t num_rows, rbc_batch **out,
     return RBC_OK;
 }
 
-void rbc__slots_give(rbc_batch *batch) {
+void rbc__slots_release(rbc_batch *batch) {
     rbc__slots *slots = batch->slots;
     if (slots->process != getpid()) {
         return;
@@ -185,8 +186,8 @@ void rbc__slots_give(rbc_batch *batch) {
     if (is_kept) {
         return;
     }
-    /* It still counts until it is gone, so that nobody destroys the plan meanwhile. */
-    free_batch(batch, slots->plan);
+    /* It still counts until it is gone, so that nobody destroys the spec meanwhile. */
+    free_batch(batch, slots->spec);
     pthread_mutex_lock(&slots->lock);
     slots->total--;
     const bool is_last = slots->is_closed && slots->total == 0;
@@ -203,6 +204,6 @@ void rbc__slots_count(rbc__slots *slots, rbc__slots_counts *out) {
     pthread_mutex_unlock(&slots->lock);
 }
 
-const rbc__plan *rbc__slots_plan(const rbc__slots *slots) {
-    return slots->plan;
+const rbc__batch_spec *rbc__slots_spec(const rbc__slots *slots) {
+    return slots->spec;
 }

@@ -13,7 +13,7 @@
 
 #include <robocache/robocache.h>
 
-#include "loader/plan.h"
+#include "loader/batch_spec.h"
 
 /* A loop holds the batch it works on, and for a moment the next one too. */
 #define RBC__SLOTS_SPARE 2
@@ -47,25 +47,25 @@ struct rbc_batch {
     uint8_t *row_is_left_out; /* [batch_size] */
 };
 
-/* Takes the plan over, on success alone; `num_arenas` is the number of workers that can fill one
+/* Takes the spec over, on success alone; `num_arenas` is the number of workers that can fill one
  * batch at a time. */
-rbc_status rbc__slots_create(rbc__plan *plan, int32_t num_slots, int32_t num_arenas,
+rbc_status rbc__slots_create(rbc__batch_spec *spec, int32_t num_slots, int32_t num_arenas,
                              rbc__slots **out, rbc_error *err);
 /* Frees the slots that are not handed out; the others when they come back. */
 void rbc__slots_close(rbc__slots **handle);
 
 /* A slot for `num_rows` rows, one reference, no text, no row left out. OUT_OF_MEMORY. */
-rbc_status rbc__slots_take(rbc__slots *slots, int64_t num_rows, rbc_batch **out, rbc_error *err);
+rbc_status rbc__slots_acquire(rbc__slots *slots, int64_t num_rows, rbc_batch **out, rbc_error *err);
 
 typedef struct rbc__slots_counts {
     int64_t total, in_use, peak;
 } rbc__slots_counts;
 void rbc__slots_count(rbc__slots *slots, rbc__slots_counts *out);
 
-const rbc__plan *rbc__slots_plan(const rbc__slots *slots);
+const rbc__batch_spec *rbc__slots_spec(const rbc__slots *slots);
 
 /* First byte of row `row` of tensor field `field`. */
-static inline uint8_t *rbc__batch_row(const rbc_batch *batch, const rbc__plan_field *field,
+static inline uint8_t *rbc__batch_row(const rbc_batch *batch, const rbc__field_spec *field,
                                       int64_t row) {
     return batch->data + field->offset + row * field->row_bytes;
 }
@@ -79,6 +79,6 @@ rbc_status rbc__batch_put_text(rbc_batch *batch, int32_t arena, int32_t text_ind
 void rbc__batch_finish(rbc_batch *batch);
 
 /* Puts the slot back among the free ones, or frees it. For a slot that was never delivered. */
-void rbc__slots_give(rbc_batch *batch);
+void rbc__slots_release(rbc_batch *batch);
 
 #endif

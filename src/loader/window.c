@@ -31,18 +31,18 @@ static int64_t count_until(const rbc__stamps *stamps, int64_t time_ns) {
     return base - stamps->times;
 }
 
-int64_t rbc__window_num_targets(const rbc__plan_window *window) {
+int64_t rbc__window_num_targets(const rbc__window_spec *window) {
     return window->has_reduction ? rbc__window_target_index(window, window->width - 1) + 1
                                  : window->width;
 }
 
-int64_t rbc__window_target_index(const rbc__plan_window *window, int64_t element) {
+int64_t rbc__window_target_index(const rbc__window_spec *window, int64_t element) {
     return !window->has_reduction   ? element
            : window->is_consecutive ? element + 1
                                     : 2 * element + 1;
 }
 
-void rbc__window_targets(const rbc__plan_window *window, const rbc__clock *clock, int64_t episode,
+void rbc__window_targets(const rbc__window_spec *window, const rbc__clock *clock, int64_t episode,
                          int64_t tick, int64_t *targets, uint8_t *is_pad) {
     const int64_t origin_ns = rbc__clock_origin_ns(clock, episode);
     const int64_t first_ns = rbc__time_add_ns(origin_ns, -clock->snap_ns);
@@ -70,7 +70,7 @@ static int64_t snap_to_middle(int64_t target, int64_t left, int64_t right, int64
                : target;
 }
 
-void rbc__window_snap(const rbc__plan_window *window, const int64_t *times, int64_t count,
+void rbc__window_snap(const rbc__window_spec *window, const int64_t *times, int64_t count,
                       int64_t snap_ns, int64_t *targets) {
     const int64_t num_targets = rbc__window_num_targets(window);
     int64_t above = 0; /* samples at or before the target, or no further behind it than the snap */
@@ -96,11 +96,11 @@ void rbc__window_snap(const rbc__plan_window *window, const int64_t *times, int6
     }
 }
 
-bool rbc__window_fills(const rbc__plan_window *window) {
+bool rbc__window_fills(const rbc__window_spec *window) {
     return window->outside == RBC_OUTSIDE_NAN || window->outside == RBC_OUTSIDE_ZERO;
 }
 
-void rbc__window_picks(const rbc__plan_window *window, int64_t num_samples, int64_t num_ticks,
+void rbc__window_picks(const rbc__window_spec *window, int64_t num_samples, int64_t num_ticks,
                        int64_t tick, int64_t *picks, uint8_t *is_pad, uint8_t *valid) {
     for (int64_t i = 0; i < window->width; i++) {
         const int64_t step = tick + window->ticks[i];
@@ -137,7 +137,7 @@ static int64_t step_over(const rbc__stamps *stamps, int64_t index) {
     return index;
 }
 
-void rbc__window_range(const rbc__plan_window *window, const rbc__stamps *stamps, int64_t snap_ns,
+void rbc__window_range(const rbc__window_spec *window, const rbc__stamps *stamps, int64_t snap_ns,
                        const int64_t *targets, int64_t *begin, int64_t *end) {
     const int64_t num_targets = rbc__window_num_targets(window);
     int64_t earliest = targets[0];

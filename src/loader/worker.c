@@ -6,65 +6,69 @@
 #include "core/error.h"
 #include "loader/loader.h"
 
-void rbc__fill_destroy(rbc__fill *fill) {
-    for (int64_t i = 0; i < fill->num_skips; i++) {
-        free(fill->skips[i].message);
+void rbc__pending_destroy(rbc__pending *pending) {
+    for (int64_t i = 0; i < pending->num_skips; i++) {
+        free(pending->skips[i].message);
     }
-    free(fill->skips);
-    if (fill->batch != NULL) {
-        rbc__slots_give(fill->batch);
+    free(pending->skips);
+    if (pending->batch != NULL) {
+        rbc__slots_release(pending->batch);
     }
-    free(fill);
+    free(pending);
 }
 
 void rbc__loader_wake_workers(rbc_loader *loader) {
-    const int64_t units = (loader->sampler.batch_size + loader->unit_rows - 1) / loader->unit_rows;
-    const int64_t wake = units < loader->num_idle ? units : loader->num_idle;
+    const int64_t ranges =
+        (loader->sampler.batch_size + loader->range_rows - 1) / loader->range_rows;
+    const int64_t wake = ranges < loader->num_idle ? ranges : loader->num_idle;
     for (int64_t i = 0; i < wake; i++) {
         pthread_cond_signal(&loader->work_ready);
     }
 }
 
 void rbc__loader_cancel_fills(rbc_loader *loader) {
-    while (loader->first_fill != NULL) {
-        rbc__fill *fill = loader->first_fill;
-        loader->first_fill = fill->next;
-        atomic_store_explicit(&fill->is_cancelled, true, memory_order_relaxed);
-        if (fill->done_units == fill->taken_units) {
-            rbc__fill_destroy(fill);
+    while (loader->first_pending != NULL) {
+        rbc__pending *pending = loader->first_pending;
+        loader->first_pending = pending->next;
+        atomic_store_explicit(&pending->is_cancelled, true, memory_order_relaxed);
+        if (pending->done_ranges == pending->taken_ranges) {
+            rbc__pending_destroy(pending);
         }
     }
-    loader->last_fill = NULL;
-    loader->open_fill = NULL;
+    loader->last_pending = NULL;
+    loader->open_pending = NULL;
     loader->num_fills = 0;
 }
 
 static rbc_status begin_fill(rbc_loader *loader, rbc_error *err) {
-    rbc__fill *fill = calloc(1, sizeof *fill);
-    if (fill == NULL) {
+    rbc__pending *pending = calloc(1, sizeof *pending);
+    if (pending == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory to begin a batch");
     }
-    rbc__sampler_batch(&loader->sampler, loader->next_begun, &fill->position, &fill->num_rows);
-    const rbc_status status = rbc__slots_take(loader->slots, fill->num_rows, &fill->batch, err);
+    rbc__sampler_batch(&loader->sampler, loader->next_begun, &pending->position,
+                       &pending->num_rows);
+    const rbc_status status =
+        rbc__slots_acquire(loader->slots, pending->num_rows, &pending->batch, err);
     if (status != RBC_OK) {
-        rbc__fill_destroy(fill);
+        rbc__pending_destroy(pending);
         return status;
     }
-    fill->batch->index = loader->next_begun++;
-    fill->order = loader->order;
-    fill->unit_rows = loader->unit_rows;
-    fill->num_units = (fill->num_rows + fill->unit_rows - 1) / fill->unit_rows;
-    atomic_store_explicit(&fill->failed_row, fill->num_rows, memory_order_relaxed);
-    *(loader->last_fill != NULL ? &loader->last_fill->next : &loader->first_fill) = fill;
-    loader->last_fill = fill;
-    loader->open_fill = fill;
+    pending->batch->index = loader->next_begun++;
+    pending->order = loader->order;
+    pending->range_rows = loader->range_rows;
+    pending->num_ranges = (pending->num_rows + pending->range_rows - 1) / pending->range_rows;
+    atomic_store_explicit(&pending->failed_row, pending->num_rows, memory_order_relaxed);
+    *(loader->last_pending != NULL ? &loader->last_pending->next : &loader->first_pending) =
+        pending;
+    loader->last_pending = pending;
+    loader->open_pending = pending;
     loader->num_fills++;
     return RBC_OK;
 }
 
-/* The next unit to work on, or NULL when there is none now. */
-static rbc__fill *take_unit(rbc_loader *loader, int64_t *unit) {
-    if (loader->open_fill == NULL) {
+/* The next range of rows to work on, or NULL when there is none now. */
+static rbc__pending *take_range(rbc_loader *loader, int64_t *range) {
+    if (loader->open_pending == NULL) {
         if (!loader->is_begun || loader->num_fills >= loader->num_slots ||
             loader->next_begun >= loader->sampler.num_batches ||
             loader->begin_error.status != RBC_OK) {
@@ -75,41 +79,44 @@ static rbc__fill *take_unit(rbc_loader *loader, int64_t *unit) {
             return NULL;
         }
     }
-    rbc__fill *fill = loader->open_fill;
-    *unit = fill->taken_units++;
-    if (fill->taken_units == fill->num_units) {
-        loader->open_fill = NULL;
+    rbc__pending *pending = loader->open_pending;
+    *range = pending->taken_ranges++;
+    if (pending->taken_ranges == pending->num_ranges) {
+        loader->open_pending = NULL;
     }
-    return fill;
+    return pending;
 }
 
-static void leave_out(rbc_loader *loader, rbc__fill *fill, int64_t row, const rbc_error *error) {
+static void leave_out(rbc_loader *loader, rbc__pending *pending, int64_t row,
+                      const rbc_error *error) {
     pthread_mutex_lock(&loader->lock);
-    fill->batch->row_is_left_out[row] = 1;
-    rbc__skip *skips = realloc(fill->skips, ((size_t)fill->num_skips + 1) * sizeof *fill->skips);
+    pending->batch->row_is_left_out[row] = 1;
+    rbc__skip *skips =
+        realloc(pending->skips, ((size_t)pending->num_skips + 1) * sizeof *pending->skips);
     if (skips != NULL) {
-        fill->skips = skips;
-        skips[fill->num_skips++] = (rbc__skip){.row = row, .message = strdup(error->message)};
+        pending->skips = skips;
+        skips[pending->num_skips++] = (rbc__skip){.row = row, .message = strdup(error->message)};
     }
     pthread_mutex_unlock(&loader->lock);
 }
 
-/* Fills the rows of a unit. False, with `error` and `failed_row`, when one fails for good. */
-static bool fill_unit(rbc__worker *worker, rbc__fill *fill, int64_t unit, rbc_error *error,
-                      int64_t *failed_row) {
+/* Fills the rows of a range of rows. False, with `error` and `failed_row`, when one fails for good.
+ */
+static bool fill_range(rbc__worker *worker, rbc__pending *pending, int64_t range, rbc_error *error,
+                       int64_t *failed_row) {
     rbc_loader *loader = worker->loader;
-    const int64_t begin = unit * fill->unit_rows;
-    const int64_t rest = fill->num_rows - begin;
-    const int64_t end = begin + (rest < fill->unit_rows ? rest : fill->unit_rows);
+    const int64_t begin = range * pending->range_rows;
+    const int64_t rest = pending->num_rows - begin;
+    const int64_t end = begin + (rest < pending->range_rows ? rest : pending->range_rows);
     for (int64_t row = begin; row < end; row++) {
         if (atomic_load_explicit(&loader->is_stopping, memory_order_relaxed) ||
-            atomic_load_explicit(&fill->is_cancelled, memory_order_relaxed) ||
-            atomic_load_explicit(&fill->failed_row, memory_order_relaxed) < row) {
+            atomic_load_explicit(&pending->is_cancelled, memory_order_relaxed) ||
+            atomic_load_explicit(&pending->failed_row, memory_order_relaxed) < row) {
             return true;
         }
-        const int64_t sample = rbc__order_sample(&fill->order, fill->position + row);
+        const int64_t sample = rbc__order_sample(&pending->order, pending->position + row);
         const rbc_status status =
-            rbc__fetch_row(worker->fetch, sample, fill->batch, worker->index, row, error);
+            rbc__fetch_row(worker->fetch, sample, pending->batch, worker->index, row, error);
         if (status == RBC_OK) {
             continue;
         }
@@ -117,7 +124,7 @@ static bool fill_unit(rbc__worker *worker, rbc__fill *fill, int64_t unit, rbc_er
             *failed_row = row;
             return false;
         }
-        leave_out(loader, fill, row, error);
+        leave_out(loader, pending, row, error);
     }
     return true;
 }
@@ -130,18 +137,18 @@ static void add_stats(rbc_loader_stats *sum, const rbc__fetch_stats *stats, int6
     sum->align_ns += busy_ns - stats->fetch_ns - stats->decode_ns;
 }
 
-static void finish_unit(rbc_loader *loader, rbc__fill *fill) {
-    fill->done_units++;
-    if (atomic_load_explicit(&fill->is_cancelled, memory_order_relaxed)) {
-        if (fill->done_units == fill->taken_units) {
-            rbc__fill_destroy(fill);
+static void finish_range(rbc_loader *loader, rbc__pending *pending) {
+    pending->done_ranges++;
+    if (atomic_load_explicit(&pending->is_cancelled, memory_order_relaxed)) {
+        if (pending->done_ranges == pending->taken_ranges) {
+            rbc__pending_destroy(pending);
         }
         return;
     }
-    if (fill->done_units == fill->num_units) {
-        rbc__batch_finish(fill->batch);
-        fill->is_done = true;
-        if (fill == loader->first_fill) {
+    if (pending->done_ranges == pending->num_ranges) {
+        rbc__batch_finish(pending->batch);
+        pending->is_done = true;
+        if (pending == loader->first_pending) {
             pthread_cond_signal(&loader->batch_ready);
         }
     }
@@ -152,9 +159,9 @@ void *rbc__worker_main(void *argument) {
     rbc_loader *loader = worker->loader;
     pthread_mutex_lock(&loader->lock);
     while (!atomic_load_explicit(&loader->is_stopping, memory_order_relaxed)) {
-        int64_t unit = 0;
-        rbc__fill *fill = take_unit(loader, &unit);
-        if (fill == NULL) {
+        int64_t range = 0;
+        rbc__pending *pending = take_range(loader, &range);
+        if (pending == NULL) {
             loader->num_idle++;
             pthread_cond_wait(&loader->work_ready, &loader->lock);
             loader->num_idle--;
@@ -164,17 +171,17 @@ void *rbc__worker_main(void *argument) {
         rbc_error error;
         int64_t failed_row = 0;
         const int64_t begin_ns = rbc__fetch_now_ns();
-        const bool is_good = fill_unit(worker, fill, unit, &error, &failed_row);
+        const bool is_good = fill_range(worker, pending, range, &error, &failed_row);
         const int64_t busy_ns = rbc__fetch_now_ns() - begin_ns;
         const rbc__fetch_stats stats = rbc__fetch_take_stats(worker->fetch);
         pthread_mutex_lock(&loader->lock);
         add_stats(&loader->stats, &stats, busy_ns);
         if (!is_good &&
-            failed_row < atomic_load_explicit(&fill->failed_row, memory_order_relaxed)) {
-            fill->error = error;
-            atomic_store_explicit(&fill->failed_row, failed_row, memory_order_relaxed);
+            failed_row < atomic_load_explicit(&pending->failed_row, memory_order_relaxed)) {
+            pending->error = error;
+            atomic_store_explicit(&pending->failed_row, failed_row, memory_order_relaxed);
         }
-        finish_unit(loader, fill);
+        finish_range(loader, pending);
     }
     pthread_mutex_unlock(&loader->lock);
     return NULL;

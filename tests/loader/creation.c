@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "fake.h"
-#include "loader/plan.h"
+#include "loader/batch_spec.h"
 
 static const int32_t ticks[] = {-1, 0, 1};
 static const int64_t offsets[] = {0, 100000000};

@@ -51,13 +51,15 @@ void rbc__cuda_set_tile(resample_launch *launch, int64_t tile) {
     launch->num_tiles = (uint32_t)((launch->num_targets + tile - 1) / tile);
 }
 
+/* 16 bytes of the NaN of a dtype. */
 static void set_nan(resample_launch *launch, rbc__dtype dtype) {
+    const int64_t bytes = rbc__dtype_bytes(dtype);
+    uint64_t word = rbc__dtype_nan(dtype);
+    for (int64_t at = bytes; at < (int64_t)sizeof word; at += bytes) {
+        word |= rbc__dtype_nan(dtype) << 8 * at;
+    }
     for (int i = 0; i < 4; ++i) {
-        launch->nan_words[i] = dtype == RBC__F32                   ? 0x7fc00000u
-                               : dtype == RBC__F16                 ? 0x7e007e00u
-                               : dtype == RBC__BF16                ? 0x7fc07fc0u
-                               : dtype == RBC__F64 && (i & 1) == 1 ? 0x7ff80000u
-                                                                   : 0u;
+        launch->nan_words[i] = (uint32_t)(word >> 32 * (i & 1));
     }
 }
 

@@ -3,8 +3,8 @@
  * A batch slot is one allocation. Each tensor field is a C-order array of batch_size rows that
  * begins at a multiple of RBC__FIELD_ALIGN bytes, so that a slot can be copied to a device whole or
  * field by field. */
-#ifndef RBC_LOADER_PLAN_H
-#define RBC_LOADER_PLAN_H
+#ifndef RBC_LOADER_BATCH_SPEC_H
+#define RBC_LOADER_BATCH_SPEC_H
 
 #include <stdbool.h>
 
@@ -20,16 +20,16 @@
 #define RBC__FIELD_MAX_DIMS (RBC_STREAM_MAX_DIMS + 3)
 
 /* A stream that at least one window reads. */
-typedef struct rbc__plan_use {
+typedef struct rbc__used_stream {
     int32_t stream;
     const rbc__stream_schema *schema; /* borrowed from the dataset */
     int32_t times;                    /* stream with its stamps, or -1: it lies on the steps */
     int64_t sample_bytes;             /* of one numeric sample (a point, in a cloud); else 0 */
     bool is_cloud;                    /* ragged without stamps: a step is one sample */
-} rbc__plan_use;
+} rbc__used_stream;
 
-typedef struct rbc__plan_window {
-    int32_t use; /* index into uses */
+typedef struct rbc__window_spec {
+    int32_t stream_at; /* index into uses */
     int64_t width;
     /* [width] each: a target is `ticks` periods after the sample's tick and `offsets_ns` after
      * that, one of which is 0: offsets within the clock's snap of a tick are that tick. */
@@ -51,9 +51,9 @@ typedef struct rbc__plan_window {
     int64_t target_bytes;   /* delivered for one target; 0 for text */
     rbc__image_shape image; /* -1 until it is known */
     int32_t value_field, pad_field, valid_field, lengths_field; /* -1: none */
-} rbc__plan_window;
+} rbc__window_spec;
 
-typedef struct rbc__plan_field {
+typedef struct rbc__field_spec {
     char *name;
     rbc_field_kind kind;
     DLDataType dtype;
@@ -63,43 +63,45 @@ typedef struct rbc__plan_field {
     int64_t row_bytes;  /* 0 for text */
     int64_t offset;     /* from the slot's first byte */
     int32_t text_index; /* among the text fields, or -1 */
-} rbc__plan_field;
+} rbc__field_spec;
 
-typedef struct rbc__plan {
+typedef struct rbc__batch_spec {
     int64_t batch_size;
-    rbc__plan_use *uses;
-    int32_t num_uses;
-    rbc__plan_window *windows;
+    rbc__used_stream *used;
+    int32_t num_used;
+    rbc__window_spec *windows;
     int32_t num_windows;
     int64_t max_width;
     int64_t images_per_sample;
     rbc_jpeg_dct jpeg_dct;
-    rbc__plan_field *fields;
+    rbc__field_spec *fields;
     int32_t num_fields;
     int32_t num_text_fields;
     int32_t index_field, id_field, step_field, time_field, task_field;
     int64_t slot_bytes;
-} rbc__plan;
+} rbc__batch_spec;
 
-typedef struct rbc__plan_params {
+typedef struct rbc__batch_spec_params {
     const char *dataset_name;
-    const rbc__schema *schema; /* must outlive the plan */
+    const rbc__schema *schema; /* must outlive the spec */
     const rbc_window *windows;
     int32_t num_windows;
     int32_t batch_size;
     const rbc__clock *clock;
     rbc_jpeg_dct jpeg_dct; /* not DEFAULT */
-} rbc__plan_params;
+} rbc__batch_spec_params;
 
 /* Checks the windows. INVALID_ARGUMENT naming window and stream, NOT_FOUND for a stream that is not
- * there, UNSUPPORTED, OUT_OF_MEMORY. The fields are laid out by rbc__plan_layout(), once the shape
- * of each image is known. */
-rbc_status rbc__plan_create(const rbc__plan_params *params, rbc__plan **out, rbc_error *err);
-void rbc__plan_destroy(rbc__plan **plan);
+ * there, UNSUPPORTED, OUT_OF_MEMORY. The fields are laid out by rbc__batch_fields_lay_out(), once
+ * the shape of each image is known. */
+rbc_status rbc__batch_spec_create(const rbc__batch_spec_params *params, rbc__batch_spec **out,
+                                  rbc_error *err);
+void rbc__batch_spec_destroy(rbc__batch_spec **spec);
 
 /* Names, shapes and places of the fields. INVALID_ARGUMENT when two have one name or a slot would
  * not fit int64. */
-rbc_status rbc__plan_layout(rbc__plan *plan, const rbc_window *windows, rbc_error *err);
+rbc_status rbc__batch_fields_lay_out(rbc__batch_spec *spec, const rbc_window *windows,
+                                     rbc_error *err);
 
 /* Window `index` as this library knows it, whatever struct_size the caller was built with; the
  * windows lie struct_size of the first apart. INVALID_ARGUMENT on a bad struct_size. */

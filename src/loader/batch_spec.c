@@ -1,4 +1,4 @@
-#include "loader/plan.h"
+#include "loader/batch_spec.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -39,19 +39,19 @@ static bool is_reduction(rbc_resample_mode mode) {
 }
 
 static rbc_status check_mode(const rbc_window *window, rbc_resample_mode mode,
-                             const rbc__plan_use *use, rbc_error *err) {
+                             const rbc__used_stream *stream_at, rbc_error *err) {
     const char *name = rbc__mode_name(mode);
-    const rbc__dtype dtype = use->schema->dtype;
+    const rbc__dtype dtype = stream_at->schema->dtype;
     if (is_pick(mode)) {
         return RBC_OK;
     }
-    if (use->schema->kind != RBC_STREAM_NUMERIC || use->is_cloud) {
+    if (stream_at->schema->kind != RBC_STREAM_NUMERIC || stream_at->is_cloud) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "stream '%s' holds %s: its mode is hold or nearest, not %s",
                          window->stream,
-                         use->is_cloud                           ? "rows of any length"
-                         : use->schema->kind == RBC_STREAM_IMAGE ? "images"
-                                                                 : "text",
+                         stream_at->is_cloud                           ? "rows of any length"
+                         : stream_at->schema->kind == RBC_STREAM_IMAGE ? "images"
+                                                                       : "text",
                          name);
     }
     const bool orders = mode == RBC_RESAMPLE_MAX || mode == RBC_RESAMPLE_MIN;
@@ -69,8 +69,8 @@ static rbc_status check_mode(const rbc_window *window, rbc_resample_mode mode,
 }
 
 /* Turns the caller's groups into runs that cover every channel. */
-static rbc_status build_runs(const rbc_window *window, const rbc__plan_use *use,
-                             rbc__plan_window *out, rbc_error *err) {
+static rbc_status build_runs(const rbc_window *window, const rbc__used_stream *stream_at,
+                             rbc__window_spec *out, rbc_error *err) {
     const int32_t num_groups = window->num_groups;
     if (num_groups < 0 || (num_groups > 0 && window->groups == NULL)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
@@ -97,7 +97,7 @@ static rbc_status build_runs(const rbc_window *window, const rbc__plan_use *use,
     rbc_status status = rbc__make_runs(&modes, out->runs, &out->num_runs, err);
     for (int32_t i = 0; i < out->num_runs && status == RBC_OK; i++) {
         const rbc__channel_run *run = &out->runs[i];
-        status = check_mode(window, run->mode, use, err);
+        status = check_mode(window, run->mode, stream_at, err);
         out->has_reduction = out->has_reduction || is_reduction(run->mode);
         out->has_nearest = out->has_nearest || run->mode == RBC_RESAMPLE_NEAREST;
         out->is_held = out->is_held && run->mode == RBC_RESAMPLE_HOLD;
@@ -117,9 +117,9 @@ static rbc_status check_limit(const rbc_window *window, const char *name, double
     return RBC_OK;
 }
 
-static rbc_status check_outside(const rbc_window *window, const rbc__plan_window *out,
-                                const rbc__plan_use *use, rbc_error *err) {
-    const bool is_numeric = use->schema->kind == RBC_STREAM_NUMERIC && !use->is_cloud;
+static rbc_status check_outside(const rbc_window *window, const rbc__window_spec *out,
+                                const rbc__used_stream *stream_at, rbc_error *err) {
+    const bool is_numeric = stream_at->schema->kind == RBC_STREAM_NUMERIC && !stream_at->is_cloud;
     switch (window->outside) {
     case RBC_OUTSIDE_HOLD:
     case RBC_OUTSIDE_ZERO:
@@ -128,7 +128,7 @@ static rbc_status check_outside(const rbc_window *window, const rbc__plan_window
         if (!is_numeric || !rbc__dtype_is_float(out->dtype)) {
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                              "stream '%s' is %s: outside nan needs a float dtype", window->stream,
-                             use->is_cloud ? "ragged" : rbc__dtype_name(out->dtype));
+                             stream_at->is_cloud ? "ragged" : rbc__dtype_name(out->dtype));
         }
         return RBC_OK;
     case RBC_OUTSIDE_EXTRAPOLATE:
@@ -147,7 +147,7 @@ static rbc_status check_outside(const rbc_window *window, const rbc__plan_window
 }
 
 static rbc_status copy_offsets(const rbc_window *window, const rbc__clock *clock,
-                               rbc__plan_window *out, rbc_error *err) {
+                               rbc__window_spec *out, rbc_error *err) {
     if ((window->ticks == NULL) == (window->offsets_ns == NULL)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "stream '%s': %s of ticks and offsets_ns are set, wanted one",
@@ -181,9 +181,9 @@ static rbc_status copy_offsets(const rbc_window *window, const rbc__clock *clock
     return RBC_OK;
 }
 
-static rbc_status check_shape(const rbc_window *window, const rbc__plan_use *use,
-                              rbc__plan_window *out, rbc_error *err) {
-    const rbc__stream_schema *schema = use->schema;
+static rbc_status check_shape(const rbc_window *window, const rbc__used_stream *stream_at,
+                              rbc__window_spec *out, rbc_error *err) {
+    const rbc__stream_schema *schema = stream_at->schema;
     if (schema->unsupported != NULL) {
         return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "stream '%s' cannot be read: %s",
                          window->stream, schema->unsupported);
@@ -221,21 +221,22 @@ static rbc_status check_shape(const rbc_window *window, const rbc__plan_use *use
     return RBC_OK;
 }
 
-static rbc_status check_cloud(const rbc_window *window, const rbc__plan_use *use,
-                              rbc__plan_window *out, rbc_error *err) {
-    if (use->is_cloud && use->schema->kind != RBC_STREAM_NUMERIC) {
+static rbc_status check_cloud(const rbc_window *window, const rbc__used_stream *stream_at,
+                              rbc__window_spec *out, rbc_error *err) {
+    if (stream_at->is_cloud && stream_at->schema->kind != RBC_STREAM_NUMERIC) {
         return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
                          "stream '%s' has any number of %s a step and no stamps; a loader cannot "
                          "batch that",
                          window->stream,
-                         use->schema->kind == RBC_STREAM_IMAGE ? "images" : "strings");
+                         stream_at->schema->kind == RBC_STREAM_IMAGE ? "images" : "strings");
     }
-    if (use->is_cloud != (window->max_points > 0)) {
+    if (stream_at->is_cloud != (window->max_points > 0)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         use->is_cloud ? "stream '%s' has any number of rows a step: max_points is "
-                                         "%lld, set it to the most that a step holds"
-                                       : "stream '%s' has no rows of any length: max_points is "
-                                         "%lld; wanted 0",
+                         stream_at->is_cloud
+                             ? "stream '%s' has any number of rows a step: max_points is "
+                               "%lld, set it to the most that a step holds"
+                             : "stream '%s' has no rows of any length: max_points is "
+                               "%lld; wanted 0",
                          window->stream, (long long)window->max_points);
     }
     out->max_points = window->max_points;
@@ -255,44 +256,44 @@ static rbc__dtype signed_dtype(rbc__dtype dtype) {
     }
 }
 
-static rbc_status plan_window(rbc__plan *plan, const rbc__plan_params *params, int32_t index,
-                              rbc_error *err) {
+static rbc_status plan_window(rbc__batch_spec *spec, const rbc__batch_spec_params *params,
+                              int32_t index, rbc_error *err) {
     rbc_window window;
     RBC__TRY(rbc__window_at(params->windows, index, &window, err));
-    rbc__plan_window *out = &plan->windows[index];
-    const rbc__plan_use *use = &plan->uses[out->use];
+    rbc__window_spec *out = &spec->windows[index];
+    const rbc__used_stream *stream_at = &spec->used[out->stream_at];
     const rbc__clock *clock = params->clock;
     RBC__TRY(copy_offsets(&window, clock, out, err));
-    RBC__TRY(check_shape(&window, use, out, err));
-    RBC__TRY(check_cloud(&window, use, out, err));
-    out->dtype = use->schema->dtype;
+    RBC__TRY(check_shape(&window, stream_at, out, err));
+    RBC__TRY(check_cloud(&window, stream_at, out, err));
+    out->dtype = stream_at->schema->dtype;
     out->job_dtype = signed_dtype(out->dtype);
     out->outside = window.outside;
     out->is_held = true;
-    RBC__TRY(build_runs(&window, use, out, err));
-    RBC__TRY(check_outside(&window, out, use, err));
+    RBC__TRY(build_runs(&window, stream_at, out, err));
+    RBC__TRY(check_outside(&window, out, stream_at, err));
     RBC__TRY(check_limit(&window, "max_gap_ns", window.max_gap_ns, clock->snap_ns, &out->max_gap_ns,
                          err));
     RBC__TRY(check_limit(&window, "tolerance_ns", window.tolerance_ns, clock->snap_ns,
                          &out->tolerance_ns, err));
-    if (use->times < 0 && !clock->has_control) {
+    if (stream_at->times < 0 && !clock->has_control) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "stream '%s' has no stamps and the control rate of dataset '%s', which "
                          "would give it some, is unknown: open the dataset with control_rate_hz",
                          window.stream, params->dataset_name);
     }
-    out->is_exact = out->is_exact && use->times < 0 && clock->ticks_are_steps &&
+    out->is_exact = out->is_exact && stream_at->times < 0 && clock->ticks_are_steps &&
                     !out->has_reduction && out->tolerance_ns < 0 && out->max_gap_ns < 0 &&
                     out->outside != RBC_OUTSIDE_EXTRAPOLATE;
-    plan->max_width = out->width > plan->max_width ? out->width : plan->max_width;
-    if (use->schema->kind == RBC_STREAM_IMAGE) {
-        plan->images_per_sample += out->width;
+    spec->max_width = out->width > spec->max_width ? out->width : spec->max_width;
+    if (stream_at->schema->kind == RBC_STREAM_IMAGE) {
+        spec->images_per_sample += out->width;
     }
     return RBC_OK;
 }
 
-static rbc_status add_use(rbc__plan *plan, const rbc__plan_params *params, int32_t index,
-                          rbc_error *err) {
+static rbc_status add_use(rbc__batch_spec *spec, const rbc__batch_spec_params *params,
+                          int32_t index, rbc_error *err) {
     rbc_window window;
     RBC__TRY(rbc__window_at(params->windows, index, &window, err));
     if (window.stream == NULL) {
@@ -308,69 +309,70 @@ static rbc_status add_use(rbc__plan *plan, const rbc__plan_params *params, int32
         return rbc__fail(err, RBC_ERROR_NOT_FOUND, "dataset '%s' has no stream '%s'",
                          params->dataset_name, window.stream);
     }
-    for (int32_t i = 0; i < plan->num_uses; i++) {
-        if (plan->uses[i].stream == stream) {
-            plan->windows[index].use = i;
+    for (int32_t i = 0; i < spec->num_used; i++) {
+        if (spec->used[i].stream == stream) {
+            spec->windows[index].stream_at = i;
             return RBC_OK;
         }
     }
     const rbc__stream_schema *found = &schema->streams[stream];
-    rbc__plan_use *use = &plan->uses[plan->num_uses];
-    *use = (rbc__plan_use){.stream = stream,
-                           .schema = found,
-                           .times = found->times,
-                           .is_cloud = found->is_ragged && found->times < 0};
+    rbc__used_stream *stream_at = &spec->used[spec->num_used];
+    *stream_at = (rbc__used_stream){.stream = stream,
+                                    .schema = found,
+                                    .times = found->times,
+                                    .is_cloud = found->is_ragged && found->times < 0};
     if (found->kind == RBC_STREAM_NUMERIC) {
-        use->sample_bytes = rbc__dtype_bytes(found->dtype);
+        stream_at->sample_bytes = rbc__dtype_bytes(found->dtype);
         for (int32_t i = 0; i < found->ndim; i++) {
-            if (found->shape[i] >= 0 &&
-                !rbc__mul_size(use->sample_bytes, found->shape[i], &use->sample_bytes)) {
+            if (found->shape[i] >= 0 && !rbc__mul_size(stream_at->sample_bytes, found->shape[i],
+                                                       &stream_at->sample_bytes)) {
                 return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "stream '%s': a sample is too large",
                                  window.stream);
             }
         }
     }
-    plan->windows[index].use = plan->num_uses++;
+    spec->windows[index].stream_at = spec->num_used++;
     return RBC_OK;
 }
 
-rbc_status rbc__plan_create(const rbc__plan_params *params, rbc__plan **out, rbc_error *err) {
+rbc_status rbc__batch_spec_create(const rbc__batch_spec_params *params, rbc__batch_spec **out,
+                                  rbc_error *err) {
     *out = NULL;
     if (params->num_windows < 0 || (params->num_windows > 0 && params->windows == NULL)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "num_windows is %d, windows is %s",
                          params->num_windows, params->windows == NULL ? "NULL" : "set");
     }
-    rbc__plan *plan = calloc(1, sizeof *plan);
-    if (plan != NULL) {
-        plan->batch_size = params->batch_size;
-        plan->jpeg_dct = params->jpeg_dct;
-        plan->max_width = 1;
-        plan->num_windows = params->num_windows;
-        plan->windows = calloc((size_t)params->num_windows + 1, sizeof *plan->windows);
-        plan->uses = calloc((size_t)params->num_windows + 1, sizeof *plan->uses);
+    rbc__batch_spec *spec = calloc(1, sizeof *spec);
+    if (spec != NULL) {
+        spec->batch_size = params->batch_size;
+        spec->jpeg_dct = params->jpeg_dct;
+        spec->max_width = 1;
+        spec->num_windows = params->num_windows;
+        spec->windows = calloc((size_t)params->num_windows + 1, sizeof *spec->windows);
+        spec->used = calloc((size_t)params->num_windows + 1, sizeof *spec->used);
     }
-    if (plan == NULL || plan->windows == NULL || plan->uses == NULL) {
-        rbc__plan_destroy(&plan);
+    if (spec == NULL || spec->windows == NULL || spec->used == NULL) {
+        rbc__batch_spec_destroy(&spec);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d windows",
                          params->num_windows);
     }
     rbc_status status = RBC_OK;
     for (int32_t i = 0; i < params->num_windows && status == RBC_OK; i++) {
-        status = add_use(plan, params, i, err);
+        status = add_use(spec, params, i, err);
         if (status == RBC_OK) {
-            status = plan_window(plan, params, i, err);
+            status = plan_window(spec, params, i, err);
         }
     }
     if (status != RBC_OK) {
-        rbc__plan_destroy(&plan);
+        rbc__batch_spec_destroy(&spec);
         return status;
     }
-    *out = plan;
+    *out = spec;
     return RBC_OK;
 }
 
-void rbc__plan_destroy(rbc__plan **plan) {
-    rbc__plan *p = *plan;
+void rbc__batch_spec_destroy(rbc__batch_spec **spec) {
+    rbc__batch_spec *p = *spec;
     if (p == NULL) {
         return;
     }
@@ -384,7 +386,7 @@ void rbc__plan_destroy(rbc__plan **plan) {
     }
     free(p->fields);
     free(p->windows);
-    free(p->uses);
+    free(p->used);
     free(p);
-    *plan = NULL;
+    *spec = NULL;
 }

@@ -9,33 +9,26 @@
 #define SPARSE_FACTOR 4
 #define SPARSE_MIN    64
 
-void rbc__pick_fill(const rbc__plan_window *window, uint8_t *dst) {
+void rbc__deliver_nothing(const rbc__window_spec *window, uint8_t *dst) {
     if (window->outside != RBC_OUTSIDE_NAN) {
         memset(dst, 0, (size_t)window->target_bytes);
         return;
     }
-    const uint64_t f64 = UINT64_C(0x7ff8000000000000);
-    const uint32_t f32 = UINT32_C(0x7fc00000);
-    const uint16_t f16 = UINT16_C(0x7e00);
-    const uint16_t bf16 = UINT16_C(0x7fc0);
-    const void *nan = window->dtype == RBC__F64   ? (const void *)&f64
-                      : window->dtype == RBC__F32 ? (const void *)&f32
-                      : window->dtype == RBC__F16 ? (const void *)&f16
-                                                  : (const void *)&bf16;
+    const uint64_t nan = rbc__dtype_nan(window->dtype); /* in the low bytes: little endian */
     const int64_t step = rbc__dtype_bytes(window->dtype);
     for (int64_t at = 0; at < window->target_bytes; at += step) {
-        memcpy(dst + at, nan, (size_t)step);
+        memcpy(dst + at, &nan, (size_t)step);
     }
 }
 
 static rbc_status deliver_numeric(rbc__fetch *fetch, const rbc__row *row,
-                                  const rbc__plan_window *window, uint8_t *dst, rbc_error *err) {
+                                  const rbc__window_spec *window, uint8_t *dst, rbc_error *err) {
     const int64_t *picks = fetch->picks;
     const int64_t width = window->width;
     const int64_t bytes = window->target_bytes;
     if (window->is_consecutive && picks[0] >= 0 && picks[width - 1] == picks[0] + width - 1) {
-        return rbc__records_read(fetch->records, row->record, window->use, picks[0], width, dst,
-                                 err);
+        return rbc__records_read(fetch->records, row->record, window->stream_at, picks[0], width,
+                                 dst, err);
     }
     int64_t first = INT64_MAX;
     int64_t last = -1;
@@ -45,19 +38,19 @@ static rbc_status deliver_numeric(rbc__fetch *fetch, const rbc__row *row,
             last = picks[i] > last ? picks[i] : last;
         }
     }
-    const bool is_sparse = row->record->streams[window->use].values == NULL &&
+    const bool is_sparse = row->record->streams[window->stream_at].values == NULL &&
                            last - first > SPARSE_MIN + SPARSE_FACTOR * width;
     const uint8_t *values = NULL;
     if (last >= 0 && !is_sparse) {
-        RBC__TRY(rbc__records_values(fetch->records, row->record, window->use, first,
+        RBC__TRY(rbc__records_values(fetch->records, row->record, window->stream_at, first,
                                      last - first + 1, &values, err));
     }
     for (int64_t i = 0; i < width; i++, dst += bytes) {
         if (picks[i] < 0) {
-            rbc__pick_fill(window, dst);
+            rbc__deliver_nothing(window, dst);
         } else if (is_sparse) {
-            RBC__TRY(
-                rbc__records_read(fetch->records, row->record, window->use, picks[i], 1, dst, err));
+            RBC__TRY(rbc__records_read(fetch->records, row->record, window->stream_at, picks[i], 1,
+                                       dst, err));
         } else {
             memcpy(dst, values + (picks[i] - first) * bytes, (size_t)bytes);
         }
@@ -65,11 +58,11 @@ static rbc_status deliver_numeric(rbc__fetch *fetch, const rbc__row *row,
     return RBC_OK;
 }
 
-static rbc_status decode(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
+static rbc_status decode(rbc__fetch *fetch, const rbc__row *row, const rbc__window_spec *window,
                          int64_t index, const uint8_t *encoded, uint8_t *dst, rbc_error *err) {
     const rbc__span *span = &fetch->spans[index];
     const int64_t begin = rbc__fetch_now_ns();
-    const char *stream = fetch->plan->uses[window->use].schema->name;
+    const char *stream = fetch->spec->used[window->stream_at].schema->name;
     const rbc_status status =
         rbc__image_decode(fetch->decoder, encoded, span->bytes, stream, &window->image, dst,
                           window->target_bytes / window->image.height, err);
@@ -84,7 +77,7 @@ static rbc_status decode(rbc__fetch *fetch, const rbc__row *row, const rbc__plan
 }
 
 /* The first target that takes the same sample as target `index`. */
-static int64_t first_alike(const int64_t *picks, int64_t index) {
+static int64_t same_sample_before(const int64_t *picks, int64_t index) {
     int64_t same = 0;
     while (picks[same] != picks[index]) {
         same++;
@@ -95,18 +88,18 @@ static int64_t first_alike(const int64_t *picks, int64_t index) {
 /* Finds the encoded images of the window. Images of neighbouring steps mostly lie side by side:
  * where little else is between them, `whole` is one run of bytes that holds them all. */
 static rbc_status locate_images(rbc__fetch *fetch, const rbc__row *row,
-                                const rbc__plan_window *window, rbc__span *whole, rbc_error *err) {
+                                const rbc__window_spec *window, rbc__span *whole, rbc_error *err) {
     uint64_t begin = UINT64_MAX;
     uint64_t end = 0;
     uint64_t wanted = 0;
     for (int64_t i = 0; i < window->width; i++) {
         rbc__span *span = &fetch->spans[i];
         *span = (rbc__span){0};
-        if (fetch->picks[i] < 0 || first_alike(fetch->picks, i) < i) {
+        if (fetch->picks[i] < 0 || same_sample_before(fetch->picks, i) < i) {
             continue;
         }
-        RBC__TRY(rbc__records_locate(fetch->records, row->record, window->use, fetch->picks[i],
-                                     span, err));
+        RBC__TRY(rbc__records_locate(fetch->records, row->record, window->stream_at,
+                                     fetch->picks[i], span, err));
         if (span->bytes > 0) {
             begin = span->offset < begin ? span->offset : begin;
             end = span->offset + span->bytes > end ? span->offset + span->bytes : end;
@@ -121,7 +114,7 @@ static rbc_status locate_images(rbc__fetch *fetch, const rbc__row *row,
 }
 
 static rbc_status deliver_images(rbc__fetch *fetch, const rbc__row *row,
-                                 const rbc__plan_window *window, uint8_t *dst, uint8_t *valid,
+                                 const rbc__window_spec *window, uint8_t *dst, uint8_t *valid,
                                  rbc_error *err) {
     const int64_t bytes = window->target_bytes;
     rbc__span whole;
@@ -130,14 +123,14 @@ static rbc_status deliver_images(rbc__fetch *fetch, const rbc__row *row,
     RBC__TRY(rbc__records_view(fetch->records, row->record, &whole, &encoded, err));
     for (int64_t i = 0; i < window->width; i++) {
         const rbc__span *span = &fetch->spans[i];
-        const int64_t same = first_alike(fetch->picks, i);
+        const int64_t same = same_sample_before(fetch->picks, i);
         uint8_t *at = dst + i * bytes;
         if (same < i) {
             memcpy(at, dst + same * bytes, (size_t)bytes);
-            fetch->is_there[i] = fetch->is_there[same];
+            fetch->has_image[i] = fetch->has_image[same];
         } else if (span->bytes == 0 || bytes == 0) {
             memset(at, 0, (size_t)bytes);
-            fetch->is_there[i] = span->bytes > 0;
+            fetch->has_image[i] = span->bytes > 0;
         } else {
             const uint8_t *image = NULL;
             if (encoded != NULL) {
@@ -146,22 +139,22 @@ static rbc_status deliver_images(rbc__fetch *fetch, const rbc__row *row,
                 RBC__TRY(rbc__records_view(fetch->records, row->record, span, &image, err));
             }
             RBC__TRY(decode(fetch, row, window, i, image, at, err));
-            fetch->is_there[i] = 1;
+            fetch->has_image[i] = 1;
         }
-        valid[i] = valid[i] && fetch->is_there[i];
+        valid[i] = valid[i] && fetch->has_image[i];
     }
     return RBC_OK;
 }
 
 static rbc_status deliver_text(rbc__fetch *fetch, const rbc__row *row,
-                               const rbc__plan_window *window, rbc_error *err) {
-    const rbc__plan_field *field = &fetch->plan->fields[window->value_field];
+                               const rbc__window_spec *window, rbc_error *err) {
+    const rbc__field_spec *field = &fetch->spec->fields[window->value_field];
     for (int64_t i = 0; i < window->width; i++) {
         const uint8_t *text = NULL;
         rbc__span span = {0};
         if (fetch->picks[i] >= 0) {
-            RBC__TRY(rbc__records_locate(fetch->records, row->record, window->use, fetch->picks[i],
-                                         &span, err));
+            RBC__TRY(rbc__records_locate(fetch->records, row->record, window->stream_at,
+                                         fetch->picks[i], &span, err));
             RBC__TRY(rbc__records_view(fetch->records, row->record, &span, &text, err));
         }
         uint64_t bad_at = 0;
@@ -169,7 +162,7 @@ static rbc_status deliver_text(rbc__fetch *fetch, const rbc__row *row,
             return rbc__fail(
                 err, RBC_ERROR_FORMAT, "%s: byte %llu: stream '%s': sample %lld is not UTF-8",
                 rbc__records_path(row->record), (unsigned long long)(span.offset + bad_at),
-                fetch->plan->uses[window->use].schema->name, (long long)fetch->picks[i]);
+                fetch->spec->used[window->stream_at].schema->name, (long long)fetch->picks[i]);
         }
         RBC__TRY(rbc__batch_put_text(row->batch, row->arena, field->text_index,
                                      row->index * field->row_elements + i, text, span.bytes, err));
@@ -178,23 +171,23 @@ static rbc_status deliver_text(rbc__fetch *fetch, const rbc__row *row,
 }
 
 static rbc_status deliver_clouds(rbc__fetch *fetch, const rbc__row *row,
-                                 const rbc__plan_window *window, uint8_t *dst, rbc_error *err) {
-    const rbc__plan_use *use = &fetch->plan->uses[window->use];
-    const int64_t *begins = row->record->streams[window->use].row_begins;
+                                 const rbc__window_spec *window, uint8_t *dst, rbc_error *err) {
+    const rbc__used_stream *stream_at = &fetch->spec->used[window->stream_at];
+    const int64_t *begins = row->record->streams[window->stream_at].row_begins;
     uint8_t *lengths =
-        rbc__batch_row(row->batch, &fetch->plan->fields[window->lengths_field], row->index);
+        rbc__batch_row(row->batch, &fetch->spec->fields[window->lengths_field], row->index);
     for (int64_t i = 0; i < window->width; i++, dst += window->target_bytes) {
         const int64_t step = fetch->picks[i];
         const int64_t points = step < 0 ? 0 : begins[step + 1] - begins[step];
         if (points > window->max_points) {
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                              "%s: stream '%s': step %lld has %lld rows, max_points is %lld",
-                             rbc__records_path(row->record), use->schema->name, (long long)step,
-                             (long long)points, (long long)window->max_points);
+                             rbc__records_path(row->record), stream_at->schema->name,
+                             (long long)step, (long long)points, (long long)window->max_points);
         }
-        const int64_t bytes = points * use->sample_bytes;
+        const int64_t bytes = points * stream_at->sample_bytes;
         if (points > 0) {
-            RBC__TRY(rbc__records_read(fetch->records, row->record, window->use, begins[step],
+            RBC__TRY(rbc__records_read(fetch->records, row->record, window->stream_at, begins[step],
                                        points, dst, err));
         }
         memset(dst + bytes, 0, (size_t)(window->target_bytes - bytes));
@@ -203,12 +196,12 @@ static rbc_status deliver_clouds(rbc__fetch *fetch, const rbc__row *row,
     return RBC_OK;
 }
 
-rbc_status rbc__pick_deliver(rbc__fetch *fetch, const rbc__row *row, const rbc__plan_window *window,
-                             uint8_t *valid, rbc_error *err) {
-    const rbc__plan_use *use = &fetch->plan->uses[window->use];
+rbc_status rbc__deliver_picks(rbc__fetch *fetch, const rbc__row *row,
+                              const rbc__window_spec *window, uint8_t *valid, rbc_error *err) {
+    const rbc__used_stream *stream_at = &fetch->spec->used[window->stream_at];
     uint8_t *dst =
-        rbc__batch_row(row->batch, &fetch->plan->fields[window->value_field], row->index);
-    switch (use->schema->kind) {
+        rbc__batch_row(row->batch, &fetch->spec->fields[window->value_field], row->index);
+    switch (stream_at->schema->kind) {
     case RBC_STREAM_IMAGE:
         return deliver_images(fetch, row, window, dst, valid, err);
     case RBC_STREAM_TEXT:
@@ -216,6 +209,6 @@ rbc_status rbc__pick_deliver(rbc__fetch *fetch, const rbc__row *row, const rbc__
     case RBC_STREAM_NUMERIC:
         break;
     }
-    return use->is_cloud ? deliver_clouds(fetch, row, window, dst, err)
-                         : deliver_numeric(fetch, row, window, dst, err);
+    return stream_at->is_cloud ? deliver_clouds(fetch, row, window, dst, err)
+                               : deliver_numeric(fetch, row, window, dst, err);
 }

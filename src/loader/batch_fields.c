@@ -3,12 +3,12 @@
 #include <string.h>
 
 #include "core/error.h"
-#include "loader/plan.h"
+#include "loader/batch_spec.h"
 
-static rbc_status add_field(rbc__plan *plan, const char *name, const char *suffix,
+static rbc_status add_field(rbc__batch_spec *spec, const char *name, const char *suffix,
                             rbc_field_kind kind, DLDataType dtype, int32_t ndim,
                             const int64_t *shape, int32_t *index, rbc_error *err) {
-    rbc__plan_field *field = &plan->fields[plan->num_fields];
+    rbc__field_spec *field = &spec->fields[spec->num_fields];
     memset(field, 0, sizeof *field);
     const size_t bytes = strlen(name) + strlen(suffix) + 1;
     field->name = malloc(bytes);
@@ -16,9 +16,9 @@ static rbc_status add_field(rbc__plan *plan, const char *name, const char *suffi
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a field's name");
     }
     snprintf(field->name, bytes, "%s%s", name, suffix);
-    *index = plan->num_fields++;
+    *index = spec->num_fields++;
     for (int32_t i = 0; i < *index; i++) {
-        if (strcmp(plan->fields[i].name, field->name) == 0) {
+        if (strcmp(spec->fields[i].name, field->name) == 0) {
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                              "two fields of the batch are named '%s': give a window another name",
                              field->name);
@@ -27,8 +27,8 @@ static rbc_status add_field(rbc__plan *plan, const char *name, const char *suffi
     field->kind = kind;
     field->dtype = dtype;
     field->ndim = ndim + 1;
-    field->shape[0] = plan->batch_size;
-    field->text_index = kind == RBC_FIELD_TEXT ? plan->num_text_fields++ : -1;
+    field->shape[0] = spec->batch_size;
+    field->text_index = kind == RBC_FIELD_TEXT ? spec->num_text_fields++ : -1;
     field->row_elements = 1;
     bool fits = true;
     for (int32_t i = 0; i < ndim; i++) {
@@ -39,25 +39,25 @@ static rbc_status add_field(rbc__plan *plan, const char *name, const char *suffi
     if (kind == RBC_FIELD_TENSOR) {
         const int64_t element_bytes = dtype.bits / 8;
         fits = fits && rbc__mul_size(field->row_elements, element_bytes, &field->row_bytes) &&
-               rbc__mul_size(field->row_bytes, plan->batch_size, &slot_bytes);
+               rbc__mul_size(field->row_bytes, spec->batch_size, &slot_bytes);
     }
-    field->offset = plan->slot_bytes;
-    fits = fits && rbc__add_size(plan->slot_bytes, slot_bytes, &plan->slot_bytes) &&
-           rbc__add_size(plan->slot_bytes, RBC__FIELD_ALIGN - 1, &plan->slot_bytes);
+    field->offset = spec->slot_bytes;
+    fits = fits && rbc__add_size(spec->slot_bytes, slot_bytes, &spec->slot_bytes) &&
+           rbc__add_size(spec->slot_bytes, RBC__FIELD_ALIGN - 1, &spec->slot_bytes);
     if (!fits) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "field '%s' of %lld rows makes a batch too large to address", field->name,
-                         (long long)plan->batch_size);
+                         (long long)spec->batch_size);
     }
-    plan->slot_bytes -= plan->slot_bytes % RBC__FIELD_ALIGN;
+    spec->slot_bytes -= spec->slot_bytes % RBC__FIELD_ALIGN;
     return RBC_OK;
 }
 
-static rbc_status layout_window(rbc__plan *plan, rbc__plan_window *window, const rbc_window *asked,
-                                rbc_error *err) {
+static rbc_status layout_window(rbc__batch_spec *spec, rbc__window_spec *window,
+                                const rbc_window *asked, rbc_error *err) {
     const char *name = asked->name != NULL ? asked->name : asked->stream;
-    const rbc__plan_use *use = &plan->uses[window->use];
-    const rbc__stream_schema *schema = use->schema;
+    const rbc__used_stream *stream_at = &spec->used[window->stream_at];
+    const rbc__stream_schema *schema = stream_at->schema;
     int64_t shape[RBC__FIELD_MAX_DIMS] = {window->width};
     int32_t ndim = 1;
     if (schema->kind == RBC_STREAM_IMAGE) {
@@ -65,7 +65,7 @@ static rbc_status layout_window(rbc__plan *plan, rbc__plan_window *window, const
         shape[ndim++] = window->image.width;
         shape[ndim++] = window->image.channels;
     } else if (schema->kind == RBC_STREAM_NUMERIC) {
-        if (use->is_cloud) {
+        if (stream_at->is_cloud) {
             shape[ndim++] = window->max_points;
         }
         for (int32_t i = 0; i < schema->ndim; i++) {
@@ -80,43 +80,44 @@ static rbc_status layout_window(rbc__plan *plan, rbc__plan_window *window, const
     const int32_t first = asked->squeeze != 0 ? 1 : 0;
     const DLDataType boolean = rbc__dtype_to_dlpack(RBC__BOOL);
     const bool is_text = schema->kind == RBC_STREAM_TEXT;
-    RBC__TRY(add_field(plan, name, "", is_text ? RBC_FIELD_TEXT : RBC_FIELD_TENSOR,
+    RBC__TRY(add_field(spec, name, "", is_text ? RBC_FIELD_TEXT : RBC_FIELD_TENSOR,
                        rbc__dtype_to_dlpack(is_text ? RBC__U8 : window->dtype), ndim - first,
                        shape + first, &window->value_field, err));
-    window->target_bytes = plan->fields[window->value_field].row_bytes / window->width;
-    RBC__TRY(add_field(plan, name, "_is_pad", RBC_FIELD_TENSOR, boolean, 1 - first, shape,
+    window->target_bytes = spec->fields[window->value_field].row_bytes / window->width;
+    RBC__TRY(add_field(spec, name, "_is_pad", RBC_FIELD_TENSOR, boolean, 1 - first, shape,
                        &window->pad_field, err));
-    RBC__TRY(add_field(plan, name, "_valid", RBC_FIELD_TENSOR, boolean, 1 - first, shape,
+    RBC__TRY(add_field(spec, name, "_valid", RBC_FIELD_TENSOR, boolean, 1 - first, shape,
                        &window->valid_field, err));
     window->lengths_field = -1;
-    if (use->is_cloud) {
-        RBC__TRY(add_field(plan, name, "_lengths", RBC_FIELD_TENSOR, rbc__dtype_to_dlpack(RBC__I64),
+    if (stream_at->is_cloud) {
+        RBC__TRY(add_field(spec, name, "_lengths", RBC_FIELD_TENSOR, rbc__dtype_to_dlpack(RBC__I64),
                            1 - first, shape, &window->lengths_field, err));
     }
     return RBC_OK;
 }
 
-rbc_status rbc__plan_layout(rbc__plan *plan, const rbc_window *windows, rbc_error *err) {
+rbc_status rbc__batch_fields_lay_out(rbc__batch_spec *spec, const rbc_window *windows,
+                                     rbc_error *err) {
     const DLDataType i64 = rbc__dtype_to_dlpack(RBC__I64);
-    plan->fields = calloc(4 * (size_t)plan->num_windows + 5, sizeof *plan->fields);
-    if (plan->fields == NULL) {
+    spec->fields = calloc(4 * (size_t)spec->num_windows + 5, sizeof *spec->fields);
+    if (spec->fields == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the fields of a batch");
     }
-    for (int32_t i = 0; i < plan->num_windows; i++) {
+    for (int32_t i = 0; i < spec->num_windows; i++) {
         rbc_window window;
         RBC__TRY(rbc__window_at(windows, i, &window, err));
-        RBC__TRY(layout_window(plan, &plan->windows[i], &window, err));
+        RBC__TRY(layout_window(spec, &spec->windows[i], &window, err));
     }
-    RBC__TRY(add_field(plan, "episode_index", "", RBC_FIELD_TENSOR, i64, 0, NULL,
-                       &plan->index_field, err));
+    RBC__TRY(add_field(spec, "episode_index", "", RBC_FIELD_TENSOR, i64, 0, NULL,
+                       &spec->index_field, err));
     RBC__TRY(
-        add_field(plan, "episode_id", "", RBC_FIELD_TENSOR, i64, 0, NULL, &plan->id_field, err));
+        add_field(spec, "episode_id", "", RBC_FIELD_TENSOR, i64, 0, NULL, &spec->id_field, err));
     RBC__TRY(
-        add_field(plan, "step_index", "", RBC_FIELD_TENSOR, i64, 0, NULL, &plan->step_field, err));
+        add_field(spec, "step_index", "", RBC_FIELD_TENSOR, i64, 0, NULL, &spec->step_field, err));
     RBC__TRY(
-        add_field(plan, "time_ns", "", RBC_FIELD_TENSOR, i64, 0, NULL, &plan->time_field, err));
-    return add_field(plan, "task", "", RBC_FIELD_TEXT, rbc__dtype_to_dlpack(RBC__U8), 0, NULL,
-                     &plan->task_field, err);
+        add_field(spec, "time_ns", "", RBC_FIELD_TENSOR, i64, 0, NULL, &spec->time_field, err));
+    return add_field(spec, "task", "", RBC_FIELD_TEXT, rbc__dtype_to_dlpack(RBC__U8), 0, NULL,
+                     &spec->task_field, err);
 }
 
 int32_t rbc__slots_default(int32_t num_threads, int64_t slot_bytes) {
