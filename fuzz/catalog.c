@@ -55,7 +55,7 @@ static void add_episode(rbc_rlds_writer *writer, int episode) {
     const void *texts[MAX_STEPS];
     uint64_t text_bytes[MAX_STEPS];
     int64_t num_force = 0;
-    for (int64_t i = 0; i < steps; i++) {
+    for (int64_t i = 0; i < steps; ++i) {
         state[2 * i] = (float)i;
         state[2 * i + 1] = (float)episode;
         rows[i] = (i + episode) % 4;
@@ -128,7 +128,7 @@ static void make_dataset(void) {
     params.num_streams = 4;
     rbc_rlds_writer *writer;
     fuzz_require(rbc_rlds_writer_create(&params, &writer, NULL) == RBC_OK);
-    for (int i = 0; i < NUM_EPISODES; i++) {
+    for (int i = 0; i < NUM_EPISODES; ++i) {
         add_episode(writer, i);
     }
     fuzz_require(rbc_rlds_writer_close(&writer, NULL) == RBC_OK);
@@ -148,7 +148,7 @@ typedef struct input {
 
 static uint64_t take(input *in, unsigned bytes) {
     uint64_t value = 0;
-    for (unsigned i = 0; i < bytes && in->at < in->end; i++) {
+    for (unsigned i = 0; i < bytes && in->at < in->end; ++i) {
         value |= (uint64_t)*in->at++ << (8 * i);
     }
     return value;
@@ -328,7 +328,7 @@ static void change_bytes(input in) {
         } else {
             const size_t at = (size_t)take(&in, 3);
             const uint8_t *from = take_bytes(&in, &count);
-            for (size_t i = 0; i < count && size > 0; i++) {
+            for (size_t i = 0; i < count && size > 0; ++i) {
                 bytes[(at + i) % size] = from[i];
             }
             changed = true;
@@ -379,7 +379,7 @@ static void read_stream(rbc_episode *episode, int32_t stream, const rbc_stream_i
 }
 
 static void use_episodes(rbc_dataset *dataset, const rbc_dataset_info *info) {
-    for (int64_t id = 0; id < info->num_episodes && id < 8; id++) {
+    for (int64_t id = 0; id < info->num_episodes && id < 8; ++id) {
         rbc_episode *episode;
         rbc_episode_info found;
         rbc_error err;
@@ -391,7 +391,7 @@ static void use_episodes(rbc_dataset *dataset, const rbc_dataset_info *info) {
         rbc_episode_get_info(episode, &found);
         fuzz_drain(found.task, strlen(found.task));
         fuzz_drain(found.metadata, strlen(found.metadata));
-        for (int32_t i = 0; i < info->num_streams; i++) {
+        for (int32_t i = 0; i < info->num_streams; ++i) {
             rbc_stream_info stream;
             if (rbc_dataset_stream(dataset, i, &stream, &err) == RBC_OK) {
                 read_stream(episode, i, &stream);
@@ -409,7 +409,7 @@ static void load(const rbc_selection *selection) {
     windows[1].stream = "force";
     windows[1].mode = RBC_RESAMPLE_MEAN;
     windows[2].stream = "language_instruction";
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; ++i) {
         windows[i].ticks = ticks;
         windows[i].count = 3;
     }
@@ -427,7 +427,7 @@ static void load(const rbc_selection *selection) {
         fuzz_require(status != RBC_ERROR_INTERNAL);
         return;
     }
-    for (int i = 0; i < 6 && status == RBC_OK; i++) {
+    for (int i = 0; i < 6 && status == RBC_OK; ++i) {
         rbc_batch *batch = NULL;
         status = rbc_loader_next(loader, -1, &batch, &err);
         accept(status, &err);
@@ -451,13 +451,13 @@ static void use_dataset(void) {
         return;
     }
     rbc_dataset_get_info(dataset, &info);
-    for (int64_t i = 0; i < info.num_tasks && i < 4; i++) {
+    for (int64_t i = 0; i < info.num_tasks && i < 4; ++i) {
         accept(rbc_dataset_task(dataset, i, &text, &count, &err), &err);
     }
-    for (int64_t i = 0; i < info.num_skipped && i < 4; i++) {
+    for (int64_t i = 0; i < info.num_skipped && i < 4; ++i) {
         accept(rbc_dataset_skipped(dataset, i, &text, &err), &err);
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; ++i) {
         rbc_selection *selection;
         const rbc_status selected = rbc_selection_create(dataset, NULL, i < 2 ? wheres[i] : NULL,
                                                          NULL, NULL, &selection, &err);

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         fuzz_require(strncmp(err.message, "dataset_info.json: ", 19) == 0);
         return 0;
     }
-    for (int64_t i = 0; i < info.num_splits; i++) {
+    for (int64_t i = 0; i < info.num_splits; ++i) {
         char *name;
         const rbc__split_shards *split = &info.splits[i];
         if (rbc__shard_name(split->filepath_template, "toy", split->name, 3, split->num_shards,

@@ -71,7 +71,7 @@ typedef struct target {
 static void read_numbers(rbc__record *record, const rbc__stream_schema *stream, int32_t index,
                          int64_t count, rbc__scratch *scratch) {
     uint64_t sample_bytes = (uint64_t)rbc__dtype_bytes(stream->dtype);
-    for (int32_t i = 0; i < stream->ndim; i++) {
+    for (int32_t i = 0; i < stream->ndim; ++i) {
         if (__builtin_mul_overflow(sample_bytes, (uint64_t)stream->shape[i], &sample_bytes)) {
             return;
         }
@@ -95,7 +95,7 @@ static void read_numbers(rbc__record *record, const rbc__stream_schema *stream, 
 
 static void locate_samples(const target *at, rbc__record *record, int32_t index, int64_t count,
                            rbc__scratch *scratch) {
-    for (int64_t i = 0; i < count && i < 64; i++) {
+    for (int64_t i = 0; i < count && i < 64; ++i) {
         uint64_t offset;
         uint64_t bytes;
         const uint8_t *view;
@@ -118,7 +118,7 @@ static void use_record(const target *at, const rbc__episode_record *episode) {
         fuzz_drain(err.message, strlen(err.message));
         return;
     }
-    for (int32_t i = 0; i < schema->num_streams; i++) {
+    for (int32_t i = 0; i < schema->num_streams; ++i) {
         int64_t count;
         int64_t *rows = episode->num_steps < 4096
                             ? malloc((size_t)(episode->num_steps + 1) * sizeof *rows)
@@ -143,7 +143,7 @@ static void use_record(const target *at, const rbc__episode_record *episode) {
 static rbc_status on_episode(void *user, const rbc__episode_record *episode, rbc_error *err) {
     target *at = user;
     (void)err;
-    at->episodes++;
+    ++at->episodes;
     fuzz_drain(episode->task, strlen(episode->task) + 1);
     use_record(at, episode);
     return RBC_OK;

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     }
     fuzz_require(rbc__rlds_create("fuzz", &leaves, &reader, &err) == RBC_OK);
-    for (int32_t i = 0; i < reader->leaves.count; i++) {
+    for (int32_t i = 0; i < reader->leaves.count; ++i) {
         uint32_t id;
         const rbc__leaf *leaf = &reader->leaves.items[i];
         fuzz_require(leaf->unsupported || rbc__leaf_is_ragged(leaf) ||

@@ -50,7 +50,7 @@ void fuzz_image(const uint8_t *data, size_t size) {
                      shape.channels <= 4 && (shape.bits == 8 || shape.bits == 16) &&
                      shape.height * shape.width <= limits.max_pixels);
         const int64_t channels[] = {shape.channels, 1, 3, 4};
-        for (size_t i = 0; i < sizeof channels / sizeof *channels; i++) {
+        for (size_t i = 0; i < sizeof channels / sizeof *channels; ++i) {
             rbc__image_shape want = shape;
             want.channels = channels[i];
             decode(decoder, data, size, &want, true);

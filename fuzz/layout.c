@@ -33,7 +33,7 @@ static void check_place(const rbc__place *place, const uint8_t *layout, size_t l
     const uint64_t bytes = place->samples * numbers * place->parameter;
     fuzz_require(place->table >= layout && place->table <= layout + layout_bytes &&
                  bytes <= (uint64_t)(layout + layout_bytes - place->table));
-    for (uint64_t i = 0; i < place->samples && i < MAX_SAMPLES; i++) {
+    for (uint64_t i = 0; i < place->samples && i < MAX_SAMPLES; ++i) {
         uint64_t offset;
         uint64_t size;
         const uint64_t sample = i % 2 == 0 ? i / 2 : place->samples - 1 - i / 2;
@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint8_t *layout = malloc(layout_bytes); /* its very size, so that the sanitizers see its end */
     fuzz_require(layout != NULL);
     layout[0] = 1;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; ++i) {
         layout[1 + i] = (uint8_t)(FINGERPRINT >> (8 * i));
     }
     memcpy(layout + FIXED_BYTES, data + 2, size - 2);
@@ -69,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint64_t num_steps;
     if (rbc__layout_decode(&leaves, FINGERPRINT, layout, layout_bytes, record_bytes, "fuzz", places,
                            &num_steps, NULL) == RBC_OK) {
-        for (uint32_t i = 0; i < rbc__layout_num_ids(&leaves); i++) {
+        for (uint32_t i = 0; i < rbc__layout_num_ids(&leaves); ++i) {
             if (places[i].form != RBC__FORM_NONE) {
                 check_place(&places[i], layout, layout_bytes, record_bytes);
             }

@@ -13,9 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
 static uint32_t crc32_of(const uint8_t *data, size_t size) {
     uint32_t crc = UINT32_MAX;
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; ++i) {
         crc ^= data[i];
-        for (int bit = 0; bit < 8; bit++) {
+        for (int bit = 0; bit < 8; ++bit) {
             crc = crc >> 1 ^ (crc % 2 == 1 ? UINT32_C(0xEDB88320) : 0);
         }
     }
@@ -34,7 +34,7 @@ static void mend_checksums(uint8_t *data, size_t size) {
             return;
         }
         const uint32_t crc = crc32_of(data + at + 4, (size_t)length + 4);
-        for (size_t i = 0; i < 4; i++) {
+        for (size_t i = 0; i < 4; ++i) {
             data[at + 8 + length + i] = (uint8_t)(crc >> (24 - 8 * i));
         }
         at += (size_t)length + 12;

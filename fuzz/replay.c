@@ -64,7 +64,7 @@ int main(int argc, char **argv) {
         printf("[  %s ] %s\n", failed ? "FAILED" : "     OK", entry->d_name);
         fflush(stdout);
         failures += failed;
-        files++;
+        ++files;
     }
     closedir(folder);
     if (files == 0) {

@@ -65,7 +65,7 @@ static void *decode(void *argument) {
                 atomic_store(&work->failed, 1);
                 break;
             }
-            count++;
+            ++count;
         }
     }
     free(pixels);
@@ -107,13 +107,13 @@ int main(int argc, char **argv) {
                 .flags = fast ? TJFLAG_FASTDCT : TJFLAG_ACCURATEDCT};
     const double start = seconds_of(CLOCK_MONOTONIC);
     const double start_cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; ++i) {
         if (pthread_create(&threads[i], NULL, decode, &work) != 0) {
             perror("pthread_create");
             return 1;
         }
     }
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; ++i) {
         (void)pthread_join(threads[i], NULL);
     }
     const double elapsed = seconds_of(CLOCK_MONOTONIC) - start;

@@ -39,7 +39,7 @@ extern "C" {
 #define RBC_API
 #endif
 
-/* ---- Status and errors ---------------------------------------------------------------------- */
+/* ---- Status and errors ---- */
 
 typedef enum rbc_status {
     RBC_OK = 0,
@@ -660,7 +660,7 @@ RBC_API rbc_status rbc_dataset_task(const rbc_dataset *dataset, int64_t index, c
 RBC_API rbc_status rbc_dataset_skipped(const rbc_dataset *dataset, int64_t index,
                                        const char **message, rbc_error *err);
 
-/* ---- Selections: which episodes ------------------------------------------------------------- */
+/* ---- Selections: which episodes ---- */
 
 typedef struct rbc_selection rbc_selection;
 
@@ -685,7 +685,7 @@ RBC_API int64_t rbc_selection_num_steps(const rbc_selection *selection);
 RBC_API int64_t rbc_selection_id(const rbc_selection *selection, int64_t index);
 RBC_API rbc_dataset *rbc_selection_dataset(const rbc_selection *selection);
 
-/* ---- Episodes -------------------------------------------------------------------------------- */
+/* ---- Episodes ---- */
 
 typedef struct rbc_episode rbc_episode;
 

@@ -79,7 +79,7 @@ static rbc_status count_tasks(rbc_dataset *dataset, int64_t *tasks, int64_t coun
             out->num_tasks += status == RBC_OK;
         }
         if (status == RBC_OK) {
-            out->task_episodes[out->num_tasks - 1]++;
+            ++out->task_episodes[out->num_tasks - 1];
         }
     }
     rbc__cursor_give(&cursor);
@@ -101,7 +101,7 @@ static rbc_status count_splits(const rbc_selection *selection, const rbc_dataset
         while (strcmp(dataset->splits[split].name, dataset->schema->files[file].split) != 0) {
             ++split;
         }
-        out->split_episodes[split]++;
+        ++out->split_episodes[split];
         out->split_steps[split] += steps[i];
         out->num_files += is_used[file] == 0;
         is_used[file] = 1;

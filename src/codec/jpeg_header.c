@@ -42,7 +42,7 @@ static uint32_t divide_up(uint32_t a, uint32_t b) {
     return (a + b - 1) / b;
 }
 
-/* ---- segments ------------------------------------------------------------------------------- */
+/* ---- segments ---- */
 
 static void *one_more(void *items, uint32_t count, uint32_t *room, size_t bytes) {
     if (count < *room) {
@@ -150,7 +150,7 @@ static bool read_segments(walk *w, rbc__jpeg_scan *scan) {
     return true;
 }
 
-/* ---- marker segments ------------------------------------------------------------------------ */
+/* ---- marker segments ---- */
 
 static bool read_frame(walk *w, const uint8_t *body, uint32_t length) {
     rbc__jpeg_header *h = w->header;

@@ -100,7 +100,7 @@ int64_t rbc__rate_num_ticks(const rbc__rate *rate, int64_t duration_ns) {
     }
     int64_t next_ns = rbc__rate_time_ns(rate, last + 1);
     while (next_ns <= duration_ns && next_ns < INT64_MAX && last < INT64_MAX - 1) {
-        last++;
+        ++last;
         next_ns = rbc__rate_time_ns(rate, last + 1);
     }
     return last + 1;

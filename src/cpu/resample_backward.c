@@ -43,12 +43,12 @@ typedef struct rows {
             r->out_channel_stride_bytes == sizeof(type)) {                                         \
             type *restrict sum = (type *)(void *)value;                                            \
             const type *restrict grad = (const type *)(const void *)out;                           \
-            for (int64_t c = 0; c < r->num_channels; c++) {                                        \
+            for (int64_t c = 0; c < r->num_channels; ++c) {                                        \
                 sum[c] += weight * grad[c];                                                        \
             }                                                                                      \
             return;                                                                                \
         }                                                                                          \
-        for (int64_t c = 0; c < r->num_channels; c++) {                                            \
+        for (int64_t c = 0; c < r->num_channels; ++c) {                                            \
             *(type *)(void *)(value + c * r->channel_stride_bytes) +=                              \
                 weight * *(const type *)(const void *)(out + c * r->out_channel_stride_bytes);     \
         }                                                                                          \
@@ -72,7 +72,7 @@ static bool fills(rbc_outside outside) {
 static void add_mean(const rows *r, rbc_outside outside, const rbc__tile_times *times, int64_t j,
                      int64_t target) {
     const int64_t count = times->end[j] - times->begin[j];
-    for (int64_t i = times->begin[j]; i < times->end[j]; i++) {
+    for (int64_t i = times->begin[j]; i < times->end[j]; ++i) {
         add(r, target, i, 1.0 / (double)count);
     }
     if (count <= 0 && !fills(outside)) {
@@ -121,7 +121,7 @@ static void add_interpolated(const rows *r, rbc_outside outside, bool is_cubic,
 
 static void add_run(const rows *r, const rbc__resample_source *source, rbc_resample_mode mode,
                     const rbc__time_axis *axis, const rbc__tile_times *times) {
-    for (int64_t j = 0; j < axis->count; j++) {
+    for (int64_t j = 0; j < axis->count; ++j) {
         const int64_t target = axis->first + j;
         if (mode == RBC_RESAMPLE_MEAN) {
             add_mean(r, source->outside, times, j, target);
@@ -137,7 +137,7 @@ static void add_run(const rows *r, const rbc__resample_source *source, rbc_resam
 
 static void clear(const rbc__resample_source *source, char *values, int64_t begin, int64_t end,
                   int64_t item_bytes) {
-    for (int64_t i = 0; i < source->num_samples; i++) {
+    for (int64_t i = 0; i < source->num_samples; ++i) {
         char *row = values + i * source->sample_stride_bytes + begin * source->channel_stride_bytes;
         if (source->channel_stride_bytes == item_bytes) {
             memset(row, 0, (size_t)((end - begin) * item_bytes));
@@ -178,7 +178,7 @@ static void run_part(void *argument, int64_t part) {
             atomic_store_explicit(&w->is_wrong, true, memory_order_relaxed);
             return;
         }
-        for (int32_t i = 0; i < source->num_runs; i++) {
+        for (int32_t i = 0; i < source->num_runs; ++i) {
             const rbc__channel_run *run = &source->runs[i];
             const int64_t first = run->begin > begin ? run->begin : begin;
             const int64_t last = run->end < end ? run->end : end;

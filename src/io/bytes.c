@@ -63,7 +63,7 @@ void rbc__bytes_varint(rbc__bytes *bytes, uint64_t value) {
 
 void rbc__bytes_fixed(rbc__bytes *bytes, uint64_t value, unsigned width) {
     uint8_t *at = grow(bytes, width);
-    for (unsigned i = 0; at && i < width; i++) {
+    for (unsigned i = 0; at && i < width; ++i) {
         at[i] = (uint8_t)(value >> (8 * i));
     }
 }
@@ -79,7 +79,7 @@ rbc_status rbc__bytes_check(const rbc__bytes *bytes, rbc_error *err) {
 unsigned rbc__varint_size(uint64_t value) {
     unsigned size = 1;
     for (; value >= 0x80; value >>= 7) {
-        size++;
+        ++size;
     }
     return size;
 }

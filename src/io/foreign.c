@@ -50,7 +50,7 @@ static void describe_lfs(const uint8_t *bytes, size_t num_bytes, char *out, size
 static size_t skip_blank(const uint8_t *bytes, size_t num_bytes) {
     size_t at = num_bytes >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     while (at < num_bytes && strchr(" \t\r\n", bytes[at]) && bytes[at] != '\0') {
-        at++;
+        ++at;
     }
     return at;
 }
@@ -60,7 +60,7 @@ static bool begins_with(const uint8_t *bytes, size_t num_bytes, const char *word
 }
 
 static bool is_text(const uint8_t *bytes, size_t num_bytes) {
-    for (size_t i = 0; i < num_bytes; i++) {
+    for (size_t i = 0; i < num_bytes; ++i) {
         if ((bytes[i] < ' ' || bytes[i] > '~') && bytes[i] != '\n' && bytes[i] != '\r' &&
             bytes[i] != '\t') {
             return false;
@@ -82,7 +82,7 @@ bool rbc__foreign_describe(const uint8_t *bytes, size_t num_bytes, bool text_is_
         describe_lfs(bytes, num_bytes, out, out_bytes);
         return true;
     }
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; ++i) {
         if (num_bytes >= kinds[i].magic_bytes &&
             memcmp(bytes, kinds[i].magic, kinds[i].magic_bytes) == 0) {
             (void)snprintf(out, out_bytes, "%s", kinds[i].what);
@@ -101,7 +101,7 @@ bool rbc__foreign_describe(const uint8_t *bytes, size_t num_bytes, bool text_is_
     if (text_is_foreign && is_text(bytes, num_bytes)) {
         size_t shown = 0;
         while (at + shown < num_bytes && shown < 60 && bytes[at + shown] >= ' ') {
-            shown++;
+            ++shown;
         }
         (void)snprintf(out, out_bytes, "is text that begins '%.*s': " AGAIN, (int)shown,
                        (const char *)bytes + at);

@@ -22,7 +22,7 @@ rbc_status rbc__reader_find(const char *path, const rbc__reader_ops **out, rbc_e
                    : rbc__fail_errno(err, errno, "%s: cannot be looked at", path);
     }
     const size_t count = sizeof readers / sizeof readers[0];
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; ++i) {
         if (readers[i].ops->probe(path)) {
             *out = readers[i].ops;
             return RBC_OK;
@@ -30,7 +30,7 @@ rbc_status rbc__reader_find(const char *path, const rbc__reader_ops **out, rbc_e
     }
     rbc__fail(err, RBC_ERROR_UNSUPPORTED, "%s (looked for %s)", readers[0].ops->format,
               readers[0].looked_for);
-    for (size_t i = 1; i < count; i++) {
+    for (size_t i = 1; i < count; ++i) {
         rbc__fail_within(err, RBC_ERROR_UNSUPPORTED, "%s (looked for %s)", readers[i].ops->format,
                          readers[i].looked_for);
     }

@@ -26,7 +26,7 @@ bool rbc__utf8_check(const uint8_t *bytes, uint64_t num_bytes, uint64_t *bad_at)
     while (at < num_bytes) {
         const uint8_t lead = bytes[at];
         if (lead >= 1 && lead < 0x80) {
-            at++;
+            ++at;
             continue;
         }
         uint8_t low;
@@ -36,7 +36,7 @@ bool rbc__utf8_check(const uint8_t *bytes, uint64_t num_bytes, uint64_t *bad_at)
         if (length == 0 || length > num_bytes - at || bytes[at + 1] < low || bytes[at + 1] > high) {
             return false;
         }
-        for (unsigned i = 2; i < length; i++) {
+        for (unsigned i = 2; i < length; ++i) {
             if ((bytes[at + i] & 0xc0) != 0x80) {
                 return false;
             }

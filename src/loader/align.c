@@ -21,7 +21,7 @@ static rbc_status gather_times(rbc__fetch *fetch, const rbc__row *row,
     } else {
         RBC__TRY(rbc__scratch_reserve(&fetch->times, (size_t)(*end - *begin + 1) * sizeof(int64_t),
                                       err));
-        for (int64_t i = *begin; i < *end; i++) {
+        for (int64_t i = *begin; i < *end; ++i) {
             const int64_t stamp = rbc__stamp_at(&stamps, i);
             memcpy(fetch->times.data + (size_t)(i - *begin) * sizeof stamp, &stamp, sizeof stamp);
         }
@@ -85,7 +85,7 @@ static rbc_status run_intervals(rbc__fetch *fetch, const rbc__row *row,
     uint8_t *rows_valid = rows + num_targets * bytes;
     RBC__TRY(run(fetch, row, window, source, window->job_dtype, rows, window->target_bytes,
                  rows_valid, err));
-    for (int64_t i = 0; i < window->width; i++) {
+    for (int64_t i = 0; i < window->width; ++i) {
         const int64_t target = rbc__window_target_index(window, i);
         memcpy(out + (size_t)i * bytes, rows + (size_t)target * bytes, bytes);
         valid[i] = rows_valid[target];
@@ -110,7 +110,7 @@ rbc_status rbc__align_numeric(rbc__fetch *fetch, const rbc__row *row,
     RBC__TRY(window->has_reduction ? run_intervals(fetch, row, window, &source, out, valid, err)
                                    : run(fetch, row, window, &source, window->job_dtype, out,
                                          window->target_bytes, valid, err));
-    for (int64_t i = 0; i < window->width && rbc__window_fills(window); i++) {
+    for (int64_t i = 0; i < window->width && rbc__window_fills(window); ++i) {
         if (is_pad[i]) {
             valid[i] = 0;
             rbc__deliver_nothing(window, out + i * window->target_bytes);
@@ -127,7 +127,7 @@ rbc_status rbc__align_picks(rbc__fetch *fetch, const rbc__row *row, const rbc__w
     RBC__TRY(gather_times(fetch, row, window, &begin, &end, &times, err));
     if (begin == end) {
         memset(valid, 0, (size_t)window->width);
-        for (int64_t i = 0; i < window->width; i++) {
+        for (int64_t i = 0; i < window->width; ++i) {
             fetch->picks[i] = -1;
         }
         return RBC_OK;
@@ -135,7 +135,7 @@ rbc_status rbc__align_picks(rbc__fetch *fetch, const rbc__row *row, const rbc__w
     /* The samples' own indices are resampled in their place. */
     RBC__TRY(rbc__scratch_reserve(&fetch->indices, (size_t)(end - begin) * sizeof(int64_t), err));
     int64_t *indices = (int64_t *)(void *)fetch->indices.data;
-    for (int64_t i = begin; i < end; i++) {
+    for (int64_t i = begin; i < end; ++i) {
         indices[i - begin] = i;
     }
     const rbc__channel_run run_of_one = {0, 1, window->runs[0].mode};
@@ -146,7 +146,7 @@ rbc_status rbc__align_picks(rbc__fetch *fetch, const rbc__row *row, const rbc__w
     source.num_runs = 1;
     source.outside = RBC_OUTSIDE_HOLD;
     RBC__TRY(run(fetch, row, window, &source, RBC__I64, fetch->picks, sizeof(int64_t), valid, err));
-    for (int64_t i = 0; i < window->width && rbc__window_fills(window); i++) {
+    for (int64_t i = 0; i < window->width && rbc__window_fills(window); ++i) {
         valid[i] = valid[i] && !is_pad[i];
         fetch->picks[i] = valid[i] ? fetch->picks[i] : -1;
     }
@@ -164,7 +164,7 @@ rbc_status rbc__align_valid(rbc__fetch *fetch, const rbc__row *row, const rbc__w
     RBC__TRY(rbc__scratch_reserve(&fetch->intervals, runs_bytes + num_targets, err));
     /* Of runs without channels the kernel only says where they have a value. */
     rbc__channel_run *runs = (rbc__channel_run *)(void *)fetch->intervals.data;
-    for (int32_t i = 0; i < window->num_runs; i++) {
+    for (int32_t i = 0; i < window->num_runs; ++i) {
         runs[i] = (rbc__channel_run){0, 0, window->runs[i].mode};
     }
     uint8_t *rows_valid = fetch->intervals.data + runs_bytes;
@@ -172,7 +172,7 @@ rbc_status rbc__align_valid(rbc__fetch *fetch, const rbc__row *row, const rbc__w
     source.num_channels = 0;
     source.runs = runs;
     RBC__TRY(run(fetch, row, window, &source, window->job_dtype, rows_valid, 0, rows_valid, err));
-    for (int64_t i = 0; i < window->width; i++) {
+    for (int64_t i = 0; i < window->width; ++i) {
         valid[i] = rows_valid[rbc__window_target_index(window, i)];
     }
     return RBC_OK;

@@ -14,7 +14,7 @@ rbc_status rbc__batch_put_text(rbc_batch *batch, int32_t arena, int32_t text_ind
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a string of %llu bytes",
                          (unsigned long long)num_bytes);
     }
-    needed++;
+    ++needed;
     if (needed > a->bytes) {
         size_t bytes = a->bytes > 0 ? a->bytes : ARENA_MIN_BYTES;
         while (bytes < needed) {
@@ -39,7 +39,7 @@ rbc_status rbc__batch_put_text(rbc_batch *batch, int32_t arena, int32_t text_ind
 }
 
 static void move_row(rbc_batch *batch, const rbc__batch_spec *spec, int64_t from, int64_t to) {
-    for (int32_t i = 0; i < spec->num_fields; i++) {
+    for (int32_t i = 0; i < spec->num_fields; ++i) {
         const rbc__field_spec *field = &spec->fields[i];
         if (field->text_index < 0) {
             memcpy(rbc__batch_row(batch, field, to), rbc__batch_row(batch, field, from),
@@ -55,17 +55,17 @@ static void move_row(rbc_batch *batch, const rbc__batch_spec *spec, int64_t from
 void rbc__batch_finish(rbc_batch *batch) {
     const rbc__batch_spec *spec = rbc__slots_spec(batch->slots);
     int64_t kept = 0;
-    for (int64_t row = 0; row < batch->num_rows; row++) {
+    for (int64_t row = 0; row < batch->num_rows; ++row) {
         if (batch->row_is_left_out[row]) {
             continue;
         }
         if (kept != row) {
             move_row(batch, spec, row, kept);
         }
-        kept++;
+        ++kept;
     }
     batch->num_rows = kept;
-    for (int32_t i = 0; i < spec->num_fields; i++) {
+    for (int32_t i = 0; i < spec->num_fields; ++i) {
         batch->fields[i].tensor.shape[0] = kept;
     }
 }

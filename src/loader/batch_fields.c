@@ -17,7 +17,7 @@ static rbc_status add_field(rbc__batch_spec *spec, const char *name, const char 
     }
     snprintf(field->name, bytes, "%s%s", name, suffix);
     *index = spec->num_fields++;
-    for (int32_t i = 0; i < *index; i++) {
+    for (int32_t i = 0; i < *index; ++i) {
         if (strcmp(spec->fields[i].name, field->name) == 0) {
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                              "two fields of the batch are named '%s': give a window another name",
@@ -31,7 +31,7 @@ static rbc_status add_field(rbc__batch_spec *spec, const char *name, const char 
     field->text_index = kind == RBC_FIELD_TEXT ? spec->num_text_fields++ : -1;
     field->row_elements = 1;
     bool fits = true;
-    for (int32_t i = 0; i < ndim; i++) {
+    for (int32_t i = 0; i < ndim; ++i) {
         field->shape[i + 1] = shape[i];
         fits = fits && rbc__mul_size(field->row_elements, shape[i], &field->row_elements);
     }
@@ -68,7 +68,7 @@ static rbc_status layout_window(rbc__batch_spec *spec, rbc__window_spec *window,
         if (stream_at->is_cloud) {
             shape[ndim++] = window->max_points;
         }
-        for (int32_t i = 0; i < schema->ndim; i++) {
+        for (int32_t i = 0; i < schema->ndim; ++i) {
             shape[ndim++] = schema->shape[i];
         }
     }
@@ -103,7 +103,7 @@ rbc_status rbc__batch_fields_lay_out(rbc__batch_spec *spec, const rbc_window *wi
     if (spec->fields == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the fields of a batch");
     }
-    for (int32_t i = 0; i < spec->num_windows; i++) {
+    for (int32_t i = 0; i < spec->num_windows; ++i) {
         rbc_window window;
         RBC__TRY(rbc__window_at(windows, i, &window, err));
         RBC__TRY(layout_window(spec, &spec->windows[i], &window, err));

@@ -95,7 +95,7 @@ static rbc_status build_runs(const rbc_window *window, const rbc__used_stream *s
                          num_groups);
     }
     rbc_status status = rbc__make_runs(&modes, out->runs, &out->num_runs, err);
-    for (int32_t i = 0; i < out->num_runs && status == RBC_OK; i++) {
+    for (int32_t i = 0; i < out->num_runs && status == RBC_OK; ++i) {
         const rbc__channel_run *run = &out->runs[i];
         status = check_mode(window, run->mode, stream_at, err);
         out->has_reduction = out->has_reduction || is_reduction(run->mode);
@@ -132,7 +132,7 @@ static rbc_status check_outside(const rbc_window *window, const rbc__window_spec
         }
         return RBC_OK;
     case RBC_OUTSIDE_EXTRAPOLATE:
-        for (int32_t i = 0; i < out->num_runs; i++) {
+        for (int32_t i = 0; i < out->num_runs; ++i) {
             if (!is_numeric || out->runs[i].mode != RBC_RESAMPLE_LINEAR) {
                 return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                                  "stream '%s': outside extrapolate needs mode linear, not %s",
@@ -166,7 +166,7 @@ static rbc_status copy_offsets(const rbc_window *window, const rbc__clock *clock
     }
     out->is_consecutive = true;
     out->is_exact = true;
-    for (int64_t i = 0; i < out->width; i++) {
+    for (int64_t i = 0; i < out->width; ++i) {
         if (window->ticks != NULL) {
             out->ticks[i] = window->ticks[i];
         } else if (!rbc__rate_tick_at(&clock->rate, window->offsets_ns[i], clock->snap_ns,
@@ -207,7 +207,7 @@ static rbc_status check_shape(const rbc_window *window, const rbc__used_stream *
                                         .bits = schema->dtype == RBC__U8 ? 8 : 16};
         return RBC_OK;
     }
-    for (int32_t i = 0; i < schema->ndim; i++) {
+    for (int32_t i = 0; i < schema->ndim; ++i) {
         if (schema->shape[i] < 0) {
             return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
                              "stream '%s' declares no full shape, %s; a loader needs one",
@@ -303,13 +303,13 @@ static rbc_status add_use(rbc__batch_spec *spec, const rbc__batch_spec_params *p
     int32_t stream = 0;
     while (stream < schema->num_streams &&
            strcmp(schema->streams[stream].name, window.stream) != 0) {
-        stream++;
+        ++stream;
     }
     if (stream == schema->num_streams) {
         return rbc__fail(err, RBC_ERROR_NOT_FOUND, "dataset '%s' has no stream '%s'",
                          params->dataset_name, window.stream);
     }
-    for (int32_t i = 0; i < spec->num_used; i++) {
+    for (int32_t i = 0; i < spec->num_used; ++i) {
         if (spec->used[i].stream == stream) {
             spec->windows[index].stream_at = i;
             return RBC_OK;
@@ -323,7 +323,7 @@ static rbc_status add_use(rbc__batch_spec *spec, const rbc__batch_spec_params *p
                                     .is_cloud = found->is_ragged && found->times < 0};
     if (found->kind == RBC_STREAM_NUMERIC) {
         stream_at->sample_bytes = rbc__dtype_bytes(found->dtype);
-        for (int32_t i = 0; i < found->ndim; i++) {
+        for (int32_t i = 0; i < found->ndim; ++i) {
             if (found->shape[i] >= 0 && !rbc__mul_size(stream_at->sample_bytes, found->shape[i],
                                                        &stream_at->sample_bytes)) {
                 return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "stream '%s': a sample is too large",
@@ -357,7 +357,7 @@ rbc_status rbc__batch_spec_create(const rbc__batch_spec_params *params, rbc__bat
                          params->num_windows);
     }
     rbc_status status = RBC_OK;
-    for (int32_t i = 0; i < params->num_windows && status == RBC_OK; i++) {
+    for (int32_t i = 0; i < params->num_windows && status == RBC_OK; ++i) {
         status = add_use(spec, params, i, err);
         if (status == RBC_OK) {
             status = plan_window(spec, params, i, err);
@@ -376,12 +376,12 @@ void rbc__batch_spec_destroy(rbc__batch_spec **spec) {
     if (p == NULL) {
         return;
     }
-    for (int32_t i = 0; p->windows != NULL && i < p->num_windows; i++) {
+    for (int32_t i = 0; p->windows != NULL && i < p->num_windows; ++i) {
         free(p->windows[i].ticks);
         free(p->windows[i].offsets_ns);
         free(p->windows[i].runs);
     }
-    for (int32_t i = 0; i < p->num_fields; i++) {
+    for (int32_t i = 0; i < p->num_fields; ++i) {
         free(p->fields[i].name);
     }
     free(p->fields);

@@ -59,7 +59,7 @@ rbc_status rbc__clock_init(rbc__clock *out, const rbc__clock_params *params, rbc
                          (long long)params->num_episodes);
     }
     clock.first_tick[0] = 0;
-    for (int64_t i = 0; i < params->num_episodes; i++) {
+    for (int64_t i = 0; i < params->num_episodes; ++i) {
         int64_t ticks = 0;
         rbc_status status = count_ticks(&clock, i, &ticks, err);
         if (status == RBC_OK &&

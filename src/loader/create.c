@@ -75,7 +75,7 @@ static rbc_status copy_params(const rbc_loader_params *params, rbc_loader_params
 }
 
 static bool has_stamps(const rbc__schema *schema) {
-    for (int32_t i = 0; i < schema->num_streams; i++) {
+    for (int32_t i = 0; i < schema->num_streams; ++i) {
         if (schema->streams[i].times >= 0) {
             return true;
         }
@@ -117,7 +117,7 @@ static rbc_status make_worker(rbc_loader *loader, int32_t index, rbc_error *err)
 }
 
 static rbc_status find_image_shapes(rbc_loader *loader, rbc__batch_spec *spec, rbc_error *err) {
-    for (int32_t i = 0; i < spec->num_windows; i++) {
+    for (int32_t i = 0; i < spec->num_windows; ++i) {
         rbc__image_shape *image = &spec->windows[i].image;
         const rbc__used_stream *stream_at = &spec->used[spec->windows[i].stream_at];
         if (stream_at->schema->kind != RBC_STREAM_IMAGE ||
@@ -199,7 +199,7 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params,
                             : rbc__slots_default(params->num_threads, (*spec)->slot_bytes);
     RBC__TRY(rbc__slots_create(*spec, loader->num_slots, params->num_threads, &loader->slots, err));
     *spec = NULL;
-    for (int32_t i = 1; i < params->num_threads; i++) {
+    for (int32_t i = 1; i < params->num_threads; ++i) {
         RBC__TRY(make_worker(loader, i, err));
     }
     return RBC_OK;
@@ -253,7 +253,7 @@ static void stop_threads(rbc_loader *loader) {
     atomic_store_explicit(&loader->is_stopping, true, memory_order_relaxed);
     pthread_cond_broadcast(&loader->work_ready);
     pthread_mutex_unlock(&loader->lock);
-    for (int32_t i = 0; i < loader->num_workers; i++) {
+    for (int32_t i = 0; i < loader->num_workers; ++i) {
         pthread_join(loader->workers[i].thread, NULL);
     }
 }
@@ -261,10 +261,10 @@ static void stop_threads(rbc_loader *loader) {
 static void destroy(rbc_loader *loader) {
     stop_threads(loader);
     rbc__loader_cancel_fills(loader);
-    for (int32_t i = 0; loader->workers != NULL && i < loader->num_threads; i++) {
+    for (int32_t i = 0; loader->workers != NULL && i < loader->num_threads; ++i) {
         rbc__fetch_destroy(&loader->workers[i].fetch);
     }
-    for (int64_t i = 0; i < loader->num_skipped_kept; i++) {
+    for (int64_t i = 0; i < loader->num_skipped_kept; ++i) {
         free(loader->skipped[i]);
     }
     free(loader->skipped);

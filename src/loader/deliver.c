@@ -32,7 +32,7 @@ static rbc_status deliver_numeric(rbc__fetch *fetch, const rbc__row *row,
     }
     int64_t first = INT64_MAX;
     int64_t last = -1;
-    for (int64_t i = 0; i < width; i++) {
+    for (int64_t i = 0; i < width; ++i) {
         if (picks[i] >= 0) {
             first = picks[i] < first ? picks[i] : first;
             last = picks[i] > last ? picks[i] : last;
@@ -67,7 +67,7 @@ static rbc_status decode(rbc__fetch *fetch, const rbc__row *row, const rbc__wind
         rbc__image_decode(fetch->decoder, encoded, span->bytes, stream, &window->image, dst,
                           window->target_bytes / window->image.height, err);
     fetch->stats.decode_ns += rbc__fetch_now_ns() - begin;
-    fetch->stats.images_decoded++;
+    ++fetch->stats.images_decoded;
     if (status != RBC_OK) {
         return rbc__fail_within(err, status, "%s: byte %llu: sample %lld",
                                 rbc__records_path(row->record), (unsigned long long)span->offset,
@@ -80,7 +80,7 @@ static rbc_status decode(rbc__fetch *fetch, const rbc__row *row, const rbc__wind
 static int64_t same_sample_before(const int64_t *picks, int64_t index) {
     int64_t same = 0;
     while (picks[same] != picks[index]) {
-        same++;
+        ++same;
     }
     return same;
 }
@@ -92,7 +92,7 @@ static rbc_status locate_images(rbc__fetch *fetch, const rbc__row *row,
     uint64_t begin = UINT64_MAX;
     uint64_t end = 0;
     uint64_t wanted = 0;
-    for (int64_t i = 0; i < window->width; i++) {
+    for (int64_t i = 0; i < window->width; ++i) {
         rbc__span *span = &fetch->spans[i];
         *span = (rbc__span){0};
         if (fetch->picks[i] < 0 || same_sample_before(fetch->picks, i) < i) {
@@ -121,7 +121,7 @@ static rbc_status deliver_images(rbc__fetch *fetch, const rbc__row *row,
     const uint8_t *encoded = NULL;
     RBC__TRY(locate_images(fetch, row, window, &whole, err));
     RBC__TRY(rbc__records_view(fetch->records, row->record, &whole, &encoded, err));
-    for (int64_t i = 0; i < window->width; i++) {
+    for (int64_t i = 0; i < window->width; ++i) {
         const rbc__span *span = &fetch->spans[i];
         const int64_t same = same_sample_before(fetch->picks, i);
         uint8_t *at = dst + i * bytes;
@@ -149,7 +149,7 @@ static rbc_status deliver_images(rbc__fetch *fetch, const rbc__row *row,
 static rbc_status deliver_text(rbc__fetch *fetch, const rbc__row *row,
                                const rbc__window_spec *window, rbc_error *err) {
     const rbc__field_spec *field = &fetch->spec->fields[window->value_field];
-    for (int64_t i = 0; i < window->width; i++) {
+    for (int64_t i = 0; i < window->width; ++i) {
         const uint8_t *text = NULL;
         rbc__span span = {0};
         if (fetch->picks[i] >= 0) {

@@ -111,7 +111,7 @@ rbc_status rbc__fetch_row(rbc__fetch *fetch, int64_t sample, rbc_batch *batch, i
     row.tick_ns = rbc__time_add_ns(rbc__clock_origin_ns(fetch->clock, episode),
                                    rbc__rate_time_ns(&fetch->clock->rate, row.tick));
     rbc_status status = rbc__records_get(fetch->records, episode, &row.record, err);
-    for (int32_t i = 0; i < spec->num_windows && status == RBC_OK; i++) {
+    for (int32_t i = 0; i < spec->num_windows && status == RBC_OK; ++i) {
         status = fill_window(fetch, &row, &spec->windows[i], err);
     }
     if (status == RBC_OK) {
@@ -133,7 +133,7 @@ rbc_status rbc__fetch_row(rbc__fetch *fetch, int64_t sample, rbc_batch *batch, i
 /* Clears `valid` where the image taken is empty. */
 static rbc_status check_images(rbc__fetch *fetch, rbc__held_record *record,
                                const rbc__window_spec *window, uint8_t *valid, rbc_error *err) {
-    for (int64_t i = 0; i < window->width; i++) {
+    for (int64_t i = 0; i < window->width; ++i) {
         rbc__span span = {0};
         if (valid[i]) {
             RBC__TRY(rbc__records_locate(fetch->records, record, window->stream_at, fetch->picks[i],
@@ -177,14 +177,14 @@ rbc_status rbc__fetch_valid(rbc__fetch *fetch, int64_t episode, int64_t tick, ui
     uint8_t *is_pad = fetch->judged.data;
     uint8_t *window_valid = is_pad + width;
     memset(valid, 1, width);
-    for (int32_t i = 0; i < spec->num_windows; i++) {
+    for (int32_t i = 0; i < spec->num_windows; ++i) {
         const rbc_status status =
             judge_window(fetch, &row, &spec->windows[i], is_pad, window_valid, err);
         if (status != RBC_OK) {
             return rbc__fail_within(err, status, "episode %lld",
                                     (long long)rbc__records_id(fetch->records, episode));
         }
-        for (size_t k = 0; k < width; k++) {
+        for (size_t k = 0; k < width; ++k) {
             valid[k] = valid[k] && window_valid[k];
         }
     }
@@ -194,7 +194,7 @@ rbc_status rbc__fetch_valid(rbc__fetch *fetch, int64_t episode, int64_t tick, ui
 static rbc_status probe_record(rbc__fetch *fetch, rbc__held_record *record, int32_t stream_at,
                                rbc__image_shape *out, bool *is_found, rbc_error *err) {
     RBC__TRY(rbc__records_prepare(fetch->records, record, stream_at, err));
-    for (int64_t i = 0; i < record->streams[stream_at].num_samples; i++) {
+    for (int64_t i = 0; i < record->streams[stream_at].num_samples; ++i) {
         const uint8_t *bytes = NULL;
         rbc__span span;
         RBC__TRY(rbc__records_locate(fetch->records, record, stream_at, i, &span, err));
@@ -218,7 +218,7 @@ rbc_status rbc__fetch_image_shape(rbc__fetch *fetch, int32_t stream_at, rbc__ima
                                   rbc_error *err) {
     bool is_found = false;
     for (int64_t i = 0; i < fetch->clock->from.num_episodes && i < PROBED_EPISODES && !is_found;
-         i++) {
+         ++i) {
         rbc__held_record *record = NULL;
         RBC__TRY(rbc__records_get(fetch->records, i, &record, err));
         RBC__TRY(probe_record(fetch, record, stream_at, out, &is_found, err));

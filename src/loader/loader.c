@@ -119,7 +119,7 @@ static void keep_skips(rbc_loader *loader, rbc__pending *pending) {
         loader->skipped = calloc(RBC__SKIPPED_KEPT, sizeof(char *));
     }
     qsort(pending->skips, (size_t)pending->num_skips, sizeof *pending->skips, compare_skips);
-    for (int64_t i = 0; i < pending->num_skips; i++) {
+    for (int64_t i = 0; i < pending->num_skips; ++i) {
         if (loader->skipped != NULL && pending->skips[i].message != NULL &&
             loader->num_skipped_kept < RBC__SKIPPED_KEPT) {
             loader->skipped[loader->num_skipped_kept++] = pending->skips[i].message;
@@ -151,14 +151,14 @@ static rbc_status deliver_first(rbc_loader *loader, rbc_batch **out, rbc_error *
         loader->last_pending = NULL;
     }
     loader->num_fills--;
-    loader->next_delivered++;
+    ++loader->next_delivered;
     rbc__loader_wake_workers(loader);
     rbc_status status = RBC_OK;
     if (has_failed) {
         status = copy_error(err, &pending->error);
     } else {
         keep_skips(loader, pending);
-        loader->stats.batches_delivered++;
+        ++loader->stats.batches_delivered;
         loader->stats.samples_delivered += pending->batch->num_rows;
         *out = pending->batch;
         pending->batch = NULL;

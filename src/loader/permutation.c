@@ -18,13 +18,13 @@ static uint64_t draw(uint64_t *state) {
 void rbc__permutation_init(rbc__permutation *out, uint64_t size, uint64_t seed, uint64_t epoch) {
     uint32_t bits = MIN_BITS;
     while (bits < 62 && (UINT64_C(1) << bits) < size) {
-        bits++;
+        ++bits;
     }
     out->size = size;
     out->low_bits = bits - bits / 2;
     out->high_bits = bits / 2;
     uint64_t state = mix(seed) ^ mix(mix(epoch) + UINT64_C(0xd1b54a32d192ed03));
-    for (int i = 0; i < RBC__PERMUTATION_ROUNDS; i++) {
+    for (int i = 0; i < RBC__PERMUTATION_ROUNDS; ++i) {
         out->keys[i] = draw(&state);
     }
 }

@@ -78,7 +78,7 @@ static void link_newest(rbc__records *records, rbc__held_record *record) {
 }
 
 static void close_record(rbc__records *records, rbc__held_record *record) {
-    for (int32_t i = 0; i < records->spec->num_used; i++) {
+    for (int32_t i = 0; i < records->spec->num_used; ++i) {
         free(record->streams[i].times);
         free(record->streams[i].row_begins);
         free(record->streams[i].values);
@@ -172,7 +172,7 @@ static rbc_status add_record(rbc__records *records, int64_t position, rbc__held_
     record->chain = *bucket;
     *bucket = record;
     link_newest(records, record);
-    records->num_records++;
+    ++records->num_records;
     records->bytes += record->bytes;
     *out = record;
     return RBC_OK;
@@ -230,7 +230,7 @@ static rbc_status read_times(rbc__records *records, rbc__held_record *record, in
         RBC__TRY(records->ops->read(record->record, planned->times, 0, num_times, held->times,
                                     &records->working, err));
     }
-    for (int64_t i = 1; i < num_times; i++) {
+    for (int64_t i = 1; i < num_times; ++i) {
         if (held->times[i] < held->times[i - 1]) {
             return rbc__fail(err, RBC_ERROR_FORMAT,
                              "%s: stream '%s': stamp %lld is %lld ns, less than %lld before it",
@@ -250,7 +250,7 @@ static rbc_status read_rows(rbc__records *records, rbc__held_record *record, int
     held->row_begins[0] = 0;
     RBC__TRY(records->ops->count(record->record, planned->stream, &num_points, held->row_begins + 1,
                                  err));
-    for (int64_t i = 0; i < record->num_steps; i++) {
+    for (int64_t i = 0; i < record->num_steps; ++i) {
         const int64_t length = held->row_begins[i + 1];
         if (length < 0 || length > num_points - held->row_begins[i]) {
             return rbc__fail(err, RBC_ERROR_FORMAT,

@@ -28,7 +28,7 @@ void rbc__notes_add(rbc__notes *notes, const char *format, ...) {
 }
 
 void rbc__notes_free(rbc__notes *notes) {
-    for (int64_t i = 0; i < notes->count; i++) {
+    for (int64_t i = 0; i < notes->count; ++i) {
         free(notes->texts[i]);
     }
     free(notes->texts);
@@ -80,7 +80,7 @@ static rbc_status load_spans(const rbc_selection *selection, int32_t times, span
 static rbc_status find_named(const rbc_selection *selection, const char *name, int32_t *out,
                              rbc_error *err) {
     const rbc__schema *schema = schema_of(selection);
-    for (int32_t i = 0; i < schema->num_streams; i++) {
+    for (int32_t i = 0; i < schema->num_streams; ++i) {
         if (name != NULL && strcmp(schema->streams[i].name, name) == 0) {
             *out = i;
             return RBC_OK;
@@ -95,7 +95,7 @@ static rbc_status choose_named(rbc__reference *reference, const char *const *nam
     const rbc__schema *schema = schema_of(reference->selection);
     const char *on_steps = NULL;
     const char *stamped = NULL;
-    for (int32_t i = 0; i < num_names; i++) {
+    for (int32_t i = 0; i < num_names; ++i) {
         int32_t stream = 0;
         RBC__TRY(find_named(reference->selection, names[i], &stream, err));
         const bool has_stamps = schema->streams[stream].times >= 0;
@@ -125,14 +125,14 @@ static void choose_default(rbc__reference *reference, bool has_control) {
     const rbc__schema *schema = schema_of(reference->selection);
     bool speaks_of_steps = false; /* a reference stream does */
     bool has_steps = false;       /* there are streams without stamps */
-    for (int32_t i = 0; i < schema->num_streams; i++) {
+    for (int32_t i = 0; i < schema->num_streams; ++i) {
         const rbc__stream_schema *stream = &schema->streams[i];
         reference->is_of[i] = stream->is_reference;
         speaks_of_steps =
             speaks_of_steps ||
             (stream->is_reference && (!stream->is_ragged || rbc__stream_is_action(stream)));
         bool are_stamps = false;
-        for (int32_t k = 0; k < schema->num_streams; k++) {
+        for (int32_t k = 0; k < schema->num_streams; ++k) {
             are_stamps = are_stamps || schema->streams[k].times == i;
         }
         has_steps = has_steps || (stream->times < 0 && !are_stamps &&
@@ -153,16 +153,16 @@ static rbc_status join_spans(rbc__reference *reference, rbc_error *err) {
         return out_of_memory(err);
     }
     reference->end_ns = reference->start_ns + count;
-    for (int64_t e = 0; e < count; e++) {
+    for (int64_t e = 0; e < count; ++e) {
         reference->end_ns[e] = -1;
     }
-    for (int32_t i = 0; i < schema->num_streams; i++) {
+    for (int32_t i = 0; i < schema->num_streams; ++i) {
         spans found;
         if (!reference->is_of[i]) {
             continue;
         }
         RBC__TRY(load_spans(reference->selection, schema->streams[i].times, &found, err));
-        for (int64_t e = 0; e < count; e++) {
+        for (int64_t e = 0; e < count; ++e) {
             int64_t *start = &reference->start_ns[e];
             int64_t *end = &reference->end_ns[e];
             if (found.last_ns[e] < found.first_ns[e]) {
@@ -241,14 +241,14 @@ static void widen(extremes *at, const char *stream, int64_t first, int64_t last)
 static rbc_status find_extremes(const rbc__reference *reference, int64_t begin, int64_t count,
                                 extremes *out, rbc_error *err) {
     const rbc__schema *schema = schema_of(reference->selection);
-    for (int32_t i = 0; i < schema->num_streams; i++) {
+    for (int32_t i = 0; i < schema->num_streams; ++i) {
         const rbc__stream_schema *stream = &schema->streams[i];
         spans found;
         if (!reference->is_of[i]) {
             continue;
         }
         RBC__TRY(load_spans(reference->selection, stream->times, &found, err));
-        for (int64_t e = 0; e < count; e++) {
+        for (int64_t e = 0; e < count; ++e) {
             const int64_t first = found.first_ns[begin + e];
             const int64_t last = found.last_ns[begin + e];
             if (last >= first) {
@@ -262,7 +262,7 @@ static rbc_status find_extremes(const rbc__reference *reference, int64_t begin, 
 
 static int32_t count_streams(const rbc__reference *reference) {
     int32_t count = 0;
-    for (int32_t i = 0; i < schema_of(reference->selection)->num_streams; i++) {
+    for (int32_t i = 0; i < schema_of(reference->selection)->num_streams; ++i) {
         count += reference->is_of[i];
     }
     return count;
@@ -287,12 +287,12 @@ typedef struct stretch {
 static stretch find_stretch(const rbc__clock *clock, const extremes *found) {
     stretch out = {.worst = -1};
     int64_t most = 0;
-    for (int64_t e = 0; e < clock->from.num_episodes; e++) {
+    for (int64_t e = 0; e < clock->from.num_episodes; ++e) {
         const int64_t ticks = rbc__clock_num_ticks(clock, e);
         const int64_t expected = expected_ticks(clock, e, found);
         out.expected += (double)expected;
         if (expected > 0 && (ticks - 1) / MAX_STRETCH >= expected) {
-            out.count++;
+            ++out.count;
             out.worst = ticks > most ? e : out.worst;
             most = ticks > most ? ticks : most;
         }
@@ -352,7 +352,7 @@ static rbc_status check_length(const rbc__reference *reference, const rbc__clock
 static void name_reference(const rbc__reference *reference, char *text, size_t bytes) {
     const rbc__schema *schema = schema_of(reference->selection);
     snprintf(text, bytes, "the steps");
-    for (int32_t i = schema->num_streams - 1; i >= 0; i--) {
+    for (int32_t i = schema->num_streams - 1; i >= 0; --i) {
         if (reference->is_of[i]) {
             snprintf(text, bytes, "'%s'", schema->streams[i].name);
         }
@@ -365,7 +365,7 @@ static void note_outside(const rbc__reference *reference, const rbc__clock *cloc
     int64_t count = 0;
     int64_t first_episode = -1;
     double offset_s = 0.0;
-    for (int64_t e = 0; e < clock->from.num_episodes; e++) {
+    for (int64_t e = 0; e < clock->from.num_episodes; ++e) {
         const int64_t first = found ? found->first_ns[e] : rbc__clock_steps_start_ns(clock, e);
         const int64_t last = found ? found->last_ns[e] : rbc__clock_steps_end_ns(clock, e);
         const int64_t begin = rbc__clock_origin_ns(clock, e);
@@ -379,7 +379,7 @@ static void note_outside(const rbc__reference *reference, const rbc__clock *cloc
             first_episode = e;
             offset_s = seconds_between(begin, first);
         }
-        count++;
+        ++count;
     }
     if (count > 0) {
         char name[256];
@@ -396,7 +396,7 @@ static void note_outside(const rbc__reference *reference, const rbc__clock *cloc
 rbc_status rbc__reference_check(const rbc__reference *reference, const rbc__clock *clock,
                                 const rbc__batch_spec *spec, rbc__notes *notes, rbc_error *err) {
     RBC__TRY(check_length(reference, clock, notes, err));
-    for (int32_t i = 0; i < spec->num_used; i++) {
+    for (int32_t i = 0; i < spec->num_used; ++i) {
         const rbc__used_stream *stream_at = &spec->used[i];
         if (stream_at->times < 0) {
             if (reference->is_named && !reference->is_on_steps && clock->has_control) {

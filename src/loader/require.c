@@ -44,7 +44,7 @@ static rbc_status add_tick(runs *r, int64_t tick, rbc_error *err) {
         r->sample[r->count++] = r->num_samples;
     }
     r->next = tick + 1;
-    r->num_samples++;
+    ++r->num_samples;
     return RBC_OK;
 }
 
@@ -54,7 +54,7 @@ static rbc_status add_episode(const rbc__clock *clock, rbc__fetch *fetch, int64_
     uint8_t valid[BLOCK];
     for (int64_t tick = 0; tick < num_ticks; tick += BLOCK) {
         RBC__TRY(rbc__fetch_valid(fetch, episode, tick, valid, err));
-        for (int64_t i = 0; i < BLOCK && tick + i < num_ticks; i++) {
+        for (int64_t i = 0; i < BLOCK && tick + i < num_ticks; ++i) {
             if (valid[i]) {
                 RBC__TRY(add_tick(r, clock->first_tick[episode] + tick + i, err));
             }
@@ -69,7 +69,7 @@ static rbc_status add_unread(const rbc__clock *clock, int64_t episode, const run
     r->count = before->count;
     r->num_samples = before->num_samples;
     r->next = before->next;
-    for (int64_t tick = 0; tick < rbc__clock_num_ticks(clock, episode); tick++) {
+    for (int64_t tick = 0; tick < rbc__clock_num_ticks(clock, episode); ++tick) {
         RBC__TRY(add_tick(r, clock->first_tick[episode] + tick, err));
     }
     return RBC_OK;
@@ -77,7 +77,7 @@ static rbc_status add_unread(const rbc__clock *clock, int64_t episode, const run
 
 static rbc_status scan(rbc__clock *clock, rbc__fetch *fetch, rbc_on_error on_error, runs *r,
                        rbc_error *err) {
-    for (int64_t e = 0; e < clock->from.num_episodes; e++) {
+    for (int64_t e = 0; e < clock->from.num_episodes; ++e) {
         const runs before = *r;
         rbc_error problem;
         const rbc_status status = add_episode(clock, fetch, e, r, &problem);
@@ -96,9 +96,9 @@ static rbc_status choose_windows(const rbc__batch_spec_params *params, const cha
                                  int32_t num_names, const int32_t *ticks, rbc_window *out,
                                  int32_t *count, rbc_error *err) {
     *count = 0;
-    for (int32_t n = 0; n < num_names; n++) {
+    for (int32_t n = 0; n < num_names; ++n) {
         const int32_t before = *count;
-        for (int32_t i = 0; i < params->num_windows && names[n] != NULL; i++) {
+        for (int32_t i = 0; i < params->num_windows && names[n] != NULL; ++i) {
             rbc_window window;
             RBC__TRY(rbc__window_at(params->windows, i, &window, err));
             if (strcmp(window.stream, names[n]) == 0) {
@@ -139,7 +139,7 @@ rbc_status rbc__require(rbc__clock *clock, const rbc__batch_spec_params *params,
                         const rbc_selection *selection, const char *const *names, int32_t num_names,
                         rbc_on_error on_error, rbc_error *err) {
     int32_t ticks[BLOCK];
-    for (int32_t i = 0; i < BLOCK; i++) {
+    for (int32_t i = 0; i < BLOCK; ++i) {
         ticks[i] = i;
     }
     rbc__batch_spec_params probe = *params;

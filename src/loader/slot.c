@@ -22,10 +22,10 @@ static void free_batch(rbc_batch *batch, const rbc__batch_spec *spec) {
     if (batch == NULL) {
         return;
     }
-    for (int32_t i = 0; batch->text_refs != NULL && i < spec->num_text_fields; i++) {
+    for (int32_t i = 0; batch->text_refs != NULL && i < spec->num_text_fields; ++i) {
         free(batch->text_refs[i]);
     }
-    for (int32_t i = 0; batch->arenas != NULL && i < batch->num_arenas; i++) {
+    for (int32_t i = 0; batch->arenas != NULL && i < batch->num_arenas; ++i) {
         free(batch->arenas[i].data);
     }
     free(batch->row_is_left_out);
@@ -42,7 +42,7 @@ static bool allocate_texts(rbc_batch *batch, const rbc__batch_spec *spec) {
     if (batch->text_refs == NULL) {
         return false;
     }
-    for (int32_t i = 0; i < spec->num_fields; i++) {
+    for (int32_t i = 0; i < spec->num_fields; ++i) {
         const rbc__field_spec *field = &spec->fields[i];
         if (field->text_index >= 0) {
             const size_t elements = (size_t)spec->batch_size * (size_t)field->row_elements;
@@ -75,7 +75,7 @@ static rbc_batch *allocate_batch(rbc__slots *slots) {
         free_batch(batch, spec);
         return NULL;
     }
-    for (int32_t i = 0; i < spec->num_fields; i++) {
+    for (int32_t i = 0; i < spec->num_fields; ++i) {
         const rbc__field_spec *field = &spec->fields[i];
         int64_t *shape = batch->shapes + (size_t)i * RBC__FIELD_MAX_DIMS;
         memcpy(shape, field->shape, sizeof field->shape);
@@ -143,7 +143,7 @@ rbc_status rbc__slots_acquire(rbc__slots *slots, int64_t num_rows, rbc_batch **o
         slots->free_list = batch->next_free;
         slots->num_free--;
     } else {
-        slots->total++;
+        ++slots->total;
         slots->peak = slots->total > slots->peak ? slots->total : slots->peak;
     }
     pthread_mutex_unlock(&slots->lock);
@@ -163,7 +163,7 @@ rbc_status rbc__slots_acquire(rbc__slots *slots, int64_t num_rows, rbc_batch **o
     atomic_store_explicit(&batch->references, 1, memory_order_relaxed);
     batch->num_rows = num_rows;
     memset(batch->row_is_left_out, 0, (size_t)num_rows);
-    for (int32_t i = 0; i < batch->num_arenas; i++) {
+    for (int32_t i = 0; i < batch->num_arenas; ++i) {
         batch->arenas[i].used = 0;
     }
     *out = batch;
@@ -180,7 +180,7 @@ void rbc__slots_release(rbc_batch *batch) {
     if (is_kept) {
         batch->next_free = slots->free_list;
         slots->free_list = batch;
-        slots->num_free++;
+        ++slots->num_free;
     }
     pthread_mutex_unlock(&slots->lock);
     if (is_kept) {

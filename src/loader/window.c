@@ -47,7 +47,7 @@ void rbc__window_targets(const rbc__window_spec *window, const rbc__clock *clock
     const int64_t origin_ns = rbc__clock_origin_ns(clock, episode);
     const int64_t first_ns = rbc__time_add_ns(origin_ns, -clock->snap_ns);
     const int64_t last_ns = rbc__time_add_ns(rbc__clock_end_ns(clock, episode), clock->snap_ns);
-    for (int64_t i = 0; i < window->width; i++) {
+    for (int64_t i = 0; i < window->width; ++i) {
         const int64_t at = tick + window->ticks[i];
         const int64_t base_ns = rbc__time_add_ns(origin_ns, window->offsets_ns[i]);
         const int64_t target = rbc__time_add_ns(base_ns, rbc__rate_time_ns(&clock->rate, at));
@@ -75,13 +75,13 @@ void rbc__window_snap(const rbc__window_spec *window, const int64_t *times, int6
     const int64_t num_targets = rbc__window_num_targets(window);
     int64_t above = 0; /* samples at or before the target, or no further behind it than the snap */
     int64_t before = INT64_MIN;
-    for (int64_t i = 0; i < num_targets; i++) {
+    for (int64_t i = 0; i < num_targets; ++i) {
         const int64_t last = rbc__time_add_ns(targets[i], snap_ns);
         if (last < before) {
             above = count_until(&(rbc__stamps){.times = times, .count = count}, last);
         }
         while (above < count && times[above] <= last) {
-            above++;
+            ++above;
         }
         before = last;
         if (above == 0) {
@@ -102,7 +102,7 @@ bool rbc__window_fills(const rbc__window_spec *window) {
 
 void rbc__window_picks(const rbc__window_spec *window, int64_t num_samples, int64_t num_ticks,
                        int64_t tick, int64_t *picks, uint8_t *is_pad, uint8_t *valid) {
-    for (int64_t i = 0; i < window->width; i++) {
+    for (int64_t i = 0; i < window->width; ++i) {
         const int64_t step = tick + window->ticks[i];
         const int64_t last = num_samples - 1;
         is_pad[i] = step < 0 || step >= num_ticks;
@@ -132,7 +132,7 @@ static int64_t step_over(const rbc__stamps *stamps, int64_t index) {
     }
     const int64_t stamp = rbc__stamp_at(stamps, index);
     while (index < stamps->count && rbc__stamp_at(stamps, index) == stamp) {
-        index++;
+        ++index;
     }
     return index;
 }
@@ -142,7 +142,7 @@ void rbc__window_range(const rbc__window_spec *window, const rbc__stamps *stamps
     const int64_t num_targets = rbc__window_num_targets(window);
     int64_t earliest = targets[0];
     int64_t latest = targets[0];
-    for (int64_t i = 1; i < num_targets; i++) {
+    for (int64_t i = 1; i < num_targets; ++i) {
         earliest = targets[i] < earliest ? targets[i] : earliest;
         latest = targets[i] > latest ? targets[i] : latest;
     }

@@ -7,7 +7,7 @@
 #include "loader/loader.h"
 
 void rbc__pending_destroy(rbc__pending *pending) {
-    for (int64_t i = 0; i < pending->num_skips; i++) {
+    for (int64_t i = 0; i < pending->num_skips; ++i) {
         free(pending->skips[i].message);
     }
     free(pending->skips);
@@ -21,7 +21,7 @@ void rbc__loader_wake_workers(rbc_loader *loader) {
     const int64_t ranges =
         (loader->sampler.batch_size + loader->range_rows - 1) / loader->range_rows;
     const int64_t wake = ranges < loader->num_idle ? ranges : loader->num_idle;
-    for (int64_t i = 0; i < wake; i++) {
+    for (int64_t i = 0; i < wake; ++i) {
         pthread_cond_signal(&loader->work_ready);
     }
 }
@@ -62,7 +62,7 @@ static rbc_status begin_fill(rbc_loader *loader, rbc_error *err) {
         pending;
     loader->last_pending = pending;
     loader->open_pending = pending;
-    loader->num_fills++;
+    ++loader->num_fills;
     return RBC_OK;
 }
 
@@ -108,7 +108,7 @@ static bool fill_range(rbc__worker *worker, rbc__pending *pending, int64_t range
     const int64_t begin = range * pending->range_rows;
     const int64_t rest = pending->num_rows - begin;
     const int64_t end = begin + (rest < pending->range_rows ? rest : pending->range_rows);
-    for (int64_t row = begin; row < end; row++) {
+    for (int64_t row = begin; row < end; ++row) {
         if (atomic_load_explicit(&loader->is_stopping, memory_order_relaxed) ||
             atomic_load_explicit(&pending->is_cancelled, memory_order_relaxed) ||
             atomic_load_explicit(&pending->failed_row, memory_order_relaxed) < row) {
@@ -138,7 +138,7 @@ static void add_stats(rbc_loader_stats *sum, const rbc__fetch_stats *stats, int6
 }
 
 static void finish_range(rbc_loader *loader, rbc__pending *pending) {
-    pending->done_ranges++;
+    ++pending->done_ranges;
     if (atomic_load_explicit(&pending->is_cancelled, memory_order_relaxed)) {
         if (pending->done_ranges == pending->taken_ranges) {
             rbc__pending_destroy(pending);
@@ -162,7 +162,7 @@ void *rbc__worker_main(void *argument) {
         int64_t range = 0;
         rbc__pending *pending = take_range(loader, &range);
         if (pending == NULL) {
-            loader->num_idle++;
+            ++loader->num_idle;
             pthread_cond_wait(&loader->work_ready, &loader->lock);
             loader->num_idle--;
             continue;

@@ -17,7 +17,7 @@ struct rbc_jpeg_batch {
     _Alignas(16) unsigned char plan[RBC__JPEG_PLAN_BYTES];
 };
 
-/* ---- headers -------------------------------------------------------------------------------- */
+/* ---- headers ---- */
 
 static void keep_problem(rbc__jpeg_image *image, const rbc_error *problem) {
     image->status = problem->status;
@@ -202,7 +202,7 @@ void rbc_jpeg_batch_info(const rbc_jpeg_batch *batch, int64_t index, rbc_jpeg_in
     };
 }
 
-/* ---- decoding ------------------------------------------------------------------------------- */
+/* ---- decoding ---- */
 
 static rbc__jpeg_job job_of(rbc_jpeg_batch *batch) {
     return (rbc__jpeg_job){

@@ -9,7 +9,7 @@ static rbc_status check_linear(const rbc__resample_source *source, rbc_error *er
         return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
                          "source.flags: RBC_NAN_IS_MISSING has no adjoint");
     }
-    for (int32_t i = 0; i < source->num_runs; i++) {
+    for (int32_t i = 0; i < source->num_runs; ++i) {
         const rbc_resample_mode mode = source->runs[i].mode;
         if (mode == RBC_RESAMPLE_SLERP || mode == RBC_RESAMPLE_MAX || mode == RBC_RESAMPLE_MIN) {
             return rbc__fail(err, RBC_ERROR_UNSUPPORTED,

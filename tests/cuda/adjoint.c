@@ -42,7 +42,7 @@ static problem problem_new(const DLDataType *values, const DLDataType *times, in
             memcpy(data + (i + 3) * item, kept, item);
         }
     }
-    for (int64_t b = 0; b < batch; b++) {
+    for (int64_t b = 0; b < batch; ++b) {
         ((int32_t *)p.lengths.data)[b] = (int32_t)(b == 1 ? 0 : samples - b);
     }
     return p;
@@ -58,7 +58,7 @@ static void problem_to_device(problem *p, int result_is_input) {
 
 static void problem_free(problem *p) {
     array *all[] = {&p->values, &p->times, &p->targets, &p->lengths, &p->result};
-    for (size_t i = 0; i < COUNT(all); i++) {
+    for (size_t i = 0; i < COUNT(all); ++i) {
         free(all[i]->data);
     }
     gpu_free_all();
@@ -72,11 +72,11 @@ static rbc_resample_source source_of(const problem *p, int on_device, int with_l
     return source;
 }
 
-/* ---- the gradient --------------------------------------------------------------------------- */
+/* ---- the gradient ---- */
 
 static void run_adjoint(problem *p, rbc_resample_source (*make)(const problem *, int)) {
     problem_to_device(p, 1);
-    for (int on_device = 0; on_device < 2; on_device++) {
+    for (int on_device = 0; on_device < 2; ++on_device) {
         const rbc_resample_source source = make(p, on_device);
         rbc_error err;
         check(rbc_resample_backward(context, &source,
@@ -111,7 +111,7 @@ static rbc_resample_source in_many_groups(const problem *p, int on_device) {
     static const rbc_resample_mode modes[] = {RBC_RESAMPLE_LINEAR, RBC_RESAMPLE_HOLD,
                                               RBC_RESAMPLE_CUBIC, RBC_RESAMPLE_MEAN,
                                               RBC_RESAMPLE_NEAREST};
-    for (int64_t g = 0; g < MANY_GROUPS; g++) {
+    for (int64_t g = 0; g < MANY_GROUPS; ++g) {
         groups[g] = (rbc_channel_group){g, g + 1, modes[g % (int64_t)COUNT(modes)]};
     }
     rbc_resample_source source = source_of(p, on_device, lengths_wanted);
@@ -129,8 +129,8 @@ void adjoint_gives_the_bits_of_the_cpu(void **unused) {
                                               RBC_RESAMPLE_NEAREST, RBC_RESAMPLE_CUBIC,
                                               RBC_RESAMPLE_ANGLE,   RBC_RESAMPLE_MEAN};
     static const DLDataType *const times[] = {&i64, &f64, &f32};
-    for (size_t m = 0; m < COUNT(modes); m++) {
-        for (int variant = 0; variant < 6; variant++) {
+    for (size_t m = 0; m < COUNT(modes); ++m) {
+        for (int variant = 0; variant < 6; ++variant) {
             mode_wanted = modes[m];
             lengths_wanted = variant % 2;
             outside_wanted = variant < 2 ? RBC_OUTSIDE_HOLD : RBC_OUTSIDE_ZERO;
@@ -159,7 +159,7 @@ static void repeat_times(problem *p, int64_t run) {
     const int64_t samples = p->times.shape[1];
     char *row = p->times.data;
     for (int64_t b = 0; b < p->times.shape[0]; b++, row += (size_t)samples * item) {
-        for (int64_t i = 0; i < samples; i++) {
+        for (int64_t i = 0; i < samples; ++i) {
             memcpy(row + (size_t)i * item, row + (size_t)(i - i % run) * item, item);
         }
     }
@@ -174,7 +174,7 @@ void plain_adjoint_gives_the_bits_of_the_cpu(void **unused) {
     lengths_wanted = 0;
     limit_wanted = 0;
     outside_wanted = RBC_OUTSIDE_HOLD;
-    for (size_t i = 0; i < COUNT(modes) * 6; i++) {
+    for (size_t i = 0; i < COUNT(modes) * 6; ++i) {
         mode_wanted = modes[i % COUNT(modes)];
         const size_t variant = i / COUNT(modes);
         problem p = problem_new(variant % 2 ? &f64 : &f32, times[i % 3], 3, 150,
@@ -188,18 +188,18 @@ void plain_adjoint_gives_the_bits_of_the_cpu(void **unused) {
     run_adjoint(&wide, in_one_mode);
 }
 
-/* ---- many groups ---------------------------------------------------------------------------- */
+/* ---- many groups ---- */
 
 void many_groups_give_the_bits_of_the_cpu(void **unused) {
     (void)unused;
-    for (lengths_wanted = 0; lengths_wanted < 2; lengths_wanted++) {
+    for (lengths_wanted = 0; lengths_wanted < 2; ++lengths_wanted) {
         problem p = problem_new(&f32, &f64, 3, 70, 61, MANY_GROUPS + 3, 1);
         array valid = array_new(u8, 2, (int64_t[]){3, 61});
         array dt = array_new(f64, 2, (int64_t[]){3, 61});
         problem_to_device(&p, 0);
         to_device(&valid, 0);
         to_device(&dt, 0);
-        for (int on_device = 0; on_device < 2; on_device++) {
+        for (int on_device = 0; on_device < 2; ++on_device) {
             const rbc_resample_source source = in_many_groups(&p, on_device);
             rbc_error err;
             check(rbc_resample(context, &source, on_device ? &p.targets.device : &p.targets.host,
@@ -217,12 +217,12 @@ void many_groups_give_the_bits_of_the_cpu(void **unused) {
     }
 }
 
-/* ---- checked times -------------------------------------------------------------------------- */
+/* ---- checked times ---- */
 
 static void expect_the_same_blame(problem *p) {
     problem_to_device(p, 0);
     rbc_error errors[2];
-    for (int on_device = 0; on_device < 2; on_device++) {
+    for (int on_device = 0; on_device < 2; ++on_device) {
         rbc_resample_source source = source_of(p, on_device, 1);
         source.flags = RBC_CHECK_TIMES;
         const rbc_status status = rbc_resample(

@@ -23,7 +23,7 @@ size_t item_bytes(DLDataType dtype) {
 
 array array_new(DLDataType dtype, int ndim, const int64_t *shape) {
     array a = {.bytes = item_bytes(dtype)};
-    for (int i = 0; i < ndim; i++) {
+    for (int i = 0; i < ndim; ++i) {
         a.shape[i] = shape[i];
         a.bytes *= (size_t)shape[i];
     }
@@ -46,7 +46,7 @@ const DLDataType f32 = {kDLFloat, 32, 1}, f64 = {kDLFloat, 64, 1}, f16 = {kDLFlo
 
 void fill(array *a, double scale, double offset) {
     const size_t n = a->bytes / item_bytes(a->host.dtype);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; ++i) {
         const double value = (uniform() - 0.5) * scale + offset;
         if (a->host.dtype.code == kDLFloat && a->host.dtype.bits == 64) {
             ((double *)a->data)[i] = value;
@@ -75,12 +75,12 @@ static int compare_f64(const void *a, const void *b) {
 void fill_times(array *a, int64_t rows, int64_t n, double low, double high) {
     double *row = malloc(((size_t)n + 1) * sizeof *row);
     assert_non_null(row);
-    for (int64_t r = 0; r < rows; r++) {
-        for (int64_t i = 0; i < n; i++) {
+    for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t i = 0; i < n; ++i) {
             row[i] = low + (high - low) * floor(uniform() * 512) / 512;
         }
         qsort(row, (size_t)n, sizeof *row, compare_f64);
-        for (int64_t i = 0; i < n; i++) {
+        for (int64_t i = 0; i < n; ++i) {
             const int64_t at = r * n + i;
             if (a->host.dtype.code == kDLInt) {
                 ((int64_t *)a->data)[at] = (int64_t)(row[i] * 1e9);

@@ -173,7 +173,7 @@ static CUresult launch(CUstream stream, const char *parameters) {
     return current == NULL ? 201 : rbc_driver_stub.launch_result;
 }
 
-/* ---- graphs --------------------------------------------------------------------------------- */
+/* ---- graphs ---- */
 
 enum { MAX_NODES = 64 };
 
@@ -291,7 +291,7 @@ STUB cuGraphDestroy(CUgraph graph) {
     return 0;
 }
 
-/* ---- launches ------------------------------------------------------------------------------- */
+/* ---- launches ---- */
 
 STUB cuLaunchKernel(CUfunction of, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                     unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,

@@ -29,7 +29,7 @@ static double bad_number(int kind) {
 
 static void fill_badly(array *a, int kind) {
     const size_t count = a->bytes / item_bytes(a->host.dtype);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; ++i) {
         const double number = bad_number(kind);
         if (a->host.dtype.code == kDLInt) {
             const int64_t extreme = uniform() < 0.5 ? INT64_MIN : INT64_MAX;
@@ -46,12 +46,12 @@ static void fill_badly(array *a, int kind) {
  * so nothing of the poison is left. */
 static void check_outputs(rbc_status (*call)(const void *, rbc_error *), const void *arguments,
                           array *const *outputs, size_t count) {
-    for (size_t k = 0; k < count; k++) {
+    for (size_t k = 0; k < count; ++k) {
         char *first = malloc(outputs[k]->bytes);
         char *again = malloc(outputs[k]->bytes);
         assert_non_null(first);
         assert_non_null(again);
-        for (int run = 0; run < RUNS; run++) {
+        for (int run = 0; run < RUNS; ++run) {
             gpu_fill(outputs[k]->device.data, run % 2 ? 0x5a : 0xa5, outputs[k]->bytes);
             rbc_error err;
             check(call(arguments, &err), &err);
@@ -63,7 +63,7 @@ static void check_outputs(rbc_status (*call)(const void *, rbc_error *), const v
     }
 }
 
-/* ---- resample ------------------------------------------------------------------------------- */
+/* ---- resample ---- */
 
 typedef struct resample_arguments {
     rbc_resample_source source;
@@ -86,11 +86,11 @@ static void run_resample(const DLDataType *times_dtype, int kind, int64_t length
     fill(&values, 4, 0);
     fill_badly(&times, kind);
     fill_badly(&targets, kind);
-    for (int b = 0; b < BATCH; b++) {
+    for (int b = 0; b < BATCH; ++b) {
         ((int64_t *)lengths.data)[b] = b == 1 ? 5 : length;
     }
     array *all[] = {&values, &times, &targets, &lengths, &out, &valid, &dt};
-    for (size_t i = 0; i < COUNT(all); i++) {
+    for (size_t i = 0; i < COUNT(all); ++i) {
         to_device(all[i], i < 4);
     }
     resample_arguments a = {RBC_RESAMPLE_SOURCE_INIT, &targets.device, &out.device, NULL, NULL};
@@ -104,7 +104,7 @@ static void run_resample(const DLDataType *times_dtype, int kind, int64_t length
     a.valid = &valid.device;
     a.dt = &dt.device;
     check_outputs(resample, &a, (array *const[]){&out, &valid, &dt}, 3);
-    for (size_t i = 0; i < COUNT(all); i++) {
+    for (size_t i = 0; i < COUNT(all); ++i) {
         free(all[i]->data);
     }
     gpu_free_all();
@@ -113,19 +113,19 @@ static void run_resample(const DLDataType *times_dtype, int kind, int64_t length
 void hostile_times_and_lengths_stay_inside(void **unused) {
     (void)unused;
     const DLDataType *const times[] = {&i64, &f64, &f32};
-    for (size_t t = 0; t < COUNT(times); t++) {
-        for (int mode = RBC_RESAMPLE_LINEAR; mode <= RBC_RESAMPLE_MIN; mode++) {
+    for (size_t t = 0; t < COUNT(times); ++t) {
+        for (int mode = RBC_RESAMPLE_LINEAR; mode <= RBC_RESAMPLE_MIN; ++mode) {
             run_resample(times[t], 0, SAMPLES, mode);
             run_resample(times[t], 1, bad_lengths[(size_t)mode % COUNT(bad_lengths)], mode);
         }
     }
-    for (size_t i = 0; i < COUNT(bad_lengths); i++) {
+    for (size_t i = 0; i < COUNT(bad_lengths); ++i) {
         run_resample(&f32, 1, bad_lengths[i], RBC_RESAMPLE_LINEAR);
         run_resample(&i64, 1, bad_lengths[i], RBC_RESAMPLE_CUBIC);
     }
 }
 
-/* ---- voxelize ------------------------------------------------------------------------------- */
+/* ---- voxelize ---- */
 
 typedef struct voxelize_arguments {
     const DLTensor *points, *features, *lengths, *out, *counts, *dropped, *workspace;
@@ -155,11 +155,11 @@ static void run_voxelize(rbc_voxel_reduce reduce, int64_t size, int64_t length) 
         ((float *)points.data)[i] = (float)bad_number(0);
     }
     fill_badly(&features, 1);
-    for (int b = 0; b < BATCH; b++) {
+    for (int b = 0; b < BATCH; ++b) {
         ((int64_t *)lengths.data)[b] = b == 1 ? 5 : length;
     }
     array *all[] = {&points, &features, &lengths, &out, &counts, &dropped};
-    for (size_t i = 0; i < COUNT(all); i++) {
+    for (size_t i = 0; i < COUNT(all); ++i) {
         to_device(all[i], i < 3);
     }
     voxelize_arguments a = {.points = &points.device,
@@ -170,7 +170,7 @@ static void run_voxelize(rbc_voxel_reduce reduce, int64_t size, int64_t length) 
                             .dropped = &dropped.device,
                             .params = RBC_VOXELIZE_PARAMS_INIT};
     a.params.reduce = reduce;
-    for (int axis = 0; axis < 3; axis++) {
+    for (int axis = 0; axis < 3; ++axis) {
         a.params.grid_size[axis] = size;
         a.params.voxel_size[axis] = 1.0 / (double)size;
     }
@@ -181,7 +181,7 @@ static void run_voxelize(rbc_voxel_reduce reduce, int64_t size, int64_t length) 
     to_device(&workspace, 0);
     a.workspace = bytes > 0 ? &workspace.device : NULL;
     check_outputs(voxelize, &a, (array *const[]){&out, &counts, &dropped}, 3);
-    for (size_t i = 0; i < COUNT(all); i++) {
+    for (size_t i = 0; i < COUNT(all); ++i) {
         free(all[i]->data);
     }
     free(workspace.data);
@@ -190,8 +190,8 @@ static void run_voxelize(rbc_voxel_reduce reduce, int64_t size, int64_t length) 
 
 void hostile_clouds_stay_inside(void **unused) {
     (void)unused;
-    for (int reduce = RBC_VOXEL_OCCUPANCY; reduce <= RBC_VOXEL_MIN; reduce++) {
-        for (size_t i = 0; i < COUNT(bad_lengths); i++) {
+    for (int reduce = RBC_VOXEL_OCCUPANCY; reduce <= RBC_VOXEL_MIN; ++reduce) {
+        for (size_t i = 0; i < COUNT(bad_lengths); ++i) {
             run_voxelize((rbc_voxel_reduce)reduce, i % 2 ? 4 : 9, bad_lengths[i]);
         }
     }

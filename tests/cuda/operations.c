@@ -19,7 +19,7 @@
 
 rbc_context *context;
 
-/* ---- resample and fuse ---------------------------------------------------------------------- */
+/* ---- resample and fuse ---- */
 
 typedef struct resample_case {
     const DLDataType *values, *times;
@@ -46,14 +46,14 @@ static void run_resample(const resample_case *c) {
     }
     fill_times(&times, c->batch, c->samples, 0, 1);
     fill_times(&targets, c->batch, c->targets, -0.1, 1.1);
-    for (int64_t b = 0; b < c->batch; b++) {
+    for (int64_t b = 0; b < c->batch; ++b) {
         ((int32_t *)lengths.data)[b] = (int32_t)(b % (c->samples + 1));
     }
     array *all[] = {&values, &times, &targets, &lengths, &out, &valid, &dt};
-    for (size_t i = 0; i < COUNT(all); i++) {
+    for (size_t i = 0; i < COUNT(all); ++i) {
         to_device(all[i], i < 4);
     }
-    for (int on_device = 0; on_device < 2; on_device++) {
+    for (int on_device = 0; on_device < 2; ++on_device) {
         rbc_resample_source source = RBC_RESAMPLE_SOURCE_INIT;
         source.values = on_device ? &values.device : &values.host;
         source.times = on_device ? &times.device : &times.host;
@@ -83,7 +83,7 @@ static void run_resample(const resample_case *c) {
         assert_same(&valid);
         assert_same(&dt);
     }
-    for (size_t i = 0; i < COUNT(all); i++) {
+    for (size_t i = 0; i < COUNT(all); ++i) {
         free(all[i]->data);
     }
     gpu_free_all();
@@ -93,9 +93,9 @@ static void resample_gives_the_bits_of_the_cpu(void **unused) {
     (void)unused;
     static const DLDataType *const values[] = {&f32, &f64, &f16, &bf16};
     static const DLDataType *const times[] = {&i64, &f64, &f32};
-    for (size_t v = 0; v < COUNT(values); v++) {
-        for (size_t t = 0; t < COUNT(times); t++) {
-            for (int mode = RBC_RESAMPLE_LINEAR; mode <= RBC_RESAMPLE_MIN; mode++) {
+    for (size_t v = 0; v < COUNT(values); ++v) {
+        for (size_t t = 0; t < COUNT(times); ++t) {
+            for (int mode = RBC_RESAMPLE_LINEAR; mode <= RBC_RESAMPLE_MIN; ++mode) {
                 const int64_t channels = mode == RBC_RESAMPLE_SLERP ? 4 : 3 + 5 * (mode % 3);
                 resample_case c = {
                     values[v],        times[t], 3, 40, 37, channels, (rbc_resample_mode)mode,
@@ -129,7 +129,7 @@ static void long_rows_are_searched_in_parts(void **unused) {
 
 static void missing_samples_are_skipped(void **unused) {
     (void)unused;
-    for (int mode = RBC_RESAMPLE_LINEAR; mode <= RBC_RESAMPLE_MIN; mode++) {
+    for (int mode = RBC_RESAMPLE_LINEAR; mode <= RBC_RESAMPLE_MIN; ++mode) {
         run_resample(&(resample_case){&f32, &f64, 2, 30, 41, mode == RBC_RESAMPLE_SLERP ? 4 : 5,
                                       (rbc_resample_mode)mode, RBC_OUTSIDE_NAN, 0.2, 0.1, 0, 1, 1});
     }
@@ -139,12 +139,12 @@ static void fuse_gives_the_bits_of_the_cpu(void **unused) {
     (void)unused;
     static const int64_t widths[][3] = {
         {16, 32, 8}, {4, 8, 12}, {5, 1, 3}, {7, 2, 9}, {128, 128, 128}};
-    for (size_t w = 0; w < COUNT(widths); w++) {
+    for (size_t w = 0; w < COUNT(widths); ++w) {
         array values[3], times[3];
         /* Many wide rows: then samples that few targets use are not fetched ahead. */
         const int64_t batch = widths[w][0] > 100 ? 60 : 3, num_targets = 50;
         int64_t width = 0;
-        for (int k = 0; k < 3; k++) {
+        for (int k = 0; k < 3; ++k) {
             values[k] = array_new(bf16, 3, (int64_t[]){batch, 70 - 20 * k, widths[w][k]});
             times[k] = array_new(f32, 2, (int64_t[]){batch, 70 - 20 * k});
             fill(&values[k], 4, 0);
@@ -160,10 +160,10 @@ static void fuse_gives_the_bits_of_the_cpu(void **unused) {
         to_device(&targets, 1);
         to_device(&out, 0);
         to_device(&valid, 0);
-        for (int pass = 0; pass < 4; pass++) {
+        for (int pass = 0; pass < 4; ++pass) {
             const int on_device = pass & 1, with_valid = pass >> 1;
             rbc_resample_source sources[3];
-            for (int k = 0; k < 3; k++) {
+            for (int k = 0; k < 3; ++k) {
                 sources[k] = (rbc_resample_source)RBC_RESAMPLE_SOURCE_INIT;
                 sources[k].values = on_device ? &values[k].device : &values[k].host;
                 sources[k].times = on_device ? &times[k].device : &times[k].host;
@@ -182,7 +182,7 @@ static void fuse_gives_the_bits_of_the_cpu(void **unused) {
             }
         }
         assert_same(&valid);
-        for (int k = 0; k < 3; k++) {
+        for (int k = 0; k < 3; ++k) {
             free(values[k].data);
             free(times[k].data);
         }
@@ -193,7 +193,7 @@ static void fuse_gives_the_bits_of_the_cpu(void **unused) {
     }
 }
 
-/* ---- voxelize ------------------------------------------------------------------------------- */
+/* ---- voxelize ---- */
 
 typedef struct voxel_case {
     const DLDataType *points, *features;
@@ -236,17 +236,17 @@ static void run_uneven(const voxel_case *c, int lie, int with_counts) {
         arrange(&points, c, lie);
     }
     fill(&features, 8, 0);
-    for (int64_t b = 0; b < c->batch; b++) {
+    for (int64_t b = 0; b < c->batch; ++b) {
         ((int32_t *)lengths.data)[b] = (int32_t)(c->num_points - b);
     }
     array *all[] = {&points, &features, &lengths, &out, &counts, &dropped};
-    for (size_t i = 0; i < COUNT(all); i++) {
+    for (size_t i = 0; i < COUNT(all); ++i) {
         to_device(all[i], i < 3);
     }
-    for (int on_device = 0; on_device < 2; on_device++) {
+    for (int on_device = 0; on_device < 2; ++on_device) {
         rbc_voxelize_params params = RBC_VOXELIZE_PARAMS_INIT;
         params.reduce = c->reduce;
-        for (int axis = 0; axis < 3; axis++) {
+        for (int axis = 0; axis < 3; ++axis) {
             params.grid_size[axis] = c->grid[axis];
             params.voxel_size[axis] = 1.0 / (double)c->grid[axis];
         }
@@ -274,7 +274,7 @@ static void run_uneven(const voxel_case *c, int lie, int with_counts) {
         assert_same(&counts);
     }
     assert_same(&dropped);
-    for (size_t i = 0; i < COUNT(all); i++) {
+    for (size_t i = 0; i < COUNT(all); ++i) {
         free(all[i]->data);
     }
     gpu_free_all();
@@ -287,8 +287,8 @@ static void run_voxelize(const voxel_case *c, int with_counts) {
 static void voxelize_gives_the_bits_of_the_cpu(void **unused) {
     (void)unused;
     static const DLDataType *const features[] = {&f32, &f64, &bf16};
-    for (int reduce = RBC_VOXEL_OCCUPANCY; reduce <= RBC_VOXEL_MIN; reduce++) {
-        for (size_t f = 0; f < COUNT(features); f++) {
+    for (int reduce = RBC_VOXEL_OCCUPANCY; reduce <= RBC_VOXEL_MIN; ++reduce) {
+        for (size_t f = 0; f < COUNT(features); ++f) {
             for (int64_t channels = 3; channels <= 8; channels += 5) {
                 run_voxelize(&(voxel_case){&f32,
                                            features[f],
@@ -316,8 +316,8 @@ static void crowded_cells_are_reduced(void **unused) {
 
 static void uneven_clouds_are_voxelized(void **unused) {
     (void)unused;
-    for (int reduce = RBC_VOXEL_OCCUPANCY; reduce <= RBC_VOXEL_MIN; reduce++) {
-        for (int lie = IN_ORDER; lie <= MOSTLY_AT_ZERO; lie++) {
+    for (int reduce = RBC_VOXEL_OCCUPANCY; reduce <= RBC_VOXEL_MIN; ++reduce) {
+        for (int lie = IN_ORDER; lie <= MOSTLY_AT_ZERO; ++lie) {
             voxel_case c = {&f32, &f32, 1, 30001, 8, {40, 40, 40}, 0.9, (rbc_voxel_reduce)reduce};
             run_uneven(&c, lie, 1);
             c.features = &f64;
@@ -333,8 +333,8 @@ static void uneven_clouds_are_voxelized(void **unused) {
  * cells or more, straight all the same. */
 static void many_points_are_counted(void **unused) {
     (void)unused;
-    for (int reduce = RBC_VOXEL_OCCUPANCY; reduce <= RBC_VOXEL_COUNT; reduce++) {
-        for (int with_counts = 0; with_counts < 2; with_counts++) {
+    for (int reduce = RBC_VOXEL_OCCUPANCY; reduce <= RBC_VOXEL_COUNT; ++reduce) {
+        for (int with_counts = 0; with_counts < 2; ++with_counts) {
             const rbc_voxel_reduce how = (rbc_voxel_reduce)reduce;
             run_voxelize(&(voxel_case){&f32, &f32, 2, 20000, 1, {33, 20, 17}, 1.2, how},
                          with_counts);

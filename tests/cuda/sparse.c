@@ -10,7 +10,7 @@
 #include "arrays.h"
 #include "gpu.h"
 
-/* ---- sparse voxelization -------------------------------------------------------------------- */
+/* ---- sparse voxelization ---- */
 
 typedef struct sparse_case {
     const DLDataType *points, *features;
@@ -36,7 +36,7 @@ static void make_outputs(const sparse_case *c, array *o) {
     o[7] = array_new(i32, 3, (int64_t[]){b, n, 3});
     o[8] = array_new(i64, 1, (int64_t[]){b});
     o[9] = array_new(f64, 2, (int64_t[]){b, 3});
-    for (int i = 0; i < NUM_OUTPUTS; i++) {
+    for (int i = 0; i < NUM_OUTPUTS; ++i) {
         to_device(&o[i], 0);
     }
 }
@@ -52,7 +52,7 @@ static void call_sparse(const sparse_case *c, const array *in, const array *o, i
     params.max_points = c->max_points;
     params.has_origin =
         c->preset != RBC_VOXEL_PRESET_KAOLIN && c->preset != RBC_VOXEL_PRESET_OPEN3D_DOWN_SAMPLE;
-    for (int axis = 0; axis < 3; axis++) {
+    for (int axis = 0; axis < 3; ++axis) {
         params.grid_size[axis] = c->cells;
         params.voxel_size[axis] = c->size;
         params.origin[axis] = -0.45;
@@ -96,22 +96,22 @@ static void run_sparse(const sparse_case *c) {
     for (int64_t i = 20; i < c->batch * c->num_points && c->points == &f32; i += 50) {
         ((float *)in[0].data)[3 * i + i % 3] = i % 4 == 0 ? NAN : INFINITY;
     }
-    for (int64_t b = 0; b < c->batch; b++) {
+    for (int64_t b = 0; b < c->batch; ++b) {
         ((int32_t *)in[2].data)[b] = (int32_t)(c->num_points > b ? c->num_points - b : 0);
     }
-    for (size_t i = 0; i < COUNT(in); i++) {
+    for (size_t i = 0; i < COUNT(in); ++i) {
         to_device(&in[i], 1);
     }
     make_outputs(c, o);
     call_sparse(c, in, o, 0);
     call_sparse(c, in, o, 1);
-    for (int i = 0; i < NUM_OUTPUTS; i++) {
+    for (int i = 0; i < NUM_OUTPUTS; ++i) {
         if (c->max_points > 0 || (i != 4 && i != 5)) {
             assert_same(&o[i]);
         }
         free(o[i].data);
     }
-    for (size_t i = 0; i < COUNT(in); i++) {
+    for (size_t i = 0; i < COUNT(in); ++i) {
         free(in[i].data);
     }
     gpu_free_all();
@@ -120,8 +120,8 @@ static void run_sparse(const sparse_case *c) {
 void sparse_gives_the_bits_of_the_cpu(void **unused) {
     (void)unused;
     static const DLDataType *const points[] = {&f32, &f64, &f16, &bf16};
-    for (int preset = RBC_VOXEL_PRESET_ROBOCACHE; preset <= RBC_VOXEL_PRESET_KAOLIN; preset++) {
-        for (size_t d = 0; d < COUNT(points); d++) {
+    for (int preset = RBC_VOXEL_PRESET_ROBOCACHE; preset <= RBC_VOXEL_PRESET_KAOLIN; ++preset) {
+        for (size_t d = 0; d < COUNT(points); ++d) {
             const rbc_voxel_reduce reduce = (rbc_voxel_reduce)(RBC_VOXEL_SUM + (int)d);
             sparse_case c = {points[d], points[(d + (size_t)preset) % COUNT(points)],
                              2,         1500,
@@ -158,7 +158,7 @@ void sparse_gives_the_bits_of_the_cpu(void **unused) {
         &(sparse_case){&f32, &f32, 2, 0, 2, 2, 3, RBC_VOXEL_PRESET_KAOLIN, RBC_VOXEL_SUM, 5, 9});
 }
 
-/* ---- depth images --------------------------------------------------------------------------- */
+/* ---- depth images ---- */
 
 typedef struct depth_case {
     const DLDataType *depth;
@@ -182,13 +182,13 @@ static void run_depth(const depth_case *c) {
     fill(&in[0], 4000, 0);
     fill(&in[1], 100, 60);
     fill(&in[2], 2, 0);
-    for (size_t i = 0; i < COUNT(in); i++) {
+    for (size_t i = 0; i < COUNT(in); ++i) {
         to_device(&in[i], 1);
     }
-    for (size_t i = 0; i < COUNT(o); i++) {
+    for (size_t i = 0; i < COUNT(o); ++i) {
         to_device(&o[i], 0);
     }
-    for (int on_device = 0; on_device < 2; on_device++) {
+    for (int on_device = 0; on_device < 2; ++on_device) {
         const DLTensor *depth = side(&in[0], on_device), *intrinsics = side(&in[1], on_device);
         const DLTensor *pose = c->has_pose ? side(&in[2], on_device) : NULL;
         rbc_depth_params camera = RBC_DEPTH_PARAMS_INIT;
@@ -201,7 +201,7 @@ static void run_depth(const depth_case *c) {
               &err);
         rbc_voxelize_params params = RBC_VOXELIZE_PARAMS_INIT;
         params.reduce = RBC_VOXEL_COUNT;
-        for (int axis = 0; axis < 3; axis++) {
+        for (int axis = 0; axis < 3; ++axis) {
             params.grid_size[axis] = o[3].shape[1 + axis];
             params.voxel_size[axis] = 1.0;
         }
@@ -215,11 +215,11 @@ static void run_depth(const depth_case *c) {
               &err);
         free(workspace.data);
     }
-    for (size_t i = 0; i < COUNT(o); i++) {
+    for (size_t i = 0; i < COUNT(o); ++i) {
         assert_same(&o[i]);
         free(o[i].data);
     }
-    for (size_t i = 0; i < COUNT(in); i++) {
+    for (size_t i = 0; i < COUNT(in); ++i) {
         free(in[i].data);
     }
     gpu_free_all();
@@ -228,8 +228,8 @@ static void run_depth(const depth_case *c) {
 void depth_gives_the_bits_of_the_cpu(void **unused) {
     (void)unused;
     static const DLDataType *const depths[] = {&u16, &f32, &f64};
-    for (size_t d = 0; d < COUNT(depths); d++) {
-        for (int has_pose = 0; has_pose < 2; has_pose++) {
+    for (size_t d = 0; d < COUNT(depths); ++d) {
+        for (int has_pose = 0; has_pose < 2; ++has_pose) {
             run_depth(&(depth_case){depths[d], 3, 61, 83, has_pose});
         }
     }

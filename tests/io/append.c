@@ -108,7 +108,7 @@ static void what_a_reader_would_refuse_is_refused(void **state) {
                            .camera_bytes = {bytes, 0, bytes},
                            .camera_time = {-1, 0, 0},
                            .num_steps = 3};
-    for (int i = 0; i < 9; i++) {
+    for (int i = 0; i < 9; ++i) {
         clocked made = sound;
         const char *message;
         switch (i) {
@@ -180,7 +180,7 @@ static void write_clocked(const char *folder, int32_t append, double rate_hz, in
                     .force_time_rows = {2, 0, 2},
                     .num_force_times = 4,
                     .num_steps = 3};
-    for (int i = 0; i < episodes; i++) {
+    for (int i = 0; i < episodes; ++i) {
         assert_int_equal(add_clocked(writer, &made, &err), RBC_OK);
     }
     assert_int_equal(rbc_rlds_writer_close(&writer, &err), RBC_OK);
@@ -229,7 +229,7 @@ static void episodes_are_added_to_a_dataset(void **state) {
                  {"notes/a.txt", 0},
                  {".robocache.sqlite", -1},
                  {"clocked-train.tfrecord-00000-of-00001", -1}};
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; ++i) {
         struct stat info;
         (void)snprintf(path, sizeof path, "%s/clocked/1.0.0/%s", folder, files[i].name);
         assert_int_equal(stat(path, &info), files[i].there);

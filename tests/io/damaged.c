@@ -148,7 +148,7 @@ static void a_value_of_a_wrong_wire_type(void **state) {
         {1, 1 << 3 | 7, "steps/lang", "wire type 7"},
         {2, 0, "steps/x", "no protobuf tag"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
         rbc__bytes features = {0};
         rbc__bytes list = {0};
         rbc__bytes_byte(&list, (uint8_t)cases[i].tag);
@@ -168,8 +168,8 @@ static void lengths_past_the_end(void **state) {
     (void)state;
     static const uint64_t lengths[] = {1u << 20, UINT32_MAX, INT64_MAX, UINT64_MAX - 20,
                                        UINT64_MAX};
-    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
-        for (int level = 0; level < 3; level++) {
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; ++i) {
+        for (int level = 0; level < 3; ++level) {
             rbc__bytes features = {0};
             rbc__bytes list = {0};
             char part[64];
@@ -240,7 +240,7 @@ static void rows_that_do_not_add_up(void **state) {
         {{1, 1, 0}, 7, "has 7 values"},
     };
     const float values[9] = {0};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
         rbc__bytes file = {0};
         rbc__bytes features = {0};
         caught found = {0};
@@ -266,7 +266,7 @@ static void a_flipped_bit_anywhere_is_found(void **state) {
     put_good(&file);
     const size_t one = file.size;
     put_good(&file);
-    for (size_t i = 0; i < one; i++) {
+    for (size_t i = 0; i < one; ++i) {
         caught found = {0};
         file.data[i] ^= (uint8_t)(1 << i % 8);
         assert_int_equal(index_bytes(STEPS, &file, 2, &found, NULL), RBC_OK);
@@ -287,7 +287,7 @@ static void a_file_cut_anywhere_is_found(void **state) {
     put_good(&file);
     const size_t one = file.size;
     put_good(&file);
-    for (size_t bytes = 0; bytes < 2 * one; bytes++) {
+    for (size_t bytes = 0; bytes < 2 * one; ++bytes) {
         caught found = {0};
         file.size = bytes;
         assert_int_equal(index_bytes(STEPS, &file, 2, &found, NULL), RBC_OK);
@@ -303,7 +303,7 @@ static void a_length_near_the_end_of_numbers(void **state) {
     (void)state;
     static const uint64_t lengths[] = {UINT64_MAX, UINT64_MAX - 3, UINT64_MAX - 15, INT64_MAX,
                                        1000};
-    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; ++i) {
         rbc__bytes file = {0};
         uint8_t header[RBC__TFRECORD_HEADER_BYTES];
         caught found = {0};
@@ -378,7 +378,7 @@ static void files_that_are_no_shards_are_named(void **state) {
         CASE("\x80\x02\x7d", "byte 0: the file ends inside a record's header"),
 #undef CASE
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
         rbc__bytes file = {0};
         caught found = {0};
         rbc__bytes_append(&file, cases[i].bytes, cases[i].num_bytes);
@@ -518,7 +518,7 @@ static void pipes_in_a_dataset(void **state) {
     (void)state;
     static const char *const places[] = {"toy-train.tfrecord-00000-of-00001", "features.json",
                                          "dataset_info.json"};
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; ++i) {
         char folder[64];
         char path[128];
         rbc__bytes file = {0};
@@ -556,7 +556,7 @@ static void a_damaged_layout(void **state) {
     uint8_t *layout = malloc(episode.layout_bytes);
     assert_non_null(layout);
     int opened = 0;
-    for (size_t i = 0; i < episode.layout_bytes * 256; i++) {
+    for (size_t i = 0; i < episode.layout_bytes * 256; ++i) {
         rbc__record *record;
         rbc_error err;
         memcpy(layout, found.episodes[0].layout, episode.layout_bytes);
@@ -567,8 +567,8 @@ static void a_damaged_layout(void **state) {
             assert_contains(err.message, "shard-7");
             continue;
         }
-        opened++;
-        for (int32_t stream = 0; stream < 3; stream++) {
+        ++opened;
+        for (int32_t stream = 0; stream < 3; ++stream) {
             uint8_t values[64];
             uint64_t offset;
             uint64_t bytes;

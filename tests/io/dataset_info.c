@@ -39,7 +39,7 @@ static void templates_are_filled_in(void **state) {
         {"{SPLIT}/{SHARD_INDEX}_{NUM_SHARDS}", "train/00003_00012"},
         {"plain", "plain"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
         char *name;
         assert_int_equal(
             rbc__shard_name(cases[i].text, "toy", "train", 3, 12, "dataset_info.json", &name, NULL),
@@ -48,7 +48,7 @@ static void templates_are_filled_in(void **state) {
         free(name);
     }
     static const char *const bad[] = {"{UNKNOWN}", "../{SPLIT}", "/etc/passwd", "", "a/../../b"};
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i) {
         char *name;
         rbc_error err;
         assert_int_equal(
@@ -76,7 +76,7 @@ static void mistakes_are_named(void **state) {
         {"{\"splits\": [{\"name\": \"a\", \"shardLengths\": [\"99999999999999999999\"]}]}",
          "shardLengths", RBC_ERROR_FORMAT},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
         rbc__dataset_info info;
         rbc_error err;
         assert_int_equal(parse(cases[i].text, &info, &err), cases[i].status);

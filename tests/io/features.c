@@ -19,7 +19,7 @@ static void parse_good(const char *steps, const char *others, rbc__leaves *leave
 }
 
 static const rbc__leaf *leaf_of(const rbc__leaves *leaves, const char *key) {
-    for (int32_t i = 0; i < leaves->count; i++) {
+    for (int32_t i = 0; i < leaves->count; ++i) {
         if (strcmp(leaves->items[i].key, key) == 0) {
             return &leaves->items[i];
         }
@@ -98,7 +98,7 @@ static void what_cannot_be_read_is_listed_with_its_reason(void **state) {
                                                       "\"float32\", \"encodingFormat\": \"png\"}}",
                "", &leaves);
     assert_int_equal(leaves.num_streams, 6);
-    for (int32_t i = 0; i < leaves.count; i++) {
+    for (int32_t i = 0; i < leaves.count; ++i) {
         assert_non_null(leaves.items[i].unsupported);
     }
     rbc__leaves_free(&leaves);
@@ -117,12 +117,12 @@ static void the_fingerprint_knows_the_layout_of_the_leaves(void **state) {
     };
     enum { COUNT = sizeof variants / sizeof variants[0] };
     uint32_t prints[COUNT];
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < COUNT; ++i) {
         rbc__leaves leaves;
         parse_good(variants[i], "", &leaves);
         prints[i] = rbc__leaves_fingerprint(&leaves);
         rbc__leaves_free(&leaves);
-        for (int j = 0; j < i; j++) {
+        for (int j = 0; j < i; ++j) {
             assert_int_not_equal(prints[i], prints[j]);
         }
     }
@@ -157,7 +157,7 @@ static void mistakes_name_the_file_and_the_place(void **state) {
          "'a/b' is declared twice", RBC_ERROR_FORMAT},
         {"{\"featuresDict\": {\"features\": {\"\xff\": 1}}}", "features.json", RBC_ERROR_FORMAT},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
         rbc__leaves leaves;
         rbc_error err;
         assert_int_equal(parse(cases[i].text, &leaves, &err), cases[i].status);
@@ -170,12 +170,12 @@ static void mistakes_name_the_file_and_the_place(void **state) {
 static void nesting_without_end_is_refused(void **state) {
     (void)state;
     rbc__bytes text = {0};
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 500; ++i) {
         const char open[] = "{\"featuresDict\": {\"features\": {\"a\": ";
         rbc__bytes_append(&text, open, strlen(open));
     }
     rbc__bytes_append(&text, "{}", 2);
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 500; ++i) {
         rbc__bytes_append(&text, "}}}", 3);
     }
     rbc__leaves leaves;

@@ -45,7 +45,7 @@ static void a_version_folder_is_found_from_above(void **state) {
     make_folder(folder);
     char *features = features_json(STEPS, "");
     static const char *const versions[] = {"0.9.0", "0.10.0", "0.2.11"};
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3; ++i) {
         char name[64];
         (void)snprintf(name, sizeof name, "data/toy/%s/features.json", versions[i]);
         write_text(folder, name, features);
@@ -54,7 +54,7 @@ static void a_version_folder_is_found_from_above(void **state) {
         make_shard(folder, name, (float)i);
     }
     static const char *const paths[] = {"data/toy/0.10.0", "data/toy", "data/toy/", "data", ""};
-    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; ++i) {
         rbc__reader *reader;
         const rbc__schema *schema = open_at(folder, paths[i], &reader);
         assert_string_equal(schema->name, "toy");
@@ -163,7 +163,7 @@ static void few_descriptors_lose_no_split(void **state) {
     write_text(folder, "features.json", json);
     make_shard(folder, "train/a.tfrecord", 1);
     make_shard(folder, "val/a.tfrecord", 2);
-    for (rlim_t limit = 3; limit < 12; limit++) {
+    for (rlim_t limit = 3; limit < 12; ++limit) {
         const pid_t child = fork();
         if (child == 0) {
             const struct rlimit few = {limit, limit};

@@ -17,7 +17,7 @@ static void crc32c_matches_published_vectors(void **state) {
     assert_int_equal(rbc__crc32c(bytes, 32), 0x8a9136aa);
     memset(bytes, 0xff, 32);
     assert_int_equal(rbc__crc32c(bytes, 32), 0x62a8ab43);
-    for (int i = 0; i < 32; i++) {
+    for (int i = 0; i < 32; ++i) {
         bytes[i] = (uint8_t)i;
     }
     assert_int_equal(rbc__crc32c(bytes, 32), 0x46dd794e);
@@ -26,7 +26,7 @@ static void crc32c_matches_published_vectors(void **state) {
 
 static void varints_of_every_length_are_read_back(void **state) {
     (void)state;
-    for (unsigned bits = 0; bits <= 64; bits++) {
+    for (unsigned bits = 0; bits <= 64; ++bits) {
         const uint64_t value = bits == 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1;
         rbc__bytes bytes = {0};
         rbc__bytes_varint(&bytes, value);
@@ -71,10 +71,10 @@ static void utf8_is_told_from_other_bytes(void **state) {
         {"\xf4\x90\x80\x80", 0}, {"\xe2\x82", 0},    {"x\x80", 1},     {"\xf0\x8f\xbf\xbf", 0},
         {"\xe2\x28\xa1", 0},     {"\xe2\x82\x28", 0}};
     uint64_t bad_at;
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; ++i) {
         assert_true(rbc__utf8_check((const uint8_t *)good[i], strlen(good[i]), &bad_at));
     }
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i) {
         assert_false(rbc__utf8_check((const uint8_t *)bad[i].text, strlen(bad[i].text), &bad_at));
         assert_int_equal(bad_at, bad[i].bad_at);
     }
@@ -106,7 +106,7 @@ static void frames_are_written_and_parsed_alike(void **state) {
 /* Every float16, and values half-way between two, against the compiler's own conversion. */
 static void floats_round_to_nearest_even(void **state) {
     (void)state;
-    for (uint32_t i = 0; i < 200000; i++) {
+    for (uint32_t i = 0; i < 200000; ++i) {
         const uint32_t bits = i * UINT32_C(0x9e3779b9);
         float value;
         uint16_t half;
@@ -124,7 +124,7 @@ static void floats_round_to_nearest_even(void **state) {
         high += low > 0x8000 || (low == 0x8000 && (high & 1));
         assert_int_equal(brain, high & 0xffff);
     }
-    for (uint32_t half = 0; half < 0x7c00; half++) {
+    for (uint32_t half = 0; half < 0x7c00; ++half) {
         const _Float16 *exact = (const void *)&half;
         const float value = (float)*exact;
         uint16_t back;
@@ -141,7 +141,7 @@ static void integers_that_do_not_fit_are_refused(void **state) {
     } ranges[] = {{RBC__U8, 0, UINT8_MAX},   {RBC__I8, INT8_MIN, INT8_MAX},
                   {RBC__U16, 0, UINT16_MAX}, {RBC__I16, INT16_MIN, INT16_MAX},
                   {RBC__U32, 0, UINT32_MAX}, {RBC__I32, INT32_MIN, INT32_MAX}};
-    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; ++i) {
         const int64_t edges[2] = {ranges[i].low, ranges[i].high};
         const int64_t below = ranges[i].low - 1;
         const int64_t above = ranges[i].high + 1;

@@ -52,7 +52,7 @@ void *make_png(uint32_t height, uint32_t width, uint64_t *num_bytes) {
     uint8_t pixels[64 * 3] = {0};
     const size_t size = (size_t)height * width * 3;
     assert_true(size <= sizeof pixels);
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; ++i) {
         pixels[i] = (uint8_t)(i * i + width);
     }
     spng_ctx *context = spng_ctx_new(SPNG_CTX_ENCODER);
@@ -100,7 +100,7 @@ void put_floats(rbc__bytes *features, const char *key, const float *values, size
 void put_ints(rbc__bytes *features, const char *key, const int64_t *values, size_t count) {
     rbc__bytes packed = {0};
     rbc__bytes list = {0};
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; ++i) {
         rbc__bytes_varint(&packed, (uint64_t)values[i]);
     }
     put_len(&list, 1, packed.data, packed.size);
@@ -111,7 +111,7 @@ void put_ints(rbc__bytes *features, const char *key, const int64_t *values, size
 
 void put_strings(rbc__bytes *features, const char *key, const char *const *values, size_t count) {
     rbc__bytes list = {0};
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; ++i) {
         put_len(&list, 1, values[i], strlen(values[i]));
     }
     put_feature(features, key, 1, &list);
@@ -191,7 +191,7 @@ rbc__index_sink catch_all(caught *out) {
 }
 
 void release(caught *out) {
-    for (int i = 0; i < out->num_episodes; i++) {
+    for (int i = 0; i < out->num_episodes; ++i) {
         free((void *)(uintptr_t)out->episodes[i].layout);
         free((void *)(uintptr_t)out->episodes[i].task);
     }
@@ -225,7 +225,7 @@ void close_dataset(dataset *data) {
 }
 
 int32_t stream_of(const dataset *data, const char *name) {
-    for (int32_t i = 0; i < data->schema->num_streams; i++) {
+    for (int32_t i = 0; i < data->schema->num_streams; ++i) {
         if (strcmp(data->schema->streams[i].name, name) == 0) {
             return i;
         }

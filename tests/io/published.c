@@ -27,7 +27,7 @@ static void bridge_is_read_whole(void **state) {
     assert_int_equal(data.found.num_damaged, 0);
     assert_int_equal(data.found.num_episodes, 25);
     assert_string_equal(data.found.episodes[1].task, "flip pot upright which is in sink");
-    for (int i = 0; i < 25; i++) {
+    for (int i = 0; i < 25; ++i) {
         const rbc__episode_record *episode = &data.found.episodes[i];
         assert_int_equal(episode->num_steps, 10);
         assert_true(episode->layout_bytes <= 200);
@@ -43,7 +43,7 @@ static void bridge_is_read_whole(void **state) {
                          RBC_OK);
         assert_int_equal(is_last[0], 1);
         assert_int_equal(is_last[9], 0);
-        for (int64_t step = 0; step < 10; step++) {
+        for (int64_t step = 0; step < 10; ++step) {
             uint64_t offset;
             uint64_t bytes;
             const uint8_t *view;

@@ -48,7 +48,7 @@ static void assert_stream_holds(dataset *data, const void *want, size_t sample_b
         fail_msg("%s", err.message);
     }
     assert_memory_equal(read, want, T * sample_bytes);
-    for (int64_t i = 0; i < T; i++) {
+    for (int64_t i = 0; i < T; ++i) {
         assert_int_equal(data->ops->read(record, 0, i, 1, read, &data->scratch, &err), RBC_OK);
         assert_memory_equal(read, (const uint8_t *)want + (size_t)i * sample_bytes, sample_bytes);
     }
@@ -63,14 +63,14 @@ static const float floats[2 * T] = {0, 1.5f, -2, 3, 4e30f, 5, 6, -0.0f, 8, 9, 10
 
 static void floats_may_be_packed_unpacked_or_in_pieces(void **state) {
     (void)state;
-    for (int form = 0; form < 4; form++) {
+    for (int form = 0; form < 4; ++form) {
         rbc__bytes features = {0};
         rbc__bytes list = {0};
         dataset data;
         if (form == 0) {
             put_len(&list, 1, floats, sizeof floats);
         } else if (form == 1) {
-            for (int i = 0; i < 2 * T; i++) {
+            for (int i = 0; i < 2 * T; ++i) {
                 rbc__bytes_byte(&list, 1 << 3 | 5);
                 rbc__bytes_append(&list, &floats[i], 4);
             }
@@ -99,7 +99,7 @@ static void floats_become_the_declared_dtype(void **state) {
     double wide[2 * T];
     rbc__bytes features = {0};
     dataset data;
-    for (int i = 0; i < 2 * T; i++) {
+    for (int i = 0; i < 2 * T; ++i) {
         wide[i] = (double)floats[i];
     }
     put_floats(&features, "steps/x", floats, 2 * T);
@@ -119,13 +119,13 @@ static void integers_may_be_varints_of_any_form(void **state) {
         {0, -1, INT64_MIN, INT64_MAX, 300, 7},
         {5, 5, 5, 5, 5, 5},
     };
-    for (int set = 0; set < 4; set++) {
-        for (int form = 0; form < 4; form++) {
+    for (int set = 0; set < 4; ++set) {
+        for (int form = 0; form < 4; ++form) {
             rbc__bytes features = {0};
             rbc__bytes list = {0};
             rbc__bytes packed = {0};
             dataset data;
-            for (int i = 0; i < T; i++) {
+            for (int i = 0; i < T; ++i) {
                 if (form == 1 || (form == 2 && i < 2)) {
                     rbc__bytes_byte(&list, 1 << 3);
                     rbc__bytes_varint(&list, (uint64_t)values[set][i]);
@@ -157,7 +157,7 @@ static void large_integer_samples_are_indexed(void **state) {
     uint8_t want[T * WIDTH];
     rbc__bytes features = {0};
     dataset data;
-    for (int i = 0; i < T * WIDTH; i++) {
+    for (int i = 0; i < T * WIDTH; ++i) {
         want[i] = (uint8_t)(i * 37);
         values[i] = want[i];
     }
@@ -170,11 +170,11 @@ static void large_integer_samples_are_indexed(void **state) {
 static void tensors_may_be_bytes_entries(void **state) {
     (void)state;
     static const double values[T][2] = {{1, 2}, {3, 4}, {5, 6}, {7, 8}, {9, 10}, {11, 12}};
-    for (int spread = 0; spread < 2; spread++) {
+    for (int spread = 0; spread < 2; ++spread) {
         rbc__bytes features = {0};
         rbc__bytes list = {0};
         dataset data;
-        for (int i = 0; i < T; i++) {
+        for (int i = 0; i < T; ++i) {
             put_len(&list, 1, values[i], sizeof values[i]);
             if (spread && i == 2) {
                 rbc__bytes_varint(&list, 9 << 3);
@@ -199,14 +199,14 @@ static void entries_are_found_however_they_lie(void **state) {
     static const char *const alike[T] = {"abc", "def", "ghi", "jkl", "mno", "pqr"};
     static const char *const several[T] = {"", "a", "bc", "", "a longer one, of 35 bytes in all!!!",
                                            "z"};
-    for (int form = 0; form < 10; form++) {
+    for (int form = 0; form < 10; ++form) {
         const char *const *want = form % 5 == 0 ? alike : several;
         const bool is_image = form >= 5;
         rbc__bytes features = {0};
         rbc__bytes list = {0};
         rbc__bytes feature = {0};
         dataset data;
-        for (int i = 0; i < T; i++) {
+        for (int i = 0; i < T; ++i) {
             if (form % 5 == 2 && i == 3) {
                 rbc__bytes_append(&list, "\x0a\x80\x80\x00", 4); /* length 0 in three bytes */
                 continue;
@@ -227,8 +227,8 @@ static void entries_are_found_however_they_lie(void **state) {
         put_len(&features, 1, entry.data, entry.size);
         open_written(&data, is_image ? IMAGE("x") : TEXT("x"), &features);
         rbc__record *record = record_of(&data, 0);
-        for (int round = 0; round < 2; round++) {
-            for (int i = T - 1; i >= 0; i--) {
+        for (int round = 0; round < 2; ++round) {
+            for (int i = T - 1; i >= 0; --i) {
                 uint64_t offset;
                 uint64_t bytes;
                 const uint8_t *view;
@@ -324,7 +324,7 @@ static void sequences_of_fixed_length_are_an_axis(void **state) {
     (void)state;
     const char steps[] = SEQUENCE("x", "\"tensor\": {\"shape\": {}, \"dtype\": \"float32\"}", "2");
     const int64_t rows[T] = {2, 2, 2, 2, 2, 2};
-    for (int ragged = 0; ragged < 2; ragged++) {
+    for (int ragged = 0; ragged < 2; ++ragged) {
         rbc__bytes features = {0};
         dataset data;
         if (ragged) {
@@ -416,7 +416,7 @@ static void layouts_are_small(void **state) {
     rbc__bytes steps = {0};
     float values[STEPS] = {0};
     static uint8_t image[40000];
-    for (int i = 0; i < NUMERICS + IMAGES; i++) {
+    for (int i = 0; i < NUMERICS + IMAGES; ++i) {
         char name[32];
         char key[48];
         char json[160];
@@ -432,7 +432,7 @@ static void layouts_are_small(void **state) {
             continue;
         }
         rbc__bytes list = {0};
-        for (size_t j = 0; j < STEPS; j++) {
+        for (size_t j = 0; j < STEPS; ++j) {
             put_len(&list, 1, image, 30000 + (j * 7919) % 10000);
         }
         put_feature(&features, key, 1, &list);

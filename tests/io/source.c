@@ -26,7 +26,7 @@ static void write_pages(const char *folder) {
     const size_t page = page_bytes();
     uint8_t *data = malloc(PAGES * page);
     assert_non_null(data);
-    for (size_t i = 0; i < PAGES; i++) {
+    for (size_t i = 0; i < PAGES; ++i) {
         memset(data + i * page, (int)i + 1, page);
     }
     write_file(folder, "pages", data, PAGES * page);
@@ -57,7 +57,7 @@ static void all_kinds_give_the_same_bytes(void **state) {
     write_pages(folder);
     const size_t page = page_bytes();
     rbc__scratch scratch = {0};
-    for (int kind = 0; kind < 3; kind++) {
+    for (int kind = 0; kind < 3; ++kind) {
         uint8_t memory[3] = {1, 2, 3};
         rbc__source *source = NULL;
         if (kind == 2) {
@@ -165,7 +165,7 @@ static void a_file_written_to_while_open_is_an_error(void **state) {
     char path[128];
     (void)state;
     make_folder(folder);
-    for (int kind = RBC__SOURCE_FILE; kind <= RBC__SOURCE_MAP; kind++) {
+    for (int kind = RBC__SOURCE_FILE; kind <= RBC__SOURCE_MAP; ++kind) {
         write_pages(folder);
         (void)snprintf(path, sizeof path, "%s/pages", folder);
         const struct timespec long_ago[2] = {{1000, 5}, {1000, 5}};
@@ -203,7 +203,7 @@ static void pipes_and_devices_are_not_waited_for(void **state) {
     assert_int_equal(mkfifo(path, 0666), 0);
     assert_int_equal(symlink(path, link), 0);
     const char *const unfit[] = {path, link, "/dev/zero", "/dev/tty"};
-    for (size_t i = 0; i < sizeof unfit / sizeof unfit[0]; i++) {
+    for (size_t i = 0; i < sizeof unfit / sizeof unfit[0]; ++i) {
         assert_int_equal(rbc__source_open(unfit[i], RBC__SOURCE_FILE, &source, &err), RBC_ERROR_IO);
         assert_contains(err.message, unfit[i]);
         assert_contains(err.message, "not a regular file");
@@ -249,14 +249,14 @@ static void *shrink_and_read(void *argument) {
     char folder[64];
     size_t *failures = argument;
     make_folder(folder);
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < 20; ++round) {
         write_pages(folder);
         rbc__source *source = open_pages(folder, RBC__SOURCE_MAP);
         const uint8_t *view;
         size_t sum = 0;
         (void)rbc__source_view(source, 0, PAGES * page_bytes(), NULL, &view, NULL);
         truncate_pages(folder, page_bytes());
-        for (size_t i = 0; i < PAGES; i++) {
+        for (size_t i = 0; i < PAGES; ++i) {
             sum += view[i * page_bytes()];
         }
         *failures += sum == 1 && rbc__source_check(source, NULL) == RBC_ERROR_IO;
@@ -270,10 +270,10 @@ static void threads_fault_independently(void **state) {
     pthread_t threads[4];
     size_t failures[4] = {0};
     (void)state;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; ++i) {
         assert_int_equal(pthread_create(&threads[i], NULL, shrink_and_read, &failures[i]), 0);
     }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; ++i) {
         assert_int_equal(pthread_join(threads[i], NULL), 0);
         assert_int_equal(failures[i], 20);
     }

@@ -99,7 +99,7 @@ static void stamps_are_not_assumed(void **state) {
                                                         "") ", " TENSOR("time_ns", "int64", ""),
                  "", &features);
     assert_int_equal(data.found.num_damaged, 0);
-    for (int32_t i = 0; i < data.schema->num_streams; i++) {
+    for (int32_t i = 0; i < data.schema->num_streams; ++i) {
         assert_int_equal(data.schema->streams[i].times, -1);
     }
     assert_int_equal(data.found.episodes[0].start_ns, 0);
@@ -133,7 +133,7 @@ static void the_task_is_the_first_instruction_that_is_not_empty(void **state) {
     static const struct {
         const char *first, *second, *want;
     } cases[] = {{"pick", "place", "pick"}, {"", "place", "place"}, {"", "", ""}};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
         rbc__bytes features = {0};
         dataset data;
         put_strings(&features, "steps/language_instruction",
@@ -189,7 +189,7 @@ static void put_tensor(rbc__bytes *features, const char *key, unsigned dtype, co
     rbc__bytes dims = {0};
     rbc__bytes tensor = {0};
     rbc__bytes list = {0};
-    for (int i = 0; i < ndim; i++) {
+    for (int i = 0; i < ndim; ++i) {
         rbc__bytes dim = {0};
         rbc__bytes_byte(&dim, 1 << 3);
         rbc__bytes_varint(&dim, (uint64_t)shape[i]);
@@ -217,7 +217,7 @@ static const float states[3][2] = {{1, 2}, {3, 4}, {5, 6}};
 static void put_dlimp_features(rbc__bytes *features) {
     const uint8_t dones[3] = {0, 0, 1};
     rbc__bytes strings = {0};
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; ++i) {
         put_len(&strings, 8, images[i], strlen(images[i]));
     }
     put_tensor(features, "obs/images0", 7, (const int64_t[]){3}, 1, strings.data, strings.size);
@@ -254,7 +254,7 @@ static void check_dlimp(const char *path) {
     assert_int_equal(data.schema->streams[terminals].dtype, RBC__BOOL);
     assert_int_equal(data.ops->read(record, terminals, 2, 1, &done, &data.scratch, NULL), RBC_OK);
     assert_int_equal(done, 1);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; ++i) {
         uint64_t offset;
         uint64_t bytes;
         const uint8_t *view;
@@ -277,7 +277,7 @@ static void serialized_tensors_are_read_without_features_json(void **state) {
     char path[128];
     rbc__bytes file = {0};
     rbc__bytes features = {0};
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; ++i) {
         put_dlimp_features(&features);
         put_record(&file, &features);
     }
@@ -314,7 +314,7 @@ static void tensors_that_differ_from_the_first_record_are_damage(void **state) {
         {99, {3, 2}, 24, "dtype is 99"},
     };
     const uint8_t content[48] = {0};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
         rbc__bytes file = {0};
         rbc__bytes features = {0};
         put_dlimp_features(&features);

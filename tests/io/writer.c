@@ -53,7 +53,7 @@ enum { NUMERICS = sizeof numerics / sizeof numerics[0] };
 
 /* Values whose bytes survive the file: floats are small dyadic fractions, bool is 0 or 1. */
 static void fill_values(const numeric *kind, uint8_t *data, int64_t count, int episode) {
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count; ++i) {
         const int64_t k = (i * 7 + episode) % 64;
         const uint64_t integer = i % 5 == 0 ? 0 : UINT64_MAX >> (i % 61);
         const float f = (float)k / 8.0f - 2.0f;
@@ -90,13 +90,13 @@ typedef struct episode {
 static episode *make_episode(int number) {
     episode *made = calloc(1, sizeof *made);
     assert_non_null(made);
-    for (int i = 0; i < NUMERICS; i++) {
+    for (int i = 0; i < NUMERICS; ++i) {
         const int64_t count = numerics[i].width * STEPS;
         made->values[i] = malloc((size_t)count * 8);
         assert_non_null(made->values[i]);
         fill_values(&numerics[i], made->values[i], count, number);
     }
-    for (int i = 0; i < STEPS; i++) {
+    for (int i = 0; i < STEPS; ++i) {
         (void)snprintf(made->storage[i], 64, "text %d of %d%*s", i, number, i % 9, "");
         made->encoded[i] =
             i % 6 == 5 ? NULL : make_png(4, 1 + (uint32_t)(i + number) % 9, &made->image_bytes[i]);
@@ -106,7 +106,7 @@ static episode *make_episode(int number) {
         made->rows[i] = i % 4 == 0 ? 0 : 3;
     }
     made->rows[STEPS - 1] += FAST - 90;
-    for (int i = 0; i < FAST; i++) {
+    for (int i = 0; i < FAST; ++i) {
         made->joints[i][0] = (float)i;
         made->joints[i][1] = (float)number;
         made->stamps[i] = INT64_C(1700000000000000000) + i * 4999999 + number;
@@ -115,10 +115,10 @@ static episode *make_episode(int number) {
 }
 
 static void free_episode(episode *made) {
-    for (int i = 0; i < NUMERICS; i++) {
+    for (int i = 0; i < NUMERICS; ++i) {
         free(made->values[i]);
     }
-    for (int i = 0; i < STEPS; i++) {
+    for (int i = 0; i < STEPS; ++i) {
         free(made->encoded[i]);
     }
     free(made);
@@ -126,7 +126,7 @@ static void free_episode(episode *made) {
 
 static void declare(rbc_stream_info streams[NUM_STREAMS]) {
     int n = 0;
-    for (; n < NUMERICS; n++) {
+    for (; n < NUMERICS; ++n) {
         streams[n] = stream(numerics[n].name, RBC_STREAM_NUMERIC, numerics[n].dtype,
                             numerics[n].width > 1, numerics[n].width, 0, 0);
     }
@@ -146,7 +146,7 @@ static rbc_status add_episode(rbc_rlds_writer *writer, const char *split, episod
     DLTensor tensors[NUM_STREAMS];
     int64_t shapes[NUM_STREAMS][2];
     int n = 0;
-    for (; n < NUMERICS; n++) {
+    for (; n < NUMERICS; ++n) {
         shapes[n][0] = STEPS;
         shapes[n][1] = numerics[n].width;
         tensors[n] =
@@ -195,7 +195,7 @@ static rbc_rlds_writer *create(const char *folder, uint64_t shard_bytes) {
 static void write_all(const char *folder, uint64_t shard_bytes, int episodes) {
     rbc_rlds_writer *writer = create(folder, shard_bytes);
     rbc_error err;
-    for (int i = 0; i < episodes; i++) {
+    for (int i = 0; i < episodes; ++i) {
         episode *made = make_episode(i);
         if (add_episode(writer, i % 3 == 2 ? "val" : "train", made, i, &err) != RBC_OK) {
             fail_msg("%s", err.message);
@@ -213,7 +213,7 @@ static void check_episode(dataset *data, int index, int number) {
     episode *made = make_episode(number);
     rbc__record *record = record_of(data, index);
     int64_t count;
-    for (int i = 0; i < NUMERICS; i++) {
+    for (int i = 0; i < NUMERICS; ++i) {
         const int32_t at = stream_of(data, numerics[i].name);
         const size_t bytes = (size_t)numerics[i].width * numerics[i].dtype.bits / 8;
         uint8_t *read = malloc(bytes * STEPS);
@@ -225,9 +225,9 @@ static void check_episode(dataset *data, int index, int number) {
         assert_memory_equal(read, made->values[i] + 17 * bytes, 2 * bytes);
         free(read);
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; ++i) {
         const int32_t at = stream_of(data, i ? "language_instruction" : "observation/image");
-        for (int j = 0; j < STEPS; j++) {
+        for (int j = 0; j < STEPS; ++j) {
             uint64_t offset;
             uint64_t bytes;
             const uint8_t *view;
@@ -278,7 +278,7 @@ static void reader_reads_what_was_written(void **state) {
     assert_int_equal(data.found.num_damaged, 0);
     assert_int_equal(data.found.num_episodes, 4);
     static const int numbers[] = {0, 1, 3, 4};
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; ++i) {
         check_episode(&data, i, numbers[i]);
     }
     assert_string_equal(data.found.episodes[0].task, "put the cup down");
@@ -326,11 +326,11 @@ static void files_are_indexed_by_several_threads(void **state) {
     make_folder(folder);
     write_all(folder, 1, 4);
     assert_int_equal(rbc__rlds_reader.open(folder, &reader, NULL), RBC_OK);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; ++i) {
         workers[i] = (worker){.reader = reader, .file = i};
         assert_int_equal(pthread_create(&threads[i], NULL, index_one, &workers[i]), 0);
     }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; ++i) {
         assert_int_equal(pthread_join(threads[i], NULL), 0);
         assert_int_equal(workers[i].status, RBC_OK);
         assert_int_equal(workers[i].found.num_episodes, 1);

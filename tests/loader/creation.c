@@ -149,7 +149,7 @@ static const bad_window bad_windows[] = {
 static void bad_windows_are_named(void **state) {
     (void)state;
     const fake_params fake = FAKE_PARAMS_INIT;
-    for (size_t i = 0; i < sizeof bad_windows / sizeof *bad_windows; i++) {
+    for (size_t i = 0; i < sizeof bad_windows / sizeof *bad_windows; ++i) {
         const bad_window *bad = &bad_windows[i];
         rbc_window window = window_of(bad->stream);
         window.mode = bad->mode;
@@ -226,7 +226,7 @@ static void an_unknown_rate_is_asked_for(void **state) {
     params.rate_hz = 3.0;
     assert_int_equal(create(&fake, &params, &loader, &error), RBC_OK);
     int64_t steps = 0;
-    for (int64_t e = 0; e < fake.num_episodes; e++) {
+    for (int64_t e = 0; e < fake.num_episodes; ++e) {
         steps += fake_num_steps(e);
     }
     assert_int_equal(rbc_loader_num_samples(loader), steps);
@@ -279,7 +279,7 @@ static void fields_are_aligned_and_in_order(void **state) {
     assert_int_equal(rbc_batch_num_fields(batch), 15);
     const uint8_t *begin = rbc_batch_field(batch, 0)->tensor.data;
     const uint8_t *at = begin;
-    for (int32_t i = 0; i < 15; i++) {
+    for (int32_t i = 0; i < 15; ++i) {
         const rbc_field *field = rbc_batch_field(batch, i);
         assert_string_equal(field->name, names[i]);
         assert_int_equal(field->tensor.shape[0], 5);
@@ -289,7 +289,7 @@ static void fields_are_aligned_and_in_order(void **state) {
         assert_int_equal((uintptr_t)field->tensor.data % RBC__FIELD_ALIGN, 0);
         assert_true((const uint8_t *)field->tensor.data >= at);
         int64_t bytes = field->tensor.dtype.bits / 8;
-        for (int32_t d = 0; d < field->tensor.ndim; d++) {
+        for (int32_t d = 0; d < field->tensor.ndim; ++d) {
             bytes *= field->tensor.shape[d];
         }
         at = (const uint8_t *)field->tensor.data + bytes;
@@ -389,7 +389,7 @@ static void streams_of_the_clock_are_checked(void **state) {
     fake_params fake = FAKE_PARAMS_INIT;
     fake.has_stamps = true;
     const rbc_window window = window_of("imu");
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
         rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
         params.windows = &window;
         params.num_windows = 1;

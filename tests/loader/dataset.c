@@ -35,7 +35,7 @@ static const int64_t recent[] = {-90000000, -45000000, 0};
 
 static int32_t make_windows(rbc_window *windows) {
     const rbc_window defaults = RBC_WINDOW_INIT;
-    for (int32_t i = 0; i < 5; i++) {
+    for (int32_t i = 0; i < 5; ++i) {
         windows[i] = defaults;
     }
     windows[0].stream = "observation/state";
@@ -80,7 +80,7 @@ static rbc_selection *open_selection(const char *path, const char *catalog) {
 }
 
 static const rbc_field *field_named(const rbc_batch *batch, const char *name) {
-    for (int32_t i = 0; i < rbc_batch_num_fields(batch); i++) {
+    for (int32_t i = 0; i < rbc_batch_num_fields(batch); ++i) {
         if (strcmp(rbc_batch_field(batch, i)->name, name) == 0) {
             return rbc_batch_field(batch, i);
         }
@@ -123,7 +123,7 @@ static void check_numeric(rbc_context *context, rbc_episode *episode, int32_t st
     int64_t targets[8];
     float expected[8 * 7];
     uint8_t valid[8];
-    for (int32_t i = 0; i < window->count; i++) {
+    for (int32_t i = 0; i < window->count; ++i) {
         const int64_t now = number_at(batch, "time_ns", row);
         targets[i] = now + (window->ticks != NULL ? (int64_t)(window->ticks[i] * 1e9 / rate_hz)
                                                   : window->offsets_ns[i]);
@@ -175,7 +175,7 @@ static void check_samples(rbc_episode *episode, const int32_t *streams, const rb
     expect_ok(rbc_episode_count(episode, streams[IMAGE], &steps, NULL, &error), &error);
     expect_ok(rbc_episode_count(episode, streams[CLOUD], &num_points, lengths, &error), &error);
     const int64_t tick = number_at(batch, "step_index", row);
-    for (int64_t i = 0; i < 2; i++) {
+    for (int64_t i = 0; i < 2; ++i) {
         const int64_t step = clamped(tick + pair[i], steps);
         uint8_t pixels[PIXEL_BYTES];
         expect_ok(rbc_episode_read(episode, streams[IMAGE], step, 1, pixels, sizeof pixels, &error),
@@ -184,7 +184,7 @@ static void check_samples(rbc_episode *episode, const int32_t *streams, const rb
                                 (row * 2 + i) * PIXEL_BYTES,
                             pixels, PIXEL_BYTES);
         int64_t first = 0;
-        for (int64_t s = 0; s < step; s++) {
+        for (int64_t s = 0; s < step; ++s) {
             first += lengths[s];
         }
         float expected[MAX_POINTS * 3] = {0};
@@ -200,7 +200,7 @@ static void check_samples(rbc_episode *episode, const int32_t *streams, const rb
     rbc_episode_get_info(episode, &info);
     const int32_t fields = rbc_batch_num_fields(batch);
     assert_string_equal(rbc_batch_text(batch, fields - 1, row, NULL), info.task);
-    for (int32_t f = 0; f < fields; f++) {
+    for (int32_t f = 0; f < fields; ++f) {
         if (strcmp(rbc_batch_field(batch, f)->name, "text") == 0) {
             assert_string_equal(rbc_batch_text(batch, f, row, NULL), info.task);
         }
@@ -220,7 +220,7 @@ static void batches_equal_the_episodes(void **state) {
                                             "observation/imu_time_ns", "observation/image",
                                             "observation/cloud",       "language_instruction"};
     int32_t streams[NUM_STREAMS];
-    for (int32_t i = 0; i < NUM_STREAMS; i++) {
+    for (int32_t i = 0; i < NUM_STREAMS; ++i) {
         streams[i] = stream_named(dataset, names[i]);
     }
     rbc_window windows[5];
@@ -284,7 +284,7 @@ static int64_t damage_image(const char *folder, int index) {
     size_t bytes = 0;
     uint8_t *content = read_shard(folder, path, &bytes);
     int64_t found = -1;
-    for (size_t i = 0; i + 64 < bytes && index >= 0; i++) {
+    for (size_t i = 0; i + 64 < bytes && index >= 0; ++i) {
         if (memcmp(content + i, "\x89PNG\r\n\x1a\n", 8) == 0 && index-- == 0) {
             found = (int64_t)i;
         }
@@ -327,7 +327,7 @@ static void a_damaged_image_is_an_error_or_left_out(void **state) {
         delivered += status == RBC_OK;
         rbc_batch_release(&batch);
         if (status == RBC_ERROR_FORMAT) {
-            failed++;
+            ++failed;
             assert_non_null(strstr(error.message, at_byte));
             assert_non_null(strstr(error.message, "tfrecord"));
             assert_non_null(strstr(error.message, "observation/image"));
@@ -383,7 +383,7 @@ static void a_file_that_shrinks_is_an_error(void **state) {
         if (status != RBC_OK) {
             assert_int_equal(status, RBC_ERROR_IO);
             assert_non_null(strstr(error.message, "tfrecord"));
-            failed++;
+            ++failed;
         }
         rbc_batch_release(&batch);
     }
@@ -403,13 +403,13 @@ static uint64_t digest_epoch(const rbc_selection *selection, rbc_loader_params *
     uint64_t digest = 0;
     rbc_status status;
     while ((status = rbc_loader_next(loader, -1, &batch, &error)) == RBC_OK) {
-        for (int32_t f = 0; f < rbc_batch_num_fields(batch); f++) {
+        for (int32_t f = 0; f < rbc_batch_num_fields(batch); ++f) {
             const DLTensor *tensor = &rbc_batch_field(batch, f)->tensor;
             int64_t bytes = tensor->dtype.bits / 8;
-            for (int32_t d = 0; d < tensor->ndim; d++) {
+            for (int32_t d = 0; d < tensor->ndim; ++d) {
                 bytes *= tensor->shape[d];
             }
-            for (int64_t i = 0; tensor->data != NULL && i < bytes; i++) {
+            for (int64_t i = 0; tensor->data != NULL && i < bytes; ++i) {
                 digest = (digest ^ ((const uint8_t *)tensor->data)[i]) * UINT64_C(0x100000001b3);
             }
         }
@@ -443,7 +443,7 @@ static void real_episodes_come_alike_for_any_number_of_threads(void **state) {
     rbc_dataset_close(&dataset);
     const char *const names[] = {"observation/state", "action", "observation/image_0"};
     rbc_window windows[3];
-    for (int32_t i = 0; i < 3; i++) {
+    for (int32_t i = 0; i < 3; ++i) {
         const rbc_window defaults = RBC_WINDOW_INIT;
         windows[i] = defaults;
         windows[i].stream = names[i];

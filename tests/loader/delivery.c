@@ -74,7 +74,7 @@ static rbc_loader *open_loader(const setup *s) {
 
 static uint64_t mix_in(uint64_t digest, const void *data, uint64_t bytes) {
     const uint8_t *at = data;
-    for (uint64_t i = 0; i < bytes; i++) {
+    for (uint64_t i = 0; i < bytes; ++i) {
         digest = (digest ^ at[i]) * UINT64_C(0x100000001b3);
     }
     return digest;
@@ -82,10 +82,10 @@ static uint64_t mix_in(uint64_t digest, const void *data, uint64_t bytes) {
 
 static uint64_t digest_of(const rbc_batch *batch) {
     uint64_t digest = UINT64_C(0xcbf29ce484222325);
-    for (int32_t f = 0; f < rbc_batch_num_fields(batch); f++) {
+    for (int32_t f = 0; f < rbc_batch_num_fields(batch); ++f) {
         const rbc_field *field = rbc_batch_field(batch, f);
         int64_t elements = 1;
-        for (int32_t d = 0; d < field->tensor.ndim; d++) {
+        for (int32_t d = 0; d < field->tensor.ndim; ++d) {
             elements *= field->tensor.shape[d];
         }
         digest =
@@ -95,7 +95,7 @@ static uint64_t digest_of(const rbc_batch *batch) {
                             (uint64_t)(elements * field->tensor.dtype.bits / 8));
             continue;
         }
-        for (int64_t i = 0; i < elements; i++) {
+        for (int64_t i = 0; i < elements; ++i) {
             uint64_t bytes = 0;
             const char *text = rbc_batch_text(batch, f, i, &bytes);
             digest = mix_in(digest, text, bytes + 1);
@@ -123,7 +123,7 @@ static int64_t drain(rbc_loader *loader, uint64_t *digests) {
 }
 
 static const int64_t *numbers_of(const rbc_batch *batch, const char *name) {
-    for (int32_t i = 0; i < rbc_batch_num_fields(batch); i++) {
+    for (int32_t i = 0; i < rbc_batch_num_fields(batch); ++i) {
         if (strcmp(rbc_batch_field(batch, i)->name, name) == 0) {
             return rbc_batch_field(batch, i)->tensor.data;
         }
@@ -144,7 +144,7 @@ static void threads_do_not_change_batches(void **state) {
     const int32_t threads[] = {1, 2, 7};
     const int32_t slots[] = {0, 1, 3};
     int64_t count = 0;
-    for (size_t t = 0; t < 3; t++) {
+    for (size_t t = 0; t < 3; ++t) {
         s->params.num_threads = threads[t];
         s->params.num_slots = slots[t];
         rbc_loader *loader = open_loader(s);
@@ -175,11 +175,11 @@ static void ranks_share_the_batches_of_one(void **state) {
     rbc_loader_destroy(&loader);
     s->params.world_size = 3;
     int64_t seen = 0;
-    for (int32_t rank = 0; rank < 3; rank++) {
+    for (int32_t rank = 0; rank < 3; ++rank) {
         s->params.rank = rank;
         loader = open_loader(s);
         const int64_t of_rank = drain(loader, part);
-        for (int64_t i = 0; i < of_rank; i++) {
+        for (int64_t i = 0; i < of_rank; ++i) {
             assert_int_equal(part[i], single[i * 3 + rank]);
         }
         seen += of_rank;
@@ -193,21 +193,21 @@ static void every_sample_comes_once(void **state) {
     setup *s = make_setup();
     rbc_loader *loader = open_loader(s);
     static int seen[20][64];
-    for (int64_t epoch = 0; epoch < 2; epoch++) {
+    for (int64_t epoch = 0; epoch < 2; ++epoch) {
         memset(seen, 0, sizeof seen);
         assert_int_equal(rbc_loader_seek(loader, epoch, 0, NULL), RBC_OK);
         rbc_batch *batch = NULL;
         int64_t index = 0;
         while (rbc_loader_next(loader, -1, &batch, NULL) == RBC_OK) {
             assert_int_equal(rbc_batch_index(batch), index++);
-            for (int64_t i = 0; i < num_rows(batch); i++) {
+            for (int64_t i = 0; i < num_rows(batch); ++i) {
                 seen[(numbers_of(batch, "episode_id")[i] - 1000) / 3]
                     [numbers_of(batch, "step_index")[i]]++;
             }
             rbc_batch_release(&batch);
         }
-        for (int64_t e = 0; e < 20; e++) {
-            for (int64_t t = 0; t < 64; t++) {
+        for (int64_t e = 0; e < 20; ++e) {
+            for (int64_t t = 0; t < 64; ++t) {
                 assert_int_equal(seen[e][t], t < fake_num_steps(e));
             }
         }
@@ -235,7 +235,7 @@ static void an_epoch_resumes_anywhere(void **state) {
     }
     /* In the middle of another epoch, with batches under way. */
     loader = open_loader(s);
-    for (int64_t k = 0; k < 20; k++) {
+    for (int64_t k = 0; k < 20; ++k) {
         rbc_batch *batch = NULL;
         assert_int_equal(rbc_loader_seek(loader, k % 2, k % count, NULL), RBC_OK);
         assert_int_equal(rbc_loader_next(loader, -1, &batch, NULL), RBC_OK);
@@ -262,14 +262,14 @@ static void held_batches_stay_and_slots_grow(void **state) {
     assert_true(stats.slots_peak <= 2 + 2);
     assert_int_equal(stats.slots_in_use, 0);
     assert_int_equal(rbc_loader_seek(loader, 0, 0, NULL), RBC_OK);
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count; ++i) {
         assert_int_equal(rbc_loader_next(loader, -1, &held[i], NULL), RBC_OK);
     }
     rbc_loader_get_stats(loader, &stats);
     assert_true(stats.slots >= count);
     assert_true(stats.slots <= count + 2 + 2);
     assert_int_equal(stats.slots_in_use, count);
-    for (int64_t i = 0; i < count / 2; i++) {
+    for (int64_t i = 0; i < count / 2; ++i) {
         assert_int_equal(digest_of(held[i]), digests[i]);
         rbc_batch_retain(held[i]);
         rbc_batch *again = held[i];
@@ -282,7 +282,7 @@ static void held_batches_stay_and_slots_grow(void **state) {
     assert_true(stats.slots < count);
     /* The rest outlives the loader. */
     rbc_loader_destroy(&loader);
-    for (int64_t i = count / 2; i < count; i++) {
+    for (int64_t i = count / 2; i < count; ++i) {
         assert_int_equal(digest_of(held[i]), digests[i]);
         rbc_batch_release(&held[i]);
     }
@@ -301,13 +301,13 @@ static void batches_are_released_by_other_threads(void **state) {
     s->params.num_slots = 1;
     rbc_loader *loader = open_loader(s);
     pthread_t threads[16];
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < 16; ++i) {
         rbc_batch *batch = NULL;
         assert_int_equal(rbc_loader_next(loader, -1, &batch, NULL), RBC_OK);
         assert_int_equal(pthread_create(&threads[i], NULL, release_later, batch), 0);
     }
     rbc_loader_destroy(&loader);
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < 16; ++i) {
         pthread_join(threads[i], NULL);
     }
 }
@@ -317,11 +317,11 @@ static void loaders_stop_at_any_time(void **state) {
     setup *s = make_setup();
     s->fake.read_us = 50;
     s->params.num_threads = 4;
-    for (int64_t i = 0; i < 40; i++) {
+    for (int64_t i = 0; i < 40; ++i) {
         rbc_loader *loader = open_loader(s);
         rbc_batch *batch = NULL;
         rbc_batch *kept = NULL;
-        for (int64_t k = 0; k < i % 5; k++) {
+        for (int64_t k = 0; k < i % 5; ++k) {
             assert_int_equal(rbc_loader_next(loader, -1, &batch, NULL), RBC_OK);
             if (k == 1) {
                 kept = batch;
@@ -378,11 +378,11 @@ static void a_damaged_sample_fails_its_batch(void **state) {
     s->fake.failing_step = 4;
     const int32_t threads[] = {1, 3};
     static char messages[MAX_BATCHES][RBC_ERROR_MESSAGE_BYTES];
-    for (size_t t = 0; t < 2; t++) {
+    for (size_t t = 0; t < 2; ++t) {
         s->params.num_threads = threads[t];
         loader = open_loader(s);
         int64_t failed = 0;
-        for (int64_t i = 0; i < count; i++) {
+        for (int64_t i = 0; i < count; ++i) {
             rbc_batch *batch = NULL;
             rbc_error error;
             const rbc_status status = rbc_loader_next(loader, -1, &batch, &error);
@@ -395,7 +395,7 @@ static void a_damaged_sample_fails_its_batch(void **state) {
                 }
                 continue;
             }
-            failed++;
+            ++failed;
             assert_int_equal(status, RBC_ERROR_FORMAT);
             assert_int_equal(error.status, RBC_ERROR_FORMAT);
             assert_non_null(strstr(error.message, "stream 'state'"));
@@ -422,21 +422,21 @@ static void damaged_samples_are_left_out(void **state) {
     s->fake.failing_episode = 5;
     s->params.on_error = RBC_ON_ERROR_SKIP;
     int64_t expected = 0;
-    for (int64_t e = 0; e < 20; e++) {
+    for (int64_t e = 0; e < 20; ++e) {
         expected += is_damaged(e, 4) || e == 5 ? fake_num_steps(e) : 0;
     }
     static uint64_t first[MAX_BATCHES];
     static uint64_t other[MAX_BATCHES];
     int64_t count = 0;
     char messages[2][RBC_ERROR_MESSAGE_BYTES];
-    for (int t = 0; t < 2; t++) {
+    for (int t = 0; t < 2; ++t) {
         s->params.num_threads = t == 0 ? 1 : 5;
         rbc_loader *loader = open_loader(s);
         rbc_batch *batch = NULL;
         int64_t rows = 0;
         count = 0;
         while (rbc_loader_next(loader, -1, &batch, NULL) == RBC_OK) {
-            for (int64_t i = 0; i < num_rows(batch); i++) {
+            for (int64_t i = 0; i < num_rows(batch); ++i) {
                 const int64_t id = numbers_of(batch, "episode_id")[i];
                 const int64_t episode = (id - 1000) / 3;
                 assert_int_equal(numbers_of(batch, "episode_index")[i], episode);
@@ -463,7 +463,7 @@ static void damaged_samples_are_left_out(void **state) {
         rbc_loader_get_stats(loader, &stats);
         assert_int_equal(stats.samples_skipped, expected);
         assert_int_equal(stats.samples_delivered, rows);
-        for (int64_t i = 0; i < expected; i++) {
+        for (int64_t i = 0; i < expected; ++i) {
             assert_int_equal(rbc_loader_skipped(loader, i, messages[t], sizeof messages[t], NULL),
                              RBC_OK);
             assert_non_null(strstr(messages[t], "fake file: byte"));
@@ -487,7 +487,7 @@ static void a_shortage_is_no_damage(void **state) {
     rbc_loader_destroy(&loader);
     s->fake.short_every = 7;
     const rbc_on_error policies[] = {RBC_ON_ERROR_RAISE, RBC_ON_ERROR_SKIP};
-    for (int run = 0; run < 4; run++) {
+    for (int run = 0; run < 4; ++run) {
         s->params.on_error = policies[run / 2];
         s->params.num_threads = run % 2 == 0 ? 1 : 3;
         loader = open_loader(s);
@@ -500,7 +500,7 @@ static void a_shortage_is_no_damage(void **state) {
                 assert_int_equal(digest_of(batch), good[i++]);
                 rbc_batch_release(&batch);
             } else {
-                failures++;
+                ++failures;
                 assert_int_equal(status, RBC_ERROR_IO);
                 assert_int_not_equal(error.device_code, 0);
                 assert_non_null(strstr(error.message, "episode 1"));
@@ -578,7 +578,7 @@ static void open_records_are_bounded(void **state) {
     s->params.num_windows = 1;
     s->params.num_threads = 2;
     rbc_loader *loader = open_loader(s);
-    for (int64_t i = 0; i < 1000; i++) {
+    for (int64_t i = 0; i < 1000; ++i) {
         rbc_batch *batch = NULL;
         assert_int_equal(rbc_loader_next(loader, -1, &batch, NULL), RBC_OK);
         rbc_batch_release(&batch);

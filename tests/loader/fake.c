@@ -84,7 +84,7 @@ int64_t *fake_stamps(int64_t episode) {
     const int64_t count = fake_num_stamps(episode);
     int64_t *times = malloc((size_t)count * sizeof *times);
     int64_t now = INT64_C(1700000000000000000) + episode * 1000000007;
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count; ++i) {
         times[i] = now;
         const uint64_t bits = hash(episode, -1, i, 0);
         now += bits % 8 == 0 ? 0 : (int64_t)(bits % 57142857);
@@ -117,7 +117,7 @@ static void put_value(int64_t episode, int32_t stream, int64_t sample, int64_t e
         double value = unit(bits);
         if (stream == FAKE_POSE && element < 4) {
             double norm = 0.0;
-            for (int64_t i = 0; i < 4; i++) {
+            for (int64_t i = 0; i < 4; ++i) {
                 norm += pow(unit(hash(episode, stream, sample, i)), 2.0);
             }
             value /= sqrt(norm);
@@ -136,7 +136,7 @@ void *fake_values(int64_t episode, int32_t stream, int64_t count) {
     const int64_t elements = num_elements(stream);
     const int64_t bytes = rbc__dtype_bytes(dtype_of(stream));
     char *values = malloc((size_t)(count * elements * bytes) + 1);
-    for (int64_t i = 0; i < count * elements; i++) {
+    for (int64_t i = 0; i < count * elements; ++i) {
         put_value(episode, stream, i / elements, i % elements, values + i * bytes);
     }
     return values;
@@ -151,7 +151,7 @@ bool fake_image_is_empty(int32_t stream, int64_t sample) {
 }
 
 void fake_pixels(int64_t episode, int32_t stream, int64_t sample, uint8_t *dst) {
-    for (int64_t i = 0; i < FAKE_IMAGE_BYTES; i++) {
+    for (int64_t i = 0; i < FAKE_IMAGE_BYTES; ++i) {
         dst[i] = fake_image_is_empty(stream, sample)
                      ? 0
                      : (uint8_t)hash(episode, stream, sample, i / 3 * 3 + i % 2);
@@ -187,7 +187,7 @@ static rbc__schema make_schema(rbc_dataset *dataset) {
         {"cloud", RBC_STREAM_NUMERIC, 1, {3}, -1, true},
         {"note", RBC_STREAM_TEXT, 0, {0}, -1, false},
     };
-    for (int32_t i = 0; i < FAKE_NUM_STREAMS; i++) {
+    for (int32_t i = 0; i < FAKE_NUM_STREAMS; ++i) {
         rbc__stream_schema *stream = &dataset->streams[i];
         const bool is_there = dataset->params.has_stamps || rows[i].times < 0;
         char *name = calloc(1, 32);
@@ -209,7 +209,7 @@ static rbc__schema make_schema(rbc_dataset *dataset) {
 }
 
 rbc_selection *fake_create(const fake_params *params) {
-    for (int64_t i = 1; i < MAX_SOURCES && sources[i].episode == 0; i++) {
+    for (int64_t i = 1; i < MAX_SOURCES && sources[i].episode == 0; ++i) {
         sources[i].episode = i;
     }
     rbc_selection *s = calloc(1, sizeof *s);
@@ -221,7 +221,7 @@ rbc_selection *fake_create(const fake_params *params) {
     s->steps = malloc(bytes);
     s->start_ns = malloc(bytes);
     s->end_ns = malloc(bytes);
-    for (int64_t i = 0; i < params->num_episodes; i++) {
+    for (int64_t i = 0; i < params->num_episodes; ++i) {
         s->ids[i] = fake_id(i);
         s->steps[i] = fake_num_steps(i);
         s->start_ns[i] = 0;
@@ -272,7 +272,7 @@ static rbc_status fake_count(rbc__record *record, int32_t stream, int64_t *num_s
     if (stream == FAKE_CLOUD) {
         const int64_t steps = *num_samples;
         *num_samples = 0;
-        for (int64_t i = 0; i < steps; i++) {
+        for (int64_t i = 0; i < steps; ++i) {
             const int64_t points = fake_num_points(record->episode, i);
             *num_samples += points;
             if (row_lengths != NULL) {
@@ -312,7 +312,7 @@ static rbc_status fake_read(rbc__record *record, int32_t stream, int64_t first, 
     }
     const int64_t elements = num_elements(stream);
     const int64_t bytes = rbc__dtype_bytes(dtype_of(stream));
-    for (int64_t i = 0; i < count * elements; i++) {
+    for (int64_t i = 0; i < count * elements; ++i) {
         put_value(record->episode, stream, first + i / elements, i % elements,
                   (char *)dst + i * bytes);
     }
@@ -458,7 +458,7 @@ rbc_status rbc__selection_load_spans(const rbc_selection *selection, int32_t tim
     if (times != FAKE_IMU_TIME) {
         return rbc__fail(err, RBC_ERROR_INTERNAL, "stream %d has no stamps in it", times);
     }
-    for (int64_t i = 0; i < selection->dataset.params.num_episodes; i++) {
+    for (int64_t i = 0; i < selection->dataset.params.num_episodes; ++i) {
         int64_t *stamps = fake_stamps(i);
         first_ns[i] = stamps[0];
         last_ns[i] = stamps[fake_num_stamps(i) - 1];
@@ -494,7 +494,7 @@ void rbc_selection_destroy(rbc_selection **out) {
     if (selection == NULL || atomic_fetch_sub(&selection->references, 1) > 1) {
         return;
     }
-    for (int32_t i = 0; i < FAKE_NUM_STREAMS; i++) {
+    for (int32_t i = 0; i < FAKE_NUM_STREAMS; ++i) {
         free(selection->dataset.streams[i].name);
     }
     free(selection->ids);

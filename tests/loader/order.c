@@ -16,13 +16,13 @@
 static void permutation_is_a_bijection(void **state) {
     (void)state;
     const uint64_t sizes[] = {1, 2, 3, 5, 6, 7, 31, 32, 33, 63, 64, 65, 1000, 4096, 4097, 1000000};
-    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
-        for (uint64_t epoch = 0; epoch < 3; epoch++) {
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; ++s) {
+        for (uint64_t epoch = 0; epoch < 3; ++epoch) {
             rbc__permutation permutation;
             rbc__permutation_init(&permutation, sizes[s], 17 + s, epoch);
             uint8_t *seen = calloc(sizes[s], 1);
             assert_non_null(seen);
-            for (uint64_t i = 0; i < sizes[s]; i++) {
+            for (uint64_t i = 0; i < sizes[s]; ++i) {
                 const uint64_t image = rbc__permutation_at(&permutation, i);
                 assert_true(image < sizes[s]);
                 assert_int_equal(seen[image], 0);
@@ -45,15 +45,15 @@ static void large_permutation_has_no_collisions(void **state) {
     const uint64_t sizes[] = {UINT64_C(1) << 40, (UINT64_C(1) << 40) - 12345, UINT64_C(1) << 62};
     uint64_t *images = malloc(COUNT * sizeof *images);
     assert_non_null(images);
-    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; ++s) {
         rbc__permutation permutation;
         rbc__permutation_init(&permutation, sizes[s], 3, 0);
-        for (uint64_t i = 0; i < COUNT; i++) {
+        for (uint64_t i = 0; i < COUNT; ++i) {
             images[i] = rbc__permutation_at(&permutation, i);
             assert_true(images[i] < sizes[s]);
         }
         qsort(images, COUNT, sizeof *images, compare_u64);
-        for (size_t i = 1; i < COUNT; i++) {
+        for (size_t i = 1; i < COUNT; ++i) {
             assert_true(images[i - 1] != images[i]);
         }
     }
@@ -63,7 +63,7 @@ static void large_permutation_has_no_collisions(void **state) {
 /* Chi-squared of counts against a uniform expectation. */
 static double chi_squared(const int64_t *counts, int64_t num_counts, double expected) {
     double sum = 0.0;
-    for (int64_t i = 0; i < num_counts; i++) {
+    for (int64_t i = 0; i < num_counts; ++i) {
         const double difference = (double)counts[i] - expected;
         sum += difference * difference / expected;
     }
@@ -73,12 +73,12 @@ static double chi_squared(const int64_t *counts, int64_t num_counts, double expe
 static void small_permutations_are_equally_frequent(void **state) {
     (void)state;
     int64_t counts[6] = {0};
-    for (uint64_t seed = 0; seed < 60000; seed++) {
+    for (uint64_t seed = 0; seed < 60000; ++seed) {
         rbc__permutation permutation;
         rbc__permutation_init(&permutation, 3, seed, seed % 7);
         const uint64_t first = rbc__permutation_at(&permutation, 0);
         const uint64_t second = rbc__permutation_at(&permutation, 1);
-        counts[first * 2 + (second > first ? second - 1 : second)]++;
+        ++counts[first * 2 + (second > first ? second - 1 : second)];
     }
     assert_true(chi_squared(counts, 6, 10000.0) < 27.0); /* p < 1e-4 at 5 degrees of freedom */
 }
@@ -93,9 +93,9 @@ static void positions_look_uniform(void **state) {
     int64_t fixed = 0;
     int64_t ascents = 0;
     uint64_t previous = rbc__permutation_at(&permutation, 0);
-    for (uint64_t i = 1; i < SIZE; i++) {
+    for (uint64_t i = 1; i < SIZE; ++i) {
         const uint64_t image = rbc__permutation_at(&permutation, i);
-        pairs[(i * BINS / SIZE) * BINS + image * BINS / SIZE]++;
+        ++pairs[(i * BINS / SIZE) * BINS + image * BINS / SIZE];
         fixed += image == i;
         ascents += image > previous;
         previous = image;
@@ -114,10 +114,10 @@ static void epochs_and_seeds_differ(void **state) {
     rbc__permutation other;
     rbc__permutation_init(&base, 1000, 1, 0);
     const uint64_t keys[][2] = {{1, 1}, {2, 0}, {0, 1}, {0, 0}, {UINT64_MAX, 0}};
-    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; ++k) {
         rbc__permutation_init(&other, 1000, keys[k][0], keys[k][1]);
         int same = 0;
-        for (uint64_t i = 0; i < 1000; i++) {
+        for (uint64_t i = 0; i < 1000; ++i) {
             same += rbc__permutation_at(&base, i) == rbc__permutation_at(&other, i);
         }
         assert_true(same < 12);
@@ -170,16 +170,16 @@ static rbc_loader_params params_of(const sampler_case *c, int32_t rank) {
 
 static void ranks_share_the_epoch(void **state) {
     (void)state;
-    for (size_t k = 0; k < sizeof sampler_cases / sizeof *sampler_cases; k++) {
+    for (size_t k = 0; k < sizeof sampler_cases / sizeof *sampler_cases; ++k) {
         const sampler_case *c = &sampler_cases[k];
         int64_t counts[64] = {0};
         int64_t total = 0;
-        for (int32_t rank = 0; rank < c->world_size; rank++) {
+        for (int32_t rank = 0; rank < c->world_size; ++rank) {
             const rbc_loader_params params = params_of(c, rank);
             rbc__sampler sampler;
             assert_int_equal(rbc__sampler_init(&sampler, c->num_samples, &params, NULL), RBC_OK);
             assert_int_equal(sampler.num_batches, c->num_batches[rank]);
-            for (int64_t b = 0; b < sampler.num_batches; b++) {
+            for (int64_t b = 0; b < sampler.num_batches; ++b) {
                 int64_t position = -1;
                 int64_t rows = -1;
                 rbc__sampler_batch(&sampler, b, &position, &rows);
@@ -188,15 +188,15 @@ static void ranks_share_the_epoch(void **state) {
                 if (!is_last) {
                     assert_int_equal(position, (b * c->world_size + rank) * c->batch_size);
                 }
-                for (int64_t i = 0; i < rows; i++) {
-                    counts[(position + i) % c->num_samples]++;
-                    total++;
+                for (int64_t i = 0; i < rows; ++i) {
+                    ++counts[(position + i) % c->num_samples];
+                    ++total;
                 }
             }
         }
         /* Whole epochs first, then a beginning of the next: never one sample twice and another
          * not at all. */
-        for (int64_t i = 0; i < c->num_samples; i++) {
+        for (int64_t i = 0; i < c->num_samples; ++i) {
             assert_int_equal(counts[i], total / c->num_samples + (i < total % c->num_samples));
         }
         if (c->remainder == RBC_REMAINDER_UNEVEN && !c->drop_last) {
@@ -207,15 +207,15 @@ static void ranks_share_the_epoch(void **state) {
 
 static void parts_share_the_batches_of_a_rank(void **state) {
     (void)state;
-    for (size_t k = 0; k < sizeof sampler_cases / sizeof *sampler_cases; k++) {
+    for (size_t k = 0; k < sizeof sampler_cases / sizeof *sampler_cases; ++k) {
         const sampler_case *c = &sampler_cases[k];
-        for (int32_t num_parts = 1; num_parts <= 5; num_parts++) {
+        for (int32_t num_parts = 1; num_parts <= 5; ++num_parts) {
             rbc_loader_params params = params_of(c, c->world_size - 1);
             rbc__sampler whole;
             assert_int_equal(rbc__sampler_init(&whole, c->num_samples, &params, NULL), RBC_OK);
             params.num_parts = num_parts;
             int64_t total = 0;
-            for (params.part = 0; params.part < num_parts; params.part++) {
+            for (params.part = 0; params.part < num_parts; ++params.part) {
                 rbc__sampler part;
                 assert_int_equal(rbc__sampler_init(&part, c->num_samples, &params, NULL), RBC_OK);
                 for (int64_t b = 0; b < part.num_batches; b++, total++) {
@@ -273,12 +273,12 @@ static void ticks_are_steps_at_the_control_rate(void **state) {
     const int64_t start[] = {0, 0, 0, 0};
     const int64_t end[] = {-1, -1, -1, -1};
     const double rates[] = {5.0, 29.97, 30.0, 0.1, 3.0, 1000.0};
-    for (size_t r = 0; r < sizeof rates / sizeof *rates; r++) {
+    for (size_t r = 0; r < sizeof rates / sizeof *rates; ++r) {
         rbc__clock clock;
         clock_of(&clock, steps, start, end, 4, rates[r], rates[r]);
         assert_int_equal(rbc__clock_num_samples(&clock), 69);
         int64_t sample = 0;
-        for (int64_t e = 0; e < 4; e++) {
+        for (int64_t e = 0; e < 4; ++e) {
             assert_int_equal(rbc__clock_num_ticks(&clock, e), steps[e]);
             for (int64_t t = 0; t < steps[e]; t++, sample++) {
                 int64_t episode = -1;
@@ -342,7 +342,7 @@ static void impossible_clocks_are_errors(void **state) {
     assert_int_equal(rbc__clock_init(&clock, &params, &error), RBC_ERROR_FORMAT);
     assert_non_null(strstr(error.message, "episode 0"));
     const double rates[] = {-5.0, 1e10, (double)NAN};
-    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; ++i) {
         params.rate_hz = rates[i];
         assert_int_equal(rbc__clock_init(&clock, &params, &error), RBC_ERROR_INVALID_ARGUMENT);
         assert_non_null(strstr(error.message, "rate_hz"));

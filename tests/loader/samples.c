@@ -20,7 +20,7 @@ static void expect_ok(rbc_status status, const rbc_error *error) {
 }
 
 static const rbc_field *field_named(const rbc_batch *batch, const char *name) {
-    for (int32_t i = 0; i < rbc_batch_num_fields(batch); i++) {
+    for (int32_t i = 0; i < rbc_batch_num_fields(batch); ++i) {
         if (strcmp(rbc_batch_field(batch, i)->name, name) == 0) {
             return rbc_batch_field(batch, i);
         }
@@ -78,12 +78,12 @@ static void images_are_decoded_once_a_window(void **state) {
         assert_int_equal(field->tensor.shape[2], FAKE_IMAGE_HEIGHT);
         assert_int_equal(field->tensor.shape[3], FAKE_IMAGE_WIDTH);
         assert_int_equal(field->tensor.shape[4], 3);
-        for (int64_t row = 0; row < field->tensor.shape[0]; row++) {
+        for (int64_t row = 0; row < field->tensor.shape[0]; ++row) {
             const int64_t episode = (numbers_of(batch, "episode_id")[row] - 1000) / 3;
             const int64_t tick = numbers_of(batch, "step_index")[row];
             const int64_t steps = fake_num_steps(episode);
             int64_t last = -1;
-            for (int64_t i = 0; i < 4; i++) {
+            for (int64_t i = 0; i < 4; ++i) {
                 const int64_t at = row * 4 + i;
                 const int64_t wanted = tick + ticks[i];
                 const int64_t step = clamped(wanted, steps);
@@ -111,7 +111,7 @@ static void images_are_decoded_once_a_window(void **state) {
 /* Last sample with a stamp at or before `time_ns`, or -1. */
 static int64_t held_at(const int64_t *stamps, int64_t count, int64_t time_ns) {
     int64_t found = -1;
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count; ++i) {
         found = stamps[i] <= time_ns ? i : found;
     }
     return found;
@@ -134,11 +134,11 @@ static void stamped_images_are_held(void **state) {
     int64_t checked = 0;
     while (rbc_loader_next(loader, -1, &batch, NULL) == RBC_OK) {
         const rbc_field *field = field_named(batch, "camera");
-        for (int64_t row = 0; row < field->tensor.shape[0]; row++) {
+        for (int64_t row = 0; row < field->tensor.shape[0]; ++row) {
             const int64_t episode = (numbers_of(batch, "episode_id")[row] - 1000) / 3;
             const int64_t count = fake_num_stamps(episode);
             int64_t *stamps = fake_stamps(episode);
-            for (int64_t i = 0; i < 3; i++) {
+            for (int64_t i = 0; i < 3; ++i) {
                 const int64_t target = numbers_of(batch, "time_ns")[row] + offsets[i];
                 const int64_t sample = held_at(stamps, count, target);
                 const int64_t last_step_ns = stamps[0] + (fake_num_steps(episode) - 1) * 200 * MS;
@@ -152,7 +152,7 @@ static void stamped_images_are_held(void **state) {
                 assert_memory_equal((uint8_t *)field->tensor.data + at * FAKE_IMAGE_BYTES, pixels,
                                     FAKE_IMAGE_BYTES);
                 assert_int_equal(bytes_of(batch, "camera_valid")[at], is_valid);
-                checked++;
+                ++checked;
             }
             free(stamps);
         }
@@ -167,7 +167,7 @@ static void clouds_are_padded(void **state) {
     const fake_params fake = FAKE_PARAMS_INIT;
     const int32_t ticks[] = {-1, 0};
     const double rates[] = {0.0, 12.0}; /* by step, and by time */
-    for (size_t r = 0; r < 2; r++) {
+    for (size_t r = 0; r < 2; ++r) {
         rbc_window window = RBC_WINDOW_INIT;
         window.stream = "cloud";
         window.ticks = ticks;
@@ -181,16 +181,16 @@ static void clouds_are_padded(void **state) {
             assert_int_equal(field->tensor.ndim, 4);
             assert_int_equal(field->tensor.shape[2], FAKE_MAX_POINTS + 2);
             assert_int_equal(field->tensor.shape[3], 3);
-            for (int64_t row = 0; row < field->tensor.shape[0]; row++) {
+            for (int64_t row = 0; row < field->tensor.shape[0]; ++row) {
                 const int64_t episode = (numbers_of(batch, "episode_id")[row] - 1000) / 3;
                 const int64_t steps = fake_num_steps(episode);
                 int64_t first[64] = {0};
-                for (int64_t i = 0; i < steps; i++) {
+                for (int64_t i = 0; i < steps; ++i) {
                     first[i + 1] = first[i] + fake_num_points(episode, i);
                 }
                 float *points = fake_values(episode, FAKE_CLOUD, first[steps]);
                 const int64_t tick = numbers_of(batch, "step_index")[row];
-                for (int64_t i = 0; i < 2; i++) {
+                for (int64_t i = 0; i < 2; ++i) {
                     const int64_t now = tick + ticks[i];
                     const int64_t step = clamped(r == 0 ? now : now < 0 ? -1 : now * 5 / 12, steps);
                     float expected[(FAKE_MAX_POINTS + 2) * 3] = {0};
@@ -247,11 +247,11 @@ static void text_comes_with_its_step(void **state) {
         assert_int_equal(field->tensor.ndim, 2);
         assert_null(field->tensor.data);
         const int32_t task_field = rbc_batch_num_fields(batch) - 1;
-        for (int64_t row = 0; row < field->tensor.shape[0]; row++) {
+        for (int64_t row = 0; row < field->tensor.shape[0]; ++row) {
             const int64_t episode = (numbers_of(batch, "episode_id")[row] - 1000) / 3;
             const int64_t tick = numbers_of(batch, "step_index")[row];
             uint64_t bytes = 0;
-            for (int64_t i = 0; i < 2; i++) {
+            for (int64_t i = 0; i < 2; ++i) {
                 char expected[64];
                 fake_note(episode, clamped(tick + ticks[i], fake_num_steps(episode)), expected,
                           sizeof expected);

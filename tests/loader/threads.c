@@ -37,7 +37,7 @@ int pthread_join(pthread_t thread, void **result) {
     int (*join)(pthread_t, void **);
     void *symbol = dlsym(RTLD_NEXT, "pthread_join");
     memcpy(&join, &symbol, sizeof join);
-    num_joined++;
+    ++num_joined;
     return join(thread, result);
 }
 
@@ -64,7 +64,7 @@ static void a_loader_says_which_thread(void **state) {
     params.num_windows = 1;
     params.num_threads = WANTED;
     rbc_selection *selection = fake_create(&fake);
-    for (int allowed = 0; allowed <= WANTED; allowed++) {
+    for (int allowed = 0; allowed <= WANTED; ++allowed) {
         rbc_loader *loader = NULL;
         rbc_error error;
         num_allowed = allowed;
@@ -90,7 +90,7 @@ static void a_context_says_which_thread(void **state) {
     (void)state;
     rbc_context_params params = RBC_CONTEXT_PARAMS_INIT;
     params.num_threads = WANTED; /* the caller's is the first */
-    for (int allowed = 0; allowed < WANTED; allowed++) {
+    for (int allowed = 0; allowed < WANTED; ++allowed) {
         rbc_context *context = NULL;
         rbc_error error;
         num_allowed = allowed;

@@ -111,7 +111,7 @@ static void expect_ok(rbc_status status, const rbc_error *error) {
 }
 
 static const rbc_field *field_named(const rbc_batch *batch, const char *name) {
-    for (int32_t i = 0; i < rbc_batch_num_fields(batch); i++) {
+    for (int32_t i = 0; i < rbc_batch_num_fields(batch); ++i) {
         if (strcmp(rbc_batch_field(batch, i)->name, name) == 0) {
             return rbc_batch_field(batch, i);
         }
@@ -151,7 +151,7 @@ static episode_clock clock_of(int64_t episode, int32_t stream, double control_hz
     clock.num_stamps = is_stamped ? fake_num_stamps(episode) : num_steps;
     clock.stamps =
         is_stamped ? fake_stamps(episode) : malloc((size_t)(num_steps + 1) * sizeof *clock.stamps);
-    for (int64_t i = 0; !is_stamped && i < num_steps; i++) {
+    for (int64_t i = 0; !is_stamped && i < num_steps; ++i) {
         clock.stamps[i] = clock.origin_ns + rbc__rate_time_ns(&rate, i);
     }
     return clock;
@@ -177,7 +177,7 @@ static void check_row(rbc_context *context, const window_case *c, const rbc_batc
     int64_t targets[2 * MAX_WIDTH]; /* each behind the one at which its interval begins */
     uint8_t valid[2 * MAX_WIDTH];
     bool is_pad[MAX_WIDTH];
-    for (int32_t i = 0; i < c->width; i++) {
+    for (int32_t i = 0; i < c->width; ++i) {
         const int64_t at = c->in_ticks ? tick + c->offsets[i] : tick;
         const int64_t begin_ns = clock.origin_ns + (c->in_ticks ? 0 : c->offsets[i]);
         targets[2 * i] = begin_ns + rbc__rate_time_ns(&rate, at - 1);
@@ -220,11 +220,11 @@ static void check_row(rbc_context *context, const window_case *c, const rbc_batc
     snprintf(name, sizeof name, "%s_valid", c->name);
     const uint8_t *delivered = field->tensor.data;
     const bool fills = c->outside == RBC_OUTSIDE_ZERO || c->outside == RBC_OUTSIDE_NAN;
-    for (int32_t i = 0; i < c->width; i++) {
+    for (int32_t i = 0; i < c->width; ++i) {
         const int64_t at = row * c->width + i;
         const bool is_filled = is_pad[i] && fills;
         assert_int_equal(bytes_of(batch, name)[at], valid[2 * i + 1] && !is_filled);
-        for (int64_t k = 0; is_filled && k < channels; k++) {
+        for (int64_t k = 0; is_filled && k < channels; ++k) {
             const float nan = NAN;
             uint8_t *item = expected + (2 * i + 1) * sample_bytes + k * rbc__dtype_bytes(dtype);
             memset(item, 0, (size_t)rbc__dtype_bytes(dtype));
@@ -248,7 +248,7 @@ static void check_case(rbc_context *context, const window_case *c, double rate_h
     fake.has_stamps = has_stamps;
     rbc_selection *selection = fake_create(&fake);
     int32_t ticks[MAX_WIDTH];
-    for (int32_t i = 0; i < c->width; i++) {
+    for (int32_t i = 0; i < c->width; ++i) {
         ticks[i] = (int32_t)c->offsets[i];
     }
     rbc_window window = RBC_WINDOW_INIT;
@@ -278,7 +278,7 @@ static void check_case(rbc_context *context, const window_case *c, double rate_h
     int64_t rows = 0;
     while ((status = rbc_loader_next(loader, -1, &batch, &error)) == RBC_OK) {
         const int64_t in_batch = field_named(batch, c->name)->tensor.shape[0];
-        for (int64_t row = 0; row < in_batch; row++) {
+        for (int64_t row = 0; row < in_batch; ++row) {
             check_row(context, c, batch, row, rate_hz == 0.0 ? 5.0 : rate_hz, 5.0, has_stamps);
         }
         rows += in_batch;
@@ -298,8 +298,8 @@ static void windows_equal_resampling_the_episode(void **state) {
     context_params.num_threads = 1;
     assert_int_equal(rbc_context_create(&context_params, &context, NULL), RBC_OK);
     const double rates[] = {0.0, 7.3, 20.0};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        for (size_t r = 0; r < sizeof rates / sizeof *rates; r++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        for (size_t r = 0; r < sizeof rates / sizeof *rates; ++r) {
             if (cases[i].stream != FAKE_IMU && cases[i].stream != FAKE_POSE) {
                 check_case(context, &cases[i], rates[r], false);
             }

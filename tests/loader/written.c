@@ -35,7 +35,7 @@ static int64_t num_steps(int64_t episode) {
 
 static void *encode(int64_t episode, int64_t step, uint64_t *num_bytes) {
     uint8_t pixels[PIXEL_BYTES];
-    for (int64_t i = 0; i < PIXEL_BYTES; i++) {
+    for (int64_t i = 0; i < PIXEL_BYTES; ++i) {
         pixels[i] = (uint8_t)(episode * 31 + step * 7 + i * i);
     }
     spng_ctx *png = spng_ctx_new(SPNG_CTX_ENCODER);
@@ -69,20 +69,20 @@ static void add_episode(rbc_rlds_writer *writer, int64_t episode) {
     int64_t num_imu = 0;
     int64_t num_points = 0;
     int64_t now = INT64_C(1600000000000000000) + episode * 777;
-    for (int64_t t = 0; t < steps; t++) {
-        for (int64_t i = 0; i < 7; i++) {
+    for (int64_t t = 0; t < steps; ++t) {
+        for (int64_t i = 0; i < 7; ++i) {
             state[t * 7 + i] = (float)(episode * 1000 + t * 7 + i) * 0.37F;
         }
         imu_rows[t] = (t * 5 + episode) % 8;
         for (int64_t i = 0; i < imu_rows[t]; i++, num_imu++) {
             imu_time[num_imu] = now;
             now += 13000000 + (num_imu * 7919 % 41) * 1000000;
-            for (int64_t c = 0; c < 3; c++) {
+            for (int64_t c = 0; c < 3; ++c) {
                 imu[num_imu * 3 + c] = (float)((num_imu * 3 + c) * 17 % 101) - 50.0F;
             }
         }
         point_rows[t] = (t + episode) % (MAX_POINTS + 1);
-        for (int64_t i = 0; i < point_rows[t] * 3; i++) {
+        for (int64_t i = 0; i < point_rows[t] * 3; ++i) {
             points[num_points * 3 + i] = (float)(episode + t) + (float)i * 0.5F;
         }
         num_points += point_rows[t];
@@ -108,7 +108,7 @@ static void add_episode(rbc_rlds_writer *writer, int64_t episode) {
         [INSTRUCTION] = {.bytes = texts, .num_bytes = text_bytes, .num_samples = steps}};
     rbc_error error;
     expect_ok(rbc_rlds_writer_add(writer, "train", steps, data, NULL, &error), &error);
-    for (int64_t t = 0; t < steps; t++) {
+    for (int64_t t = 0; t < steps; ++t) {
         free(encoded[t]);
     }
 }
@@ -137,7 +137,7 @@ void write_dataset(char root[64], char path[128]) {
     rbc_error error;
     rbc_rlds_writer *writer = NULL;
     expect_ok(rbc_rlds_writer_create(&params, &writer, &error), &error);
-    for (int64_t e = 0; e < NUM_EPISODES; e++) {
+    for (int64_t e = 0; e < NUM_EPISODES; ++e) {
         add_episode(writer, e);
     }
     expect_ok(rbc_rlds_writer_close(&writer, &error), &error);

@@ -40,7 +40,7 @@ static void doubles_stand_for_fractions(void **state) {
         {1e9, 1000000000, 1},
         {1.0 + 0x1p-52, (UINT64_C(1) << 52) + 1, UINT64_C(1) << 52},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
         const rbc__rate rate = rate_of(cases[i].hz);
         assert_int_equal(rate.numerator, cases[i].numerator);
         assert_int_equal(rate.denominator, cases[i].denominator);
@@ -51,7 +51,7 @@ static void rates_out_of_range_are_refused(void **state) {
     (void)state;
     const double rates[] = {0.0, -5.0, 0.9e-6, 1.1e9, (double)NAN, (double)INFINITY};
     rbc__rate rate;
-    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; ++i) {
         assert_false(rbc__rate_from_hz(rates[i], &rate));
     }
 }
@@ -62,7 +62,7 @@ static void check_rate(double hz) {
     const double back = (double)rate.numerator / (double)rate.denominator;
     assert_true(back == hz || fabs(back - hz) < 2e-6 * hz);
     const int64_t indices[] = {0, 1, 2, 3, 1000, 99999, INT64_C(1) << 33, INT64_C(1) << 40};
-    for (size_t i = 0; i < sizeof indices / sizeof *indices; i++) {
+    for (size_t i = 0; i < sizeof indices / sizeof *indices; ++i) {
         const int64_t time = rbc__rate_time_ns(&rate, indices[i]);
         const long double exact = (long double)indices[i] * 1e9L * (long double)rate.denominator /
                                   (long double)rate.numerator;
@@ -80,13 +80,13 @@ static void check_rate(double hz) {
 
 static void times_are_those_of_the_fraction(void **state) {
     (void)state;
-    for (int hz = 1; hz <= 1000; hz++) {
+    for (int hz = 1; hz <= 1000; ++hz) {
         check_rate(hz);
     }
     const double rates[] = {23.976,      29.97, 59.94,        7.3,     12.5, 1e-6, 1.234567e-6,
                             0.1,         1e6,   123456.78901, 1e7 / 3, 1e9,  0.3,  3.14159265358979,
                             1e-6 / 3 * 4};
-    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; ++i) {
         check_rate(rates[i]);
     }
 }

@@ -16,7 +16,7 @@ static unsigned marked(rbc__stream_schema *streams, int32_t count) {
     rbc__schema schema = {.streams = streams, .num_streams = count};
     rbc__schema_set_reference(&schema);
     unsigned bits = 0;
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < count; ++i) {
         bits |= streams[i].is_reference ? 1U << i : 0;
     }
     return bits;
@@ -47,11 +47,11 @@ static void actions_are_known_by_name(void **state) {
     } cases[] = {{"action", true},        {"actions", true},      {"action/arm", true},
                  {"actions/arm/x", true}, {"action_dict", false}, {"given/action", true},
                  {"act", false},          {"reaction", false},    {"actionss", false}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
         char name[32];
         size_t length = 0;
         while ((name[length] = cases[i].name[length]) != '\0') {
-            length++;
+            ++length;
         }
         const rbc__stream_schema stream = {.name = name};
         assert_int_equal(rbc__stream_is_action(&stream), cases[i].is_action);

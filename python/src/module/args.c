@@ -5,12 +5,12 @@
 
 /* Position of parameter `name`, -1 where there is none. */
 static int find_param(const module_state *state, const signature *sig, PyObject *name) {
-    for (int i = 0; i < sig->num_params; i++) {
+    for (int i = 0; i < sig->num_params; ++i) {
         if (state->names[sig->params[i]] == name) {
             return i;
         }
     }
-    for (int i = 0; i < sig->num_params; i++) {
+    for (int i = 0; i < sig->num_params; ++i) {
         if (PyUnicode_Compare(state->names[sig->params[i]], name) == 0) {
             return i;
         }
@@ -26,11 +26,11 @@ bool parse_args(module_state *state, const signature *sig, PyObject *const *args
         return false;
     }
     memset(values, 0, (size_t)sig->num_params * sizeof(*values));
-    for (Py_ssize_t i = 0; i < nargs; i++) {
+    for (Py_ssize_t i = 0; i < nargs; ++i) {
         values[i] = args[i];
     }
     const Py_ssize_t num_keywords = kwnames == NULL ? 0 : PyTuple_Size(kwnames);
-    for (Py_ssize_t k = 0; k < num_keywords; k++) {
+    for (Py_ssize_t k = 0; k < num_keywords; ++k) {
         PyObject *name = PyTuple_GetItem(kwnames, k);
         const int i = find_param(state, sig, name);
         if (i < 0) {
@@ -43,7 +43,7 @@ bool parse_args(module_state *state, const signature *sig, PyObject *const *args
         }
         values[i] = args[nargs + k];
     }
-    for (int i = 0; i < sig->num_params; i++) {
+    for (int i = 0; i < sig->num_params; ++i) {
         if (i < sig->num_required && (values[i] == NULL || values[i] == Py_None)) {
             raise_type(state, "%s() needs argument '%U'", sig->function,
                        state->names[sig->params[i]]);
@@ -58,7 +58,7 @@ bool parse_args(module_state *state, const signature *sig, PyObject *const *args
 
 static PyObject *join_choices(module_state *state, const choice *choices, int num_choices) {
     PyObject *text = PyUnicode_FromString("");
-    for (int i = 0; i < num_choices && text != NULL; i++) {
+    for (int i = 0; i < num_choices && text != NULL; ++i) {
         PyObject *longer = PyUnicode_FromFormat("%U%s'%U'", text, i == 0 ? "" : ", ",
                                                 state->names[choices[i].name]);
         Py_DECREF(text);
@@ -72,7 +72,7 @@ bool parse_choice(module_state *state, PyObject *object, const char *param, cons
     if (object == NULL) {
         return true;
     }
-    for (int i = 0; i < num_choices; i++) {
+    for (int i = 0; i < num_choices; ++i) {
         if (state->names[choices[i].name] == object) {
             *value = choices[i].value;
             return true;
@@ -82,7 +82,7 @@ bool parse_choice(module_state *state, PyObject *object, const char *param, cons
         raise_type(state, "%s: found %R, wanted a string", param, object);
         return false;
     }
-    for (int i = 0; i < num_choices; i++) {
+    for (int i = 0; i < num_choices; ++i) {
         if (PyUnicode_Compare(state->names[choices[i].name], object) == 0) {
             *value = choices[i].value;
             return true;
@@ -177,7 +177,7 @@ bool parse_int3(module_state *state, PyObject *object, const char *param, int64_
         return is_one;
     }
     bool ok = true;
-    for (Py_ssize_t i = 0; ok && i < 3; i++) {
+    for (Py_ssize_t i = 0; ok && i < 3; ++i) {
         ok = parse_int(state, PyList_GetItem(items, i), param, &value[i]);
     }
     Py_DECREF(items);
@@ -193,7 +193,7 @@ bool parse_double3(module_state *state, PyObject *object, const char *param, dou
         return is_one;
     }
     bool ok = true;
-    for (Py_ssize_t i = 0; ok && i < 3; i++) {
+    for (Py_ssize_t i = 0; ok && i < 3; ++i) {
         ok = parse_double(state, PyList_GetItem(items, i), param, &value[i]);
     }
     Py_DECREF(items);
@@ -219,7 +219,7 @@ static PyObject *call_python(module_state *state, const char *module_name, const
     PyObject *kwargs = PyDict_New();
     PyObject *result = NULL;
     bool ok = function != NULL && args != NULL && kwargs != NULL;
-    for (int i = 0; ok && i < sig->num_params; i++) {
+    for (int i = 0; ok && i < sig->num_params; ++i) {
         if (values[i] != NULL && sig->params[i] != NAME_backend) {
             ok = PyDict_SetItem(kwargs, state->names[sig->params[i]], values[i]) == 0;
         }

@@ -91,10 +91,10 @@ PyObject *set_cpu_features(PyObject *module, PyObject *object) {
         return raise_type(state, "features: found %R, wanted names, or None", object);
     }
     const Py_ssize_t count = PyTuple_Size(names);
-    for (Py_ssize_t i = 0; i < count; i++) {
+    for (Py_ssize_t i = 0; i < count; ++i) {
         PyObject *name = PyTuple_GetItem(names, i);
         uint64_t bit = 0;
-        for (size_t k = 0; PyUnicode_Check(name) && k < sizeof known / sizeof *known; k++) {
+        for (size_t k = 0; PyUnicode_Check(name) && k < sizeof known / sizeof *known; ++k) {
             if (PyUnicode_CompareWithASCIIString(name, known[k].name) == 0) {
                 bit = known[k].bit;
             }

@@ -17,7 +17,7 @@ static const char *const name_texts[NUM_NAMES] = {
 };
 
 static bool intern_names(module_state *state) {
-    for (int i = 0; i < NUM_NAMES; i++) {
+    for (int i = 0; i < NUM_NAMES; ++i) {
         state->names[i] = PyUnicode_InternFromString(name_texts[i]);
         if (state->names[i] == NULL) {
             return false;
@@ -43,7 +43,7 @@ static bool import_errors(module_state *state) {
         return false;
     }
     bool ok = true;
-    for (int i = 0; ok && i < NUM_STATUSES; i++) {
+    for (int i = 0; ok && i < NUM_STATUSES; ++i) {
         if (classes[i] != NULL) {
             state->errors[i] = PyObject_GetAttrString(errors, classes[i]);
             ok = state->errors[i] != NULL;
@@ -63,7 +63,7 @@ static bool add_data_types(PyObject *module) {
                  {&episode_spec, &state->episode_type},   {&loader_spec, &state->loader_type},
                  {&iterator_spec, &state->iterator_type}, {&field_spec, &state->field_type},
                  {&writer_spec, &state->writer_type},     {&plan_spec, &state->plan_type}};
-    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
+    for (size_t i = 0; i < sizeof(types) / sizeof(*types); ++i) {
         PyObject *type = PyType_FromModuleAndSpec(module, types[i].spec, NULL);
         if (type == NULL) {
             return false;
@@ -87,11 +87,11 @@ static int exec_module(PyObject *module) {
 
 static int traverse_module(PyObject *module, visitproc visit, void *arg) {
     module_state *state = state_of_module(module);
-    for (int i = 0; i < NUM_STATUSES; i++) {
+    for (int i = 0; i < NUM_STATUSES; ++i) {
         Py_VISIT(state->errors[i]);
     }
     Py_VISIT(state->argument_type_error);
-    for (int i = 0; i < state->num_frameworks; i++) {
+    for (int i = 0; i < state->num_frameworks; ++i) {
         Py_VISIT(state->frameworks[i].type);
     }
     Py_VISIT(state->dataset_type);
@@ -111,15 +111,15 @@ static int traverse_module(PyObject *module, visitproc visit, void *arg) {
 
 static int clear_module(PyObject *module) {
     module_state *state = state_of_module(module);
-    for (int i = 0; i < NUM_NAMES; i++) {
+    for (int i = 0; i < NUM_NAMES; ++i) {
         Py_CLEAR(state->names[i]);
     }
-    for (int i = 0; i < NUM_STATUSES; i++) {
+    for (int i = 0; i < NUM_STATUSES; ++i) {
         Py_CLEAR(state->errors[i]);
     }
     Py_CLEAR(state->argument_type_error);
     Py_CLEAR(state->context);
-    for (int i = 0; i < state->num_frameworks; i++) {
+    for (int i = 0; i < state->num_frameworks; ++i) {
         Py_CLEAR(state->frameworks[i].type);
     }
     state->num_frameworks = 0;
@@ -134,7 +134,7 @@ static int clear_module(PyObject *module) {
     Py_CLEAR(state->numpy_empty);
     Py_CLEAR(state->torch_forward_ad);
     Py_CLEAR(state->torch_empty_strided);
-    for (int i = 0; i < RBC__NUM_DTYPES; i++) {
+    for (int i = 0; i < RBC__NUM_DTYPES; ++i) {
         Py_CLEAR(state->numpy_dtypes[i]);
         Py_CLEAR(state->torch_dtypes[i]);
     }

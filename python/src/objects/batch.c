@@ -68,7 +68,7 @@ static PyObject *numpy_field(module_state *state, PyObject *asarray, rbc_batch *
     }
     rbc_batch_retain(batch);
     field->batch = batch;
-    for (int32_t i = 0; i < dl->ndim; i++) {
+    for (int32_t i = 0; i < dl->ndim; ++i) {
         field->shape[i] = (Py_ssize_t)dl->shape[i];
         field->strides[i] = (Py_ssize_t)rbc__tensor_stride_bytes(dl, i);
     }
@@ -188,7 +188,7 @@ PyObject *field_tensor(module_state *state, const delivery *how, rbc_batch *batc
 
 static PyObject *text_list(rbc_batch *batch, int32_t index, int64_t first, int64_t count) {
     PyObject *list = PyList_New((Py_ssize_t)count);
-    for (int64_t i = 0; list != NULL && i < count; i++) {
+    for (int64_t i = 0; list != NULL && i < count; ++i) {
         uint64_t num_bytes = 0;
         const char *text = rbc_batch_text(batch, index, first + i, &num_bytes);
         PyObject *string = PyUnicode_DecodeUTF8(text != NULL ? text : "", (Py_ssize_t)num_bytes,
@@ -206,7 +206,7 @@ static PyObject *text_rows(rbc_batch *batch, int32_t index, const DLTensor *dl) 
         return text_list(batch, index, 0, rows);
     }
     PyObject *list = PyList_New((Py_ssize_t)rows);
-    for (int64_t i = 0; list != NULL && i < rows; i++) {
+    for (int64_t i = 0; list != NULL && i < rows; ++i) {
         PyObject *row = text_list(batch, index, i * dl->shape[1], dl->shape[1]);
         if (row == NULL || PyList_SetItem(list, (Py_ssize_t)i, row) < 0) {
             Py_CLEAR(list);

@@ -162,7 +162,7 @@ static const char *stream_kind_name(rbc_stream_kind kind) {
 
 static PyObject *shape_tuple(const rbc_stream_info *info) {
     PyObject *shape = PyTuple_New(info->ndim);
-    for (int32_t i = 0; shape != NULL && i < info->ndim; i++) {
+    for (int32_t i = 0; shape != NULL && i < info->ndim; ++i) {
         PyObject *extent = PyLong_FromLongLong(info->shape[i]);
         if (extent == NULL || PyTuple_SetItem(shape, i, extent) < 0) {
             Py_CLEAR(shape);

@@ -93,7 +93,7 @@ typedef struct window_memory {
 static bool read_ticks(PyObject *object, int32_t **ticks, int32_t *count) {
     const Py_ssize_t size = PyList_Size(object);
     *ticks = PyMem_Calloc((size_t)size + 1, sizeof(**ticks));
-    for (Py_ssize_t i = 0; *ticks != NULL && i < size; i++) {
+    for (Py_ssize_t i = 0; *ticks != NULL && i < size; ++i) {
         const long value = PyLong_AsLong(PyList_GetItem(object, i));
         if ((value == -1 && PyErr_Occurred()) || value < INT32_MIN || value > INT32_MAX) {
             PyErr_SetString(PyExc_OverflowError, "a tick of the window has more than 32 bits");
@@ -108,7 +108,7 @@ static bool read_ticks(PyObject *object, int32_t **ticks, int32_t *count) {
 static bool read_offsets(PyObject *object, int64_t **offsets, int32_t *count) {
     const Py_ssize_t size = PyList_Size(object);
     *offsets = PyMem_Calloc((size_t)size + 1, sizeof(**offsets));
-    for (Py_ssize_t i = 0; *offsets != NULL && i < size; i++) {
+    for (Py_ssize_t i = 0; *offsets != NULL && i < size; ++i) {
         (*offsets)[i] = PyLong_AsLongLong(PyList_GetItem(object, i));
         if ((*offsets)[i] == -1 && PyErr_Occurred()) {
             return false;
@@ -164,7 +164,7 @@ static bool read_names(PyObject *list, const char ***names, int32_t *count) {
         PyErr_NoMemory();
         return false;
     }
-    for (Py_ssize_t i = 0; i < size; i++) {
+    for (Py_ssize_t i = 0; i < size; ++i) {
         (*names)[i] = PyUnicode_AsUTF8AndSize(PyList_GetItem(list, i), NULL);
         if ((*names)[i] == NULL) {
             return false;
@@ -300,7 +300,7 @@ PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
     if (!ok) {
         PyErr_NoMemory();
     }
-    for (Py_ssize_t i = 0; ok && i < count; i++) {
+    for (Py_ssize_t i = 0; ok && i < count; ++i) {
         ok = read_window(state, PyList_GetItem(windows, i), &memory[i], &read[i]);
     }
     const char **clock_names = NULL;
@@ -324,7 +324,7 @@ PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
     params.num_parts = num_parts;
     PyObject *result =
         ok ? create(state, (selection_object *)(void *)selection, &params, types) : NULL;
-    for (Py_ssize_t i = 0; memory != NULL && i < count; i++) {
+    for (Py_ssize_t i = 0; memory != NULL && i < count; ++i) {
         PyMem_Free(memory[i].ticks);
         PyMem_Free(memory[i].offsets_ns);
         PyMem_Free(memory[i].groups);
@@ -343,7 +343,7 @@ static PyObject *field_names(loader_object *loader, const rbc_batch *batch) {
     }
     const int32_t count = rbc_batch_num_fields(batch);
     PyObject *names = PyList_New(count);
-    for (int32_t i = 0; names != NULL && i < count; i++) {
+    for (int32_t i = 0; names != NULL && i < count; ++i) {
         PyObject *name = PyUnicode_InternFromString(rbc_batch_field(batch, i)->name);
         if (name == NULL || PyList_SetItem(names, i, name) < 0) {
             Py_CLEAR(names);
@@ -358,7 +358,7 @@ static PyObject *batch_dict(module_state *state, loader_object *loader, rbc_batc
     PyObject *dict =
         names == NULL ? NULL : PyObject_CallFunctionObjArgs(loader->how.batch_type, NULL);
     const int32_t count = rbc_batch_num_fields(batch);
-    for (int32_t i = 0; dict != NULL && i < count; i++) {
+    for (int32_t i = 0; dict != NULL && i < count; ++i) {
         const rbc_field *field = rbc_batch_field(batch, i);
         PyObject *value = field->kind == RBC_FIELD_TEXT
                               ? field_text(loader->how.text_type, batch, i, field)

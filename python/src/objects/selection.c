@@ -94,12 +94,12 @@ static PyObject *selection_counts(PyObject *self, PyObject *unused) {
     PyObject *splits = PyList_New(info.num_splits);
     PyObject *tasks = PyList_New((Py_ssize_t)counts.num_tasks);
     bool ok = splits != NULL && tasks != NULL;
-    for (int32_t i = 0; ok && i < info.num_splits; i++) {
+    for (int32_t i = 0; ok && i < info.num_splits; ++i) {
         PyObject *item = Py_BuildValue("(LL)", (long long)counts.split_episodes[i],
                                        (long long)counts.split_steps[i]);
         ok = item != NULL && PyList_SetItem(splits, i, item) == 0;
     }
-    for (int64_t i = 0; ok && i < counts.num_tasks; i++) {
+    for (int64_t i = 0; ok && i < counts.num_tasks; ++i) {
         PyObject *item =
             Py_BuildValue("(NL)", text_object(counts.tasks[i]), (long long)counts.task_episodes[i]);
         ok = item != NULL && PyList_SetItem(tasks, (Py_ssize_t)i, item) == 0;
@@ -126,7 +126,7 @@ static PyObject *selection_take(PyObject *self, PyObject *indices) {
     if (!ok) {
         PyErr_NoMemory();
     }
-    for (Py_ssize_t i = 0; ok && i < count; i++) {
+    for (Py_ssize_t i = 0; ok && i < count; ++i) {
         const int64_t position = position_of(self, PyList_GetItem(items, i));
         ok = position >= 0;
         ids[i] = ok ? rbc_selection_id(handle_of(self), position) : 0;

@@ -19,7 +19,7 @@ static void writer_dealloc(PyObject *self) {
 
 static bool parse_kind(module_state *state, const char *text, rbc_stream_kind *kind) {
     static const char *const names[] = {"numeric", "image", "text"};
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; ++i) {
         if (strcmp(text, names[i]) == 0) {
             *kind = (rbc_stream_kind)i;
             return true;
@@ -31,7 +31,7 @@ static bool parse_kind(module_state *state, const char *text, rbc_stream_kind *k
 
 static bool parse_dtype(module_state *state, const char *name, const char *text,
                         DLDataType *dtype) {
-    for (int i = 0; i < RBC__NUM_DTYPES; i++) {
+    for (int i = 0; i < RBC__NUM_DTYPES; ++i) {
         if (strcmp(text, rbc__dtype_name((rbc__dtype)i)) == 0) {
             *dtype = rbc__dtype_to_dlpack((rbc__dtype)i);
             return true;
@@ -61,7 +61,7 @@ static bool read_feature(module_state *state, PyObject *object, rbc_stream_info 
         return false;
     }
     info->ndim = (int32_t)ndim;
-    for (Py_ssize_t i = 0; i < ndim; i++) {
+    for (Py_ssize_t i = 0; i < ndim; ++i) {
         info->shape[i] = PyLong_AsLongLong(PyTuple_GetItem(shape, i));
         if (info->shape[i] == -1 && PyErr_Occurred()) {
             return false;
@@ -78,7 +78,7 @@ static rbc_stream_info *read_features(module_state *state, PyObject *list) {
         PyErr_NoMemory();
         return NULL;
     }
-    for (Py_ssize_t i = 0; i < count; i++) {
+    for (Py_ssize_t i = 0; i < count; ++i) {
         if (!read_feature(state, PyList_GetItem(list, i), &infos[i])) {
             PyMem_Free(infos);
             return NULL;
@@ -153,7 +153,7 @@ static bool read_bytes(module_state *state, PyObject *list, data_memory *memory,
         PyErr_NoMemory();
         return false;
     }
-    for (Py_ssize_t i = 0; i < count; i++) {
+    for (Py_ssize_t i = 0; i < count; ++i) {
         PyObject *item = PyList_GetItem(list, i);
         if (!PyBytes_Check(item)) {
             raise_type(state, "samples[%zd]: found %R, wanted bytes", i, (PyObject *)Py_TYPE(item));
@@ -196,7 +196,7 @@ static bool read_data(module_state *state, PyObject *object, data_memory *memory
 }
 
 static void release_data(data_memory *memory, Py_ssize_t count) {
-    for (Py_ssize_t i = 0; memory != NULL && i < count; i++) {
+    for (Py_ssize_t i = 0; memory != NULL && i < count; ++i) {
         tensor_release(&memory[i].values);
         tensor_release(&memory[i].rows);
         PyMem_Free(memory[i].bytes);
@@ -237,7 +237,7 @@ static PyObject *writer_add(PyObject *self, PyObject *args) {
     if (!ok) {
         PyErr_NoMemory();
     }
-    for (Py_ssize_t i = 0; ok && i < count; i++) {
+    for (Py_ssize_t i = 0; ok && i < count; ++i) {
         PyObject *item = i < writer->num_streams
                              ? PyList_GetItem(streams, i)
                              : PyList_GetItem(metadata, i - writer->num_streams);

@@ -29,7 +29,7 @@ static bool view_images(module_state *state, const DLTensor *t, const char *para
     out->dl.shape = out->shape;
     out->dl.strides = out->strides;
     int64_t stride = 1;
-    for (int32_t i = t->ndim - 1; i >= 0; i--) {
+    for (int32_t i = t->ndim - 1; i >= 0; --i) {
         out->shape[i] = t->shape[i];
         out->strides[i] = t->strides != NULL ? t->strides[i] : stride;
         stride *= t->shape[i];
@@ -49,7 +49,7 @@ static bool view_images(module_state *state, const DLTensor *t, const char *para
     /* The sizes' product was checked with the tensor. */
     out->strides[0] = out->shape[1] > 1 ? out->strides[1] : out->strides[0];
     out->shape[0] *= out->shape[1];
-    for (int32_t i = 1; i + 1 < num_axes; i++) {
+    for (int32_t i = 1; i + 1 < num_axes; ++i) {
         out->shape[i] = out->shape[i + 1];
         out->strides[i] = out->strides[i + 1];
     }
@@ -83,7 +83,7 @@ static bool check_matrix(module_state *state, const tensor *matrix, const char *
     const DLTensor *m = &matrix->dl;
     const DLTensor *depth = &input->depth.dl;
     bool ok = m->ndim == 2 || m->ndim == input->num_outer + 2;
-    for (int32_t i = 0; ok && m->ndim > 2 && i < input->num_outer; i++) {
+    for (int32_t i = 0; ok && m->ndim > 2 && i < input->num_outer; ++i) {
         ok = m->shape[i] == depth->shape[i];
     }
     if (!ok) {
@@ -188,7 +188,7 @@ static bool create_points(module_state *state, PyObject *const *values, void *me
     }
     int64_t shape[5] = {1};
     int32_t axis = 0;
-    for (; axis < input->num_outer; axis++) {
+    for (; axis < input->num_outer; ++axis) {
         shape[axis] = input->depth.dl.shape[axis];
     }
     if (call->compact && !tensor_create(state, &input->depth, (DLDataType){kDLInt, 32, 1},
@@ -392,7 +392,7 @@ static bool check_features_of_images(module_state *state, const voxelize_call *c
     const DLTensor *features = &call->features.dl;
     const depth_input *input = &call->input;
     bool ok = features->ndim == input->num_outer + 3;
-    for (int32_t i = 0; ok && i < input->num_outer + 2; i++) {
+    for (int32_t i = 0; ok && i < input->num_outer + 2; ++i) {
         ok = features->shape[i] == input->depth.dl.shape[i];
     }
     if (!ok) {

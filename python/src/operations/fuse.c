@@ -80,7 +80,7 @@ static bool output_shape(module_state *state, const fuse_call *call, int64_t sha
     const DLTensor *first = &call->streams[0].values.dl;
     const DLTensor *targets = &call->targets.dl;
     int64_t width = 0;
-    for (int32_t i = 0; i < call->count; i++) {
+    for (int32_t i = 0; i < call->count; ++i) {
         const DLTensor *values = &call->streams[i].values.dl;
         if (values->ndim != first->ndim || (values->ndim != 2 && values->ndim != 3)) {
             raise_value(state,
@@ -184,7 +184,7 @@ static bool parse_flags(module_state *state, const fuse_options *options, uint32
 
 static void release(void *memory) {
     fuse_call *call = memory;
-    for (int32_t i = 0; call->streams != NULL && i < call->count; i++) {
+    for (int32_t i = 0; call->streams != NULL && i < call->count; ++i) {
         stream_release(&call->streams[i]);
     }
     tensor_release(&call->targets);
@@ -216,7 +216,7 @@ static bool read_inputs(module_state *state, stream_args *args, int32_t count,
     }
     bool ok = parse_flags(state, options, &flags) &&
               parse_bool(state, options->return_valid, "return_valid", &call->has_valid);
-    for (int32_t i = 0; ok && i < count; i++) {
+    for (int32_t i = 0; ok && i < count; ++i) {
         ok = read_stream(state, options, i, flags, &args[i], call);
         ok = ok && tensor_needs_grad(state, &call->streams[i].values, needs_grad) &&
              tensor_needs_grad(state, &call->streams[i].times, needs_grad);
@@ -231,7 +231,7 @@ static bool read_inputs(module_state *state, stream_args *args, int32_t count,
 static bool keep(void *memory) {
     fuse_call *call = memory;
     bool ok = tensor_keep(&call->targets) && tensor_keep(&call->out) && tensor_keep(&call->valid);
-    for (int32_t i = 0; ok && i < call->count; i++) {
+    for (int32_t i = 0; ok && i < call->count; ++i) {
         ok = stream_keep(&call->streams[i]);
     }
     return ok;
@@ -328,7 +328,7 @@ static const signature fuse_signature = {"fuse_streams",
 
 /* Borrowed values and times of each (values, times) pair of list `pairs`. */
 static bool read_pairs(module_state *state, PyObject *pairs, int32_t count, stream_args *args) {
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < count; ++i) {
         PyObject *pair = PyList_GetItem(pairs, i);
         if (!PyTuple_Check(pair) || PyTuple_Size(pair) != 2) {
             raise_type(state, "streams[%d]: found %R, wanted a tuple (values, times)", (int)i,

@@ -55,11 +55,11 @@ bool grid_create(module_state *state, const tensor *like, int32_t num_outer, con
     int64_t shape[6];
     int32_t ndim = 0;
     int64_t cells = 1;
-    for (; ndim < num_outer; ndim++) {
+    for (; ndim < num_outer; ++ndim) {
         shape[ndim] = outer[ndim];
     }
     /* The library checks this too, but outputs are allocated before it is called. */
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; ++i) {
         const int64_t extent = grid->params.grid_size[i];
         if (extent < 1 || !rbc__mul_size(cells, extent, &cells)) {
             raise_value(state,

@@ -43,7 +43,7 @@ static bool read_list(module_state *state, PyObject *images, streams *out) {
     if (!allocate(PyList_Size(images), out)) {
         return false;
     }
-    for (Py_ssize_t i = 0; i < out->count; i++) {
+    for (Py_ssize_t i = 0; i < out->count; ++i) {
         PyObject *image = PyList_GetItem(images, i);
         char *bytes = NULL;
         Py_ssize_t num_bytes = 0;
@@ -85,7 +85,7 @@ static bool divide(module_state *state, const DLTensor *data, const DLTensor *of
     if (!allocate((Py_ssize_t)offsets->shape[0] - 1, out)) {
         return false;
     }
-    for (Py_ssize_t i = 0; i < out->count; i++) {
+    for (Py_ssize_t i = 0; i < out->count; ++i) {
         const int64_t begin = offset_at(offsets, i);
         const int64_t end = offset_at(offsets, i + 1);
         if (begin < 0 || end < begin || end > data->shape[0]) {
@@ -169,7 +169,7 @@ PyObject *jpeg_infos(PyObject *module, PyObject *capsule) {
     const jpegs *j = PyCapsule_GetPointer(capsule, BATCH_CAPSULE);
     const Py_ssize_t count = j == NULL ? -1 : (Py_ssize_t)rbc_jpeg_batch_size(j->batch);
     PyObject *list = j == NULL ? NULL : PyList_New(count);
-    for (Py_ssize_t i = 0; list != NULL && i < count; i++) {
+    for (Py_ssize_t i = 0; list != NULL && i < count; ++i) {
         rbc_jpeg_info info;
         rbc_jpeg_batch_info(j->batch, i, &info);
         PyObject *item = Py_BuildValue("(LLiNN)", (long long)info.height, (long long)info.width,
@@ -199,7 +199,7 @@ static bool read_outs(module_state *state, PyObject *outs, call *c) {
         return false;
     }
     c->count = count;
-    for (Py_ssize_t i = 0; i < count; i++) {
+    for (Py_ssize_t i = 0; i < count; ++i) {
         tensor *out = &c->outs[i];
         c->num_read = i + 1;
         if (!tensor_read(state, is_list ? PyList_GetItem(outs, i) : outs, "out",
@@ -259,7 +259,7 @@ PyObject *jpeg_decode(PyObject *module, PyObject *args) {
                     (valid == Py_None || tensor_read(state, valid, "valid",
                                                      c.count > 0 ? &c.outs[0] : NULL, &c.valid)) &&
                     run(state, j, &c);
-    for (Py_ssize_t i = 0; i < c.num_read; i++) {
+    for (Py_ssize_t i = 0; i < c.num_read; ++i) {
         tensor_release(&c.outs[i]);
     }
     tensor_release(&c.valid);

@@ -21,7 +21,7 @@ static const operation *const operations[] = {
 static const operation *find_operation(module_state *state, PyObject *function) {
     PyObject *name = PyObject_GetAttrString(function, "__name__");
     PyErr_Clear();
-    for (size_t i = 0; name != NULL && i < sizeof(operations) / sizeof(*operations); i++) {
+    for (size_t i = 0; name != NULL && i < sizeof(operations) / sizeof(*operations); ++i) {
         if (PyUnicode_Check(name) &&
             PyUnicode_Compare(name, state->names[operations[i]->name]) == 0) {
             Py_DECREF(name);

@@ -103,7 +103,7 @@ static bool read_wanted(module_state *state, PyObject *names, sparse_call *call)
         return true;
     }
     choice choices[NUM_OUTPUTS];
-    for (int i = 0; i < NUM_OUTPUTS; i++) {
+    for (int i = 0; i < NUM_OUTPUTS; ++i) {
         choices[i] = (choice){output_names[i], i};
     }
     PyObject *list = PySequence_List(names);
@@ -113,7 +113,7 @@ static bool read_wanted(module_state *state, PyObject *names, sparse_call *call)
         return false;
     }
     bool ok = true;
-    for (Py_ssize_t i = 0; ok && i < PyList_Size(list); i++) {
+    for (Py_ssize_t i = 0; ok && i < PyList_Size(list); ++i) {
         int chosen = 0;
         ok = PARSE_CHOICE(state, PyList_GetItem(list, i), "outputs", choices, &chosen);
         call->wanted[chosen] = true;
@@ -179,7 +179,7 @@ static bool create_output(module_state *state, sparse_call *call, int index, DLD
     } else if (index == NUM_VOXELS || index == DROPPED) {
         shape[ndim++] = 1;
     }
-    for (int i = 0; i < 3 && extents[i] >= 0; i++) {
+    for (int i = 0; i < 3 && extents[i] >= 0; ++i) {
         shape[ndim++] = extents[i];
     }
     return tensor_create(state, &call->points, dtype, ndim, shape, &call->outputs[index]);
@@ -213,7 +213,7 @@ static bool create(module_state *state, PyObject *const *values, void *memory) {
 static bool run(module_state *state, void *memory) {
     sparse_call *call = memory;
     const DLTensor *made[NUM_OUTPUTS];
-    for (int i = 0; i < NUM_OUTPUTS; i++) {
+    for (int i = 0; i < NUM_OUTPUTS; ++i) {
         made[i] = call->wanted[i] ? &call->outputs[i].dl : NULL;
     }
     rbc_voxelize_sparse_outputs outputs = RBC_VOXELIZE_SPARSE_OUTPUTS_INIT;
@@ -260,7 +260,7 @@ static bool run(module_state *state, void *memory) {
 static PyObject *pack(module_state *state, void *memory) {
     sparse_call *call = memory;
     PyObject *dict = PyDict_New();
-    for (int i = 0; dict != NULL && i < NUM_OUTPUTS; i++) {
+    for (int i = 0; dict != NULL && i < NUM_OUTPUTS; ++i) {
         if (!call->wanted[i]) {
             continue;
         }
@@ -278,7 +278,7 @@ static void release(void *memory) {
     tensor_release(&call->points);
     tensor_release(&call->features);
     tensor_release(&call->lengths);
-    for (int i = 0; i < NUM_OUTPUTS; i++) {
+    for (int i = 0; i < NUM_OUTPUTS; ++i) {
         tensor_release(&call->outputs[i]);
     }
     workspace_release(&call->scratch);
@@ -288,7 +288,7 @@ static bool keep(void *memory) {
     sparse_call *call = memory;
     bool ok =
         tensor_keep(&call->points) && tensor_keep(&call->features) && tensor_keep(&call->lengths);
-    for (int i = 0; ok && i < NUM_OUTPUTS; i++) {
+    for (int i = 0; ok && i < NUM_OUTPUTS; ++i) {
         ok = tensor_keep(&call->outputs[i]);
     }
     return ok;

@@ -86,7 +86,7 @@ bool parse_channels(module_state *state, PyObject *object, int64_t num_channels,
     const Py_ssize_t count = PyList_Size(items);
     *groups = PyMem_Calloc((size_t)count + 1, sizeof(**groups));
     bool ok = *groups != NULL && count < INT32_MAX;
-    for (Py_ssize_t i = 0; ok && i < count; i++) {
+    for (Py_ssize_t i = 0; ok && i < count; ++i) {
         PyObject *item = PyList_GetItem(items, i);
         rbc_channel_group *group = &(*groups)[i];
         ok = PyTuple_Check(item) && PyTuple_Size(item) == 2

@@ -110,7 +110,7 @@ bool dlpack_read(module_state *state, PyObject *object, const char *param, tenso
 bool dlpack_create(module_state *state, const tensor *like, DLDataType dtype, int32_t ndim,
                    const int64_t *shape, tensor *out) {
     PyObject *extents = PyList_New(0);
-    for (int32_t i = 0; extents != NULL && i < ndim; i++) {
+    for (int32_t i = 0; extents != NULL && i < ndim; ++i) {
         PyObject *extent = PyLong_FromLongLong(shape[i]);
         if (extent == NULL || PyList_Append(extents, extent) < 0) {
             Py_CLEAR(extents);

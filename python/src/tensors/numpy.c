@@ -67,7 +67,7 @@ static bool fill_dltensor(module_state *state, PyObject *object, const char *par
         raise_value(state, "%s: the array is not aligned to its element size", param);
         return false;
     }
-    for (int i = 0; i < array->nd; i++) {
+    for (int i = 0; i < array->nd; ++i) {
         out->shape[i] = array->shape[i];
         if (array->strides[i] % array->itemsize != 0) {
             raise_value(state,
@@ -144,7 +144,7 @@ bool numpy_create(module_state *state, DLDataType dtype, int32_t ndim, const int
         }
     }
     PyObject *extents = PyTuple_New(ndim);
-    for (int32_t i = 0; extents != NULL && i < ndim; i++) {
+    for (int32_t i = 0; extents != NULL && i < ndim; ++i) {
         PyObject *extent = PyLong_FromLongLong(shape[i]);
         if (extent == NULL || PyTuple_SetItem(extents, i, extent) < 0) {
             Py_CLEAR(extents);

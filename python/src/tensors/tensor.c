@@ -42,7 +42,7 @@ static bool probe_type(module_state *state, PyObject *object, framework *out) {
 
 static bool find_framework(module_state *state, PyObject *object, framework *out) {
     PyTypeObject *type = Py_TYPE(object);
-    for (int i = 0; i < state->num_frameworks; i++) {
+    for (int i = 0; i < state->num_frameworks; ++i) {
         if (state->frameworks[i].type == type) {
             *out = state->frameworks[i];
             return true;
@@ -56,7 +56,7 @@ static bool find_framework(module_state *state, PyObject *object, framework *out
     }
     int slot = state->num_frameworks;
     if (slot < FRAMEWORK_CACHE_SIZE) {
-        state->num_frameworks++;
+        ++state->num_frameworks;
     } else {
         slot = state->next_framework;
         state->next_framework = (slot + 1) % FRAMEWORK_CACHE_SIZE;

@@ -34,7 +34,7 @@ static PyObject *torch_dtype(module_state *state, rbc__dtype dtype) {
 
 static PyObject *tuple_of(int32_t count, const int64_t *values) {
     PyObject *tuple = PyTuple_New(count);
-    for (int32_t i = 0; tuple != NULL && i < count; i++) {
+    for (int32_t i = 0; tuple != NULL && i < count; ++i) {
         PyObject *value = PyLong_FromLongLong(values[i]);
         if (value == NULL || PyTuple_SetItem(tuple, i, value) < 0) {
             Py_CLEAR(tuple);
@@ -47,7 +47,7 @@ static PyObject *empty_here(PyObject *function, PyObject *dtype, int32_t ndim,
                             const int64_t *shape) {
     int64_t strides[TENSOR_MAX_DIMS];
     int64_t stride = 1;
-    for (int32_t i = ndim - 1; i >= 0; i--) {
+    for (int32_t i = ndim - 1; i >= 0; --i) {
         strides[i] = stride;
         stride *= shape[i] > 1 ? shape[i] : 1;
     }

@@ -76,7 +76,7 @@ static const struct {
 };
 
 double rbc__control_rate(const char *name) {
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; ++i) {
         if (strcmp(table[i].name, name) == 0) {
             return table[i].rate_hz;
         }

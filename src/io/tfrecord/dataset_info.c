@@ -28,7 +28,7 @@ static rbc_status parse_lengths(const json_t *lengths, const char *path, rbc__sp
     if (!split->lengths) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: %zu shards", path, count);
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; ++i) {
         if (!rbc__json_integer(json_array_get(lengths, i), &split->lengths[i]) ||
             split->lengths[i] < 0) {
             return rbc__fail(err, RBC_ERROR_FORMAT,
@@ -48,14 +48,14 @@ static rbc_status parse_split(const json_t *json, const char *path, rbc__dataset
         return rbc__fail(err, RBC_ERROR_FORMAT, "%s: split %" PRId64 " has no name", path,
                          info->num_splits);
     }
-    for (int64_t i = 0; i < info->num_splits; i++) {
+    for (int64_t i = 0; i < info->num_splits; ++i) {
         if (strcmp(info->splits[i].name, name) == 0) {
             return rbc__fail(err, RBC_ERROR_FORMAT, "%s: split '%s' is declared twice", path, name);
         }
     }
     rbc__split_shards *split = &info->splits[info->num_splits];
     RBC__TRY(copy_string(name, &split->name, err));
-    info->num_splits++;
+    ++info->num_splits;
     RBC__TRY(copy_string(filepath_template && filepath_template[0] != '\0' ? filepath_template
                                                                            : default_template,
                          &split->filepath_template, err));
@@ -86,7 +86,7 @@ static rbc_status parse_root(const json_t *root, const char *path, rbc__dataset_
     if (!out->splits) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: %zu splits", path, count);
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; ++i) {
         RBC__TRY(parse_split(json_array_get(splits, i), path, out, err));
     }
     return RBC_OK;
@@ -106,7 +106,7 @@ rbc_status rbc__dataset_info_parse(const char *text, size_t bytes, const char *p
 }
 
 void rbc__dataset_info_free(rbc__dataset_info *info) {
-    for (int64_t i = 0; i < info->num_splits; i++) {
+    for (int64_t i = 0; i < info->num_splits; ++i) {
         free(info->splits[i].name);
         free(info->splits[i].filepath_template);
         free(info->splits[i].lengths);
@@ -124,7 +124,7 @@ static bool append_field(rbc__bytes *name, const char **at, const char *dataset,
     const char *const fields[] = {"{DATASET}",      "{SPLIT}",       "{FILEFORMAT}",
                                   "{SHARD_X_OF_Y}", "{SHARD_INDEX}", "{NUM_SHARDS}"};
     const char *values[] = {dataset, split, "tfrecord", number, number, number};
-    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; ++i) {
         if (strncmp(*at, fields[i], strlen(fields[i])) != 0) {
             continue;
         }

@@ -48,7 +48,7 @@ static rbc_status describe_tensor(const derivation *state, rbc__tensor_proto *te
     }
     leaf->kind = RBC_STREAM_NUMERIC;
     leaf->dtype = tensor->dtype;
-    for (int32_t i = 1; i < tensor->ndim; i++) {
+    for (int32_t i = 1; i < tensor->ndim; ++i) {
         leaf->shape[leaf->ndim++] = tensor->shape[i];
     }
     return RBC_OK;

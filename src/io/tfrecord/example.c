@@ -146,14 +146,14 @@ rbc_status rbc__varints_measure(const rbc__wire *payload, uint64_t offset, uint6
         }
         uint32_t length = 1;
         while (at + length <= bytes && (data[at + length - 1] & 0x80) != 0) {
-            length++;
+            ++length;
         }
         if (at + length > bytes || length > 10) {
             return rbc__wire_fail(payload, offset + at, err,
                                   "a varint is cut short or longer than 10 bytes");
         }
         at += length;
-        found++;
+        ++found;
         shortest = length < shortest ? length : shortest;
         longest = length > longest ? length : longest;
     }

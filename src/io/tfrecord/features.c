@@ -33,7 +33,7 @@ static bool dtype_from_name(const char *name, rbc__dtype *out) {
         *out = RBC__BOOL;
         return true;
     }
-    for (int dtype = 0; dtype < RBC__NUM_DTYPES; dtype++) {
+    for (int dtype = 0; dtype < RBC__NUM_DTYPES; ++dtype) {
         if (strcmp(name, rbc__dtype_name((rbc__dtype)dtype)) == 0) {
             *out = (rbc__dtype)dtype;
             return true;
@@ -55,7 +55,7 @@ static rbc_status parse_shape(const place *at, const json_t *shape, rbc__leaf *l
         return RBC_OK;
     }
     leaf->ndim = (int32_t)count;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; ++i) {
         int64_t extent;
         if (!rbc__json_integer(json_array_get(dimensions, i), &extent) || extent < -1) {
             return fail_at(at, err, "its shape holds something that is no extent");
@@ -186,7 +186,7 @@ static rbc_status walk_feature(place *at, const json_t *feature, rbc_error *err)
         return fail_at(at, err, "features are nested too deep");
     }
     rbc_status status;
-    at->depth++;
+    ++at->depth;
     const json_t *content;
     if ((content = json_object_get(feature, "featuresDict"))) {
         status = walk_children(at, json_object_get(content, "features"), err);

@@ -40,7 +40,7 @@ static int compare_versions(const char *a, const char *b) {
     int right[3] = {0};
     (void)sscanf(a, "%9d.%9d.%9d", &left[0], &left[1], &left[2]);
     (void)sscanf(b, "%9d.%9d.%9d", &right[0], &right[1], &right[2]);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; ++i) {
         if (left[i] != right[i]) {
             return left[i] < right[i] ? -1 : 1;
         }
@@ -57,7 +57,7 @@ typedef struct listing {
 } listing;
 
 static void free_listing(listing *list) {
-    for (size_t i = 0; i < list->count; i++) {
+    for (size_t i = 0; i < list->count; ++i) {
         free(list->names[i]);
     }
     free(list->names);
@@ -140,7 +140,7 @@ static bool is_shard(const char *name) {
  */
 
 static bool has_metadata(const listing *names) {
-    for (size_t i = 0; i < names->count; i++) {
+    for (size_t i = 0; i < names->count; ++i) {
         if (strcmp(names->names[i], "features.json") == 0 ||
             strcmp(names->names[i], "dataset_info.json") == 0) {
             return true;
@@ -150,7 +150,7 @@ static bool has_metadata(const listing *names) {
 }
 
 static bool has_shards(const listing *names) {
-    for (size_t i = 0; i < names->count; i++) {
+    for (size_t i = 0; i < names->count; ++i) {
         if (is_shard(names->names[i])) {
             return true;
         }
@@ -159,7 +159,7 @@ static bool has_shards(const listing *names) {
 }
 
 static bool is_split_folder(const char *name) {
-    for (size_t i = 0; i < sizeof split_folders / sizeof split_folders[0]; i++) {
+    for (size_t i = 0; i < sizeof split_folders / sizeof split_folders[0]; ++i) {
         if (strcmp(name, split_folders[i]) == 0) {
             return true;
         }
@@ -171,7 +171,7 @@ static bool is_split_folder(const char *name) {
 static rbc_status has_split_folders(const char *path, const listing *names, bool *found,
                                     rbc_error *err) {
     *found = false;
-    for (size_t i = 0; i < names->count && !*found; i++) {
+    for (size_t i = 0; i < names->count && !*found; ++i) {
         listing inside;
         char *joined;
         rbc_error problem;
@@ -211,7 +211,7 @@ static rbc_status find_inside(const char *path, const char *name, int depth, cha
 static rbc_status find_in_children(const char *path, const listing *names, int depth, char **folder,
                                    rbc_error *err) {
     const char *newest = NULL;
-    for (size_t i = 0; i < names->count; i++) {
+    for (size_t i = 0; i < names->count; ++i) {
         bool is_one = false;
         if (rbc__is_version(names->names[i])) {
             RBC__TRY(is_folder(path, names->names[i], &is_one, err));
@@ -224,7 +224,7 @@ static rbc_status find_in_children(const char *path, const listing *names, int d
         return find_inside(path, newest, depth, folder, err);
     }
     rbc_error problem;
-    for (size_t i = 0; i < names->count; i++) {
+    for (size_t i = 0; i < names->count; ++i) {
         char *found;
         bool is_one;
         rbc_status status = is_folder(path, names->names[i], &is_one, &problem);
@@ -309,13 +309,13 @@ static rbc_status add_file(rbc__schema *schema, const char *folder, const char *
         free(file->path);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "the name of a split");
     }
-    schema->num_files++;
+    ++schema->num_files;
     return RBC_OK;
 }
 
 static rbc_status add_declared(const rbc__split_shards *split, const char *folder, const char *name,
                                const char *info_path, rbc__schema *schema, rbc_error *err) {
-    for (int64_t i = 0; i < split->num_shards; i++) {
+    for (int64_t i = 0; i < split->num_shards; ++i) {
         char *shard;
         RBC__TRY(rbc__shard_name(split->filepath_template, name, split->name, i, split->num_shards,
                                  info_path, &shard, err));
@@ -337,7 +337,7 @@ static void split_of(const char *name, const char *fallback, char *split, size_t
     if (begin == name) {
         begin = fallback;
         end = fallback + strlen(fallback);
-        for (size_t i = 0; i < sizeof split_folders / sizeof split_folders[0]; i++) {
+        for (size_t i = 0; i < sizeof split_folders / sizeof split_folders[0]; ++i) {
             const size_t length = strlen(split_folders[i]);
             if (strncmp(name, split_folders[i], length) == 0 && name[length] == '.') {
                 begin = name;
@@ -356,7 +356,7 @@ static rbc_status add_on_disk(const char *path, const char *folder, const char *
     RBC__TRY(rbc__join_path(path, folder, &joined, err));
     rbc_status status = list_folder(joined, &names, err);
     free(joined);
-    for (size_t i = 0; i < names.count && status == RBC_OK; i++) {
+    for (size_t i = 0; i < names.count && status == RBC_OK; ++i) {
         char split[256];
         if (!is_shard(names.names[i])) {
             continue;
@@ -372,7 +372,7 @@ static rbc_status add_on_disk(const char *path, const char *folder, const char *
 
 static rbc_status add_split_folders(const char *path, const char *folder, rbc__schema *schema,
                                     rbc_error *err) {
-    for (size_t i = 0; i < sizeof split_folders / sizeof split_folders[0]; i++) {
+    for (size_t i = 0; i < sizeof split_folders / sizeof split_folders[0]; ++i) {
         char *inside;
         bool is_one;
         RBC__TRY(rbc__join_path(folder, split_folders[i], &inside, err));
@@ -388,7 +388,7 @@ static rbc_status add_split_folders(const char *path, const char *folder, rbc__s
 
 rbc_status rbc__rlds_list_files(const char *path, const char *folder, const rbc__dataset_info *info,
                                 rbc__schema *schema, rbc_error *err) {
-    for (int64_t i = 0; info && i < info->num_splits; i++) {
+    for (int64_t i = 0; info && i < info->num_splits; ++i) {
         const rbc__split_shards *split = &info->splits[i];
         RBC__TRY(split->num_shards > 0
                      ? add_declared(split, folder, schema->name, path, schema, err)

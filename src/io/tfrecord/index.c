@@ -89,7 +89,7 @@ static rbc_status survey_streams(indexer *state, rbc_error *err) {
     const rbc__leaf *first = NULL;
     bool any = false;
     state->num_steps = 0;
-    for (int32_t i = 0; i < leaves->num_streams; i++) {
+    for (int32_t i = 0; i < leaves->num_streams; ++i) {
         const rbc__leaf *leaf = &leaves->items[i];
         int64_t steps;
         if (leaf->unsupported) {
@@ -115,7 +115,7 @@ static rbc_status survey_streams(indexer *state, rbc_error *err) {
                               "record",
                               leaves->num_streams);
     }
-    for (int32_t i = 0; i < leaves->num_streams; i++) {
+    for (int32_t i = 0; i < leaves->num_streams; ++i) {
         const rbc__leaf *leaf = &leaves->items[i];
         const bool is_ragged = rbc__leaf_is_ragged(leaf);
         const bool is_there =
@@ -131,7 +131,7 @@ static rbc_status survey_streams(indexer *state, rbc_error *err) {
 
 static rbc_status survey_metadata(indexer *state, rbc_error *err) {
     const rbc__leaves *leaves = &state->reader->leaves;
-    for (int32_t i = leaves->num_streams; i < leaves->count; i++) {
+    for (int32_t i = leaves->num_streams; i < leaves->count; ++i) {
         const rbc__leaf *leaf = &leaves->items[i];
         const found *at = &state->found[i];
         const bool may_miss = leaf->unsupported || leaf->is_sequence || leaf->elements <= 0 ||
@@ -174,7 +174,7 @@ static rbc_status check_stamps(indexer *state, int32_t stream, int32_t times, rb
     int64_t *stamps = (int64_t *)(void *)state->stamps.data;
     RBC__TRY(rbc__list_open(payload, at->offset, at->bytes, &list, err));
     RBC__TRY(rbc__list_ints(&list, stamps, samples, err));
-    for (uint64_t i = 1; i < samples; i++) {
+    for (uint64_t i = 1; i < samples; ++i) {
         if (stamps[i] < stamps[i - 1]) {
             return rbc__wire_fail(payload, at->offset, err,
                                   "the stamps of stream '%s' go back at sample %" PRIu64
@@ -203,7 +203,7 @@ static rbc_status check_all_stamps(indexer *state, rbc_error *err) {
     state->start_ns = 0;
     state->end_ns = -1;
     state->num_spans = 0;
-    for (int32_t i = 0; i < schema->num_streams; i++) {
+    for (int32_t i = 0; i < schema->num_streams; ++i) {
         const int32_t times = schema->streams[i].times;
         if (times < 0) {
             continue;
@@ -261,7 +261,7 @@ static rbc_status find_task(indexer *state, rbc_error *err) {
     const rbc__rlds *reader = state->reader;
     uint64_t offset = 0;
     uint64_t bytes = 0;
-    for (int32_t i = 0; i < reader->num_task_leaves && bytes == 0; i++) {
+    for (int32_t i = 0; i < reader->num_task_leaves && bytes == 0; ++i) {
         const int32_t leaf = reader->task_leaves[i];
         uint64_t bad_at;
         RBC__TRY(first_text(state, leaf, &offset, &bytes, err));
@@ -348,7 +348,7 @@ static rbc_status index_frames(indexer *state, rbc__source *source, int64_t num_
     int64_t record = 0;
     rbc_error problem;
     /* A file may be empty where that was declared. */
-    for (; at < end || (at == 0 && num_records < 0); record++) {
+    for (; at < end || (at == 0 && num_records < 0); ++record) {
         rbc__frame frame;
         const rbc_status status = at == 0
                                       ? rbc__frame_first(source, scratch, &frame, &problem)

@@ -11,7 +11,7 @@ static const char rows_suffix[] = "/ragged_row_lengths_0";
 /* FNV-1a. */
 static uint32_t hash_key(const char *key, uint64_t bytes) {
     uint32_t hash = UINT32_C(2166136261);
-    for (uint64_t i = 0; i < bytes; i++) {
+    for (uint64_t i = 0; i < bytes; ++i) {
         hash = (hash ^ (uint8_t)key[i]) * UINT32_C(16777619);
     }
     return hash;
@@ -46,7 +46,7 @@ rbc_status rbc__keys_create(const rbc__leaves *leaves, rbc__keys *out, rbc_error
     *out = (rbc__keys){0};
     size_t text_bytes = 1;
     uint32_t slots = 16;
-    for (int32_t i = 0; i < leaves->count; i++) {
+    for (int32_t i = 0; i < leaves->count; ++i) {
         text_bytes += 2 * strlen(leaves->items[i].key) + sizeof flat_suffix + sizeof rows_suffix;
     }
     while (slots < 8 * (uint64_t)leaves->count) {
@@ -60,7 +60,7 @@ rbc_status rbc__keys_create(const rbc__leaves *leaves, rbc__keys *out, rbc_error
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "a table of %d features", leaves->count);
     }
     char *text = out->text;
-    for (int32_t i = 0; i < leaves->count; i++) {
+    for (int32_t i = 0; i < leaves->count; ++i) {
         const rbc__leaf *leaf = &leaves->items[i];
         if (leaf->unsupported) {
             continue;

@@ -41,7 +41,7 @@ rbc_status rbc__layout_encode(const rbc__leaves *leaves, uint32_t fingerprint, u
     rbc__bytes_fixed(out, fingerprint, 4);
     rbc__bytes_varint(out, num_steps);
     uint64_t end = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; ++i) {
         const rbc__place *place = &places[i];
         if (place->form == RBC__FORM_NONE) {
             continue;
@@ -173,7 +173,7 @@ bool rbc__place_sample(const rbc__place *place, uint64_t sample, uint64_t *offse
 }
 
 bool rbc__entry_size(uint64_t bytes, uint64_t *entry_bytes) {
-    for (unsigned header = 2; header <= 11 && header <= bytes; header++) {
+    for (unsigned header = 2; header <= 11 && header <= bytes; ++header) {
         *entry_bytes = bytes - header;
         if (rbc__varint_size(*entry_bytes) == header - 1) {
             return true;

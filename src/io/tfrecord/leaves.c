@@ -17,7 +17,7 @@ static void settle_shape(rbc__leaf *leaf) {
     if (leaf->is_sequence && (leaf->rows >= 0 || !leaf->in_steps)) {
         memmove(leaf->shape + 1, leaf->shape, (size_t)leaf->ndim * sizeof leaf->shape[0]);
         leaf->shape[0] = leaf->rows;
-        leaf->ndim++;
+        ++leaf->ndim;
     }
     leaf->elements = 1;
     if (leaf->kind != RBC_STREAM_NUMERIC) {
@@ -26,7 +26,7 @@ static void settle_shape(rbc__leaf *leaf) {
         }
         return;
     }
-    for (int32_t i = 0; i < leaf->ndim; i++) {
+    for (int32_t i = 0; i < leaf->ndim; ++i) {
         if (leaf->shape[i] < 0 || leaf->elements < 0) {
             leaf->elements = -1;
         } else if (!rbc__mul_size(leaf->elements, leaf->shape[i], &leaf->elements) ||
@@ -58,7 +58,7 @@ rbc_status rbc__leaves_add(rbc__leaves *leaves, const rbc__leaf *leaf, rbc_error
     if (!added->key) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "the name of a feature");
     }
-    leaves->count++;
+    ++leaves->count;
     added->name = added->key;
     added->in_steps = leaf->in_steps;
     if (strncmp(added->key, steps_prefix, strlen(steps_prefix)) == 0) {
@@ -85,7 +85,7 @@ rbc_status rbc__leaves_finish(rbc__leaves *leaves, const char *path, rbc_error *
         qsort(leaves->items, (size_t)leaves->count, sizeof *leaves->items, compare_leaves);
     }
     leaves->num_streams = 0;
-    for (int32_t i = 0; i < leaves->count; i++) {
+    for (int32_t i = 0; i < leaves->count; ++i) {
         leaves->num_streams += leaves->items[i].in_steps;
         if (i > 0 && strcmp(leaves->items[i].key, leaves->items[i - 1].key) == 0) {
             return rbc__fail(err, RBC_ERROR_FORMAT, "%s: feature '%s' is declared twice", path,
@@ -96,7 +96,7 @@ rbc_status rbc__leaves_finish(rbc__leaves *leaves, const char *path, rbc_error *
 }
 
 void rbc__leaves_free(rbc__leaves *leaves) {
-    for (int32_t i = 0; i < leaves->count; i++) {
+    for (int32_t i = 0; i < leaves->count; ++i) {
         free(leaves->items[i].key);
     }
     free(leaves->items);
@@ -105,7 +105,7 @@ void rbc__leaves_free(rbc__leaves *leaves) {
 
 uint32_t rbc__leaves_fingerprint(const rbc__leaves *leaves) {
     uint32_t hash = 0;
-    for (int32_t i = 0; i < leaves->count; i++) {
+    for (int32_t i = 0; i < leaves->count; ++i) {
         const rbc__leaf *leaf = &leaves->items[i];
         const int64_t facts[] = {hash,           leaf->in_steps,
                                  leaf->kind,     leaf->dtype,

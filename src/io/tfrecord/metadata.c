@@ -65,7 +65,7 @@ static rbc_status tensor_to_json(const rbc__list *list, const rbc__chunk *chunk,
     RBC__TRY(rbc__tensor_proto_parse(&list->feature, chunk->offset, chunk->bytes, &tensor, err));
     if (!tensor.is_string) {
         json_t *shape = json_array();
-        for (int32_t i = 0; i < tensor.ndim; i++) {
+        for (int32_t i = 0; i < tensor.ndim; ++i) {
             json_array_append_new(shape, json_integer(tensor.shape[i]));
         }
         json_array_append_new(
@@ -91,7 +91,7 @@ static json_t *nest(const json_t *flat, const rbc__leaf *leaf, int32_t axis, siz
         return json_incref(json_array_get(flat, (*at)++));
     }
     json_t *array = json_array();
-    for (int64_t i = 0; array && (leaf->shape[axis] < 0 || i < leaf->shape[axis]); i++) {
+    for (int64_t i = 0; array && (leaf->shape[axis] < 0 || i < leaf->shape[axis]); ++i) {
         if (*at == json_array_size(flat) ||
             json_array_append_new(array, nest(flat, leaf, axis + 1, at)) != 0) {
             break;
@@ -139,7 +139,7 @@ rbc_status rbc__rlds_metadata(rbc__record *record, rbc__scratch *scratch, char *
     json_t *object = json_object();
     rbc_status status = RBC_OK;
     *json = NULL;
-    for (int32_t i = leaves->num_streams; i < leaves->count && status == RBC_OK && object; i++) {
+    for (int32_t i = leaves->num_streams; i < leaves->count && status == RBC_OK && object; ++i) {
         if (record->places[i].form == RBC__FORM_WALK) {
             status = leaf_to_json(record, (uint32_t)i, scratch, object, err);
         }

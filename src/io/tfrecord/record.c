@@ -63,7 +63,7 @@ void rbc__rlds_record_close(rbc__record **record) {
     *record = NULL;
     if (closing && closing->walked) {
         const uint32_t num_ids = rbc__layout_num_ids(&closing->reader->leaves);
-        for (uint32_t i = 0; i < num_ids; i++) {
+        for (uint32_t i = 0; i < num_ids; ++i) {
             free(closing->walked[i]);
         }
         free(closing->walked);
@@ -352,7 +352,7 @@ rbc_status rbc__rlds_count(rbc__record *record, int32_t stream, int64_t *samples
         return RBC_OK;
     }
     if (!rbc__leaf_is_ragged(leaf)) {
-        for (uint64_t i = 0; i < record->num_steps; i++) {
+        for (uint64_t i = 0; i < record->num_steps; ++i) {
             row_lengths[i] = 1;
         }
         return RBC_OK;

@@ -53,7 +53,7 @@ static rbc_status fill_streams(rbc__rlds *reader, rbc_error *err) {
     if (!schema->streams) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%d streams", leaves->num_streams);
     }
-    for (int32_t i = 0; i < leaves->num_streams; i++) {
+    for (int32_t i = 0; i < leaves->num_streams; ++i) {
         const rbc__leaf *leaf = &leaves->items[i];
         rbc__stream_schema *stream = &schema->streams[i];
         *stream = (rbc__stream_schema){.name = strdup(leaf->name),
@@ -69,7 +69,7 @@ static rbc_status fill_streams(rbc__rlds *reader, rbc_error *err) {
             return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "the name of a stream");
         }
         memcpy(stream->shape, leaf->shape, sizeof stream->shape);
-        for (int32_t j = 0; j < leaves->num_streams && !leaf->unsupported; j++) {
+        for (int32_t j = 0; j < leaves->num_streams && !leaf->unsupported; ++j) {
             if (has_stamps_in(leaf, &leaves->items[j])) {
                 stream->times = j;
             }
@@ -85,9 +85,9 @@ static rbc_status find_task_leaves(rbc__rlds *reader, rbc_error *err) {
     if (!reader->task_leaves) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%d features", leaves->count);
     }
-    for (int in_steps = 1; in_steps >= 0; in_steps--) {
-        for (size_t i = 0; i < sizeof task_names / sizeof task_names[0]; i++) {
-            for (int32_t j = 0; j < leaves->count; j++) {
+    for (int in_steps = 1; in_steps >= 0; --in_steps) {
+        for (size_t i = 0; i < sizeof task_names / sizeof task_names[0]; ++i) {
+            for (int32_t j = 0; j < leaves->count; ++j) {
                 const rbc__leaf *leaf = &leaves->items[j];
                 if (leaf->in_steps == in_steps && leaf->kind == RBC_STREAM_TEXT &&
                     !leaf->unsupported && strcmp(leaf->name, task_names[i]) == 0) {
@@ -100,11 +100,11 @@ static rbc_status find_task_leaves(rbc__rlds *reader, rbc_error *err) {
 }
 
 static void free_schema(rbc__schema *schema) {
-    for (int32_t i = 0; i < schema->num_streams; i++) {
+    for (int32_t i = 0; i < schema->num_streams; ++i) {
         free(schema->streams[i].name);
         free(schema->streams[i].encoding);
     }
-    for (int64_t i = 0; i < schema->num_files; i++) {
+    for (int64_t i = 0; i < schema->num_files; ++i) {
         free(schema->files[i].path);
         free(schema->files[i].split);
     }
@@ -244,7 +244,7 @@ static rbc_status name_dataset(const char *folder, const rbc__dataset_info *info
 static rbc_status derive_leaves(const char *path, const rbc__schema *schema, rbc__leaves *leaves,
                                 rbc_error *err) {
     rbc_status status = rbc__fail(err, RBC_ERROR_FORMAT, "%s: all its files are empty", path);
-    for (int64_t i = 0; i < schema->num_files; i++) {
+    for (int64_t i = 0; i < schema->num_files; ++i) {
         char *joined;
         rbc__source *source;
         RBC__TRY(rbc__join_path(path, schema->files[i].path, &joined, err));

@@ -64,7 +64,7 @@ void rbc__shards_destroy(rbc__shards **shards) {
     if (!closing) {
         return;
     }
-    for (int64_t i = 0; i < closing->num_splits; i++) {
+    for (int64_t i = 0; i < closing->num_splits; ++i) {
         if (closing->splits[i].file >= 0) {
             close(closing->splits[i].file);
         }
@@ -107,7 +107,7 @@ static rbc_status draft_path(const rbc__shards *shards, const char *split, int64
 
 static rbc_status find_split(rbc__shards *shards, const char *name, split_files **out,
                              rbc_error *err) {
-    for (int64_t i = 0; i < shards->num_splits; i++) {
+    for (int64_t i = 0; i < shards->num_splits; ++i) {
         if (strcmp(shards->splits[i].name, name) == 0) {
             *out = &shards->splits[i];
             return RBC_OK;
@@ -123,7 +123,7 @@ static rbc_status find_split(rbc__shards *shards, const char *name, split_files 
     if (!splits || !(*out)->name) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "split '%s'", name);
     }
-    shards->num_splits++;
+    ++shards->num_splits;
     return RBC_OK;
 }
 
@@ -141,7 +141,7 @@ static rbc_status begin_shard(const rbc__shards *shards, split_files *split, rbc
     if (split->file < 0) {
         return rbc__fail_errno(err, errno, "%s: cannot be made", split->path);
     }
-    split->num_shards++;
+    ++split->num_shards;
     split->shard_bytes = 0;
     return RBC_OK;
 }
@@ -217,7 +217,7 @@ rbc_status rbc__shards_append(rbc__shards *shards, const char *split_name, const
     }
     split->shard_bytes += sizeof header + bytes + sizeof footer;
     split->num_bytes += bytes;
-    split->lengths[split->num_shards - 1]++;
+    ++split->lengths[split->num_shards - 1];
     return RBC_OK;
 }
 
@@ -248,7 +248,7 @@ static rbc_status adopt_split(rbc__shards *shards, const rbc__split_shards *from
                               rbc_error *err) {
     split_files *split = NULL;
     RBC__TRY(find_split(shards, from->name, &split, err));
-    for (int64_t i = 0; i < from->num_shards; i++) {
+    for (int64_t i = 0; i < from->num_shards; ++i) {
         char *name;
         RBC__TRY(rbc__shard_name(from->filepath_template, shards->name, from->name, i,
                                  from->num_shards, rbc__shards_replaced(shards), &name, err));
@@ -262,7 +262,7 @@ static rbc_status adopt_split(rbc__shards *shards, const rbc__split_shards *from
 
 rbc_status rbc__shards_adopt(rbc__shards *shards, const rbc__dataset_info *info, rbc_error *err) {
     int64_t num_shards = 0;
-    for (int64_t i = 0; i < info->num_splits; i++) {
+    for (int64_t i = 0; i < info->num_splits; ++i) {
         num_shards += info->splits[i].num_shards;
     }
     ino_t *files = calloc((size_t)num_shards + 1, sizeof *files);
@@ -271,7 +271,7 @@ rbc_status rbc__shards_adopt(rbc__shards *shards, const rbc__dataset_info *info,
     }
     rbc_status status = RBC_OK;
     int64_t done = 0;
-    for (int64_t i = 0; i < info->num_splits && status == RBC_OK; i++) {
+    for (int64_t i = 0; i < info->num_splits && status == RBC_OK; ++i) {
         status = adopt_split(shards, &info->splits[i], files + done, err);
         done += info->splits[i].num_shards;
     }
@@ -314,7 +314,7 @@ static rbc_status finish_split(const rbc__shards *shards, split_files *split,
         split->num_shards--; /* its first record could not be written */
         (void)unlink(split->path);
     }
-    for (int64_t i = 0; i < split->num_shards; i++) {
+    for (int64_t i = 0; i < split->num_shards; ++i) {
         RBC__TRY(name_shard(shards, split, i, err));
     }
     const size_t count = (size_t)split->num_shards;
@@ -338,8 +338,8 @@ rbc_status rbc__shards_finish(rbc__shards *shards, rbc__dataset_info *info, uint
         return broken(shards, err);
     }
     int64_t num_records = 0;
-    for (size_t i = 0; i < count; i++) {
-        for (int64_t j = 0; j < shards->splits[i].num_shards; j++) {
+    for (size_t i = 0; i < count; ++i) {
+        for (int64_t j = 0; j < shards->splits[i].num_shards; ++j) {
             num_records += shards->splits[i].lengths[j];
         }
     }
@@ -353,7 +353,7 @@ rbc_status rbc__shards_finish(rbc__shards *shards, rbc__dataset_info *info, uint
     if (!info->splits || !*num_bytes) {
         status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%zu splits", count);
     }
-    for (size_t i = 0; i < count && status == RBC_OK; i++) {
+    for (size_t i = 0; i < count && status == RBC_OK; ++i) {
         if (shards->splits[i].num_bytes > 0) {
             const int64_t at = info->num_splits++;
             (*num_bytes)[at] = shards->splits[i].num_bytes;

@@ -34,7 +34,7 @@ static rbc_status make_folders(const char *path, rbc_error *err) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s", path);
     }
     int failed = 0;
-    for (char *at = copy + 1; failed == 0; at++) {
+    for (char *at = copy + 1; failed == 0; ++at) {
         if (*at == '/' || *at == '\0') {
             const char kept = *at;
             *at = '\0';
@@ -55,7 +55,7 @@ static rbc_status make_own_folder(rbc__staging *staging, const char *version, rb
     if (!staging->folder) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s", staging->place);
     }
-    for (int i = 0; i < MAX_ATTEMPTS; i++) {
+    for (int i = 0; i < MAX_ATTEMPTS; ++i) {
         (void)snprintf(staging->folder, bytes, "%s/.%s.incomplete-%d-%d", staging->parent, version,
                        (int)getpid(), i);
         if (mkdir(staging->folder, 0777) == 0) {
@@ -195,7 +195,7 @@ static bool is_renewed(const char *name) {
 }
 
 static bool is_among(const ino_t *inodes, int64_t count, ino_t inode) {
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count; ++i) {
         if (inodes[i] == inode) {
             return true;
         }

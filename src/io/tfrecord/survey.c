@@ -23,7 +23,7 @@ static rbc_status wrong_kind(const rbc__survey *survey, const rbc__leaf *leaf, u
 
 static unsigned width_of(uint64_t value) {
     unsigned width = 1;
-    for (; width < 8 && value >> (8 * width) != 0; width++) {
+    for (; width < 8 && value >> (8 * width) != 0; ++width) {
     }
     return width;
 }
@@ -49,7 +49,7 @@ static void add_entry(rbc__survey *survey, entries *run, uint64_t start, uint64_
     run->alike = run->alike && bytes == run->entry_bytes;
     run->follow = run->follow && start == run->end && offset - start == 1 + rbc__varint_size(bytes);
     run->end = offset + bytes;
-    run->count++;
+    ++run->count;
     rbc__bytes_append(&survey->spans, &offset, sizeof offset);
     rbc__bytes_append(&survey->spans, &bytes, sizeof bytes);
 }
@@ -147,8 +147,8 @@ static rbc_status index_varints(rbc__survey *survey, const rbc__leaf *leaf, cons
     out->offset = chunk->offset;
     out->bytes = chunk->bytes;
     out->table_at = survey->tables.size;
-    for (uint64_t sample = 0; sample < out->samples; sample++) {
-        for (int64_t i = 0; i < leaf->elements; i++) {
+    for (uint64_t sample = 0; sample < out->samples; ++sample) {
+        for (int64_t i = 0; i < leaf->elements; ++i) {
             (void)rbc__varint_read(survey->payload.data, end, &at, &value);
         }
         rbc__bytes_fixed(&survey->tables, at - chunk->offset, width);
@@ -164,7 +164,7 @@ static rbc_status survey_numbers(rbc__survey *survey, const rbc__leaf *leaf, rbc
     uint64_t chunks = 0;
     uint64_t values = 0;
     uint32_t stride = 4;
-    for (;; chunks++) {
+    for (;; ++chunks) {
         RBC__TRY(rbc__list_next(list, &chunk, &more, err));
         if (!more) {
             break;
@@ -221,7 +221,7 @@ static rbc_status survey_tensor(rbc__survey *survey, const rbc__leaf *leaf, rbc_
     RBC__TRY(rbc__tensor_proto_parse(&survey->payload, chunk.offset, chunk.bytes, &tensor, err));
     const bool is_string = leaf->kind != RBC_STREAM_NUMERIC;
     int64_t elements = 1;
-    for (int32_t i = 1; i < tensor.ndim; i++) {
+    for (int32_t i = 1; i < tensor.ndim; ++i) {
         elements *= tensor.shape[i];
     }
     if (tensor.is_string != is_string || (!is_string && tensor.dtype != leaf->dtype) ||

@@ -20,7 +20,7 @@ static bool dtype_from_tensorflow(uint64_t type, rbc__dtype *out) {
     } table[] = {{1, RBC__F32},  {2, RBC__F64},  {3, RBC__I32},   {4, RBC__U8},    {5, RBC__I16},
                  {6, RBC__I8},   {9, RBC__I64},  {10, RBC__BOOL}, {14, RBC__BF16}, {17, RBC__U16},
                  {19, RBC__F16}, {22, RBC__U32}, {23, RBC__U64}};
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; ++i) {
         if (table[i].type == type) {
             *out = (rbc__dtype)table[i].dtype;
             return true;
@@ -88,7 +88,7 @@ rbc_status rbc__tensor_proto_parse(const rbc__wire *payload, uint64_t offset, ui
             out->offset = field.offset;
             out->bytes = field.bytes;
         } else if (field.number == FIELD_STRINGS && field.type == RBC__WIRE_LEN) {
-            strings++;
+            ++strings;
         }
     }
     out->is_string = type == TYPE_STRING;

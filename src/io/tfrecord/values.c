@@ -42,7 +42,7 @@ void rbc__values_from_f32(const uint8_t *src, uint64_t count, rbc__dtype dtype, 
         }
         return;
     }
-    for (uint64_t i = 0; i < count; i++) {
+    for (uint64_t i = 0; i < count; ++i) {
         const uint32_t bits = rbc__load_u32(src + 4 * i);
         if (dtype == RBC__F64) {
             float value;
@@ -57,7 +57,7 @@ void rbc__values_from_f32(const uint8_t *src, uint64_t count, rbc__dtype dtype, 
 #define NARROW(type, low, high)                                                                    \
     do {                                                                                           \
         type *to = dst;                                                                            \
-        for (uint64_t i = 0; i < count; i++) {                                                     \
+        for (uint64_t i = 0; i < count; ++i) {                                                     \
             if (src[i] < (low) || src[i] > (high)) {                                               \
                 *misfit = src[i];                                                                  \
                 return false;                                                                      \
@@ -70,7 +70,7 @@ bool rbc__values_from_ints(const int64_t *src, uint64_t count, rbc__dtype dtype,
                            int64_t *misfit) {
     switch (dtype) {
     case RBC__BOOL:
-        for (uint64_t i = 0; i < count; i++) {
+        for (uint64_t i = 0; i < count; ++i) {
             ((uint8_t *)dst)[i] = src[i] != 0;
         }
         return true;
@@ -109,14 +109,14 @@ static bool read_block(const uint8_t *src, uint64_t end, uint64_t *at, uint64_t 
                        uint32_t stride, int64_t *block) {
     if (stride == 1) {
         uint8_t all = 0;
-        for (uint64_t i = 0; i < count; i++) {
+        for (uint64_t i = 0; i < count; ++i) {
             all |= src[*at + i];
             block[i] = src[*at + i];
         }
         *at += count;
         return all < 0x80;
     }
-    for (uint64_t i = 0; i < count; i++) {
+    for (uint64_t i = 0; i < count; ++i) {
         uint64_t value;
         const uint64_t start = *at;
         if (!rbc__varint_read(src, end, at, &value) || (stride > 0 && *at - start != stride)) {

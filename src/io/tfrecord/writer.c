@@ -57,7 +57,7 @@ static rbc_status check_feature(const rbc_stream_info *info, bool in_steps, cons
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s '%s': ndim is %d; wanted 0 to %d",
                          what, info->name, info->ndim, RBC_STREAM_MAX_DIMS - 1);
     }
-    for (int32_t i = 0; i < info->ndim; i++) {
+    for (int32_t i = 0; i < info->ndim; ++i) {
         if (info->shape[i] < (info->kind == RBC_STREAM_IMAGE ? -1 : 0)) {
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                              "%s '%s': extent %d of its shape is %" PRId64, what, info->name, i,
@@ -105,7 +105,7 @@ static rbc_status check_kind(const rbc_stream_info *info, rbc__dtype *dtype, rbc
 /* One feature may not be named like a folder of another. */
 static rbc_status check_unique(const rbc__writer_feature *features, int32_t count, rbc_error *err) {
     const char *key = features[count].key;
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < count; ++i) {
         const char *other = features[i].key;
         const size_t length = strlen(key) < strlen(other) ? strlen(key) : strlen(other);
         if (strncmp(key, other, length) == 0 && (key[length] == '\0' || key[length] == '/') &&
@@ -131,7 +131,7 @@ static rbc_status add_feature(rbc_rlds_writer *writer, const rbc_stream_info *in
     feature->encoding = strdup(info->encoding ? info->encoding : "");
     RBC__TRY(rbc__join_path(prefix, info->name, &feature->key, err));
     feature->name = feature->key + strlen(prefix);
-    writer->num_features++;
+    ++writer->num_features;
     if (!feature->encoding) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "stream '%s'", info->name);
     }
@@ -224,11 +224,11 @@ static rbc_status fill(rbc_rlds_writer *writer, const rbc_rlds_writer_params *pa
         !writer->features) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "a writer of %zu features", count);
     }
-    for (int32_t i = 0; i < params->num_streams; i++) {
+    for (int32_t i = 0; i < params->num_streams; ++i) {
         RBC__TRY(add_feature(writer, &params->streams[i], true, i, err));
     }
     writer->num_streams = params->num_streams;
-    for (int32_t i = 0; i < params->num_metadata; i++) {
+    for (int32_t i = 0; i < params->num_metadata; ++i) {
         RBC__TRY(add_feature(writer, &params->metadata[i], false, i, err));
     }
     RBC__TRY(rbc__writer_find_stamps(writer->features, writer->num_features, err));
@@ -318,7 +318,7 @@ void rbc_rlds_writer_destroy(rbc_rlds_writer **writer) {
         return;
     }
     rbc__shards_destroy(&closing->shards);
-    for (int32_t i = 0; i < closing->num_features; i++) {
+    for (int32_t i = 0; i < closing->num_features; ++i) {
         free(closing->features[i].key);
         free(closing->features[i].encoding);
     }

@@ -22,7 +22,7 @@ static rbc_status load_leaves(const char *path, rbc__leaves *out, rbc_error *err
 }
 
 static const rbc__leaf *find_leaf(const rbc__leaves *leaves, const char *key) {
-    for (int32_t i = 0; i < leaves->count; i++) {
+    for (int32_t i = 0; i < leaves->count; ++i) {
         if (strcmp(leaves->items[i].key, key) == 0) {
             return &leaves->items[i];
         }
@@ -44,7 +44,7 @@ static rbc_status compare(const char *folder, const rbc__leaves *there, const rb
                           rbc_error *err) {
     char found[256];
     char wanted[256];
-    for (int32_t i = 0; i < declared->count; i++) {
+    for (int32_t i = 0; i < declared->count; ++i) {
         const rbc__leaf *leaf = &declared->items[i];
         const rbc__leaf *same = find_leaf(there, leaf->key);
         if (!same) {
@@ -57,7 +57,7 @@ static rbc_status compare(const char *folder, const rbc__leaves *there, const rb
                              found, wanted);
         }
     }
-    for (int32_t i = 0; i < there->count; i++) {
+    for (int32_t i = 0; i < there->count; ++i) {
         if (!find_leaf(declared, there->items[i].key)) {
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                              "%s: has a feature '%s', which was not declared", folder,
@@ -110,7 +110,7 @@ rbc_status rbc__writer_append_to(const char *folder, const char *name, const cha
         status = rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s: is the dataset '%s', not '%s'",
                            folder, info->name ? info->name : "", name);
     }
-    for (int64_t i = 0; i < info->num_splits && status == RBC_OK; i++) {
+    for (int64_t i = 0; i < info->num_splits && status == RBC_OK; ++i) {
         if (info->splits[i].num_shards == 0) {
             status = rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                                "%s: its dataset_info.json declares no shards of split '%s'", folder,

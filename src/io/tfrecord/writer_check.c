@@ -25,10 +25,10 @@ static bool is_named_stamps_of(const rbc__writer_feature *stamps,
 }
 
 rbc_status rbc__writer_find_stamps(rbc__writer_feature *features, int32_t count, rbc_error *err) {
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < count; ++i) {
         rbc__writer_feature *stream = &features[i];
         stream->stamps = -1;
-        for (int32_t j = 0; j < count && stream->in_steps; j++) {
+        for (int32_t j = 0; j < count && stream->in_steps; ++j) {
             const rbc__writer_feature *stamps = &features[j];
             if (!stamps->in_steps || !is_named_stamps_of(stamps, stream)) {
                 continue;
@@ -109,7 +109,7 @@ static rbc_status check_image(rbc__writer_checker *checker, const rbc__writer_fe
     RBC__TRY(rbc__image_probe(checker->decoder, bytes, num_bytes, NULL, &found, err));
     const int64_t shape[3] = {found.height, found.width, found.channels};
     bool fits = found.bits == 8 * (int32_t)rbc__dtype_bytes(feature->dtype);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; ++i) {
         fits = fits && (feature->shape[i] < 0 || feature->shape[i] == shape[i]);
     }
     if (!fits) {
@@ -149,7 +149,7 @@ static rbc_status check_entries(rbc__writer_checker *checker, const rbc__writer_
                          "%s: %" PRId64 " samples of bytes, wanted %" PRId64, feature->name,
                          data->num_samples, samples);
     }
-    for (int64_t i = 0; i < samples; i++) {
+    for (int64_t i = 0; i < samples; ++i) {
         const rbc_status status =
             check_entry(checker, feature, data->bytes[i], data->num_bytes[i], err);
         if (status != RBC_OK) {
@@ -173,7 +173,7 @@ static rbc_status count_samples(const rbc__writer_feature *feature, const rbc_rl
                          "%s: it is ragged, but row_lengths is NULL", feature->name);
     }
     *samples = 0;
-    for (int64_t i = 0; i < num_steps; i++) {
+    for (int64_t i = 0; i < num_steps; ++i) {
         if (data->row_lengths[i] < 0 || !rbc__add_size(*samples, data->row_lengths[i], samples)) {
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                              "%s: row_lengths[%" PRId64 "] is %" PRId64, feature->name, i,
@@ -198,7 +198,7 @@ static rbc_status check_data(rbc__writer_checker *checker, const rbc__writer_fea
 static rbc_status check_stamps(const rbc__writer_feature *stamps, const rbc_rlds_data *data,
                                const rbc__writer_feature *stream, const rbc_rlds_data *samples,
                                int64_t num_steps, rbc_error *err) {
-    for (int64_t i = 0; stamps->is_ragged && i < num_steps; i++) {
+    for (int64_t i = 0; stamps->is_ragged && i < num_steps; ++i) {
         if (data->row_lengths[i] != samples->row_lengths[i]) {
             return rbc__fail(
                 err, RBC_ERROR_INVALID_ARGUMENT,
@@ -226,11 +226,11 @@ static rbc_status check_stamps(const rbc__writer_feature *stamps, const rbc_rlds
 rbc_status rbc__writer_check(rbc__writer_checker *checker, const rbc__writer_feature *features,
                              int32_t count, int64_t num_steps, const rbc_rlds_data *streams,
                              int32_t num_streams, const rbc_rlds_data *metadata, rbc_error *err) {
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < count; ++i) {
         const rbc_rlds_data *data = i < num_streams ? &streams[i] : &metadata[i - num_streams];
         RBC__TRY(check_data(checker, &features[i], data, num_steps, err));
     }
-    for (int32_t i = 0; i < num_streams; i++) {
+    for (int32_t i = 0; i < num_streams; ++i) {
         const int32_t j = features[i].stamps;
         if (j >= 0) {
             RBC__TRY(

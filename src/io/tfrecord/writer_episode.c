@@ -109,12 +109,12 @@ static void for_each_element(const DLTensor *tensor, rbc__dtype dtype, element_f
     int64_t strides[RBC_STREAM_MAX_DIMS + 1] = {0};
     const int64_t count = rbc__tensor_num_elements(tensor);
     const uint8_t *at = rbc__tensor_data(tensor);
-    for (int32_t i = 0; i < tensor->ndim; i++) {
+    for (int32_t i = 0; i < tensor->ndim; ++i) {
         strides[i] = rbc__tensor_stride_bytes(tensor, i);
     }
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count; ++i) {
         each(user, at, dtype);
-        for (int32_t axis = tensor->ndim - 1; axis >= 0; axis--) {
+        for (int32_t axis = tensor->ndim - 1; axis >= 0; --axis) {
             at += strides[axis];
             if (++index[axis] < tensor->shape[axis]) {
                 break;
@@ -157,14 +157,14 @@ static void append_numbers(const rbc__writer_feature *feature, const char *suffi
 static void append_row_lengths(const rbc__writer_feature *feature, const int64_t *rows,
                                int64_t num_steps, rbc__bytes *out) {
     uint64_t bytes = 0;
-    for (int64_t i = 0; i < num_steps; i++) {
+    for (int64_t i = 0; i < num_steps; ++i) {
         bytes += rbc__varint_size((uint64_t)rows[i]);
     }
     begin_feature(out, feature->key, "/ragged_row_lengths_0", RBC__LIST_INT64,
                   bytes > 0 ? len_size(bytes) : 0);
     if (bytes > 0) {
         begin_len(out, TAG_1, bytes);
-        for (int64_t i = 0; i < num_steps; i++) {
+        for (int64_t i = 0; i < num_steps; ++i) {
             rbc__bytes_varint(out, (uint64_t)rows[i]);
         }
     }
@@ -176,11 +176,11 @@ static void append_row_lengths(const rbc__writer_feature *feature, const int64_t
 static void append_entries(const rbc__writer_feature *feature, const char *suffix,
                            const rbc_rlds_data *data, rbc__bytes *out) {
     uint64_t bytes = 0;
-    for (int64_t i = 0; i < data->num_samples; i++) {
+    for (int64_t i = 0; i < data->num_samples; ++i) {
         bytes += len_size(data->num_bytes[i]);
     }
     begin_feature(out, feature->key, suffix, RBC__LIST_BYTES, bytes);
-    for (int64_t i = 0; i < data->num_samples; i++) {
+    for (int64_t i = 0; i < data->num_samples; ++i) {
         begin_len(out, TAG_1, data->num_bytes[i]);
         rbc__bytes_append(out, data->bytes[i], (size_t)data->num_bytes[i]);
     }
@@ -206,7 +206,7 @@ rbc_status rbc__writer_episode(const rbc__writer_feature *features, int32_t coun
                                int64_t num_steps, const rbc_rlds_data *streams, int32_t num_streams,
                                const rbc_rlds_data *metadata, rbc__bytes *out, rbc_error *err) {
     rbc__bytes entries = {0};
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < count; ++i) {
         const rbc_rlds_data *data = i < num_streams ? &streams[i] : &metadata[i - num_streams];
         append_data(&features[i], data, num_steps, &entries);
     }

@@ -32,7 +32,7 @@ static json_t *shape_json(const rbc__writer_feature *feature) {
         return json_object();
     }
     json_t *dimensions = json_array();
-    for (int32_t i = 0; i < feature->ndim; i++) {
+    for (int32_t i = 0; i < feature->ndim; ++i) {
         json_array_append_new(dimensions, integer_string(feature->shape[i]));
     }
     return json_pack("{s:o}", "dimensions", dimensions);
@@ -104,7 +104,7 @@ rbc_status rbc__writer_features_json(const rbc__writer_feature *features, int32_
     json_t *metadata = json_object();
     bool ok = true;
     bool has_metadata = false;
-    for (int32_t i = 0; i < count && ok; i++) {
+    for (int32_t i = 0; i < count && ok; ++i) {
         ok = insert(features[i].in_steps ? steps : metadata, &features[i]);
         has_metadata = has_metadata || !features[i].in_steps;
     }
@@ -169,10 +169,10 @@ rbc_status rbc__writer_info_json(const rbc__dataset_info *info, const uint64_t *
         json_decref(splits);
         return status;
     }
-    for (int64_t i = 0; i < info->num_splits; i++) {
+    for (int64_t i = 0; i < info->num_splits; ++i) {
         const rbc__split_shards *split = &info->splits[i];
         json_t *lengths = json_array();
-        for (int64_t j = 0; j < split->num_shards; j++) {
+        for (int64_t j = 0; j < split->num_shards; ++j) {
             json_array_append_new(lengths, integer_string(split->lengths[j]));
         }
         json_array_append_new(splits, json_pack("{s:s,s:s,s:o,s:o}", "filepathTemplate",
