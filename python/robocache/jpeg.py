@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import _frameworks
+from . import _arguments, _frameworks
 from .errors import ArgumentTypeError, InvalidArgumentError, UnsupportedError
 
 try:
@@ -85,17 +85,17 @@ def _check(size: Any, channels: Any, backend: Any, on_error: Any, jpeg_dct: Any)
         ("jpeg_dct", jpeg_dct, _DCTS),
         ("channels", channels, (None, 1, 3)),
     ):
-        if value not in wanted:
+        if not isinstance(value, (str, int, type(None))) or value not in wanted:
             choices = ", ".join(repr(choice) for choice in wanted)
-            raise InvalidArgumentError(f"{name}: found {value!r}, wanted one of {choices}")
+            raise InvalidArgumentError(
+                f"{name}: found {_arguments.found(value)}, wanted one of {choices}"
+            )
     if size is None:
         return 0, 0
-    try:
-        height, width = (int(extent) for extent in size)
-    except (TypeError, ValueError) as error:
-        raise ArgumentTypeError(f"size: found {size!r}, wanted (height, width)") from error
-    if height < 1 or width < 1:
-        raise InvalidArgumentError(f"size: found {size!r}, wanted positive height and width")
+    extents = list(_arguments.items("size", size, "(height, width)"))
+    if len(extents) != 2:
+        raise ArgumentTypeError(f"size: found {_arguments.found(size)}, wanted (height, width)")
+    height, width = (_arguments.integer("size", extent, 1) for extent in extents)
     return height, width
 
 
@@ -125,7 +125,12 @@ def _to_bytes(image: Any, index: int) -> bytes:
 
 
 def _is_on_cuda(array: Any) -> bool:
-    return hasattr(array, "__dlpack_device__") and int(array.__dlpack_device__()[0]) == _CUDA
+    try:
+        return hasattr(array, "__dlpack_device__") and int(array.__dlpack_device__()[0]) == _CUDA
+    except Exception as error:
+        raise ArgumentTypeError(
+            f"found {type(array)!r} that does not export its memory: {error}"
+        ) from error
 
 
 def _root(array: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import itertools
 import math
 from collections.abc import Callable
@@ -116,6 +117,21 @@ def test_operations(name: str, parameter: str, backend: str) -> None:
     for kind, value in JUNK.items():
         call = functools.partial(function, **{"backend": backend, **given, parameter: value})
         error = attempt(call)
+        if error is not None:
+            others[kind] = repr(error)[:200]
+    assert not others
+
+
+@pytest.mark.parametrize("backend", ["cpu", "pytorch", None])
+@pytest.mark.parametrize("parameter", ["images", "size", "channels", "out", "on_error", "jpeg_dct"])
+def test_decoding(parameter: str, backend: str | None) -> None:
+    buffer = io.BytesIO()
+    pytest.importorskip("PIL.Image").fromarray(np.zeros((8, 8, 3), np.uint8)).save(buffer, "jpeg")
+    given = {"images": [buffer.getvalue()], "size": (8, 8), "channels": 3, "backend": backend}
+    rc.decode_jpeg(**given)
+    others = {}
+    for kind, value in JUNK.items():
+        error = attempt(functools.partial(rc.decode_jpeg, **{**given, parameter: value}))
         if error is not None:
             others[kind] = repr(error)[:200]
     assert not others

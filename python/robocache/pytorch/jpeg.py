@@ -10,11 +10,13 @@ from typing import Any
 import torch
 
 from ..errors import FormatError, InvalidArgumentError, UnsupportedError
+from ._public import public
 from ._tensors import to_torch
 
 _MODES = {1: "L", 3: "RGB"}
 
 
+@public
 def decode_jpeg(
     images: Any,
     *,
