@@ -10,20 +10,14 @@
 #include "codec/codec.h"
 #include "core/error.h"
 #include "core/fork.h"
+#include "core/params.h"
 
 static rbc_status copy_params(const rbc_open_params *params, rbc_open_params *out, rbc_error *err) {
     const rbc_open_params defaults = RBC_OPEN_PARAMS_INIT;
     *out = defaults;
-    if (params == NULL) {
-        params = &defaults;
+    if (params != NULL) {
+        RBC__TRY(rbc__params_read(params, out, sizeof *out, "params", err));
     }
-    if (params->struct_size == 0 || params->struct_size > sizeof *out) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "rbc_open_params.struct_size is %zu; the library knows up to %zu: begin "
-                         "with RBC_OPEN_PARAMS_INIT",
-                         params->struct_size, sizeof *out);
-    }
-    memcpy(out, params, params->struct_size);
     if (out->num_threads < 0) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "num_threads is %d", out->num_threads);
     }

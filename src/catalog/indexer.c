@@ -11,6 +11,7 @@
 
 #include "catalog/shard.h"
 #include "core/error.h"
+#include "core/monotonic.h"
 
 #define PROGRESS_NS 50000000L
 #define COMMIT_NS   100000000L
@@ -147,21 +148,8 @@ static rbc_status report(index_run *run, rbc_error *err) {
     return rbc__watch_ask(job->watch) ? cancelled(run, err) : RBC_OK;
 }
 
-static struct timespec after_ns(long ns) {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_nsec += ns;
-    if (at.tv_nsec >= 1000000000L) {
-        at.tv_nsec -= 1000000000L;
-        ++at.tv_sec;
-    }
-    return at;
-}
-
 static bool is_past(const struct timespec *at) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec > at->tv_sec || (now.tv_sec == at->tv_sec && now.tv_nsec >= at->tv_nsec);
+    return rbc__now_ns() >= rbc__timespec_ns(*at);
 }
 
 /* Whether file `number` is read before `until`. */
@@ -194,9 +182,9 @@ static rbc_status write_file(index_run *run, int64_t number, rbc__shard_writer *
 /* Commits ten times a second: a commit waits for the disk, and small files are many. */
 static rbc_status write_files(index_run *run, rbc__shard_writer *writer, rbc_error *err) {
     int64_t number = 0;
-    struct timespec commit_at = after_ns(COMMIT_NS);
+    struct timespec commit_at = rbc__after_ns(COMMIT_NS);
     while (number < run->job->num_pending) {
-        const struct timespec until = after_ns(PROGRESS_NS);
+        const struct timespec until = rbc__after_ns(PROGRESS_NS);
         while (number < run->job->num_pending && await_file(run, number, &until)) {
             RBC__TRY(write_file(run, number++, writer, err));
             if (is_past(&until)) {
@@ -205,7 +193,7 @@ static rbc_status write_files(index_run *run, rbc__shard_writer *writer, rbc_err
         }
         if (number == run->job->num_pending || is_past(&commit_at)) {
             RBC__TRY(rbc__shard_writer_commit(writer, err));
-            commit_at = after_ns(COMMIT_NS);
+            commit_at = rbc__after_ns(COMMIT_NS);
         }
         RBC__TRY(report(run, err));
     }

@@ -6,14 +6,9 @@
 #include <time.h>
 
 #include "core/fork.h"
+#include "core/monotonic.h"
 
 #define ASK_NS 50000000
-
-static int64_t now_ns(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
-}
 
 bool rbc__watch_ask(rbc__watch *watch) {
     if (watch == NULL) {
@@ -22,7 +17,7 @@ bool rbc__watch_ask(rbc__watch *watch) {
     const int held = rbc__forks_let();
     watch->stopped = watch->stopped || (watch->ask != NULL && watch->ask(watch->user) != 0);
     rbc__forks_hold_again(held);
-    watch->asked_ns = now_ns(); /* behind the answer, which may take its time */
+    watch->asked_ns = rbc__now_ns(); /* behind the answer, which may take its time */
     return watch->stopped;
 }
 
@@ -30,7 +25,7 @@ bool rbc__watch_stop(rbc__watch *watch) {
     if (watch == NULL || watch->stopped) {
         return watch != NULL;
     }
-    const int64_t now = now_ns();
+    const int64_t now = rbc__now_ns();
     if (watch->asked_ns == 0) {
         watch->asked_ns = now;
     }

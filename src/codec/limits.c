@@ -4,6 +4,7 @@
 
 #include "codec/decoder.h"
 #include "core/error.h"
+#include "core/params.h"
 
 /* libjpeg-turbo's own limit, which holds besides. */
 enum { MOST_SCANS = 500 };
@@ -26,16 +27,7 @@ static rbc_status check(const char *limit, int64_t found, int64_t most, rbc_erro
 
 rbc_status rbc_image_limits_set(const rbc_image_limits *limits, rbc_error *err) {
     rbc_image_limits known = defaults;
-    if (limits == NULL) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "limits is NULL");
-    }
-    if (limits->struct_size < sizeof limits->struct_size || limits->struct_size > sizeof known) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "limits.struct_size is %zu; wanted at most %zu (use "
-                         "RBC_IMAGE_LIMITS_INIT)",
-                         limits->struct_size, sizeof known);
-    }
-    memcpy(&known, limits, limits->struct_size);
+    RBC__TRY(rbc__params_read(limits, &known, sizeof known, "limits", err));
     RBC__TRY(check("max_pixels", known.max_pixels, INT64_MAX, err));
     RBC__TRY(check("max_scans", known.max_scans, MOST_SCANS, err));
     RBC__TRY(check("max_scan_pixels", known.max_scan_pixels, INT64_MAX, err));

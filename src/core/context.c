@@ -9,6 +9,7 @@
 
 #include "core/cpu.h"
 #include "core/error.h"
+#include "core/params.h"
 
 #define MAX_THREADS 1024
 
@@ -29,13 +30,7 @@ rbc_status rbc_context_create(const rbc_context_params *params, rbc_context **ou
     *out = NULL;
     rbc_context_params known = RBC_CONTEXT_PARAMS_INIT;
     if (params != NULL) {
-        if (params->struct_size == 0 || params->struct_size > sizeof known) {
-            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                             "params.struct_size is %zu; wanted 1 to %zu "
-                             "(use RBC_CONTEXT_PARAMS_INIT)",
-                             params->struct_size, sizeof known);
-        }
-        memcpy(&known, params, params->struct_size);
+        RBC__TRY(rbc__params_read(params, &known, sizeof known, "params", err));
     }
     if (known.num_threads < 0 || known.num_threads > MAX_THREADS) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "core/params.h"
 #include "loader/require.h"
 
 #define MAX_THREADS 1024
@@ -40,13 +41,8 @@ static int64_t clamp(int64_t value, int64_t low, int64_t high) {
 static rbc_status copy_params(const rbc_loader_params *params, rbc_loader_params *out,
                               rbc_error *err) {
     const rbc_loader_params defaults = RBC_LOADER_PARAMS_INIT;
-    if (params == NULL || params->struct_size == 0 || params->struct_size > sizeof *out) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "params->struct_size is %zu; this library knows up to %zu",
-                         params == NULL ? 0 : params->struct_size, sizeof *out);
-    }
     *out = defaults;
-    memcpy(out, params, params->struct_size);
+    RBC__TRY(rbc__params_read(params, out, sizeof *out, "params", err));
     if (out->num_threads < 0 || out->num_threads > MAX_THREADS) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "num_threads is %d; wanted 0 to %d",
                          out->num_threads, MAX_THREADS);

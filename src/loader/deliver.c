@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/monotonic.h"
 #include "io/utf8.h"
 #include "loader/fetch.h"
 
@@ -61,12 +62,12 @@ static rbc_status deliver_numeric(rbc__fetch *fetch, const rbc__row *row,
 static rbc_status decode(rbc__fetch *fetch, const rbc__row *row, const rbc__window_spec *window,
                          int64_t index, const uint8_t *encoded, uint8_t *dst, rbc_error *err) {
     const rbc__span *span = &fetch->spans[index];
-    const int64_t begin = rbc__fetch_now_ns();
+    const int64_t begin = rbc__now_ns();
     const char *stream = fetch->spec->used[window->stream_at].schema->name;
     const rbc_status status =
         rbc__image_decode(fetch->decoder, encoded, span->bytes, stream, &window->image, dst,
                           window->target_bytes / window->image.height, err);
-    fetch->stats.decode_ns += rbc__fetch_now_ns() - begin;
+    fetch->stats.decode_ns += rbc__now_ns() - begin;
     ++fetch->stats.images_decoded;
     if (status != RBC_OK) {
         return rbc__fail_within(err, status, "%s: byte %llu: sample %lld",

@@ -11,12 +11,6 @@
 /* Episodes in which an image is looked for whose stream declares no shape. */
 #define PROBED_EPISODES 16
 
-int64_t rbc__fetch_now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 rbc_status rbc__fetch_create(const rbc__batch_spec *spec, const rbc__clock *clock,
                              const rbc_selection *selection, int64_t max_records, int64_t max_bytes,
                              rbc__fetch **out, rbc_error *err) {

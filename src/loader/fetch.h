@@ -73,8 +73,6 @@ rbc_status rbc__fetch_image_shape(rbc__fetch *fetch, int32_t stream_at, rbc__ima
 /* Counted since the last call. */
 rbc__fetch_stats rbc__fetch_take_stats(rbc__fetch *fetch);
 
-int64_t rbc__fetch_now_ns(void);
-
 /* pick.c: delivers the samples fetch->picks[0..width) of the window's stream, -1 meaning none, as
  * they are. Clears `valid` where an image turns out to be empty. */
 rbc_status rbc__deliver_picks(rbc__fetch *fetch, const rbc__row *row,

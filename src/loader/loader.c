@@ -10,8 +10,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
-
-#define NS_PER_S 1000000000
+#include "core/monotonic.h"
 
 static rbc_status check_process(const rbc_loader *loader, rbc_error *err) {
     if (loader->process != getpid()) {
@@ -77,20 +76,11 @@ void rbc_loader_tell(const rbc_loader *loader, int64_t *epoch, int64_t *position
     }
 }
 
-static struct timespec deadline_after(int64_t timeout_ns) {
-    struct timespec deadline;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    const int64_t ns = deadline.tv_nsec + timeout_ns % NS_PER_S;
-    deadline.tv_sec += (time_t)(timeout_ns / NS_PER_S + ns / NS_PER_S);
-    deadline.tv_nsec = (long)(ns % NS_PER_S);
-    return deadline;
-}
-
 /* With the lock held: waits until the first fill is done or could not be begun. */
 static rbc_status wait_for_first(rbc_loader *loader, int64_t timeout_ns) {
     const bool has_deadline = timeout_ns >= 0;
     const struct timespec deadline =
-        has_deadline ? deadline_after(timeout_ns) : (struct timespec){0};
+        has_deadline ? rbc__after_ns(timeout_ns) : (struct timespec){0};
     while (loader->first_pending == NULL ? loader->begin_error.status == RBC_OK
                                          : !loader->first_pending->is_done) {
         const int waited =
@@ -179,9 +169,9 @@ rbc_status rbc_loader_next(rbc_loader *loader, int64_t timeout_ns, rbc_batch **o
     if (loader->next_delivered >= loader->sampler.num_batches) {
         loader->next_delivered = loader->sampler.num_rounds;
     } else {
-        const int64_t begin_ns = rbc__fetch_now_ns();
+        const int64_t begin_ns = rbc__now_ns();
         status = wait_for_first(loader, timeout_ns);
-        loader->stats.wait_ns += rbc__fetch_now_ns() - begin_ns;
+        loader->stats.wait_ns += rbc__now_ns() - begin_ns;
         if (status == RBC_OK && loader->first_pending == NULL) {
             status = copy_error(err, &loader->begin_error);
             loader->begin_error.status = RBC_OK;

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "core/error.h"
+#include "core/monotonic.h"
 
 /* A whole stream of at most this many bytes costs about as much to read as a window of it. */
 #define KEEP_VALUES_BYTES (INT64_C(32) << 10)
@@ -25,12 +26,6 @@ struct rbc__records {
     rbc__scratch values, encoded, working;
     rbc__records_stats stats;
 };
-
-static int64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 rbc_status rbc__records_create(const rbc__batch_spec *spec, const rbc_selection *selection,
                                int64_t max_records, int64_t max_bytes, rbc__records **out,
@@ -190,9 +185,9 @@ rbc_status rbc__records_get(rbc__records *records, int64_t position, rbc__held_r
             return RBC_OK;
         }
     }
-    const int64_t begin = now_ns();
+    const int64_t begin = rbc__now_ns();
     const rbc_status status = add_record(records, position, out, err);
-    records->stats.read_ns += now_ns() - begin;
+    records->stats.read_ns += rbc__now_ns() - begin;
     return status;
 }
 
@@ -301,10 +296,10 @@ rbc_status rbc__records_prepare(rbc__records *records, rbc__held_record *record,
     if (record->streams[stream_at].is_counted) {
         return RBC_OK;
     }
-    const int64_t begin = now_ns();
+    const int64_t begin = rbc__now_ns();
     const int64_t bytes_before = record->bytes;
     const rbc_status status = prepare(records, record, stream_at, err);
-    records->stats.read_ns += now_ns() - begin;
+    records->stats.read_ns += rbc__now_ns() - begin;
     if (status != RBC_OK) {
         rbc__held_stream *held = &record->streams[stream_at];
         free(held->times);
@@ -325,10 +320,10 @@ rbc_status rbc__records_read(rbc__records *records, rbc__held_record *record, in
                (size_t)(count * planned->sample_bytes));
         return RBC_OK;
     }
-    const int64_t begin = now_ns();
+    const int64_t begin = rbc__now_ns();
     const rbc_status status = records->ops->read(record->record, planned->stream, first, count, dst,
                                                  &records->working, err);
-    records->stats.read_ns += now_ns() - begin;
+    records->stats.read_ns += rbc__now_ns() - begin;
     records->stats.bytes_read += count * planned->sample_bytes;
     return status;
 }
@@ -363,10 +358,10 @@ rbc_status rbc__records_view(rbc__records *records, rbc__held_record *record, co
     if (span->bytes == 0) {
         return RBC_OK;
     }
-    const int64_t begin = now_ns();
+    const int64_t begin = rbc__now_ns();
     const rbc_status status =
         rbc__source_view(record->source, span->offset, span->bytes, &records->encoded, out, err);
-    records->stats.read_ns += now_ns() - begin;
+    records->stats.read_ns += rbc__now_ns() - begin;
     records->stats.bytes_read += (int64_t)span->bytes;
     return status;
 }

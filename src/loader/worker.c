@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/monotonic.h"
 #include "loader/loader.h"
 
 void rbc__pending_destroy(rbc__pending *pending) {
@@ -170,9 +171,9 @@ void *rbc__worker_main(void *argument) {
         pthread_mutex_unlock(&loader->lock);
         rbc_error error;
         int64_t failed_row = 0;
-        const int64_t begin_ns = rbc__fetch_now_ns();
+        const int64_t begin_ns = rbc__now_ns();
         const bool is_good = fill_range(worker, pending, range, &error, &failed_row);
-        const int64_t busy_ns = rbc__fetch_now_ns() - begin_ns;
+        const int64_t busy_ns = rbc__now_ns() - begin_ns;
         const rbc__fetch_stats stats = rbc__fetch_take_stats(worker->fetch);
         pthread_mutex_lock(&loader->lock);
         add_stats(&loader->stats, &stats, busy_ns);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "core/error.h"
+#include "core/params.h"
 
 static rbc_status check_float(rbc__dtype dtype, const char *name, rbc_error *err) {
     return rbc__dtype_is_float(dtype)

@@ -7,6 +7,7 @@
 #include "codec/codec.h"
 #include "core/context.h"
 #include "core/error.h"
+#include "core/params.h"
 #include "ops/operands.h"
 
 struct rbc_jpeg_batch {

@@ -36,9 +36,4 @@ rbc_status rbc__operands_workspace(rbc__operands *operands, const DLTensor *tens
 /* All on one device, outputs apart from each other and from inputs. */
 rbc_status rbc__operands_finish(const rbc__operands *operands, DLDevice *device, rbc_error *err);
 
-/* Copies a parameter struct that may be of an older, shorter version over `known`, which holds the
- * defaults. Both begin with struct_size. */
-rbc_status rbc__params_read(const void *given, void *known, size_t known_bytes, const char *name,
-                            rbc_error *err);
-
 #endif

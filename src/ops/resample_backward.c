@@ -1,4 +1,5 @@
 #include "core/error.h"
+#include "core/params.h"
 #include "ops/operands.h"
 #include "ops/resample_job.h"
 

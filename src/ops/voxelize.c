@@ -1,6 +1,7 @@
 #include <inttypes.h>
 
 #include "core/error.h"
+#include "core/params.h"
 #include "ops/cloud.h"
 
 /* Output rows have at most this many bytes for a channel, scratch included; what is more cannot be

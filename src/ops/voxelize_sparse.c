@@ -1,6 +1,7 @@
 #include <inttypes.h>
 
 #include "core/error.h"
+#include "core/params.h"
 #include "ops/cloud.h"
 
 /* What a preset takes. */
