@@ -54,11 +54,9 @@ static bool is_same(jpeg_state a, jpeg_state b) {
 /* Decodes a strand from `state` on and keeps what comes of it; true where its end stays. */
 static bool flow(const jpeg_launch *p, uint32_t strand, jpeg_state *state) {
     const huffman_strand s = strand_of(p, strand);
-    jpeg_sums sums = {0};
-    huffman_decode(&s, state, &sums, NULL);
+    p->counts[strand] = huffman_decode(&s, state, NULL);
     const bool stays = is_same(p->states[strand], *state);
     p->states[strand] = *state;
-    p->sums[strand] = sums;
     return stays;
 }
 
@@ -112,33 +110,42 @@ static void join(const jpeg_launch *p, const jpeg_segment *segment) {
 }
 
 static void add_up(const jpeg_launch *p, const jpeg_segment *segment) {
-    jpeg_sums before = {0};
+    uint32_t before = 0;
     for (uint32_t i = 0; i < segment->num_strands; ++i) {
-        jpeg_sums *own = &p->sums[segment->first_strand + i];
-        const jpeg_sums with = {
-            before.blocks + own->blocks,
-            {before.dc[0] + own->dc[0], before.dc[1] + own->dc[1], before.dc[2] + own->dc[2]}};
-        *own = before;
-        before = with;
+        const uint32_t own = p->counts[segment->first_strand + i];
+        p->counts[segment->first_strand + i] = before;
+        before += own;
+    }
+}
+
+static void add_up_dc(const jpeg_launch *p, const jpeg_segment *segment) {
+    const jpeg_scan *scan = &p->scans[segment->scan];
+    uint32_t sums[JPEG_COMPONENTS] = {0};
+    for (uint32_t i = 0; i < segment->num_blocks; i += scan->mcu_blocks) {
+        int16_t *mcu =
+            p->coefficients + (scan->first_block + segment->first_block + i) * (uint64_t)JPEG_BLOCK;
+        mcu_dc dc = dc_load(scan, mcu);
+        dc_add_up(scan, &dc, sums);
+        dc_store(scan, &dc, mcu);
     }
 }
 
 static void write_strand(const jpeg_launch *p, uint32_t strand) {
     const jpeg_segment *segment = &p->segments[p->owners[strand]];
     const huffman_strand s = strand_of(p, strand);
-    jpeg_sums sums = p->sums[strand];
-    if (sums.blocks >= segment->num_blocks) {
+    const uint32_t before = p->counts[strand];
+    if (before >= segment->num_blocks) {
         return;
     }
     huffman_sink sink = {
-        .block = p->coefficients +
-                 (s.scan->first_block + segment->first_block + sums.blocks) * JPEG_BLOCK,
-        .blocks = segment->num_blocks - sums.blocks,
+        .block =
+            p->coefficients + (s.scan->first_block + segment->first_block + before) * JPEG_BLOCK,
+        .blocks = segment->num_blocks - before,
         .places = zigzag,
     };
     jpeg_state state =
         strand == segment->first_strand ? start_of(p, strand) : p->states[strand - 1];
-    huffman_decode(&s, &state, &sums, &sink);
+    (void)huffman_decode(&s, &state, &sink);
     jpeg_found *found = &p->found[s.scan->image];
     found->flags |= sink.flags;
     if (sink.end != 0) {
@@ -225,6 +232,9 @@ static bool run(const rbc__jpeg_layout *layout, unsigned char *base, bool is_fas
     }
     for (uint32_t i = 0; i < layout->num_strands; ++i) {
         write_strand(&p, i);
+    }
+    for (uint64_t i = 0; i < layout->num_segments; ++i) {
+        add_up_dc(&p, &p.segments[i]);
     }
     const jpeg_image *image = p.images;
     if (!verdict_of(image, p.found, p.streams, p.scans, p.tables)) {

@@ -186,7 +186,6 @@ typedef struct call {
     tensor *outs;
     const DLTensor **views;
     Py_ssize_t count, num_read;
-    tensor valid, workspace;
 } call;
 
 static bool read_outs(module_state *state, PyObject *outs, call *c) {
@@ -216,11 +215,10 @@ static bool read_outs(module_state *state, PyObject *outs, call *c) {
     return true;
 }
 
-static bool run(module_state *state, const jpegs *j, call *c) {
+static bool run(module_state *state, const jpegs *j, const call *c, tensor *valid, tensor *space) {
     rbc_context *context = PyCapsule_GetPointer(j->context, "robocache.context");
     rbc_error err;
     uint64_t bytes = 0;
-    const DLTensor *valid = c->valid.object == NULL ? NULL : &c->valid.dl;
     if (c->count == 0) {
         return true;
     }
@@ -230,14 +228,15 @@ static bool run(module_state *state, const jpegs *j, call *c) {
         return false;
     }
     const int64_t shape = (int64_t)bytes;
-    if (bytes > 0 && !tensor_create(state, &c->outs[0], rbc__dtype_to_dlpack(RBC__U8), 1, &shape,
-                                    &c->workspace)) {
+    if (bytes > 0 &&
+        !tensor_create(state, &c->outs[0], rbc__dtype_to_dlpack(RBC__U8), 1, &shape, space)) {
         return false;
     }
     rbc_status status;
     Py_BEGIN_ALLOW_THREADS;
-    status = rbc_decode_jpeg(context, j->batch, c->views, c->count, valid,
-                             bytes > 0 ? &c->workspace.dl : NULL, c->outs[0].stream, &err);
+    status = rbc_decode_jpeg(context, j->batch, c->views, c->count,
+                             valid->object == NULL ? NULL : &valid->dl,
+                             bytes > 0 ? &space->dl : NULL, c->outs[0].stream, &err);
     Py_END_ALLOW_THREADS;
     if (status != RBC_OK) {
         raise_error(state, &err);
@@ -249,21 +248,23 @@ PyObject *jpeg_decode(PyObject *module, PyObject *args) {
     module_state *state = state_of_module(module);
     PyObject *capsule = NULL;
     PyObject *outs = NULL;
-    PyObject *valid = NULL;
-    if (!PyArg_ParseTuple(args, "OOO", &capsule, &outs, &valid)) {
+    PyObject *mask = NULL;
+    if (!PyArg_ParseTuple(args, "OOO", &capsule, &outs, &mask)) {
         return NULL;
     }
     const jpegs *j = PyCapsule_GetPointer(capsule, BATCH_CAPSULE);
     call c = {0};
+    tensor valid = {0};
+    tensor space = {0};
     const bool ok = j != NULL && read_outs(state, outs, &c) &&
-                    (valid == Py_None || tensor_read(state, valid, "valid",
-                                                     c.count > 0 ? &c.outs[0] : NULL, &c.valid)) &&
-                    run(state, j, &c);
+                    (mask == Py_None ||
+                     tensor_read(state, mask, "valid", c.count > 0 ? &c.outs[0] : NULL, &valid)) &&
+                    run(state, j, &c, &valid, &space);
     for (Py_ssize_t i = 0; i < c.num_read; ++i) {
         tensor_release(&c.outs[i]);
     }
-    tensor_release(&c.valid);
-    tensor_release(&c.workspace);
+    tensor_release(&valid);
+    tensor_release(&space);
     free(c.outs);
     free(c.views);
     if (!ok) {

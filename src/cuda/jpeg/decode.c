@@ -255,10 +255,9 @@ static rbc_status launch_all(rbc__cuda_queue *queue, const rbc__jpeg_layout *lay
     const uint32_t shared =
         4 * (layout->largest_chunk * (JPEG_STRAND_WORDS + 1) + JPEG_READ_AHEAD + 1);
     const uint64_t clearing = (uint64_t)queue->multiprocessors * CLEAR_BLOCKS_A_MULTIPROCESSOR;
-    RBC__TRY(
-        launch(queue, RBC__CUDA_jpeg_unstuff, layout->num_pieces, JPEG_UNSTUFF_THREADS, p, err));
-    RBC__TRY(launch(queue, RBC__CUDA_jpeg_table, layout->num_tables, JPEG_TABLE_THREADS, p, err));
-    RBC__TRY(launch(queue, RBC__CUDA_jpeg_clear, clearing, JPEG_CLEAR_THREADS, p, err));
+    RBC__TRY(launch(queue, RBC__CUDA_jpeg_prepare,
+                    layout->num_pieces + layout->num_tables + clearing, JPEG_PREPARE_THREADS, p,
+                    err));
     RBC__TRY(launch_with(queue, RBC__CUDA_jpeg_strand, layout->num_chunks, JPEG_CHUNK_STRANDS,
                          shared, p, err));
     RBC__TRY(launch(queue, RBC__CUDA_jpeg_join, layout->num_joined, JPEG_JOIN_THREADS, p, err));
@@ -267,6 +266,7 @@ static rbc_status launch_all(rbc__cuda_queue *queue, const rbc__jpeg_layout *lay
                     p, err));
     RBC__TRY(launch_with(queue, RBC__CUDA_jpeg_write, layout->num_chunks, JPEG_CHUNK_STRANDS,
                          shared, p, err));
+    RBC__TRY(launch(queue, RBC__CUDA_jpeg_dc, layout->num_segments, JPEG_DC_THREADS, p, err));
     RBC__TRY(launch(queue, RBC__CUDA_jpeg_verdict,
                     blocks_for(layout->num_images, JPEG_VERDICT_THREADS), JPEG_VERDICT_THREADS, p,
                     err));
@@ -295,7 +295,7 @@ static rbc_status raise(rbc__cuda_queue *queue, const decoding *d, const jpeg_la
                         rbc_error *err) {
     const rbc__jpeg_job *job = d->job;
     const uint64_t num_plain = d->plan->num_plain;
-    uint32_t *verdicts = malloc((num_plain + 1) * sizeof *verdicts);
+    uint32_t *verdicts = calloc(num_plain + 1, sizeof *verdicts);
     if (verdicts == NULL) {
         return fail_memory(job, err);
     }

@@ -105,6 +105,7 @@ INLINE void huffman_build(const uint8_t *counts, bool is_dc, jpeg_table *table, 
         }
         table->steps = second | third << 16;
         table->is_dc = is_dc;
+        table->reserved = 0;
     }
 }
 
@@ -122,16 +123,6 @@ INLINE uint32_t word_of(const huffman_strand *strand, uint32_t number) {
                              : load_word(strand->words + number);
 }
 
-INLINE void add_dc(jpeg_sums *sums, uint32_t component, int32_t value) {
-    sums->dc[0] = (int32_t)((uint32_t)sums->dc[0] + (uint32_t)(component == 0 ? value : 0));
-    sums->dc[1] = (int32_t)((uint32_t)sums->dc[1] + (uint32_t)(component == 1 ? value : 0));
-    sums->dc[2] = (int32_t)((uint32_t)sums->dc[2] + (uint32_t)(component == 2 ? value : 0));
-}
-
-INLINE int32_t dc_of(const jpeg_sums *sums, uint32_t component) {
-    return component == 0 ? sums->dc[0] : component == 1 ? sums->dc[1] : sums->dc[2];
-}
-
 /* Where coefficients go; the place of each in its block is that of rows. */
 typedef struct huffman_sink {
     int16_t *block;        /* the one in hand */
@@ -141,15 +132,14 @@ typedef struct huffman_sink {
     const uint8_t *places; /* by number in zigzag order */
 } huffman_sink;
 
-/* Decodes from `state` on, which becomes the state at the strand's end, and adds to `sums`. With
- * `sink`, DC differences are added to what `sums` holds of DC before, and coefficients are kept.
+/* Decodes from `state` on, which becomes the state at the strand's end; returns how many blocks are
+ * completed. With `sink`, coefficients are kept, DC as differences.
  *
  * A warp's threads are at different symbols, so every path that one of them takes costs all: the
  * common steps are computed by every thread for every symbol and chosen among, not branched to. */
-INLINE void huffman_decode(const huffman_strand *strand, jpeg_state *state, jpeg_sums *sums,
-                           huffman_sink *sink) {
+INLINE uint32_t huffman_decode(const huffman_strand *strand, jpeg_state *state,
+                               huffman_sink *sink) {
     const uint64_t block_tables = strand->scan->block_tables;
-    const uint32_t components = strand->scan->block_components;
     const uint32_t mcu_blocks = strand->scan->mcu_blocks;
     uint32_t bit = state->bit;
     uint32_t block = state->place / JPEG_BLOCK;
@@ -159,23 +149,21 @@ INLINE void huffman_decode(const huffman_strand *strand, jpeg_state *state, jpeg
     const jpeg_table *next_dc = strand->tables + (block_tables >> (6 * following) & 7);
     const jpeg_table *table = k == 0 ? strand->tables + (block_tables >> (6 * block) & 7) : ac;
     uint32_t ac_steps = ac->steps, next_dc_steps = next_dc->steps, steps = table->steps;
-    uint32_t component = components >> (2 * block) & 3;
+    uint32_t completed = 0;
     uint32_t word = bit / 32;
     uint32_t high = word_of(strand, word), low = word_of(strand, word + 1);
     uint32_t later = word_of(strand, word + 2);
     while (bit < strand->end) {
         const uint32_t bits = join_words(high, low, bit % 32);
         const uint32_t entry = huffman_find(table, steps, bits);
-        const uint32_t size = huffman_size(entry), all = huffman_all(entry);
-        const bool is_dc = k == 0;
-        const int32_t value = huffman_value(bits, all, size);
-        add_dc(sums, is_dc ? component : 3, value);
+        const uint32_t all = huffman_all(entry);
         if (sink != 0) {
             const uint32_t number = k + huffman_advance(entry) - 1;
+            const uint32_t size = huffman_size(entry);
             sink->flags |= huffman_is_bad(entry) ? JPEG_BAD_CODE : 0;
-            if (size != 0 || is_dc) {
+            if (size != 0) {
                 sink->block[sink->places[number < 63 ? number : 63]] =
-                    (int16_t)(is_dc ? dc_of(sums, component) : value);
+                    (int16_t)huffman_value(bits, all, size);
             }
         }
         bit += all;
@@ -196,8 +184,7 @@ INLINE void huffman_decode(const huffman_strand *strand, jpeg_state *state, jpeg
             next_dc = strand->tables + (block_tables >> (6 * following) & 7);
             ac_steps = ac->steps;
             next_dc_steps = next_dc->steps;
-            component = components >> (2 * block) & 3;
-            ++sums->blocks;
+            ++completed;
             if (sink != 0) {
                 sink->block += JPEG_BLOCK;
                 if (--sink->blocks == 0) {
@@ -209,11 +196,53 @@ INLINE void huffman_decode(const huffman_strand *strand, jpeg_state *state, jpeg
     }
     state->bit = bit;
     state->place = block * JPEG_BLOCK + k;
+    return completed;
 }
 
 /* What the bit behind a segment's last block says, as JPEG_OVERRUN or JPEG_REST. */
 INLINE uint32_t huffman_end(uint32_t end, uint32_t num_bits) {
     return end > num_bits ? JPEG_OVERRUN : num_bits - end >= 8 ? JPEG_REST : 0;
+}
+
+/* DC of an MCU's blocks. */
+typedef struct mcu_dc {
+    uint32_t values[JPEG_MCU_BLOCKS];
+} mcu_dc;
+
+/* Loads them, all at once. */
+INLINE mcu_dc dc_load(const jpeg_scan *scan, const int16_t *mcu) {
+    mcu_dc dc;
+    UNROLL
+    for (uint32_t block = 0; block < JPEG_MCU_BLOCKS; ++block) {
+        dc.values[block] =
+            block < scan->mcu_blocks ? (uint32_t)(int32_t)mcu[block * JPEG_BLOCK] : 0;
+    }
+    return dc;
+}
+
+/* Makes values of differences: adds to each those before it of its component of the scan, of which
+ * `sums` are the sums before the MCU, and then those behind it. */
+INLINE void dc_add_up(const jpeg_scan *scan, mcu_dc *dc, uint32_t sums[JPEG_COMPONENTS]) {
+    UNROLL
+    for (uint32_t block = 0; block < JPEG_MCU_BLOCKS; ++block) {
+        const uint32_t component = scan->block_components >> (2 * block) & 3;
+        uint32_t now = 0;
+        UNROLL
+        for (uint32_t i = 0; i < JPEG_COMPONENTS; ++i) {
+            sums[i] += component == i ? dc->values[block] : 0;
+            now = component == i ? sums[i] : now;
+        }
+        dc->values[block] = now;
+    }
+}
+
+INLINE void dc_store(const jpeg_scan *scan, const mcu_dc *dc, int16_t *mcu) {
+    UNROLL
+    for (uint32_t block = 0; block < JPEG_MCU_BLOCKS; ++block) {
+        if (block < scan->mcu_blocks) {
+            mcu[block * JPEG_BLOCK] = (int16_t)(uint16_t)dc->values[block];
+        }
+    }
 }
 
 #endif

@@ -70,13 +70,6 @@ INLINE bool is_same(jpeg_state a, jpeg_state b) {
     return a.bit == b.bit && a.place == b.place;
 }
 
-INLINE jpeg_sums no_sums(void) {
-    jpeg_sums sums;
-    sums.blocks = 0;
-    sums.dc[0] = sums.dc[1] = sums.dc[2] = 0;
-    return sums;
-}
-
 /* A block a chunk, a thread a strand. Each thread begins as if a block of the image began with its
  * strand, and goes on into the strands after it until one ends as it did when last decoded. The
  * thread of the first strand began right; what it ends in agreement with is right from there on. So
@@ -85,7 +78,7 @@ extern "C" __global__ void __launch_bounds__(JPEG_CHUNK_STRANDS)
     rbc__jpeg_strand_cuda(const jpeg_launch p) {
     __shared__ scan_at_hand hand;
     __shared__ jpeg_state states[JPEG_CHUNK_STRANDS];
-    __shared__ jpeg_sums sums[JPEG_CHUNK_STRANDS];
+    __shared__ uint32_t counts[JPEG_CHUNK_STRANDS];
     launch_await();
     const jpeg_chunk chunk = p.chunks[blockIdx.x];
     fetch_words(&p, &chunk);
@@ -102,26 +95,22 @@ extern "C" __global__ void __launch_bounds__(JPEG_CHUNK_STRANDS)
         const huffman_strand strand =
             fetched_strand(&p, &segment, &hand, &chunk, chunk.first + own);
         state = start_of(&segment, chunk.first + own);
-        jpeg_sums found = no_sums();
-        huffman_decode(&strand, &state, &found, 0);
+        counts[own] = huffman_decode(&strand, &state, 0);
         states[own] = state;
-        sums[own] = found;
     }
     for (uint32_t next = own + 1; __syncthreads_or(flows); ++next) {
         flows = flows && next < end;
         if (flows) {
             const huffman_strand strand =
                 fetched_strand(&p, &segment, &hand, &chunk, chunk.first + next);
-            jpeg_sums found = no_sums();
-            huffman_decode(&strand, &state, &found, 0);
+            counts[next] = huffman_decode(&strand, &state, 0);
             flows = !is_same(states[next], state);
             states[next] = state;
-            sums[next] = found;
         }
     }
     if (own < chunk.count) {
         p.states[chunk.first + own] = states[own];
-        p.sums[chunk.first + own] = sums[own];
+        p.counts[chunk.first + own] = counts[own];
     }
 }
 
@@ -157,11 +146,9 @@ extern "C" __global__ void __launch_bounds__(JPEG_JOIN_THREADS)
                 for (uint32_t i = first; enters && i < last && i < first + JPEG_CHUNK_STRANDS;
                      ++i) {
                     const huffman_strand strand = strand_of(&p, &segment, &hand, i);
-                    jpeg_sums found = no_sums();
-                    huffman_decode(&strand, &state, &found, 0);
+                    p.counts[i] = huffman_decode(&strand, &state, 0);
                     enters = !is_same(p.states[i], state);
                     p.states[i] = state;
-                    p.sums[i] = found;
                 }
             }
             __syncthreads();
@@ -169,7 +156,7 @@ extern "C" __global__ void __launch_bounds__(JPEG_JOIN_THREADS)
     }
 }
 
-/* A warp a segment: sums become those of the strands before. */
+/* A warp a segment: counts become those of the strands before. */
 extern "C" __global__ void __launch_bounds__(JPEG_OFFSET_THREADS)
     rbc__jpeg_offset_cuda(const jpeg_launch p) {
     launch_await();
@@ -179,32 +166,20 @@ extern "C" __global__ void __launch_bounds__(JPEG_OFFSET_THREADS)
     }
     const jpeg_segment segment = p.segments[number];
     const uint32_t lane = threadIdx.x % 32;
-    int4 before = make_int4(0, 0, 0, 0);
-    int4 *all = (int4 *)p.sums + segment.first_strand;
+    uint32_t before = 0;
+    uint32_t *all = p.counts + segment.first_strand;
     for (uint32_t from = 0; from < segment.num_strands; from += 32) {
         const bool is_there = from + lane < segment.num_strands;
-        const int4 own = is_there ? all[from + lane] : make_int4(0, 0, 0, 0);
-        int4 sum = own;
+        const uint32_t own = is_there ? all[from + lane] : 0;
+        uint32_t sum = own;
         for (uint32_t step = 1; step < 32; step *= 2) {
-            const int x = __shfl_up_sync(~0u, sum.x, step);
-            const int y = __shfl_up_sync(~0u, sum.y, step);
-            const int z = __shfl_up_sync(~0u, sum.z, step);
-            const int w = __shfl_up_sync(~0u, sum.w, step);
-            if (lane >= step) {
-                sum.x += x;
-                sum.y += y;
-                sum.z += z;
-                sum.w += w;
-            }
+            const uint32_t other = __shfl_up_sync(~0u, sum, step);
+            sum += lane >= step ? other : 0;
         }
         if (is_there) {
-            all[from + lane] = make_int4(before.x + sum.x - own.x, before.y + sum.y - own.y,
-                                         before.z + sum.z - own.z, before.w + sum.w - own.w);
+            all[from + lane] = before + sum - own;
         }
-        before.x += __shfl_sync(~0u, sum.x, 31);
-        before.y += __shfl_sync(~0u, sum.y, 31);
-        before.z += __shfl_sync(~0u, sum.z, 31);
-        before.w += __shfl_sync(~0u, sum.w, 31);
+        before += __shfl_sync(~0u, sum, 31);
     }
 }
 
@@ -225,20 +200,20 @@ extern "C" __global__ void __launch_bounds__(JPEG_CHUNK_STRANDS)
     }
     const uint32_t own = chunk.first + threadIdx.x;
     const jpeg_segment segment = p.segments[p.owners[own]];
-    jpeg_sums sums = p.sums[own];
-    if (sums.blocks >= segment.num_blocks) {
+    const uint32_t before = p.counts[own];
+    if (before >= segment.num_blocks) {
         return;
     }
     const huffman_strand strand = fetched_strand(&p, &segment, &hand, &chunk, own);
     huffman_sink sink;
     sink.block =
-        p.coefficients + (hand.scan.first_block + segment.first_block + sums.blocks) * JPEG_BLOCK;
-    sink.blocks = segment.num_blocks - sums.blocks;
+        p.coefficients + (hand.scan.first_block + segment.first_block + before) * JPEG_BLOCK;
+    sink.blocks = segment.num_blocks - before;
     sink.flags = 0;
     sink.end = 0;
     sink.places = places;
     jpeg_state state = own == segment.first_strand ? start_of(&segment, own) : p.states[own - 1];
-    huffman_decode(&strand, &state, &sums, &sink);
+    (void)huffman_decode(&strand, &state, &sink);
     jpeg_found *found = &p.found[hand.scan.image];
     if (sink.end != 0) {
         sink.flags |= huffman_end(sink.end, segment.num_bits);
@@ -246,5 +221,68 @@ extern "C" __global__ void __launch_bounds__(JPEG_CHUNK_STRANDS)
     }
     if (sink.flags != 0) {
         atomicOr(&found->flags, sink.flags);
+    }
+}
+
+/* A block a segment, a thread an MCU: DC becomes the sum of the differences up to it. */
+extern "C" __global__ void __launch_bounds__(JPEG_DC_THREADS)
+    rbc__jpeg_dc_cuda(const jpeg_launch p) {
+    enum { WARPS = JPEG_DC_THREADS / 32 };
+    __shared__ uint32_t warp_sums[JPEG_COMPONENTS][WARPS];
+    __shared__ uint32_t all_sums[JPEG_COMPONENTS];
+    launch_await();
+    const jpeg_segment segment = p.segments[blockIdx.x];
+    const jpeg_scan scan = p.scans[segment.scan];
+    const uint32_t num_mcus = segment.num_blocks / scan.mcu_blocks;
+    const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    int16_t *first = p.coefficients + (scan.first_block + segment.first_block) * JPEG_BLOCK;
+    uint32_t before[JPEG_COMPONENTS] = {0, 0, 0};
+    for (uint32_t from = 0; from < num_mcus; from += JPEG_DC_THREADS) {
+        const bool is_there = from + threadIdx.x < num_mcus;
+        int16_t *mcu = first + (uint64_t)(from + threadIdx.x) * scan.mcu_blocks * JPEG_BLOCK;
+        mcu_dc dc = {{0}};
+        if (is_there) {
+            dc = dc_load(&scan, mcu);
+        }
+        uint32_t own[JPEG_COMPONENTS] = {0, 0, 0}, sums[JPEG_COMPONENTS];
+        mcu_dc alone = dc;
+        dc_add_up(&scan, &alone, own);
+#pragma unroll
+        for (int i = 0; i < JPEG_COMPONENTS; ++i) {
+            sums[i] = own[i];
+            for (uint32_t step = 1; step < 32; step *= 2) {
+                const uint32_t other = __shfl_up_sync(~0u, sums[i], step);
+                sums[i] += lane >= step ? other : 0;
+            }
+            if (lane == 31) {
+                warp_sums[i][warp] = sums[i];
+            }
+        }
+        __syncthreads();
+        if (warp < JPEG_COMPONENTS) {
+            const uint32_t mine = lane < WARPS ? warp_sums[warp][lane] : 0;
+            uint32_t sum = mine;
+            for (uint32_t step = 1; step < 32; step *= 2) {
+                const uint32_t other = __shfl_up_sync(~0u, sum, step);
+                sum += lane >= step ? other : 0;
+            }
+            if (lane < WARPS) {
+                warp_sums[warp][lane] = sum - mine;
+            }
+            if (lane == 31) {
+                all_sums[warp] = sum;
+            }
+        }
+        __syncthreads();
+#pragma unroll
+        for (int i = 0; i < JPEG_COMPONENTS; ++i) {
+            sums[i] += before[i] + warp_sums[i][warp] - own[i];
+            before[i] += all_sums[i];
+        }
+        __syncthreads();
+        dc_add_up(&scan, &dc, sums);
+        if (is_there) {
+            dc_store(&scan, &dc, mcu);
+        }
     }
 }

@@ -23,11 +23,10 @@ enum {
     JPEG_READ_AHEAD = 4,      /* words behind a strand that are looked at */
     JPEG_SLACK_WORDS = 16,    /* behind the last strand, read ahead into */
 
-    JPEG_UNSTUFF_THREADS = 256,
-    JPEG_PIECE_BYTES = 16 * JPEG_UNSTUFF_THREADS,
-    JPEG_TABLE_THREADS = 128,
-    JPEG_CLEAR_THREADS = 256,
+    JPEG_PREPARE_THREADS = 256,
+    JPEG_PIECE_BYTES = 16 * JPEG_PREPARE_THREADS,
     JPEG_OFFSET_THREADS = 128,
+    JPEG_DC_THREADS = 512,
     JPEG_JOIN_THREADS = 256,
     JPEG_IDCT_THREADS = 256,
     JPEG_IDCT_BLOCKS = 64, /* of a tile: eight threads do one at a time */
@@ -136,12 +135,6 @@ typedef struct jpeg_state {
     uint32_t bit, place;
 } jpeg_state;
 
-/* What a strand holds: blocks it completes, and DC differences by component of the scan. */
-typedef struct jpeg_sums {
-    uint32_t blocks;
-    int32_t dc[JPEG_COMPONENTS];
-} jpeg_sums;
-
 /* What the write pass finds of an image. */
 enum {
     JPEG_OVERRUN = 1,  /* a segment ended within a block */
@@ -166,14 +159,14 @@ typedef struct jpeg_launch {
     const uint32_t *colour_tiles;  /* image of each */
     const uint8_t *streams;
     uint32_t num_images, num_segments, num_tables, num_joined;
-    uint32_t num_strands, is_fast;
+    uint32_t num_pieces, is_fast;
     jpeg_table *tables;
     uint32_t
         *words; /* the data, 32 bits at a time from the highest on, JPEG_STRAND_WORDS a strand */
     uint32_t *owners;    /* the segment of each strand */
     jpeg_state *states;  /* at the end of each strand */
     jpeg_state *entered; /* by chunk: the state from which its strands were decoded */
-    jpeg_sums *sums;     /* of each strand, then of those before it in the segment */
+    uint32_t *counts; /* blocks that each strand completes, then those before it in the segment */
     int16_t *coefficients;
     uint64_t num_blocks;
     jpeg_found *found;

@@ -64,7 +64,7 @@ extern "C" __global__ void __launch_bounds__(JPEG_IDCT_THREADS)
     for (uint32_t i = 0; i < JPEG_IDCT_BLOCKS; i += AT_ONCE) {
         const uint32_t number = first + i + slot;
         const bool is_there = number < c.num_blocks;
-        const uint32_t x = number % c.blocks_per_row, y = number / c.blocks_per_row;
+        const uint32_t y = number / c.blocks_per_row, x = number - y * c.blocks_per_row;
         uint4 row = make_uint4(0, 0, 0, 0);
         if (is_there) {
             row = ((const uint4 *)(p.coefficients +

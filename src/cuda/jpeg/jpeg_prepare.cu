@@ -2,8 +2,8 @@
 #include "cuda/jpeg/huffman.cuh"
 
 enum {
-    THREAD_BYTES = JPEG_PIECE_BYTES / JPEG_UNSTUFF_THREADS,
-    WARPS = JPEG_UNSTUFF_THREADS / 32,
+    THREAD_BYTES = JPEG_PIECE_BYTES / JPEG_PREPARE_THREADS,
+    WARPS = JPEG_PREPARE_THREADS / 32,
     STRAND_BYTES = 4 * JPEG_STRAND_WORDS,
 };
 
@@ -28,19 +28,17 @@ INLINE uint32_t sum_before(uint32_t value, uint32_t *warp_sums, uint32_t *total)
     return before + sum - value;
 }
 
-/* A block a piece. Words hold their first byte highest, so byte i of them lies at i ^ 3. */
-extern "C" __global__ void __launch_bounds__(JPEG_UNSTUFF_THREADS)
-    rbc__jpeg_unstuff_cuda(const jpeg_launch p) {
+/* The data of a piece. Words hold their first byte highest, so byte i of them lies at i ^ 3. */
+INLINE void unstuff(const jpeg_launch &p, uint32_t number) {
     __shared__ uint4 raw[JPEG_PIECE_BYTES / 16 + 3];
     __shared__ uint32_t packed[JPEG_PIECE_BYTES / 4 + 2];
     __shared__ uint32_t warp_sums[WARPS];
-    launch_await();
-    const jpeg_piece piece = p.pieces[blockIdx.x];
+    const jpeg_piece piece = p.pieces[number];
     const jpeg_segment segment = p.segments[piece.segment];
     const uint64_t base = (piece.from - 1) / 16 * 16;
     const uint32_t skip = (uint32_t)(piece.from - base);
     const uint32_t chunks = (skip + piece.bytes + 15) / 16;
-    for (uint32_t i = threadIdx.x; i < chunks; i += JPEG_UNSTUFF_THREADS) {
+    for (uint32_t i = threadIdx.x; i < chunks; i += JPEG_PREPARE_THREADS) {
         raw[i] = *(const uint4 *)(p.streams + base + 16 * i);
     }
     __syncthreads();
@@ -83,7 +81,7 @@ extern "C" __global__ void __launch_bounds__(JPEG_UNSTUFF_THREADS)
     __syncthreads();
 
     uint32_t *to = p.words + (uint64_t)segment.first_strand * JPEG_STRAND_WORDS + piece.at / 4;
-    for (uint32_t i = threadIdx.x; 4 * i < ends; i += JPEG_UNSTUFF_THREADS) {
+    for (uint32_t i = threadIdx.x; 4 * i < ends; i += JPEG_PREPARE_THREADS) {
         if (4 * i >= begin && 4 * i + 4 <= ends) {
             to[i] = packed[i];
         } else {
@@ -96,32 +94,22 @@ extern "C" __global__ void __launch_bounds__(JPEG_UNSTUFF_THREADS)
         const uint32_t filled = piece.at / 4 + ends / 4;
         const uint32_t all = segment.num_strands * JPEG_STRAND_WORDS +
                              ((piece.flags & JPEG_PIECE_VERY_LAST) != 0 ? JPEG_SLACK_WORDS : 0);
-        for (uint32_t i = filled + threadIdx.x; i < all; i += JPEG_UNSTUFF_THREADS) {
+        for (uint32_t i = filled + threadIdx.x; i < all; i += JPEG_PREPARE_THREADS) {
             p.words[(uint64_t)segment.first_strand * JPEG_STRAND_WORDS + i] = 0;
         }
     }
     /* The strands that begin among these bytes. */
     const uint32_t strand = (piece.at + STRAND_BYTES - 1) / STRAND_BYTES;
     for (uint32_t i = strand + threadIdx.x; i * STRAND_BYTES < piece.at + total;
-         i += JPEG_UNSTUFF_THREADS) {
+         i += JPEG_PREPARE_THREADS) {
         p.owners[segment.first_strand + i] = piece.segment;
     }
 }
 
-/* A block a table. */
-extern "C" __global__ void __launch_bounds__(JPEG_TABLE_THREADS)
-    rbc__jpeg_table_cuda(const jpeg_launch p) {
-    launch_await();
-    const uint64_t source = p.table_sources[blockIdx.x];
-    huffman_build(p.streams + (source & ~JPEG_SOURCE_IS_DC), (source & JPEG_SOURCE_IS_DC) != 0,
-                  &p.tables[blockIdx.x], threadIdx.x, JPEG_TABLE_THREADS);
-}
-
-extern "C" __global__ void __launch_bounds__(JPEG_CLEAR_THREADS)
-    rbc__jpeg_clear_cuda(const jpeg_launch p) {
-    launch_await();
-    const uint64_t thread = (uint64_t)blockIdx.x * JPEG_CLEAR_THREADS + threadIdx.x;
-    const uint64_t threads = (uint64_t)gridDim.x * JPEG_CLEAR_THREADS;
+/* Coefficients of zero, and nothing found. */
+INLINE void clear(const jpeg_launch &p, uint32_t block, uint32_t blocks) {
+    const uint64_t thread = (uint64_t)block * JPEG_PREPARE_THREADS + threadIdx.x;
+    const uint64_t threads = (uint64_t)blocks * JPEG_PREPARE_THREADS;
     uint4 *out = (uint4 *)p.coefficients;
     for (uint64_t i = thread; i < p.num_blocks * JPEG_BLOCK / 8; i += threads) {
         out[i] = make_uint4(0, 0, 0, 0);
@@ -130,4 +118,22 @@ extern "C" __global__ void __launch_bounds__(JPEG_CLEAR_THREADS)
         p.found[i].flags = 0;
         p.found[i].segments = 0;
     }
+}
+
+/* A block a piece, then a block a table; the others clear. */
+extern "C" __global__ void __launch_bounds__(JPEG_PREPARE_THREADS)
+    rbc__jpeg_prepare_cuda(const jpeg_launch p) {
+    launch_await();
+    if (blockIdx.x < p.num_pieces) {
+        unstuff(p, blockIdx.x);
+        return;
+    }
+    const uint32_t number = blockIdx.x - p.num_pieces;
+    if (number < p.num_tables) {
+        const uint64_t source = p.table_sources[number];
+        huffman_build(p.streams + (source & ~JPEG_SOURCE_IS_DC), (source & JPEG_SOURCE_IS_DC) != 0,
+                      &p.tables[number], threadIdx.x, JPEG_PREPARE_THREADS);
+        return;
+    }
+    clear(p, number - p.num_tables, gridDim.x - p.num_pieces - p.num_tables);
 }

@@ -293,7 +293,7 @@ bool rbc__jpeg_layout_measure(const rbc__jpeg_input *inputs, uint64_t count, uin
     n->owners = place(&at, n->num_strands, sizeof(uint32_t));
     n->states = place(&at, n->num_strands, sizeof(jpeg_state));
     n->entered = place(&at, n->num_chunks, sizeof(jpeg_state));
-    n->sums = place(&at, n->num_strands, sizeof(jpeg_sums));
+    n->counts = place(&at, n->num_strands, sizeof(uint32_t));
     n->coefficients = place(&at, n->num_blocks, JPEG_BLOCK * sizeof(int16_t));
     n->found = place(&at, n->num_images, sizeof(jpeg_found));
     n->verdicts = place(&at, n->num_images, sizeof(uint32_t));
@@ -343,14 +343,14 @@ jpeg_launch rbc__jpeg_layout_launch(const rbc__jpeg_layout *layout, unsigned cha
         .num_segments = (uint32_t)layout->num_segments,
         .num_tables = (uint32_t)layout->num_tables,
         .num_joined = (uint32_t)layout->num_joined,
-        .num_strands = (uint32_t)layout->num_strands,
+        .num_pieces = (uint32_t)layout->num_pieces,
         .is_fast = is_fast,
         .tables = (jpeg_table *)(void *)(base + layout->tables),
         .words = (uint32_t *)(void *)(base + layout->words),
         .owners = (uint32_t *)(void *)(base + layout->owners),
         .states = (jpeg_state *)(void *)(base + layout->states),
         .entered = (jpeg_state *)(void *)(base + layout->entered),
-        .sums = (jpeg_sums *)(void *)(base + layout->sums),
+        .counts = (uint32_t *)(void *)(base + layout->counts),
         .coefficients = (int16_t *)(void *)(base + layout->coefficients),
         .num_blocks = layout->num_blocks,
         .found = (jpeg_found *)(void *)(base + layout->found),

@@ -24,7 +24,7 @@ typedef struct rbc__jpeg_layout {
         colour_tiles;
     uint64_t description_bytes;
     uint64_t streams, streams_bytes;
-    uint64_t tables, words, owners, states, entered, sums, coefficients, found, verdicts, planes;
+    uint64_t tables, words, owners, states, entered, counts, coefficients, found, verdicts, planes;
     uint64_t bytes; /* of the workspace */
 } rbc__jpeg_layout;
 

@@ -5,10 +5,16 @@
 
 #include "cuda/jpeg/portable.cuh"
 
+/* a / b, of sampling factors. */
+INLINE uint32_t divide_small(uint32_t a, uint32_t b) {
+    return b == 1 ? a : b == 2 ? a >> 1 : b == 4 ? a >> 2 : a / b;
+}
+
 /* The number in its scan of the block in column x and row y of a component. */
 INLINE uint32_t block_in_scan(const jpeg_component *c, uint32_t x, uint32_t y) {
-    const uint32_t mcu = y / c->mcu_v * c->mcus_per_row + x / c->mcu_h;
-    return mcu * c->mcu_blocks + c->mcu_first + y % c->mcu_v * c->mcu_h + x % c->mcu_h;
+    const uint32_t mcu_x = divide_small(x, c->mcu_h), mcu_y = divide_small(y, c->mcu_v);
+    const uint32_t own = (y - mcu_y * c->mcu_v) * c->mcu_h + x - mcu_x * c->mcu_h;
+    return (mcu_y * c->mcus_per_row + mcu_x) * c->mcu_blocks + c->mcu_first + own;
 }
 
 /* As rbc__jpeg_colour of codec/jpeg_header.h. */

@@ -132,7 +132,7 @@ rbc_status rbc__cuda_staging_take(rbc__cuda_queue *queue, uint64_t bytes, rbc__c
         drop_smaller(queue, bytes);
         status = create(queue, bytes, out, err);
     }
-    if (status == RBC_OK) {
+    if (*out != NULL) {
         atomic_store_explicit(&(*out)->use, IN_HAND, memory_order_relaxed);
         *memory = (*out)->memory;
     }
