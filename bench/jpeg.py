@@ -1,0 +1,202 @@
+"""Frames/s of decode_jpeg on a GPU, beside nvJPEG, torchvision and the CPU's cores.
+
+Every case goes over distinct frames, more than the GPU's cache holds, and is timed from the first
+call to the last pixel, three times. Our pixels are compared with the CPU's first.
+
+Usage: python bench/jpeg.py [--seconds S] [--only REGEX] [--write FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import datetime
+import itertools
+import json
+import multiprocessing
+import os
+import re
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jpeg_frames
+import numpy as np
+import torch
+
+import robocache as rc
+
+# Height, width, quality, bytes of a frame, frames.
+SETS = {
+    "64x64": (64, 64, 85, 2_600, 20_480),
+    "256x256, 4 kB": (256, 256, 15, 4_200, 20_480),
+    "256x256, 10 kB": (256, 256, 75, 10_000, 20_480),
+    "256x256, 19 kB": (256, 256, 85, 19_000, 20_480),
+    "480x640": (480, 640, 85, 70_000, 2_048),
+    "720x1280": (720, 1280, 85, 200_000, 512),
+}
+BATCHES = (1, 16, 64, 256, 1024)
+NVJPEG = {"DEFAULT": 0, "GPU_HYBRID": 2, "HARDWARE": 3}
+RGB_INTERLEAVED = 5
+
+
+class NvjpegImage(ctypes.Structure):
+    """nvjpegImage_t."""
+
+    _fields_ = (("channel", ctypes.c_void_p * 4), ("pitch", ctypes.c_size_t * 4))
+
+
+class Nvjpeg:
+    """nvJPEG's batched API, of the toolkit on the machine."""
+
+    def __init__(self, backend: int, batch: int, threads: int) -> None:
+        """Prepare for batches of that size."""
+        self.library = ctypes.CDLL("libnvjpeg.so.13")
+        self.handle, self.state = ctypes.c_void_p(), ctypes.c_void_p()
+        self._call("nvjpegCreateEx", backend, None, None, 0, ctypes.byref(self.handle))
+        self._call("nvjpegJpegStateCreate", self.handle, ctypes.byref(self.state))
+        self._call(
+            "nvjpegDecodeBatchedInitialize", self.handle, self.state, batch, threads,
+            RGB_INTERLEAVED,
+        )  # fmt: skip
+        self.batch = batch
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        status = getattr(self.library, name)(*arguments)
+        if status != 0:
+            raise RuntimeError(f"{name}: status {status}")
+
+    def decode(self, images: list[bytes], out: torch.Tensor) -> None:
+        """Decode to [B, H, W, 3]."""
+        data = (ctypes.c_char_p * self.batch)(*images)
+        sizes = (ctypes.c_size_t * self.batch)(*map(len, images))
+        targets = (NvjpegImage * self.batch)()
+        for i, target in enumerate(targets):
+            target.channel[0] = out.data_ptr() + i * out[0].numel()
+            target.pitch[0] = out.shape[2] * 3
+        stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
+        self._call("nvjpegDecodeBatched", self.handle, self.state, data, sizes, targets, stream)
+
+    def close(self) -> None:
+        """Release everything."""
+        self._call("nvjpegJpegStateDestroy", self.state)
+        self._call("nvjpegDestroy", self.handle)
+
+
+def pack(images: list[bytes]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the streams in one pinned tensor, and their offsets."""
+    data = torch.from_numpy(np.frombuffer(b"".join(images), np.uint8).copy()).pin_memory()
+    return data, torch.tensor([0, *map(len, images)]).cumsum(0)
+
+
+def rate(run: Callable[[int], None], batches: int, batch: int, seconds: float) -> dict[str, float]:
+    """Return frames/s: the median of three goes over the batches, and their spread."""
+    run(0)
+    torch.cuda.synchronize()
+    rates = []
+    for _ in range(3):
+        done = 0
+        begin = time.perf_counter()
+        while done == 0 or time.perf_counter() - begin < seconds:
+            run(done % batches)
+            done += 1
+        torch.cuda.synchronize()
+        rates.append(done * batch / (time.perf_counter() - begin))
+    spread = (max(rates) - min(rates)) / statistics.median(rates)
+    return {"frames_per_s": round(statistics.median(rates)), "spread": round(spread, 3)}
+
+
+def measure(
+    frames: list[bytes], shape: tuple[int, int], batch: int, seconds: float
+) -> dict[str, Any]:
+    """Return the rates of everyone."""
+    batches = [frames[i : i + batch] for i in range(0, len(frames) - batch + 1, batch)][:320]
+    out = torch.empty((batch, *shape, 3), dtype=torch.uint8, device="cuda")
+    host = torch.empty_like(out, device="cpu")
+    rc.decode_jpeg(batches[0], out=out)
+    rc.decode_jpeg(batches[0], out=host)
+    if not torch.equal(out.cpu(), host):
+        raise SystemExit("pixels differ from those of the CPU")
+    pinned = [pack(images) for images in batches]
+    on_device = [(data.cuda(), offsets) for data, offsets in pinned]
+    result: dict[str, Any] = {}
+
+    def add(name: str, run: Callable[[int], None]) -> None:
+        try:
+            result[name] = rate(run, len(batches), batch, seconds)
+        except (RuntimeError, OSError) as error:
+            result[name] = {"error": str(error)}
+
+    add("robocache, pinned", lambda i: rc.decode_jpeg(pinned[i], out=out, on_error="mask"))
+    add("robocache, device", lambda i: rc.decode_jpeg(on_device[i], out=out, on_error="mask"))
+    add("robocache, bytes", lambda i: rc.decode_jpeg(batches[i], out=out, on_error="mask"))
+    add("robocache, CPU", lambda i: rc.decode_jpeg(batches[i], out=host))
+    for name, number in NVJPEG.items():
+        try:
+            decoder = Nvjpeg(number, batch, os.cpu_count() or 1)
+        except (RuntimeError, OSError) as error:
+            result[f"nvJPEG {name}"] = {"error": str(error)}
+            continue
+        add(f"nvJPEG {name}", lambda i, d=decoder: d.decode(batches[i], out))
+        decoder.close()
+    try:
+        from torchvision.io import decode_jpeg
+    except ImportError:
+        return result
+    tensors = [
+        [torch.frombuffer(bytearray(b), dtype=torch.uint8) for b in bs] for bs in batches[:8]
+    ]
+    add("torchvision, CUDA", lambda i: decode_jpeg(tensors[i % len(tensors)], device="cuda"))
+    return result
+
+
+def main() -> None:
+    """Measure all sets and batches."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=0.25)
+    parser.add_argument("--only", default="", help="sets whose name has it")
+    parser.add_argument("--write", type=Path)
+    arguments = parser.parse_args()
+    pool = multiprocessing.get_context("fork").Pool()
+    shares = os.cpu_count() or 1
+    waiting = {}
+    for name, (height, width, quality, size, count) in SETS.items():
+        if not re.search(arguments.only, name):
+            continue
+        noise = jpeg_frames.noise_for(height, width, quality, size)
+        jobs = [(height, width, quality, noise, seed, count // shares) for seed in range(shares)]
+        waiting[name] = pool.map_async(jpeg_frames.frames, jobs)
+    sets = {name: list(itertools.chain(*job.get())) for name, job in waiting.items()}
+    pool.close()
+    result: dict[str, Any] = {
+        "device": torch.cuda.get_device_name(),
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "sets": {},
+    }
+    for name, frames in sets.items():
+        height, width = SETS[name][:2]
+        entry: dict[str, Any] = {
+            "frames": len(frames),
+            "mean_bytes": round(sum(map(len, frames)) / len(frames)),
+            "batches": {},
+        }
+        for batch in BATCHES:
+            if batch <= len(frames) and batch * height * width * 3 < 1 << 31:
+                rates = measure(frames, (height, width), batch, arguments.seconds)
+                entry["batches"][str(batch)] = rates
+                shown = ", ".join(
+                    f"{who} {r.get('frames_per_s', 'error')}" for who, r in rates.items()
+                )
+                print(f"{name} x {batch}: {shown}", flush=True)
+        result["sets"][name] = entry
+        if arguments.write:
+            arguments.write.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
