@@ -219,7 +219,7 @@ static void open_layout(const rbc__rlds *reader, const uint8_t *data, size_t siz
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static rbc__rlds *reader;
     rbc__bytes file = {0};
-    if (!reader) {
+    if (reader == NULL) {
         reader = make_reader();
     }
     if (size == 0) {

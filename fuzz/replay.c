@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int run_file(const char *path) {
     FILE *file = fopen(path, "rb");
-    if (!file) {
+    if (file == NULL) {
         fprintf(stderr, "%s: %s\n", path, strerror(errno));
         return -1;
     }
@@ -48,7 +48,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     DIR *folder = opendir(argv[1]);
-    if (!folder) {
+    if (folder == NULL) {
         fprintf(stderr, "%s: %s\n", argv[1], strerror(errno));
         return 2;
     }

@@ -24,7 +24,7 @@ static uint8_t *grow(rbc__bytes *bytes, size_t size) {
             capacity = bytes->size + size;
         }
         uint8_t *data = realloc(bytes->data, capacity);
-        if (!data) {
+        if (data == NULL) {
             bytes->failed = 1;
             return NULL;
         }
@@ -52,7 +52,7 @@ void rbc__bytes_byte(rbc__bytes *bytes, uint8_t value) {
 
 void rbc__bytes_varint(rbc__bytes *bytes, uint64_t value) {
     uint8_t *at = grow(bytes, rbc__varint_size(value));
-    if (!at) {
+    if (at == NULL) {
         return;
     }
     for (; value >= 0x80; value >>= 7) {

@@ -107,7 +107,7 @@ static int install(void) {
         return 0;
     }
     earlier_handler *node = calloc(1, sizeof *node);
-    if (!node) {
+    if (node == NULL) {
         return ENOMEM;
     }
     node->action = now;
@@ -128,7 +128,7 @@ rbc_status rbc__fault_guard_add(void *data, size_t bytes, rbc__fault_guard **out
     while (guard && atomic_load(&guard->begin) != 0) {
         guard = guard->next;
     }
-    if (!guard && failed == 0) {
+    if (guard == NULL && failed == 0) {
         guard = calloc(1, sizeof *guard);
         if (guard) {
             guard->next = atomic_load(&guards);
@@ -144,7 +144,7 @@ rbc_status rbc__fault_guard_add(void *data, size_t bytes, rbc__fault_guard **out
     if (failed != 0) {
         return rbc__fail_errno(err, failed, "installing a handler for SIGBUS");
     }
-    if (!guard) {
+    if (guard == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "a guard for a mapping");
     }
     *out = guard;

@@ -13,10 +13,10 @@ rbc_status rbc__json_parse(const char *text, size_t bytes, const char *path, jso
     *out = NULL;
     json_error_t problem;
     json_t *root = json_loadb(text, bytes, 0, &problem);
-    if (!root && json_error_code(&problem) == json_error_out_of_memory) {
+    if (root == NULL && json_error_code(&problem) == json_error_out_of_memory) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to parse it", path);
     }
-    if (!root) {
+    if (root == NULL) {
         char what[256];
         if (rbc__foreign_describe((const uint8_t *)text, bytes, false, what, sizeof what)) {
             return rbc__fail(err, RBC_ERROR_FORMAT, "%s: the file %s", path, what);
@@ -68,7 +68,7 @@ bool rbc__json_integer(const json_t *value, int64_t *out) {
         return true;
     }
     const char *text = json_string_value(value);
-    if (!text || text[0] == '\0') {
+    if (text == NULL || text[0] == '\0') {
         return false;
     }
     char *end;

@@ -65,7 +65,7 @@ rbc_status rbc__scratch_reserve(rbc__scratch *scratch, size_t bytes, rbc_error *
         wanted = scratch->bytes + scratch->bytes / 2;
     }
     uint8_t *data = malloc(wanted);
-    if (!data) {
+    if (data == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "a scratch buffer of %zu bytes", wanted);
     }
     free(scratch->data);
@@ -82,7 +82,7 @@ void rbc__scratch_free(rbc__scratch *scratch) {
 static rbc__source *new_source(const char *path, int kind, rbc_error *err) {
     const size_t length = strlen(path);
     rbc__source *source = calloc(1, sizeof *source + length + 1);
-    if (!source) {
+    if (source == NULL) {
         rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to open it", path);
         return NULL;
     }
@@ -164,7 +164,7 @@ rbc_status rbc__source_open(const char *path, rbc__source_kind kind, rbc__source
                             rbc_error *err) {
     *out = NULL;
     rbc__source *source = new_source(path, (int)kind, err);
-    if (!source) {
+    if (source == NULL) {
         return RBC_ERROR_OUT_OF_MEMORY;
     }
     opening o = {.source = source, .err = err};
@@ -200,7 +200,7 @@ rbc_status rbc__source_from_memory(const void *data, uint64_t bytes, const char 
 void rbc__source_close(rbc__source **source) {
     rbc__source *closing = *source;
     *source = NULL;
-    if (!closing) {
+    if (closing == NULL) {
         return;
     }
     rbc__fault_guard_remove(&closing->guard);
@@ -358,7 +358,7 @@ rbc_status rbc__source_check_unchanged(rbc__source *source, rbc_error *err) {
 }
 
 void rbc__source_release_before(rbc__source *source, uint64_t offset) {
-    if (source->kind != RBC__SOURCE_MAP || !source->data) {
+    if (source->kind != RBC__SOURCE_MAP || source->data == NULL) {
         return;
     }
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);

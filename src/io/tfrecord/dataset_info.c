@@ -25,7 +25,7 @@ static rbc_status parse_lengths(const json_t *lengths, const char *path, rbc__sp
         return RBC_OK;
     }
     split->lengths = malloc(count * sizeof *split->lengths);
-    if (!split->lengths) {
+    if (split->lengths == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: %zu shards", path, count);
     }
     for (size_t i = 0; i < count; ++i) {
@@ -44,7 +44,7 @@ static rbc_status parse_split(const json_t *json, const char *path, rbc__dataset
                               rbc_error *err) {
     const char *name = rbc__json_string(json, "name");
     const char *filepath_template = rbc__json_string(json, "filepathTemplate");
-    if (!name || name[0] == '\0' || strchr(name, '/')) {
+    if (name == NULL || name[0] == '\0' || strchr(name, '/')) {
         return rbc__fail(err, RBC_ERROR_FORMAT, "%s: split %" PRId64 " has no name", path,
                          info->num_splits);
     }
@@ -83,7 +83,7 @@ static rbc_status parse_root(const json_t *root, const char *path, rbc__dataset_
         return RBC_OK;
     }
     out->splits = calloc(count, sizeof *out->splits);
-    if (!out->splits) {
+    if (out->splits == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: %zu splits", path, count);
     }
     for (size_t i = 0; i < count; ++i) {

@@ -69,7 +69,7 @@ static rbc_status parse_tensor(const place *at, const json_t *tensor, rbc__leaf 
                                rbc_error *err) {
     const char *dtype = rbc__json_string(tensor, "dtype");
     const char *encoding = rbc__json_string(tensor, "encoding");
-    if (!dtype) {
+    if (dtype == NULL) {
         return fail_at(at, err, "its tensor has no dtype");
     }
     RBC__TRY(parse_shape(at, json_object_get(tensor, "shape"), leaf, err));
@@ -77,7 +77,7 @@ static rbc_status parse_tensor(const place *at, const json_t *tensor, rbc__leaf 
         leaf->kind = RBC_STREAM_TEXT;
         leaf->dtype = RBC__U8;
         leaf->list = RBC__LIST_BYTES;
-        if (leaf->ndim > 0 && !leaf->unsupported) {
+        if (leaf->ndim > 0 && leaf->unsupported == NULL) {
             leaf->unsupported = "strings have a shape of their own";
         }
         return RBC_OK;

@@ -72,14 +72,14 @@ static rbc_status add_name(listing *list, const char *name, rbc_error *err) {
     if (list->count == list->capacity) {
         const size_t capacity = list->capacity ? 2 * list->capacity : 32;
         char **names = realloc(list->names, capacity * sizeof *names);
-        if (!names) {
+        if (names == NULL) {
             return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%zu file names", list->count);
         }
         list->names = names;
         list->capacity = capacity;
     }
     char *copy = strdup(name);
-    if (!copy) {
+    if (copy == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%zu file names", list->count);
     }
     list->names[list->count++] = copy;
@@ -90,14 +90,14 @@ static rbc_status add_name(listing *list, const char *name, rbc_error *err) {
 static rbc_status list_folder(const char *path, listing *out, rbc_error *err) {
     *out = (listing){0};
     DIR *folder = opendir(path);
-    if (!folder) {
+    if (folder == NULL) {
         return rbc__fail_errno(err, errno, "%s: cannot be listed", path);
     }
     rbc_status status = RBC_OK;
     while (status == RBC_OK) {
         errno = 0;
         const struct dirent *entry = readdir(folder);
-        if (!entry) {
+        if (entry == NULL) {
             status =
                 errno == 0 ? RBC_OK : rbc__fail_errno(err, errno, "%s: cannot be listed", path);
             break;
@@ -216,7 +216,7 @@ static rbc_status find_in_children(const char *path, const listing *names, int d
         if (rbc__is_version(names->names[i])) {
             RBC__TRY(is_folder(path, names->names[i], &is_one, err));
         }
-        if (is_one && (!newest || compare_versions(names->names[i], newest) > 0)) {
+        if (is_one && (newest == NULL || compare_versions(names->names[i], newest) > 0)) {
             newest = names->names[i];
         }
     }
@@ -295,7 +295,7 @@ static rbc_status add_file(rbc__schema *schema, const char *folder, const char *
     if ((schema->num_files & (schema->num_files - 1)) == 0) {
         const size_t capacity = schema->num_files ? 2 * (size_t)schema->num_files : 1;
         rbc__file_schema *files = realloc(schema->files, capacity * sizeof *files);
-        if (!files) {
+        if (files == NULL) {
             return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%lld files",
                              (long long)schema->num_files);
         }
@@ -305,7 +305,7 @@ static rbc_status add_file(rbc__schema *schema, const char *folder, const char *
     *file = (rbc__file_schema){.num_records = num_records};
     RBC__TRY(rbc__join_path(folder, name, &file->path, err));
     file->split = strdup(split);
-    if (!file->split) {
+    if (file->split == NULL) {
         free(file->path);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "the name of a split");
     }
@@ -362,7 +362,7 @@ static rbc_status add_on_disk(const char *path, const char *folder, const char *
             continue;
         }
         split_of(names.names[i], fallback, split, sizeof split);
-        if (!want || strcmp(split, want) == 0) {
+        if (want == NULL || strcmp(split, want) == 0) {
             status = add_file(schema, folder, names.names[i], split, -1, err);
         }
     }
@@ -394,7 +394,7 @@ rbc_status rbc__rlds_list_files(const char *path, const char *folder, const rbc_
                      ? add_declared(split, folder, schema->name, path, schema, err)
                      : add_on_disk(path, folder, split->name, "", schema, err));
     }
-    if (!info || info->num_splits == 0) {
+    if (info == NULL || info->num_splits == 0) {
         RBC__TRY(add_on_disk(path, folder, NULL, "all", schema, err));
         if (schema->num_files == 0) {
             RBC__TRY(add_split_folders(path, folder, schema, err));

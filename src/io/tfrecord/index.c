@@ -100,7 +100,7 @@ static rbc_status survey_streams(indexer *state, rbc_error *err) {
         if (steps < 0) {
             continue;
         }
-        if (!first) {
+        if (first == NULL) {
             first = leaf;
             state->num_steps = (uint64_t)steps;
         } else if ((uint64_t)steps != state->num_steps) {
@@ -120,7 +120,7 @@ static rbc_status survey_streams(indexer *state, rbc_error *err) {
         const bool is_ragged = rbc__leaf_is_ragged(leaf);
         const bool is_there =
             is_ragged ? state->found[leaves->count + i].is_there : state->found[i].is_there;
-        if (!is_there && !leaf->unsupported && state->num_steps > 0 && leaf->elements != 0) {
+        if (!is_there && leaf->unsupported == NULL && state->num_steps > 0 && leaf->elements != 0) {
             return rbc__wire_fail(payload, 0, err,
                                   "the record has no feature '%s%s', which features.json declares",
                                   leaf->key, is_ragged ? "/ragged_row_lengths_0" : "");

@@ -28,7 +28,7 @@ static rbc__key_slot *slot_of(const rbc__keys *keys, const char *key, uint64_t b
 
 static void add(rbc__keys *keys, const char *key, size_t bytes, uint32_t id) {
     rbc__key_slot *slot = slot_of(keys, key, bytes);
-    if (!slot->key) {
+    if (slot->key == NULL) {
         *slot = (rbc__key_slot){key, (uint32_t)bytes, id};
     }
 }
@@ -55,7 +55,7 @@ rbc_status rbc__keys_create(const rbc__leaves *leaves, rbc__keys *out, rbc_error
     out->slots = calloc(slots, sizeof *out->slots);
     out->text = malloc(text_bytes);
     out->mask = slots - 1;
-    if (!out->slots || !out->text) {
+    if (out->slots == NULL || out->text == NULL) {
         rbc__keys_free(out);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "a table of %d features", leaves->count);
     }

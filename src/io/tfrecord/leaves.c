@@ -21,7 +21,7 @@ static void settle_shape(rbc__leaf *leaf) {
     }
     leaf->elements = 1;
     if (leaf->kind != RBC_STREAM_NUMERIC) {
-        if (leaf->is_sequence && leaf->rows >= 0 && leaf->in_steps && !leaf->unsupported) {
+        if (leaf->is_sequence && leaf->rows >= 0 && leaf->in_steps && leaf->unsupported == NULL) {
             leaf->unsupported = "it is a sequence of images or texts of fixed length";
         }
         return;
@@ -35,7 +35,7 @@ static void settle_shape(rbc__leaf *leaf) {
             leaf->elements = 0;
         }
     }
-    if (leaf->in_steps && leaf->elements < 0 && !leaf->unsupported) {
+    if (leaf->in_steps && leaf->elements < 0 && leaf->unsupported == NULL) {
         leaf->unsupported = "an extent of its shape is not declared";
     }
 }
@@ -46,7 +46,7 @@ rbc_status rbc__leaves_add(rbc__leaves *leaves, const rbc__leaf *leaf, rbc_error
         rbc__leaf *items = leaves->count < INT32_MAX / 4
                                ? realloc(leaves->items, (size_t)capacity * sizeof *leaves->items)
                                : NULL;
-        if (!items) {
+        if (items == NULL) {
             return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%d features", leaves->count);
         }
         leaves->items = items;
@@ -55,7 +55,7 @@ rbc_status rbc__leaves_add(rbc__leaves *leaves, const rbc__leaf *leaf, rbc_error
     rbc__leaf *added = &leaves->items[leaves->count];
     *added = *leaf;
     added->key = strdup(leaf->key);
-    if (!added->key) {
+    if (added->key == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "the name of a feature");
     }
     ++leaves->count;

@@ -25,7 +25,7 @@ rbc_status rbc__rlds_record_open(const rbc__reader *reader, rbc__source *source,
     const size_t num_ids = rbc__layout_num_ids(&rlds->leaves);
     const size_t places_bytes = num_ids * sizeof(rbc__place);
     rbc__record *record = malloc(sizeof *record + places_bytes + episode->layout_bytes);
-    if (!record) {
+    if (record == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: byte %" PRIu64 ": no memory for it",
                          path, episode->offset);
     }
@@ -136,7 +136,7 @@ static rbc_status check_range(const rbc__record *record, const rbc__leaf *leaf, 
 
 static rbc_status new_walked(rbc__record *record, uint32_t id, uint64_t bytes, void **out,
                              rbc_error *err) {
-    if (!record->walked) {
+    if (record->walked == NULL) {
         record->walked =
             calloc(rbc__layout_num_ids(&record->reader->leaves), sizeof *record->walked);
     }
@@ -318,7 +318,7 @@ static rbc_status read_numbers(rbc__record *record, const rbc__leaf *leaf, uint3
         }
         break;
     case RBC__FORM_WALK:
-        if (!record->walked || !record->walked[id]) {
+        if (record->walked == NULL || record->walked[id] == NULL) {
             RBC__TRY(
                 walk_numbers(record, leaf, id, dtype, place->samples * elements, scratch, err));
         }
@@ -348,7 +348,7 @@ rbc_status rbc__rlds_count(rbc__record *record, int32_t stream, int64_t *samples
     const rbc__leaf *leaf;
     RBC__TRY(find_leaf(record, stream, &leaf, err));
     *samples = (int64_t)num_samples(record, leaf, stream);
-    if (!row_lengths) {
+    if (row_lengths == NULL) {
         return RBC_OK;
     }
     if (!rbc__leaf_is_ragged(leaf)) {
@@ -392,7 +392,7 @@ rbc_status rbc__rlds_locate(rbc__record *record, int32_t stream, int64_t sample,
     } else if (place->form == RBC__FORM_SPANS) {
         ok = rbc__place_sample(place, i, offset, bytes);
     } else if (place->form == RBC__FORM_WALK) {
-        if (!record->walked || !record->walked[stream]) {
+        if (record->walked == NULL || record->walked[stream] == NULL) {
             RBC__TRY(walk_entries(record, leaf, (uint32_t)stream, err));
         }
         const uint8_t *span = (const uint8_t *)record->walked[stream] + 16 * i;

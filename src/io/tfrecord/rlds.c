@@ -40,7 +40,7 @@ static const char *const task_names[] = {
 static bool has_stamps_in(const rbc__leaf *leaf, const rbc__leaf *stamps) {
     const size_t length = strlen(leaf->name);
     return strncmp(stamps->name, leaf->name, length) == 0 &&
-           strcmp(stamps->name + length, stamps_suffix) == 0 && !stamps->unsupported &&
+           strcmp(stamps->name + length, stamps_suffix) == 0 && stamps->unsupported == NULL &&
            stamps->kind == RBC_STREAM_NUMERIC && stamps->dtype == RBC__I64 &&
            stamps->list == RBC__LIST_INT64 && stamps->ndim == 0 &&
            rbc__leaf_is_ragged(stamps) == rbc__leaf_is_ragged(leaf);
@@ -50,7 +50,7 @@ static rbc_status fill_streams(rbc__rlds *reader, rbc_error *err) {
     const rbc__leaves *leaves = &reader->leaves;
     rbc__schema *schema = &reader->schema;
     schema->streams = calloc((size_t)leaves->num_streams + 1, sizeof *schema->streams);
-    if (!schema->streams) {
+    if (schema->streams == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%d streams", leaves->num_streams);
     }
     for (int32_t i = 0; i < leaves->num_streams; ++i) {
@@ -65,11 +65,11 @@ static rbc_status fill_streams(rbc__rlds *reader, rbc_error *err) {
                                        .is_ragged = rbc__leaf_is_ragged(leaf),
                                        .unsupported = leaf->unsupported};
         schema->num_streams = i + 1;
-        if (!stream->name || !stream->encoding) {
+        if (stream->name == NULL || stream->encoding == NULL) {
             return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "the name of a stream");
         }
         memcpy(stream->shape, leaf->shape, sizeof stream->shape);
-        for (int32_t j = 0; j < leaves->num_streams && !leaf->unsupported; ++j) {
+        for (int32_t j = 0; j < leaves->num_streams && leaf->unsupported == NULL; ++j) {
             if (has_stamps_in(leaf, &leaves->items[j])) {
                 stream->times = j;
             }
@@ -82,7 +82,7 @@ static rbc_status fill_streams(rbc__rlds *reader, rbc_error *err) {
 static rbc_status find_task_leaves(rbc__rlds *reader, rbc_error *err) {
     const rbc__leaves *leaves = &reader->leaves;
     reader->task_leaves = calloc((size_t)leaves->count + 1, sizeof *reader->task_leaves);
-    if (!reader->task_leaves) {
+    if (reader->task_leaves == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%d features", leaves->count);
     }
     for (int in_steps = 1; in_steps >= 0; --in_steps) {
@@ -90,7 +90,7 @@ static rbc_status find_task_leaves(rbc__rlds *reader, rbc_error *err) {
             for (int32_t j = 0; j < leaves->count; ++j) {
                 const rbc__leaf *leaf = &leaves->items[j];
                 if (leaf->in_steps == in_steps && leaf->kind == RBC_STREAM_TEXT &&
-                    !leaf->unsupported && strcmp(leaf->name, task_names[i]) == 0) {
+                    leaf->unsupported == NULL && strcmp(leaf->name, task_names[i]) == 0) {
                     reader->task_leaves[reader->num_task_leaves++] = j;
                 }
             }
@@ -119,7 +119,7 @@ rbc_status rbc__rlds_create(const char *path, rbc__leaves *leaves, rbc__rlds **o
                             rbc_error *err) {
     rbc__rlds *reader = calloc(1, sizeof *reader);
     *out = NULL;
-    if (!reader) {
+    if (reader == NULL) {
         rbc__leaves_free(leaves);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to open it", path);
     }
@@ -147,7 +147,7 @@ rbc_status rbc__rlds_create(const char *path, rbc__leaves *leaves, rbc__rlds **o
 void rbc__rlds_destroy(rbc__rlds **reader) {
     rbc__rlds *closing = *reader;
     *reader = NULL;
-    if (!closing) {
+    if (closing == NULL) {
         return;
     }
     free_schema(&closing->schema);
@@ -220,7 +220,7 @@ static const char *last_name(const char *path, size_t *length) {
 static rbc_status name_dataset(const char *folder, const rbc__dataset_info *info,
                                rbc__schema *schema, rbc_error *err) {
     char *real = realpath(folder, NULL);
-    if (!real) {
+    if (real == NULL) {
         return rbc__fail_errno(err, errno, "%s: cannot be found", folder);
     }
     size_t length;
@@ -233,7 +233,7 @@ static rbc_status name_dataset(const char *folder, const rbc__dataset_info *info
     }
     schema->name = info->name ? strdup(info->name) : strndup(last, length);
     free(real);
-    if (!schema->name || !schema->version) {
+    if (schema->name == NULL || schema->version == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "the name of a dataset");
     }
     schema->control_rate_hz = rbc__control_rate(schema->name);

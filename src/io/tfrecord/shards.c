@@ -61,7 +61,7 @@ rbc_status rbc__shards_create(const char *path, const char *name, const char *ve
 void rbc__shards_destroy(rbc__shards **shards) {
     rbc__shards *closing = *shards;
     *shards = NULL;
-    if (!closing) {
+    if (closing == NULL) {
         return;
     }
     for (int64_t i = 0; i < closing->num_splits; ++i) {
@@ -120,7 +120,7 @@ static rbc_status find_split(rbc__shards *shards, const char *name, split_files 
         *out = &splits[shards->num_splits];
         **out = (split_files){.name = strdup(name), .file = -1};
     }
-    if (!splits || !(*out)->name) {
+    if (splits == NULL || !(*out)->name) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "split '%s'", name);
     }
     ++shards->num_splits;
@@ -129,7 +129,7 @@ static rbc_status find_split(rbc__shards *shards, const char *name, split_files 
 
 static rbc_status begin_shard(const rbc__shards *shards, split_files *split, rbc_error *err) {
     int64_t *lengths = realloc(split->lengths, (size_t)(split->num_shards + 1) * sizeof *lengths);
-    if (!lengths) {
+    if (lengths == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "split '%s'", split->name);
     }
     split->lengths = lengths;
@@ -231,7 +231,7 @@ static rbc_status adopt_shard(rbc__shards *shards, split_files *split, const cha
     char *to = NULL;
     uint64_t bytes = 0;
     int64_t *lengths = realloc(split->lengths, (size_t)(split->num_shards + 1) * sizeof *lengths);
-    if (!lengths) {
+    if (lengths == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "split '%s'", split->name);
     }
     split->lengths = lengths;
@@ -266,7 +266,7 @@ rbc_status rbc__shards_adopt(rbc__shards *shards, const rbc__dataset_info *info,
         num_shards += info->splits[i].num_shards;
     }
     ino_t *files = calloc((size_t)num_shards + 1, sizeof *files);
-    if (!files) {
+    if (files == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%" PRId64 " shards", num_shards);
     }
     rbc_status status = RBC_OK;
@@ -321,7 +321,7 @@ static rbc_status finish_split(const rbc__shards *shards, split_files *split,
     out->name = strdup(split->name);
     out->filepath_template = strdup(name_template);
     out->lengths = calloc(count + 1, sizeof *out->lengths);
-    if (!out->name || !out->filepath_template || !out->lengths) {
+    if (out->name == NULL || out->filepath_template == NULL || out->lengths == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "split '%s'", split->name);
     }
     memcpy(out->lengths, split->lengths, count * sizeof *out->lengths);
@@ -350,7 +350,7 @@ rbc_status rbc__shards_finish(rbc__shards *shards, rbc__dataset_info *info, uint
     rbc_status status = RBC_OK;
     info->splits = calloc(count, sizeof *info->splits);
     *num_bytes = calloc(count, sizeof **num_bytes);
-    if (!info->splits || !*num_bytes) {
+    if (info->splits == NULL || !*num_bytes) {
         status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%zu splits", count);
     }
     for (size_t i = 0; i < count && status == RBC_OK; ++i) {

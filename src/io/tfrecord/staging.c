@@ -30,7 +30,7 @@ struct rbc__staging {
 
 static rbc_status make_folders(const char *path, rbc_error *err) {
     char *copy = strdup(path);
-    if (!copy) {
+    if (copy == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s", path);
     }
     int failed = 0;
@@ -52,7 +52,7 @@ static rbc_status make_folders(const char *path, rbc_error *err) {
 static rbc_status make_own_folder(rbc__staging *staging, const char *version, rbc_error *err) {
     const size_t bytes = strlen(staging->parent) + strlen(version) + 48;
     staging->folder = malloc(bytes);
-    if (!staging->folder) {
+    if (staging->folder == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s", staging->place);
     }
     for (int i = 0; i < MAX_ATTEMPTS; ++i) {
@@ -117,7 +117,7 @@ rbc_status rbc__staging_create(const char *path, const char *name, const char *v
                                bool may_replace, rbc__staging **out, rbc_error *err) {
     *out = NULL;
     rbc__staging *staging = calloc(1, sizeof *staging);
-    if (!staging) {
+    if (staging == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to write it", path);
     }
     const rbc_status status = settle(staging, path, name, version, may_replace, err);
@@ -132,7 +132,7 @@ rbc_status rbc__staging_create(const char *path, const char *name, const char *v
 void rbc__staging_destroy(rbc__staging **staging) {
     rbc__staging *closing = *staging;
     *staging = NULL;
-    if (!closing) {
+    if (closing == NULL) {
         return;
     }
     if (closing->folder) {
@@ -206,7 +206,7 @@ static bool is_among(const ino_t *inodes, int64_t count, ino_t inode) {
 rbc_status rbc__staging_link_others(const rbc__staging *staging, const ino_t *linked,
                                     int64_t num_linked, rbc_error *err) {
     DIR *listing = opendir(staging->place);
-    if (!listing) {
+    if (listing == NULL) {
         return rbc__fail_errno(err, errno, "%s: cannot be listed", staging->place);
     }
     rbc_status status = RBC_OK;

@@ -93,7 +93,7 @@ static rbc_status check_kind(const rbc_stream_info *info, rbc__dtype *dtype, rbc
                          "stream '%s': images have shape [H, W, C] and dtype uint8 or uint16",
                          info->name);
     }
-    if (!info->encoding ||
+    if (info->encoding == NULL ||
         (strcmp(info->encoding, "jpeg") != 0 && strcmp(info->encoding, "png") != 0)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "stream '%s': its encoding is '%s'; wanted 'jpeg' or 'png'", info->name,
@@ -132,19 +132,19 @@ static rbc_status add_feature(rbc_rlds_writer *writer, const rbc_stream_info *in
     RBC__TRY(rbc__join_path(prefix, info->name, &feature->key, err));
     feature->name = feature->key + strlen(prefix);
     ++writer->num_features;
-    if (!feature->encoding) {
+    if (feature->encoding == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "stream '%s'", info->name);
     }
     return check_unique(writer->features, writer->num_features - 1, err);
 }
 
 static rbc_status check_params(const rbc_rlds_writer_params *params, rbc_error *err) {
-    if (!params || params->struct_size == 0 || params->struct_size > sizeof *params) {
+    if (params == NULL || params->struct_size == 0 || params->struct_size > sizeof *params) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "params->struct_size is %zu; wanted at most %zu",
                          params ? params->struct_size : (size_t)0, sizeof *params);
     }
-    if (!params->path) {
+    if (params->path == NULL) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "path is NULL");
     }
     if (!is_word(params->name)) {
@@ -156,7 +156,7 @@ static rbc_status check_params(const rbc_rlds_writer_params *params, rbc_error *
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "version is '%s'; wanted three numbers such as '1.0.0'", params->version);
     }
-    if (params->num_streams < 1 || !params->streams) {
+    if (params->num_streams < 1 || params->streams == NULL) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "num_streams is %d; wanted at least 1",
                          params->num_streams);
     }
@@ -166,7 +166,7 @@ static rbc_status check_params(const rbc_rlds_writer_params *params, rbc_error *
                          "control_rate_hz is %g; wanted 0 or a rate within %g and %g",
                          params->control_rate_hz, RBC__RATE_MIN_HZ, RBC__RATE_MAX_HZ);
     }
-    if (params->num_metadata < 0 || (params->num_metadata > 0 && !params->metadata)) {
+    if (params->num_metadata < 0 || (params->num_metadata > 0 && params->metadata == NULL)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "num_metadata is %d and metadata %s",
                          params->num_metadata, params->metadata ? "is set" : "is NULL");
     }
@@ -220,8 +220,8 @@ static rbc_status fill(rbc_rlds_writer *writer, const rbc_rlds_writer_params *pa
     writer->description = params->description ? strdup(params->description) : NULL;
     writer->control_rate_hz = params->control_rate_hz;
     writer->features = calloc(count, sizeof *writer->features);
-    if (!writer->name || !writer->version || (params->description && !writer->description) ||
-        !writer->features) {
+    if (writer->name == NULL || writer->version == NULL ||
+        (params->description && writer->description == NULL) || writer->features == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "a writer of %zu features", count);
     }
     for (int32_t i = 0; i < params->num_streams; ++i) {
@@ -243,7 +243,7 @@ rbc_status rbc_rlds_writer_create(const rbc_rlds_writer_params *params, rbc_rlds
     *out = NULL;
     RBC__TRY(check_params(params, err));
     rbc_rlds_writer *writer = calloc(1, sizeof *writer);
-    if (!writer) {
+    if (writer == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "a writer");
     }
     const rbc_status status = fill(writer, params, err);
@@ -266,7 +266,7 @@ rbc_status rbc_rlds_writer_add(rbc_rlds_writer *writer, const char *split, int64
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "num_steps is %" PRId64 "; wanted at least 1", num_steps);
     }
-    if (!streams || (!metadata && writer->num_features > writer->num_streams)) {
+    if (streams == NULL || (metadata == NULL && writer->num_features > writer->num_streams)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s is NULL",
                          streams ? "metadata" : "streams");
     }
@@ -314,7 +314,7 @@ rbc_status rbc_rlds_writer_close(rbc_rlds_writer **writer, rbc_error *err) {
 void rbc_rlds_writer_destroy(rbc_rlds_writer **writer) {
     rbc_rlds_writer *closing = *writer;
     *writer = NULL;
-    if (!closing) {
+    if (closing == NULL) {
         return;
     }
     rbc__shards_destroy(&closing->shards);

@@ -47,7 +47,7 @@ static rbc_status compare(const char *folder, const rbc__leaves *there, const rb
     for (int32_t i = 0; i < declared->count; ++i) {
         const rbc__leaf *leaf = &declared->items[i];
         const rbc__leaf *same = find_leaf(there, leaf->key);
-        if (!same) {
+        if (same == NULL) {
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                              "%s: has no feature '%s', which was declared", folder, leaf->name);
         }
@@ -106,7 +106,7 @@ rbc_status rbc__writer_append_to(const char *folder, const char *name, const cha
     *info = (rbc__dataset_info){0};
     RBC__TRY(load_info(folder, info, err));
     rbc_status status = RBC_OK;
-    if (!info->name || strcmp(info->name, name) != 0) {
+    if (info->name == NULL || strcmp(info->name, name) != 0) {
         status = rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s: is the dataset '%s', not '%s'",
                            folder, info->name ? info->name : "", name);
     }

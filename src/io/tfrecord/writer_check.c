@@ -130,7 +130,7 @@ static rbc_status check_image(rbc__writer_checker *checker, const rbc__writer_fe
 static rbc_status check_entry(rbc__writer_checker *checker, const rbc__writer_feature *feature,
                               const uint8_t *bytes, uint64_t num_bytes, rbc_error *err) {
     uint64_t bad_at;
-    if (num_bytes > 0 && !bytes) {
+    if (num_bytes > 0 && bytes == NULL) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%" PRIu64 " bytes at NULL", num_bytes);
     }
     if (feature->kind == RBC_STREAM_IMAGE) {
@@ -144,7 +144,8 @@ static rbc_status check_entry(rbc__writer_checker *checker, const rbc__writer_fe
 
 static rbc_status check_entries(rbc__writer_checker *checker, const rbc__writer_feature *feature,
                                 const rbc_rlds_data *data, int64_t samples, rbc_error *err) {
-    if (data->num_samples != samples || (samples > 0 && (!data->bytes || !data->num_bytes))) {
+    if (data->num_samples != samples ||
+        (samples > 0 && (data->bytes == NULL || data->num_bytes == NULL))) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "%s: %" PRId64 " samples of bytes, wanted %" PRId64, feature->name,
                          data->num_samples, samples);
@@ -168,7 +169,7 @@ static rbc_status count_samples(const rbc__writer_feature *feature, const rbc_rl
     if (!feature->is_ragged) {
         return RBC_OK;
     }
-    if (!data->row_lengths && num_steps > 0) {
+    if (data->row_lengths == NULL && num_steps > 0) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "%s: it is ragged, but row_lengths is NULL", feature->name);
     }

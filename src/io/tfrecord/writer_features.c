@@ -68,7 +68,7 @@ static json_t *dict_json(json_t *features) {
 static json_t *child_features(json_t *features, const char *name, size_t bytes) {
     char *key = strndup(name, bytes);
     json_t *dict = key ? json_object_get(features, key) : NULL;
-    if (key && !dict) {
+    if (key && dict == NULL) {
         dict = dict_json(json_object());
         dict = json_object_set_new(features, key, dict) == 0 ? dict : NULL;
     }
@@ -87,7 +87,7 @@ static bool insert(json_t *features, const rbc__writer_feature *feature) {
 
 static rbc_status write_json(json_t *json, const char *path, rbc_error *err) {
     FILE *file = fopen(path, "wbx");
-    if (!file) {
+    if (file == NULL) {
         return rbc__fail_errno(err, errno, "%s: cannot be written", path);
     }
     errno = 0;
