@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from . import _arguments, _core
 from ._cached import cached_property
 from ._progress import ProgressBar, format_bytes
-from .errors import ArgumentTypeError, Error, InvalidArgumentError, NotFoundError
+from .errors import (
+    ArgumentTypeError,
+    Error,
+    InvalidArgumentError,
+    NotFoundError,
+    UnsupportedError,
+)
 
 if TYPE_CHECKING:
     import numpy
@@ -260,6 +266,9 @@ class Tasks(Sequence[str]):
 
     def __iter__(self) -> Iterator[str]:
         return (self[index] for index in range(self._count))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise UnsupportedError("tasks: are not pickled or copied apart from their dataset")
 
     def num_episodes(self, index: int) -> int:
         """Returns how many episodes of the dataset have task `index`."""

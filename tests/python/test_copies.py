@@ -13,6 +13,7 @@ import torch
 import torch.utils.data
 
 import robocache as rc
+from robocache.datasets import BridgeDataLoader
 from tests.python import small_dataset
 
 COPIES = pytest.mark.parametrize(
@@ -86,6 +87,22 @@ def test_a_copy_of_a_loader_starts_where_it_stands(bridge, duplicate, taken):
     rest = epochs[1][taken:] or epochs[2]
     assert epoch(again) == rest
     assert [samples(batch) for batch in iterator] == epochs[1][taken:]
+
+
+@COPIES
+def test_loaders_by_name(bridge_copy, duplicate):
+    loader = BridgeDataLoader(bridge_copy, 64, images=False, num_threads=1)
+    iterator = iter(loader)
+    next(iterator)
+    again = duplicate(loader)
+    assert epoch(again) == [samples(batch) for batch in iterator]
+
+
+@COPIES
+def test_tasks_go_with_their_dataset(bridge, duplicate):
+    with pytest.raises(rc.Error, match="tasks: are not pickled or copied"):
+        duplicate(bridge.tasks)
+    assert list(duplicate(bridge).tasks) == list(bridge.tasks)
 
 
 def test_a_copy_has_the_parameters_of_the_first(bridge):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -114,6 +115,12 @@ class RTXDataLoader:
             elif name.startswith("observation/") and _wanted(info, images):
                 windows[name] = Window(past)
         return windows
+
+    def __copy__(self) -> RTXDataLoader:
+        """Returns a loader that starts where this one stands."""
+        again = type(self).__new__(type(self))
+        again.__dict__.update({**self.__dict__, "_loader": copy.copy(self._loader)})
+        return again
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self._loader)
