@@ -12,14 +12,14 @@
  *
  *   UNEVEN  ranks r < G % W have one batch more; the very last batch may be smaller.
  *   DROP    with drop_last: the G % W batches left over are left out. Else: the samples of the last
- *           round, R = N - W * batch_size * (full rounds), are dealt out evenly, floor(R / W) to each
- *           rank, as rows p = (start of the round) + r * floor(R / W) + i; R % W samples, fewer than
- *           W, are left out. No batch where that is 0 rows.
+ *           round, R = N - W * batch_size * (full rounds), are dealt out evenly, floor(R / W) to
+ *           each rank, as rows p = (start of the round) + r * floor(R / W) + i; R % W samples, fewer
+ *           than W, are left out. No batch where that is 0 rows.
  *   REPEAT  with drop_last: the round is filled up with full batches. Else: each rank gets
  *           ceil(R / W) rows as above. Positions p >= N continue at the beginning: p mod N.
  *
- * The last round without drop_last is dealt out evenly whenever it is not full, so that with DROP and
- * REPEAT the ranks have equally many batches of equally many rows. */
+ * The last round without drop_last is dealt out evenly whenever it is not full, so that with DROP
+ * and REPEAT the ranks have equally many batches of equally many rows. */
 #ifndef RBC_LOADER_SAMPLER_H
 #define RBC_LOADER_SAMPLER_H
 
