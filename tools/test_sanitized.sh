@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # usage: tools/test_sanitized.sh asan|tsan
 #
-# Builds the preset with gcc's sanitizer and runs the C tests, and for asan the Python tests too with
-# the sanitizer's library loaded first. Needs tools/setup.sh build test.
+# Builds the preset with gcc's sanitizer and runs the C tests, and the Python tests too with the
+# sanitizer's library loaded first: all of them for asan, those of the loader for tsan. Needs
+# tools/setup.sh build test.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PWD/.venv/bin:$PATH
@@ -21,6 +22,9 @@ asan)
     ;;
 tsan)
     TSAN_OPTIONS=halt_on_error=1 ctest --preset tsan
+    LD_PRELOAD=$(gcc -print-file-name=libtsan.so) TSAN_OPTIONS=halt_on_error=1 \
+        PYTHONPATH=$PWD/build/tsan/python \
+        python -m pytest -p no:cacheprovider tests/python/test_loader*.py "${@:2}"
     ;;
 *)
     echo "no such sanitizer: $preset (asan or tsan)" >&2
