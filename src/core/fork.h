@@ -21,6 +21,6 @@ void rbc__forks_release(const int *unused);
 
 /* Lets a fork through that waits. The caller holds no lock. Returns what to hold again with. */
 int rbc__forks_let(void);
-void rbc__forks_hold_again(int depth);
+void rbc__forks_hold_again(int held);
 
 #endif

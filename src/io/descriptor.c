@@ -37,7 +37,7 @@ static void drop(rbc__descriptor *descriptor) {
 /* With the lock held: goes round, past those used since the last round, until fewer than `limit`
  * are open or all are taken. */
 static void make_room(int64_t limit) {
-    for (int64_t steps = 2 * num_open; steps > 0 && num_open >= limit; --steps) {
+    for (int64_t steps = 2 * num_open; hand != NULL && steps > 0 && num_open >= limit; --steps) {
         rbc__descriptor *next = hand;
         unsigned idle = 1;
         hand = next->next;

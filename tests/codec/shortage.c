@@ -25,7 +25,6 @@ static int64_t countdown = -1; /* allocations until one fails; negative: none do
 static int64_t num_failed;
 
 #if OWN_MALLOC
-#define EXPORTED __attribute__((visibility("default"))) /* the codecs call these */
 extern void *__libc_malloc(size_t bytes);
 extern void *__libc_calloc(size_t count, size_t bytes);
 extern void *__libc_realloc(void *memory, size_t bytes);
@@ -38,17 +37,24 @@ static bool may_have(void) {
     return countdown != 0;
 }
 
-EXPORTED void *malloc(size_t bytes) {
+static void *limited_malloc(size_t bytes) {
     return may_have() ? __libc_malloc(bytes) : NULL;
 }
 
-EXPORTED void *calloc(size_t count, size_t bytes) {
+static void *limited_calloc(size_t count, size_t bytes) {
     return may_have() ? __libc_calloc(count, bytes) : NULL;
 }
 
-EXPORTED void *realloc(void *memory, size_t bytes) {
+static void *limited_realloc(void *memory, size_t bytes) {
     return may_have() ? __libc_realloc(memory, bytes) : NULL;
 }
+
+/* In place of the system's, for the codecs too. */
+#define REPLACE(name)                                                                              \
+    extern __typeof(name) name __attribute__((alias("limited_" #name), visibility("default")))
+REPLACE(malloc);
+REPLACE(calloc);
+REPLACE(realloc);
 #endif
 
 typedef struct encoded {

@@ -367,7 +367,8 @@ static const rbc__reader_ops fake_ops = {.format = "fake",
 rbc_status rbc__scratch_reserve(rbc__scratch *scratch, size_t bytes, rbc_error *err) {
     (void)err;
     if (scratch->bytes < bytes) {
-        scratch->data = realloc(scratch->data, bytes);
+        free(scratch->data);
+        scratch->data = malloc(bytes);
         scratch->bytes = bytes;
     }
     return RBC_OK;

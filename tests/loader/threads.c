@@ -20,9 +20,8 @@
 static int num_allowed; /* threads that may be started before the system refuses */
 static int num_joined;
 
-/* In place of the system's: the library is linked into this program. */
-int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
-                   void *argument) {
+static int limited_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                          void *argument) {
     int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     void *symbol = dlsym(RTLD_NEXT, "pthread_create");
     memcpy(&create, &symbol, sizeof create);
@@ -33,13 +32,17 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     return create(thread, attributes, run, argument);
 }
 
-int pthread_join(pthread_t thread, void **result) {
+static int counted_join(pthread_t thread, void **result) {
     int (*join)(pthread_t, void **);
     void *symbol = dlsym(RTLD_NEXT, "pthread_join");
     memcpy(&join, &symbol, sizeof join);
     ++num_joined;
     return join(thread, result);
 }
+
+/* In place of the system's: the library is linked into this program. */
+extern __typeof(pthread_create) pthread_create __attribute__((alias("limited_create")));
+extern __typeof(pthread_join) pthread_join __attribute__((alias("counted_join")));
 
 static void check(const rbc_error *error, int allowed, int number) {
     char words[64];
