@@ -323,6 +323,7 @@ def check(dataset: rc.Dataset, seed: int, steps: int) -> collections.Counter[str
                 step(run)
         except Exception as error:
             raise AssertionError(f"run {seed}, {run.options}: {' '.join(done)}") from error
+        run.loader.close()  # it makes arrays with a method of the run, which has it
         counts.update(done)
         steps -= len(done)
         seed += 1
