@@ -55,8 +55,9 @@ if TYPE_CHECKING:
     from .batch import Batch
     from .dataset import Dataset, Episode, Stream, open  # noqa: A004
     from .jpeg import decode_jpeg
-    from .loader import DataLoader, Window
+    from .loader import DataLoader
     from .rlds import Feature, RldsWriter
+    from .window import Window
 
 _LAZY = {
     "Batch": "batch",
@@ -66,7 +67,7 @@ _LAZY = {
     "Feature": "rlds",
     "RldsWriter": "rlds",
     "Stream": "dataset",
-    "Window": "loader",
+    "Window": "window",
     "check_installation": "_install",
     "datasets": "datasets",
     "decode_jpeg": "jpeg",

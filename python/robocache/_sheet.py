@@ -12,13 +12,13 @@ from .dataset import why_unreadable
 from .errors import Error, InvalidArgumentError
 from .loader import SNAP_NS
 from .suggest import is_action, is_point_cloud, suggest_windows
+from .window import Window
 
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
     from .dataset import Dataset, Episode, Stream
-    from .loader import Window
 
 MAX_SIGNALS = 12
 MAX_CHANNELS = 32
@@ -100,7 +100,7 @@ def gather(
 
 def _limited(window: Window, max_gap: float) -> Window:
     fields = {name: getattr(window, name) for name in ("name", "mode", "max_points")}
-    return robocache.Window(window.ticks, max_gap=max_gap, **fields)
+    return Window(window.ticks, max_gap=max_gap, **fields)
 
 
 def _gather_signals(
@@ -198,9 +198,7 @@ def _load_shown(view: Dataset, sheet: Sheet, name: str, window: Window) -> dict[
         1,
         rate_hz=sheet.rate_hz,
         streams={
-            name: robocache.Window(
-                sheet.shown.tolist(), mode="hold", max_points=window.max_points or None
-            )
+            name: Window(sheet.shown.tolist(), mode="hold", max_points=window.max_points or None)
         },
         num_threads=1,
         num_slots=1,

@@ -9,11 +9,11 @@ import robocache
 from . import _arguments
 from .dataset import Dataset, readable
 from .errors import ArgumentTypeError
-from .loader import MAX_TICKS
+from .window import MAX_TICKS
 
 if TYPE_CHECKING:
     from .dataset import StreamInfo
-    from .loader import Window
+    from .window import Window
 
 __all__ = ["is_action", "is_point_cloud", "suggest_windows"]
 

@@ -15,7 +15,7 @@ from PIL import Image
 from ..batch import Batch, Text
 from ..dataset import Dataset, StreamInfo
 from ..errors import InvalidArgumentError, UnsupportedError
-from ..loader import Window
+from ..window import Window
 from ._tfrecord import parse_example, read_record
 
 

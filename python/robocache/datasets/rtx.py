@@ -12,7 +12,8 @@ from .. import _arguments
 from ..dataset import Dataset, StreamInfo
 from ..dataset import open as open_dataset
 from ..errors import ArgumentTypeError, UnsupportedError
-from ..loader import MAX_TICKS, DataLoader, Window
+from ..loader import DataLoader
+from ..window import MAX_TICKS, Window
 
 __all__ = ["BridgeDataLoader", "RTXDataLoader"]
 
