@@ -490,7 +490,8 @@ RBC_API int64_t rbc_jpeg_batch_size(const rbc_jpeg_batch *batch);
 typedef struct rbc_jpeg_info {
     int64_t height, width; /* 0 where no header could be read */
     int32_t channels;      /* of the pixels wanted */
-    rbc_status status;     /* OK: worth decoding; else why not: FORMAT, UNSUPPORTED */
+    rbc_status status;     /* OK: worth decoding; else why not: FORMAT, UNSUPPORTED; NOT_FOUND for
+                              an index outside the batch */
     int32_t on_cpu;        /* libjpeg-turbo decodes it whatever the backend */
 } rbc_jpeg_info;
 RBC_API void rbc_jpeg_batch_info(const rbc_jpeg_batch *batch, int64_t index, rbc_jpeg_info *out);

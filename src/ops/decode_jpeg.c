@@ -193,6 +193,10 @@ int64_t rbc_jpeg_batch_size(const rbc_jpeg_batch *batch) {
 }
 
 void rbc_jpeg_batch_info(const rbc_jpeg_batch *batch, int64_t index, rbc_jpeg_info *out) {
+    if (index < 0 || index >= batch->count) {
+        *out = (rbc_jpeg_info){.status = RBC_ERROR_NOT_FOUND};
+        return;
+    }
     const rbc__jpeg_image *image = &batch->images[index];
     *out = (rbc_jpeg_info){
         .height = image->height,
@@ -260,6 +264,43 @@ static rbc_status divide_output(rbc_jpeg_batch *batch, const DLTensor *out, rbc_
     return RBC_OK;
 }
 
+typedef struct extent {
+    uintptr_t begin, end;
+    int64_t index;
+} extent;
+
+static int compare_extents(const void *a, const void *b) {
+    const extent *x = a, *y = b;
+    return (x->begin > y->begin) - (x->begin < y->begin);
+}
+
+/* Outputs of images, which may be many, must lie apart. */
+static rbc_status check_apart(const DLTensor *const *outs, int64_t count, rbc_error *err) {
+    extent *extents = malloc(((size_t)count + 1) * sizeof *extents);
+    if (extents == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "JPEG: no memory for %" PRId64 " images",
+                         count);
+    }
+    int64_t n = 0;
+    for (int64_t i = 0; i < count; ++i) {
+        extents[n].index = i;
+        rbc__tensor_extent(outs[i], &extents[n].begin, &extents[n].end);
+        n += extents[n].end > extents[n].begin;
+    }
+    qsort(extents, (size_t)n, sizeof *extents, compare_extents);
+    rbc_status status = RBC_OK;
+    for (int64_t i = 1; status == RBC_OK && i < n; ++i) {
+        if (extents[i].begin < extents[i - 1].end) {
+            status = rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                               "outs[%" PRId64 "] overlaps outs[%" PRId64
+                               "] in memory; wanted an output of its own for each image",
+                               extents[i].index, extents[i - 1].index);
+        }
+    }
+    free(extents);
+    return status;
+}
+
 /* An output each. They are too many for operands, where but the first is kept. */
 static rbc_status take_outputs(rbc_jpeg_batch *batch, const DLTensor *const *outs,
                                rbc__operands *operands, rbc_error *err) {
@@ -286,20 +327,21 @@ static rbc_status take_outputs(rbc_jpeg_batch *batch, const DLTensor *const *out
         }
         image->out = rbc__tensor_data(outs[i]);
     }
-    return RBC_OK;
+    return check_apart(outs, batch->count, err);
 }
 
 rbc_status rbc_decode_jpeg(rbc_context *context, rbc_jpeg_batch *batch, const DLTensor *const *outs,
                            int64_t num_outs, const DLTensor *valid, const DLTensor *workspace,
                            void *stream, rbc_error *err) {
     RBC__TRY(check_handles(context, batch, err));
-    if (outs == NULL || (num_outs != 1 && num_outs != batch->count)) {
+    const bool is_one = outs != NULL && num_outs == 1 && outs[0] != NULL && outs[0]->ndim == 4;
+    if (!is_one && (outs == NULL || num_outs != batch->count)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "%" PRId64 " outputs for %" PRId64 " images; wanted one, or one each",
+                         "%" PRId64 " outputs for %" PRId64
+                         " images; wanted one of four axes, or one each",
                          outs == NULL ? INT64_C(0) : num_outs, batch->count);
     }
     rbc__operands operands = {0};
-    const bool is_one = num_outs == 1 && outs[0] != NULL && outs[0]->ndim == 4;
     if (batch->count > 0 || is_one) {
         RBC__TRY(is_one ? divide_output(batch, outs[0], &operands, err)
                         : take_outputs(batch, outs, &operands, err));
