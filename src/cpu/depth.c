@@ -5,7 +5,7 @@
 #include "cpu/voxelize.h"
 
 /* Pixels of one part. */
-#define PART_PIXELS (INT64_C(64) * RBC__VOXEL_TILE)
+#define PART_PIXELS (INT64_C(64) * RBC__VOXEL_RANGE)
 
 typedef struct run {
     const rbc__depth_job *job;
@@ -14,21 +14,21 @@ typedef struct run {
     int64_t parts_per_image;
 } run;
 
-static void in_place(const rbc__voxel_tile *tile, int64_t n, float *points) {
+static void in_place(const rbc__voxel_range *range, int64_t n, float *points) {
     for (int64_t i = 0; i < n; ++i) {
-        points[3 * i] = tile->f32[0][i];
-        points[3 * i + 1] = tile->f32[1][i];
-        points[3 * i + 2] = tile->f32[2][i];
+        points[3 * i] = range->f32[0][i];
+        points[3 * i + 1] = range->f32[1][i];
+        points[3 * i + 2] = range->f32[2][i];
     }
 }
 
-static int64_t packed(const rbc__voxel_tile *tile, int64_t n, float *points) {
+static int64_t packed(const rbc__voxel_range *range, int64_t n, float *points) {
     int64_t count = 0;
     for (int64_t i = 0; i < n; ++i) {
-        if (!isnan(tile->f32[2][i])) {
-            points[3 * count] = tile->f32[0][i];
-            points[3 * count + 1] = tile->f32[1][i];
-            points[3 * count + 2] = tile->f32[2][i];
+        if (!isnan(range->f32[2][i])) {
+            points[3 * count] = range->f32[0][i];
+            points[3 * count + 1] = range->f32[1][i];
+            points[3 * count + 2] = range->f32[2][i];
             ++count;
         }
     }
@@ -41,11 +41,11 @@ static void each_part(void *job, int64_t index) {
     const int64_t image = index / r->parts_per_image, total = r->cloud.num_points;
     const int64_t first = index % r->parts_per_image * PART_PIXELS;
     const int64_t end = total - first < PART_PIXELS ? total : first + PART_PIXELS;
-    rbc__voxel_tile tile;
-    for (int64_t i = first; i < end; i += RBC__VOXEL_TILE) {
-        const int64_t n = end - i < RBC__VOXEL_TILE ? end - i : RBC__VOXEL_TILE;
-        r->kernels->load(&r->cloud, image, i, n, &tile);
-        in_place(&tile, n, r->job->points + 3 * (image * total + i));
+    rbc__voxel_range range;
+    for (int64_t i = first; i < end; i += RBC__VOXEL_RANGE) {
+        const int64_t n = end - i < RBC__VOXEL_RANGE ? end - i : RBC__VOXEL_RANGE;
+        r->kernels->load(&r->cloud, image, i, n, &range);
+        in_place(&range, n, r->job->points + 3 * (image * total + i));
     }
 }
 
@@ -55,11 +55,11 @@ static void pack_part(void *job, int64_t image) {
     const int64_t total = r->cloud.num_points;
     float *points = r->job->points + 3 * image * total;
     int64_t count = 0;
-    rbc__voxel_tile tile;
-    for (int64_t i = 0; i < total; i += RBC__VOXEL_TILE) {
-        const int64_t n = total - i < RBC__VOXEL_TILE ? total - i : RBC__VOXEL_TILE;
-        r->kernels->load(&r->cloud, image, i, n, &tile);
-        count += packed(&tile, n, points + 3 * count);
+    rbc__voxel_range range;
+    for (int64_t i = 0; i < total; i += RBC__VOXEL_RANGE) {
+        const int64_t n = total - i < RBC__VOXEL_RANGE ? total - i : RBC__VOXEL_RANGE;
+        r->kernels->load(&r->cloud, image, i, n, &range);
+        count += packed(&range, n, points + 3 * count);
     }
     r->job->lengths[image] = (int32_t)count;
     for (int64_t i = 3 * count; i < 3 * total; ++i) {

@@ -12,7 +12,7 @@
 #define MIN_SHIFT     6
 #define BLOCK_ENTRIES UINT32_C(64)
 
-/* Bytes that are gone through at random while a slab is reduced: well inside a core's own cache. */
+/* Bytes that are gone through at random while a tile is reduced: well inside a core's own cache. */
 #define SLAB_BYTES INT64_C(262144)
 
 /* Feature rows up to this size travel with their points; larger ones are fetched when needed. */
@@ -26,15 +26,15 @@
 /* Elements below which another thread is not worth waking. */
 #define LANE_WORK INT64_C(32768)
 
-/* What is known of a point once it has been dealt out, after its cell within the slab (u32):
+/* What is known of a point once it has been dealt out, after its cell within the tile (u32):
  * nothing, its number (u32), or its features as a row of f32 or f64, f64 aligned. */
 typedef enum entry_kind { ENTRY_CELL, ENTRY_POINT, ENTRY_ROW } entry_kind;
 
 /* How a job is cut up; depends on its sizes and the context alone. */
 typedef struct tiling {
     int64_t cells; /* of a cloud's grid */
-    int32_t shift; /* a slab has 2^shift cells */
-    int64_t num_slabs;
+    int32_t shift; /* a tile has 2^shift cells */
+    int64_t num_tiles;
     int64_t row_bytes; /* of a cell in the output */
     entry_kind kind;
     int64_t entry_bytes;
@@ -44,18 +44,18 @@ typedef struct tiling {
     int64_t num_blocks;
 } tiling;
 
-/* Points dealt out by one thread: per slab a chain of blocks of entries. Block `s` is the first of
- * slab s; one more slab takes the dropped points and is never read. */
+/* Points dealt out by one thread: per tile a chain of blocks of entries. Block `s` is the first of
+ * tile s; one more tile takes the dropped points and is never read. */
 typedef struct lane {
-    uint32_t *cursor; /* [num_slabs + 1]: where the slab's next entry goes */
-    uint32_t *filled; /* [num_slabs + 1]: entries in its full blocks */
+    uint32_t *cursor; /* [num_tiles + 1]: where the tile's next entry goes */
+    uint32_t *filled; /* [num_tiles + 1]: entries in its full blocks */
     uint32_t *next;   /* [num_blocks] */
     char *entries;    /* of all lanes one after the other */
-    int32_t *counts;  /* these, too, only with features; of a slab's cells */
+    int32_t *counts;  /* these, too, only with features; of a tile's cells */
     uint32_t *ends;
     uint32_t *touched;
     uint32_t *order; /* [lane_points], of the first lane [N] when shared */
-    uint32_t *bases; /* [num_slabs]: where in `order` a slab begins; of the first lane */
+    uint32_t *bases; /* [num_tiles]: where in `order` a tile begins; of the first lane */
     uint32_t next_block;
     int64_t num_inside;
 } lane;
@@ -67,10 +67,10 @@ typedef struct run {
     rbc__voxel_map map;
     lane lanes[MAX_LANES];
     int64_t cloud;     /* when shared */
-    atomic_llong next; /* cloud or slab */
+    atomic_llong next; /* cloud or tile */
 } run;
 
-static void choose_slabs(tiling *p, int64_t cell_bytes) {
+static void choose_tiles(tiling *p, int64_t cell_bytes) {
     p->shift = MIN_SHIFT;
     while (p->shift < 30 && (cell_bytes << (p->shift + 1)) <= SLAB_BYTES) {
         ++p->shift;
@@ -82,7 +82,7 @@ static void choose_slabs(tiling *p, int64_t cell_bytes) {
     while (p->shift < 31 && p->cells >> p->shift >= MAX_SLABS) {
         ++p->shift;
     }
-    p->num_slabs = ((p->cells - 1) >> p->shift) + 1;
+    p->num_tiles = ((p->cells - 1) >> p->shift) + 1;
 }
 
 static tiling tiling_of(const rbc_context *context, const rbc__voxelize_job *job) {
@@ -111,35 +111,35 @@ static tiling tiling_of(const rbc_context *context, const rbc__voxelize_job *job
     p.is_shared = batch < 4 * (int64_t)p.num_lanes;
     /* Two numbers for a cell, and what a cell has of points on average. */
     const int64_t density = cloud->num_points / p.cells < 4 ? cloud->num_points * 4 / p.cells : 16;
-    choose_slabs(&p, features == 0 ? 4 : 8 + density * p.entry_bytes / 8);
+    choose_tiles(&p, features == 0 ? 4 : 8 + density * p.entry_bytes / 8);
 
     const int64_t share = p.is_shared ? p.num_lanes : 1;
-    const int64_t tiles = (cloud->num_points + RBC__VOXEL_TILE - 1) / RBC__VOXEL_TILE;
-    p.lane_points = (tiles + share - 1) / share * RBC__VOXEL_TILE;
-    p.num_blocks = p.num_slabs + 1 + p.lane_points / BLOCK_ENTRIES;
+    const int64_t ranges = (cloud->num_points + RBC__VOXEL_RANGE - 1) / RBC__VOXEL_RANGE;
+    p.lane_points = (ranges + share - 1) / share * RBC__VOXEL_RANGE;
+    p.num_blocks = p.num_tiles + 1 + p.lane_points / BLOCK_ENTRIES;
     return p;
 }
 
 /* Lays out the lanes in the workspace; with a NULL base it only counts. Returns the bytes used. */
 static uint64_t lay_out(const rbc__voxelize_job *job, const tiling *p, char *base, lane *lanes) {
-    const uint64_t slabs = (uint64_t)p->num_slabs, slab_cells = UINT64_C(1) << p->shift;
+    const uint64_t tiles = (uint64_t)p->num_tiles, tile_cells = UINT64_C(1) << p->shift;
     const uint64_t blocks = (uint64_t)p->num_blocks;
     const uint64_t arena_bytes = blocks * BLOCK_ENTRIES * (uint64_t)p->entry_bytes;
     uint64_t used = 0;
     char *entries = rbc__workspace_take(base, &used, arena_bytes * (uint64_t)p->num_lanes);
     for (int32_t i = 0; i < p->num_lanes; ++i) {
         lane l = {.entries = entries == NULL ? NULL : entries + (uint64_t)i * arena_bytes};
-        l.cursor = rbc__workspace_take(base, &used, (slabs + 1) * 4);
-        l.filled = rbc__workspace_take(base, &used, (slabs + 1) * 4);
+        l.cursor = rbc__workspace_take(base, &used, (tiles + 1) * 4);
+        l.filled = rbc__workspace_take(base, &used, (tiles + 1) * 4);
         l.next = rbc__workspace_take(base, &used, blocks * 4);
         if (p->kind != ENTRY_CELL) {
             const bool has_order = i == 0 || !p->is_shared;
-            l.counts = rbc__workspace_take(base, &used, slab_cells * 4);
-            l.ends = rbc__workspace_take(base, &used, slab_cells * 4);
-            l.touched = rbc__workspace_take(base, &used, (slab_cells + 1) * 4);
+            l.counts = rbc__workspace_take(base, &used, tile_cells * 4);
+            l.ends = rbc__workspace_take(base, &used, tile_cells * 4);
+            l.touched = rbc__workspace_take(base, &used, (tile_cells + 1) * 4);
             l.order = rbc__workspace_take(base, &used,
                                           has_order ? (uint64_t)job->cloud.num_points * 4 : 0);
-            l.bases = rbc__workspace_take(base, &used, has_order ? slabs * 4 : 0);
+            l.bases = rbc__workspace_take(base, &used, has_order ? tiles * 4 : 0);
         }
         if (lanes != NULL) {
             lanes[i] = l;
@@ -161,23 +161,23 @@ uint64_t rbc__cpu_voxelize_workspace_bytes(rbc_context *context, const rbc__voxe
         __builtin_prefetch((begin) + expected, write);                                             \
     }
 
-static uint32_t new_block(lane *l, const tiling *p, int64_t slab, uint32_t position) {
-    if (slab == p->num_slabs) {
+static uint32_t new_block(lane *l, const tiling *p, int64_t tile, uint32_t position) {
+    if (tile == p->num_tiles) {
         return position - BLOCK_ENTRIES;
     }
     const int64_t block_bytes = (int64_t)BLOCK_ENTRIES * p->entry_bytes;
     const uint32_t block = l->next_block++;
     EXPECT(l->entries + (int64_t)block * block_bytes, block_bytes, 1)
     l->next[position / BLOCK_ENTRIES - 1] = block;
-    l->filled[slab] += BLOCK_ENTRIES;
+    l->filled[tile] += BLOCK_ENTRIES;
     return block * BLOCK_ENTRIES;
 }
 
-/* The entry of a slab's next point, for the caller to fill. */
-static inline char *new_entry(lane *l, const tiling *p, int64_t slab, int64_t entry_bytes) {
-    const uint32_t position = l->cursor[slab];
+/* The entry of a tile's next point, for the caller to fill. */
+static inline char *new_entry(lane *l, const tiling *p, int64_t tile, int64_t entry_bytes) {
+    const uint32_t position = l->cursor[tile];
     const uint32_t after = position + 1;
-    l->cursor[slab] = after % BLOCK_ENTRIES == 0 ? new_block(l, p, slab, after) : after;
+    l->cursor[tile] = after % BLOCK_ENTRIES == 0 ? new_block(l, p, tile, after) : after;
     return l->entries + (int64_t)position * entry_bytes;
 }
 
@@ -261,31 +261,31 @@ static void deal(const run *r, lane *l, int64_t cloud, int64_t first, int64_t en
     const rbc__voxel_kernels *k = r->kernels;
     const bool is_f64 = r->job->cloud.point_dtype == RBC__F64;
     union {
-        int32_t i32[RBC__VOXEL_TILE];
-        int64_t i64[RBC__VOXEL_TILE];
+        int32_t i32[RBC__VOXEL_RANGE];
+        int64_t i64[RBC__VOXEL_RANGE];
     } cells;
-    rbc__voxel_tile tile;
-    l->next_block = (uint32_t)r->tiling.num_slabs + 1;
+    rbc__voxel_range range;
+    l->next_block = (uint32_t)r->tiling.num_tiles + 1;
     l->num_inside = 0;
-    for (int64_t s = 0; s <= r->tiling.num_slabs; ++s) {
+    for (int64_t s = 0; s <= r->tiling.num_tiles; ++s) {
         l->cursor[s] = (uint32_t)s * BLOCK_ENTRIES;
         l->filled[s] = 0;
     }
-    for (int64_t i = first; i < end; i += RBC__VOXEL_TILE) {
-        const int64_t n = end - i < RBC__VOXEL_TILE ? end - i : RBC__VOXEL_TILE;
-        k->load(&r->job->cloud, cloud, i, n, &tile);
+    for (int64_t i = first; i < end; i += RBC__VOXEL_RANGE) {
+        const int64_t n = end - i < RBC__VOXEL_RANGE ? end - i : RBC__VOXEL_RANGE;
+        k->load(&r->job->cloud, cloud, i, n, &range);
         if (r->map.outside <= INT32_MAX) {
-            l->num_inside += (is_f64 ? k->cells_f64 : k->cells_f32)(&tile, n, &r->map, cells.i32);
+            l->num_inside += (is_f64 ? k->cells_f64 : k->cells_f32)(&range, n, &r->map, cells.i32);
             deal_tile(r, l, cells.i32, n, false, cloud, i);
         } else {
             l->num_inside +=
-                (is_f64 ? k->cells64_f64 : k->cells64_f32)(&tile, n, &r->map, cells.i64);
+                (is_f64 ? k->cells64_f64 : k->cells64_f32)(&range, n, &r->map, cells.i64);
             deal_tile(r, l, cells.i64, n, true, cloud, i);
         }
     }
 }
 
-/* Once lanes [begin, end) have dealt out n points: what was dropped, and where slabs begin. */
+/* Once lanes [begin, end) have dealt out n points: what was dropped, and where tiles begin. */
 static void join(const run *r, lane *begin, const lane *end, int64_t cloud, int64_t n) {
     int64_t num_inside = 0;
     for (const lane *l = begin; l < end; ++l) {
@@ -295,7 +295,7 @@ static void join(const run *r, lane *begin, const lane *end, int64_t cloud, int6
         r->job->dropped[cloud] = n - num_inside;
     }
     uint32_t base = 0;
-    for (int64_t s = 0; r->tiling.kind != ENTRY_CELL && s < r->tiling.num_slabs; ++s) {
+    for (int64_t s = 0; r->tiling.kind != ENTRY_CELL && s < r->tiling.num_tiles; ++s) {
         begin->bases[s] = base;
         for (const lane *l = begin; l < end; ++l) {
             base += l->filled[s] + l->cursor[s] % BLOCK_ENTRIES;
@@ -307,20 +307,20 @@ static void join(const run *r, lane *begin, const lane *end, int64_t cloud, int6
 
 typedef void (*block_fn)(void *target, const char *entries, int64_t n);
 
-/* Calls `f` for each block of entries that lanes [begin, end) have for a slab. */
-static void each_block(const tiling *p, const lane *begin, const lane *end, int64_t slab,
+/* Calls `f` for each block of entries that lanes [begin, end) have for a tile. */
+static void each_block(const tiling *p, const lane *begin, const lane *end, int64_t tile,
                        block_fn f, void *target) {
     const int64_t block_bytes = (int64_t)BLOCK_ENTRIES * p->entry_bytes;
     for (const lane *l = begin; l < end; ++l) {
-        const uint32_t last = l->cursor[slab] / BLOCK_ENTRIES;
-        uint32_t block = (uint32_t)slab;
+        const uint32_t last = l->cursor[tile] / BLOCK_ENTRIES;
+        uint32_t block = (uint32_t)tile;
         while (block != last) {
             const uint32_t next = l->next[block];
             EXPECT(l->entries + (int64_t)next * block_bytes, block_bytes, 0)
             f(target, l->entries + (int64_t)block * block_bytes, BLOCK_ENTRIES);
             block = next;
         }
-        f(target, l->entries + (int64_t)block * block_bytes, l->cursor[slab] % BLOCK_ENTRIES);
+        f(target, l->entries + (int64_t)block * block_bytes, l->cursor[tile] % BLOCK_ENTRIES);
     }
 }
 
@@ -340,7 +340,7 @@ static void occupy_block(void *target, const char *entries, int64_t n) {
     }
 }
 
-/* Brings the points of a slab into the order of their cells. */
+/* Brings the points of a tile into the order of their cells. */
 typedef struct grouping {
     int64_t entry_bytes;
     entry_kind kind;
@@ -383,7 +383,7 @@ static int64_t scan(const int32_t *counts, int64_t cells, uint32_t *begins, uint
 }
 
 static void reduce_features(const run *r, const lane *own, const lane *begin, const lane *end,
-                            int64_t cloud, int64_t slab, int64_t cells, char *out,
+                            int64_t cloud, int64_t tile, int64_t cells, char *out,
                             int32_t *counts) {
     const rbc__cloud *c = &r->job->cloud;
     const tiling *p = &r->tiling;
@@ -395,11 +395,11 @@ static void reduce_features(const run *r, const lane *own, const lane *begin, co
         .base = r->lanes[0].entries,
         .counts = counts,
         .ends = own->ends,
-        .order = begin->order + begin->bases[slab],
+        .order = begin->order + begin->bases[tile],
     };
-    each_block(p, begin, end, slab, group_count, &g);
+    each_block(p, begin, end, tile, group_count, &g);
     const int64_t num_touched = scan(counts, cells, own->ends, own->touched);
-    each_block(p, begin, end, slab, group_order, &g);
+    each_block(p, begin, end, tile, group_order, &g);
 
     const rbc__voxel_rows rows = {
         .reduce = r->job->reduce,
@@ -433,12 +433,12 @@ static void reduce_features(const run *r, const lane *own, const lane *begin, co
     }
 }
 
-/* Clears and fills a slab; `own` lends scratch, lanes [begin, end) have the points. */
-static void reduce_slab(const run *r, const lane *own, const lane *begin, const lane *end,
-                        int64_t cloud, int64_t slab) {
+/* Clears and fills a tile; `own` lends scratch, lanes [begin, end) have the points. */
+static void reduce_tile(const run *r, const lane *own, const lane *begin, const lane *end,
+                        int64_t cloud, int64_t tile) {
     const rbc__voxelize_job *job = r->job;
     const tiling *p = &r->tiling;
-    const int64_t first = slab << p->shift;
+    const int64_t first = tile << p->shift;
     const int64_t full = INT64_C(1) << p->shift;
     const int64_t cells = p->cells - first < full ? p->cells - first : full;
     const int64_t at = cloud * p->cells + first;
@@ -447,15 +447,15 @@ static void reduce_slab(const run *r, const lane *own, const lane *begin, const 
     if (p->kind != ENTRY_CELL) {
         int32_t *counts = job->counts != NULL ? job->counts + at : own->counts;
         memset(counts, 0, counts_bytes);
-        reduce_features(r, own, begin, end, cloud, slab, cells, out, counts);
+        reduce_features(r, own, begin, end, cloud, tile, cells, out, counts);
         return;
     }
     memset(out, 0, (size_t)(cells * p->row_bytes));
-    each_block(p, begin, end, slab, job->reduce == RBC_VOXEL_OCCUPANCY ? occupy_block : count_block,
+    each_block(p, begin, end, tile, job->reduce == RBC_VOXEL_OCCUPANCY ? occupy_block : count_block,
                out);
     if (job->counts != NULL) {
         memset(job->counts + at, 0, counts_bytes);
-        each_block(p, begin, end, slab, count_block, job->counts + at);
+        each_block(p, begin, end, tile, count_block, job->counts + at);
     }
 }
 
@@ -473,11 +473,11 @@ static void reduce_part(void *job, int64_t index) {
     run *r = job;
     const lane *end = r->lanes + r->tiling.num_lanes;
     for (;;) {
-        const int64_t slab = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed);
-        if (slab >= r->tiling.num_slabs) {
+        const int64_t tile = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed);
+        if (tile >= r->tiling.num_tiles) {
             return;
         }
-        reduce_slab(r, &r->lanes[index], r->lanes, end, r->cloud, slab);
+        reduce_tile(r, &r->lanes[index], r->lanes, end, r->cloud, tile);
     }
 }
 
@@ -492,8 +492,8 @@ static void clouds_part(void *job, int64_t index) {
         const int64_t n = rbc__cloud_length(&r->job->cloud, cloud);
         deal(r, l, cloud, 0, n);
         join(r, l, l + 1, cloud, n);
-        for (int64_t slab = 0; slab < r->tiling.num_slabs; ++slab) {
-            reduce_slab(r, l, l, l + 1, cloud, slab);
+        for (int64_t tile = 0; tile < r->tiling.num_tiles; ++tile) {
+            reduce_tile(r, l, l, l + 1, cloud, tile);
         }
     }
 }
@@ -515,7 +515,7 @@ rbc_status rbc__cpu_voxelize(rbc_context *context, const rbc__voxelize_job *job,
     }
     r.map.stride[0] = job->grid[1] * job->grid[2];
     r.map.stride[1] = job->grid[2];
-    r.map.outside = p->num_slabs << p->shift;
+    r.map.outside = p->num_tiles << p->shift;
     if (!p->is_shared) {
         rbc__pool_run(context->pool, p->num_lanes, clouds_part, &r);
         return RBC_OK;

@@ -1,7 +1,7 @@
 /* Voxelization on the CPU.
  *
- * Dense grids are cut into slabs of consecutive cells, small enough for a core's cache. Threads
- * first deal the points out to the slabs, then each slab is cleared, reduced and written by one
+ * Dense grids are cut into tiles of consecutive cells, small enough for a core's cache. Threads
+ * first deal the points out to the tiles, then each tile is cleared, reduced and written by one
  * thread, so that no two threads write to the same cell and memory is gone through in order.
  * Because the sums are of integers (see rbc_voxelize), neither the split nor the order shows in the
  * result. */

@@ -97,19 +97,20 @@ void rbc__sparse_run_parts(rbc__sparse_work *w, int64_t num_parts, rbc__pool_par
 }
 
 int64_t rbc__sparse_share(const rbc__sparse_work *w, int64_t lane_index, int64_t n, int64_t *end) {
-    const int64_t tiles = (n + RBC__VOXEL_TILE - 1) / RBC__VOXEL_TILE;
-    const int64_t each = (tiles + w->num_lanes - 1) / w->num_lanes * RBC__VOXEL_TILE;
+    const int64_t ranges = (n + RBC__VOXEL_RANGE - 1) / RBC__VOXEL_RANGE;
+    const int64_t each = (ranges + w->num_lanes - 1) / w->num_lanes * RBC__VOXEL_RANGE;
     const int64_t first = lane_index * each < n ? lane_index * each : n;
     *end = n - first < each ? n : first + each;
     return first;
 }
 
-static void load_tile(const rbc__sparse_work *w, int64_t first, int64_t n, rbc__voxel_tile *tile) {
-    w->kernels->load(&w->job->cloud, w->cloud, first, n, tile);
+static void load_tile(const rbc__sparse_work *w, int64_t first, int64_t n,
+                      rbc__voxel_range *range) {
+    w->kernels->load(&w->job->cloud, w->cloud, first, n, range);
     if (w->is_f64 && w->job->cloud.point_dtype != RBC__F64) {
         for (int axis = 2; axis >= 0; --axis) {
             for (int64_t i = n - 1; i >= 0; --i) {
-                tile->f64[axis][i] = (double)tile->f32[axis][i];
+                range->f64[axis][i] = (double)range->f32[axis][i];
             }
         }
     }
@@ -134,15 +135,15 @@ static void locate_part(void *job, int64_t index) {
     rbc__sparse_lane *l = &w->lanes[index];
     const int64_t total = w->job->cloud.num_points;
     int32_t *all_coordinates = w->job->point_coordinates;
-    rbc__voxel_tile tile;
+    rbc__voxel_range range;
     int64_t end;
     l->num_inside = 0;
     memset(l->offsets, 0, sizeof l->offsets);
     const int64_t first = rbc__sparse_share(w, index, w->length, &end);
-    for (int64_t i = first; i < end; i += RBC__VOXEL_TILE) {
-        const int64_t n = end - i < RBC__VOXEL_TILE ? end - i : RBC__VOXEL_TILE;
-        load_tile(w, i, n, &tile);
-        l->num_inside += w->kernels->coordinates(&tile, n, w->is_f64, &w->map, w->xyz + 3 * i);
+    for (int64_t i = first; i < end; i += RBC__VOXEL_RANGE) {
+        const int64_t n = end - i < RBC__VOXEL_RANGE ? end - i : RBC__VOXEL_RANGE;
+        load_tile(w, i, n, &range);
+        l->num_inside += w->kernels->coordinates(&range, n, w->is_f64, &w->map, w->xyz + 3 * i);
         for (int64_t p = i; p < i + n; ++p) {
             const int32_t *at = w->xyz + 3 * p;
             l->offsets[partition_of(w, hash_of(at))] += at[0] != RBC__OUTSIDE;

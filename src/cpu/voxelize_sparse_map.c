@@ -18,17 +18,17 @@ void rbc__sparse_put_coordinates(const rbc__voxelize_sparse_job *job, const int3
 static void bounds_part(void *job, int64_t index) {
     rbc__sparse_work *w = job;
     rbc__sparse_lane *l = &w->lanes[index];
-    rbc__voxel_tile tile;
+    rbc__voxel_range range;
     int64_t end;
     const bool is_f64 = w->job->cloud.point_dtype == RBC__F64;
     for (int axis = 0; axis < 3; ++axis) {
         l->least[axis] = INFINITY;
         l->greatest[axis] = -INFINITY;
     }
-    for (int64_t i = rbc__sparse_share(w, index, w->length, &end); i < end; i += RBC__VOXEL_TILE) {
-        const int64_t n = end - i < RBC__VOXEL_TILE ? end - i : RBC__VOXEL_TILE;
-        w->kernels->load(&w->job->cloud, w->cloud, i, n, &tile);
-        w->kernels->bounds(&tile, n, is_f64, l->least, l->greatest);
+    for (int64_t i = rbc__sparse_share(w, index, w->length, &end); i < end; i += RBC__VOXEL_RANGE) {
+        const int64_t n = end - i < RBC__VOXEL_RANGE ? end - i : RBC__VOXEL_RANGE;
+        w->kernels->load(&w->job->cloud, w->cloud, i, n, &range);
+        w->kernels->bounds(&range, n, is_f64, l->least, l->greatest);
     }
 }
 

@@ -1,20 +1,20 @@
 /* Kernels of voxelization: plain C compiled per ISA that gains, chosen by the CPU features.
  *
- * A cloud is worked on in tiles of RBC__VOXEL_TILE points: loaded into three arrays, turned into
- * cell numbers, and dealt out to slabs of cells (src/cpu/voxelize.c). A slab's points are then
+ * A cloud is worked on in ranges of RBC__VOXEL_RANGE points: loaded into three arrays, turned into
+ * cell numbers, and dealt out to tiles of cells (src/cpu/voxelize.c). A tile's points are then
  * reduced in scratch memory that stays in the cache. */
 #ifndef RBC_CPU_KERNELS_VOXELIZE_H
 #define RBC_CPU_KERNELS_VOXELIZE_H
 
 #include "backend.h"
 
-#define RBC__VOXEL_TILE INT64_C(512)
+#define RBC__VOXEL_RANGE INT64_C(512)
 
-/* Coordinates of a tile, widened to f32 or f64. */
-typedef union rbc__voxel_tile {
-    float f32[3][RBC__VOXEL_TILE];
-    double f64[3][RBC__VOXEL_TILE];
-} rbc__voxel_tile;
+/* Coordinates of a range, widened to f32 or f64. */
+typedef union rbc__voxel_range {
+    float f32[3][RBC__VOXEL_RANGE];
+    double f64[3][RBC__VOXEL_RANGE];
+} rbc__voxel_range;
 
 /* From points to cells. `limit` is the least number of the type that is not below the grid's size,
  * so that comparing with it decides exactly. */
@@ -65,28 +65,28 @@ typedef struct rbc__coordinate_map {
 #define RBC__OUTSIDE INT32_MIN
 
 typedef struct rbc__voxel_kernels {
-    /* Loads points [first, first + n) of a cloud, n <= RBC__VOXEL_TILE, f64 as f64, all else as
+    /* Loads points [first, first + n) of a cloud, n <= RBC__VOXEL_RANGE, f64 as f64, all else as
      * f32. */
     void (*load)(const rbc__cloud *cloud, int64_t cloud_index, int64_t first, int64_t n,
-                 rbc__voxel_tile *tile);
+                 rbc__voxel_range *range);
 
-    /* Cell numbers of a tile; returns how many are inside. */
-    int64_t (*cells_f32)(const rbc__voxel_tile *tile, int64_t n, const rbc__voxel_map *map,
+    /* Cell numbers of a range; returns how many are inside. */
+    int64_t (*cells_f32)(const rbc__voxel_range *range, int64_t n, const rbc__voxel_map *map,
                          int32_t *cells);
-    int64_t (*cells_f64)(const rbc__voxel_tile *tile, int64_t n, const rbc__voxel_map *map,
+    int64_t (*cells_f64)(const rbc__voxel_range *range, int64_t n, const rbc__voxel_map *map,
                          int32_t *cells);
     /* The same for grids whose cell numbers do not fit in 31 bits. */
-    int64_t (*cells64_f32)(const rbc__voxel_tile *tile, int64_t n, const rbc__voxel_map *map,
+    int64_t (*cells64_f32)(const rbc__voxel_range *range, int64_t n, const rbc__voxel_map *map,
                            int64_t *cells);
-    int64_t (*cells64_f64)(const rbc__voxel_tile *tile, int64_t n, const rbc__voxel_map *map,
+    int64_t (*cells64_f64)(const rbc__voxel_range *range, int64_t n, const rbc__voxel_map *map,
                            int64_t *cells);
 
-    /* Widens least[3] and greatest[3] to the finite points of a tile. */
-    void (*bounds)(const rbc__voxel_tile *tile, int64_t n, bool is_f64, double *least,
+    /* Widens least[3] and greatest[3] to the finite points of a range. */
+    void (*bounds)(const rbc__voxel_range *range, int64_t n, bool is_f64, double *least,
                    double *greatest);
 
-    /* xyz[n, 3] of a tile; returns how many points are inside. */
-    int64_t (*coordinates)(const rbc__voxel_tile *tile, int64_t n, bool is_f64,
+    /* xyz[n, 3] of a range; returns how many points are inside. */
+    int64_t (*coordinates)(const rbc__voxel_range *range, int64_t n, bool is_f64,
                            const rbc__coordinate_map *map, int32_t *xyz);
 } rbc__voxel_kernels;
 

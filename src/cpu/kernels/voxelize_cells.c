@@ -5,8 +5,8 @@
 
 #define F32_BYTES ((int64_t)sizeof(float))
 
-static void load_f32_packed(const float *points, int64_t n, rbc__voxel_tile *tile) {
-    float *restrict x = tile->f32[0], *restrict y = tile->f32[1], *restrict z = tile->f32[2];
+static void load_f32_packed(const float *points, int64_t n, rbc__voxel_range *range) {
+    float *restrict x = range->f32[0], *restrict y = range->f32[1], *restrict z = range->f32[2];
     for (int64_t i = 0; i < n; ++i) {
         x[i] = points[3 * i];
         y[i] = points[3 * i + 1];
@@ -14,8 +14,8 @@ static void load_f32_packed(const float *points, int64_t n, rbc__voxel_tile *til
     }
 }
 
-static void load_f64_packed(const double *points, int64_t n, rbc__voxel_tile *tile) {
-    double *restrict x = tile->f64[0], *restrict y = tile->f64[1], *restrict z = tile->f64[2];
+static void load_f64_packed(const double *points, int64_t n, rbc__voxel_range *range) {
+    double *restrict x = range->f64[0], *restrict y = range->f64[1], *restrict z = range->f64[2];
     for (int64_t i = 0; i < n; ++i) {
         x[i] = points[3 * i];
         y[i] = points[3 * i + 1];
@@ -30,28 +30,28 @@ static void load_f64_packed(const double *points, int64_t n, rbc__voxel_tile *ti
 #define AS_IT_IS(value) (value)
 
 static void load_axis(rbc__dtype dtype, const char *from, int64_t stride, int64_t n, int axis,
-                      rbc__voxel_tile *tile) {
+                      rbc__voxel_range *range) {
     switch (dtype) {
     case RBC__F64:
-        LOAD_AXIS(double, AS_IT_IS, tile->f64[axis])
+        LOAD_AXIS(double, AS_IT_IS, range->f64[axis])
         break;
     case RBC__F16:
-        LOAD_AXIS(uint16_t, rbc__f32_of_f16, tile->f32[axis])
+        LOAD_AXIS(uint16_t, rbc__f32_of_f16, range->f32[axis])
         break;
     case RBC__BF16:
-        LOAD_AXIS(uint16_t, rbc__f32_of_bf16, tile->f32[axis])
+        LOAD_AXIS(uint16_t, rbc__f32_of_bf16, range->f32[axis])
         break;
     default:
-        LOAD_AXIS(float, AS_IT_IS, tile->f32[axis])
+        LOAD_AXIS(float, AS_IT_IS, range->f32[axis])
         break;
     }
 }
 
 void RBC__KERNEL(voxel_load)(const rbc__cloud *cloud, int64_t cloud_index, int64_t first, int64_t n,
-                             rbc__voxel_tile *tile) {
+                             rbc__voxel_range *range) {
     if (cloud->depth != NULL) {
-        RBC__KERNEL(depth_points)(cloud->depth, cloud_index, first, n, tile->f32[0], tile->f32[1],
-                                  tile->f32[2]);
+        RBC__KERNEL(depth_points)(cloud->depth, cloud_index, first, n, range->f32[0], range->f32[1],
+                                  range->f32[2]);
         return;
     }
     const char *from = cloud->points + cloud_index * cloud->points_batch_stride_bytes +
@@ -60,13 +60,13 @@ void RBC__KERNEL(voxel_load)(const rbc__cloud *cloud, int64_t cloud_index, int64
     const bool is_packed =
         cloud->axis_stride_bytes == item_bytes && cloud->points_stride_bytes == 3 * item_bytes;
     if (is_packed && cloud->point_dtype == RBC__F32) {
-        load_f32_packed((const float *)(const void *)from, n, tile);
+        load_f32_packed((const float *)(const void *)from, n, range);
     } else if (is_packed && cloud->point_dtype == RBC__F64) {
-        load_f64_packed((const double *)(const void *)from, n, tile);
+        load_f64_packed((const double *)(const void *)from, n, range);
     } else {
         for (int axis = 0; axis < 3; ++axis) {
             load_axis(cloud->point_dtype, from + axis * cloud->axis_stride_bytes,
-                      cloud->points_stride_bytes, n, axis, tile);
+                      cloud->points_stride_bytes, n, axis, range);
         }
     }
 }
@@ -75,11 +75,11 @@ void RBC__KERNEL(voxel_load)(const rbc__cloud *cloud, int64_t cloud_index, int64
  * included, nothing is converted. `restrict` and the absence of branches let the loop be
  * vectorised. */
 #define DEFINE_CELLS(name, real, member, integer)                                                  \
-    int64_t RBC__KERNEL(name)(const rbc__voxel_tile *tile, int64_t n, const rbc__voxel_map *map,   \
+    int64_t RBC__KERNEL(name)(const rbc__voxel_range *range, int64_t n, const rbc__voxel_map *map, \
                               integer *restrict cells) {                                           \
-        const real *restrict x = tile->member[0];                                                  \
-        const real *restrict y = tile->member[1];                                                  \
-        const real *restrict z = tile->member[2];                                                  \
+        const real *restrict x = range->member[0];                                                 \
+        const real *restrict y = range->member[1];                                                 \
+        const real *restrict z = range->member[2];                                                 \
         const real x0 = (real)map->origin[0], y0 = (real)map->origin[1];                           \
         const real z0 = (real)map->origin[2];                                                      \
         const real dx = (real)map->size[0], dy = (real)map->size[1], dz = (real)map->size[2];      \

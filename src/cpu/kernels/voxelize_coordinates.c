@@ -53,17 +53,17 @@
 DEFINE_RULES(float, f32, floorf, rintf)
 DEFINE_RULES(double, f64, floor, rint)
 
-int64_t RBC__KERNEL(voxel_coordinates)(const rbc__voxel_tile *tile, int64_t n, bool is_f64,
+int64_t RBC__KERNEL(voxel_coordinates)(const rbc__voxel_range *range, int64_t n, bool is_f64,
                                        const rbc__coordinate_map *map, int32_t *xyz) {
-    int32_t ok[RBC__VOXEL_TILE], axes[3][RBC__VOXEL_TILE];
+    int32_t ok[RBC__VOXEL_RANGE], axes[3][RBC__VOXEL_RANGE];
     for (int64_t i = 0; i < n; ++i) {
         ok[i] = 1;
     }
     for (int axis = 0; axis < 3; ++axis) {
         if (is_f64) {
-            axis_f64(tile->f64[axis], n, map, axis, ok, axes[axis]);
+            axis_f64(range->f64[axis], n, map, axis, ok, axes[axis]);
         } else {
-            axis_f32(tile->f32[axis], n, map, axis, ok, axes[axis]);
+            axis_f32(range->f32[axis], n, map, axis, ok, axes[axis]);
         }
     }
     int64_t num_inside = 0;
@@ -81,9 +81,9 @@ int64_t RBC__KERNEL(voxel_coordinates)(const rbc__voxel_tile *tile, int64_t n, b
 #define LANES 16
 
 #define DEFINE_BOUNDS(real, member, fabs_, max_)                                                   \
-    static void bounds_##member(const real(*p)[RBC__VOXEL_TILE], int64_t n, double *least,         \
+    static void bounds_##member(const real(*p)[RBC__VOXEL_RANGE], int64_t n, double *least,        \
                                 double *greatest) {                                                \
-        int32_t ok[RBC__VOXEL_TILE];                                                               \
+        int32_t ok[RBC__VOXEL_RANGE];                                                              \
         for (int64_t i = 0; i < n; ++i) {                                                          \
             ok[i] =                                                                                \
                 (fabs_(p[0][i]) <= max_) & (fabs_(p[1][i]) <= max_) & (fabs_(p[2][i]) <= max_);    \
@@ -114,11 +114,11 @@ int64_t RBC__KERNEL(voxel_coordinates)(const rbc__voxel_tile *tile, int64_t n, b
 DEFINE_BOUNDS(float, f32, fabsf, FLT_MAX)
 DEFINE_BOUNDS(double, f64, fabs, DBL_MAX)
 
-void RBC__KERNEL(voxel_bounds)(const rbc__voxel_tile *tile, int64_t n, bool is_f64, double *least,
+void RBC__KERNEL(voxel_bounds)(const rbc__voxel_range *range, int64_t n, bool is_f64, double *least,
                                double *greatest) {
     if (is_f64) {
-        bounds_f64(tile->f64, n, least, greatest);
+        bounds_f64(range->f64, n, least, greatest);
     } else {
-        bounds_f32(tile->f32, n, least, greatest);
+        bounds_f32(range->f32, n, least, greatest);
     }
 }

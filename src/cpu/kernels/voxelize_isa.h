@@ -6,18 +6,18 @@
 #include "cpu/kernels/voxelize.h"
 
 void RBC__KERNEL(voxel_load)(const rbc__cloud *cloud, int64_t cloud_index, int64_t first, int64_t n,
-                             rbc__voxel_tile *tile);
-int64_t RBC__KERNEL(voxel_cells_f32)(const rbc__voxel_tile *tile, int64_t n,
+                             rbc__voxel_range *range);
+int64_t RBC__KERNEL(voxel_cells_f32)(const rbc__voxel_range *range, int64_t n,
                                      const rbc__voxel_map *map, int32_t *cells);
-int64_t RBC__KERNEL(voxel_cells_f64)(const rbc__voxel_tile *tile, int64_t n,
+int64_t RBC__KERNEL(voxel_cells_f64)(const rbc__voxel_range *range, int64_t n,
                                      const rbc__voxel_map *map, int32_t *cells);
-int64_t RBC__KERNEL(voxel_cells64_f32)(const rbc__voxel_tile *tile, int64_t n,
+int64_t RBC__KERNEL(voxel_cells64_f32)(const rbc__voxel_range *range, int64_t n,
                                        const rbc__voxel_map *map, int64_t *cells);
-int64_t RBC__KERNEL(voxel_cells64_f64)(const rbc__voxel_tile *tile, int64_t n,
+int64_t RBC__KERNEL(voxel_cells64_f64)(const rbc__voxel_range *range, int64_t n,
                                        const rbc__voxel_map *map, int64_t *cells);
-void RBC__KERNEL(voxel_bounds)(const rbc__voxel_tile *tile, int64_t n, bool is_f64, double *least,
+void RBC__KERNEL(voxel_bounds)(const rbc__voxel_range *range, int64_t n, bool is_f64, double *least,
                                double *greatest);
-int64_t RBC__KERNEL(voxel_coordinates)(const rbc__voxel_tile *tile, int64_t n, bool is_f64,
+int64_t RBC__KERNEL(voxel_coordinates)(const rbc__voxel_range *range, int64_t n, bool is_f64,
                                        const rbc__coordinate_map *map, int32_t *xyz);
 
 #endif
