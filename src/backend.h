@@ -2,7 +2,7 @@
  *
  * src/ops validates tensors once and turns them into jobs: plain pointers, byte strides and
  * extents. A backend runs a job and neither checks nor allocates; on the CPU it may use the
- * context's pool, on CUDA it queues on `stream`. A job is borrowed for the call. */
+ * context's pool, on CUDA it queues on `cu_stream`. A job is borrowed for the call. */
 #ifndef RBC_BACKEND_H
 #define RBC_BACKEND_H
 
@@ -159,24 +159,24 @@ typedef struct rbc__backend {
     const char *name; /* "cpu", "cuda" */
     DLDeviceType device_type;
     rbc_status (*resample)(rbc_context *context, const rbc__resample_job *job, int32_t device_id,
-                           void *stream, rbc_error *err);
+                           void *cu_stream, rbc_error *err);
     /* The adjoint: job->out is read as the gradient of the output, and the one source's values are
      * overwritten with their gradient. dtype is RBC__F32 or RBC__F64, modes those of
      * rbc_resample_backward(). */
     rbc_status (*resample_backward)(rbc_context *context, const rbc__resample_job *job,
-                                    int32_t device_id, void *stream, rbc_error *err);
+                                    int32_t device_id, void *cu_stream, rbc_error *err);
     rbc_status (*voxelize)(rbc_context *context, const rbc__voxelize_job *job, int32_t device_id,
-                           void *stream, rbc_error *err);
+                           void *cu_stream, rbc_error *err);
     /* Pointers of the job, sizes and strides apart, are not looked at. */
     uint64_t (*voxelize_workspace_bytes)(rbc_context *context, const rbc__voxelize_job *job);
     rbc_status (*voxelize_sparse)(rbc_context *context, const rbc__voxelize_sparse_job *job,
-                                  int32_t device_id, void *stream, rbc_error *err);
+                                  int32_t device_id, void *cu_stream, rbc_error *err);
     uint64_t (*voxelize_sparse_workspace_bytes)(rbc_context *context,
                                                 const rbc__voxelize_sparse_job *job);
     rbc_status (*depth_to_points)(rbc_context *context, const rbc__depth_job *job,
-                                  int32_t device_id, void *stream, rbc_error *err);
+                                  int32_t device_id, void *cu_stream, rbc_error *err);
     rbc_status (*decode_jpeg)(rbc_context *context, const rbc__jpeg_job *job, int32_t device_id,
-                              void *stream, rbc_error *err);
+                              void *cu_stream, rbc_error *err);
     /* Outputs and workspace are not looked at. */
     rbc_status (*decode_jpeg_workspace_bytes)(const rbc__jpeg_job *job, uint64_t *bytes,
                                               rbc_error *err);

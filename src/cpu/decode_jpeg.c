@@ -30,9 +30,9 @@ static rbc_status report(const rbc__jpeg_job *job, const rbc__jpeg_task *tasks, 
 }
 
 rbc_status rbc__cpu_decode_jpeg(rbc_context *context, const rbc__jpeg_job *job, int32_t device_id,
-                                void *stream, rbc_error *err) {
+                                void *cu_stream, rbc_error *err) {
     (void)device_id;
-    (void)stream;
+    (void)cu_stream;
     rbc__jpeg_task *tasks = calloc((size_t)job->count + 1, sizeof *tasks);
     if (tasks == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "JPEG: no memory for %lld images",

@@ -68,9 +68,9 @@ static void pack_part(void *job, int64_t image) {
 }
 
 rbc_status rbc__cpu_depth_to_points(rbc_context *context, const rbc__depth_job *job,
-                                    int32_t device_id, void *stream, rbc_error *err) {
+                                    int32_t device_id, void *cu_stream, rbc_error *err) {
     (void)device_id;
-    (void)stream;
+    (void)cu_stream;
     (void)err;
     const int64_t total = job->source.height * job->source.width;
     run r = {

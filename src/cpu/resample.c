@@ -170,9 +170,9 @@ static int64_t output_bytes(const rbc__resample_job *job) {
 }
 
 rbc_status rbc__cpu_resample(rbc_context *context, const rbc__resample_job *job, int32_t device_id,
-                             void *stream, rbc_error *err) {
+                             void *cu_stream, rbc_error *err) {
     (void)device_id;
-    (void)stream;
+    (void)cu_stream;
     const int64_t num_threads = rbc__pool_num_threads(context->pool);
     if (num_threads == 1 || output_bytes(job) < MIN_PARALLEL_BYTES) {
         return run_alone(context->cpu_features, job, err);

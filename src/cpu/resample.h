@@ -9,6 +9,6 @@
  * INVALID_ARGUMENT, naming the batch row, the index and the values; the output is then undefined.
  * lengths must lie in [0, num_samples]. */
 rbc_status rbc__cpu_resample(rbc_context *context, const rbc__resample_job *job, int32_t device_id,
-                             void *stream, rbc_error *err);
+                             void *cu_stream, rbc_error *err);
 
 #endif

@@ -202,9 +202,9 @@ static void run_part(void *argument, int64_t part) {
 }
 
 rbc_status rbc__cpu_resample_backward(rbc_context *context, const rbc__resample_job *job,
-                                      int32_t device_id, void *stream, rbc_error *err) {
+                                      int32_t device_id, void *cu_stream, rbc_error *err) {
     (void)device_id;
-    (void)stream;
+    (void)cu_stream;
     const rbc__resample_kernels kernels =
         rbc__resample_kernels_of(context->cpu_features, job->time_type);
     work w = {

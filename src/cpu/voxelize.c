@@ -499,9 +499,9 @@ static void clouds_part(void *job, int64_t index) {
 }
 
 rbc_status rbc__cpu_voxelize(rbc_context *context, const rbc__voxelize_job *job, int32_t device_id,
-                             void *stream, rbc_error *err) {
+                             void *cu_stream, rbc_error *err) {
     (void)device_id;
-    (void)stream;
+    (void)cu_stream;
     (void)err;
     const bool is_f64 = job->cloud.point_dtype == RBC__F64;
     run r = {

@@ -12,15 +12,15 @@
 #include "cpu/kernels/voxelize.h"
 
 rbc_status rbc__cpu_voxelize(rbc_context *context, const rbc__voxelize_job *job, int32_t device_id,
-                             void *stream, rbc_error *err);
+                             void *cu_stream, rbc_error *err);
 uint64_t rbc__cpu_voxelize_workspace_bytes(rbc_context *context, const rbc__voxelize_job *job);
 
 rbc_status rbc__cpu_voxelize_sparse(rbc_context *context, const rbc__voxelize_sparse_job *job,
-                                    int32_t device_id, void *stream, rbc_error *err);
+                                    int32_t device_id, void *cu_stream, rbc_error *err);
 uint64_t rbc__cpu_voxelize_sparse_workspace_bytes(rbc_context *context,
                                                   const rbc__voxelize_sparse_job *job);
 rbc_status rbc__cpu_depth_to_points(rbc_context *context, const rbc__depth_job *job,
-                                    int32_t device_id, void *stream, rbc_error *err);
+                                    int32_t device_id, void *cu_stream, rbc_error *err);
 
 /* ---- Shared with sparse voxelization ---- */
 

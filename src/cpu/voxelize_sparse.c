@@ -388,9 +388,9 @@ static void clouds_part(void *job, int64_t index) {
 }
 
 rbc_status rbc__cpu_voxelize_sparse(rbc_context *context, const rbc__voxelize_sparse_job *job,
-                                    int32_t device_id, void *stream, rbc_error *err) {
+                                    int32_t device_id, void *cu_stream, rbc_error *err) {
     (void)device_id;
-    (void)stream;
+    (void)cu_stream;
     (void)err;
     rbc__sparse_work works[MAX_LANES];
     int32_t num_lanes;

@@ -226,9 +226,10 @@ static bool run_points(module_state *state, void *memory) {
     }
     rbc_error err;
     PyThreadState *thread = PyEval_SaveThread();
-    const rbc_status status = rbc_depth_to_points(
-        context, &views.depth.dl, &views.intrinsics.dl, input->has_pose ? &views.pose.dl : NULL,
-        &input->params, &points.dl, call->compact ? &lengths.dl : NULL, input->depth.stream, &err);
+    const rbc_status status =
+        rbc_depth_to_points(context, &views.depth.dl, &views.intrinsics.dl,
+                            input->has_pose ? &views.pose.dl : NULL, &input->params, &points.dl,
+                            call->compact ? &lengths.dl : NULL, input->depth.cu_stream, &err);
     PyEval_RestoreThread(thread);
     Py_DECREF(capsule);
     if (status != RBC_OK) {
@@ -377,7 +378,7 @@ static bool run_voxelize(module_state *state, void *memory) {
                                     input->has_pose ? &views.pose.dl : NULL, &input->params, given,
                                     &grid->params, &out.dl, grid->has_counts ? &counts.dl : NULL,
                                     grid->has_dropped ? &dropped.dl : NULL,
-                                    workspace_tensor(&call->scratch), input->depth.stream, &err);
+                                    workspace_tensor(&call->scratch), input->depth.cu_stream, &err);
         PyEval_RestoreThread(thread);
     }
     Py_DECREF(capsule);

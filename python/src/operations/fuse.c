@@ -147,7 +147,7 @@ static bool run(module_state *state, void *memory) {
     rbc_error err;
     const rbc_status status =
         rbc_fuse(context, call->sources, call->count, &call->targets.dl, &out,
-                 call->has_valid ? &valid : NULL, call->streams[0].values.stream, &err);
+                 call->has_valid ? &valid : NULL, call->streams[0].values.cu_stream, &err);
     if (thread != NULL) {
         PyEval_RestoreThread(thread);
     }

@@ -236,7 +236,7 @@ static bool run(module_state *state, const jpegs *j, const call *c, tensor *vali
     Py_BEGIN_ALLOW_THREADS;
     status = rbc_decode_jpeg(context, j->batch, c->views, c->count,
                              valid->object == NULL ? NULL : &valid->dl,
-                             bytes > 0 ? &space->dl : NULL, c->outs[0].stream, &err);
+                             bytes > 0 ? &space->dl : NULL, c->outs[0].cu_stream, &err);
     Py_END_ALLOW_THREADS;
     if (status != RBC_OK) {
         raise_error(state, &err);

@@ -101,7 +101,7 @@ static bool find_cu_stream(module_state *state, tensor *like) {
 
 static bool replay(module_state *state, plan_object *plan) {
     rbc_error err;
-    if (rbc__cuda_replay(&plan->launches, plan->like->stream, &err) != RBC_OK) {
+    if (rbc__cuda_replay(&plan->launches, plan->like->cu_stream, &err) != RBC_OK) {
         raise_error(state, &err);
         return false;
     }

@@ -141,7 +141,7 @@ static bool run(module_state *state, void *memory) {
     rbc_error err;
     const rbc_status status = rbc_resample(
         context, &call->stream.source, &call->targets.dl, &out, call->has_valid ? &valid : NULL,
-        call->has_dt ? &dt : NULL, call->stream.values.stream, &err);
+        call->has_dt ? &dt : NULL, call->stream.values.cu_stream, &err);
     if (thread != NULL) {
         PyEval_RestoreThread(thread);
     }

@@ -40,7 +40,7 @@ static bool run(module_state *state, const stream_input *stream, const tensor *t
         worth_releasing(rbc__tensor_num_elements(&grad)) ? PyEval_SaveThread() : NULL;
     const rbc_status status =
         rbc_resample_backward(context, &stream->source, &targets->dl, &grad, &stream->values.dl,
-                              stream->values.stream, &err);
+                              stream->values.cu_stream, &err);
     if (thread != NULL) {
         PyEval_RestoreThread(thread);
     }

@@ -247,7 +247,7 @@ static bool run(module_state *state, void *memory) {
         PyThreadState *thread = PyEval_SaveThread();
         status = rbc_voxelize_sparse(
             context, points, features, call->has_lengths ? &call->lengths.dl : NULL, &call->params,
-            &outputs, workspace_tensor(&call->scratch), call->points.stream, &err);
+            &outputs, workspace_tensor(&call->scratch), call->points.cu_stream, &err);
         PyEval_RestoreThread(thread);
     }
     Py_DECREF(capsule);

@@ -103,7 +103,7 @@ static bool run(module_state *state, void *memory) {
             rbc_voxelize(context, points, features, call->has_lengths ? &call->lengths.dl : NULL,
                          &grid->params, &grid->out.dl, grid->has_counts ? &grid->counts.dl : NULL,
                          grid->has_dropped ? &grid->dropped.dl : NULL,
-                         workspace_tensor(&call->scratch), call->points.stream, &err);
+                         workspace_tensor(&call->scratch), call->points.cu_stream, &err);
         if (thread != NULL) {
             PyEval_RestoreThread(thread);
         }

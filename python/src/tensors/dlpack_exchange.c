@@ -65,7 +65,7 @@ bool exchange_cu_stream(tensor *t) {
     const DLDevice device = t->dl.device;
     return device.device_type == kDLCPU ||
            t->framework.api->current_work_stream(device.device_type, device.device_id,
-                                                 &t->stream) == 0;
+                                                 &t->cu_stream) == 0;
 }
 
 static void set_allocation_error(void *context, const char *kind, const char *message) {

@@ -102,7 +102,7 @@ bool dlpack_read(module_state *state, PyObject *object, const char *param, tenso
                     PyArg_ParseTuple(pair, "OKp", &capsule, &stream, &is_immutable) &&
                     view_capsule(state, capsule, param, out);
     Py_XDECREF(pair);
-    out->stream = (void *)(uintptr_t)stream;
+    out->cu_stream = (void *)(uintptr_t)stream;
     out->read_only = out->read_only || is_immutable != 0;
     return ok;
 }
@@ -138,7 +138,7 @@ bool dlpack_cu_stream(module_state *state, tensor *t) {
     if (pointer == NULL) {
         return false;
     }
-    t->stream = (void *)(uintptr_t)PyLong_AsUnsignedLongLong(pointer);
+    t->cu_stream = (void *)(uintptr_t)PyLong_AsUnsignedLongLong(pointer);
     Py_DECREF(pointer);
     return !PyErr_Occurred();
 }

@@ -14,7 +14,7 @@ typedef struct tensor {
     PyObject *object;                  /* the tensor; NULL while `managed` is not wrapped yet */
     PyObject *capsule;                 /* keeps memory, shape and strides, or NULL */
     DLManagedTensorVersioned *managed; /* new, not yet given to the framework */
-    void *stream;                      /* CUstream of the framework; of a call's first tensor */
+    void *cu_stream;                   /* CUstream of the framework; of a call's first tensor */
     bool read_only;
     int64_t shape[TENSOR_MAX_DIMS], strides[TENSOR_MAX_DIMS];
 } tensor;
