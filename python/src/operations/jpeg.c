@@ -232,12 +232,11 @@ static bool run(module_state *state, const jpegs *j, const call *c, tensor *vali
         !tensor_create(state, &c->outs[0], rbc__dtype_to_dlpack(RBC__U8), 1, &shape, space)) {
         return false;
     }
-    rbc_status status;
-    Py_BEGIN_ALLOW_THREADS;
-    status = rbc_decode_jpeg(context, j->batch, c->views, c->count,
-                             valid->object == NULL ? NULL : &valid->dl,
-                             bytes > 0 ? &space->dl : NULL, c->outs[0].cu_stream, &err);
-    Py_END_ALLOW_THREADS;
+    PyThreadState *thread = PyEval_SaveThread();
+    const rbc_status status = rbc_decode_jpeg(
+        context, j->batch, c->views, c->count, valid->object == NULL ? NULL : &valid->dl,
+        bytes > 0 ? &space->dl : NULL, c->outs[0].cu_stream, &err);
+    PyEval_RestoreThread(thread);
     if (status != RBC_OK) {
         raise_error(state, &err);
     }
