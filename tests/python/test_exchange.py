@@ -94,6 +94,18 @@ def test_transposed_and_reversed_arrays(arrays):
         np.testing.assert_allclose(linear(view, times, targets), expected(data))
 
 
+def test_negated_views_are_refused():
+    z = torch.complex(torch.ones(1, 5, 3), torch.ones(1, 5, 3))
+    times, targets = torch.arange(5.0), torch.tensor([1.0])
+    with pytest.raises(rc.Error, match=r"data: .*negated view.*resolve_neg"):
+        rc.resample_trajectories(z.conj().imag, times, targets)
+    with pytest.raises(rc.Error, match="negated view"):
+        rc.resample_trajectories(z.conj().imag[:, :1, :1], times[:1], targets)
+    resolved = rc.resample_trajectories(z.conj().imag.resolve_neg(), times, targets)
+    assert torch.equal(resolved, -torch.ones(1, 1, 3))
+    assert torch.equal(rc.resample_trajectories(z.imag, times, targets), torch.ones(1, 1, 3))
+
+
 def test_bfloat16_of_torch(arrays):
     data, times, targets = map(torch.from_numpy, arrays)
     result = linear(data.bfloat16(), times, targets)

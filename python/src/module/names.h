@@ -111,6 +111,7 @@
     X(errno)                                                                                       \
     X(_current_level)                                                                              \
     X(requires_grad)                                                                               \
+    X(is_neg)                                                                                      \
     X(is_grad_enabled)
 
 typedef enum name_id {

@@ -28,6 +28,26 @@ bool exchange_find(module_state *state, PyTypeObject *type, framework *out) {
     return true;
 }
 
+/* False with an error where PyTorch keeps the sign of the values apart from their memory, as in
+   z.conj().imag: always a view of every second number, so that no other tensor is asked. */
+static bool has_its_signs(module_state *state, PyObject *object, const char *param,
+                          const tensor *t) {
+    if (!t->framework.is_torch || t->dl.dtype.code != kDLFloat ||
+        (rbc__tensor_is_contiguous(&t->dl) && rbc__tensor_num_elements(&t->dl) != 1)) {
+        return true;
+    }
+    PyObject *is_negated = PyObject_CallMethodObjArgs(object, state->names[NAME_is_neg], NULL);
+    const int truth = is_negated != NULL ? PyObject_IsTrue(is_negated) : -1;
+    Py_XDECREF(is_negated);
+    if (truth > 0) {
+        raise_value(state,
+                    "%s: the tensor is a negated view, wanted its values in memory: "
+                    "resolve_neg() gives them",
+                    param);
+    }
+    return truth == 0;
+}
+
 bool exchange_read(module_state *state, PyObject *object, const char *param, tensor *out) {
     const int code = out->framework.api->dltensor_from_py_object_no_sync(object, &out->dl);
     if (code == 0 && out->dl.data == NULL && rbc__tensor_num_elements(&out->dl) > 0) {
@@ -58,7 +78,7 @@ bool exchange_read(module_state *state, PyObject *object, const char *param, ten
         Py_XDECREF(traceback);
         return false;
     }
-    return true;
+    return has_its_signs(state, object, param, out);
 }
 
 bool exchange_cu_stream(tensor *t) {
