@@ -546,3 +546,24 @@ def test_damaged_image_is_raised_or_skipped(bridge_path, tmp_path):
     assert sum(len(batch["task"]) for batch in batches) < 250
     assert len(loader.skipped) == loader.stats()["samples_skipped"] >= 1
     assert shard.name in loader.skipped[0]
+
+
+def test_slerp_over_two_quaternions(tmp_path):
+    """As resample_trajectories() has it: quaternion by quaternion."""
+    rng = np.random.default_rng(3)
+    poses = rng.normal(size=(6, 2, 4))
+    poses = (poses / np.linalg.norm(poses, axis=2, keepdims=True)).reshape(6, 8)
+    with rc.RldsWriter(tmp_path, "arms", {"pose": rc.Feature("float32", (8,))}) as writer:
+        writer.add_episode({"pose": poses.astype(np.float32)}, split="train")
+    dataset = rc.open(tmp_path / "arms" / "1.0.0", control_rate_hz=10, progress=False)
+    loader = make(
+        dataset, rate_hz=20, batch_size=11, streams={"pose": rc.Window(mode="slerp")}, num_threads=1
+    )
+    (batch,) = epoch(loader)
+    wanted = rc.resample_trajectories(
+        poses.astype(np.float32)[None],
+        np.arange(6) * 100_000_000,
+        np.arange(11) * 50_000_000,
+        mode="slerp",
+    )
+    np.testing.assert_array_equal(batch["pose"].reshape(11, 8), wanted[0])
