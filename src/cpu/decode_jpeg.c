@@ -43,7 +43,7 @@ rbc_status rbc__cpu_decode_jpeg(rbc_context *context, const rbc__jpeg_job *job, 
         const rbc__jpeg_image *image = &job->images[i];
         if (image->status == RBC_OK) {
             tasks[count++] = (rbc__jpeg_task){.image = image, .out = image->out};
-        } else {
+        } else if (image->out != NULL) {
             memset(image->out, 0, rbc__jpeg_image_bytes(image));
         }
     }
