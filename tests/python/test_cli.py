@@ -26,6 +26,8 @@ import os, signal, sys, threading
 import robocache
 from robocache.cli import main
 
+# Ignored by what a shell runs in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
 
 class Loader(robocache.DataLoader):

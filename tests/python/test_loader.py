@@ -448,6 +448,7 @@ def test_interrupt_ends_the_wait(bridge_copy):
     code = """
         import os, signal, sys, threading, time, robocache as rc
         loader = rc.DataLoader(rc.open(sys.argv[1]), 4, array="numpy", num_threads=1)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
             while True:
