@@ -4,8 +4,8 @@
 
 #include "core/error.h"
 #include "io/tfrecord/framing.h"
+#include "io/tfrecord/measure.h"
 #include "io/tfrecord/rlds.h"
-#include "io/tfrecord/survey.h"
 #include "io/tfrecord/tensor_proto.h"
 #include "io/utf8.h"
 
@@ -20,7 +20,7 @@ typedef struct found {
 /* State of one file's indexing. */
 typedef struct indexer {
     const rbc__rlds *reader;
-    rbc__survey survey;
+    rbc__measure measure;
     found *found;       /* [num_ids] */
     rbc__place *places; /* [num_ids] */
     uint64_t num_steps;
@@ -46,7 +46,7 @@ static rbc_status note_feature(void *user, const rbc__feature *feature, rbc_erro
  */
 
 /* Surveys one stream. `*steps` is how many steps it speaks of, -1 where it does not say. */
-static rbc_status survey_stream(indexer *state, int32_t stream, int64_t *steps, rbc_error *err) {
+static rbc_status measure_stream(indexer *state, int32_t stream, int64_t *steps, rbc_error *err) {
     const rbc__leaves *leaves = &state->reader->leaves;
     const rbc__leaf *leaf = &leaves->items[stream];
     const uint32_t rows_id = (uint32_t)(leaves->count + stream);
@@ -60,19 +60,19 @@ static rbc_status survey_stream(indexer *state, int32_t stream, int64_t *steps, 
     rows_place->id = rows_id;
     if (values->is_there) {
         RBC__TRY(
-            rbc__survey_values(&state->survey, leaf, values->offset, values->bytes, place, err));
+            rbc__measure_values(&state->measure, leaf, values->offset, values->bytes, place, err));
         *steps = leaf->elements > 0 ? (int64_t)place->samples : -1;
     }
     if (!leaf->is_sequence || !rows->is_there) {
         return RBC_OK;
     }
-    RBC__TRY(
-        rbc__survey_rows(&state->survey, leaf, rows->offset, rows->bytes, rows_place, &total, err));
+    RBC__TRY(rbc__measure_rows(&state->measure, leaf, rows->offset, rows->bytes, rows_place, &total,
+                               err));
     *steps = (int64_t)rows_place->samples;
     if (!rbc__leaf_is_ragged(leaf)) {
         rows_place->form = RBC__FORM_NONE;
     } else if (leaf->elements > 0 && total != place->samples) {
-        return rbc__wire_fail(&state->survey.payload, rows->offset, err,
+        return rbc__wire_fail(&state->measure.payload, rows->offset, err,
                               "the rows of stream '%s' have %" PRIu64 " samples together, but "
                               "%" PRIu64 " are there",
                               leaf->name, total, place->samples);
@@ -83,9 +83,9 @@ static rbc_status survey_stream(indexer *state, int32_t stream, int64_t *steps, 
 }
 
 /* Surveys all streams; they must agree on the number of steps. */
-static rbc_status survey_streams(indexer *state, rbc_error *err) {
+static rbc_status measure_streams(indexer *state, rbc_error *err) {
     const rbc__leaves *leaves = &state->reader->leaves;
-    const rbc__wire *payload = &state->survey.payload;
+    const rbc__wire *payload = &state->measure.payload;
     const rbc__leaf *first = NULL;
     bool any = false;
     state->num_steps = 0;
@@ -95,7 +95,7 @@ static rbc_status survey_streams(indexer *state, rbc_error *err) {
         if (leaf->unsupported) {
             continue;
         }
-        RBC__TRY(survey_stream(state, i, &steps, err));
+        RBC__TRY(measure_stream(state, i, &steps, err));
         any = any || state->found[i].is_there;
         if (steps < 0) {
             continue;
@@ -129,7 +129,7 @@ static rbc_status survey_streams(indexer *state, rbc_error *err) {
     return RBC_OK;
 }
 
-static rbc_status survey_metadata(indexer *state, rbc_error *err) {
+static rbc_status measure_metadata(indexer *state, rbc_error *err) {
     const rbc__leaves *leaves = &state->reader->leaves;
     for (int32_t i = leaves->num_streams; i < leaves->count; ++i) {
         const rbc__leaf *leaf = &leaves->items[i];
@@ -138,10 +138,10 @@ static rbc_status survey_metadata(indexer *state, rbc_error *err) {
                               leaf->storage == RBC__STORED_TENSOR;
         state->places[i].id = (uint32_t)i;
         if (at->is_there) {
-            RBC__TRY(rbc__survey_metadata(&state->survey, leaf, at->offset, at->bytes,
-                                          &state->places[i], err));
+            RBC__TRY(rbc__measure_metadata(&state->measure, leaf, at->offset, at->bytes,
+                                           &state->places[i], err));
         } else if (!may_miss) {
-            return rbc__wire_fail(&state->survey.payload, 0, err,
+            return rbc__wire_fail(&state->measure.payload, 0, err,
                                   "the record has no feature '%s', which features.json declares",
                                   leaf->key);
         }
@@ -156,7 +156,7 @@ static rbc_status survey_metadata(indexer *state, rbc_error *err) {
 static rbc_status check_stamps(indexer *state, int32_t stream, int32_t times, rbc__stamp_span *span,
                                rbc_error *err) {
     const rbc__leaves *leaves = &state->reader->leaves;
-    const rbc__wire *payload = &state->survey.payload;
+    const rbc__wire *payload = &state->measure.payload;
     const char *name = leaves->items[times].name;
     const uint64_t samples = state->places[times].samples;
     const found *at = &state->found[times];
@@ -224,7 +224,7 @@ static rbc_status check_all_stamps(indexer *state, rbc_error *err) {
 /* The first string of `leaf` that is not empty; `*bytes` 0 when there is none. */
 static rbc_status first_text(const indexer *state, int32_t leaf, uint64_t *offset, uint64_t *bytes,
                              rbc_error *err) {
-    const rbc__wire *payload = &state->survey.payload;
+    const rbc__wire *payload = &state->measure.payload;
     const found *at = &state->found[leaf];
     rbc__list list;
     rbc__chunk chunk;
@@ -265,14 +265,14 @@ static rbc_status find_task(indexer *state, rbc_error *err) {
         const int32_t leaf = reader->task_leaves[i];
         uint64_t bad_at;
         RBC__TRY(first_text(state, leaf, &offset, &bytes, err));
-        if (bytes > 0 && !rbc__utf8_check(state->survey.payload.data + offset, bytes, &bad_at)) {
-            return rbc__wire_fail(&state->survey.payload, offset + bad_at, err,
+        if (bytes > 0 && !rbc__utf8_check(state->measure.payload.data + offset, bytes, &bad_at)) {
+            return rbc__wire_fail(&state->measure.payload, offset + bad_at, err,
                                   "the text of '%s' is not UTF-8", reader->leaves.items[leaf].name);
         }
     }
     RBC__TRY(rbc__scratch_reserve(&state->task, (size_t)bytes + 1, err));
     if (bytes > 0) {
-        memcpy(state->task.data, state->survey.payload.data + offset, (size_t)bytes);
+        memcpy(state->task.data, state->measure.payload.data + offset, (size_t)bytes);
     }
     state->task.data[bytes] = '\0';
     return RBC_OK;
@@ -286,15 +286,15 @@ static rbc_status index_record(indexer *state, rbc_error *err) {
     const size_t num_ids = rbc__layout_num_ids(leaves);
     memset(state->found, 0, num_ids * sizeof *state->found);
     memset(state->places, 0, num_ids * sizeof *state->places);
-    state->survey.tables.size = 0;
+    state->measure.tables.size = 0;
     state->layout.size = 0;
-    RBC__TRY(rbc__example_walk(&state->survey.payload, note_feature, state, err));
-    RBC__TRY(survey_streams(state, err));
-    RBC__TRY(survey_metadata(state, err));
+    RBC__TRY(rbc__example_walk(&state->measure.payload, note_feature, state, err));
+    RBC__TRY(measure_streams(state, err));
+    RBC__TRY(measure_metadata(state, err));
     RBC__TRY(check_all_stamps(state, err));
     RBC__TRY(find_task(state, err));
     return rbc__layout_encode(leaves, state->reader->fingerprint, state->num_steps, state->places,
-                              num_ids, &state->survey.tables, &state->layout, err);
+                              num_ids, &state->measure.tables, &state->layout, err);
 }
 
 /* A problem is reported, and indexing goes on when the sink says so. */
@@ -314,10 +314,10 @@ static rbc_status index_frame(indexer *state, rbc__source *source, const rbc__fr
     const uint8_t *payload;
     rbc_status status = rbc__frame_payload(source, frame, scratch, &payload, &problem);
     if (status == RBC_OK) {
-        state->survey.payload = (rbc__wire){.data = payload,
-                                            .end = frame->bytes,
-                                            .base = frame->offset,
-                                            .path = rbc__source_path(source)};
+        state->measure.payload = (rbc__wire){.data = payload,
+                                             .end = frame->bytes,
+                                             .base = frame->offset,
+                                             .path = rbc__source_path(source)};
         status = index_record(state, &problem);
     }
     if (rbc__source_check(source, err) != RBC_OK) {
@@ -399,7 +399,7 @@ rbc_status rbc__rlds_index(const rbc__rlds *reader, rbc__source *source, int64_t
     rbc__scratch_free(&state.task);
     rbc__scratch_free(&state.stamps);
     rbc__bytes_free(&state.layout);
-    rbc__survey_free(&state.survey);
+    rbc__measure_free(&state.measure);
     free(state.places);
     free(state.spans);
     free(state.found);

@@ -1,4 +1,4 @@
-#include "io/tfrecord/survey.h"
+#include "io/tfrecord/measure.h"
 
 #include <inttypes.h>
 
@@ -9,14 +9,14 @@
 /* An index of the samples of a list of varints is worth its bytes where the samples are large. */
 #define INDEX_SAMPLE_BYTES 64
 
-void rbc__survey_free(rbc__survey *survey) {
-    rbc__bytes_free(&survey->tables);
-    rbc__bytes_free(&survey->spans);
+void rbc__measure_free(rbc__measure *measure) {
+    rbc__bytes_free(&measure->tables);
+    rbc__bytes_free(&measure->spans);
 }
 
-static rbc_status wrong_kind(const rbc__survey *survey, const rbc__leaf *leaf, uint64_t offset,
+static rbc_status wrong_kind(const rbc__measure *measure, const rbc__leaf *leaf, uint64_t offset,
                              rbc__list_kind found, rbc_error *err) {
-    return rbc__wire_fail(&survey->payload, offset, err,
+    return rbc__wire_fail(&measure->payload, offset, err,
                           "stream '%s' is stored as %s, features.json wants %s", leaf->name,
                           rbc__list_kind_name(found), rbc__list_kind_name(leaf->list));
 }
@@ -40,7 +40,7 @@ typedef struct entries {
     bool follow;          /* each directly behind the one before, headers in their shortest form */
 } entries;
 
-static void add_entry(rbc__survey *survey, entries *run, uint64_t start, uint64_t offset,
+static void add_entry(rbc__measure *measure, entries *run, uint64_t start, uint64_t offset,
                       uint64_t bytes) {
     if (run->count == 0) {
         *run = (entries){
@@ -50,31 +50,31 @@ static void add_entry(rbc__survey *survey, entries *run, uint64_t start, uint64_
     run->follow = run->follow && start == run->end && offset - start == 1 + rbc__varint_size(bytes);
     run->end = offset + bytes;
     ++run->count;
-    rbc__bytes_append(&survey->spans, &offset, sizeof offset);
-    rbc__bytes_append(&survey->spans, &bytes, sizeof bytes);
+    rbc__bytes_append(&measure->spans, &offset, sizeof offset);
+    rbc__bytes_append(&measure->spans, &bytes, sizeof bytes);
 }
 
 /* The table goes behind those of the features before. */
-static void write_table(rbc__survey *survey, const entries *run, rbc__place *out) {
-    const uint8_t *span = survey->spans.data;
+static void write_table(rbc__measure *measure, const entries *run, rbc__place *out) {
+    const uint8_t *span = measure->spans.data;
     const unsigned width = width_of(run->end - run->start);
     out->parameter = (uint8_t)width;
-    out->table_at = survey->tables.size;
+    out->table_at = measure->tables.size;
     for (uint64_t i = 0; i < run->count; i++, span += 16) {
         const uint64_t offset = rbc__load_u64(span) - run->start;
         const uint64_t bytes = rbc__load_u64(span + 8);
         if (out->form == RBC__FORM_INDEX) {
-            rbc__bytes_fixed(&survey->tables, offset + bytes, width);
+            rbc__bytes_fixed(&measure->tables, offset + bytes, width);
         } else {
-            rbc__bytes_fixed(&survey->tables, offset, width);
-            rbc__bytes_fixed(&survey->tables, bytes, width);
+            rbc__bytes_fixed(&measure->tables, offset, width);
+            rbc__bytes_fixed(&measure->tables, bytes, width);
         }
     }
 }
 
-static rbc_status place_entries(rbc__survey *survey, const entries *run, bool may_walk,
+static rbc_status place_entries(rbc__measure *measure, const entries *run, bool may_walk,
                                 rbc__place *out, rbc_error *err) {
-    RBC__TRY(rbc__bytes_check(&survey->spans, err));
+    RBC__TRY(rbc__bytes_check(&measure->spans, err));
     out->samples = run->count;
     if (run->count == 0) {
         return RBC_OK;
@@ -91,44 +91,44 @@ static rbc_status place_entries(rbc__survey *survey, const entries *run, bool ma
         return RBC_OK;
     }
     out->form = run->follow ? RBC__FORM_INDEX : RBC__FORM_SPANS;
-    write_table(survey, run, out);
-    return rbc__bytes_check(&survey->tables, err);
+    write_table(measure, run, out);
+    return rbc__bytes_check(&measure->tables, err);
 }
 
-static rbc_status survey_entries(rbc__survey *survey, const rbc__leaf *leaf, rbc__list *list,
-                                 rbc__place *out, rbc_error *err) {
+static rbc_status measure_entries(rbc__measure *measure, const rbc__leaf *leaf, rbc__list *list,
+                                  rbc__place *out, rbc_error *err) {
     entries run = {0};
     rbc__chunk chunk;
     bool more;
     const uint64_t want = leaf->storage == RBC__STORED_BYTES
                               ? (uint64_t)leaf->elements * (uint64_t)rbc__dtype_bytes(leaf->dtype)
                               : 0;
-    survey->spans.size = 0;
+    measure->spans.size = 0;
     for (;;) {
         RBC__TRY(rbc__list_next(list, &chunk, &more, err));
         if (!more) {
             break;
         }
         if (leaf->storage == RBC__STORED_BYTES && chunk.bytes != want) {
-            return rbc__wire_fail(&survey->payload, chunk.start, err,
+            return rbc__wire_fail(&measure->payload, chunk.start, err,
                                   "sample %" PRIu64 " of stream '%s' has %" PRIu64
                                   " bytes, features.json wants %" PRIu64,
                                   run.count, leaf->name, chunk.bytes, want);
         }
-        add_entry(survey, &run, chunk.start, chunk.offset, chunk.bytes);
+        add_entry(measure, &run, chunk.start, chunk.offset, chunk.bytes);
     }
-    return place_entries(survey, &run, leaf->kind == RBC_STREAM_TEXT, out, err);
+    return place_entries(measure, &run, leaf->kind == RBC_STREAM_TEXT, out, err);
 }
 
 /* ---- numbers ----------------------------------------------------------------------------------
  */
 
-static rbc_status whole_samples(const rbc__survey *survey, const rbc__leaf *leaf, uint64_t offset,
+static rbc_status whole_samples(const rbc__measure *measure, const rbc__leaf *leaf, uint64_t offset,
                                 uint64_t values, uint64_t *samples, rbc_error *err) {
     const uint64_t elements = (uint64_t)leaf->elements;
     *samples = elements > 0 ? values / elements : 0;
     if (*samples * elements != values) {
-        return rbc__wire_fail(&survey->payload, offset, err,
+        return rbc__wire_fail(&measure->payload, offset, err,
                               "stream '%s' has %" PRIu64 " values, features.json wants %" PRId64
                               " a sample",
                               leaf->name, values, leaf->elements);
@@ -136,8 +136,8 @@ static rbc_status whole_samples(const rbc__survey *survey, const rbc__leaf *leaf
     return RBC_OK;
 }
 
-static rbc_status index_varints(rbc__survey *survey, const rbc__leaf *leaf, const rbc__chunk *chunk,
-                                rbc__place *out, rbc_error *err) {
+static rbc_status index_varints(rbc__measure *measure, const rbc__leaf *leaf,
+                                const rbc__chunk *chunk, rbc__place *out, rbc_error *err) {
     const unsigned width = width_of(chunk->bytes);
     const uint64_t end = chunk->offset + chunk->bytes;
     uint64_t at = chunk->offset;
@@ -146,18 +146,18 @@ static rbc_status index_varints(rbc__survey *survey, const rbc__leaf *leaf, cons
     out->parameter = (uint8_t)width;
     out->offset = chunk->offset;
     out->bytes = chunk->bytes;
-    out->table_at = survey->tables.size;
+    out->table_at = measure->tables.size;
     for (uint64_t sample = 0; sample < out->samples; ++sample) {
         for (int64_t i = 0; i < leaf->elements; ++i) {
-            (void)rbc__varint_read(survey->payload.data, end, &at, &value);
+            (void)rbc__varint_read(measure->payload.data, end, &at, &value);
         }
-        rbc__bytes_fixed(&survey->tables, at - chunk->offset, width);
+        rbc__bytes_fixed(&measure->tables, at - chunk->offset, width);
     }
-    return rbc__bytes_check(&survey->tables, err);
+    return rbc__bytes_check(&measure->tables, err);
 }
 
-static rbc_status survey_numbers(rbc__survey *survey, const rbc__leaf *leaf, rbc__list *list,
-                                 rbc__place *out, rbc_error *err) {
+static rbc_status measure_numbers(rbc__measure *measure, const rbc__leaf *leaf, rbc__list *list,
+                                  rbc__place *out, rbc_error *err) {
     rbc__chunk chunk;
     rbc__chunk first = {0};
     bool more;
@@ -171,13 +171,13 @@ static rbc_status survey_numbers(rbc__survey *survey, const rbc__leaf *leaf, rbc
         }
         uint64_t found = chunk.bytes / 4;
         if (list->kind == RBC__LIST_INT64) {
-            RBC__TRY(rbc__varints_measure(&survey->payload, chunk.offset, chunk.bytes, &found,
+            RBC__TRY(rbc__varints_measure(&measure->payload, chunk.offset, chunk.bytes, &found,
                                           &stride, err));
         }
         first = chunks == 0 ? chunk : first;
         values += found;
     }
-    RBC__TRY(whole_samples(survey, leaf, out->offset, values, &out->samples, err));
+    RBC__TRY(whole_samples(measure, leaf, out->offset, values, &out->samples, err));
     if (values == 0) {
         out->form = RBC__FORM_NONE;
     } else if (chunks == 1 && list->kind == RBC__LIST_FLOAT) {
@@ -187,7 +187,7 @@ static rbc_status survey_numbers(rbc__survey *survey, const rbc__leaf *leaf, rbc
         out->form = RBC__FORM_VARINTS;
         out->parameter = (uint8_t)stride;
     } else if (chunks == 1 && first.bytes / out->samples >= INDEX_SAMPLE_BYTES) {
-        return index_varints(survey, leaf, &first, out, err);
+        return index_varints(measure, leaf, &first, out, err);
     } else {
         out->form = RBC__FORM_WALK;
     }
@@ -201,8 +201,8 @@ static rbc_status survey_numbers(rbc__survey *survey, const rbc__leaf *leaf, rbc
 /* ---- a TensorProto ----------------------------------------------------------------------------
  */
 
-static rbc_status survey_tensor(rbc__survey *survey, const rbc__leaf *leaf, rbc__list *list,
-                                rbc__place *out, rbc_error *err) {
+static rbc_status measure_tensor(rbc__measure *measure, const rbc__leaf *leaf, rbc__list *list,
+                                 rbc__place *out, rbc_error *err) {
     rbc__chunk chunk;
     rbc__chunk second;
     bool more;
@@ -212,13 +212,13 @@ static rbc_status survey_tensor(rbc__survey *survey, const rbc__leaf *leaf, rbc_
     }
     RBC__TRY(rbc__list_next(list, &second, &more, err));
     if (more) {
-        return rbc__wire_fail(&survey->payload, second.start, err,
+        return rbc__wire_fail(&measure->payload, second.start, err,
                               "stream '%s' has more than one bytes entry, one TensorProto was "
                               "expected",
                               leaf->name);
     }
     rbc__tensor_proto tensor;
-    RBC__TRY(rbc__tensor_proto_parse(&survey->payload, chunk.offset, chunk.bytes, &tensor, err));
+    RBC__TRY(rbc__tensor_proto_parse(&measure->payload, chunk.offset, chunk.bytes, &tensor, err));
     const bool is_string = leaf->kind != RBC_STREAM_NUMERIC;
     int64_t elements = 1;
     for (int32_t i = 1; i < tensor.ndim; ++i) {
@@ -226,7 +226,7 @@ static rbc_status survey_tensor(rbc__survey *survey, const rbc__leaf *leaf, rbc_
     }
     if (tensor.is_string != is_string || (!is_string && tensor.dtype != leaf->dtype) ||
         tensor.ndim < 1 || elements != leaf->elements) {
-        return rbc__wire_fail(&survey->payload, chunk.offset, err,
+        return rbc__wire_fail(&measure->payload, chunk.offset, err,
                               "stream '%s' has a tensor of %d dimensions, %s, %" PRId64
                               " elements a sample; in the first record of the dataset it is %s and "
                               "%" PRId64 " elements",
@@ -244,36 +244,36 @@ static rbc_status survey_tensor(rbc__survey *survey, const rbc__leaf *leaf, rbc_
     }
     entries run = {0};
     rbc__wire_field string;
-    survey->spans.size = 0;
+    measure->spans.size = 0;
     for (;;) {
         RBC__TRY(rbc__tensor_proto_next_string(&tensor.message, &string, &more, err));
         if (!more) {
-            return place_entries(survey, &run, false, out, err);
+            return place_entries(measure, &run, false, out, err);
         }
-        add_entry(survey, &run, string.start, string.offset, string.bytes);
+        add_entry(measure, &run, string.start, string.offset, string.bytes);
     }
 }
 
-rbc_status rbc__survey_values(rbc__survey *survey, const rbc__leaf *leaf, uint64_t offset,
-                              uint64_t bytes, rbc__place *out, rbc_error *err) {
+rbc_status rbc__measure_values(rbc__measure *measure, const rbc__leaf *leaf, uint64_t offset,
+                               uint64_t bytes, rbc__place *out, rbc_error *err) {
     rbc__list list;
     *out = (rbc__place){.id = out->id, .offset = offset, .bytes = bytes};
-    RBC__TRY(rbc__list_open(&survey->payload, offset, bytes, &list, err));
+    RBC__TRY(rbc__list_open(&measure->payload, offset, bytes, &list, err));
     if (list.kind == RBC__LIST_NONE) {
         return RBC_OK;
     }
     if (list.kind != leaf->list) {
-        return wrong_kind(survey, leaf, offset, list.kind, err);
+        return wrong_kind(measure, leaf, offset, list.kind, err);
     }
     if (leaf->storage == RBC__STORED_TENSOR) {
-        return survey_tensor(survey, leaf, &list, out, err);
+        return measure_tensor(measure, leaf, &list, out, err);
     }
-    return leaf->list == RBC__LIST_BYTES ? survey_entries(survey, leaf, &list, out, err)
-                                         : survey_numbers(survey, leaf, &list, out, err);
+    return leaf->list == RBC__LIST_BYTES ? measure_entries(measure, leaf, &list, out, err)
+                                         : measure_numbers(measure, leaf, &list, out, err);
 }
 
-rbc_status rbc__survey_rows(rbc__survey *survey, const rbc__leaf *leaf, uint64_t offset,
-                            uint64_t bytes, rbc__place *out, uint64_t *total, rbc_error *err) {
+rbc_status rbc__measure_rows(rbc__measure *measure, const rbc__leaf *leaf, uint64_t offset,
+                             uint64_t bytes, rbc__place *out, uint64_t *total, rbc_error *err) {
     rbc__list list;
     rbc__chunk chunk;
     bool more;
@@ -283,8 +283,8 @@ rbc_status rbc__survey_rows(rbc__survey *survey, const rbc__leaf *leaf, uint64_t
     rows.storage = RBC__STORED_LIST;
     rows.kind = RBC_STREAM_NUMERIC;
     *total = 0;
-    RBC__TRY(rbc__survey_values(survey, &rows, offset, bytes, out, err));
-    RBC__TRY(rbc__list_open(&survey->payload, offset, bytes, &list, err));
+    RBC__TRY(rbc__measure_values(measure, &rows, offset, bytes, out, err));
+    RBC__TRY(rbc__list_open(&measure->payload, offset, bytes, &list, err));
     for (;;) {
         RBC__TRY(rbc__list_next(&list, &chunk, &more, err));
         if (!more) {
@@ -294,14 +294,14 @@ rbc_status rbc__survey_rows(rbc__survey *survey, const rbc__leaf *leaf, uint64_t
         while (at < chunk.offset + chunk.bytes) {
             uint64_t length = 0;
             const uint64_t start = at;
-            (void)rbc__varint_read(survey->payload.data, chunk.offset + chunk.bytes, &at, &length);
+            (void)rbc__varint_read(measure->payload.data, chunk.offset + chunk.bytes, &at, &length);
             if (length > INT64_MAX / 2 || *total + length > INT64_MAX / 2) {
-                return rbc__wire_fail(&survey->payload, start, err,
+                return rbc__wire_fail(&measure->payload, start, err,
                                       "stream '%s' has a row of length %" PRId64, leaf->name,
                                       (int64_t)length);
             }
             if (leaf->rows >= 0 && length != (uint64_t)leaf->rows) {
-                return rbc__wire_fail(&survey->payload, start, err,
+                return rbc__wire_fail(&measure->payload, start, err,
                                       "stream '%s' has a row of length %" PRIu64
                                       ", features.json wants %" PRId64,
                                       leaf->name, length, leaf->rows);
@@ -311,16 +311,16 @@ rbc_status rbc__survey_rows(rbc__survey *survey, const rbc__leaf *leaf, uint64_t
     }
 }
 
-rbc_status rbc__survey_metadata(rbc__survey *survey, const rbc__leaf *leaf, uint64_t offset,
-                                uint64_t bytes, rbc__place *out, rbc_error *err) {
+rbc_status rbc__measure_metadata(rbc__measure *measure, const rbc__leaf *leaf, uint64_t offset,
+                                 uint64_t bytes, rbc__place *out, rbc_error *err) {
     rbc__list list;
     rbc__chunk chunk;
     bool more = false;
     uint64_t values = 0;
     *out = (rbc__place){.id = out->id, .form = RBC__FORM_WALK, .offset = offset, .bytes = bytes};
-    RBC__TRY(rbc__list_open(&survey->payload, offset, bytes, &list, err));
+    RBC__TRY(rbc__list_open(&measure->payload, offset, bytes, &list, err));
     if (list.kind != RBC__LIST_NONE && list.kind != leaf->list) {
-        return wrong_kind(survey, leaf, offset, list.kind, err);
+        return wrong_kind(measure, leaf, offset, list.kind, err);
     }
     do {
         uint64_t found = 1;
@@ -329,7 +329,7 @@ rbc_status rbc__survey_metadata(rbc__survey *survey, const rbc__leaf *leaf, uint
         if (more && list.kind == RBC__LIST_FLOAT) {
             found = chunk.bytes / 4;
         } else if (more && list.kind == RBC__LIST_INT64) {
-            RBC__TRY(rbc__varints_measure(&survey->payload, chunk.offset, chunk.bytes, &found,
+            RBC__TRY(rbc__varints_measure(&measure->payload, chunk.offset, chunk.bytes, &found,
                                           &stride, err));
         }
         values += more ? found : 0;
@@ -337,7 +337,7 @@ rbc_status rbc__survey_metadata(rbc__survey *survey, const rbc__leaf *leaf, uint
     const bool is_fixed =
         !leaf->is_sequence && leaf->elements >= 0 && leaf->storage == RBC__STORED_LIST;
     if (is_fixed && values != (uint64_t)leaf->elements) {
-        return rbc__wire_fail(&survey->payload, offset, err,
+        return rbc__wire_fail(&measure->payload, offset, err,
                               "'%s' has %" PRIu64 " values, features.json wants %" PRId64,
                               leaf->key, values, leaf->elements);
     }
