@@ -9,9 +9,9 @@
 
 #include "catalog/files.h"
 #include "catalog/header.h"
+#include "catalog/location.h"
 #include "catalog/lock.h"
 #include "catalog/partial.h"
-#include "catalog/place.h"
 #include "catalog/tables.h"
 #include "core/error.h"
 
@@ -187,9 +187,9 @@ static rbc_status open_at(opening *o, location where, bool *passed, rbc_error *e
  * same; a link that lies there belongs to somebody's store and is not replaced by a file. */
 static rbc_status open_beside(opening *o, const char *root, bool *passed, rbc_error *err) {
     rbc__catalog_header header;
-    RBC__TRY(rbc__place_in_dataset(root, &o->catalog->path, err));
+    RBC__TRY(rbc__location_in_dataset(root, &o->catalog->path, err));
     RBC__TRY(rbc__header_read(o->catalog->path, &header, err));
-    if (!header.is_link && !rbc__place_is_read_only(root)) {
+    if (!header.is_link && !rbc__location_is_read_only(root)) {
         return open_at(o, BESIDE_DATA, passed, err);
     }
     bool current = false;
@@ -204,7 +204,7 @@ static rbc_status open_beside(opening *o, const char *root, bool *passed, rbc_er
 static rbc_status open_somewhere(opening *o, const char *root, rbc_error *err) {
     bool passed = false;
     if (o->params->catalog_path != NULL) {
-        RBC__TRY(rbc__place_given(o->params->catalog_path, &o->catalog->path, err));
+        RBC__TRY(rbc__location_given(o->params->catalog_path, &o->catalog->path, err));
         return open_at(o, GIVEN, &passed, err);
     }
     rbc_error why;
@@ -217,7 +217,7 @@ static rbc_status open_somewhere(opening *o, const char *root, rbc_error *err) {
     if (why.device_code == 0) { /* a folder that cannot be written is nothing to be told of */
         o->catalog->passed_over = strdup(why.message);
     }
-    status = rbc__place_in_cache(root, &o->catalog->path, err);
+    status = rbc__location_in_cache(root, &o->catalog->path, err);
     if (status == RBC_OK) {
         status = open_at(o, IN_CACHE, &passed, err);
     }

@@ -38,10 +38,10 @@ typedef struct rbc__catalog {
  * A catalog may be anybody's: it is read only where its header and its schema are, to the letter,
  * this library's, and only what has our header is ever replaced. Without `params->catalog_path` it
  * is the one in the dataset's folder, and where that is neither up to date nor can be written, or
- * is not ours, damaged or of a later version, the one in the user's cache (catalog/place.h), where
- * what is damaged is made anew. One given by path that is not ours, damaged or of a later version
- * is FORMAT; that of another dataset is INVALID_ARGUMENT. With `params->rebuild` these too are made
- * anew, what is not ours excepted. A catalog of an earlier version or of other streams always is.
+ * is not ours, damaged or of a later version, the one in the user's cache (catalog/location.h),
+ * where what is damaged is made anew. One given by path that is not ours, damaged or of a later
+ * version is FORMAT; that of another dataset is INVALID_ARGUMENT. With `params->rebuild` these too
+ * are made anew, what is not ours excepted. A catalog of an earlier version or of other streams always is.
  * Another process that is indexing is waited for.
  *
  * A catalog is made in the folder "<path>.partial" (catalog/partial.h), which a call that is cut

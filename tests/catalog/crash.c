@@ -226,8 +226,8 @@ static void an_unwritable_folder_has_its_catalog_in_the_cache(void **state) {
     scratch_remove(&cache);
 }
 
-/* Neither place will do: both are named. */
-static void where_nothing_can_be_written_both_places_are_named(void **state) {
+/* Neither location will do: both are named. */
+static void where_nothing_can_be_written_both_locations_are_named(void **state) {
     char *blocked = scratch_make();
     const char *file = scratch_path(blocked, "file");
     FILE *made = fopen(file, "w");
@@ -274,7 +274,7 @@ int main(void) {
         TEST(waiting_for_another_process_can_be_cancelled),
         TEST(a_full_disk_names_the_catalog_and_leaves_it_whole),
         TEST(an_unwritable_folder_has_its_catalog_in_the_cache),
-        TEST(where_nothing_can_be_written_both_places_are_named),
+        TEST(where_nothing_can_be_written_both_locations_are_named),
         TEST(an_open_dataset_lives_on_in_a_forked_child),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* What lies at the place of a catalog may be anything, put there by anybody. */
+/* What lies at the location of a catalog may be anything, put there by anybody. */
 #define _GNU_SOURCE
 
 #include <fcntl.h>

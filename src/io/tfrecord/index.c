@@ -45,7 +45,7 @@ static rbc_status note_feature(void *user, const rbc__feature *feature, rbc_erro
 /* ---- samples and steps -------------------------------------------------------------------------
  */
 
-/* Surveys one stream. `*steps` is how many steps it speaks of, -1 where it does not say. */
+/* Measures one stream. `*steps` is how many steps it speaks of, -1 where it does not say. */
 static rbc_status measure_stream(indexer *state, int32_t stream, int64_t *steps, rbc_error *err) {
     const rbc__leaves *leaves = &state->reader->leaves;
     const rbc__leaf *leaf = &leaves->items[stream];
@@ -82,7 +82,7 @@ static rbc_status measure_stream(indexer *state, int32_t stream, int64_t *steps,
     return RBC_OK;
 }
 
-/* Surveys all streams; they must agree on the number of steps. */
+/* Measures all streams; they must agree on the number of steps. */
 static rbc_status measure_streams(indexer *state, rbc_error *err) {
     const rbc__leaves *leaves = &state->reader->leaves;
     const rbc__wire *payload = &state->measure.payload;

@@ -1,6 +1,6 @@
 #define _GNU_SOURCE
 
-#include "catalog/place.h"
+#include "catalog/location.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,11 +25,11 @@ static rbc_status format_path(char **out, rbc_error *err, const char *format, ..
     return RBC_OK;
 }
 
-rbc_status rbc__place_in_dataset(const char *root, char **out, rbc_error *err) {
+rbc_status rbc__location_in_dataset(const char *root, char **out, rbc_error *err) {
     return format_path(out, err, "%s/.robocache.sqlite", root);
 }
 
-bool rbc__place_is_read_only(const char *root) {
+bool rbc__location_is_read_only(const char *root) {
     struct stat status;
     return stat(root, &status) == 0 && (status.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0;
 }
@@ -69,7 +69,7 @@ static rbc_status make_folders(char *path, rbc_error *err) {
     }
 }
 
-rbc_status rbc__place_in_cache(const char *root, char **out, rbc_error *err) {
+rbc_status rbc__location_in_cache(const char *root, char **out, rbc_error *err) {
     char *folder;
     RBC__TRY(cache_folder(&folder, err));
     uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
@@ -90,7 +90,7 @@ rbc_status rbc__place_in_cache(const char *root, char **out, rbc_error *err) {
 }
 
 /* Links within a path are followed once, here: nothing is written through one later. */
-rbc_status rbc__place_given(const char *path, char **out, rbc_error *err) {
+rbc_status rbc__location_given(const char *path, char **out, rbc_error *err) {
     *out = realpath(path, NULL);
     if (*out != NULL) {
         return RBC_OK;
