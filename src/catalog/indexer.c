@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "catalog/shard.h"
+#include "catalog/file_index.h"
 #include "core/error.h"
 #include "core/monotonic.h"
 
@@ -20,7 +20,7 @@
 #define FILES_AHEAD 2
 
 typedef struct file_result {
-    rbc__shard shard;
+    rbc__file_index index;
     rbc_status status;
     rbc_error error;
     bool done;
@@ -51,7 +51,7 @@ static rbc_status take_episode(void *user, const rbc__episode_record *record, rb
     if (atomic_load_explicit(&task->run->stop, memory_order_relaxed)) {
         return rbc__fail(err, RBC_ERROR_CANCELLED, "indexing was stopped");
     }
-    RBC__TRY(rbc__shard_add_episode(&task->result->shard, record, err));
+    RBC__TRY(rbc__file_index_add_episode(&task->result->index, record, err));
     atomic_fetch_add_explicit(&task->run->episodes, 1, memory_order_relaxed);
     return RBC_OK;
 }
@@ -60,7 +60,7 @@ static rbc_status take_damage(void *user, int64_t record, const rbc_error *probl
                               rbc_error *err) {
     file_task *task = user;
     if (task->run->job->on_error == RBC_ON_ERROR_SKIP) {
-        return rbc__shard_add_skip(&task->result->shard, record, problem->message, err);
+        return rbc__file_index_add_skip(&task->result->index, record, problem->message, err);
     }
     return rbc__fail(err, problem->status, "%s", problem->message);
 }
@@ -104,7 +104,7 @@ static void index_file(index_run *run, int64_t number) {
     if (job->on_error == RBC_ON_ERROR_SKIP && result->status != RBC_OK &&
         may_skip(&result->error)) {
         result->status =
-            rbc__shard_add_skip(&result->shard, -1, result->error.message, &result->error);
+            rbc__file_index_add_skip(&result->index, -1, result->error.message, &result->error);
     }
 }
 
@@ -164,14 +164,14 @@ static bool await_file(index_run *run, int64_t number, const struct timespec *un
     return done;
 }
 
-static rbc_status write_file(index_run *run, int64_t number, rbc__shard_writer *writer,
+static rbc_status write_file(index_run *run, int64_t number, rbc__file_index_writer *writer,
                              rbc_error *err) {
     file_result *result = &run->results[number];
     if (result->status != RBC_OK) {
         return rbc__pass_on(&result->error, err);
     }
-    RBC__TRY(rbc__shard_write(writer, run->job->pending[number].id, &result->shard, err));
-    rbc__shard_free(&result->shard);
+    RBC__TRY(rbc__file_index_write(writer, run->job->pending[number].id, &result->index, err));
+    rbc__file_index_free(&result->index);
     pthread_mutex_lock(&run->lock);
     run->written = number + 1;
     pthread_cond_broadcast(&run->may_go_on);
@@ -180,7 +180,7 @@ static rbc_status write_file(index_run *run, int64_t number, rbc__shard_writer *
 }
 
 /* Commits ten times a second: a commit waits for the disk, and small files are many. */
-static rbc_status write_files(index_run *run, rbc__shard_writer *writer, rbc_error *err) {
+static rbc_status write_files(index_run *run, rbc__file_index_writer *writer, rbc_error *err) {
     int64_t number = 0;
     struct timespec commit_at = rbc__after_ns(COMMIT_NS);
     while (number < run->job->num_pending) {
@@ -192,7 +192,7 @@ static rbc_status write_files(index_run *run, rbc__shard_writer *writer, rbc_err
             }
         }
         if (number == run->job->num_pending || is_past(&commit_at)) {
-            RBC__TRY(rbc__shard_writer_commit(writer, err));
+            RBC__TRY(rbc__file_index_writer_commit(writer, err));
             commit_at = rbc__after_ns(COMMIT_NS);
         }
         RBC__TRY(report(run, err));
@@ -212,20 +212,20 @@ static rbc_status run_threads(index_run *run, rbc_error *err) {
     if (started == 0) {
         status = rbc__fail_errno(err, failed, "indexing: no thread could be started");
     }
-    rbc__shard_writer *writer = NULL;
+    rbc__file_index_writer *writer = NULL;
     if (status == RBC_OK) {
-        status = rbc__shard_writer_create(run->job->db, &writer, err);
+        status = rbc__file_index_writer_create(run->job->db, &writer, err);
     }
     if (status == RBC_OK) {
         status = write_files(run, writer, err);
         if (status != RBC_OK) { /* what was whole before the failure stays */
-            rbc__shard_writer_commit(writer, NULL);
+            rbc__file_index_writer_commit(writer, NULL);
         }
         if (status == RBC_ERROR_CANCELLED) {
             status = cancelled(run, err);
         }
     }
-    rbc__shard_writer_destroy(&writer);
+    rbc__file_index_writer_destroy(&writer);
     pthread_mutex_lock(&run->lock);
     atomic_store(&run->stop, true);
     pthread_cond_broadcast(&run->may_go_on);
@@ -264,7 +264,7 @@ rbc_status rbc__index_run(const rbc__index_job *job, rbc_error *err) {
     pthread_cond_init(&run.may_go_on, NULL);
     const rbc_status status = run_threads(&run, err);
     for (int64_t i = 0; i < job->num_pending; ++i) {
-        rbc__shard_free(&run.results[i].shard);
+        rbc__file_index_free(&run.results[i].index);
     }
     pthread_cond_destroy(&run.may_go_on);
     pthread_cond_destroy(&run.file_done);

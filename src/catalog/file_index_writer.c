@@ -1,20 +1,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "catalog/file_index.h"
 #include "catalog/key.h"
-#include "catalog/shard.h"
 #include "catalog/summary.h"
 #include "core/error.h"
 
-struct rbc__shard_writer {
+struct rbc__file_index_writer {
     sqlite3 *db;
     bool in_transaction;
     sqlite3_stmt *find_task, *add_task, *count_task;
     sqlite3_stmt *add_episode, *add_layout, *add_skip, *add_summary, *add_span, *finish_file;
 };
 
-rbc_status rbc__shard_writer_create(sqlite3 *db, rbc__shard_writer **out, rbc_error *err) {
-    rbc__shard_writer *writer = calloc(1, sizeof *writer);
+rbc_status rbc__file_index_writer_create(sqlite3 *db, rbc__file_index_writer **out,
+                                         rbc_error *err) {
+    rbc__file_index_writer *writer = calloc(1, sizeof *writer);
     *out = writer;
     if (writer == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "indexing: out of memory");
@@ -39,14 +40,14 @@ rbc_status rbc__shard_writer_create(sqlite3 *db, rbc__shard_writer **out, rbc_er
         const rbc_status status =
             rbc__statement_prepare(db, statements[i].sql, statements[i].statement, err);
         if (status != RBC_OK) {
-            rbc__shard_writer_destroy(out);
+            rbc__file_index_writer_destroy(out);
             return status;
         }
     }
     return RBC_OK;
 }
 
-void rbc__shard_writer_destroy(rbc__shard_writer **writer) {
+void rbc__file_index_writer_destroy(rbc__file_index_writer **writer) {
     if (*writer == NULL) {
         return;
     }
@@ -64,7 +65,7 @@ void rbc__shard_writer_destroy(rbc__shard_writer **writer) {
 }
 
 /* Id of the task, made where it is new; its count goes up by one. */
-static rbc_status write_task(rbc__shard_writer *writer, const char *text, int64_t *id,
+static rbc_status write_task(rbc__file_index_writer *writer, const char *text, int64_t *id,
                              rbc_error *err) {
     sqlite3_bind_text(writer->find_task, 1, text, -1, SQLITE_STATIC);
     bool row;
@@ -81,10 +82,11 @@ static rbc_status write_task(rbc__shard_writer *writer, const char *text, int64_
     return rbc__statement_run(writer->count_task, err);
 }
 
-static rbc_status write_episode(rbc__shard_writer *writer, const rbc__shard *shard, int64_t key,
-                                const rbc__shard_episode *episode, rbc_error *err) {
+static rbc_status write_episode(rbc__file_index_writer *writer, const rbc__file_index *index,
+                                int64_t key, const rbc__file_index_episode *episode,
+                                rbc_error *err) {
     const rbc__episode_record *record = &episode->record;
-    const char *task = (const char *)shard->bytes + episode->task_at;
+    const char *task = (const char *)index->bytes + episode->task_at;
     sqlite3_stmt *add = writer->add_episode;
     if (task[0] != '\0') {
         int64_t task_id;
@@ -102,12 +104,12 @@ static rbc_status write_episode(rbc__shard_writer *writer, const rbc__shard *sha
     sqlite3_bind_int64(add, 5, record->num_steps);
     RBC__TRY(rbc__statement_run(add, err));
     sqlite3_bind_int64(writer->add_layout, 1, key);
-    sqlite3_bind_blob64(writer->add_layout, 2, shard->bytes + episode->layout_at,
+    sqlite3_bind_blob64(writer->add_layout, 2, index->bytes + episode->layout_at,
                         record->layout_bytes, SQLITE_STATIC);
     return rbc__statement_run(writer->add_layout, err);
 }
 
-static rbc__summary_entry summary_of(const rbc__shard_episode *episode) {
+static rbc__summary_entry summary_of(const rbc__file_index_episode *episode) {
     const rbc__episode_record *record = &episode->record;
     const bool stamped = record->end_ns >= record->start_ns;
     return (rbc__summary_entry){
@@ -117,23 +119,23 @@ static rbc__summary_entry summary_of(const rbc__shard_episode *episode) {
     };
 }
 
-static rbc__stamp_span span_of(const rbc__shard *shard, int64_t episode, int32_t index) {
+static rbc__stamp_span span_of(const rbc__file_index *index, int64_t episode, int32_t number) {
     rbc__stamp_span span;
-    memcpy(&span, shard->bytes + shard->episodes[episode].spans_at + (size_t)index * sizeof span,
+    memcpy(&span, index->bytes + index->episodes[episode].spans_at + (size_t)number * sizeof span,
            sizeof span);
     return span;
 }
 
 /* Packs what is said of each episode, of the episode itself (span -1) or of one of its spans. */
-static size_t pack(const rbc__shard *shard, int32_t span, uint8_t *data) {
+static size_t pack(const rbc__file_index *index, int32_t span, uint8_t *data) {
     size_t bytes = 0;
     int64_t previous_start_ns = 0;
-    for (int64_t i = 0; i < shard->num_episodes; ++i) {
+    for (int64_t i = 0; i < index->num_episodes; ++i) {
         rbc__summary_entry entry;
         if (span < 0) {
-            entry = summary_of(&shard->episodes[i]);
+            entry = summary_of(&index->episodes[i]);
         } else {
-            const rbc__stamp_span found = span_of(shard, i, span);
+            const rbc__stamp_span found = span_of(index, i, span);
             entry = (rbc__summary_entry){found.num_samples, found.first_ns, found.last_ns};
         }
         bytes += rbc__summary_put(data + bytes, &entry, previous_start_ns);
@@ -142,54 +144,54 @@ static size_t pack(const rbc__shard *shard, int32_t span, uint8_t *data) {
     return bytes;
 }
 
-static rbc_status write_summaries(rbc__shard_writer *writer, int64_t file_id,
-                                  const rbc__shard *shard, rbc_error *err) {
-    uint8_t *data = malloc((size_t)shard->num_episodes * RBC__SUMMARY_MAX_BYTES + 1);
+static rbc_status write_summaries(rbc__file_index_writer *writer, int64_t file_id,
+                                  const rbc__file_index *index, rbc_error *err) {
+    uint8_t *data = malloc((size_t)index->num_episodes * RBC__SUMMARY_MAX_BYTES + 1);
     if (data == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "indexing: out of memory");
     }
     sqlite3_bind_int64(writer->add_summary, 1, file_id);
-    sqlite3_bind_blob64(writer->add_summary, 2, data, pack(shard, -1, data), SQLITE_STATIC);
+    sqlite3_bind_blob64(writer->add_summary, 2, data, pack(index, -1, data), SQLITE_STATIC);
     rbc_status status = rbc__statement_run(writer->add_summary, err);
-    const int32_t num_spans = shard->num_episodes > 0 ? shard->episodes[0].record.num_spans : 0;
+    const int32_t num_spans = index->num_episodes > 0 ? index->episodes[0].record.num_spans : 0;
     for (int32_t i = 0; i < num_spans && status == RBC_OK; ++i) {
         sqlite3_bind_int64(writer->add_span, 1, file_id);
-        sqlite3_bind_int64(writer->add_span, 2, span_of(shard, 0, i).times);
-        sqlite3_bind_blob64(writer->add_span, 3, data, pack(shard, i, data), SQLITE_STATIC);
+        sqlite3_bind_int64(writer->add_span, 2, span_of(index, 0, i).times);
+        sqlite3_bind_blob64(writer->add_span, 3, data, pack(index, i, data), SQLITE_STATIC);
         status = rbc__statement_run(writer->add_span, err);
     }
     free(data);
     return status;
 }
 
-static rbc_status write_all(rbc__shard_writer *writer, int64_t file_id, const rbc__shard *shard,
-                            rbc_error *err) {
+static rbc_status write_all(rbc__file_index_writer *writer, int64_t file_id,
+                            const rbc__file_index *index, rbc_error *err) {
     int64_t steps = 0;
-    for (int64_t i = 0; i < shard->num_episodes; ++i) {
-        if (!rbc__add_size(steps, shard->episodes[i].record.num_steps, &steps)) {
+    for (int64_t i = 0; i < index->num_episodes; ++i) {
+        if (!rbc__add_size(steps, index->episodes[i].record.num_steps, &steps)) {
             return rbc__fail(err, RBC_ERROR_FORMAT, "file %lld has more than 2^63 steps",
                              (long long)file_id);
         }
         RBC__TRY(
-            write_episode(writer, shard, rbc__episode_key(file_id, i), &shard->episodes[i], err));
+            write_episode(writer, index, rbc__episode_key(file_id, i), &index->episodes[i], err));
     }
-    for (int64_t i = 0; i < shard->num_skips; ++i) {
+    for (int64_t i = 0; i < index->num_skips; ++i) {
         sqlite3_bind_int64(writer->add_skip, 1, file_id);
-        sqlite3_bind_int64(writer->add_skip, 2, shard->skips[i].record);
+        sqlite3_bind_int64(writer->add_skip, 2, index->skips[i].record);
         sqlite3_bind_text(writer->add_skip, 3,
-                          (const char *)shard->bytes + shard->skips[i].message_at, -1,
+                          (const char *)index->bytes + index->skips[i].message_at, -1,
                           SQLITE_STATIC);
         RBC__TRY(rbc__statement_run(writer->add_skip, err));
     }
-    RBC__TRY(write_summaries(writer, file_id, shard, err));
-    sqlite3_bind_int64(writer->finish_file, 1, shard->num_episodes + shard->num_skips);
-    sqlite3_bind_int64(writer->finish_file, 2, shard->num_episodes);
+    RBC__TRY(write_summaries(writer, file_id, index, err));
+    sqlite3_bind_int64(writer->finish_file, 1, index->num_episodes + index->num_skips);
+    sqlite3_bind_int64(writer->finish_file, 2, index->num_episodes);
     sqlite3_bind_int64(writer->finish_file, 3, steps);
     sqlite3_bind_int64(writer->finish_file, 4, file_id);
     return rbc__statement_run(writer->finish_file, err);
 }
 
-static rbc_status settle(rbc__shard_writer *writer, rbc_status status) {
+static rbc_status settle(rbc__file_index_writer *writer, rbc_status status) {
     if (status != RBC_OK) {
         sqlite3_exec(writer->db, "ROLLBACK", NULL, NULL, NULL);
         writer->in_transaction = false;
@@ -197,16 +199,16 @@ static rbc_status settle(rbc__shard_writer *writer, rbc_status status) {
     return status;
 }
 
-rbc_status rbc__shard_write(rbc__shard_writer *writer, int64_t file_id, const rbc__shard *shard,
-                            rbc_error *err) {
+rbc_status rbc__file_index_write(rbc__file_index_writer *writer, int64_t file_id,
+                                 const rbc__file_index *index, rbc_error *err) {
     if (!writer->in_transaction) {
         RBC__TRY(rbc__database_exec(writer->db, "BEGIN IMMEDIATE", "cannot be written", err));
         writer->in_transaction = true;
     }
-    return settle(writer, write_all(writer, file_id, shard, err));
+    return settle(writer, write_all(writer, file_id, index, err));
 }
 
-rbc_status rbc__shard_writer_commit(rbc__shard_writer *writer, rbc_error *err) {
+rbc_status rbc__file_index_writer_commit(rbc__file_index_writer *writer, rbc_error *err) {
     if (!writer->in_transaction) {
         return RBC_OK;
     }
