@@ -68,8 +68,8 @@ typedef struct target {
     int episodes;
 } target;
 
-static void read_numbers(rbc__record *record, const rbc__stream_schema *stream, int32_t index,
-                         int64_t count, rbc__scratch *scratch) {
+static void read_numbers(rbc__parsed_episode *episode, const rbc__stream_schema *stream,
+                         int32_t index, int64_t count, rbc__scratch *scratch) {
     uint64_t sample_bytes = (uint64_t)rbc__dtype_bytes(stream->dtype);
     for (int32_t i = 0; i < stream->ndim; ++i) {
         if (__builtin_mul_overflow(sample_bytes, (uint64_t)stream->shape[i], &sample_bytes)) {
@@ -83,7 +83,7 @@ static void read_numbers(rbc__record *record, const rbc__stream_schema *stream, 
     uint8_t *values = malloc(sample_bytes * (uint64_t)part + 1);
     fuzz_require(values != NULL);
     for (int64_t first = 0; first <= count - part; first += part > 0 ? part : 1) {
-        if (rbc__rlds_read(record, index, first, part, values, scratch, NULL) == RBC_OK) {
+        if (rbc__rlds_read(episode, index, first, part, values, scratch, NULL) == RBC_OK) {
             fuzz_drain(values, sample_bytes * (uint64_t)part);
         }
         if (first > 64 || part == 0) {
@@ -93,13 +93,13 @@ static void read_numbers(rbc__record *record, const rbc__stream_schema *stream, 
     free(values);
 }
 
-static void locate_samples(const target *at, rbc__record *record, int32_t index, int64_t count,
-                           rbc__scratch *scratch) {
+static void locate_samples(const target *at, rbc__parsed_episode *episode, int32_t index,
+                           int64_t count, rbc__scratch *scratch) {
     for (int64_t i = 0; i < count && i < 64; ++i) {
         uint64_t offset;
         uint64_t bytes;
         const uint8_t *view;
-        if (rbc__rlds_locate(record, index, i, &offset, &bytes, NULL) != RBC_OK) {
+        if (rbc__rlds_locate(episode, index, i, &offset, &bytes, NULL) != RBC_OK) {
             continue;
         }
         fuzz_require(rbc__source_view(at->source, offset, bytes, scratch, &view, NULL) == RBC_OK);
@@ -107,45 +107,44 @@ static void locate_samples(const target *at, rbc__record *record, int32_t index,
     }
 }
 
-static void use_record(const target *at, const rbc__episode_record *episode) {
+static void use_episode(const target *at, const rbc__episode_entry *entry) {
     const rbc__schema *schema = &at->reader->schema;
     rbc__scratch scratch = {0};
-    rbc__record *record;
+    rbc__parsed_episode *episode;
     rbc_error err;
     char *json;
-    if (rbc__rlds_record_open((const rbc__reader *)at->reader, at->source, episode, &record,
-                              &err) != RBC_OK) {
+    if (rbc__rlds_episode_open((const rbc__reader *)at->reader, at->source, entry, &episode,
+                               &err) != RBC_OK) {
         fuzz_drain(err.message, strlen(err.message));
         return;
     }
     for (int32_t i = 0; i < schema->num_streams; ++i) {
         int64_t count;
-        int64_t *rows = episode->num_steps < 4096
-                            ? malloc((size_t)(episode->num_steps + 1) * sizeof *rows)
-                            : NULL;
-        if (rbc__rlds_count(record, i, &count, rows, NULL) == RBC_OK) {
+        int64_t *rows =
+            entry->num_steps < 4096 ? malloc((size_t)(entry->num_steps + 1) * sizeof *rows) : NULL;
+        if (rbc__rlds_count(episode, i, &count, rows, NULL) == RBC_OK) {
             if (schema->streams[i].kind == RBC_STREAM_NUMERIC) {
-                read_numbers(record, &schema->streams[i], i, count, &scratch);
+                read_numbers(episode, &schema->streams[i], i, count, &scratch);
             } else {
-                locate_samples(at, record, i, count, &scratch);
+                locate_samples(at, episode, i, count, &scratch);
             }
         }
         free(rows);
     }
-    if (rbc__rlds_metadata(record, &scratch, &json, &err) == RBC_OK) {
+    if (rbc__rlds_metadata(episode, &scratch, &json, &err) == RBC_OK) {
         fuzz_drain(json, strlen(json));
         free(json);
     }
-    rbc__rlds_record_close(&record);
+    rbc__rlds_episode_close(&episode);
     rbc__scratch_free(&scratch);
 }
 
-static rbc_status on_episode(void *user, const rbc__episode_record *episode, rbc_error *err) {
+static rbc_status on_episode(void *user, const rbc__episode_entry *entry, rbc_error *err) {
     target *at = user;
     (void)err;
     ++at->episodes;
-    fuzz_drain(episode->task, strlen(episode->task) + 1);
-    use_record(at, episode);
+    fuzz_drain(entry->task, strlen(entry->task) + 1);
+    use_episode(at, entry);
     return RBC_OK;
 }
 
@@ -207,12 +206,12 @@ static void open_layout(const rbc__rlds *reader, const uint8_t *data, size_t siz
     memcpy(layout + 5, data + 2, data[1]);
     const size_t record_at = 2 + (size_t)data[1];
     fuzz_require(rbc__source_from_memory(data, size, "fuzz", &at.source, NULL) == RBC_OK);
-    const rbc__episode_record episode = {.offset = record_at,
-                                         .bytes = size - record_at,
-                                         .num_steps = data[0],
-                                         .layout = layout,
-                                         .layout_bytes = 5 + (size_t)data[1]};
-    use_record(&at, &episode);
+    const rbc__episode_entry entry = {.offset = record_at,
+                                      .bytes = size - record_at,
+                                      .num_steps = data[0],
+                                      .layout = layout,
+                                      .layout_bytes = 5 + (size_t)data[1]};
+    use_episode(&at, &entry);
     rbc__source_close(&at.source);
 }
 

@@ -61,7 +61,7 @@ rbc_status rbc__catalog_connect(const rbc__catalog *catalog, rbc__watch *watch,
 /* Index of the file that has episode `id`, which must exist. */
 int64_t rbc__catalog_file_of(const rbc__catalog *catalog, int64_t id);
 
-/* Steps and stamps of all episodes, as in rbc__episode_record, into arrays of num_episodes. */
+/* Steps and stamps of all episodes, as in rbc__episode_entry, into arrays of num_episodes. */
 rbc_status rbc__catalog_load_steps(const rbc__catalog *catalog, int64_t *steps, int64_t *start_ns,
                                    int64_t *end_ns, rbc_error *err);
 
@@ -75,13 +75,13 @@ rbc_status rbc__catalog_load_spans(const rbc__catalog *catalog, int32_t times, i
 rbc_status rbc__catalog_where(const rbc__catalog *catalog, const char *where, rbc__watch *watch,
                               uint8_t *marks, rbc_error *err);
 
-/* One row of `episodes`. `record.layout` is borrowed until the next call on the same cursor;
- * `record.task` is "", see rbc__cursor_task(). */
+/* One row of `episodes`. `entry.layout` is borrowed until the next call on the same cursor;
+ * `entry.task` is "", see rbc__cursor_task(). */
 typedef struct rbc__episode_row {
     int64_t id;
     int64_t file; /* index into the schema's files */
     int64_t task; /* -1: none */
-    rbc__episode_record record;
+    rbc__episode_entry entry;
 } rbc__episode_row;
 
 /* A connection for looking episodes up by id. A dataset has a few, which all threads share: take

@@ -153,8 +153,8 @@ static bool agrees_with_summary(const rbc__cursor *cursor, const rbc__episode_ro
     const int64_t count = cursor->catalog->num_episodes;
     const int64_t *of_episode = cursor->steps != NULL ? cursor->steps + row->id : NULL;
     return of_episode == NULL ||
-           (of_episode[0] == row->record.num_steps && of_episode[count] == row->record.start_ns &&
-            of_episode[2 * count] == row->record.end_ns);
+           (of_episode[0] == row->entry.num_steps && of_episode[count] == row->entry.start_ns &&
+            of_episode[2 * count] == row->entry.end_ns);
 }
 
 static rbc_status take_episode(rbc__cursor *cursor, rbc__episode_row *out, rbc_error *err) {
@@ -167,7 +167,7 @@ static rbc_status take_episode(rbc__cursor *cursor, rbc__episode_row *out, rbc_e
     const int64_t offset = sqlite3_column_int64(select, 1);
     const int64_t bytes = sqlite3_column_int64(select, 2);
     out->task = sqlite3_column_int64(select, 6);
-    out->record = (rbc__episode_record){
+    out->entry = (rbc__episode_entry){
         .record = sqlite3_column_int64(select, 0),
         .offset = (uint64_t)offset,
         .bytes = (uint64_t)bytes,
@@ -177,14 +177,14 @@ static rbc_status take_episode(rbc__cursor *cursor, rbc__episode_row *out, rbc_e
         .task = "",
         .layout_bytes = (size_t)sqlite3_column_bytes(select, 7),
     };
-    if (offset < 0 || bytes < 0 || out->record.num_steps < 0 || !agrees_with_summary(cursor, out)) {
+    if (offset < 0 || bytes < 0 || out->entry.num_steps < 0 || !agrees_with_summary(cursor, out)) {
         return rbc__fail(err, RBC_ERROR_FORMAT,
                          "catalog '%s': row of episode %lld makes no sense; open the dataset with "
                          "rebuild",
                          cursor->catalog->path, (long long)out->id);
     }
-    RBC__TRY(keep(cursor, sqlite3_column_blob(select, 7), out->record.layout_bytes, err));
-    out->record.layout = cursor->buffer;
+    RBC__TRY(keep(cursor, sqlite3_column_blob(select, 7), out->entry.layout_bytes, err));
+    out->entry.layout = cursor->buffer;
     return RBC_OK;
 }
 

@@ -28,7 +28,7 @@ rbc_status rbc__dataset_source(rbc_dataset *dataset, int64_t file, rbc__source *
                                rbc_error *err);
 
 /* What a selection knows of each of its episodes without touching the catalog again. start_ns and
- * end_ns as in rbc__episode_record. Arrays of rbc_selection_size() elements. */
+ * end_ns as in rbc__episode_entry. Arrays of rbc_selection_size() elements. */
 const int64_t *rbc__selection_ids(const rbc_selection *selection);
 const int64_t *rbc__selection_steps(const rbc_selection *selection);
 const int64_t *rbc__selection_start_ns(const rbc_selection *selection);

@@ -12,9 +12,9 @@
 
 struct rbc_episode {
     rbc_dataset *dataset;
-    rbc__episode_row row; /* its layout is NULL: the record has parsed it */
+    rbc__episode_row row; /* its layout is NULL: it is parsed */
     rbc__source *source;
-    rbc__record *record;
+    rbc__parsed_episode *parsed;
     char *task;
     char *metadata;
     pthread_mutex_t lock; /* of what follows: calls take turns */
@@ -30,9 +30,9 @@ static rbc_status look_up(rbc_dataset *dataset, int64_t id, rbc__episode_row *ro
     RBC__TRY(rbc__cursor_take(dataset, &cursor, err));
     rbc_status status = rbc__cursor_episode(cursor, id, row, err);
     if (status == RBC_OK) {
-        *layout = malloc(row->record.layout_bytes + 1);
+        *layout = malloc(row->entry.layout_bytes + 1);
         if (*layout != NULL) {
-            memcpy(*layout, row->record.layout, row->record.layout_bytes);
+            memcpy(*layout, row->entry.layout, row->entry.layout_bytes);
         }
         status = rbc__cursor_task(cursor, row->task, &text, err);
     }
@@ -51,12 +51,12 @@ static rbc_status fill(rbc_episode *episode, int64_t id, uint8_t **layout, rbc_e
     rbc_dataset *dataset = episode->dataset;
     RBC__TRY(look_up(dataset, id, &episode->row, layout, &episode->task, err));
     RBC__TRY(rbc__dataset_source(dataset, episode->row.file, &episode->source, err));
-    episode->row.record.layout = *layout;
-    episode->row.record.task = episode->task;
-    RBC__TRY(dataset->ops->record_open(dataset->reader, episode->source, &episode->row.record,
-                                       &episode->record, err));
-    episode->row.record.layout = NULL;
-    return dataset->ops->metadata(episode->record, &episode->scratch, &episode->metadata, err);
+    episode->row.entry.layout = *layout;
+    episode->row.entry.task = episode->task;
+    RBC__TRY(dataset->ops->episode_open(dataset->reader, episode->source, &episode->row.entry,
+                                        &episode->parsed, err));
+    episode->row.entry.layout = NULL;
+    return dataset->ops->metadata(episode->parsed, &episode->scratch, &episode->metadata, err);
 }
 
 rbc_status rbc_episode_open(rbc_dataset *dataset, int64_t id, rbc_episode **out, rbc_error *err) {
@@ -86,8 +86,8 @@ void rbc_episode_close(rbc_episode **episode) {
     if (closed == NULL) {
         return;
     }
-    if (closed->record != NULL) {
-        closed->dataset->ops->record_close(&closed->record);
+    if (closed->parsed != NULL) {
+        closed->dataset->ops->episode_close(&closed->parsed);
     }
     rbc__decoder_destroy(&closed->decoder);
     rbc__scratch_free(&closed->scratch);
@@ -100,22 +100,22 @@ void rbc_episode_close(rbc_episode **episode) {
 
 void rbc_episode_get_info(const rbc_episode *episode, rbc_episode_info *out) {
     const rbc_dataset *dataset = episode->dataset;
-    const rbc__episode_record *record = &episode->row.record;
+    const rbc__episode_entry *entry = &episode->row.entry;
     int64_t duration_ns = 0;
-    if (record->end_ns >= record->start_ns) {
-        if (__builtin_sub_overflow(record->end_ns, record->start_ns, &duration_ns)) {
+    if (entry->end_ns >= entry->start_ns) {
+        if (__builtin_sub_overflow(entry->end_ns, entry->start_ns, &duration_ns)) {
             duration_ns = INT64_MAX;
         }
-    } else if (dataset->control_rate_hz != 0.0 && record->num_steps > 0) {
-        duration_ns = rbc__rate_time_ns(&dataset->control_rate, record->num_steps - 1);
+    } else if (dataset->control_rate_hz != 0.0 && entry->num_steps > 0) {
+        duration_ns = rbc__rate_time_ns(&dataset->control_rate, entry->num_steps - 1);
     }
     *out = (rbc_episode_info){
         .id = episode->row.id,
-        .num_steps = record->num_steps,
+        .num_steps = entry->num_steps,
         .duration_ns = duration_ns,
-        .bytes = (int64_t)record->bytes,
-        .record = record->record,
-        .offset = (int64_t)record->offset,
+        .bytes = (int64_t)entry->bytes,
+        .record = entry->record,
+        .offset = (int64_t)entry->offset,
         .file = dataset->schema->files[episode->row.file].path,
         .split = dataset->schema->files[episode->row.file].split,
         .task = episode->task,
@@ -136,7 +136,7 @@ static rbc_status get_stream(const rbc_episode *episode, int32_t stream,
 
 static rbc_status count_samples(rbc_episode *episode, int32_t stream, int64_t *num_samples,
                                 int64_t *row_lengths, rbc_error *err) {
-    return episode->dataset->ops->count(episode->record, stream, num_samples, row_lengths, err);
+    return episode->dataset->ops->count(episode->parsed, stream, num_samples, row_lengths, err);
 }
 
 /* The stream, after checking that it has samples [first, first + count). */
@@ -171,7 +171,7 @@ static rbc_status view_sample(rbc_episode *episode, int32_t stream, int64_t samp
                               rbc_error *err) {
     *bytes = (const uint8_t *)"";
     RBC__TRY(
-        episode->dataset->ops->locate(episode->record, stream, sample, offset, num_bytes, err));
+        episode->dataset->ops->locate(episode->parsed, stream, sample, offset, num_bytes, err));
     if (*num_bytes == 0) {
         return RBC_OK;
     }
@@ -313,7 +313,7 @@ static rbc_status read_numbers(rbc_episode *episode, int32_t stream, int64_t fir
         }
     }
     RBC__TRY(check_bytes(schema, count, sample_bytes, dst_bytes, err));
-    return episode->dataset->ops->read(episode->record, stream, first, count, dst,
+    return episode->dataset->ops->read(episode->parsed, stream, first, count, dst,
                                        &episode->scratch, err);
 }
 
@@ -340,15 +340,15 @@ rbc_status rbc_episode_read(rbc_episode *episode, int32_t stream, int64_t first,
 static rbc_status step_times(rbc_episode *episode, int32_t stream, bool is_ragged, int64_t first,
                              int64_t count, int64_t *dst, rbc_error *err) {
     const rbc__rate *rate = &episode->dataset->control_rate;
-    const rbc__episode_record *record = &episode->row.record;
-    const int64_t origin_ns = record->end_ns >= record->start_ns ? record->start_ns : 0;
+    const rbc__episode_entry *entry = &episode->row.entry;
+    const int64_t origin_ns = entry->end_ns >= entry->start_ns ? entry->start_ns : 0;
     if (!is_ragged) {
         for (int64_t i = 0; i < count; ++i) {
             dst[i] = rbc__time_add_ns(origin_ns, rbc__rate_time_ns(rate, first + i));
         }
         return RBC_OK;
     }
-    const int64_t num_steps = episode->row.record.num_steps;
+    const int64_t num_steps = episode->row.entry.num_steps;
     int64_t *lengths = calloc((size_t)num_steps + 1, sizeof *lengths);
     if (lengths == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "episode %lld: out of memory",
@@ -375,7 +375,7 @@ rbc_status rbc_episode_times(rbc_episode *episode, int32_t stream, int64_t first
     pthread_mutex_lock(&episode->lock);
     rbc_status status = get_range(episode, stream, first, count, &schema, err);
     if (status == RBC_OK && schema->times >= 0) {
-        status = episode->dataset->ops->read(episode->record, schema->times, first, count, dst,
+        status = episode->dataset->ops->read(episode->parsed, schema->times, first, count, dst,
                                              &episode->scratch, err);
     } else if (status == RBC_OK && episode->dataset->control_rate_hz == 0.0) {
         status = rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,

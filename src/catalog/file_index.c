@@ -48,27 +48,27 @@ static rbc_status append(rbc__file_index *index, const void *data, size_t bytes,
     return RBC_OK;
 }
 
-rbc_status rbc__file_index_add_episode(rbc__file_index *index, const rbc__episode_record *record,
+rbc_status rbc__file_index_add_episode(rbc__file_index *index, const rbc__episode_entry *entry,
                                        rbc_error *err) {
-    if (record->num_steps < 0 || record->offset > INT64_MAX || record->bytes > INT64_MAX ||
+    if (entry->num_steps < 0 || entry->offset > INT64_MAX || entry->bytes > INT64_MAX ||
         index->num_episodes >= RBC__MAX_FILE_EPISODES) {
         return rbc__fail(err, RBC_ERROR_FORMAT,
                          "record %lld at offset %llu: %lld steps in %llu bytes, episode %lld of "
                          "its file, cannot be catalogued",
-                         (long long)record->record, (unsigned long long)record->offset,
-                         (long long)record->num_steps, (unsigned long long)record->bytes,
+                         (long long)entry->record, (unsigned long long)entry->offset,
+                         (long long)entry->num_steps, (unsigned long long)entry->bytes,
                          (long long)index->num_episodes);
     }
     RBC__TRY(grow((void **)&index->episodes, index->num_episodes, &index->episodes_room,
                   sizeof *index->episodes, err));
     rbc__file_index_episode *episode = &index->episodes[index->num_episodes];
-    episode->record = *record;
-    episode->record.task = NULL;
-    episode->record.layout = NULL;
-    episode->record.spans = NULL;
-    RBC__TRY(append(index, record->task, strlen(record->task) + 1, &episode->task_at, err));
-    RBC__TRY(append(index, record->layout, record->layout_bytes, &episode->layout_at, err));
-    RBC__TRY(append(index, record->spans, (size_t)record->num_spans * sizeof *record->spans,
+    episode->entry = *entry;
+    episode->entry.task = NULL;
+    episode->entry.layout = NULL;
+    episode->entry.spans = NULL;
+    RBC__TRY(append(index, entry->task, strlen(entry->task) + 1, &episode->task_at, err));
+    RBC__TRY(append(index, entry->layout, entry->layout_bytes, &episode->layout_at, err));
+    RBC__TRY(append(index, entry->spans, (size_t)entry->num_spans * sizeof *entry->spans,
                     &episode->spans_at, err));
     ++index->num_episodes;
     return RBC_OK;

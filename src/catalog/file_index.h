@@ -10,7 +10,7 @@
 
 /* Offsets are into the index's bytes. */
 typedef struct rbc__file_index_episode {
-    rbc__episode_record record; /* task, layout and spans not set */
+    rbc__episode_entry entry; /* task, layout and spans not set */
     size_t task_at;
     size_t layout_at;
     size_t spans_at;
@@ -31,9 +31,9 @@ typedef struct rbc__file_index {
     size_t num_bytes, bytes_room;
 } rbc__file_index;
 
-/* Copies what the record holds; all of one index have spans of the same streams. FORMAT for
+/* Copies what the entry holds; all entries of an index have spans of the same streams. FORMAT for
  * values that no catalog can hold. */
-rbc_status rbc__file_index_add_episode(rbc__file_index *index, const rbc__episode_record *record,
+rbc_status rbc__file_index_add_episode(rbc__file_index *index, const rbc__episode_entry *entry,
                                        rbc_error *err);
 rbc_status rbc__file_index_add_skip(rbc__file_index *index, int64_t record, const char *message,
                                     rbc_error *err);

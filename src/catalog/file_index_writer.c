@@ -85,7 +85,7 @@ static rbc_status write_task(rbc__file_index_writer *writer, const char *text, i
 static rbc_status write_episode(rbc__file_index_writer *writer, const rbc__file_index *index,
                                 int64_t key, const rbc__file_index_episode *episode,
                                 rbc_error *err) {
-    const rbc__episode_record *record = &episode->record;
+    const rbc__episode_entry *entry = &episode->entry;
     const char *task = (const char *)index->bytes + episode->task_at;
     sqlite3_stmt *add = writer->add_episode;
     if (task[0] != '\0') {
@@ -93,29 +93,29 @@ static rbc_status write_episode(rbc__file_index_writer *writer, const rbc__file_
         RBC__TRY(write_task(writer, task, &task_id, err));
         sqlite3_bind_int64(add, 8, task_id);
     }
-    if (record->end_ns >= record->start_ns) {
-        sqlite3_bind_int64(add, 6, record->start_ns);
-        sqlite3_bind_int64(add, 7, record->end_ns);
+    if (entry->end_ns >= entry->start_ns) {
+        sqlite3_bind_int64(add, 6, entry->start_ns);
+        sqlite3_bind_int64(add, 7, entry->end_ns);
     }
     sqlite3_bind_int64(add, 1, key);
-    sqlite3_bind_int64(add, 2, record->record);
-    sqlite3_bind_int64(add, 3, (int64_t)record->offset);
-    sqlite3_bind_int64(add, 4, (int64_t)record->bytes);
-    sqlite3_bind_int64(add, 5, record->num_steps);
+    sqlite3_bind_int64(add, 2, entry->record);
+    sqlite3_bind_int64(add, 3, (int64_t)entry->offset);
+    sqlite3_bind_int64(add, 4, (int64_t)entry->bytes);
+    sqlite3_bind_int64(add, 5, entry->num_steps);
     RBC__TRY(rbc__statement_run(add, err));
     sqlite3_bind_int64(writer->add_layout, 1, key);
     sqlite3_bind_blob64(writer->add_layout, 2, index->bytes + episode->layout_at,
-                        record->layout_bytes, SQLITE_STATIC);
+                        entry->layout_bytes, SQLITE_STATIC);
     return rbc__statement_run(writer->add_layout, err);
 }
 
 static rbc__summary_entry summary_of(const rbc__file_index_episode *episode) {
-    const rbc__episode_record *record = &episode->record;
-    const bool stamped = record->end_ns >= record->start_ns;
+    const rbc__episode_entry *entry = &episode->entry;
+    const bool stamped = entry->end_ns >= entry->start_ns;
     return (rbc__summary_entry){
-        .num_steps = record->num_steps,
-        .start_ns = stamped ? record->start_ns : 0,
-        .end_ns = stamped ? record->end_ns : -1,
+        .num_steps = entry->num_steps,
+        .start_ns = stamped ? entry->start_ns : 0,
+        .end_ns = stamped ? entry->end_ns : -1,
     };
 }
 
@@ -153,7 +153,7 @@ static rbc_status write_summaries(rbc__file_index_writer *writer, int64_t file_i
     sqlite3_bind_int64(writer->add_summary, 1, file_id);
     sqlite3_bind_blob64(writer->add_summary, 2, data, pack(index, -1, data), SQLITE_STATIC);
     rbc_status status = rbc__statement_run(writer->add_summary, err);
-    const int32_t num_spans = index->num_episodes > 0 ? index->episodes[0].record.num_spans : 0;
+    const int32_t num_spans = index->num_episodes > 0 ? index->episodes[0].entry.num_spans : 0;
     for (int32_t i = 0; i < num_spans && status == RBC_OK; ++i) {
         sqlite3_bind_int64(writer->add_span, 1, file_id);
         sqlite3_bind_int64(writer->add_span, 2, span_of(index, 0, i).times);
@@ -168,7 +168,7 @@ static rbc_status write_all(rbc__file_index_writer *writer, int64_t file_id,
                             const rbc__file_index *index, rbc_error *err) {
     int64_t steps = 0;
     for (int64_t i = 0; i < index->num_episodes; ++i) {
-        if (!rbc__add_size(steps, index->episodes[i].record.num_steps, &steps)) {
+        if (!rbc__add_size(steps, index->episodes[i].entry.num_steps, &steps)) {
             return rbc__fail(err, RBC_ERROR_FORMAT, "file %lld has more than 2^63 steps",
                              (long long)file_id);
         }

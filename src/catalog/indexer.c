@@ -46,12 +46,12 @@ typedef struct file_task {
     uint64_t bytes_reported;
 } file_task;
 
-static rbc_status take_episode(void *user, const rbc__episode_record *record, rbc_error *err) {
+static rbc_status take_episode(void *user, const rbc__episode_entry *entry, rbc_error *err) {
     file_task *task = user;
     if (atomic_load_explicit(&task->run->stop, memory_order_relaxed)) {
         return rbc__fail(err, RBC_ERROR_CANCELLED, "indexing was stopped");
     }
-    RBC__TRY(rbc__file_index_add_episode(&task->result->index, record, err));
+    RBC__TRY(rbc__file_index_add_episode(&task->result->index, entry, err));
     atomic_fetch_add_explicit(&task->run->episodes, 1, memory_order_relaxed);
     return RBC_OK;
 }

@@ -54,7 +54,7 @@ typedef struct rbc__stamp_span {
 } rbc__stamp_span;
 
 /* One episode found while indexing; everything is borrowed for the call. */
-typedef struct rbc__episode_record {
+typedef struct rbc__episode_entry {
     int64_t record;  /* index in the file */
     uint64_t offset; /* of the record's payload in the file */
     uint64_t bytes;
@@ -66,11 +66,11 @@ typedef struct rbc__episode_record {
     const char *task;      /* UTF-8, "" when there is none */
     const uint8_t *layout; /* where the samples lie, in the format's own compact encoding */
     size_t layout_bytes;
-} rbc__episode_record;
+} rbc__episode_entry;
 
 typedef struct rbc__index_sink {
     /* A failure returned here ends the indexing of the file with that status. */
-    rbc_status (*episode)(void *user, const rbc__episode_record *record, rbc_error *err);
+    rbc_status (*episode)(void *user, const rbc__episode_entry *entry, rbc_error *err);
     /* A damaged record, as `problem` says (file and offset named). OK: go on behind it where the
      * framing still allows; anything else ends the indexing with that status. */
     rbc_status (*damaged)(void *user, int64_t record, const rbc_error *problem, rbc_error *err);
@@ -80,7 +80,7 @@ typedef struct rbc__index_sink {
 } rbc__index_sink;
 
 typedef struct rbc__reader rbc__reader;
-typedef struct rbc__record rbc__record;
+typedef struct rbc__parsed_episode rbc__parsed_episode;
 
 typedef struct rbc__reader_ops {
     const char *format; /* "rlds" */
@@ -100,26 +100,27 @@ typedef struct rbc__reader_ops {
 
     /* An episode again, from what index_file() emitted. Reads nothing from the file yet but checks
      * the layout against `source`'s size. `layout` is copied or fully parsed; `source` is borrowed
-     * and outlives the record. A record is used by one thread at a time. */
-    rbc_status (*record_open)(const rbc__reader *reader, rbc__source *source,
-                              const rbc__episode_record *episode, rbc__record **out,
-                              rbc_error *err);
-    void (*record_close)(rbc__record **record);
+     * and outlives the episode, which is used by one thread at a time. */
+    rbc_status (*episode_open)(const rbc__reader *reader, rbc__source *source,
+                               const rbc__episode_entry *entry, rbc__parsed_episode **out,
+                               rbc_error *err);
+    void (*episode_close)(rbc__parsed_episode **episode);
 
     /* Samples of a stream; `row_lengths` [num_steps] int64 or NULL. */
-    rbc_status (*count)(rbc__record *record, int32_t stream, int64_t *num_samples,
+    rbc_status (*count)(rbc__parsed_episode *episode, int32_t stream, int64_t *num_samples,
                         int64_t *row_lengths, rbc_error *err);
 
     /* Numeric samples [first, first + count), converted to the stream's dtype, C order. */
-    rbc_status (*read)(rbc__record *record, int32_t stream, int64_t first, int64_t count, void *dst,
-                       rbc__scratch *scratch, rbc_error *err);
+    rbc_status (*read)(rbc__parsed_episode *episode, int32_t stream, int64_t first, int64_t count,
+                       void *dst, rbc__scratch *scratch, rbc_error *err);
 
     /* Image or text sample: where its bytes lie in the file. bytes 0: there is none. */
-    rbc_status (*locate)(rbc__record *record, int32_t stream, int64_t sample, uint64_t *offset,
-                         uint64_t *bytes, rbc_error *err);
+    rbc_status (*locate)(rbc__parsed_episode *episode, int32_t stream, int64_t sample,
+                         uint64_t *offset, uint64_t *bytes, rbc_error *err);
 
     /* Episode metadata as a JSON object; malloc'ed, the caller frees it. */
-    rbc_status (*metadata)(rbc__record *record, rbc__scratch *scratch, char **json, rbc_error *err);
+    rbc_status (*metadata)(rbc__parsed_episode *episode, rbc__scratch *scratch, char **json,
+                           rbc_error *err);
 } rbc__reader_ops;
 
 /* Marks the reference streams: those of the action that have stamps; without such, those with

@@ -78,8 +78,8 @@ static void close_record(rbc__records *records, rbc__held_record *record) {
         free(record->streams[i].row_begins);
         free(record->streams[i].values);
     }
-    if (record->record != NULL) {
-        records->ops->record_close(&record->record);
+    if (record->parsed != NULL) {
+        records->ops->episode_close(&record->parsed);
     }
     free(record->task);
     free(record);
@@ -119,10 +119,10 @@ static rbc_status read_row(rbc__records *records, rbc__cursor *cursor, rbc__held
     rbc__episode_row row;
     RBC__TRY(rbc__cursor_episode(cursor, record->id, &row, err));
     record->file = row.file;
-    record->num_steps = row.record.num_steps;
+    record->num_steps = row.entry.num_steps;
     RBC__TRY(rbc__dataset_source(records->dataset, row.file, &record->source, err));
-    RBC__TRY(records->ops->record_open(records->reader, record->source, &row.record,
-                                       &record->record, err));
+    RBC__TRY(records->ops->episode_open(records->reader, record->source, &row.entry,
+                                        &record->parsed, err));
     const char *task = "";
     RBC__TRY(rbc__cursor_task(cursor, row.task, &task, err));
     record->task_bytes = strlen(task);
@@ -132,7 +132,7 @@ static rbc_status read_row(rbc__records *records, rbc__cursor *cursor, rbc__held
                          (unsigned long long)record->task_bytes);
     }
     memcpy(record->task, task, record->task_bytes + 1);
-    record->bytes += (int64_t)record->task_bytes + (int64_t)row.record.layout_bytes;
+    record->bytes += (int64_t)record->task_bytes + (int64_t)row.entry.layout_bytes;
     return RBC_OK;
 }
 
@@ -214,7 +214,7 @@ static rbc_status read_times(rbc__records *records, rbc__held_record *record, in
     const rbc__used_stream *planned = &records->spec->used[stream_at];
     rbc__held_stream *held = &record->streams[stream_at];
     int64_t num_times = 0;
-    RBC__TRY(records->ops->count(record->record, planned->times, &num_times, NULL, err));
+    RBC__TRY(records->ops->count(record->parsed, planned->times, &num_times, NULL, err));
     if (num_times != held->num_samples) {
         return rbc__fail(err, RBC_ERROR_FORMAT, "%s: stream '%s' has %lld samples and %lld stamps",
                          rbc__records_path(record), planned->schema->name,
@@ -222,7 +222,7 @@ static rbc_status read_times(rbc__records *records, rbc__held_record *record, in
     }
     RBC__TRY(hold(records, record, num_times, sizeof *held->times, &held->times, err));
     if (num_times > 0) {
-        RBC__TRY(records->ops->read(record->record, planned->times, 0, num_times, held->times,
+        RBC__TRY(records->ops->read(record->parsed, planned->times, 0, num_times, held->times,
                                     &records->working, err));
     }
     for (int64_t i = 1; i < num_times; ++i) {
@@ -243,7 +243,7 @@ static rbc_status read_rows(rbc__records *records, rbc__held_record *record, int
     RBC__TRY(hold(records, record, record->num_steps + 1, sizeof(int64_t), &held->row_begins, err));
     int64_t num_points = 0;
     held->row_begins[0] = 0;
-    RBC__TRY(records->ops->count(record->record, planned->stream, &num_points, held->row_begins + 1,
+    RBC__TRY(records->ops->count(record->parsed, planned->stream, &num_points, held->row_begins + 1,
                                  err));
     for (int64_t i = 0; i < record->num_steps; ++i) {
         const int64_t length = held->row_begins[i + 1];
@@ -268,7 +268,7 @@ static rbc_status prepare(rbc__records *records, rbc__held_record *record, int32
         held->is_counted = true;
         return RBC_OK;
     }
-    RBC__TRY(records->ops->count(record->record, planned->stream, &held->num_samples, NULL, err));
+    RBC__TRY(records->ops->count(record->parsed, planned->stream, &held->num_samples, NULL, err));
     if (planned->times >= 0) {
         RBC__TRY(read_times(records, record, stream_at, err));
     }
@@ -279,7 +279,7 @@ static rbc_status prepare(rbc__records *records, rbc__held_record *record, int32
         uint8_t *values = NULL;
         RBC__TRY(hold(records, record, 1, bytes, &values, err));
         const rbc_status status = records->ops->read(
-            record->record, planned->stream, 0, held->num_samples, values, &records->working, err);
+            record->parsed, planned->stream, 0, held->num_samples, values, &records->working, err);
         if (status != RBC_OK) {
             free(values);
             return status;
@@ -321,7 +321,7 @@ rbc_status rbc__records_read(rbc__records *records, rbc__held_record *record, in
         return RBC_OK;
     }
     const int64_t begin = rbc__now_ns();
-    const rbc_status status = records->ops->read(record->record, planned->stream, first, count, dst,
+    const rbc_status status = records->ops->read(record->parsed, planned->stream, first, count, dst,
                                                  &records->working, err);
     records->stats.read_ns += rbc__now_ns() - begin;
     records->stats.bytes_read += count * planned->sample_bytes;
@@ -348,7 +348,7 @@ rbc_status rbc__records_values(rbc__records *records, rbc__held_record *record, 
 
 rbc_status rbc__records_locate(rbc__records *records, rbc__held_record *record, int32_t stream_at,
                                int64_t sample, rbc__span *out, rbc_error *err) {
-    return records->ops->locate(record->record, records->spec->used[stream_at].stream, sample,
+    return records->ops->locate(record->parsed, records->spec->used[stream_at].stream, sample,
                                 &out->offset, &out->bytes, err);
 }
 

@@ -30,7 +30,7 @@ struct rbc__held_record {
     char *task;
     uint64_t task_bytes;
     rbc__source *source;
-    rbc__record *record;
+    rbc__parsed_episode *parsed;
     int64_t bytes;                   /* held in memory */
     rbc__held_record *newer, *older; /* by last use */
     rbc__held_record *chain;         /* in the same bucket */

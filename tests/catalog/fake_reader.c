@@ -21,7 +21,7 @@ struct rbc__reader {
     rbc__schema schema;
 };
 
-struct rbc__record {
+struct rbc__parsed_episode {
     rbc__source *source;
     int64_t line, steps, start_ns;
     uint64_t offset, text_at, text_bytes;
@@ -111,25 +111,25 @@ static rbc_status index_line(const rbc__index_sink *sink, const char *path, cons
     long long start_ns;
     long long end_ns;
     int text = 0;
-    rbc__episode_record record = {.record = number, .offset = offset, .bytes = strlen(line)};
+    rbc__episode_entry entry = {.record = number, .offset = offset, .bytes = strlen(line)};
     if (sscanf(line, "%lld %lld %lld %n", &steps, &start_ns, &end_ns, &text) != 3) {
         rbc_error problem = {0};
         rbc__fail(&problem, RBC_ERROR_FORMAT, "'%s': offset %llu: damaged line", path,
                   (unsigned long long)offset);
         return sink->damaged(sink->user, number, &problem, err);
     }
-    record.num_steps = steps;
-    record.start_ns = start_ns;
-    record.end_ns = end_ns;
+    entry.num_steps = steps;
+    entry.start_ns = start_ns;
+    entry.end_ns = end_ns;
     const rbc__stamp_span span = {2, end_ns >= start_ns ? steps : 0, start_ns, end_ns};
-    record.spans = &span;
-    record.num_spans = 1;
-    record.task = line + text;
+    entry.spans = &span;
+    entry.num_spans = 1;
+    entry.task = line + text;
     const fake_layout layout = {number, end_ns >= start_ns, offset + (uint64_t)text,
                                 strlen(line + text)};
-    record.layout = (const uint8_t *)&layout;
-    record.layout_bytes = sizeof layout;
-    return sink->episode(sink->user, &record, err);
+    entry.layout = (const uint8_t *)&layout;
+    entry.layout_bytes = sizeof layout;
+    return sink->episode(sink->user, &entry, err);
 }
 
 static rbc_status fake_index_file(rbc__reader *reader, int64_t number, const rbc__index_sink *sink,
@@ -168,22 +168,22 @@ static rbc_status fake_index_file(rbc__reader *reader, int64_t number, const rbc
     return status;
 }
 
-static rbc_status fake_record_open(const rbc__reader *reader, rbc__source *source,
-                                   const rbc__episode_record *episode, rbc__record **out,
-                                   rbc_error *err) {
+static rbc_status fake_episode_open(const rbc__reader *reader, rbc__source *source,
+                                    const rbc__episode_entry *entry, rbc__parsed_episode **out,
+                                    rbc_error *err) {
     (void)reader;
     fake_layout layout;
-    if (episode->layout_bytes != sizeof layout) {
-        return rbc__fail(err, RBC_ERROR_FORMAT, "layout of %zu bytes", episode->layout_bytes);
+    if (entry->layout_bytes != sizeof layout) {
+        return rbc__fail(err, RBC_ERROR_FORMAT, "layout of %zu bytes", entry->layout_bytes);
     }
-    memcpy(&layout, episode->layout, sizeof layout);
+    memcpy(&layout, entry->layout, sizeof layout);
     *out = calloc(1, sizeof **out);
-    **out = (rbc__record){
+    **out = (rbc__parsed_episode){
         .source = source,
         .line = layout.line,
-        .steps = episode->num_steps,
-        .start_ns = episode->start_ns,
-        .offset = episode->offset,
+        .steps = entry->num_steps,
+        .start_ns = entry->start_ns,
+        .offset = entry->offset,
         .text_at = layout.text_at,
         .text_bytes = layout.text_bytes,
         .stamped = layout.stamped != 0,
@@ -191,51 +191,51 @@ static rbc_status fake_record_open(const rbc__reader *reader, rbc__source *sourc
     return RBC_OK;
 }
 
-static void fake_record_close(rbc__record **record) {
-    free(*record);
-    *record = NULL;
+static void fake_episode_close(rbc__parsed_episode **episode) {
+    free(*episode);
+    *episode = NULL;
 }
 
-static rbc_status fake_count(rbc__record *record, int32_t stream, int64_t *num_samples,
+static rbc_status fake_count(rbc__parsed_episode *episode, int32_t stream, int64_t *num_samples,
                              int64_t *row_lengths, rbc_error *err) {
     (void)stream;
     (void)err;
-    *num_samples = record->steps;
-    for (int64_t i = 0; row_lengths != NULL && i < record->steps; ++i) {
+    *num_samples = episode->steps;
+    for (int64_t i = 0; row_lengths != NULL && i < episode->steps; ++i) {
         row_lengths[i] = 1;
     }
     return RBC_OK;
 }
 
-static rbc_status fake_read(rbc__record *record, int32_t stream, int64_t first, int64_t count,
-                            void *dst, rbc__scratch *scratch, rbc_error *err) {
+static rbc_status fake_read(rbc__parsed_episode *episode, int32_t stream, int64_t first,
+                            int64_t count, void *dst, rbc__scratch *scratch, rbc_error *err) {
     (void)scratch;
     (void)err;
     for (int64_t i = 0; i < count; ++i) {
         if (stream == 2) {
-            ((int64_t *)dst)[i] = record->start_ns + first + i;
+            ((int64_t *)dst)[i] = episode->start_ns + first + i;
         } else {
-            ((float *)dst)[2 * i] = (float)record->line;
+            ((float *)dst)[2 * i] = (float)episode->line;
             ((float *)dst)[2 * i + 1] = (float)(first + i);
         }
     }
     return RBC_OK;
 }
 
-static rbc_status fake_locate(rbc__record *record, int32_t stream, int64_t sample, uint64_t *offset,
-                              uint64_t *bytes, rbc_error *err) {
+static rbc_status fake_locate(rbc__parsed_episode *episode, int32_t stream, int64_t sample,
+                              uint64_t *offset, uint64_t *bytes, rbc_error *err) {
     (void)stream;
     (void)sample;
     (void)err;
-    *offset = record->text_at;
-    *bytes = record->text_bytes;
+    *offset = episode->text_at;
+    *bytes = episode->text_bytes;
     return RBC_OK;
 }
 
-static rbc_status fake_metadata(rbc__record *record, rbc__scratch *scratch, char **json,
+static rbc_status fake_metadata(rbc__parsed_episode *episode, rbc__scratch *scratch, char **json,
                                 rbc_error *err) {
     (void)scratch;
-    if (asprintf(json, "{\"line\": %lld}", (long long)record->line) < 0) {
+    if (asprintf(json, "{\"line\": %lld}", (long long)episode->line) < 0) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "out of memory");
     }
     return RBC_OK;
@@ -248,8 +248,8 @@ const rbc__reader_ops fake_reader = {
     .close = fake_close,
     .schema = fake_schema,
     .index_file = fake_index_file,
-    .record_open = fake_record_open,
-    .record_close = fake_record_close,
+    .episode_open = fake_episode_open,
+    .episode_close = fake_episode_close,
     .count = fake_count,
     .read = fake_read,
     .locate = fake_locate,

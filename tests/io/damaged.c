@@ -430,8 +430,8 @@ static void a_shard_that_shrinks_while_open(void **state) {
     put_good(&file);
     write_dataset(folder, json, &file);
     open_dataset(&data, folder);
-    rbc__record *first = record_of(&data, 0);
-    rbc__record *second = record_of(&data, 1);
+    rbc__parsed_episode *first = parsed_of(&data, 0);
+    rbc__parsed_episode *second = parsed_of(&data, 1);
     (void)snprintf(path, sizeof path, "%s/toy/1.0.0/toy-train.tfrecord-00000-of-00001", folder);
     assert_int_equal(truncate(path, (off_t)file.size / 2), 0);
     const int32_t x = stream_of(&data, "x");
@@ -444,13 +444,13 @@ static void a_shard_that_shrinks_while_open(void **state) {
     assert_int_equal(data.ops->read(second, x, 0, T, read, &data.scratch, &err), RBC_ERROR_IO);
     assert_contains(err.message, path);
     assert_contains(err.message, ": byte ");
-    data.ops->record_close(&first);
-    data.ops->record_close(&second);
+    data.ops->episode_close(&first);
+    data.ops->episode_close(&second);
     /* Opened again, the record itself is seen to be gone. */
     rbc__source_close(&data.source);
     assert_int_equal(rbc__source_open(path, RBC__SOURCE_FILE, &data.source, &err), RBC_OK);
     assert_int_equal(
-        data.ops->record_open(data.reader, data.source, &data.found.episodes[1], &second, &err),
+        data.ops->episode_open(data.reader, data.source, &data.found.episodes[1], &second, &err),
         RBC_ERROR_IO);
     assert_contains(err.message, path);
     close_dataset(&data);
@@ -465,11 +465,11 @@ typedef struct cutting {
     const char *path;
 } cutting;
 
-static rbc_status cut_file(void *user, const rbc__episode_record *record, rbc_error *err) {
+static rbc_status cut_file(void *user, const rbc__episode_entry *entry, rbc_error *err) {
     cutting *state = user;
     (void)err;
-    state->found.num_episodes += record->record >= 0;
-    assert_int_equal(truncate(state->path, (off_t)(record->offset + record->bytes)), 0);
+    state->found.num_episodes += entry->record >= 0;
+    assert_int_equal(truncate(state->path, (off_t)(entry->offset + entry->bytes)), 0);
     return RBC_OK;
 }
 
@@ -552,17 +552,17 @@ static void a_damaged_layout(void **state) {
     assert_int_equal(index_bytes(STEPS, &file, 1, &found, NULL), RBC_OK);
     assert_int_equal(rbc__source_from_memory(file.data, file.size, "shard-7", &source, NULL),
                      RBC_OK);
-    rbc__episode_record episode = found.episodes[0];
-    uint8_t *layout = malloc(episode.layout_bytes);
+    rbc__episode_entry entry = found.episodes[0];
+    uint8_t *layout = malloc(entry.layout_bytes);
     assert_non_null(layout);
     int opened = 0;
-    for (size_t i = 0; i < episode.layout_bytes * 256; ++i) {
-        rbc__record *record;
+    for (size_t i = 0; i < entry.layout_bytes * 256; ++i) {
+        rbc__parsed_episode *episode;
         rbc_error err;
-        memcpy(layout, found.episodes[0].layout, episode.layout_bytes);
+        memcpy(layout, found.episodes[0].layout, entry.layout_bytes);
         layout[i / 256] = (uint8_t)i;
-        episode.layout = layout;
-        if (rbc__rlds_record_open((rbc__reader *)reader, source, &episode, &record, &err) !=
+        entry.layout = layout;
+        if (rbc__rlds_episode_open((rbc__reader *)reader, source, &entry, &episode, &err) !=
             RBC_OK) {
             assert_contains(err.message, "shard-7");
             continue;
@@ -573,13 +573,13 @@ static void a_damaged_layout(void **state) {
             uint64_t offset;
             uint64_t bytes;
             int64_t count;
-            (void)rbc__rlds_count(record, stream, &count, NULL, NULL);
-            (void)rbc__rlds_read(record, stream, 1, 2, values, &scratch, NULL);
-            if (rbc__rlds_locate(record, stream, 1, &offset, &bytes, NULL) == RBC_OK) {
+            (void)rbc__rlds_count(episode, stream, &count, NULL, NULL);
+            (void)rbc__rlds_read(episode, stream, 1, 2, values, &scratch, NULL);
+            if (rbc__rlds_locate(episode, stream, 1, &offset, &bytes, NULL) == RBC_OK) {
                 assert_true(offset <= file.size && bytes <= file.size - offset);
             }
         }
-        rbc__rlds_record_close(&record);
+        rbc__rlds_episode_close(&episode);
     }
     assert_true(opened > 0);
     free(layout);
@@ -596,17 +596,17 @@ static void a_layout_of_other_features(void **state) {
     rbc__bytes file = {0};
     caught found = {0};
     rbc__source *source;
-    rbc__record *record;
+    rbc__parsed_episode *episode;
     rbc_error err;
     put_good(&file);
     assert_int_equal(index_bytes(STEPS, &file, 1, &found, NULL), RBC_OK);
     assert_int_equal(rbc__source_from_memory(file.data, file.size, "shard-7", &source, NULL),
                      RBC_OK);
     assert_int_equal(
-        rbc__rlds_record_open((rbc__reader *)reader, source, &found.episodes[0], &record, &err),
+        rbc__rlds_episode_open((rbc__reader *)reader, source, &found.episodes[0], &episode, &err),
         RBC_ERROR_FORMAT);
     assert_contains(err.message, "another features.json");
-    assert_null(record);
+    assert_null(episode);
     release(&found);
     rbc__source_close(&source);
     rbc__bytes_free(&file);
@@ -620,7 +620,7 @@ static void values_that_their_dtype_cannot_hold(void **state) {
     rbc__bytes features = {0};
     caught found = {0};
     rbc__source *source;
-    rbc__record *record;
+    rbc__parsed_episode *episode;
     rbc__scratch scratch = {0};
     rbc_error err;
     uint8_t read[3];
@@ -630,14 +630,14 @@ static void values_that_their_dtype_cannot_hold(void **state) {
     assert_int_equal(rbc__source_from_memory(file.data, file.size, "shard-7", &source, NULL),
                      RBC_OK);
     assert_int_equal(
-        rbc__rlds_record_open((rbc__reader *)reader, source, &found.episodes[0], &record, &err),
+        rbc__rlds_episode_open((rbc__reader *)reader, source, &found.episodes[0], &episode, &err),
         RBC_OK);
-    assert_int_equal(rbc__rlds_read(record, 0, 0, 1, read, &scratch, &err), RBC_OK);
-    assert_int_equal(rbc__rlds_read(record, 0, 0, 3, read, &scratch, &err), RBC_ERROR_FORMAT);
+    assert_int_equal(rbc__rlds_read(episode, 0, 0, 1, read, &scratch, &err), RBC_OK);
+    assert_int_equal(rbc__rlds_read(episode, 0, 0, 3, read, &scratch, &err), RBC_ERROR_FORMAT);
     assert_contains(err.message, "shard-7: byte ");
     assert_contains(err.message, "stream 'n'");
     assert_contains(err.message, "300");
-    rbc__rlds_record_close(&record);
+    rbc__rlds_episode_close(&episode);
     rbc__scratch_free(&scratch);
     release(&found);
     rbc__source_close(&source);

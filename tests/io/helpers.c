@@ -152,18 +152,18 @@ char *features_json(const char *steps, const char *others) {
     return text;
 }
 
-static rbc_status catch_episode(void *user, const rbc__episode_record *record, rbc_error *err) {
+static rbc_status catch_episode(void *user, const rbc__episode_entry *entry, rbc_error *err) {
     caught *out = user;
     (void)err;
     assert_true(out->num_episodes < 64);
-    rbc__episode_record *copy = &out->episodes[out->num_episodes++];
-    uint8_t *layout = malloc(record->layout_bytes);
+    rbc__episode_entry *copy = &out->episodes[out->num_episodes++];
+    uint8_t *layout = malloc(entry->layout_bytes);
     assert_non_null(layout);
-    memcpy(layout, record->layout, record->layout_bytes);
-    *copy = *record;
+    memcpy(layout, entry->layout, entry->layout_bytes);
+    *copy = *entry;
     copy->layout = layout;
     copy->spans = NULL;
-    copy->task = strdup(record->task);
+    copy->task = strdup(entry->task);
     return RBC_OK;
 }
 
@@ -234,15 +234,15 @@ int32_t stream_of(const dataset *data, const char *name) {
     return -1;
 }
 
-rbc__record *record_of(dataset *data, int episode) {
+rbc__parsed_episode *parsed_of(dataset *data, int episode) {
     rbc_error err;
-    rbc__record *record;
+    rbc__parsed_episode *parsed;
     assert_true(episode < data->found.num_episodes);
-    if (data->ops->record_open(data->reader, data->source, &data->found.episodes[episode], &record,
-                               &err) != RBC_OK) {
+    if (data->ops->episode_open(data->reader, data->source, &data->found.episodes[episode], &parsed,
+                                &err) != RBC_OK) {
         fail_msg("%s", err.message);
     }
-    return record;
+    return parsed;
 }
 
 void write_dataset(const char *folder, const char *features, const rbc__bytes *file) {

@@ -56,7 +56,7 @@ char *features_json(const char *steps, const char *others);
 
 /* What indexing one file has found. */
 typedef struct caught {
-    rbc__episode_record episodes[64]; /* task and layout are copies */
+    rbc__episode_entry episodes[64]; /* task and layout are copies */
     int num_episodes;
     rbc_error damaged[64];
     int64_t damaged_records[64];
@@ -83,7 +83,7 @@ typedef struct dataset {
 void open_dataset(dataset *data, const char *path);
 void close_dataset(dataset *data);
 int32_t stream_of(const dataset *data, const char *name);
-rbc__record *record_of(dataset *data, int episode);
+rbc__parsed_episode *parsed_of(dataset *data, int episode);
 
 /* A dataset "toy" of one shard in `folder`, with features.json and no dataset_info.json. */
 void write_dataset(const char *folder, const char *features, const rbc__bytes *file);

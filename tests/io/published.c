@@ -28,17 +28,17 @@ static void bridge_is_read_whole(void **state) {
     assert_int_equal(data.found.num_episodes, 25);
     assert_string_equal(data.found.episodes[1].task, "flip pot upright which is in sink");
     for (int i = 0; i < 25; ++i) {
-        const rbc__episode_record *episode = &data.found.episodes[i];
-        assert_int_equal(episode->num_steps, 10);
-        assert_true(episode->layout_bytes <= 200);
-        rbc__record *record = record_of(&data, i);
+        const rbc__episode_entry *entry = &data.found.episodes[i];
+        assert_int_equal(entry->num_steps, 10);
+        assert_true(entry->layout_bytes <= 200);
+        rbc__parsed_episode *episode = parsed_of(&data, i);
         float state_values[10][7];
         uint8_t is_last[10];
-        assert_int_equal(data.ops->read(record, stream_of(&data, "observation/state"), 0, 10,
+        assert_int_equal(data.ops->read(episode, stream_of(&data, "observation/state"), 0, 10,
                                         state_values, &data.scratch, NULL),
                          RBC_OK);
         assert_true(isfinite(state_values[9][6]));
-        assert_int_equal(data.ops->read(record, stream_of(&data, "is_first"), 0, 10, is_last,
+        assert_int_equal(data.ops->read(episode, stream_of(&data, "is_first"), 0, 10, is_last,
                                         &data.scratch, NULL),
                          RBC_OK);
         assert_int_equal(is_last[0], 1);
@@ -48,17 +48,17 @@ static void bridge_is_read_whole(void **state) {
             uint64_t bytes;
             const uint8_t *view;
             const int32_t image = stream_of(&data, "observation/image_0");
-            assert_int_equal(data.ops->locate(record, image, step, &offset, &bytes, NULL), RBC_OK);
+            assert_int_equal(data.ops->locate(episode, image, step, &offset, &bytes, NULL), RBC_OK);
             assert_int_equal(
                 rbc__source_view(data.source, offset, bytes, &data.scratch, &view, NULL), RBC_OK);
             assert_memory_equal(view, "\xff\xd8\xff", 3);
             assert_memory_equal(view + bytes - 2, "\xff\xd9", 2);
         }
         char *json;
-        assert_int_equal(data.ops->metadata(record, &data.scratch, &json, NULL), RBC_OK);
+        assert_int_equal(data.ops->metadata(episode, &data.scratch, &json, NULL), RBC_OK);
         assert_contains(json, "\"has_language\":true");
         free(json);
-        data.ops->record_close(&record);
+        data.ops->episode_close(&episode);
     }
     close_dataset(&data);
 }

@@ -40,23 +40,23 @@ static void open_written(dataset *data, const char *steps, rbc__bytes *features)
 static void assert_stream_holds(dataset *data, const void *want, size_t sample_bytes) {
     rbc_error err;
     uint8_t read[4096];
-    rbc__record *record = record_of(data, 0);
+    rbc__parsed_episode *episode = parsed_of(data, 0);
     int64_t count;
-    assert_int_equal(data->ops->count(record, 0, &count, NULL, &err), RBC_OK);
+    assert_int_equal(data->ops->count(episode, 0, &count, NULL, &err), RBC_OK);
     assert_int_equal(count, T);
-    if (data->ops->read(record, 0, 0, T, read, &data->scratch, &err) != RBC_OK) {
+    if (data->ops->read(episode, 0, 0, T, read, &data->scratch, &err) != RBC_OK) {
         fail_msg("%s", err.message);
     }
     assert_memory_equal(read, want, T * sample_bytes);
     for (int64_t i = 0; i < T; ++i) {
-        assert_int_equal(data->ops->read(record, 0, i, 1, read, &data->scratch, &err), RBC_OK);
+        assert_int_equal(data->ops->read(episode, 0, i, 1, read, &data->scratch, &err), RBC_OK);
         assert_memory_equal(read, (const uint8_t *)want + (size_t)i * sample_bytes, sample_bytes);
     }
-    assert_int_equal(data->ops->read(record, 0, 2, 3, read, &data->scratch, &err), RBC_OK);
+    assert_int_equal(data->ops->read(episode, 0, 2, 3, read, &data->scratch, &err), RBC_OK);
     assert_memory_equal(read, (const uint8_t *)want + 2 * sample_bytes, 3 * sample_bytes);
-    assert_int_equal(data->ops->read(record, 0, T, 0, read, &data->scratch, &err), RBC_OK);
-    data->ops->record_close(&record);
-    assert_null(record);
+    assert_int_equal(data->ops->read(episode, 0, T, 0, read, &data->scratch, &err), RBC_OK);
+    data->ops->episode_close(&episode);
+    assert_null(episode);
 }
 
 static const float floats[2 * T] = {0, 1.5f, -2, 3, 4e30f, 5, 6, -0.0f, 8, 9, 10, 11};
@@ -226,14 +226,14 @@ static void entries_are_found_however_they_lie(void **state) {
         put_len(&entry, 2, feature.data, feature.size);
         put_len(&features, 1, entry.data, entry.size);
         open_written(&data, is_image ? IMAGE("x") : TEXT("x"), &features);
-        rbc__record *record = record_of(&data, 0);
+        rbc__parsed_episode *episode = parsed_of(&data, 0);
         for (int round = 0; round < 2; ++round) {
             for (int i = T - 1; i >= 0; --i) {
                 uint64_t offset;
                 uint64_t bytes;
                 const uint8_t *view;
                 rbc_error err;
-                if (data.ops->locate(record, 0, i, &offset, &bytes, &err) != RBC_OK) {
+                if (data.ops->locate(episode, 0, i, &offset, &bytes, &err) != RBC_OK) {
                     fail_msg("%s", err.message);
                 }
                 assert_int_equal(bytes, strlen(want[i]));
@@ -243,7 +243,7 @@ static void entries_are_found_however_they_lie(void **state) {
                 assert_memory_equal(view, want[i], bytes);
             }
         }
-        data.ops->record_close(&record);
+        data.ops->episode_close(&episode);
         close_dataset(&data);
         rbc__bytes_free(&list);
         rbc__bytes_free(&feature);
@@ -301,22 +301,22 @@ static void ragged_streams_have_rows(void **state) {
                           "\"float32\"}",
                           "-1"),
                  &features);
-    rbc__record *record = record_of(&data, 0);
+    rbc__parsed_episode *episode = parsed_of(&data, 0);
     int64_t count;
     int64_t lengths[4];
     float read[6];
     assert_true(data.schema->streams[0].is_ragged);
     assert_int_equal(data.found.episodes[0].num_steps, 4);
-    assert_int_equal(data.ops->count(record, 0, &count, lengths, NULL), RBC_OK);
+    assert_int_equal(data.ops->count(episode, 0, &count, lengths, NULL), RBC_OK);
     assert_int_equal(count, 3);
     assert_memory_equal(lengths, rows, sizeof rows);
-    assert_int_equal(data.ops->read(record, 0, 1, 2, read, &data.scratch, NULL), RBC_OK);
+    assert_int_equal(data.ops->read(episode, 0, 1, 2, read, &data.scratch, NULL), RBC_OK);
     assert_memory_equal(read, points + 3, sizeof read);
     rbc_error err;
-    assert_int_equal(data.ops->read(record, 0, 2, 2, read, &data.scratch, &err),
+    assert_int_equal(data.ops->read(episode, 0, 2, 2, read, &data.scratch, &err),
                      RBC_ERROR_INVALID_ARGUMENT);
     assert_contains(err.message, "'cloud': it has 3");
-    data.ops->record_close(&record);
+    data.ops->episode_close(&episode);
     close_dataset(&data);
 }
 
@@ -355,11 +355,11 @@ static void an_episode_may_have_no_steps(void **state) {
     open_dataset(&data, root);
     assert_int_equal(data.found.num_episodes, 1);
     assert_int_equal(data.found.episodes[0].num_steps, 0);
-    rbc__record *record = record_of(&data, 0);
+    rbc__parsed_episode *episode = parsed_of(&data, 0);
     int64_t count;
-    assert_int_equal(data.ops->count(record, 1, &count, NULL, NULL), RBC_OK);
+    assert_int_equal(data.ops->count(episode, 1, &count, NULL, NULL), RBC_OK);
     assert_int_equal(count, 0);
-    data.ops->record_close(&record);
+    data.ops->episode_close(&episode);
     close_dataset(&data);
     free(json);
     rbc__bytes_free(&file);
@@ -381,29 +381,29 @@ static void wrong_requests_are_refused(void **state) {
         TENSOR("x", "float32", "") ", " TEXT("lang") ", " SEQUENCE(
             "deep", "\"sequence\": {\"feature\": {\"tensor\": {\"dtype\": \"int64\"}}}", "-1"),
         &features);
-    rbc__record *record = record_of(&data, 0);
+    rbc__parsed_episode *episode = parsed_of(&data, 0);
     const int32_t x = stream_of(&data, "x");
     const int32_t lang = stream_of(&data, "lang");
     const int32_t deep = stream_of(&data, "deep");
-    assert_int_equal(data.ops->read(record, x, -1, 1, &value, &data.scratch, &err),
+    assert_int_equal(data.ops->read(episode, x, -1, 1, &value, &data.scratch, &err),
                      RBC_ERROR_INVALID_ARGUMENT);
-    assert_int_equal(data.ops->read(record, x, 1, INT64_MAX, &value, &data.scratch, &err),
+    assert_int_equal(data.ops->read(episode, x, 1, INT64_MAX, &value, &data.scratch, &err),
                      RBC_ERROR_INVALID_ARGUMENT);
-    assert_int_equal(data.ops->read(record, 99, 0, 1, &value, &data.scratch, &err),
+    assert_int_equal(data.ops->read(episode, 99, 0, 1, &value, &data.scratch, &err),
                      RBC_ERROR_INVALID_ARGUMENT);
-    assert_int_equal(data.ops->read(record, lang, 0, 1, &value, &data.scratch, &err),
+    assert_int_equal(data.ops->read(episode, lang, 0, 1, &value, &data.scratch, &err),
                      RBC_ERROR_INVALID_ARGUMENT);
     assert_contains(err.message, "'lang'");
-    assert_int_equal(data.ops->locate(record, x, 0, &offset, &bytes, &err),
+    assert_int_equal(data.ops->locate(episode, x, 0, &offset, &bytes, &err),
                      RBC_ERROR_INVALID_ARGUMENT);
-    assert_int_equal(data.ops->locate(record, lang, 2, &offset, &bytes, &err),
+    assert_int_equal(data.ops->locate(episode, lang, 2, &offset, &bytes, &err),
                      RBC_ERROR_INVALID_ARGUMENT);
     assert_non_null(data.schema->streams[deep].unsupported);
-    assert_int_equal(data.ops->read(record, deep, 0, 1, &value, &data.scratch, &err),
+    assert_int_equal(data.ops->read(episode, deep, 0, 1, &value, &data.scratch, &err),
                      RBC_ERROR_UNSUPPORTED);
     assert_contains(err.message, "'deep'");
     assert_contains(err.message, "nested");
-    data.ops->record_close(&record);
+    data.ops->episode_close(&episode);
     close_dataset(&data);
 }
 

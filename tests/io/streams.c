@@ -171,13 +171,13 @@ static void metadata_is_json(void **state) {
                                                                           "-1") "}}}, " TEXT("top"),
         &features);
     assert_int_equal(data.found.num_damaged, 0);
-    rbc__record *record = record_of(&data, 0);
-    assert_int_equal(data.ops->metadata(record, &data.scratch, &json, NULL), RBC_OK);
+    rbc__parsed_episode *episode = parsed_of(&data, 0);
+    assert_int_equal(data.ops->metadata(episode, &data.scratch, &json, NULL), RBC_OK);
     assert_string_equal(json, "{\"id\":-7,\"matrix\":[[1.0,2.0,3.0],[4.0,null,0.5]],\"path\":"
                               "\"a/\\\"b\\\"\",\"raw\":{\"num_bytes\":2},\"success\":true,\"tags\":"
                               "[\"x\",\"y\"],\"top\":\"z\"}");
     free(json);
-    data.ops->record_close(&record);
+    data.ops->episode_close(&episode);
     close_dataset(&data);
 }
 
@@ -243,32 +243,32 @@ static void check_dlimp(const char *path) {
     const int32_t image = stream_of(&data, "obs/images0");
     assert_int_equal(data.schema->streams[image].kind, RBC_STREAM_IMAGE);
     assert_string_equal(data.schema->streams[image].encoding, "jpeg");
-    rbc__record *record = record_of(&data, 1);
+    rbc__parsed_episode *episode = parsed_of(&data, 1);
     float read[2][2];
     uint8_t done;
     assert_int_equal(
-        data.ops->read(record, stream_of(&data, "obs/state"), 1, 2, read, &data.scratch, NULL),
+        data.ops->read(episode, stream_of(&data, "obs/state"), 1, 2, read, &data.scratch, NULL),
         RBC_OK);
     assert_memory_equal(read, states[1], sizeof read);
     const int32_t terminals = stream_of(&data, "terminals");
     assert_int_equal(data.schema->streams[terminals].dtype, RBC__BOOL);
-    assert_int_equal(data.ops->read(record, terminals, 2, 1, &done, &data.scratch, NULL), RBC_OK);
+    assert_int_equal(data.ops->read(episode, terminals, 2, 1, &done, &data.scratch, NULL), RBC_OK);
     assert_int_equal(done, 1);
     for (int i = 0; i < 3; ++i) {
         uint64_t offset;
         uint64_t bytes;
         const uint8_t *view;
-        assert_int_equal(data.ops->locate(record, image, i, &offset, &bytes, NULL), RBC_OK);
+        assert_int_equal(data.ops->locate(episode, image, i, &offset, &bytes, NULL), RBC_OK);
         assert_int_equal(bytes, strlen(images[i]));
         assert_int_equal(rbc__source_view(data.source, offset, bytes, &data.scratch, &view, NULL),
                          RBC_OK);
         assert_memory_equal(view, images[i], bytes);
     }
     char *json;
-    assert_int_equal(data.ops->metadata(record, &data.scratch, &json, NULL), RBC_OK);
+    assert_int_equal(data.ops->metadata(episode, &data.scratch, &json, NULL), RBC_OK);
     assert_string_equal(json, "{\"lang\":\"open the drawer\",\"source\":[\"file.hdf5\"]}");
     free(json);
-    data.ops->record_close(&record);
+    data.ops->episode_close(&episode);
     close_dataset(&data);
 }
 

@@ -211,17 +211,17 @@ static void write_all(const char *folder, uint64_t shard_bytes, int episodes) {
 static void check_episode(dataset *data, int index, int number) {
     rbc_error err;
     episode *made = make_episode(number);
-    rbc__record *record = record_of(data, index);
+    rbc__parsed_episode *parsed = parsed_of(data, index);
     int64_t count;
     for (int i = 0; i < NUMERICS; ++i) {
         const int32_t at = stream_of(data, numerics[i].name);
         const size_t bytes = (size_t)numerics[i].width * numerics[i].dtype.bits / 8;
         uint8_t *read = malloc(bytes * STEPS);
-        assert_int_equal(data->ops->count(record, at, &count, NULL, &err), RBC_OK);
+        assert_int_equal(data->ops->count(parsed, at, &count, NULL, &err), RBC_OK);
         assert_int_equal(count, STEPS);
-        assert_int_equal(data->ops->read(record, at, 0, STEPS, read, &data->scratch, &err), RBC_OK);
+        assert_int_equal(data->ops->read(parsed, at, 0, STEPS, read, &data->scratch, &err), RBC_OK);
         assert_memory_equal(read, made->values[i], bytes * STEPS);
-        assert_int_equal(data->ops->read(record, at, 17, 2, read, &data->scratch, &err), RBC_OK);
+        assert_int_equal(data->ops->read(parsed, at, 17, 2, read, &data->scratch, &err), RBC_OK);
         assert_memory_equal(read, made->values[i] + 17 * bytes, 2 * bytes);
         free(read);
     }
@@ -231,7 +231,7 @@ static void check_episode(dataset *data, int index, int number) {
             uint64_t offset;
             uint64_t bytes;
             const uint8_t *view;
-            assert_int_equal(data->ops->locate(record, at, j, &offset, &bytes, &err), RBC_OK);
+            assert_int_equal(data->ops->locate(parsed, at, j, &offset, &bytes, &err), RBC_OK);
             assert_int_equal(bytes, i ? made->text_bytes[j] : made->image_bytes[j]);
             assert_int_equal(
                 rbc__source_view(data->source, offset, bytes, &data->scratch, &view, &err), RBC_OK);
@@ -241,10 +241,10 @@ static void check_episode(dataset *data, int index, int number) {
     int64_t rows[STEPS];
     float joints[FAST][2];
     const int32_t at = stream_of(data, "observation/joints");
-    assert_int_equal(data->ops->count(record, at, &count, rows, &err), RBC_OK);
+    assert_int_equal(data->ops->count(parsed, at, &count, rows, &err), RBC_OK);
     assert_int_equal(count, FAST);
     assert_memory_equal(rows, made->rows, sizeof rows);
-    assert_int_equal(data->ops->read(record, at, 0, FAST, joints, &data->scratch, &err), RBC_OK);
+    assert_int_equal(data->ops->read(parsed, at, 0, FAST, joints, &data->scratch, &err), RBC_OK);
     assert_memory_equal(joints, made->joints, sizeof joints);
     assert_int_equal(data->schema->streams[at].times,
                      stream_of(data, "observation/joints_time_ns"));
@@ -254,10 +254,10 @@ static void check_episode(dataset *data, int index, int number) {
     char *json;
     char want[64];
     (void)snprintf(want, sizeof want, "{\"episode_id\":%d,\"operator\":\"An\xc3\xa4\"}", number);
-    assert_int_equal(data->ops->metadata(record, &data->scratch, &json, &err), RBC_OK);
+    assert_int_equal(data->ops->metadata(parsed, &data->scratch, &json, &err), RBC_OK);
     assert_string_equal(json, want);
     free(json);
-    data->ops->record_close(&record);
+    data->ops->episode_close(&parsed);
     free_episode(made);
 }
 
@@ -494,12 +494,12 @@ static void strided_tensors_are_read_by_their_strides(void **state) {
     dataset read;
     open_dataset(&read, path);
     assert_string_equal(read.schema->version, "2.0.1");
-    rbc__record *record = record_of(&read, 0);
+    rbc__parsed_episode *episode = parsed_of(&read, 0);
     float back[3][2];
-    assert_int_equal(read.ops->read(record, 0, 0, 3, back, &read.scratch, NULL), RBC_OK);
+    assert_int_equal(read.ops->read(episode, 0, 0, 3, back, &read.scratch, NULL), RBC_OK);
     const float want[3][2] = {{1, 4}, {2, 5}, {3, 6}};
     assert_memory_equal(back, want, sizeof want);
-    read.ops->record_close(&record);
+    read.ops->episode_close(&episode);
     close_dataset(&read);
     remove_folder(folder);
 }

@@ -31,9 +31,9 @@ struct rbc__cursor {
 };
 
 /* One file an episode: its encoded images behind each other. */
-struct rbc__record {
+struct rbc__parsed_episode {
     const rbc_dataset *dataset;
-    int64_t episode;
+    int64_t number;
 };
 
 #define MAX_SOURCES 4096
@@ -238,42 +238,42 @@ rbc_selection *fake_create(const fake_params *params) {
 
 /* ---- reader ---- */
 
-static rbc_status fake_record_open(const rbc__reader *reader, rbc__source *source,
-                                   const rbc__episode_record *episode, rbc__record **out,
-                                   rbc_error *err) {
+static rbc_status fake_episode_open(const rbc__reader *reader, rbc__source *source,
+                                    const rbc__episode_entry *entry, rbc__parsed_episode **out,
+                                    rbc_error *err) {
     const rbc_dataset *dataset = (const rbc_dataset *)(const void *)reader;
     (void)source;
-    if (episode->record == dataset->params.failing_episode) {
+    if (entry->record == dataset->params.failing_episode) {
         return rbc__fail(err, RBC_ERROR_FORMAT, "fake file: byte 77: record is damaged");
     }
     *out = calloc(1, sizeof **out);
     (*out)->dataset = dataset;
-    (*out)->episode = episode->record;
+    (*out)->number = entry->record;
     atomic_fetch_add(&num_open, 1);
     return RBC_OK;
 }
 
-static void fake_record_close(rbc__record **record) {
-    free(*record);
-    *record = NULL;
+static void fake_episode_close(rbc__parsed_episode **episode) {
+    free(*episode);
+    *episode = NULL;
     atomic_fetch_sub(&num_open, 1);
 }
 
-static int64_t count_of(const rbc__record *record, int32_t stream) {
-    return record->dataset->streams[stream].is_ragged && stream != FAKE_CLOUD
-               ? fake_num_stamps(record->episode)
-               : fake_num_steps(record->episode);
+static int64_t count_of(const rbc__parsed_episode *episode, int32_t stream) {
+    return episode->dataset->streams[stream].is_ragged && stream != FAKE_CLOUD
+               ? fake_num_stamps(episode->number)
+               : fake_num_steps(episode->number);
 }
 
-static rbc_status fake_count(rbc__record *record, int32_t stream, int64_t *num_samples,
+static rbc_status fake_count(rbc__parsed_episode *episode, int32_t stream, int64_t *num_samples,
                              int64_t *row_lengths, rbc_error *err) {
     (void)err;
-    *num_samples = count_of(record, stream);
+    *num_samples = count_of(episode, stream);
     if (stream == FAKE_CLOUD) {
         const int64_t steps = *num_samples;
         *num_samples = 0;
         for (int64_t i = 0; i < steps; ++i) {
-            const int64_t points = fake_num_points(record->episode, i);
+            const int64_t points = fake_num_points(episode->number, i);
             *num_samples += points;
             if (row_lengths != NULL) {
                 row_lengths[i] = points;
@@ -283,10 +283,10 @@ static rbc_status fake_count(rbc__record *record, int32_t stream, int64_t *num_s
     return RBC_OK;
 }
 
-static rbc_status fake_read(rbc__record *record, int32_t stream, int64_t first, int64_t count,
-                            void *dst, rbc__scratch *scratch, rbc_error *err) {
+static rbc_status fake_read(rbc__parsed_episode *episode, int32_t stream, int64_t first,
+                            int64_t count, void *dst, rbc__scratch *scratch, rbc_error *err) {
     (void)scratch;
-    const fake_params *params = &record->dataset->params;
+    const fake_params *params = &episode->dataset->params;
     if (params->read_us > 0) {
         nanosleep(&(struct timespec){.tv_nsec = (long)params->read_us * 1000}, NULL);
     }
@@ -298,12 +298,12 @@ static rbc_status fake_read(rbc__record *record, int32_t stream, int64_t first, 
         }
     }
     if (stream == FAKE_STATE && params->failing_step >= first &&
-        params->failing_step < first + count && record->episode % 3 == 0) {
+        params->failing_step < first + count && episode->number % 3 == 0) {
         return rbc__fail(err, RBC_ERROR_FORMAT, "fake file: byte 99: stream 'state' is damaged");
     }
     if (stream == FAKE_IMU_TIME) {
-        int64_t *stamps = fake_stamps(record->episode);
-        if (record->episode == params->unsorted_episode) {
+        int64_t *stamps = fake_stamps(episode->number);
+        if (episode->number == params->unsorted_episode) {
             stamps[5] = stamps[0] - 1;
         }
         memcpy(dst, stamps + first, (size_t)count * sizeof *stamps);
@@ -313,7 +313,7 @@ static rbc_status fake_read(rbc__record *record, int32_t stream, int64_t first, 
     const int64_t elements = num_elements(stream);
     const int64_t bytes = rbc__dtype_bytes(dtype_of(stream));
     for (int64_t i = 0; i < count * elements; ++i) {
-        put_value(record->episode, stream, first + i / elements, i % elements,
+        put_value(episode->number, stream, first + i / elements, i % elements,
                   (char *)dst + i * bytes);
     }
     return RBC_OK;
@@ -338,17 +338,17 @@ static void *encode(int64_t episode, int32_t stream, int64_t sample, size_t *byt
 }
 
 /* The offset says which sample it is; see rbc__source_view() below. */
-static rbc_status fake_locate(rbc__record *record, int32_t stream, int64_t sample, uint64_t *offset,
-                              uint64_t *bytes, rbc_error *err) {
+static rbc_status fake_locate(rbc__parsed_episode *episode, int32_t stream, int64_t sample,
+                              uint64_t *offset, uint64_t *bytes, rbc_error *err) {
     (void)err;
     if (stream == FAKE_NOTE) {
         char note[64];
-        fake_note(record->episode, sample, note, sizeof note);
+        fake_note(episode->number, sample, note, sizeof note);
         *bytes = strlen(note);
     } else {
         atomic_fetch_add(&num_located, 1);
         size_t encoded_bytes = 0;
-        free(encode(record->episode, stream, sample, &encoded_bytes));
+        free(encode(episode->number, stream, sample, &encoded_bytes));
         *bytes = fake_image_is_empty(stream, sample) ? 0 : encoded_bytes;
     }
     *offset = ((uint64_t)sample * FAKE_NUM_STREAMS + (uint64_t)stream) << 20;
@@ -356,8 +356,8 @@ static rbc_status fake_locate(rbc__record *record, int32_t stream, int64_t sampl
 }
 
 static const rbc__reader_ops fake_ops = {.format = "fake",
-                                         .record_open = fake_record_open,
-                                         .record_close = fake_record_close,
+                                         .episode_open = fake_episode_open,
+                                         .episode_close = fake_episode_close,
                                          .count = fake_count,
                                          .read = fake_read,
                                          .locate = fake_locate};
@@ -530,7 +530,7 @@ rbc_status rbc__cursor_episode(rbc__cursor *cursor, int64_t id, rbc__episode_row
         .id = id,
         .file = episode,
         .task = episode % 4 - 1,
-        .record = {.record = episode, .num_steps = fake_num_steps(episode), .task = ""}};
+        .entry = {.record = episode, .num_steps = fake_num_steps(episode), .task = ""}};
     return RBC_OK;
 }
 

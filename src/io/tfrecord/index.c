@@ -326,18 +326,18 @@ static rbc_status index_frame(indexer *state, rbc__source *source, const rbc__fr
     if (status != RBC_OK) {
         return report(sink, source, record, &problem, err);
     }
-    const rbc__episode_record episode = {.record = record,
-                                         .offset = frame->offset,
-                                         .bytes = frame->bytes,
-                                         .num_steps = (int64_t)state->num_steps,
-                                         .start_ns = state->start_ns,
-                                         .end_ns = state->end_ns,
-                                         .spans = state->spans,
-                                         .num_spans = state->num_spans,
-                                         .task = (const char *)state->task.data,
-                                         .layout = state->layout.data,
-                                         .layout_bytes = state->layout.size};
-    return sink->episode(sink->user, &episode, err);
+    const rbc__episode_entry entry = {.record = record,
+                                      .offset = frame->offset,
+                                      .bytes = frame->bytes,
+                                      .num_steps = (int64_t)state->num_steps,
+                                      .start_ns = state->start_ns,
+                                      .end_ns = state->end_ns,
+                                      .spans = state->spans,
+                                      .num_spans = state->num_spans,
+                                      .task = (const char *)state->task.data,
+                                      .layout = state->layout.data,
+                                      .layout_bytes = state->layout.size};
+    return sink->episode(sink->user, &entry, err);
 }
 
 static rbc_status index_frames(indexer *state, rbc__source *source, int64_t num_records,

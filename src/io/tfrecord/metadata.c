@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "io/endian.h"
-#include "io/tfrecord/record.h"
+#include "io/tfrecord/parsed_episode.h"
 #include "io/tfrecord/tensor_proto.h"
 #include "io/utf8.h"
 
@@ -101,14 +101,14 @@ static json_t *nest(const json_t *flat, const rbc__leaf *leaf, int32_t axis, siz
 }
 
 /* Adds leaf `id` to `object`. */
-static rbc_status leaf_to_json(rbc__record *record, uint32_t id, rbc__scratch *scratch,
+static rbc_status leaf_to_json(rbc__parsed_episode *episode, uint32_t id, rbc__scratch *scratch,
                                json_t *object, rbc_error *err) {
-    const rbc__leaf *leaf = &record->reader->leaves.items[id];
+    const rbc__leaf *leaf = &episode->reader->leaves.items[id];
     rbc__list list;
     rbc__chunk chunk;
     bool more = true;
     bool has_memory = true;
-    RBC__TRY(rbc__record_list(record, &record->places[id], scratch, &list, err));
+    RBC__TRY(rbc__parsed_episode_list(episode, &episode->places[id], scratch, &list, err));
     json_t *array = json_array();
     rbc_status status = RBC_OK;
     while (status == RBC_OK && more && array && has_memory) {
@@ -133,15 +133,15 @@ static rbc_status leaf_to_json(rbc__record *record, uint32_t id, rbc__scratch *s
     return RBC_OK;
 }
 
-rbc_status rbc__rlds_metadata(rbc__record *record, rbc__scratch *scratch, char **json,
+rbc_status rbc__rlds_metadata(rbc__parsed_episode *episode, rbc__scratch *scratch, char **json,
                               rbc_error *err) {
-    const rbc__leaves *leaves = &record->reader->leaves;
+    const rbc__leaves *leaves = &episode->reader->leaves;
     json_t *object = json_object();
     rbc_status status = RBC_OK;
     *json = NULL;
     for (int32_t i = leaves->num_streams; i < leaves->count && status == RBC_OK && object; ++i) {
-        if (record->places[i].form == RBC__FORM_WALK) {
-            status = leaf_to_json(record, (uint32_t)i, scratch, object, err);
+        if (episode->places[i].form == RBC__FORM_WALK) {
+            status = leaf_to_json(episode, (uint32_t)i, scratch, object, err);
         }
     }
     if (status == RBC_OK) {
@@ -149,7 +149,7 @@ rbc_status rbc__rlds_metadata(rbc__record *record, rbc__scratch *scratch, char *
         if (!*json) {
             status =
                 rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: byte %" PRIu64 ": metadata as JSON",
-                          rbc__source_path(record->source), record->offset);
+                          rbc__source_path(episode->source), episode->offset);
         }
     }
     json_decref(object);

@@ -27,18 +27,18 @@ void rbc__rlds_destroy(rbc__rlds **reader);
 rbc_status rbc__rlds_index(const rbc__rlds *reader, rbc__source *source, int64_t num_records,
                            const rbc__index_sink *sink, rbc_error *err);
 
-/* The functions of rbc__reader_ops that work on a record. */
-rbc_status rbc__rlds_record_open(const rbc__reader *reader, rbc__source *source,
-                                 const rbc__episode_record *episode, rbc__record **out,
-                                 rbc_error *err);
-void rbc__rlds_record_close(rbc__record **record);
-rbc_status rbc__rlds_count(rbc__record *record, int32_t stream, int64_t *num_samples,
+/* The functions of rbc__reader_ops that work on a parsed episode. */
+rbc_status rbc__rlds_episode_open(const rbc__reader *reader, rbc__source *source,
+                                  const rbc__episode_entry *entry, rbc__parsed_episode **out,
+                                  rbc_error *err);
+void rbc__rlds_episode_close(rbc__parsed_episode **episode);
+rbc_status rbc__rlds_count(rbc__parsed_episode *episode, int32_t stream, int64_t *num_samples,
                            int64_t *row_lengths, rbc_error *err);
-rbc_status rbc__rlds_read(rbc__record *record, int32_t stream, int64_t first, int64_t count,
-                          void *dst, rbc__scratch *scratch, rbc_error *err);
-rbc_status rbc__rlds_locate(rbc__record *record, int32_t stream, int64_t sample, uint64_t *offset,
-                            uint64_t *bytes, rbc_error *err);
-rbc_status rbc__rlds_metadata(rbc__record *record, rbc__scratch *scratch, char **json,
+rbc_status rbc__rlds_read(rbc__parsed_episode *episode, int32_t stream, int64_t first,
+                          int64_t count, void *dst, rbc__scratch *scratch, rbc_error *err);
+rbc_status rbc__rlds_locate(rbc__parsed_episode *episode, int32_t stream, int64_t sample,
+                            uint64_t *offset, uint64_t *bytes, rbc_error *err);
+rbc_status rbc__rlds_metadata(rbc__parsed_episode *episode, rbc__scratch *scratch, char **json,
                               rbc_error *err);
 
 #endif

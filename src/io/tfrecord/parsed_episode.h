@@ -1,10 +1,10 @@
 /* An episode whose layout has been parsed. */
-#ifndef RBC_IO_TFRECORD_RECORD_H
-#define RBC_IO_TFRECORD_RECORD_H
+#ifndef RBC_IO_TFRECORD_PARSED_EPISODE_H
+#define RBC_IO_TFRECORD_PARSED_EPISODE_H
 
 #include "io/tfrecord/rlds.h"
 
-struct rbc__record {
+struct rbc__parsed_episode {
     const rbc__rlds *reader;
     rbc__source *source;
     int64_t index;          /* of the record in its file */
@@ -15,11 +15,11 @@ struct rbc__record {
 };
 
 /* Points `out` at [offset, offset + bytes) of the payload. */
-rbc_status rbc__record_view(rbc__record *record, uint64_t offset, uint64_t bytes,
-                            rbc__scratch *scratch, const uint8_t **out, rbc_error *err);
+rbc_status rbc__parsed_episode_view(rbc__parsed_episode *episode, uint64_t offset, uint64_t bytes,
+                                    rbc__scratch *scratch, const uint8_t **out, rbc_error *err);
 
 /* Opens the Feature message of a WALK place. The list reads from `scratch`. */
-rbc_status rbc__record_list(rbc__record *record, const rbc__place *place, rbc__scratch *scratch,
-                            rbc__list *out, rbc_error *err);
+rbc_status rbc__parsed_episode_list(rbc__parsed_episode *episode, const rbc__place *place,
+                                    rbc__scratch *scratch, rbc__list *out, rbc_error *err);
 
 #endif
