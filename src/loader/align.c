@@ -8,16 +8,16 @@
 static rbc_status gather_times(rbc__fetch *fetch, const rbc__row *row,
                                const rbc__window_spec *window, int64_t *begin, int64_t *end,
                                const int64_t **times, rbc_error *err) {
-    const rbc__held_stream *held = &row->record->streams[window->stream_at];
+    const rbc__cached_stream *cached = &row->episode->streams[window->stream_at];
     const rbc__clock *clock = fetch->clock;
-    const rbc__stamps stamps = {.times = held->times,
-                                .count = held->num_samples,
+    const rbc__stamps stamps = {.times = cached->times,
+                                .count = cached->num_samples,
                                 .rate = &clock->control,
                                 .origin_ns =
-                                    rbc__clock_steps_start_ns(clock, row->record->episode)};
+                                    rbc__clock_steps_start_ns(clock, row->episode->position)};
     rbc__window_range(window, &stamps, clock->snap_ns, fetch->targets, begin, end);
-    if (held->times != NULL) {
-        *times = held->times + *begin;
+    if (cached->times != NULL) {
+        *times = cached->times + *begin;
     } else {
         RBC__TRY(rbc__scratch_reserve(&fetch->times, (size_t)(*end - *begin + 1) * sizeof(int64_t),
                                       err));
@@ -68,7 +68,8 @@ static rbc_status run(rbc__fetch *fetch, const rbc__row *row, const rbc__window_
                                    .num_sources = 1};
     const rbc_status status = fetch->backend->resample(fetch->context, &job, 0, NULL, err);
     if (status != RBC_OK) {
-        return rbc__fail_within(err, status, "%s: stream '%s'", rbc__records_path(row->record),
+        return rbc__fail_within(err, status, "%s: stream '%s'",
+                                rbc__cached_episode_path(row->episode),
                                 fetch->spec->used[window->stream_at].schema->name);
     }
     return RBC_OK;
@@ -101,8 +102,8 @@ rbc_status rbc__align_numeric(rbc__fetch *fetch, const rbc__row *row,
     const int64_t *times = NULL;
     const uint8_t *values = NULL;
     RBC__TRY(gather_times(fetch, row, window, &begin, &end, &times, err));
-    RBC__TRY(rbc__records_values(fetch->records, row->record, window->stream_at, begin, end - begin,
-                                 &values, err));
+    RBC__TRY(rbc__episode_cache_values(fetch->cache, row->episode, window->stream_at, begin,
+                                       end - begin, &values, err));
     const rbc__resample_source source = source_of(
         window, values, fetch->spec->used[window->stream_at].sample_bytes, times, end - begin);
     const rbc__field_spec *field = &fetch->spec->fields[window->value_field];

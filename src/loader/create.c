@@ -15,9 +15,9 @@
 
 #define MAX_THREADS 1024
 
-/* All workers' caches of records together. */
-#define CACHE_BYTES   (INT64_C(128) << 20)
-#define CACHE_RECORDS 512
+/* All workers' caches of episodes together. */
+#define CACHE_BYTES    (INT64_C(128) << 20)
+#define CACHE_EPISODES 512
 
 /* Rows of a range: enough work to make the lock cheap, little enough to share a batch out.
  */
@@ -107,7 +107,7 @@ static rbc_status make_worker(rbc_loader *loader, int32_t index, rbc_error *err)
     worker->loader = loader;
     worker->index = index;
     return rbc__fetch_create(loader->spec, &loader->clock, loader->selection,
-                             clamp(CACHE_RECORDS / num_threads, 16, 256),
+                             clamp(CACHE_EPISODES / num_threads, 16, 256),
                              clamp(CACHE_BYTES / num_threads, INT64_C(2) << 20, INT64_C(32) << 20),
                              &worker->fetch, err);
 }

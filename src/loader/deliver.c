@@ -28,8 +28,8 @@ static rbc_status deliver_numeric(rbc__fetch *fetch, const rbc__row *row,
     const int64_t width = window->width;
     const int64_t bytes = window->target_bytes;
     if (window->is_consecutive && picks[0] >= 0 && picks[width - 1] == picks[0] + width - 1) {
-        return rbc__records_read(fetch->records, row->record, window->stream_at, picks[0], width,
-                                 dst, err);
+        return rbc__episode_cache_read(fetch->cache, row->episode, window->stream_at, picks[0],
+                                       width, dst, err);
     }
     int64_t first = INT64_MAX;
     int64_t last = -1;
@@ -39,19 +39,19 @@ static rbc_status deliver_numeric(rbc__fetch *fetch, const rbc__row *row,
             last = picks[i] > last ? picks[i] : last;
         }
     }
-    const bool is_sparse = row->record->streams[window->stream_at].values == NULL &&
+    const bool is_sparse = row->episode->streams[window->stream_at].values == NULL &&
                            last - first > SPARSE_MIN + SPARSE_FACTOR * width;
     const uint8_t *values = NULL;
     if (last >= 0 && !is_sparse) {
-        RBC__TRY(rbc__records_values(fetch->records, row->record, window->stream_at, first,
-                                     last - first + 1, &values, err));
+        RBC__TRY(rbc__episode_cache_values(fetch->cache, row->episode, window->stream_at, first,
+                                           last - first + 1, &values, err));
     }
     for (int64_t i = 0; i < width; i++, dst += bytes) {
         if (picks[i] < 0) {
             rbc__deliver_nothing(window, dst);
         } else if (is_sparse) {
-            RBC__TRY(rbc__records_read(fetch->records, row->record, window->stream_at, picks[i], 1,
-                                       dst, err));
+            RBC__TRY(rbc__episode_cache_read(fetch->cache, row->episode, window->stream_at,
+                                             picks[i], 1, dst, err));
         } else {
             memcpy(dst, values + (picks[i] - first) * bytes, (size_t)bytes);
         }
@@ -71,8 +71,8 @@ static rbc_status decode(rbc__fetch *fetch, const rbc__row *row, const rbc__wind
     ++fetch->stats.images_decoded;
     if (status != RBC_OK) {
         return rbc__fail_within(err, status, "%s: byte %llu: sample %lld",
-                                rbc__records_path(row->record), (unsigned long long)span->offset,
-                                (long long)fetch->picks[index]);
+                                rbc__cached_episode_path(row->episode),
+                                (unsigned long long)span->offset, (long long)fetch->picks[index]);
     }
     return RBC_OK;
 }
@@ -99,8 +99,8 @@ static rbc_status locate_images(rbc__fetch *fetch, const rbc__row *row,
         if (fetch->picks[i] < 0 || same_sample_before(fetch->picks, i) < i) {
             continue;
         }
-        RBC__TRY(rbc__records_locate(fetch->records, row->record, window->stream_at,
-                                     fetch->picks[i], span, err));
+        RBC__TRY(rbc__episode_cache_locate(fetch->cache, row->episode, window->stream_at,
+                                           fetch->picks[i], span, err));
         if (span->bytes > 0) {
             begin = span->offset < begin ? span->offset : begin;
             end = span->offset + span->bytes > end ? span->offset + span->bytes : end;
@@ -121,7 +121,7 @@ static rbc_status deliver_images(rbc__fetch *fetch, const rbc__row *row,
     rbc__span whole;
     const uint8_t *encoded = NULL;
     RBC__TRY(locate_images(fetch, row, window, &whole, err));
-    RBC__TRY(rbc__records_view(fetch->records, row->record, &whole, &encoded, err));
+    RBC__TRY(rbc__episode_cache_view(fetch->cache, row->episode, &whole, &encoded, err));
     for (int64_t i = 0; i < window->width; ++i) {
         const rbc__span *span = &fetch->spans[i];
         const int64_t same = same_sample_before(fetch->picks, i);
@@ -137,7 +137,7 @@ static rbc_status deliver_images(rbc__fetch *fetch, const rbc__row *row,
             if (encoded != NULL) {
                 image = encoded + (span->offset - whole.offset);
             } else {
-                RBC__TRY(rbc__records_view(fetch->records, row->record, span, &image, err));
+                RBC__TRY(rbc__episode_cache_view(fetch->cache, row->episode, span, &image, err));
             }
             RBC__TRY(decode(fetch, row, window, i, image, at, err));
             fetch->has_image[i] = 1;
@@ -154,15 +154,15 @@ static rbc_status deliver_text(rbc__fetch *fetch, const rbc__row *row,
         const uint8_t *text = NULL;
         rbc__span span = {0};
         if (fetch->picks[i] >= 0) {
-            RBC__TRY(rbc__records_locate(fetch->records, row->record, window->stream_at,
-                                         fetch->picks[i], &span, err));
-            RBC__TRY(rbc__records_view(fetch->records, row->record, &span, &text, err));
+            RBC__TRY(rbc__episode_cache_locate(fetch->cache, row->episode, window->stream_at,
+                                               fetch->picks[i], &span, err));
+            RBC__TRY(rbc__episode_cache_view(fetch->cache, row->episode, &span, &text, err));
         }
         uint64_t bad_at = 0;
         if (!rbc__utf8_check(text, span.bytes, &bad_at)) {
             return rbc__fail(
                 err, RBC_ERROR_FORMAT, "%s: byte %llu: stream '%s': sample %lld is not UTF-8",
-                rbc__records_path(row->record), (unsigned long long)(span.offset + bad_at),
+                rbc__cached_episode_path(row->episode), (unsigned long long)(span.offset + bad_at),
                 fetch->spec->used[window->stream_at].schema->name, (long long)fetch->picks[i]);
         }
         RBC__TRY(rbc__batch_put_text(row->batch, row->arena, field->text_index,
@@ -173,8 +173,8 @@ static rbc_status deliver_text(rbc__fetch *fetch, const rbc__row *row,
 
 static rbc_status deliver_clouds(rbc__fetch *fetch, const rbc__row *row,
                                  const rbc__window_spec *window, uint8_t *dst, rbc_error *err) {
-    const rbc__used_stream *stream_at = &fetch->spec->used[window->stream_at];
-    const int64_t *begins = row->record->streams[window->stream_at].row_begins;
+    const rbc__used_stream *used = &fetch->spec->used[window->stream_at];
+    const int64_t *begins = row->episode->streams[window->stream_at].row_begins;
     uint8_t *lengths =
         rbc__batch_row(row->batch, &fetch->spec->fields[window->lengths_field], row->index);
     for (int64_t i = 0; i < window->width; i++, dst += window->target_bytes) {
@@ -183,13 +183,13 @@ static rbc_status deliver_clouds(rbc__fetch *fetch, const rbc__row *row,
         if (points > window->max_points) {
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                              "%s: stream '%s': step %lld has %lld rows, max_points is %lld",
-                             rbc__records_path(row->record), stream_at->schema->name,
+                             rbc__cached_episode_path(row->episode), used->schema->name,
                              (long long)step, (long long)points, (long long)window->max_points);
         }
-        const int64_t bytes = points * stream_at->sample_bytes;
+        const int64_t bytes = points * used->sample_bytes;
         if (points > 0) {
-            RBC__TRY(rbc__records_read(fetch->records, row->record, window->stream_at, begins[step],
-                                       points, dst, err));
+            RBC__TRY(rbc__episode_cache_read(fetch->cache, row->episode, window->stream_at,
+                                             begins[step], points, dst, err));
         }
         memset(dst + bytes, 0, (size_t)(window->target_bytes - bytes));
         memcpy(lengths + (size_t)i * sizeof points, &points, sizeof points);
@@ -199,10 +199,10 @@ static rbc_status deliver_clouds(rbc__fetch *fetch, const rbc__row *row,
 
 rbc_status rbc__deliver_picks(rbc__fetch *fetch, const rbc__row *row,
                               const rbc__window_spec *window, uint8_t *valid, rbc_error *err) {
-    const rbc__used_stream *stream_at = &fetch->spec->used[window->stream_at];
+    const rbc__used_stream *used = &fetch->spec->used[window->stream_at];
     uint8_t *dst =
         rbc__batch_row(row->batch, &fetch->spec->fields[window->value_field], row->index);
-    switch (stream_at->schema->kind) {
+    switch (used->schema->kind) {
     case RBC_STREAM_IMAGE:
         return deliver_images(fetch, row, window, dst, valid, err);
     case RBC_STREAM_TEXT:
@@ -210,6 +210,6 @@ rbc_status rbc__deliver_picks(rbc__fetch *fetch, const rbc__row *row,
     case RBC_STREAM_NUMERIC:
         break;
     }
-    return stream_at->is_cloud ? deliver_clouds(fetch, row, window, dst, err)
-                               : deliver_numeric(fetch, row, window, dst, err);
+    return used->is_cloud ? deliver_clouds(fetch, row, window, dst, err)
+                          : deliver_numeric(fetch, row, window, dst, err);
 }

@@ -11,7 +11,7 @@
 #include "codec/codec.h"
 #include "loader/batch_spec.h"
 #include "loader/clock.h"
-#include "loader/records.h"
+#include "loader/episode_cache.h"
 #include "loader/slot.h"
 #include "loader/window.h"
 
@@ -24,7 +24,7 @@ typedef struct rbc__fetch_stats {
 typedef struct rbc__fetch {
     const rbc__batch_spec *spec;
     const rbc__clock *clock;
-    rbc__records *records;
+    rbc__episode_cache *cache;
     rbc__decoder *decoder;       /* NULL without image windows */
     const rbc__backend *backend; /* that aligns, on the thread that fetches */
     rbc_context *context;        /* of one thread */
@@ -44,15 +44,15 @@ typedef struct rbc__row {
     rbc_batch *batch;
     int32_t arena;
     int64_t index; /* in the batch */
-    rbc__held_record *record;
+    rbc__cached_episode *episode;
     int64_t tick;
     int64_t tick_ns;
 } rbc__row;
 
 /* Borrows spec, clock and selection. */
 rbc_status rbc__fetch_create(const rbc__batch_spec *spec, const rbc__clock *clock,
-                             const rbc_selection *selection, int64_t max_records, int64_t max_bytes,
-                             rbc__fetch **out, rbc_error *err);
+                             const rbc_selection *selection, int64_t max_episodes,
+                             int64_t max_bytes, rbc__fetch **out, rbc_error *err);
 void rbc__fetch_destroy(rbc__fetch **handle);
 
 /* Fills row `row` of `batch` with sample `sample` of the clock, strings through `arena`. Errors
@@ -65,7 +65,7 @@ rbc_status rbc__fetch_row(rbc__fetch *fetch, int64_t sample, rbc_batch *batch, i
 rbc_status rbc__fetch_valid(rbc__fetch *fetch, int64_t episode, int64_t tick, uint8_t *valid,
                             rbc_error *err);
 
-/* Header of the first image of stream `use` that is not empty, over the first episodes of the
+/* Header of the first image of stream `stream_at` that is not empty, over the first episodes of the
  * selection; FORMAT where there is none. */
 rbc_status rbc__fetch_image_shape(rbc__fetch *fetch, int32_t stream_at, rbc__image_shape *out,
                                   rbc_error *err);
@@ -73,8 +73,8 @@ rbc_status rbc__fetch_image_shape(rbc__fetch *fetch, int32_t stream_at, rbc__ima
 /* Counted since the last call. */
 rbc__fetch_stats rbc__fetch_take_stats(rbc__fetch *fetch);
 
-/* pick.c: delivers the samples fetch->picks[0..width) of the window's stream, -1 meaning none, as
- * they are. Clears `valid` where an image turns out to be empty. */
+/* deliver.c: delivers the samples fetch->picks[0..width) of the window's stream, -1 meaning none,
+ * as they are. Clears `valid` where an image turns out to be empty. */
 rbc_status rbc__deliver_picks(rbc__fetch *fetch, const rbc__row *row,
                               const rbc__window_spec *window, uint8_t *valid, rbc_error *err);
 /* Writes what outside nan or zero stands for to one target. */

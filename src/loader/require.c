@@ -11,8 +11,8 @@
 #define BLOCK 256
 
 /* Episodes at hand: each is looked at once. */
-#define CACHE_RECORDS 1
-#define CACHE_BYTES   (INT64_C(8) << 20)
+#define CACHE_EPISODES 1
+#define CACHE_BYTES    (INT64_C(8) << 20)
 
 /* Runs of ticks, numbered over all episodes, that grow at their end. */
 typedef struct runs {
@@ -126,7 +126,7 @@ static rbc_status require(rbc__clock *clock, const rbc__batch_spec_params *param
     rbc__fetch *fetch = NULL;
     RBC__TRY(rbc__batch_spec_create(params, &spec, err));
     rbc_status status =
-        rbc__fetch_create(spec, clock, selection, CACHE_RECORDS, CACHE_BYTES, &fetch, err);
+        rbc__fetch_create(spec, clock, selection, CACHE_EPISODES, CACHE_BYTES, &fetch, err);
     if (status == RBC_OK) {
         status = scan(clock, fetch, on_error, r, err);
     }
