@@ -1,4 +1,4 @@
-/* Fuzzes the parser of layouts, which a catalog holds, and the places that it finds: none may lie
+/* Fuzzes the parser of layouts, which a catalog holds, and the spans that it finds: none may lie
  * outside of the record or of the layout. An input is the size of the record (u16) and the layout
  * behind its version and fingerprint. */
 #include "fuzz.h"
@@ -23,24 +23,24 @@ static const char features[] =
     "\"dtype\":\"uint8\"}}"
     "}}},\"length\":\"-1\"}},\"note\":{\"text\":{}}}}}";
 
-static void check_place(const rbc__place *place, const uint8_t *layout, size_t layout_bytes,
-                        uint64_t record_bytes) {
-    fuzz_require(place->offset <= record_bytes && place->bytes <= record_bytes - place->offset);
-    if (place->form != RBC__FORM_INDEX && place->form != RBC__FORM_SPANS) {
+static void check_span(const rbc__layout_span *span, const uint8_t *layout, size_t layout_bytes,
+                       uint64_t record_bytes) {
+    fuzz_require(span->offset <= record_bytes && span->bytes <= record_bytes - span->offset);
+    if (span->form != RBC__FORM_INDEX && span->form != RBC__FORM_SPANS) {
         return;
     }
-    const uint64_t numbers = place->form == RBC__FORM_INDEX ? 1 : 2;
-    const uint64_t bytes = place->samples * numbers * place->parameter;
-    fuzz_require(place->table >= layout && place->table <= layout + layout_bytes &&
-                 bytes <= (uint64_t)(layout + layout_bytes - place->table));
-    for (uint64_t i = 0; i < place->samples && i < MAX_SAMPLES; ++i) {
+    const uint64_t numbers = span->form == RBC__FORM_INDEX ? 1 : 2;
+    const uint64_t bytes = span->samples * numbers * span->parameter;
+    fuzz_require(span->table >= layout && span->table <= layout + layout_bytes &&
+                 bytes <= (uint64_t)(layout + layout_bytes - span->table));
+    for (uint64_t i = 0; i < span->samples && i < MAX_SAMPLES; ++i) {
         uint64_t offset;
         uint64_t size;
-        const uint64_t sample = i % 2 == 0 ? i / 2 : place->samples - 1 - i / 2;
-        if (rbc__place_sample(place, sample, &offset, &size)) {
+        const uint64_t sample = i % 2 == 0 ? i / 2 : span->samples - 1 - i / 2;
+        if (rbc__layout_span_sample(span, sample, &offset, &size)) {
             uint64_t entry;
-            fuzz_require(offset >= place->offset && size <= place->bytes &&
-                         offset - place->offset <= place->bytes - size);
+            fuzz_require(offset >= span->offset && size <= span->bytes &&
+                         offset - span->offset <= span->bytes - size);
             fuzz_require(!rbc__entry_size(size, &entry) || entry < size);
         }
     }
@@ -65,13 +65,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         layout[1 + i] = (uint8_t)(FINGERPRINT >> (8 * i));
     }
     memcpy(layout + FIXED_BYTES, data + 2, size - 2);
-    rbc__place places[MAX_IDS] = {0};
+    rbc__layout_span spans[MAX_IDS] = {0};
     uint64_t num_steps;
-    if (rbc__layout_decode(&leaves, FINGERPRINT, layout, layout_bytes, record_bytes, "fuzz", places,
+    if (rbc__layout_decode(&leaves, FINGERPRINT, layout, layout_bytes, record_bytes, "fuzz", spans,
                            &num_steps, NULL) == RBC_OK) {
         for (uint32_t i = 0; i < rbc__layout_num_ids(&leaves); ++i) {
-            if (places[i].form != RBC__FORM_NONE) {
-                check_place(&places[i], layout, layout_bytes, record_bytes);
+            if (spans[i].form != RBC__FORM_NONE) {
+                check_span(&spans[i], layout, layout_bytes, record_bytes);
             }
         }
     }

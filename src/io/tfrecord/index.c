@@ -21,12 +21,12 @@ typedef struct found {
 typedef struct indexer {
     const rbc__rlds *reader;
     rbc__measure measure;
-    found *found;       /* [num_ids] */
-    rbc__place *places; /* [num_ids] */
+    found *found;            /* [num_ids] */
+    rbc__layout_span *spans; /* [num_ids] */
     uint64_t num_steps;
     int64_t start_ns, end_ns;
-    rbc__stamp_span *spans; /* [num_spans] */
-    int32_t num_spans;
+    rbc__stamp_span *stamp_spans; /* [num_stamp_spans] */
+    int32_t num_stamp_spans;
     rbc__bytes layout;
     rbc__scratch task;
     rbc__scratch stamps;
@@ -52,32 +52,32 @@ static rbc_status measure_stream(indexer *state, int32_t stream, int64_t *steps,
     const uint32_t rows_id = (uint32_t)(leaves->count + stream);
     const found *values = &state->found[stream];
     const found *rows = &state->found[rows_id];
-    rbc__place *place = &state->places[stream];
-    rbc__place *rows_place = &state->places[rows_id];
+    rbc__layout_span *span = &state->spans[stream];
+    rbc__layout_span *rows_span = &state->spans[rows_id];
     uint64_t total = 0;
     *steps = -1;
-    place->id = (uint32_t)stream;
-    rows_place->id = rows_id;
+    span->id = (uint32_t)stream;
+    rows_span->id = rows_id;
     if (values->is_there) {
         RBC__TRY(
-            rbc__measure_values(&state->measure, leaf, values->offset, values->bytes, place, err));
-        *steps = leaf->elements > 0 ? (int64_t)place->samples : -1;
+            rbc__measure_values(&state->measure, leaf, values->offset, values->bytes, span, err));
+        *steps = leaf->elements > 0 ? (int64_t)span->samples : -1;
     }
     if (!leaf->is_sequence || !rows->is_there) {
         return RBC_OK;
     }
-    RBC__TRY(rbc__measure_rows(&state->measure, leaf, rows->offset, rows->bytes, rows_place, &total,
+    RBC__TRY(rbc__measure_rows(&state->measure, leaf, rows->offset, rows->bytes, rows_span, &total,
                                err));
-    *steps = (int64_t)rows_place->samples;
+    *steps = (int64_t)rows_span->samples;
     if (!rbc__leaf_is_ragged(leaf)) {
-        rows_place->form = RBC__FORM_NONE;
-    } else if (leaf->elements > 0 && total != place->samples) {
+        rows_span->form = RBC__FORM_NONE;
+    } else if (leaf->elements > 0 && total != span->samples) {
         return rbc__wire_fail(&state->measure.payload, rows->offset, err,
                               "the rows of stream '%s' have %" PRIu64 " samples together, but "
                               "%" PRIu64 " are there",
-                              leaf->name, total, place->samples);
+                              leaf->name, total, span->samples);
     } else {
-        place->samples = total;
+        span->samples = total;
     }
     return RBC_OK;
 }
@@ -136,10 +136,10 @@ static rbc_status measure_metadata(indexer *state, rbc_error *err) {
         const found *at = &state->found[i];
         const bool may_miss = leaf->unsupported || leaf->is_sequence || leaf->elements <= 0 ||
                               leaf->storage == RBC__STORED_TENSOR;
-        state->places[i].id = (uint32_t)i;
+        state->spans[i].id = (uint32_t)i;
         if (at->is_there) {
             RBC__TRY(rbc__measure_metadata(&state->measure, leaf, at->offset, at->bytes,
-                                           &state->places[i], err));
+                                           &state->spans[i], err));
         } else if (!may_miss) {
             return rbc__wire_fail(&state->measure.payload, 0, err,
                                   "the record has no feature '%s', which features.json declares",
@@ -158,14 +158,14 @@ static rbc_status check_stamps(indexer *state, int32_t stream, int32_t times, rb
     const rbc__leaves *leaves = &state->reader->leaves;
     const rbc__wire *payload = &state->measure.payload;
     const char *name = leaves->items[times].name;
-    const uint64_t samples = state->places[times].samples;
+    const uint64_t samples = state->spans[times].samples;
     const found *at = &state->found[times];
     rbc__list list;
-    if (samples != state->places[stream].samples) {
+    if (samples != state->spans[stream].samples) {
         return rbc__wire_fail(
             payload, at->offset, err,
             "stream '%s' has %" PRIu64 " stamps, but '%s' has %" PRIu64 " samples", name, samples,
-            leaves->items[stream].name, state->places[stream].samples);
+            leaves->items[stream].name, state->spans[stream].samples);
     }
     if (samples == 0 || !at->is_there) {
         return RBC_OK;
@@ -202,13 +202,13 @@ static rbc_status check_all_stamps(indexer *state, rbc_error *err) {
     const rbc__schema *schema = &state->reader->schema;
     state->start_ns = 0;
     state->end_ns = -1;
-    state->num_spans = 0;
+    state->num_stamp_spans = 0;
     for (int32_t i = 0; i < schema->num_streams; ++i) {
         const int32_t times = schema->streams[i].times;
         if (times < 0) {
             continue;
         }
-        rbc__stamp_span *span = &state->spans[state->num_spans++];
+        rbc__stamp_span *span = &state->stamp_spans[state->num_stamp_spans++];
         *span = (rbc__stamp_span){.times = times, .last_ns = -1};
         RBC__TRY(check_stamps(state, i, times, span, err));
         if (span->num_samples > 0 && schema->streams[i].is_reference) {
@@ -285,7 +285,7 @@ static rbc_status index_record(indexer *state, rbc_error *err) {
     const rbc__leaves *leaves = &state->reader->leaves;
     const size_t num_ids = rbc__layout_num_ids(leaves);
     memset(state->found, 0, num_ids * sizeof *state->found);
-    memset(state->places, 0, num_ids * sizeof *state->places);
+    memset(state->spans, 0, num_ids * sizeof *state->spans);
     state->measure.tables.size = 0;
     state->layout.size = 0;
     RBC__TRY(rbc__example_walk(&state->measure.payload, note_feature, state, err));
@@ -293,7 +293,7 @@ static rbc_status index_record(indexer *state, rbc_error *err) {
     RBC__TRY(measure_metadata(state, err));
     RBC__TRY(check_all_stamps(state, err));
     RBC__TRY(find_task(state, err));
-    return rbc__layout_encode(leaves, state->reader->fingerprint, state->num_steps, state->places,
+    return rbc__layout_encode(leaves, state->reader->fingerprint, state->num_steps, state->spans,
                               num_ids, &state->measure.tables, &state->layout, err);
 }
 
@@ -332,8 +332,8 @@ static rbc_status index_frame(indexer *state, rbc__source *source, const rbc__fr
                                       .num_steps = (int64_t)state->num_steps,
                                       .start_ns = state->start_ns,
                                       .end_ns = state->end_ns,
-                                      .spans = state->spans,
-                                      .num_spans = state->num_spans,
+                                      .spans = state->stamp_spans,
+                                      .num_spans = state->num_stamp_spans,
                                       .task = (const char *)state->task.data,
                                       .layout = state->layout.data,
                                       .layout_bytes = state->layout.size};
@@ -385,11 +385,11 @@ rbc_status rbc__rlds_index(const rbc__rlds *reader, rbc__source *source, int64_t
     const size_t num_ids = rbc__layout_num_ids(&reader->leaves);
     indexer state = {.reader = reader,
                      .found = calloc(num_ids + 1, sizeof(found)),
-                     .places = calloc(num_ids + 1, sizeof(rbc__place)),
-                     .spans = calloc(num_ids + 1, sizeof(rbc__stamp_span))};
+                     .spans = calloc(num_ids + 1, sizeof(rbc__layout_span)),
+                     .stamp_spans = calloc(num_ids + 1, sizeof(rbc__stamp_span))};
     rbc__scratch scratch = {0};
     rbc_status status;
-    if (state.found && state.places && state.spans) {
+    if (state.found && state.spans && state.stamp_spans) {
         status = index_frames(&state, source, num_records, sink, &scratch, err);
     } else {
         status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to index it",
@@ -400,8 +400,8 @@ rbc_status rbc__rlds_index(const rbc__rlds *reader, rbc__source *source, int64_t
     rbc__scratch_free(&state.stamps);
     rbc__bytes_free(&state.layout);
     rbc__measure_free(&state.measure);
-    free(state.places);
     free(state.spans);
+    free(state.stamp_spans);
     free(state.found);
     return status;
 }

@@ -11,7 +11,7 @@
 
 void rbc__measure_free(rbc__measure *measure) {
     rbc__bytes_free(&measure->tables);
-    rbc__bytes_free(&measure->spans);
+    rbc__bytes_free(&measure->entry_spans);
 }
 
 static rbc_status wrong_kind(const rbc__measure *measure, const rbc__leaf *leaf, uint64_t offset,
@@ -50,13 +50,13 @@ static void add_entry(rbc__measure *measure, entries *run, uint64_t start, uint6
     run->follow = run->follow && start == run->end && offset - start == 1 + rbc__varint_size(bytes);
     run->end = offset + bytes;
     ++run->count;
-    rbc__bytes_append(&measure->spans, &offset, sizeof offset);
-    rbc__bytes_append(&measure->spans, &bytes, sizeof bytes);
+    rbc__bytes_append(&measure->entry_spans, &offset, sizeof offset);
+    rbc__bytes_append(&measure->entry_spans, &bytes, sizeof bytes);
 }
 
 /* The table goes behind those of the features before. */
-static void write_table(rbc__measure *measure, const entries *run, rbc__place *out) {
-    const uint8_t *span = measure->spans.data;
+static void write_table(rbc__measure *measure, const entries *run, rbc__layout_span *out) {
+    const uint8_t *span = measure->entry_spans.data;
     const unsigned width = width_of(run->end - run->start);
     out->parameter = (uint8_t)width;
     out->table_at = measure->tables.size;
@@ -72,9 +72,9 @@ static void write_table(rbc__measure *measure, const entries *run, rbc__place *o
     }
 }
 
-static rbc_status place_entries(rbc__measure *measure, const entries *run, bool may_walk,
-                                rbc__place *out, rbc_error *err) {
-    RBC__TRY(rbc__bytes_check(&measure->spans, err));
+static rbc_status describe_entries(rbc__measure *measure, const entries *run, bool may_walk,
+                                   rbc__layout_span *out, rbc_error *err) {
+    RBC__TRY(rbc__bytes_check(&measure->entry_spans, err));
     out->samples = run->count;
     if (run->count == 0) {
         return RBC_OK;
@@ -96,14 +96,14 @@ static rbc_status place_entries(rbc__measure *measure, const entries *run, bool 
 }
 
 static rbc_status measure_entries(rbc__measure *measure, const rbc__leaf *leaf, rbc__list *list,
-                                  rbc__place *out, rbc_error *err) {
+                                  rbc__layout_span *out, rbc_error *err) {
     entries run = {0};
     rbc__chunk chunk;
     bool more;
     const uint64_t want = leaf->storage == RBC__STORED_BYTES
                               ? (uint64_t)leaf->elements * (uint64_t)rbc__dtype_bytes(leaf->dtype)
                               : 0;
-    measure->spans.size = 0;
+    measure->entry_spans.size = 0;
     for (;;) {
         RBC__TRY(rbc__list_next(list, &chunk, &more, err));
         if (!more) {
@@ -117,7 +117,7 @@ static rbc_status measure_entries(rbc__measure *measure, const rbc__leaf *leaf, 
         }
         add_entry(measure, &run, chunk.start, chunk.offset, chunk.bytes);
     }
-    return place_entries(measure, &run, leaf->kind == RBC_STREAM_TEXT, out, err);
+    return describe_entries(measure, &run, leaf->kind == RBC_STREAM_TEXT, out, err);
 }
 
 /* ---- numbers ----------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ static rbc_status whole_samples(const rbc__measure *measure, const rbc__leaf *le
 }
 
 static rbc_status index_varints(rbc__measure *measure, const rbc__leaf *leaf,
-                                const rbc__chunk *chunk, rbc__place *out, rbc_error *err) {
+                                const rbc__chunk *chunk, rbc__layout_span *out, rbc_error *err) {
     const unsigned width = width_of(chunk->bytes);
     const uint64_t end = chunk->offset + chunk->bytes;
     uint64_t at = chunk->offset;
@@ -157,7 +157,7 @@ static rbc_status index_varints(rbc__measure *measure, const rbc__leaf *leaf,
 }
 
 static rbc_status measure_numbers(rbc__measure *measure, const rbc__leaf *leaf, rbc__list *list,
-                                  rbc__place *out, rbc_error *err) {
+                                  rbc__layout_span *out, rbc_error *err) {
     rbc__chunk chunk;
     rbc__chunk first = {0};
     bool more;
@@ -202,7 +202,7 @@ static rbc_status measure_numbers(rbc__measure *measure, const rbc__leaf *leaf, 
  */
 
 static rbc_status measure_tensor(rbc__measure *measure, const rbc__leaf *leaf, rbc__list *list,
-                                 rbc__place *out, rbc_error *err) {
+                                 rbc__layout_span *out, rbc_error *err) {
     rbc__chunk chunk;
     rbc__chunk second;
     bool more;
@@ -244,20 +244,20 @@ static rbc_status measure_tensor(rbc__measure *measure, const rbc__leaf *leaf, r
     }
     entries run = {0};
     rbc__wire_field string;
-    measure->spans.size = 0;
+    measure->entry_spans.size = 0;
     for (;;) {
         RBC__TRY(rbc__tensor_proto_next_string(&tensor.message, &string, &more, err));
         if (!more) {
-            return place_entries(measure, &run, false, out, err);
+            return describe_entries(measure, &run, false, out, err);
         }
         add_entry(measure, &run, string.start, string.offset, string.bytes);
     }
 }
 
 rbc_status rbc__measure_values(rbc__measure *measure, const rbc__leaf *leaf, uint64_t offset,
-                               uint64_t bytes, rbc__place *out, rbc_error *err) {
+                               uint64_t bytes, rbc__layout_span *out, rbc_error *err) {
     rbc__list list;
-    *out = (rbc__place){.id = out->id, .offset = offset, .bytes = bytes};
+    *out = (rbc__layout_span){.id = out->id, .offset = offset, .bytes = bytes};
     RBC__TRY(rbc__list_open(&measure->payload, offset, bytes, &list, err));
     if (list.kind == RBC__LIST_NONE) {
         return RBC_OK;
@@ -273,7 +273,8 @@ rbc_status rbc__measure_values(rbc__measure *measure, const rbc__leaf *leaf, uin
 }
 
 rbc_status rbc__measure_rows(rbc__measure *measure, const rbc__leaf *leaf, uint64_t offset,
-                             uint64_t bytes, rbc__place *out, uint64_t *total, rbc_error *err) {
+                             uint64_t bytes, rbc__layout_span *out, uint64_t *total,
+                             rbc_error *err) {
     rbc__list list;
     rbc__chunk chunk;
     bool more;
@@ -312,12 +313,13 @@ rbc_status rbc__measure_rows(rbc__measure *measure, const rbc__leaf *leaf, uint6
 }
 
 rbc_status rbc__measure_metadata(rbc__measure *measure, const rbc__leaf *leaf, uint64_t offset,
-                                 uint64_t bytes, rbc__place *out, rbc_error *err) {
+                                 uint64_t bytes, rbc__layout_span *out, rbc_error *err) {
     rbc__list list;
     rbc__chunk chunk;
     bool more = false;
     uint64_t values = 0;
-    *out = (rbc__place){.id = out->id, .form = RBC__FORM_WALK, .offset = offset, .bytes = bytes};
+    *out =
+        (rbc__layout_span){.id = out->id, .form = RBC__FORM_WALK, .offset = offset, .bytes = bytes};
     RBC__TRY(rbc__list_open(&measure->payload, offset, bytes, &list, err));
     if (list.kind != RBC__LIST_NONE && list.kind != leaf->list) {
         return wrong_kind(measure, leaf, offset, list.kind, err);

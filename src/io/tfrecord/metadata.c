@@ -108,7 +108,7 @@ static rbc_status leaf_to_json(rbc__parsed_episode *episode, uint32_t id, rbc__s
     rbc__chunk chunk;
     bool more = true;
     bool has_memory = true;
-    RBC__TRY(rbc__parsed_episode_list(episode, &episode->places[id], scratch, &list, err));
+    RBC__TRY(rbc__parsed_episode_list(episode, &episode->spans[id], scratch, &list, err));
     json_t *array = json_array();
     rbc_status status = RBC_OK;
     while (status == RBC_OK && more && array && has_memory) {
@@ -140,7 +140,7 @@ rbc_status rbc__rlds_metadata(rbc__parsed_episode *episode, rbc__scratch *scratc
     rbc_status status = RBC_OK;
     *json = NULL;
     for (int32_t i = leaves->num_streams; i < leaves->count && status == RBC_OK && object; ++i) {
-        if (episode->places[i].form == RBC__FORM_WALK) {
+        if (episode->spans[i].form == RBC__FORM_WALK) {
             status = leaf_to_json(episode, (uint32_t)i, scratch, object, err);
         }
     }

@@ -23,15 +23,15 @@ rbc_status rbc__rlds_episode_open(const rbc__reader *reader, rbc__source *source
                          path, entry->offset, entry->bytes, rbc__source_bytes(source));
     }
     const size_t num_ids = rbc__layout_num_ids(&rlds->leaves);
-    const size_t places_bytes = num_ids * sizeof(rbc__place);
-    rbc__parsed_episode *episode = malloc(sizeof *episode + places_bytes + entry->layout_bytes);
+    const size_t spans_bytes = num_ids * sizeof(rbc__layout_span);
+    rbc__parsed_episode *episode = malloc(sizeof *episode + spans_bytes + entry->layout_bytes);
     if (episode == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: byte %" PRIu64 ": no memory for it",
                          path, entry->offset);
     }
-    rbc__place *places = (rbc__place *)(episode + 1);
-    uint8_t *layout = (uint8_t *)places + places_bytes;
-    memset(places, 0, places_bytes);
+    rbc__layout_span *spans = (rbc__layout_span *)(episode + 1);
+    uint8_t *layout = (uint8_t *)spans + spans_bytes;
+    memset(spans, 0, spans_bytes);
     if (entry->layout_bytes > 0) {
         memcpy(layout, entry->layout, entry->layout_bytes);
     }
@@ -40,10 +40,10 @@ rbc_status rbc__rlds_episode_open(const rbc__reader *reader, rbc__source *source
                                      .index = entry->record,
                                      .offset = entry->offset,
                                      .bytes = entry->bytes,
-                                     .places = places};
+                                     .spans = spans};
     rbc_status status =
         rbc__layout_decode(&rlds->leaves, rlds->fingerprint, layout, entry->layout_bytes,
-                           entry->bytes, path, places, &episode->num_steps, err);
+                           entry->bytes, path, spans, &episode->num_steps, err);
     if (status == RBC_OK && episode->num_steps != (uint64_t)entry->num_steps) {
         status = rbc__fail(err, RBC_ERROR_FORMAT,
                            "%s: byte %" PRIu64 ": the catalog gives the record %" PRId64
@@ -76,15 +76,15 @@ rbc_status rbc__parsed_episode_view(rbc__parsed_episode *episode, uint64_t offse
     return rbc__source_view(episode->source, episode->offset + offset, bytes, scratch, out, err);
 }
 
-rbc_status rbc__parsed_episode_list(rbc__parsed_episode *episode, const rbc__place *place,
+rbc_status rbc__parsed_episode_list(rbc__parsed_episode *episode, const rbc__layout_span *span,
                                     rbc__scratch *scratch, rbc__list *out, rbc_error *err) {
     const uint8_t *data;
-    RBC__TRY(rbc__parsed_episode_view(episode, place->offset, place->bytes, scratch, &data, err));
+    RBC__TRY(rbc__parsed_episode_view(episode, span->offset, span->bytes, scratch, &data, err));
     const rbc__wire wire = {.data = data,
-                            .end = place->bytes,
-                            .base = episode->offset + place->offset,
+                            .end = span->bytes,
+                            .base = episode->offset + span->offset,
                             .path = rbc__source_path(episode->source)};
-    return rbc__list_open(&wire, 0, place->bytes, out, err);
+    return rbc__list_open(&wire, 0, span->bytes, out, err);
 }
 
 /* ---- checks ------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ static rbc_status find_leaf(const rbc__parsed_episode *episode, int32_t stream,
 
 static uint64_t num_samples(const rbc__parsed_episode *episode, const rbc__leaf *leaf,
                             int32_t stream) {
-    return rbc__leaf_is_ragged(leaf) ? episode->places[stream].samples : episode->num_steps;
+    return rbc__leaf_is_ragged(leaf) ? episode->spans[stream].samples : episode->num_steps;
 }
 
 static rbc_status check_range(const rbc__parsed_episode *episode, const rbc__leaf *leaf,
@@ -146,7 +146,7 @@ static rbc_status new_walked(rbc__parsed_episode *episode, uint32_t id, uint64_t
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
                          "%s: byte %" PRIu64 ": %" PRIu64 " bytes for the values of a stream",
                          rbc__source_path(episode->source),
-                         episode->offset + episode->places[id].offset, bytes);
+                         episode->offset + episode->spans[id].offset, bytes);
     }
     return RBC_OK;
 }
@@ -155,16 +155,16 @@ static rbc_status new_walked(rbc__parsed_episode *episode, uint32_t id, uint64_t
 static rbc_status walk_numbers(rbc__parsed_episode *episode, const rbc__leaf *leaf, uint32_t id,
                                rbc__dtype dtype, uint64_t values, rbc__scratch *scratch,
                                rbc_error *err) {
-    const rbc__place *place = &episode->places[id];
+    const rbc__layout_span *span = &episode->spans[id];
     const bool is_int = !rbc__dtype_is_float(dtype);
     rbc__list list;
     void *converted;
     void *plain = NULL;
     int64_t misfit;
-    RBC__TRY(rbc__parsed_episode_list(episode, place, scratch, &list, err));
+    RBC__TRY(rbc__parsed_episode_list(episode, span, scratch, &list, err));
     /* A value takes a byte at least: more cannot be there, and are not allocated. */
-    if (list.kind != (is_int ? RBC__LIST_INT64 : RBC__LIST_FLOAT) || values > place->bytes) {
-        return fail_stream(episode, leaf, place->offset, err, "its list has changed");
+    if (list.kind != (is_int ? RBC__LIST_INT64 : RBC__LIST_FLOAT) || values > span->bytes) {
+        return fail_stream(episode, leaf, span->offset, err, "its list has changed");
     }
     RBC__TRY(new_walked(episode, id, values * (uint64_t)rbc__dtype_bytes(dtype), &converted, err));
     rbc_status status = new_walked(episode, id, values * 8, &plain, err);
@@ -176,7 +176,7 @@ static rbc_status walk_numbers(rbc__parsed_episode *episode, const rbc__leaf *le
         rbc__values_from_f32(plain, values, dtype, converted);
     } else if (status == RBC_OK &&
                !rbc__values_from_ints(plain, values, dtype, converted, &misfit)) {
-        status = fail_stream(episode, leaf, place->offset, err,
+        status = fail_stream(episode, leaf, span->offset, err,
                              "it holds a value that its dtype cannot hold");
     }
     free(plain);
@@ -191,37 +191,37 @@ static rbc_status walk_numbers(rbc__parsed_episode *episode, const rbc__leaf *le
 /* Offset and bytes of each entry of a text stream. */
 static rbc_status walk_entries(rbc__parsed_episode *episode, const rbc__leaf *leaf, uint32_t id,
                                rbc_error *err) {
-    const rbc__place *place = &episode->places[id];
+    const rbc__layout_span *span = &episode->spans[id];
     rbc__scratch scratch = {0};
     rbc__list list;
     rbc__chunk chunk;
     bool more = true;
     uint64_t done = 0;
-    void *spans = NULL;
-    rbc_status status = rbc__parsed_episode_list(episode, place, &scratch, &list, err);
-    if (status == RBC_OK && (list.kind != RBC__LIST_BYTES || place->samples > place->bytes)) {
-        status = fail_stream(episode, leaf, place->offset, err, "its list has changed");
+    void *entries = NULL;
+    rbc_status status = rbc__parsed_episode_list(episode, span, &scratch, &list, err);
+    if (status == RBC_OK && (list.kind != RBC__LIST_BYTES || span->samples > span->bytes)) {
+        status = fail_stream(episode, leaf, span->offset, err, "its list has changed");
     }
     if (status == RBC_OK) {
-        status = new_walked(episode, id, place->samples * 16, &spans, err);
+        status = new_walked(episode, id, span->samples * 16, &entries, err);
     }
     while (status == RBC_OK && more) {
         status = rbc__list_next(&list, &chunk, &more, err);
-        if (status == RBC_OK && more && done < place->samples) {
-            const uint64_t span[2] = {place->offset + chunk.offset, chunk.bytes};
-            memcpy((uint8_t *)spans + 16 * done, span, sizeof span);
+        if (status == RBC_OK && more && done < span->samples) {
+            const uint64_t entry[2] = {span->offset + chunk.offset, chunk.bytes};
+            memcpy((uint8_t *)entries + 16 * done, entry, sizeof entry);
         }
         done += more;
     }
     rbc__scratch_free(&scratch);
-    if (status == RBC_OK && done != place->samples) {
-        status = fail_stream(episode, leaf, place->offset, err, "its list has changed");
+    if (status == RBC_OK && done != span->samples) {
+        status = fail_stream(episode, leaf, span->offset, err, "its list has changed");
     }
     if (status != RBC_OK) {
-        free(spans);
+        free(entries);
         return status;
     }
-    episode->walked[id] = spans;
+    episode->walked[id] = entries;
     return RBC_OK;
 }
 
@@ -249,19 +249,19 @@ static rbc_status read_varints(rbc__parsed_episode *episode, const rbc__leaf *le
 
 /* Bytes entries of one sample each, or runs of varints of one sample each. */
 static rbc_status read_samples(rbc__parsed_episode *episode, const rbc__leaf *leaf,
-                               const rbc__place *place, uint64_t first, uint64_t count,
+                               const rbc__layout_span *span, uint64_t first, uint64_t count,
                                uint8_t *dst, rbc__scratch *scratch, rbc_error *err) {
     const uint64_t elements = (uint64_t)leaf->elements;
     const uint64_t sample_bytes = elements * (uint64_t)rbc__dtype_bytes(leaf->dtype);
     for (uint64_t i = first; i < first + count; i++, dst += sample_bytes) {
         uint64_t offset;
         uint64_t bytes;
-        if (place->form == RBC__FORM_ENTRIES) {
-            const uint64_t header = 1 + rbc__varint_size(place->entry_bytes);
-            bytes = place->entry_bytes;
-            offset = place->offset + i * (header + bytes) + header;
-        } else if (!rbc__place_sample(place, i, &offset, &bytes)) {
-            return fail_stream(episode, leaf, place->offset, err, "its index is damaged");
+        if (span->form == RBC__FORM_ENTRIES) {
+            const uint64_t header = 1 + rbc__varint_size(span->entry_bytes);
+            bytes = span->entry_bytes;
+            offset = span->offset + i * (header + bytes) + header;
+        } else if (!rbc__layout_span_sample(span, i, &offset, &bytes)) {
+            return fail_stream(episode, leaf, span->offset, err, "its index is damaged");
         }
         if (leaf->list == RBC__LIST_INT64) {
             RBC__TRY(read_varints(episode, leaf, offset, bytes, elements, 0, leaf->dtype, dst,
@@ -279,35 +279,34 @@ static rbc_status read_samples(rbc__parsed_episode *episode, const rbc__leaf *le
 static rbc_status read_numbers(rbc__parsed_episode *episode, const rbc__leaf *leaf, uint32_t id,
                                uint64_t elements, rbc__dtype dtype, uint64_t first, uint64_t count,
                                void *dst, rbc__scratch *scratch, rbc_error *err) {
-    const rbc__place *place = &episode->places[id];
+    const rbc__layout_span *span = &episode->spans[id];
     const uint64_t size = (uint64_t)rbc__dtype_bytes(dtype);
     const uint64_t skip = first * elements;
     const uint64_t values = count * elements;
     if (values == 0) {
         return RBC_OK;
     }
-    if (place->samples > UINT64_MAX / 16 / elements) {
-        return fail_stream(episode, leaf, place->offset, err,
-                           "its entry in the catalog is damaged");
+    if (span->samples > UINT64_MAX / 16 / elements) {
+        return fail_stream(episode, leaf, span->offset, err, "its entry in the catalog is damaged");
     }
-    switch (place->form) {
+    switch (span->form) {
     case RBC__FORM_VALUES:
-        if (place->parameter == dtype) {
-            return rbc__source_read(episode->source, episode->offset + place->offset + skip * size,
+        if (span->parameter == dtype) {
+            return rbc__source_read(episode->source, episode->offset + span->offset + skip * size,
                                     values * size, dst, err);
         }
-        if (place->parameter == RBC__F32 && rbc__dtype_is_float(dtype)) {
+        if (span->parameter == RBC__F32 && rbc__dtype_is_float(dtype)) {
             const uint8_t *src;
-            RBC__TRY(rbc__parsed_episode_view(episode, place->offset + skip * 4, values * 4,
-                                              scratch, &src, err));
+            RBC__TRY(rbc__parsed_episode_view(episode, span->offset + skip * 4, values * 4, scratch,
+                                              &src, err));
             rbc__values_from_f32(src, values, dtype, dst);
             return RBC_OK;
         }
         break;
     case RBC__FORM_VARINTS:
         if (!rbc__dtype_is_float(dtype)) {
-            const uint32_t stride = place->parameter;
-            return read_varints(episode, leaf, place->offset + skip * stride, values * stride,
+            const uint32_t stride = span->parameter;
+            return read_varints(episode, leaf, span->offset + skip * stride, values * stride,
                                 values, stride, dtype, dst, scratch, err);
         }
         break;
@@ -315,21 +314,21 @@ static rbc_status read_numbers(rbc__parsed_episode *episode, const rbc__leaf *le
     case RBC__FORM_INDEX:
     case RBC__FORM_SPANS:
         if (id < (uint32_t)episode->reader->leaves.count &&
-            (leaf->list != RBC__LIST_INT64 || place->form == RBC__FORM_INDEX)) {
-            return read_samples(episode, leaf, place, first, count, dst, scratch, err);
+            (leaf->list != RBC__LIST_INT64 || span->form == RBC__FORM_INDEX)) {
+            return read_samples(episode, leaf, span, first, count, dst, scratch, err);
         }
         break;
     case RBC__FORM_WALK:
         if (episode->walked == NULL || episode->walked[id] == NULL) {
             RBC__TRY(
-                walk_numbers(episode, leaf, id, dtype, place->samples * elements, scratch, err));
+                walk_numbers(episode, leaf, id, dtype, span->samples * elements, scratch, err));
         }
         memcpy(dst, (const uint8_t *)episode->walked[id] + skip * size, (size_t)(values * size));
         return RBC_OK;
     default:
         break;
     }
-    return fail_stream(episode, leaf, place->offset, err, "its entry in the catalog is damaged");
+    return fail_stream(episode, leaf, span->offset, err, "its entry in the catalog is damaged");
 }
 
 rbc_status rbc__rlds_read(rbc__parsed_episode *episode, int32_t stream, int64_t first,
@@ -379,32 +378,31 @@ rbc_status rbc__rlds_locate(rbc__parsed_episode *episode, int32_t stream, int64_
                          "stream '%s' holds numbers, not images or text", leaf->name);
     }
     RBC__TRY(check_range(episode, leaf, stream, sample, 1, err));
-    const rbc__place *place = &episode->places[stream];
+    const rbc__layout_span *span = &episode->spans[stream];
     const uint64_t i = (uint64_t)sample;
     bool ok = false;
-    if (place->form == RBC__FORM_ENTRIES) {
-        const uint64_t header = 1 + rbc__varint_size(place->entry_bytes);
-        *bytes = place->entry_bytes;
-        *offset = place->offset + i * (header + *bytes) + header;
+    if (span->form == RBC__FORM_ENTRIES) {
+        const uint64_t header = 1 + rbc__varint_size(span->entry_bytes);
+        *bytes = span->entry_bytes;
+        *offset = span->offset + i * (header + *bytes) + header;
         ok = true;
-    } else if (place->form == RBC__FORM_INDEX) {
+    } else if (span->form == RBC__FORM_INDEX) {
         uint64_t whole;
-        ok = rbc__place_sample(place, i, offset, &whole) && rbc__entry_size(whole, bytes);
+        ok = rbc__layout_span_sample(span, i, offset, &whole) && rbc__entry_size(whole, bytes);
         *offset += ok ? whole - *bytes : 0;
-    } else if (place->form == RBC__FORM_SPANS) {
-        ok = rbc__place_sample(place, i, offset, bytes);
-    } else if (place->form == RBC__FORM_WALK) {
+    } else if (span->form == RBC__FORM_SPANS) {
+        ok = rbc__layout_span_sample(span, i, offset, bytes);
+    } else if (span->form == RBC__FORM_WALK) {
         if (episode->walked == NULL || episode->walked[stream] == NULL) {
             RBC__TRY(walk_entries(episode, leaf, (uint32_t)stream, err));
         }
-        const uint8_t *span = (const uint8_t *)episode->walked[stream] + 16 * i;
-        *offset = rbc__load_u64(span);
-        *bytes = rbc__load_u64(span + 8);
+        const uint8_t *entry = (const uint8_t *)episode->walked[stream] + 16 * i;
+        *offset = rbc__load_u64(entry);
+        *bytes = rbc__load_u64(entry + 8);
         ok = true;
     }
     if (!ok) {
-        return fail_stream(episode, leaf, place->offset, err,
-                           "its entry in the catalog is damaged");
+        return fail_stream(episode, leaf, span->offset, err, "its entry in the catalog is damaged");
     }
     *offset += episode->offset;
     return RBC_OK;

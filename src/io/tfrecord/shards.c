@@ -163,7 +163,7 @@ static rbc_status end_shard(split_files *split, rbc_error *err) {
 
 static rbc_status broken(const rbc__shards *shards, rbc_error *err) {
     return rbc__fail(err, RBC_ERROR_IO, "%s: a file could not be written before; it is given up",
-                     rbc__staging_place(shards->staging));
+                     rbc__staging_destination(shards->staging));
 }
 
 static bool write_all(int file, struct iovec *parts, int count) {
@@ -345,7 +345,7 @@ rbc_status rbc__shards_finish(rbc__shards *shards, rbc__dataset_info *info, uint
     }
     if (num_records == 0) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s: no episode has been added",
-                         rbc__staging_place(shards->staging));
+                         rbc__staging_destination(shards->staging));
     }
     rbc_status status = RBC_OK;
     info->splits = calloc(count, sizeof *info->splits);

@@ -1,5 +1,5 @@
-/* TFRecord shards being written, in a hidden folder beside the place they go to when all is there.
- */
+/* TFRecord shards being written, in a hidden folder beside their destination, where they go when
+ * all is there. */
 #ifndef RBC_IO_TFRECORD_SHARDS_H
 #define RBC_IO_TFRECORD_SHARDS_H
 
@@ -34,8 +34,8 @@ rbc_status rbc__shards_append(rbc__shards *shards, const char *split, const void
 rbc_status rbc__shards_finish(rbc__shards *shards, rbc__dataset_info *info, uint64_t **num_bytes,
                               rbc_error *err);
 
-/* Moves the folder to its place, in exchange for the dataset that was added to. IO, also when that
- * has been replaced in the meantime. */
+/* Moves the folder to its destination, in exchange for the dataset that was added to. IO, also when
+ * that has been replaced in the meantime. */
 rbc_status rbc__shards_publish(rbc__shards *shards, rbc_error *err);
 
 #endif

@@ -19,10 +19,10 @@ enum { MAX_ATTEMPTS = 1000 };
 struct rbc__staging {
     char *folder; /* NULL once published */
     char *parent;
-    char *place;
+    char *destination;
     bool is_replacing;
     dev_t replaced_device;
-    ino_t replaced_inode; /* of the folder at `place` */
+    ino_t replaced_inode; /* of the folder at `destination` */
 };
 
 /* ---- folders ------------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ static rbc_status make_own_folder(rbc__staging *staging, const char *version, rb
     const size_t bytes = strlen(staging->parent) + strlen(version) + 48;
     staging->folder = malloc(bytes);
     if (staging->folder == NULL) {
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s", staging->place);
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s", staging->destination);
     }
     for (int i = 0; i < MAX_ATTEMPTS; ++i) {
         (void)snprintf(staging->folder, bytes, "%s/.%s.incomplete-%d-%d", staging->parent, version,
@@ -97,8 +97,8 @@ static rbc_status settle(rbc__staging *staging, const char *path, const char *na
                          const char *version, bool may_replace, rbc_error *err) {
     struct stat info;
     RBC__TRY(rbc__join_path(path, name, &staging->parent, err));
-    RBC__TRY(rbc__join_path(staging->parent, version, &staging->place, err));
-    if (stat(staging->place, &info) == 0) {
+    RBC__TRY(rbc__join_path(staging->parent, version, &staging->destination, err));
+    if (stat(staging->destination, &info) == 0) {
         staging->is_replacing = true;
         staging->replaced_device = info.st_dev;
         staging->replaced_inode = info.st_ino;
@@ -106,7 +106,7 @@ static rbc_status settle(rbc__staging *staging, const char *path, const char *na
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                              "%s: is there already; datasets are not overwritten (append adds to "
                              "one)",
-                             staging->place);
+                             staging->destination);
         }
     }
     RBC__TRY(make_folders(staging->parent, err));
@@ -140,7 +140,7 @@ void rbc__staging_destroy(rbc__staging **staging) {
     }
     free(closing->folder);
     free(closing->parent);
-    free(closing->place);
+    free(closing->destination);
     free(closing);
 }
 
@@ -148,12 +148,12 @@ const char *rbc__staging_folder(const rbc__staging *staging) {
     return staging->folder;
 }
 
-const char *rbc__staging_place(const rbc__staging *staging) {
-    return staging->place;
+const char *rbc__staging_destination(const rbc__staging *staging) {
+    return staging->destination;
 }
 
 const char *rbc__staging_replaced(const rbc__staging *staging) {
-    return staging->is_replacing ? staging->place : NULL;
+    return staging->is_replacing ? staging->destination : NULL;
 }
 
 /* ---- a dataset that is replaced -----------------------------------------------------------------
@@ -170,7 +170,7 @@ rbc_status rbc__staging_link(const rbc__staging *staging, const char *name, cons
     char *from;
     struct stat file;
     struct stat entry; /* of a symbolic link itself */
-    RBC__TRY(rbc__join_path(staging->place, name, &from, err));
+    RBC__TRY(rbc__join_path(staging->destination, name, &from, err));
     rbc_status status = RBC_OK;
     if (stat(from, &file) != 0 || lstat(from, &entry) != 0) {
         status = rbc__fail_errno(err, errno, "%s: cannot be added to", from);
@@ -205,9 +205,9 @@ static bool is_among(const ino_t *inodes, int64_t count, ino_t inode) {
 
 rbc_status rbc__staging_link_others(const rbc__staging *staging, const ino_t *linked,
                                     int64_t num_linked, rbc_error *err) {
-    DIR *listing = opendir(staging->place);
+    DIR *listing = opendir(staging->destination);
     if (listing == NULL) {
-        return rbc__fail_errno(err, errno, "%s: cannot be listed", staging->place);
+        return rbc__fail_errno(err, errno, "%s: cannot be listed", staging->destination);
     }
     rbc_status status = RBC_OK;
     for (struct dirent *entry; status == RBC_OK && (entry = readdir(listing));) {
@@ -217,7 +217,7 @@ rbc_status rbc__staging_link_others(const rbc__staging *staging, const ino_t *li
         if (is_dots(entry->d_name) || is_renewed(entry->d_name)) {
             continue;
         }
-        status = rbc__join_path(staging->place, entry->d_name, &from, err);
+        status = rbc__join_path(staging->destination, entry->d_name, &from, err);
         if (status == RBC_OK) {
             status = rbc__join_path(staging->folder, entry->d_name, &to, err);
         }
@@ -238,7 +238,7 @@ rbc_status rbc__staging_link_others(const rbc__staging *staging, const ino_t *li
 /* What is left of the replaced dataset is renewed, or linked to what the new one holds. Folders,
  * and files that came in the meantime, move over. */
 static void clear_replaced(const rbc__staging *staging) {
-    const int to = open(staging->place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int to = open(staging->destination, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *listing = opendir(staging->folder);
     const int from = listing ? dirfd(listing) : -1;
     for (struct dirent *entry; from >= 0 && (entry = readdir(listing));) {
@@ -264,14 +264,15 @@ static void clear_replaced(const rbc__staging *staging) {
 
 static rbc_status replace(const rbc__staging *staging, rbc_error *err) {
     struct stat info;
-    if (stat(staging->place, &info) != 0 || info.st_dev != staging->replaced_device ||
+    if (stat(staging->destination, &info) != 0 || info.st_dev != staging->replaced_device ||
         info.st_ino != staging->replaced_inode) {
         return rbc__fail(err, RBC_ERROR_IO,
                          "%s: was replaced while episodes were added to it; nothing was changed",
-                         staging->place);
+                         staging->destination);
     }
-    if (renameat2(AT_FDCWD, staging->folder, AT_FDCWD, staging->place, RENAME_EXCHANGE) != 0) {
-        return rbc__fail_errno(err, errno, "%s: cannot be exchanged with %s", staging->place,
+    if (renameat2(AT_FDCWD, staging->folder, AT_FDCWD, staging->destination, RENAME_EXCHANGE) !=
+        0) {
+        return rbc__fail_errno(err, errno, "%s: cannot be exchanged with %s", staging->destination,
                                staging->folder);
     }
     clear_replaced(staging);
@@ -282,9 +283,9 @@ rbc_status rbc__staging_publish(rbc__staging *staging, rbc_error *err) {
     RBC__TRY(flush_folder(staging->folder, err));
     if (staging->is_replacing) {
         RBC__TRY(replace(staging, err));
-    } else if (rename(staging->folder, staging->place) != 0) {
+    } else if (rename(staging->folder, staging->destination) != 0) {
         return rbc__fail_errno(err, errno, "%s: cannot be renamed to %s", staging->folder,
-                               staging->place);
+                               staging->destination);
     }
     free(staging->folder);
     staging->folder = NULL;

@@ -1,5 +1,5 @@
-/* The folder of a dataset that is being written: hidden beside its place, where it is put in one
- * step; in exchange for the dataset that is there, where that is added to. */
+/* The folder of a dataset that is being written: hidden beside its destination, where it is put in
+ * one step; in exchange for the dataset that is there, where that is added to. */
 #ifndef RBC_IO_TFRECORD_STAGING_H
 #define RBC_IO_TFRECORD_STAGING_H
 
@@ -18,8 +18,9 @@ rbc_status rbc__staging_create(const char *path, const char *name, const char *v
 void rbc__staging_destroy(rbc__staging **staging);
 
 const char *rbc__staging_folder(const rbc__staging *staging);
-const char *rbc__staging_place(const rbc__staging *staging);
-const char *rbc__staging_replaced(const rbc__staging *staging); /* the place, NULL: is empty */
+const char *rbc__staging_destination(const rbc__staging *staging);
+/* The destination, or NULL where nothing is there. */
+const char *rbc__staging_replaced(const rbc__staging *staging);
 
 /* Makes `to` a link to the file `name` of the dataset that is replaced. `*inode` is the entry's,
  * `*bytes` the size of the file. IO. */
@@ -29,7 +30,8 @@ rbc_status rbc__staging_link(const rbc__staging *staging, const char *name, cons
 rbc_status rbc__staging_link_others(const rbc__staging *staging, const ino_t *linked,
                                     int64_t num_linked, rbc_error *err);
 
-/* Moves the folder to its place. IO, also when what is there has been replaced in the meantime. */
+/* Moves the folder to its destination. IO, also when what is there has been replaced in the
+ * meantime. */
 rbc_status rbc__staging_publish(rbc__staging *staging, rbc_error *err);
 
 #endif
