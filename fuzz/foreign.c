@@ -1,4 +1,4 @@
-/* Fuzzes the description of files that are not what their place says. The first byte of an input is
+/* Fuzzes the description of files that are not what their path says. The first byte of an input is
  * the room for it and whether plain text is foreign there. */
 #include "fuzz.h"
 

@@ -1,4 +1,4 @@
-/* What a file is that is not what its place says: a pointer, a server's error page, an archive. */
+/* What a file is that is not what its path says: a pointer, a server's error page, an archive. */
 #ifndef RBC_IO_FOREIGN_H
 #define RBC_IO_FOREIGN_H
 

@@ -1,4 +1,4 @@
-/* Reading metadata files with jansson, with errors that name the file and the place. */
+/* Reading metadata files with jansson, with errors that name the file and the position. */
 #ifndef RBC_IO_JSON_H
 #define RBC_IO_JSON_H
 

@@ -53,11 +53,11 @@ static rbc_status add_field(rbc__batch_spec *spec, const char *name, const char 
     return RBC_OK;
 }
 
-static rbc_status layout_window(rbc__batch_spec *spec, rbc__window_spec *window,
-                                const rbc_window *asked, rbc_error *err) {
+static rbc_status add_window_fields(rbc__batch_spec *spec, rbc__window_spec *window,
+                                    const rbc_window *asked, rbc_error *err) {
     const char *name = asked->name != NULL ? asked->name : asked->stream;
-    const rbc__used_stream *stream_at = &spec->used[window->stream_at];
-    const rbc__stream_schema *schema = stream_at->schema;
+    const rbc__used_stream *used = &spec->used[window->stream_at];
+    const rbc__stream_schema *schema = used->schema;
     int64_t shape[RBC__FIELD_MAX_DIMS] = {window->width};
     int32_t ndim = 1;
     if (schema->kind == RBC_STREAM_IMAGE) {
@@ -65,7 +65,7 @@ static rbc_status layout_window(rbc__batch_spec *spec, rbc__window_spec *window,
         shape[ndim++] = window->image.width;
         shape[ndim++] = window->image.channels;
     } else if (schema->kind == RBC_STREAM_NUMERIC) {
-        if (stream_at->is_cloud) {
+        if (used->is_cloud) {
             shape[ndim++] = window->max_points;
         }
         for (int32_t i = 0; i < schema->ndim; ++i) {
@@ -89,15 +89,14 @@ static rbc_status layout_window(rbc__batch_spec *spec, rbc__window_spec *window,
     RBC__TRY(add_field(spec, name, "_valid", RBC_FIELD_TENSOR, boolean, 1 - first, shape,
                        &window->valid_field, err));
     window->lengths_field = -1;
-    if (stream_at->is_cloud) {
+    if (used->is_cloud) {
         RBC__TRY(add_field(spec, name, "_lengths", RBC_FIELD_TENSOR, rbc__dtype_to_dlpack(RBC__I64),
                            1 - first, shape, &window->lengths_field, err));
     }
     return RBC_OK;
 }
 
-rbc_status rbc__batch_fields_lay_out(rbc__batch_spec *spec, const rbc_window *windows,
-                                     rbc_error *err) {
+rbc_status rbc__batch_fields_add(rbc__batch_spec *spec, const rbc_window *windows, rbc_error *err) {
     const DLDataType i64 = rbc__dtype_to_dlpack(RBC__I64);
     spec->fields = calloc(4 * (size_t)spec->num_windows + 5, sizeof *spec->fields);
     if (spec->fields == NULL) {
@@ -106,7 +105,7 @@ rbc_status rbc__batch_fields_lay_out(rbc__batch_spec *spec, const rbc_window *wi
     for (int32_t i = 0; i < spec->num_windows; ++i) {
         rbc_window window;
         RBC__TRY(rbc__window_at(windows, i, &window, err));
-        RBC__TRY(layout_window(spec, &spec->windows[i], &window, err));
+        RBC__TRY(add_window_fields(spec, &spec->windows[i], &window, err));
     }
     RBC__TRY(add_field(spec, "episode_index", "", RBC_FIELD_TENSOR, i64, 0, NULL,
                        &spec->index_field, err));

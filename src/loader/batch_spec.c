@@ -39,19 +39,19 @@ static bool is_reduction(rbc_resample_mode mode) {
 }
 
 static rbc_status check_mode(const rbc_window *window, rbc_resample_mode mode,
-                             const rbc__used_stream *stream_at, rbc_error *err) {
+                             const rbc__used_stream *used, rbc_error *err) {
     const char *name = rbc__mode_name(mode);
-    const rbc__dtype dtype = stream_at->schema->dtype;
+    const rbc__dtype dtype = used->schema->dtype;
     if (is_pick(mode)) {
         return RBC_OK;
     }
-    if (stream_at->schema->kind != RBC_STREAM_NUMERIC || stream_at->is_cloud) {
+    if (used->schema->kind != RBC_STREAM_NUMERIC || used->is_cloud) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "stream '%s' holds %s: its mode is hold or nearest, not %s",
                          window->stream,
-                         stream_at->is_cloud                           ? "rows of any length"
-                         : stream_at->schema->kind == RBC_STREAM_IMAGE ? "images"
-                                                                       : "text",
+                         used->is_cloud                           ? "rows of any length"
+                         : used->schema->kind == RBC_STREAM_IMAGE ? "images"
+                                                                  : "text",
                          name);
     }
     const bool orders = mode == RBC_RESAMPLE_MAX || mode == RBC_RESAMPLE_MIN;
@@ -69,7 +69,7 @@ static rbc_status check_mode(const rbc_window *window, rbc_resample_mode mode,
 }
 
 /* Turns the caller's groups into runs that cover every channel. */
-static rbc_status build_runs(const rbc_window *window, const rbc__used_stream *stream_at,
+static rbc_status build_runs(const rbc_window *window, const rbc__used_stream *used,
                              rbc__window_spec *out, rbc_error *err) {
     const int32_t num_groups = window->num_groups;
     if (num_groups < 0 || (num_groups > 0 && window->groups == NULL)) {
@@ -97,7 +97,7 @@ static rbc_status build_runs(const rbc_window *window, const rbc__used_stream *s
     rbc_status status = rbc__make_runs(&modes, out->runs, &out->num_runs, err);
     for (int32_t i = 0; i < out->num_runs && status == RBC_OK; ++i) {
         const rbc__channel_run *run = &out->runs[i];
-        status = check_mode(window, run->mode, stream_at, err);
+        status = check_mode(window, run->mode, used, err);
         out->has_reduction = out->has_reduction || is_reduction(run->mode);
         out->has_nearest = out->has_nearest || run->mode == RBC_RESAMPLE_NEAREST;
         out->is_held = out->is_held && run->mode == RBC_RESAMPLE_HOLD;
@@ -118,8 +118,8 @@ static rbc_status check_limit(const rbc_window *window, const char *name, double
 }
 
 static rbc_status check_outside(const rbc_window *window, const rbc__window_spec *out,
-                                const rbc__used_stream *stream_at, rbc_error *err) {
-    const bool is_numeric = stream_at->schema->kind == RBC_STREAM_NUMERIC && !stream_at->is_cloud;
+                                const rbc__used_stream *used, rbc_error *err) {
+    const bool is_numeric = used->schema->kind == RBC_STREAM_NUMERIC && !used->is_cloud;
     switch (window->outside) {
     case RBC_OUTSIDE_HOLD:
     case RBC_OUTSIDE_ZERO:
@@ -128,7 +128,7 @@ static rbc_status check_outside(const rbc_window *window, const rbc__window_spec
         if (!is_numeric || !rbc__dtype_is_float(out->dtype)) {
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                              "stream '%s' is %s: outside nan needs a float dtype", window->stream,
-                             stream_at->is_cloud ? "ragged" : rbc__dtype_name(out->dtype));
+                             used->is_cloud ? "ragged" : rbc__dtype_name(out->dtype));
         }
         return RBC_OK;
     case RBC_OUTSIDE_EXTRAPOLATE:
@@ -181,9 +181,9 @@ static rbc_status copy_offsets(const rbc_window *window, const rbc__clock *clock
     return RBC_OK;
 }
 
-static rbc_status check_shape(const rbc_window *window, const rbc__used_stream *stream_at,
+static rbc_status check_shape(const rbc_window *window, const rbc__used_stream *used,
                               rbc__window_spec *out, rbc_error *err) {
-    const rbc__stream_schema *schema = stream_at->schema;
+    const rbc__stream_schema *schema = used->schema;
     if (schema->unsupported != NULL) {
         return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "stream '%s' cannot be read: %s",
                          window->stream, schema->unsupported);
@@ -221,18 +221,18 @@ static rbc_status check_shape(const rbc_window *window, const rbc__used_stream *
     return RBC_OK;
 }
 
-static rbc_status check_cloud(const rbc_window *window, const rbc__used_stream *stream_at,
+static rbc_status check_cloud(const rbc_window *window, const rbc__used_stream *used,
                               rbc__window_spec *out, rbc_error *err) {
-    if (stream_at->is_cloud && stream_at->schema->kind != RBC_STREAM_NUMERIC) {
+    if (used->is_cloud && used->schema->kind != RBC_STREAM_NUMERIC) {
         return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
                          "stream '%s' has any number of %s a step and no stamps; a loader cannot "
                          "batch that",
                          window->stream,
-                         stream_at->schema->kind == RBC_STREAM_IMAGE ? "images" : "strings");
+                         used->schema->kind == RBC_STREAM_IMAGE ? "images" : "strings");
     }
-    if (stream_at->is_cloud != (window->max_points > 0)) {
+    if (used->is_cloud != (window->max_points > 0)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         stream_at->is_cloud
+                         used->is_cloud
                              ? "stream '%s' has any number of rows a step: max_points is "
                                "%lld, set it to the most that a step holds"
                              : "stream '%s' has no rows of any length: max_points is "
@@ -256,44 +256,44 @@ static rbc__dtype signed_dtype(rbc__dtype dtype) {
     }
 }
 
-static rbc_status plan_window(rbc__batch_spec *spec, const rbc__batch_spec_params *params,
-                              int32_t index, rbc_error *err) {
+static rbc_status set_window(rbc__batch_spec *spec, const rbc__batch_spec_params *params,
+                             int32_t index, rbc_error *err) {
     rbc_window window;
     RBC__TRY(rbc__window_at(params->windows, index, &window, err));
     rbc__window_spec *out = &spec->windows[index];
-    const rbc__used_stream *stream_at = &spec->used[out->stream_at];
+    const rbc__used_stream *used = &spec->used[out->stream_at];
     const rbc__clock *clock = params->clock;
     RBC__TRY(copy_offsets(&window, clock, out, err));
-    RBC__TRY(check_shape(&window, stream_at, out, err));
-    RBC__TRY(check_cloud(&window, stream_at, out, err));
-    out->dtype = stream_at->schema->dtype;
+    RBC__TRY(check_shape(&window, used, out, err));
+    RBC__TRY(check_cloud(&window, used, out, err));
+    out->dtype = used->schema->dtype;
     out->job_dtype = signed_dtype(out->dtype);
     out->outside = window.outside;
     out->is_held = true;
-    RBC__TRY(build_runs(&window, stream_at, out, err));
-    RBC__TRY(check_outside(&window, out, stream_at, err));
+    RBC__TRY(build_runs(&window, used, out, err));
+    RBC__TRY(check_outside(&window, out, used, err));
     RBC__TRY(check_limit(&window, "max_gap_ns", window.max_gap_ns, clock->snap_ns, &out->max_gap_ns,
                          err));
     RBC__TRY(check_limit(&window, "tolerance_ns", window.tolerance_ns, clock->snap_ns,
                          &out->tolerance_ns, err));
-    if (stream_at->times < 0 && !clock->has_control) {
+    if (used->times < 0 && !clock->has_control) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "stream '%s' has no stamps and the control rate of dataset '%s', which "
                          "would give it some, is unknown: open the dataset with control_rate_hz",
                          window.stream, params->dataset_name);
     }
-    out->is_exact = out->is_exact && stream_at->times < 0 && clock->ticks_are_steps &&
+    out->is_exact = out->is_exact && used->times < 0 && clock->ticks_are_steps &&
                     !out->has_reduction && out->tolerance_ns < 0 && out->max_gap_ns < 0 &&
                     out->outside != RBC_OUTSIDE_EXTRAPOLATE;
     spec->max_width = out->width > spec->max_width ? out->width : spec->max_width;
-    if (stream_at->schema->kind == RBC_STREAM_IMAGE) {
+    if (used->schema->kind == RBC_STREAM_IMAGE) {
         spec->images_per_sample += out->width;
     }
     return RBC_OK;
 }
 
-static rbc_status add_use(rbc__batch_spec *spec, const rbc__batch_spec_params *params,
-                          int32_t index, rbc_error *err) {
+static rbc_status add_used(rbc__batch_spec *spec, const rbc__batch_spec_params *params,
+                           int32_t index, rbc_error *err) {
     rbc_window window;
     RBC__TRY(rbc__window_at(params->windows, index, &window, err));
     if (window.stream == NULL) {
@@ -316,16 +316,16 @@ static rbc_status add_use(rbc__batch_spec *spec, const rbc__batch_spec_params *p
         }
     }
     const rbc__stream_schema *found = &schema->streams[stream];
-    rbc__used_stream *stream_at = &spec->used[spec->num_used];
-    *stream_at = (rbc__used_stream){.stream = stream,
-                                    .schema = found,
-                                    .times = found->times,
-                                    .is_cloud = found->is_ragged && found->times < 0};
+    rbc__used_stream *used = &spec->used[spec->num_used];
+    *used = (rbc__used_stream){.stream = stream,
+                               .schema = found,
+                               .times = found->times,
+                               .is_cloud = found->is_ragged && found->times < 0};
     if (found->kind == RBC_STREAM_NUMERIC) {
-        stream_at->sample_bytes = rbc__dtype_bytes(found->dtype);
+        used->sample_bytes = rbc__dtype_bytes(found->dtype);
         for (int32_t i = 0; i < found->ndim; ++i) {
-            if (found->shape[i] >= 0 && !rbc__mul_size(stream_at->sample_bytes, found->shape[i],
-                                                       &stream_at->sample_bytes)) {
+            if (found->shape[i] >= 0 &&
+                !rbc__mul_size(used->sample_bytes, found->shape[i], &used->sample_bytes)) {
                 return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "stream '%s': a sample is too large",
                                  window.stream);
             }
@@ -358,9 +358,9 @@ rbc_status rbc__batch_spec_create(const rbc__batch_spec_params *params, rbc__bat
     }
     rbc_status status = RBC_OK;
     for (int32_t i = 0; i < params->num_windows && status == RBC_OK; ++i) {
-        status = add_use(spec, params, i, err);
+        status = add_used(spec, params, i, err);
         if (status == RBC_OK) {
-            status = plan_window(spec, params, i, err);
+            status = set_window(spec, params, i, err);
         }
     }
     if (status != RBC_OK) {

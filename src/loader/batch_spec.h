@@ -92,16 +92,15 @@ typedef struct rbc__batch_spec_params {
 } rbc__batch_spec_params;
 
 /* Checks the windows. INVALID_ARGUMENT naming window and stream, NOT_FOUND for a stream that is not
- * there, UNSUPPORTED, OUT_OF_MEMORY. The fields are laid out by rbc__batch_fields_lay_out(), once
- * the shape of each image is known. */
+ * there, UNSUPPORTED, OUT_OF_MEMORY. rbc__batch_fields_add() adds the fields once the shape of each
+ * image is known. */
 rbc_status rbc__batch_spec_create(const rbc__batch_spec_params *params, rbc__batch_spec **out,
                                   rbc_error *err);
 void rbc__batch_spec_destroy(rbc__batch_spec **spec);
 
-/* Names, shapes and places of the fields. INVALID_ARGUMENT when two have one name or a slot would
+/* Names, shapes and offsets of the fields. INVALID_ARGUMENT when two have one name or a slot would
  * not fit int64. */
-rbc_status rbc__batch_fields_lay_out(rbc__batch_spec *spec, const rbc_window *windows,
-                                     rbc_error *err);
+rbc_status rbc__batch_fields_add(rbc__batch_spec *spec, const rbc_window *windows, rbc_error *err);
 
 /* Window `index` as this library knows it, whatever struct_size the caller was built with; the
  * windows lie struct_size of the first apart. INVALID_ARGUMENT on a bad struct_size. */

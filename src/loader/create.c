@@ -115,8 +115,8 @@ static rbc_status make_worker(rbc_loader *loader, int32_t index, rbc_error *err)
 static rbc_status find_image_shapes(rbc_loader *loader, rbc__batch_spec *spec, rbc_error *err) {
     for (int32_t i = 0; i < spec->num_windows; ++i) {
         rbc__image_shape *image = &spec->windows[i].image;
-        const rbc__used_stream *stream_at = &spec->used[spec->windows[i].stream_at];
-        if (stream_at->schema->kind != RBC_STREAM_IMAGE ||
+        const rbc__used_stream *used = &spec->used[spec->windows[i].stream_at];
+        if (used->schema->kind != RBC_STREAM_IMAGE ||
             (image->height >= 0 && image->width >= 0 && image->channels >= 0)) {
             continue;
         }
@@ -152,11 +152,11 @@ static rbc_status prepare_clock(rbc_loader *loader, const rbc_loader_params *par
 }
 
 static rbc_status require(rbc_loader *loader, const rbc_loader_params *params,
-                          const rbc__batch_spec_params *plan_params, rbc_error *err) {
+                          const rbc__batch_spec_params *spec_params, rbc_error *err) {
     if (params->num_require == 0) {
         return RBC_OK;
     }
-    RBC__TRY(rbc__require(&loader->clock, plan_params, loader->selection, params->require,
+    RBC__TRY(rbc__require(&loader->clock, spec_params, loader->selection, params->require,
                           params->num_require, params->on_error, err));
     return rbc__sampler_init(&loader->sampler, rbc__clock_num_samples(&loader->clock), params, err);
 }
@@ -169,17 +169,17 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params,
     RBC__TRY(prepare_clock(loader, params, err));
     rbc_dataset_info info;
     rbc_dataset_get_info(loader->dataset, &info);
-    const rbc__batch_spec_params plan_params = {.dataset_name = info.name,
+    const rbc__batch_spec_params spec_params = {.dataset_name = info.name,
                                                 .schema = rbc__dataset_schema(loader->dataset),
                                                 .windows = params->windows,
                                                 .num_windows = params->num_windows,
                                                 .batch_size = params->batch_size,
                                                 .clock = &loader->clock,
                                                 .jpeg_dct = jpeg_dct};
-    RBC__TRY(rbc__batch_spec_create(&plan_params, spec, err));
+    RBC__TRY(rbc__batch_spec_create(&spec_params, spec, err));
     loader->spec = *spec;
     RBC__TRY(rbc__reference_check(&loader->reference, &loader->clock, *spec, &loader->notes, err));
-    RBC__TRY(require(loader, params, &plan_params, err));
+    RBC__TRY(require(loader, params, &spec_params, err));
     loader->workers = calloc((size_t)params->num_threads, sizeof *loader->workers);
     if (loader->workers == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d workers",
@@ -187,7 +187,7 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params,
     }
     RBC__TRY(make_worker(loader, 0, err));
     RBC__TRY(find_image_shapes(loader, *spec, err));
-    RBC__TRY(rbc__batch_fields_lay_out(*spec, params->windows, err));
+    RBC__TRY(rbc__batch_fields_add(*spec, params->windows, err));
     const int64_t images = (*spec)->images_per_sample;
     loader->range_rows = images > 0 ? clamp(RANGE_IMAGES / images, 1, RANGE_ROWS) : RANGE_ROWS;
     loader->num_slots = params->num_slots > 0
@@ -256,7 +256,7 @@ static void stop_threads(rbc_loader *loader) {
 
 static void destroy(rbc_loader *loader) {
     stop_threads(loader);
-    rbc__loader_cancel_fills(loader);
+    rbc__loader_cancel_pending(loader);
     for (int32_t i = 0; loader->workers != NULL && i < loader->num_threads; ++i) {
         rbc__fetch_destroy(&loader->workers[i].fetch);
     }

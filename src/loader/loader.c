@@ -36,7 +36,7 @@ int64_t rbc_loader_num_rounds(const rbc_loader *loader) {
 
 /* With the lock held. */
 static void begin_at(rbc_loader *loader, int64_t epoch, int64_t position) {
-    rbc__loader_cancel_fills(loader);
+    rbc__loader_cancel_pending(loader);
     loader->epoch = epoch;
     rbc__sampler_order(&loader->sampler, epoch, &loader->order);
     loader->next_begun = position;
@@ -76,7 +76,7 @@ void rbc_loader_tell(const rbc_loader *loader, int64_t *epoch, int64_t *position
     }
 }
 
-/* With the lock held: waits until the first fill is done or could not be begun. */
+/* With the lock held: waits until the first pending batch is done or could not be begun. */
 static rbc_status wait_for_first(rbc_loader *loader, int64_t timeout_ns) {
     const bool has_deadline = timeout_ns >= 0;
     const struct timespec deadline =
@@ -125,8 +125,8 @@ static rbc_status copy_error(rbc_error *err, const rbc_error *from) {
     return from->status;
 }
 
-/* With the lock held: the first fill leaves the list, as a batch or as its error. After a shortage
- * it and those behind it are begun again. */
+/* With the lock held: the first pending batch leaves the list, as a batch or as its error. After a
+ * shortage it and those behind it are begun again. */
 static rbc_status deliver_first(rbc_loader *loader, rbc_batch **out, rbc_error *err) {
     rbc__pending *pending = loader->first_pending;
     const bool has_failed =

@@ -93,8 +93,9 @@ void *rbc__worker_main(void *argument);
 /* With the lock held: wakes as many workers as one more batch can use. */
 void rbc__loader_wake_workers(rbc_loader *loader);
 
-/* With the lock held: takes every fill out of the list; those being worked on are freed later. */
-void rbc__loader_cancel_fills(rbc_loader *loader);
+/* With the lock held: takes every pending batch out of the list; those being worked on are freed
+ * later. */
+void rbc__loader_cancel_pending(rbc_loader *loader);
 
 void rbc__pending_destroy(rbc__pending *pending);
 

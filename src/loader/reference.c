@@ -397,15 +397,15 @@ rbc_status rbc__reference_check(const rbc__reference *reference, const rbc__cloc
                                 const rbc__batch_spec *spec, rbc__notes *notes, rbc_error *err) {
     RBC__TRY(check_length(reference, clock, notes, err));
     for (int32_t i = 0; i < spec->num_used; ++i) {
-        const rbc__used_stream *stream_at = &spec->used[i];
-        if (stream_at->times < 0) {
+        const rbc__used_stream *used = &spec->used[i];
+        if (used->times < 0) {
             if (reference->is_named && !reference->is_on_steps && clock->has_control) {
-                note_outside(reference, clock, stream_at->schema->name, NULL, notes);
+                note_outside(reference, clock, used->schema->name, NULL, notes);
             }
-        } else if (!reference->is_of[stream_at->stream]) {
+        } else if (!reference->is_of[used->stream]) {
             spans found;
-            RBC__TRY(load_spans(reference->selection, stream_at->times, &found, err));
-            note_outside(reference, clock, stream_at->schema->name, &found, notes);
+            RBC__TRY(load_spans(reference->selection, used->times, &found, err));
+            note_outside(reference, clock, used->schema->name, &found, notes);
             free_spans(&found);
         }
     }

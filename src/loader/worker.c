@@ -27,7 +27,7 @@ void rbc__loader_wake_workers(rbc_loader *loader) {
     }
 }
 
-void rbc__loader_cancel_fills(rbc_loader *loader) {
+void rbc__loader_cancel_pending(rbc_loader *loader) {
     while (loader->first_pending != NULL) {
         rbc__pending *pending = loader->first_pending;
         loader->first_pending = pending->next;

@@ -62,7 +62,7 @@ rbc_status rbc__writer_find_stamps(rbc__writer_feature *features, int32_t count,
  */
 
 /* "sample 7", and in which step it is where steps hold any number. */
-static const char *place_of(const rbc_rlds_data *data, int64_t sample, char text[64]) {
+static const char *name_sample(const rbc_rlds_data *data, int64_t sample, char text[64]) {
     int64_t step = 0;
     int64_t before = 0;
     if (data->row_lengths == NULL) {
@@ -154,10 +154,10 @@ static rbc_status check_entries(rbc__writer_checker *checker, const rbc__writer_
         const rbc_status status =
             check_entry(checker, feature, data->bytes[i], data->num_bytes[i], err);
         if (status != RBC_OK) {
-            char place[64];
+            char text[64];
             return rbc__fail_within(
                 err, status == RBC_ERROR_OUT_OF_MEMORY ? status : RBC_ERROR_INVALID_ARGUMENT,
-                "%s: %s", feature->name, place_of(data, i, place));
+                "%s: %s", feature->name, name_sample(data, i, text));
         }
     }
     return RBC_OK;
@@ -214,10 +214,10 @@ static rbc_status check_stamps(const rbc__writer_feature *stamps, const rbc_rlds
         int64_t stamp;
         memcpy(&stamp, at, sizeof stamp);
         if (stamp < before) {
-            char place[64];
+            char text[64];
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                              "%s: %s: stamps go back to %" PRId64 " after %" PRId64, stamps->name,
-                             place_of(data, i, place), stamp, before);
+                             name_sample(data, i, text), stamp, before);
         }
         before = stamp;
     }

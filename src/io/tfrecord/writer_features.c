@@ -76,7 +76,7 @@ static json_t *child_features(json_t *features, const char *name, size_t bytes) 
     return json_object_get(json_object_get(dict, "featuresDict"), "features");
 }
 
-/* Puts `feature` at its place in the tree below `features`. */
+/* Puts `feature` where it belongs in the tree below `features`. */
 static bool insert(json_t *features, const rbc__writer_feature *feature) {
     const char *name = feature->name;
     for (const char *slash; features && (slash = strchr(name, '/')); name = slash + 1) {
