@@ -86,16 +86,16 @@ def _measure(stamps: list[tuple[int, NDArray[Any]]]) -> Clock | None:
         return None
     limit_ns = GAP_PERIODS * median_ns
     longest_ns = 0
-    place: tuple[int | None, float | None] = (None, None)
+    longest_at: tuple[int | None, float | None] = (None, None)
     for episode, times_ns in stamps:
         for begin, end in find_gaps(times_ns, limit_ns).tolist():
             if end - begin > longest_ns:
-                longest_ns, place = end - begin, (episode, (begin - int(times_ns[0])) * 1e-9)
+                longest_ns, longest_at = end - begin, (episode, (begin - int(times_ns[0])) * 1e-9)
     return Clock(
         rate_hz=1e9 / median_ns,
         jitter_s=float(np.std(spacings[spacings <= limit_ns])) * 1e-9,
         num_gaps=int((spacings > limit_ns).sum()),
         longest_gap_s=longest_ns * 1e-9,
-        longest_gap_episode=place[0],
-        longest_gap_at_s=place[1],
+        longest_gap_episode=longest_at[0],
+        longest_gap_at_s=longest_at[1],
     )

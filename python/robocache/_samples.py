@@ -132,8 +132,8 @@ def _numbers(label: str, feature: Feature, given: Any) -> NDArray[Any]:
         wanted = f"{limits.min} to {limits.max}"
     if not fits.all():
         at = tuple(int(i) for i in numpy.argwhere(~fits)[0])
-        place = f"[{', '.join(map(str, at))}]" if at else ""
-        raise InvalidArgumentError(f"{label}{place}: {values[at]} found, {wanted} wanted")
+        position = f"[{', '.join(map(str, at))}]" if at else ""
+        raise InvalidArgumentError(f"{label}{position}: {values[at]} found, {wanted} wanted")
     return values.astype(dtype, copy=False)
 
 

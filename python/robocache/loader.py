@@ -225,7 +225,7 @@ class DataLoader:
         )
 
     def _settle(self, epoch: int, position: int, *, is_starting: bool = False) -> bool:
-        """Takes this process' share as it is now, to go on at a place of the share before.
+        """Takes this process' share as it is now, to go on at a position of the share before.
 
         torch.distributed may have been initialised since, or this be another process. Says whether
         anything changed.

@@ -178,7 +178,7 @@ class RldsWriter:
         self.num_episodes += 1
 
     def close(self) -> None:
-        """Finishes the dataset and moves it to its place in one step."""
+        """Finishes the dataset and moves it to its destination in one step."""
         self._native.close()
 
     def abort(self) -> None:

@@ -31,13 +31,13 @@ def depth_to_points(
     """See :func:`robocache.depth_to_points`."""
     image, lead = _images(depth)
     camera = _matrix(intrinsics, "intrinsics", (3,), image, lead)
-    place = None if pose is None else _matrix(pose, "pose", (3, 4), image, lead)
+    transform = None if pose is None else _matrix(pose, "pose", (3, 4), image, lead)
     if depth_scale is None:
         depth_scale = 1.0 if image.dtype in _FLOATS else 0.001
     points = _project(
         image,
         camera,
-        place,
+        transform,
         number(depth_scale, "depth_scale"),
         (number(min_depth, "min_depth"), number(max_depth, "max_depth")),
         number(pixel_offset, "pixel_offset"),

@@ -55,8 +55,8 @@ def decode_jpeg(
 def _streams(images: Any) -> list[bytes]:
     if isinstance(images, tuple) and len(images) == 2 and not isinstance(images[0], bytes):
         data = to_torch(images[0], "images").cpu().numpy().tobytes()
-        places = [int(place) for place in images[1]]
-        return [data[begin:end] for begin, end in itertools.pairwise(places)]
+        bounds = [int(offset) for offset in images[1]]
+        return [data[begin:end] for begin, end in itertools.pairwise(bounds)]
     return [bytes(image) for image in images]
 
 

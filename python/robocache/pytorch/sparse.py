@@ -178,24 +178,24 @@ def _cells(points: Tensor, exists: Tensor, grid: _Grid) -> tuple[Tensor, Tensor,
         if grid.preset == "open3d_down_sample":
             origin = origin - torch.tensor(grid.voxel_size, **own) / 2
     if grid.preset == "kaolin":
-        place, inside = _kaolin(points, finite, origin, grid)
+        cell, inside = _kaolin(points, finite, origin, grid)
     elif grid.preset == "open3d_voxelize":
         inverse = 1 / torch.tensor(grid.voxel_size, **own)
-        place = torch.trunc((points - origin) * inverse)
+        cell = torch.trunc((points - origin) * inverse)
         upper = torch.tensor(grid.upper, **own)
         inside = ((points >= origin) & (points <= upper)).all(-1)
     else:
         size = torch.tensor(grid.voxel_size, **own)
         if grid.preset in _REVERSED_AXES:
             origin, size = origin.float().to(points.dtype), size.float().to(points.dtype)
-        place = torch.floor((points - origin) / size)
+        cell = torch.floor((points - origin) / size)
         inside = torch.ones_like(finite)
         if grid.grid_size is not None and grid.preset != "open3d_down_sample":
             extent = torch.tensor(grid.grid_size, **own)
-            inside = ((place >= 0) & (place < extent)).all(-1)
-    inside = inside & finite & (place.abs() < 2**31).all(-1)
-    place = torch.where(inside[:, None], place, torch.zeros_like(place))
-    return place.to(torch.int64), inside, origin.double()
+            inside = ((cell >= 0) & (cell < extent)).all(-1)
+    inside = inside & finite & (cell.abs() < 2**31).all(-1)
+    cell = torch.where(inside[:, None], cell, torch.zeros_like(cell))
+    return cell.to(torch.int64), inside, origin.double()
 
 
 def _kaolin(points: Tensor, finite: Tensor, origin: Tensor, grid: _Grid) -> tuple[Tensor, Tensor]:
@@ -206,8 +206,8 @@ def _kaolin(points: Tensor, finite: Tensor, origin: Tensor, grid: _Grid) -> tupl
     else:
         scale = offset[finite].amax() if bool(finite.any()) else offset.new_ones(())
     extent = torch.tensor(grid.grid_size, dtype=points.dtype, device=points.device)
-    place = torch.round(offset / scale * (extent - 1))
-    return place, ((place >= 0) & (place < extent)).all(-1)
+    cell = torch.round(offset / scale * (extent - 1))
+    return cell, ((cell >= 0) & (cell < extent)).all(-1)
 
 
 def _number_voxels(cells: Tensor, inside: Tensor, preset: str) -> tuple[Tensor, Tensor]:

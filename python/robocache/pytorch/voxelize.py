@@ -122,9 +122,9 @@ def _cells(
         cloud = cloud.float()
     cloud = cloud.detach()
     scale, lower, extent = (_filled(numbers, cloud) for numbers in (size, corner, grid))
-    place = torch.floor((cloud - lower) / scale)
-    kept = ((place >= 0) & (place < extent)).all(-1)
-    index = torch.where(kept[..., None], place, torch.zeros_like(place)).to(torch.int64)
+    cell = torch.floor((cloud - lower) / scale)
+    kept = ((cell >= 0) & (cell < extent)).all(-1)
+    index = torch.where(kept[..., None], cell, torch.zeros_like(cell)).to(torch.int64)
     linear = (index[..., 0] * grid[1] + index[..., 1]) * grid[2] + index[..., 2]
     row = torch.arange(cloud.shape[0], device=cloud.device)[:, None]
     return row * math.prod(grid) + linear, kept

@@ -106,11 +106,11 @@ static bool read_streams(module_state *state, PyObject *images, PyObject *offset
     if (offsets == Py_None) {
         return read_list(state, images, out);
     }
-    tensor places = {0};
+    tensor bounds = {0};
     const bool ok = tensor_read(state, images, "images", NULL, &j->data) &&
-                    tensor_read_small(state, offsets, "offsets", RBC__I64, &j->data, &places) &&
-                    divide(state, &j->data.dl, &places.dl, out);
-    tensor_release(&places);
+                    tensor_read_small(state, offsets, "offsets", RBC__I64, &j->data, &bounds) &&
+                    divide(state, &j->data.dl, &bounds.dl, out);
+    tensor_release(&bounds);
     return ok;
 }
 

@@ -25,7 +25,7 @@ INLINE unsigned warp_sum_before(unsigned value, unsigned *total) {
     return up_to - value;
 }
 
-/* Over all threads. Two barriers; `warp_sums` has 32 places, as below. */
+/* Over all threads. Two barriers; `warp_sums` has 32 elements, as below. */
 INLINE unsigned block_sum(unsigned value, unsigned *warp_sums) {
     const unsigned lane = threadIdx.x & 31;
     value = __reduce_add_sync(0xffffffffu, value);
