@@ -150,10 +150,10 @@ typedef struct rbc__jpeg_job {
     uint8_t *valid; /* [count], contiguous; NULL: the first failure is the call's error */
     char *workspace;
     uint64_t workspace_bytes;
-    void *plan; /* RBC__JPEG_PLAN_BYTES of the batch, zeros at first, for the backend to keep */
+    void *kept; /* RBC__JPEG_KEPT_BYTES of the batch, zeros at first, for the backend to keep */
 } rbc__jpeg_job;
 
-enum { RBC__JPEG_PLAN_BYTES = 512 };
+enum { RBC__JPEG_KEPT_BYTES = 512 };
 
 typedef struct rbc__backend {
     const char *name; /* "cpu", "cuda" */

@@ -20,7 +20,7 @@ rbc_status rbc__cuda_depth_to_points(rbc_context *context, const rbc__depth_job 
                                      int32_t device_id, void *cu_stream, rbc_error *err);
 
 rbc_status rbc__cuda_decode_jpeg(rbc_context *context, const rbc__jpeg_job *job, int32_t device_id,
-                                 void *stream, rbc_error *err);
+                                 void *cu_stream, rbc_error *err);
 rbc_status rbc__cuda_decode_jpeg_workspace_bytes(const rbc__jpeg_job *job, uint64_t *bytes,
                                                  rbc_error *err);
 

@@ -15,7 +15,7 @@ struct rbc_jpeg_batch {
     int64_t count, room;
     rbc__jpeg_image
         *images; /* [room], those behind `count` without a meaning but for their memory */
-    _Alignas(16) unsigned char plan[RBC__JPEG_PLAN_BYTES];
+    _Alignas(16) unsigned char kept[RBC__JPEG_KEPT_BYTES];
 };
 
 /* ---- headers ---- */
@@ -91,7 +91,7 @@ static rbc_jpeg_batch *take_batch(int64_t count) {
         batch->room = count;
     }
     batch->count = count;
-    memset(batch->plan, 0, sizeof batch->plan);
+    memset(batch->kept, 0, sizeof batch->kept);
     for (int64_t i = 0; i < count; ++i) {
         batch->images[i].status = RBC_OK;
         batch->images[i].header.is_plain = false;
@@ -214,7 +214,7 @@ static rbc__jpeg_job job_of(rbc_jpeg_batch *batch) {
         .images = batch->images,
         .count = batch->count,
         .dct = batch->params.dct,
-        .plan = batch->plan,
+        .kept = batch->kept,
     };
 }
 

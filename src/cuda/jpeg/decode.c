@@ -23,18 +23,18 @@ _Static_assert((int)RBC__JPEG_PIECE_BYTES == (int)JPEG_PIECE_BYTES,
                "pieces are as the kernel takes them");
 
 /* What a batch keeps from one call to the next. */
-typedef struct plan {
+typedef struct kept {
     bool is_made;
     uint64_t num_plain;
     rbc__jpeg_layout layout;
-} plan;
+} kept;
 
-_Static_assert(sizeof(plan) <= RBC__JPEG_PLAN_BYTES, "the plan fits in a batch");
+_Static_assert(sizeof(kept) <= RBC__JPEG_KEPT_BYTES, "what is kept fits in a batch");
 
 /* One call. */
 typedef struct decoding {
     const rbc__jpeg_job *job;
-    const plan *plan;
+    const kept *kept;
     rbc__jpeg_input *inputs; /* plain images */
     rbc__jpeg_task *tasks;   /* others that are worth decoding */
     int64_t num_tasks;
@@ -50,7 +50,7 @@ static bool is_plain(const rbc__jpeg_image *image) {
 }
 
 /* Streams of plain images one behind the other, as far as `inputs` is given; their bytes. */
-static uint64_t place_streams(const rbc__jpeg_job *job, rbc__jpeg_input *inputs) {
+static uint64_t locate_streams(const rbc__jpeg_job *job, rbc__jpeg_input *inputs) {
     uint64_t at = FIRST_STREAM;
     uint64_t n = 0;
     for (int64_t i = 0; i < job->count; ++i) {
@@ -83,8 +83,8 @@ static rbc_status fail_memory(const rbc__jpeg_job *job, rbc_error *err) {
                      (long long)job->count);
 }
 
-static rbc_status make_plan(const rbc__jpeg_job *job, rbc_error *err) {
-    plan *p = job->plan;
+static rbc_status measure_batch(const rbc__jpeg_job *job, rbc_error *err) {
+    kept *p = job->kept;
     if (p->is_made) {
         return RBC_OK;
     }
@@ -93,7 +93,7 @@ static rbc_status make_plan(const rbc__jpeg_job *job, rbc_error *err) {
     if (inputs == NULL) {
         return fail_memory(job, err);
     }
-    const uint64_t bytes = place_streams(job, inputs);
+    const uint64_t bytes = locate_streams(job, inputs);
     p->is_made = rbc__jpeg_layout_measure(inputs, p->num_plain, bytes, &p->layout);
     free(inputs);
     return p->is_made ? RBC_OK
@@ -105,8 +105,8 @@ static rbc_status make_plan(const rbc__jpeg_job *job, rbc_error *err) {
 
 rbc_status rbc__cuda_decode_jpeg_workspace_bytes(const rbc__jpeg_job *job, uint64_t *bytes,
                                                  rbc_error *err) {
-    RBC__TRY(make_plan(job, err));
-    const plan *p = job->plan;
+    RBC__TRY(measure_batch(job, err));
+    const kept *p = job->kept;
     *bytes = p->num_plain == 0 ? 0 : p->layout.bytes;
     return RBC_OK;
 }
@@ -115,7 +115,7 @@ rbc_status rbc__cuda_decode_jpeg_workspace_bytes(const rbc__jpeg_job *job, uint6
 
 static uint64_t staging_bytes(decoding *d) {
     const rbc__jpeg_job *job = d->job;
-    uint64_t at = d->plan->layout.streams + d->plan->layout.streams_bytes;
+    uint64_t at = d->kept->layout.streams + d->kept->layout.streams_bytes;
     d->valid = at;
     at = (uint64_t)rbc__round_up((int64_t)(at + (uint64_t)job->count), STREAM_ALIGNMENT);
     d->pixels = at;
@@ -150,11 +150,11 @@ typedef struct copying {
 static void copy_part(void *job, int64_t index) {
     const copying *c = job;
     const decoding *d = c->decoding;
-    const uint64_t first = (uint64_t)index * d->plan->num_plain / c->parts;
-    const uint64_t end = ((uint64_t)index + 1) * d->plan->num_plain / c->parts;
+    const uint64_t first = (uint64_t)index * d->kept->num_plain / c->parts;
+    const uint64_t end = ((uint64_t)index + 1) * d->kept->num_plain / c->parts;
     for (uint64_t i = first; i < end; ++i) {
         const rbc__jpeg_input *input = &d->inputs[i];
-        copy_to_memory(d->memory + d->plan->layout.streams + input->stream,
+        copy_to_memory(d->memory + d->kept->layout.streams + input->stream,
                        c->job->images[input->number].bytes, input->num_bytes);
     }
 #ifdef __SSE2__
@@ -165,8 +165,8 @@ static void copy_part(void *job, int64_t index) {
 /* Descriptions and streams, and pixels of images that are not plain, in the staging memory. */
 static rbc_status fill_staging(rbc_context *context, decoding *d, rbc_error *err) {
     const rbc__jpeg_job *job = d->job;
-    const rbc__jpeg_layout *layout = &d->plan->layout;
-    if (d->plan->num_plain > 0) {
+    const rbc__jpeg_layout *layout = &d->kept->layout;
+    if (d->kept->num_plain > 0) {
         rbc__jpeg_layout_describe(d->inputs, layout, d->memory);
         const uint64_t parts = layout->streams_bytes / COPY_BYTES + 1;
         const uint64_t threads = (uint64_t)rbc__pool_num_threads(context->pool);
@@ -210,8 +210,8 @@ static rbc_status copy(rbc__cuda_queue *queue, void *to, const void *from, uint6
 
 static rbc_status copy_all(rbc__cuda_queue *queue, const decoding *d, rbc_error *err) {
     const rbc__jpeg_job *job = d->job;
-    const rbc__jpeg_layout *layout = &d->plan->layout;
-    if (d->plan->num_plain > 0) {
+    const rbc__jpeg_layout *layout = &d->kept->layout;
+    if (d->kept->num_plain > 0) {
         RBC__TRY(
             copy(queue, job->workspace, d->memory, layout->streams + layout->streams_bytes, err));
     }
@@ -224,7 +224,7 @@ static rbc_status copy_all(rbc__cuda_queue *queue, const decoding *d, rbc_error 
         }
     }
     /* Of plain images alone the kernels say everything. */
-    return job->valid == NULL || d->plan->num_plain == (uint64_t)job->count
+    return job->valid == NULL || d->kept->num_plain == (uint64_t)job->count
                ? RBC_OK
                : copy(queue, job->valid, d->memory + d->valid, (uint64_t)job->count, err);
 }
@@ -294,7 +294,7 @@ static rbc_status check_waiting(const rbc__cuda_queue *queue, rbc_error *err) {
 static rbc_status raise(rbc__cuda_queue *queue, const decoding *d, const jpeg_launch *launched,
                         rbc_error *err) {
     const rbc__jpeg_job *job = d->job;
-    const uint64_t num_plain = d->plan->num_plain;
+    const uint64_t num_plain = d->kept->num_plain;
     uint32_t *verdicts = calloc(num_plain + 1, sizeof *verdicts);
     if (verdicts == NULL) {
         return fail_memory(job, err);
@@ -343,15 +343,15 @@ static rbc_status run_on(rbc_context *context, rbc__cuda_queue *queue, decoding 
     }
     const rbc_status given = rbc__cuda_staging_give(queue, staging, status == RBC_OK ? err : NULL);
     RBC__TRY(status == RBC_OK ? given : status);
-    if (d->plan->num_plain == 0 && job->valid != NULL) {
+    if (d->kept->num_plain == 0 && job->valid != NULL) {
         return RBC_OK;
     }
     jpeg_launch p = {0};
-    if (d->plan->num_plain > 0) {
-        p = rbc__jpeg_layout_launch(&d->plan->layout, (unsigned char *)job->workspace,
+    if (d->kept->num_plain > 0) {
+        p = rbc__jpeg_layout_launch(&d->kept->layout, (unsigned char *)job->workspace,
                                     job->dct == RBC_JPEG_DCT_FAST);
         p.valid = job->valid;
-        RBC__TRY(launch_all(queue, &d->plan->layout, &p, err));
+        RBC__TRY(launch_all(queue, &d->kept->layout, &p, err));
     }
     if (job->valid == NULL) {
         RBC__TRY(rbc__cuda_flush(queue, err));
@@ -361,18 +361,18 @@ static rbc_status run_on(rbc_context *context, rbc__cuda_queue *queue, decoding 
 }
 
 rbc_status rbc__cuda_decode_jpeg(rbc_context *context, const rbc__jpeg_job *job, int32_t device_id,
-                                 void *stream, rbc_error *err) {
-    RBC__TRY(make_plan(job, err));
-    decoding d = {.job = job, .plan = job->plan};
-    d.inputs = calloc(d.plan->num_plain + 1, sizeof *d.inputs);
+                                 void *cu_stream, rbc_error *err) {
+    RBC__TRY(measure_batch(job, err));
+    decoding d = {.job = job, .kept = job->kept};
+    d.inputs = calloc(d.kept->num_plain + 1, sizeof *d.inputs);
     d.tasks = calloc((size_t)job->count + 1, sizeof *d.tasks);
     rbc_status status = RBC_OK;
     if (d.inputs == NULL || d.tasks == NULL) {
         status = fail_memory(job, err);
     } else {
-        (void)place_streams(job, d.inputs);
+        (void)locate_streams(job, d.inputs);
         rbc__cuda_queue queue;
-        status = rbc__cuda_enter(device_id, stream, &queue, err);
+        status = rbc__cuda_enter(device_id, cu_stream, &queue, err);
         if (status == RBC_OK) {
             status = rbc__cuda_leave(&queue, run_on(context, &queue, &d, err));
         }
