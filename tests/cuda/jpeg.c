@@ -116,7 +116,7 @@ static void pixels_equal_the_library(void **state) {
     }
 }
 
-/* Several pieces, chunks that are joined, and strands that agree late. */
+/* Several pieces, bundles that are joined, and strands that agree late. */
 static void large_images_equal_the_library(void **state) {
     fixture *f = *state;
     for (int i = 0; i < 2 * NUM_SUBSAMPLINGS; ++i) {

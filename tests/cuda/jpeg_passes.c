@@ -60,21 +60,21 @@ static bool flow(const jpeg_launch *p, uint32_t strand, jpeg_state *state) {
     return stays;
 }
 
-static void synchronise_chunk(const jpeg_launch *p, const jpeg_chunk *chunk) {
-    bool flows[JPEG_CHUNK_STRANDS];
-    jpeg_state states[JPEG_CHUNK_STRANDS];
-    for (uint32_t i = 0; i < chunk->count; ++i) {
-        states[i] = start_of(p, chunk->first + i);
-        (void)flow(p, chunk->first + i, &states[i]);
+static void synchronise_bundle(const jpeg_launch *p, const jpeg_bundle *bundle) {
+    bool flows[JPEG_BUNDLE_STRANDS];
+    jpeg_state states[JPEG_BUNDLE_STRANDS];
+    for (uint32_t i = 0; i < bundle->count; ++i) {
+        states[i] = start_of(p, bundle->first + i);
+        (void)flow(p, bundle->first + i, &states[i]);
         flows[i] = true;
     }
     bool any = true;
     for (uint32_t round = 1; any; ++round) {
         any = false;
-        for (uint32_t i = 0; i < chunk->count; ++i) {
-            const uint32_t next = chunk->first + i + round;
-            if (flows[i] && i + round < chunk->count &&
-                p->owners[next] == p->owners[chunk->first + i]) {
+        for (uint32_t i = 0; i < bundle->count; ++i) {
+            const uint32_t next = bundle->first + i + round;
+            if (flows[i] && i + round < bundle->count &&
+                p->owners[next] == p->owners[bundle->first + i]) {
                 flows[i] = !flow(p, next, &states[i]);
                 any = any || flows[i];
             } else {
@@ -85,22 +85,22 @@ static void synchronise_chunk(const jpeg_launch *p, const jpeg_chunk *chunk) {
 }
 
 static void join(const jpeg_launch *p, const jpeg_segment *segment) {
-    for (uint32_t i = 0; i < segment->num_chunks; ++i) {
-        p->entered[segment->first_chunk + i] =
-            start_of(p, segment->first_strand + i * JPEG_CHUNK_STRANDS);
+    for (uint32_t i = 0; i < segment->num_bundles; ++i) {
+        p->entered[segment->first_bundle + i] =
+            start_of(p, segment->first_strand + i * JPEG_BUNDLE_STRANDS);
     }
     for (bool changed = true; changed;) {
         changed = false;
-        for (uint32_t i = 1; i < segment->num_chunks; ++i) {
-            const uint32_t first = segment->first_strand + i * JPEG_CHUNK_STRANDS;
+        for (uint32_t i = 1; i < segment->num_bundles; ++i) {
+            const uint32_t first = segment->first_strand + i * JPEG_BUNDLE_STRANDS;
             const uint32_t end = segment->first_strand + segment->num_strands;
             jpeg_state state = p->states[first - 1];
-            if (is_same(state, p->entered[segment->first_chunk + i])) {
+            if (is_same(state, p->entered[segment->first_bundle + i])) {
                 continue;
             }
-            p->entered[segment->first_chunk + i] = state;
+            p->entered[segment->first_bundle + i] = state;
             changed = true;
-            for (uint32_t j = first; j < end && j < first + JPEG_CHUNK_STRANDS; ++j) {
+            for (uint32_t j = first; j < end && j < first + JPEG_BUNDLE_STRANDS; ++j) {
                 if (flow(p, j, &state)) {
                     break;
                 }
@@ -221,8 +221,8 @@ static bool run(const rbc__jpeg_layout *layout, unsigned char *base, bool is_fas
         huffman_build(p.streams + (source & ~JPEG_SOURCE_IS_DC), (source & JPEG_SOURCE_IS_DC) != 0,
                       &p.tables[i], 0, 1);
     }
-    for (uint64_t i = 0; i < layout->num_chunks; ++i) {
-        synchronise_chunk(&p, &p.chunks[i]);
+    for (uint64_t i = 0; i < layout->num_bundles; ++i) {
+        synchronise_bundle(&p, &p.bundles[i]);
     }
     for (uint64_t i = 0; i < layout->num_joined; ++i) {
         join(&p, &p.segments[p.joined[i]]);

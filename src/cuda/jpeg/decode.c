@@ -253,18 +253,18 @@ static uint64_t blocks_for(uint64_t items, uint64_t each) {
 static rbc_status launch_all(rbc__cuda_queue *queue, const rbc__jpeg_layout *layout,
                              const jpeg_launch *p, rbc_error *err) {
     const uint32_t shared =
-        4 * (layout->largest_chunk * (JPEG_STRAND_WORDS + 1) + JPEG_READ_AHEAD + 1);
+        4 * (layout->largest_bundle * (JPEG_STRAND_WORDS + 1) + JPEG_READ_AHEAD + 1);
     const uint64_t clearing = (uint64_t)queue->multiprocessors * CLEAR_BLOCKS_A_MULTIPROCESSOR;
     RBC__TRY(launch(queue, RBC__CUDA_jpeg_prepare,
                     layout->num_pieces + layout->num_tables + clearing, JPEG_PREPARE_THREADS, p,
                     err));
-    RBC__TRY(launch_with(queue, RBC__CUDA_jpeg_strand, layout->num_chunks, JPEG_CHUNK_STRANDS,
+    RBC__TRY(launch_with(queue, RBC__CUDA_jpeg_strand, layout->num_bundles, JPEG_BUNDLE_STRANDS,
                          shared, p, err));
     RBC__TRY(launch(queue, RBC__CUDA_jpeg_join, layout->num_joined, JPEG_JOIN_THREADS, p, err));
     RBC__TRY(launch(queue, RBC__CUDA_jpeg_offset,
                     blocks_for(layout->num_segments, JPEG_OFFSET_THREADS / 32), JPEG_OFFSET_THREADS,
                     p, err));
-    RBC__TRY(launch_with(queue, RBC__CUDA_jpeg_write, layout->num_chunks, JPEG_CHUNK_STRANDS,
+    RBC__TRY(launch_with(queue, RBC__CUDA_jpeg_write, layout->num_bundles, JPEG_BUNDLE_STRANDS,
                          shared, p, err));
     RBC__TRY(launch(queue, RBC__CUDA_jpeg_dc, layout->num_segments, JPEG_DC_THREADS, p, err));
     RBC__TRY(launch(queue, RBC__CUDA_jpeg_verdict,

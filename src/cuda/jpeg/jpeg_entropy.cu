@@ -15,8 +15,8 @@ INLINE void fetch_scan(const jpeg_launch *p, uint32_t number, scan_at_hand *out)
         ((uint32_t *)&out->scan)[i] = scan[i];
     }
     const uint4 *tables = (const uint4 *)&p->tables[p->scans[number].first_table];
-    const uint32_t chunks = p->scans[number].num_tables * (uint32_t)(sizeof(jpeg_table) / 16);
-    for (uint32_t i = threadIdx.x; i < chunks; i += blockDim.x) {
+    const uint32_t bundles = p->scans[number].num_tables * (uint32_t)(sizeof(jpeg_table) / 16);
+    for (uint32_t i = threadIdx.x; i < bundles; i += blockDim.x) {
         ((uint4 *)out->tables)[i] = tables[i];
     }
     __syncthreads();
@@ -34,27 +34,27 @@ INLINE huffman_strand strand_of(const jpeg_launch *p, const jpeg_segment *segmen
     return s;
 }
 
-/* The words of a chunk's strands, and some behind them. */
-extern __shared__ uint32_t chunk_words[];
+/* The words of a bundle's strands, and some behind them. */
+extern __shared__ uint32_t bundle_words[];
 
 /* Copies them, one word left out behind each strand: so threads that are equally far in their
  * strands read from different banks. */
-INLINE void fetch_words(const jpeg_launch *p, const jpeg_chunk *chunk) {
-    const uint32_t *words = p->words + (uint64_t)chunk->first * JPEG_STRAND_WORDS;
-    const uint32_t count = chunk->count * JPEG_STRAND_WORDS + JPEG_READ_AHEAD;
+INLINE void fetch_words(const jpeg_launch *p, const jpeg_bundle *bundle) {
+    const uint32_t *words = p->words + (uint64_t)bundle->first * JPEG_STRAND_WORDS;
+    const uint32_t count = bundle->count * JPEG_STRAND_WORDS + JPEG_READ_AHEAD;
     for (uint32_t i = threadIdx.x; i < count; i += blockDim.x) {
-        chunk_words[i + i / JPEG_STRAND_WORDS] = words[i];
+        bundle_words[i + i / JPEG_STRAND_WORDS] = words[i];
     }
 }
 
 /* As strand_of(), of words fetched. Bits are counted from where the segment begins, which may be
- * before the chunk: the address is then outside it, and what is read is not. */
+ * before the bundle: the address is then outside it, and what is read is not. */
 INLINE huffman_strand fetched_strand(const jpeg_launch *p, const jpeg_segment *segment,
-                                     const scan_at_hand *hand, const jpeg_chunk *chunk,
+                                     const scan_at_hand *hand, const jpeg_bundle *bundle,
                                      uint32_t strand) {
     huffman_strand s = strand_of(p, segment, hand, strand);
     s.words =
-        chunk_words + (int32_t)(segment->first_strand - chunk->first) * (JPEG_STRAND_WORDS + 1);
+        bundle_words + (int32_t)(segment->first_strand - bundle->first) * (JPEG_STRAND_WORDS + 1);
     s.is_spread = true;
     return s;
 }
@@ -70,31 +70,31 @@ INLINE bool is_same(jpeg_state a, jpeg_state b) {
     return a.bit == b.bit && a.place == b.place;
 }
 
-/* A block a chunk, a thread a strand. Each thread begins as if a block of the image began with its
+/* A block a bundle, a thread a strand. Each thread begins as if a block of the image began with its
  * strand, and goes on into the strands after it until one ends as it did when last decoded. The
  * thread of the first strand began right; what it ends in agreement with is right from there on. So
- * when all have stopped all ends are right, but where the chunk begins within a segment. */
-extern "C" __global__ void __launch_bounds__(JPEG_CHUNK_STRANDS)
+ * when all have stopped all ends are right, but where the bundle begins within a segment. */
+extern "C" __global__ void __launch_bounds__(JPEG_BUNDLE_STRANDS)
     rbc__jpeg_strand_cuda(const jpeg_launch p) {
     __shared__ scan_at_hand hand;
-    __shared__ jpeg_state states[JPEG_CHUNK_STRANDS];
-    __shared__ uint32_t counts[JPEG_CHUNK_STRANDS];
+    __shared__ jpeg_state states[JPEG_BUNDLE_STRANDS];
+    __shared__ uint32_t counts[JPEG_BUNDLE_STRANDS];
     launch_await();
-    const jpeg_chunk chunk = p.chunks[blockIdx.x];
-    fetch_words(&p, &chunk);
-    fetch_scan(&p, chunk.scan, &hand);
+    const jpeg_bundle bundle = p.bundles[blockIdx.x];
+    fetch_words(&p, &bundle);
+    fetch_scan(&p, bundle.scan, &hand);
     const uint32_t own = threadIdx.x;
-    bool flows = own < chunk.count;
+    bool flows = own < bundle.count;
     jpeg_segment segment;
     jpeg_state state;
-    uint32_t end = 0; /* of the segment, among the chunk's strands */
+    uint32_t end = 0; /* of the segment, among the bundle's strands */
     if (flows) {
-        segment = p.segments[p.owners[chunk.first + own]];
-        end = segment.first_strand + segment.num_strands - chunk.first;
-        end = end < chunk.count ? end : chunk.count;
+        segment = p.segments[p.owners[bundle.first + own]];
+        end = segment.first_strand + segment.num_strands - bundle.first;
+        end = end < bundle.count ? end : bundle.count;
         const huffman_strand strand =
-            fetched_strand(&p, &segment, &hand, &chunk, chunk.first + own);
-        state = start_of(&segment, chunk.first + own);
+            fetched_strand(&p, &segment, &hand, &bundle, bundle.first + own);
+        state = start_of(&segment, bundle.first + own);
         counts[own] = huffman_decode(&strand, &state, 0);
         states[own] = state;
     }
@@ -102,48 +102,48 @@ extern "C" __global__ void __launch_bounds__(JPEG_CHUNK_STRANDS)
         flows = flows && next < end;
         if (flows) {
             const huffman_strand strand =
-                fetched_strand(&p, &segment, &hand, &chunk, chunk.first + next);
+                fetched_strand(&p, &segment, &hand, &bundle, bundle.first + next);
             counts[next] = huffman_decode(&strand, &state, 0);
             flows = !is_same(states[next], state);
             states[next] = state;
         }
     }
-    if (own < chunk.count) {
-        p.states[chunk.first + own] = states[own];
-        p.counts[chunk.first + own] = counts[own];
+    if (own < bundle.count) {
+        p.states[bundle.first + own] = states[own];
+        p.counts[bundle.first + own] = counts[own];
     }
 }
 
-/* A block a segment of several chunks: a thread enters each chunk with the state at the end of the
- * one before and goes on until ends agree, until no chunk is entered otherwise than before. */
+/* A block a segment of several bundles: a thread enters each bundle with the state at the end of the
+ * one before and goes on until ends agree, until no bundle is entered otherwise than before. */
 extern "C" __global__ void __launch_bounds__(JPEG_JOIN_THREADS)
     rbc__jpeg_join_cuda(const jpeg_launch p) {
     __shared__ scan_at_hand hand;
     launch_await();
     const jpeg_segment segment = p.segments[p.joined[blockIdx.x]];
     fetch_scan(&p, segment.scan, &hand);
-    jpeg_state *entered = p.entered + segment.first_chunk;
-    for (uint32_t i = threadIdx.x; i < segment.num_chunks; i += JPEG_JOIN_THREADS) {
-        entered[i] = start_of(&segment, segment.first_strand + i * JPEG_CHUNK_STRANDS);
+    jpeg_state *entered = p.entered + segment.first_bundle;
+    for (uint32_t i = threadIdx.x; i < segment.num_bundles; i += JPEG_JOIN_THREADS) {
+        entered[i] = start_of(&segment, segment.first_strand + i * JPEG_BUNDLE_STRANDS);
     }
     bool changed = true;
     while (__syncthreads_or(changed)) {
         changed = false;
-        for (uint32_t from = 1; from < segment.num_chunks; from += JPEG_JOIN_THREADS) {
-            const uint32_t chunk = from + threadIdx.x;
-            const uint32_t first = segment.first_strand + chunk * JPEG_CHUNK_STRANDS;
-            bool enters = chunk < segment.num_chunks;
+        for (uint32_t from = 1; from < segment.num_bundles; from += JPEG_JOIN_THREADS) {
+            const uint32_t bundle = from + threadIdx.x;
+            const uint32_t first = segment.first_strand + bundle * JPEG_BUNDLE_STRANDS;
+            bool enters = bundle < segment.num_bundles;
             jpeg_state state = start_of(&segment, segment.first_strand);
             if (enters) {
                 state = p.states[first - 1];
-                enters = !is_same(state, entered[chunk]);
+                enters = !is_same(state, entered[bundle]);
             }
             __syncthreads();
             if (enters) {
-                entered[chunk] = state;
+                entered[bundle] = state;
                 changed = true;
                 const uint32_t last = segment.first_strand + segment.num_strands;
-                for (uint32_t i = first; enters && i < last && i < first + JPEG_CHUNK_STRANDS;
+                for (uint32_t i = first; enters && i < last && i < first + JPEG_BUNDLE_STRANDS;
                      ++i) {
                     const huffman_strand strand = strand_of(&p, &segment, &hand, i);
                     p.counts[i] = huffman_decode(&strand, &state, 0);
@@ -183,28 +183,28 @@ extern "C" __global__ void __launch_bounds__(JPEG_OFFSET_THREADS)
     }
 }
 
-/* A block a chunk, a thread a strand: coefficients go to their blocks. */
-extern "C" __global__ void __launch_bounds__(JPEG_CHUNK_STRANDS)
+/* A block a bundle, a thread a strand: coefficients go to their blocks. */
+extern "C" __global__ void __launch_bounds__(JPEG_BUNDLE_STRANDS)
     rbc__jpeg_write_cuda(const jpeg_launch p) {
     __shared__ scan_at_hand hand;
     __shared__ uint8_t places[JPEG_BLOCK];
     launch_await();
-    const jpeg_chunk chunk = p.chunks[blockIdx.x];
+    const jpeg_bundle bundle = p.bundles[blockIdx.x];
     if (threadIdx.x < JPEG_BLOCK) {
         places[threadIdx.x] = zigzag[threadIdx.x];
     }
-    fetch_words(&p, &chunk);
-    fetch_scan(&p, chunk.scan, &hand);
-    if (threadIdx.x >= chunk.count) {
+    fetch_words(&p, &bundle);
+    fetch_scan(&p, bundle.scan, &hand);
+    if (threadIdx.x >= bundle.count) {
         return;
     }
-    const uint32_t own = chunk.first + threadIdx.x;
+    const uint32_t own = bundle.first + threadIdx.x;
     const jpeg_segment segment = p.segments[p.owners[own]];
     const uint32_t before = p.counts[own];
     if (before >= segment.num_blocks) {
         return;
     }
-    const huffman_strand strand = fetched_strand(&p, &segment, &hand, &chunk, own);
+    const huffman_strand strand = fetched_strand(&p, &segment, &hand, &bundle, own);
     huffman_sink sink;
     sink.block =
         p.coefficients + (hand.scan.first_block + segment.first_block + before) * JPEG_BLOCK;

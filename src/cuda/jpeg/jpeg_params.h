@@ -19,9 +19,9 @@ enum {
     /* A segment's data is cut into strands, each decoded by one thread. */
     JPEG_STRAND_WORDS = RBC_JPEG_STRAND_WORDS,
     JPEG_STRAND_BITS = 32 * JPEG_STRAND_WORDS,
-    JPEG_CHUNK_STRANDS = 256, /* decoded together by one block, at most */
-    JPEG_READ_AHEAD = 4,      /* words behind a strand that are looked at */
-    JPEG_SLACK_WORDS = 16,    /* behind the last strand, read ahead into */
+    JPEG_BUNDLE_STRANDS = 256, /* decoded together by one block, at most */
+    JPEG_READ_AHEAD = 4,       /* words behind a strand that are looked at */
+    JPEG_SLACK_WORDS = 16,     /* behind the last strand, read ahead into */
 
     JPEG_PREPARE_THREADS = 256,
     JPEG_PIECE_BYTES = 16 * JPEG_PREPARE_THREADS,
@@ -106,14 +106,14 @@ typedef struct jpeg_segment {
     uint32_t num_bits;
     uint32_t first_strand, num_strands;
     uint32_t first_block, num_blocks; /* of the scan */
-    uint32_t first_chunk, num_chunks;
+    uint32_t first_bundle, num_bundles;
 } jpeg_segment;
 
 /* Strands [first, first + count) are of one scan. */
-typedef struct jpeg_chunk {
+typedef struct jpeg_bundle {
     uint32_t first, count;
     uint32_t scan;
-} jpeg_chunk;
+} jpeg_bundle;
 
 /* Bytes of a stream that become data of a segment, from byte `at` of it on. */
 typedef struct jpeg_piece {
@@ -151,10 +151,10 @@ typedef struct jpeg_launch {
     const jpeg_image *images;
     const jpeg_scan *scans;
     const jpeg_segment *segments;
-    const jpeg_chunk *chunks;
+    const jpeg_bundle *bundles;
     const jpeg_piece *pieces;
     const uint64_t *table_sources; /* where the counts of each table lie among the streams */
-    const uint32_t *joined;        /* segments of several chunks */
+    const uint32_t *joined;        /* segments of several bundles */
     const uint32_t *idct_tiles;    /* 4 * image + component of each */
     const uint32_t *colour_tiles;  /* image of each */
     const uint8_t *streams;
@@ -165,7 +165,7 @@ typedef struct jpeg_launch {
         *words; /* the data, 32 bits at a time from the highest on, JPEG_STRAND_WORDS a strand */
     uint32_t *owners;    /* the segment of each strand */
     jpeg_state *states;  /* at the end of each strand */
-    jpeg_state *entered; /* by chunk: the state from which its strands were decoded */
+    jpeg_state *entered; /* by bundle: the state from which its strands were decoded */
     uint32_t *counts; /* blocks that each strand completes, then those before it in the segment */
     int16_t *coefficients;
     uint64_t num_blocks;

@@ -37,8 +37,8 @@ INLINE void unstuff(const jpeg_launch &p, uint32_t number) {
     const jpeg_segment segment = p.segments[piece.segment];
     const uint64_t base = (piece.from - 1) / 16 * 16;
     const uint32_t skip = (uint32_t)(piece.from - base);
-    const uint32_t chunks = (skip + piece.bytes + 15) / 16;
-    for (uint32_t i = threadIdx.x; i < chunks; i += JPEG_PREPARE_THREADS) {
+    const uint32_t bundles = (skip + piece.bytes + 15) / 16;
+    for (uint32_t i = threadIdx.x; i < bundles; i += JPEG_PREPARE_THREADS) {
         raw[i] = *(const uint4 *)(p.streams + base + 16 * i);
     }
     __syncthreads();

@@ -9,47 +9,47 @@ typedef struct writer {
     jpeg_image *images;
     jpeg_scan *scans;
     jpeg_segment *segments;
-    jpeg_chunk *chunks;
+    jpeg_bundle *bundles;
     jpeg_piece *pieces;
     uint64_t *table_sources;
     uint32_t *joined, *idct_tiles, *colour_tiles;
-    uint32_t chunk_strands; /* in the last chunk, which takes more of the same scan */
+    uint32_t bundle_strands; /* in the last bundle, which takes more of the same scan */
 } writer;
 
 static uint64_t divide_up(uint64_t a, uint64_t b) {
     return (a + b - 1) / b;
 }
 
-/* ---- strands, chunks, pieces ---------------------------------------------------------------- */
+/* ---- strands, bundles, pieces ---------------------------------------------------------------- */
 
-static void open_chunk(writer *w) {
-    if (w->chunks != NULL) {
-        w->chunks[w->n.num_chunks] =
-            (jpeg_chunk){.first = (uint32_t)w->n.num_strands, .scan = (uint32_t)w->n.num_scans};
+static void open_bundle(writer *w) {
+    if (w->bundles != NULL) {
+        w->bundles[w->n.num_bundles] =
+            (jpeg_bundle){.first = (uint32_t)w->n.num_strands, .scan = (uint32_t)w->n.num_scans};
     }
-    ++w->n.num_chunks;
-    w->chunk_strands = 0;
+    ++w->n.num_bundles;
+    w->bundle_strands = 0;
 }
 
-/* Puts strands into chunks: as few as a chunk takes stay together. */
+/* Puts strands into bundles: as few as a bundle takes stay together. */
 static void add_strands(writer *w, uint32_t count) {
-    if (w->chunk_strands + count > JPEG_CHUNK_STRANDS) {
-        open_chunk(w);
+    if (w->bundle_strands + count > JPEG_BUNDLE_STRANDS) {
+        open_bundle(w);
     }
     while (count > 0) {
-        const uint32_t room = JPEG_CHUNK_STRANDS - w->chunk_strands;
+        const uint32_t room = JPEG_BUNDLE_STRANDS - w->bundle_strands;
         const uint32_t taken = count < room ? count : room;
-        w->chunk_strands += taken;
+        w->bundle_strands += taken;
         w->n.num_strands += taken;
-        if (w->chunk_strands > w->n.largest_chunk) {
-            w->n.largest_chunk = w->chunk_strands;
+        if (w->bundle_strands > w->n.largest_bundle) {
+            w->n.largest_bundle = w->bundle_strands;
         }
-        if (w->chunks != NULL) {
-            w->chunks[w->n.num_chunks - 1].count = w->chunk_strands;
+        if (w->bundles != NULL) {
+            w->bundles[w->n.num_bundles - 1].count = w->bundle_strands;
         }
         count -= taken;
         if (count > 0) {
-            open_chunk(w);
+            open_bundle(w);
         }
     }
 }
@@ -79,7 +79,7 @@ static void add_segment(writer *w, const rbc__jpeg_input *input, const rbc__jpeg
     const uint64_t first_strand = w->n.num_strands;
     add_pieces(w, input, segment);
     add_strands(w, strands);
-    const uint32_t chunks = (uint32_t)divide_up(strands, JPEG_CHUNK_STRANDS);
+    const uint32_t bundles = (uint32_t)divide_up(strands, JPEG_BUNDLE_STRANDS);
     if (w->segments != NULL) {
         w->segments[w->n.num_segments] = (jpeg_segment){
             .scan = (uint32_t)w->n.num_scans,
@@ -88,14 +88,14 @@ static void add_segment(writer *w, const rbc__jpeg_input *input, const rbc__jpeg
             .num_strands = strands,
             .first_block = (uint32_t)(first * scan->mcu_blocks),
             .num_blocks = (uint32_t)(own * scan->mcu_blocks),
-            .first_chunk = (uint32_t)w->n.num_chunks - chunks,
-            .num_chunks = chunks,
+            .first_bundle = (uint32_t)w->n.num_bundles - bundles,
+            .num_bundles = bundles,
         };
-        if (chunks > 1) {
+        if (bundles > 1) {
             w->joined[w->n.num_joined] = (uint32_t)w->n.num_segments;
         }
     }
-    w->n.num_joined += chunks > 1;
+    w->n.num_joined += bundles > 1;
     ++w->n.num_segments;
 }
 
@@ -166,7 +166,7 @@ static void describe_scan(writer *w, const rbc__jpeg_input *input, uint32_t numb
 static void add_scan(writer *w, const rbc__jpeg_input *input, uint32_t number) {
     const rbc__jpeg_scan *scan = &input->header->scans[number];
     describe_scan(w, input, number);
-    w->chunk_strands = JPEG_CHUNK_STRANDS; /* the first segment begins a chunk */
+    w->bundle_strands = JPEG_BUNDLE_STRANDS; /* the first segment begins a bundle */
     for (uint32_t i = 0; i < scan->num_segments; ++i) {
         add_segment(w, input, scan, i);
     }
@@ -279,7 +279,7 @@ bool rbc__jpeg_layout_measure(const rbc__jpeg_input *inputs, uint64_t count, uin
     n->images = place(&at, n->num_images, sizeof(jpeg_image));
     n->scans = place(&at, n->num_scans, sizeof(jpeg_scan));
     n->segments = place(&at, n->num_segments, sizeof(jpeg_segment));
-    n->chunks = place(&at, n->num_chunks, sizeof(jpeg_chunk));
+    n->bundles = place(&at, n->num_bundles, sizeof(jpeg_bundle));
     n->pieces = place(&at, n->num_pieces, sizeof(jpeg_piece));
     n->table_sources = place(&at, n->num_tables, sizeof(uint64_t));
     n->joined = place(&at, n->num_joined, sizeof(uint32_t));
@@ -292,7 +292,7 @@ bool rbc__jpeg_layout_measure(const rbc__jpeg_input *inputs, uint64_t count, uin
     n->words = place(&at, n->num_strands * JPEG_STRAND_WORDS + JPEG_SLACK_WORDS, sizeof(uint32_t));
     n->owners = place(&at, n->num_strands, sizeof(uint32_t));
     n->states = place(&at, n->num_strands, sizeof(jpeg_state));
-    n->entered = place(&at, n->num_chunks, sizeof(jpeg_state));
+    n->entered = place(&at, n->num_bundles, sizeof(jpeg_state));
     n->counts = place(&at, n->num_strands, sizeof(uint32_t));
     n->coefficients = place(&at, n->num_blocks, JPEG_BLOCK * sizeof(int16_t));
     n->found = place(&at, n->num_images, sizeof(jpeg_found));
@@ -311,7 +311,7 @@ void rbc__jpeg_layout_describe(const rbc__jpeg_input *inputs, const rbc__jpeg_la
         .images = (jpeg_image *)(void *)(out + layout->images),
         .scans = (jpeg_scan *)(void *)(out + layout->scans),
         .segments = (jpeg_segment *)(void *)(out + layout->segments),
-        .chunks = (jpeg_chunk *)(void *)(out + layout->chunks),
+        .bundles = (jpeg_bundle *)(void *)(out + layout->bundles),
         .pieces = (jpeg_piece *)(void *)(out + layout->pieces),
         .table_sources = (uint64_t *)(void *)(out + layout->table_sources),
         .joined = (uint32_t *)(void *)(out + layout->joined),
@@ -332,7 +332,7 @@ jpeg_launch rbc__jpeg_layout_launch(const rbc__jpeg_layout *layout, unsigned cha
         .images = (const jpeg_image *)(void *)(base + layout->images),
         .scans = (const jpeg_scan *)(void *)(base + layout->scans),
         .segments = (const jpeg_segment *)(void *)(base + layout->segments),
-        .chunks = (const jpeg_chunk *)(void *)(base + layout->chunks),
+        .bundles = (const jpeg_bundle *)(void *)(base + layout->bundles),
         .pieces = (const jpeg_piece *)(void *)(base + layout->pieces),
         .table_sources = (const uint64_t *)(void *)(base + layout->table_sources),
         .joined = (const uint32_t *)(void *)(base + layout->joined),

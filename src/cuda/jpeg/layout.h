@@ -17,10 +17,10 @@ typedef struct rbc__jpeg_input {
 
 /* How many there are of each, and offsets in the workspace, which begins with the description. */
 typedef struct rbc__jpeg_layout {
-    uint64_t num_images, num_scans, num_segments, num_chunks, num_pieces, num_tables, num_joined;
+    uint64_t num_images, num_scans, num_segments, num_bundles, num_pieces, num_tables, num_joined;
     uint64_t num_idct_tiles, num_colour_tiles, num_strands, num_blocks;
-    uint32_t largest_chunk; /* strands */
-    uint64_t images, scans, segments, chunks, pieces, table_sources, joined, idct_tiles,
+    uint32_t largest_bundle; /* strands */
+    uint64_t images, scans, segments, bundles, pieces, table_sources, joined, idct_tiles,
         colour_tiles;
     uint64_t description_bytes;
     uint64_t streams, streams_bytes;
