@@ -8,13 +8,13 @@
 #include "cpu/resample_tile.h"
 
 /* Channels that one part of the job accumulates: enough that searching the times again for each
- * block costs little. */
-#define BLOCK_CHANNELS 128
+ * slice costs little. */
+#define SLICE_CHANNELS 128
 
 typedef struct work {
     const rbc__resample_job *job;
     const rbc__resample_kernels *kernels;
-    int64_t num_blocks;
+    int64_t num_slices;
     _Atomic bool is_wrong;
 } work;
 
@@ -24,7 +24,7 @@ typedef struct share {
     double weight;
 } share;
 
-/* Rows of one run of channels within a block. */
+/* Rows of one run of channels within a slice. */
 typedef struct rows {
     char *values;
     int64_t sample_stride_bytes, channel_stride_bytes;
@@ -149,15 +149,15 @@ static void clear(const rbc__resample_source *source, char *values, int64_t begi
     }
 }
 
-/* One block of channels of one batch row: nobody else touches that part of the gradient. */
+/* One slice of channels of one batch row: nobody else touches that part of the gradient. */
 static void run_part(void *argument, int64_t part) {
     work *w = argument;
     const rbc__resample_job *job = w->job;
     const rbc__resample_source *source = &job->sources[0];
-    const int64_t b = part / w->num_blocks;
-    const int64_t begin = part % w->num_blocks * BLOCK_CHANNELS;
-    const int64_t end = source->num_channels - begin < BLOCK_CHANNELS ? source->num_channels
-                                                                      : begin + BLOCK_CHANNELS;
+    const int64_t b = part / w->num_slices;
+    const int64_t begin = part % w->num_slices * SLICE_CHANNELS;
+    const int64_t end = source->num_channels - begin < SLICE_CHANNELS ? source->num_channels
+                                                                      : begin + SLICE_CHANNELS;
     /* The job's sources are const for the forward pass, which reads them. */
     char *values = (char *)(uintptr_t)source->values + b * source->batch_stride_bytes;
     clear(source, values, begin, end, rbc__dtype_bytes(job->dtype));
@@ -210,9 +210,9 @@ rbc_status rbc__cpu_resample_backward(rbc_context *context, const rbc__resample_
     work w = {
         .job = job,
         .kernels = &kernels,
-        .num_blocks = (job->sources[0].num_channels + BLOCK_CHANNELS - 1) / BLOCK_CHANNELS,
+        .num_slices = (job->sources[0].num_channels + SLICE_CHANNELS - 1) / SLICE_CHANNELS,
     };
-    rbc__pool_run(context->pool, job->batch * w.num_blocks, run_part, &w);
+    rbc__pool_run(context->pool, job->batch * w.num_slices, run_part, &w);
     return atomic_load_explicit(&w.is_wrong, memory_order_relaxed) ? rbc__report_bad_time(job, err)
                                                                    : RBC_OK;
 }

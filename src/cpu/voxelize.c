@@ -7,13 +7,13 @@
 #include "core/pool.h"
 #include "cpu/kernels/voxelize_features.h"
 
-#define MAX_LANES     64
-#define MAX_SLABS     2048
-#define MIN_SHIFT     6
-#define BLOCK_ENTRIES UINT32_C(64)
+#define MAX_LANES    64
+#define MAX_TILES    2048
+#define MIN_SHIFT    6
+#define PAGE_ENTRIES UINT32_C(64)
 
 /* Bytes that are gone through at random while a tile is reduced: well inside a core's own cache. */
-#define SLAB_BYTES INT64_C(262144)
+#define TILE_BYTES INT64_C(262144)
 
 /* Feature rows up to this size travel with their points; larger ones are fetched when needed. */
 #define MAX_COPIED_BYTES INT64_C(64)
@@ -41,22 +41,22 @@ typedef struct tiling {
     int32_t num_lanes;
     bool is_shared;      /* all lanes work on one cloud, else each on its own */
     int64_t lane_points; /* most points a lane deals out */
-    int64_t num_blocks;
+    int64_t num_pages;
 } tiling;
 
-/* Points dealt out by one thread: per tile a chain of blocks of entries. Block `s` is the first of
+/* Points dealt out by one thread: per tile a chain of pages of entries. Page `s` is the first of
  * tile s; one more tile takes the dropped points and is never read. */
 typedef struct lane {
     uint32_t *cursor; /* [num_tiles + 1]: where the tile's next entry goes */
-    uint32_t *filled; /* [num_tiles + 1]: entries in its full blocks */
-    uint32_t *next;   /* [num_blocks] */
+    uint32_t *filled; /* [num_tiles + 1]: entries in its full pages */
+    uint32_t *next;   /* [num_pages] */
     char *entries;    /* of all lanes one after the other */
     int32_t *counts;  /* these, too, only with features; of a tile's cells */
     uint32_t *ends;
     uint32_t *touched;
     uint32_t *order; /* [lane_points], of the first lane [N] when shared */
     uint32_t *bases; /* [num_tiles]: where in `order` a tile begins; of the first lane */
-    uint32_t next_block;
+    uint32_t next_page;
     int64_t num_inside;
 } lane;
 
@@ -72,14 +72,14 @@ typedef struct run {
 
 static void choose_tiles(tiling *p, int64_t cell_bytes) {
     p->shift = MIN_SHIFT;
-    while (p->shift < 30 && (cell_bytes << (p->shift + 1)) <= SLAB_BYTES) {
+    while (p->shift < 30 && (cell_bytes << (p->shift + 1)) <= TILE_BYTES) {
         ++p->shift;
     }
     while (p->num_lanes > 1 && p->is_shared && p->shift > MIN_SHIFT &&
            p->cells >> p->shift < 4 * (int64_t)p->num_lanes) {
         --p->shift;
     }
-    while (p->shift < 31 && p->cells >> p->shift >= MAX_SLABS) {
+    while (p->shift < 31 && p->cells >> p->shift >= MAX_TILES) {
         ++p->shift;
     }
     p->num_tiles = ((p->cells - 1) >> p->shift) + 1;
@@ -116,22 +116,22 @@ static tiling tiling_of(const rbc_context *context, const rbc__voxelize_job *job
     const int64_t share = p.is_shared ? p.num_lanes : 1;
     const int64_t ranges = (cloud->num_points + RBC__VOXEL_RANGE - 1) / RBC__VOXEL_RANGE;
     p.lane_points = (ranges + share - 1) / share * RBC__VOXEL_RANGE;
-    p.num_blocks = p.num_tiles + 1 + p.lane_points / BLOCK_ENTRIES;
+    p.num_pages = p.num_tiles + 1 + p.lane_points / PAGE_ENTRIES;
     return p;
 }
 
 /* Lays out the lanes in the workspace; with a NULL base it only counts. Returns the bytes used. */
 static uint64_t lay_out(const rbc__voxelize_job *job, const tiling *p, char *base, lane *lanes) {
     const uint64_t tiles = (uint64_t)p->num_tiles, tile_cells = UINT64_C(1) << p->shift;
-    const uint64_t blocks = (uint64_t)p->num_blocks;
-    const uint64_t arena_bytes = blocks * BLOCK_ENTRIES * (uint64_t)p->entry_bytes;
+    const uint64_t pages = (uint64_t)p->num_pages;
+    const uint64_t arena_bytes = pages * PAGE_ENTRIES * (uint64_t)p->entry_bytes;
     uint64_t used = 0;
     char *entries = rbc__workspace_take(base, &used, arena_bytes * (uint64_t)p->num_lanes);
     for (int32_t i = 0; i < p->num_lanes; ++i) {
         lane l = {.entries = entries == NULL ? NULL : entries + (uint64_t)i * arena_bytes};
         l.cursor = rbc__workspace_take(base, &used, (tiles + 1) * 4);
         l.filled = rbc__workspace_take(base, &used, (tiles + 1) * 4);
-        l.next = rbc__workspace_take(base, &used, blocks * 4);
+        l.next = rbc__workspace_take(base, &used, pages * 4);
         if (p->kind != ENTRY_CELL) {
             const bool has_order = i == 0 || !p->is_shared;
             l.counts = rbc__workspace_take(base, &used, tile_cells * 4);
@@ -155,29 +155,29 @@ uint64_t rbc__cpu_voxelize_workspace_bytes(rbc_context *context, const rbc__voxe
 
 /* ---- Dealing out ---- */
 
-/* Blocks of a chain lie far apart, which no hardware foresees. */
+/* Pages of a chain lie far apart, which no hardware foresees. */
 #define EXPECT(begin, bytes, write)                                                                \
     for (int64_t expected = 0; expected < (bytes); expected += 64) {                               \
         __builtin_prefetch((begin) + expected, write);                                             \
     }
 
-static uint32_t new_block(lane *l, const tiling *p, int64_t tile, uint32_t position) {
+static uint32_t new_page(lane *l, const tiling *p, int64_t tile, uint32_t position) {
     if (tile == p->num_tiles) {
-        return position - BLOCK_ENTRIES;
+        return position - PAGE_ENTRIES;
     }
-    const int64_t block_bytes = (int64_t)BLOCK_ENTRIES * p->entry_bytes;
-    const uint32_t block = l->next_block++;
-    EXPECT(l->entries + (int64_t)block * block_bytes, block_bytes, 1)
-    l->next[position / BLOCK_ENTRIES - 1] = block;
-    l->filled[tile] += BLOCK_ENTRIES;
-    return block * BLOCK_ENTRIES;
+    const int64_t page_bytes = (int64_t)PAGE_ENTRIES * p->entry_bytes;
+    const uint32_t page = l->next_page++;
+    EXPECT(l->entries + (int64_t)page * page_bytes, page_bytes, 1)
+    l->next[position / PAGE_ENTRIES - 1] = page;
+    l->filled[tile] += PAGE_ENTRIES;
+    return page * PAGE_ENTRIES;
 }
 
 /* The entry of a tile's next point, for the caller to fill. */
 static inline char *new_entry(lane *l, const tiling *p, int64_t tile, int64_t entry_bytes) {
     const uint32_t position = l->cursor[tile];
     const uint32_t after = position + 1;
-    l->cursor[tile] = after % BLOCK_ENTRIES == 0 ? new_block(l, p, tile, after) : after;
+    l->cursor[tile] = after % PAGE_ENTRIES == 0 ? new_page(l, p, tile, after) : after;
     return l->entries + (int64_t)position * entry_bytes;
 }
 
@@ -265,10 +265,10 @@ static void deal(const run *r, lane *l, int64_t cloud, int64_t first, int64_t en
         int64_t i64[RBC__VOXEL_RANGE];
     } cells;
     rbc__voxel_range range;
-    l->next_block = (uint32_t)r->tiling.num_tiles + 1;
+    l->next_page = (uint32_t)r->tiling.num_tiles + 1;
     l->num_inside = 0;
     for (int64_t s = 0; s <= r->tiling.num_tiles; ++s) {
-        l->cursor[s] = (uint32_t)s * BLOCK_ENTRIES;
+        l->cursor[s] = (uint32_t)s * PAGE_ENTRIES;
         l->filled[s] = 0;
     }
     for (int64_t i = first; i < end; i += RBC__VOXEL_RANGE) {
@@ -298,33 +298,33 @@ static void join(const run *r, lane *begin, const lane *end, int64_t cloud, int6
     for (int64_t s = 0; r->tiling.kind != ENTRY_CELL && s < r->tiling.num_tiles; ++s) {
         begin->bases[s] = base;
         for (const lane *l = begin; l < end; ++l) {
-            base += l->filled[s] + l->cursor[s] % BLOCK_ENTRIES;
+            base += l->filled[s] + l->cursor[s] % PAGE_ENTRIES;
         }
     }
 }
 
 /* ---- Reducing ---- */
 
-typedef void (*block_fn)(void *target, const char *entries, int64_t n);
+typedef void (*page_fn)(void *target, const char *entries, int64_t n);
 
-/* Calls `f` for each block of entries that lanes [begin, end) have for a tile. */
-static void each_block(const tiling *p, const lane *begin, const lane *end, int64_t tile,
-                       block_fn f, void *target) {
-    const int64_t block_bytes = (int64_t)BLOCK_ENTRIES * p->entry_bytes;
+/* Calls `f` for each page of entries that lanes [begin, end) have for a tile. */
+static void each_page(const tiling *p, const lane *begin, const lane *end, int64_t tile, page_fn f,
+                      void *target) {
+    const int64_t page_bytes = (int64_t)PAGE_ENTRIES * p->entry_bytes;
     for (const lane *l = begin; l < end; ++l) {
-        const uint32_t last = l->cursor[tile] / BLOCK_ENTRIES;
-        uint32_t block = (uint32_t)tile;
-        while (block != last) {
-            const uint32_t next = l->next[block];
-            EXPECT(l->entries + (int64_t)next * block_bytes, block_bytes, 0)
-            f(target, l->entries + (int64_t)block * block_bytes, BLOCK_ENTRIES);
-            block = next;
+        const uint32_t last = l->cursor[tile] / PAGE_ENTRIES;
+        uint32_t page = (uint32_t)tile;
+        while (page != last) {
+            const uint32_t next = l->next[page];
+            EXPECT(l->entries + (int64_t)next * page_bytes, page_bytes, 0)
+            f(target, l->entries + (int64_t)page * page_bytes, PAGE_ENTRIES);
+            page = next;
         }
-        f(target, l->entries + (int64_t)block * block_bytes, l->cursor[tile] % BLOCK_ENTRIES);
+        f(target, l->entries + (int64_t)page * page_bytes, l->cursor[tile] % PAGE_ENTRIES);
     }
 }
 
-static void count_block(void *target, const char *entries, int64_t n) {
+static void count_page(void *target, const char *entries, int64_t n) {
     int32_t *counts = target;
     const uint32_t *cells = (const uint32_t *)(const void *)entries;
     for (int64_t i = 0; i < n; ++i) {
@@ -332,7 +332,7 @@ static void count_block(void *target, const char *entries, int64_t n) {
     }
 }
 
-static void occupy_block(void *target, const char *entries, int64_t n) {
+static void occupy_page(void *target, const char *entries, int64_t n) {
     uint8_t *occupied = target;
     const uint32_t *cells = (const uint32_t *)(const void *)entries;
     for (int64_t i = 0; i < n; ++i) {
@@ -397,9 +397,9 @@ static void reduce_features(const run *r, const lane *own, const lane *begin, co
         .ends = own->ends,
         .order = begin->order + begin->bases[tile],
     };
-    each_block(p, begin, end, tile, group_count, &g);
+    each_page(p, begin, end, tile, group_count, &g);
     const int64_t num_touched = scan(counts, cells, own->ends, own->touched);
-    each_block(p, begin, end, tile, group_order, &g);
+    each_page(p, begin, end, tile, group_order, &g);
 
     const rbc__voxel_rows rows = {
         .reduce = r->job->reduce,
@@ -451,11 +451,11 @@ static void reduce_tile(const run *r, const lane *own, const lane *begin, const 
         return;
     }
     memset(out, 0, (size_t)(cells * p->row_bytes));
-    each_block(p, begin, end, tile, job->reduce == RBC_VOXEL_OCCUPANCY ? occupy_block : count_block,
-               out);
+    each_page(p, begin, end, tile, job->reduce == RBC_VOXEL_OCCUPANCY ? occupy_page : count_page,
+              out);
     if (job->counts != NULL) {
         memset(job->counts + at, 0, counts_bytes);
-        each_block(p, begin, end, tile, count_block, job->counts + at);
+        each_page(p, begin, end, tile, count_page, job->counts + at);
     }
 }
 

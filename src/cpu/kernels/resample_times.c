@@ -19,7 +19,7 @@ enum {
     /* Beyond this many samples between two lanes of targets searching is faster than counting. */
     MAX_COUNTED = 160,
     /* Samples that are compared with their neighbours between two looks at the result. */
-    CHECK_BLOCK = 4096,
+    CHECK_SLICE = 4096,
 };
 
 /* Samples in [low, high) at or before t, plus low; nothing is assumed of the order. */
@@ -64,13 +64,13 @@ static bool check(const rbc__time_axis *axis) {
     int64_t wrong = 0;
     if (axis->stride_bytes == (int64_t)sizeof(stamp)) {
         const stamp *times = (const stamp *)axis->times;
-        for (int64_t begin = 0; begin < n - 1; begin += CHECK_BLOCK) {
-            const int64_t end = n - 1 - begin < CHECK_BLOCK ? n - 1 : begin + CHECK_BLOCK;
-            int32_t block = 0;
+        for (int64_t begin = 0; begin < n - 1; begin += CHECK_SLICE) {
+            const int64_t end = n - 1 - begin < CHECK_SLICE ? n - 1 : begin + CHECK_SLICE;
+            int32_t slice_wrong = 0;
             for (int64_t i = begin; i < end; ++i) {
-                block |= !(times[i] <= times[i + 1]);
+                slice_wrong |= !(times[i] <= times[i + 1]);
             }
-            wrong |= block;
+            wrong |= slice_wrong;
         }
     } else {
         for (int64_t i = 0; i < n - 1; ++i) {
