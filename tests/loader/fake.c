@@ -189,15 +189,15 @@ static rbc__schema make_schema(rbc_dataset *dataset) {
     };
     for (int32_t i = 0; i < FAKE_NUM_STREAMS; ++i) {
         rbc__stream_schema *stream = &dataset->streams[i];
-        const bool is_there = dataset->params.has_stamps || rows[i].times < 0;
+        const bool exists = dataset->params.has_stamps || rows[i].times < 0;
         char *name = calloc(1, 32);
-        snprintf(name, 32, "%s%s", is_there ? "" : "absent_", rows[i].name);
+        snprintf(name, 32, "%s%s", exists ? "" : "absent_", rows[i].name);
         *stream = (rbc__stream_schema){.name = name,
                                        .kind = rows[i].kind,
                                        .dtype = dtype_of(i),
                                        .ndim = rows[i].ndim,
                                        .encoding = NULL,
-                                       .times = is_there ? rows[i].times : -1,
+                                       .times = exists ? rows[i].times : -1,
                                        .is_ragged = rows[i].is_ragged};
         memcpy(stream->shape, rows[i].shape, sizeof rows[i].shape);
     }

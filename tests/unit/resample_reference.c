@@ -9,7 +9,7 @@ typedef struct knots {
     const double *values[MAX_SAMPLES];
 } knots;
 
-static bool is_there(const reference_series *s, int64_t i) {
+static bool has_sample(const reference_series *s, int64_t i) {
     for (int c = 0; s->missing && c < s->width; ++c) {
         if (isnan(s->values[i][c])) {
             return false;
@@ -21,7 +21,7 @@ static bool is_there(const reference_series *s, int64_t i) {
 static void find_knots(const reference_series *s, knots *k) {
     k->count = 0;
     for (int64_t i = 0; i < s->num_samples; ++i) {
-        if (!is_there(s, i)) {
+        if (!has_sample(s, i)) {
             continue;
         }
         if (k->count > 0 && k->times[k->count - 1] == s->times[i]) {
@@ -139,7 +139,7 @@ static reference_result reduce(const reference_series *s, const knots *k, int64_
     int64_t count = 0;
     double acc = 0.0;
     for (int64_t i = 0; i < s->num_samples; ++i) {
-        if (s->times[i] <= begin || s->times[i] > target || !is_there(s, i)) {
+        if (s->times[i] <= begin || s->times[i] > target || !has_sample(s, i)) {
             continue;
         }
         const double v = s->values[i][0];

@@ -169,14 +169,14 @@ extern "C" __global__ void __launch_bounds__(JPEG_OFFSET_THREADS)
     uint32_t before = 0;
     uint32_t *all = p.counts + segment.first_strand;
     for (uint32_t from = 0; from < segment.num_strands; from += 32) {
-        const bool is_there = from + lane < segment.num_strands;
-        const uint32_t own = is_there ? all[from + lane] : 0;
+        const bool in_range = from + lane < segment.num_strands;
+        const uint32_t own = in_range ? all[from + lane] : 0;
         uint32_t sum = own;
         for (uint32_t step = 1; step < 32; step *= 2) {
             const uint32_t other = __shfl_up_sync(~0u, sum, step);
             sum += lane >= step ? other : 0;
         }
-        if (is_there) {
+        if (in_range) {
             all[from + lane] = before + sum - own;
         }
         before += __shfl_sync(~0u, sum, 31);
@@ -238,10 +238,10 @@ extern "C" __global__ void __launch_bounds__(JPEG_DC_THREADS)
     int16_t *first = p.coefficients + (scan.first_block + segment.first_block) * JPEG_BLOCK;
     uint32_t before[JPEG_COMPONENTS] = {0, 0, 0};
     for (uint32_t from = 0; from < num_mcus; from += JPEG_DC_THREADS) {
-        const bool is_there = from + threadIdx.x < num_mcus;
+        const bool in_range = from + threadIdx.x < num_mcus;
         int16_t *mcu = first + (uint64_t)(from + threadIdx.x) * scan.mcu_blocks * JPEG_BLOCK;
         mcu_dc dc = {{0}};
-        if (is_there) {
+        if (in_range) {
             dc = dc_load(&scan, mcu);
         }
         uint32_t own[JPEG_COMPONENTS] = {0, 0, 0}, sums[JPEG_COMPONENTS];
@@ -281,7 +281,7 @@ extern "C" __global__ void __launch_bounds__(JPEG_DC_THREADS)
         }
         __syncthreads();
         dc_add_up(&scan, &dc, sums);
-        if (is_there) {
+        if (in_range) {
             dc_store(&scan, &dc, mcu);
         }
     }

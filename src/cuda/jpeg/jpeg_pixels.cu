@@ -63,10 +63,10 @@ extern "C" __global__ void __launch_bounds__(JPEG_IDCT_THREADS)
     const uint32_t first = (blockIdx.x - c.first_tile) * JPEG_IDCT_BLOCKS;
     for (uint32_t i = 0; i < JPEG_IDCT_BLOCKS; i += AT_ONCE) {
         const uint32_t number = first + i + slot;
-        const bool is_there = number < c.num_blocks;
+        const bool in_range = number < c.num_blocks;
         const uint32_t y = number / c.blocks_per_row, x = number - y * c.blocks_per_row;
         uint4 row = make_uint4(0, 0, 0, 0);
-        if (is_there) {
+        if (in_range) {
             row = ((const uint4 *)(p.coefficients +
                                    (c.first_block + block_in_scan(&c, x, y)) * JPEG_BLOCK))[lane];
         }
@@ -94,7 +94,7 @@ extern "C" __global__ void __launch_bounds__(JPEG_IDCT_THREADS)
         __syncwarp();
         unpack_row(own[lane], v);
         idct_row(v, p.is_fast != 0);
-        if (is_there) {
+        if (in_range) {
             uint2 out;
             out.x = (uint32_t)(v[0] | v[1] << 8 | v[2] << 16 | v[3] << 24);
             out.y = (uint32_t)(v[4] | v[5] << 8 | v[6] << 16 | v[7] << 24);

@@ -91,17 +91,18 @@ INLINE int share_reach(const share *one) {
 
 /* For sources without limits or lengths, the end samples held outside. */
 INLINE share share_simple(const stretch *part, stamp time, int mode, int dtype, int type) {
-    row_clock window = part->clock;
-    window.length = part->clock.cache_end - part->clock.cache_first;
+    row_clock in_cache = part->clock;
+    in_cache.length = part->clock.cache_end - part->clock.cache_first;
     const int cached = (int)part->clock.cache_first;
     const int first = part->origin + cached;
-    const int above = (int)clock_search(&window, time, 0, window.length, type, 1);
+    const int above = (int)clock_search(&in_cache, time, 0, in_cache.length, type, 1);
     if ((above == 0 && cached > 0) ||
-        (above == window.length && part->clock.cache_end < part->clock.length)) {
+        (above == in_cache.length && part->clock.cache_end < part->clock.length)) {
         return no_share(0, 0);
     }
     /* The weight as a double, whatever the values are: the CPU takes it from 1 before it rounds. */
-    const simple_bracket found = simple_bracket_at(&window, time, above, mode, VALUE_F64, type, 1);
+    const simple_bracket found =
+        simple_bracket_at(&in_cache, time, above, mode, VALUE_F64, type, 1);
     return share_of_pair(first + found.left, first + found.right, found.weight, dtype);
 }
 

@@ -122,10 +122,10 @@ static rbc_status is_folder(const char *path, const char *name, bool *is_one, rb
     char *joined;
     struct stat info;
     RBC__TRY(rbc__join_path(path, name, &joined, err));
-    const bool is_there = stat(joined, &info) == 0;
-    *is_one = is_there && S_ISDIR(info.st_mode);
+    const bool exists = stat(joined, &info) == 0;
+    *is_one = exists && S_ISDIR(info.st_mode);
     rbc_status status = RBC_OK;
-    if (!is_there && errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != EACCES) {
+    if (!exists && errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != EACCES) {
         status = rbc__fail_errno(err, errno, "%s: cannot be looked at", joined);
     }
     free(joined);

@@ -13,7 +13,7 @@
 
 /* What a record holds under one id. */
 typedef struct found {
-    bool is_there;
+    bool exists;
     uint64_t offset, bytes; /* of the Feature message, in the payload */
 } found;
 
@@ -58,12 +58,12 @@ static rbc_status measure_stream(indexer *state, int32_t stream, int64_t *steps,
     *steps = -1;
     span->id = (uint32_t)stream;
     rows_span->id = rows_id;
-    if (values->is_there) {
+    if (values->exists) {
         RBC__TRY(
             rbc__measure_values(&state->measure, leaf, values->offset, values->bytes, span, err));
         *steps = leaf->elements > 0 ? (int64_t)span->samples : -1;
     }
-    if (!leaf->is_sequence || !rows->is_there) {
+    if (!leaf->is_sequence || !rows->exists) {
         return RBC_OK;
     }
     RBC__TRY(rbc__measure_rows(&state->measure, leaf, rows->offset, rows->bytes, rows_span, &total,
@@ -96,7 +96,7 @@ static rbc_status measure_streams(indexer *state, rbc_error *err) {
             continue;
         }
         RBC__TRY(measure_stream(state, i, &steps, err));
-        any = any || state->found[i].is_there;
+        any = any || state->found[i].exists;
         if (steps < 0) {
             continue;
         }
@@ -118,9 +118,9 @@ static rbc_status measure_streams(indexer *state, rbc_error *err) {
     for (int32_t i = 0; i < leaves->num_streams; ++i) {
         const rbc__leaf *leaf = &leaves->items[i];
         const bool is_ragged = rbc__leaf_is_ragged(leaf);
-        const bool is_there =
-            is_ragged ? state->found[leaves->count + i].is_there : state->found[i].is_there;
-        if (!is_there && leaf->unsupported == NULL && state->num_steps > 0 && leaf->elements != 0) {
+        const bool exists =
+            is_ragged ? state->found[leaves->count + i].exists : state->found[i].exists;
+        if (!exists && leaf->unsupported == NULL && state->num_steps > 0 && leaf->elements != 0) {
             return rbc__wire_fail(payload, 0, err,
                                   "the record has no feature '%s%s', which features.json declares",
                                   leaf->key, is_ragged ? "/ragged_row_lengths_0" : "");
@@ -137,7 +137,7 @@ static rbc_status measure_metadata(indexer *state, rbc_error *err) {
         const bool may_miss = leaf->unsupported || leaf->is_sequence || leaf->elements <= 0 ||
                               leaf->storage == RBC__STORED_TENSOR;
         state->spans[i].id = (uint32_t)i;
-        if (at->is_there) {
+        if (at->exists) {
             RBC__TRY(rbc__measure_metadata(&state->measure, leaf, at->offset, at->bytes,
                                            &state->spans[i], err));
         } else if (!may_miss) {
@@ -167,7 +167,7 @@ static rbc_status check_stamps(indexer *state, int32_t stream, int32_t times, rb
             "stream '%s' has %" PRIu64 " stamps, but '%s' has %" PRIu64 " samples", name, samples,
             leaves->items[stream].name, state->spans[stream].samples);
     }
-    if (samples == 0 || !at->is_there) {
+    if (samples == 0 || !at->exists) {
         return RBC_OK;
     }
     RBC__TRY(rbc__scratch_reserve(&state->stamps, (size_t)samples * sizeof(int64_t), err));
@@ -230,7 +230,7 @@ static rbc_status first_text(const indexer *state, int32_t leaf, uint64_t *offse
     rbc__chunk chunk;
     bool more = true;
     *bytes = 0;
-    if (!at->is_there) {
+    if (!at->exists) {
         return RBC_OK;
     }
     RBC__TRY(rbc__list_open(payload, at->offset, at->bytes, &list, err));

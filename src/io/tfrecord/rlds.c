@@ -173,15 +173,15 @@ static rbc_status load_metadata(const char *folder, const char *name, char **pat
     return rbc__file_load(*path, METADATA_LIMIT_BYTES, text, bytes, err);
 }
 
-static rbc_status load_info(const char *folder, rbc__dataset_info *info, bool *is_there,
+static rbc_status load_info(const char *folder, rbc__dataset_info *info, bool *exists,
                             rbc_error *err) {
     char *path = NULL;
     char *text;
     size_t bytes = 0;
     *info = (rbc__dataset_info){0};
     rbc_status status = load_metadata(folder, "dataset_info.json", &path, &text, &bytes, err);
-    *is_there = status == RBC_OK && text;
-    if (*is_there) {
+    *exists = status == RBC_OK && text;
+    if (*exists) {
         status = rbc__dataset_info_parse(text, bytes, path, info, err);
     }
     free(text);
