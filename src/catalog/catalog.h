@@ -41,8 +41,8 @@ typedef struct rbc__catalog {
  * is not ours, damaged or of a later version, the one in the user's cache (catalog/location.h),
  * where what is damaged is made anew. One given by path that is not ours, damaged or of a later
  * version is FORMAT; that of another dataset is INVALID_ARGUMENT. With `params->rebuild` these too
- * are made anew, what is not ours excepted. A catalog of an earlier version or of other streams always is.
- * Another process that is indexing is waited for.
+ * are made anew, what is not ours excepted. A catalog of an earlier version or of other streams
+ * always is. Another process that is indexing is waited for.
  *
  * A catalog is made in the folder "<path>.partial" (catalog/partial.h), which a call that is cut
  * off leaves for the next one to go on with; when it is complete its content is put to "<path>" in

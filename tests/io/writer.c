@@ -494,12 +494,12 @@ static void strided_tensors_are_read_by_their_strides(void **state) {
     dataset read;
     open_dataset(&read, path);
     assert_string_equal(read.schema->version, "2.0.1");
-    rbc__parsed_episode *episode = parsed_of(&read, 0);
+    rbc__parsed_episode *parsed = parsed_of(&read, 0);
     float back[3][2];
-    assert_int_equal(read.ops->read(episode, 0, 0, 3, back, &read.scratch, NULL), RBC_OK);
+    assert_int_equal(read.ops->read(parsed, 0, 0, 3, back, &read.scratch, NULL), RBC_OK);
     const float want[3][2] = {{1, 4}, {2, 5}, {3, 6}};
     assert_memory_equal(back, want, sizeof want);
-    read.ops->episode_close(&episode);
+    read.ops->episode_close(&parsed);
     close_dataset(&read);
     remove_folder(folder);
 }

@@ -114,8 +114,8 @@ extern "C" __global__ void __launch_bounds__(JPEG_BUNDLE_STRANDS)
     }
 }
 
-/* A block a segment of several bundles: a thread enters each bundle with the state at the end of the
- * one before and goes on until ends agree, until no bundle is entered otherwise than before. */
+/* A block a segment of several bundles: a thread enters each bundle with the state at the end of
+ * the one before and goes on until ends agree, until no bundle is entered otherwise than before. */
 extern "C" __global__ void __launch_bounds__(JPEG_JOIN_THREADS)
     rbc__jpeg_join_cuda(const jpeg_launch p) {
     __shared__ scan_at_hand hand;

@@ -10,8 +10,8 @@
 
 enum { MAX_DEPTH = 32, MAX_KEY_BYTES = 1024 };
 
-/* Where the recursion is. */
-typedef struct location {
+/* The branch of the tree of features where the recursion is. */
+typedef struct branch {
     const char *path;
     char key[MAX_KEY_BYTES];
     size_t key_bytes;
@@ -19,11 +19,11 @@ typedef struct location {
     int sequences; /* around it, the steps not counted */
     int64_t rows;  /* of the one sequence */
     rbc__leaves *leaves;
-} location;
+} branch;
 
-static rbc_status walk_feature(location *at, const json_t *feature, rbc_error *err);
+static rbc_status walk_feature(branch *at, const json_t *feature, rbc_error *err);
 
-static rbc_status fail_at(const location *at, rbc_error *err, const char *problem) {
+static rbc_status fail_at(const branch *at, rbc_error *err, const char *problem) {
     return rbc__fail(err, RBC_ERROR_FORMAT, "%s: feature '%.*s': %s", at->path, (int)at->key_bytes,
                      at->key, problem);
 }
@@ -46,7 +46,7 @@ static bool is_string_dtype(const char *name) {
     return strcmp(name, "string") == 0 || strcmp(name, "object") == 0 || strcmp(name, "str") == 0;
 }
 
-static rbc_status parse_shape(const location *at, const json_t *shape, rbc__leaf *leaf,
+static rbc_status parse_shape(const branch *at, const json_t *shape, rbc__leaf *leaf,
                               rbc_error *err) {
     const json_t *dimensions = json_object_get(shape, "dimensions");
     const size_t count = json_array_size(dimensions);
@@ -65,7 +65,7 @@ static rbc_status parse_shape(const location *at, const json_t *shape, rbc__leaf
     return RBC_OK;
 }
 
-static rbc_status parse_tensor(const location *at, const json_t *tensor, rbc__leaf *leaf,
+static rbc_status parse_tensor(const branch *at, const json_t *tensor, rbc__leaf *leaf,
                                rbc_error *err) {
     const char *dtype = rbc__json_string(tensor, "dtype");
     const char *encoding = rbc__json_string(tensor, "encoding");
@@ -96,7 +96,7 @@ static rbc_status parse_tensor(const location *at, const json_t *tensor, rbc__le
     return RBC_OK;
 }
 
-static rbc_status parse_image(const location *at, const json_t *image, rbc__leaf *leaf,
+static rbc_status parse_image(const branch *at, const json_t *image, rbc__leaf *leaf,
                               rbc_error *err) {
     const char *dtype = rbc__json_string(image, "dtype");
     const char *encoding = rbc__json_string(image, "encodingFormat");
@@ -125,7 +125,7 @@ static rbc_status parse_image(const location *at, const json_t *image, rbc__leaf
     return RBC_OK;
 }
 
-static rbc_status parse_leaf(location *at, const json_t *feature, rbc_error *err) {
+static rbc_status parse_leaf(branch *at, const json_t *feature, rbc_error *err) {
     rbc__leaf leaf = {.key = at->key, .rows = at->rows, .encoding = "", .dtype = RBC__U8};
     const json_t *content;
     if ((content = json_object_get(feature, "tensor"))) {
@@ -153,7 +153,7 @@ static rbc_status parse_leaf(location *at, const json_t *feature, rbc_error *err
     return rbc__leaves_add(at->leaves, &leaf, err);
 }
 
-static rbc_status walk_children(location *at, const json_t *features, rbc_error *err) {
+static rbc_status walk_children(branch *at, const json_t *features, rbc_error *err) {
     const char *name;
     json_t *child;
     if (features && !json_is_object(features)) {
@@ -178,7 +178,7 @@ static rbc_status walk_children(location *at, const json_t *features, rbc_error 
     return RBC_OK;
 }
 
-static rbc_status walk_feature(location *at, const json_t *feature, rbc_error *err) {
+static rbc_status walk_feature(branch *at, const json_t *feature, rbc_error *err) {
     if (!json_is_object(feature)) {
         return fail_at(at, err, "it is no object");
     }
@@ -216,7 +216,7 @@ rbc_status rbc__features_parse(const char *text, size_t bytes, const char *path,
     json_t *root;
     RBC__TRY(rbc__json_parse(text, bytes, path, &root, err));
     rbc_status status;
-    location at = {.path = path, .rows = -1, .leaves = out};
+    branch at = {.path = path, .rows = -1, .leaves = out};
     if (!json_object_get(root, "featuresDict")) {
         status = rbc__fail(err, RBC_ERROR_UNSUPPORTED,
                            "%s: byte 0: there is no 'featuresDict'; datasets are read as TFDS 4.5 "
