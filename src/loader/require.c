@@ -8,7 +8,7 @@
 #include "loader/fetch.h"
 
 /* Ticks that are looked at in one go. */
-#define BLOCK 256
+#define TICKS_AT_ONCE 256
 
 /* Episodes at hand: each is looked at once. */
 #define CACHE_EPISODES 1
@@ -51,10 +51,10 @@ static rbc_status add_tick(runs *r, int64_t tick, rbc_error *err) {
 static rbc_status add_episode(const rbc__clock *clock, rbc__fetch *fetch, int64_t episode, runs *r,
                               rbc_error *err) {
     const int64_t num_ticks = rbc__clock_num_ticks(clock, episode);
-    uint8_t valid[BLOCK];
-    for (int64_t tick = 0; tick < num_ticks; tick += BLOCK) {
+    uint8_t valid[TICKS_AT_ONCE];
+    for (int64_t tick = 0; tick < num_ticks; tick += TICKS_AT_ONCE) {
         RBC__TRY(rbc__fetch_valid(fetch, episode, tick, valid, err));
-        for (int64_t i = 0; i < BLOCK && tick + i < num_ticks; ++i) {
+        for (int64_t i = 0; i < TICKS_AT_ONCE && tick + i < num_ticks; ++i) {
             if (valid[i]) {
                 RBC__TRY(add_tick(r, clock->first_tick[episode] + tick + i, err));
             }
@@ -91,7 +91,7 @@ static rbc_status scan(rbc__clock *clock, rbc__fetch *fetch, rbc_on_error on_err
     return RBC_OK;
 }
 
-/* The windows of the required streams, each over a block of ticks. */
+/* The windows of the required streams, each over ticks in a row. */
 static rbc_status choose_windows(const rbc__batch_spec_params *params, const char *const *names,
                                  int32_t num_names, const int32_t *ticks, rbc_window *out,
                                  int32_t *count, rbc_error *err) {
@@ -105,7 +105,7 @@ static rbc_status choose_windows(const rbc__batch_spec_params *params, const cha
                 window.struct_size = sizeof window;
                 window.ticks = ticks;
                 window.offsets_ns = NULL;
-                window.count = BLOCK;
+                window.count = TICKS_AT_ONCE;
                 out[(*count)++] = window;
             }
         }
@@ -138,8 +138,8 @@ static rbc_status require(rbc__clock *clock, const rbc__batch_spec_params *param
 rbc_status rbc__require(rbc__clock *clock, const rbc__batch_spec_params *params,
                         const rbc_selection *selection, const char *const *names, int32_t num_names,
                         rbc_on_error on_error, rbc_error *err) {
-    int32_t ticks[BLOCK];
-    for (int32_t i = 0; i < BLOCK; ++i) {
+    int32_t ticks[TICKS_AT_ONCE];
+    for (int32_t i = 0; i < TICKS_AT_ONCE; ++i) {
         ticks[i] = i;
     }
     rbc__batch_spec_params probe = *params;
