@@ -2,6 +2,7 @@
 #include "core/params.h"
 #include "ops/operands.h"
 #include "ops/resample_job.h"
+#include "ops/resample_overlap.h"
 
 static rbc_status check_linear(const rbc__resample_source *source, rbc_error *err) {
     static const char *const names[] = {"linear", "hold", "nearest", "cubic", "slerp",

@@ -8,42 +8,10 @@
 
 #include "core/error.h"
 #include "ops/channel_runs.h"
+#include "ops/resample_names.h"
+#include "ops/resample_overlap.h"
 
 static const char *const time_type_names[] = {"int64", "float64", "float32"};
-
-/* Names of a source's arguments in messages. Those of the first eight are at hand, so that the
- * usual call formats nothing. */
-typedef struct names {
-    const char *values, *times, *lengths, *channels, *prefix;
-    char text[5][40];
-} names;
-
-#define NAMES(index)                                                                               \
-    {"sources[" index "].values", "sources[" index "].times", "sources[" index "].lengths",        \
-     "sources[" index "].channels", "sources[" index "]."}
-
-static void name_source(names *n, bool is_fuse, int32_t index) {
-    static const char *const one[5] = {"values", "source_times", "lengths", "channels", ""};
-    static const char *const several[][5] = {NAMES("0"), NAMES("1"), NAMES("2"), NAMES("3"),
-                                             NAMES("4"), NAMES("5"), NAMES("6"), NAMES("7")};
-    static const char *const suffixes[5] = {"values", "times", "lengths", "channels", ""};
-    const char *const *found = one;
-    const char *formatted[5];
-    if (is_fuse && index < (int32_t)(sizeof several / sizeof *several)) {
-        found = several[index];
-    } else if (is_fuse) {
-        for (int i = 0; i < 5; ++i) {
-            snprintf(n->text[i], sizeof n->text[i], "sources[%d].%s", (int)index, suffixes[i]);
-            formatted[i] = n->text[i];
-        }
-        found = formatted;
-    }
-    n->values = found[0];
-    n->times = found[1];
-    n->lengths = found[2];
-    n->channels = found[3];
-    n->prefix = found[4];
-}
 
 /* Strides of axes with fewer than two entries may be anything; kernels want what a packed tensor
  * has along the last axis, and 0 where one row serves all. */
@@ -136,7 +104,7 @@ static rbc_status check_limit(const char *prefix, const char *name, double limit
     return RBC_OK;
 }
 
-static rbc_status check_lengths(const rbc__resample_request *request, const names *n,
+static rbc_status check_lengths(const rbc__resample_request *request, const rbc__resample_names *n,
                                 const DLTensor *lengths, rbc__resample_source *source,
                                 rbc_error *err) {
     rbc__dtype dtype;
@@ -165,7 +133,8 @@ static rbc_status check_lengths(const rbc__resample_request *request, const name
 }
 
 /* The source's own fields, and its values, whose width says how much room is needed. */
-static rbc_status check_source(const names *n, const rbc_resample_source *source, rbc_error *err) {
+static rbc_status check_source(const rbc__resample_names *n, const rbc_resample_source *source,
+                               rbc_error *err) {
     if (source->struct_size != sizeof *source) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "%sstruct_size is %zu; wanted %zu (use RBC_RESAMPLE_SOURCE_INIT)",
@@ -191,7 +160,7 @@ static rbc_status check_source(const names *n, const rbc_resample_source *source
 }
 
 /* Everything of one source but its runs. The first source sets B and the dtype. */
-static rbc_status read_source(rbc__resample_request *request, const names *n,
+static rbc_status read_source(rbc__resample_request *request, const rbc__resample_names *n,
                               const rbc_resample_source *source, rbc__resample_source *out,
                               bool is_first, rbc_error *err) {
     rbc__resample_job *job = &request->job;
@@ -259,70 +228,6 @@ static rbc_status read_source(rbc__resample_request *request, const names *n,
     return RBC_OK;
 }
 
-/* Whether a tensor has bytes of [begin, end). */
-static bool reaches_into(const DLTensor *tensor, uintptr_t begin, uintptr_t end) {
-    uintptr_t first, last;
-    rbc__tensor_extent(tensor, &first, &last);
-    return first < last && first < end && begin < last;
-}
-
-static rbc_status fail_overlap(const char *name, const char *other, rbc_error *err) {
-    return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                     "%s and %s overlap in memory; wanted an output of its own", name, other);
-}
-
-static rbc_status check_apart(const DLTensor *output, const char *name, rbc_error *err) {
-    if (!rbc__tensor_overlaps_itself(output)) {
-        return RBC_OK;
-    }
-    char shape[256], strides[256];
-    return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                     "%s of shape %s overlaps itself through its strides %s; wanted an element of "
-                     "memory for each",
-                     name, rbc__format_shape(shape, sizeof shape, output->ndim, output->shape),
-                     rbc__format_shape(strides, sizeof strides, output->ndim, output->strides));
-}
-
-/* An output may not overlap an input, nor itself. */
-static rbc_status check_output(const rbc__resample_request *request, const DLTensor *output,
-                               const char *name, const rbc_resample_source *sources,
-                               int32_t num_sources, bool is_fuse, const DLTensor *target_times,
-                               rbc_error *err) {
-    RBC__TRY(check_device(request, output, name, err));
-    RBC__TRY(check_apart(output, name, err));
-    uintptr_t begin, end;
-    rbc__tensor_extent(output, &begin, &end);
-    if (begin >= end) {
-        return RBC_OK;
-    }
-    const char *found = reaches_into(target_times, begin, end) ? "target_times" : NULL;
-    names n;
-    for (int32_t s = 0; s < num_sources && found == NULL; ++s) {
-        const rbc_resample_source *source = &sources[s];
-        const bool with_values = reaches_into(source->values, begin, end);
-        const bool with_times = reaches_into(source->times, begin, end);
-        if (with_values || with_times ||
-            (source->lengths != NULL && reaches_into(source->lengths, begin, end))) {
-            name_source(&n, is_fuse, s);
-            found = with_values ? n.values : with_times ? n.times : n.lengths;
-        }
-    }
-    return found != NULL ? fail_overlap(name, found, err) : RBC_OK;
-}
-
-rbc_status rbc__resample_check_gradient(const rbc_resample_source *source,
-                                        const DLTensor *target_times, rbc_error *err) {
-    const DLTensor *gradient = source->values;
-    RBC__TRY(check_apart(gradient, "values", err));
-    return rbc__tensors_overlap(gradient, source->times)
-               ? fail_overlap("values", "source_times", err)
-           : rbc__tensors_overlap(gradient, target_times)
-               ? fail_overlap("values", "target_times", err)
-           : source->lengths != NULL && rbc__tensors_overlap(gradient, source->lengths)
-               ? fail_overlap("values", "lengths", err)
-               : RBC_OK;
-}
-
 static rbc_status read_targets(rbc__resample_request *request, const DLTensor *targets,
                                rbc_error *err) {
     rbc__resample_job *job = &request->job;
@@ -363,6 +268,7 @@ static rbc_status read_valid(rbc__resample_request *request, bool is_fuse, const
         RBC__TRY(
             rbc__tensor_check_shape(valid, "valid", lacks_batch ? 2 : 3, shape + lacks_batch, err));
     }
+    RBC__TRY(check_device(request, valid, "valid", err));
     const int32_t inner = is_fuse ? 2 : 1, axis = inner_axis(valid, inner);
     job->valid = rbc__tensor_data(valid);
     job->valid_batch_stride_bytes = axis == 1 ? stride_of(valid, 0) : 0;
@@ -381,6 +287,7 @@ static rbc_status read_dt(rbc__resample_request *request, const DLTensor *dt, rb
                          rbc__dtype_name(dtype));
     }
     RBC__TRY(check_rows(dt, "dt", job->batch, job->num_targets, false, err));
+    RBC__TRY(check_device(request, dt, "dt", err));
     job->dt = rbc__tensor_data(dt);
     job->dt_batch_stride_bytes = row_stride(dt);
     job->dt_target_stride_bytes = stride_of(dt, dt->ndim - 1);
@@ -399,6 +306,7 @@ static rbc_status read_out(rbc__resample_request *request, const DLTensor *out,
     const int64_t shape[3] = {job->batch, job->num_targets, num_channels};
     const bool lacks_batch = out->ndim == 2 && job->batch == 1;
     RBC__TRY(rbc__tensor_check_shape(out, "out", lacks_batch ? 2 : 3, shape + lacks_batch, err));
+    RBC__TRY(check_device(request, out, "out", err));
     const int32_t axis = inner_axis(out, 2);
     job->out = rbc__tensor_data(out);
     job->out_batch_stride_bytes = axis == 1 ? stride_of(out, 0) : 0;
@@ -407,7 +315,7 @@ static rbc_status read_out(rbc__resample_request *request, const DLTensor *out,
     return RBC_OK;
 }
 
-static rbc__channel_modes modes_of(const names *n, const rbc_resample_source *source,
+static rbc__channel_modes modes_of(const rbc__resample_names *n, const rbc_resample_source *source,
                                    rbc__dtype dtype, int64_t num_channels) {
     return (rbc__channel_modes){
         .groups_name = n->channels,
@@ -468,15 +376,15 @@ rbc_status rbc__resample_request_init(rbc__resample_request *request, bool is_fu
     }
     rbc__resample_source *room = NULL;
     rbc__channel_run *runs = NULL;
-    names n;
+    rbc__resample_names n;
     for (int32_t s = 0; s < num_sources; ++s) {
-        name_source(&n, is_fuse, s);
+        rbc__resample_names_set(&n, is_fuse, s);
         RBC__TRY(check_source(&n, &sources[s], err));
     }
     RBC__TRY(make_room(request, sources, num_sources, &room, &runs, err));
     int64_t num_channels = 0;
     for (int32_t s = 0; s < num_sources; ++s) {
-        name_source(&n, is_fuse, s);
+        rbc__resample_names_set(&n, is_fuse, s);
         RBC__TRY(read_source(request, &n, &sources[s], &room[s], s == 0, err));
         room[s].runs = runs;
         const rbc__channel_modes modes =
@@ -493,26 +401,19 @@ rbc_status rbc__resample_request_init(rbc__resample_request *request, bool is_fu
     job->num_sources = num_sources;
     RBC__TRY(read_targets(request, target_times, err));
     RBC__TRY(read_out(request, out, num_channels, err));
-    RBC__TRY(check_output(request, out, "out", sources, num_sources, is_fuse, target_times, err));
+    RBC__TRY(
+        rbc__resample_check_output(out, "out", sources, num_sources, is_fuse, target_times, err));
     if (valid != NULL) {
         RBC__TRY(read_valid(request, is_fuse, valid, err));
-        RBC__TRY(check_output(request, valid, "valid", sources, num_sources, is_fuse, target_times,
-                              err));
+        RBC__TRY(rbc__resample_check_output(valid, "valid", sources, num_sources, is_fuse,
+                                            target_times, err));
     }
     if (dt != NULL) {
         RBC__TRY(read_dt(request, dt, err));
-        RBC__TRY(check_output(request, dt, "dt", sources, num_sources, is_fuse, target_times, err));
+        RBC__TRY(
+            rbc__resample_check_output(dt, "dt", sources, num_sources, is_fuse, target_times, err));
     }
-    if (valid != NULL && rbc__tensors_overlap(valid, out)) {
-        return fail_overlap("valid", "out", err);
-    }
-    if (dt != NULL && rbc__tensors_overlap(dt, out)) {
-        return fail_overlap("dt", "out", err);
-    }
-    if (dt != NULL && valid != NULL && rbc__tensors_overlap(dt, valid)) {
-        return fail_overlap("dt", "valid", err);
-    }
-    return RBC_OK;
+    return rbc__resample_check_outputs(out, valid, dt, err);
 }
 
 void rbc__resample_request_free(rbc__resample_request *request) {

@@ -1,4 +1,5 @@
-/* From the tensors of a resample or fuse call to a job: every check of the arguments is here. */
+/* From the tensors of a resample or fuse call to a job: every check of the arguments is here, or in
+ * resample_overlap.h. */
 #ifndef RBC_OPS_RESAMPLE_JOB_H
 #define RBC_OPS_RESAMPLE_JOB_H
 
@@ -22,9 +23,6 @@ rbc_status rbc__resample_request_init(rbc__resample_request *request, bool is_fu
                                       const rbc_resample_source *sources, int32_t num_sources,
                                       const DLTensor *target_times, const DLTensor *out,
                                       const DLTensor *valid, const DLTensor *dt, rbc_error *err);
-/* Of a request whose values are a gradient to be written: it may overlap nothing, nor itself. */
-rbc_status rbc__resample_check_gradient(const rbc_resample_source *source,
-                                        const DLTensor *target_times, rbc_error *err);
 void rbc__resample_request_free(rbc__resample_request *request);
 
 #endif
