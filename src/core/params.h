@@ -11,4 +11,10 @@
 rbc_status rbc__params_read(const void *given, void *known, size_t known_bytes, const char *name,
                             rbc_error *err);
 
+/* The same for item `index` of an array, not NULL, of such structs, `name`, which lie apart what
+ * the first one's struct_size says. INVALID_ARGUMENT: a struct_size that is none, or not that of
+ * the first. */
+rbc_status rbc__params_read_item(const void *array, int32_t index, void *known, size_t known_bytes,
+                                 const char *name, rbc_error *err);
+
 #endif

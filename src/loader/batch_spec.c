@@ -6,28 +6,15 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/params.h"
 #include "ops/channel_runs.h"
 
 enum { NAME_BYTES = 160 };
 
 rbc_status rbc__window_at(const rbc_window *windows, int32_t index, rbc_window *out,
                           rbc_error *err) {
-    const rbc_window defaults = RBC_WINDOW_INIT;
-    const size_t stride = windows->struct_size;
-    if (stride == 0 || stride > sizeof *out) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "windows[0].struct_size is %zu; this library knows up to %zu", stride,
-                         sizeof *out);
-    }
-    const char *at = (const char *)windows + (size_t)index * stride;
-    *out = defaults;
-    memcpy(out, at, stride);
-    if (out->struct_size != stride) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "windows[%d].struct_size is %zu, that of windows[0] is %zu", index,
-                         out->struct_size, stride);
-    }
-    return RBC_OK;
+    *out = (rbc_window)RBC_WINDOW_INIT;
+    return rbc__params_read_item(windows, index, out, sizeof *out, "windows", err);
 }
 
 static bool is_pick(rbc_resample_mode mode) {

@@ -135,11 +135,6 @@ static rbc_status check_lengths(const rbc__resample_request *request, const rbc_
 /* The source's own fields, and its values, whose width says how much room is needed. */
 static rbc_status check_source(const rbc__resample_names *n, const rbc_resample_source *source,
                                rbc_error *err) {
-    if (source->struct_size != sizeof *source) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "%sstruct_size is %zu; wanted %zu (use RBC_RESAMPLE_SOURCE_INIT)",
-                         n->prefix, source->struct_size, sizeof *source);
-    }
     if ((int)source->outside < 0 || (int)source->outside > (int)RBC_OUTSIDE_EXTRAPOLATE) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%soutside is %d; wanted 0 to %d",
                          n->prefix, (int)source->outside, (int)RBC_OUTSIDE_EXTRAPOLATE);

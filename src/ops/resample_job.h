@@ -17,8 +17,8 @@ typedef struct rbc__resample_request {
 } rbc__resample_request;
 
 /* `valid` is [B, T] for one source when `is_fuse` is false, else [B, T, N]; valid and dt may be
- * NULL. Borrows every tensor. After success or failure, release with rbc__resample_request_free().
- */
+ * NULL. Sources are of this header's size. Borrows every tensor. After success or failure, release
+ * with rbc__resample_request_free(). */
 rbc_status rbc__resample_request_init(rbc__resample_request *request, bool is_fuse,
                                       const rbc_resample_source *sources, int32_t num_sources,
                                       const DLTensor *target_times, const DLTensor *out,

@@ -422,6 +422,27 @@ static void mistakes_are_named(void **state) {
     remove_folder(folder);
 }
 
+static void fields_beyond_struct_size_are_not_read(void **state) {
+    char folder[64];
+    (void)state;
+    make_folder(folder);
+    rbc_stream_info one = stream("state", RBC_STREAM_NUMERIC, f32, 1, 7, 0, 0);
+    rbc_rlds_writer_params params = RBC_RLDS_WRITER_PARAMS_INIT;
+    rbc_rlds_writer *writer;
+    rbc_error err;
+    params.path = folder;
+    params.name = "toy";
+    params.streams = &one;
+    params.num_streams = 1;
+    params.control_rate_hz = -5.0;
+    assert_int_equal(rbc_rlds_writer_create(&params, &writer, &err), RBC_ERROR_INVALID_ARGUMENT);
+    assert_contains(err.message, "control_rate_hz is -5");
+    params.struct_size = offsetof(rbc_rlds_writer_params, control_rate_hz);
+    assert_int_equal(rbc_rlds_writer_create(&params, &writer, &err), RBC_OK);
+    rbc_rlds_writer_destroy(&writer);
+    remove_folder(folder);
+}
+
 /* As on a full disk: what was added before is whole, and can be kept. */
 static void a_failed_write_leaves_the_episodes_before_it(void **state) {
     char folder[64];
@@ -512,6 +533,7 @@ int main(void) {
         cmocka_unit_test(a_dataset_is_not_there_before_it_is_closed),
         cmocka_unit_test(an_existing_dataset_is_not_overwritten),
         cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(fields_beyond_struct_size_are_not_read),
         cmocka_unit_test(a_failed_write_leaves_the_episodes_before_it),
         cmocka_unit_test(strided_tensors_are_read_by_their_strides),
     };

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "core/error.h"
+#include "core/params.h"
 #include "core/rate.h"
 #include "io/tfrecord/control_rates.h"
 #include "io/tfrecord/files.h"
@@ -139,11 +140,6 @@ static rbc_status add_feature(rbc_rlds_writer *writer, const rbc_stream_info *in
 }
 
 static rbc_status check_params(const rbc_rlds_writer_params *params, rbc_error *err) {
-    if (params == NULL || params->struct_size == 0 || params->struct_size > sizeof *params) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "params->struct_size is %zu; wanted at most %zu",
-                         params ? params->struct_size : (size_t)0, sizeof *params);
-    }
     if (params->path == NULL) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "path is NULL");
     }
@@ -241,12 +237,14 @@ static rbc_status fill(rbc_rlds_writer *writer, const rbc_rlds_writer_params *pa
 rbc_status rbc_rlds_writer_create(const rbc_rlds_writer_params *params, rbc_rlds_writer **out,
                                   rbc_error *err) {
     *out = NULL;
-    RBC__TRY(check_params(params, err));
+    rbc_rlds_writer_params known = RBC_RLDS_WRITER_PARAMS_INIT;
+    RBC__TRY(rbc__params_read(params, &known, sizeof known, "params", err));
+    RBC__TRY(check_params(&known, err));
     rbc_rlds_writer *writer = calloc(1, sizeof *writer);
     if (writer == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "a writer");
     }
-    const rbc_status status = fill(writer, params, err);
+    const rbc_status status = fill(writer, &known, err);
     if (status != RBC_OK) {
         rbc_rlds_writer_destroy(&writer);
         return status;
