@@ -12,7 +12,8 @@
  *    passing the address of NULL is allowed.
  *  - Parameter structs begin with `struct_size` and have an initialiser macro; use it, so that a
  *    program compiled today runs with a later library. A struct_size that is zero or larger than
- *    the library knows is RBC_ERROR_INVALID_ARGUMENT.
+ *    the library knows is RBC_ERROR_INVALID_ARGUMENT. What the macro does not name is
+ *    0; C++ reads it since C++20, and before as an extension of GCC and Clang.
  *  - Strings are UTF-8 and NUL-terminated. Strings returned are borrowed from the object asked and
  *    live as long as it does.
  *  - Handles may be used from any thread. A context, dataset or selection may be used from several
@@ -90,7 +91,8 @@ typedef struct rbc_context_params {
     uint64_t cpu_features; /* RBC_CPU_* bits that may be used; those not present are ignored */
 } rbc_context_params;
 
-#define RBC_CONTEXT_PARAMS_INIT {sizeof(rbc_context_params), 0, UINT64_MAX}
+#define RBC_CONTEXT_PARAMS_INIT                                                                    \
+    {.struct_size = sizeof(rbc_context_params), .cpu_features = UINT64_MAX}
 
 /* `params` may be NULL for the defaults. INVALID_ARGUMENT, OUT_OF_MEMORY, IO (no thread). */
 RBC_API rbc_status rbc_context_create(const rbc_context_params *params, rbc_context **out,
@@ -196,17 +198,11 @@ typedef struct rbc_resample_source {
 } rbc_resample_source;
 
 #define RBC_RESAMPLE_SOURCE_INIT                                                                   \
-    {sizeof(rbc_resample_source),                                                                  \
-     NULL,                                                                                         \
-     NULL,                                                                                         \
-     NULL,                                                                                         \
-     RBC_RESAMPLE_LINEAR,                                                                          \
-     RBC_OUTSIDE_HOLD,                                                                             \
-     NULL,                                                                                         \
-     0,                                                                                            \
-     0,                                                                                            \
-     -1.0,                                                                                         \
-     -1.0}
+    {.struct_size = sizeof(rbc_resample_source),                                                   \
+     .mode = RBC_RESAMPLE_LINEAR,                                                                  \
+     .outside = RBC_OUTSIDE_HOLD,                                                                  \
+     .max_gap = -1.0,                                                                              \
+     .tolerance = -1.0}
 
 /* Resamples one source onto `target_times` ([B, T] or [T]; any order).
  *  out   [B, T, D] ([T, D] where B = 1, as `valid` and `dt` may be [T]), dtype of the values
@@ -258,7 +254,7 @@ typedef struct rbc_voxelize_params {
 } rbc_voxelize_params;
 
 #define RBC_VOXELIZE_PARAMS_INIT                                                                   \
-    {sizeof(rbc_voxelize_params), RBC_VOXEL_OCCUPANCY, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, 0}
+    {.struct_size = sizeof(rbc_voxelize_params), .reduce = RBC_VOXEL_OCCUPANCY}
 
 /* Reduces points into a dense grid; a point is in cell floor((p - origin) / voxel_size), computed
  * in the points' own type with IEEE division, where that lies in [0, grid_size) on each axis.
@@ -347,16 +343,9 @@ typedef struct rbc_voxelize_sparse_params {
 } rbc_voxelize_sparse_params;
 
 #define RBC_VOXELIZE_SPARSE_PARAMS_INIT                                                            \
-    {sizeof(rbc_voxelize_sparse_params),                                                           \
-     RBC_VOXEL_PRESET_ROBOCACHE,                                                                   \
-     RBC_VOXEL_MEAN,                                                                               \
-     {0, 0, 0},                                                                                    \
-     {0, 0, 0},                                                                                    \
-     {0, 0, 0},                                                                                    \
-     {0, 0, 0},                                                                                    \
-     0,                                                                                            \
-     0,                                                                                            \
-     0}
+    {.struct_size = sizeof(rbc_voxelize_sparse_params),                                            \
+     .preset = RBC_VOXEL_PRESET_ROBOCACHE,                                                         \
+     .reduce = RBC_VOXEL_MEAN}
 
 /* Where rbc_voxelize_sparse() writes. All are contiguous and have a leading B when the points have
  * one; M is the greatest number of voxels, K = max_points, rows past num_voxels are padding. Any
@@ -378,18 +367,7 @@ typedef struct rbc_voxelize_sparse_outputs {
     const DLTensor *origins;           /* f64 [B, 3] or [3]: the origin used */
 } rbc_voxelize_sparse_outputs;
 
-#define RBC_VOXELIZE_SPARSE_OUTPUTS_INIT                                                           \
-    {sizeof(rbc_voxelize_sparse_outputs),                                                          \
-     NULL,                                                                                         \
-     NULL,                                                                                         \
-     NULL,                                                                                         \
-     NULL,                                                                                         \
-     NULL,                                                                                         \
-     NULL,                                                                                         \
-     NULL,                                                                                         \
-     NULL,                                                                                         \
-     NULL,                                                                                         \
-     NULL}
+#define RBC_VOXELIZE_SPARSE_OUTPUTS_INIT {.struct_size = sizeof(rbc_voxelize_sparse_outputs)}
 
 /* Finds the cells that hold points. Inputs and sums are those of rbc_voxelize(); features have the
  * dtype of `features` and `voxels`. Voxels in ascending order, their counts and reduced features do
@@ -423,7 +401,8 @@ typedef struct rbc_depth_params {
         pixel_offset; /* 0: the first pixel's centre is (0, 0) (OpenCV, Open3D); 0.5: its corner */
 } rbc_depth_params;
 
-#define RBC_DEPTH_PARAMS_INIT {sizeof(rbc_depth_params), 0.001, 0.0, 1.0e30, 0.0}
+#define RBC_DEPTH_PARAMS_INIT                                                                      \
+    {.struct_size = sizeof(rbc_depth_params), .depth_scale = 0.001, .max_depth = 1.0e30}
 
 /* Depth images to points.
  *  depth      [H, W] or [B, H, W], u16, f32 or f64
@@ -474,7 +453,7 @@ typedef struct rbc_jpeg_params {
     rbc_jpeg_dct dct;
 } rbc_jpeg_params;
 
-#define RBC_JPEG_PARAMS_INIT {sizeof(rbc_jpeg_params), 0, 0, 0, RBC_JPEG_DCT_DEFAULT}
+#define RBC_JPEG_PARAMS_INIT {.struct_size = sizeof(rbc_jpeg_params), .dct = RBC_JPEG_DCT_DEFAULT}
 
 /* Reads the headers of `count` streams, bytes[i] of num_bytes[i] in host memory, on the context's
  * threads. The bytes are borrowed for as long as the batch lives. What is wrong with an image is no
@@ -553,7 +532,11 @@ typedef struct rbc_image_limits {
     int64_t max_scan_pixels; /* of a JPEG: pixels times scans */
 } rbc_image_limits;
 
-#define RBC_IMAGE_LIMITS_INIT {sizeof(rbc_image_limits), INT64_C(1) << 28, 64, INT64_C(1) << 31}
+#define RBC_IMAGE_LIMITS_INIT                                                                      \
+    {.struct_size = sizeof(rbc_image_limits),                                                      \
+     .max_pixels = INT64_C(1) << 28,                                                               \
+     .max_scans = 64,                                                                              \
+     .max_scan_pixels = INT64_C(1) << 31}
 
 /* Any time, from any thread; images decoded from then on are held to them. INVALID_ARGUMENT: a
  * limit below 1, or more than 500 scans. */
@@ -576,7 +559,9 @@ typedef struct rbc_open_params {
 } rbc_open_params;
 
 #define RBC_OPEN_PARAMS_INIT                                                                       \
-    {sizeof(rbc_open_params), NULL, 0, 0, RBC_ON_ERROR_RAISE, 0.0, NULL, NULL, RBC_JPEG_DCT_DEFAULT}
+    {.struct_size = sizeof(rbc_open_params),                                                       \
+     .on_error = RBC_ON_ERROR_RAISE,                                                               \
+     .jpeg_dct = RBC_JPEG_DCT_DEFAULT}
 
 /* Opens a dataset, indexing what is new or changed since last time (file size, mtime). At once when
  * nothing is. A call that fails, is cancelled or killed leaves the catalog that there was, and what
@@ -790,8 +775,11 @@ typedef struct rbc_window {
 } rbc_window;
 
 #define RBC_WINDOW_INIT                                                                            \
-    {sizeof(rbc_window), NULL, NULL, NULL, NULL, 0, RBC_RESAMPLE_HOLD,                             \
-     RBC_OUTSIDE_HOLD,   NULL, 0,    -1.0, -1.0, 0, 0}
+    {.struct_size = sizeof(rbc_window),                                                            \
+     .mode = RBC_RESAMPLE_HOLD,                                                                    \
+     .outside = RBC_OUTSIDE_HOLD,                                                                  \
+     .max_gap_ns = -1.0,                                                                           \
+     .tolerance_ns = -1.0}
 
 /* The positions of an epoch's order are dealt out in batches: row i of batch k of rank r is at
  * position (k * world_size + r) * batch_size + i, so that the ranks share out the batches of a run
@@ -832,28 +820,14 @@ typedef struct rbc_loader_params {
 } rbc_loader_params;
 
 #define RBC_LOADER_PARAMS_INIT                                                                     \
-    {sizeof(rbc_loader_params),                                                                    \
-     NULL,                                                                                         \
-     0,                                                                                            \
-     1,                                                                                            \
-     0.0,                                                                                          \
-     0,                                                                                            \
-     0,                                                                                            \
-     0,                                                                                            \
-     0,                                                                                            \
-     0,                                                                                            \
-     RBC_ON_ERROR_RAISE,                                                                           \
-     0,                                                                                            \
-     1,                                                                                            \
-     RBC_REMAINDER_UNEVEN,                                                                         \
-     RBC_JPEG_DCT_DEFAULT,                                                                         \
-     1000,                                                                                         \
-     0,                                                                                            \
-     1,                                                                                            \
-     NULL,                                                                                         \
-     NULL,                                                                                         \
-     0,                                                                                            \
-     0}
+    {.struct_size = sizeof(rbc_loader_params),                                                     \
+     .batch_size = 1,                                                                              \
+     .on_error = RBC_ON_ERROR_RAISE,                                                               \
+     .world_size = 1,                                                                              \
+     .remainder = RBC_REMAINDER_UNEVEN,                                                            \
+     .jpeg_dct = RBC_JPEG_DCT_DEFAULT,                                                             \
+     .snap_ns = 1000,                                                                              \
+     .num_parts = 1}
 
 /* The loader keeps the selection. INVALID_ARGUMENT naming the parameter, window or stream (also
  * where the control rate is unknown and rate_hz is 0), NOT_FOUND for a stream that is not there,
@@ -969,8 +943,7 @@ typedef struct rbc_rlds_writer_params {
     int32_t append;         /* non-zero: a dataset that is there is added to */
 } rbc_rlds_writer_params;
 
-#define RBC_RLDS_WRITER_PARAMS_INIT                                                                \
-    {sizeof(rbc_rlds_writer_params), NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0.0, 0}
+#define RBC_RLDS_WRITER_PARAMS_INIT {.struct_size = sizeof(rbc_rlds_writer_params)}
 
 /* The samples of one stream in one episode, or one piece of metadata. Borrowed for the call.
  *  numeric       `values` [n, shape...] on the CPU, of the stream's dtype, any strides; metadata
