@@ -288,6 +288,46 @@ static void tensors_on_two_devices_are_refused(void) {
     CHECK(stub->launched[0] == 0 && stub->launched[1] == 0);
 }
 
+/* A kernel would fault on them. Strides are counted in elements, so that only where the data begins
+ * can be amiss. */
+static void unaligned_tensors_are_refused(void) {
+    load_stub(STUB);
+    static const char *const names[] = {"values", "source_times", "target_times", "out"};
+    int64_t shapes[4][3] = {
+        {BATCH, SAMPLES, CHANNELS}, {BATCH, SAMPLES}, {BATCH, TARGETS}, {BATCH, TARGETS, CHANNELS}};
+    const int32_t ndims[4] = {3, 2, 2, 3};
+    for (int k = 0; k < 16; ++k) {
+        const int at = k % 4;
+        const bool by_offset = k / 4 % 2 == 1;
+        const unsigned bytes = k < 8 ? 4 : 8;
+        DLTensor tensors[4];
+        for (int i = 0; i < 4; ++i) {
+            tensors[i] = (DLTensor){.data = (char *)(uintptr_t)0x7000000 + (ptrdiff_t)4096 * i,
+                                    .device = {kDLCUDA, 0},
+                                    .ndim = ndims[i],
+                                    .dtype = {kDLFloat, (uint8_t)(8 * bytes), 1},
+                                    .shape = shapes[i]};
+        }
+        rbc_resample_source source = RBC_RESAMPLE_SOURCE_INIT;
+        source.values = &tensors[0];
+        source.times = &tensors[1];
+        CHECK(rbc_resample(context, &source, &tensors[2], &tensors[3], NULL, NULL, NULL, NULL) ==
+              RBC_OK);
+        const uint64_t launched = (uint64_t)stub->launched[0];
+        tensors[at].byte_offset = by_offset ? bytes / 2 : 0;
+        tensors[at].data = (char *)tensors[at].data + (by_offset ? 0 : bytes / 2);
+        char wanted[128];
+        (void)snprintf(wanted, sizeof wanted,
+                       "%s: data begins at address 0x%x; wanted a multiple of %u", names[at],
+                       0x7000000U + 4096U * (unsigned)at + bytes / 2, bytes);
+        rbc_error err;
+        CHECK(rbc_resample(context, &source, &tensors[2], &tensors[3], NULL, NULL, NULL, &err) ==
+              RBC_ERROR_INVALID_ARGUMENT);
+        CHECK(strstr(err.message, wanted) != NULL);
+        CHECK((uint64_t)stub->launched[0] == launched);
+    }
+}
+
 enum { THREADS = 8, CALLS = 200 };
 
 static void *call_often(void *argument) {
@@ -581,6 +621,7 @@ int main(void) {
         CASE(launches_are_plain_without_the_new_function),
         CASE(each_device_has_its_own_kernels),
         CASE(tensors_on_two_devices_are_refused),
+        CASE(unaligned_tensors_are_refused),
         CASE(from_many_threads),
         CASE(in_forked_children),
         CASE(in_a_child_that_is_the_first),
