@@ -2,7 +2,8 @@
  *
  * src/ops validates tensors once and turns them into jobs: plain pointers, byte strides and
  * extents. A backend runs a job and neither checks nor allocates; on the CPU it may use the
- * context's pool, on CUDA it queues on `cu_stream`. A job is borrowed for the call. */
+ * context's pool, on CUDA it queues on `cu_stream`. A job is borrowed for the call.
+ * Shared within src. */
 #ifndef RBC_BACKEND_H
 #define RBC_BACKEND_H
 

@@ -9,7 +9,7 @@
  * cuda/runtime/capture.h   rbc__cuda_capture: the launches of a plan, and their replay
  * cuda/runtime/device.h    rbc__cuda_has_kernels(), rbc__cuda_is_current()
  *
- * Whatever else those headers declare is not for it. */
+ * Whatever else those headers declare is not for it. Interface of src. */
 #ifndef RBC_EXTENSION_H
 #define RBC_EXTENSION_H
 

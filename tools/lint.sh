@@ -66,6 +66,7 @@ check ruff ruff check .
 check ruff-format ruff format --check .
 check mypy mypy
 check errors python tools/check_errors.py
+check headers python tools/check_headers.py
 check gcc build gcc
 check clang build clang
 check clang-tidy tidy

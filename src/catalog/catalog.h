@@ -1,4 +1,5 @@
-/* The SQLite file that says which episodes a dataset has and where their samples lie. */
+/* The SQLite file that says which episodes a dataset has and where their samples lie.
+ * Interface of src/catalog. */
 #ifndef RBC_CATALOG_CATALOG_H
 #define RBC_CATALOG_CATALOG_H
 

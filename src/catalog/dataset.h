@@ -1,4 +1,4 @@
-/* A dataset, its selections and its episodes, as the loader sees them. */
+/* A dataset, its selections and its episodes, as the loader sees them. Interface of src/catalog. */
 #ifndef RBC_CATALOG_DATASET_H
 #define RBC_CATALOG_DATASET_H
 

@@ -1,4 +1,4 @@
-/* What a dataset is made of; for the files of this folder. */
+/* What a dataset is made of. Shared within src/catalog. */
 #ifndef RBC_CATALOG_DATASET_STATE_H
 #define RBC_CATALOG_DATASET_STATE_H
 

@@ -1,4 +1,5 @@
-/* What indexing one data file found, kept until its turn to be written into the catalog. */
+/* What indexing one data file found, kept until its turn to be written into the catalog.
+ * Shared within src/catalog. */
 #ifndef RBC_CATALOG_FILE_INDEX_H
 #define RBC_CATALOG_FILE_INDEX_H
 

@@ -1,4 +1,5 @@
-/* Keys of episodes in the catalog: the file's id in the upper half, the number within it below. */
+/* Keys of episodes in the catalog: the file's id in the upper half, the number within it below.
+ * Shared within src/catalog. */
 #ifndef RBC_CATALOG_KEY_H
 #define RBC_CATALOG_KEY_H
 

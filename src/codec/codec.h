@@ -1,4 +1,5 @@
-/* Encoded images to pixels, behind one table. Which codec is told by the magic bytes. */
+/* Encoded images to pixels, behind one table. Which codec is told by the magic bytes.
+ * Interface of src/codec. */
 #ifndef RBC_CODEC_CODEC_H
 #define RBC_CODEC_CODEC_H
 

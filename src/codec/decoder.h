@@ -1,4 +1,5 @@
-/* What a decoder keeps from one image to the next, shared by the codecs. */
+/* What a decoder keeps from one image to the next, shared by the codecs.
+ * Shared within src/codec. */
 #ifndef RBC_CODEC_DECODER_H
 #define RBC_CODEC_DECODER_H
 

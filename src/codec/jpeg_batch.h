@@ -1,4 +1,5 @@
-/* Many JPEGs: what is known of each, and decoding them on a pool's threads. */
+/* Many JPEGs: what is known of each, and decoding them on a pool's threads.
+ * Interface of src/codec. */
 #ifndef RBC_CODEC_JPEG_BATCH_H
 #define RBC_CODEC_JPEG_BATCH_H
 

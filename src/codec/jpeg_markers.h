@@ -1,4 +1,5 @@
-/* JPEG's marker codes, the second byte of a marker (ITU-T T.81, table B.1). */
+/* JPEG's marker codes, the second byte of a marker (ITU-T T.81, table B.1).
+ * Shared within src/codec. */
 #ifndef RBC_CODEC_JPEG_MARKERS_H
 #define RBC_CODEC_JPEG_MARKERS_H
 

@@ -1,6 +1,6 @@
 /* Trigonometry in plain arithmetic, which vectorises and gives the same bits on every ISA, with
  * every C library and on CUDA, whose compiler reads this header too. Products and sums must not be
- * contracted. */
+ * contracted. Interface of src/core. */
 #ifndef RBC_CORE_TRIG_H
 #define RBC_CORE_TRIG_H
 

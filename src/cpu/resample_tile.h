@@ -1,4 +1,5 @@
-/* One tile of targets of one batch row and one source: from times to rows of the output. */
+/* One tile of targets of one batch row and one source: from times to rows of the output.
+ * Shared within src/cpu. */
 #ifndef RBC_CPU_RESAMPLE_TILE_H
 #define RBC_CPU_RESAMPLE_TILE_H
 

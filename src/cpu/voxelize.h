@@ -4,7 +4,7 @@
  * first deal the points out to the tiles, then each tile is cleared, reduced and written by one
  * thread, so that no two threads write to the same cell and memory is gone through in order.
  * Because the sums are of integers (see rbc_voxelize), neither the split nor the order shows in the
- * result. */
+ * result. Shared within src/cpu. */
 #ifndef RBC_CPU_VOXELIZE_H
 #define RBC_CPU_VOXELIZE_H
 

@@ -1,5 +1,5 @@
 /* Parts of sparse voxelization on the CPU: voxelize_sparse.c leads, voxelize_sparse_map.c chooses
- * the rule of the preset, voxelize_sparse_write.c makes the outputs. */
+ * the rule of the preset, voxelize_sparse_write.c makes the outputs. Shared within src/cpu. */
 #ifndef RBC_CPU_VOXELIZE_SPARSE_H
 #define RBC_CPU_VOXELIZE_SPARSE_H
 

@@ -1,4 +1,5 @@
-/* Which kernels there are, and tables of those that differ in the type of their values alone. */
+/* Which kernels there are, and tables of those that differ in the type of their values alone.
+ * Shared within src/cuda. */
 #ifndef RBC_CUDA_KERNELS_H
 #define RBC_CUDA_KERNELS_H
 

@@ -1,4 +1,4 @@
-/* The CUDA backend's operations; each queues its work and returns. */
+/* The CUDA backend's operations; each queues its work and returns. Shared within src/cuda. */
 #ifndef RBC_CUDA_OPS_H
 #define RBC_CUDA_OPS_H
 

@@ -1,4 +1,4 @@
-/* Little-endian numbers at any address. */
+/* Little-endian numbers at any address. Interface of src/io. */
 #ifndef RBC_IO_ENDIAN_H
 #define RBC_IO_ENDIAN_H
 

@@ -2,7 +2,7 @@
  * the samples of an episode again from the layout it wrote then.
  *
  * Adding a format is a folder src/io/<format>/ with one rbc__reader_ops, and one line in the table
- * of src/io/reader.c. */
+ * of src/io/reader.c. Interface of src/io. */
 #ifndef RBC_IO_READER_H
 #define RBC_IO_READER_H
 

@@ -2,7 +2,7 @@
  *
  * A batch slot is one allocation. Each tensor field is a C-order array of batch_size rows that
  * begins at a multiple of RBC__FIELD_ALIGN bytes, so that a slot can be copied to a device whole or
- * field by field. */
+ * field by field. Shared within src/loader. */
 #ifndef RBC_LOADER_BATCH_SPEC_H
 #define RBC_LOADER_BATCH_SPEC_H
 

@@ -1,7 +1,7 @@
 /* One worker: everything that turns (episode, tick) into a row of a batch.
  *
  * A worker is used by one thread at a time and shares nothing that changes with others but the
- * dataset's files. */
+ * dataset's files. Shared within src/loader. */
 #ifndef RBC_LOADER_FETCH_H
 #define RBC_LOADER_FETCH_H
 

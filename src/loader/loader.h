@@ -3,7 +3,7 @@
  * Batches are filled in ranges of rows, so that several workers can fill one. A pending batch waits
  * in order in the list `first_pending`, from when its first range is taken until it is delivered;
  * at most num_slots are in the list. All members below the line are guarded by `lock`; a range of
- * rows is worked on without it. */
+ * rows is worked on without it. Shared within src/loader. */
 #ifndef RBC_LOADER_LOADER_H
 #define RBC_LOADER_LOADER_H
 

@@ -5,7 +5,8 @@
  * freed while there are more than the pool keeps. A slot is handed out with one reference. The pool
  * itself lives until its owner has closed it and the last slot has come back.
  *
- * In a child process made by fork() nothing here locks or frees: its copies of the slots stay. */
+ * In a child process made by fork() nothing here locks or frees: its copies of the slots stay.
+ * Shared within src/loader. */
 #ifndef RBC_LOADER_SLOT_H
 #define RBC_LOADER_SLOT_H
 

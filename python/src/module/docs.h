@@ -1,4 +1,5 @@
-/* Docstrings of the functions, with the signatures that inspect.signature() reads. */
+/* Docstrings of the functions, with the signatures that inspect.signature() reads.
+ * Shared within python/src/module. */
 #ifndef RBC_PYTHON_DOCS_H
 #define RBC_PYTHON_DOCS_H
 

@@ -1,7 +1,8 @@
 /* What the sources of the extension module share: its state, errors and argument parsing.
  *
  * Functions that return PyObject * return a new reference, or NULL with a Python exception set;
- * those that return bool set an exception where they return false. All need the GIL. */
+ * those that return bool set an exception where they return false. All need the GIL.
+ * Interface of python/src/module. */
 #ifndef RBC_PYTHON_MODULE_H
 #define RBC_PYTHON_MODULE_H
 

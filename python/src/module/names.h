@@ -1,4 +1,5 @@
-/* Python names the module compares or looks up, interned once in the module's state. */
+/* Python names the module compares or looks up, interned once in the module's state.
+ * Shared within python/src/module. */
 #ifndef RBC_PYTHON_NAMES_H
 #define RBC_PYTHON_NAMES_H
 

@@ -1,4 +1,5 @@
-/* Datasets, selections, episodes and loaders as Python objects: thin, typed in Python above. */
+/* Datasets, selections, episodes and loaders as Python objects: thin, typed in Python above.
+ * Interface of python/src/objects. */
 #ifndef RBC_PYTHON_OBJECTS_H
 #define RBC_PYTHON_OBJECTS_H
 

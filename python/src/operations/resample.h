@@ -1,4 +1,5 @@
-/* What resample and fuse share: one stream of samples, read from Python arguments. */
+/* What resample and fuse share: one stream of samples, read from Python arguments.
+ * Interface of python/src/operations. */
 #ifndef RBC_PYTHON_RESAMPLE_H
 #define RBC_PYTHON_RESAMPLE_H
 

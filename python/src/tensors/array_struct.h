@@ -1,4 +1,5 @@
-/* PyArrayInterface of NumPy's array interface protocol, version 3, and its flags. */
+/* PyArrayInterface of NumPy's array interface protocol, version 3, and its flags.
+ * Interface of python/src/tensors. */
 #ifndef RBC_PYTHON_ARRAY_STRUCT_H
 #define RBC_PYTHON_ARRAY_STRUCT_H
 

@@ -1,4 +1,5 @@
-/* Tensors of any framework as DLTensors, and outputs made by the framework of an input. */
+/* Tensors of any framework as DLTensors, and outputs made by the framework of an input.
+ * Interface of python/src/tensors. */
 #ifndef RBC_PYTHON_TENSOR_H
 #define RBC_PYTHON_TENSOR_H
 

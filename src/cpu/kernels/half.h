@@ -1,4 +1,5 @@
-/* Conversions of f16 and bf16, written so that the compiler vectorises them. */
+/* Conversions of f16 and bf16, written so that the compiler vectorises them.
+ * Interface of src/cpu/kernels. */
 #ifndef RBC_CPU_KERNELS_HALF_H
 #define RBC_CPU_KERNELS_HALF_H
 

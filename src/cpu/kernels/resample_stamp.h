@@ -1,5 +1,6 @@
 /* The type of the times that a source is compiled for: RBC__TIME_TYPE is a value of rbc__time_type.
- * Differences are formed in that type, for int64 in its unsigned twin, where none overflows. */
+ * Differences are formed in that type, for int64 in its unsigned twin, where none overflows.
+ * Shared within src/cpu/kernels. */
 #ifndef RBC_CPU_KERNELS_RESAMPLE_STAMP_H
 #define RBC_CPU_KERNELS_RESAMPLE_STAMP_H
 

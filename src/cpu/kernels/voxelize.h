@@ -2,7 +2,7 @@
  *
  * A cloud is worked on in ranges of RBC__VOXEL_RANGE points: loaded into three arrays, turned into
  * cell numbers, and dealt out to tiles of cells (src/cpu/voxelize.c). A tile's points are then
- * reduced in scratch memory that stays in the cache. */
+ * reduced in scratch memory that stays in the cache. Interface of src/cpu/kernels. */
 #ifndef RBC_CPU_KERNELS_VOXELIZE_H
 #define RBC_CPU_KERNELS_VOXELIZE_H
 

@@ -1,4 +1,4 @@
-/* Reading feature rows of any float dtype and stride. */
+/* Reading feature rows of any float dtype and stride. Interface of src/cpu/kernels. */
 #ifndef RBC_CPU_KERNELS_VOXELIZE_FEATURES_H
 #define RBC_CPU_KERNELS_VOXELIZE_FEATURES_H
 

@@ -1,4 +1,5 @@
-/* Prototypes of the voxelization kernels of the ISA being compiled. */
+/* Prototypes of the voxelization kernels of the ISA being compiled.
+ * Shared within src/cpu/kernels. */
 #ifndef RBC_CPU_KERNELS_VOXELIZE_ISA_H
 #define RBC_CPU_KERNELS_VOXELIZE_ISA_H
 

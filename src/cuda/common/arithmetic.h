@@ -1,4 +1,5 @@
-/* Sizes of launches and of parts of memory, worked out on the host. */
+/* Sizes of launches and of parts of memory, worked out on the host.
+ * Interface of src/cuda/common. */
 #ifndef RBC_CUDA_ARITHMETIC_H
 #define RBC_CUDA_ARITHMETIC_H
 

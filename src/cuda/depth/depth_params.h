@@ -1,5 +1,5 @@
 /* What turning depth images into points passes to its kernels; read by the host and the device
- * compiler. */
+ * compiler. Shared within src/cuda/depth. */
 #ifndef RBC_CUDA_DEPTH_PARAMS_H
 #define RBC_CUDA_DEPTH_PARAMS_H
 

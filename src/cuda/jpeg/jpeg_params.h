@@ -1,5 +1,6 @@
 /* What decoding JPEGs passes to its kernels: a description of the batch, written by the host in one
- * piece and copied to the device with the streams. Read by the host and the device compiler. */
+ * piece and copied to the device with the streams. Read by the host and the device compiler.
+ * Shared within src/cuda/jpeg. */
 #ifndef RBC_CUDA_JPEG_PARAMS_H
 #define RBC_CUDA_JPEG_PARAMS_H
 

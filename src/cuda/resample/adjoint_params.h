@@ -1,4 +1,5 @@
-/* What a launch of the adjoint passes to its kernel; read by the host and the device compiler. */
+/* What a launch of the adjoint passes to its kernel; read by the host and the device compiler.
+ * Shared within src/cuda/resample. */
 #ifndef RBC_CUDA_ADJOINT_PARAMS_H
 #define RBC_CUDA_ADJOINT_PARAMS_H
 

@@ -1,4 +1,5 @@
-/* What a launch of the adjoint for whole rows passes; read by the host and the device compiler. */
+/* What a launch of the adjoint for whole rows passes; read by the host and the device compiler.
+ * Shared within src/cuda/resample. */
 #ifndef RBC_CUDA_BACKWARD_PARAMS_H
 #define RBC_CUDA_BACKWARD_PARAMS_H
 

@@ -1,4 +1,5 @@
-/* What a launch that checks time stamps passes; read by the host and the device compiler. */
+/* What a launch that checks time stamps passes; read by the host and the device compiler.
+ * Shared within src/cuda/resample. */
 #ifndef RBC_CUDA_CHECK_TIMES_PARAMS_H
 #define RBC_CUDA_CHECK_TIMES_PARAMS_H
 

@@ -1,5 +1,5 @@
 /* What the launches of resample and fuse have in common: a job in the terms of the kernels, and how
- * it is cut into blocks. */
+ * it is cut into blocks. Shared within src/cuda/resample. */
 #ifndef RBC_CUDA_RESAMPLE_LAUNCH_H
 #define RBC_CUDA_RESAMPLE_LAUNCH_H
 

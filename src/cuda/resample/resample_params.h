@@ -1,4 +1,5 @@
-/* What a resample launch passes to its kernel; read by the host and the device compiler. */
+/* What a resample launch passes to its kernel; read by the host and the device compiler.
+ * Interface of src/cuda/resample. */
 #ifndef RBC_CUDA_RESAMPLE_PARAMS_H
 #define RBC_CUDA_RESAMPLE_PARAMS_H
 

@@ -1,4 +1,5 @@
-/* What a launch of the strip kernels passes; read by the host and the device compiler. */
+/* What a launch of the strip kernels passes; read by the host and the device compiler.
+ * Shared within src/cuda/resample. */
 #ifndef RBC_CUDA_STRIP_PARAMS_H
 #define RBC_CUDA_STRIP_PARAMS_H
 

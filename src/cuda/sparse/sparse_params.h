@@ -8,7 +8,8 @@
  *
  * Then points of a voxel, where an output looks at them, are either listed (few are kept of each
  * voxel, and each finds its position among them) or sorted, by voxel if they are not by key.
- * Everything is by cloud; arrays of several clouds lie one after the other. */
+ * Everything is by cloud; arrays of several clouds lie one after the other.
+ * Shared within src/cuda/sparse. */
 #ifndef RBC_CUDA_SPARSE_PARAMS_H
 #define RBC_CUDA_SPARSE_PARAMS_H
 

@@ -6,7 +6,7 @@
  * that a tile has too many for that, its cells of several points are left to a third kernel, whose
  * blocks share them. A grid of more tiles than a pass takes needs several passes, each over a range
  * of its cells. Blocks are numbered in one dimension, clouds outermost.
- */
+ * Interface of src/cuda/voxelize. */
 #ifndef RBC_CUDA_VOXEL_PARAMS_H
 #define RBC_CUDA_VOXEL_PARAMS_H
 

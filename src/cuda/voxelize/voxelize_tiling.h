@@ -1,5 +1,5 @@
 /* How dense voxelization on CUDA is cut up, and the parts of its launches that depend on that. See
- * kernels/voxel_params.h. */
+ * voxel_params.h. Interface of src/cuda/voxelize. */
 #ifndef RBC_CUDA_VOXELIZE_TILING_H
 #define RBC_CUDA_VOXELIZE_TILING_H
 

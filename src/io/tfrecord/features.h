@@ -1,5 +1,5 @@
 /* What features.json declares: the leaves of the feature tree, and how each is stored in a
- * tf.train.Example. */
+ * tf.train.Example. Shared within src/io/tfrecord. */
 #ifndef RBC_IO_TFRECORD_FEATURES_H
 #define RBC_IO_TFRECORD_FEATURES_H
 

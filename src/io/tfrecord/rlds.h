@@ -1,5 +1,5 @@
 /* The reader of RLDS datasets: TFRecord files whose records are episodes, as TFDS and dlimp write
- * them. */
+ * them. Shared within src/io/tfrecord. */
 #ifndef RBC_IO_TFRECORD_RLDS_H
 #define RBC_IO_TFRECORD_RLDS_H
 
