@@ -73,6 +73,9 @@ static void other_sizes_are_refused(void **state) {
     assert_int_equal(fuse(OLD_BYTES, sizeof(rbc_resample_source), &err),
                      RBC_ERROR_INVALID_ARGUMENT);
     assert_non_null(strstr(err.message, "sources[1].struct_size"));
+    assert_int_equal(fuse(sizeof(rbc_resample_source), OLD_BYTES, &err),
+                     RBC_ERROR_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "sources[1].struct_size"));
     assert_int_equal(fuse(8, 8, &err), RBC_ERROR_INVALID_ARGUMENT);
     assert_non_null(strstr(err.message, "sources[0].values"));
 }

@@ -269,10 +269,19 @@ static const signature multimodal_signature = {
      NAME_backend, NAME_out}};
 
 static bool read_multimodal(module_state *state, PyObject **v, void *memory, bool *needs_grad) {
-    const fuse_options options = {v[MULTI_MODE],         v[MULTI_MODES],       v[MULTI_OUTSIDE],
-                                  v[MULTI_LENGTHS],      v[MULTI_CHANNELS],    v[MULTI_MAX_GAP],
-                                  v[MULTI_TOLERANCE],    v[MULTI_NAN_MISSING], v[MULTI_CHECK_TIMES],
-                                  v[MULTI_RETURN_VALID], v[MULTI_OUT]};
+    const fuse_options options = {
+        .mode = v[MULTI_MODE],
+        .modes = v[MULTI_MODES],
+        .outside = v[MULTI_OUTSIDE],
+        .lengths = v[MULTI_LENGTHS],
+        .channels = v[MULTI_CHANNELS],
+        .max_gap = v[MULTI_MAX_GAP],
+        .tolerance = v[MULTI_TOLERANCE],
+        .nan_missing = v[MULTI_NAN_MISSING],
+        .check_times = v[MULTI_CHECK_TIMES],
+        .return_valid = v[MULTI_RETURN_VALID],
+        .out = v[MULTI_OUT],
+    };
     stream_args streams[3] = {
         {.values = v[0], .times = v[1], .values_name = "vision", .times_name = "vision_times"},
         {.values = v[2], .times = v[3], .values_name = "proprio", .times_name = "proprio_times"},
@@ -360,17 +369,18 @@ static bool read_streams(module_state *state, PyObject **v, void *memory, bool *
         raise_value(state, "streams: %zd streams found, wanted 1 to 4096", count);
         return false;
     }
-    const fuse_options options = {NULL,
-                                  v[FUSE_MODES],
-                                  v[FUSE_OUTSIDE],
-                                  v[FUSE_LENGTHS],
-                                  v[FUSE_CHANNELS],
-                                  v[FUSE_MAX_GAP],
-                                  v[FUSE_TOLERANCE],
-                                  v[FUSE_NAN_MISSING],
-                                  v[FUSE_CHECK_TIMES],
-                                  v[FUSE_RETURN_VALID],
-                                  v[FUSE_OUT]};
+    const fuse_options options = {
+        .modes = v[FUSE_MODES],
+        .outside = v[FUSE_OUTSIDE],
+        .lengths = v[FUSE_LENGTHS],
+        .channels = v[FUSE_CHANNELS],
+        .max_gap = v[FUSE_MAX_GAP],
+        .tolerance = v[FUSE_TOLERANCE],
+        .nan_missing = v[FUSE_NAN_MISSING],
+        .check_times = v[FUSE_CHECK_TIMES],
+        .return_valid = v[FUSE_RETURN_VALID],
+        .out = v[FUSE_OUT],
+    };
     stream_args few[FEW];
     stream_args *streams = count <= FEW ? few : PyMem_Calloc((size_t)count, sizeof(stream_args));
     if (streams == NULL) {
