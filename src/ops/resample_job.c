@@ -41,7 +41,7 @@ static rbc_status shape_error(const DLTensor *tensor, const char *name, const ch
                      rbc__format_shape(found, sizeof found, tensor->ndim, tensor->shape), wanted);
 }
 
-/* A tensor of [B, n] or [n], or of exactly [B, n] where `is_shared` is NULL and B is not 1. */
+/* A tensor of [B, n] or, where one row may serve all or B is 1, of [n]. */
 static rbc_status check_rows(const DLTensor *tensor, const char *name, int64_t batch, int64_t n,
                              bool may_share, rbc_error *err) {
     const bool fits = (tensor->ndim == 2 && tensor->shape[0] == batch && tensor->shape[1] == n) ||
