@@ -12,8 +12,8 @@
  *    passing the address of NULL is allowed.
  *  - Parameter structs begin with `struct_size` and have an initialiser macro; use it, so that a
  *    program compiled today runs with a later library. A struct_size that is zero or larger than
- *    the library knows is RBC_ERROR_INVALID_ARGUMENT. What the macro does not name is
- *    0; C++ reads it since C++20, and before as an extension of GCC and Clang.
+ *    the library knows is RBC_ERROR_INVALID_ARGUMENT. C++ has the macros, too: since
+ *    C++20, and before by an extension of GCC and Clang.
  *  - Strings are UTF-8 and NUL-terminated. Strings returned are borrowed from the object asked and
  *    live as long as it does.
  *  - Handles may be used from any thread. A context, dataset or selection may be used from several
@@ -92,7 +92,7 @@ typedef struct rbc_context_params {
 } rbc_context_params;
 
 #define RBC_CONTEXT_PARAMS_INIT                                                                    \
-    {.struct_size = sizeof(rbc_context_params), .cpu_features = UINT64_MAX}
+    {.struct_size = sizeof(rbc_context_params), .num_threads = 0, .cpu_features = UINT64_MAX}
 
 /* `params` may be NULL for the defaults. INVALID_ARGUMENT, OUT_OF_MEMORY, IO (no thread). */
 RBC_API rbc_status rbc_context_create(const rbc_context_params *params, rbc_context **out,
@@ -199,8 +199,14 @@ typedef struct rbc_resample_source {
 
 #define RBC_RESAMPLE_SOURCE_INIT                                                                   \
     {.struct_size = sizeof(rbc_resample_source),                                                   \
+     .values = NULL,                                                                               \
+     .times = NULL,                                                                                \
+     .lengths = NULL,                                                                              \
      .mode = RBC_RESAMPLE_LINEAR,                                                                  \
      .outside = RBC_OUTSIDE_HOLD,                                                                  \
+     .groups = NULL,                                                                               \
+     .num_groups = 0,                                                                              \
+     .flags = 0,                                                                                   \
      .max_gap = -1.0,                                                                              \
      .tolerance = -1.0}
 
@@ -254,7 +260,12 @@ typedef struct rbc_voxelize_params {
 } rbc_voxelize_params;
 
 #define RBC_VOXELIZE_PARAMS_INIT                                                                   \
-    {.struct_size = sizeof(rbc_voxelize_params), .reduce = RBC_VOXEL_OCCUPANCY}
+    {.struct_size = sizeof(rbc_voxelize_params),                                                   \
+     .reduce = RBC_VOXEL_OCCUPANCY,                                                                \
+     .grid_size = {0, 0, 0},                                                                       \
+     .voxel_size = {0, 0, 0},                                                                      \
+     .origin = {0, 0, 0},                                                                          \
+     .has_origin = 0}
 
 /* Reduces points into a dense grid; a point is in cell floor((p - origin) / voxel_size), computed
  * in the points' own type with IEEE division, where that lies in [0, grid_size) on each axis.
@@ -345,7 +356,14 @@ typedef struct rbc_voxelize_sparse_params {
 #define RBC_VOXELIZE_SPARSE_PARAMS_INIT                                                            \
     {.struct_size = sizeof(rbc_voxelize_sparse_params),                                            \
      .preset = RBC_VOXEL_PRESET_ROBOCACHE,                                                         \
-     .reduce = RBC_VOXEL_MEAN}
+     .reduce = RBC_VOXEL_MEAN,                                                                     \
+     .grid_size = {0, 0, 0},                                                                       \
+     .voxel_size = {0, 0, 0},                                                                      \
+     .origin = {0, 0, 0},                                                                          \
+     .upper = {0, 0, 0},                                                                           \
+     .scale = 0,                                                                                   \
+     .has_origin = 0,                                                                              \
+     .max_points = 0}
 
 /* Where rbc_voxelize_sparse() writes. All are contiguous and have a leading B when the points have
  * one; M is the greatest number of voxels, K = max_points, rows past num_voxels are padding. Any
@@ -367,7 +385,18 @@ typedef struct rbc_voxelize_sparse_outputs {
     const DLTensor *origins;           /* f64 [B, 3] or [3]: the origin used */
 } rbc_voxelize_sparse_outputs;
 
-#define RBC_VOXELIZE_SPARSE_OUTPUTS_INIT {.struct_size = sizeof(rbc_voxelize_sparse_outputs)}
+#define RBC_VOXELIZE_SPARSE_OUTPUTS_INIT                                                           \
+    {.struct_size = sizeof(rbc_voxelize_sparse_outputs),                                           \
+     .coordinates = NULL,                                                                          \
+     .num_voxels = NULL,                                                                           \
+     .counts = NULL,                                                                               \
+     .features = NULL,                                                                             \
+     .voxels = NULL,                                                                               \
+     .point_indices = NULL,                                                                        \
+     .point_to_voxel = NULL,                                                                       \
+     .point_coordinates = NULL,                                                                    \
+     .dropped = NULL,                                                                              \
+     .origins = NULL}
 
 /* Finds the cells that hold points. Inputs and sums are those of rbc_voxelize(); features have the
  * dtype of `features` and `voxels`. Voxels in ascending order, their counts and reduced features do
@@ -402,7 +431,11 @@ typedef struct rbc_depth_params {
 } rbc_depth_params;
 
 #define RBC_DEPTH_PARAMS_INIT                                                                      \
-    {.struct_size = sizeof(rbc_depth_params), .depth_scale = 0.001, .max_depth = 1.0e30}
+    {.struct_size = sizeof(rbc_depth_params),                                                      \
+     .depth_scale = 0.001,                                                                         \
+     .min_depth = 0.0,                                                                             \
+     .max_depth = 1.0e30,                                                                          \
+     .pixel_offset = 0.0}
 
 /* Depth images to points.
  *  depth      [H, W] or [B, H, W], u16, f32 or f64
@@ -453,7 +486,12 @@ typedef struct rbc_jpeg_params {
     rbc_jpeg_dct dct;
 } rbc_jpeg_params;
 
-#define RBC_JPEG_PARAMS_INIT {.struct_size = sizeof(rbc_jpeg_params), .dct = RBC_JPEG_DCT_DEFAULT}
+#define RBC_JPEG_PARAMS_INIT                                                                       \
+    {.struct_size = sizeof(rbc_jpeg_params),                                                       \
+     .height = 0,                                                                                  \
+     .width = 0,                                                                                   \
+     .channels = 0,                                                                                \
+     .dct = RBC_JPEG_DCT_DEFAULT}
 
 /* Reads the headers of `count` streams, bytes[i] of num_bytes[i] in host memory, on the context's
  * threads. The bytes are borrowed for as long as the batch lives. What is wrong with an image is no
@@ -560,7 +598,13 @@ typedef struct rbc_open_params {
 
 #define RBC_OPEN_PARAMS_INIT                                                                       \
     {.struct_size = sizeof(rbc_open_params),                                                       \
+     .catalog_path = NULL,                                                                         \
+     .num_threads = 0,                                                                             \
+     .rebuild = 0,                                                                                 \
      .on_error = RBC_ON_ERROR_RAISE,                                                               \
+     .control_rate_hz = 0.0,                                                                       \
+     .progress = NULL,                                                                             \
+     .progress_user = NULL,                                                                        \
      .jpeg_dct = RBC_JPEG_DCT_DEFAULT}
 
 /* Opens a dataset, indexing what is new or changed since last time (file size, mtime). At once when
@@ -776,10 +820,19 @@ typedef struct rbc_window {
 
 #define RBC_WINDOW_INIT                                                                            \
     {.struct_size = sizeof(rbc_window),                                                            \
+     .stream = NULL,                                                                               \
+     .name = NULL,                                                                                 \
+     .ticks = NULL,                                                                                \
+     .offsets_ns = NULL,                                                                           \
+     .count = 0,                                                                                   \
      .mode = RBC_RESAMPLE_HOLD,                                                                    \
      .outside = RBC_OUTSIDE_HOLD,                                                                  \
+     .groups = NULL,                                                                               \
+     .num_groups = 0,                                                                              \
      .max_gap_ns = -1.0,                                                                           \
-     .tolerance_ns = -1.0}
+     .tolerance_ns = -1.0,                                                                         \
+     .max_points = 0,                                                                              \
+     .squeeze = 0}
 
 /* The positions of an epoch's order are dealt out in batches: row i of batch k of rank r is at
  * position (k * world_size + r) * batch_size + i, so that the ranks share out the batches of a run
@@ -821,13 +874,27 @@ typedef struct rbc_loader_params {
 
 #define RBC_LOADER_PARAMS_INIT                                                                     \
     {.struct_size = sizeof(rbc_loader_params),                                                     \
+     .windows = NULL,                                                                              \
+     .num_windows = 0,                                                                             \
      .batch_size = 1,                                                                              \
+     .rate_hz = 0.0,                                                                               \
+     .shuffle = 0,                                                                                 \
+     .seed = 0,                                                                                    \
+     .drop_last = 0,                                                                               \
+     .num_threads = 0,                                                                             \
+     .num_slots = 0,                                                                               \
      .on_error = RBC_ON_ERROR_RAISE,                                                               \
+     .rank = 0,                                                                                    \
      .world_size = 1,                                                                              \
      .remainder = RBC_REMAINDER_UNEVEN,                                                            \
      .jpeg_dct = RBC_JPEG_DCT_DEFAULT,                                                             \
      .snap_ns = 1000,                                                                              \
-     .num_parts = 1}
+     .part = 0,                                                                                    \
+     .num_parts = 1,                                                                               \
+     .clock = NULL,                                                                                \
+     .require = NULL,                                                                              \
+     .num_clock = 0,                                                                               \
+     .num_require = 0}
 
 /* The loader keeps the selection. INVALID_ARGUMENT naming the parameter, window or stream (also
  * where the control rate is unknown and rate_hz is 0), NOT_FOUND for a stream that is not there,
@@ -943,7 +1010,19 @@ typedef struct rbc_rlds_writer_params {
     int32_t append;         /* non-zero: a dataset that is there is added to */
 } rbc_rlds_writer_params;
 
-#define RBC_RLDS_WRITER_PARAMS_INIT {.struct_size = sizeof(rbc_rlds_writer_params)}
+#define RBC_RLDS_WRITER_PARAMS_INIT                                                                \
+    {.struct_size = sizeof(rbc_rlds_writer_params),                                                \
+     .path = NULL,                                                                                 \
+     .name = NULL,                                                                                 \
+     .version = NULL,                                                                              \
+     .description = NULL,                                                                          \
+     .streams = NULL,                                                                              \
+     .num_streams = 0,                                                                             \
+     .metadata = NULL,                                                                             \
+     .num_metadata = 0,                                                                            \
+     .shard_bytes = 0,                                                                             \
+     .control_rate_hz = 0.0,                                                                       \
+     .append = 0}
 
 /* The samples of one stream in one episode, or one piece of metadata. Borrowed for the call.
  *  numeric       `values` [n, shape...] on the CPU, of the stream's dtype, any strides; metadata
