@@ -16,6 +16,8 @@ class Text(list[Any]):
     It is asked to go to a device like the tensors beside it, and stays where it is.
     """
 
+    __slots__ = ()
+
     def to(self, *args: Any, **kwargs: Any) -> Text:
         """Returns itself."""
         return self
@@ -27,6 +29,8 @@ class Text(list[Any]):
 
 class Batch(dict[str, Any]):
     """Tensors and :class:`Text` by the names of fields."""
+
+    __slots__ = ()
 
     @property
     def tensors(self) -> dict[str, Any]:
