@@ -157,7 +157,7 @@ static rbc_status join_spans(rbc__reference *reference, rbc_error *err) {
         reference->end_ns[e] = -1;
     }
     for (int32_t i = 0; i < schema->num_streams; ++i) {
-        spans found;
+        spans found = {0};
         if (!reference->is_of[i]) {
             continue;
         }
@@ -243,7 +243,7 @@ static rbc_status find_extremes(const rbc__reference *reference, int64_t begin, 
     const rbc__schema *schema = schema_of(reference->selection);
     for (int32_t i = 0; i < schema->num_streams; ++i) {
         const rbc__stream_schema *stream = &schema->streams[i];
-        spans found;
+        spans found = {0};
         if (!reference->is_of[i]) {
             continue;
         }
@@ -403,7 +403,7 @@ rbc_status rbc__reference_check(const rbc__reference *reference, const rbc__cloc
                 note_outside(reference, clock, used->schema->name, NULL, notes);
             }
         } else if (!reference->is_of[used->stream]) {
-            spans found;
+            spans found = {0};
             RBC__TRY(load_spans(reference->selection, used->times, &found, err));
             note_outside(reference, clock, used->schema->name, &found, notes);
             free_spans(&found);

@@ -1,6 +1,7 @@
 /* Tensors over the memory of a delivered batch, each of which keeps the batch alive. */
 #include "objects/objects.h"
 #include "tensors/array_struct.h"
+#include "tensors/tensor.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +63,9 @@ static PyObject *numpy_field(module_state *state, PyObject *asarray, rbc_batch *
         return raise_value(state, "a field has %d axes, at most %d are wanted", (int)dl->ndim,
                            FIELD_MAX_DIMS);
     }
-    field_object *field = PyObject_New(field_object, state->field_type);
+    /* Given as an object: NumPy would make one of letters for each array. */
+    PyObject *dtype = numpy_dtype(state, dl->dtype);
+    field_object *field = dtype == NULL ? NULL : PyObject_New(field_object, state->field_type);
     if (field == NULL) {
         return NULL;
     }
@@ -76,10 +79,12 @@ static PyObject *numpy_field(module_state *state, PyObject *asarray, rbc_batch *
                                   .nd = dl->ndim,
                                   .typekind = type_kind(dl->dtype),
                                   .itemsize = dl->dtype.bits / 8,
-                                  .flags = ARRAY_ALIGNED | ARRAY_NOTSWAPPED | ARRAY_WRITEABLE,
+                                  .flags = ARRAY_ALIGNED | ARRAY_NOTSWAPPED | ARRAY_WRITEABLE |
+                                           ARRAY_HAS_DESCR,
                                   .shape = field->shape,
                                   .strides = field->strides,
-                                  .data = rbc__tensor_data(dl)};
+                                  .data = rbc__tensor_data(dl),
+                                  .descr = dtype};
     if (rbc__tensor_is_contiguous(dl)) {
         field->array.flags |= ARRAY_C_CONTIGUOUS;
     }

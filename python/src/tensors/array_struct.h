@@ -21,5 +21,6 @@ typedef struct array_struct {
 #define ARRAY_ALIGNED      0x100
 #define ARRAY_NOTSWAPPED   0x200
 #define ARRAY_WRITEABLE    0x400
+#define ARRAY_HAS_DESCR    0x800
 
 #endif

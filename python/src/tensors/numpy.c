@@ -99,8 +99,7 @@ bool numpy_read(module_state *state, PyObject *object, const char *param, tensor
     return ok;
 }
 
-/* The numpy.dtype of one element type, borrowed. */
-static PyObject *numpy_dtype(module_state *state, DLDataType dtype) {
+PyObject *numpy_dtype(module_state *state, DLDataType dtype) {
     rbc__dtype known;
     if (!rbc__dtype_from_dlpack(dtype, &known)) {
         return raise_type(state, "output: NumPy has no such dtype");

@@ -66,6 +66,8 @@ const char *dtype_name(DLDataType dtype);
 
 /* Frameworks: one source each. */
 bool numpy_read(module_state *state, PyObject *object, const char *param, tensor *out);
+/* The numpy.dtype of one element type, borrowed. */
+PyObject *numpy_dtype(module_state *state, DLDataType dtype);
 bool numpy_create(module_state *state, DLDataType dtype, int32_t ndim, const int64_t *shape,
                   tensor *out);
 bool exchange_read(module_state *state, PyObject *object, const char *param, tensor *out);
