@@ -1,6 +1,7 @@
 """Compares decode_jpeg on a GPU with the CPU: every pixel, and every refusal.
 
-Usage: python bench/jpeg_equal.py [--images N] [--damaged N] [--write FILE] [--keep FOLDER]
+Usage: python bench/jpeg_equal.py [--images N] [--damaged N] [--files FOLDER] [--write FILE]
+       [--keep FOLDER]
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 import robocache as rc
 
 BATCH = 2048
+BATCH_OF_FILES = 64
 
 
 def compare(images: list[bytes], counts: Counter[str], keep: Path | None, **options: Any) -> None:
@@ -42,10 +44,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--damaged", type=int, default=1_000_000)
+    parser.add_argument("--files", type=Path, help="a folder of JPEGs, frames of a camera say")
     parser.add_argument("--write", type=Path)
     parser.add_argument("--keep", type=Path)
     arguments = parser.parse_args()
     result: dict[str, Any] = {"device": torch.cuda.get_device_name()}
+    wrong = 0
+    if arguments.files:
+        files: Counter[str] = Counter()
+        found = [path.read_bytes() for path in sorted(arguments.files.rglob("*.jp*g"))]
+        for first in range(0, len(found), BATCH_OF_FILES):
+            for channels in (None, 1, 3):
+                for jpeg_dct in ("accurate", "fast"):
+                    some = found[first : first + BATCH_OF_FILES]
+                    compare(some, files, arguments.keep, channels=channels, jpeg_dct=jpeg_dct)
+        result["files"] = dict(files)
+        print("files", dict(files), flush=True)
+        wrong += files["other verdict"] + files["other pixels"]
     with multiprocessing.get_context("fork").Pool() as pool:
         whole: Counter[str] = Counter()
         jobs = [(1, 130, seed, 256) for seed in range(arguments.images // 256)]
@@ -84,7 +99,7 @@ def main() -> None:
         print("damaged", dict(changed), flush=True)
     if arguments.write:
         arguments.write.write_text(json.dumps(result, indent=2) + "\n")
-    wrong = whole["other verdict"] + whole["other pixels"]
+    wrong += whole["other verdict"] + whole["other pixels"]
     wrong += changed["other verdict"] + changed["other pixels"]
     raise SystemExit(wrong != 0)
 
