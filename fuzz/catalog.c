@@ -357,7 +357,7 @@ static void read_stream(rbc_episode *episode, int32_t stream, const rbc_stream_i
     }
     const int64_t part = count < 3 ? count : 3;
     int64_t times[3];
-    float values[6];
+    float values[6] = {0};
     for (int64_t first = 0; first <= count - part && first < 16; first += 3) {
         accept(rbc_episode_times(episode, stream, first, part, times, &err), &err);
         if (info->kind == RBC_STREAM_TEXT) {
