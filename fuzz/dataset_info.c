@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/tfrecord/dataset_info.h"
+#include "formats/rlds/dataset_info.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     rbc__dataset_info info;

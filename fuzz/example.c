@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/rlds/dlimp.h"
+#include "formats/rlds/framing.h"
+#include "formats/rlds/rlds.h"
 #include "io/bytes.h"
-#include "io/tfrecord/dlimp.h"
-#include "io/tfrecord/framing.h"
-#include "io/tfrecord/rlds.h"
 
 #define TENSOR(name, dtype, dimensions)                                                            \
     "\"" name "\":{\"tensor\":{\"shape\":{\"dimensions\":[" dimensions "]},\"dtype\":\"" dtype     \

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "io/tfrecord/rlds.h"
+#include "formats/rlds/rlds.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     rbc__leaves leaves;

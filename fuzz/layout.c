@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/tfrecord/layout.h"
+#include "formats/rlds/layout.h"
 
 enum { FINGERPRINT = 0x52424331, FIXED_BYTES = 5, MAX_IDS = 32, MAX_SAMPLES = 64 };
 

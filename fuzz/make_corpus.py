@@ -158,7 +158,7 @@ def dlimp_example() -> bytes:
 
 
 def layouts() -> dict[str, bytes]:
-    """Encode layouts (see src/io/tfrecord/layout.h) with a record of 64 bytes behind them."""
+    """Encode layouts (see src/formats/rlds/layout.h) with a record of 64 bytes behind them."""
     body = bytes(range(64))
     forms = {
         "values": b"\x02" + bytes((3, 1)) + varint(0),

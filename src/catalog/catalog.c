@@ -17,7 +17,7 @@
 
 /* What one call of rbc__catalog_open() works with. */
 typedef struct opening {
-    const rbc__reader_ops *ops;
+    const rbc__format *ops;
     rbc__reader *reader;
     const rbc__schema *schema;
     const rbc_open_params *params;
@@ -247,7 +247,7 @@ static rbc_status refuse_skipped(const rbc__catalog *catalog, rbc_error *err) {
     return status;
 }
 
-rbc_status rbc__catalog_open(const rbc__reader_ops *ops, rbc__reader *reader, const char *root,
+rbc_status rbc__catalog_open(const rbc__format *ops, rbc__reader *reader, const char *root,
                              const rbc_open_params *params, rbc__catalog **out, rbc_error *err) {
     const rbc__schema *schema = ops->schema(reader);
     *out = calloc(1, sizeof **out);

@@ -8,7 +8,7 @@
 #include <robocache/robocache.h>
 
 #include "catalog/watch.h"
-#include "io/reader.h"
+#include "formats/format.h"
 
 struct sqlite3;
 
@@ -50,7 +50,7 @@ typedef struct rbc__catalog {
  * one step. What is found there is whole and never written again, so that it is read without locks,
  * and whoever has the old one open keeps it. With on_error RAISE a catalog that was made skipping
  * damaged records is FORMAT as well. */
-rbc_status rbc__catalog_open(const rbc__reader_ops *ops, rbc__reader *reader, const char *root,
+rbc_status rbc__catalog_open(const rbc__format *ops, rbc__reader *reader, const char *root,
                              const rbc_open_params *params, rbc__catalog **out, rbc_error *err);
 void rbc__catalog_close(rbc__catalog **catalog);
 

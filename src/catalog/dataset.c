@@ -87,7 +87,7 @@ static rbc_status fill(rbc_dataset *dataset, const char *path, const rbc_open_pa
     return count_splits(dataset, err);
 }
 
-rbc_status rbc__dataset_open_with(const rbc__reader_ops *ops, const char *path,
+rbc_status rbc__dataset_open_with(const rbc__format *ops, const char *path,
                                   const rbc_open_params *params, rbc_dataset **out,
                                   rbc_error *err) {
     RBC__HOLD_FORKS();
@@ -120,8 +120,8 @@ rbc_status rbc_dataset_open(const char *path, const rbc_open_params *params, rbc
     if (path == NULL) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "path is NULL");
     }
-    const rbc__reader_ops *ops;
-    RBC__TRY(rbc__reader_find(path, &ops, err));
+    const rbc__format *ops;
+    RBC__TRY(rbc__format_find(path, &ops, err));
     return rbc__dataset_open_with(ops, path, params, out, err);
 }
 
@@ -159,7 +159,7 @@ const rbc__schema *rbc__dataset_schema(const rbc_dataset *dataset) {
     return dataset->schema;
 }
 
-const rbc__reader_ops *rbc__dataset_reader_ops(const rbc_dataset *dataset) {
+const rbc__format *rbc__dataset_format(const rbc_dataset *dataset) {
     return dataset->ops;
 }
 

@@ -5,18 +5,18 @@
 #include <robocache/robocache.h>
 
 #include "catalog/catalog.h"
-#include "io/reader.h"
+#include "formats/format.h"
 #include "io/source.h"
 
 /* rbc_dataset_open() with the reader already chosen. */
-rbc_status rbc__dataset_open_with(const rbc__reader_ops *ops, const char *path,
+rbc_status rbc__dataset_open_with(const rbc__format *ops, const char *path,
                                   const rbc_open_params *params, rbc_dataset **out, rbc_error *err);
 
 /* Reference-counted; rbc_dataset_close() drops one. */
 void rbc__dataset_retain(rbc_dataset *dataset);
 
 const rbc__schema *rbc__dataset_schema(const rbc_dataset *dataset);
-const rbc__reader_ops *rbc__dataset_reader_ops(const rbc_dataset *dataset);
+const rbc__format *rbc__dataset_format(const rbc_dataset *dataset);
 const rbc__reader *rbc__dataset_reader(const rbc_dataset *dataset);
 const rbc__catalog *rbc__dataset_catalog(const rbc_dataset *dataset);
 double rbc__dataset_control_rate(const rbc_dataset *dataset);   /* 0: unknown */

@@ -8,7 +8,7 @@
 #include "catalog/catalog.h"
 #include "catalog/sources.h"
 #include "core/rate.h"
-#include "io/reader.h"
+#include "formats/format.h"
 
 typedef struct rbc__dataset_split {
     const char *name; /* the schema's */
@@ -33,7 +33,7 @@ typedef struct rbc__cursor_slot {
 
 struct rbc_dataset {
     atomic_int refs;
-    const rbc__reader_ops *ops;
+    const rbc__format *ops;
     rbc__reader *reader;
     const rbc__schema *schema;
     char *root; /* absolute */

@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #include "catalog/database.h"
-#include "io/reader.h"
+#include "formats/format.h"
 
 /* Offsets are into the index's bytes. */
 typedef struct rbc__file_index_episode {

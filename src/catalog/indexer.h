@@ -3,7 +3,7 @@
 #define RBC_CATALOG_INDEXER_H
 
 #include "catalog/database.h"
-#include "io/reader.h"
+#include "formats/format.h"
 
 /* A data file that the catalog does not hold yet. */
 typedef struct rbc__pending_file {
@@ -13,7 +13,7 @@ typedef struct rbc__pending_file {
 
 typedef struct rbc__index_job {
     sqlite3 *db;
-    const rbc__reader_ops *ops;
+    const rbc__format *ops;
     rbc__reader *reader;
     const rbc__pending_file *pending; /* in the dataset's order */
     int64_t num_pending;

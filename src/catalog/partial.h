@@ -6,7 +6,7 @@
 #define RBC_CATALOG_PARTIAL_H
 
 #include "catalog/database.h"
-#include "io/reader.h"
+#include "formats/format.h"
 
 typedef struct rbc__partial {
     char *folder;

@@ -4,7 +4,7 @@
 #define RBC_CATALOG_SOURCES_H
 
 #include "catalog/catalog.h"
-#include "io/reader.h"
+#include "formats/format.h"
 #include "io/source.h"
 
 typedef struct rbc__sources rbc__sources;

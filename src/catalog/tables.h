@@ -21,7 +21,7 @@
 #define RBC_CATALOG_TABLES_H
 
 #include "catalog/database.h"
-#include "io/reader.h"
+#include "formats/format.h"
 
 /* FORMAT when the schema is not, to the letter, that of rbc__tables_create(): a table, view,
  * trigger or index of somebody else, or a definition of another meaning. Nothing else of a file may

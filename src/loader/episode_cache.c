@@ -15,7 +15,7 @@
 struct rbc__episode_cache {
     const rbc__batch_spec *spec;
     rbc_dataset *dataset;
-    const rbc__reader_ops *ops;
+    const rbc__format *ops;
     const rbc__reader *reader;
     const int64_t *ids;
     int64_t max_episodes, max_bytes;
@@ -46,7 +46,7 @@ rbc_status rbc__episode_cache_create(const rbc__batch_spec *spec, const rbc_sele
     }
     cache->spec = spec;
     cache->dataset = rbc_selection_dataset(selection);
-    cache->ops = rbc__dataset_reader_ops(cache->dataset);
+    cache->ops = rbc__dataset_format(cache->dataset);
     cache->reader = rbc__dataset_reader(cache->dataset);
     cache->ids = rbc__selection_ids(selection);
     cache->max_episodes = max_episodes;

@@ -9,7 +9,7 @@
 
 #include "catalog/catalog.h"
 #include "catalog/dataset.h"
-#include "io/reader.h"
+#include "formats/format.h"
 #include "loader/batch_spec.h"
 
 /* What is at hand of one stream of the spec. */

@@ -241,7 +241,7 @@ static rbc_status fake_metadata(rbc__parsed_episode *episode, rbc__scratch *scra
     return RBC_OK;
 }
 
-const rbc__reader_ops fake_reader = {
+const rbc__format fake_reader = {
     .format = "fake",
     .probe = fake_probe,
     .open = fake_open,

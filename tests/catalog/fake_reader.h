@@ -7,9 +7,9 @@
 #ifndef TESTS_CATALOG_FAKE_READER_H
 #define TESTS_CATALOG_FAKE_READER_H
 
-#include "io/reader.h"
+#include "formats/format.h"
 
-extern const rbc__reader_ops fake_reader;
+extern const rbc__format fake_reader;
 
 /* Waits this long after each line while indexing, so that a test can be quicker. */
 extern long fake_line_delay_ns;

@@ -18,7 +18,7 @@
 
 #include "catalog/dataset.h"
 #include "codec/codec.h"
-#include "io/tfrecord/framing.h"
+#include "formats/rlds/framing.h"
 #include "scratch.h"
 
 #define HEIGHT 24

@@ -8,10 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "formats/rlds/framing.h"
+#include "formats/rlds/rlds.h"
 #include "helpers.h"
 #include "io/endian.h"
-#include "io/tfrecord/framing.h"
-#include "io/tfrecord/rlds.h"
 
 #define STEPS TENSOR("x", "float32", "\"2\"") ", " TENSOR("n", "int64", "") ", " TEXT("lang")
 
@@ -502,12 +502,12 @@ static void a_shard_that_shrinks_while_it_is_indexed(void **state) {
     (void)snprintf(path, sizeof path, "%s/toy/1.0.0/toy-train.tfrecord-00000-of-00001", folder);
     cutting user = {.path = path};
     const rbc__index_sink sink = {cut_file, no_damage, no_progress, &user};
-    assert_int_equal(rbc__rlds_reader.open(folder, &reader, &err), RBC_OK);
-    assert_int_equal(rbc__rlds_reader.index_file(reader, 0, &sink, &err), RBC_ERROR_IO);
+    assert_int_equal(rbc__rlds_format.open(folder, &reader, &err), RBC_OK);
+    assert_int_equal(rbc__rlds_format.index_file(reader, 0, &sink, &err), RBC_ERROR_IO);
     assert_contains(err.message, path);
     assert_contains(err.message, ": byte ");
     assert_true(user.found.num_episodes >= 1);
-    rbc__rlds_reader.close(&reader);
+    rbc__rlds_format.close(&reader);
     free(json);
     rbc__bytes_free(&file);
     remove_folder(folder);

@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/rlds/control_rates.h"
+#include "formats/rlds/dataset_info.h"
 #include "helpers.h"
-#include "io/tfrecord/control_rates.h"
-#include "io/tfrecord/dataset_info.h"
 
 static rbc_status parse(const char *text, rbc__dataset_info *info, rbc_error *err) {
     return rbc__dataset_info_parse(text, strlen(text), "dataset_info.json", info, err);

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/rlds/features.h"
 #include "helpers.h"
-#include "io/tfrecord/features.h"
 
 static rbc_status parse(const char *text, rbc__leaves *leaves, rbc_error *err) {
     return rbc__features_parse(text, strlen(text), "features.json", leaves, err);

@@ -22,9 +22,9 @@ static void make_shard(const char *folder, const char *name, float value) {
 }
 
 static rbc_status try_open(const char *path, rbc__reader **reader, rbc_error *err) {
-    const rbc__reader_ops *ops;
+    const rbc__format *ops;
     *reader = NULL;
-    const rbc_status status = rbc__reader_find(path, &ops, err);
+    const rbc_status status = rbc__format_find(path, &ops, err);
     return status == RBC_OK ? ops->open(path, reader, err) : status;
 }
 
@@ -36,7 +36,7 @@ static const rbc__schema *open_at(const char *root, const char *path, rbc__reade
     if (try_open(joined, reader, &err) != RBC_OK) {
         fail_msg("%s", err.message);
     }
-    return rbc__rlds_reader.schema(*reader);
+    return rbc__rlds_format.schema(*reader);
 }
 
 static void a_version_folder_is_found_from_above(void **state) {
@@ -62,7 +62,7 @@ static void a_version_folder_is_found_from_above(void **state) {
         assert_int_equal(schema->num_files, 1);
         assert_string_equal(schema->files[0].split, "train");
         assert_int_equal(schema->files[0].num_records, -1);
-        rbc__rlds_reader.close(&reader);
+        rbc__rlds_format.close(&reader);
     }
     free(features);
     remove_folder(folder);
@@ -127,11 +127,11 @@ static void shards_follow_dataset_info(void **state) {
     caught found = {0};
     rbc_error err;
     const rbc__index_sink sink = catch_all(&found);
-    assert_int_equal(rbc__rlds_reader.index_file(reader, 0, &sink, &err), RBC_ERROR_IO);
+    assert_int_equal(rbc__rlds_format.index_file(reader, 0, &sink, &err), RBC_ERROR_IO);
     assert_contains(err.message, "bridge-train.tfrecord-00000-of-00002");
-    assert_int_equal(rbc__rlds_reader.index_file(reader, 9, &sink, &err),
+    assert_int_equal(rbc__rlds_format.index_file(reader, 9, &sink, &err),
                      RBC_ERROR_INVALID_ARGUMENT);
-    rbc__rlds_reader.close(&reader);
+    rbc__rlds_format.close(&reader);
     free(features);
     remove_folder(folder);
 }
@@ -174,7 +174,7 @@ static void few_descriptors_lose_no_split(void **state) {
             const bool is_told =
                 status == RBC_ERROR_IO && strstr(err.message, "Too many open files") != NULL;
             _exit(status != RBC_OK                                  ? is_told ? 1 : 3
-                  : rbc__rlds_reader.schema(reader)->num_files == 2 ? 0
+                  : rbc__rlds_format.schema(reader)->num_files == 2 ? 0
                                                                     : 2);
         }
         int status;

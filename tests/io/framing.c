@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/rlds/framing.h"
+#include "formats/rlds/values.h"
+#include "formats/rlds/wire.h"
 #include "helpers.h"
-#include "io/tfrecord/framing.h"
-#include "io/tfrecord/values.h"
-#include "io/tfrecord/wire.h"
 #include "io/utf8.h"
 
 /* Vectors of RFC 3720, B.4. */

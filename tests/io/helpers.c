@@ -12,7 +12,7 @@
 
 #include <spng.h>
 
-#include "io/tfrecord/framing.h"
+#include "formats/rlds/framing.h"
 
 void make_folder(char path[64]) {
     strcpy(path, "/tmp/robocache-test-XXXXXX");
@@ -202,7 +202,7 @@ void open_dataset(dataset *data, const char *path) {
     rbc_error err = {0};
     char file[4096];
     *data = (dataset){0};
-    if (rbc__reader_find(path, &data->ops, &err) != RBC_OK ||
+    if (rbc__format_find(path, &data->ops, &err) != RBC_OK ||
         data->ops->open(path, &data->reader, &err) != RBC_OK) {
         fail_msg("%s", err.message);
     }

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
+#include "formats/format.h"
 #include "io/bytes.h"
-#include "io/reader.h"
 
 /* A fresh folder, and its removal with everything in it. */
 void make_folder(char path[64]);
@@ -71,7 +71,7 @@ void release(caught *out);
 
 /* A dataset in a folder, opened by the reader's interface. */
 typedef struct dataset {
-    const rbc__reader_ops *ops;
+    const rbc__format *ops;
     rbc__reader *reader;
     const rbc__schema *schema;
     caught found; /* of file 0 */

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/rlds/rlds.h"
 #include "helpers.h"
-#include "io/tfrecord/rlds.h"
 
 enum { T = 6 };
 

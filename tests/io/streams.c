@@ -339,13 +339,13 @@ static void records_without_tensors_need_features_json(void **state) {
     (void)state;
     rbc__bytes file = {0};
     rbc__bytes features = {0};
-    const rbc__reader_ops *ops;
+    const rbc__format *ops;
     rbc__reader *reader;
     rbc_error err;
     put_floats(&features, "steps/x", states[0], 2);
     put_record(&file, &features);
     write_file(root, "x.tfrecord", file.data, file.size);
-    assert_int_equal(rbc__reader_find(root, &ops, NULL), RBC_OK);
+    assert_int_equal(rbc__format_find(root, &ops, NULL), RBC_OK);
     assert_int_equal(ops->open(root, &reader, &err), RBC_ERROR_FORMAT);
     assert_contains(err.message, "x.tfrecord: byte 12");
     assert_null(reader);

@@ -313,7 +313,7 @@ typedef struct worker {
 static void *index_one(void *argument) {
     worker *self = argument;
     const rbc__index_sink sink = catch_all(&self->found);
-    self->status = rbc__rlds_reader.index_file(self->reader, self->file, &sink, NULL);
+    self->status = rbc__rlds_format.index_file(self->reader, self->file, &sink, NULL);
     return NULL;
 }
 
@@ -325,7 +325,7 @@ static void files_are_indexed_by_several_threads(void **state) {
     (void)state;
     make_folder(folder);
     write_all(folder, 1, 4);
-    assert_int_equal(rbc__rlds_reader.open(folder, &reader, NULL), RBC_OK);
+    assert_int_equal(rbc__rlds_format.open(folder, &reader, NULL), RBC_OK);
     for (int i = 0; i < 4; ++i) {
         workers[i] = (worker){.reader = reader, .file = i};
         assert_int_equal(pthread_create(&threads[i], NULL, index_one, &workers[i]), 0);
@@ -336,7 +336,7 @@ static void files_are_indexed_by_several_threads(void **state) {
         assert_int_equal(workers[i].found.num_episodes, 1);
         release(&workers[i].found);
     }
-    rbc__rlds_reader.close(&reader);
+    rbc__rlds_format.close(&reader);
     remove_folder(folder);
 }
 

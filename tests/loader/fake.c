@@ -355,12 +355,12 @@ static rbc_status fake_locate(rbc__parsed_episode *episode, int32_t stream, int6
     return RBC_OK;
 }
 
-static const rbc__reader_ops fake_ops = {.format = "fake",
-                                         .episode_open = fake_episode_open,
-                                         .episode_close = fake_episode_close,
-                                         .count = fake_count,
-                                         .read = fake_read,
-                                         .locate = fake_locate};
+static const rbc__format fake_ops = {.format = "fake",
+                                     .episode_open = fake_episode_open,
+                                     .episode_close = fake_episode_close,
+                                     .count = fake_count,
+                                     .read = fake_read,
+                                     .locate = fake_locate};
 
 /* ---- sources ---- */
 
@@ -407,7 +407,7 @@ const rbc__schema *rbc__dataset_schema(const rbc_dataset *dataset) {
     return &dataset->schema;
 }
 
-const rbc__reader_ops *rbc__dataset_reader_ops(const rbc_dataset *dataset) {
+const rbc__format *rbc__dataset_format(const rbc_dataset *dataset) {
     (void)dataset;
     return &fake_ops;
 }

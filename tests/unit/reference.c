@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "io/reader.h"
+#include "formats/format.h"
 
 #define STREAM(name_, times_, is_ragged_)                                                          \
     {.name = (char[]){name_}, .times = times_, .is_ragged = is_ragged_}

@@ -1,0 +1,379 @@
+#define _GNU_SOURCE
+
+#include "formats/rlds/rlds.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/error.h"
+#include "formats/rlds/control_rates.h"
+#include "formats/rlds/dlimp.h"
+#include "formats/rlds/files.h"
+#include "io/json.h"
+
+#define METADATA_LIMIT_BYTES ((size_t)64 << 20)
+
+static const char stamps_suffix[] = "_time_ns";
+
+/* Where the language instruction of an episode is looked for: the first of these that is there and
+ * has a string that is not empty. Streams before metadata. */
+static const char *const task_names[] = {
+    "language_instruction",
+    "observation/natural_language_instruction",
+    "observation/language_instruction",
+    "natural_language_instruction",
+    "task/language_instruction",
+    "language_instruction_2",
+    "language_instruction_3",
+    "instruction",
+    "observation/instruction",
+    "language",
+    "lang",
+    "task",
+};
+
+/* ---- the schema ---------------------------------------------------------------------------------
+ */
+
+static bool has_stamps_in(const rbc__leaf *leaf, const rbc__leaf *stamps) {
+    const size_t length = strlen(leaf->name);
+    return strncmp(stamps->name, leaf->name, length) == 0 &&
+           strcmp(stamps->name + length, stamps_suffix) == 0 && stamps->unsupported == NULL &&
+           stamps->kind == RBC_STREAM_NUMERIC && stamps->dtype == RBC__I64 &&
+           stamps->list == RBC__LIST_INT64 && stamps->ndim == 0 &&
+           rbc__leaf_is_ragged(stamps) == rbc__leaf_is_ragged(leaf);
+}
+
+static rbc_status fill_streams(rbc__rlds *reader, rbc_error *err) {
+    const rbc__leaves *leaves = &reader->leaves;
+    rbc__schema *schema = &reader->schema;
+    schema->streams = calloc((size_t)leaves->num_streams + 1, sizeof *schema->streams);
+    if (schema->streams == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%d streams", leaves->num_streams);
+    }
+    for (int32_t i = 0; i < leaves->num_streams; ++i) {
+        const rbc__leaf *leaf = &leaves->items[i];
+        rbc__stream_schema *stream = &schema->streams[i];
+        *stream = (rbc__stream_schema){.name = strdup(leaf->name),
+                                       .kind = leaf->kind,
+                                       .dtype = leaf->dtype,
+                                       .ndim = leaf->ndim,
+                                       .encoding = strdup(leaf->encoding),
+                                       .times = -1,
+                                       .is_ragged = rbc__leaf_is_ragged(leaf),
+                                       .unsupported = leaf->unsupported};
+        schema->num_streams = i + 1;
+        if (stream->name == NULL || stream->encoding == NULL) {
+            return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "the name of a stream");
+        }
+        memcpy(stream->shape, leaf->shape, sizeof stream->shape);
+        for (int32_t j = 0; j < leaves->num_streams && leaf->unsupported == NULL; ++j) {
+            if (has_stamps_in(leaf, &leaves->items[j])) {
+                stream->times = j;
+            }
+        }
+    }
+    rbc__schema_set_reference(schema);
+    return RBC_OK;
+}
+
+static rbc_status find_task_leaves(rbc__rlds *reader, rbc_error *err) {
+    const rbc__leaves *leaves = &reader->leaves;
+    reader->task_leaves = calloc((size_t)leaves->count + 1, sizeof *reader->task_leaves);
+    if (reader->task_leaves == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%d features", leaves->count);
+    }
+    for (int in_steps = 1; in_steps >= 0; --in_steps) {
+        for (size_t i = 0; i < sizeof task_names / sizeof task_names[0]; ++i) {
+            for (int32_t j = 0; j < leaves->count; ++j) {
+                const rbc__leaf *leaf = &leaves->items[j];
+                if (leaf->in_steps == in_steps && leaf->kind == RBC_STREAM_TEXT &&
+                    leaf->unsupported == NULL && strcmp(leaf->name, task_names[i]) == 0) {
+                    reader->task_leaves[reader->num_task_leaves++] = j;
+                }
+            }
+        }
+    }
+    return RBC_OK;
+}
+
+static void free_schema(rbc__schema *schema) {
+    for (int32_t i = 0; i < schema->num_streams; ++i) {
+        free(schema->streams[i].name);
+        free(schema->streams[i].encoding);
+    }
+    for (int64_t i = 0; i < schema->num_files; ++i) {
+        free(schema->files[i].path);
+        free(schema->files[i].split);
+    }
+    free(schema->streams);
+    free(schema->files);
+    free(schema->name);
+    free(schema->version);
+    free(schema->root);
+}
+
+rbc_status rbc__rlds_create(const char *path, rbc__leaves *leaves, rbc__rlds **out,
+                            rbc_error *err) {
+    rbc__rlds *reader = calloc(1, sizeof *reader);
+    *out = NULL;
+    if (reader == NULL) {
+        rbc__leaves_free(leaves);
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to open it", path);
+    }
+    reader->leaves = *leaves;
+    *leaves = (rbc__leaves){0};
+    reader->fingerprint = rbc__leaves_fingerprint(&reader->leaves);
+    reader->path = strdup(path);
+    rbc_status status = reader->path
+                            ? rbc__keys_create(&reader->leaves, &reader->keys, err)
+                            : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory", path);
+    if (status == RBC_OK) {
+        status = fill_streams(reader, err);
+    }
+    if (status == RBC_OK) {
+        status = find_task_leaves(reader, err);
+    }
+    if (status != RBC_OK) {
+        rbc__rlds_destroy(&reader);
+        return status;
+    }
+    *out = reader;
+    return RBC_OK;
+}
+
+void rbc__rlds_destroy(rbc__rlds **reader) {
+    rbc__rlds *closing = *reader;
+    *reader = NULL;
+    if (closing == NULL) {
+        return;
+    }
+    free_schema(&closing->schema);
+    free(closing->task_leaves);
+    free(closing->path);
+    rbc__keys_free(&closing->keys);
+    rbc__leaves_free(&closing->leaves);
+    free(closing);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------
+ */
+
+/* Loads `name` in the dataset's folder; `*text` stays NULL when it is not there. */
+static rbc_status load_metadata(const char *folder, const char *name, char **path, char **text,
+                                size_t *bytes, rbc_error *err) {
+    struct stat info;
+    *text = NULL;
+    RBC__TRY(rbc__join_path(folder, name, path, err));
+    if (lstat(*path, &info) != 0 && errno == ENOENT) { /* a link that leads nowhere is there */
+        return RBC_OK;
+    }
+    return rbc__file_load(*path, METADATA_LIMIT_BYTES, text, bytes, err);
+}
+
+static rbc_status load_info(const char *folder, rbc__dataset_info *info, bool *exists,
+                            rbc_error *err) {
+    char *path = NULL;
+    char *text;
+    size_t bytes = 0;
+    *info = (rbc__dataset_info){0};
+    rbc_status status = load_metadata(folder, "dataset_info.json", &path, &text, &bytes, err);
+    *exists = status == RBC_OK && text;
+    if (*exists) {
+        status = rbc__dataset_info_parse(text, bytes, path, info, err);
+    }
+    free(text);
+    free(path);
+    return status;
+}
+
+static rbc_status load_features(const char *folder, rbc__leaves *leaves, rbc_error *err) {
+    char *path = NULL;
+    char *text;
+    size_t bytes = 0;
+    *leaves = (rbc__leaves){0};
+    rbc_status status = load_metadata(folder, "features.json", &path, &text, &bytes, err);
+    if (status == RBC_OK && text) {
+        status = rbc__features_parse(text, bytes, path, leaves, err);
+    }
+    free(text);
+    free(path);
+    return status;
+}
+
+static const char *last_name(const char *path, size_t *length) {
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') {
+        end--;
+    }
+    size_t begin = end;
+    while (begin > 0 && path[begin - 1] != '/') {
+        begin--;
+    }
+    *length = end - begin;
+    return path + begin;
+}
+
+/* The dataset's name and version, from the folders above where the metadata does not tell them. */
+static rbc_status name_dataset(const char *folder, const rbc__dataset_info *info,
+                               rbc__schema *schema, rbc_error *err) {
+    char *real = realpath(folder, NULL);
+    if (real == NULL) {
+        return rbc__fail_errno(err, errno, "%s: cannot be found", folder);
+    }
+    size_t length;
+    const char *last = last_name(real, &length);
+    schema->version =
+        info->version ? strdup(info->version) : strdup(rbc__is_version(last) ? last : "");
+    if (rbc__is_version(last) && last > real) {
+        real[last - real - 1] = '\0';
+        last = last_name(real, &length);
+    }
+    schema->name = info->name ? strdup(info->name) : strndup(last, length);
+    free(real);
+    if (schema->name == NULL || schema->version == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "the name of a dataset");
+    }
+    schema->control_rate_hz = rbc__control_rate(schema->name);
+    return RBC_OK;
+}
+
+/* Derives the leaves from the first file that has a record. */
+static rbc_status derive_leaves(const char *path, const rbc__schema *schema, rbc__leaves *leaves,
+                                rbc_error *err) {
+    rbc_status status = rbc__fail(err, RBC_ERROR_FORMAT, "%s: all its files are empty", path);
+    for (int64_t i = 0; i < schema->num_files; ++i) {
+        char *joined;
+        rbc__source *source;
+        RBC__TRY(rbc__join_path(path, schema->files[i].path, &joined, err));
+        const rbc_status opened = rbc__source_open(joined, RBC__SOURCE_FILE, &source, err);
+        free(joined);
+        RBC__TRY(opened);
+        const bool is_empty = rbc__source_bytes(source) == 0;
+        if (!is_empty) {
+            status = rbc__dlimp_leaves(source, leaves, err);
+        }
+        rbc__source_close(&source);
+        if (!is_empty) {
+            return status;
+        }
+    }
+    return status;
+}
+
+/* Opens the dataset in `folder`; fills `schema` but for the streams. */
+static rbc_status open_folder(const char *folder, rbc__schema *schema, rbc__leaves *leaves,
+                              rbc_error *err) {
+    rbc__dataset_info info;
+    bool has_info;
+    RBC__TRY(load_info(folder, &info, &has_info, err));
+    rbc_status status = name_dataset(folder, &info, schema, err);
+    double stored_hz = 0.0;
+    if (status == RBC_OK) {
+        status = rbc__stored_control_rate(folder, &stored_hz, err);
+    }
+    schema->control_rate_hz = stored_hz != 0.0 ? stored_hz : schema->control_rate_hz;
+    if (status == RBC_OK) {
+        status = rbc__rlds_list_files(folder, "", has_info ? &info : NULL, schema, err);
+    }
+    rbc__dataset_info_free(&info);
+    if (status == RBC_OK) {
+        status = load_features(folder, leaves, err);
+    }
+    if (status == RBC_OK && leaves->num_streams == 0) {
+        rbc__leaves_free(leaves);
+        status = derive_leaves(folder, schema, leaves, err);
+    }
+    return status;
+}
+
+static rbc_status rlds_open(const char *path, rbc__reader **out, rbc_error *err) {
+    rbc__schema schema = {0};
+    rbc__leaves leaves = {0};
+    rbc__rlds *reader = NULL;
+    char *inside = NULL;
+    char *folder = NULL;
+    *out = NULL;
+    rbc_status status = rbc__rlds_find_folder(path, &inside, err);
+    if (status == RBC_OK) {
+        status = rbc__join_path(path, inside, &folder, err);
+    }
+    free(inside);
+    schema.root = folder;
+    if (status == RBC_OK) {
+        status = open_folder(folder, &schema, &leaves, err);
+    }
+    if (status == RBC_OK) {
+        status = rbc__rlds_create(folder, &leaves, &reader, err);
+    }
+    if (status != RBC_OK) {
+        free_schema(&schema);
+        rbc__leaves_free(&leaves);
+        return status;
+    }
+    schema.streams = reader->schema.streams;
+    schema.num_streams = reader->schema.num_streams;
+    reader->schema = schema;
+    *out = (rbc__reader *)reader;
+    return RBC_OK;
+}
+
+static bool rlds_probe(const char *path) {
+    char *inside = NULL;
+    rbc_error problem;
+    const rbc_status status = rbc__rlds_find_folder(path, &inside, &problem);
+    free(inside);
+    /* what cannot be told now is told by open(), with the reason */
+    return status == RBC_OK || status == RBC_ERROR_INVALID_ARGUMENT ||
+           problem.device_code == EACCES || rbc__is_shortage(&problem);
+}
+
+static void rlds_close(rbc__reader **reader) {
+    rbc__rlds *rlds = (rbc__rlds *)*reader;
+    *reader = NULL;
+    rbc__rlds_destroy(&rlds);
+}
+
+static const rbc__schema *rlds_schema(const rbc__reader *reader) {
+    return &((const rbc__rlds *)reader)->schema;
+}
+
+static rbc_status rlds_index_file(rbc__reader *reader, int64_t file, const rbc__index_sink *sink,
+                                  rbc_error *err) {
+    const rbc__rlds *rlds = (const rbc__rlds *)reader;
+    if (file < 0 || file >= rlds->schema.num_files) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "file %lld: there are %lld files",
+                         (long long)file, (long long)rlds->schema.num_files);
+    }
+    const rbc__file_schema *info = &rlds->schema.files[file];
+    char *path;
+    rbc__source *source;
+    RBC__TRY(rbc__join_path(rlds->path, info->path, &path, err));
+    rbc_status status = rbc__source_open(path, RBC__SOURCE_MAP, &source, err);
+    free(path);
+    if (status == RBC_OK) {
+        status = rbc__rlds_index(rlds, source, info->num_records, sink, err);
+        if (status == RBC_OK) {
+            status = rbc__source_check_unchanged(source, err);
+        }
+        rbc__source_close(&source);
+    }
+    return status;
+}
+
+const rbc__format rbc__rlds_format = {
+    .format = "rlds",
+    .probe = rlds_probe,
+    .open = rlds_open,
+    .close = rlds_close,
+    .schema = rlds_schema,
+    .index_file = rlds_index_file,
+    .episode_open = rbc__rlds_episode_open,
+    .episode_close = rbc__rlds_episode_close,
+    .count = rbc__rlds_count,
+    .read = rbc__rlds_read,
+    .locate = rbc__rlds_locate,
+    .metadata = rbc__rlds_metadata,
+};
