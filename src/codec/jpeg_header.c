@@ -97,7 +97,8 @@ static bool read_segment(walk *w) {
     uint32_t stuffed = 0;   /* zeros so far */
     uint32_t at = begin;
     for (;;) {
-        const uint8_t *found = memchr(w->bytes + at, 0xFF, w->num_bytes - 1 - at);
+        const uint8_t *found =
+            at < w->num_bytes ? memchr(w->bytes + at, 0xFF, w->num_bytes - 1 - at) : NULL;
         if (found == NULL) {
             return false;
         }
@@ -120,9 +121,6 @@ static bool read_segment(walk *w) {
         }
         ++stuffed;
         at = zero + 1;
-        if (at >= w->num_bytes) {
-            return false;
-        }
     }
 }
 
@@ -365,6 +363,9 @@ static bool read_marker(walk *w, uint8_t marker, uint32_t at, uint32_t length) {
 
 static bool read_all(walk *w) {
     rbc__jpeg_header *h = w->header;
+    if (w->num_bytes < 2 || w->bytes[0] != 0xFF || w->bytes[1] != RBC__JPEG_SOI) {
+        return false;
+    }
     w->at = 2;
     for (;;) {
         if (w->num_bytes - w->at < 2 || w->bytes[w->at] != 0xFF) {
@@ -399,7 +400,7 @@ rbc_status rbc__jpeg_header_read(const uint8_t *bytes, uint64_t num_bytes, rbc__
         .pieces = out->pieces,
     };
     walk w = {.bytes = bytes, .num_bytes = (uint32_t)num_bytes, .header = out};
-    if (num_bytes < 4 || num_bytes > MAX_BYTES || bytes[0] != 0xFF || bytes[1] != RBC__JPEG_SOI) {
+    if (num_bytes > MAX_BYTES) {
         return RBC_OK;
     }
     out->is_plain = read_all(&w);

@@ -1,10 +1,14 @@
 /* Batches of JPEGs through the C interface: outputs, masks, and what is refused. */
+#define _GNU_SOURCE
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <turbojpeg.h>
@@ -161,6 +165,29 @@ static void damage_is_masked_or_returned(void **state) {
     rbc_jpeg_batch_destroy(&batch);
 }
 
+/* Each ends where a page does, behind which nothing may be read. */
+static void nothing_is_read_behind_the_end(void **state) {
+    fixture *f = *state;
+    const rbc_jpeg_params params = RBC_JPEG_PARAMS_INIT;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t room = (f->num_bytes[0] / page + 1) * page;
+    uint8_t *memory =
+        mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    assert_int_equal(mprotect(memory + room, page, PROT_NONE), 0);
+    for (uint64_t cut = 0; cut < f->num_bytes[0]; ++cut) {
+        const void *bytes = memcpy(memory + room - cut, f->bytes[0], cut);
+        rbc_jpeg_batch *batch = NULL;
+        assert_int_equal(rbc_jpeg_batch_create(f->context, &bytes, &cut, 1, &params, &batch, NULL),
+                         RBC_OK);
+        rbc_jpeg_info info;
+        rbc_jpeg_batch_info(batch, 0, &info);
+        assert_true(info.status != RBC_OK || info.on_cpu == 1);
+        rbc_jpeg_batch_destroy(&batch);
+    }
+    munmap(memory, room + page);
+}
+
 static void parameters_are_checked(void **state) {
     fixture *f = *state;
     static const struct {
@@ -205,6 +232,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(one_output_takes_all, setup, teardown),
         cmocka_unit_test_setup_teardown(an_output_each_must_lie_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_masked_or_returned, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_is_read_behind_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(parameters_are_checked, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
