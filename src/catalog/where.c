@@ -13,13 +13,14 @@
 
 #include "catalog/catalog.h"
 #include "catalog/database.h"
+#include "catalog/expression.h"
 #include "catalog/text_set.h"
 #include "core/error.h"
 
 #define VIEW "episode"
 
 /* Of a value, task texts included, of the expression, and of a LIKE or GLOB pattern. */
-#define MAX_TEXT_BYTES       (64 << 10)
+#define MAX_TEXT_BYTES       (16 << 10)
 #define MAX_EXPRESSION_BYTES (512 << 10)
 #define MAX_PATTERN_BYTES    1024
 
@@ -190,8 +191,8 @@ static rbc_status mark(sqlite3 *db, const char *where, sqlite3_stmt *select, uin
     }
 }
 
-static rbc_status run(sqlite3 *db, expression_guard *guard, const char *where, uint8_t *marks,
-                      int64_t num_episodes, rbc_error *err) {
+static rbc_status run(sqlite3 *db, expression_guard *guard, const char *where, rbc__watch *watch,
+                      uint8_t *marks, int64_t num_episodes, rbc_error *err) {
     static const char *const contexts[][2] = {
         {"SELECT id FROM " VIEW " WHERE ", ""},
         {"SELECT (",
@@ -201,11 +202,25 @@ static rbc_status run(sqlite3 *db, expression_guard *guard, const char *where, u
     sqlite3_stmt *select = NULL;
     for (size_t i = 0; i < sizeof contexts / sizeof contexts[0]; ++i) {
         rbc__statement_finish(&select);
+        if (rbc__watch_stop(watch)) {
+            return rbc__fail(err, RBC_ERROR_CANCELLED, "where: interrupted");
+        }
         RBC__TRY(compile(db, guard, contexts[i][0], where, contexts[i][1], &select, err));
     }
     const rbc_status status = mark(db, where, select, marks, num_episodes, err);
     rbc__statement_finish(&select);
     return status;
+}
+
+static rbc_status check_size(const char *where, rbc_error *err) {
+    const size_t count = rbc__expression_count(where);
+    return count <= RBC__EXPRESSION_MAX_TOKENS
+               ? RBC_OK
+               : rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                           "where '%.*s...' has %zu words, signs and values; wanted at most %d, to "
+                           "which the numbers and texts of lists such as id IN (1, 2, 3) do not "
+                           "count",
+                           QUOTED_BYTES, where, count, RBC__EXPRESSION_MAX_TOKENS);
 }
 
 /* What one step of SQLite's can cost: between two steps nobody is asked. Functions that compare
@@ -221,6 +236,7 @@ rbc_status rbc__catalog_where(const rbc__catalog *catalog, const char *where, rb
     sqlite3 *db = NULL;
     sqlite3 *words = NULL;
     expression_guard guard = {0};
+    RBC__TRY(check_size(where, err));
     rbc_status status = rbc__catalog_connect(catalog, watch, &db, err);
     if (status == RBC_OK) {
         status = rbc__catalog_connect(catalog, watch, &words, err);
@@ -233,7 +249,7 @@ rbc_status rbc__catalog_where(const rbc__catalog *catalog, const char *where, rb
     }
     if (status == RBC_OK) {
         limit_expression(db);
-        status = run(db, &guard, where, marks, catalog->num_episodes, err);
+        status = run(db, &guard, where, watch, marks, catalog->num_episodes, err);
     }
     rbc__database_close(&db);
     rbc__database_close(&words);

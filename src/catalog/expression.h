@@ -1,0 +1,15 @@
+/* How much work it is to compile an expression, which cannot be interrupted.
+ * Shared within src/catalog. */
+#ifndef RBC_CATALOG_EXPRESSION_H
+#define RBC_CATALOG_EXPRESSION_H
+
+#include <stddef.h>
+
+#define RBC__EXPRESSION_MAX_TOKENS 4096
+
+/* Words, signs and values of an SQL expression, comments apart. The values of a list behind IN count
+ * nothing up to the first that is not a plain number or text: they take time in proportion, where
+ * that of anything else grows with its square. */
+size_t rbc__expression_count(const char *text);
+
+#endif
