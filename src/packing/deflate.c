@@ -1,0 +1,73 @@
+/* Deflate with and without headers, by libdeflate: whole blocks lie in memory, for which it is up to
+ * 1.4 times as fast as ISA-L's inflate and twice as zlib's, and it writes where it is told to. */
+#include <libdeflate.h>
+#include <string.h>
+
+#include "packing/method.h"
+
+static rbc_status get_handle(rbc__undoing *undoing, struct libdeflate_decompressor **out,
+                             rbc_error *err) {
+    rbc__unpacker *unpacker = undoing->unpacker;
+    if (unpacker->deflate == NULL) {
+        unpacker->deflate = libdeflate_alloc_decompressor();
+    }
+    *out = unpacker->deflate;
+    return *out != NULL ? RBC_OK
+                        : rbc__undoing_fail(undoing, err, RBC_ERROR_OUT_OF_MEMORY, "out of memory");
+}
+
+typedef enum libdeflate_result (*inflate_ex)(struct libdeflate_decompressor *, const void *, size_t,
+                                             void *, size_t, size_t *, size_t *);
+
+/* One stream, which begins at `begin` and ends at *end, behind the out_bytes that are there. */
+static rbc_status inflate_one(rbc__undoing *undoing, inflate_ex inflate, size_t begin, size_t *end,
+                              rbc_error *err) {
+    struct libdeflate_decompressor *handle = NULL;
+    RBC__TRY(get_handle(undoing, &handle, err));
+    size_t used = 0;
+    size_t made = 0;
+    switch (inflate(handle, undoing->in + begin, undoing->in_bytes - begin,
+                    undoing->out + undoing->out_bytes, undoing->out_capacity - undoing->out_bytes,
+                    &used, &made)) {
+    case LIBDEFLATE_SUCCESS:
+        *end = begin + used;
+        undoing->out_bytes += made;
+        return RBC_OK;
+    case LIBDEFLATE_INSUFFICIENT_SPACE:
+        return RBC_END;
+    default:
+        return rbc__undoing_fail(undoing, err, RBC_ERROR_FORMAT,
+                                 "the stream at byte %zu of %zu is damaged or cut short", begin,
+                                 undoing->in_bytes);
+    }
+}
+
+static rbc_status inflate_all(rbc__undoing *undoing, inflate_ex inflate, rbc_error *err) {
+    size_t end = 0;
+    RBC__TRY(inflate_one(undoing, inflate, 0, &end, err));
+    return end == undoing->in_bytes
+               ? RBC_OK
+               : rbc__undoing_fail(undoing, err, RBC_ERROR_FORMAT,
+                                   "ends at byte %zu of %zu, wanted at the last", end,
+                                   undoing->in_bytes);
+}
+
+rbc_status rbc__undo_deflate(rbc__undoing *undoing, rbc_error *err) {
+    return inflate_all(undoing, libdeflate_deflate_decompress_ex, err);
+}
+
+rbc_status rbc__undo_zlib(rbc__undoing *undoing, rbc_error *err) {
+    return inflate_all(undoing, libdeflate_zlib_decompress_ex, err);
+}
+
+static bool are_zeros(const uint8_t *at, size_t num_bytes) {
+    return num_bytes == 0 || (at[0] == 0 && memcmp(at, at + 1, num_bytes - 1) == 0);
+}
+
+rbc_status rbc__undo_gzip(rbc__undoing *undoing, rbc_error *err) {
+    size_t end = 0;
+    do {
+        RBC__TRY(inflate_one(undoing, libdeflate_gzip_decompress_ex, end, &end, err));
+    } while (!are_zeros(undoing->in + end, undoing->in_bytes - end));
+    return RBC_OK;
+}

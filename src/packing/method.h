@@ -1,0 +1,65 @@
+/* What undoes one kind of step, and what it works on. Shared within src/packing. */
+#ifndef RBC_PACKING_METHOD_H
+#define RBC_PACKING_METHOD_H
+
+#include "core/error.h"
+#include "packing/packing.h"
+
+struct libdeflate_decompressor;
+
+/* Handles are made when the first of their steps comes. */
+struct rbc__unpacker {
+    struct libdeflate_decompressor *deflate;
+    uint8_t *scratch[2]; /* taken in turns by the steps of a chain */
+    size_t scratch_bytes[2];
+};
+
+/* One step being undone. */
+typedef struct rbc__undoing {
+    rbc__unpacker *unpacker;
+    const rbc__packing *packing;
+    uint32_t index; /* of the step */
+    uint32_t parameter;
+    const uint8_t *in;
+    size_t in_bytes;
+    uint8_t *out; /* never NULL */
+    size_t out_capacity;
+    bool is_exact;    /* just as many bytes are wanted as fit; else as many or fewer */
+    size_t out_bytes; /* the result */
+} rbc__undoing;
+
+typedef enum rbc__sizes {
+    RBC__SIZE_OTHER,    /* a compression */
+    RBC__SIZE_KEPT,     /* as many bytes come out as went in */
+    RBC__SIZE_CHECKSUM, /* 4 bytes are behind the data, which lie as they are */
+} rbc__sizes;
+
+/* RBC_END is how a method says that the result is longer than fits, so that it may be tried again
+ * with more where more is allowed; it then need not write to err. */
+typedef struct rbc__method {
+    const char *name;
+    rbc__sizes sizes;
+    /* NULL where the parameter is 0. */
+    bool (*accepts)(uint32_t parameter);
+    /* How many bytes the packed ones say that they give; NULL or false where they do not. */
+    bool (*declares)(const rbc__undoing *undoing, uint64_t *out_bytes);
+    /* SIZE_OTHER and SIZE_KEPT: fills out and out_bytes. SIZE_CHECKSUM: verifies the in_bytes at
+     * `in`, which are 4 at least. */
+    rbc_status (*undo)(rbc__undoing *undoing, rbc_error *err);
+} rbc__method;
+
+/* As rbc__fail(), the message beginning with the step. */
+rbc_status rbc__undoing_fail(const rbc__undoing *undoing, rbc_error *err, rbc_status status,
+                             const char *format, ...) __attribute__((format(printf, 4, 5)));
+#ifdef __clang_analyzer__
+#define rbc__undoing_fail(undoing, err, status, ...)                                               \
+    ((void)rbc__undoing_fail(undoing, err, status, __VA_ARGS__), (status))
+#endif
+
+rbc_status rbc__undo_deflate(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_zlib(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_gzip(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_shuffle(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_fletcher32(rbc__undoing *undoing, rbc_error *err);
+
+#endif

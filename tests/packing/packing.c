@@ -1,0 +1,152 @@
+/* Names, what a chain may be, and undoing what tests write themselves. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "packing/packing.h"
+#include "vectors.h"
+
+static void names_go_both_ways(void **state) {
+    (void)state;
+    rbc_error err = {0};
+    size_t num_known = 0;
+    for (uint32_t kind = 0; kind < 1000; ++kind) {
+        const char *name = rbc__packing_name(kind);
+        rbc__packing_kind found;
+        if (name != NULL) {
+            assert_int_equal(rbc__packing_find(name, &found, &err), RBC_OK);
+            assert_int_equal(found, kind);
+            ++num_known;
+        }
+    }
+    assert_in_range(num_known, 5, 100);
+    assert_null(rbc__packing_name(0));
+    assert_null(rbc__packing_name(UINT32_MAX));
+    rbc__packing_kind found;
+    assert_int_equal(rbc__packing_find("zfp", &found, &err), RBC_ERROR_UNSUPPORTED);
+    assert_non_null(
+        strstr(err.message, "packing 'zfp' is not known; wanted one of deflate, zlib, "));
+    assert_non_null(strstr(err.message, "fletcher32"));
+    assert_int_equal(rbc__packing_find("", &found, &err), RBC_ERROR_UNSUPPORTED);
+}
+
+static void chains_are_checked(void **state) {
+    (void)state;
+    static const struct {
+        rbc__packing packing;
+        rbc_status status;
+        const char *message;
+    } cases[] = {
+        {{0}, RBC_OK, ""},
+        {{1, {{RBC__PACKING_ZLIB, 0}}}, RBC_OK, ""},
+        {{2, {{RBC__PACKING_SHUFFLE, UINT32_MAX}, {RBC__PACKING_ZLIB, 0}}}, RBC_OK, ""},
+        {{9, {{RBC__PACKING_ZLIB, 0}}}, RBC_ERROR_FORMAT, "packing has 9 steps, wanted at most 8"},
+        {{UINT32_MAX, {{0}}}, RBC_ERROR_FORMAT, "packing has 4294967295 steps, wanted at most 8"},
+        {{1, {{0, 0}}}, RBC_ERROR_UNSUPPORTED, "packing step 1 of 1: kind 0 is not known"},
+        {{2, {{RBC__PACKING_ZLIB, 0}, {1000, 0}}},
+         RBC_ERROR_UNSUPPORTED,
+         "packing step 2 of 2: kind 1000 is not known"},
+        {{1, {{RBC__PACKING_ZLIB, 6}}},
+         RBC_ERROR_FORMAT,
+         "packing step 1 of 1, zlib: parameter 6 is none that it has"},
+        {{1, {{RBC__PACKING_SHUFFLE, 0}}},
+         RBC_ERROR_FORMAT,
+         "packing step 1 of 1, shuffle: parameter 0 is none that it has"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
+        rbc_error err = {0};
+        assert_int_equal(rbc__packing_check(&cases[i].packing, &err), cases[i].status);
+        assert_string_equal(err.message, cases[i].message);
+    }
+}
+
+static int make_unpacker(void **state) {
+    rbc_error err;
+    return rbc__unpacker_create((rbc__unpacker **)state, &err) != RBC_OK;
+}
+
+static int drop_unpacker(void **state) {
+    rbc__unpacker_destroy((rbc__unpacker **)state);
+    rbc__unpacker_destroy((rbc__unpacker **)state);
+    return 0;
+}
+
+static void no_steps_are_a_copy(void **state) {
+    const rbc__packing none = {0};
+    const uint8_t packed[] = {1, 2, 3};
+    uint8_t dst[3] = {0};
+    rbc__unpacked found;
+    rbc_error err = {0};
+    assert_int_equal(rbc__unpack(*state, &none, packed, 3, dst, 3, &err), RBC_OK);
+    assert_memory_equal(dst, packed, 3);
+    assert_int_equal(rbc__unpack(*state, &none, packed, 3, dst, 2, &err), RBC_ERROR_FORMAT);
+    assert_string_equal(err.message, "block that is not packed has 3 bytes, wanted 2");
+    assert_int_equal(rbc__unpack(*state, &none, NULL, 0, NULL, 0, &err), RBC_OK);
+    assert_int_equal(rbc__unpack_unsized(*state, &none, packed, 3, 3, &found, &err), RBC_OK);
+    assert_ptr_equal(found.bytes, packed);
+    assert_int_equal(rbc__unpack_unsized(*state, &none, packed, 3, 2, &found, &err),
+                     RBC_ERROR_FORMAT);
+    assert_int_equal(rbc__unpacker_bytes(*state), 0);
+}
+
+/* Each width against the definition; bytes behind the last whole element stay. */
+static void shuffles_of_any_width(void **state) {
+    enum { MOST = 5000 };
+    static const size_t widths[] = {1, 2, 3, 4, 5, 7, 8, 12, 16, 24, 100, 4999, 5000, 5001};
+    static const size_t sizes[] = {0, 1, 2, 15, 16, 17, 255, 1000, 1001, 4096, 5000};
+    uint8_t plain[MOST];
+    fill_noise(plain, sizeof plain);
+    for (size_t w = 0; w < sizeof widths / sizeof *widths; ++w) {
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; ++s) {
+            const size_t count = sizes[s] / widths[w];
+            uint8_t *packed = malloc(sizes[s]);
+            uint8_t *dst = malloc(sizes[s]);
+            memcpy(packed, plain, sizes[s]);
+            for (size_t i = 0; i < count; ++i) {
+                for (size_t j = 0; j < widths[w]; ++j) {
+                    packed[j * count + i] = plain[i * widths[w] + j];
+                }
+            }
+            rbc_error err = {0};
+            const rbc__packing packing = {1, {{RBC__PACKING_SHUFFLE, (uint32_t)widths[w]}}};
+            assert_int_equal(rbc__unpack(*state, &packing, packed, sizes[s], dst, sizes[s], &err),
+                             RBC_OK);
+            assert_memory_equal(dst, plain, sizes[s]);
+            free(packed);
+            free(dst);
+        }
+    }
+}
+
+/* HDF5 before 1.6.3 wrote the halves of fletcher32 with their bytes swapped. */
+static void early_fletcher32_is_taken(void **state) {
+    const rbc__packing packing = {1, {{RBC__PACKING_FLETCHER32, 0}}};
+    const uint8_t late[] = {1, 2, 3, 0x02, 0x04, 0x04, 0x05};
+    const uint8_t early[] = {1, 2, 3, 0x04, 0x02, 0x05, 0x04};
+    const uint8_t neither[] = {1, 2, 3, 0x04, 0x02, 0x04, 0x05};
+    uint8_t dst[3];
+    rbc_error err = {0};
+    assert_int_equal(rbc__unpack(*state, &packing, late, 7, dst, 3, &err), RBC_OK);
+    assert_memory_equal(dst, late, 3);
+    assert_int_equal(rbc__unpack(*state, &packing, early, 7, dst, 3, &err), RBC_OK);
+    assert_int_equal(rbc__unpack(*state, &packing, neither, 7, dst, 3, &err), RBC_ERROR_FORMAT);
+    assert_string_equal(err.message,
+                        "packing step 1 of 1, fletcher32: the sum of 3 bytes is 05040402, wanted "
+                        "05040204 as stored behind them");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_go_both_ways),
+        cmocka_unit_test(chains_are_checked),
+        cmocka_unit_test_setup_teardown(no_steps_are_a_copy, make_unpacker, drop_unpacker),
+        cmocka_unit_test_setup_teardown(shuffles_of_any_width, make_unpacker, drop_unpacker),
+        cmocka_unit_test_setup_teardown(early_fletcher32_is_taken, make_unpacker, drop_unpacker),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
