@@ -1,6 +1,8 @@
-/* A growing buffer of bytes, for building what is written or stored. */
+/* A growing buffer of bytes, for building what is written or stored, and varints. */
 #ifndef RBC_IO_BYTES_H
 #define RBC_IO_BYTES_H
+
+#include <stdbool.h>
 
 #include <robocache/robocache.h>
 
@@ -22,5 +24,23 @@ rbc_status rbc__bytes_check(const rbc__bytes *bytes, rbc_error *err);
 
 /* Bytes that `value` takes as a varint of the shortest form, 1 to 10. */
 unsigned rbc__varint_size(uint64_t value);
+
+/* A varint of any legal length (1 to 10 bytes) at *pos < end; false when it is longer or cut short.
+ * Bits past the 64th are dropped, as protobuf does. */
+static inline bool rbc__varint_read(const uint8_t *data, uint64_t end, uint64_t *pos,
+                                    uint64_t *out) {
+    uint64_t at = *pos;
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 70 && at < end; shift += 7) {
+        const uint8_t byte = data[at++];
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            *pos = at;
+            *out = value;
+            return true;
+        }
+    }
+    return false;
+}
 
 #endif

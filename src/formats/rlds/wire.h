@@ -6,6 +6,8 @@
 
 #include <robocache/robocache.h>
 
+#include "io/bytes.h"
+
 enum { RBC__WIRE_VARINT = 0, RBC__WIRE_FIXED64 = 1, RBC__WIRE_LEN = 2, RBC__WIRE_FIXED32 = 5 };
 
 /* Part [pos, end) of a record's payload that is being gone through. */
@@ -36,23 +38,5 @@ rbc_status rbc__wire_fail(const rbc__wire *wire, uint64_t at, rbc_error *err, co
                           ...) __attribute__((format(printf, 4, 5)));
 
 const char *rbc__wire_type_name(uint32_t type);
-
-/* A varint of any legal length (1 to 10 bytes) at *pos < end; false when it is longer or cut short.
- * Bits past the 64th are dropped, as protobuf does. */
-static inline bool rbc__varint_read(const uint8_t *data, uint64_t end, uint64_t *pos,
-                                    uint64_t *out) {
-    uint64_t at = *pos;
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 70 && at < end; shift += 7) {
-        const uint8_t byte = data[at++];
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80) {
-            *pos = at;
-            *out = value;
-            return true;
-        }
-    }
-    return false;
-}
 
 #endif
