@@ -272,9 +272,337 @@ static void rows_are_those_of_index_arithmetic(void **unused) {
     }
 }
 
+/* ---- what is stored, and how large it is ---- */
+
+/* Chunks one behind the other in one blob, whose sizes vary by `spread`. */
+static rbc__array_chunk *make_places(int64_t num_chunks, int64_t bytes, int64_t spread) {
+    rbc__array_chunk *places = calloc((size_t)num_chunks, sizeof *places);
+    assert_non_null(places);
+    int64_t offset = 2048;
+    for (int64_t i = 0; i < num_chunks; ++i) {
+        places[i] = (rbc__array_chunk){3, 0, offset, bytes + up_to(spread)};
+        offset += places[i].bytes;
+    }
+    return places;
+}
+
+static size_t encoded_bytes(rbc__array_description *description) {
+    rbc__bytes encoded = {0};
+    rbc__array array;
+    encode(description, &encoded);
+    decode(&encoded, &array);
+    check_chunks(description, &array);
+    const size_t size = encoded.size;
+    rbc__bytes_free(&encoded);
+    return size;
+}
+
+static void h5py_row_touches_48_chunks(void **unused) {
+    (void)unused;
+    rbc__array_description images = {.ndim = 4,
+                                     .shape = {500, 84, 84, 3},
+                                     .chunk_shape = {63, 21, 21, 1},
+                                     .element_bytes = 1,
+                                     .num_chunks = 8 * 48};
+    rbc__array_chunk *places = make_places(images.num_chunks, 20000, 8000);
+    images.chunks = places;
+    rbc__bytes encoded = {0};
+    rbc__array array;
+    encode(&images, &encoded);
+    decode(&encoded, &array);
+    int64_t begin;
+    int64_t end;
+    rbc__array_cover(&array, 125, 1, &begin, &end);
+    assert_int_equal(begin, 48);
+    assert_int_equal(end, 96);
+    rbc__array_cover(&array, 125, 2, &begin, &end);
+    assert_int_equal(begin, 48);
+    assert_int_equal(end, 144);
+    const rbc__array_piece piece = rbc__array_piece_of(&array, 143, 125, 2);
+    assert_int_equal(piece.first, 126);
+    assert_int_equal(piece.count, 1);
+    assert_int_equal(piece.offset, 0);
+    assert_int_equal(piece.bytes, 441);
+    assert_false(array.is_plain);
+    assert_true(encoded.size <= 6 * (size_t)images.num_chunks);
+    rbc__bytes_free(&encoded);
+    free(places);
+}
+
+static void a_million_chunks_take_six_bytes_each(void **unused) {
+    (void)unused;
+    enum { CHUNKS = 1000000 };
+    rbc__array_description images = {.ndim = 1,
+                                     .shape = {CHUNKS},
+                                     .chunk_shape = {1},
+                                     .element_bytes = 30000,
+                                     .num_chunks = CHUNKS};
+    rbc__array_chunk *places = make_places(CHUNKS, 20000, 8000);
+    images.chunks = places;
+    assert_true(encoded_bytes(&images) <= (size_t)6 * CHUNKS);
+    free(places);
+}
+
+static void even_chunks_take_no_bytes(void **unused) {
+    (void)unused;
+    enum { CHUNKS = 1000 };
+    rbc__array_description even = {
+        .ndim = 2, .shape = {CHUNKS, 7}, .chunk_shape = {1, 7}, .element_bytes = 4};
+    even.num_chunks = CHUNKS;
+    rbc__array_chunk *places = make_places(CHUNKS, 28, 0);
+    even.chunks = places;
+    assert_true(encoded_bytes(&even) < 32);
+    for (uint32_t i = 0; i < CHUNKS; ++i) { /* a file each */
+        places[i] = (rbc__array_chunk){i, 0, 0, 28};
+    }
+    assert_true(encoded_bytes(&even) < 32);
+    even.chunks = NULL;
+    rbc__bytes encoded = {0};
+    rbc__array array;
+    rbc__array_chunk chunk;
+    encode(&even, &encoded);
+    decode(&encoded, &array);
+    assert_true(encoded.size < 32);
+    assert_int_equal(rbc__array_chunk_at(&array, CHUNKS - 1, &chunk, NULL), RBC_OK);
+    assert_int_equal(chunk.bytes, 0);
+    rbc__bytes_free(&encoded);
+    free(places);
+}
+
+static void whole_array_is_one_plain_chunk(void **unused) {
+    (void)unused;
+    rbc__array_chunk place = {0, 0, 4096, 500 * 28};
+    rbc__array_description whole = {.ndim = 2,
+                                    .shape = {500, 7},
+                                    .chunk_shape = {500, 7},
+                                    .element_bytes = 4,
+                                    .chunks = &place,
+                                    .num_chunks = 1};
+    rbc__bytes encoded = {0};
+    rbc__array array;
+    encode(&whole, &encoded);
+    decode(&encoded, &array);
+    assert_true(array.is_plain);
+    const rbc__array_piece piece = rbc__array_piece_of(&array, 0, 499, 1);
+    assert_int_equal(piece.offset, 499 * 28);
+    assert_int_equal(piece.bytes, 28);
+    rbc__bytes_free(&encoded);
+}
+
+/* ---- what cannot be ---- */
+
+static void descriptions_that_cannot_be_are_refused(void **unused) {
+    (void)unused;
+    static const uint8_t twice[2] = {1, 1};
+    static const uint8_t past[2] = {0, 2};
+    static const rbc__array_chunk negative = {0, 0, -1, 4};
+    static const rbc__array_chunk far = {0, 0, INT64_MAX, 4};
+    static const rbc__array_chunk good = {0, 0, INT64_MAX - 4, 4};
+    const int64_t huge = INT64_C(1) << 62;
+    const struct {
+        rbc__array_description array;
+        const char *wanted; /* in the message; NULL: it can be */
+    } cases[] = {
+        {{.ndim = 0, .element_bytes = 1}, "found 0 axes"},
+        {{.ndim = 9, .element_bytes = 1}, "found 9 axes"},
+        {{.ndim = 1, .shape = {4}, .chunk_shape = {4}}, "0 bytes an element"},
+        {{.ndim = 1, .shape = {-1}, .chunk_shape = {4}, .element_bytes = 1}, "out of range"},
+        {{.ndim = 1, .shape = {4}, .chunk_shape = {0}, .element_bytes = 1}, "out of range"},
+        {{.ndim = 1, .shape = {huge}, .chunk_shape = {1}, .element_bytes = 2}, "past int64"},
+        {{.ndim = 1, .shape = {1}, .chunk_shape = {huge}, .element_bytes = 2}, "past int64"},
+        {{.ndim = 2, .shape = {huge, 2}, .chunk_shape = {1, 1}, .element_bytes = 1}, "past int64"},
+        {{.ndim = 3, .shape = {huge, 2, 0}, .chunk_shape = {1, 1, 1}, .element_bytes = 1},
+         "past int64"},
+        {{.ndim = 2, .shape = {1, 1}, .chunk_shape = {1, 1}, .order = twice, .element_bytes = 1},
+         "no permutation"},
+        {{.ndim = 2, .shape = {1, 1}, .chunk_shape = {1, 1}, .order = past, .element_bytes = 1},
+         "no permutation"},
+        {{.ndim = 1, .shape = {4}, .chunk_shape = {4}, .element_bytes = 1, .chunks = &good},
+         "found 0 chunks, wanted 1"},
+        {{.ndim = 1,
+          .shape = {4},
+          .chunk_shape = {4},
+          .element_bytes = 1,
+          .chunks = &negative,
+          .num_chunks = 1},
+         "chunk 0 of an array: found 4 bytes from byte -1"},
+        {{.ndim = 1,
+          .shape = {4},
+          .chunk_shape = {4},
+          .element_bytes = 1,
+          .chunks = &far,
+          .num_chunks = 1},
+         "within int64"},
+        {{.ndim = 1,
+          .shape = {4},
+          .chunk_shape = {4},
+          .element_bytes = 1,
+          .chunks = &good,
+          .num_chunks = 1},
+         NULL},
+        {{.ndim = 1, .shape = {INT64_MAX}, .chunk_shape = {1}, .element_bytes = 1}, NULL},
+        {{.ndim = 2, .shape = {huge, 0}, .chunk_shape = {1, 1}, .element_bytes = 1}, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+        rbc__bytes encoded = {0};
+        rbc_error err = {0};
+        const rbc_status status = rbc__array_encode(&cases[i].array, &encoded, &err);
+        if (cases[i].wanted == NULL) {
+            rbc__array array;
+            assert_int_equal(status, RBC_OK);
+            decode(&encoded, &array);
+        } else if (status != RBC_ERROR_INVALID_ARGUMENT ||
+                   strstr(err.message, cases[i].wanted) == NULL) {
+            fail_msg("case %zu: status %d, '%s', wanted '%s'", i, (int)status, err.message,
+                     cases[i].wanted);
+        }
+        rbc__bytes_free(&encoded);
+    }
+}
+
+static void sizes_near_int64_are_exact(void **unused) {
+    (void)unused;
+    const int64_t rows = INT64_MAX / 3;
+    rbc__array_description far = {
+        .ndim = 2, .shape = {rows, 3}, .chunk_shape = {1000, 2}, .element_bytes = 1};
+    rbc__bytes encoded = {0};
+    rbc__array array;
+    encode(&far, &encoded);
+    decode(&encoded, &array);
+    assert_int_equal(array.num_chunks, (rows + 999) / 1000 * 2);
+    int64_t begin;
+    int64_t end;
+    rbc__array_cover(&array, rows - 1, 1, &begin, &end);
+    assert_int_equal(begin, array.num_chunks - 2);
+    assert_int_equal(end, array.num_chunks);
+    uint8_t row[4] = {9, 9, 9, 9};
+    rbc__array_fill(&array, begin + 1, rows - 1, 1, row);
+    assert_memory_equal(row, ((uint8_t[]){9, 9, 0, 9}), 4);
+    rbc__array_cover(&array, 0, rows, &begin, &end);
+    assert_int_equal(begin, 0);
+    assert_int_equal(end, array.num_chunks);
+    rbc__bytes_free(&encoded);
+}
+
+/* ---- damage ---- */
+
+/* All that may be asked of an array that was decoded; the sanitizers see what is out of bounds. */
+static void walk(const rbc__array *array) {
+    enum { MOST = 4096 };
+    for (int64_t i = 0; i < array->num_chunks && i < 64; ++i) {
+        rbc__array_chunk chunk;
+        rbc_error err;
+        const rbc_status status = rbc__array_chunk_at(array, i, &chunk, &err);
+        assert_true(status == RBC_OK || status == RBC_ERROR_FORMAT);
+        if (status == RBC_OK && chunk.bytes != 0) {
+            assert_true(chunk.blob < array->num_blobs && chunk.offset >= 0 && chunk.bytes > 0 &&
+                        chunk.bytes <= INT64_MAX - chunk.offset);
+        }
+    }
+    if (array->shape[0] == 0 || array->row_bytes > MOST || array->chunk_bytes > MOST) {
+        return;
+    }
+    int64_t begin;
+    int64_t end;
+    const int64_t last = array->shape[0] - 1;
+    rbc__array_cover(array, last, 1, &begin, &end);
+    uint8_t *row = malloc((size_t)array->row_bytes + 1);
+    assert_non_null(row);
+    for (int64_t i = begin; i < end; ++i) {
+        const rbc__array_piece piece = rbc__array_piece_of(array, i, last, 1);
+        uint8_t *bytes = calloc(1, (size_t)piece.bytes);
+        assert_non_null(bytes);
+        rbc__array_copy(array, i, last, 1, bytes, row);
+        rbc__array_fill(array, i, last, 1, row);
+        free(bytes);
+    }
+    free(row);
+}
+
+/* Decodes a copy of its very size. */
+static void try_bytes(const uint8_t *bytes, size_t size) {
+    uint8_t *copy = malloc(size + 1);
+    assert_non_null(copy);
+    uint8_t *at = copy + 1; /* the last byte is the last of the allocation */
+    if (size > 0) {
+        memcpy(at, bytes, size);
+    }
+    rbc__array array;
+    rbc_error err;
+    const rbc_status status = rbc__array_decode(at, size, PACKINGS, BLOBS, &array, &err);
+    if (status == RBC_OK) {
+        walk(&array);
+    } else {
+        assert_int_equal(status, RBC_ERROR_FORMAT);
+    }
+    free(copy);
+}
+
+static void damaged_arrays_are_refused_or_stay_within(void **unused) {
+    (void)unused;
+    static const uint8_t order[3] = {2, 0, 1};
+    rbc__array_description description = {.ndim = 3,
+                                          .shape = {10, 4, 3},
+                                          .chunk_shape = {4, 3, 1},
+                                          .order = order,
+                                          .element_bytes = 2,
+                                          .fill = "\x01\x02",
+                                          .packing = 3,
+                                          .num_chunks = 18};
+    rbc__array_chunk *places = make_places(18, 20, 9);
+    places[7] = (rbc__array_chunk){0};
+    places[9].skipped = 5;
+    description.chunks = places;
+    rbc__bytes encoded = {0};
+    encode(&description, &encoded);
+    rbc__array array;
+    for (size_t size = 0; size < encoded.size; ++size) {
+        assert_int_equal(rbc__array_decode(encoded.data, size, PACKINGS, BLOBS, &array, NULL),
+                         RBC_ERROR_FORMAT);
+        try_bytes(encoded.data, size);
+    }
+    rbc__bytes_byte(&encoded, 0);
+    assert_int_equal(rbc__array_decode(encoded.data, encoded.size, PACKINGS, BLOBS, &array, NULL),
+                     RBC_ERROR_FORMAT);
+    --encoded.size;
+    for (size_t i = 0; i < encoded.size; ++i) {
+        const uint8_t kept = encoded.data[i];
+        for (int value = 0; value < 256; ++value) {
+            encoded.data[i] = (uint8_t)value;
+            try_bytes(encoded.data, encoded.size);
+        }
+        encoded.data[i] = kept;
+    }
+    for (int i = 0; i < 20000; ++i) {
+        uint8_t some[256];
+        const size_t size = (size_t)up_to(sizeof some);
+        for (size_t j = 0; j < size; ++j) {
+            some[j] = j < encoded.size && up_to(7) > 0 ? encoded.data[j] : (uint8_t)any_number();
+        }
+        try_bytes(some, size);
+    }
+    assert_int_equal(rbc__array_decode(encoded.data, encoded.size, 3, BLOBS, &array, NULL),
+                     RBC_ERROR_FORMAT);
+    rbc_error err;
+    rbc__array_chunk chunk;
+    assert_int_equal(rbc__array_decode(encoded.data, encoded.size, PACKINGS, 3, &array, &err),
+                     RBC_OK);
+    assert_int_equal(rbc__array_chunk_at(&array, 0, &chunk, &err), RBC_ERROR_FORMAT);
+    assert_non_null(strstr(err.message, "of blob 3 on, wanted them within int64 and one of 3"));
+    rbc__bytes_free(&encoded);
+    free(places);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_those_of_index_arithmetic),
+        cmocka_unit_test(h5py_row_touches_48_chunks),
+        cmocka_unit_test(a_million_chunks_take_six_bytes_each),
+        cmocka_unit_test(even_chunks_take_no_bytes),
+        cmocka_unit_test(whole_array_is_one_plain_chunk),
+        cmocka_unit_test(descriptions_that_cannot_be_are_refused),
+        cmocka_unit_test(sizes_near_int64_are_exact),
+        cmocka_unit_test(damaged_arrays_are_refused_or_stay_within),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
