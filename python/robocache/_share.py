@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 
 from . import _arguments
+from ._torch_data import find_imported
 from .errors import InvalidArgumentError
 
 
@@ -95,14 +95,14 @@ def find_share(
 
 def _find_worker() -> tuple[int, int] | None:
     """Returns which worker of torch's DataLoader this process is, and of how many."""
-    torch_data = sys.modules.get("torch.utils.data")
+    torch_data = find_imported("torch.utils.data")
     info = None if torch_data is None else torch_data.get_worker_info()
     return None if info is None else (info.id, info.num_workers)
 
 
 def _find_ranks(is_starting: bool) -> tuple[int, int] | None:
     """Returns rank and world size of torch.distributed or the environment, or None."""
-    distributed = sys.modules.get("torch.distributed")
+    distributed = find_imported("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     rank, world_size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .loader import DataLoader
 
 
+def find_imported(name: str) -> ModuleType | None:
+    """Returns a module if it is imported; one that another thread is importing is waited for."""
+    return importlib.import_module(name) if name in sys.modules else None
+
+
 def register(kind: type) -> None:
     """Lets torch's DataLoader take loaders as iterable datasets, which are read in workers too."""
-    torch_data = sys.modules.get("torch.utils.data")
+    torch_data = find_imported("torch.utils.data")
     if torch_data is not None:
         torch_data.IterableDataset.register(kind)
 

@@ -10,6 +10,14 @@ from pathlib import Path
 import pytest
 
 import robocache as rc
+from tests.python.loader_model import CAN_FORK
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves out the tests that fork where that is not possible."""
+    for item in items:
+        if not CAN_FORK and item.get_closest_marker("forks"):
+            item.add_marker(pytest.mark.skip(reason="the thread sanitizer is loaded"))
 
 
 def _test_data(folder: str) -> Path:

@@ -137,6 +137,7 @@ def test_a_spawned_process(bridge):
     process.join()
 
 
+@pytest.mark.forks
 def test_a_forked_process_iterates_anew(bridge):
     loader = make(bridge, num_threads=1)
     first, *rest = epoch(make(bridge))
@@ -159,7 +160,12 @@ def test_a_forked_process_iterates_anew(bridge):
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize(
-    ("start", "num_workers", "epochs"), [("fork", 1, 2), ("fork", 3, 2), ("spawn", 2, 1)]
+    ("start", "num_workers", "epochs"),
+    [
+        pytest.param("fork", 1, 2, marks=pytest.mark.forks),
+        pytest.param("fork", 3, 2, marks=pytest.mark.forks),
+        ("spawn", 2, 1),
+    ],
 )
 def test_workers_of_torch_share_the_batches(bridge, start, num_workers, epochs):
     loader = make(bridge)
@@ -183,12 +189,14 @@ class _Made(torch.utils.data.IterableDataset):
         return iter(make(self.dataset, rank=1, world_size=2))
 
 
+@pytest.mark.forks
 def test_a_loader_made_in_a_worker_of_a_rank(bridge):
     loaded = torch.utils.data.DataLoader(_Made(bridge), batch_size=None, num_workers=2)
     got = [samples(batch) for batch in loaded]
     assert got == epoch(make(bridge, rank=1, world_size=2))
 
 
+@pytest.mark.forks
 def test_workers_go_on_from_a_position_they_can_share(bridge):
     wanted = epoch(make(bridge))
     for taken in (2, 3):

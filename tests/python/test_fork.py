@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 import robocache as rc
-from tests.python.loader_model import CAN_FORK
 
-pytestmark = pytest.mark.skipif(not CAN_FORK, reason="the thread sanitizer is loaded")
+pytestmark = pytest.mark.forks
 CHILD_SECONDS = 60  # a child that takes so long hangs
 
 

@@ -92,6 +92,7 @@ def test_lightning_resumes_at_any_step(bridge, epochs, fit, step):
     assert trained == [batch for epoch in epochs[:3] for batch in epoch][step:]
 
 
+@pytest.mark.forks
 @pytest.mark.filterwarnings("ignore")
 def test_lightning_shares_an_epoch_among_ranks(bridge, fit, tmp_path):
     """The loader is made before there are ranks; Lightning starts them and their group."""
@@ -162,7 +163,7 @@ def stateful():
 
 
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
-@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("num_workers", [0, pytest.param(2, marks=pytest.mark.forks)])
 @pytest.mark.parametrize("taken", [0, 1, 3])
 def test_stateful_data_loader(bridge, epochs, stateful, num_workers, taken):
     def load():

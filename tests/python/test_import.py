@@ -11,6 +11,7 @@ import sys
 import textwrap
 
 import robocache as rc
+from tests.python import small_dataset
 
 PUBLIC_FUNCTIONS = (
     rc.resample_trajectories,
@@ -47,6 +48,34 @@ def test_loader_classes_do_not_import_numpy():
         print(sorted({"torch", "numpy"} & set(sys.modules)))
     """
     assert run(code).strip() == "[]"
+
+
+def test_a_loader_waits_for_torch_that_another_thread_imports(tmp_path):
+    """As far as it looks into it, that is: here is a torch whose import takes until it waits."""
+    folder = tmp_path / "torch" / "utils"
+    folder.mkdir(parents=True)
+    (tmp_path / "torch" / "__init__.py").write_text("")
+    (folder / "__init__.py").write_text("")
+    (folder / "data.py").write_text(
+        "import abc, __main__\n"
+        "__main__.begun.set()\n"
+        "__main__.waiting.wait(1)\n"
+        "class IterableDataset(abc.ABC): pass\n"
+        "def get_worker_info(): return None\n"
+    )
+    small_dataset.write(tmp_path)
+    code = """
+        import sys, threading, robocache
+        dataset = robocache.open(sys.path[0] + "/small", control_rate_hz=10, progress=False)
+        loader = robocache.DataLoader(dataset, 2, array="numpy")
+        begun, waiting = threading.Event(), threading.Event()
+        thread = threading.Thread(target=lambda: __import__("torch.utils.data"))
+        thread.start()
+        begun.wait()
+        print(len(loader) == len(robocache.DataLoader(dataset, 2, array="numpy")))
+    """
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    assert run(code.replace("sys.path[0]", repr(str(tmp_path))), PYTHONPATH=path).strip() == "True"
 
 
 def test_numpy_calls_do_not_import_torch():

@@ -234,6 +234,37 @@ def test_another_thread_may_close_and_look(dataset):
     assert errors == ["the loader is closed"]
 
 
+def test_another_thread_sees_one_state_or_the_other(dataset, monkeypatch):
+    """While a state is loaded, and a batch that could not be handed out is given up for it."""
+
+    def fail(_):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "asarray", fail)
+    loader = make(dataset)
+    monkeypatch.undo()
+    states = [{**loader.state_dict(), "epoch": epoch, "position": 3 * epoch} for epoch in (1, 4)]
+    told, ended = [], threading.Event()
+
+    def look():
+        while not ended.is_set():
+            told.append(loader.state_dict())
+
+    thread = threading.Thread(target=look)
+    loader.load_state_dict(states[0])
+    thread.start()
+    for round_ in range(300):
+        with pytest.raises(MemoryError):
+            next(iter(loader))
+        loader.load_state_dict(states[(round_ + 1) % 2])
+    ended.set()
+    thread.join()
+    # where it stands, or one further while the batch is being made into arrays
+    assert {(s["epoch"], s["position"] - 3 * s["epoch"]) for s in told} <= set(
+        itertools.product((1, 4), (0, 1))
+    )
+
+
 @pytest.mark.parametrize("ending", ["break", "exhausted", "exception", "iterator kept"])
 def test_the_last_reference_ends_the_threads(dataset, ending):
     before = num_threads()

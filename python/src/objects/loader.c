@@ -23,6 +23,7 @@ typedef struct loader_object {
     int64_t begun_at; /* position of the last seek */
     int64_t iteration;
     rbc_batch *kept; /* taken out, and then an exception came: the next to be handed out */
+    int64_t kept_epoch;
 } loader_object;
 
 /* One pass over the rest of an epoch. */
@@ -378,15 +379,13 @@ static bool seek(PyObject *self, rbc_loader *handle, int64_t epoch, int64_t posi
     loader->busy = true;
     PyThreadState *thread = PyEval_SaveThread();
     const rbc_status status = rbc_loader_seek(handle, epoch, position, &err);
-    if (status == RBC_OK) {
-        rbc_batch_release(&loader->kept);
-    }
     PyEval_RestoreThread(thread);
     loader->busy = false;
     if (status != RBC_OK) {
         raise_error(state_of_type(self), &err);
         return false;
     }
+    rbc_batch_release(&loader->kept); /* with the GIL: tell() looks at it */
     loader->iteration += loader->is_asked ? 1 : 0;
     loader->is_asked = false;
     loader->is_fresh = true;
@@ -406,11 +405,12 @@ static PyObject *loader_seek(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-/* Epoch and position of the batch that is handed out next. */
+/* Epoch and position of the batch that is handed out next. One that was kept counts no more once
+ * another thread has sought another epoch. */
 static void tell(PyObject *self, const rbc_loader *handle, int64_t *epoch, int64_t *position) {
     const loader_object *loader = as_loader(self);
     rbc_loader_tell(handle, epoch, position);
-    if (loader->kept != NULL) {
+    if (loader->kept != NULL && loader->kept_epoch == *epoch) {
         *position = rbc_batch_index(loader->kept);
     }
 }
@@ -461,6 +461,8 @@ static PyObject *loader_iterate(PyObject *self, PyObject *unused) {
 /* Keeps a batch that was taken out and could not be handed out. */
 static void keep(loader_object *loader, rbc_batch *batch, int64_t iteration) {
     if (loader->handle != NULL && loader->iteration == iteration && loader->kept == NULL) {
+        int64_t position = 0;
+        rbc_loader_tell(loader->handle, &loader->kept_epoch, &position);
         loader->kept = batch;
         return;
     }
