@@ -1,9 +1,9 @@
 /* Deflate with and without headers, by libdeflate: whole blocks lie in memory, for which it is up to
  * 1.4 times as fast as ISA-L's inflate and twice as zlib's, and it writes where it is told to. */
-#include <libdeflate.h>
 #include <string.h>
 
-#include "packing/method.h"
+#include "packing/stream.h"
+#include "packing/unpacker_state.h"
 
 static rbc_status get_handle(rbc__undoing *undoing, struct libdeflate_decompressor **out,
                              rbc_error *err) {
@@ -45,11 +45,7 @@ static rbc_status inflate_one(rbc__undoing *undoing, inflate_ex inflate, size_t 
 static rbc_status inflate_all(rbc__undoing *undoing, inflate_ex inflate, rbc_error *err) {
     size_t end = 0;
     RBC__TRY(inflate_one(undoing, inflate, 0, &end, err));
-    return end == undoing->in_bytes
-               ? RBC_OK
-               : rbc__undoing_fail(undoing, err, RBC_ERROR_FORMAT,
-                                   "ends at byte %zu of %zu, wanted at the last", end,
-                                   undoing->in_bytes);
+    return rbc__undoing_check_end(undoing, end, err);
 }
 
 rbc_status rbc__undo_deflate(rbc__undoing *undoing, rbc_error *err) {
@@ -70,4 +66,18 @@ rbc_status rbc__undo_gzip(rbc__undoing *undoing, rbc_error *err) {
         RBC__TRY(inflate_one(undoing, libdeflate_gzip_decompress_ex, end, &end, err));
     } while (!are_zeros(undoing->in + end, undoing->in_bytes - end));
     return RBC_OK;
+}
+
+rbc_status rbc__stream_zlib(rbc__undoing *undoing, const rbc__stream *stream, rbc_error *err) {
+    struct libdeflate_decompressor *handle = NULL;
+    RBC__TRY(get_handle(undoing, &handle, err));
+    size_t used = 0;
+    size_t made = 0;
+    const enum libdeflate_result result = libdeflate_zlib_decompress_ex(
+        handle, undoing->in + stream->begin, stream->end - stream->begin, stream->out,
+        stream->out_bytes, &used, &made);
+    return result == LIBDEFLATE_SUCCESS && used == stream->end - stream->begin &&
+                   made == stream->out_bytes
+               ? RBC_OK
+               : rbc__stream_fail(undoing, stream, err);
 }

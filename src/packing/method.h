@@ -5,24 +5,15 @@
 #include "core/error.h"
 #include "packing/packing.h"
 
-struct libdeflate_decompressor;
-
-/* Handles are made when the first of their steps comes. */
-struct rbc__unpacker {
-    struct libdeflate_decompressor *deflate;
-    uint8_t *scratch[2]; /* taken in turns by the steps of a chain */
-    size_t scratch_bytes[2];
-};
-
 /* One step being undone. */
 typedef struct rbc__undoing {
     rbc__unpacker *unpacker;
     const rbc__packing *packing;
     uint32_t index; /* of the step */
     uint32_t parameter;
-    const uint8_t *in;
+    const uint8_t *in; /* never NULL, nor is out */
     size_t in_bytes;
-    uint8_t *out; /* never NULL */
+    uint8_t *out;
     size_t out_capacity;
     bool is_exact;    /* just as many bytes are wanted as fit; else as many or fewer */
     size_t out_bytes; /* the result */
@@ -34,17 +25,17 @@ typedef enum rbc__sizes {
     RBC__SIZE_CHECKSUM, /* 4 bytes are behind the data, which lie as they are */
 } rbc__sizes;
 
-/* RBC_END is how a method says that the result is longer than fits, so that it may be tried again
- * with more where more is allowed; it then need not write to err. */
 typedef struct rbc__method {
     const char *name;
     rbc__sizes sizes;
+    uint32_t growth; /* SIZE_OTHER: to how many bytes a packed one may lead, at the very most */
     /* NULL where the parameter is 0. */
     bool (*accepts)(uint32_t parameter);
     /* How many bytes the packed ones say that they give; NULL or false where they do not. */
     bool (*declares)(const rbc__undoing *undoing, uint64_t *out_bytes);
     /* SIZE_OTHER and SIZE_KEPT: fills out and out_bytes. SIZE_CHECKSUM: verifies the in_bytes at
-     * `in`, which are 4 at least. */
+     * `in`, which are 4 at least. RBC_END, without a message: the result is longer than fits, and
+     * may be tried again with more where more is allowed. */
     rbc_status (*undo)(rbc__undoing *undoing, rbc_error *err);
 } rbc__method;
 
@@ -56,10 +47,32 @@ rbc_status rbc__undoing_fail(const rbc__undoing *undoing, rbc_error *err, rbc_st
     ((void)rbc__undoing_fail(undoing, err, status, __VA_ARGS__), (status))
 #endif
 
+/* FORMAT unless `at` is the end of the packed bytes. */
+rbc_status rbc__undoing_check_end(const rbc__undoing *undoing, size_t at, rbc_error *err);
+
+bool rbc__lz4_block_declares(const rbc__undoing *undoing, uint64_t *out_bytes);
+bool rbc__lz4_hdf5_declares(const rbc__undoing *undoing, uint64_t *out_bytes);
+bool rbc__zstd_declares(const rbc__undoing *undoing, uint64_t *out_bytes);
+bool rbc__snappy_declares(const rbc__undoing *undoing, uint64_t *out_bytes);
+bool rbc__blosc_declares(const rbc__undoing *undoing, uint64_t *out_bytes);
+bool rbc__bitshuffle_declares(const rbc__undoing *undoing, uint64_t *out_bytes);
+
 rbc_status rbc__undo_deflate(rbc__undoing *undoing, rbc_error *err);
 rbc_status rbc__undo_zlib(rbc__undoing *undoing, rbc_error *err);
 rbc_status rbc__undo_gzip(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_bz2(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_lz4_block(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_lz4_frame(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_lz4_hdf5(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_zstd(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_snappy(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_lzf(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_blosc(rbc__undoing *undoing, rbc_error *err);
 rbc_status rbc__undo_shuffle(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_bitshuffle(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_bitshuffle_lz4(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_bitshuffle_zstd(rbc__undoing *undoing, rbc_error *err);
 rbc_status rbc__undo_fletcher32(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_crc32c(rbc__undoing *undoing, rbc_error *err);
 
 #endif

@@ -1,29 +1,91 @@
 /* The kinds of steps, and the walk back through a chain of them. */
 #include "packing/packing.h"
 
-#include <libdeflate.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "packing/method.h"
+#include "packing/unpacker_state.h"
 
 static bool accepts_element(uint32_t parameter) {
     return parameter >= 1;
 }
 
+static bool accepts_size_bytes(uint32_t parameter) {
+    return parameter == 0 || parameter == 4;
+}
+
+static bool accepts_bits(uint32_t parameter) {
+    return (parameter & UINT16_MAX) >= 1;
+}
+
+/* Deflate repeats 258 bytes for 2 bits. LZ4 and BloscLZ add 255 to a length by a byte; LZF repeats 264
+ * bytes and Snappy 64 for 3. A block of Zstandard is 128 KiB of at least 4 bytes. A block of bzip2 is
+ * up to 46.6 MB, of more than 12 bytes. */
+enum {
+    GROWTH_DEFLATE = 1032,
+    GROWTH_LZ4 = 255,
+    GROWTH_LZF = 88,
+    GROWTH_SNAPPY = 22,
+    GROWTH_ZSTD = 32768,
+    GROWTH_BZ2 = 4000000,
+};
+
 static const rbc__method methods[] = {
-    [RBC__PACKING_DEFLATE] = {.name = "deflate", .undo = rbc__undo_deflate},
-    [RBC__PACKING_ZLIB] = {.name = "zlib", .undo = rbc__undo_zlib},
-    [RBC__PACKING_GZIP] = {.name = "gzip", .undo = rbc__undo_gzip},
+    [RBC__PACKING_DEFLATE] = {.name = "deflate",
+                              .growth = GROWTH_DEFLATE,
+                              .undo = rbc__undo_deflate},
+    [RBC__PACKING_ZLIB] = {.name = "zlib", .growth = GROWTH_DEFLATE, .undo = rbc__undo_zlib},
+    [RBC__PACKING_GZIP] = {.name = "gzip", .growth = GROWTH_DEFLATE, .undo = rbc__undo_gzip},
+    [RBC__PACKING_BZ2] = {.name = "bz2", .growth = GROWTH_BZ2, .undo = rbc__undo_bz2},
+    [RBC__PACKING_LZ4_BLOCK] = {.name = "lz4_block",
+                                .growth = GROWTH_LZ4,
+                                .accepts = accepts_size_bytes,
+                                .declares = rbc__lz4_block_declares,
+                                .undo = rbc__undo_lz4_block},
+    [RBC__PACKING_LZ4_FRAME] = {.name = "lz4_frame",
+                                .growth = GROWTH_LZ4,
+                                .undo = rbc__undo_lz4_frame},
+    [RBC__PACKING_LZ4_HDF5] = {.name = "lz4_hdf5",
+                               .growth = GROWTH_LZ4,
+                               .declares = rbc__lz4_hdf5_declares,
+                               .undo = rbc__undo_lz4_hdf5},
+    [RBC__PACKING_ZSTD] = {.name = "zstd",
+                           .growth = GROWTH_ZSTD,
+                           .declares = rbc__zstd_declares,
+                           .undo = rbc__undo_zstd},
+    [RBC__PACKING_SNAPPY] = {.name = "snappy",
+                             .growth = GROWTH_SNAPPY,
+                             .declares = rbc__snappy_declares,
+                             .undo = rbc__undo_snappy},
+    [RBC__PACKING_LZF] = {.name = "lzf", .growth = GROWTH_LZF, .undo = rbc__undo_lzf},
+    [RBC__PACKING_BLOSC] = {.name = "blosc",
+                            .growth = GROWTH_ZSTD,
+                            .declares = rbc__blosc_declares,
+                            .undo = rbc__undo_blosc},
     [RBC__PACKING_SHUFFLE] = {.name = "shuffle",
                               .sizes = RBC__SIZE_KEPT,
                               .accepts = accepts_element,
                               .undo = rbc__undo_shuffle},
+    [RBC__PACKING_BITSHUFFLE] = {.name = "bitshuffle",
+                                 .sizes = RBC__SIZE_KEPT,
+                                 .accepts = accepts_bits,
+                                 .undo = rbc__undo_bitshuffle},
+    [RBC__PACKING_BITSHUFFLE_LZ4] = {.name = "bitshuffle_lz4",
+                                     .growth = GROWTH_LZ4,
+                                     .accepts = accepts_element,
+                                     .declares = rbc__bitshuffle_declares,
+                                     .undo = rbc__undo_bitshuffle_lz4},
+    [RBC__PACKING_BITSHUFFLE_ZSTD] = {.name = "bitshuffle_zstd",
+                                      .growth = GROWTH_ZSTD,
+                                      .accepts = accepts_element,
+                                      .declares = rbc__bitshuffle_declares,
+                                      .undo = rbc__undo_bitshuffle_zstd},
     [RBC__PACKING_FLETCHER32] = {.name = "fletcher32",
                                  .sizes = RBC__SIZE_CHECKSUM,
                                  .undo = rbc__undo_fletcher32},
+    [RBC__PACKING_CRC32C] = {.name = "crc32c",
+                             .sizes = RBC__SIZE_CHECKSUM,
+                             .undo = rbc__undo_crc32c},
 };
 
 #define NUM_KINDS (sizeof methods / sizeof *methods)
@@ -81,41 +143,33 @@ rbc_status rbc__packing_check(const rbc__packing *packing, rbc_error *err) {
     return RBC_OK;
 }
 
-rbc_status rbc__unpacker_create(rbc__unpacker **out, rbc_error *err) {
-    *out = calloc(1, sizeof **out);
-    return *out != NULL ? RBC_OK
-                        : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "unpacker: out of memory");
-}
-
-void rbc__unpacker_destroy(rbc__unpacker **unpacker) {
-    if (*unpacker == NULL) {
-        return;
+uint32_t rbc__packing_bitshuffle(uint32_t element_bytes, uint32_t block_elements) {
+    if (element_bytes > UINT16_MAX || block_elements / 8 > UINT16_MAX || block_elements % 8 != 0) {
+        return 0;
     }
-    libdeflate_free_decompressor((*unpacker)->deflate);
-    free((*unpacker)->scratch[0]);
-    free((*unpacker)->scratch[1]);
-    free(*unpacker);
-    *unpacker = NULL;
-}
-
-size_t rbc__unpacker_bytes(const rbc__unpacker *unpacker) {
-    return unpacker->scratch_bytes[0] + unpacker->scratch_bytes[1];
-}
-
-rbc_status(rbc__undoing_fail)(const rbc__undoing *undoing, rbc_error *err, rbc_status status,
-                              const char *format, ...) {
-    char text[RBC_ERROR_MESSAGE_BYTES];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    return rbc__fail(err, status, "packing step %u of %u, %s: %s", undoing->index + 1,
-                     undoing->packing->num_steps,
-                     rbc__packing_name(undoing->packing->steps[undoing->index].kind), text);
+    return element_bytes == 0 ? 0 : element_bytes | block_elements / 8 << 16;
 }
 
 static size_t add_up(size_t a, size_t b) {
     return a > SIZE_MAX - b ? SIZE_MAX : a + b;
+}
+
+static size_t multiply(size_t a, size_t b) {
+    return b != 0 && a > SIZE_MAX / b ? SIZE_MAX : a * b;
+}
+
+rbc_status rbc__packing_check_growth(const rbc__packing *packing, size_t packed_bytes,
+                                     size_t unpacked_bytes, rbc_error *err) {
+    size_t most = packed_bytes;
+    for (uint32_t i = 0; i < packing->num_steps; ++i) {
+        const rbc__method *method = &methods[packing->steps[i].kind];
+        most = method->sizes == RBC__SIZE_OTHER ? multiply(most, method->growth) : most;
+    }
+    return unpacked_bytes <= most
+               ? RBC_OK
+               : rbc__fail(err, RBC_ERROR_FORMAT,
+                           "packing of %zu bytes gives %zu at most, whatever they are; wanted %zu",
+                           packed_bytes, most, unpacked_bytes);
 }
 
 /* What a compression may make of `bytes` at most. Those that are known add less than a quarter. */
@@ -147,24 +201,6 @@ static void foretell(const rbc__packing *packing, extent unpacked, extent *sizes
     }
 }
 
-static rbc_status reserve(const rbc__undoing *undoing, int scratch, size_t bytes, uint8_t **out,
-                          rbc_error *err) {
-    rbc__unpacker *unpacker = undoing->unpacker;
-    bytes += bytes == 0;
-    if (unpacker->scratch_bytes[scratch] < bytes) {
-        free(unpacker->scratch[scratch]);
-        unpacker->scratch_bytes[scratch] = 0;
-        unpacker->scratch[scratch] = malloc(bytes);
-        if (unpacker->scratch[scratch] == NULL) {
-            return rbc__undoing_fail(undoing, err, RBC_ERROR_OUT_OF_MEMORY,
-                                     "%zu bytes of memory cannot be had", bytes);
-        }
-        unpacker->scratch_bytes[scratch] = bytes;
-    }
-    *out = unpacker->scratch[scratch];
-    return RBC_OK;
-}
-
 static rbc_status fail_long(const rbc__undoing *undoing, extent wanted, rbc_error *err) {
     return rbc__undoing_fail(undoing, err, RBC_ERROR_FORMAT, "gives more bytes, wanted %s%zu",
                              wanted.is_exact ? "" : "at most ", wanted.bytes);
@@ -180,13 +216,15 @@ static rbc_status check_size(const rbc__undoing *undoing, uint64_t found, const 
                              wanted.bytes);
 }
 
-/* Undoes a step whose result goes to `dst`, or to scratch where that is NULL. */
+/* Undoes a step whose result goes to `dst`, or to the buffer where that is NULL. */
 static rbc_status undo_into(rbc__undoing *undoing, const rbc__method *method, extent wanted,
-                            uint8_t *dst, int scratch, rbc_error *err) {
+                            uint8_t *dst, rbc__buffer buffer, rbc_error *err) {
     uint64_t declared = 0;
     const bool is_declared = method->declares != NULL && method->declares(undoing, &declared);
     if (is_declared) {
+        const extent most = {multiply(undoing->in_bytes, method->growth), false};
         RBC__TRY(check_size(undoing, declared, "declares", wanted, err));
+        RBC__TRY(check_size(undoing, declared, "declares", most, err));
     }
     undoing->is_exact = wanted.is_exact || is_declared;
     undoing->out_capacity = wanted.bytes;
@@ -202,7 +240,8 @@ static rbc_status undo_into(rbc__undoing *undoing, const rbc__method *method, ex
     for (;;) {
         undoing->out = dst;
         if (dst == NULL) {
-            RBC__TRY(reserve(undoing, scratch, undoing->out_capacity, &undoing->out, err));
+            RBC__TRY(
+                rbc__undoing_reserve(undoing, buffer, undoing->out_capacity, &undoing->out, err));
         }
         undoing->out_bytes = 0;
         const rbc_status status = method->undo(undoing, err);
@@ -230,7 +269,7 @@ static rbc_status undo_steps(rbc__unpacker *unpacker, const rbc__packing *packin
     rbc__undoing undoing = {.unpacker = unpacker, .packing = packing};
     const uint8_t *at = packed_bytes > 0 ? packed : nothing;
     size_t num_bytes = packed_bytes;
-    int scratch = 0;
+    rbc__buffer buffer = RBC__BUFFER_EVEN;
     for (uint32_t i = packing->num_steps; i-- > 0;) {
         const rbc__method *method = &methods[packing->steps[i].kind];
         undoing.index = i;
@@ -252,10 +291,10 @@ static rbc_status undo_steps(rbc__unpacker *unpacker, const rbc__packing *packin
             RBC__TRY(check_size(&undoing, num_bytes, "has", sizes[i], err));
         }
         const bool is_last = i == 0 && dst != NULL;
-        RBC__TRY(undo_into(&undoing, method, sizes[i], is_last ? dst : NULL, scratch, err));
+        RBC__TRY(undo_into(&undoing, method, sizes[i], is_last ? dst : NULL, buffer, err));
         at = undoing.out;
         num_bytes = undoing.out_bytes;
-        scratch ^= 1;
+        buffer = buffer == RBC__BUFFER_EVEN ? RBC__BUFFER_ODD : RBC__BUFFER_EVEN;
     }
     *out = (rbc__unpacked){at, num_bytes};
     return RBC_OK;
@@ -277,6 +316,7 @@ rbc_status rbc__unpack(rbc__unpacker *unpacker, const rbc__packing *packing, con
     uint8_t *into = unpacked_bytes > 0 ? dst : nothing;
     rbc__unpacked found;
     RBC__TRY(check_plain(packing, packed_bytes, wanted, err));
+    RBC__TRY(rbc__packing_check_growth(packing, packed_bytes, unpacked_bytes, err));
     RBC__TRY(undo_steps(unpacker, packing, packed, packed_bytes, wanted, into, &found, err));
     if (found.bytes != into && unpacked_bytes > 0) {
         memcpy(into, found.bytes, unpacked_bytes);

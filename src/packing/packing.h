@@ -13,6 +13,8 @@
 
 #include <robocache/robocache.h>
 
+#include "packing/unpacker.h"
+
 /* The numbers are stored in catalogs: none is ever given another meaning. The parameter of a step is
  * 0 but for those that name one. */
 typedef enum rbc__packing_kind {
@@ -28,7 +30,7 @@ typedef enum rbc__packing_kind {
     RBC__PACKING_ZSTD = 8,      /* one frame or several */
     RBC__PACKING_SNAPPY = 9,    /* raw, without framing */
     RBC__PACKING_LZF = 10,      /* HDF5's filter 32000 */
-    RBC__PACKING_BLOSC = 11,    /* a chunk of version 1: HDF5's filter 32001, zarr */
+    RBC__PACKING_BLOSC = 11,    /* a chunk as Blosc 1 writes it: HDF5's filter 32001, zarr */
     /* HDF5's filter 2. Parameter: bytes of an element, at least 1. Bytes behind the last whole
      * element are left as they lie. */
     RBC__PACKING_SHUFFLE = 12,
@@ -64,19 +66,21 @@ rbc_status rbc__packing_find(const char *name, rbc__packing_kind *out, rbc_error
  * parameter that the kind does not have. */
 rbc_status rbc__packing_check(const rbc__packing *packing, rbc_error *err);
 
-/* State of one thread: handles of libraries and scratch memory, as much as the largest block needed.
- * Nothing in it starts threads. */
-typedef struct rbc__unpacker rbc__unpacker;
-rbc_status rbc__unpacker_create(rbc__unpacker **out, rbc_error *err);
-void rbc__unpacker_destroy(rbc__unpacker **unpacker);
+/* FORMAT: so few packed bytes give no more than some multiple of them, whatever they hold, and
+ * `unpacked_bytes` is more. To be asked before memory is taken for a block that a stranger's catalog
+ * describes. The packing has been checked. */
+rbc_status rbc__packing_check_growth(const rbc__packing *packing, size_t packed_bytes,
+                                     size_t unpacked_bytes, rbc_error *err);
 
-/* The scratch memory that it holds. */
-size_t rbc__unpacker_bytes(const rbc__unpacker *unpacker);
+/* The parameter of BITSHUFFLE: bytes of an element, at least 1, and elements that are transposed
+ * together, a multiple of 8 (0: as many as HDF5's filter takes when it is not told). 0, which is no
+ * parameter: one of them is none, or beyond 65,535 and 524,280. */
+uint32_t rbc__packing_bitshuffle(uint32_t element_bytes, uint32_t block_elements);
 
 /* Undoes a checked packing into `dst`, which gets exactly `unpacked_bytes`. Scratch is bounded by
  * that whatever the packed bytes declare: what lies between two steps may have a quarter and 64 KiB
  * more. FORMAT: damaged data, fewer or more bytes than wanted, bytes left over; the message begins
- * with the step, and nothing is promised of dst. OUT_OF_MEMORY: says nothing of the data. */
+ * with the step, but where the sizes alone tell, and nothing is promised of dst. OUT_OF_MEMORY: says nothing of the data. */
 rbc_status rbc__unpack(rbc__unpacker *unpacker, const rbc__packing *packing, const void *packed,
                        size_t packed_bytes, void *dst, size_t unpacked_bytes, rbc_error *err);
 

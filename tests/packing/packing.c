@@ -140,12 +140,69 @@ static void early_fletcher32_is_taken(void **state) {
                         "05040204 as stored behind them");
 }
 
+static void bitshuffle_has_two_numbers(void **state) {
+    (void)state;
+    assert_int_equal(rbc__packing_bitshuffle(4, 0), 4);
+    assert_int_equal(rbc__packing_bitshuffle(65535, 524280), UINT32_MAX);
+    static const uint32_t none[][2] = {{0, 0}, {0, 8}, {65536, 0}, {4, 7}, {4, 524288}};
+    for (size_t i = 0; i < sizeof none / sizeof *none; ++i) {
+        assert_int_equal(rbc__packing_bitshuffle(none[i][0], none[i][1]), 0);
+    }
+    rbc_error err;
+    const rbc__packing packing = {1, {{RBC__PACKING_BITSHUFFLE, 8 << 16}}};
+    assert_int_equal(rbc__packing_check(&packing, &err), RBC_ERROR_FORMAT);
+}
+
+/* Each width against the definition, in blocks of 16 elements and as many as HDF5 takes. */
+static void bitshuffles_of_any_width(void **state) {
+    enum { MOST = 20000 };
+    static const size_t widths[] = {1, 2, 3, 4, 8, 12, 16, 17, 100, 1000};
+    static const size_t sizes[] = {0, 1, 7, 8, 100, 1000, 4099, 20000};
+    static uint8_t plain[MOST];
+    fill_noise(plain, sizeof plain);
+    for (size_t w = 0; w < sizeof widths / sizeof *widths; ++w) {
+        for (size_t s = 0; s < 2 * sizeof sizes / sizeof *sizes; ++s) {
+            const size_t width = widths[w];
+            const size_t bytes = sizes[s / 2];
+            const size_t usual = 8192 / width / 8 * 8;
+            const size_t block = s % 2 == 1 ? 16 : usual > 128 ? usual : 128;
+            uint8_t *packed = malloc(bytes);
+            uint8_t *dst = malloc(bytes);
+            memcpy(packed, plain, bytes);
+            const size_t whole = bytes / width / 8 * 8;
+            for (size_t begin = 0; begin < whole; begin += block) {
+                const size_t count = whole - begin < block ? whole - begin : block;
+                uint8_t *bits = packed + begin * width;
+                memset(bits, 0, count * width);
+                for (size_t bit = 0; bit < count * width * 8; ++bit) {
+                    const size_t element = bit % count;
+                    const size_t of_element = bit / count;
+                    const uint8_t byte = plain[(begin + element) * width + of_element / 8];
+                    bits[bit / 8] |= (uint8_t)((byte >> of_element % 8 & 1) << bit % 8);
+                }
+            }
+            rbc_error err = {0};
+            const rbc__packing packing = {
+                1,
+                {{RBC__PACKING_BITSHUFFLE,
+                  rbc__packing_bitshuffle((uint32_t)width, s % 2 == 1 ? 16 : 0)}}};
+            assert_int_equal(rbc__unpack(*state, &packing, packed, bytes, dst, bytes, &err),
+                             RBC_OK);
+            assert_memory_equal(dst, plain, bytes);
+            free(packed);
+            free(dst);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_go_both_ways),
         cmocka_unit_test(chains_are_checked),
         cmocka_unit_test_setup_teardown(no_steps_are_a_copy, make_unpacker, drop_unpacker),
         cmocka_unit_test_setup_teardown(shuffles_of_any_width, make_unpacker, drop_unpacker),
+        cmocka_unit_test(bitshuffle_has_two_numbers),
+        cmocka_unit_test_setup_teardown(bitshuffles_of_any_width, make_unpacker, drop_unpacker),
         cmocka_unit_test_setup_teardown(early_fletcher32_is_taken, make_unpacker, drop_unpacker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,12 +56,13 @@ static void whole_blocks_come_back(void **state) {
     }
 }
 
-/* FORMAT, and a message that names the step. */
+/* FORMAT, and a message that names the step, or both sizes where they alone tell. */
 static void expect_damage(const vector *one, rbc_status status, const rbc_error *err) {
     if (status != RBC_ERROR_FORMAT) {
         fail_msg("%s of %zu bytes: status %d", one->name, one->unpacked_bytes, status);
     }
-    if (strncmp(err->message, "packing step ", 13) != 0) {
+    if (strncmp(err->message, "packing step ", 13) != 0 &&
+        strncmp(err->message, "packing of ", 11) != 0) {
         fail_msg("%s of %zu bytes: %s", one->name, one->unpacked_bytes, err->message);
     }
 }
@@ -101,7 +102,7 @@ static void cut_blocks_are_refused(void **state) {
     for (size_t i = 0; i < given->loaded.count; ++i) {
         const vector *one = &given->loaded.items[i];
         uint8_t *dst = malloc(one->unpacked_bytes);
-        const size_t stride = one->packed_bytes > 2000 ? one->packed_bytes / 97 : 1;
+        const size_t stride = one->packed_bytes > 500 ? one->packed_bytes / 61 : 1;
         for (size_t bytes = 0; bytes < one->packed_bytes; bytes += stride) {
             if (strcmp(one->name, "gzip_padded") == 0 && bytes >= one->packed_bytes - 20) {
                 break;
@@ -150,7 +151,7 @@ static void changed_bytes_do_no_harm(void **state) {
     for (size_t i = 0; i < given->loaded.count; ++i) {
         const vector *one = &given->loaded.items[i];
         uint8_t *dst = malloc(one->unpacked_bytes);
-        const size_t stride = one->packed_bytes > 2000 ? one->packed_bytes / 97 : 1;
+        const size_t stride = one->packed_bytes > 500 ? one->packed_bytes / 61 : 1;
         for (size_t at = 0; at < one->packed_bytes; at += stride) {
             const uint8_t flips[] = {0x01, 0x80, 0xFF};
             for (size_t k = 0; k < sizeof flips; ++k) {
