@@ -171,6 +171,101 @@ def layouts() -> dict[str, bytes]:
     return {name: bytes((2, len(form))) + form + body for name, form in forms.items()}
 
 
+def int_table(columns: list[tuple[int, int, int]], rows: list[list[int]]) -> bytes:
+    """Encode a table (see src/layout/int_table.h): base, step and width of each column."""
+    header = b"".join(
+        varint(base << 1 ^ base >> 63) + varint(step << 1 ^ step >> 63) + bytes([width])
+        for base, step, width in columns
+    )
+    return header + b"".join(
+        ((value - base - step * number) % (1 << 64)).to_bytes(width, "little")
+        for number, row in enumerate(rows)
+        for value, (base, step, width) in zip(row, columns, strict=True)
+    )
+
+
+def array(
+    shape: Shape,
+    chunk_shape: Shape,
+    *,
+    element_bytes: int = 1,
+    order: bytes = b"",
+    fill: bytes = b"",
+    chunks: bytes,
+) -> bytes:
+    """Encode an array (see src/layout/array.h)."""
+    flags = len(shape) | bool(order) << 4 | bool(fill) << 5
+    extents = b"".join(varint(a) + varint(b) for a, b in zip(shape, chunk_shape, strict=True))
+    return bytes([1, flags]) + varint(element_bytes) + b"\2" + extents + order + fill + chunks
+
+
+def arrays() -> dict[str, bytes]:
+    """Encode arrays in one chunk and in many, in C order and others, with fill values."""
+    wide = [(1, 0, 1), (2000, 0, 2), (0, 0, 1), (0, 0, 1)]
+    rows = [[1 + i % 3, 2000 + 300 * i, i % 7 * 30, i % 2] for i in range(24)]
+    even = [(0, 0, 0), (512, 24, 0), (24, 0, 0), (0, 0, 0)]
+    absent = [(0, 0, 0)] * 4
+    return {
+        "whole": array((50, 7), (50, 7), element_bytes=4, chunks=int_table(even, [])),
+        "even": array((50, 6), (1, 6), element_bytes=4, chunks=int_table(even, [])),
+        "gathered": array((9, 8, 3), (3, 2, 2), chunks=int_table(wide, rows)),
+        "filled": array(
+            (9, 8, 3),
+            (3, 2, 2),
+            element_bytes=2,
+            fill=b"\1\2",
+            chunks=int_table(wide, rows),
+        ),
+        "turned": array(
+            (9, 8, 3),
+            (3, 2, 2),
+            element_bytes=3,
+            order=b"\2\0\1",
+            chunks=int_table(wide, rows),
+        ),
+        "absent": array((1 << 60, 2), (5, 1), chunks=int_table(absent, [])),
+        "empty": array((0, 3), (5, 1), chunks=int_table(absent, [])),
+        "eight_axes": array((2,) * 8, (2,) * 7 + (1,), chunks=int_table(wide, rows[:2])),
+    }
+
+
+def track(
+    counts: tuple[int, int, int],
+    groups: list[list[int]],
+    frames: list[int],
+    packets: list[list[int]],
+) -> bytes:
+    """Encode a track (see src/layout/track.h); a table without rows has columns of width 0."""
+    head = b"\1" + b"".join(varint(count) for count in counts) + varint(1) + varint(15360)
+    group_columns = [(0, 0, 1)] * 3 if groups else [(0, 2, 0), (0, 0, 0), (0, 0, 0)]
+    packet_columns = [(0, 0, 1), (48, 0, 2), (1, 0, 2), (0, 0, 2)]
+    if not packets:
+        packet_columns = [(0, 0, 0), (48, 1000, 0), (1000, 0, 0), (0, 512, 0)]
+    return (
+        head
+        + int_table(group_columns, groups)
+        + int_table([(0, 0, 1) if frames else (0, 1, 0)], [[frame] for frame in frames])
+        + int_table(packet_columns, packets)
+    )
+
+
+def tracks() -> dict[str, bytes]:
+    """Encode tracks with closed and open groups, hidden packets and packets in blocks."""
+    order = [2, 0, 1, 5, 3, 4, 8, 6, 7]
+    plain = [[0, 48 + 900 * i, 900 - i, 512 * pts] for i, pts in enumerate(order)]
+    blocks = [[i % 3 << 2 | 2, 48, 900, 512 * pts] for i, pts in enumerate(order)]
+    hidden = [[int(i == 4), *row[1:]] for i, row in enumerate(plain)]
+    frames = sorted(range(9), key=order.__getitem__)
+    return {
+        "empty": track((0, 0, 0), [], [], []),
+        "even": track((10, 5, 10), [], [], []),
+        "open": track((9, 2, 9), [[0, 0, 3], [6, 2, 0]], frames, plain),
+        "closed": track((9, 1, 9), [[0, 0, 0]], frames, plain),
+        "blocks": track((9, 1, 9), [[0, 0, 0]], frames, blocks),
+        "hidden": track((9, 1, 8), [[0, 0, 0]], [f for f in frames if f != 4], hidden),
+    }
+
+
 def features_json() -> dict[str, object]:
     """Make a features.json with every kind of leaf."""
 
@@ -304,6 +399,10 @@ def main() -> None:
         inputs[f"example/layout_{name}"] = b"\3" + payload
     for name, payload in layouts().items():
         inputs[f"layout/{name}"] = b"\xff\xff" + varint(payload[0]) + payload[2 : 2 + payload[1]]
+    for name, payload in arrays().items():
+        inputs[f"array/{name}"] = b"\x12" + payload
+    for name, payload in tracks().items():
+        inputs[f"track/{name}"] = payload
     inputs["features/features"] = json.dumps(features_json()).encode()
     inputs["features/empty"] = b'{"featuresDict":{}}'
     inputs["dataset_info/info"] = json.dumps(dataset_info_json()).encode()

@@ -9,7 +9,7 @@ enum { VERSION = 1 };
 
 enum { KEY, FRAMES_AHEAD, OVERLAP, NUM_GROUP_COLUMNS };
 enum { PACKET, NUM_FRAME_COLUMNS };
-enum { PLACE, OFFSET, BYTES, PTS, NUM_PACKET_COLUMNS };
+enum { SOURCE, OFFSET, BYTES, PTS, NUM_PACKET_COLUMNS };
 enum { HIDDEN = 1, IN_BLOCK = 2, NUMBER_SHIFT = 2 };
 
 /* ---- writing ---- */
@@ -38,7 +38,7 @@ static int64_t frame_value(const void *source, int64_t row, int32_t column) {
 static int64_t packet_value(const void *source, int64_t row, int32_t column) {
     const rbc__track_packet *packet = &((const building *)source)->packets[row];
     switch (column) {
-    case PLACE:
+    case SOURCE:
         return (int64_t)packet->number << NUMBER_SHIFT | (packet->in_block ? IN_BLOCK : 0) |
                (packet->is_shown ? 0 : HIDDEN);
     case OFFSET:
@@ -96,14 +96,15 @@ static rbc_status check_packets(const rbc__track_packet *packets, int64_t num_pa
 /* Sets groups and frames, whose memory is large enough. */
 static void find_groups(building *track) {
     const rbc__track_packet *packets = track->packets;
+    int64_t key = 0;
     for (int64_t i = 0; i < track->num_packets; ++i) {
-        if (packets[i].is_key) {
-            track->groups[track->num_groups][KEY] = i;
+        if (i == 0 || packets[i].is_key) {
+            key = i;
+            track->groups[track->num_groups][KEY] = key;
             track->groups[track->num_groups++][OVERLAP] = 0;
         }
         if (packets[i].is_shown) {
             const int64_t group = track->num_groups - 1;
-            const int64_t key = track->groups[group][KEY];
             const bool leads = group > 0 && packets[i].pts < packets[key].pts;
             track->frames[track->num_frames++] = (frame_key){group - leads, packets[i].pts, i};
             if (leads) {
@@ -276,24 +277,24 @@ rbc_status rbc__track_frame_at(const rbc__track *track, int64_t frame, rbc__trac
 
 rbc_status rbc__track_packet_at(const rbc__track *track, int64_t packet, rbc__track_packet *out,
                                 rbc_error *err) {
-    const int64_t place = rbc__int_table_get(&track->packets, packet, PLACE);
+    const uint64_t code = (uint64_t)rbc__int_table_get(&track->packets, packet, SOURCE);
+    const uint64_t number = code >> NUMBER_SHIFT;
     const int64_t offset = rbc__int_table_get(&track->packets, packet, OFFSET);
     const int64_t bytes = rbc__int_table_get(&track->packets, packet, BYTES);
-    const bool in_block = (place & IN_BLOCK) != 0;
+    const bool in_block = (code & IN_BLOCK) != 0;
     const uint32_t limit = in_block ? track->num_blocks : track->num_blobs;
-    if (place < 0 || place >> NUMBER_SHIFT >= limit || !lies_in_int64(offset, bytes)) {
+    if (number >= limit || !lies_in_int64(offset, bytes)) {
         return rbc__fail(err, RBC_ERROR_FORMAT,
                          "packet %" PRId64 " of a track in the catalog: found %" PRId64
-                         " bytes from byte %" PRId64 " of %s %" PRId64
+                         " bytes from byte %" PRId64 " of %s %" PRIu64
                          " on, wanted them within int64 and one of %" PRIu32,
-                         packet, bytes, offset, in_block ? "block" : "blob", place >> NUMBER_SHIFT,
-                         limit);
+                         packet, bytes, offset, in_block ? "block" : "blob", number, limit);
     }
     *out = (rbc__track_packet){
-        .number = (uint32_t)(place >> NUMBER_SHIFT),
+        .number = (uint32_t)number,
         .in_block = in_block,
         .is_key = key_of(track, find_group(track, key_of, packet)) == packet,
-        .is_shown = (place & HIDDEN) == 0,
+        .is_shown = (code & HIDDEN) == 0,
         .offset = offset,
         .bytes = bytes,
         .pts = rbc__int_table_get(&track->packets, packet, PTS),

@@ -37,8 +37,8 @@ typedef struct rbc__track_packet {
     int64_t pts;           /* when it is shown, in units of the time base */
 } rbc__track_packet;
 
-/* The time base, seconds a unit of pts, as a fraction. rbc__rate_time_ns() of the rate denominator /
- * numerator makes nanoseconds of a pts. */
+/* The time base, seconds a unit of pts, as a fraction. With the rate denominator / numerator in
+ * lowest terms rbc__rate_time_ns() makes nanoseconds of a pts. */
 typedef struct rbc__time_base {
     uint32_t numerator, denominator; /* at least 1 */
 } rbc__time_base;

@@ -57,14 +57,14 @@ static void grid_of(const rbc__array_description *array, int64_t *grid) {
     }
 }
 
-/* Number of the element at place `place` of a chunk, or -1 past the array's edge. */
-static int64_t element_in_chunk(const rbc__array_description *array, int64_t chunk, int64_t place) {
+/* Number in the array of element `index` of a chunk, or -1 past the array's edge. */
+static int64_t element_in_chunk(const rbc__array_description *array, int64_t chunk, int64_t index) {
     int64_t grid[RBC__ARRAY_MAX_DIMS];
     int64_t at[RBC__ARRAY_MAX_DIMS];
     int64_t within[RBC__ARRAY_MAX_DIMS];
     grid_of(array, grid);
     unravel(chunk, grid, NULL, array->ndim, at);
-    unravel(place, array->chunk_shape, array->order, array->ndim, within);
+    unravel(index, array->chunk_shape, array->order, array->ndim, within);
     int64_t element = 0;
     for (int32_t i = 0; i < array->ndim; ++i) {
         const int64_t coordinate = at[i] * array->chunk_shape[i] + within[i];
@@ -81,10 +81,10 @@ static uint8_t *make_chunk(const rbc__array_description *array, int64_t chunk) {
     const int64_t elements = product(array->chunk_shape, 0, array->ndim);
     uint8_t *bytes = malloc((size_t)(elements * array->element_bytes));
     assert_non_null(bytes);
-    for (int64_t place = 0; place < elements; ++place) {
-        const int64_t element = element_in_chunk(array, chunk, place);
+    for (int64_t index = 0; index < elements; ++index) {
+        const int64_t element = element_in_chunk(array, chunk, index);
         for (int64_t i = 0; i < array->element_bytes; ++i) {
-            bytes[place * array->element_bytes + i] = element < 0 ? 0xEE : byte_of(element, i);
+            bytes[index * array->element_bytes + i] = element < 0 ? 0xEE : byte_of(element, i);
         }
     }
     return bytes;
@@ -224,19 +224,19 @@ static void check_random_array(void) {
     grid_of(&description, grid);
     assert_int_equal(description.num_chunks, product(grid, 0, description.ndim));
     const size_t num_chunks = (size_t)description.num_chunks;
-    rbc__array_chunk *places = calloc(num_chunks + 1, sizeof *places);
+    rbc__array_chunk *stored = calloc(num_chunks + 1, sizeof *stored);
     uint8_t **chunks = calloc(num_chunks + 1, sizeof *chunks);
-    assert_true(places != NULL && chunks != NULL);
+    assert_true(stored != NULL && chunks != NULL);
     const int64_t absent = up_to(3) == 0 ? up_to(9) : -1;
     for (size_t i = 0; i < num_chunks; ++i) {
         chunks[i] = make_chunk(&description, (int64_t)i);
         if (up_to(9) > absent) {
-            places[i] = (rbc__array_chunk){(uint32_t)up_to(BLOBS - 1),
+            stored[i] = (rbc__array_chunk){(uint32_t)up_to(BLOBS - 1),
                                            up_to(1) == 0 ? 0 : (uint32_t)any_number(),
                                            up_to(INT64_C(1) << up_to(40)), 1 + up_to(100000)};
         }
     }
-    description.chunks = places;
+    description.chunks = stored;
     rbc__bytes encoded = {0};
     rbc__array array;
     encode(&description, &encoded);
@@ -261,7 +261,7 @@ static void check_random_array(void) {
         free(chunks[i]);
     }
     free(chunks);
-    free(places);
+    free(stored);
     rbc__bytes_free(&encoded);
 }
 
@@ -275,15 +275,15 @@ static void rows_are_those_of_index_arithmetic(void **unused) {
 /* ---- what is stored, and how large it is ---- */
 
 /* Chunks one behind the other in one blob, whose sizes vary by `spread`. */
-static rbc__array_chunk *make_places(int64_t num_chunks, int64_t bytes, int64_t spread) {
-    rbc__array_chunk *places = calloc((size_t)num_chunks, sizeof *places);
-    assert_non_null(places);
+static rbc__array_chunk *make_stored(int64_t num_chunks, int64_t bytes, int64_t spread) {
+    rbc__array_chunk *stored = calloc((size_t)num_chunks, sizeof *stored);
+    assert_non_null(stored);
     int64_t offset = 2048;
     for (int64_t i = 0; i < num_chunks; ++i) {
-        places[i] = (rbc__array_chunk){3, 0, offset, bytes + up_to(spread)};
-        offset += places[i].bytes;
+        stored[i] = (rbc__array_chunk){3, 0, offset, bytes + up_to(spread)};
+        offset += stored[i].bytes;
     }
-    return places;
+    return stored;
 }
 
 static size_t encoded_bytes(rbc__array_description *description) {
@@ -304,8 +304,8 @@ static void h5py_row_touches_48_chunks(void **unused) {
                                      .chunk_shape = {63, 21, 21, 1},
                                      .element_bytes = 1,
                                      .num_chunks = 8 * 48};
-    rbc__array_chunk *places = make_places(images.num_chunks, 20000, 8000);
-    images.chunks = places;
+    rbc__array_chunk *stored = make_stored(images.num_chunks, 20000, 8000);
+    images.chunks = stored;
     rbc__bytes encoded = {0};
     rbc__array array;
     encode(&images, &encoded);
@@ -326,7 +326,7 @@ static void h5py_row_touches_48_chunks(void **unused) {
     assert_false(array.is_plain);
     assert_true(encoded.size <= 6 * (size_t)images.num_chunks);
     rbc__bytes_free(&encoded);
-    free(places);
+    free(stored);
 }
 
 static void a_million_chunks_take_six_bytes_each(void **unused) {
@@ -337,10 +337,10 @@ static void a_million_chunks_take_six_bytes_each(void **unused) {
                                      .chunk_shape = {1},
                                      .element_bytes = 30000,
                                      .num_chunks = CHUNKS};
-    rbc__array_chunk *places = make_places(CHUNKS, 20000, 8000);
-    images.chunks = places;
+    rbc__array_chunk *stored = make_stored(CHUNKS, 20000, 8000);
+    images.chunks = stored;
     assert_true(encoded_bytes(&images) <= (size_t)6 * CHUNKS);
-    free(places);
+    free(stored);
 }
 
 static void even_chunks_take_no_bytes(void **unused) {
@@ -349,11 +349,11 @@ static void even_chunks_take_no_bytes(void **unused) {
     rbc__array_description even = {
         .ndim = 2, .shape = {CHUNKS, 7}, .chunk_shape = {1, 7}, .element_bytes = 4};
     even.num_chunks = CHUNKS;
-    rbc__array_chunk *places = make_places(CHUNKS, 28, 0);
-    even.chunks = places;
+    rbc__array_chunk *stored = make_stored(CHUNKS, 28, 0);
+    even.chunks = stored;
     assert_true(encoded_bytes(&even) < 32);
     for (uint32_t i = 0; i < CHUNKS; ++i) { /* a file each */
-        places[i] = (rbc__array_chunk){i, 0, 0, 28};
+        stored[i] = (rbc__array_chunk){i, 0, 0, 28};
     }
     assert_true(encoded_bytes(&even) < 32);
     even.chunks = NULL;
@@ -366,17 +366,17 @@ static void even_chunks_take_no_bytes(void **unused) {
     assert_int_equal(rbc__array_chunk_at(&array, CHUNKS - 1, &chunk, NULL), RBC_OK);
     assert_int_equal(chunk.bytes, 0);
     rbc__bytes_free(&encoded);
-    free(places);
+    free(stored);
 }
 
 static void whole_array_is_one_plain_chunk(void **unused) {
     (void)unused;
-    rbc__array_chunk place = {0, 0, 4096, 500 * 28};
+    rbc__array_chunk chunk = {0, 0, 4096, 500 * 28};
     rbc__array_description whole = {.ndim = 2,
                                     .shape = {500, 7},
                                     .chunk_shape = {500, 7},
                                     .element_bytes = 4,
-                                    .chunks = &place,
+                                    .chunks = &chunk,
                                     .num_chunks = 1};
     rbc__bytes encoded = {0};
     rbc__array array;
@@ -549,10 +549,10 @@ static void damaged_arrays_are_refused_or_stay_within(void **unused) {
                                           .fill = "\x01\x02",
                                           .packing = 3,
                                           .num_chunks = 18};
-    rbc__array_chunk *places = make_places(18, 20, 9);
-    places[7] = (rbc__array_chunk){0};
-    places[9].skipped = 5;
-    description.chunks = places;
+    rbc__array_chunk *stored = make_stored(18, 20, 9);
+    stored[7] = (rbc__array_chunk){0};
+    stored[9].skipped = 5;
+    description.chunks = stored;
     rbc__bytes encoded = {0};
     encode(&description, &encoded);
     rbc__array array;
@@ -590,7 +590,7 @@ static void damaged_arrays_are_refused_or_stay_within(void **unused) {
     assert_int_equal(rbc__array_chunk_at(&array, 0, &chunk, &err), RBC_ERROR_FORMAT);
     assert_non_null(strstr(err.message, "of blob 3 on, wanted them within int64 and one of 3"));
     rbc__bytes_free(&encoded);
-    free(places);
+    free(stored);
 }
 
 int main(void) {
