@@ -8,6 +8,7 @@ Usage: python fuzz/make_corpus.py [FOLDER]    (default: the folder `corpus` besi
 from __future__ import annotations
 
 import json
+import re
 import struct
 import sys
 import zlib
@@ -383,6 +384,28 @@ def pngs() -> dict[str, bytes]:
     return made
 
 
+def packings() -> dict[str, bytes]:
+    """One small block of each name that the tests of packings have."""
+    root = Path(__file__).parent.parent
+    header = (root / "src/packing/packing.h").read_text()
+    kinds = {k.lower(): int(v) for k, v in re.findall(r"RBC__PACKING_(\w+) = (\d+)", header)}
+    made: dict[str, bytes] = {}
+    rest = (root / "tests/packing/vectors.bin").read_bytes()
+    while rest:
+        line, _, rest = rest.partition(b"\n")
+        name, _, unpacked, packed, *steps = line.decode().split()
+        block, rest = rest[: int(packed)], rest[int(packed) :]
+        if name in made or int(unpacked) < 7 or int(packed) > 600:
+            continue
+        made[name] = bytes([len(steps)]) + struct.pack("<H", int(unpacked))
+        for step in steps:
+            kind, _, parameter = step.partition(":")
+            width, groups = int(parameter or 0) & 0xFFFF, int(parameter or 0) >> 16
+            made[name] += bytes([kinds[kind], width | min(groups, 3) << 6])
+        made[name] += block
+    return made
+
+
 def main() -> None:
     """Write all inputs."""
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "corpus"
@@ -416,6 +439,8 @@ def main() -> None:
     inputs["summary/longest"] = b"\x7f" + b"\xff" * 9 + b"\x01" + b"\xff" * 9 + b"\x01"
     for name, payload in pngs().items():
         inputs[f"png/{name}"] = payload
+    for name, payload in packings().items():
+        inputs[f"packing/{name}"] = payload
     for name, payload in changes().items():
         inputs[f"catalog/{name}"] = payload
     for name, content in inputs.items():

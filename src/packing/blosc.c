@@ -170,7 +170,7 @@ rbc_status rbc__undo_blosc(rbc__undoing *undoing, rbc_error *err) {
     const size_t least = HEADER_BYTES + 4 * num_blocks;
     from.packed_left = undoing->in_bytes - least;
     uint8_t *inner = NULL;
-    if ((from.flags & (FLAG_SHUFFLE | FLAG_BITSHUFFLE)) != 0) {
+    if (num_blocks > 0 && (from.flags & (FLAG_SHUFFLE | FLAG_BITSHUFFLE)) != 0) {
         RBC__TRY(rbc__undoing_reserve(undoing, RBC__BUFFER_INNER, from.block_bytes, &inner, err));
     }
     for (size_t i = 0; i < num_blocks; ++i) {

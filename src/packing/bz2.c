@@ -21,7 +21,7 @@ static rbc_status unpack_one(rbc__undoing *undoing, bz_stream *stream, size_t be
     size_t at = begin;
     for (;;) {
         /* Where nothing more fits, a byte tells whether nothing more comes. */
-        char spare;
+        char spare = 0;
         const size_t space = undoing->out_capacity - undoing->out_bytes;
         const unsigned in_part = cut(undoing->in_bytes - at);
         const unsigned out_part = space > 0 ? cut(space) : 1;

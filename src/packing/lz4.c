@@ -116,7 +116,7 @@ static rbc_status unpack_frame(rbc__undoing *undoing, size_t begin, size_t *end,
     static const LZ4F_decompressOptions_t options = {.stableDst = 1};
     size_t at = begin;
     for (;;) {
-        uint8_t spare; /* where nothing more fits, a byte tells whether nothing more comes */
+        uint8_t spare = 0; /* where nothing more fits, a byte tells whether nothing more comes */
         const size_t space = undoing->out_capacity - undoing->out_bytes;
         size_t used = undoing->in_bytes - at;
         size_t made = space > 0 ? space : 1;

@@ -102,7 +102,7 @@ const char *rbc__packing_name(uint32_t kind) {
 rbc_status rbc__packing_find(const char *name, rbc__packing_kind *out, rbc_error *err) {
     char known[256] = "";
     size_t length = 0;
-    for (uint32_t kind = 0; kind < NUM_KINDS; ++kind) {
+    for (uint32_t kind = RBC__PACKING_DEFLATE; kind < NUM_KINDS; ++kind) {
         const char *candidate = rbc__packing_name(kind);
         if (candidate == NULL) {
             continue;

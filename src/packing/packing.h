@@ -77,10 +77,11 @@ rbc_status rbc__packing_check_growth(const rbc__packing *packing, size_t packed_
  * parameter: one of them is none, or beyond 65,535 and 524,280. */
 uint32_t rbc__packing_bitshuffle(uint32_t element_bytes, uint32_t block_elements);
 
-/* Undoes a checked packing into `dst`, which gets exactly `unpacked_bytes`. Scratch is bounded by
- * that whatever the packed bytes declare: what lies between two steps may have a quarter and 64 KiB
- * more. FORMAT: damaged data, fewer or more bytes than wanted, bytes left over; the message begins
- * with the step, but where the sizes alone tell, and nothing is promised of dst. OUT_OF_MEMORY: says nothing of the data. */
+/* Undoes a checked packing into `dst`, which lies apart from `packed` and gets exactly
+ * `unpacked_bytes`. Scratch is bounded by that whatever the packed bytes declare: what lies between two
+ * steps may have a quarter and 64 KiB more. FORMAT: damaged data, fewer or more bytes than wanted, bytes
+ * left over; the message begins with the step, but where the sizes alone tell, and nothing is promised
+ * of dst. OUT_OF_MEMORY: says nothing of the data. */
 rbc_status rbc__unpack(rbc__unpacker *unpacker, const rbc__packing *packing, const void *packed,
                        size_t packed_bytes, void *dst, size_t unpacked_bytes, rbc_error *err);
 

@@ -11,7 +11,8 @@ typedef struct rbc__unpacker rbc__unpacker;
 rbc_status rbc__unpacker_create(rbc__unpacker **out, rbc_error *err);
 void rbc__unpacker_destroy(rbc__unpacker **unpacker);
 
-/* The scratch memory that it holds. */
+/* The scratch memory that it holds. Handles come besides: 0.2 MB, and 8.4 MB once an LZ4 frame of
+ * blocks of 4 MB has come. */
 size_t rbc__unpacker_bytes(const rbc__unpacker *unpacker);
 
 #endif

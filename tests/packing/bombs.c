@@ -124,6 +124,20 @@ static void scratch_between_steps_is_bounded(void **state) {
     vectors_free(&loaded);
 }
 
+/* A chunk of nothing, in blocks of 4 GB. */
+static void empty_chunks_take_no_memory(void **state) {
+    (void)state;
+    static const uint8_t packed[] = {2,    1,    0x31, 4,    0,  0, 0, 0,
+                                     0xF0, 0xFF, 0xFF, 0xFF, 16, 0, 0, 0};
+    const rbc__packing packing = {1, {{RBC__PACKING_BLOSC, 0}}};
+    rbc__unpacker *unpacker;
+    rbc_error err = {0};
+    assert_int_equal(rbc__unpacker_create(&unpacker, &err), RBC_OK);
+    assert_int_equal(rbc__unpack(unpacker, &packing, packed, sizeof packed, NULL, 0, &err), RBC_OK);
+    assert_int_equal(rbc__unpacker_bytes(unpacker), 0);
+    rbc__unpacker_destroy(&unpacker);
+}
+
 /* A chunk whose blocks are all the same few bytes. */
 static void blocks_of_blosc_are_their_own(void **state) {
     (void)state;
@@ -148,6 +162,7 @@ int main(void) {
         cmocka_unit_test(declared_sizes_are_compared_first),
         cmocka_unit_test(no_more_is_taken_than_allowed),
         cmocka_unit_test(scratch_between_steps_is_bounded),
+        cmocka_unit_test(empty_chunks_take_no_memory),
         cmocka_unit_test(blocks_of_blosc_are_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,14 +24,14 @@ static void names_go_both_ways(void **state) {
             ++num_known;
         }
     }
-    assert_in_range(num_known, 5, 100);
+    assert_int_equal(num_known, 17);
     assert_null(rbc__packing_name(0));
     assert_null(rbc__packing_name(UINT32_MAX));
     rbc__packing_kind found;
     assert_int_equal(rbc__packing_find("zfp", &found, &err), RBC_ERROR_UNSUPPORTED);
     assert_non_null(
         strstr(err.message, "packing 'zfp' is not known; wanted one of deflate, zlib, "));
-    assert_non_null(strstr(err.message, "fletcher32"));
+    assert_non_null(strstr(err.message, ", fletcher32, crc32c"));
     assert_int_equal(rbc__packing_find("", &found, &err), RBC_ERROR_UNSUPPORTED);
 }
 
