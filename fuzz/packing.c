@@ -1,5 +1,5 @@
-/* Fuzzes chains of steps and the bytes that they are undone from: a count of steps, the wanted size in
- * 2 bytes, a kind and a parameter a step, and what is packed. */
+/* Fuzzes chains of steps and the bytes that they are undone from: a count of steps, the wanted size
+ * in 2 bytes, a kind and a parameter a step, and what is packed. */
 #define _GNU_SOURCE
 
 #include "fuzz.h"
@@ -12,7 +12,8 @@
 
 enum { ROOM = 1 << 16 };
 
-/* Memory of ROOM bytes whose end no library crosses unseen, though none is built with sanitizers. */
+/* Memory of ROOM bytes whose end no library crosses unseen, though none is built with
+ * sanitizers. */
 static uint8_t *end_of_guarded(void) {
     uint8_t *at = mmap(NULL, 2 * ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     fuzz_require(at != MAP_FAILED);

@@ -1,6 +1,6 @@
 /* Bits transposed as the filter bitshuffle of HDF5 does it: block after block of elements, each
- * compressed on its own where they are. The last block is shorter by whole eights of elements; fewer
- * than 8 behind it lie as they are. */
+ * compressed on its own where they are. The last block is shorter by whole eights of elements;
+ * fewer than 8 behind it lie as they are. */
 #include "packing/shuffle.h"
 #include "packing/stream.h"
 #include "packing/unpacker_state.h"

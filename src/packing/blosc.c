@@ -1,5 +1,5 @@
-/* Chunks of Blosc 1, read here and not by c-blosc, which crashes where memory cannot be had, and which
- * has not all of its codecs everywhere. The codecs are those that other steps take. */
+/* Chunks of Blosc 1, read here and not by c-blosc, which crashes where memory cannot be had, and
+ * which has not all of its codecs everywhere. The codecs are those that other steps take. */
 #include "packing/shuffle.h"
 #include "packing/stream.h"
 #include "packing/unpacker_state.h"
@@ -9,9 +9,9 @@
  *     0  1  2      3           4               8            12
  *     2  1  flags  typesize    unpacked bytes  block bytes  packed bytes, the header's among them
  *
- * then a u32 a block, where it begins; all but the last have block_bytes. A block is one stream, or one
- * a byte of an element where it is split, each behind a u32 of its packed size, and lies as it is where
- * that is its unpacked size. Bytes or bits were shuffled within a block. */
+ * then a u32 a block, where it begins; all but the last have block_bytes. A block is one stream, or
+ * one a byte of an element where it is split, each behind a u32 of its packed size, and lies as it
+ * is where that is its unpacked size. Bytes or bits were shuffled within a block. */
 enum { HEADER_BYTES = 16, FORMAT = 2 };
 
 enum {

@@ -1,8 +1,9 @@
 /* BloscLZ, the codec that Blosc has of its own. */
 #include "packing/stream.h"
 
-/* A first byte below 32 is a run of so many bytes and one that follow it as they are. Else its upper 3
- * bits are a length and its lower 5 the upper bits of a distance, of bytes that are repeated. */
+/* A first byte below 32 is a run of so many bytes and one that follow it as they are. Else its
+ * upper 3 bits are a length and its lower 5 the upper bits of a distance, of bytes that are
+ * repeated. */
 enum {
     LITERALS = 32,
     LONG_LENGTH = 7,     /* more of it follows, bytes that are added up to one below 255 */

@@ -16,8 +16,8 @@ static uint32_t swapped(uint64_t halfword) {
     return __builtin_bswap16((uint16_t)halfword);
 }
 
-/* Of big-endian 16-bit words. Sums modulo 65535 of words in the other order are those with their bytes
- * in the other order. */
+/* Of big-endian 16-bit words. Sums modulo 65535 of words in the other order are those with their
+ * bytes in the other order. */
 static uint32_t fletcher32(const uint8_t *at, size_t num_bytes) {
     enum { MOST_WORDS = 1 << 20 }; /* the second sum stays below 2^57 + 2^37 */
     uint64_t first = 0;

@@ -1,5 +1,6 @@
-/* Deflate with and without headers, by libdeflate: whole blocks lie in memory, for which it is up to
- * 1.4 times as fast as ISA-L's inflate and twice as zlib's, and it writes where it is told to. */
+/* Deflate with and without headers, by libdeflate: whole blocks lie in memory, for which it is up
+ * to 1.4 times as fast as ISA-L's inflate and twice as zlib's, and it writes where it is told
+ * to. */
 #include <string.h>
 
 #include "packing/stream.h"

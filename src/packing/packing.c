@@ -18,9 +18,9 @@ static bool accepts_bits(uint32_t parameter) {
     return (parameter & UINT16_MAX) >= 1;
 }
 
-/* Deflate repeats 258 bytes for 2 bits. LZ4 and BloscLZ add 255 to a length by a byte; LZF repeats 264
- * bytes and Snappy 64 for 3. A block of Zstandard is 128 KiB of at least 4 bytes. A block of bzip2 is
- * up to 46.6 MB, of more than 12 bytes. */
+/* Deflate repeats 258 bytes for 2 bits. LZ4 and BloscLZ add 255 to a length by a byte; LZF repeats
+ * 264 bytes and Snappy 64 for 3. A block of Zstandard is 128 KiB of at least 4 bytes. A block of
+ * bzip2 is up to 46.6 MB, of more than 12 bytes. */
 enum {
     GROWTH_DEFLATE = 1032,
     GROWTH_LZ4 = 255,

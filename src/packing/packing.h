@@ -1,9 +1,9 @@
 /* Packings: how the bytes of a block were packed when they were written, and undoing that.
  * Interface of src/packing.
  *
- * A packing is a chain of steps in the order in which they were applied: h5py's shuffle and gzip with
- * a checksum is {shuffle 4, zlib, fletcher32}. Undoing begins at the last. Both the chain and the
- * bytes are a stranger's. */
+ * A packing is a chain of steps in the order in which they were applied: h5py's shuffle and gzip
+ * with a checksum is {shuffle 4, zlib, fletcher32}. Undoing begins at the last. Both the chain and
+ * the bytes are a stranger's. */
 #ifndef RBC_PACKING_PACKING_H
 #define RBC_PACKING_PACKING_H
 
@@ -15,15 +15,15 @@
 
 #include "packing/unpacker.h"
 
-/* The numbers are stored in catalogs: none is ever given another meaning. The parameter of a step is
- * 0 but for those that name one. */
+/* The numbers are stored in catalogs: none is ever given another meaning. The parameter of a step
+ * is 0 but for those that name one. */
 typedef enum rbc__packing_kind {
     RBC__PACKING_DEFLATE = 1, /* without a header, as in zip */
     RBC__PACKING_ZLIB = 2,    /* HDF5's filter 1, TFDS */
     RBC__PACKING_GZIP = 3,    /* one member or several; zeros behind the last are padding */
     RBC__PACKING_BZ2 = 4,     /* one stream or several */
-    /* Parameter: the bytes before it that give the unpacked size, little-endian: 0, or 4 as numcodecs
-     * writes it. */
+    /* Parameter: the bytes before it that give the unpacked size, little-endian: 0, or 4 as
+     * numcodecs writes it. */
     RBC__PACKING_LZ4_BLOCK = 5,
     RBC__PACKING_LZ4_FRAME = 6, /* one frame or several */
     RBC__PACKING_LZ4_HDF5 = 7,  /* as HDF5's filter 32004 frames it */
@@ -67,8 +67,8 @@ rbc_status rbc__packing_find(const char *name, rbc__packing_kind *out, rbc_error
 rbc_status rbc__packing_check(const rbc__packing *packing, rbc_error *err);
 
 /* FORMAT: so few packed bytes give no more than some multiple of them, whatever they hold, and
- * `unpacked_bytes` is more. To be asked before memory is taken for a block that a stranger's catalog
- * describes. The packing has been checked. */
+ * `unpacked_bytes` is more. To be asked before memory is taken for a block that a stranger's
+ * catalog describes. The packing has been checked. */
 rbc_status rbc__packing_check_growth(const rbc__packing *packing, size_t packed_bytes,
                                      size_t unpacked_bytes, rbc_error *err);
 
@@ -78,10 +78,10 @@ rbc_status rbc__packing_check_growth(const rbc__packing *packing, size_t packed_
 uint32_t rbc__packing_bitshuffle(uint32_t element_bytes, uint32_t block_elements);
 
 /* Undoes a checked packing into `dst`, which lies apart from `packed` and gets exactly
- * `unpacked_bytes`. Scratch is bounded by that whatever the packed bytes declare: what lies between two
- * steps may have a quarter and 64 KiB more. FORMAT: damaged data, fewer or more bytes than wanted, bytes
- * left over; the message begins with the step, but where the sizes alone tell, and nothing is promised
- * of dst. OUT_OF_MEMORY: says nothing of the data. */
+ * `unpacked_bytes`. Scratch is bounded by that whatever the packed bytes declare: what lies between
+ * two steps may have a quarter and 64 KiB more. FORMAT: damaged data, fewer or more bytes than
+ * wanted, bytes left over; the message begins with the step, but where the sizes alone tell, and
+ * nothing is promised of dst. OUT_OF_MEMORY: says nothing of the data. */
 rbc_status rbc__unpack(rbc__unpacker *unpacker, const rbc__packing *packing, const void *packed,
                        size_t packed_bytes, void *dst, size_t unpacked_bytes, rbc_error *err);
 

@@ -116,8 +116,8 @@ static void join_bits(const uint8_t *in, size_t plane, size_t num_bytes, uint8_t
     }
 }
 
-/* Bytes of elements are joined a run of elements at a time, then interleaved; more than so many of an
- * element go to their places one at a time. */
+/* Bytes of elements are joined a run of elements at a time, then interleaved; more than so many of
+ * an element go to their places one at a time. */
 enum { MOST_WIDTH = 16 };
 
 void rbc__unshuffle_bits(const uint8_t *in, uint8_t *out, size_t count, size_t width) {

@@ -9,8 +9,8 @@
  * whole element are copied. */
 void rbc__unshuffle_bytes(const uint8_t *in, uint8_t *out, size_t num_bytes, size_t width);
 
-/* First bits (the lowest of the first byte) of all `count` elements, then second bits, and so on; the
- * count is a multiple of 8. */
+/* First bits (the lowest of the first byte) of all `count` elements, then second bits, and so on;
+ * the count is a multiple of 8. */
 void rbc__unshuffle_bits(const uint8_t *in, uint8_t *out, size_t count, size_t width);
 
 #endif

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import struct
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -65,6 +66,11 @@ def zstd_unsized(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
+def behind_skipped(pack: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """A frame of the user's own before it, which LZ4 and Zstandard skip."""
+    return lambda data: struct.pack("<II", 0x184D2A53, 3) + b"own" + pack(data)
+
+
 def gzip_member(data: bytes) -> bytes:
     return gzip.compress(data, mtime=0)
 
@@ -81,6 +87,7 @@ STREAMS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "lz4_sized": ("lz4_block:4", numcodecs.LZ4().encode),
     "lz4_frame": ("lz4_frame", lz4.frame.compress),
     "lz4_frames": ("lz4_frame", halves(lz4.frame.compress)),
+    "lz4_frame_skipped": ("lz4_frame", behind_skipped(lz4.frame.compress)),
     "lz4_frame_unsized": (
         "lz4_frame",
         lambda data: lz4.frame.compress(
@@ -89,13 +96,21 @@ STREAMS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     ),
     "zstd": ("zstd", zstandard.ZstdCompressor().compress),
     "zstd_frames": ("zstd", halves(zstandard.ZstdCompressor(write_checksum=True).compress)),
+    "zstd_skipped": ("zstd", behind_skipped(zstandard.ZstdCompressor().compress)),
     "zstd_unsized": ("zstd", zstd_unsized),
     "snappy": ("snappy", snappy.compress),
 }
 
 
 # Cut between their streams, empty ones are whole.
-HALVES = {"gzip_members", "bz2_streams", "lz4_frames", "zstd_frames"}
+SEVERAL = {
+    "gzip_members",
+    "bz2_streams",
+    "lz4_frames",
+    "lz4_frame_skipped",
+    "zstd_frames",
+    "zstd_skipped",
+}
 
 
 def streams() -> list[Vector]:
@@ -103,7 +118,7 @@ def streams() -> list[Vector]:
     for name, (step, pack) in STREAMS.items():
         for kind, sizes in {"text": [*SIZES, LARGE], "noise": [1001]}.items():
             for size in sizes:
-                if size > 0 or name not in {"lz4_sized", *HALVES}:
+                if size > 0 or name not in {"lz4_sized", *SEVERAL}:
                     out.append((name, kind, size, bytes(pack(DATA[kind](size))), [step]))
     return out
 

@@ -65,8 +65,8 @@ extern int posix_memalign(void **out, size_t alignment, size_t bytes)
     __attribute__((alias("limited_posix_memalign"), visibility("default")));
 #endif
 
-/* Unpacks with a new unpacker whose n-th allocation and all behind it fail, for every n until it gets
- * by with those before. */
+/* Unpacks with a new unpacker whose n-th allocation and all behind it fail, for every n until it
+ * gets by with those before. */
 static void check(const vector *one, uint8_t *dst) {
     for (int64_t allocations = 0; allocations < 1000; ++allocations) {
         rbc__unpacker *unpacker = NULL;

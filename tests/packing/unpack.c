@@ -1,4 +1,5 @@
-/* Packed blocks of other libraries, whole, cut short, with bytes left over and with bytes changed. */
+/* Packed blocks of other libraries, whole, cut short, with bytes left over and with bytes
+ * changed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
