@@ -26,12 +26,21 @@ tree=$(echo $work/tree/robocache-*)
 licences=$(echo "$tree"/robocache-*.dist-info)/licenses
 mkdir -p "$licences"
 shopt -s nullglob
-# A bundled library is named LIBRARY-HASH.so.N; the Debian package of LIBRARY.so.N has its licence.
+# A bundled library is named LIBRARY-HASH.so.VERSION. The system knows it by a version that is as long or
+# shorter, and has the licence in the package of that file.
+find_library() {
+    local name=$1 path
+    while [[ $name == *.so.* ]]; do
+        path=$(ldconfig -p | awk -v name="$name" '$1 == name { print $NF; exit }')
+        [ -z "$path" ] || { echo "$path" && return; }
+        name=${name%.*}
+    done
+    echo "wheel: no library $1 here to take the licence of" >&2
+    return 1
+}
 for library in "$tree"/robocache.libs/*.so*; do
     name=$(basename "$library" | sed -E 's/-[0-9a-f]{8}\.so/.so/')
-    path=$(ldconfig -p | awk -v name="$(sed -E 's/(\.so\.[0-9]+).*/\1/' <<<"$name")" \
-        '$1 == name { print $NF; exit }')
-    [ -n "$path" ] || { echo "wheel: no library $name here to take the licence of" >&2 && exit 1; }
+    path=$(find_library "$name")
     package=$(dpkg -S "$(basename "$(readlink -f "$path")")" | head -n 1 | cut -d : -f 1)
     cp "/usr/share/doc/$package/copyright" "$licences/${name%%.so*}.txt"
 done
