@@ -28,7 +28,7 @@ typedef enum rbc__sizes {
 typedef struct rbc__method {
     const char *name;
     rbc__sizes sizes;
-    uint32_t growth; /* SIZE_OTHER: to how many bytes a packed one may lead, at the very most */
+    uint32_t growth; /* SIZE_OTHER: to how many bytes a packed one leads at most; 0: no bound */
     /* NULL where the parameter is 0. */
     bool (*accepts)(uint32_t parameter);
     /* How many bytes the packed ones say that they give; NULL or false where they do not. */

@@ -154,16 +154,20 @@ static size_t add_up(size_t a, size_t b) {
     return a > SIZE_MAX - b ? SIZE_MAX : a + b;
 }
 
-static size_t multiply(size_t a, size_t b) {
-    return b != 0 && a > SIZE_MAX / b ? SIZE_MAX : a * b;
+/* To how many bytes as many packed ones may lead. */
+static size_t most_of(const rbc__method *method, size_t bytes) {
+    if (method->sizes != RBC__SIZE_OTHER) {
+        return bytes;
+    }
+    const bool is_bounded = method->growth > 0 && bytes <= SIZE_MAX / method->growth;
+    return is_bounded ? bytes * method->growth : SIZE_MAX;
 }
 
 rbc_status rbc__packing_check_growth(const rbc__packing *packing, size_t packed_bytes,
                                      size_t unpacked_bytes, rbc_error *err) {
     size_t most = packed_bytes;
     for (uint32_t i = 0; i < packing->num_steps; ++i) {
-        const rbc__method *method = &methods[packing->steps[i].kind];
-        most = method->sizes == RBC__SIZE_OTHER ? multiply(most, method->growth) : most;
+        most = most_of(&methods[packing->steps[i].kind], most);
     }
     return unpacked_bytes <= most
                ? RBC_OK
@@ -222,7 +226,7 @@ static rbc_status undo_into(rbc__undoing *undoing, const rbc__method *method, ex
     uint64_t declared = 0;
     const bool is_declared = method->declares != NULL && method->declares(undoing, &declared);
     if (is_declared) {
-        const extent most = {multiply(undoing->in_bytes, method->growth), false};
+        const extent most = {most_of(method, undoing->in_bytes), false};
         RBC__TRY(check_size(undoing, declared, "declares", wanted, err));
         RBC__TRY(check_size(undoing, declared, "declares", most, err));
     }

@@ -48,7 +48,7 @@ static const bomb bombs[] = {
 };
 
 static void expect(rbc_status status, const rbc_error *err, const char *format, uint64_t number) {
-    char text[64];
+    char text[96];
     snprintf(text, sizeof text, format, (unsigned long long)number);
     if (status != RBC_ERROR_FORMAT || strstr(err->message, text) == NULL) {
         fail_msg("status %d: %s; wanted %s", status, err->message, text);
@@ -81,6 +81,29 @@ static void declared_sizes_are_compared_first(void **state) {
         assert_int_equal(rbc__unpacker_bytes(unpacker), 0);
         rbc__unpacker_destroy(&unpacker);
     }
+}
+
+/* Of no kind do 100 bytes give 4 GB: that is told before anything is written. */
+static void no_kind_grows_without_bound(void **state) {
+    (void)state;
+    static const uint8_t packed[100];
+    rbc__unpacker *unpacker;
+    rbc_error err = {0};
+    assert_int_equal(rbc__unpacker_create(&unpacker, &err), RBC_OK);
+    for (uint32_t kind = 0; kind < 1000; ++kind) {
+        if (rbc__packing_name(kind) == NULL) {
+            continue;
+        }
+        rbc__packing packing = {1, {{kind, 0}}};
+        packing.steps[0].parameter = rbc__packing_check(&packing, &err) == RBC_OK ? 0 : 1;
+        assert_int_equal(rbc__packing_check(&packing, &err), RBC_OK);
+        assert_int_equal(rbc__packing_check_growth(&packing, 100, 100, &err), RBC_OK);
+        expect(rbc__unpack(unpacker, &packing, packed, 100, NULL, (size_t)1 << 32, &err), &err,
+               "packing of 100 bytes gives ", 0);
+        expect(rbc__packing_check_growth(&packing, 0, 1, &err), &err,
+               "packing of 0 bytes gives 0 at most, whatever they are; wanted 1", 0);
+    }
+    rbc__unpacker_destroy(&unpacker);
 }
 
 /* What does not say how much it gives is unpacked as far as it may. */
@@ -160,6 +183,7 @@ static void blocks_of_blosc_are_their_own(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(declared_sizes_are_compared_first),
+        cmocka_unit_test(no_kind_grows_without_bound),
         cmocka_unit_test(no_more_is_taken_than_allowed),
         cmocka_unit_test(scratch_between_steps_is_bounded),
         cmocka_unit_test(empty_chunks_take_no_memory),

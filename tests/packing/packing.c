@@ -24,7 +24,7 @@ static void names_go_both_ways(void **state) {
             ++num_known;
         }
     }
-    assert_int_equal(num_known, 17);
+    assert_in_range(num_known, 17, 100);
     assert_null(rbc__packing_name(0));
     assert_null(rbc__packing_name(UINT32_MAX));
     rbc__packing_kind found;
