@@ -7,6 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PWD/.venv/bin:$PATH
+commit=$(git rev-parse --short=12 HEAD) # of what is built, whatever is committed meanwhile
 
 cmake --preset fuzz --log-level=WARNING
 cmake --build --preset fuzz -j "$(nproc)"
@@ -36,7 +37,8 @@ for target in "$@"; do
     fi
     runs=$(awk '/stat::number_of_executed_units/ { print $2 }' "$log")
     if [ -n "${FUZZ_JSON:-}" ]; then
-        python tools/fuzz_row.py "$FUZZ_JSON" "$target" "${runs:-0}" $((SECONDS - start)) $findings
+        python tools/fuzz_row.py "$FUZZ_JSON" "$target" "${runs:-0}" $((SECONDS - start)) $findings \
+            "$commit"
     fi
     if [ $findings -ne 0 ]; then
         echo "fuzz: $target FAILED ($log)"

@@ -1,4 +1,6 @@
-"""Adds what a fuzz target ran to a JSON file: usage: fuzz_row.py FILE TARGET RUNS SECONDS FINDINGS.
+"""Adds what a fuzz target ran to a JSON file.
+
+Usage: fuzz_row.py FILE TARGET RUNS SECONDS FINDINGS COMMIT
 
 A run is a row of its own, so that the counts of a target are the sums over its rows.
 """
@@ -16,7 +18,7 @@ def output(*command: str) -> str:
 
 
 def main() -> None:
-    file, target, runs, seconds, findings = sys.argv[1:]
+    file, target, runs, seconds, findings, commit = sys.argv[1:]
     path = Path(file)
     rows = json.loads(path.read_text())["rows"] if path.exists() else []
     rows.append(
@@ -25,8 +27,8 @@ def main() -> None:
             "runs": int(runs),
             "seconds": int(seconds),
             "findings": int(findings),
-            "commit": output("git", "rev-parse", "--short=12", "HEAD"),
-            "commit_date": output("git", "show", "-s", "--format=%cs", "HEAD"),
+            "commit": commit,
+            "commit_date": output("git", "show", "-s", "--format=%cs", commit),
             "compiler": output("clang-19", "--version").splitlines()[0],
             "sanitizers": "address,undefined",
         }
