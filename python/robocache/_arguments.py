@@ -49,9 +49,8 @@ def integer(name: str, value: Any, low: int, high: int = INT64_MAX) -> int:
     except Exception:  # of a tensor's own kind, where it holds no number
         raise ArgumentTypeError(f"{name}: found {found(value)}, wanted an integer") from None
     if not low <= number <= high:
-        limit = "" if high == INT64_MAX else f" to {high}"
-        wanted = f"wanted {low}{limit or ' or more'}"
-        raise InvalidArgumentError(f"{name}: found {number}, {wanted}")
+        limit = "or more" if number < low and high == INT64_MAX else f"to {high}"
+        raise InvalidArgumentError(f"{name}: found {number}, wanted {low} {limit}")
     return number
 
 
