@@ -142,6 +142,7 @@ def test_messages_name_the_argument(bridge, wrong, message):
         ({"ticks": []}, "Window: ticks: none found"),
         ({"seconds": [float("inf")]}, "Window: seconds"),
         ({"max_points": 0}, "Window: max_points: found 0, wanted 1 or more"),
+        ({"max_points": 2**63}, f"Window: max_points: found {2**63}, wanted 1 to {2**63 - 1}"),
     ],
 )
 def test_windows_without_meaning_are_refused_when_made(wrong, message):
