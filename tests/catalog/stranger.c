@@ -531,7 +531,7 @@ static void wrong_values_never_crash(void **state) {
                                          "''",
                                          "'x'",
                                          "x'00'",
-                                         "zeroblob(60000)",
+                                         "zeroblob(15000)",
                                          "x'ffffffffffffffffff7f'"};
     const char *data = scratch_path(*state, "data");
     const char *catalog = scratch_path(*state, "catalog");
