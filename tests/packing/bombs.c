@@ -161,25 +161,6 @@ static void empty_chunks_take_no_memory(void **state) {
     rbc__unpacker_destroy(&unpacker);
 }
 
-/* A chunk whose blocks are all the same few bytes. */
-static void blocks_of_blosc_are_their_own(void **state) {
-    (void)state;
-    enum { BLOCKS = 8, BLOCK_BYTES = 100, BYTES = 16 + 4 * BLOCKS + 4 + BLOCK_BYTES };
-    uint8_t packed[BYTES] = {2, 1, 0x10, 1, 0x20, 3, 0, 0, BLOCK_BYTES, 0, 0, 0, BYTES};
-    for (size_t i = 0; i < BLOCKS; ++i) {
-        packed[16 + 4 * i] = 16 + 4 * BLOCKS;
-    }
-    packed[16 + 4 * BLOCKS] = BLOCK_BYTES;
-    const rbc__packing packing = {1, {{RBC__PACKING_BLOSC, 0}}};
-    rbc__unpacker *unpacker;
-    rbc__unpacked found;
-    rbc_error err = {0};
-    assert_int_equal(rbc__unpacker_create(&unpacker, &err), RBC_OK);
-    expect(rbc__unpack_unsized(unpacker, &packing, packed, BYTES, MAX_BYTES, &found, &err), &err,
-           "the block of bytes %llu to 152 is not its own", 48);
-    rbc__unpacker_destroy(&unpacker);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(declared_sizes_are_compared_first),
@@ -187,7 +168,6 @@ int main(void) {
         cmocka_unit_test(no_more_is_taken_than_allowed),
         cmocka_unit_test(scratch_between_steps_is_bounded),
         cmocka_unit_test(empty_chunks_take_no_memory),
-        cmocka_unit_test(blocks_of_blosc_are_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,6 +125,7 @@ def streams() -> list[Vector]:
 
 def blosc() -> list[Vector]:
     """The codecs and filters of chunks of version 1, one block and many."""
+    numcodecs.blosc.set_nthreads(1)  # several put blocks down as they are done
     out = []
     for codec in ["blosclz", "lz4", "lz4hc", "zlib", "zstd"]:
         for shuffle in [numcodecs.Blosc.NOSHUFFLE, numcodecs.Blosc.SHUFFLE, 2]:

@@ -195,12 +195,63 @@ static void bitshuffles_of_any_width(void **state) {
     }
 }
 
+/* Threads of c-blosc put blocks down as they are done. */
+static void blocks_of_blosc_lie_in_any_order(void **state) {
+    static const uint8_t packed[] = {2, 1, 0x30, 1,   6, 0, 0, 0,  4,   0,   0,   0,  38,
+                                     0, 0, 0,    30,  0, 0, 0, 24, 0,   0,   0,   2,  0,
+                                     0, 0, 'e',  'f', 4, 0, 0, 0,  'a', 'b', 'c', 'd'};
+    const rbc__packing packing = {1, {{RBC__PACKING_BLOSC, 0}}};
+    uint8_t dst[6];
+    rbc_error err = {0};
+    assert_int_equal(rbc__unpack(*state, &packing, packed, sizeof packed, dst, 6, &err), RBC_OK);
+    assert_memory_equal(dst, "abcdef", 6);
+}
+
+/* A chunk of Blosc in one block: 2 bytes, 9,000 times the second, 5 from 9,002 bytes before, one
+ * more. */
+static void blosclz_repeats_from_afar(void **state) {
+    enum { HEADER = 24, BYTES = 9008, LENGTH = 9000 - 7 - 2 };
+    uint8_t packed[HEADER + 100] = {2,          1, 0x10, 1,           BYTES & 255,
+                                    BYTES >> 8, 0, 0,    BYTES & 255, BYTES >> 8};
+    uint8_t wanted[BYTES];
+    uint8_t dst[BYTES];
+    memset(wanted, 'y', BYTES);
+    wanted[0] = wanted[9002] = 'x';
+    wanted[9007] = 'z';
+    size_t at = HEADER;
+    packed[at++] = 1;
+    packed[at++] = 'x';
+    packed[at++] = 'y';
+    packed[at++] = 7 << 5;
+    for (int i = 0; i < LENGTH / 255; ++i) {
+        packed[at++] = 255;
+    }
+    packed[at++] = LENGTH % 255;
+    packed[at++] = 0;
+    packed[at++] = 3 << 5 | 31;
+    packed[at++] = 255;
+    packed[at++] = (9002 - 8192) >> 8;
+    packed[at++] = (9002 - 8192) & 255;
+    packed[at++] = 0;
+    packed[at++] = 'z';
+    packed[12] = (uint8_t)at;
+    packed[16] = HEADER - 4;
+    packed[20] = (uint8_t)(at - HEADER);
+    const rbc__packing packing = {1, {{RBC__PACKING_BLOSC, 0}}};
+    rbc_error err = {0};
+    assert_int_equal(rbc__unpack(*state, &packing, packed, at, dst, BYTES, &err), RBC_OK);
+    assert_memory_equal(dst, wanted, BYTES);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_go_both_ways),
         cmocka_unit_test(chains_are_checked),
         cmocka_unit_test_setup_teardown(no_steps_are_a_copy, make_unpacker, drop_unpacker),
         cmocka_unit_test_setup_teardown(shuffles_of_any_width, make_unpacker, drop_unpacker),
+        cmocka_unit_test_setup_teardown(blocks_of_blosc_lie_in_any_order, make_unpacker,
+                                        drop_unpacker),
+        cmocka_unit_test_setup_teardown(blosclz_repeats_from_afar, make_unpacker, drop_unpacker),
         cmocka_unit_test(bitshuffle_has_two_numbers),
         cmocka_unit_test_setup_teardown(bitshuffles_of_any_width, make_unpacker, drop_unpacker),
         cmocka_unit_test_setup_teardown(early_fletcher32_is_taken, make_unpacker, drop_unpacker),
