@@ -17,7 +17,7 @@ asan)
     ctest --preset asan
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
         ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$PWD/build/asan/python \
-        python -m pytest -p no:cacheprovider tests/python "${@:2}"
+        python -m pytest -p no:cacheprovider tests/python tests/conformance "${@:2}"
     ;;
 tsan)
     TSAN_OPTIONS=halt_on_error=1 ctest --preset tsan
@@ -25,7 +25,8 @@ tsan)
     LD_PRELOAD=$(gcc -print-file-name=libtsan.so) OMP_NUM_THREADS=1 \
         TSAN_OPTIONS="halt_on_error=1 suppressions=$PWD/tools/tsan_suppressions.txt" \
         PYTHONPATH=$PWD/build/tsan/python \
-        python -m pytest -p no:cacheprovider -o timeout=1200 tests/python "${@:2}"
+        python -m pytest -p no:cacheprovider -o timeout=1200 tests/python tests/conformance \
+        "${@:2}"
     ;;
 *)
     echo "no such sanitizer: $preset (asan or tsan)" >&2
