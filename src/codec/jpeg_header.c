@@ -249,6 +249,7 @@ static bool check_code(const uint8_t *counts, bool is_dc) {
     return true;
 }
 
+/* The library refuses a component in a place behind its own in the frame. */
 static bool read_scan_component(walk *w, rbc__jpeg_scan *scan, uint32_t number,
                                 const uint8_t *entry) {
     rbc__jpeg_header *h = w->header;
@@ -258,7 +259,7 @@ static bool read_scan_component(walk *w, rbc__jpeg_scan *scan, uint32_t number,
     }
     const uint32_t dc = entry[1] >> 4;
     const uint32_t ac = entry[1] & 15;
-    if (i == h->num_components || (w->scanned >> i & 1) != 0 || dc >= NUM_TABLES ||
+    if (i == h->num_components || i < number || (w->scanned >> i & 1) != 0 || dc >= NUM_TABLES ||
         ac >= NUM_TABLES || w->tables.quant[w->quant[i]] == 0 || w->tables.dc[dc] == 0 ||
         w->tables.ac[ac] == 0) {
         return false;

@@ -1,4 +1,6 @@
 /* The JPEG kernels' arithmetic against libjpeg-turbo: same pixels or same refusal. */
+#define _GNU_SOURCE
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -216,12 +218,31 @@ static void damage_is_judged_as_the_library_does(void **state) {
     free(bytes);
 }
 
+/* The library takes components of a scan in the order of the frame alone. */
+static void components_come_in_any_order(void **state) {
+    static const uint8_t orders[][3] = {{1, 2, 3}, {1, 3, 2}, {2, 1, 3}, {2, 3, 1},
+                                        {3, 1, 2}, {3, 2, 1}, {1, 1, 2}};
+    fixture *f = *state;
+    picture p = encode(16, 24, TJSAMP_444, 80, 40);
+    uint8_t *scan = memmem(p.bytes, p.num_bytes, "\xff\xda\x00\x0c\x03", 5);
+    assert_non_null(scan);
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; ++i) {
+        for (int k = 0; k < 3; ++k) {
+            scan[5 + 2 * k] = orders[i][k];
+        }
+        assert_int_equal(check(f, p.bytes, p.num_bytes, 0, false),
+                         i == 0 ? JPEG_PASSES_WHOLE : JPEG_PASSES_OTHER);
+    }
+    tjFree(p.bytes);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(pixels_equal_the_library, setup, teardown),
         cmocka_unit_test_setup_teardown(large_images_equal_the_library, setup, teardown),
         cmocka_unit_test_setup_teardown(pieces_end_anywhere, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_judged_as_the_library_does, setup, teardown),
+        cmocka_unit_test_setup_teardown(components_come_in_any_order, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
