@@ -21,6 +21,7 @@ def test_cupy() -> None:
     cupy = pytest.importorskip("cupy")
     host = numpy_of(scene(7))
     device = {name: cupy.asarray(array) for name, array in host.items()}
+    cupy.cuda.get_current_stream().synchronize()  # the next one does not wait for it
     with cupy.cuda.Stream(non_blocking=True) as stream:
         out, valid = rc.resample_trajectories(
             device["values"], device["times"], device["targets"], return_valid=True
