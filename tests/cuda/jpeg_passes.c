@@ -137,14 +137,18 @@ static void write_strand(const jpeg_launch *p, uint32_t strand) {
     if (before >= segment->num_blocks) {
         return;
     }
+    int16_t kept[JPEG_BLOCK] = {0};
+    jpeg_state state =
+        strand == segment->first_strand ? start_of(p, strand) : p->states[strand - 1];
     huffman_sink sink = {
         .block =
             p->coefficients + (s.scan->first_block + segment->first_block + before) * JPEG_BLOCK,
         .blocks = segment->num_blocks - before,
         .places = zigzag,
+        .kept = p->keeps_rows ? kept : NULL,
+        .kept_stride = 8,
+        .keeps = p->keeps_rows && state.place % JPEG_BLOCK == 0,
     };
-    jpeg_state state =
-        strand == segment->first_strand ? start_of(p, strand) : p->states[strand - 1];
     (void)huffman_decode(&s, &state, &sink);
     jpeg_found *found = &p->found[s.scan->image];
     found->flags |= sink.flags;
@@ -210,7 +214,8 @@ static void colour(const jpeg_launch *p, const jpeg_image *image) {
 }
 
 static bool run(const rbc__jpeg_layout *layout, unsigned char *base, bool is_fast) {
-    const jpeg_launch p = rbc__jpeg_layout_launch(layout, base, is_fast);
+    jpeg_launch p = rbc__jpeg_layout_launch(layout, base, is_fast);
+    p.keeps_rows = layout->streams_bytes % 2; /* both ways come up */
     memset(p.coefficients, 0, layout->num_blocks * JPEG_BLOCK * sizeof *p.coefficients);
     memset(p.found, 0, layout->num_images * sizeof *p.found);
     for (uint64_t i = 0; i < layout->num_pieces; ++i) {

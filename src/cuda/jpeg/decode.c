@@ -252,8 +252,9 @@ static uint64_t blocks_for(uint64_t items, uint64_t each) {
 
 static rbc_status launch_all(rbc__cuda_queue *queue, const rbc__jpeg_layout *layout,
                              const jpeg_launch *p, rbc_error *err) {
-    const uint32_t shared =
-        4 * (layout->largest_bundle * (JPEG_STRAND_WORDS + 1) + JPEG_READ_AHEAD + 1);
+    const uint32_t shared = 4 * JPEG_BUNDLE_WORDS(layout->largest_bundle);
+    const uint32_t kept_rows =
+        p->keeps_rows ? layout->largest_bundle * JPEG_BLOCK * (uint32_t)sizeof(int16_t) : 0;
     const uint64_t clearing = (uint64_t)queue->multiprocessors * CLEAR_BLOCKS_A_MULTIPROCESSOR;
     RBC__TRY(launch(queue, RBC__CUDA_jpeg_prepare,
                     layout->num_pieces + layout->num_tables + clearing, JPEG_PREPARE_THREADS, p,
@@ -265,7 +266,7 @@ static rbc_status launch_all(rbc__cuda_queue *queue, const rbc__jpeg_layout *lay
                     blocks_for(layout->num_segments, JPEG_OFFSET_THREADS / 32), JPEG_OFFSET_THREADS,
                     p, err));
     RBC__TRY(launch_with(queue, RBC__CUDA_jpeg_write, layout->num_bundles, JPEG_BUNDLE_STRANDS,
-                         shared, p, err));
+                         shared + kept_rows, p, err));
     RBC__TRY(launch(queue, RBC__CUDA_jpeg_dc, layout->num_segments, JPEG_DC_THREADS, p, err));
     RBC__TRY(launch(queue, RBC__CUDA_jpeg_verdict,
                     blocks_for(layout->num_images, JPEG_VERDICT_THREADS), JPEG_VERDICT_THREADS, p,
@@ -351,6 +352,7 @@ static rbc_status run_on(rbc_context *context, rbc__cuda_queue *queue, decoding 
         p = rbc__jpeg_layout_launch(&d->kept->layout, (unsigned char *)job->workspace,
                                     job->dct == RBC_JPEG_DCT_FAST);
         p.valid = job->valid;
+        p.keeps_rows = d->kept->layout.num_bundles > (uint64_t)queue->multiprocessors;
         RBC__TRY(launch_all(queue, &d->kept->layout, &p, err));
     }
     if (job->valid == NULL) {

@@ -123,14 +123,61 @@ INLINE uint32_t word_of(const huffman_strand *strand, uint32_t number) {
                              : load_word(strand->words + number);
 }
 
-/* Where coefficients go; the place of each in its block is that of rows. */
+/* Where coefficients go; the place of each in its block is that of rows. Those of a block that
+ * begins in the strand can be kept until it ends and stored by rows: fewer stores, and a longer way
+ * for each. Others are stored one by one, as the strand before has the rest. */
 typedef struct huffman_sink {
-    int16_t *block;        /* the one in hand */
+    int16_t *block;        /* the one in hand; zeros */
     uint32_t blocks;       /* it and those that follow in the segment */
     uint32_t flags;        /* JPEG_BAD_CODE */
     uint32_t end;          /* the bit behind the last block; 0: it was not reached */
     const uint8_t *places; /* by number in zigzag order */
+    int16_t *kept;         /* zeros between blocks, its rows `kept_stride` apart; or NULL */
+    uint32_t kept_stride;
+    uint32_t rows; /* of `kept` that are not zeros, one bit each */
+    bool keeps;    /* of the block in hand */
 } huffman_sink;
+
+INLINE void sink_put(huffman_sink *sink, uint32_t place, int32_t value) {
+    if (sink->keeps) {
+        sink->kept[place / 8 * sink->kept_stride + place % 8] = (int16_t)value;
+        sink->rows |= 1u << place / 8;
+    } else {
+        sink->block[place] = (int16_t)value;
+    }
+}
+
+/* Stores what is kept of the block in hand, which ends. */
+INLINE void sink_end_block(huffman_sink *sink) {
+    if (sink->rows != 0) {
+        eight_values row[8]; /* loaded all at once */
+        UNROLL
+        for (uint32_t i = 0; i < 8; ++i) {
+            row[i] = load_eight(sink->kept + i * sink->kept_stride);
+        }
+        UNROLL
+        for (uint32_t i = 0; i < 8; ++i) {
+            if ((sink->rows >> i & 1) != 0) {
+                store_eight(sink->block + 8 * i, row[i]);
+                clear_eight(sink->kept + i * sink->kept_stride);
+            }
+        }
+        sink->rows = 0;
+    }
+    sink->keeps = sink->kept != 0;
+}
+
+/* Stores what is kept of the block in hand, which goes on in the next strand. */
+INLINE void sink_end_strand(huffman_sink *sink) {
+    for (uint32_t i = 0; i < 8; ++i) {
+        for (uint32_t j = 0; j < 8 && (sink->rows >> i & 1) != 0; ++j) {
+            const int16_t value = sink->kept[i * sink->kept_stride + j];
+            if (value != 0) {
+                sink->block[8 * i + j] = value;
+            }
+        }
+    }
+}
 
 /* Decodes from `state` on, which becomes the state at the strand's end; returns how many blocks are
  * completed. With `sink`, coefficients are kept, DC as differences.
@@ -162,8 +209,8 @@ INLINE uint32_t huffman_decode(const huffman_strand *strand, jpeg_state *state,
             const uint32_t size = huffman_size(entry);
             sink->flags |= huffman_is_bad(entry) ? JPEG_BAD_CODE : 0;
             if (size != 0) {
-                sink->block[sink->places[number < 63 ? number : 63]] =
-                    (int16_t)huffman_value(bits, all, size);
+                sink_put(sink, sink->places[number < 63 ? number : 63],
+                         huffman_value(bits, all, size));
             }
         }
         bit += all;
@@ -186,6 +233,7 @@ INLINE uint32_t huffman_decode(const huffman_strand *strand, jpeg_state *state,
             next_dc_steps = next_dc->steps;
             ++completed;
             if (sink != 0) {
+                sink_end_block(sink);
                 sink->block += JPEG_BLOCK;
                 if (--sink->blocks == 0) {
                     sink->end = bit;
@@ -193,6 +241,9 @@ INLINE uint32_t huffman_decode(const huffman_strand *strand, jpeg_state *state,
                 }
             }
         }
+    }
+    if (sink != 0) {
+        sink_end_strand(sink);
     }
     state->bit = bit;
     state->place = block * JPEG_BLOCK + k;

@@ -34,8 +34,9 @@ INLINE huffman_strand strand_of(const jpeg_launch *p, const jpeg_segment *segmen
     return s;
 }
 
-/* The words of a bundle's strands, and some behind them. */
-extern __shared__ uint32_t bundle_words[];
+/* The words of a bundle's strands, and some behind them; then, of the write pass, what sinks keep.
+ */
+extern __shared__ __align__(16) uint32_t bundle_words[];
 
 /* Copies them, one word left out behind each strand: so threads that are equally far in their
  * strands read from different banks. */
@@ -70,10 +71,38 @@ INLINE bool is_same(jpeg_state a, jpeg_state b) {
     return a.bit == b.bit && a.place == b.place;
 }
 
+/* Deals out flows anew: the first threads get what those that `flows` brought, in their order;
+ * returns whether this one got any. `all` becomes their number. */
+INLINE bool deal(bool flows, uint32_t *flow, uint32_t *all) {
+    enum { WARPS = JPEG_BUNDLE_STRANDS / 32 };
+    __shared__ uint32_t in_warp[WARPS];
+    __shared__ uint32_t dealt[JPEG_BUNDLE_STRANDS];
+    const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const uint32_t flowing = __ballot_sync(~0u, flows);
+    if (lane == 0) {
+        in_warp[warp] = (uint32_t)__popc(flowing);
+    }
+    __syncthreads();
+    uint32_t at = (uint32_t)__popc(flowing & ((1u << lane) - 1));
+    *all = 0;
+#pragma unroll
+    for (uint32_t i = 0; i < WARPS; ++i) {
+        at += i < warp ? in_warp[i] : 0;
+        *all += in_warp[i];
+    }
+    if (flows) {
+        dealt[at] = *flow;
+    }
+    __syncthreads();
+    *flow = dealt[threadIdx.x];
+    return threadIdx.x < *all;
+}
+
 /* A block a bundle, a thread a strand. Each thread begins as if a block of the image began with its
  * strand, and goes on into the strands after it until one ends as it did when last decoded. The
  * thread of the first strand began right; what it ends in agreement with is right from there on. So
- * when all have stopped all ends are right, but where the bundle begins within a segment. */
+ * when all have stopped all ends are right, but where the bundle begins within a segment. Flows are
+ * dealt out anew each round, so that those left fill few warps. */
 extern "C" __global__ void __launch_bounds__(JPEG_BUNDLE_STRANDS)
     rbc__jpeg_strand_cuda(const jpeg_launch p) {
     __shared__ scan_at_hand hand;
@@ -83,34 +112,36 @@ extern "C" __global__ void __launch_bounds__(JPEG_BUNDLE_STRANDS)
     const jpeg_bundle bundle = p.bundles[blockIdx.x];
     fetch_words(&p, &bundle);
     fetch_scan(&p, bundle.scan, &hand);
-    const uint32_t own = threadIdx.x;
-    bool flows = own < bundle.count;
-    jpeg_segment segment;
+    uint32_t flow = threadIdx.x; /* the strand that it comes to */
+    uint32_t all = bundle.count;
+    bool flows = flow < all;
+    const uint32_t owner = p.owners[bundle.first];
+    const bool is_of_one = owner == p.owners[bundle.first + bundle.count - 1];
+    jpeg_segment segment = p.segments[owner];
     jpeg_state state;
-    uint32_t end = 0; /* of the segment, among the bundle's strands */
-    if (flows) {
-        segment = p.segments[p.owners[bundle.first + own]];
-        end = segment.first_strand + segment.num_strands - bundle.first;
-        end = end < bundle.count ? end : bundle.count;
-        const huffman_strand strand =
-            fetched_strand(&p, &segment, &hand, &bundle, bundle.first + own);
-        state = start_of(&segment, bundle.first + own);
-        counts[own] = huffman_decode(&strand, &state, 0);
-        states[own] = state;
-    }
-    for (uint32_t next = own + 1; __syncthreads_or(flows); ++next) {
-        flows = flows && next < end;
+    for (bool is_first = true; all != 0; is_first = false) {
+        if (flows && !is_of_one) {
+            segment = p.segments[p.owners[bundle.first + flow]];
+        }
+        if (flows) {
+            state = is_first ? start_of(&segment, bundle.first + flow) : states[flow - 1];
+        }
+        __syncthreads(); /* another may change that state */
         if (flows) {
             const huffman_strand strand =
-                fetched_strand(&p, &segment, &hand, &bundle, bundle.first + next);
-            counts[next] = huffman_decode(&strand, &state, 0);
-            flows = !is_same(states[next], state);
-            states[next] = state;
+                fetched_strand(&p, &segment, &hand, &bundle, bundle.first + flow);
+            counts[flow] = huffman_decode(&strand, &state, 0);
+            const bool is_new = is_first || !is_same(states[flow], state);
+            states[flow] = state;
+            ++flow;
+            flows = is_new && flow < bundle.count &&
+                    bundle.first + flow < segment.first_strand + segment.num_strands;
         }
+        flows = deal(flows, &flow, &all);
     }
-    if (own < bundle.count) {
-        p.states[bundle.first + own] = states[own];
-        p.counts[bundle.first + own] = counts[own];
+    if (threadIdx.x < bundle.count) {
+        p.states[bundle.first + threadIdx.x] = states[threadIdx.x];
+        p.counts[bundle.first + threadIdx.x] = counts[threadIdx.x];
     }
 }
 
@@ -194,6 +225,10 @@ extern "C" __global__ void __launch_bounds__(JPEG_BUNDLE_STRANDS)
         places[threadIdx.x] = zigzag[threadIdx.x];
     }
     fetch_words(&p, &bundle);
+    uint4 *kept = (uint4 *)(bundle_words + JPEG_BUNDLE_WORDS(bundle.count));
+    for (uint32_t i = threadIdx.x; p.keeps_rows && i < 8 * bundle.count; i += JPEG_BUNDLE_STRANDS) {
+        kept[i] = make_uint4(0, 0, 0, 0);
+    }
     fetch_scan(&p, bundle.scan, &hand);
     if (threadIdx.x >= bundle.count) {
         return;
@@ -212,7 +247,11 @@ extern "C" __global__ void __launch_bounds__(JPEG_BUNDLE_STRANDS)
     sink.flags = 0;
     sink.end = 0;
     sink.places = places;
+    sink.kept = p.keeps_rows ? (int16_t *)(kept + threadIdx.x) : 0;
+    sink.kept_stride = 8 * bundle.count;
+    sink.rows = 0;
     jpeg_state state = own == segment.first_strand ? start_of(&segment, own) : p.states[own - 1];
+    sink.keeps = p.keeps_rows && state.place % JPEG_BLOCK == 0;
     (void)huffman_decode(&strand, &state, &sink);
     jpeg_found *found = &p.found[hand.scan.image];
     if (sink.end != 0) {

@@ -37,6 +37,10 @@ enum {
     JPEG_VERDICT_THREADS = 128,
 };
 
+/* Words of shared memory that those of strands take, so that 16 bytes can lie behind them. */
+#define JPEG_BUNDLE_WORDS(strands)                                                                 \
+    (((strands) * (JPEG_STRAND_WORDS + 1) + JPEG_READ_AHEAD + 1 + 3) / 4 * 4)
+
 /* A Huffman table. Symbols are looked up by the next 16 bits, in steps of 256 while codes have up
  * to 8 bits, of 16 up to 12 bits, and singly from there. What has no room, as may be of odd tables,
  * is found by length. An entry is advance << 16 | all << 8 | symbol, `all` being the bits of the
@@ -161,6 +165,7 @@ typedef struct jpeg_launch {
     const uint8_t *streams;
     uint32_t num_images, num_segments, num_tables, num_joined;
     uint32_t num_pieces, is_fast;
+    uint32_t keeps_rows; /* the write pass stores rows of coefficients, not one at a time */
     jpeg_table *tables;
     uint32_t
         *words; /* the data, 32 bits at a time from the highest on, JPEG_STRAND_WORDS a strand */
