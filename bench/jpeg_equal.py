@@ -1,7 +1,7 @@
 """Compares decode_jpeg on a GPU with the CPU: every pixel, and every refusal.
 
-Usage: python bench/jpeg_equal.py [--images N] [--damaged N] [--files FOLDER] [--write FILE]
-       [--keep FOLDER]
+Usage: python bench/jpeg_equal.py [--images N] [--damaged N] [--seed N] [--files FOLDER]
+       [--write FILE] [--keep FOLDER]
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--damaged", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=0, help="of the damaged ones")
     parser.add_argument("--files", type=Path, help="a folder of JPEGs, frames of a camera say")
     parser.add_argument("--write", type=Path)
     parser.add_argument("--keep", type=Path)
@@ -65,6 +66,8 @@ def main() -> None:
         whole: Counter[str] = Counter()
         jobs = [(1, 130, seed, 256) for seed in range(arguments.images // 256)]
         jobs += [(300, 1500, 10**6 + seed, 4) for seed in range(arguments.images // 2500)]
+        jobs += [(1, 4097, 2 * 10**6 + seed, 1) for seed in range(arguments.images // 5000)]
+        jobs += [(4096, 4097, 3 * 10**6 + seed, 1) for seed in range(arguments.images // 20000)]
         pending: list[bytes] = []
         for images in pool.imap(jpeg_frames.images, jobs):
             pending += images
@@ -85,13 +88,14 @@ def main() -> None:
         changed: Counter[str] = Counter()
         sides = [(16, 16), (40, 56), (64, 64), (33, 97)]
         each = BATCH // 4
-        chunks = ((*sides[s // 4 % 4], s, each) for s in range(arguments.damaged // each))
+        numbers = range(arguments.seed, arguments.seed + arguments.damaged // each)
+        chunks = ((*sides[s // 4 % 4], s, each) for s in numbers)
         pending = []
         for index, streams in enumerate(pool.imap(jpeg_frames.damaged, chunks)):
             pending += streams
             if index % 4 == 3:
                 compare(
-                    pending, changed, arguments.keep, size=sides[index // 4 % 4],
+                    pending, changed, arguments.keep, size=sides[numbers[index] // 4 % 4],
                     jpeg_dct=("accurate", "fast")[index // 4 % 2], channels=3,
                 )  # fmt: skip
                 pending = []

@@ -71,7 +71,7 @@ def frames(arguments: tuple[int, int, int, float, int, int]) -> list[bytes]:
     bases = [picture(rng, height, width, 0).astype(np.float32) for _ in range(4)]
     out = []
     for i in range(count):
-        grain = rng.normal(0, noise, (height, width, 1)).astype(np.float32)
+        grain = noise * rng.standard_normal((height, width, 1), np.float32)
         pixels = np.clip(bases[i % 4] + grain, 0, 255).astype(np.uint8)
         out.append(encode(pixels, quality, "420"))
     return out
