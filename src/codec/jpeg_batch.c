@@ -46,9 +46,17 @@ rbc_status rbc__jpeg_decode_all(rbc__pool *pool, rbc_jpeg_dct dct, rbc__jpeg_tas
     run r = {.dct = dct, .tasks = tasks, .count = count};
     const int64_t threads = rbc__pool_num_threads(pool);
     rbc__pool_run(pool, threads < count ? threads : count, part, &r);
-    return count > 0 && r.num_decoders == 0
-               ? rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "JPEG: no memory for a decoder")
-               : RBC_OK;
+    if (count > 0 && r.num_decoders == 0) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "JPEG: no memory for a decoder");
+    }
+    for (int64_t i = 0; i < count; ++i) {
+        if (tasks[i].status == RBC_ERROR_OUT_OF_MEMORY) {
+            return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
+                             "JPEG: no memory to decode one of %lld x %lld pixels",
+                             (long long)tasks[i].image->height, (long long)tasks[i].image->width);
+        }
+    }
+    return RBC_OK;
 }
 
 /* Decodes it into memory of its own. */

@@ -37,7 +37,7 @@ typedef struct rbc__jpeg_task {
     rbc_status status;            /* written */
 } rbc__jpeg_task;
 
-/* Decodes all. OUT_OF_MEMORY where no thread has a decoder; tasks that fail are no error. */
+/* Decodes all. OUT_OF_MEMORY where there was too little for one; damaged ones are no error. */
 rbc_status rbc__jpeg_decode_all(rbc__pool *pool, rbc_jpeg_dct dct, rbc__jpeg_task *tasks,
                                 int64_t count, rbc_error *err);
 

@@ -169,6 +169,13 @@ rbc_status rbc_jpeg_batch_create(rbc_context *context, const void *const *bytes,
     const int64_t parts = (count + HEADERS_A_PART - 1) / HEADERS_A_PART;
     reading r = {&batch->params, batch->images, count, parts < threads ? parts : threads};
     rbc__pool_run(context->pool, r.parts, read_part, &r);
+    for (int64_t i = 0; i < count; ++i) {
+        if (batch->images[i].status == RBC_ERROR_OUT_OF_MEMORY) {
+            const rbc_status status = rbc__jpeg_image_fail(&batch->images[i], i, known.dct, err);
+            rbc_jpeg_batch_destroy(&batch);
+            return status;
+        }
+    }
     *out = batch;
     return RBC_OK;
 }

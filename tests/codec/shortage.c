@@ -166,7 +166,57 @@ static void images_are_not_called_damaged(void **state) {
     }
 }
 
+/* The same of a batch: one of `valid` says that an image is damaged, never that memory was short. */
+static void batches_are_not_called_damaged(void **state) {
+    (void)state;
+    if (!OWN_MALLOC) {
+        skip();
+    }
+    encoded images[] = {make_jpeg(0), make_jpeg(TJFLAG_PROGRESSIVE)};
+    const void *bytes[] = {images[0].bytes, images[1].bytes};
+    const uint64_t num_bytes[] = {images[0].num_bytes, images[1].num_bytes};
+    static uint8_t pixels[2 * HEIGHT * WIDTH * 3];
+    uint8_t valid[2];
+    int64_t shape[] = {2, HEIGHT, WIDTH, 3};
+    DLTensor out = {
+        .data = pixels, .device = {kDLCPU, 0}, .ndim = 4, .dtype = {kDLUInt, 8, 1}, .shape = shape};
+    DLTensor mask = out;
+    mask.data = valid;
+    mask.ndim = 1;
+    const DLTensor *outs = &out;
+    rbc_context_params params = RBC_CONTEXT_PARAMS_INIT;
+    params.num_threads = 1;
+    const rbc_jpeg_params jpeg = RBC_JPEG_PARAMS_INIT;
+    rbc_context *context;
+    assert_int_equal(rbc_context_create(&params, &context, NULL), RBC_OK);
+    int64_t failures = 0;
+    rbc_status status = RBC_ERROR_OUT_OF_MEMORY;
+    for (int64_t allocations = 1; status != RBC_OK && allocations < 10000; ++allocations) {
+        rbc_jpeg_batch *batch = NULL;
+        rbc_error err = {0};
+        countdown = allocations;
+        status = rbc_jpeg_batch_create(context, bytes, num_bytes, 2, &jpeg, &batch, &err);
+        if (status == RBC_OK) {
+            status = rbc_decode_jpeg(context, batch, &outs, 1, &mask, NULL, NULL, &err);
+        }
+        countdown = -1;
+        rbc_jpeg_batch_destroy(&batch);
+        if (status == RBC_OK) {
+            assert_true(valid[0] && valid[1]);
+        } else if (status != RBC_ERROR_OUT_OF_MEMORY) {
+            fail_msg("after %d allocations: %s", (int)allocations, err.message);
+        }
+        failures += status != RBC_OK;
+    }
+    assert_int_equal(status, RBC_OK);
+    assert_true(failures > 3);
+    rbc_context_destroy(&context);
+    free(images[0].bytes);
+    free(images[1].bytes);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(images_are_not_called_damaged)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(images_are_not_called_damaged),
+                                       cmocka_unit_test(batches_are_not_called_damaged)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

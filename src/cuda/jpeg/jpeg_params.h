@@ -166,6 +166,7 @@ typedef struct jpeg_launch {
     uint32_t num_images, num_segments, num_tables, num_joined;
     uint32_t num_pieces, is_fast;
     uint32_t keeps_rows; /* the write pass stores rows of coefficients, not one at a time */
+    uint32_t reserved;
     jpeg_table *tables;
     uint32_t
         *words; /* the data, 32 bits at a time from the highest on, JPEG_STRAND_WORDS a strand */
