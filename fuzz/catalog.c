@@ -13,7 +13,6 @@
 #include "fuzz.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,122 +21,30 @@
 
 #include <sqlite3.h>
 
-#include <robocache/robocache.h>
+#include "dataset.h"
 
-enum { NUM_EPISODES = 5, MAX_VALUE_BYTES = 255 };
+enum { MAX_VALUE_BYTES = 255 };
 
-static char root[64];
-static char data_path[128];
-static char catalog_path[128];
 static uint8_t *sound;
 static size_t sound_bytes;
 
-/* ---- the dataset ---- */
-
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk) {
-    (void)info;
-    (void)kind;
-    (void)walk;
-    return remove(path);
-}
-
-static void remove_root(void) {
-    nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void add_episode(rbc_rlds_writer *writer, int episode) {
-    enum { MAX_STEPS = 4 + NUM_EPISODES };
-    const int64_t steps = 4 + episode;
-    float state[MAX_STEPS * 2] = {0};
-    float force[3 * MAX_STEPS] = {0};
-    int64_t force_time[3 * MAX_STEPS] = {0};
-    int64_t rows[MAX_STEPS] = {0};
-    const void *texts[MAX_STEPS];
-    uint64_t text_bytes[MAX_STEPS];
-    int64_t num_force = 0;
-    for (int64_t i = 0; i < steps; ++i) {
-        state[2 * i] = (float)i;
-        state[2 * i + 1] = (float)episode;
-        rows[i] = (i + episode) % 4;
-        for (int64_t k = 0; k < rows[i]; k++, num_force++) {
-            force[num_force] = (float)k;
-            force_time[num_force] = INT64_C(1700000000000000000) + num_force * 30000000;
-        }
-        texts[i] = episode % 2 == 0 ? "open the drawer" : "close it";
-        text_bytes[i] = strlen(texts[i]);
-    }
-    const DLDevice cpu = {kDLCPU, 0};
-    const DLDataType f32 = {kDLFloat, 32, 1};
-    const DLDataType i64 = {kDLInt, 64, 1};
-    int64_t shapes[][2] = {{steps, 2}, {num_force, 0}};
-    const DLTensor tensors[] = {
-        {.data = state, .device = cpu, .ndim = 2, .dtype = f32, .shape = shapes[0]},
-        {.data = force, .device = cpu, .ndim = 1, .dtype = f32, .shape = shapes[1]},
-        {.data = force_time, .device = cpu, .ndim = 1, .dtype = i64, .shape = shapes[1]}};
-    const rbc_rlds_data streams[] = {
-        {.values = &tensors[0]},
-        {.values = &tensors[1], .row_lengths = rows},
-        {.values = &tensors[2], .row_lengths = rows},
-        {.bytes = texts, .num_bytes = text_bytes, .num_samples = steps}};
-    fuzz_require(rbc_rlds_writer_add(writer, episode < 3 ? "train" : "val", steps, streams, NULL,
-                                     NULL) == RBC_OK);
-}
-
-static rbc_status open_dataset(rbc_dataset **out, rbc_error *err) {
-    rbc_open_params params = RBC_OPEN_PARAMS_INIT;
-    params.catalog_path = catalog_path;
-    params.num_threads = 1;
-    params.control_rate_hz = 10.0;
-    return rbc_dataset_open(data_path, &params, out, err);
-}
+/* ---- the catalog ---- */
 
 static void write_catalog(const uint8_t *bytes, size_t count) {
-    const int fd = open(catalog_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    const int fd = open(fuzz_catalog_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     fuzz_require(fd >= 0 && write(fd, bytes, count) == (ssize_t)count);
     close(fd);
 }
 
 static uint8_t *read_catalog(size_t *count) {
     struct stat info;
-    const int fd = open(catalog_path, O_RDONLY);
+    const int fd = open(fuzz_catalog_path, O_RDONLY);
     fuzz_require(fd >= 0 && fstat(fd, &info) == 0);
     *count = (size_t)info.st_size;
     uint8_t *bytes = malloc(*count + 1);
     fuzz_require(bytes != NULL && read(fd, bytes, *count) == (ssize_t)*count);
     close(fd);
     return bytes;
-}
-
-static void make_dataset(void) {
-    const char *shared_memory = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    snprintf(root, sizeof root, "%s/robocache_fuzz_XXXXXX", shared_memory);
-    fuzz_require(mkdtemp(root) != NULL);
-    atexit(remove_root);
-    const DLDataType f32 = {kDLFloat, 32, 1};
-    const DLDataType i64 = {kDLInt, 64, 1};
-    const DLDataType u8 = {kDLUInt, 8, 1};
-    const rbc_stream_info streams[] = {
-        {.name = "state", .dtype = f32, .ndim = 1, .shape = {2}},
-        {.name = "force", .dtype = f32, .is_ragged = 1},
-        {.name = "force_time_ns", .dtype = i64, .is_ragged = 1},
-        {.name = "language_instruction", .kind = RBC_STREAM_TEXT, .dtype = u8}};
-    rbc_rlds_writer_params params = RBC_RLDS_WRITER_PARAMS_INIT;
-    params.path = root;
-    params.name = "fuzzed";
-    params.streams = streams;
-    params.num_streams = 4;
-    rbc_rlds_writer *writer;
-    fuzz_require(rbc_rlds_writer_create(&params, &writer, NULL) == RBC_OK);
-    for (int i = 0; i < NUM_EPISODES; ++i) {
-        add_episode(writer, i);
-    }
-    fuzz_require(rbc_rlds_writer_close(&writer, NULL) == RBC_OK);
-    snprintf(data_path, sizeof data_path, "%s/fuzzed/1.0.0", root);
-    snprintf(catalog_path, sizeof catalog_path, "%s/catalog.sqlite", root);
-    rbc_dataset *dataset;
-    fuzz_require(open_dataset(&dataset, NULL) == RBC_OK);
-    rbc_dataset_close(&dataset);
-    sound = read_catalog(&sound_bytes);
 }
 
 /* ---- the changes ---- */
@@ -285,7 +192,7 @@ static void change_content(input in) {
             continue;
         }
         if (db == NULL) {
-            fuzz_require(sqlite3_open(catalog_path, &db) == SQLITE_OK);
+            fuzz_require(sqlite3_open(fuzz_catalog_path, &db) == SQLITE_OK);
             sqlite3_exec(db, "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY", NULL, NULL,
                          NULL);
         }
@@ -444,7 +351,7 @@ static void use_dataset(void) {
     rbc_error err;
     const char *text;
     int64_t count;
-    const rbc_status status = open_dataset(&dataset, &err);
+    const rbc_status status = fuzz_dataset_open(&dataset, &err);
     fuzz_require(status != RBC_ERROR_INTERNAL);
     if (status != RBC_OK) {
         fuzz_drain(err.message, strlen(err.message));
@@ -473,7 +380,8 @@ static void use_dataset(void) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (sound == NULL) {
-        make_dataset();
+        fuzz_dataset_make();
+        sound = read_catalog(&sound_bytes);
     }
     const input in = {data, data + size};
     write_catalog(sound, sound_bytes);

@@ -2,7 +2,7 @@
 # usage: [FUZZ_SECONDS=60] [FUZZ_RUNS=N] [FUZZ_OPTIONS="..."] [FUZZ_JSON=FILE] tools/fuzz.sh [TARGET...]
 #
 # Builds the fuzz targets with libFuzzer and runs each, all or those named, for FUZZ_SECONDS or
-# FUZZ_RUNS inputs. New inputs go to build/fuzz/corpus/TARGET; a crashing input stays in build/fuzz.
+# FUZZ_RUNS inputs, with the words of fuzz/TARGET.dict where there is one. New inputs go to build/fuzz/corpus/TARGET; a crashing input stays in build/fuzz.
 # Prints the number of runs of each, and adds a row for it to FUZZ_JSON. Needs tools/setup.sh build fuzz.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,8 +29,12 @@ for target in "$@"; do
     log=$PWD/build/fuzz/$target.log
     start=$SECONDS
     findings=0
+    words=()
+    if [ -f "fuzz/$target.dict" ]; then
+        words=("-dict=$PWD/fuzz/$target.dict")
+    fi
     # shellcheck disable=SC2086 # options are words
-    if ! (cd build/fuzz && "$program" "$limit" -print_final_stats=1 ${FUZZ_OPTIONS:-} "$found" \
+    if ! (cd build/fuzz && "$program" "$limit" -print_final_stats=1 "${words[@]}" ${FUZZ_OPTIONS:-} "$found" \
         "$OLDPWD/fuzz/corpus/$target") >"$log" 2>&1; then
         findings=1
         tail -n 40 "$log"
