@@ -82,7 +82,8 @@ def main() -> None:
                     **options,
                 )
                 pending = []
-        compare(pending or [b""], whole, arguments.keep)
+        if pending:
+            compare(pending, whole, arguments.keep)
         result["images"] = dict(whole)
         print("images", dict(whole), flush=True)
         changed: Counter[str] = Counter()
