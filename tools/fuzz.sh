@@ -2,8 +2,9 @@
 # usage: [FUZZ_SECONDS=60] [FUZZ_RUNS=N] [FUZZ_OPTIONS="..."] [FUZZ_JSON=FILE] tools/fuzz.sh [TARGET...]
 #
 # Builds the fuzz targets with libFuzzer and runs each, all or those named, for FUZZ_SECONDS or
-# FUZZ_RUNS inputs, with the words of fuzz/TARGET.dict where there is one. New inputs go to build/fuzz/corpus/TARGET; a crashing input stays in build/fuzz.
-# Prints the number of runs of each, and adds a row for it to FUZZ_JSON. Needs tools/setup.sh build fuzz.
+# FUZZ_RUNS inputs, with the words of fuzz/TARGET.dict where there is one. New inputs go to
+# build/fuzz/corpus/TARGET; a crashing input stays in build/fuzz. Prints the number of runs of each,
+# and adds a row for it to FUZZ_JSON. Needs tools/setup.sh build fuzz.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PWD/.venv/bin:$PATH
