@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import time
 
 import numpy as np
 import pytest
@@ -241,6 +242,25 @@ def test_a_damaged_catalog_is_a_format_error(bridge_path, tmp_path, damage):
         dataset = rc.open(bridge_path, catalog=catalog)
         list(dataset.tasks)
         dataset.episodes[3]
+
+
+def test_a_file_that_is_written_to_is_an_error_or_left_out(bridge_path, tmp_path):
+    copy = tmp_path / "1.0.0"
+    shutil.copytree(bridge_path, copy, ignore=shutil.ignore_patterns(".robocache*"))
+    dataset = rc.open(copy, catalog=tmp_path / "c.sqlite", progress=False)
+    assert len(dataset.episodes[0]["action"].values) == 10
+    (changed,) = copy.glob("*-train.tfrecord-*")
+    changed.chmod(0o644)
+    with changed.open("r+b") as file:
+        file.write(file.read(1))
+    time.sleep(0.05)
+    options = {"streams": ["action"], "array": "numpy"}
+    with pytest.raises(errors.IoError, match=f"{changed.name}.*written to"):
+        list(rc.DataLoader(dataset, 50, **options))
+    loader = rc.DataLoader(dataset, 50, on_error="skip", **options)
+    assert sum(len(batch["task"]) for batch in loader) == 250
+    assert loader.stats()["samples_skipped"] == 250
+    assert all(changed.name in message for message in loader.skipped)
 
 
 def test_ctrl_c_ends_an_expression(bridge):
