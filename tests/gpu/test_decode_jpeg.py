@@ -36,8 +36,9 @@ def test_unlike_images_in_one_batch(jpeg_dct: str, channels: int | None) -> None
     assert all(valid)
 
 
-def test_large_images_are_joined() -> None:
-    both([encode(900 + i, 1100 - i, quality=95, seed=i, **KINDS["420"]) for i in range(3)])
+@pytest.mark.parametrize("count", [3, 12])  # few bundles, and more than multiprocessors
+def test_large_images_are_joined(count: int) -> None:
+    both([encode(900 + i, 1100 - i, quality=95, seed=i, **KINDS["420"]) for i in range(count)])
 
 
 def test_damaged_streams_are_refused_alike() -> None:
