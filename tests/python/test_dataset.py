@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import os
 import re
 import shutil
@@ -242,6 +243,28 @@ def test_a_damaged_catalog_is_a_format_error(bridge_path, tmp_path, damage):
         dataset = rc.open(bridge_path, catalog=catalog)
         list(dataset.tasks)
         dataset.episodes[3]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("features.json", "features.json: 5000 features, wanted at most 4096"),
+        ("dataset_info.json", "dataset_info.json: 5000 splits, wanted at most 4096"),
+    ],
+)
+def test_metadata_without_end_is_refused(tmp_path, name, message):
+    """Each is compared with all others, which takes time with the square of their number."""
+    path = small_dataset.write(tmp_path) / name
+    content = json.loads(path.read_text())
+    if name == "features.json":
+        leaf = {"tensor": {"shape": {}, "dtype": "float32"}}
+        content["featuresDict"]["features"] = {f"x{i}": leaf for i in range(5000)}
+    else:
+        (split, *_) = content["splits"]
+        content["splits"] = [{**split, "name": f"s{i}"} for i in range(5000)]
+    path.write_text(json.dumps(content))
+    with pytest.raises(errors.FormatError, match=message):
+        rc.open(path.parent, progress=False)
 
 
 def test_a_file_that_is_written_to_is_an_error_or_left_out(bridge_path, tmp_path):

@@ -149,6 +149,19 @@ def test_features_that_cannot_be(tmp_path, features, message):
     assert not any(tmp_path.iterdir())
 
 
+def test_no_more_features_than_are_read(tmp_path):
+    features = {f"x{i}": rc.Feature("float32") for i in range(4097)}
+    with pytest.raises(rc.Error, match="4096 streams and 1 of metadata; wanted at most 4096"):
+        rc.RldsWriter(
+            tmp_path, "many", dict(list(features.items())[1:]), metadata={"m": rc.Feature("bool")}
+        )
+    del features["x0"]
+    with rc.RldsWriter(tmp_path, "many", features, control_rate_hz=10) as writer:
+        writer.add_episode({name: [1] for name in features})
+    dataset = rc.open(tmp_path / "many", catalog=tmp_path / "c.sqlite", progress=False)
+    assert len(dataset.streams) == 4096
+
+
 def test_wrong_arguments(tmp_path):
     with pytest.raises(rc.Error, match=r"Feature: shape 7 found, wanted a tuple"):
         rc.Feature("float32", 7)

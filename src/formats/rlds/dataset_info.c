@@ -11,6 +11,8 @@
 #include "io/bytes.h"
 #include "io/json.h"
 
+enum { MAX_SPLITS = 4096 }; /* all are compared with each other */
+
 static const char default_template[] = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}";
 
 static rbc_status copy_string(const char *text, char **out, rbc_error *err) {
@@ -81,6 +83,10 @@ static rbc_status parse_root(const json_t *root, const char *path, rbc__dataset_
     const size_t count = json_array_size(splits);
     if (count == 0) {
         return RBC_OK;
+    }
+    if (count > MAX_SPLITS) {
+        return rbc__fail(err, RBC_ERROR_FORMAT, "%s: %zu splits, wanted at most %d", path, count,
+                         MAX_SPLITS);
     }
     out->splits = calloc(count, sizeof *out->splits);
     if (out->splits == NULL) {

@@ -35,6 +35,9 @@ typedef struct rbc__leaf {
     const char *unsupported; /* why it cannot be read, or NULL */
 } rbc__leaf;
 
+/* More are none of a robot's, and each is compared with all. */
+enum { RBC__MAX_LEAVES = 4096 };
+
 typedef struct rbc__leaves {
     rbc__leaf *items; /* those in the steps first, each part sorted by key */
     int32_t count;
@@ -49,7 +52,7 @@ rbc_status rbc__features_parse(const char *text, size_t bytes, const char *path,
 
 /* Appends a copy of `leaf`, with a copy of its key; sets name, in_steps and elements. */
 rbc_status rbc__leaves_add(rbc__leaves *leaves, const rbc__leaf *leaf, rbc_error *err);
-/* Sorts, counts the streams, and refuses a key that is there twice. */
+/* Sorts, counts the streams, and refuses a key that is there twice, and too many. */
 rbc_status rbc__leaves_finish(rbc__leaves *leaves, const char *path, rbc_error *err);
 void rbc__leaves_free(rbc__leaves *leaves);
 

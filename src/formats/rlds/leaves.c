@@ -81,6 +81,10 @@ static int compare_leaves(const void *a, const void *b) {
 }
 
 rbc_status rbc__leaves_finish(rbc__leaves *leaves, const char *path, rbc_error *err) {
+    if (leaves->count > RBC__MAX_LEAVES) {
+        return rbc__fail(err, RBC_ERROR_FORMAT, "%s: %d features, wanted at most %d", path,
+                         leaves->count, RBC__MAX_LEAVES);
+    }
     if (leaves->count > 0) {
         qsort(leaves->items, (size_t)leaves->count, sizeof *leaves->items, compare_leaves);
     }

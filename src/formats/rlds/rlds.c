@@ -13,7 +13,7 @@
 #include "formats/rlds/files.h"
 #include "io/json.h"
 
-#define METADATA_LIMIT_BYTES ((size_t)64 << 20)
+#define METADATA_LIMIT_BYTES ((size_t)16 << 20)
 
 static const char stamps_suffix[] = "_time_ns";
 

@@ -11,6 +11,7 @@
 #include "core/params.h"
 #include "core/rate.h"
 #include "formats/rlds/control_rates.h"
+#include "formats/rlds/features.h"
 #include "formats/rlds/files.h"
 #include "formats/rlds/shards.h"
 #include "formats/rlds/writer_append.h"
@@ -165,6 +166,11 @@ static rbc_status check_params(const rbc_rlds_writer_params *params, rbc_error *
     if (params->num_metadata < 0 || (params->num_metadata > 0 && params->metadata == NULL)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "num_metadata is %d and metadata %s",
                          params->num_metadata, params->metadata ? "is set" : "is NULL");
+    }
+    if ((int64_t)params->num_streams + params->num_metadata > RBC__MAX_LEAVES) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "%d streams and %d of metadata; wanted at most %d together",
+                         params->num_streams, params->num_metadata, RBC__MAX_LEAVES);
     }
     return RBC_OK;
 }

@@ -9,7 +9,7 @@
 #include "formats/rlds/files.h"
 #include "io/json.h"
 
-#define METADATA_LIMIT_BYTES ((size_t)64 << 20)
+#define METADATA_LIMIT_BYTES ((size_t)16 << 20)
 
 static rbc_status load_leaves(const char *path, rbc__leaves *out, rbc_error *err) {
     char *text;

@@ -16,7 +16,7 @@
 #include "formats/rlds/files.h"
 #include "io/json.h"
 
-#define METADATA_LIMIT_BYTES ((size_t)64 << 20)
+#define METADATA_LIMIT_BYTES ((size_t)16 << 20)
 
 #define TFDS "tensorflow_datasets.core.features."
 
