@@ -15,42 +15,40 @@
 #include "formats/rlds/framing.h"
 #include "formats/rlds/rlds.h"
 #include "io/bytes.h"
+#include "memory_store.h"
+#include "store/request.h"
 
-#define TENSOR(name, dtype, dimensions)                                                            \
+/* clang-format off */
+#define TENSOR(name, dtype, dimensions, encoding)                                                  \
     "\"" name "\":{\"tensor\":{\"shape\":{\"dimensions\":[" dimensions "]},\"dtype\":\"" dtype     \
-    "\"}}"
+    "\",\"encoding\":\"" encoding "\"}}"
 #define SEQUENCE(name, feature, length)                                                            \
     "\"" name "\":{\"sequence\":{\"feature\":{" feature "},\"length\":\"" length "\"}}"
 
 static const char features[] =
     "{\"featuresDict\":{\"features\":{\"steps\":{\"sequence\":{\"feature\":{\"featuresDict\":{"
-    "\"features\":{" TENSOR("f", "float32", "\"2\"") "," TENSOR("d", "float64", "") "," TENSOR("h", "float16", "") "," TENSOR("b", "bool", "") "," TENSOR(
-        "i", "int64",
-        "") "," TENSOR("i_time_ns", "int64",
-                       "") "," TENSOR("u", "uint8",
-                                      "\"70\"") "," TENSOR("s", "int16",
-                                                           "") ",\"r\":{\"tensor\":{\"shape\":{"
-                                                               "\"dimensions\":[\"2\"]},\"dtype\":"
-                                                               "\"int32\",\"encoding\":"
-                                                               "\"bytes\"}},\"p\":{\"image\":{"
-                                                               "\"encodingFormat\":\"png\"}},"
-                                                               "\"lang\":{\"text\":{}}," SEQUENCE(
-                                                                   "c",
-                                                                   "\"tensor\":{\"shape\":{"
-                                                                   "\"dimensions\":[\"3\"]},"
-                                                                   "\"dtype\":\"float32\"}",
-                                                                   "-1") "," SEQUENCE("c_time_ns",
-                                                                                      "\"tensor\":{"
-                                                                                      "\"dtype\":"
-                                                                                      "\"int64\"}",
-                                                                                      "-1") "," SEQUENCE("x",
-                                                                                                         "\"tensor\":{\"dtype\":\"int8\"}",
-                                                                                                         "2") "," SEQUENCE("g",
-                                                                                                                           "\"image\":{}",
-                                                                                                                           "-1") "}}},\"length\":\"-1\"}},\"m\":{\"text\":{}},\"n\":"
-                                                                                                                                 "{\"tensor\":{\"shape\":{\"dimensions\":["
-                                                                                                                                 "\"-1\",\"2\"]},\"dtype\":\"float32\"}},\"k\":{\"sequence\":{\"feature\":{\"tensor\":{"
-                                                                                                                                 "\"dtype\":\"bool\"}}}}}}}";
+    "\"features\":{"
+    TENSOR("f", "float32", "\"2\"", "none") ","
+    TENSOR("d", "float64", "", "none") ","
+    TENSOR("h", "float16", "", "none") ","
+    TENSOR("b", "bool", "", "none") ","
+    TENSOR("i", "int64", "", "none") ","
+    TENSOR("i_time_ns", "int64", "", "none") ","
+    TENSOR("u", "uint8", "\"70\"", "none") ","
+    TENSOR("s", "int16", "", "none") ","
+    TENSOR("r", "int32", "\"2\"", "bytes") ","
+    TENSOR("z", "int16", "\"2\"", "zlib") ","
+    "\"p\":{\"image\":{\"encodingFormat\":\"png\"}},"
+    "\"lang\":{\"text\":{}},"
+    SEQUENCE("c", "\"tensor\":{\"shape\":{\"dimensions\":[\"3\"]},\"dtype\":\"float32\"}", "-1") ","
+    SEQUENCE("c_time_ns", "\"tensor\":{\"dtype\":\"int64\"}", "-1") ","
+    SEQUENCE("x", "\"tensor\":{\"dtype\":\"int8\"}", "2") ","
+    SEQUENCE("g", "\"image\":{}", "-1")
+    "}}},\"length\":\"-1\"}},"
+    "\"m\":{\"text\":{}},"
+    TENSOR("n", "float32", "\"-1\",\"2\"", "none") ","
+    "\"k\":{\"sequence\":{\"feature\":{\"tensor\":{\"dtype\":\"bool\"}}}}}}}";
+/* clang-format on */
 
 static rbc__rlds *make_reader(void) {
     rbc__leaves leaves;
@@ -64,12 +62,48 @@ static rbc__rlds *make_reader(void) {
 /* What the sink works on. */
 typedef struct target {
     const rbc__rlds *reader;
-    rbc__source *source;
-    int episodes;
+    const void *file;
+    size_t file_bytes;
 } target;
 
-static void read_numbers(rbc__parsed_episode *episode, const rbc__stream_schema *stream,
-                         int32_t index, int64_t count, rbc__scratch *scratch) {
+/* An episode that is read. */
+typedef struct reading {
+    const rbc__schema *schema;
+    rbc__place place;
+    rbc__request *request;
+} reading;
+
+static bool run_request(const reading *at) {
+    int32_t rank;
+    rbc__request_read(at->request, NULL);
+    rbc__request_finish(at->request, NULL);
+    const rbc_error *problem = rbc__request_failure(at->request, 0, &rank);
+    if (problem != NULL) {
+        fuzz_drain(problem->message, strlen(problem->message));
+    }
+    return problem == NULL;
+}
+
+/* Whether memory for [first, first + count) may be taken: a layout says what it likes. */
+static bool is_small(const reading *at, int32_t stream, uint64_t first, uint64_t count) {
+    const uint32_t id = (uint32_t)stream;
+    for (uint64_t i = first; i < first + count; ++i) {
+        const rbc__run *run = rbc__layout_find(at->place.layout, id, i);
+        uint64_t offset;
+        uint64_t bytes;
+        if (run->container == RBC__IN_BLOCK &&
+            at->place.layout->blocks[run->number].packed_bytes > 1 << 20) {
+            return false;
+        }
+        if (rbc__run_sample(run, i, &offset, &bytes) && bytes > 1 << 20) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void read_numbers(const reading *at, int32_t index, int64_t count) {
+    const rbc__stream_schema *stream = &at->schema->streams[index];
     uint64_t sample_bytes = (uint64_t)rbc__dtype_bytes(stream->dtype);
     for (int32_t i = 0; i < stream->ndim; ++i) {
         if (__builtin_mul_overflow(sample_bytes, (uint64_t)stream->shape[i], &sample_bytes)) {
@@ -82,69 +116,108 @@ static void read_numbers(rbc__parsed_episode *episode, const rbc__stream_schema 
     }
     uint8_t *values = malloc(sample_bytes * (uint64_t)part + 1);
     fuzz_require(values != NULL);
-    for (int64_t first = 0; first <= count - part; first += part > 0 ? part : 1) {
-        if (rbc__rlds_read(episode, index, first, part, values, scratch, NULL) == RBC_OK) {
+    for (int64_t first = 0; part > 0 && first <= count - part && first <= 64; first += part) {
+        rbc__request_begin(at->request);
+        if (is_small(at, index, (uint64_t)first, (uint64_t)part) &&
+            rbc__request_values(at->request, &at->place, index, first, part, values, NULL) ==
+                RBC_OK &&
+            run_request(at)) {
             fuzz_drain(values, sample_bytes * (uint64_t)part);
-        }
-        if (first > 64 || part == 0) {
-            break;
         }
     }
     free(values);
 }
 
-static void locate_samples(const target *at, rbc__parsed_episode *episode, int32_t index,
-                           int64_t count, rbc__scratch *scratch) {
+static void read_rows(const reading *at, int32_t index, uint64_t num_steps) {
+    const uint64_t id = at->place.layout->num_streams + (uint64_t)index;
+    if (num_steps >= 4096 || rbc__layout_num_samples(at->place.layout, (uint32_t)id) != num_steps ||
+        !is_small(at, (int32_t)id, 0, num_steps)) {
+        return;
+    }
+    int64_t *rows = malloc((size_t)(num_steps + 1) * sizeof *rows);
+    fuzz_require(rows != NULL);
+    rbc__request_begin(at->request);
+    if (rbc__request_row_lengths(at->request, &at->place, index, rows, NULL) == RBC_OK &&
+        run_request(at)) {
+        fuzz_drain(rows, num_steps * sizeof *rows);
+    }
+    free(rows);
+}
+
+static void read_samples(const reading *at, int32_t index, int64_t count) {
+    rbc__request_begin(at->request);
     for (int64_t i = 0; i < count && i < 64; ++i) {
-        uint64_t offset;
-        uint64_t bytes;
-        const uint8_t *view;
-        if (rbc__rlds_locate(episode, index, i, &offset, &bytes, NULL) != RBC_OK) {
+        uint32_t want;
+        rbc__sample sample;
+        if (!is_small(at, index, (uint64_t)i, 1) ||
+            rbc__request_sample(at->request, &at->place, index, i, &want, NULL) != RBC_OK ||
+            !run_request(at)) {
+            rbc__request_begin(at->request);
             continue;
         }
-        fuzz_require(rbc__source_view(at->source, offset, bytes, scratch, &view, NULL) == RBC_OK);
-        fuzz_drain(view, bytes);
+        rbc__request_get(at->request, want, &sample);
+        fuzz_drain(sample.bytes, sample.num_bytes);
+        rbc__request_begin(at->request);
     }
+}
+
+static rbc_status no_object(void *user, int64_t part, rbc__container kind, uint32_t number,
+                            uint8_t **data, size_t *bytes, rbc_error *err) {
+    (void)user;
+    (void)part;
+    (void)kind;
+    (void)number;
+    (void)data;
+    (void)bytes;
+    *err = (rbc_error){.status = RBC_ERROR_FORMAT, .message = "no objects"};
+    return RBC_ERROR_FORMAT;
+}
+
+static void use_layout(const target *at, rbc__layout *layout, const rbc__episode_entry *entry) {
+    static const rbc__objects objects = {.load = no_object};
+    const rbc__schema *schema = &at->reader->schema;
+    const memory_blob blob = {rbc__blob_id(0, 0), "fuzz", at->file, at->file_bytes};
+    memory_store store;
+    rbc__block_cache *cache;
+    reading episode = {schema, {layout, 0, entry->record}, NULL};
+    memory_store_init(&store, &blob, 1);
+    fuzz_require(rbc__block_cache_create(1 << 16, &cache, NULL) == RBC_OK);
+    const rbc__request_params params = {
+        .store = &store.base, .cache = cache, .objects = &objects, .schema = schema};
+    fuzz_require(rbc__request_create(&params, &episode.request, NULL) == RBC_OK);
+    for (int32_t i = 0; i < schema->num_streams; ++i) {
+        const int64_t count = (int64_t)rbc__layout_num_samples(layout, (uint32_t)i);
+        read_rows(&episode, i, layout->num_steps);
+        if (schema->streams[i].kind == RBC_STREAM_NUMERIC) {
+            read_numbers(&episode, i, count);
+        } else {
+            read_samples(&episode, i, count);
+        }
+    }
+    rbc__request_destroy(&episode.request);
+    rbc__block_cache_destroy(&cache);
 }
 
 static void use_episode(const target *at, const rbc__episode_entry *entry) {
-    const rbc__schema *schema = &at->reader->schema;
-    rbc__scratch scratch = {0};
-    rbc__parsed_episode *episode;
+    rbc__layout *layout;
     rbc_error err;
-    char *json;
-    if (rbc__rlds_episode_open((const rbc__reader *)at->reader, at->source, entry, &episode,
-                               &err) != RBC_OK) {
+    if (rbc__layout_parse(at->reader->stored, (uint32_t)at->reader->schema.num_streams,
+                          entry->layout, entry->layout_bytes, (uint64_t)entry->offset, "fuzz",
+                          &layout, &err) != RBC_OK) {
         fuzz_drain(err.message, strlen(err.message));
         return;
     }
-    for (int32_t i = 0; i < schema->num_streams; ++i) {
-        int64_t count;
-        int64_t *rows =
-            entry->num_steps < 4096 ? malloc((size_t)(entry->num_steps + 1) * sizeof *rows) : NULL;
-        if (rbc__rlds_count(episode, i, &count, rows, NULL) == RBC_OK) {
-            if (schema->streams[i].kind == RBC_STREAM_NUMERIC) {
-                read_numbers(episode, &schema->streams[i], i, count, &scratch);
-            } else {
-                locate_samples(at, episode, i, count, &scratch);
-            }
-        }
-        free(rows);
-    }
-    if (rbc__rlds_metadata(episode, &scratch, &json, &err) == RBC_OK) {
-        fuzz_drain(json, strlen(json));
-        free(json);
-    }
-    rbc__rlds_episode_close(&episode);
-    rbc__scratch_free(&scratch);
+    use_layout(at, layout, entry);
+    free(layout);
 }
 
 static rbc_status on_episode(void *user, const rbc__episode_entry *entry, rbc_error *err) {
-    target *at = user;
     (void)err;
-    ++at->episodes;
     fuzz_drain(entry->task, strlen(entry->task) + 1);
-    use_episode(at, entry);
+    if (entry->metadata != NULL) {
+        fuzz_drain(entry->metadata, strlen(entry->metadata) + 1);
+    }
+    use_episode(user, entry);
     return RBC_OK;
 }
 
@@ -164,12 +237,14 @@ static int on_progress(void *user, uint64_t bytes_done) {
     return 0;
 }
 
-static void index_file(const rbc__rlds *reader, const void *file, size_t size) {
-    target at = {.reader = reader};
-    const rbc__index_sink sink = {on_episode, on_damaged, on_progress, &at};
-    fuzz_require(rbc__source_from_memory(file, size, "fuzz", &at.source, NULL) == RBC_OK);
-    (void)rbc__rlds_index(reader, at.source, -1, &sink, NULL);
-    rbc__source_close(&at.source);
+static void index_part(const rbc__rlds *reader, const void *file, size_t size) {
+    target at = {reader, file, size};
+    rbc__source *source;
+    const rbc__index_sink sink = {
+        .episode = on_episode, .damaged = on_damaged, .progress = on_progress, .user = &at};
+    fuzz_require(rbc__source_from_memory(file, size, "fuzz", &source, NULL) == RBC_OK);
+    (void)rbc__rlds_index(reader, source, -1, &sink, NULL);
+    rbc__source_close(&source);
 }
 
 /* The input as one record, whose CRCs are right. */
@@ -191,30 +266,21 @@ static void index_derived(const void *file, size_t size) {
     fuzz_require(rbc__source_from_memory(file, size, "fuzz", &source, NULL) == RBC_OK);
     if (rbc__dlimp_leaves(source, &leaves, NULL) == RBC_OK) {
         fuzz_require(rbc__rlds_create("fuzz", &leaves, &reader, NULL) == RBC_OK);
-        index_file(reader, file, size);
+        index_part(reader, file, size);
         rbc__rlds_destroy(&reader);
     }
     rbc__source_close(&source);
 }
 
-/* u8 number of steps, u8 bytes of the layout behind its fingerprint, layout, record. */
+/* u8 bytes of the layout, layout, record. */
 static void open_layout(const rbc__rlds *reader, const uint8_t *data, size_t size) {
-    if (size < 2 || size - 2 < data[1]) {
+    if (size < 1 || size - 1 < data[0]) {
         return;
     }
-    uint8_t layout[5 + 256] = {1};
-    target at = {.reader = reader};
-    memcpy(layout + 1, &reader->fingerprint, 4);
-    memcpy(layout + 5, data + 2, data[1]);
-    const size_t record_at = 2 + (size_t)data[1];
-    fuzz_require(rbc__source_from_memory(data, size, "fuzz", &at.source, NULL) == RBC_OK);
-    const rbc__episode_entry entry = {.offset = record_at,
-                                      .bytes = size - record_at,
-                                      .num_steps = data[0],
-                                      .layout = layout,
-                                      .layout_bytes = 5 + (size_t)data[1]};
+    const target at = {reader, data, size};
+    const rbc__episode_entry entry = {
+        .offset = 1 + (int64_t)data[0], .layout = data + 1, .layout_bytes = data[0]};
     use_episode(&at, &entry);
-    rbc__source_close(&at.source);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -229,14 +295,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     switch (data[0]) {
     case 0:
         frame(data + 1, size - 1, &file);
-        index_file(reader, file.data, file.size);
+        index_part(reader, file.data, file.size);
         break;
     case 1:
         frame(data + 1, size - 1, &file);
         index_derived(file.data, file.size);
         break;
     case 2:
-        index_file(reader, data + 1, size - 1);
+        index_part(reader, data + 1, size - 1);
         break;
     case 3:
         open_layout(reader, data + 1, size - 1);

@@ -15,6 +15,7 @@ import zlib
 from pathlib import Path
 
 Shape = tuple[int, ...]
+Runs = tuple[bytes, ...]
 
 
 def varint(value: int) -> bytes:
@@ -95,6 +96,9 @@ def full_example(steps: int) -> bytes:
                 ints("steps/u", *[i * 7 % 256 for i in range(70 * steps)]),
                 ints("steps/s", *[i - 2 for i in range(steps)]),
                 strings("steps/r", *[struct.pack("<2i", i, -i) for i in range(steps)]),
+                strings(
+                    "steps/z", *[zlib.compress(struct.pack("<2h", i, i)) for i in range(steps)]
+                ),
                 strings("steps/p", *[b"\x89PNG" + b"x" * i for i in range(steps)]),
                 strings("steps/lang", *[b"pick" if i else b"" for i in range(steps)]),
                 floats("steps/c/ragged_flat_values", *[0.0] * (3 * total)),
@@ -158,18 +162,77 @@ def dlimp_example() -> bytes:
     )
 
 
-def layouts() -> dict[str, bytes]:
-    """Encode layouts (see src/formats/rlds/layout.h) with a record of 64 bytes behind them."""
-    body = bytes(range(64))
-    forms = {
-        "values": b"\x02" + bytes((3, 1)) + varint(0),
-        "varints": b"\x02" + bytes((2, 0x12)) + varint(1),
-        "entries": b"\x02" + bytes((10, 3)) + varint(2) + varint(4),
-        "index": b"\x02" + bytes((10, 0x14)) + varint(2) + bytes((5, 9)),
-        "spans": b"\x02" + bytes((10, 0x15)) + varint(2) + bytes((0, 5, 6, 9)),
-        "walk": b"\x02" + bytes((9, 6)) + varint(2) + varint(20),
+def zigzag(value: int) -> bytes:
+    """Encode a difference (see src/layout/layout_code.h)."""
+    return varint(value << 1 ^ value >> 63)
+
+
+BLOB, BLOCK, ARRAY, TRACK, INSIDE = range(5)
+EVEN, ENDS, FRAMED, SPANS = range(4)
+
+
+def run(
+    stream: int,
+    container: int = BLOB,
+    form: int = EVEN,
+    *,
+    number: int | None = None,
+    count: int | None = None,
+    offset: int = 0,
+    encoding: tuple[int, int] | None = None,
+    packing: int | None = None,
+    size: int | None = None,
+    gap: int | None = None,
+    rest: bytes = b"",
+) -> bytes:
+    """Encode a run (see src/layout/layout.h); `rest` is its width and table, or its own bytes."""
+    optional = (encoding, packing, size, gap)
+    more = sum(1 << i for i, value in enumerate(optional) if value is not None)
+    flags = form | container << 2
+    flags |= (count is not None) << 5 | (number is not None) << 6 | bool(more) << 7
+    out = varint(stream) + bytes([flags]) + (bytes([more]) if more else b"")
+    out += zigzag(number) if number is not None else b""
+    out += varint(count) if count is not None else b""
+    out += zigzag(offset) if container != INSIDE else b""
+    out += bytes(encoding) if encoding is not None else b""
+    out += bytes([packing]) if packing is not None else b""
+    out += b"".join(varint(value) for value in (size, gap) if value is not None)
+    return out + rest
+
+
+def layout(steps: int, *runs: bytes, packings: Runs = (), blocks: Runs = ()) -> bytes:
+    """Encode a layout; what packings and blocks there are stands before the runs."""
+    out = bytes([0x82 if packings or blocks else 2]) + varint(steps)
+    if packings or blocks:
+        out += varint(len(packings)) + varint(len(blocks))
+    return out + varint(len(runs)) + b"".join((*packings, *blocks, *runs))
+
+
+def layouts(text: int, floats: int, integers: int) -> dict[str, bytes]:
+    """Encode layouts of streams with those numbers."""
+    zlib_step = b"\1" + varint(2) + varint(0)
+    varint_step = b"\1" + varint(18) + varint(0)
+    block = varint(0) + b"\0" + zigzag(4) + varint(20) + varint(40)
+    return {
+        "even": layout(3, run(floats, offset=5), run(integers)),
+        "gap": layout(3, run(text, offset=2, size=4, gap=2)),
+        "ends": layout(3, run(integers, BLOB, ENDS, rest=b"\1\1\3\6")),
+        "framed": layout(2, run(text, BLOB, FRAMED, rest=b"\1\5\x09")),
+        "spans": layout(2, run(text, BLOB, SPANS, rest=b"\2\6\0\3\0\0\0\4\0")),
+        "pieces": layout(4, run(text, count=1, size=9), run(text, count=3, offset=2, size=4)),
+        "blobs": layout(2, run(floats, number=3), run(integers, number=-2, offset=7)),
+        "packed": layout(2, run(floats, packing=1, size=18, gap=2), packings=(zlib_step,)),
+        "block": layout(
+            5,
+            run(integers, BLOCK, encoding=(0, 8), size=8),
+            packings=(varint_step,),
+            blocks=(block,),
+        ),
+        "inside": layout(2, run(integers, INSIDE, encoding=(0, 8), size=8, rest=bytes(16))),
+        "array": layout(9, run(floats, ARRAY, number=2, offset=100)),
+        "track": layout(9, run(text, TRACK, encoding=(8, 4), offset=3)),
+        "empty": layout(0),
     }
-    return {name: bytes((2, len(form))) + form + body for name, form in forms.items()}
 
 
 def int_table(columns: list[tuple[int, int, int]], rows: list[list[int]]) -> bytes:
@@ -418,10 +481,12 @@ def main() -> None:
     file = record(full_example(1)) + record(b"") + record(full_example(2))
     inputs["example/file"] = b"\2" + file
     inputs["example/file_cut"] = b"\2" + file[:-9]
-    for name, payload in layouts().items():
-        inputs[f"example/layout_{name}"] = b"\3" + payload
-    for name, payload in layouts().items():
-        inputs[f"layout/{name}"] = b"\xff\xff" + varint(payload[0]) + payload[2 : 2 + payload[1]]
+    # streams are in the order of their names
+    for name, payload in layouts(text=9, floats=4, integers=7).items():
+        body = bytes(range(64))
+        inputs[f"example/layout_{name}"] = b"\3" + bytes([len(payload)]) + payload + body
+    for name, payload in layouts(text=0, floats=2, integers=3).items():
+        inputs[f"layout/{name}"] = payload
     for name, payload in arrays().items():
         inputs[f"array/{name}"] = b"\x12" + payload
     for name, payload in tracks().items():

@@ -558,6 +558,8 @@ typedef int (*rbc_interrupt_fn)(void *user);
 typedef enum rbc_on_error {
     RBC_ON_ERROR_RAISE = 0, /* the first damaged record or sample ends the call with its error */
     RBC_ON_ERROR_SKIP = 1,  /* it is left out, counted and listed */
+    RBC_ON_ERROR_MASK = 2,  /* loaders: its row stays, with nothing in it: all masks false; counted
+                               and listed */
 } rbc_on_error;
 
 /* What one image may ask for, in the whole process; an image beyond is FORMAT before memory is had
@@ -847,13 +849,23 @@ typedef enum rbc_remainder {
     RBC_REMAINDER_REPEAT = 2,
 } rbc_remainder;
 
+/* What is packed, chunks of an array or groups of pictures, is unpacked as a whole: see
+ * rbc_loader_memory for how often. */
+typedef enum rbc_shuffle {
+    RBC_SHUFFLE_NONE = 0,
+    RBC_SHUFFLE_GLOBAL = 1, /* over all samples */
+    RBC_SHUFFLE_BLOCKS = 2, /* groups of segments of a few blocks each are in random order, and the
+                               samples of a group among each other, so that each block is unpacked
+                               about once. What is not packed is shuffled globally */
+} rbc_shuffle;
+
 typedef struct rbc_loader_params {
     size_t struct_size;
     const rbc_window *windows;
     int32_t num_windows;
     int32_t batch_size;
     double rate_hz; /* the clock; 0: the dataset's control rate */
-    int32_t shuffle;
+    int32_t shuffle; /* an rbc_shuffle */
     uint64_t seed;
     int32_t drop_last;   /* leave out a last batch that is not full */
     int32_t num_threads; /* workers; 0: all cores */
@@ -870,6 +882,9 @@ typedef struct rbc_loader_params {
     const char *const *require; /* [num_require] streams: only the ticks at which all windows of
                                    these are valid are samples, by their modes and limits */
     int32_t num_clock, num_require;
+    int64_t memory_bytes; /* that batches prepared ahead, unpacked blocks, episodes at hand and what
+                             is fetched ahead may take together; 0: slots, and 512 MiB for the rest.
+                             Batches that are held count on top */
 } rbc_loader_params;
 
 #define RBC_LOADER_PARAMS_INIT                                                                     \
@@ -894,7 +909,8 @@ typedef struct rbc_loader_params {
      .clock = NULL,                                                                                \
      .require = NULL,                                                                              \
      .num_clock = 0,                                                                               \
-     .num_require = 0}
+     .num_require = 0,                                                                             \
+     .memory_bytes = 0}
 
 /* The loader keeps the selection. INVALID_ARGUMENT naming the parameter, window or stream (also
  * where the control rate is unknown and rate_hz is 0), NOT_FOUND for a stream that is not there,
@@ -903,7 +919,8 @@ typedef struct rbc_loader_params {
 RBC_API rbc_status rbc_loader_create(const rbc_selection *selection,
                                      const rbc_loader_params *params, rbc_loader **out,
                                      rbc_error *err);
-/* Stops the workers and waits for them. Batches still held stay valid. */
+/* Stops the threads, and waits for them for 0.1 s at most: one that hangs in a read ends when that
+ * returns. Batches still held stay valid. */
 RBC_API void rbc_loader_destroy(rbc_loader **loader);
 
 RBC_API int64_t rbc_loader_num_samples(const rbc_loader *loader); /* of all ranks, one epoch */
@@ -975,6 +992,31 @@ typedef struct rbc_loader_stats {
     int64_t fetch_ns, decode_ns, align_ns; /* summed over workers */
 } rbc_loader_stats;
 RBC_API void rbc_loader_get_stats(const rbc_loader *loader, rbc_loader_stats *out);
+
+/* What a loader holds in memory, and what it unpacks. */
+typedef struct rbc_loader_memory {
+    size_t struct_size;
+    int64_t bound_bytes;   /* params.memory_bytes, or what stands for 0 */
+    int64_t slot_bytes;    /* of all slots, those of batches that are held too */
+    int64_t episode_bytes; /* layouts, stamps and small streams of episodes at hand */
+    int64_t num_episodes;  /* at hand */
+    int64_t block_bytes;   /* blocks that are unpacked, and tables of arrays */
+    int64_t block_peak_bytes;
+    int64_t fetched_bytes; /* fetched ahead; 0 where reading takes no time to speak of */
+    int64_t fetched_peak_bytes;
+    int64_t blocks_read;    /* and unpacked */
+    int64_t blocks_found;   /* were wanted and there */
+    int64_t unpack_ns;      /* summed over workers */
+    int64_t samples_masked; /* on_error mask */
+    /* How often each block is to be unpacked in an epoch, shuffled so; 0: nothing is packed. */
+    double unpack_factor_global, unpack_factor_blocks;
+    int64_t segment_samples, group_segments; /* of RBC_SHUFFLE_BLOCKS; 1: a global shuffle */
+    int32_t is_split; /* threads of their own fetch, since reading takes its time */
+} rbc_loader_memory;
+#define RBC_LOADER_MEMORY_INIT {.struct_size = sizeof(rbc_loader_memory)}
+/* INVALID_ARGUMENT on a bad struct_size. All 0 in a child made by fork(). */
+RBC_API rbc_status rbc_loader_get_memory(const rbc_loader *loader, rbc_loader_memory *out,
+                                         rbc_error *err);
 /* What was found when the loader was made that is no error but hardly meant, copied to `message`;
  * `index` counts from 0. NOT_FOUND past the last. */
 RBC_API rbc_status rbc_loader_warning(const rbc_loader *loader, int64_t index, char *message,

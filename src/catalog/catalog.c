@@ -7,11 +7,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "catalog/files.h"
 #include "catalog/header.h"
 #include "catalog/location.h"
 #include "catalog/lock.h"
 #include "catalog/partial.h"
+#include "catalog/parts.h"
 #include "catalog/tables.h"
 #include "core/error.h"
 
@@ -20,6 +20,7 @@ typedef struct opening {
     const rbc__format *ops;
     rbc__reader *reader;
     const rbc__schema *schema;
+    const char *root;
     const rbc_open_params *params;
     rbc__file_identity *found; /* the files as they lie on the disk */
     rbc__catalog *catalog;     /* its path is the location being tried */
@@ -45,7 +46,7 @@ static rbc_status load(opening *o, location where, sqlite3 *db, bool *current, r
     RBC__TRY(rbc__tables_check(db, err));
     RBC__TRY(rbc__tables_match(db, o->ops->format, o->schema, &match, err));
     if (match) {
-        RBC__TRY(rbc__files_load(db, o->schema, o->found, o->catalog, current, err));
+        RBC__TRY(rbc__parts_load(db, o->root, o->schema, o->found, o->catalog, current, err));
     }
     return !*current && where == GIVEN ? rbc__tables_check_dataset(db, o->schema, err) : RBC_OK;
 }
@@ -107,23 +108,27 @@ rbc_status rbc__catalog_connect(const rbc__catalog *catalog, rbc__watch *watch, 
     return RBC_OK;
 }
 
-static rbc_status index_files(opening *o, sqlite3 *db, rbc_error *err) {
-    rbc__pending_file *pending;
+static rbc_status index_files(opening *o, sqlite3 *db, const char *folder, rbc_error *err) {
+    rbc__pending_part *pending;
     rbc__index_job job = {
         .db = db,
         .ops = o->ops,
         .reader = o->reader,
+        .root = o->root,
+        .catalog_path = o->catalog->path,
+        .folder = folder,
         .num_threads = o->params->num_threads,
         .on_error = o->params->on_error,
         .watch = &o->watch,
         .progress = &o->progress,
     };
-    RBC__TRY(rbc__files_sync(db, o->schema, o->found, &pending, &job.num_pending, &job.done, err));
+    RBC__TRY(rbc__parts_sync(db, o->root, o->schema, o->found, &pending, &job.num_pending,
+                             &job.done, err));
     job.pending = pending;
     rbc_status status = rbc__index_run(&job, err);
     free(pending);
     if (status == RBC_OK) {
-        status = rbc__files_finish(db, err);
+        status = rbc__parts_finish(db, err);
     }
     return status;
 }
@@ -137,7 +142,7 @@ static rbc_status make(opening *o, bool *blocked, rbc_error *err) {
     rbc_status status =
         rbc__partial_open(&partial, base, o->ops->format, o->schema, &o->watch, &db, err);
     if (status == RBC_OK) {
-        status = index_files(o, db, err);
+        status = index_files(o, db, partial.folder, err);
     }
     if (status == RBC_OK) {
         status = rbc__partial_finish(&partial, &db, o->catalog->path, err);
@@ -258,12 +263,13 @@ rbc_status rbc__catalog_open(const rbc__format *ops, rbc__reader *reader, const 
         .ops = ops,
         .reader = reader,
         .schema = schema,
+        .root = root,
         .params = params,
         .catalog = *out,
         .rebuild = params->rebuild != 0,
     };
     o.watch = (rbc__watch){.ask = params->progress != NULL ? ask_progress : NULL, .user = &o};
-    rbc_status status = rbc__files_look(root, schema, &o.watch, &o.found, err);
+    rbc_status status = rbc__parts_look(root, schema, &o.watch, &o.found, err);
     if (status == RBC_OK) {
         status = open_somewhere(&o, root, err);
     }
@@ -281,18 +287,18 @@ void rbc__catalog_close(rbc__catalog **catalog) {
     if (*catalog != NULL) {
         free((*catalog)->path);
         free((*catalog)->passed_over);
-        free((*catalog)->files);
+        free((*catalog)->parts);
         free(*catalog);
         *catalog = NULL;
     }
 }
 
-int64_t rbc__catalog_file_of(const rbc__catalog *catalog, int64_t id) {
+int64_t rbc__catalog_part_of(const rbc__catalog *catalog, int64_t id) {
     int64_t low = 0;
-    int64_t high = catalog->num_files;
+    int64_t high = catalog->num_parts;
     while (high - low > 1) {
         const int64_t middle = low + (high - low) / 2;
-        if (catalog->files[middle].first_id <= id) {
+        if (catalog->parts[middle].first_id <= id) {
             low = middle;
         } else {
             high = middle;

@@ -9,18 +9,20 @@
 
 #include "catalog/watch.h"
 #include "formats/format.h"
+#include "io/source.h"
 
 struct sqlite3;
 
-/* What the catalog says of one data file; the same index as in the schema's files. */
-typedef struct rbc__catalog_file {
+/* What the catalog says of one part; the same index as in the schema's parts. */
+typedef struct rbc__catalog_part {
     int64_t id;                  /* its row, and the upper half of its episodes' keys */
     int64_t bytes;               /* size; 0 where there is no such file */
     rbc__file_identity identity; /* as it was found when the catalog was opened */
     int64_t first_id;            /* of its first episode */
     int64_t num_episodes;
     int64_t num_steps;
-} rbc__catalog_file;
+    int64_t column_bytes, column_digest; /* of its column file; 0: it has none */
+} rbc__catalog_part;
 
 /* Constant after open; episodes are numbered in the order of the files. */
 typedef struct rbc__catalog {
@@ -28,8 +30,8 @@ typedef struct rbc__catalog {
     rbc__file_identity identity; /* of the file when it was loaded */
     char *passed_over; /* why the catalog in the dataset's folder was not used; NULL: it was, or
                           there is none */
-    rbc__catalog_file *files;
-    int64_t num_files;
+    rbc__catalog_part *parts;
+    int64_t num_parts;
     int64_t num_episodes, num_steps, num_bytes, num_skipped, num_tasks;
 } rbc__catalog;
 
@@ -60,7 +62,7 @@ rbc_status rbc__catalog_connect(const rbc__catalog *catalog, rbc__watch *watch,
                                 struct sqlite3 **out, rbc_error *err);
 
 /* Index of the file that has episode `id`, which must exist. */
-int64_t rbc__catalog_file_of(const rbc__catalog *catalog, int64_t id);
+int64_t rbc__catalog_part_of(const rbc__catalog *catalog, int64_t id);
 
 /* Steps and stamps of all episodes, as in rbc__episode_entry, into arrays of num_episodes. */
 rbc_status rbc__catalog_load_steps(const rbc__catalog *catalog, int64_t *steps, int64_t *start_ns,
@@ -80,7 +82,7 @@ rbc_status rbc__catalog_where(const rbc__catalog *catalog, const char *where, rb
  * `entry.task` is "", see rbc__cursor_task(). */
 typedef struct rbc__episode_row {
     int64_t id;
-    int64_t file; /* index into the schema's files */
+    int64_t part; /* index into the schema's parts */
     int64_t task; /* -1: none */
     rbc__episode_entry entry;
 } rbc__episode_row;
@@ -98,6 +100,14 @@ void rbc__cursor_close(rbc__cursor **cursor);
 /* NOT_FOUND when there is no such episode. */
 rbc_status rbc__cursor_episode(rbc__cursor *cursor, int64_t id, rbc__episode_row *out,
                                rbc_error *err);
+/* The metadata of an episode, a JSON object; malloc'ed. */
+rbc_status rbc__cursor_metadata(rbc__cursor *cursor, int64_t id, char **json, rbc_error *err);
+/* The names of a part's blobs, encoded; malloc'ed, none: NULL and 0. */
+rbc_status rbc__cursor_blobs(rbc__cursor *cursor, int64_t part, uint8_t **data, size_t *bytes,
+                             rbc_error *err);
+/* An array or track of a part, encoded; malloc'ed. FORMAT when there is none. */
+rbc_status rbc__cursor_object(rbc__cursor *cursor, int64_t part, rbc__container kind,
+                              uint32_t number, uint8_t **data, size_t *bytes, rbc_error *err);
 /* Text of a task; borrowed until the next call on the same cursor. "" for -1. */
 rbc_status rbc__cursor_task(rbc__cursor *cursor, int64_t task, const char **text, rbc_error *err);
 

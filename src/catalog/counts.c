@@ -30,7 +30,7 @@ static rbc_status read_rows(const rbc_selection *selection, const rbc__catalog *
     rbc_status status = rbc__statement_prepare(
         db, "SELECT bytes, coalesce(task, -1) FROM episodes WHERE key = ?", &select, err);
     for (int64_t i = 0; i < count && status == RBC_OK; ++i) {
-        const rbc__catalog_file *file = &catalog->files[rbc__catalog_file_of(catalog, ids[i])];
+        const rbc__catalog_part *file = &catalog->parts[rbc__catalog_part_of(catalog, ids[i])];
         sqlite3_bind_int64(select, 1, rbc__episode_key(file->id, ids[i] - file->first_id));
         bool row;
         status = rbc__statement_step(select, &row, err);
@@ -91,14 +91,14 @@ static rbc_status count_splits(const rbc_selection *selection, const rbc_dataset
                                rbc__selection_counts *out, rbc_error *err) {
     const int64_t *ids = rbc__selection_ids(selection);
     const int64_t *steps = rbc__selection_steps(selection);
-    uint8_t *is_used = calloc((size_t)dataset->catalog->num_files + 1, 1);
+    uint8_t *is_used = calloc((size_t)dataset->catalog->num_parts + 1, 1);
     if (is_used == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "the files of a selection");
     }
     for (int64_t i = 0; i < rbc_selection_size(selection); ++i) {
-        const int64_t file = rbc__catalog_file_of(dataset->catalog, ids[i]);
+        const int64_t file = rbc__catalog_part_of(dataset->catalog, ids[i]);
         int32_t split = 0;
-        while (strcmp(dataset->splits[split].name, dataset->schema->files[file].split) != 0) {
+        while (strcmp(dataset->splits[split].name, dataset->schema->parts[file].split) != 0) {
             ++split;
         }
         ++out->split_episodes[split];

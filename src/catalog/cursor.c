@@ -7,6 +7,7 @@
 #include "catalog/database.h"
 #include "catalog/dataset_state.h"
 #include "catalog/key.h"
+#include "catalog/metadata.h"
 #include "core/error.h"
 #include "core/fork.h"
 
@@ -169,15 +170,15 @@ static rbc_status take_episode(rbc__cursor *cursor, rbc__episode_row *out, rbc_e
     out->task = sqlite3_column_int64(select, 6);
     out->entry = (rbc__episode_entry){
         .record = sqlite3_column_int64(select, 0),
-        .offset = (uint64_t)offset,
-        .bytes = (uint64_t)bytes,
+        .offset = offset,
+        .bytes = bytes,
         .num_steps = sqlite3_column_int64(select, 3),
         .start_ns = sqlite3_column_int64(select, 4),
         .end_ns = sqlite3_column_int64(select, 5),
         .task = "",
         .layout_bytes = (size_t)sqlite3_column_bytes(select, 7),
     };
-    if (offset < 0 || bytes < 0 || out->entry.num_steps < 0 || !agrees_with_summary(cursor, out)) {
+    if (offset < -1 || bytes < 0 || out->entry.num_steps < 0 || !agrees_with_summary(cursor, out)) {
         return rbc__fail(err, RBC_ERROR_FORMAT,
                          "catalog '%s': row of episode %lld makes no sense; open the dataset with "
                          "rebuild",
@@ -198,12 +199,91 @@ rbc_status rbc__cursor_episode(rbc__cursor *cursor, int64_t id, rbc__episode_row
     }
     RBC__TRY(check_process(cursor, err));
     out->id = id;
-    out->file = rbc__catalog_file_of(catalog, id);
-    const rbc__catalog_file *file = &catalog->files[out->file];
-    sqlite3_bind_int64(cursor->episode, 1, rbc__episode_key(file->id, id - file->first_id));
+    out->part = rbc__catalog_part_of(catalog, id);
+    const rbc__catalog_part *part = &catalog->parts[out->part];
+    sqlite3_bind_int64(cursor->episode, 1, rbc__episode_key(part->id, id - part->first_id));
     const rbc_status status = take_episode(cursor, out, err);
     sqlite3_reset(cursor->episode);
     return status;
+}
+
+/* The value that `sql` selects; malloc'ed, NULL where there is none. */
+static rbc_status copy_value(rbc__cursor *cursor, const char *sql, const int64_t *keys,
+                             int num_keys, uint8_t **data, size_t *bytes, rbc_error *err) {
+    sqlite3_stmt *select;
+    bool row = false;
+    *data = NULL;
+    *bytes = 0;
+    RBC__TRY(check_process(cursor, err));
+    RBC__TRY(rbc__statement_prepare(cursor->db, sql, &select, err));
+    for (int i = 0; i < num_keys; ++i) {
+        sqlite3_bind_int64(select, i + 1, keys[i]);
+    }
+    rbc_status status = rbc__statement_step(select, &row, err);
+    if (status == RBC_OK && row) {
+        const void *value = sqlite3_column_blob(select, 0);
+        *bytes = (size_t)sqlite3_column_bytes(select, 0);
+        *data = malloc(*bytes + 1);
+        if (*data == NULL) {
+            status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog '%s': out of memory",
+                               cursor->catalog->path);
+        } else if (*bytes > 0) {
+            memcpy(*data, value, *bytes);
+        }
+    }
+    rbc__statement_finish(&select);
+    return status;
+}
+
+rbc_status rbc__cursor_metadata(rbc__cursor *cursor, int64_t id, char **json, rbc_error *err) {
+    RBC__HOLD_FORKS();
+    const rbc__catalog *catalog = cursor->catalog;
+    const rbc__catalog_part *part = &catalog->parts[rbc__catalog_part_of(catalog, id)];
+    const int64_t number = id - part->first_id;
+    const int64_t in_group = number % RBC__METADATA_GROUP;
+    const int64_t key = rbc__episode_key(part->id, number - in_group);
+    uint8_t *data;
+    size_t bytes;
+    *json = NULL;
+    RBC__TRY(
+        copy_value(cursor, "SELECT data FROM metadata WHERE key = ?", &key, 1, &data, &bytes, err));
+    if (data == NULL) {
+        *json = strdup("{}");
+        return *json != NULL ? RBC_OK
+                             : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
+                                         "catalog '%s': out of memory", catalog->path);
+    }
+    const rbc_status status = rbc__metadata_get(data, bytes, in_group, json, err);
+    free(data);
+    return status == RBC_OK ? RBC_OK
+                            : rbc__fail_within(err, status, "catalog '%s': episode %lld",
+                                               catalog->path, (long long)id);
+}
+
+static rbc_status copy_object(rbc__cursor *cursor, int64_t part, rbc__container kind,
+                              uint32_t number, uint8_t **data, size_t *bytes, rbc_error *err) {
+    const int64_t keys[] = {cursor->catalog->parts[part].id, (int64_t)kind, number};
+    return copy_value(cursor, "SELECT data FROM objects WHERE part = ? AND kind = ? AND number = ?",
+                      keys, 3, data, bytes, err);
+}
+
+rbc_status rbc__cursor_blobs(rbc__cursor *cursor, int64_t part, uint8_t **data, size_t *bytes,
+                             rbc_error *err) {
+    RBC__HOLD_FORKS();
+    return copy_object(cursor, part, RBC__IN_BLOB, 0, data, bytes, err);
+}
+
+rbc_status rbc__cursor_object(rbc__cursor *cursor, int64_t part, rbc__container kind,
+                              uint32_t number, uint8_t **data, size_t *bytes, rbc_error *err) {
+    RBC__HOLD_FORKS();
+    RBC__TRY(copy_object(cursor, part, kind, number, data, bytes, err));
+    return *data != NULL
+               ? RBC_OK
+               : rbc__fail(err, RBC_ERROR_FORMAT,
+                           "catalog '%s' is damaged: part %lld has no %s %u; open the dataset with "
+                           "rebuild",
+                           cursor->catalog->path, (long long)part,
+                           kind == RBC__IN_ARRAY ? "array" : "track", number);
 }
 
 rbc_status rbc__cursor_task(rbc__cursor *cursor, int64_t task, const char **text, rbc_error *err) {

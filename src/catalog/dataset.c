@@ -12,6 +12,9 @@
 #include "core/fork.h"
 #include "core/params.h"
 
+/* Unpacked blocks that the episodes of a dataset share. */
+#define EPISODE_BLOCKS_BYTES (INT64_C(64) << 20)
+
 static rbc_status copy_params(const rbc_open_params *params, rbc_open_params *out, rbc_error *err) {
     const rbc_open_params defaults = RBC_OPEN_PARAMS_INIT;
     *out = defaults;
@@ -49,29 +52,41 @@ static rbc_status set_rate(rbc_dataset *dataset, double asked_hz, rbc_error *err
 
 static rbc_status count_splits(rbc_dataset *dataset, rbc_error *err) {
     const rbc__schema *schema = dataset->schema;
-    dataset->splits = calloc((size_t)schema->num_files + 1, sizeof *dataset->splits);
+    dataset->splits = calloc((size_t)schema->num_parts + 1, sizeof *dataset->splits);
     dataset->stream_rates = calloc((size_t)schema->num_streams + 1, sizeof *dataset->stream_rates);
-    if (dataset->splits == NULL || dataset->stream_rates == NULL) {
+    dataset->stored = calloc((size_t)schema->num_streams + 1, sizeof *dataset->stored);
+    if (dataset->splits == NULL || dataset->stream_rates == NULL || dataset->stored == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory", dataset->root);
     }
     for (int32_t i = 0; i < schema->num_streams; ++i) {
         dataset->stream_rates[i] = -1.0;
+        dataset->stored[i] = schema->streams[i].stored;
     }
     int32_t num_splits = 0;
-    for (int64_t i = 0; i < schema->num_files; ++i) {
+    for (int64_t i = 0; i < schema->num_parts; ++i) {
         int32_t at = num_splits - 1; /* files of a split mostly follow one another */
-        while (at >= 0 && strcmp(dataset->splits[at].name, schema->files[i].split) != 0) {
+        while (at >= 0 && strcmp(dataset->splits[at].name, schema->parts[i].split) != 0) {
             --at;
         }
         if (at < 0) {
             at = num_splits++;
-            dataset->splits[at].name = schema->files[i].split;
+            dataset->splits[at].name = schema->parts[i].split;
         }
-        dataset->splits[at].num_episodes += dataset->catalog->files[i].num_episodes;
-        dataset->splits[at].num_steps += dataset->catalog->files[i].num_steps;
+        dataset->splits[at].num_episodes += dataset->catalog->parts[i].num_episodes;
+        dataset->splits[at].num_steps += dataset->catalog->parts[i].num_steps;
     }
     dataset->num_splits = num_splits;
     return RBC_OK;
+}
+
+static rbc_status load_object(void *user, int64_t part, rbc__container kind, uint32_t number,
+                              uint8_t **data, size_t *bytes, rbc_error *err) {
+    rbc_dataset *dataset = user;
+    rbc__cursor *cursor;
+    RBC__TRY(rbc__cursor_take(dataset, &cursor, err));
+    const rbc_status status = rbc__cursor_object(cursor, part, kind, number, data, bytes, err);
+    rbc__cursor_give(&cursor);
+    return status;
 }
 
 static rbc_status fill(rbc_dataset *dataset, const char *path, const rbc_open_params *params,
@@ -82,8 +97,11 @@ static rbc_status fill(rbc_dataset *dataset, const char *path, const rbc_open_pa
     RBC__TRY(set_rate(dataset, params->control_rate_hz, err));
     RBC__TRY(rbc__catalog_open(dataset->ops, dataset->reader, dataset->root, params,
                                &dataset->catalog, err));
-    RBC__TRY(rbc__sources_create(dataset->root, dataset->schema, dataset->catalog,
-                                 &dataset->sources, err));
+    RBC__TRY(rbc__blob_names_create(dataset, &dataset->names, err));
+    RBC__TRY(rbc__block_cache_create(EPISODE_BLOCKS_BYTES, &dataset->blocks, err));
+    const rbc__file_store_params files = {rbc__blob_names_find, dataset->names};
+    RBC__TRY(rbc__file_store_create(&files, &dataset->store, err));
+    dataset->objects = (rbc__objects){load_object, dataset};
     return count_splits(dataset, err);
 }
 
@@ -140,7 +158,9 @@ void rbc_dataset_close(rbc_dataset **dataset) {
         rbc__cursor_close(&closed->cursors[i].cursor);
         pthread_mutex_destroy(&closed->cursors[i].lock);
     }
-    rbc__sources_destroy(&closed->sources);
+    rbc__store_destroy(&closed->store);
+    rbc__block_cache_destroy(&closed->blocks);
+    rbc__blob_names_destroy(&closed->names);
     rbc__catalog_close(&closed->catalog);
     if (closed->reader != NULL) {
         closed->ops->close(&closed->reader);
@@ -150,6 +170,7 @@ void rbc_dataset_close(rbc_dataset **dataset) {
     pthread_mutex_destroy(&closed->lock);
     free(closed->steps);
     free(closed->stream_rates);
+    free(closed->stored);
     free(closed->splits);
     free(closed->root);
     free(closed);
@@ -179,9 +200,38 @@ rbc_jpeg_dct rbc__dataset_jpeg_dct(const rbc_dataset *dataset) {
     return dataset->jpeg_dct;
 }
 
-rbc_status rbc__dataset_source(rbc_dataset *dataset, int64_t file, rbc__source **out,
-                               rbc_error *err) {
-    return rbc__sources_get(dataset->sources, file, out, err);
+rbc__request_params rbc__dataset_requests(const rbc_dataset *dataset) {
+    return (rbc__request_params){.store = dataset->store,
+                                 .cache = dataset->blocks,
+                                 .objects = &dataset->objects,
+                                 .schema = dataset->schema};
+}
+
+void rbc__dataset_set_store(rbc_dataset *dataset, rbc__store *store) {
+    dataset->store = store;
+}
+
+rbc_status rbc__dataset_parse_layout(const rbc_dataset *dataset, const rbc__episode_row *row,
+                                     rbc__layout **out, rbc_error *err) {
+    const rbc__episode_entry *entry = &row->entry;
+    char name[1024];
+    const int64_t own = rbc__blob_id(row->part, 0);
+    *out = NULL;
+    dataset->store->ops->name(dataset->store, own, name, sizeof name);
+    RBC__TRY(rbc__layout_parse(dataset->stored, (uint32_t)dataset->schema->num_streams,
+                               entry->layout, entry->layout_bytes,
+                               entry->offset > 0 ? (uint64_t)entry->offset : 0, name, out, err));
+    if ((*out)->num_steps != (uint64_t)entry->num_steps) {
+        const uint64_t found = (*out)->num_steps;
+        free(*out);
+        *out = NULL;
+        return rbc__fail(err, RBC_ERROR_FORMAT,
+                         "%s: byte %lld: the catalog gives the record %lld steps, but places for "
+                         "%llu",
+                         name, (long long)entry->offset, (long long)entry->num_steps,
+                         (unsigned long long)found);
+    }
+    return RBC_OK;
 }
 
 void rbc_dataset_get_info(const rbc_dataset *dataset, rbc_dataset_info *out) {
@@ -197,7 +247,7 @@ void rbc_dataset_get_info(const rbc_dataset *dataset, rbc_dataset_info *out) {
         .num_episodes = catalog->num_episodes,
         .num_steps = catalog->num_steps,
         .num_bytes = catalog->num_bytes,
-        .num_files = catalog->num_files,
+        .num_files = catalog->num_parts,
         .num_skipped = catalog->num_skipped,
         .num_streams = dataset->schema->num_streams,
         .num_splits = dataset->num_splits,

@@ -6,7 +6,7 @@
 
 #include "catalog/catalog.h"
 #include "formats/format.h"
-#include "io/source.h"
+#include "store/request.h"
 
 /* rbc_dataset_open() with the reader already chosen. */
 rbc_status rbc__dataset_open_with(const rbc__format *ops, const char *path,
@@ -22,10 +22,15 @@ const rbc__catalog *rbc__dataset_catalog(const rbc_dataset *dataset);
 double rbc__dataset_control_rate(const rbc_dataset *dataset);   /* 0: unknown */
 rbc_jpeg_dct rbc__dataset_jpeg_dct(const rbc_dataset *dataset); /* never DEFAULT */
 
-/* The source of file `file`, shared between threads, borrowed. IO when it cannot be opened or has
- * changed since the dataset was opened. */
-rbc_status rbc__dataset_source(rbc_dataset *dataset, int64_t file, rbc__source **out,
-                               rbc_error *err);
+/* What its requests share: its store, and the cache of blocks of its episodes. Borrowed. */
+rbc__request_params rbc__dataset_requests(const rbc_dataset *dataset);
+/* Puts another store in the place of its own, which is the caller's from then on; for tests that
+ * say how bytes come. Nothing has been read yet. */
+void rbc__dataset_set_store(rbc_dataset *dataset, rbc__store *store);
+
+/* The layout of a row that a cursor has found; released with free(). */
+rbc_status rbc__dataset_parse_layout(const rbc_dataset *dataset, const rbc__episode_row *row,
+                                     rbc__layout **out, rbc_error *err);
 
 /* What a selection knows of each of its episodes without touching the catalog again. start_ns and
  * end_ns as in rbc__episode_entry. Arrays of rbc_selection_size() elements. */

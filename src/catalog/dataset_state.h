@@ -5,10 +5,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "catalog/blob_names.h"
 #include "catalog/catalog.h"
-#include "catalog/sources.h"
 #include "core/rate.h"
 #include "formats/format.h"
+#include "store/objects.h"
 
 typedef struct rbc__dataset_split {
     const char *name; /* the schema's */
@@ -41,9 +42,13 @@ struct rbc_dataset {
     rbc__rate control_rate; /* set where control_rate_hz is not 0 */
     rbc_jpeg_dct jpeg_dct;  /* never DEFAULT */
     rbc__catalog *catalog;
-    rbc__sources *sources;
+    rbc__blob_names *names;
+    rbc__store *store;
+    rbc__block_cache *blocks; /* of its episodes; a loader has its own */
+    rbc__objects objects;
     rbc__dataset_split *splits;
     int32_t num_splits;
+    rbc__layout_stream *stored; /* [num_streams] */
 
     rbc__cursor_slot cursors[RBC__DATASET_CURSORS];
     atomic_uint next_cursor; /* to wait for where none is free */

@@ -13,50 +13,58 @@
 struct rbc_episode {
     rbc_dataset *dataset;
     rbc__episode_row row; /* its layout is NULL: it is parsed */
-    rbc__source *source;
-    rbc__parsed_episode *parsed;
+    rbc__layout *layout;
+    char *file; /* its first blob */
     char *task;
     char *metadata;
     pthread_mutex_t lock; /* of what follows: calls take turns */
-    rbc__scratch scratch;
+    rbc__request *request;
     rbc__decoder *decoder; /* made with the first image */
 };
 
-/* The row, with a copy of its layout that the caller frees, and the task. */
-static rbc_status look_up(rbc_dataset *dataset, int64_t id, rbc__episode_row *row, uint8_t **layout,
-                          char **task, rbc_error *err) {
+/* What the catalog holds of it. */
+static rbc_status look_up(rbc_episode *episode, int64_t id, rbc__cursor *cursor, rbc_error *err) {
     const char *text = "";
-    rbc__cursor *cursor;
-    RBC__TRY(rbc__cursor_take(dataset, &cursor, err));
-    rbc_status status = rbc__cursor_episode(cursor, id, row, err);
-    if (status == RBC_OK) {
-        *layout = malloc(row->entry.layout_bytes + 1);
-        if (*layout != NULL) {
-            memcpy(*layout, row->entry.layout, row->entry.layout_bytes);
-        }
-        status = rbc__cursor_task(cursor, row->task, &text, err);
+    RBC__TRY(rbc__cursor_episode(cursor, id, &episode->row, err));
+    RBC__TRY(rbc__dataset_parse_layout(episode->dataset, &episode->row, &episode->layout, err));
+    episode->row.entry.layout = NULL;
+    RBC__TRY(rbc__cursor_metadata(cursor, id, &episode->metadata, err));
+    RBC__TRY(rbc__cursor_task(cursor, episode->row.task, &text, err));
+    episode->task = strdup(text);
+    return episode->task != NULL ? RBC_OK
+                                 : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
+                                             "episode %lld: out of memory", (long long)id);
+}
+
+/* The part's file is there, and the one that was indexed. */
+static rbc_status check_file(const rbc_episode *episode, rbc_error *err) {
+    const rbc_dataset *dataset = episode->dataset;
+    rbc__read nothing = {.blob = rbc__blob_id(episode->row.part, 0)};
+    if (dataset->schema->parts[episode->row.part].is_virtual) {
+        return RBC_OK;
     }
-    if (status == RBC_OK) {
-        *task = strdup(text);
-        if (*task == NULL || *layout == NULL) {
-            status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "episode %lld: out of memory",
-                               (long long)id);
-        }
+    dataset->store->ops->read(dataset->store, &nothing, 1, NULL);
+    if (nothing.status == RBC_OK) {
+        return RBC_OK;
     }
-    rbc__cursor_give(&cursor);
+    const rbc_status status = nothing.error != NULL
+                                  ? rbc__pass_on(nothing.error, err)
+                                  : rbc__fail(err, nothing.status, "reading failed");
+    free(nothing.error);
     return status;
 }
 
-static rbc_status fill(rbc_episode *episode, int64_t id, uint8_t **layout, rbc_error *err) {
+static rbc_status fill(rbc_episode *episode, int64_t id, rbc_error *err) {
     rbc_dataset *dataset = episode->dataset;
-    RBC__TRY(look_up(dataset, id, &episode->row, layout, &episode->task, err));
-    RBC__TRY(rbc__dataset_source(dataset, episode->row.file, &episode->source, err));
-    episode->row.entry.layout = *layout;
-    episode->row.entry.task = episode->task;
-    RBC__TRY(dataset->ops->episode_open(dataset->reader, episode->source, &episode->row.entry,
-                                        &episode->parsed, err));
-    episode->row.entry.layout = NULL;
-    return dataset->ops->metadata(episode->parsed, &episode->scratch, &episode->metadata, err);
+    const rbc__request_params requests = rbc__dataset_requests(dataset);
+    rbc__cursor *cursor;
+    RBC__TRY(rbc__cursor_take(dataset, &cursor, err));
+    const rbc_status status = look_up(episode, id, cursor, err);
+    rbc__cursor_give(&cursor);
+    RBC__TRY(status);
+    RBC__TRY(check_file(episode, err));
+    RBC__TRY(rbc__blob_names_first(dataset->names, episode->row.part, &episode->file, err));
+    return rbc__request_create(&requests, &episode->request, err);
 }
 
 rbc_status rbc_episode_open(rbc_dataset *dataset, int64_t id, rbc_episode **out, rbc_error *err) {
@@ -70,9 +78,7 @@ rbc_status rbc_episode_open(rbc_dataset *dataset, int64_t id, rbc_episode **out,
     pthread_mutex_init(&episode->lock, NULL);
     episode->dataset = dataset;
     rbc__dataset_retain(dataset);
-    uint8_t *layout = NULL;
-    const rbc_status status = fill(episode, id, &layout, err);
-    free(layout);
+    const rbc_status status = fill(episode, id, err);
     if (status != RBC_OK) {
         rbc_episode_close(out);
     }
@@ -86,12 +92,11 @@ void rbc_episode_close(rbc_episode **episode) {
     if (closed == NULL) {
         return;
     }
-    if (closed->parsed != NULL) {
-        closed->dataset->ops->episode_close(&closed->parsed);
-    }
+    rbc__request_destroy(&closed->request);
     rbc__decoder_destroy(&closed->decoder);
-    rbc__scratch_free(&closed->scratch);
     pthread_mutex_destroy(&closed->lock);
+    free(closed->layout);
+    free(closed->file);
     free(closed->task);
     free(closed->metadata);
     rbc_dataset_close(&closed->dataset);
@@ -113,11 +118,11 @@ void rbc_episode_get_info(const rbc_episode *episode, rbc_episode_info *out) {
         .id = episode->row.id,
         .num_steps = entry->num_steps,
         .duration_ns = duration_ns,
-        .bytes = (int64_t)entry->bytes,
+        .bytes = entry->bytes,
         .record = entry->record,
-        .offset = (int64_t)entry->offset,
-        .file = dataset->schema->files[episode->row.file].path,
-        .split = dataset->schema->files[episode->row.file].split,
+        .offset = entry->offset,
+        .file = episode->file,
+        .split = dataset->schema->parts[episode->row.part].split,
         .task = episode->task,
         .metadata = episode->metadata,
     };
@@ -134,9 +139,52 @@ static rbc_status get_stream(const rbc_episode *episode, int32_t stream,
     return RBC_OK;
 }
 
+/* ---- reading ----------------------------------------------------------------------------------
+ */
+
+static rbc__place place_of(const rbc_episode *episode) {
+    return (rbc__place){episode->layout, episode->row.part, episode->row.entry.record};
+}
+
+/* Reads what has been added to the request. */
+static rbc_status run_request(rbc_episode *episode, rbc_error *err) {
+    int32_t rank;
+    rbc__request_read(episode->request, NULL);
+    rbc__request_finish(episode->request, NULL);
+    const rbc_error *problem = rbc__request_failure(episode->request, 0, &rank);
+    return problem != NULL ? rbc__pass_on(problem, err) : RBC_OK;
+}
+
+static rbc_status read_values(rbc_episode *episode, int32_t stream, int64_t first, int64_t count,
+                              void *dst, rbc_error *err) {
+    const rbc__place place = place_of(episode);
+    rbc__request_begin(episode->request);
+    RBC__TRY(rbc__request_values(episode->request, &place, stream, first, count, dst, err));
+    return run_request(episode, err);
+}
+
 static rbc_status count_samples(rbc_episode *episode, int32_t stream, int64_t *num_samples,
                                 int64_t *row_lengths, rbc_error *err) {
-    return episode->dataset->ops->count(episode->parsed, stream, num_samples, row_lengths, err);
+    const rbc__stream_schema *schema = &episode->dataset->schema->streams[stream];
+    const rbc__place place = place_of(episode);
+    const int64_t num_steps = episode->row.entry.num_steps;
+    if (schema->unsupported != NULL) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "stream '%s' cannot be read: %s", schema->name,
+                         schema->unsupported);
+    }
+    *num_samples = (int64_t)rbc__layout_num_samples(episode->layout, (uint32_t)stream);
+    if (row_lengths == NULL) {
+        return RBC_OK;
+    }
+    if (!schema->is_ragged) {
+        for (int64_t i = 0; i < num_steps; ++i) {
+            row_lengths[i] = 1;
+        }
+        return RBC_OK;
+    }
+    rbc__request_begin(episode->request);
+    RBC__TRY(rbc__request_row_lengths(episode->request, &place, stream, row_lengths, err));
+    return run_request(episode, err);
 }
 
 /* The stream, after checking that it has samples [first, first + count). */
@@ -165,24 +213,25 @@ rbc_status rbc_episode_count(rbc_episode *episode, int32_t stream, int64_t *num_
     return status;
 }
 
-/* Bytes of image or text sample `sample` in the scratch buffer; num_bytes 0: there are none. */
+/* Bytes of image or text sample `sample`, until the next reading; num_bytes 0: there are none. */
 static rbc_status view_sample(rbc_episode *episode, int32_t stream, int64_t sample,
-                              const uint8_t **bytes, uint64_t *num_bytes, uint64_t *offset,
-                              rbc_error *err) {
-    *bytes = (const uint8_t *)"";
-    RBC__TRY(
-        episode->dataset->ops->locate(episode->parsed, stream, sample, offset, num_bytes, err));
-    if (*num_bytes == 0) {
-        return RBC_OK;
-    }
-    RBC__TRY(rbc__source_view(episode->source, *offset, *num_bytes, &episode->scratch, bytes, err));
-    return rbc__source_check(episode->source, err);
+                              rbc__sample *out, rbc_error *err) {
+    const rbc__place place = place_of(episode);
+    uint32_t want;
+    rbc__request_begin(episode->request);
+    RBC__TRY(rbc__request_sample(episode->request, &place, stream, sample, &want, err));
+    RBC__TRY(run_request(episode, err));
+    rbc__request_get(episode->request, want, out);
+    return RBC_OK;
 }
 
 static rbc_status fail_in_sample(const rbc_episode *episode, int32_t stream, int64_t sample,
-                                 uint64_t offset, rbc_status status, rbc_error *err) {
+                                 const rbc__sample *at, rbc_status status, rbc_error *err) {
+    char name[1024];
+    rbc__store *store = episode->dataset->store;
     return rbc__fail_within(err, status, "'%s': offset %llu: stream '%s', sample %lld",
-                            rbc__source_path(episode->source), (unsigned long long)offset,
+                            store->ops->name(store, at->blob, name, sizeof name),
+                            (unsigned long long)at->offset,
                             episode->dataset->schema->streams[stream].name, (long long)sample);
 }
 
@@ -235,15 +284,13 @@ static rbc_status find_shape(rbc_episode *episode, int32_t stream, int64_t sampl
     rbc__image_shape found = {0};
     for (int64_t i = 0; i < num_samples; ++i) {
         const int64_t at = (sample + i) % num_samples;
-        const uint8_t *bytes;
-        uint64_t num_bytes;
-        uint64_t offset;
-        RBC__TRY(view_sample(episode, stream, at, &bytes, &num_bytes, &offset, err));
-        if (num_bytes > 0) {
-            const rbc_status status =
-                rbc__image_probe(episode->decoder, bytes, num_bytes, NULL, &found, err);
+        rbc__sample encoded;
+        RBC__TRY(view_sample(episode, stream, at, &encoded, err));
+        if (encoded.num_bytes > 0) {
+            const rbc_status status = rbc__image_probe(episode->decoder, encoded.bytes,
+                                                       encoded.num_bytes, NULL, &found, err);
             if (status != RBC_OK) {
-                return fail_in_sample(episode, stream, at, offset, status, err);
+                return fail_in_sample(episode, stream, at, &encoded, status, err);
             }
             break;
         }
@@ -283,18 +330,16 @@ static rbc_status read_images(rbc_episode *episode, int32_t stream, int64_t firs
     }
     RBC__TRY(check_bytes(schema, count, image_bytes, dst_bytes, err));
     for (int64_t i = 0; i < count; ++i, dst += image_bytes) {
-        const uint8_t *bytes;
-        uint64_t num_bytes;
-        uint64_t offset;
-        RBC__TRY(view_sample(episode, stream, first + i, &bytes, &num_bytes, &offset, err));
-        if (num_bytes == 0) {
+        rbc__sample encoded;
+        RBC__TRY(view_sample(episode, stream, first + i, &encoded, err));
+        if (encoded.num_bytes == 0) {
             memset(dst, 0, (size_t)image_bytes);
             continue;
         }
-        const rbc_status status = rbc__image_decode(episode->decoder, bytes, num_bytes, NULL,
-                                                    &shape, dst, row_bytes, err);
+        const rbc_status status = rbc__image_decode(
+            episode->decoder, encoded.bytes, encoded.num_bytes, NULL, &shape, dst, row_bytes, err);
         if (status != RBC_OK) {
-            return fail_in_sample(episode, stream, first + i, offset, status, err);
+            return fail_in_sample(episode, stream, first + i, &encoded, status, err);
         }
     }
     return RBC_OK;
@@ -313,8 +358,7 @@ static rbc_status read_numbers(rbc_episode *episode, int32_t stream, int64_t fir
         }
     }
     RBC__TRY(check_bytes(schema, count, sample_bytes, dst_bytes, err));
-    return episode->dataset->ops->read(episode->parsed, stream, first, count, dst,
-                                       &episode->scratch, err);
+    return read_values(episode, stream, first, count, dst, err);
 }
 
 rbc_status rbc_episode_read(rbc_episode *episode, int32_t stream, int64_t first, int64_t count,
@@ -326,7 +370,8 @@ rbc_status rbc_episode_read(rbc_episode *episode, int32_t stream, int64_t first,
     if (status == RBC_OK && schema->kind == RBC_STREAM_TEXT) {
         status = rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                            "stream '%s' is text: read it with rbc_episode_bytes()", schema->name);
-    } else if (status == RBC_OK && schema->kind == RBC_STREAM_IMAGE) {
+    } else if (status == RBC_OK && schema->kind == RBC_STREAM_IMAGE &&
+               schema->stored.encoding != RBC__ENCODING_PIXELS) {
         status = read_images(episode, stream, first, count, dst, dst_bytes, err);
     } else if (status == RBC_OK) {
         status = read_numbers(episode, stream, first, count, dst, dst_bytes, err);
@@ -375,8 +420,7 @@ rbc_status rbc_episode_times(rbc_episode *episode, int32_t stream, int64_t first
     pthread_mutex_lock(&episode->lock);
     rbc_status status = get_range(episode, stream, first, count, &schema, err);
     if (status == RBC_OK && schema->times >= 0) {
-        status = episode->dataset->ops->read(episode->parsed, schema->times, first, count, dst,
-                                             &episode->scratch, err);
+        status = read_values(episode, schema->times, first, count, dst, err);
     } else if (status == RBC_OK && episode->dataset->control_rate_hz == 0.0) {
         status = rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                            "stream '%s' has no stamps, and the control rate of dataset '%s' ('%s') "
@@ -412,8 +456,7 @@ rbc_status rbc_episode_bytes(rbc_episode *episode, int32_t stream, int64_t sampl
                              const void **bytes, uint64_t *num_bytes, rbc_error *err) {
     RBC__HOLD_FORKS();
     const rbc__stream_schema *schema = NULL;
-    const uint8_t *found = NULL;
-    uint64_t offset;
+    rbc__sample found = {0};
     uint64_t bad_at;
     pthread_mutex_lock(&episode->lock);
     rbc_status status = get_range(episode, stream, sample, 1, &schema, err);
@@ -422,15 +465,16 @@ rbc_status rbc_episode_bytes(rbc_episode *episode, int32_t stream, int64_t sampl
                            "stream '%s' is numeric: read it with rbc_episode_read()", schema->name);
     }
     if (status == RBC_OK) {
-        status = view_sample(episode, stream, sample, &found, num_bytes, &offset, err);
+        status = view_sample(episode, stream, sample, &found, err);
     }
-    if (status == RBC_OK && schema->kind == RBC_STREAM_TEXT && *num_bytes > 0 &&
-        !rbc__utf8_check(found, *num_bytes, &bad_at)) {
+    if (status == RBC_OK && schema->kind == RBC_STREAM_TEXT && found.num_bytes > 0 &&
+        !rbc__utf8_check(found.bytes, found.num_bytes, &bad_at)) {
         status = rbc__fail(err, RBC_ERROR_FORMAT, "text is not UTF-8 at its byte %llu",
                            (unsigned long long)bad_at);
-        status = fail_in_sample(episode, stream, sample, offset, status, err);
+        status = fail_in_sample(episode, stream, sample, &found, status, err);
     }
-    *bytes = found;
+    *bytes = found.bytes != NULL ? found.bytes : (const uint8_t *)"";
+    *num_bytes = found.num_bytes;
     pthread_mutex_unlock(&episode->lock);
     return status;
 }

@@ -5,10 +5,10 @@
 
 #include <stdint.h>
 
-#define RBC__MAX_FILE_EPISODES (INT64_C(1) << 32)
+#define RBC__MAX_PART_EPISODES (INT64_C(1) << 32)
 
 static inline int64_t rbc__episode_key(int64_t file_id, int64_t number) {
-    return file_id * RBC__MAX_FILE_EPISODES + number;
+    return file_id * RBC__MAX_PART_EPISODES + number;
 }
 
 #endif

@@ -115,7 +115,7 @@ rbc_status rbc_dataset_skipped(const rbc_dataset *dataset, int64_t index, const 
     rbc_dataset *state = (rbc_dataset *)(uintptr_t)dataset;
     RBC__TRY(load(state, &state->skipped,
                   "SELECT s.message, s.record FROM (SELECT * FROM skipped ORDER BY id LIMIT ?) s"
-                  " JOIN files f ON f.id = s.file ORDER BY f.position, s.id",
+                  " JOIN parts p ON p.id = s.part ORDER BY p.position, s.id",
                   dataset->catalog->num_skipped, err));
     if (index < 0 || index >= state->skipped.count) {
         return rbc__fail(err, RBC_ERROR_NOT_FOUND, "no skipped record %lld: there are %lld",

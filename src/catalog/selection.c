@@ -107,9 +107,9 @@ static rbc_status mark(const rbc_dataset *dataset, const char *split, const char
     } else {
         memset(keep, 1, (size_t)catalog->num_episodes);
     }
-    for (int64_t i = 0; split != NULL && i < catalog->num_files; ++i) {
-        if (strcmp(dataset->schema->files[i].split, split) != 0) {
-            memset(keep + catalog->files[i].first_id, 0, (size_t)catalog->files[i].num_episodes);
+    for (int64_t i = 0; split != NULL && i < catalog->num_parts; ++i) {
+        if (strcmp(dataset->schema->parts[i].split, split) != 0) {
+            memset(keep + catalog->parts[i].first_id, 0, (size_t)catalog->parts[i].num_episodes);
         }
     }
     return RBC_OK;

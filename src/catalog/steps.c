@@ -4,7 +4,7 @@
 #include "core/error.h"
 
 /* Unpacks what the row found says of each episode of the file; `total` is the sum of the counts. */
-static rbc_status unpack(sqlite3_stmt *select, const rbc__catalog_file *file,
+static rbc_status unpack(sqlite3_stmt *select, const rbc__catalog_part *file,
                          const char *catalog_path, int64_t *counts, int64_t *start_ns,
                          int64_t *end_ns, int64_t *total, rbc_error *err) {
     bool row;
@@ -45,11 +45,11 @@ static rbc_status load(const rbc__catalog *catalog, int32_t times, int64_t *coun
     sqlite3_stmt *select = NULL;
     rbc_status status =
         rbc__statement_prepare(db,
-                               times < 0 ? "SELECT data FROM summaries WHERE file = ?"
-                                         : "SELECT data FROM spans WHERE file = ? AND times = ?",
+                               times < 0 ? "SELECT data FROM summaries WHERE part = ?"
+                                         : "SELECT data FROM spans WHERE part = ? AND times = ?",
                                &select, err);
-    for (int64_t i = 0; i < catalog->num_files && status == RBC_OK; ++i) {
-        const rbc__catalog_file *file = &catalog->files[i];
+    for (int64_t i = 0; i < catalog->num_parts && status == RBC_OK; ++i) {
+        const rbc__catalog_part *file = &catalog->parts[i];
         int64_t total = 0;
         sqlite3_bind_int64(select, 1, file->id);
         if (times >= 0) {

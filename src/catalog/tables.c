@@ -10,28 +10,32 @@ static const char create_tables[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
     "CREATE TABLE streams (id INTEGER PRIMARY KEY, name TEXT NOT NULL, kind INTEGER NOT NULL,"
     " dtype TEXT NOT NULL, shape TEXT NOT NULL, encoding TEXT NOT NULL, times INTEGER NOT NULL,"
-    " ragged INTEGER NOT NULL);"
-    "CREATE TABLE files (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, split TEXT NOT NULL,"
+    " ragged INTEGER NOT NULL, stored TEXT NOT NULL);"
+    "CREATE TABLE parts (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, split TEXT NOT NULL,"
     " position INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,"
+    " digest INTEGER NOT NULL, column_bytes INTEGER NOT NULL, column_digest INTEGER NOT NULL,"
     " indexed INTEGER NOT NULL, records INTEGER NOT NULL, episodes INTEGER NOT NULL,"
     " steps INTEGER NOT NULL, first_id INTEGER NOT NULL);"
     "CREATE TABLE episodes (key INTEGER PRIMARY KEY, record INTEGER NOT NULL,"
     " offset INTEGER NOT NULL, bytes INTEGER NOT NULL, steps INTEGER NOT NULL,"
     " start_ns INTEGER, end_ns INTEGER, task INTEGER);"
     "CREATE TABLE layouts (key INTEGER PRIMARY KEY, data BLOB NOT NULL);"
-    "CREATE TABLE summaries (file INTEGER PRIMARY KEY, data BLOB NOT NULL);"
-    "CREATE TABLE spans (file INTEGER, times INTEGER, data BLOB NOT NULL,"
-    " PRIMARY KEY (file, times)) WITHOUT ROWID;"
+    "CREATE TABLE metadata (key INTEGER PRIMARY KEY, data BLOB NOT NULL);"
+    "CREATE TABLE objects (part INTEGER, kind INTEGER, number INTEGER, data BLOB NOT NULL,"
+    " PRIMARY KEY (part, kind, number)) WITHOUT ROWID;"
+    "CREATE TABLE summaries (part INTEGER PRIMARY KEY, data BLOB NOT NULL);"
+    "CREATE TABLE spans (part INTEGER, times INTEGER, data BLOB NOT NULL,"
+    " PRIMARY KEY (part, times)) WITHOUT ROWID;"
     "CREATE TABLE tasks (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE,"
     " episodes INTEGER NOT NULL);"
     "CREATE VIRTUAL TABLE task_words USING fts5 (text, content = 'tasks', content_rowid = 'id',"
     " columnsize = 0);"
-    "CREATE TABLE skipped (id INTEGER PRIMARY KEY, file INTEGER NOT NULL, record INTEGER NOT NULL,"
+    "CREATE TABLE skipped (id INTEGER PRIMARY KEY, part INTEGER NOT NULL, record INTEGER NOT NULL,"
     " message TEXT NOT NULL);"
     /* CROSS JOIN keeps the order: episodes first, the two others by their keys */
     "CREATE VIEW episode (id, split, task, num_steps, bytes, file, record) AS"
-    " SELECT f.first_id + (e.key & 4294967295), f.split, coalesce(t.text, ''), e.steps, e.bytes,"
-    " f.path, e.record FROM episodes e CROSS JOIN files f ON f.id = e.key >> 32"
+    " SELECT p.first_id + (e.key & 4294967295), p.split, coalesce(t.text, ''), e.steps, e.bytes,"
+    " p.path, e.record FROM episodes e CROSS JOIN parts p ON p.id = e.key >> 32"
     " LEFT JOIN tasks t ON t.id = e.task;";
 
 static const char select_schema[] =
@@ -92,6 +96,14 @@ static char *shape_text(const rbc__stream_schema *stream, char *buffer, size_t b
     return rbc__format_shape(buffer, bytes, stream->ndim, stream->shape);
 }
 
+/* What layouts rely on: a catalog of other stored streams is made anew. */
+static char *stored_text(const rbc__stream_schema *stream, char *buffer, size_t bytes) {
+    const rbc__layout_stream *stored = &stream->stored;
+    snprintf(buffer, bytes, "%s %s %llu", rbc__encoding_name(stored->encoding),
+             rbc__dtype_name((rbc__dtype)stored->dtype), (unsigned long long)stored->sample_bytes);
+    return buffer;
+}
+
 static rbc_status fill_streams(sqlite3 *db, const char *format, const rbc__schema *schema,
                                rbc_error *err) {
     sqlite3_stmt *insert;
@@ -104,11 +116,12 @@ static rbc_status fill_streams(sqlite3 *db, const char *format, const rbc__schem
     rbc_status status = rbc__statement_run(insert, err);
     rbc__statement_finish(&insert);
     RBC__TRY(status);
-    RBC__TRY(rbc__statement_prepare(db, "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    RBC__TRY(rbc__statement_prepare(db, "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                                     &insert, err));
     for (int32_t i = 0; i < schema->num_streams && status == RBC_OK; ++i) {
         const rbc__stream_schema *stream = &schema->streams[i];
         char shape[256];
+        char stored[96];
         sqlite3_bind_int64(insert, 1, i);
         sqlite3_bind_text(insert, 2, stream->name, -1, SQLITE_STATIC);
         sqlite3_bind_int64(insert, 3, (int64_t)stream->kind);
@@ -117,6 +130,8 @@ static rbc_status fill_streams(sqlite3 *db, const char *format, const rbc__schem
         sqlite3_bind_text(insert, 6, stream->encoding, -1, SQLITE_STATIC);
         sqlite3_bind_int64(insert, 7, stream->times);
         sqlite3_bind_int64(insert, 8, stream->is_ragged);
+        sqlite3_bind_text(insert, 9, stored_text(stream, stored, sizeof stored), -1,
+                          SQLITE_TRANSIENT);
         status = rbc__statement_run(insert, err);
     }
     rbc__statement_finish(&insert);
@@ -190,7 +205,8 @@ rbc_status rbc__tables_match(sqlite3 *db, const char *format, const rbc__schema 
     RBC__TRY(meta_is(db, "format", format, match, NULL, 0, err));
     sqlite3_stmt *select;
     RBC__TRY(rbc__statement_prepare(
-        db, "SELECT name, kind, dtype, shape, encoding, times, ragged FROM streams ORDER BY id",
+        db,
+        "SELECT name, kind, dtype, shape, encoding, times, ragged, stored FROM streams ORDER BY id",
         &select, err));
     rbc_status status = RBC_OK;
     int32_t count = 0;
@@ -206,13 +222,15 @@ rbc_status rbc__tables_match(sqlite3 *db, const char *format, const rbc__schema 
         }
         const rbc__stream_schema *stream = &schema->streams[count++];
         char shape[256];
+        char stored[96];
         *match = text_is(select, 0, stream->name) &&
                  sqlite3_column_int64(select, 1) == (int64_t)stream->kind &&
                  text_is(select, 2, rbc__dtype_name(stream->dtype)) &&
                  text_is(select, 3, shape_text(stream, shape, sizeof shape)) &&
                  text_is(select, 4, stream->encoding) &&
                  sqlite3_column_int64(select, 5) == stream->times &&
-                 (sqlite3_column_int64(select, 6) != 0) == stream->is_ragged;
+                 (sqlite3_column_int64(select, 6) != 0) == stream->is_ragged &&
+                 text_is(select, 7, stored_text(stream, stored, sizeof stored));
     }
     *match = *match && count == schema->num_streams;
     rbc__statement_finish(&select);

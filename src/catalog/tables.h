@@ -2,20 +2,24 @@
  *
  *  meta       format, name and version of the dataset, totals, and whether it is complete
  *  streams    as the format declared them; a catalog of other streams is made anew
- *  files      one row a data file: its size and mtime, whether it is indexed, its totals, and the
- *             id of its first episode
- *  episodes   one row an episode; key = file id * 2^32 + number within the file. Ids are not
- *             stored: id = first_id of the file + number within the file, so that a file that
+ *  parts      one row a part, mostly a data file: its size, mtime and digest, whether it is indexed,
+ *             its totals, the id of its first episode, and which column file it has
+ *  episodes   one row an episode; key = part id * 2^32 + number within the part. Ids are not
+ *             stored: id = first_id of the part + number within the part, so that a part that
  *             changes moves no other row
- *  layouts    where the samples of an episode lie, in the format's encoding; apart from episodes,
- *             so that an expression over a million episodes reads little
- *  summaries  steps and stamps of a file's episodes, packed (catalog/summary.h)
+ *  layouts    where the samples of an episode lie (layout/layout.h); apart from episodes, so that
+ *             an expression over a million episodes reads little
+ *  metadata   JSON objects of up to 64 episodes that follow each other, compressed; key of the
+ *             first (catalog/metadata.h)
+ *  objects    of a part: kind 0 the names of the files that it points to besides its own
+ *             (layout/blobs.h), else arrays and tracks (store/objects.h)
+ *  summaries  steps and stamps of a part's episodes, packed (catalog/summary.h)
  *  spans      the same of each stream of stamps: samples, first and last stamp
  *  tasks      texts, how many episodes have each, and task_words, their full-text index
- *  skipped    damaged records left out; record -1 stands for the rest of the file
+ *  skipped    damaged records left out; record -1 stands for the rest of the part
  *  episode    a view of what users' expressions may name
  *
- * Files are written whole, within a transaction, in the dataset's order; so a catalog that was cut
+ * Parts are written whole, within a transaction, in the dataset's order; so a catalog that was cut
  * off at any point and continued is the same as one made in one go. */
 #ifndef RBC_CATALOG_TABLES_H
 #define RBC_CATALOG_TABLES_H

@@ -10,10 +10,14 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "core/monotonic.h"
 #include "core/params.h"
 #include "loader/require.h"
 
 #define MAX_THREADS 1024
+
+/* How long closing waits for a thread at most. */
+#define CLOSE_NS 100000000
 
 /* All workers' caches of episodes together. */
 #define CACHE_BYTES    (INT64_C(128) << 20)
@@ -23,6 +27,16 @@
  */
 #define RANGE_ROWS   64
 #define RANGE_IMAGES 16
+
+/* Where reading takes its time there are fetchers, and ranges that are worth waiting for. */
+#define MAX_FETCHERS       24
+#define SPLIT_RANGE_IMAGES 64
+
+/* Blocks that are unpacked more often than so are worth telling. */
+#define WORTH_A_NOTE 3.0
+
+/* Blocks, episodes and what is fetched ahead, where nobody says. */
+#define DEFAULT_SHARED_BYTES (INT64_C(512) << 20)
 
 static int32_t num_cores(void) {
     cpu_set_t set;
@@ -62,9 +76,14 @@ static rbc_status copy_params(const rbc_loader_params *params, rbc_loader_params
                          out->num_clock, out->clock == NULL ? "NULL" : "set", out->num_require,
                          out->require == NULL ? "NULL" : "set");
     }
-    if (out->on_error != RBC_ON_ERROR_RAISE && out->on_error != RBC_ON_ERROR_SKIP) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "on_error is %d; wanted raise or skip",
-                         (int)out->on_error);
+    if (out->on_error != RBC_ON_ERROR_RAISE && out->on_error != RBC_ON_ERROR_SKIP &&
+        out->on_error != RBC_ON_ERROR_MASK) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "on_error is %d; wanted raise, skip or mask", (int)out->on_error);
+    }
+    if (out->memory_bytes < 0) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "memory_bytes is %lld; wanted at least 0",
+                         (long long)out->memory_bytes);
     }
     out->num_threads = out->num_threads > 0 ? out->num_threads : num_cores();
     return RBC_OK;
@@ -102,14 +121,15 @@ static rbc_status choose_rates(const rbc_loader *loader, const rbc_loader_params
 
 /* One worker is made first: it finds the image shapes that the dataset does not declare. */
 static rbc_status make_worker(rbc_loader *loader, int32_t index, rbc_error *err) {
-    const int64_t num_threads = loader->num_threads;
     rbc__worker *worker = &loader->workers[index];
+    const bool is_fetcher = index >= loader->num_threads;
     worker->loader = loader;
-    worker->index = index;
-    return rbc__fetch_create(loader->spec, &loader->clock, loader->selection,
-                             clamp(CACHE_EPISODES / num_threads, 16, 256),
-                             clamp(CACHE_BYTES / num_threads, INT64_C(2) << 20, INT64_C(32) << 20),
-                             &worker->fetch, err);
+    worker->index = is_fetcher ? -1 : index;
+    RBC__TRY(rbc__maker_create(loader->spec->jpeg_dct,
+                               !is_fetcher && loader->spec->images_per_sample > 0, &worker->maker,
+                               err));
+    return is_fetcher ? RBC_OK
+                      : rbc__rows_create(&loader->rows_params, RANGE_ROWS, &worker->rows, err);
 }
 
 static rbc_status find_image_shapes(rbc_loader *loader, rbc__batch_spec *spec, rbc_error *err) {
@@ -121,8 +141,8 @@ static rbc_status find_image_shapes(rbc_loader *loader, rbc__batch_spec *spec, r
             continue;
         }
         rbc__image_shape found;
-        RBC__TRY(rbc__fetch_image_shape(loader->workers[0].fetch, spec->windows[i].stream_at,
-                                        &found, err));
+        RBC__TRY(rbc__rows_image_shape(loader->workers[0].rows, loader->workers[0].maker,
+                                       spec->windows[i].stream_at, &found, err));
         image->is_first = image->height < 0 || image->width < 0;
         image->height = image->height >= 0 ? image->height : found.height;
         image->width = image->width >= 0 ? image->width : found.width;
@@ -161,6 +181,76 @@ static rbc_status require(rbc_loader *loader, const rbc_loader_params *params,
     return rbc__sampler_init(&loader->sampler, rbc__clock_num_samples(&loader->clock), params, err);
 }
 
+/* What threads share of the dataset. */
+static rbc_status prepare_store(rbc_loader *loader, const rbc_loader_params *params,
+                                rbc_error *err) {
+    const int32_t num_workers = params->num_threads + MAX_FETCHERS;
+    rbc__request_params requests = rbc__dataset_requests(loader->dataset);
+    loader->workers = calloc((size_t)num_workers, sizeof *loader->workers);
+    loader->spare_room = num_workers;
+    loader->spare_rows = calloc((size_t)loader->spare_room, sizeof(rbc__rows *));
+    if (loader->workers == NULL || loader->spare_rows == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d workers",
+                         params->num_threads);
+    }
+    loader->memory_bytes = params->memory_bytes;
+    const int64_t bound =
+        params->memory_bytes > 0 ? params->memory_bytes / 4 : DEFAULT_SHARED_BYTES / 2;
+    RBC__TRY(rbc__episodes_create(loader->spec, loader->selection, CACHE_EPISODES,
+                                  bound < CACHE_BYTES ? bound : CACHE_BYTES, &loader->episodes,
+                                  err));
+    RBC__TRY(rbc__block_cache_create(bound, &loader->blocks, err));
+    loader->ahead_bytes = bound / 2;
+    requests.cache = loader->blocks;
+    loader->rows_params = (rbc__rows_params){.spec = loader->spec,
+                                             .clock = &loader->clock,
+                                             .episodes = loader->episodes,
+                                             .requests = requests};
+    return RBC_OK;
+}
+
+/* How many slots there are within the bound, a quarter of which is the others'. */
+static rbc_status share_memory(rbc_loader *loader, const rbc_loader_params *params,
+                               int64_t slot_bytes, rbc_error *err) {
+    loader->num_slots = params->num_slots > 0 ? params->num_slots
+                                              : rbc__slots_default(params->num_threads, slot_bytes);
+    if (params->memory_bytes == 0) {
+        loader->memory_bytes = loader->num_slots * slot_bytes + DEFAULT_SHARED_BYTES;
+        return RBC_OK;
+    }
+    const int64_t room = params->memory_bytes / 4;
+    const int64_t fit = slot_bytes > 0 ? room / slot_bytes : loader->num_slots;
+    if (fit < 1 || (params->num_slots > 0 && fit < params->num_slots)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "memory_bytes is %lld: a quarter of it is for batches, of which one takes "
+                         "%lld bytes and %d are asked for",
+                         (long long)params->memory_bytes, (long long)slot_bytes,
+                         params->num_slots > 0 ? params->num_slots : 1);
+    }
+    loader->num_slots = fit < loader->num_slots ? (int32_t)fit : loader->num_slots;
+    return RBC_OK;
+}
+
+/* How the selection is packed, and what follows for its order. */
+static void divide_blocks(rbc_loader *loader, const rbc_loader_params *params) {
+    int64_t segment_samples;
+    int64_t group_segments;
+    rbc__packed_measure(loader->workers[0].rows, loader->workers[0].maker, &loader->packed);
+    rbc__packed_divide(&loader->packed, RBC__GROUP_BYTES, &segment_samples, &group_segments);
+    if (params->shuffle == RBC_SHUFFLE_BLOCKS) {
+        rbc__sampler_divide(&loader->sampler, segment_samples, group_segments);
+    }
+    const double global = rbc__packed_factor_global(&loader->packed, loader->sampler.num_samples,
+                                                    rbc__block_cache_max(loader->blocks));
+    if (params->shuffle == RBC_SHUFFLE_GLOBAL && global > WORTH_A_NOTE) {
+        rbc__notes_add(&loader->notes,
+                       "shuffled globally, each packed block, which serves %.0f samples, is to be "
+                       "unpacked %.1f times an epoch; shuffle by blocks: %.2f times",
+                       loader->packed.block_samples, global,
+                       rbc__packed_factor_blocks(&loader->packed, segment_samples));
+    }
+}
+
 static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params,
                           rbc__batch_spec **spec, rbc_error *err) {
     rbc_jpeg_dct jpeg_dct;
@@ -180,19 +270,17 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params,
     loader->spec = *spec;
     RBC__TRY(rbc__reference_check(&loader->reference, &loader->clock, *spec, &loader->notes, err));
     RBC__TRY(require(loader, params, &spec_params, err));
-    loader->workers = calloc((size_t)params->num_threads, sizeof *loader->workers);
-    if (loader->workers == NULL) {
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d workers",
-                         params->num_threads);
-    }
+    RBC__TRY(prepare_store(loader, params, err));
     RBC__TRY(make_worker(loader, 0, err));
     RBC__TRY(find_image_shapes(loader, *spec, err));
+    divide_blocks(loader, params);
     RBC__TRY(rbc__batch_fields_add(*spec, params->windows, err));
+    RBC__TRY(rbc__rows_fields(loader->workers[0].rows, err));
     const int64_t images = (*spec)->images_per_sample;
     loader->range_rows = images > 0 ? clamp(RANGE_IMAGES / images, 1, RANGE_ROWS) : RANGE_ROWS;
-    loader->num_slots = params->num_slots > 0
-                            ? params->num_slots
-                            : rbc__slots_default(params->num_threads, (*spec)->slot_bytes);
+    loader->split_range_rows =
+        images > 0 ? clamp(SPLIT_RANGE_IMAGES / images, 1, RANGE_ROWS) : RANGE_ROWS;
+    RBC__TRY(share_memory(loader, params, (*spec)->slot_bytes, err));
     RBC__TRY(rbc__slots_create(*spec, loader->num_slots, params->num_threads, &loader->slots, err));
     *spec = NULL;
     for (int32_t i = 1; i < params->num_threads; ++i) {
@@ -201,28 +289,64 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params,
     return RBC_OK;
 }
 
-static rbc_status start_threads(rbc_loader *loader, int32_t num_threads, rbc_error *err) {
+/* Starts threads for workers [first, end). They are not joined: whoever hangs in a read is left to
+ * himself when the loader closes. With the lock held, or before there is any. */
+static int start_threads(rbc_loader *loader, int32_t first, int32_t end, int32_t *started) {
     /* Signals belong to the program's own threads; faults must reach whoever caused them. */
     sigset_t blocked;
     sigset_t before;
+    pthread_attr_t detached;
+    int failure = pthread_attr_init(&detached);
+    *started = 0;
+    if (failure != 0) {
+        return failure;
+    }
+    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
     sigfillset(&blocked);
     sigdelset(&blocked, SIGBUS);
     sigdelset(&blocked, SIGSEGV);
     sigdelset(&blocked, SIGFPE);
     sigdelset(&blocked, SIGILL);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    int failure = 0;
-    while (loader->num_workers < num_threads && failure == 0) {
-        rbc__worker *worker = &loader->workers[loader->num_workers];
-        failure = pthread_create(&worker->thread, NULL, rbc__worker_main, worker);
-        loader->num_workers += failure == 0;
+    while (first + *started < end && failure == 0) {
+        rbc__worker *worker = &loader->workers[first + *started];
+        pthread_t thread;
+        atomic_fetch_add_explicit(&loader->references, 1, memory_order_relaxed);
+        ++loader->num_running;
+        failure = pthread_create(&thread, &detached,
+                                 worker->index < 0 ? rbc__fetcher_main : rbc__worker_main, worker);
+        if (failure != 0) {
+            atomic_fetch_sub_explicit(&loader->references, 1, memory_order_relaxed);
+            --loader->num_running;
+        }
+        *started += failure == 0;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failure != 0) {
-        return rbc__fail_errno(err, failure, "thread %d of %d could not be started",
-                               loader->num_workers + 1, num_threads);
+    pthread_attr_destroy(&detached);
+    return failure;
+}
+
+static rbc_status start_workers(rbc_loader *loader, rbc_error *err) {
+    int32_t started;
+    pthread_mutex_lock(&loader->lock); /* those that run count themselves out */
+    const int failure = start_threads(loader, 0, loader->num_threads, &started);
+    if (failure == 0 && loader->rows_params.requests.store->is_remote) {
+        rbc__loader_split(loader);
     }
-    return RBC_OK;
+    pthread_mutex_unlock(&loader->lock);
+    return failure == 0 ? RBC_OK
+                        : rbc__fail_errno(err, failure, "thread %d of %d could not be started",
+                                          started + 1, loader->num_threads);
+}
+
+void rbc__loader_split(rbc_loader *loader) {
+    int32_t made = 0;
+    int32_t started = 0;
+    while (made < MAX_FETCHERS && make_worker(loader, loader->num_threads + made, NULL) == RBC_OK) {
+        ++made;
+    }
+    (void)start_threads(loader, loader->num_threads, loader->num_threads + made, &started);
+    loader->is_split = started > 0;
 }
 
 static bool init_locks(rbc_loader *loader) {
@@ -233,7 +357,9 @@ static bool init_locks(rbc_loader *loader) {
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     const bool has_lock = pthread_mutex_init(&loader->lock, NULL) == 0;
     const bool has_work = has_lock && pthread_cond_init(&loader->work_ready, NULL) == 0;
-    const bool has_batch = has_work && pthread_cond_init(&loader->batch_ready, &monotonic) == 0;
+    const bool has_batch = has_work && pthread_cond_init(&loader->batch_ready, &monotonic) == 0 &&
+                           pthread_cond_init(&loader->fetch_ready, NULL) == 0 &&
+                           pthread_cond_init(&loader->thread_done, &monotonic) == 0;
     pthread_condattr_destroy(&monotonic);
     if (has_work && !has_batch) {
         pthread_cond_destroy(&loader->work_ready);
@@ -244,36 +370,57 @@ static bool init_locks(rbc_loader *loader) {
     return has_batch;
 }
 
-static void stop_threads(rbc_loader *loader) {
-    pthread_mutex_lock(&loader->lock);
-    atomic_store_explicit(&loader->is_stopping, true, memory_order_relaxed);
-    pthread_cond_broadcast(&loader->work_ready);
-    pthread_mutex_unlock(&loader->lock);
-    for (int32_t i = 0; i < loader->num_workers; ++i) {
-        pthread_join(loader->workers[i].thread, NULL);
-    }
-}
-
-static void destroy(rbc_loader *loader) {
-    stop_threads(loader);
+static void free_loader(rbc_loader *loader) {
     rbc__loader_cancel_pending(loader);
-    for (int32_t i = 0; loader->workers != NULL && i < loader->num_threads; ++i) {
-        rbc__fetch_destroy(&loader->workers[i].fetch);
+    for (int32_t i = 0; loader->workers != NULL && i < loader->num_threads + MAX_FETCHERS; ++i) {
+        rbc__rows_destroy(&loader->workers[i].rows);
+        rbc__maker_destroy(&loader->workers[i].maker);
+    }
+    for (int32_t i = 0; i < loader->num_spare; ++i) {
+        rbc__rows_destroy(&loader->spare_rows[i]);
     }
     for (int64_t i = 0; i < loader->num_skipped_kept; ++i) {
         free(loader->skipped[i]);
     }
     free(loader->skipped);
+    free(loader->spare_rows);
     free(loader->workers);
+    rbc__episodes_destroy(&loader->episodes);
+    rbc__block_cache_destroy(&loader->blocks);
     rbc__slots_close(&loader->slots);
+    rbc__batch_spec_destroy(&loader->unused_spec);
     rbc__clock_free(&loader->clock);
     rbc__reference_free(&loader->reference);
     rbc__notes_free(&loader->notes);
     pthread_cond_destroy(&loader->batch_ready);
     pthread_cond_destroy(&loader->work_ready);
+    pthread_cond_destroy(&loader->fetch_ready);
+    pthread_cond_destroy(&loader->thread_done);
     pthread_mutex_destroy(&loader->lock);
     rbc_selection_destroy(&loader->selection);
     free(loader);
+}
+
+void rbc__loader_release(rbc_loader *loader) {
+    if (atomic_fetch_sub_explicit(&loader->references, 1, memory_order_acq_rel) == 1) {
+        free_loader(loader);
+    }
+}
+
+/* Threads end when they see it. Whoever does not within CLOSE_NS hangs in a read, and lets go of
+ * the loader when that returns. */
+static void stop_threads(rbc_loader *loader) {
+    const struct timespec deadline = rbc__after_ns(CLOSE_NS);
+    pthread_mutex_lock(&loader->lock);
+    atomic_store_explicit(&loader->is_stopping, true, memory_order_relaxed);
+    rbc__loader_cancel_pending(loader);
+    pthread_cond_broadcast(&loader->work_ready);
+    pthread_cond_broadcast(&loader->fetch_ready);
+    int timed_out = 0;
+    while (loader->num_running > 0 && timed_out == 0) {
+        timed_out = pthread_cond_timedwait(&loader->thread_done, &loader->lock, &deadline);
+    }
+    pthread_mutex_unlock(&loader->lock);
 }
 
 rbc_status rbc_loader_create(const rbc_selection *selection, const rbc_loader_params *params,
@@ -295,14 +442,16 @@ rbc_status rbc_loader_create(const rbc_selection *selection, const rbc_loader_pa
     loader->dataset = rbc_selection_dataset(selection);
     loader->on_error = checked.on_error;
     loader->num_threads = checked.num_threads;
+    atomic_init(&loader->references, 1);
     rbc__batch_spec *spec = NULL;
     rbc_status status = prepare(loader, &checked, &spec, err);
     if (status == RBC_OK) {
-        status = start_threads(loader, checked.num_threads, err);
+        status = start_workers(loader, err);
     }
     if (status != RBC_OK) {
-        destroy(loader);
-        rbc__batch_spec_destroy(&spec);
+        loader->unused_spec = spec;
+        stop_threads(loader);
+        rbc__loader_release(loader);
         return status;
     }
     *out = loader;
@@ -314,6 +463,7 @@ void rbc_loader_destroy(rbc_loader **loader) {
     *loader = NULL;
     /* In a child made by fork() the workers are not there and the locks may be held for ever. */
     if (closing != NULL && closing->process == getpid()) {
-        destroy(closing);
+        stop_threads(closing);
+        rbc__loader_release(closing);
     }
 }

@@ -1,182 +1,551 @@
+/* Stages 1 to 6: what rows want, and reading it. */
 #define _POSIX_C_SOURCE 200809L
-
-#include "loader/fetch.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/error.h"
+#include "core/monotonic.h"
+#include "loader/rows.h"
 
 /* Episodes in which an image is looked for whose stream declares no shape. */
 #define PROBED_EPISODES 16
 
-rbc_status rbc__fetch_create(const rbc__batch_spec *spec, const rbc__clock *clock,
-                             const rbc_selection *selection, int64_t max_episodes,
-                             int64_t max_bytes, rbc__fetch **out, rbc_error *err) {
+/* A window that reaches further than this many samples per sample taken is read one by one. */
+#define SPARSE_FACTOR 4
+#define SPARSE_MIN    64
+
+rbc_status rbc__rows_create(const rbc__rows_params *params, int64_t max_rows, rbc__rows **out,
+                            rbc_error *err) {
+    rbc__rows *rows = calloc(1, sizeof *rows);
+    const size_t num_windows = (size_t)params->spec->num_windows;
     *out = NULL;
-    rbc__fetch *fetch = calloc(1, sizeof *fetch);
-    const size_t width = (size_t)spec->max_width;
-    if (fetch != NULL) {
-        fetch->spec = spec;
-        fetch->clock = clock;
-        fetch->targets = malloc(2 * width * sizeof *fetch->targets);
-        fetch->picks = malloc(width * sizeof *fetch->picks);
-        fetch->has_image = malloc(width);
-        fetch->spans = malloc(width * sizeof *fetch->spans);
+    if (rows != NULL) {
+        rows->params = *params;
+        rows->room = max_rows;
+        rows->rows = calloc((size_t)max_rows, sizeof *rows->rows);
+        rows->cells = calloc(num_windows * (size_t)max_rows, sizeof *rows->cells);
     }
-    if (fetch == NULL || fetch->targets == NULL || fetch->picks == NULL ||
-        fetch->has_image == NULL || fetch->spans == NULL) {
-        rbc__fetch_destroy(&fetch);
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a worker");
-    }
-    rbc_context_params alone = RBC_CONTEXT_PARAMS_INIT;
-    alone.num_threads = 1;
-    rbc_status status = rbc__backend_for((DLDevice){kDLCPU, 0}, &fetch->backend, err);
+    rbc_status status = rows == NULL || rows->rows == NULL || rows->cells == NULL
+                            ? rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a worker")
+                            : rbc__request_create(&params->requests, &rows->request, err);
     if (status == RBC_OK) {
-        status = rbc_context_create(&alone, &fetch->context, err);
-    }
-    if (status == RBC_OK) {
-        status =
-            rbc__episode_cache_create(spec, selection, max_episodes, max_bytes, &fetch->cache, err);
-    }
-    if (status == RBC_OK && spec->images_per_sample > 0) {
-        status = rbc__decoder_create(spec->jpeg_dct, &fetch->decoder, err);
+        status = rbc__rows_fields(rows, err);
     }
     if (status != RBC_OK) {
-        rbc__fetch_destroy(&fetch);
+        rbc__rows_destroy(&rows);
         return status;
     }
-    *out = fetch;
+    *out = rows;
     return RBC_OK;
 }
 
-void rbc__fetch_destroy(rbc__fetch **handle) {
-    rbc__fetch *fetch = *handle;
+rbc_status rbc__rows_fields(rbc__rows *rows, rbc_error *err) {
+    free(rows->aside);
+    rows->num_aside = 0;
+    rows->aside = calloc((size_t)rows->params.spec->num_fields + 1, sizeof(uint8_t *));
+    if (rows->aside == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a worker");
+    }
+    rows->num_aside = rows->params.spec->num_fields;
+    return RBC_OK;
+}
+
+void rbc__rows_destroy(rbc__rows **handle) {
+    rbc__rows *rows = *handle;
     *handle = NULL;
-    if (fetch == NULL) {
+    if (rows == NULL) {
         return;
     }
-    rbc__episode_cache_destroy(&fetch->cache);
-    rbc__decoder_destroy(&fetch->decoder);
-    rbc_context_destroy(&fetch->context);
-    rbc__scratch_free(&fetch->times);
-    rbc__scratch_free(&fetch->indices);
-    rbc__scratch_free(&fetch->intervals);
-    rbc__scratch_free(&fetch->judged);
-    free(fetch->spans);
-    free(fetch->has_image);
-    free(fetch->picks);
-    free(fetch->targets);
-    free(fetch);
+    rbc__rows_end(rows);
+    rbc__request_destroy(&rows->request);
+    rbc__jobs_free(&rows->jobs);
+    rbc__arena_free(&rows->arena);
+    rbc__scratch_free(&rows->indices);
+    rbc__scratch_free(&rows->intervals);
+    free(rows->rows);
+    free(rows->cells);
+    free(rows->aside);
+    free(rows);
 }
 
-static rbc_status fill_window(rbc__fetch *fetch, const rbc__row *row,
-                              const rbc__window_spec *window, rbc_error *err) {
-    const rbc__batch_spec *spec = fetch->spec;
-    rbc__cached_episode *episode = row->episode;
-    uint8_t *is_pad = rbc__batch_row(row->batch, &spec->fields[window->pad_field], row->index);
-    uint8_t *valid = rbc__batch_row(row->batch, &spec->fields[window->valid_field], row->index);
-    RBC__TRY(rbc__episode_cache_prepare(fetch->cache, episode, window->stream_at, err));
-    if (window->is_exact) {
-        rbc__window_picks(window, episode->streams[window->stream_at].num_samples,
-                          rbc__clock_num_ticks(fetch->clock, episode->position), row->tick,
-                          fetch->picks, is_pad, valid);
-        return rbc__deliver_picks(fetch, row, window, valid, err);
+void rbc__rows_end(rbc__rows *rows) {
+    rbc__loaded_episode *used[64];
+    int64_t count = 0;
+    for (int64_t i = 0; i < rows->num_rows; ++i) {
+        used[count++] = rows->rows[i].episode;
+        if (count == 64 || i + 1 == rows->num_rows) {
+            rbc__episodes_give(rows->params.episodes, used, count);
+            count = 0;
+        }
+        free(rows->rows[i].problem);
     }
-    rbc__window_targets(window, fetch->clock, episode->position, row->tick, fetch->targets, is_pad);
-    const rbc__used_stream *used = &spec->used[window->stream_at];
-    if (used->schema->kind == RBC_STREAM_NUMERIC && !used->is_cloud) {
-        return rbc__align_numeric(fetch, row, window, is_pad, valid, err);
+    rows->num_rows = 0;
+    rows->batch = NULL;
+    if (rows->request != NULL) {
+        rbc__request_begin(rows->request);
     }
-    RBC__TRY(rbc__align_picks(fetch, row, window, is_pad, valid, err));
-    return rbc__deliver_picks(fetch, row, window, valid, err);
+    rbc__jobs_clear(&rows->jobs);
+    rbc__arena_reset(&rows->arena);
+    for (int32_t i = 0; i < rows->num_aside; ++i) {
+        rows->aside[i] = NULL;
+    }
 }
 
-static void put_i64(const rbc__row *row, const rbc__field_spec *field, int64_t value) {
-    memcpy(rbc__batch_row(row->batch, field, row->index), &value, sizeof value);
+/* ---- failures -----------------------------------------------------------------------------------
+ */
+
+void rbc__row_fail(rbc__row *row, int32_t rank, const rbc_error *problem) {
+    if (rank >= row->failed_rank) {
+        return;
+    }
+    row->failed_rank = rank;
+    if (row->problem == NULL) {
+        row->problem = malloc(sizeof *row->problem);
+    }
+    if (row->problem != NULL && problem != NULL) {
+        *row->problem = *problem;
+    } else {
+        free(row->problem);
+        row->problem = NULL;
+    }
 }
 
-rbc_status rbc__fetch_row(rbc__fetch *fetch, int64_t sample, rbc_batch *batch, int32_t arena,
-                          int64_t row_index, rbc_error *err) {
-    const rbc__batch_spec *spec = fetch->spec;
-    int64_t episode = 0;
-    rbc__row row = {.batch = batch, .arena = arena, .index = row_index};
-    rbc__clock_find(fetch->clock, sample, &episode, &row.tick);
-    row.tick_ns = rbc__time_add_ns(rbc__clock_origin_ns(fetch->clock, episode),
-                                   rbc__rate_time_ns(&fetch->clock->rate, row.tick));
-    rbc_status status = rbc__episode_cache_get(fetch->cache, episode, &row.episode, err);
-    for (int32_t i = 0; i < spec->num_windows && status == RBC_OK; ++i) {
-        status = fill_window(fetch, &row, &spec->windows[i], err);
+const rbc_error *rbc__rows_failure(rbc__rows *rows, int64_t i, rbc_error *no_memory) {
+    rbc__row *row = &rows->rows[i];
+    if (row->failed_rank == RBC__RANK_NONE) {
+        return NULL;
     }
-    if (status == RBC_OK) {
-        put_i64(&row, &spec->fields[spec->index_field], episode);
-        put_i64(&row, &spec->fields[spec->id_field], row.episode->id);
-        put_i64(&row, &spec->fields[spec->step_field], row.tick);
-        put_i64(&row, &spec->fields[spec->time_field], row.tick_ns);
-        status = rbc__batch_put_text(batch, arena, spec->fields[spec->task_field].text_index,
-                                     row_index, row.episode->task, row.episode->task_bytes, err);
+    rbc_error *problem = row->problem;
+    if (problem == NULL) {
+        problem = no_memory;
+        rbc__fail(problem, RBC_ERROR_OUT_OF_MEMORY, "no memory for what went wrong");
     }
-    if (status != RBC_OK) {
-        return rbc__fail_within(err, status, "episode %lld, step %lld",
-                                (long long)rbc__episode_cache_id(fetch->cache, episode),
-                                (long long)row.tick);
+    rbc__fail_within(problem, problem->status, "episode %lld, step %lld",
+                     (long long)rbc__episodes_id(rows->params.episodes, row->episode_at),
+                     (long long)row->tick);
+    return problem;
+}
+
+uint8_t *rbc__rows_field(rbc__rows *rows, int32_t field_at, const rbc__row *row) {
+    const rbc__field_spec *field = &rows->params.spec->fields[field_at];
+    if (rows->batch != NULL) {
+        return rbc__batch_row(rows->batch, field, row->index);
+    }
+    uint8_t **aside = &rows->aside[field_at];
+    if (*aside == NULL) {
+        *aside = rbc__arena_take(&rows->arena, (size_t)(rows->num_rows * field->row_bytes));
+    }
+    return *aside != NULL ? *aside + (row - rows->rows) * field->row_bytes : NULL;
+}
+
+/* ---- 2, 3: episodes -----------------------------------------------------------------------------
+ */
+
+/* The positions that are not at hand, each once. */
+static int64_t list_missing(const rbc__rows *rows, int64_t *positions) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < rows->num_rows; ++i) {
+        const rbc__row *row = &rows->rows[i];
+        int64_t k = row->episode != NULL ? count : 0;
+        while (k < count && positions[k] != row->episode_at) {
+            ++k;
+        }
+        if (row->episode == NULL && k == count) {
+            positions[count++] = row->episode_at;
+        }
+    }
+    return count;
+}
+
+static void give_to_rows(rbc__rows *rows, const int64_t *positions,
+                         rbc__loaded_episode *const *opened, rbc_error *const *problems,
+                         int64_t count) {
+    for (int64_t k = 0; k < count; ++k) {
+        int64_t num_users = 0;
+        for (int64_t i = 0; i < rows->num_rows; ++i) {
+            rbc__row *row = &rows->rows[i];
+            if (row->episode != NULL || row->episode_at != positions[k]) {
+                continue;
+            }
+            if (opened[k] != NULL) {
+                row->episode = opened[k];
+                ++num_users;
+            } else {
+                rbc__row_fail(row, -1, problems[k]);
+            }
+        }
+        if (opened[k] != NULL) {
+            opened[k]->num_users = num_users;
+        }
+    }
+}
+
+static void open_missing(rbc__rows *rows, const int64_t *positions, int64_t count,
+                         const atomic_bool *cancel, rbc__loaded_episode **opened,
+                         rbc_error **problems) {
+    rbc__episodes *episodes = rows->params.episodes;
+    rbc__request *request = rows->request;
+    rbc__episodes_open(episodes, positions, count, opened, problems);
+    rbc__request_begin(request);
+    rbc__episodes_want(episodes, opened, count, request);
+    rbc__request_read(request, cancel);
+    rbc__request_finish(request, cancel);
+    give_to_rows(rows, positions, opened, problems, count);
+    rbc__episodes_settle(episodes, opened, count, request);
+    for (int64_t k = 0; k < count; ++k) {
+        free(problems[k]);
+    }
+}
+
+static void find_episodes(rbc__rows *rows, const atomic_bool *cancel) {
+    const size_t room = (size_t)rows->num_rows;
+    int64_t *positions = rbc__arena_take(&rows->arena, room * sizeof *positions);
+    rbc__loaded_episode **found =
+        rbc__arena_take(&rows->arena, room * sizeof(rbc__loaded_episode *));
+    rbc_error **problems = rbc__arena_take(&rows->arena, room * sizeof(rbc_error *));
+    if (positions == NULL || found == NULL || problems == NULL) {
+        for (int64_t i = 0; i < rows->num_rows; ++i) {
+            rbc__row_fail(&rows->rows[i], -1, NULL);
+        }
+        return;
+    }
+    for (int64_t i = 0; i < rows->num_rows; ++i) {
+        positions[i] = rows->rows[i].episode_at;
+    }
+    rbc__episodes_find(rows->params.episodes, positions, rows->num_rows, found);
+    bool all = true;
+    for (int64_t i = 0; i < rows->num_rows; ++i) {
+        rows->rows[i].episode = found[i];
+        all = all && found[i] != NULL;
+    }
+    if (all) {
+        return;
+    }
+    const int64_t begin = rbc__now_ns();
+    open_missing(rows, positions, list_missing(rows, positions), cancel, found, problems);
+    rows->stats.fetch_ns += rbc__now_ns() - begin;
+}
+
+/* ---- 5: locating --------------------------------------------------------------------------------
+ */
+
+static rbc_status no_memory(rbc_error *err) {
+    return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the windows of a batch");
+}
+
+static void copy_picks(const rbc__window_spec *window, const rbc__cell *cell, const uint8_t *values,
+                       int64_t first, uint8_t *dst) {
+    const int64_t bytes = window->target_bytes;
+    for (int64_t i = 0; i < window->width; i++, dst += bytes) {
+        if (cell->picks[i] < 0) {
+            rbc__deliver_nothing(window, dst);
+        } else {
+            memcpy(dst, values + (cell->picks[i] - first) * bytes, (size_t)bytes);
+        }
+    }
+}
+
+/* Samples of numbers, and images stored as such, as they are. */
+static rbc_status locate_picks(rbc__rows *rows, const rbc__row *row, const rbc__window_spec *window,
+                               rbc__cell *cell, uint8_t *dst, rbc_error *err) {
+    const rbc__used_stream *used = &rows->params.spec->used[window->stream_at];
+    const rbc__loaded_stream *loaded = &row->episode->streams[window->stream_at];
+    const rbc__place *place = &row->episode->place;
+    const int64_t *picks = cell->picks;
+    const int64_t width = window->width;
+    const int64_t bytes = window->target_bytes;
+    if (loaded->values != NULL) {
+        if (window->is_consecutive && picks[0] >= 0 && picks[width - 1] == picks[0] + width - 1) {
+            memcpy(dst, loaded->values + picks[0] * bytes, (size_t)(width * bytes));
+        } else {
+            copy_picks(window, cell, loaded->values, 0, dst);
+        }
+        return RBC_OK;
+    }
+    if (window->is_consecutive && picks[0] >= 0 && picks[width - 1] == picks[0] + width - 1) {
+        return rbc__request_values(rows->request, place, used->stream, picks[0], width, dst, err);
+    }
+    int64_t first = INT64_MAX;
+    int64_t last = -1;
+    for (int64_t i = 0; i < width; ++i) {
+        if (picks[i] >= 0) {
+            first = picks[i] < first ? picks[i] : first;
+            last = picks[i] > last ? picks[i] : last;
+        }
+    }
+    if (last < 0) {
+        copy_picks(window, cell, NULL, 0, dst);
+        return RBC_OK;
+    }
+    if (last - first <= SPARSE_MIN + SPARSE_FACTOR * width) {
+        uint8_t *values = rbc__arena_take(&rows->arena, (size_t)((last - first + 1) * bytes));
+        if (values == NULL) {
+            return no_memory(err);
+        }
+        cell->values = values;
+        cell->begin = first;
+        return rbc__request_values(rows->request, place, used->stream, first, last - first + 1,
+                                   values, err);
+    }
+    for (int64_t i = 0; i < width; i++, dst += bytes) {
+        if (picks[i] < 0) {
+            rbc__deliver_nothing(window, dst);
+        } else {
+            RBC__TRY(
+                rbc__request_values(rows->request, place, used->stream, picks[i], 1, dst, err));
+        }
     }
     return RBC_OK;
+}
+
+static rbc_status locate_clouds(rbc__rows *rows, const rbc__row *row,
+                                const rbc__window_spec *window, const rbc__cell *cell, uint8_t *dst,
+                                rbc_error *err) {
+    const rbc__used_stream *used = &rows->params.spec->used[window->stream_at];
+    const int64_t *begins = row->episode->streams[window->stream_at].row_begins;
+    uint8_t *lengths = rbc__rows_field(rows, window->lengths_field, row);
+    if (lengths == NULL) {
+        return no_memory(err);
+    }
+    for (int64_t i = 0; i < window->width; i++, dst += window->target_bytes) {
+        const int64_t step = cell->picks[i];
+        const int64_t points = step < 0 ? 0 : begins[step + 1] - begins[step];
+        if (points > window->max_points) {
+            char name[1024];
+            rbc__store *store = rows->params.requests.store;
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                             "%s: stream '%s': step %lld has %lld rows, max_points is %lld",
+                             store->ops->name(store, rbc__blob_id(row->episode->place.part, 0),
+                                              name, sizeof name),
+                             used->schema->name, (long long)step, (long long)points,
+                             (long long)window->max_points);
+        }
+        const int64_t bytes = points * used->sample_bytes;
+        if (points > 0) {
+            RBC__TRY(rbc__request_values(rows->request, &row->episode->place, used->stream,
+                                         begins[step], points, dst, err));
+        }
+        memset(dst + bytes, 0, (size_t)(window->target_bytes - bytes));
+        memcpy(lengths + (size_t)i * sizeof points, &points, sizeof points);
+    }
+    return RBC_OK;
+}
+
+/* The first target that takes the same sample as target `index`. */
+static int64_t same_sample_before(const int64_t *picks, int64_t index) {
+    int64_t same = 0;
+    while (picks[same] != picks[index]) {
+        ++same;
+    }
+    return same;
+}
+
+/* Images and texts: each sample once. */
+static rbc_status locate_samples(rbc__rows *rows, const rbc__row *row,
+                                 const rbc__window_spec *window, rbc__cell *cell, rbc_error *err) {
+    const rbc__used_stream *used = &rows->params.spec->used[window->stream_at];
+    cell->wants = rbc__arena_take(&rows->arena, (size_t)window->width * sizeof *cell->wants);
+    if (cell->wants == NULL) {
+        return no_memory(err);
+    }
+    for (int64_t i = 0; i < window->width; ++i) {
+        cell->wants[i] = UINT32_MAX;
+        if (cell->picks[i] < 0) {
+            continue;
+        }
+        const int64_t same = same_sample_before(cell->picks, i);
+        if (same < i) {
+            cell->wants[i] = cell->wants[same];
+        } else {
+            RBC__TRY(rbc__request_sample(rows->request, &row->episode->place, used->stream,
+                                         cell->picks[i], &cell->wants[i], err));
+        }
+    }
+    return RBC_OK;
+}
+
+/* What a resampled window computes with. */
+static rbc_status locate_values(rbc__rows *rows, const rbc__row *row,
+                                const rbc__window_spec *window, rbc__cell *cell, rbc_error *err) {
+    const rbc__used_stream *used = &rows->params.spec->used[window->stream_at];
+    const rbc__loaded_stream *loaded = &row->episode->streams[window->stream_at];
+    const int64_t count = cell->end - cell->begin;
+    if (loaded->values != NULL) {
+        cell->values = loaded->values + cell->begin * used->sample_bytes;
+        return RBC_OK;
+    }
+    int64_t bytes = 0;
+    uint8_t *values = NULL;
+    if (rbc__mul_size(count, used->sample_bytes, &bytes)) {
+        values = rbc__arena_take(&rows->arena, (size_t)bytes);
+    }
+    if (values == NULL) {
+        return no_memory(err);
+    }
+    cell->values = values;
+    return rbc__request_values(rows->request, &row->episode->place, used->stream, cell->begin,
+                               count, values, err);
+}
+
+static rbc_status locate(rbc__rows *rows, const rbc__row *row, const rbc__window_spec *window,
+                         rbc__cell *cell, rbc_error *err) {
+    const rbc__batch_spec *spec = rows->params.spec;
+    const rbc__used_stream *used = &spec->used[window->stream_at];
+    if (used->schema->kind != RBC_STREAM_NUMERIC &&
+        used->schema->stored.encoding != RBC__ENCODING_PIXELS) {
+        return locate_samples(rows, row, window, cell, err);
+    }
+    if (cell->picks == NULL) {
+        return locate_values(rows, row, window, cell, err);
+    }
+    uint8_t *dst = rbc__rows_field(rows, window->value_field, row);
+    if (dst == NULL) {
+        return no_memory(err);
+    }
+    if (used->is_cloud) {
+        return locate_clouds(rows, row, window, cell, dst, err);
+    }
+    return locate_picks(rows, row, window, cell, dst, err);
+}
+
+/* ---- the stages ---------------------------------------------------------------------------------
+ */
+
+static void choose_and_locate(rbc__rows *rows) {
+    const rbc__batch_spec *spec = rows->params.spec;
+    rbc_error problem;
+    rbc__request_begin(rows->request);
+    for (int32_t w = 0; w < spec->num_windows; ++w) {
+        const rbc__window_spec *window = &spec->windows[w];
+        for (int64_t i = 0; i < rows->num_rows; ++i) {
+            rbc__row *row = &rows->rows[i];
+            if (row->failed_rank <= w) {
+                continue;
+            }
+            rbc__cell *cell = rbc__rows_cell(rows, w, i);
+            uint8_t *is_pad = rbc__rows_field(rows, window->pad_field, row);
+            uint8_t *valid = rbc__rows_field(rows, window->valid_field, row);
+            rbc__request_for(rows->request, (int32_t)i, w);
+            rbc_status status = is_pad != NULL && valid != NULL
+                                    ? rbc__choose(rows, row, window, cell, is_pad, valid, &problem)
+                                    : no_memory(&problem);
+            if (status == RBC_OK) {
+                status = locate(rows, row, window, cell, &problem);
+            }
+            if (status != RBC_OK) {
+                rbc__row_fail(row, w, &problem);
+            }
+        }
+    }
+}
+
+void rbc__rows_fetch(rbc__rows *rows, rbc__maker *maker, const rbc__order *order, int64_t position,
+                     rbc_batch *batch, int64_t first, int64_t count, const atomic_bool *cancel) {
+    const rbc__clock *clock = rows->params.clock;
+    rows->batch = batch;
+    rows->chooser = maker;
+    rows->num_rows = count;
+    for (int64_t i = 0; i < count; ++i) {
+        rbc__row *row = &rows->rows[i];
+        *row = (rbc__row){.index = first + i, .failed_rank = RBC__RANK_NONE};
+        rbc__clock_find(clock, rbc__order_sample(order, position + first + i), &row->episode_at,
+                        &row->tick);
+        row->tick_ns = rbc__time_add_ns(rbc__clock_origin_ns(clock, row->episode_at),
+                                        rbc__rate_time_ns(&clock->rate, row->tick));
+    }
+    find_episodes(rows, cancel);
+    choose_and_locate(rows);
+    rbc__request_read(rows->request, cancel);
+}
+
+int64_t rbc__rows_bytes(const rbc__rows *rows) {
+    return rbc__request_bytes(rows->request) + (int64_t)rows->arena.bytes;
+}
+
+rbc__rows_stats rbc__rows_take_stats(rbc__rows *rows) {
+    const rbc__request_stats read = rbc__request_take_stats(rows->request);
+    rbc__rows_stats stats = rows->stats;
+    stats.bytes_read += read.bytes_read;
+    stats.fetch_ns += read.read_ns;
+    stats.unpack_ns += read.unpack_ns;
+    stats.num_reads = read.num_reads;
+    stats.read_ns = read.read_ns;
+    rows->stats = (rbc__rows_stats){0};
+    return stats;
+}
+
+/* ---- outside of batches -------------------------------------------------------------------------
+ */
+
+/* One row for an episode: it is at hand, or the failure told. */
+static rbc_status open_one(rbc__rows *rows, rbc__maker *maker, int64_t episode, int64_t tick,
+                           rbc_error *err) {
+    rbc__rows_end(rows);
+    rows->chooser = maker;
+    rows->num_rows = 1;
+    rows->rows[0] = (rbc__row){.episode_at = episode, .tick = tick, .failed_rank = RBC__RANK_NONE};
+    find_episodes(rows, NULL);
+    rbc__request_begin(rows->request);
+    const rbc__row *row = &rows->rows[0];
+    if (row->episode != NULL) {
+        return RBC_OK;
+    }
+    return row->problem != NULL ? rbc__pass_on(row->problem, err) : no_memory(err);
+}
+
+rbc_status rbc__rows_open(rbc__rows *rows, rbc__maker *maker, int64_t episode, rbc_error *err) {
+    return open_one(rows, maker, episode, 0, err);
 }
 
 /* Clears `valid` where the image taken is empty. */
-static rbc_status check_images(rbc__fetch *fetch, rbc__cached_episode *episode,
-                               const rbc__window_spec *window, uint8_t *valid, rbc_error *err) {
+static rbc_status check_images(rbc__rows *rows, const rbc__window_spec *window,
+                               const rbc__cell *cell, uint8_t *valid, rbc_error *err) {
+    const rbc__used_stream *used = &rows->params.spec->used[window->stream_at];
     for (int64_t i = 0; i < window->width; ++i) {
-        rbc__span span = {0};
+        uint32_t want;
+        rbc__sample sample;
         if (valid[i]) {
-            RBC__TRY(rbc__episode_cache_locate(fetch->cache, episode, window->stream_at,
-                                               fetch->picks[i], &span, err));
-            valid[i] = span.bytes > 0;
+            RBC__TRY(rbc__request_sample(rows->request, &rows->rows[0].episode->place, used->stream,
+                                         cell->picks[i], &want, err));
+            rbc__request_get(rows->request, want, &sample);
+            valid[i] = sample.num_bytes > 0;
         }
     }
+    rbc__request_begin(rows->request);
     return RBC_OK;
 }
 
-static rbc_status judge_window(rbc__fetch *fetch, const rbc__row *row,
-                               const rbc__window_spec *window, uint8_t *is_pad, uint8_t *valid,
-                               rbc_error *err) {
-    rbc__cached_episode *episode = row->episode;
-    const rbc__used_stream *used = &fetch->spec->used[window->stream_at];
-    RBC__TRY(rbc__episode_cache_prepare(fetch->cache, episode, window->stream_at, err));
-    if (window->is_exact) {
-        rbc__window_picks(window, episode->streams[window->stream_at].num_samples,
-                          rbc__clock_num_ticks(fetch->clock, episode->position), row->tick,
-                          fetch->picks, is_pad, valid);
-    } else {
-        rbc__window_targets(window, fetch->clock, episode->position, row->tick, fetch->targets,
-                            is_pad);
-        if (used->schema->kind == RBC_STREAM_NUMERIC && !used->is_cloud) {
-            return rbc__align_valid(fetch, row, window, valid, err);
-        }
-        RBC__TRY(rbc__align_picks(fetch, row, window, is_pad, valid, err));
+static rbc_status judge_window(rbc__rows *rows, const rbc__window_spec *window, uint8_t *is_pad,
+                               uint8_t *valid, rbc_error *err) {
+    const rbc__used_stream *used = &rows->params.spec->used[window->stream_at];
+    rbc__cell cell;
+    RBC__TRY(rbc__choose(rows, &rows->rows[0], window, &cell, is_pad, valid, err));
+    if (cell.picks == NULL) {
+        return rbc__choose_valid(rows, &rows->rows[0], window, &cell, valid, err);
     }
-    return used->schema->kind == RBC_STREAM_IMAGE ? check_images(fetch, episode, window, valid, err)
-                                                  : RBC_OK;
+    return used->schema->kind == RBC_STREAM_IMAGE &&
+                   used->schema->stored.encoding != RBC__ENCODING_PIXELS
+               ? check_images(rows, window, &cell, valid, err)
+               : RBC_OK;
 }
 
-rbc_status rbc__fetch_valid(rbc__fetch *fetch, int64_t episode, int64_t tick, uint8_t *valid,
-                            rbc_error *err) {
-    const rbc__batch_spec *spec = fetch->spec;
+rbc_status rbc__rows_valid(rbc__rows *rows, rbc__maker *maker, int64_t episode, int64_t tick,
+                           uint8_t *valid, rbc_error *err) {
+    const rbc__batch_spec *spec = rows->params.spec;
     const size_t width = (size_t)spec->max_width;
-    rbc__row row = {.tick = tick};
-    RBC__TRY(rbc__episode_cache_get(fetch->cache, episode, &row.episode, err));
-    RBC__TRY(rbc__scratch_reserve(&fetch->judged, 2 * width, err));
-    uint8_t *is_pad = fetch->judged.data;
+    RBC__TRY(open_one(rows, maker, episode, tick, err));
+    uint8_t *is_pad = rbc__arena_take(&rows->arena, 2 * width);
+    if (is_pad == NULL) {
+        return no_memory(err);
+    }
     uint8_t *window_valid = is_pad + width;
     memset(valid, 1, width);
     for (int32_t i = 0; i < spec->num_windows; ++i) {
-        const rbc_status status =
-            judge_window(fetch, &row, &spec->windows[i], is_pad, window_valid, err);
+        const rbc_status status = judge_window(rows, &spec->windows[i], is_pad, window_valid, err);
         if (status != RBC_OK) {
             return rbc__fail_within(err, status, "episode %lld",
-                                    (long long)rbc__episode_cache_id(fetch->cache, episode));
+                                    (long long)rbc__episodes_id(rows->params.episodes, episode));
         }
         for (size_t k = 0; k < width; ++k) {
             valid[k] = valid[k] && window_valid[k];
@@ -185,52 +554,59 @@ rbc_status rbc__fetch_valid(rbc__fetch *fetch, int64_t episode, int64_t tick, ui
     return RBC_OK;
 }
 
-static rbc_status probe_episode(rbc__fetch *fetch, rbc__cached_episode *episode, int32_t stream_at,
-                                rbc__image_shape *out, bool *is_found, rbc_error *err) {
-    RBC__TRY(rbc__episode_cache_prepare(fetch->cache, episode, stream_at, err));
-    for (int64_t i = 0; i < episode->streams[stream_at].num_samples; ++i) {
-        const uint8_t *bytes = NULL;
-        rbc__span span;
-        RBC__TRY(rbc__episode_cache_locate(fetch->cache, episode, stream_at, i, &span, err));
-        RBC__TRY(rbc__episode_cache_view(fetch->cache, episode, &span, &bytes, err));
-        if (span.bytes > 0) {
-            *is_found = true;
-            const rbc_status status =
-                rbc__image_probe(fetch->decoder, bytes, span.bytes,
-                                 fetch->spec->used[stream_at].schema->name, out, err);
-            return status == RBC_OK
-                       ? RBC_OK
-                       : rbc__fail_within(err, status, "%s: byte %llu: sample %lld",
-                                          rbc__cached_episode_path(episode),
-                                          (unsigned long long)span.offset, (long long)i);
-        }
+static rbc_status probe_sample(rbc__rows *rows, rbc__maker *maker, int32_t stream_at,
+                               int64_t number, rbc__image_shape *out, bool *is_found,
+                               rbc_error *err) {
+    const rbc__used_stream *used = &rows->params.spec->used[stream_at];
+    uint32_t want;
+    int32_t rank;
+    rbc__sample sample;
+    rbc__request_begin(rows->request);
+    RBC__TRY(rbc__request_sample(rows->request, &rows->rows[0].episode->place, used->stream, number,
+                                 &want, err));
+    rbc__request_read(rows->request, NULL);
+    rbc__request_finish(rows->request, NULL);
+    const rbc_error *problem = rbc__request_failure(rows->request, 0, &rank);
+    if (problem != NULL) {
+        return rbc__pass_on(problem, err);
+    }
+    rbc__request_get(rows->request, want, &sample);
+    if (sample.num_bytes == 0) {
+        return RBC_OK;
+    }
+    *is_found = true;
+    const rbc_status status = rbc__image_probe(maker->decoder, sample.bytes, sample.num_bytes,
+                                               used->schema->name, out, err);
+    if (status != RBC_OK) {
+        char name[1024];
+        rbc__store *store = rows->params.requests.store;
+        return rbc__fail_within(err, status, "%s: byte %llu: sample %lld",
+                                store->ops->name(store, sample.blob, name, sizeof name),
+                                (unsigned long long)sample.offset, (long long)number);
     }
     return RBC_OK;
 }
 
-rbc_status rbc__fetch_image_shape(rbc__fetch *fetch, int32_t stream_at, rbc__image_shape *out,
-                                  rbc_error *err) {
+rbc_status rbc__rows_image_shape(rbc__rows *rows, rbc__maker *maker, int32_t stream_at,
+                                 rbc__image_shape *out, rbc_error *err) {
+    const rbc__clock *clock = rows->params.clock;
     bool is_found = false;
-    for (int64_t i = 0; i < fetch->clock->from.num_episodes && i < PROBED_EPISODES && !is_found;
-         ++i) {
-        rbc__cached_episode *episode = NULL;
-        RBC__TRY(rbc__episode_cache_get(fetch->cache, i, &episode, err));
-        RBC__TRY(probe_episode(fetch, episode, stream_at, out, &is_found, err));
+    for (int64_t i = 0; i < clock->from.num_episodes && i < PROBED_EPISODES && !is_found; ++i) {
+        RBC__TRY(open_one(rows, maker, i, 0, err));
+        const rbc__loaded_stream *loaded = &rows->rows[0].episode->streams[stream_at];
+        if (loaded->problem != NULL) {
+            return rbc__pass_on(loaded->problem, err);
+        }
+        for (int64_t k = 0; k < loaded->num_samples && !is_found; ++k) {
+            RBC__TRY(probe_sample(rows, maker, stream_at, k, out, &is_found, err));
+        }
     }
+    rbc__rows_end(rows);
     if (!is_found) {
         return rbc__fail(err, RBC_ERROR_FORMAT,
                          "stream '%s' declares no image shape, and the first %d episodes of the "
                          "selection hold no image of it that would tell",
-                         fetch->spec->used[stream_at].schema->name, PROBED_EPISODES);
+                         rows->params.spec->used[stream_at].schema->name, PROBED_EPISODES);
     }
     return RBC_OK;
-}
-
-rbc__fetch_stats rbc__fetch_take_stats(rbc__fetch *fetch) {
-    const rbc__episode_cache_stats cached = rbc__episode_cache_take_stats(fetch->cache);
-    rbc__fetch_stats stats = fetch->stats;
-    stats.bytes_read += cached.bytes_read;
-    stats.fetch_ns += cached.read_ns;
-    fetch->stats = (rbc__fetch_stats){0};
-    return stats;
 }

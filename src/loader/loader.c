@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/monotonic.h"
+#include "core/params.h"
 
 static rbc_status check_process(const rbc_loader *loader, rbc_error *err) {
     if (loader->process != getpid()) {
@@ -44,6 +45,7 @@ static void begin_at(rbc_loader *loader, int64_t epoch, int64_t position) {
     loader->begin_error.status = RBC_OK;
     loader->is_begun = true;
     pthread_cond_broadcast(&loader->work_ready);
+    pthread_cond_broadcast(&loader->fetch_ready);
 }
 
 rbc_status rbc_loader_seek(rbc_loader *loader, int64_t epoch, int64_t position, rbc_error *err) {
@@ -102,6 +104,7 @@ static int compare_skips(const void *a, const void *b) {
 /* With the lock held: counts and lists the rows that a delivered batch lacks. */
 static void keep_skips(rbc_loader *loader, rbc__pending *pending) {
     loader->stats.samples_skipped += pending->num_rows - pending->batch->num_rows;
+    loader->num_masked += loader->on_error == RBC_ON_ERROR_MASK ? pending->num_skips : 0;
     if (pending->num_skips == 0 || loader->num_skipped_kept == RBC__SKIPPED_KEPT) {
         return;
     }
@@ -140,9 +143,10 @@ static rbc_status deliver_first(rbc_loader *loader, rbc_batch **out, rbc_error *
     if (loader->first_pending == NULL) {
         loader->last_pending = NULL;
     }
-    loader->num_fills--;
+    --loader->num_pending;
+    loader->num_filling -= pending->batch != NULL;
     ++loader->next_delivered;
-    rbc__loader_wake_workers(loader);
+    rbc__loader_wake(loader);
     rbc_status status = RBC_OK;
     if (has_failed) {
         status = copy_error(err, &pending->error);
@@ -175,7 +179,7 @@ rbc_status rbc_loader_next(rbc_loader *loader, int64_t timeout_ns, rbc_batch **o
         if (status == RBC_OK && loader->first_pending == NULL) {
             status = copy_error(err, &loader->begin_error);
             loader->begin_error.status = RBC_OK;
-            rbc__loader_wake_workers(loader);
+            rbc__loader_wake(loader);
         } else if (status == RBC_OK) {
             status = deliver_first(loader, out, err);
         }
@@ -199,6 +203,41 @@ void rbc_loader_get_stats(const rbc_loader *loader, rbc_loader_stats *out) {
     out->slots_in_use = counts.in_use;
     out->slots_peak = counts.peak;
     out->slot_bytes = loader->spec->slot_bytes;
+}
+
+rbc_status rbc_loader_get_memory(const rbc_loader *loader, rbc_loader_memory *out, rbc_error *err) {
+    rbc_loader_memory found = {0};
+    RBC__TRY(rbc__params_read(out, &found, sizeof found, "memory", err));
+    const size_t struct_size = out->struct_size;
+    found = (rbc_loader_memory){.struct_size = struct_size};
+    if (loader->process == getpid()) {
+        rbc__slots_counts slots;
+        rbc__block_cache_counts blocks;
+        rbc__slots_count(loader->slots, &slots);
+        rbc__block_cache_count(loader->blocks, &blocks);
+        rbc__episodes_count(loader->episodes, &found.num_episodes, &found.episode_bytes);
+        found.bound_bytes = loader->memory_bytes;
+        rbc__packed_divide(&loader->packed, RBC__GROUP_BYTES, &found.segment_samples,
+                           &found.group_segments);
+        found.unpack_factor_global = rbc__packed_factor_global(
+            &loader->packed, loader->sampler.num_samples, rbc__block_cache_max(loader->blocks));
+        found.unpack_factor_blocks =
+            rbc__packed_factor_blocks(&loader->packed, found.segment_samples);
+        found.slot_bytes = slots.total * loader->spec->slot_bytes;
+        found.block_bytes = blocks.bytes;
+        found.block_peak_bytes = blocks.peak_bytes;
+        found.blocks_read = blocks.num_reads;
+        found.blocks_found = blocks.num_found;
+        pthread_mutex_lock(loader->shared_lock);
+        found.fetched_bytes = loader->fetched_bytes;
+        found.fetched_peak_bytes = loader->max_fetched_bytes;
+        found.unpack_ns = loader->unpack_ns;
+        found.samples_masked = loader->num_masked;
+        found.is_split = loader->is_split;
+        pthread_mutex_unlock(loader->shared_lock);
+    }
+    memcpy(out, &found, struct_size < sizeof found ? struct_size : sizeof found);
+    return RBC_OK;
 }
 
 rbc_status rbc_loader_warning(const rbc_loader *loader, int64_t index, char *message,

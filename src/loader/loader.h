@@ -1,9 +1,18 @@
-/* The state that the consumer and the workers of a loader share.
+/* The state that the consumer and the threads of a loader share.
  *
- * Batches are filled in ranges of rows, so that several workers can fill one. A pending batch waits
- * in order in the list `first_pending`, from when its first range is taken until it is delivered;
- * at most num_slots are in the list. All members below the line are guarded by `lock`; a range of
- * rows is worked on without it. Shared within src/loader. */
+ * Batches go through their stages in ranges of rows (loader/rows.h), so that several threads can
+ * work on one. A pending batch waits in order in the list `first_pending`, from when its first range
+ * is taken until it is delivered.
+ *
+ * Where reading takes no time to speak of, a worker fetches and makes a range in one go, and a batch
+ * has a slot from the start: at most num_slots are pending. Where it does (`is_split`), fetchers
+ * fetch, more of them than there are cores, and hand ranges over to the workers, which make them;
+ * what is fetched ahead is bounded by bytes, and a batch gets its slot when its first range is made.
+ * Neither bound ever stops the first pending batch.
+ *
+ * All members below the line are guarded by `lock`; a range of rows is worked on without it. The
+ * state is freed by whoever lets go of it last: closing a loader does not wait for a thread that
+ * hangs in a read. Shared within src/loader. */
 #ifndef RBC_LOADER_LOADER_H
 #define RBC_LOADER_LOADER_H
 
@@ -13,9 +22,10 @@
 
 #include <robocache/robocache.h>
 
+#include "loader/blocks.h"
 #include "loader/clock.h"
-#include "loader/fetch.h"
 #include "loader/reference.h"
+#include "loader/rows.h"
 #include "loader/sampler.h"
 #include "loader/slot.h"
 
@@ -29,24 +39,35 @@ typedef struct rbc__skip {
 typedef struct rbc__pending rbc__pending;
 struct rbc__pending {
     rbc__pending *next;
-    rbc_batch *batch;
+    int64_t index;    /* of the batch, in the epoch */
+    rbc_batch *batch; /* NULL: it has no slot yet */
     rbc__order order;
     int64_t position; /* of row 0 in the epoch */
     int64_t num_rows, range_rows;
     int64_t num_ranges, taken_ranges, done_ranges;
-    atomic_bool is_cancelled; /* by a seek: out of the list, freed when the last range is back */
+    atomic_bool is_cancelled; /* out of the list, freed when the last range is back */
     bool is_done;
     atomic_llong failed_row; /* lowest row that failed; num_rows: none */
     rbc_error error;         /* of that row */
-    rbc__skip *skips;        /* of rows left out, in any order */
+    rbc__skip *skips;        /* of rows left out or masked, in any order */
     int64_t num_skips;
+};
+
+/* A range of rows that has been fetched and waits to be made. */
+typedef struct rbc__fetched rbc__fetched;
+struct rbc__fetched {
+    rbc__fetched *next;
+    rbc__pending *pending;
+    int64_t range;
+    rbc__rows *rows;
+    int64_t bytes;
 };
 
 typedef struct rbc__worker {
     rbc_loader *loader;
-    int32_t index;
-    pthread_t thread;
-    rbc__fetch *fetch;
+    int32_t index; /* of its arena of strings; -1: a fetcher, which writes none */
+    rbc__rows *rows;
+    rbc__maker *maker;
 } rbc__worker;
 
 struct rbc_loader {
@@ -59,39 +80,65 @@ struct rbc_loader {
     rbc__sampler sampler;
     rbc__slots *slots;
     const rbc__batch_spec *spec;
+    rbc__batch_spec
+        *unused_spec; /* owned, where making the loader failed before the slots took it */
+    rbc__episodes *episodes;
+    rbc__block_cache *blocks;
+    rbc__objects objects;
+    rbc__rows_params rows_params;
+    rbc__packed packed;
     rbc_on_error on_error;
     int32_t num_slots;
-    int64_t range_rows;
-    rbc__worker *workers;
-    int32_t num_threads; /* workers */
-    int32_t num_workers; /* those whose threads run */
+    int64_t range_rows, split_range_rows;
+    int64_t memory_bytes; /* that slots, episodes, blocks and what is fetched ahead may take */
+    int64_t ahead_bytes;  /* of them, what is fetched ahead */
+    rbc__worker *workers; /* [num_threads], then [num_fetchers] */
+    int32_t num_threads;  /* workers */
     atomic_bool is_stopping;
+    atomic_int references; /* the handle, and each thread */
 
     /* ---- guarded by lock ---- */
     pthread_mutex_t lock;
     pthread_mutex_t *shared_lock; /* &lock, for those who only read */
-    pthread_cond_t work_ready;
+    pthread_cond_t work_ready;    /* for workers */
+    pthread_cond_t fetch_ready;   /* for fetchers */
     pthread_cond_t batch_ready;
+    pthread_cond_t thread_done;
+    int32_t num_running; /* threads */
+    bool is_split;
     bool is_begun; /* a seek or a first next has said where to begin */
     int64_t epoch;
     rbc__order order;       /* of the epoch */
     int64_t next_begun;     /* batch that is begun next */
     int64_t next_delivered; /* batch that is delivered next; num_rounds: the end was told */
     rbc__pending *first_pending, *last_pending;
-    rbc__pending *open_pending; /* the first with ranges not taken yet */
-    int32_t num_fills;
+    rbc__pending *open_pending;       /* the first with ranges not taken yet */
+    int32_t num_pending, num_filling; /* of them, those that have a slot */
+    rbc__fetched *fetched;            /* in the order of batches and ranges */
+    int64_t fetched_bytes, max_fetched_bytes;
+    rbc__rows **spare_rows; /* [num_spare] for fetchers */
+    int32_t num_spare, spare_room;
     int32_t num_idle;      /* workers that wait for work */
     rbc_error begin_error; /* why a batch could not be begun; status RBC_OK: none */
     char **skipped;        /* [num_skipped_kept] */
     int64_t num_skipped_kept;
+    double slow_share; /* of the last ranges, whose reads took long */
+    int64_t num_reads; /* that have been measured */
+    int64_t unpack_ns, num_masked;
     rbc_loader_stats stats;
 };
 
-/* worker.c. The thread of the rbc__worker that `argument` is. */
+/* worker.c. The threads of the rbc__worker that `argument` is. */
 void *rbc__worker_main(void *argument);
+void *rbc__fetcher_main(void *argument);
 
-/* With the lock held: wakes as many workers as one more batch can use. */
-void rbc__loader_wake_workers(rbc_loader *loader);
+/* create.c. Starts the fetchers, with the lock held; where none can be started, nothing changes. */
+void rbc__loader_split(rbc_loader *loader);
+/* Lets go of the state; the last frees it. */
+void rbc__loader_release(rbc_loader *loader);
+
+/* With the lock held: wakes as many threads as one more batch can use. */
+void rbc__loader_wake(rbc_loader *loader);
 
 /* With the lock held: takes every pending batch out of the list; those being worked on are freed
  * later. */

@@ -15,6 +15,10 @@ static uint64_t draw(uint64_t *state) {
     return mix(*state);
 }
 
+uint64_t rbc__permutation_hash(uint64_t seed, uint64_t epoch, uint64_t number) {
+    return mix(mix(mix(seed + UINT64_C(0x9e3779b97f4a7c15)) ^ epoch) + number);
+}
+
 void rbc__permutation_init(rbc__permutation *out, uint64_t size, uint64_t seed, uint64_t epoch) {
     uint32_t bits = MIN_BITS;
     while (bits < 62 && (UINT64_C(1) << bits) < size) {

@@ -25,6 +25,9 @@ typedef struct rbc__permutation {
 
 void rbc__permutation_init(rbc__permutation *out, uint64_t size, uint64_t seed, uint64_t epoch);
 
+/* 64 bits drawn from three numbers. */
+uint64_t rbc__permutation_hash(uint64_t seed, uint64_t epoch, uint64_t number);
+
 /* Image of `index`, which is below `size`. */
 uint64_t rbc__permutation_at(const rbc__permutation *permutation, uint64_t index);
 

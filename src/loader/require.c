@@ -5,7 +5,7 @@
 
 #include "catalog/dataset.h"
 #include "core/error.h"
-#include "loader/fetch.h"
+#include "loader/rows.h"
 
 /* Ticks that are looked at in one go. */
 #define TICKS_AT_ONCE 256
@@ -13,6 +13,12 @@
 /* Episodes at hand: each is looked at once. */
 #define CACHE_EPISODES 1
 #define CACHE_BYTES    (INT64_C(8) << 20)
+
+/* What looks at episodes. */
+typedef struct prober {
+    rbc__rows *rows;
+    rbc__maker *maker;
+} prober;
 
 /* Runs of ticks, numbered over all episodes, that grow at their end. */
 typedef struct runs {
@@ -48,12 +54,12 @@ static rbc_status add_tick(runs *r, int64_t tick, rbc_error *err) {
     return RBC_OK;
 }
 
-static rbc_status add_episode(const rbc__clock *clock, rbc__fetch *fetch, int64_t episode, runs *r,
+static rbc_status add_episode(const rbc__clock *clock, prober *p, int64_t episode, runs *r,
                               rbc_error *err) {
     const int64_t num_ticks = rbc__clock_num_ticks(clock, episode);
     uint8_t valid[TICKS_AT_ONCE];
     for (int64_t tick = 0; tick < num_ticks; tick += TICKS_AT_ONCE) {
-        RBC__TRY(rbc__fetch_valid(fetch, episode, tick, valid, err));
+        RBC__TRY(rbc__rows_valid(p->rows, p->maker, episode, tick, valid, err));
         for (int64_t i = 0; i < TICKS_AT_ONCE && tick + i < num_ticks; ++i) {
             if (valid[i]) {
                 RBC__TRY(add_tick(r, clock->first_tick[episode] + tick + i, err));
@@ -75,13 +81,13 @@ static rbc_status add_unread(const rbc__clock *clock, int64_t episode, const run
     return RBC_OK;
 }
 
-static rbc_status scan(rbc__clock *clock, rbc__fetch *fetch, rbc_on_error on_error, runs *r,
+static rbc_status scan(rbc__clock *clock, prober *p, rbc_on_error on_error, runs *r,
                        rbc_error *err) {
     for (int64_t e = 0; e < clock->from.num_episodes; ++e) {
         const runs before = *r;
         rbc_error problem;
-        const rbc_status status = add_episode(clock, fetch, e, r, &problem);
-        if (status != RBC_OK && (on_error != RBC_ON_ERROR_SKIP || rbc__is_shortage(&problem))) {
+        const rbc_status status = add_episode(clock, p, e, r, &problem);
+        if (status != RBC_OK && (on_error == RBC_ON_ERROR_RAISE || rbc__is_shortage(&problem))) {
             return rbc__fail(err, status, "require: %s", problem.message);
         }
         if (status != RBC_OK) {
@@ -119,18 +125,36 @@ static rbc_status choose_windows(const rbc__batch_spec_params *params, const cha
     return RBC_OK;
 }
 
+static rbc_status prepare(const rbc__batch_spec *spec, const rbc__clock *clock,
+                          const rbc_selection *selection, rbc__episodes **episodes,
+                          rbc__block_cache **blocks, prober *out, rbc_error *err) {
+    rbc__rows_params params = {.spec = spec,
+                               .clock = clock,
+                               .requests = rbc__dataset_requests(rbc_selection_dataset(selection))};
+    RBC__TRY(rbc__episodes_create(spec, selection, CACHE_EPISODES, CACHE_BYTES, episodes, err));
+    RBC__TRY(rbc__block_cache_create(CACHE_BYTES, blocks, err));
+    params.episodes = *episodes;
+    params.requests.cache = *blocks;
+    RBC__TRY(rbc__rows_create(&params, 1, &out->rows, err));
+    return rbc__maker_create(spec->jpeg_dct, false, &out->maker, err);
+}
+
 static rbc_status require(rbc__clock *clock, const rbc__batch_spec_params *params,
                           const rbc_selection *selection, rbc_on_error on_error, runs *r,
                           rbc_error *err) {
     rbc__batch_spec *spec = NULL;
-    rbc__fetch *fetch = NULL;
+    rbc__episodes *episodes = NULL;
+    rbc__block_cache *blocks = NULL;
+    prober p = {0};
     RBC__TRY(rbc__batch_spec_create(params, &spec, err));
-    rbc_status status =
-        rbc__fetch_create(spec, clock, selection, CACHE_EPISODES, CACHE_BYTES, &fetch, err);
+    rbc_status status = prepare(spec, clock, selection, &episodes, &blocks, &p, err);
     if (status == RBC_OK) {
-        status = scan(clock, fetch, on_error, r, err);
+        status = scan(clock, &p, on_error, r, err);
     }
-    rbc__fetch_destroy(&fetch);
+    rbc__rows_destroy(&p.rows);
+    rbc__maker_destroy(&p.maker);
+    rbc__episodes_destroy(&episodes);
+    rbc__block_cache_destroy(&blocks);
     rbc__batch_spec_destroy(&spec);
     return status;
 }

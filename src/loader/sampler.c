@@ -29,6 +29,10 @@ static rbc_status check_params(int64_t num_samples, const rbc_loader_params *par
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "remainder is %d; wanted one of rbc_remainder", (int)params->remainder);
     }
+    if (params->shuffle < RBC_SHUFFLE_NONE || params->shuffle > RBC_SHUFFLE_BLOCKS) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "shuffle is %d; wanted one of rbc_shuffle", params->shuffle);
+    }
     if (params->num_parts < 1 || params->part < 0 || params->part >= params->num_parts) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "part is %d of %d; wanted at least 0 and below num_parts, which is at "
@@ -79,7 +83,9 @@ rbc_status rbc__sampler_init(rbc__sampler *out, int64_t num_samples,
                           .world_size = params->world_size,
                           .part = params->part,
                           .num_parts = params->num_parts,
-                          .shuffle = params->shuffle != 0,
+                          .shuffle = params->shuffle != RBC_SHUFFLE_NONE,
+                          .segment_samples = 1,
+                          .group_segments = 1,
                           .seed = params->seed};
     deal_out(out, params->remainder, params->drop_last != 0);
     out->num_batches = (out->rank_batches - out->part + out->num_parts - 1) / out->num_parts;
@@ -99,15 +105,53 @@ void rbc__sampler_batch(const rbc__sampler *sampler, int64_t index, int64_t *pos
     *rows = sampler->batch_size;
 }
 
+void rbc__sampler_divide(rbc__sampler *sampler, int64_t segment_samples, int64_t group_segments) {
+    sampler->segment_samples = segment_samples;
+    sampler->group_segments = group_segments;
+}
+
 void rbc__sampler_order(const rbc__sampler *sampler, int64_t epoch, rbc__order *out) {
-    out->num_samples = sampler->num_samples;
-    out->shuffle = sampler->shuffle;
-    rbc__permutation_init(&out->permutation, (uint64_t)sampler->num_samples, sampler->seed,
-                          (uint64_t)epoch);
+    *out = (rbc__order){.num_samples = sampler->num_samples,
+                        .shuffle = sampler->shuffle,
+                        .segment_samples = sampler->segment_samples,
+                        .group_segments = sampler->group_segments,
+                        .seed = sampler->seed,
+                        .epoch = (uint64_t)epoch};
+    rbc__permutation_init(&out->permutation,
+                          (uint64_t)(sampler->num_samples / sampler->segment_samples),
+                          sampler->seed, (uint64_t)epoch);
+}
+
+/* The image of `at` among `size`, permuted in a way that group `group` has to itself. */
+static int64_t permuted(const rbc__order *order, int64_t group, int64_t at, int64_t size) {
+    rbc__permutation inside;
+    const uint64_t key = rbc__permutation_hash(order->seed, order->epoch, (uint64_t)group);
+    rbc__permutation_init(&inside, (uint64_t)size, key, order->epoch);
+    return (int64_t)rbc__permutation_at(&inside, (uint64_t)at);
+}
+
+static int64_t sample_by_blocks(const rbc__order *order, int64_t position) {
+    const int64_t length = order->segment_samples;
+    const int64_t whole = order->num_samples / length * length; /* samples in segments */
+    const int64_t per_group = order->group_segments * length;
+    const int64_t group = position / per_group;
+    if (position >= whole) {
+        return whole + permuted(order, INT64_MAX, position - whole, order->num_samples - whole);
+    }
+    const int64_t left = whole - group * per_group;
+    const int64_t k =
+        permuted(order, group, position % per_group, left < per_group ? left : per_group);
+    const int64_t slot = group * order->group_segments + k / length;
+    const int64_t segment = (int64_t)rbc__permutation_at(&order->permutation, (uint64_t)slot);
+    return segment * length + k % length;
 }
 
 int64_t rbc__order_sample(const rbc__order *order, int64_t position) {
     const int64_t index = position < order->num_samples ? position : position % order->num_samples;
-    return order->shuffle ? (int64_t)rbc__permutation_at(&order->permutation, (uint64_t)index)
-                          : index;
+    if (!order->shuffle) {
+        return index;
+    }
+    return order->segment_samples > 1
+               ? sample_by_blocks(order, index)
+               : (int64_t)rbc__permutation_at(&order->permutation, (uint64_t)index);
 }

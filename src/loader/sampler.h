@@ -40,19 +40,31 @@ typedef struct rbc__sampler {
     int64_t last_rows;     /* of batch rank_batches - 1 of the rank */
     int64_t last_position; /* of its first row */
     bool shuffle;
+    int64_t segment_samples, group_segments; /* 1 and 1: a global shuffle; see rbc__order */
     uint64_t seed;
 } rbc__sampler;
 
-/* Order of one epoch. */
+/* Order of one epoch.
+ *
+ * Shuffled by blocks, with L = segment_samples and K = group_segments: the samples are S = floor(N /
+ * L) segments of L each that follow each other, and a rest. The segments are permuted; K of them in
+ * that order, the last time fewer, are a group, whose samples are permuted among each other. The
+ * rest, fewer than L, comes last, permuted as well. Which segments and samples these are is found by
+ * arithmetic from the position alone, as for a global shuffle. */
 typedef struct rbc__order {
     int64_t num_samples;
     bool shuffle;
-    rbc__permutation permutation;
+    int64_t segment_samples, group_segments;
+    uint64_t seed, epoch;
+    rbc__permutation permutation; /* of samples, or of segments */
 } rbc__order;
 
 /* INVALID_ARGUMENT naming batch_size, rank, world_size, remainder or part when out of range. */
 rbc_status rbc__sampler_init(rbc__sampler *out, int64_t num_samples,
                              const rbc_loader_params *params, rbc_error *err);
+
+/* Shuffles by blocks, see rbc__order: both at least 1. */
+void rbc__sampler_divide(rbc__sampler *sampler, int64_t segment_samples, int64_t group_segments);
 
 /* First position and number of rows of batch `index` in [0, num_batches). */
 void rbc__sampler_batch(const rbc__sampler *sampler, int64_t index, int64_t *position,

@@ -7,6 +7,14 @@
 #include "core/monotonic.h"
 #include "loader/loader.h"
 
+/* Where most reads take longer than this they are left to fetchers. A few may, when a thread loses
+ * its core. */
+#define SLOW_READ_NS   200000
+#define MEASURED_READS 64
+
+/* Batches that are fetched ahead at most, however small. */
+#define MAX_AHEAD 1024
+
 void rbc__pending_destroy(rbc__pending *pending) {
     for (int64_t i = 0; i < pending->num_skips; ++i) {
         free(pending->skips[i].message);
@@ -18,13 +26,50 @@ void rbc__pending_destroy(rbc__pending *pending) {
     free(pending);
 }
 
-void rbc__loader_wake_workers(rbc_loader *loader) {
+void rbc__loader_wake(rbc_loader *loader) {
+    if (loader->is_split) {
+        pthread_cond_broadcast(&loader->fetch_ready);
+        if (loader->fetched != NULL) { /* what had no slot may have one now */
+            pthread_cond_broadcast(&loader->work_ready);
+        }
+        return;
+    }
     const int64_t ranges =
         (loader->sampler.batch_size + loader->range_rows - 1) / loader->range_rows;
     const int64_t wake = ranges < loader->num_idle ? ranges : loader->num_idle;
     for (int64_t i = 0; i < wake; ++i) {
         pthread_cond_signal(&loader->work_ready);
     }
+}
+
+/* A taken range is back: the last of a batch that was cancelled frees it. */
+static void give_back(rbc__pending *pending) {
+    ++pending->done_ranges;
+    if (atomic_load_explicit(&pending->is_cancelled, memory_order_relaxed) &&
+        pending->done_ranges == pending->taken_ranges) {
+        rbc__pending_destroy(pending);
+    }
+}
+
+/* Rows that a fetcher may use again. */
+static void keep_rows(rbc_loader *loader, rbc__rows *rows) {
+    if (loader->num_spare < loader->spare_room) {
+        loader->spare_rows[loader->num_spare++] = rows;
+        return;
+    }
+    rbc__rows_destroy(&rows);
+}
+
+static void drop_fetched(rbc_loader *loader) {
+    while (loader->fetched != NULL) {
+        rbc__fetched *fetched = loader->fetched;
+        loader->fetched = fetched->next;
+        rbc__rows_end(fetched->rows);
+        keep_rows(loader, fetched->rows);
+        give_back(fetched->pending);
+        free(fetched);
+    }
+    loader->fetched_bytes = 0;
 }
 
 void rbc__loader_cancel_pending(rbc_loader *loader) {
@@ -36,46 +81,68 @@ void rbc__loader_cancel_pending(rbc_loader *loader) {
             rbc__pending_destroy(pending);
         }
     }
+    drop_fetched(loader);
     loader->last_pending = NULL;
     loader->open_pending = NULL;
-    loader->num_fills = 0;
+    loader->num_pending = loader->num_filling = 0;
 }
 
-static rbc_status begin_fill(rbc_loader *loader, rbc_error *err) {
+/* ---- taking work, with the lock held ------------------------------------------------------------
+ */
+
+static rbc_status give_slot(rbc_loader *loader, rbc__pending *pending, rbc_error *err) {
+    RBC__TRY(rbc__slots_acquire(loader->slots, pending->num_rows, &pending->batch, err));
+    pending->batch->index = pending->index;
+    ++loader->num_filling;
+    return RBC_OK;
+}
+
+static rbc_status begin_batch(rbc_loader *loader, rbc_error *err) {
     rbc__pending *pending = calloc(1, sizeof *pending);
     if (pending == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory to begin a batch");
     }
-    rbc__sampler_batch(&loader->sampler, loader->next_begun, &pending->position,
-                       &pending->num_rows);
-    const rbc_status status =
-        rbc__slots_acquire(loader->slots, pending->num_rows, &pending->batch, err);
-    if (status != RBC_OK) {
-        rbc__pending_destroy(pending);
-        return status;
+    pending->index = loader->next_begun;
+    rbc__sampler_batch(&loader->sampler, pending->index, &pending->position, &pending->num_rows);
+    if (!loader->is_split) {
+        const rbc_status status = give_slot(loader, pending, err);
+        if (status != RBC_OK) {
+            rbc__pending_destroy(pending);
+            return status;
+        }
     }
-    pending->batch->index = loader->next_begun++;
+    ++loader->next_begun;
     pending->order = loader->order;
-    pending->range_rows = loader->range_rows;
+    pending->range_rows = loader->is_split ? loader->split_range_rows : loader->range_rows;
     pending->num_ranges = (pending->num_rows + pending->range_rows - 1) / pending->range_rows;
     atomic_store_explicit(&pending->failed_row, pending->num_rows, memory_order_relaxed);
     *(loader->last_pending != NULL ? &loader->last_pending->next : &loader->first_pending) =
         pending;
     loader->last_pending = pending;
     loader->open_pending = pending;
-    ++loader->num_fills;
+    ++loader->num_pending;
     return RBC_OK;
 }
 
-/* The next range of rows to work on, or NULL when there is none now. */
+static bool may_begin(const rbc_loader *loader) {
+    if (!loader->is_begun || loader->next_begun >= loader->sampler.num_batches ||
+        loader->begin_error.status != RBC_OK) {
+        return false;
+    }
+    if (loader->is_split) {
+        return loader->first_pending == NULL ||
+               (loader->fetched_bytes < loader->ahead_bytes && loader->num_pending < MAX_AHEAD);
+    }
+    return loader->num_pending < loader->num_slots;
+}
+
+/* The next range of rows to fetch, or NULL when there is none now. */
 static rbc__pending *take_range(rbc_loader *loader, int64_t *range) {
     if (loader->open_pending == NULL) {
-        if (!loader->is_begun || loader->num_fills >= loader->num_slots ||
-            loader->next_begun >= loader->sampler.num_batches ||
-            loader->begin_error.status != RBC_OK) {
+        if (!may_begin(loader)) {
             return NULL;
         }
-        if (begin_fill(loader, &loader->begin_error) != RBC_OK) {
+        if (begin_batch(loader, &loader->begin_error) != RBC_OK) {
             pthread_cond_signal(&loader->batch_ready);
             return NULL;
         }
@@ -88,10 +155,40 @@ static rbc__pending *take_range(rbc_loader *loader, int64_t *range) {
     return pending;
 }
 
-static void leave_out(rbc_loader *loader, rbc__pending *pending, int64_t row,
+/* Where a range that is fetched can be made now, the first of them. Its batch has a slot then. */
+static rbc__fetched *take_fetched(rbc_loader *loader) {
+    for (rbc__fetched **at = &loader->fetched; *at != NULL; at = &(*at)->next) {
+        rbc__fetched *fetched = *at;
+        rbc__pending *pending = fetched->pending;
+        if (pending->batch == NULL) {
+            if (loader->num_filling >= loader->num_slots && pending != loader->first_pending) {
+                return NULL; /* nor have those behind it */
+            }
+            if (give_slot(loader, pending, &loader->begin_error) != RBC_OK) {
+                pthread_cond_signal(&loader->batch_ready);
+                return NULL;
+            }
+        }
+        *at = fetched->next;
+        loader->fetched_bytes -= fetched->bytes;
+        pthread_cond_broadcast(&loader->fetch_ready);
+        return fetched;
+    }
+    return NULL;
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------
+ */
+
+static int64_t rows_of(const rbc__pending *pending, int64_t range, int64_t *first) {
+    *first = range * pending->range_rows;
+    const int64_t rest = pending->num_rows - *first;
+    return rest < pending->range_rows ? rest : pending->range_rows;
+}
+
+static void note_skip(rbc_loader *loader, rbc__pending *pending, int64_t row,
                       const rbc_error *error) {
     pthread_mutex_lock(&loader->lock);
-    pending->batch->row_is_left_out[row] = 1;
     rbc__skip *skips =
         realloc(pending->skips, ((size_t)pending->num_skips + 1) * sizeof *pending->skips);
     if (skips != NULL) {
@@ -101,58 +198,111 @@ static void leave_out(rbc_loader *loader, rbc__pending *pending, int64_t row,
     pthread_mutex_unlock(&loader->lock);
 }
 
-/* Fills the rows of a range of rows. False, with `error` and `failed_row`, when one fails for good.
- */
-static bool fill_range(rbc__worker *worker, rbc__pending *pending, int64_t range, rbc_error *error,
-                       int64_t *failed_row) {
-    rbc_loader *loader = worker->loader;
-    const int64_t begin = range * pending->range_rows;
-    const int64_t rest = pending->num_rows - begin;
-    const int64_t end = begin + (rest < pending->range_rows ? rest : pending->range_rows);
-    for (int64_t row = begin; row < end; ++row) {
-        if (atomic_load_explicit(&loader->is_stopping, memory_order_relaxed) ||
-            atomic_load_explicit(&pending->is_cancelled, memory_order_relaxed) ||
-            atomic_load_explicit(&pending->failed_row, memory_order_relaxed) < row) {
-            return true;
-        }
-        const int64_t sample = rbc__order_sample(&pending->order, pending->position + row);
-        const rbc_status status =
-            rbc__fetch_row(worker->fetch, sample, pending->batch, worker->index, row, error);
-        if (status == RBC_OK) {
+/* Deals with the rows that failed. False, with `error` and `failed_row`, when one fails for good. */
+static bool settle_rows(rbc_loader *loader, rbc__pending *pending, rbc__rows *rows,
+                        rbc_error *error, int64_t *failed_row) {
+    for (int64_t i = 0; i < rows->num_rows; ++i) {
+        rbc_error no_memory;
+        const rbc_error *problem = rbc__rows_failure(rows, i, &no_memory);
+        if (problem == NULL) {
             continue;
         }
-        if (loader->on_error == RBC_ON_ERROR_RAISE || rbc__is_shortage(error)) {
+        const int64_t row = rows->rows[i].index;
+        if (loader->on_error == RBC_ON_ERROR_RAISE || rbc__is_shortage(problem)) {
+            *error = *problem;
             *failed_row = row;
             return false;
         }
-        leave_out(loader, pending, row, error);
+        if (loader->on_error == RBC_ON_ERROR_MASK && rbc__rows_mask(rows, i, error) != RBC_OK) {
+            *failed_row = row;
+            return false;
+        }
+        if (loader->on_error == RBC_ON_ERROR_SKIP) {
+            pending->batch->row_is_left_out[row] = 1;
+        }
+        note_skip(loader, pending, row, problem);
     }
     return true;
 }
 
-static void add_stats(rbc_loader_stats *sum, const rbc__fetch_stats *stats, int64_t busy_ns) {
+static void add_stats(rbc_loader *loader, const rbc__rows_stats *stats, int64_t busy_ns) {
+    rbc_loader_stats *sum = &loader->stats;
+    loader->unpack_ns += stats->unpack_ns;
     sum->images_decoded += stats->images_decoded;
     sum->bytes_read += stats->bytes_read;
     sum->fetch_ns += stats->fetch_ns;
     sum->decode_ns += stats->decode_ns;
-    sum->align_ns += busy_ns - stats->fetch_ns - stats->decode_ns;
+    if (busy_ns > 0) {
+        sum->align_ns += busy_ns - stats->fetch_ns - stats->unpack_ns - stats->decode_ns;
+    }
 }
 
+/* With the lock held. */
 static void finish_range(rbc_loader *loader, rbc__pending *pending) {
-    ++pending->done_ranges;
     if (atomic_load_explicit(&pending->is_cancelled, memory_order_relaxed)) {
-        if (pending->done_ranges == pending->taken_ranges) {
-            rbc__pending_destroy(pending);
-        }
+        give_back(pending);
         return;
     }
-    if (pending->done_ranges == pending->num_ranges) {
-        rbc__batch_finish(pending->batch);
+    if (++pending->done_ranges == pending->num_ranges) {
+        if (pending->batch != NULL) { /* else none of it could be fetched */
+            rbc__batch_finish(pending->batch);
+        }
         pending->is_done = true;
         if (pending == loader->first_pending) {
             pthread_cond_signal(&loader->batch_ready);
         }
     }
+}
+
+/* How long reads take: where it is long, others wait for them. */
+static void measure_reads(rbc_loader *loader, const rbc__rows_stats *stats) {
+    if (stats->num_reads == 0 || loader->is_split) {
+        return;
+    }
+    const bool is_slow = stats->read_ns / stats->num_reads > SLOW_READ_NS;
+    loader->slow_share += ((is_slow ? 1.0 : 0.0) - loader->slow_share) * 0.05;
+    loader->num_reads += stats->num_reads;
+    if (loader->num_reads >= MEASURED_READS && loader->slow_share > 0.5) {
+        rbc__loader_split(loader);
+    }
+}
+
+/* Makes rows that have been fetched. With the lock held, which is left meanwhile. */
+static void make_range(rbc__worker *worker, rbc__pending *pending, rbc__rows *rows,
+                       int64_t begin_ns) {
+    rbc_loader *loader = worker->loader;
+    rbc_error error;
+    int64_t failed_row = 0;
+    rbc__rows_make(rows, worker->maker, pending->batch, worker->index, &pending->is_cancelled);
+    const bool is_good = settle_rows(loader, pending, rows, &error, &failed_row);
+    const int64_t busy_ns = rbc__now_ns() - begin_ns;
+    const rbc__rows_stats stats = rbc__rows_take_stats(rows);
+    rbc__rows_end(rows);
+    pthread_mutex_lock(&loader->lock);
+    add_stats(loader, &stats, busy_ns);
+    measure_reads(loader, &stats);
+    if (!is_good && failed_row < atomic_load_explicit(&pending->failed_row, memory_order_relaxed)) {
+        pending->error = error;
+        atomic_store_explicit(&pending->failed_row, failed_row, memory_order_relaxed);
+    }
+    finish_range(loader, pending);
+}
+
+static bool is_given_up(const rbc_loader *loader, const rbc__pending *pending, int64_t first) {
+    return atomic_load_explicit(&loader->is_stopping, memory_order_relaxed) ||
+           atomic_load_explicit(&pending->is_cancelled, memory_order_relaxed) ||
+           atomic_load_explicit(&pending->failed_row, memory_order_relaxed) < first;
+}
+
+/* ---- threads ------------------------------------------------------------------------------------
+ */
+
+/* The end of a thread, with the lock held. */
+static void leave(rbc_loader *loader) {
+    --loader->num_running;
+    pthread_cond_broadcast(&loader->thread_done);
+    pthread_mutex_unlock(&loader->lock);
+    rbc__loader_release(loader);
 }
 
 void *rbc__worker_main(void *argument) {
@@ -161,7 +311,10 @@ void *rbc__worker_main(void *argument) {
     pthread_mutex_lock(&loader->lock);
     while (!atomic_load_explicit(&loader->is_stopping, memory_order_relaxed)) {
         int64_t range = 0;
-        rbc__pending *pending = take_range(loader, &range);
+        rbc__fetched *fetched = take_fetched(loader);
+        rbc__pending *pending = fetched != NULL     ? fetched->pending
+                                : !loader->is_split ? take_range(loader, &range)
+                                                    : NULL;
         if (pending == NULL) {
             ++loader->num_idle;
             pthread_cond_wait(&loader->work_ready, &loader->lock);
@@ -169,21 +322,104 @@ void *rbc__worker_main(void *argument) {
             continue;
         }
         pthread_mutex_unlock(&loader->lock);
-        rbc_error error;
-        int64_t failed_row = 0;
         const int64_t begin_ns = rbc__now_ns();
-        const bool is_good = fill_range(worker, pending, range, &error, &failed_row);
-        const int64_t busy_ns = rbc__now_ns() - begin_ns;
-        const rbc__fetch_stats stats = rbc__fetch_take_stats(worker->fetch);
-        pthread_mutex_lock(&loader->lock);
-        add_stats(&loader->stats, &stats, busy_ns);
-        if (!is_good &&
-            failed_row < atomic_load_explicit(&pending->failed_row, memory_order_relaxed)) {
-            pending->error = error;
-            atomic_store_explicit(&pending->failed_row, failed_row, memory_order_relaxed);
+        if (fetched != NULL) {
+            make_range(worker, pending, fetched->rows, begin_ns);
+            keep_rows(loader, fetched->rows);
+            free(fetched);
+            continue;
         }
-        finish_range(loader, pending);
+        int64_t first;
+        const int64_t count = rows_of(pending, range, &first);
+        if (is_given_up(loader, pending, first)) {
+            pthread_mutex_lock(&loader->lock);
+            finish_range(loader, pending);
+            continue;
+        }
+        rbc__rows_fetch(worker->rows, worker->maker, &pending->order, pending->position,
+                        pending->batch, first, count, &pending->is_cancelled);
+        make_range(worker, pending, worker->rows, begin_ns);
     }
-    pthread_mutex_unlock(&loader->lock);
+    leave(loader);
+    return NULL;
+}
+
+/* Puts fetched rows among the others, in order. With the lock held. */
+static void hand_over(rbc_loader *loader, rbc__fetched *fetched) {
+    rbc__fetched **at = &loader->fetched;
+    while (*at != NULL && ((*at)->pending->index < fetched->pending->index ||
+                           ((*at)->pending == fetched->pending && (*at)->range < fetched->range))) {
+        at = &(*at)->next;
+    }
+    fetched->next = *at;
+    *at = fetched;
+    loader->fetched_bytes += fetched->bytes;
+    if (loader->fetched_bytes > loader->max_fetched_bytes) {
+        loader->max_fetched_bytes = loader->fetched_bytes;
+    }
+    pthread_cond_signal(&loader->work_ready);
+}
+
+/* Rows for a fetcher; NULL: no memory. With the lock held. */
+static rbc__rows *spare_rows(rbc_loader *loader) {
+    rbc__rows *rows = NULL;
+    rbc__rows_params params = loader->rows_params;
+    if (loader->num_spare > 0) {
+        return loader->spare_rows[--loader->num_spare];
+    }
+    params.requests.is_split = true;
+    (void)rbc__rows_create(&params, loader->split_range_rows, &rows, NULL);
+    return rows;
+}
+
+/* Reading takes the time of whoever does it, and no core: it is counted by itself. */
+static void count_fetch(rbc_loader *loader, rbc__rows *rows) {
+    const rbc__rows_stats stats = rbc__rows_take_stats(rows);
+    add_stats(loader, &stats, 0);
+}
+
+void *rbc__fetcher_main(void *argument) {
+    rbc__worker *worker = argument;
+    rbc_loader *loader = worker->loader;
+    pthread_mutex_lock(&loader->lock);
+    while (!atomic_load_explicit(&loader->is_stopping, memory_order_relaxed)) {
+        int64_t range = 0;
+        rbc__pending *pending = take_range(loader, &range);
+        if (pending == NULL) {
+            pthread_cond_wait(&loader->fetch_ready, &loader->lock);
+            continue;
+        }
+        rbc__fetched *fetched = calloc(1, sizeof *fetched);
+        rbc__rows *rows = fetched != NULL ? spare_rows(loader) : NULL;
+        int64_t first;
+        const int64_t count = rows_of(pending, range, &first);
+        if (rows == NULL) {
+            free(fetched);
+            rbc__fail(&pending->error, RBC_ERROR_OUT_OF_MEMORY, "no memory to fetch a batch");
+            atomic_store_explicit(&pending->failed_row, 0, memory_order_relaxed);
+            finish_range(loader, pending);
+            continue;
+        }
+        pthread_mutex_unlock(&loader->lock);
+        if (!is_given_up(loader, pending, first)) {
+            rbc__rows_fetch(rows, worker->maker, &pending->order, pending->position, NULL, first,
+                            count, &pending->is_cancelled);
+        }
+        *fetched = (rbc__fetched){
+            .pending = pending, .range = range, .rows = rows, .bytes = rbc__rows_bytes(rows)};
+        pthread_mutex_lock(&loader->lock);
+        count_fetch(loader, rows);
+        if (atomic_load_explicit(&pending->is_cancelled, memory_order_relaxed)) {
+            pthread_mutex_unlock(&loader->lock);
+            rbc__rows_end(rows);
+            pthread_mutex_lock(&loader->lock);
+            keep_rows(loader, rows);
+            give_back(pending);
+            free(fetched);
+            continue;
+        }
+        hand_over(loader, fetched);
+    }
+    leave(loader);
     return NULL;
 }

@@ -86,6 +86,7 @@ static const rbc__method methods[] = {
     [RBC__PACKING_CRC32C] = {.name = "crc32c",
                              .sizes = RBC__SIZE_CHECKSUM,
                              .undo = rbc__undo_crc32c},
+    [RBC__PACKING_VARINT] = {.name = "varint", .growth = 8, .undo = rbc__undo_varint},
 };
 
 #define NUM_KINDS (sizeof methods / sizeof *methods)

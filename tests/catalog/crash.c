@@ -106,7 +106,7 @@ static void several_processes_index_once(void **state) {
     }
     const char *catalog = scratch_path(*state, ".robocache.sqlite");
     assert_int_equal(scratch_integer(catalog, "SELECT count(*) FROM episodes"), FILES * LINES);
-    assert_int_equal(scratch_integer(catalog, "SELECT max(id) FROM files"), FILES);
+    assert_int_equal(scratch_integer(catalog, "SELECT max(id) FROM parts"), FILES);
     assert_int_not_equal(access(scratch_path(*state, ".robocache.sqlite.lock"), F_OK), 0);
 }
 
@@ -160,7 +160,7 @@ static void a_full_disk_names_the_catalog_and_leaves_it_whole(void **state) {
     assert_int_equal(exit_status(child), 0);
     fake_line_delay_ns = 0;
     const char *catalog = scratch_path(*state, ".robocache.sqlite.partial/catalog.sqlite");
-    const int64_t indexed = scratch_integer(catalog, "SELECT count(*) FROM files WHERE indexed");
+    const int64_t indexed = scratch_integer(catalog, "SELECT count(*) FROM parts WHERE indexed");
     assert_true(indexed < FILES);
     assert_int_equal(scratch_integer(catalog, "SELECT count(*) FROM episodes"), indexed * MANY);
     rbc_dataset *dataset = scratch_open(*state, NULL); /* there is room again */

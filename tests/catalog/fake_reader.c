@@ -21,24 +21,30 @@ struct rbc__reader {
     rbc__schema schema;
 };
 
-struct rbc__parsed_episode {
-    rbc__source *source;
-    int64_t line, steps, start_ns;
-    uint64_t offset, text_at, text_bytes;
-    int stamped;
-};
-
 static char empty[] = "";
 static rbc__stream_schema streams[] = {
-    {.name = (char[]){"value"}, .dtype = RBC__F32, .ndim = 1, .shape = {2}, .times = -1},
+    {.name = (char[]){"value"},
+     .dtype = RBC__F32,
+     .ndim = 1,
+     .shape = {2},
+     .times = -1,
+     .stored = {8, RBC__ENCODING_PLAIN, RBC__F32}},
     {.name = (char[]){"clocked"},
      .dtype = RBC__F32,
      .ndim = 1,
      .shape = {2},
      .times = 2,
-     .is_reference = true},
-    {.name = (char[]){"clocked_time_ns"}, .dtype = RBC__I64, .times = -1},
-    {.name = (char[]){"text"}, .kind = RBC_STREAM_TEXT, .dtype = RBC__U8, .times = -1},
+     .is_reference = true,
+     .stored = {8, RBC__ENCODING_PLAIN, RBC__F32}},
+    {.name = (char[]){"clocked_time_ns"},
+     .dtype = RBC__I64,
+     .times = -1,
+     .stored = {8, RBC__ENCODING_PLAIN, RBC__I64}},
+    {.name = (char[]){"text"},
+     .kind = RBC_STREAM_TEXT,
+     .dtype = RBC__U8,
+     .times = -1,
+     .stored = {0, RBC__ENCODING_TEXT, RBC__U8}},
 };
 
 static bool fake_probe(const char *path) {
@@ -47,11 +53,11 @@ static bool fake_probe(const char *path) {
 }
 
 static void fake_close(rbc__reader **reader) {
-    for (int64_t i = 0; i < (*reader)->schema.num_files; ++i) {
-        free((*reader)->schema.files[i].path);
-        free((*reader)->schema.files[i].split);
+    for (int64_t i = 0; i < (*reader)->schema.num_parts; ++i) {
+        free((*reader)->schema.parts[i].path);
+        free((*reader)->schema.parts[i].split);
     }
-    free((*reader)->schema.files);
+    free((*reader)->schema.parts);
     free((*reader)->schema.name);
     free((*reader)->path);
     free(*reader);
@@ -76,13 +82,13 @@ static rbc_status fake_open(const char *path, rbc__reader **out, rbc_error *err)
         .control_rate_hz = 5.0,
         .streams = streams,
         .num_streams = sizeof streams / sizeof streams[0],
-        .files = calloc(100000, sizeof *reader->schema.files),
+        .parts = calloc(100000, sizeof *reader->schema.parts),
     };
     char split[64];
     char name[256];
     while (fscanf(file, "%63s %255s", split, name) == 2) {
-        reader->schema.files[reader->schema.num_files++] =
-            (rbc__file_schema){strdup(name), strdup(split), -1};
+        reader->schema.parts[reader->schema.num_parts++] =
+            (rbc__part_schema){strdup(name), strdup(split), -1, false, 0};
     }
     fclose(file);
     *out = reader;
@@ -99,11 +105,53 @@ static void wait_ns(long ns) {
     }
 }
 
-/* Layout: line number, whether it has stamps, where the text is. */
-typedef struct fake_layout {
-    int64_t line, stamped;
-    uint64_t text_at, text_bytes;
-} fake_layout;
+/* Numbers are in the layout; the text is in the file, the same at every step. */
+static rbc_status write_layout(const rbc__episode_entry *entry, uint64_t text_at,
+                               uint64_t text_bytes, rbc__bytes *out, rbc_error *err) {
+    static rbc__layout_stream stored[4];
+    const size_t steps = (size_t)entry->num_steps;
+    float *values = calloc(2 * steps + 1, sizeof *values);
+    int64_t *stamps = calloc(steps + 1, sizeof *stamps);
+    uint64_t *spans = calloc(2 * steps + 1, sizeof *spans);
+    for (size_t i = 0; i < steps; ++i) {
+        values[2 * i] = (float)entry->record;
+        values[2 * i + 1] = (float)i;
+        stamps[i] = entry->start_ns + (int64_t)i;
+        spans[2 * i + 1] = text_bytes;
+    }
+    for (int i = 0; i < 4; ++i) {
+        stored[i] = streams[i].stored;
+    }
+    rbc__layout_writer writer = {.streams = stored, .num_streams = 4};
+    rbc__layout_begin(&writer, steps, (uint64_t)entry->offset);
+    for (uint32_t i = 0; i < 3 && steps > 0; ++i) {
+        const rbc__run run = {.id = i,
+                              .container = RBC__IN_LAYOUT,
+                              .dtype = stored[i].dtype,
+                              .count = steps,
+                              .sample_bytes = 8,
+                              .table = i == 2 ? (uint8_t *)stamps : (uint8_t *)values};
+        rbc__layout_add_run(&writer, &run);
+    }
+    if (steps > 0) {
+        const rbc__run text = {.id = 3,
+                               .form = RBC__FORM_SPANS,
+                               .width = 8,
+                               .encoding = RBC__ENCODING_TEXT,
+                               .dtype = RBC__U8,
+                               .count = steps,
+                               .offset = text_at,
+                               .bytes = text_bytes,
+                               .table = (uint8_t *)spans};
+        rbc__layout_add_run(&writer, &text);
+    }
+    const rbc_status status = rbc__layout_end(&writer, out, err);
+    rbc__layout_writer_free(&writer);
+    free(values);
+    free(stamps);
+    free(spans);
+    return status;
+}
 
 static rbc_status index_line(const rbc__index_sink *sink, const char *path, const char *line,
                              int64_t number, uint64_t offset, rbc_error *err) {
@@ -111,13 +159,18 @@ static rbc_status index_line(const rbc__index_sink *sink, const char *path, cons
     long long start_ns;
     long long end_ns;
     int text = 0;
-    rbc__episode_entry entry = {.record = number, .offset = offset, .bytes = strlen(line)};
+    char metadata[64];
+    rbc__episode_entry entry = {.record = number,
+                                .offset = (int64_t)offset,
+                                .bytes = (int64_t)strlen(line),
+                                .metadata = metadata};
     if (sscanf(line, "%lld %lld %lld %n", &steps, &start_ns, &end_ns, &text) != 3) {
         rbc_error problem = {0};
         rbc__fail(&problem, RBC_ERROR_FORMAT, "'%s': offset %llu: damaged line", path,
                   (unsigned long long)offset);
         return sink->damaged(sink->user, number, &problem, err);
     }
+    snprintf(metadata, sizeof metadata, "{\"line\": %lld}", (long long)number);
     entry.num_steps = steps;
     entry.start_ns = start_ns;
     entry.end_ns = end_ns;
@@ -125,24 +178,29 @@ static rbc_status index_line(const rbc__index_sink *sink, const char *path, cons
     entry.spans = &span;
     entry.num_spans = 1;
     entry.task = line + text;
-    const fake_layout layout = {number, end_ns >= start_ns, offset + (uint64_t)text,
-                                strlen(line + text)};
-    entry.layout = (const uint8_t *)&layout;
-    entry.layout_bytes = sizeof layout;
-    return sink->episode(sink->user, &entry, err);
+    rbc__bytes layout = {0};
+    rbc_status status =
+        write_layout(&entry, offset + (uint64_t)text, strlen(line + text), &layout, err);
+    entry.layout = layout.data;
+    entry.layout_bytes = layout.size;
+    if (status == RBC_OK) {
+        status = sink->episode(sink->user, &entry, err);
+    }
+    rbc__bytes_free(&layout);
+    return status;
 }
 
 static rbc_status fake_index_file(rbc__reader *reader, int64_t number, const rbc__index_sink *sink,
                                   rbc_error *err) {
     char path[600];
-    snprintf(path, sizeof path, "%s/%s", reader->path, reader->schema.files[number].path);
+    snprintf(path, sizeof path, "%s/%s", reader->path, reader->schema.parts[number].path);
     FILE *file = fake_open_errno == 0 ? fopen(path, "r") : NULL;
     if (file == NULL) {
         return rbc__fail_errno(err, fake_open_errno != 0 ? fake_open_errno : errno,
                                "'%s' cannot be opened", path);
     }
     if (fake_slow_first) {
-        wait_ns((reader->schema.num_files - number) * 3000000L);
+        wait_ns((reader->schema.num_parts - number) * 3000000L);
     }
     char *line = NULL;
     size_t room = 0;
@@ -168,92 +226,13 @@ static rbc_status fake_index_file(rbc__reader *reader, int64_t number, const rbc
     return status;
 }
 
-static rbc_status fake_episode_open(const rbc__reader *reader, rbc__source *source,
-                                    const rbc__episode_entry *entry, rbc__parsed_episode **out,
-                                    rbc_error *err) {
-    (void)reader;
-    fake_layout layout;
-    if (entry->layout_bytes != sizeof layout) {
-        return rbc__fail(err, RBC_ERROR_FORMAT, "layout of %zu bytes", entry->layout_bytes);
-    }
-    memcpy(&layout, entry->layout, sizeof layout);
-    *out = calloc(1, sizeof **out);
-    **out = (rbc__parsed_episode){
-        .source = source,
-        .line = layout.line,
-        .steps = entry->num_steps,
-        .start_ns = entry->start_ns,
-        .offset = entry->offset,
-        .text_at = layout.text_at,
-        .text_bytes = layout.text_bytes,
-        .stamped = layout.stamped != 0,
-    };
-    return RBC_OK;
-}
-
-static void fake_episode_close(rbc__parsed_episode **episode) {
-    free(*episode);
-    *episode = NULL;
-}
-
-static rbc_status fake_count(rbc__parsed_episode *episode, int32_t stream, int64_t *num_samples,
-                             int64_t *row_lengths, rbc_error *err) {
-    (void)stream;
-    (void)err;
-    *num_samples = episode->steps;
-    for (int64_t i = 0; row_lengths != NULL && i < episode->steps; ++i) {
-        row_lengths[i] = 1;
-    }
-    return RBC_OK;
-}
-
-static rbc_status fake_read(rbc__parsed_episode *episode, int32_t stream, int64_t first,
-                            int64_t count, void *dst, rbc__scratch *scratch, rbc_error *err) {
-    (void)scratch;
-    (void)err;
-    for (int64_t i = 0; i < count; ++i) {
-        if (stream == 2) {
-            ((int64_t *)dst)[i] = episode->start_ns + first + i;
-        } else {
-            ((float *)dst)[2 * i] = (float)episode->line;
-            ((float *)dst)[2 * i + 1] = (float)(first + i);
-        }
-    }
-    return RBC_OK;
-}
-
-static rbc_status fake_locate(rbc__parsed_episode *episode, int32_t stream, int64_t sample,
-                              uint64_t *offset, uint64_t *bytes, rbc_error *err) {
-    (void)stream;
-    (void)sample;
-    (void)err;
-    *offset = episode->text_at;
-    *bytes = episode->text_bytes;
-    return RBC_OK;
-}
-
-static rbc_status fake_metadata(rbc__parsed_episode *episode, rbc__scratch *scratch, char **json,
-                                rbc_error *err) {
-    (void)scratch;
-    if (asprintf(json, "{\"line\": %lld}", (long long)episode->line) < 0) {
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "out of memory");
-    }
-    return RBC_OK;
-}
-
 const rbc__format fake_reader = {
     .format = "fake",
     .probe = fake_probe,
     .open = fake_open,
     .close = fake_close,
     .schema = fake_schema,
-    .index_file = fake_index_file,
-    .episode_open = fake_episode_open,
-    .episode_close = fake_episode_close,
-    .count = fake_count,
-    .read = fake_read,
-    .locate = fake_locate,
-    .metadata = fake_metadata,
+    .index_part = fake_index_file,
 };
 
 void fake_file_write(const char *path, int file, const char *text) {

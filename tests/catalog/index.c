@@ -186,7 +186,7 @@ static void damage_raises_with_its_own_words(void **state) {
     assert_non_null(strstr(message, "data-00003': offset 9: damaged line"));
     /* the files before the damaged one stay, for the next call */
     const char *partial = scratch_path(*state, ".robocache.sqlite.partial/catalog.sqlite");
-    assert_int_equal(scratch_integer(partial, "SELECT count(*) FROM files WHERE indexed"), 3);
+    assert_int_equal(scratch_integer(partial, "SELECT count(*) FROM parts WHERE indexed"), 3);
 }
 
 static void a_failed_update_leaves_the_catalog_there_was(void **state) {

@@ -80,14 +80,16 @@ char *scratch_dump(const char *catalog_path) {
         "SELECT * FROM meta ORDER BY key",
         "SELECT * FROM streams ORDER BY id",
         ("SELECT id, path, split, position, size, indexed, records, episodes, steps, first_id"
-         " FROM files ORDER BY id"),
+         " FROM parts ORDER BY id"),
         "SELECT * FROM episodes ORDER BY key",
         "SELECT * FROM layouts ORDER BY key",
-        "SELECT * FROM summaries ORDER BY file",
-        "SELECT * FROM spans ORDER BY file, times",
+        "SELECT * FROM metadata ORDER BY key",
+        "SELECT * FROM objects ORDER BY part, kind, number",
+        "SELECT * FROM summaries ORDER BY part",
+        "SELECT * FROM spans ORDER BY part, times",
         "SELECT * FROM tasks ORDER BY id",
         "SELECT rowid FROM task_words WHERE task_words MATCH 'drawer' ORDER BY rowid",
-        "SELECT file, record, message FROM skipped ORDER BY id",
+        "SELECT part, record, message FROM skipped ORDER BY id",
         "PRAGMA integrity_check",
     };
     char *text = NULL;

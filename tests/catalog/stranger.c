@@ -113,7 +113,7 @@ static void lay_ours(const char *path, const char *sql) {
 }
 
 static void lay_trigger(const char *path) {
-    lay_ours(path, "CREATE TRIGGER t AFTER UPDATE ON files BEGIN DELETE FROM tasks; END");
+    lay_ours(path, "CREATE TRIGGER t AFTER UPDATE ON parts BEGIN DELETE FROM tasks; END");
 }
 
 static void lay_table(const char *path) {
@@ -147,7 +147,7 @@ static void lay_later_version(const char *path) {
 }
 
 static void lay_wrong_rows(const char *path) {
-    lay_ours(path, "UPDATE files SET first_id = 7 WHERE position = 1");
+    lay_ours(path, "UPDATE parts SET first_id = 7 WHERE position = 1");
 }
 
 static void lay_damage(const char *path) {
@@ -494,13 +494,13 @@ static void wrong_values_never_crash(void **state) {
         "meta SET value = %s WHERE key = 'skipped'",
         "meta SET value = %s WHERE key = 'complete'",
         "meta SET value = %s WHERE key = 'format'",
-        "files SET id = id + %s",
-        "files SET path = %s WHERE position = 2",
-        "files SET split = %s",
-        "files SET position = %s WHERE position = 2",
-        "files SET episodes = %s WHERE position = 2",
-        "files SET steps = %s WHERE position = 2",
-        "files SET first_id = %s WHERE position = 2",
+        "parts SET id = id + %s",
+        "parts SET path = %s WHERE position = 2",
+        "parts SET split = %s",
+        "parts SET position = %s WHERE position = 2",
+        "parts SET episodes = %s WHERE position = 2",
+        "parts SET steps = %s WHERE position = 2",
+        "parts SET first_id = %s WHERE position = 2",
         "episodes SET key = key + %s",
         "episodes SET key = %s WHERE record = 2",
         "episodes SET record = %s",
@@ -511,8 +511,13 @@ static void wrong_values_never_crash(void **state) {
         "episodes SET end_ns = %s",
         "episodes SET task = %s",
         "layouts SET data = %s",
+        "metadata SET key = %s",
+        "metadata SET data = %s",
+        "parts SET column_bytes = %s",
+        "parts SET digest = %s",
+        "streams SET stored = %s",
         "summaries SET data = %s",
-        "summaries SET file = %s WHERE file = 3",
+        "summaries SET part = %s WHERE part = 3",
         "spans SET data = %s",
         "spans SET times = %s",
         "tasks SET text = id || %s",
@@ -657,7 +662,7 @@ static void tables_without_end_can_be_left(void **state) {
 
     /* opening has to go through this one to bring it up to date */
     lay_ours(catalog, "SELECT 1");
-    make_endless(catalog, "files");
+    make_endless(catalog, "parts");
     asked = 0;
     params.progress = stop_progress_at_third;
     params.progress_user = &asked;

@@ -215,10 +215,10 @@ static void episodes_are_added_to_a_dataset(void **state) {
     (void)snprintf(path, sizeof path, "%s/clocked/1.0.0", folder);
     dataset read;
     open_dataset(&read, path);
-    assert_int_equal(read.schema->num_files, 2);
-    assert_string_equal(read.schema->files[1].path, "clocked-train.tfrecord-00001-of-00002");
-    assert_int_equal(read.schema->files[0].num_records, 2);
-    assert_int_equal(read.schema->files[1].num_records, 3);
+    assert_int_equal(read.schema->num_parts, 2);
+    assert_string_equal(read.schema->parts[1].path, "clocked-train.tfrecord-00001-of-00002");
+    assert_int_equal(read.schema->parts[0].num_records, 2);
+    assert_int_equal(read.schema->parts[1].num_records, 3);
     assert_int_equal(read.found.num_episodes, 2);
     assert_float_equal(read.schema->control_rate_hz, 10.0, 0.0);
     close_dataset(&read);
@@ -285,7 +285,7 @@ static void a_dataset_that_was_replaced_is_not_replaced_again(void **state) {
     assert_contains(err.message, "was replaced while episodes were added to it");
     dataset read;
     open_dataset(&read, folder);
-    assert_int_equal(read.schema->files[1].num_records, 5);
+    assert_int_equal(read.schema->parts[1].num_records, 5);
     close_dataset(&read);
     remove_folder(folder);
 }

@@ -59,9 +59,9 @@ static void a_version_folder_is_found_from_above(void **state) {
         const rbc__schema *schema = open_at(folder, paths[i], &reader);
         assert_string_equal(schema->name, "toy");
         assert_string_equal(schema->version, "0.10.0");
-        assert_int_equal(schema->num_files, 1);
-        assert_string_equal(schema->files[0].split, "train");
-        assert_int_equal(schema->files[0].num_records, -1);
+        assert_int_equal(schema->num_parts, 1);
+        assert_string_equal(schema->parts[0].split, "train");
+        assert_int_equal(schema->parts[0].num_records, -1);
         rbc__rlds_format.close(&reader);
     }
     free(features);
@@ -118,18 +118,18 @@ static void shards_follow_dataset_info(void **state) {
     assert_string_equal(schema->name, "bridge");
     assert_string_equal(schema->version, "2.0.0");
     assert_true(schema->control_rate_hz == 5);
-    assert_int_equal(schema->num_files, 4);
-    assert_string_equal(schema->files[1].path, "bridge-train.tfrecord-00001-of-00002");
-    assert_int_equal(schema->files[1].num_records, 2);
-    assert_string_equal(schema->files[3].path, "bridge-val.tfrecord-00001-of-00002");
-    assert_string_equal(schema->files[3].split, "val");
-    assert_int_equal(schema->files[3].num_records, -1);
+    assert_int_equal(schema->num_parts, 4);
+    assert_string_equal(schema->parts[1].path, "bridge-train.tfrecord-00001-of-00002");
+    assert_int_equal(schema->parts[1].num_records, 2);
+    assert_string_equal(schema->parts[3].path, "bridge-val.tfrecord-00001-of-00002");
+    assert_string_equal(schema->parts[3].split, "val");
+    assert_int_equal(schema->parts[3].num_records, -1);
     caught found = {0};
     rbc_error err;
     const rbc__index_sink sink = catch_all(&found);
-    assert_int_equal(rbc__rlds_format.index_file(reader, 0, &sink, &err), RBC_ERROR_IO);
+    assert_int_equal(rbc__rlds_format.index_part(reader, 0, &sink, &err), RBC_ERROR_IO);
     assert_contains(err.message, "bridge-train.tfrecord-00000-of-00002");
-    assert_int_equal(rbc__rlds_format.index_file(reader, 9, &sink, &err),
+    assert_int_equal(rbc__rlds_format.index_part(reader, 9, &sink, &err),
                      RBC_ERROR_INVALID_ARGUMENT);
     rbc__rlds_format.close(&reader);
     free(features);
@@ -174,7 +174,7 @@ static void few_descriptors_lose_no_split(void **state) {
             const bool is_told =
                 status == RBC_ERROR_IO && strstr(err.message, "Too many open files") != NULL;
             _exit(status != RBC_OK                                  ? is_told ? 1 : 3
-                  : rbc__rlds_format.schema(reader)->num_files == 2 ? 0
+                  : rbc__rlds_format.schema(reader)->num_parts == 2 ? 0
                                                                     : 2);
         }
         int status;

@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "formats/rlds/framing.h"
-#include "formats/rlds/values.h"
 #include "formats/rlds/wire.h"
 #include "helpers.h"
 #include "io/utf8.h"
+#include "layout/values.h"
 
 /* Vectors of RFC 3720, B.4. */
 static void crc32c_matches_published_vectors(void **state) {

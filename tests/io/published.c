@@ -23,7 +23,7 @@ static void bridge_is_read_whole(void **state) {
     assert_string_equal(data.schema->version, "1.0.0");
     assert_true(data.schema->control_rate_hz == 5);
     assert_int_equal(data.schema->num_streams, 13);
-    assert_int_equal(data.schema->num_files, 2);
+    assert_int_equal(data.schema->num_parts, 2);
     assert_int_equal(data.found.num_damaged, 0);
     assert_int_equal(data.found.num_episodes, 25);
     assert_string_equal(data.found.episodes[1].task, "flip pot upright which is in sink");
@@ -31,34 +31,27 @@ static void bridge_is_read_whole(void **state) {
         const rbc__episode_entry *entry = &data.found.episodes[i];
         assert_int_equal(entry->num_steps, 10);
         assert_true(entry->layout_bytes <= 200);
-        rbc__parsed_episode *episode = parsed_of(&data, i);
+        parsed_episode *episode = parsed_of(&data, i);
         float state_values[10][7];
         uint8_t is_last[10];
-        assert_int_equal(data.ops->read(episode, stream_of(&data, "observation/state"), 0, 10,
-                                        state_values, &data.scratch, NULL),
-                         RBC_OK);
+        assert_int_equal(
+            parsed_read(episode, stream_of(&data, "observation/state"), 0, 10, state_values, NULL),
+            RBC_OK);
         assert_true(isfinite(state_values[9][6]));
-        assert_int_equal(data.ops->read(episode, stream_of(&data, "is_first"), 0, 10, is_last,
-                                        &data.scratch, NULL),
+        assert_int_equal(parsed_read(episode, stream_of(&data, "is_first"), 0, 10, is_last, NULL),
                          RBC_OK);
         assert_int_equal(is_last[0], 1);
         assert_int_equal(is_last[9], 0);
         for (int64_t step = 0; step < 10; ++step) {
-            uint64_t offset;
-            uint64_t bytes;
-            const uint8_t *view;
+            rbc__sample found;
             const int32_t image = stream_of(&data, "observation/image_0");
-            assert_int_equal(data.ops->locate(episode, image, step, &offset, &bytes, NULL), RBC_OK);
-            assert_int_equal(
-                rbc__source_view(data.source, offset, bytes, &data.scratch, &view, NULL), RBC_OK);
-            assert_memory_equal(view, "\xff\xd8\xff", 3);
-            assert_memory_equal(view + bytes - 2, "\xff\xd9", 2);
+            assert_int_equal(parsed_locate(episode, image, step, &found, NULL), RBC_OK);
+            assert_true(found.num_bytes > 4);
+            assert_memory_equal(found.bytes, "\xff\xd8\xff", 3);
+            assert_memory_equal(found.bytes + found.num_bytes - 2, "\xff\xd9", 2);
         }
-        char *json;
-        assert_int_equal(data.ops->metadata(episode, &data.scratch, &json, NULL), RBC_OK);
-        assert_contains(json, "\"has_language\":true");
-        free(json);
-        data.ops->episode_close(&episode);
+        assert_contains(entry->metadata, "\"has_language\":true");
+        parsed_close(&episode);
     }
     close_dataset(&data);
 }

@@ -40,22 +40,22 @@ static void open_written(dataset *data, const char *steps, rbc__bytes *features)
 static void assert_stream_holds(dataset *data, const void *want, size_t sample_bytes) {
     rbc_error err;
     uint8_t read[4096];
-    rbc__parsed_episode *episode = parsed_of(data, 0);
+    parsed_episode *episode = parsed_of(data, 0);
     int64_t count;
-    assert_int_equal(data->ops->count(episode, 0, &count, NULL, &err), RBC_OK);
+    assert_int_equal(parsed_count(episode, 0, &count, NULL, &err), RBC_OK);
     assert_int_equal(count, T);
-    if (data->ops->read(episode, 0, 0, T, read, &data->scratch, &err) != RBC_OK) {
+    if (parsed_read(episode, 0, 0, T, read, &err) != RBC_OK) {
         fail_msg("%s", err.message);
     }
     assert_memory_equal(read, want, T * sample_bytes);
     for (int64_t i = 0; i < T; ++i) {
-        assert_int_equal(data->ops->read(episode, 0, i, 1, read, &data->scratch, &err), RBC_OK);
+        assert_int_equal(parsed_read(episode, 0, i, 1, read, &err), RBC_OK);
         assert_memory_equal(read, (const uint8_t *)want + (size_t)i * sample_bytes, sample_bytes);
     }
-    assert_int_equal(data->ops->read(episode, 0, 2, 3, read, &data->scratch, &err), RBC_OK);
+    assert_int_equal(parsed_read(episode, 0, 2, 3, read, &err), RBC_OK);
     assert_memory_equal(read, (const uint8_t *)want + 2 * sample_bytes, 3 * sample_bytes);
-    assert_int_equal(data->ops->read(episode, 0, T, 0, read, &data->scratch, &err), RBC_OK);
-    data->ops->episode_close(&episode);
+    assert_int_equal(parsed_read(episode, 0, T, 0, read, &err), RBC_OK);
+    parsed_close(&episode);
     assert_null(episode);
 }
 
@@ -192,6 +192,67 @@ static void tensors_may_be_bytes_entries(void **state) {
     }
 }
 
+/* Each entry is packed by itself, into as many bytes as it takes. */
+static void tensors_may_be_packed_with_zlib(void **state) {
+    (void)state;
+    static int16_t values[T][100];
+    for (int i = 0; i < T; ++i) {
+        for (int j = 0; j < 100; ++j) {
+            values[i][j] = (int16_t)(i * j * (i > 2 ? 331 : 1));
+        }
+    }
+    for (int spread = 0; spread < 3; ++spread) {
+        rbc__bytes features = {0};
+        rbc__bytes list = {0};
+        dataset data;
+        for (int i = 0; i < T; ++i) {
+            if (spread == 2) { /* all alike, so in one run */
+                memset(values[i], i, sizeof values[i]);
+            }
+            put_zlib(&list, values[i], sizeof values[i]);
+            if (spread == 1 && i == 2) {
+                rbc__bytes_varint(&list, 9 << 3);
+                rbc__bytes_varint(&list, 1);
+            }
+        }
+        put_feature(&features, "steps/x", 1, &list);
+        open_written(&data, ZLIB_TENSOR("x", "int16", "\"4\", \"25\""), &features);
+        assert_null(data.schema->streams[0].unsupported);
+        assert_stream_holds(&data, values, sizeof values[0]);
+        close_dataset(&data);
+        rbc__bytes_free(&list);
+    }
+}
+
+/* Samples without elements take no bytes; there is one for each step all the same. */
+static void samples_may_have_no_elements(void **state) {
+    (void)state;
+    static const char *const steps[] = {
+        TENSOR("x", "float32", "\"0\"") ", " TENSOR("y", "int64", ""),
+        "\"x\": {\"tensor\": {\"shape\": {\"dimensions\": [\"0\"]}, \"dtype\": \"float32\", "
+        "\"encoding\": \"bytes\"}}, " TENSOR("y", "int64", ""),
+        ZLIB_TENSOR("x", "float32", "\"3\", \"0\"") ", " TENSOR("y", "int64", ""),
+    };
+    for (int form = 0; form < 3; ++form) {
+        rbc__bytes features = {0};
+        rbc__bytes list = {0};
+        dataset data;
+        for (int i = 0; i < T && form > 0; ++i) {
+            if (form == 1) {
+                put_len(&list, 1, "", 0);
+            } else {
+                put_zlib(&list, "", 0);
+            }
+        }
+        put_feature(&features, "steps/x", form > 0 ? 1 : 2, &list);
+        put_ints(&features, "steps/y", (const int64_t[T]){1, 2, 3, 4, 5, 6}, T);
+        open_written(&data, steps[form], &features);
+        assert_stream_holds(&data, "", 0);
+        close_dataset(&data);
+        rbc__bytes_free(&list);
+    }
+}
+
 /* Entries alike, of several sizes, empty, with padded lengths, with fields between, in two lists.
  */
 static void entries_are_found_however_they_lie(void **state) {
@@ -226,24 +287,21 @@ static void entries_are_found_however_they_lie(void **state) {
         put_len(&entry, 2, feature.data, feature.size);
         put_len(&features, 1, entry.data, entry.size);
         open_written(&data, is_image ? IMAGE("x") : TEXT("x"), &features);
-        rbc__parsed_episode *episode = parsed_of(&data, 0);
+        parsed_episode *episode = parsed_of(&data, 0);
         for (int round = 0; round < 2; ++round) {
             for (int i = T - 1; i >= 0; --i) {
-                uint64_t offset;
-                uint64_t bytes;
-                const uint8_t *view;
+                rbc__sample found;
                 rbc_error err;
-                if (data.ops->locate(episode, 0, i, &offset, &bytes, &err) != RBC_OK) {
+                if (parsed_locate(episode, 0, i, &found, &err) != RBC_OK) {
                     fail_msg("%s", err.message);
                 }
-                assert_int_equal(bytes, strlen(want[i]));
-                assert_int_equal(
-                    rbc__source_view(data.source, offset, bytes, &data.scratch, &view, &err),
-                    RBC_OK);
-                assert_memory_equal(view, want[i], bytes);
+                assert_int_equal(found.num_bytes, strlen(want[i]));
+                if (found.num_bytes > 0) {
+                    assert_memory_equal(found.bytes, want[i], found.num_bytes);
+                }
             }
         }
-        data.ops->episode_close(&episode);
+        parsed_close(&episode);
         close_dataset(&data);
         rbc__bytes_free(&list);
         rbc__bytes_free(&feature);
@@ -301,22 +359,21 @@ static void ragged_streams_have_rows(void **state) {
                           "\"float32\"}",
                           "-1"),
                  &features);
-    rbc__parsed_episode *episode = parsed_of(&data, 0);
+    parsed_episode *episode = parsed_of(&data, 0);
     int64_t count;
     int64_t lengths[4];
     float read[6];
     assert_true(data.schema->streams[0].is_ragged);
     assert_int_equal(data.found.episodes[0].num_steps, 4);
-    assert_int_equal(data.ops->count(episode, 0, &count, lengths, NULL), RBC_OK);
+    assert_int_equal(parsed_count(episode, 0, &count, lengths, NULL), RBC_OK);
     assert_int_equal(count, 3);
     assert_memory_equal(lengths, rows, sizeof rows);
-    assert_int_equal(data.ops->read(episode, 0, 1, 2, read, &data.scratch, NULL), RBC_OK);
+    assert_int_equal(parsed_read(episode, 0, 1, 2, read, NULL), RBC_OK);
     assert_memory_equal(read, points + 3, sizeof read);
     rbc_error err;
-    assert_int_equal(data.ops->read(episode, 0, 2, 2, read, &data.scratch, &err),
-                     RBC_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(parsed_read(episode, 0, 2, 2, read, &err), RBC_ERROR_INVALID_ARGUMENT);
     assert_contains(err.message, "'cloud': it has 3");
-    data.ops->episode_close(&episode);
+    parsed_close(&episode);
     close_dataset(&data);
 }
 
@@ -355,11 +412,11 @@ static void an_episode_may_have_no_steps(void **state) {
     open_dataset(&data, root);
     assert_int_equal(data.found.num_episodes, 1);
     assert_int_equal(data.found.episodes[0].num_steps, 0);
-    rbc__parsed_episode *episode = parsed_of(&data, 0);
+    parsed_episode *episode = parsed_of(&data, 0);
     int64_t count;
-    assert_int_equal(data.ops->count(episode, 1, &count, NULL, NULL), RBC_OK);
+    assert_int_equal(parsed_count(episode, 1, &count, NULL, NULL), RBC_OK);
     assert_int_equal(count, 0);
-    data.ops->episode_close(&episode);
+    parsed_close(&episode);
     close_dataset(&data);
     free(json);
     rbc__bytes_free(&file);
@@ -370,8 +427,7 @@ static void wrong_requests_are_refused(void **state) {
     rbc__bytes features = {0};
     dataset data;
     rbc_error err;
-    uint64_t offset;
-    uint64_t bytes;
+    rbc__sample found;
     float value;
     put_strings(&features, "steps/lang", (const char *const[]){"a", "b"}, 2);
     put_floats(&features, "steps/x", floats, 2);
@@ -381,29 +437,23 @@ static void wrong_requests_are_refused(void **state) {
         TENSOR("x", "float32", "") ", " TEXT("lang") ", " SEQUENCE(
             "deep", "\"sequence\": {\"feature\": {\"tensor\": {\"dtype\": \"int64\"}}}", "-1"),
         &features);
-    rbc__parsed_episode *episode = parsed_of(&data, 0);
+    parsed_episode *episode = parsed_of(&data, 0);
     const int32_t x = stream_of(&data, "x");
     const int32_t lang = stream_of(&data, "lang");
     const int32_t deep = stream_of(&data, "deep");
-    assert_int_equal(data.ops->read(episode, x, -1, 1, &value, &data.scratch, &err),
+    assert_int_equal(parsed_read(episode, x, -1, 1, &value, &err), RBC_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(parsed_read(episode, x, 1, INT64_MAX, &value, &err),
                      RBC_ERROR_INVALID_ARGUMENT);
-    assert_int_equal(data.ops->read(episode, x, 1, INT64_MAX, &value, &data.scratch, &err),
-                     RBC_ERROR_INVALID_ARGUMENT);
-    assert_int_equal(data.ops->read(episode, 99, 0, 1, &value, &data.scratch, &err),
-                     RBC_ERROR_INVALID_ARGUMENT);
-    assert_int_equal(data.ops->read(episode, lang, 0, 1, &value, &data.scratch, &err),
-                     RBC_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(parsed_read(episode, 99, 0, 1, &value, &err), RBC_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(parsed_read(episode, lang, 0, 1, &value, &err), RBC_ERROR_INVALID_ARGUMENT);
     assert_contains(err.message, "'lang'");
-    assert_int_equal(data.ops->locate(episode, x, 0, &offset, &bytes, &err),
-                     RBC_ERROR_INVALID_ARGUMENT);
-    assert_int_equal(data.ops->locate(episode, lang, 2, &offset, &bytes, &err),
-                     RBC_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(parsed_locate(episode, x, 0, &found, &err), RBC_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(parsed_locate(episode, lang, 2, &found, &err), RBC_ERROR_INVALID_ARGUMENT);
     assert_non_null(data.schema->streams[deep].unsupported);
-    assert_int_equal(data.ops->read(episode, deep, 0, 1, &value, &data.scratch, &err),
-                     RBC_ERROR_UNSUPPORTED);
+    assert_int_equal(parsed_read(episode, deep, 0, 1, &value, &err), RBC_ERROR_UNSUPPORTED);
     assert_contains(err.message, "'deep'");
     assert_contains(err.message, "nested");
-    data.ops->episode_close(&episode);
+    parsed_close(&episode);
     close_dataset(&data);
 }
 
@@ -461,6 +511,8 @@ int main(void) {
         TEST(integers_may_be_varints_of_any_form),
         TEST(large_integer_samples_are_indexed),
         TEST(tensors_may_be_bytes_entries),
+        TEST(tensors_may_be_packed_with_zlib),
+        TEST(samples_may_have_no_elements),
         TEST(entries_are_found_however_they_lie),
         TEST(of_two_features_of_one_name_the_later_counts),
         TEST(of_two_lists_in_one_feature_the_later_kind_counts),

@@ -151,7 +151,6 @@ static void metadata_is_json(void **state) {
     (void)state;
     rbc__bytes features = {0};
     dataset data;
-    char *json;
     const float values[6] = {1, 2, 3, 4, INFINITY, 0.5f};
     put_floats(&features, "steps/x", values, 1);
     put_strings(&features, "episode_metadata/path", (const char *const[]){"a/\"b\""}, 1);
@@ -171,13 +170,10 @@ static void metadata_is_json(void **state) {
                                                                           "-1") "}}}, " TEXT("top"),
         &features);
     assert_int_equal(data.found.num_damaged, 0);
-    rbc__parsed_episode *episode = parsed_of(&data, 0);
-    assert_int_equal(data.ops->metadata(episode, &data.scratch, &json, NULL), RBC_OK);
-    assert_string_equal(json, "{\"id\":-7,\"matrix\":[[1.0,2.0,3.0],[4.0,null,0.5]],\"path\":"
-                              "\"a/\\\"b\\\"\",\"raw\":{\"num_bytes\":2},\"success\":true,\"tags\":"
-                              "[\"x\",\"y\"],\"top\":\"z\"}");
-    free(json);
-    data.ops->episode_close(&episode);
+    assert_string_equal(data.found.episodes[0].metadata,
+                        "{\"id\":-7,\"matrix\":[[1.0,2.0,3.0],[4.0,null,0.5]],\"path\":"
+                        "\"a/\\\"b\\\"\",\"raw\":{\"num_bytes\":2},\"success\":true,\"tags\":"
+                        "[\"x\",\"y\"],\"top\":\"z\"}");
     close_dataset(&data);
 }
 
@@ -243,32 +239,26 @@ static void check_dlimp(const char *path) {
     const int32_t image = stream_of(&data, "obs/images0");
     assert_int_equal(data.schema->streams[image].kind, RBC_STREAM_IMAGE);
     assert_string_equal(data.schema->streams[image].encoding, "jpeg");
-    rbc__parsed_episode *episode = parsed_of(&data, 1);
+    parsed_episode *episode = parsed_of(&data, 1);
     float read[2][2];
     uint8_t done;
-    assert_int_equal(
-        data.ops->read(episode, stream_of(&data, "obs/state"), 1, 2, read, &data.scratch, NULL),
-        RBC_OK);
+    assert_int_equal(parsed_read(episode, stream_of(&data, "obs/state"), 1, 2, read, NULL), RBC_OK);
     assert_memory_equal(read, states[1], sizeof read);
     const int32_t terminals = stream_of(&data, "terminals");
     assert_int_equal(data.schema->streams[terminals].dtype, RBC__BOOL);
-    assert_int_equal(data.ops->read(episode, terminals, 2, 1, &done, &data.scratch, NULL), RBC_OK);
+    assert_int_equal(parsed_read(episode, terminals, 2, 1, &done, NULL), RBC_OK);
     assert_int_equal(done, 1);
     for (int i = 0; i < 3; ++i) {
-        uint64_t offset;
-        uint64_t bytes;
-        const uint8_t *view;
-        assert_int_equal(data.ops->locate(episode, image, i, &offset, &bytes, NULL), RBC_OK);
-        assert_int_equal(bytes, strlen(images[i]));
-        assert_int_equal(rbc__source_view(data.source, offset, bytes, &data.scratch, &view, NULL),
-                         RBC_OK);
-        assert_memory_equal(view, images[i], bytes);
+        rbc__sample found;
+        assert_int_equal(parsed_locate(episode, image, i, &found, NULL), RBC_OK);
+        assert_int_equal(found.num_bytes, strlen(images[i]));
+        if (found.num_bytes > 0) {
+            assert_memory_equal(found.bytes, images[i], found.num_bytes);
+        }
     }
-    char *json;
-    assert_int_equal(data.ops->metadata(episode, &data.scratch, &json, NULL), RBC_OK);
-    assert_string_equal(json, "{\"lang\":\"open the drawer\",\"source\":[\"file.hdf5\"]}");
-    free(json);
-    data.ops->episode_close(&episode);
+    assert_string_equal(data.found.episodes[1].metadata,
+                        "{\"lang\":\"open the drawer\",\"source\":[\"file.hdf5\"]}");
+    parsed_close(&episode);
     close_dataset(&data);
 }
 
@@ -288,8 +278,8 @@ static void serialized_tensors_are_read_without_features_json(void **state) {
     dataset data;
     open_dataset(&data, path);
     assert_string_equal(data.schema->name, "a");
-    assert_int_equal(data.schema->num_files, 2);
-    assert_string_equal(data.schema->files[1].split, "val");
+    assert_int_equal(data.schema->num_parts, 2);
+    assert_string_equal(data.schema->parts[1].split, "val");
     close_dataset(&data);
     write_file(root, "b/bridge-train.tfrecord-00000-of-00001", file.data, file.size);
     write_text(root, "b/features.json", "{\"featuresDict\": {\"features\": {" TEXT("lang") "}}}");

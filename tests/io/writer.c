@@ -211,53 +211,49 @@ static void write_all(const char *folder, uint64_t shard_bytes, int episodes) {
 static void check_episode(dataset *data, int index, int number) {
     rbc_error err;
     episode *made = make_episode(number);
-    rbc__parsed_episode *parsed = parsed_of(data, index);
+    parsed_episode *parsed = parsed_of(data, index);
     int64_t count;
     for (int i = 0; i < NUMERICS; ++i) {
         const int32_t at = stream_of(data, numerics[i].name);
         const size_t bytes = (size_t)numerics[i].width * numerics[i].dtype.bits / 8;
         uint8_t *read = malloc(bytes * STEPS);
-        assert_int_equal(data->ops->count(parsed, at, &count, NULL, &err), RBC_OK);
+        assert_int_equal(parsed_count(parsed, at, &count, NULL, &err), RBC_OK);
         assert_int_equal(count, STEPS);
-        assert_int_equal(data->ops->read(parsed, at, 0, STEPS, read, &data->scratch, &err), RBC_OK);
+        assert_int_equal(parsed_read(parsed, at, 0, STEPS, read, &err), RBC_OK);
         assert_memory_equal(read, made->values[i], bytes * STEPS);
-        assert_int_equal(data->ops->read(parsed, at, 17, 2, read, &data->scratch, &err), RBC_OK);
+        assert_int_equal(parsed_read(parsed, at, 17, 2, read, &err), RBC_OK);
         assert_memory_equal(read, made->values[i] + 17 * bytes, 2 * bytes);
         free(read);
     }
     for (int i = 0; i < 2; ++i) {
         const int32_t at = stream_of(data, i ? "language_instruction" : "observation/image");
         for (int j = 0; j < STEPS; ++j) {
-            uint64_t offset;
-            uint64_t bytes;
-            const uint8_t *view;
-            assert_int_equal(data->ops->locate(parsed, at, j, &offset, &bytes, &err), RBC_OK);
-            assert_int_equal(bytes, i ? made->text_bytes[j] : made->image_bytes[j]);
-            assert_int_equal(
-                rbc__source_view(data->source, offset, bytes, &data->scratch, &view, &err), RBC_OK);
-            assert_memory_equal(view, i ? made->texts[j] : made->images[j], bytes);
+            rbc__sample found;
+            const uint64_t bytes = i ? made->text_bytes[j] : made->image_bytes[j];
+            assert_int_equal(parsed_locate(parsed, at, j, &found, &err), RBC_OK);
+            assert_int_equal(found.num_bytes, bytes);
+            if (bytes > 0) {
+                assert_memory_equal(found.bytes, i ? made->texts[j] : made->images[j], bytes);
+            }
         }
     }
     int64_t rows[STEPS];
     float joints[FAST][2];
     const int32_t at = stream_of(data, "observation/joints");
-    assert_int_equal(data->ops->count(parsed, at, &count, rows, &err), RBC_OK);
+    assert_int_equal(parsed_count(parsed, at, &count, rows, &err), RBC_OK);
     assert_int_equal(count, FAST);
     assert_memory_equal(rows, made->rows, sizeof rows);
-    assert_int_equal(data->ops->read(parsed, at, 0, FAST, joints, &data->scratch, &err), RBC_OK);
+    assert_int_equal(parsed_read(parsed, at, 0, FAST, joints, &err), RBC_OK);
     assert_memory_equal(joints, made->joints, sizeof joints);
     assert_int_equal(data->schema->streams[at].times,
                      stream_of(data, "observation/joints_time_ns"));
     assert_true(data->schema->streams[at].is_ragged);
     assert_int_equal(data->found.episodes[index].start_ns, made->stamps[0]);
     assert_int_equal(data->found.episodes[index].end_ns, made->stamps[FAST - 1]);
-    char *json;
     char want[64];
     (void)snprintf(want, sizeof want, "{\"episode_id\":%d,\"operator\":\"An\xc3\xa4\"}", number);
-    assert_int_equal(data->ops->metadata(parsed, &data->scratch, &json, &err), RBC_OK);
-    assert_string_equal(json, want);
-    free(json);
-    data->ops->episode_close(&parsed);
+    assert_string_equal(data->found.episodes[index].metadata, want);
+    parsed_close(&parsed);
     free_episode(made);
 }
 
@@ -273,8 +269,8 @@ static void reader_reads_what_was_written(void **state) {
     open_dataset(&data, path);
     assert_string_equal(data.schema->name, "every_kind");
     assert_string_equal(data.schema->version, "1.0.0");
-    assert_int_equal(data.schema->num_files, 2);
-    assert_int_equal(data.schema->files[0].num_records, 4);
+    assert_int_equal(data.schema->num_parts, 2);
+    assert_int_equal(data.schema->parts[0].num_records, 4);
     assert_int_equal(data.found.num_damaged, 0);
     assert_int_equal(data.found.num_episodes, 4);
     static const int numbers[] = {0, 1, 3, 4};
@@ -295,9 +291,9 @@ static void shards_are_cut_by_size(void **state) {
     (void)snprintf(path, sizeof path, "%s/every_kind/1.0.0", folder);
     dataset data;
     open_dataset(&data, path);
-    assert_int_equal(data.schema->num_files, 4);
-    assert_string_equal(data.schema->files[1].path, "every_kind-train.tfrecord-00001-of-00003");
-    assert_string_equal(data.schema->files[3].split, "val");
+    assert_int_equal(data.schema->num_parts, 4);
+    assert_string_equal(data.schema->parts[1].path, "every_kind-train.tfrecord-00001-of-00003");
+    assert_string_equal(data.schema->parts[3].split, "val");
     assert_int_equal(data.found.num_episodes, 1);
     close_dataset(&data);
     remove_folder(folder);
@@ -313,7 +309,7 @@ typedef struct worker {
 static void *index_one(void *argument) {
     worker *self = argument;
     const rbc__index_sink sink = catch_all(&self->found);
-    self->status = rbc__rlds_format.index_file(self->reader, self->file, &sink, NULL);
+    self->status = rbc__rlds_format.index_part(self->reader, self->file, &sink, NULL);
     return NULL;
 }
 
@@ -481,8 +477,8 @@ static void a_failed_write_leaves_the_episodes_before_it(void **state) {
     assert_int_equal(rbc_rlds_writer_close(&writer, &err), RBC_OK);
     dataset read;
     open_dataset(&read, folder);
-    assert_int_equal(read.schema->num_files, 1); /* split "val" has no episode */
-    assert_int_equal(read.schema->files[0].num_records, 2);
+    assert_int_equal(read.schema->num_parts, 1); /* split "val" has no episode */
+    assert_int_equal(read.schema->parts[0].num_records, 2);
     assert_int_equal(read.found.num_episodes, 2);
     assert_int_equal(read.found.num_damaged, 0);
     close_dataset(&read);
@@ -515,12 +511,12 @@ static void strided_tensors_are_read_by_their_strides(void **state) {
     dataset read;
     open_dataset(&read, path);
     assert_string_equal(read.schema->version, "2.0.1");
-    rbc__parsed_episode *parsed = parsed_of(&read, 0);
+    parsed_episode *parsed = parsed_of(&read, 0);
     float back[3][2];
-    assert_int_equal(read.ops->read(parsed, 0, 0, 3, back, &read.scratch, NULL), RBC_OK);
+    assert_int_equal(parsed_read(parsed, 0, 0, 3, back, NULL), RBC_OK);
     const float want[3][2] = {{1, 4}, {2, 5}, {3, 6}};
     assert_memory_equal(back, want, sizeof want);
-    read.ops->episode_close(&parsed);
+    parsed_close(&parsed);
     close_dataset(&read);
     remove_folder(folder);
 }

@@ -571,21 +571,25 @@ static void a_child_process_refuses(void **state) {
     rbc_loader_destroy(&loader);
 }
 
-static void open_records_are_bounded(void **state) {
+static void episodes_at_hand_are_bounded(void **state) {
     (void)state;
     setup *s = make_setup();
     s->fake.num_episodes = 3000;
     s->params.num_windows = 1;
     s->params.num_threads = 2;
     rbc_loader *loader = open_loader(s);
+    rbc_loader_memory memory = RBC_LOADER_MEMORY_INIT;
     for (int64_t i = 0; i < 1000; ++i) {
         rbc_batch *batch = NULL;
         assert_int_equal(rbc_loader_next(loader, -1, &batch, NULL), RBC_OK);
         rbc_batch_release(&batch);
-        /* A record, its source, and the cursor of each worker. */
-        assert_true(fake_num_open() <= 2 * (2 * 256 + 1));
+        assert_int_equal(rbc_loader_get_memory(loader, &memory, NULL), RBC_OK);
+        /* and those that a worker, or a fetcher, has at the time */
+        assert_true(memory.num_episodes <= 512 + (2 + (memory.is_split ? 24 : 0)) * 64);
+        assert_true(memory.slot_bytes + memory.episode_bytes + memory.block_bytes <=
+                    memory.bound_bytes);
     }
-    assert_true(fake_num_open() > 500);
+    assert_true(memory.num_episodes > 500 && memory.episode_bytes > 0);
     rbc_loader_destroy(&loader);
     assert_int_equal(fake_num_open(), 0);
 }
@@ -605,7 +609,7 @@ int main(void) {
         cmocka_unit_test(a_shortage_is_no_damage),
         cmocka_unit_test(stamps_that_decrease_are_an_error),
         cmocka_unit_test(a_child_process_refuses),
-        cmocka_unit_test(open_records_are_bounded),
+        cmocka_unit_test(episodes_at_hand_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

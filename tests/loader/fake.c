@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <spng.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,6 +18,12 @@ struct rbc_dataset {
     fake_params params;
     rbc__schema schema;
     rbc__stream_schema streams[FAKE_NUM_STREAMS];
+    rbc__layout_stream stored[FAKE_NUM_STREAMS];
+    rbc__store store;
+    rbc__block_cache *blocks;
+    rbc__objects objects;
+    pthread_mutex_t lock;
+    struct file *files; /* [num_episodes]; made when they are first asked for */
 };
 
 struct rbc_selection {
@@ -26,34 +33,20 @@ struct rbc_selection {
 };
 
 struct rbc__cursor {
-    const rbc_dataset *dataset;
+    rbc_dataset *dataset;
     char task[32];
 };
 
-/* One file an episode: its encoded images behind each other. */
-struct rbc__parsed_episode {
-    const rbc_dataset *dataset;
-    int64_t number;
-};
-
-#define MAX_SOURCES 4096
-
-struct rbc__source {
-    int64_t episode;
-};
-
-static rbc__source sources[MAX_SOURCES];
+/* One file an episode: its streams behind each other, FAKE_STATE first. */
+typedef struct file {
+    rbc__bytes data, layout;
+} file;
 
 static atomic_llong num_state_reads;
 static atomic_llong num_open;
-static atomic_llong num_located;
 
 int64_t fake_num_open(void) {
     return atomic_load(&num_open);
-}
-
-int64_t fake_num_located(void) {
-    return atomic_load(&num_located);
 }
 
 static uint64_t hash(int64_t episode, int64_t stream, int64_t sample, int64_t element) {
@@ -200,6 +193,12 @@ static rbc__schema make_schema(rbc_dataset *dataset) {
                                        .times = exists ? rows[i].times : -1,
                                        .is_ragged = rows[i].is_ragged};
         memcpy(stream->shape, rows[i].shape, sizeof rows[i].shape);
+        const rbc__encoding encoding = rows[i].kind == RBC_STREAM_NUMERIC ? RBC__ENCODING_PLAIN
+                                       : rows[i].kind == RBC_STREAM_IMAGE ? RBC__ENCODING_IMAGE
+                                                                          : RBC__ENCODING_TEXT;
+        stream->stored = (rbc__layout_stream){(uint64_t)fake_sample_bytes(i), (uint8_t)encoding,
+                                              (uint8_t)dtype_of(i)};
+        dataset->stored[i] = stream->stored;
     }
     rbc__schema schema = {.control_rate_hz = dataset->params.control_rate_hz,
                           .streams = dataset->streams,
@@ -208,116 +207,7 @@ static rbc__schema make_schema(rbc_dataset *dataset) {
     return schema;
 }
 
-rbc_selection *fake_create(const fake_params *params) {
-    for (int64_t i = 1; i < MAX_SOURCES && sources[i].episode == 0; ++i) {
-        sources[i].episode = i;
-    }
-    rbc_selection *s = calloc(1, sizeof *s);
-    const size_t bytes = (size_t)(params->num_episodes + 1) * sizeof(int64_t);
-    atomic_store(&s->references, 1);
-    s->dataset.params = *params;
-    s->dataset.schema = make_schema(&s->dataset);
-    s->ids = malloc(bytes);
-    s->steps = malloc(bytes);
-    s->start_ns = malloc(bytes);
-    s->end_ns = malloc(bytes);
-    for (int64_t i = 0; i < params->num_episodes; ++i) {
-        s->ids[i] = fake_id(i);
-        s->steps[i] = fake_num_steps(i);
-        s->start_ns[i] = 0;
-        s->end_ns[i] = -1;
-        if (params->has_stamps) {
-            int64_t *stamps = fake_stamps(i);
-            s->start_ns[i] = stamps[0];
-            s->end_ns[i] = stamps[fake_num_stamps(i) - 1];
-            free(stamps);
-        }
-    }
-    return s;
-}
-
-/* ---- reader ---- */
-
-static rbc_status fake_episode_open(const rbc__reader *reader, rbc__source *source,
-                                    const rbc__episode_entry *entry, rbc__parsed_episode **out,
-                                    rbc_error *err) {
-    const rbc_dataset *dataset = (const rbc_dataset *)(const void *)reader;
-    (void)source;
-    if (entry->record == dataset->params.failing_episode) {
-        return rbc__fail(err, RBC_ERROR_FORMAT, "fake file: byte 77: record is damaged");
-    }
-    *out = calloc(1, sizeof **out);
-    (*out)->dataset = dataset;
-    (*out)->number = entry->record;
-    atomic_fetch_add(&num_open, 1);
-    return RBC_OK;
-}
-
-static void fake_episode_close(rbc__parsed_episode **episode) {
-    free(*episode);
-    *episode = NULL;
-    atomic_fetch_sub(&num_open, 1);
-}
-
-static int64_t count_of(const rbc__parsed_episode *episode, int32_t stream) {
-    return episode->dataset->streams[stream].is_ragged && stream != FAKE_CLOUD
-               ? fake_num_stamps(episode->number)
-               : fake_num_steps(episode->number);
-}
-
-static rbc_status fake_count(rbc__parsed_episode *episode, int32_t stream, int64_t *num_samples,
-                             int64_t *row_lengths, rbc_error *err) {
-    (void)err;
-    *num_samples = count_of(episode, stream);
-    if (stream == FAKE_CLOUD) {
-        const int64_t steps = *num_samples;
-        *num_samples = 0;
-        for (int64_t i = 0; i < steps; ++i) {
-            const int64_t points = fake_num_points(episode->number, i);
-            *num_samples += points;
-            if (row_lengths != NULL) {
-                row_lengths[i] = points;
-            }
-        }
-    }
-    return RBC_OK;
-}
-
-static rbc_status fake_read(rbc__parsed_episode *episode, int32_t stream, int64_t first,
-                            int64_t count, void *dst, rbc__scratch *scratch, rbc_error *err) {
-    (void)scratch;
-    const fake_params *params = &episode->dataset->params;
-    if (params->read_us > 0) {
-        nanosleep(&(struct timespec){.tv_nsec = (long)params->read_us * 1000}, NULL);
-    }
-    if (stream == FAKE_STATE && params->short_every > 0) {
-        static const int codes[] = {EMFILE, ENFILE, ENOMEM, EIO, EINTR};
-        const long long number = atomic_fetch_add(&num_state_reads, 1);
-        if (number % params->short_every == 0) {
-            return rbc__fail_errno(err, codes[number / params->short_every % 5], "fake file");
-        }
-    }
-    if (stream == FAKE_STATE && params->failing_step >= first &&
-        params->failing_step < first + count && episode->number % 3 == 0) {
-        return rbc__fail(err, RBC_ERROR_FORMAT, "fake file: byte 99: stream 'state' is damaged");
-    }
-    if (stream == FAKE_IMU_TIME) {
-        int64_t *stamps = fake_stamps(episode->number);
-        if (episode->number == params->unsorted_episode) {
-            stamps[5] = stamps[0] - 1;
-        }
-        memcpy(dst, stamps + first, (size_t)count * sizeof *stamps);
-        free(stamps);
-        return RBC_OK;
-    }
-    const int64_t elements = num_elements(stream);
-    const int64_t bytes = rbc__dtype_bytes(dtype_of(stream));
-    for (int64_t i = 0; i < count * elements; ++i) {
-        put_value(episode->number, stream, first + i / elements, i % elements,
-                  (char *)dst + i * bytes);
-    }
-    return RBC_OK;
-}
+/* ---- files ---- */
 
 /* malloc'ed. */
 static void *encode(int64_t episode, int32_t stream, int64_t sample, size_t *bytes) {
@@ -337,68 +227,199 @@ static void *encode(int64_t episode, int32_t stream, int64_t sample, size_t *byt
     return encoded;
 }
 
-/* The offset says which sample it is; see rbc__source_view() below. */
-static rbc_status fake_locate(rbc__parsed_episode *episode, int32_t stream, int64_t sample,
-                              uint64_t *offset, uint64_t *bytes, rbc_error *err) {
-    (void)err;
-    if (stream == FAKE_NOTE) {
-        char note[64];
-        fake_note(episode->number, sample, note, sizeof note);
-        *bytes = strlen(note);
-    } else {
-        atomic_fetch_add(&num_located, 1);
-        size_t encoded_bytes = 0;
-        free(encode(episode->number, stream, sample, &encoded_bytes));
-        *bytes = fake_image_is_empty(stream, sample) ? 0 : encoded_bytes;
+static int64_t count_of(const rbc_dataset *dataset, int64_t episode, int32_t stream) {
+    int64_t points = 0;
+    if (stream != FAKE_CLOUD) {
+        return dataset->streams[stream].is_ragged ? fake_num_stamps(episode)
+                                                  : fake_num_steps(episode);
     }
-    *offset = ((uint64_t)sample * FAKE_NUM_STREAMS + (uint64_t)stream) << 20;
-    return RBC_OK;
-}
-
-static const rbc__format fake_ops = {.format = "fake",
-                                     .episode_open = fake_episode_open,
-                                     .episode_close = fake_episode_close,
-                                     .count = fake_count,
-                                     .read = fake_read,
-                                     .locate = fake_locate};
-
-/* ---- sources ---- */
-
-rbc_status rbc__scratch_reserve(rbc__scratch *scratch, size_t bytes, rbc_error *err) {
-    (void)err;
-    if (scratch->bytes < bytes) {
-        free(scratch->data);
-        scratch->data = malloc(bytes);
-        scratch->bytes = bytes;
+    for (int64_t i = 0; i < fake_num_steps(episode); ++i) {
+        points += fake_num_points(episode, i);
     }
-    return RBC_OK;
+    return points;
 }
 
-void rbc__scratch_free(rbc__scratch *scratch) {
-    free(scratch->data);
-    *scratch = (rbc__scratch){0};
+static void put_numbers(const rbc_dataset *dataset, int64_t episode, int32_t stream,
+                        rbc__layout_writer *writer, file *out) {
+    const int64_t count = count_of(dataset, episode, stream);
+    void *values = fake_values(episode, stream, count);
+    const rbc__run run = {.id = (uint32_t)stream,
+                          .dtype = (uint8_t)dtype_of(stream),
+                          .count = (uint64_t)count,
+                          .offset = out->data.size,
+                          .sample_bytes = (uint64_t)fake_sample_bytes(stream)};
+    if (stream == FAKE_IMU_TIME && episode == dataset->params.unsorted_episode) {
+        ((int64_t *)values)[5] = ((int64_t *)values)[0] - 1;
+    }
+    if (count > 0) {
+        rbc__layout_add_run(writer, &run);
+        rbc__bytes_append(&out->data, values, (size_t)(count * fake_sample_bytes(stream)));
+    }
+    free(values);
 }
 
-const char *rbc__source_path(const rbc__source *source) {
-    (void)source;
-    return "fake file";
-}
-
-rbc_status rbc__source_view(rbc__source *source, uint64_t offset, uint64_t bytes,
-                            rbc__scratch *scratch, const uint8_t **out, rbc_error *err) {
-    const int32_t stream = (int32_t)((offset >> 20) % FAKE_NUM_STREAMS);
-    const int64_t sample = (int64_t)((offset >> 20) / FAKE_NUM_STREAMS);
-    RBC__TRY(rbc__scratch_reserve(scratch, bytes + 64, err));
-    if (stream == FAKE_NOTE) {
-        fake_note(source->episode, sample, (char *)scratch->data, 64);
-    } else {
-        size_t encoded_bytes = 0;
-        void *encoded = encode(source->episode, stream, sample, &encoded_bytes);
-        memcpy(scratch->data, encoded, encoded_bytes);
+/* Images and notes: a table of where each lies. */
+static void put_samples(const rbc_dataset *dataset, int64_t episode, int32_t stream,
+                        rbc__layout_writer *writer, file *out) {
+    const int64_t count = count_of(dataset, episode, stream);
+    const size_t begin = out->data.size;
+    rbc__bytes ends = {0};
+    for (int64_t i = 0; i < count; ++i) {
+        char note[64] = "";
+        size_t bytes = 0;
+        void *encoded = NULL;
+        if (stream == FAKE_NOTE) {
+            fake_note(episode, i, note, sizeof note);
+            bytes = strlen(note);
+        } else if (!fake_image_is_empty(stream, i)) {
+            encoded = encode(episode, stream, i, &bytes);
+        }
+        rbc__bytes_append(&out->data, encoded != NULL ? encoded : note, bytes);
+        rbc__bytes_fixed(&ends, out->data.size - begin, 4);
         free(encoded);
     }
-    *out = scratch->data;
+    const rbc__run run = {.id = (uint32_t)stream,
+                          .form = RBC__FORM_ENDS,
+                          .width = 4,
+                          .encoding = dataset->stored[stream].encoding,
+                          .dtype = dataset->stored[stream].dtype,
+                          .count = (uint64_t)count,
+                          .offset = begin,
+                          .bytes = out->data.size - begin,
+                          .table = ends.data};
+    if (count > 0) {
+        rbc__layout_add_run(writer, &run);
+    }
+    rbc__bytes_free(&ends);
+}
+
+static void put_points(int64_t episode, rbc__layout_writer *writer, file *out) {
+    const rbc__run run = {.id = FAKE_NUM_STREAMS + FAKE_CLOUD,
+                          .dtype = RBC__I64,
+                          .count = (uint64_t)fake_num_steps(episode),
+                          .offset = out->data.size,
+                          .sample_bytes = 8};
+    for (int64_t i = 0; i < fake_num_steps(episode); ++i) {
+        const int64_t points = fake_num_points(episode, i);
+        rbc__bytes_append(&out->data, &points, sizeof points);
+    }
+    if (run.count > 0) {
+        rbc__layout_add_run(writer, &run);
+    }
+}
+
+static const file *file_of(rbc_dataset *dataset, int64_t episode) {
+    file *out = &dataset->files[episode];
+    pthread_mutex_lock(&dataset->lock);
+    if (out->layout.size == 0) {
+        rbc__layout_writer writer = {.streams = dataset->stored, .num_streams = FAKE_NUM_STREAMS};
+        rbc__layout_begin(&writer, (uint64_t)fake_num_steps(episode), 0);
+        for (int32_t i = 0; i < FAKE_NUM_STREAMS; ++i) {
+            if (dataset->streams[i].kind == RBC_STREAM_NUMERIC) {
+                put_numbers(dataset, episode, i, &writer, out);
+            } else {
+                put_samples(dataset, episode, i, &writer, out);
+            }
+        }
+        put_points(episode, &writer, out);
+        rbc__layout_end(&writer, &out->layout, NULL);
+        rbc__layout_writer_free(&writer);
+    }
+    pthread_mutex_unlock(&dataset->lock);
+    return out;
+}
+
+static rbc_status read_one(rbc_dataset *dataset, rbc__read *read, rbc_error *err) {
+    const fake_params *params = &dataset->params;
+    const int64_t episode = rbc__blob_part(read->blob);
+    const file *from = file_of(dataset, episode);
+    const uint64_t state_bytes =
+        (uint64_t)(fake_num_steps(episode) * fake_sample_bytes(FAKE_STATE));
+    const uint64_t failing_at = (uint64_t)(params->failing_step * fake_sample_bytes(FAKE_STATE));
+    const bool is_state = read->offset < state_bytes;
+    if (is_state && params->short_every > 0) {
+        static const int codes[] = {EMFILE, ENFILE, ENOMEM, EIO, EINTR};
+        const long long number = atomic_fetch_add(&num_state_reads, 1);
+        if (number % params->short_every == 0) {
+            return rbc__fail_errno(err, codes[number / params->short_every % 5], "fake file");
+        }
+    }
+    if (params->failing_step >= 0 && episode % 3 == 0 && failing_at < state_bytes &&
+        read->offset <= failing_at && failing_at < read->offset + read->bytes) {
+        return rbc__fail(err, RBC_ERROR_FORMAT, "fake file: byte 99: stream 'state' is damaged");
+    }
+    memcpy(read->dst, from->data.data + read->offset, (size_t)read->bytes);
     return RBC_OK;
+}
+
+static bool is_cancelled(const atomic_bool *cancel) {
+    return cancel != NULL && atomic_load_explicit(cancel, memory_order_relaxed);
+}
+
+/* Remote, all reads take their time together; else each its own. */
+static void read_fake(rbc__store *store, rbc__read *reads, size_t count,
+                      const atomic_bool *cancel) {
+    rbc_dataset *dataset =
+        (rbc_dataset *)(void *)((char *)store - offsetof(struct rbc_dataset, store));
+    const fake_params *params = &dataset->params;
+    const int64_t waits = params->is_remote ? 1 : (int64_t)count;
+    for (int64_t i = 0; i < waits * params->read_us && !is_cancelled(cancel); i += 1000) {
+        const int64_t left = waits * params->read_us - i;
+        nanosleep(&(struct timespec){.tv_nsec = (long)(left < 1000 ? left : 1000) * 1000}, NULL);
+    }
+    while (params->hangs != NULL && atomic_load(params->hangs)) { /* whatever is cancelled */
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    for (size_t i = 0; i < count; ++i) {
+        rbc_error problem;
+        reads[i].status = is_cancelled(cancel) ? rbc__fail(&problem, RBC_ERROR_CANCELLED, "stopped")
+                                               : read_one(dataset, &reads[i], &problem);
+        if (reads[i].status != RBC_OK) {
+            rbc__read_fail(&reads[i], &problem);
+        }
+    }
+}
+
+static const char *name_fake(rbc__store *store, int64_t blob, char *buffer, size_t bytes) {
+    (void)store;
+    (void)blob;
+    snprintf(buffer, bytes, "fake file");
+    return buffer;
+}
+
+static void destroy_fake(rbc__store *store) {
+    (void)store;
+}
+
+static const rbc__store_ops store_ops = {read_fake, NULL, name_fake, destroy_fake};
+
+rbc_selection *fake_create(const fake_params *params) {
+    rbc_selection *s = calloc(1, sizeof *s);
+    const size_t bytes = (size_t)(params->num_episodes + 1) * sizeof(int64_t);
+    atomic_store(&s->references, 1);
+    s->dataset.params = *params;
+    s->dataset.schema = make_schema(&s->dataset);
+    s->dataset.store = (rbc__store){&store_ops, params->is_remote};
+    s->dataset.files = calloc((size_t)params->num_episodes + 1, sizeof *s->dataset.files);
+    pthread_mutex_init(&s->dataset.lock, NULL);
+    rbc__block_cache_create(1 << 20, &s->dataset.blocks, NULL);
+    s->ids = malloc(bytes);
+    s->steps = malloc(bytes);
+    s->start_ns = malloc(bytes);
+    s->end_ns = malloc(bytes);
+    for (int64_t i = 0; i < params->num_episodes; ++i) {
+        s->ids[i] = fake_id(i);
+        s->steps[i] = fake_num_steps(i);
+        s->start_ns[i] = 0;
+        s->end_ns[i] = -1;
+        if (params->has_stamps) {
+            int64_t *stamps = fake_stamps(i);
+            s->start_ns[i] = stamps[0];
+            s->end_ns[i] = stamps[fake_num_stamps(i) - 1];
+            free(stamps);
+        }
+    }
+    return s;
 }
 
 /* ---- dataset, selection, cursor ---- */
@@ -407,13 +428,24 @@ const rbc__schema *rbc__dataset_schema(const rbc_dataset *dataset) {
     return &dataset->schema;
 }
 
-const rbc__format *rbc__dataset_format(const rbc_dataset *dataset) {
-    (void)dataset;
-    return &fake_ops;
+rbc__request_params rbc__dataset_requests(const rbc_dataset *dataset) {
+    union {
+        const rbc_dataset *in;
+        rbc_dataset *out;
+    } own = {.in = dataset};
+    return (rbc__request_params){.store = &own.out->store,
+                                 .cache = dataset->blocks,
+                                 .objects = &dataset->objects,
+                                 .schema = &dataset->schema};
 }
 
-const rbc__reader *rbc__dataset_reader(const rbc_dataset *dataset) {
-    return (const rbc__reader *)(const void *)dataset;
+rbc_status rbc__dataset_parse_layout(const rbc_dataset *dataset, const rbc__episode_row *row,
+                                     rbc__layout **out, rbc_error *err) {
+    if (row->entry.record == dataset->params.failing_episode) {
+        return rbc__fail(err, RBC_ERROR_FORMAT, "fake file: byte 77: record is damaged");
+    }
+    return rbc__layout_parse(dataset->stored, FAKE_NUM_STREAMS, row->entry.layout,
+                             row->entry.layout_bytes, 0, "fake file", out, err);
 }
 
 double rbc__dataset_control_rate(const rbc_dataset *dataset) {
@@ -428,14 +460,6 @@ rbc_jpeg_dct rbc__dataset_jpeg_dct(const rbc_dataset *dataset) {
 void rbc_dataset_get_info(const rbc_dataset *dataset, rbc_dataset_info *out) {
     (void)dataset;
     *out = (rbc_dataset_info){.name = "fake", .path = "/fake"};
-}
-
-rbc_status rbc__dataset_source(rbc_dataset *dataset, int64_t file, rbc__source **out,
-                               rbc_error *err) {
-    (void)dataset;
-    (void)err;
-    *out = &sources[file]; /* of MAX_SOURCES */
-    return RBC_OK;
 }
 
 const int64_t *rbc__selection_ids(const rbc_selection *selection) {
@@ -498,6 +522,13 @@ void rbc_selection_destroy(rbc_selection **out) {
     for (int32_t i = 0; i < FAKE_NUM_STREAMS; ++i) {
         free(selection->dataset.streams[i].name);
     }
+    for (int64_t i = 0; i < selection->dataset.params.num_episodes; ++i) {
+        rbc__bytes_free(&selection->dataset.files[i].data);
+        rbc__bytes_free(&selection->dataset.files[i].layout);
+    }
+    free(selection->dataset.files);
+    rbc__block_cache_destroy(&selection->dataset.blocks);
+    pthread_mutex_destroy(&selection->dataset.lock);
     free(selection->ids);
     free(selection->steps);
     free(selection->start_ns);
@@ -523,14 +554,17 @@ void rbc__cursor_give(rbc__cursor **cursor) {
 
 rbc_status rbc__cursor_episode(rbc__cursor *cursor, int64_t id, rbc__episode_row *out,
                                rbc_error *err) {
-    (void)cursor;
     (void)err;
     const int64_t episode = (id - 1000) / 3;
-    *out = (rbc__episode_row){
-        .id = id,
-        .file = episode,
-        .task = episode % 4 - 1,
-        .entry = {.record = episode, .num_steps = fake_num_steps(episode), .task = ""}};
+    const file *of = file_of(cursor->dataset, episode);
+    *out = (rbc__episode_row){.id = id,
+                              .part = episode,
+                              .task = episode % 4 - 1,
+                              .entry = {.record = episode,
+                                        .num_steps = fake_num_steps(episode),
+                                        .task = "",
+                                        .layout = of->layout.data,
+                                        .layout_bytes = of->layout.size}};
     return RBC_OK;
 }
 

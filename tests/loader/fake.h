@@ -4,6 +4,7 @@
 #ifndef RBC_TESTS_LOADER_FAKE_H
 #define RBC_TESTS_LOADER_FAKE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "catalog/dataset.h"
@@ -38,9 +39,11 @@ typedef struct fake_params {
     int64_t unsorted_episode; /* its stamps decrease once; -1 */
     int64_t read_us;          /* a read takes so long */
     int64_t short_every;      /* of so many reads of FAKE_STATE one fails for a shortage; 0: none */
+    bool is_remote;           /* the reads of a request take read_us together */
+    atomic_bool *hangs;       /* reads return only once it is false; NULL: at once */
 } fake_params;
 
-#define FAKE_PARAMS_INIT {20, 5.0, false, -1, -1, -1, 0, 0}
+#define FAKE_PARAMS_INIT {20, 5.0, false, -1, -1, -1, 0, 0, false, NULL}
 
 /* The selection holds the dataset; destroy it with rbc_selection_destroy(). */
 rbc_selection *fake_create(const fake_params *params);
@@ -58,9 +61,7 @@ void fake_pixels(int64_t episode, int32_t stream, int64_t sample, uint8_t *dst);
 bool fake_image_is_empty(int32_t stream, int64_t sample);
 void fake_note(int64_t episode, int64_t step, char *dst, size_t bytes);
 
-/* Records, cursors and sources that are open now, over all fakes. */
+/* Cursors that are taken now, over all fakes. */
 int64_t fake_num_open(void);
-/* Images that were located so far. */
-int64_t fake_num_located(void);
 
 #endif

@@ -130,7 +130,8 @@ static void errors_say_what_and_where(void **state) {
     }
 }
 
-/* Nothing is packed as something, but where a step only orders bytes anew. */
+/* Nothing is packed as something, but where a step only orders bytes anew, or each number
+ * stands by itself. */
 static void no_bytes_are_no_stream(void **state) {
     for (uint32_t kind = 0; kind < 1000; ++kind) {
         const char *name = rbc__packing_name(kind);
@@ -141,7 +142,8 @@ static void no_bytes_are_no_stream(void **state) {
         rbc__unpacked found;
         rbc_error err = {0};
         packing.steps[0].parameter = rbc__packing_check(&packing, &err) == RBC_OK ? 0 : 1;
-        const bool is_kept = strcmp(name, "shuffle") == 0 || strcmp(name, "bitshuffle") == 0;
+        const bool is_kept = strcmp(name, "shuffle") == 0 || strcmp(name, "bitshuffle") == 0 ||
+                             strcmp(name, "varint") == 0;
         assert_int_equal(rbc__unpack_unsized(*state, &packing, NULL, 0, 100, &found, &err),
                          is_kept ? RBC_OK : RBC_ERROR_FORMAT);
     }

@@ -14,7 +14,7 @@ from robocache import cli
 from robocache.suggest import suggest_windows
 
 STEPS = 6
-REASON = "its tensors are compressed"
+REASON = "its tensors are encoded in a way that RoboCache does not know"
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def dataset(tmp_path):
     path = tmp_path / "mixed" / "1.0.0" / "features.json"
     text = json.loads(path.read_text())
     steps = text["featuresDict"]["features"]["steps"]["sequence"]["feature"]
-    steps["featuresDict"]["features"]["packed"]["tensor"]["encoding"] = "zlib"
+    steps["featuresDict"]["features"]["packed"]["tensor"]["encoding"] = "brotli"
     path.write_text(json.dumps(text))
     return rc.open(tmp_path / "mixed", progress=False, control_rate_hz=10)
 

@@ -87,11 +87,12 @@ static rbc_status parse_tensor(const branch *at, const json_t *tensor, rbc__leaf
         return RBC_OK;
     }
     leaf->list = rbc__dtype_is_float(leaf->dtype) ? RBC__LIST_FLOAT : RBC__LIST_INT64;
-    if (encoding && strcmp(encoding, "bytes") == 0) {
+    if (encoding && (strcmp(encoding, "bytes") == 0 || strcmp(encoding, "zlib") == 0)) {
         leaf->list = RBC__LIST_BYTES;
         leaf->storage = RBC__STORED_BYTES;
+        leaf->is_zlib = encoding[0] == 'z';
     } else if (encoding && encoding[0] != '\0' && strcmp(encoding, "none") != 0) {
-        leaf->unsupported = "its tensors are compressed";
+        leaf->unsupported = "its tensors are encoded in a way that RoboCache does not know";
     }
     return RBC_OK;
 }

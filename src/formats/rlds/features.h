@@ -30,6 +30,7 @@ typedef struct rbc__leaf {
     int64_t shape[RBC_STREAM_MAX_DIMS]; /* of one sample; -1: any */
     int64_t elements;                   /* numbers a sample, 1 for images and text; -1: any */
     const char *encoding;               /* "", "jpeg", "png" */
+    bool is_zlib;                       /* STORED_BYTES, each compressed */
     bool is_sequence; /* inside the steps there is one more sequence: it may be stored ragged */
     int64_t rows;     /* of that sequence; -1: any, and the stream is ragged */
     const char *unsupported; /* why it cannot be read, or NULL */
@@ -59,8 +60,5 @@ void rbc__leaves_free(rbc__leaves *leaves);
 static inline bool rbc__leaf_is_ragged(const rbc__leaf *leaf) {
     return leaf->is_sequence && leaf->rows < 0;
 }
-
-/* A hash of everything that a layout relies on. */
-uint32_t rbc__leaves_fingerprint(const rbc__leaves *leaves);
 
 #endif

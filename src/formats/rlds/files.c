@@ -292,24 +292,24 @@ rbc_status rbc__rlds_find_folder(const char *path, char **folder, rbc_error *err
 
 static rbc_status add_file(rbc__schema *schema, const char *folder, const char *name,
                            const char *split, int64_t num_records, rbc_error *err) {
-    if ((schema->num_files & (schema->num_files - 1)) == 0) {
-        const size_t capacity = schema->num_files ? 2 * (size_t)schema->num_files : 1;
-        rbc__file_schema *files = realloc(schema->files, capacity * sizeof *files);
+    if ((schema->num_parts & (schema->num_parts - 1)) == 0) {
+        const size_t capacity = schema->num_parts ? 2 * (size_t)schema->num_parts : 1;
+        rbc__part_schema *files = realloc(schema->parts, capacity * sizeof *files);
         if (files == NULL) {
             return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%lld files",
-                             (long long)schema->num_files);
+                             (long long)schema->num_parts);
         }
-        schema->files = files;
+        schema->parts = files;
     }
-    rbc__file_schema *file = &schema->files[schema->num_files];
-    *file = (rbc__file_schema){.num_records = num_records};
+    rbc__part_schema *file = &schema->parts[schema->num_parts];
+    *file = (rbc__part_schema){.num_records = num_records};
     RBC__TRY(rbc__join_path(folder, name, &file->path, err));
     file->split = strdup(split);
     if (file->split == NULL) {
         free(file->path);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "the name of a split");
     }
-    ++schema->num_files;
+    ++schema->num_parts;
     return RBC_OK;
 }
 
@@ -396,11 +396,11 @@ rbc_status rbc__rlds_list_files(const char *path, const char *folder, const rbc_
     }
     if (info == NULL || info->num_splits == 0) {
         RBC__TRY(add_on_disk(path, folder, NULL, "all", schema, err));
-        if (schema->num_files == 0) {
+        if (schema->num_parts == 0) {
             RBC__TRY(add_split_folders(path, folder, schema, err));
         }
     }
-    if (schema->num_files == 0) {
+    if (schema->num_parts == 0) {
         return rbc__fail(err, RBC_ERROR_NOT_FOUND, "%s/%s: there is no *.tfrecord* file", path,
                          folder);
     }

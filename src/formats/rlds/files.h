@@ -14,7 +14,7 @@
  */
 rbc_status rbc__rlds_find_folder(const char *path, char **folder, rbc_error *err);
 
-/* Lists the shards of the dataset `schema->name` as `schema->files`, with paths relative to `path`:
+/* Lists the shards of the dataset `schema->name` as `schema->parts`, with paths relative to `path`:
  * as `info` says, or, for splits of which it declares no shards and without one (NULL), what is on
  * disk. NOT_FOUND without any. */
 rbc_status rbc__rlds_list_files(const char *path, const char *folder, const rbc__dataset_info *info,

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "formats/rlds/framing.h"
 #include "formats/rlds/measure.h"
+#include "formats/rlds/metadata.h"
 #include "formats/rlds/rlds.h"
 #include "formats/rlds/tensor_proto.h"
 #include "io/utf8.h"
@@ -21,13 +22,15 @@ typedef struct found {
 typedef struct indexer {
     const rbc__rlds *reader;
     rbc__measure measure;
-    found *found;            /* [num_ids] */
-    rbc__layout_span *spans; /* [num_ids] */
+    found *found;      /* [2 * leaves->count]: of leaf i, and of its row lengths at count + i */
+    uint64_t *samples; /* [num_streams] */
     uint64_t num_steps;
     int64_t start_ns, end_ns;
     rbc__stamp_span *stamp_spans; /* [num_stamp_spans] */
     int32_t num_stamp_spans;
+    rbc__layout_writer writer;
     rbc__bytes layout;
+    char *metadata; /* of the record, as JSON; NULL: none */
     rbc__scratch task;
     rbc__scratch stamps;
 } indexer;
@@ -49,37 +52,53 @@ static rbc_status note_feature(void *user, const rbc__feature *feature, rbc_erro
 static rbc_status measure_stream(indexer *state, int32_t stream, int64_t *steps, rbc_error *err) {
     const rbc__leaves *leaves = &state->reader->leaves;
     const rbc__leaf *leaf = &leaves->items[stream];
-    const uint32_t rows_id = (uint32_t)(leaves->count + stream);
+    const uint32_t id = (uint32_t)stream;
     const found *values = &state->found[stream];
-    const found *rows = &state->found[rows_id];
-    rbc__layout_span *span = &state->spans[stream];
-    rbc__layout_span *rows_span = &state->spans[rows_id];
+    const found *rows = &state->found[leaves->count + stream];
+    uint64_t *samples = &state->samples[stream];
+    uint64_t num_rows = 0;
     uint64_t total = 0;
     *steps = -1;
-    span->id = (uint32_t)stream;
-    rows_span->id = rows_id;
+    *samples = 0;
     if (values->exists) {
-        RBC__TRY(
-            rbc__measure_values(&state->measure, leaf, values->offset, values->bytes, span, err));
-        *steps = leaf->elements > 0 ? (int64_t)span->samples : -1;
+        RBC__TRY(rbc__measure_values(&state->measure, leaf, id, values->offset, values->bytes,
+                                     samples, err));
+        *steps = leaf->elements > 0 ? (int64_t)*samples : -1;
     }
     if (!leaf->is_sequence || !rows->exists) {
         return RBC_OK;
     }
-    RBC__TRY(rbc__measure_rows(&state->measure, leaf, rows->offset, rows->bytes, rows_span, &total,
-                               err));
-    *steps = (int64_t)rows_span->samples;
+    RBC__TRY(rbc__measure_rows(&state->measure, leaf, (uint32_t)leaves->num_streams + id,
+                               !rbc__leaf_is_ragged(leaf), rows->offset, rows->bytes, &num_rows,
+                               &total, err));
+    *steps = (int64_t)num_rows;
     if (!rbc__leaf_is_ragged(leaf)) {
-        rows_span->form = RBC__FORM_NONE;
-    } else if (leaf->elements > 0 && total != span->samples) {
+        return RBC_OK;
+    }
+    if (leaf->elements > 0 && total != *samples) {
         return rbc__wire_fail(&state->measure.payload, rows->offset, err,
                               "the rows of stream '%s' have %" PRIu64 " samples together, but "
                               "%" PRIu64 " are there",
-                              leaf->name, total, span->samples);
-    } else {
-        span->samples = total;
+                              leaf->name, total, *samples);
     }
+    *samples = total;
     return RBC_OK;
+}
+
+/* Samples of streams that take no bytes are there all the same. */
+static void add_empty(indexer *state) {
+    const rbc__leaves *leaves = &state->reader->leaves;
+    for (int32_t i = 0; i < leaves->num_streams; ++i) {
+        const rbc__leaf *leaf = &leaves->items[i];
+        const bool is_ragged = rbc__leaf_is_ragged(leaf);
+        if (leaf->unsupported || leaf->elements != 0) {
+            continue;
+        }
+        state->samples[i] = is_ragged ? state->samples[i] : state->num_steps;
+        if (state->samples[i] > 0) {
+            rbc__measure_nothing(&state->measure, (uint32_t)i, state->samples[i]);
+        }
+    }
 }
 
 /* Measures all streams; they must agree on the number of steps. */
@@ -136,10 +155,8 @@ static rbc_status measure_metadata(indexer *state, rbc_error *err) {
         const found *at = &state->found[i];
         const bool may_miss = leaf->unsupported || leaf->is_sequence || leaf->elements <= 0 ||
                               leaf->storage == RBC__STORED_TENSOR;
-        state->spans[i].id = (uint32_t)i;
         if (at->exists) {
-            RBC__TRY(rbc__measure_metadata(&state->measure, leaf, at->offset, at->bytes,
-                                           &state->spans[i], err));
+            RBC__TRY(rbc__measure_metadata(&state->measure, leaf, at->offset, at->bytes, err));
         } else if (!may_miss) {
             return rbc__wire_fail(&state->measure.payload, 0, err,
                                   "the record has no feature '%s', which features.json declares",
@@ -147,6 +164,28 @@ static rbc_status measure_metadata(indexer *state, rbc_error *err) {
         }
     }
     return RBC_OK;
+}
+
+static rbc_status make_metadata(indexer *state, rbc_error *err) {
+    const rbc__leaves *leaves = &state->reader->leaves;
+    rbc__metadata *metadata;
+    if (leaves->count == leaves->num_streams) {
+        return RBC_OK;
+    }
+    RBC__TRY(rbc__metadata_create(&metadata, err));
+    rbc_status status = RBC_OK;
+    for (int32_t i = leaves->num_streams; i < leaves->count && status == RBC_OK; ++i) {
+        const found *at = &state->found[i];
+        if (at->exists) {
+            status = rbc__metadata_add(metadata, &state->measure.payload, &leaves->items[i],
+                                       at->offset, at->bytes, err);
+        }
+    }
+    if (status == RBC_OK) {
+        status = rbc__metadata_text(metadata, &state->metadata, err);
+    }
+    rbc__metadata_destroy(&metadata);
+    return status;
 }
 
 /* ---- stamps ------------------------------------------------------------------------------------
@@ -158,14 +197,14 @@ static rbc_status check_stamps(indexer *state, int32_t stream, int32_t times, rb
     const rbc__leaves *leaves = &state->reader->leaves;
     const rbc__wire *payload = &state->measure.payload;
     const char *name = leaves->items[times].name;
-    const uint64_t samples = state->spans[times].samples;
+    const uint64_t samples = state->samples[times];
     const found *at = &state->found[times];
     rbc__list list;
-    if (samples != state->spans[stream].samples) {
-        return rbc__wire_fail(
-            payload, at->offset, err,
-            "stream '%s' has %" PRIu64 " stamps, but '%s' has %" PRIu64 " samples", name, samples,
-            leaves->items[stream].name, state->spans[stream].samples);
+    if (samples != state->samples[stream]) {
+        return rbc__wire_fail(payload, at->offset, err,
+                              "stream '%s' has %" PRIu64 " stamps, but '%s' has %" PRIu64
+                              " samples",
+                              name, samples, leaves->items[stream].name, state->samples[stream]);
     }
     if (samples == 0 || !at->exists) {
         return RBC_OK;
@@ -283,18 +322,22 @@ static rbc_status find_task(indexer *state, rbc_error *err) {
 
 static rbc_status index_record(indexer *state, rbc_error *err) {
     const rbc__leaves *leaves = &state->reader->leaves;
-    const size_t num_ids = rbc__layout_num_ids(leaves);
-    memset(state->found, 0, num_ids * sizeof *state->found);
-    memset(state->spans, 0, num_ids * sizeof *state->spans);
-    state->measure.tables.size = 0;
+    memset(state->found, 0, 2 * (size_t)leaves->count * sizeof *state->found);
+    memset(state->samples, 0, (size_t)leaves->num_streams * sizeof *state->samples);
+    rbc__measure_begin(&state->measure);
     state->layout.size = 0;
+    free(state->metadata);
+    state->metadata = NULL;
     RBC__TRY(rbc__example_walk(&state->measure.payload, note_feature, state, err));
     RBC__TRY(measure_streams(state, err));
     RBC__TRY(measure_metadata(state, err));
     RBC__TRY(check_all_stamps(state, err));
     RBC__TRY(find_task(state, err));
-    return rbc__layout_encode(leaves, state->reader->fingerprint, state->num_steps, state->spans,
-                              num_ids, &state->measure.tables, &state->layout, err);
+    RBC__TRY(make_metadata(state, err));
+    add_empty(state);
+    rbc__layout_begin(&state->writer, state->num_steps, state->measure.payload.base);
+    RBC__TRY(rbc__measure_finish(&state->measure, &state->writer, err));
+    return rbc__layout_end(&state->writer, &state->layout, err);
 }
 
 /* A problem is reported, and indexing goes on when the sink says so. */
@@ -327,14 +370,15 @@ static rbc_status index_frame(indexer *state, rbc__source *source, const rbc__fr
         return report(sink, source, record, &problem, err);
     }
     const rbc__episode_entry entry = {.record = record,
-                                      .offset = frame->offset,
-                                      .bytes = frame->bytes,
+                                      .offset = (int64_t)frame->offset,
+                                      .bytes = (int64_t)frame->bytes,
                                       .num_steps = (int64_t)state->num_steps,
                                       .start_ns = state->start_ns,
                                       .end_ns = state->end_ns,
                                       .spans = state->stamp_spans,
                                       .num_spans = state->num_stamp_spans,
                                       .task = (const char *)state->task.data,
+                                      .metadata = state->metadata,
                                       .layout = state->layout.data,
                                       .layout_bytes = state->layout.size};
     return sink->episode(sink->user, &entry, err);
@@ -382,14 +426,16 @@ static rbc_status index_frames(indexer *state, rbc__source *source, int64_t num_
 
 rbc_status rbc__rlds_index(const rbc__rlds *reader, rbc__source *source, int64_t num_records,
                            const rbc__index_sink *sink, rbc_error *err) {
-    const size_t num_ids = rbc__layout_num_ids(&reader->leaves);
-    indexer state = {.reader = reader,
-                     .found = calloc(num_ids + 1, sizeof(found)),
-                     .spans = calloc(num_ids + 1, sizeof(rbc__layout_span)),
-                     .stamp_spans = calloc(num_ids + 1, sizeof(rbc__stamp_span))};
+    const size_t num_leaves = (size_t)reader->leaves.count;
+    indexer state = {
+        .reader = reader,
+        .found = calloc(2 * num_leaves + 1, sizeof(found)),
+        .samples = calloc(num_leaves + 1, sizeof(uint64_t)),
+        .stamp_spans = calloc(num_leaves + 1, sizeof(rbc__stamp_span)),
+        .writer = {.streams = reader->stored, .num_streams = (uint32_t)reader->leaves.num_streams}};
     rbc__scratch scratch = {0};
     rbc_status status;
-    if (state.found && state.spans && state.stamp_spans) {
+    if (state.found && state.samples && state.stamp_spans) {
         status = index_frames(&state, source, num_records, sink, &scratch, err);
     } else {
         status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to index it",
@@ -399,8 +445,10 @@ rbc_status rbc__rlds_index(const rbc__rlds *reader, rbc__source *source, int64_t
     rbc__scratch_free(&state.task);
     rbc__scratch_free(&state.stamps);
     rbc__bytes_free(&state.layout);
+    rbc__layout_writer_free(&state.writer);
+    free(state.metadata);
     rbc__measure_free(&state.measure);
-    free(state.spans);
+    free(state.samples);
     free(state.stamp_spans);
     free(state.found);
     return status;

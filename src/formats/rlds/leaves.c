@@ -6,7 +6,6 @@
 
 #include "core/error.h"
 #include "formats/rlds/features.h"
-#include "formats/rlds/framing.h"
 
 static const char steps_prefix[] = "steps/";
 static const char metadata_prefix[] = "episode_metadata/";
@@ -105,18 +104,4 @@ void rbc__leaves_free(rbc__leaves *leaves) {
     }
     free(leaves->items);
     *leaves = (rbc__leaves){0};
-}
-
-uint32_t rbc__leaves_fingerprint(const rbc__leaves *leaves) {
-    uint32_t hash = 0;
-    for (int32_t i = 0; i < leaves->count; ++i) {
-        const rbc__leaf *leaf = &leaves->items[i];
-        const int64_t facts[] = {hash,           leaf->in_steps,
-                                 leaf->kind,     leaf->dtype,
-                                 leaf->list,     leaf->storage,
-                                 leaf->elements, leaf->is_sequence,
-                                 leaf->rows,     leaf->unsupported != NULL};
-        hash = rbc__crc32c(facts, sizeof facts) ^ rbc__crc32c(leaf->key, strlen(leaf->key));
-    }
-    return hash;
 }

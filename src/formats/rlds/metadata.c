@@ -1,11 +1,12 @@
-#include <inttypes.h>
+#include "formats/rlds/metadata.h"
+
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
 
 #include "core/error.h"
-#include "formats/rlds/parsed_episode.h"
 #include "formats/rlds/tensor_proto.h"
 #include "io/endian.h"
 #include "io/utf8.h"
@@ -100,15 +101,43 @@ static json_t *nest(const json_t *flat, const rbc__leaf *leaf, int32_t axis, siz
     return array;
 }
 
-/* Adds leaf `id` to `object`. */
-static rbc_status leaf_to_json(rbc__parsed_episode *episode, uint32_t id, rbc__scratch *scratch,
-                               json_t *object, rbc_error *err) {
-    const rbc__leaf *leaf = &episode->reader->leaves.items[id];
+struct rbc__metadata {
+    json_t *object;
+};
+
+static rbc_status out_of_memory(rbc_error *err) {
+    return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "metadata of an episode: out of memory");
+}
+
+rbc_status rbc__metadata_create(rbc__metadata **out, rbc_error *err) {
+    *out = malloc(sizeof **out);
+    if (*out == NULL) {
+        return out_of_memory(err);
+    }
+    (*out)->object = json_object();
+    if ((*out)->object == NULL) {
+        rbc__metadata_destroy(out);
+        return out_of_memory(err);
+    }
+    return RBC_OK;
+}
+
+void rbc__metadata_destroy(rbc__metadata **metadata) {
+    if (*metadata != NULL) {
+        json_decref((*metadata)->object);
+        free(*metadata);
+        *metadata = NULL;
+    }
+}
+
+rbc_status rbc__metadata_add(rbc__metadata *metadata, const rbc__wire *payload,
+                             const rbc__leaf *leaf, uint64_t offset, uint64_t bytes,
+                             rbc_error *err) {
     rbc__list list;
     rbc__chunk chunk;
     bool more = true;
     bool has_memory = true;
-    RBC__TRY(rbc__parsed_episode_list(episode, &episode->spans[id], scratch, &list, err));
+    RBC__TRY(rbc__list_open(payload, offset, bytes, &list, err));
     json_t *array = json_array();
     rbc_status status = RBC_OK;
     while (status == RBC_OK && more && array && has_memory) {
@@ -127,31 +156,13 @@ static rbc_status leaf_to_json(rbc__parsed_episode *episode, uint32_t id, rbc__s
     json_t *value = leaf->ndim == 0 && json_array_size(array) != 1 ? json_incref(array)
                                                                    : nest(array, leaf, 0, &at);
     json_decref(array);
-    if (!has_memory || json_object_set_new(object, leaf->name, value) != 0) {
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "metadata '%s'", leaf->name);
+    if (!has_memory || json_object_set_new(metadata->object, leaf->name, value) != 0) {
+        return out_of_memory(err);
     }
     return RBC_OK;
 }
 
-rbc_status rbc__rlds_metadata(rbc__parsed_episode *episode, rbc__scratch *scratch, char **json,
-                              rbc_error *err) {
-    const rbc__leaves *leaves = &episode->reader->leaves;
-    json_t *object = json_object();
-    rbc_status status = RBC_OK;
-    *json = NULL;
-    for (int32_t i = leaves->num_streams; i < leaves->count && status == RBC_OK && object; ++i) {
-        if (episode->spans[i].form == RBC__FORM_WALK) {
-            status = leaf_to_json(episode, (uint32_t)i, scratch, object, err);
-        }
-    }
-    if (status == RBC_OK) {
-        *json = json_dumps(object, JSON_COMPACT);
-        if (!*json) {
-            status =
-                rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: byte %" PRIu64 ": metadata as JSON",
-                          rbc__source_path(episode->source), episode->offset);
-        }
-    }
-    json_decref(object);
-    return status;
+rbc_status rbc__metadata_text(const rbc__metadata *metadata, char **json, rbc_error *err) {
+    *json = json_dumps(metadata->object, JSON_COMPACT);
+    return *json != NULL ? RBC_OK : out_of_memory(err);
 }

@@ -11,6 +11,7 @@
 #include "formats/rlds/control_rates.h"
 #include "formats/rlds/dlimp.h"
 #include "formats/rlds/files.h"
+#include "formats/rlds/measure.h"
 #include "io/json.h"
 
 #define METADATA_LIMIT_BYTES ((size_t)16 << 20)
@@ -50,7 +51,8 @@ static rbc_status fill_streams(rbc__rlds *reader, rbc_error *err) {
     const rbc__leaves *leaves = &reader->leaves;
     rbc__schema *schema = &reader->schema;
     schema->streams = calloc((size_t)leaves->num_streams + 1, sizeof *schema->streams);
-    if (schema->streams == NULL) {
+    reader->stored = calloc((size_t)leaves->num_streams + 1, sizeof *reader->stored);
+    if (schema->streams == NULL || reader->stored == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%d streams", leaves->num_streams);
     }
     for (int32_t i = 0; i < leaves->num_streams; ++i) {
@@ -64,6 +66,8 @@ static rbc_status fill_streams(rbc__rlds *reader, rbc_error *err) {
                                        .times = -1,
                                        .is_ragged = rbc__leaf_is_ragged(leaf),
                                        .unsupported = leaf->unsupported};
+        rbc__measure_describe(leaf, &stream->stored);
+        reader->stored[i] = stream->stored;
         schema->num_streams = i + 1;
         if (stream->name == NULL || stream->encoding == NULL) {
             return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "the name of a stream");
@@ -104,12 +108,12 @@ static void free_schema(rbc__schema *schema) {
         free(schema->streams[i].name);
         free(schema->streams[i].encoding);
     }
-    for (int64_t i = 0; i < schema->num_files; ++i) {
-        free(schema->files[i].path);
-        free(schema->files[i].split);
+    for (int64_t i = 0; i < schema->num_parts; ++i) {
+        free(schema->parts[i].path);
+        free(schema->parts[i].split);
     }
     free(schema->streams);
-    free(schema->files);
+    free(schema->parts);
     free(schema->name);
     free(schema->version);
     free(schema->root);
@@ -125,7 +129,6 @@ rbc_status rbc__rlds_create(const char *path, rbc__leaves *leaves, rbc__rlds **o
     }
     reader->leaves = *leaves;
     *leaves = (rbc__leaves){0};
-    reader->fingerprint = rbc__leaves_fingerprint(&reader->leaves);
     reader->path = strdup(path);
     rbc_status status = reader->path
                             ? rbc__keys_create(&reader->leaves, &reader->keys, err)
@@ -152,6 +155,7 @@ void rbc__rlds_destroy(rbc__rlds **reader) {
     }
     free_schema(&closing->schema);
     free(closing->task_leaves);
+    free(closing->stored);
     free(closing->path);
     rbc__keys_free(&closing->keys);
     rbc__leaves_free(&closing->leaves);
@@ -244,10 +248,10 @@ static rbc_status name_dataset(const char *folder, const rbc__dataset_info *info
 static rbc_status derive_leaves(const char *path, const rbc__schema *schema, rbc__leaves *leaves,
                                 rbc_error *err) {
     rbc_status status = rbc__fail(err, RBC_ERROR_FORMAT, "%s: all its files are empty", path);
-    for (int64_t i = 0; i < schema->num_files; ++i) {
+    for (int64_t i = 0; i < schema->num_parts; ++i) {
         char *joined;
         rbc__source *source;
-        RBC__TRY(rbc__join_path(path, schema->files[i].path, &joined, err));
+        RBC__TRY(rbc__join_path(path, schema->parts[i].path, &joined, err));
         const rbc_status opened = rbc__source_open(joined, RBC__SOURCE_FILE, &source, err);
         free(joined);
         RBC__TRY(opened);
@@ -340,14 +344,14 @@ static const rbc__schema *rlds_schema(const rbc__reader *reader) {
     return &((const rbc__rlds *)reader)->schema;
 }
 
-static rbc_status rlds_index_file(rbc__reader *reader, int64_t file, const rbc__index_sink *sink,
+static rbc_status rlds_index_part(rbc__reader *reader, int64_t part, const rbc__index_sink *sink,
                                   rbc_error *err) {
     const rbc__rlds *rlds = (const rbc__rlds *)reader;
-    if (file < 0 || file >= rlds->schema.num_files) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "file %lld: there are %lld files",
-                         (long long)file, (long long)rlds->schema.num_files);
+    if (part < 0 || part >= rlds->schema.num_parts) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "part %lld: there are %lld parts",
+                         (long long)part, (long long)rlds->schema.num_parts);
     }
-    const rbc__file_schema *info = &rlds->schema.files[file];
+    const rbc__part_schema *info = &rlds->schema.parts[part];
     char *path;
     rbc__source *source;
     RBC__TRY(rbc__join_path(rlds->path, info->path, &path, err));
@@ -369,11 +373,5 @@ const rbc__format rbc__rlds_format = {
     .open = rlds_open,
     .close = rlds_close,
     .schema = rlds_schema,
-    .index_file = rlds_index_file,
-    .episode_open = rbc__rlds_episode_open,
-    .episode_close = rbc__rlds_episode_close,
-    .count = rbc__rlds_count,
-    .read = rbc__rlds_read,
-    .locate = rbc__rlds_locate,
-    .metadata = rbc__rlds_metadata,
+    .index_part = rlds_index_part,
 };

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "formats/rlds/example.h"
-#include "formats/rlds/values.h"
+#include "layout/values.h"
 #include "formats/rlds/wire.h"
 
 /* Tags of length-delimited fields. */

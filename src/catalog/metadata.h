@@ -1,0 +1,21 @@
+/* Metadata of episodes, JSON objects, kept in groups: each text has its length before it as a
+ * varint, and the group is compressed, behind the size that it had. Shared within src/catalog. */
+#ifndef RBC_CATALOG_METADATA_H
+#define RBC_CATALOG_METADATA_H
+
+#include <robocache/robocache.h>
+
+#include "io/bytes.h"
+
+/* Episodes of a group, by their number within the part. */
+#define RBC__METADATA_GROUP 64
+
+/* Appends the text of the next episode of a group: NULL stands for none. */
+void rbc__metadata_put(rbc__bytes *group, const char *json);
+/* Appends the compressed group to `out`. */
+rbc_status rbc__metadata_pack(const rbc__bytes *group, rbc__bytes *out, rbc_error *err);
+/* Text number `index` of a compressed group; malloc'ed, "{}" for none. FORMAT: it is damaged. */
+rbc_status rbc__metadata_get(const uint8_t *packed, size_t bytes, int64_t index, char **json,
+                             rbc_error *err);
+
+#endif

@@ -1,0 +1,32 @@
+/* The table of data files: what is up to date, and what is not. */
+#ifndef RBC_CATALOG_PARTS_H
+#define RBC_CATALOG_PARTS_H
+
+#include "catalog/catalog.h"
+#include "catalog/database.h"
+#include "catalog/index_run.h"
+#include "io/source.h"
+
+/* Looks at every file of the schema as it lies on the disk: malloc'ed array of schema->num_parts,
+ * `bytes` -1 where there is none. IO where that cannot be told; CANCELLED when `watch` says so. */
+rbc_status rbc__parts_look(const char *root, const rbc__schema *schema, rbc__watch *watch,
+                           rbc__file_identity **out, rbc_error *err);
+
+/* Whether the catalog is complete and holds just these files, unchanged; if so fills in the files
+ * and totals of `catalog`. */
+rbc_status rbc__parts_load(sqlite3 *db, const char *root, const rbc__schema *schema,
+                           const rbc__file_identity *found, rbc__catalog *catalog, bool *current,
+                           rbc_error *err);
+
+/* Drops what the catalog holds of files that are gone or changed and lists, in the dataset's order,
+ * those that have to be indexed: `pending` is malloc'ed. `done` says what is there already. One
+ * transaction. */
+rbc_status rbc__parts_sync(sqlite3 *db, const char *root, const rbc__schema *schema,
+                           const rbc__file_identity *found, rbc__pending_part **pending,
+                           int64_t *num_pending, rbc_progress *done, rbc_error *err);
+
+/* When every file is indexed: numbers the episodes, forgets tasks that no episode has any more,
+ * indexes the words of the others, and marks the catalog complete. One transaction. */
+rbc_status rbc__parts_finish(sqlite3 *db, rbc_error *err);
+
+#endif

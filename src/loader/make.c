@@ -1,0 +1,385 @@
+/* Stages 7 to 9: what has been read becomes the fields of a batch. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/monotonic.h"
+#include "io/utf8.h"
+#include "loader/rows.h"
+
+/* Jobs that are searched for an image that is decoded already: neighbours share theirs. */
+#define SAME_IMAGE_JOBS 64
+
+void rbc__deliver_nothing(const rbc__window_spec *window, uint8_t *dst) {
+    if (window->outside != RBC_OUTSIDE_NAN) {
+        memset(dst, 0, (size_t)window->target_bytes);
+        return;
+    }
+    const uint64_t nan = rbc__dtype_nan(window->dtype); /* in the low bytes: little endian */
+    const int64_t step = rbc__dtype_bytes(window->dtype);
+    for (int64_t at = 0; at < window->target_bytes; at += step) {
+        memcpy(dst + at, &nan, (size_t)step);
+    }
+}
+
+/* What the request failed at. */
+static void take_failures(rbc__rows *rows) {
+    if (rbc__request_num_failures(rows->request) == 0) {
+        return;
+    }
+    for (int64_t i = 0; i < rows->num_rows; ++i) {
+        int32_t rank;
+        const rbc_error *problem = rbc__request_failure(rows->request, (int32_t)i, &rank);
+        if (problem != NULL) {
+            rbc__row_fail(&rows->rows[i], rank, problem);
+        }
+    }
+}
+
+static rbc_status no_memory(rbc_error *err) {
+    return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the jobs of a batch");
+}
+
+static const char *blob_name(const rbc__rows *rows, int64_t blob, char *buffer, size_t bytes) {
+    rbc__store *store = rows->params.requests.store;
+    return store->ops->name(store, blob, buffer, bytes);
+}
+
+/* ---- images -------------------------------------------------------------------------------------
+ */
+
+static bool same_shape(const rbc__image_shape *a, const rbc__image_shape *b) {
+    return a->height == b->height && a->width == b->width && a->channels == b->channels &&
+           a->bits == b->bits && a->is_first == b->is_first;
+}
+
+/* An earlier job of the same image into pixels of the same shape, or -1. */
+static int64_t same_image(const rbc__list_of_jobs *jobs, const rbc__sample *sample,
+                          const rbc__window_spec *window) {
+    const int64_t last = jobs->num_decode - 1;
+    for (int64_t i = last; i >= 0 && last - i < SAME_IMAGE_JOBS; --i) {
+        const rbc__decode_job *job = &jobs->decode[i];
+        if (job->encoded == sample->bytes && job->num_bytes == sample->num_bytes &&
+            same_shape(&job->shape, &window->image)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static rbc_status add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t pick,
+                            const rbc__sample *sample, uint8_t *dst, rbc_error *err) {
+    const rbc__window_spec *window = &rows->params.spec->windows[w];
+    const int64_t same = same_image(&rows->jobs, sample, window);
+    if (same >= 0) {
+        rbc__copy_job *copy = rbc__jobs_add_copy(&rows->jobs);
+        if (copy == NULL) {
+            return no_memory(err);
+        }
+        *copy = (rbc__copy_job){.from = same, .dst = dst, .window = w, .row = row};
+        return RBC_OK;
+    }
+    rbc__decode_job *job = rbc__jobs_add_decode(&rows->jobs);
+    if (job == NULL) {
+        return no_memory(err);
+    }
+    *job = (rbc__decode_job){
+        .encoded = sample->bytes,
+        .num_bytes = sample->num_bytes,
+        .shape = window->image,
+        .dst = dst,
+        .row_bytes = window->target_bytes / window->image.height,
+        .stream = rows->params.spec->used[window->stream_at].schema->name,
+        .window = w,
+        .row = row,
+        .pick = pick,
+        .blob = sample->blob,
+        .offset = sample->offset,
+    };
+    return RBC_OK;
+}
+
+/* Adds what has to be decoded. */
+static rbc_status add_images(rbc__rows *rows, int64_t row_at, int32_t w, rbc_error *err) {
+    const rbc__batch_spec *spec = rows->params.spec;
+    const rbc__window_spec *window = &spec->windows[w];
+    const rbc__row *row = &rows->rows[row_at];
+    const rbc__cell *cell = rbc__rows_cell(rows, w, row_at);
+    uint8_t *dst = rbc__batch_row(rows->batch, &spec->fields[window->value_field], row->index);
+    uint8_t *valid = rbc__batch_row(rows->batch, &spec->fields[window->valid_field], row->index);
+    for (int64_t i = 0; i < window->width; i++, dst += window->target_bytes) {
+        rbc__sample sample = {0};
+        if (cell->wants[i] != UINT32_MAX) {
+            rbc__request_get(rows->request, cell->wants[i], &sample);
+        }
+        valid[i] = valid[i] && sample.num_bytes > 0;
+        if (sample.num_bytes == 0 || window->target_bytes == 0) {
+            memset(dst, 0, (size_t)window->target_bytes);
+        } else {
+            RBC__TRY(add_image(rows, row_at, w, cell->picks[i], &sample, dst, err));
+        }
+    }
+    return RBC_OK;
+}
+
+static void fail_image(rbc__rows *rows, int64_t row, int32_t window, const rbc__decode_job *job) {
+    char name[1024];
+    rbc_error problem;
+    if (job->problem == NULL) {
+        rbc__row_fail(&rows->rows[row], window, NULL);
+        return;
+    }
+    problem = *job->problem;
+    rbc__fail_within(&problem, problem.status, "%s: byte %llu: sample %lld",
+                     blob_name(rows, job->blob, name, sizeof name), (unsigned long long)job->offset,
+                     (long long)job->pick);
+    rbc__row_fail(&rows->rows[row], window, &problem);
+}
+
+static void decode_images(rbc__rows *rows, rbc__maker *maker) {
+    const rbc__list_of_jobs *jobs = &rows->jobs;
+    const int64_t begin = rbc__now_ns();
+    maker->ops->decode(maker, jobs->decode, jobs->num_decode);
+    rows->stats.images_decoded += jobs->num_decode;
+    for (int64_t i = 0; i < jobs->num_decode; ++i) {
+        const rbc__decode_job *job = &jobs->decode[i];
+        if (job->status != RBC_OK) {
+            fail_image(rows, job->row, job->window, job);
+        }
+    }
+    for (int64_t i = 0; i < jobs->num_copy; ++i) {
+        const rbc__copy_job *copy = &jobs->copy[i];
+        const rbc__decode_job *from = &jobs->decode[copy->from];
+        if (from->status != RBC_OK) {
+            fail_image(rows, copy->row, copy->window, from);
+        } else {
+            memcpy(copy->dst, from->dst,
+                   (size_t)rows->params.spec->windows[copy->window].target_bytes);
+        }
+    }
+    rows->stats.decode_ns += rbc__now_ns() - begin;
+}
+
+/* ---- text ---------------------------------------------------------------------------------------
+ */
+
+static rbc_status put_texts(rbc__rows *rows, int64_t row_at, int32_t w, rbc_error *err) {
+    const rbc__batch_spec *spec = rows->params.spec;
+    const rbc__window_spec *window = &spec->windows[w];
+    const rbc__field_spec *field = &spec->fields[window->value_field];
+    const rbc__row *row = &rows->rows[row_at];
+    const rbc__cell *cell = rbc__rows_cell(rows, w, row_at);
+    for (int64_t i = 0; i < window->width; ++i) {
+        rbc__sample text = {0};
+        uint64_t bad_at = 0;
+        if (cell->wants[i] != UINT32_MAX) {
+            rbc__request_get(rows->request, cell->wants[i], &text);
+        }
+        if (!rbc__utf8_check(text.bytes, text.num_bytes, &bad_at)) {
+            char name[1024];
+            return rbc__fail(err, RBC_ERROR_FORMAT,
+                             "%s: byte %llu: stream '%s': sample %lld is not UTF-8",
+                             blob_name(rows, text.blob, name, sizeof name),
+                             (unsigned long long)(text.offset + bad_at),
+                             spec->used[window->stream_at].schema->name, (long long)cell->picks[i]);
+        }
+        RBC__TRY(rbc__batch_put_text(rows->batch, rows->text_arena, field->text_index,
+                                     row->index * field->row_elements + i, text.bytes,
+                                     text.num_bytes, err));
+    }
+    return RBC_OK;
+}
+
+/* ---- numbers ------------------------------------------------------------------------------------
+ */
+
+/* Values that were read around those taken. */
+static void copy_picks(const rbc__rows *rows, const rbc__row *row, const rbc__window_spec *window,
+                       const rbc__cell *cell) {
+    const int64_t bytes = window->target_bytes;
+    uint8_t *dst =
+        rbc__batch_row(rows->batch, &rows->params.spec->fields[window->value_field], row->index);
+    for (int64_t i = 0; i < window->width; i++, dst += bytes) {
+        if (cell->picks[i] < 0) {
+            rbc__deliver_nothing(window, dst);
+        } else {
+            memcpy(dst, cell->values + (cell->picks[i] - cell->begin) * bytes, (size_t)bytes);
+        }
+    }
+}
+
+static rbc_status add_alignment(rbc__rows *rows, int64_t row_at, int32_t w, rbc_error *err) {
+    const rbc__batch_spec *spec = rows->params.spec;
+    const rbc__window_spec *window = &spec->windows[w];
+    const rbc__row *row = &rows->rows[row_at];
+    const rbc__cell *cell = rbc__rows_cell(rows, w, row_at);
+    uint8_t *out = rbc__batch_row(rows->batch, &spec->fields[window->value_field], row->index);
+    uint8_t *valid = rbc__batch_row(rows->batch, &spec->fields[window->valid_field], row->index);
+    if (window->has_reduction) {
+        /* The targets at which intervals begin have rows too, which are left behind. */
+        const size_t num_targets = (size_t)rbc__window_num_targets(window);
+        out = rbc__arena_take(&rows->arena, num_targets * ((size_t)window->target_bytes + 1));
+        if (out == NULL) {
+            return no_memory(err);
+        }
+        valid = out + num_targets * (size_t)window->target_bytes;
+    }
+    rbc__align_job *job = rbc__jobs_add_align(&rows->jobs);
+    if (job == NULL) {
+        return no_memory(err);
+    }
+    job->window = w;
+    job->row = row_at;
+    rbc__choose_job(window, cell, spec->used[window->stream_at].sample_bytes, out, valid, job);
+    return RBC_OK;
+}
+
+static void finish_alignment(rbc__rows *rows, const rbc__align_job *job) {
+    const rbc__batch_spec *spec = rows->params.spec;
+    const rbc__window_spec *window = &spec->windows[job->window];
+    rbc__row *row = &rows->rows[job->row];
+    uint8_t *out = rbc__batch_row(rows->batch, &spec->fields[window->value_field], row->index);
+    uint8_t *valid = rbc__batch_row(rows->batch, &spec->fields[window->valid_field], row->index);
+    const uint8_t *is_pad =
+        rbc__batch_row(rows->batch, &spec->fields[window->pad_field], row->index);
+    const size_t bytes = (size_t)window->target_bytes;
+    if (job->status != RBC_OK) {
+        char name[1024];
+        rbc_error problem;
+        if (job->problem != NULL) {
+            problem = *job->problem;
+            rbc__fail_within(
+                &problem, problem.status, "%s: stream '%s'",
+                blob_name(rows, rbc__blob_id(row->episode->place.part, 0), name, sizeof name),
+                spec->used[window->stream_at].schema->name);
+        }
+        rbc__row_fail(row, job->window, job->problem != NULL ? &problem : NULL);
+        return;
+    }
+    for (int64_t i = 0; window->has_reduction && i < window->width; ++i) {
+        const int64_t target = rbc__window_target_index(window, i);
+        memcpy(out + (size_t)i * bytes, (const uint8_t *)job->job.out + (size_t)target * bytes,
+               bytes);
+        valid[i] = (uint8_t)job->job.valid[target];
+    }
+    for (int64_t i = 0; i < window->width && rbc__window_fills(window); ++i) {
+        if (is_pad[i]) {
+            valid[i] = 0;
+            rbc__deliver_nothing(window, out + (size_t)i * bytes);
+        }
+    }
+}
+
+/* ---- the stages ---------------------------------------------------------------------------------
+ */
+
+static rbc_status make_cell(rbc__rows *rows, int64_t row_at, int32_t w, rbc_error *err) {
+    const rbc__window_spec *window = &rows->params.spec->windows[w];
+    const rbc__used_stream *used = &rows->params.spec->used[window->stream_at];
+    const rbc__cell *cell = rbc__rows_cell(rows, w, row_at);
+    if (cell->wants != NULL) {
+        return used->schema->kind == RBC_STREAM_TEXT ? put_texts(rows, row_at, w, err)
+                                                     : add_images(rows, row_at, w, err);
+    }
+    if (cell->picks == NULL) {
+        return add_alignment(rows, row_at, w, err);
+    }
+    if (cell->values != NULL) {
+        copy_picks(rows, &rows->rows[row_at], window, cell);
+    }
+    return RBC_OK;
+}
+
+static void put_i64(const rbc__rows *rows, const rbc__row *row, int32_t field, int64_t value) {
+    memcpy(rbc__batch_row(rows->batch, &rows->params.spec->fields[field], row->index), &value,
+           sizeof value);
+}
+
+/* What is said of each row, whether it could be made or not. */
+static void put_facts(rbc__rows *rows, rbc__row *row) {
+    const rbc__batch_spec *spec = rows->params.spec;
+    rbc_error problem;
+    const char *task = row->episode != NULL ? row->episode->task : "";
+    const uint64_t task_bytes = row->episode != NULL ? row->episode->task_bytes : 0;
+    put_i64(rows, row, spec->index_field, row->episode_at);
+    put_i64(rows, row, spec->id_field, rbc__episodes_id(rows->params.episodes, row->episode_at));
+    put_i64(rows, row, spec->step_field, row->tick);
+    put_i64(rows, row, spec->time_field, row->tick_ns);
+    if (rbc__batch_put_text(rows->batch, rows->text_arena,
+                            spec->fields[spec->task_field].text_index, row->index, task, task_bytes,
+                            &problem) != RBC_OK) {
+        rbc__row_fail(row, spec->num_windows, &problem);
+    }
+}
+
+/* What was fetched before there was a batch to go to. */
+static void move_to_batch(rbc__rows *rows, rbc_batch *batch) {
+    const rbc__batch_spec *spec = rows->params.spec;
+    rows->batch = batch;
+    for (int32_t f = 0; f < rows->num_aside; ++f) {
+        const rbc__field_spec *field = &spec->fields[f];
+        if (rows->aside[f] != NULL) {
+            memcpy(rbc__batch_row(batch, field, rows->rows[0].index), rows->aside[f],
+                   (size_t)(rows->num_rows * field->row_bytes));
+        }
+    }
+}
+
+void rbc__rows_make(rbc__rows *rows, rbc__maker *maker, rbc_batch *batch, int32_t text_arena,
+                    const atomic_bool *cancel) {
+    const rbc__batch_spec *spec = rows->params.spec;
+    rbc_error problem;
+    rows->text_arena = text_arena;
+    rbc__request_finish(rows->request, cancel);
+    take_failures(rows);
+    if (rows->batch != batch) {
+        move_to_batch(rows, batch);
+    }
+    for (int32_t w = 0; w < spec->num_windows; ++w) {
+        for (int64_t i = 0; i < rows->num_rows; ++i) {
+            if (rows->rows[i].failed_rank > w && make_cell(rows, i, w, &problem) != RBC_OK) {
+                rbc__row_fail(&rows->rows[i], w, &problem);
+            }
+        }
+    }
+    if (rows->jobs.num_decode > 0) {
+        decode_images(rows, maker);
+    }
+    if (rows->jobs.num_align > 0) {
+        maker->ops->align(maker, rows->jobs.align, rows->jobs.num_align);
+        for (int64_t i = 0; i < rows->jobs.num_align; ++i) {
+            finish_alignment(rows, &rows->jobs.align[i]);
+        }
+    }
+    for (int64_t i = 0; i < rows->num_rows; ++i) {
+        put_facts(rows, &rows->rows[i]);
+    }
+}
+
+rbc_status rbc__rows_mask(rbc__rows *rows, int64_t i, rbc_error *err) {
+    const rbc__batch_spec *spec = rows->params.spec;
+    const int64_t row = rows->rows[i].index;
+    for (int32_t w = 0; w < spec->num_windows; ++w) {
+        const rbc__window_spec *window = &spec->windows[w];
+        const rbc__field_spec *field = &spec->fields[window->value_field];
+        memset(rbc__batch_row(rows->batch, &spec->fields[window->pad_field], row), 0,
+               (size_t)window->width);
+        memset(rbc__batch_row(rows->batch, &spec->fields[window->valid_field], row), 0,
+               (size_t)window->width);
+        if (window->lengths_field >= 0) {
+            memset(rbc__batch_row(rows->batch, &spec->fields[window->lengths_field], row), 0,
+                   (size_t)window->width * sizeof(int64_t));
+        }
+        for (int64_t k = 0; k < window->width; ++k) {
+            if (field->text_index < 0) {
+                rbc__deliver_nothing(window, rbc__batch_row(rows->batch, field, row) +
+                                                 k * window->target_bytes);
+            } else {
+                RBC__TRY(rbc__batch_put_text(rows->batch, rows->text_arena, field->text_index,
+                                             row * field->row_elements + k, "", 0, err));
+            }
+        }
+    }
+    return RBC_OK;
+}

@@ -1,0 +1,94 @@
+/* What decodes and aligns: a table of two functions, each for many rows at once. The CPU's is here;
+ * another device's takes the same jobs.
+ *
+ * A maker is used by one thread at a time. */
+#ifndef RBC_LOADER_MAKER_H
+#define RBC_LOADER_MAKER_H
+
+#include <stdbool.h>
+
+#include <robocache/robocache.h>
+
+#include "backend.h"
+#include "codec/codec.h"
+
+/* An image to be decoded to `dst`. */
+typedef struct rbc__decode_job {
+    const uint8_t *encoded;
+    uint64_t num_bytes;
+    rbc__image_shape shape;
+    uint8_t *dst;
+    int64_t row_bytes;
+    const char *stream; /* for messages */
+    rbc_status status;
+    rbc_error *problem; /* malloc'ed where it failed; NULL: no memory */
+    /* ---- the caller's own ---- */
+    int32_t window;
+    int64_t row, pick;
+    int64_t blob;
+    uint64_t offset;
+} rbc__decode_job;
+
+/* Pixels that another job decodes. */
+typedef struct rbc__copy_job {
+    int64_t from; /* number of the decode job */
+    uint8_t *dst;
+    int32_t window;
+    int64_t row;
+} rbc__copy_job;
+
+/* Numbers to be resampled: one source, one row. */
+typedef struct rbc__align_job {
+    rbc__resample_source source;
+    rbc__resample_job job; /* its `sources` is set by the maker */
+    rbc_status status;
+    rbc_error *problem; /* as above */
+    /* ---- the caller's own ---- */
+    int32_t window;
+    int64_t row;
+} rbc__align_job;
+
+/* Jobs of each kind, in arrays that grow. */
+typedef struct rbc__list_of_jobs {
+    rbc__decode_job *decode;
+    int64_t num_decode, decode_room;
+    rbc__copy_job *copy;
+    int64_t num_copy, copy_room;
+    rbc__align_job *align;
+    int64_t num_align, align_room;
+} rbc__list_of_jobs;
+
+/* NULL: no memory. */
+rbc__decode_job *rbc__jobs_add_decode(rbc__list_of_jobs *jobs);
+rbc__copy_job *rbc__jobs_add_copy(rbc__list_of_jobs *jobs);
+rbc__align_job *rbc__jobs_add_align(rbc__list_of_jobs *jobs);
+void rbc__jobs_clear(rbc__list_of_jobs *jobs);
+void rbc__jobs_free(rbc__list_of_jobs *jobs);
+
+typedef struct rbc__maker rbc__maker;
+
+typedef struct rbc__maker_ops {
+    /* Each job says how it went. */
+    void (*decode)(rbc__maker *maker, rbc__decode_job *jobs, int64_t count);
+    void (*align)(rbc__maker *maker, rbc__align_job *jobs, int64_t count);
+    void (*destroy)(rbc__maker *maker);
+} rbc__maker_ops;
+
+struct rbc__maker {
+    const rbc__maker_ops *ops;
+    rbc__decoder *decoder;       /* of headers, on the CPU; NULL where there are no images */
+    const rbc__backend *backend; /* the CPU's, for what is chosen by resampling */
+    rbc_context *context;        /* of one thread */
+};
+
+rbc_status rbc__maker_create(rbc_jpeg_dct jpeg_dct, bool has_images, rbc__maker **out,
+                             rbc_error *err);
+
+static inline void rbc__maker_destroy(rbc__maker **maker) {
+    if (*maker != NULL) {
+        (*maker)->ops->destroy(*maker);
+        *maker = NULL;
+    }
+}
+
+#endif

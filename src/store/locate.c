@@ -1,0 +1,460 @@
+/* From samples to ranges and blocks. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "layout/values.h"
+#include "store/wants.h"
+
+/* Samples with little between them are read as one range. */
+static bool is_dense(uint64_t extent, uint64_t wanted) {
+    return extent <= wanted + wanted / 4;
+}
+
+/* A stream, or the row lengths of one, in an episode. */
+typedef struct located_stream {
+    const rbc__place *place;
+    const rbc__stream_schema *schema;
+    int32_t stream;
+    uint32_t id;
+    rbc__dtype dtype;
+    uint64_t elements;
+} located_stream;
+
+static const char *name_of(const rbc__request *request, int64_t blob, char *buffer, size_t bytes) {
+    return request->params.store->ops->name(request->params.store, blob, buffer, bytes);
+}
+
+static rbc_status fail_stream(const rbc__request *request, const located_stream *s,
+                              const rbc__run *run, rbc_error *err, const char *problem) {
+    char path[1024];
+    const bool is_blob = run->container == RBC__IN_BLOB;
+    return rbc__fail(err, RBC_ERROR_FORMAT,
+                     "%s: byte %" PRIu64 ": stream '%s' of record %" PRId64 ": %s",
+                     name_of(request, rbc__blob_id(s->place->part, is_blob ? run->number : 0), path,
+                             sizeof path),
+                     is_blob ? run->offset : 0, s->schema->name, s->place->record, problem);
+}
+
+static rbc_status out_of_memory(rbc_error *err) {
+    return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for what is to be read");
+}
+
+static rbc_status find_stream(const rbc__request *request, const rbc__place *place, int32_t stream,
+                              bool is_numeric, located_stream *out, rbc_error *err) {
+    const rbc__schema *schema = request->params.schema;
+    if (stream < 0 || stream >= schema->num_streams) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "stream %d: there are %d streams", stream,
+                         schema->num_streams);
+    }
+    *out = (located_stream){.place = place,
+                            .schema = &schema->streams[stream],
+                            .stream = stream,
+                            .id = (uint32_t)stream,
+                            .dtype = schema->streams[stream].dtype,
+                            .elements = 1};
+    if (out->schema->unsupported) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "stream '%s' cannot be read: %s",
+                         out->schema->name, out->schema->unsupported);
+    }
+    const bool has_numbers = out->schema->kind == RBC_STREAM_NUMERIC ||
+                             out->schema->stored.encoding == RBC__ENCODING_PIXELS;
+    if (has_numbers != is_numeric) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         is_numeric ? "stream '%s' holds images or text, not numbers"
+                                    : "stream '%s' holds numbers, not images or text",
+                         out->schema->name);
+    }
+    for (int32_t i = 0; is_numeric && i < out->schema->ndim; ++i) {
+        int64_t elements = 0;
+        if (out->schema->shape[i] < 0 ||
+            !rbc__mul_size((int64_t)out->elements, out->schema->shape[i], &elements)) {
+            return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                             "stream '%s' cannot be read: an extent of its shape is not declared",
+                             out->schema->name);
+        }
+        out->elements = (uint64_t)elements;
+    }
+    return RBC_OK;
+}
+
+static rbc_status check_samples(const located_stream *s, int64_t first, int64_t count,
+                                rbc_error *err) {
+    const uint64_t samples = rbc__layout_num_samples(s->place->layout, s->id);
+    if (first < 0 || count < 0 || (uint64_t)first > samples ||
+        (uint64_t)count > samples - (uint64_t)first) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "samples [%" PRId64 ", %" PRId64 ") of stream '%s': it has %" PRIu64,
+                         first, first > INT64_MAX - count ? INT64_MAX : first + count,
+                         s->schema->name, samples);
+    }
+    return RBC_OK;
+}
+
+/* ---- ranges and blocks --------------------------------------------------------------------------
+ */
+
+static rbc_status add_range(rbc__request *request, int64_t blob, uint64_t offset, uint64_t bytes,
+                            uint8_t *direct, uint32_t *index, rbc_error *err) {
+    rbc__range *range = rbc__list_add(&request->ranges, sizeof *range);
+    if (range == NULL) {
+        return out_of_memory(err);
+    }
+    *index = (uint32_t)request->ranges.count - 1;
+    range->blob = blob;
+    range->offset = offset;
+    range->bytes = bytes;
+    range->direct = direct;
+    return RBC_OK;
+}
+
+/* Pins the block, and where nobody has read it wants its packed bytes. */
+static rbc_status add_block(rbc__request *request, const rbc__block_key *key,
+                            const rbc__packing *packing, uint64_t packed_bytes,
+                            uint64_t unpacked_bytes, uint32_t *index, rbc_error *err) {
+    rbc__block_cache *cache = request->params.cache;
+    const rbc__wanted_block *last =
+        request->blocks.count > 0 ? rbc__request_block(request, request->blocks.count - 1) : NULL;
+    if (last != NULL && last->key.blob == key->blob && last->key.offset == key->offset &&
+        last->key.track == key->track) {
+        *index = (uint32_t)request->blocks.count - 1;
+        return RBC_OK;
+    }
+    rbc__wanted_block *block = rbc__list_add(&request->blocks, sizeof *block);
+    if (block == NULL) {
+        return out_of_memory(err);
+    }
+    block->key = *key;
+    block->packing = *packing;
+    block->packed_bytes = packed_bytes;
+    block->unpacked_bytes = unpacked_bytes;
+    const rbc_status status = rbc__block_pin(cache, key, &block->pin, err);
+    if (status != RBC_OK) {
+        --request->blocks.count;
+        return status;
+    }
+    *index = (uint32_t)request->blocks.count - 1;
+    block->is_claimed = rbc__block_claim(cache, block->pin);
+    return block->is_claimed
+               ? add_range(request, key->blob, key->offset, packed_bytes, NULL, &block->range, err)
+               : RBC_OK;
+}
+
+static rbc_status add_layout_block(rbc__request *request, const located_stream *s,
+                                   const rbc__run *run, uint32_t *index, rbc_error *err) {
+    const rbc__layout *layout = s->place->layout;
+    const rbc__block *block = &layout->blocks[run->number];
+    const rbc__block_key key = {rbc__blob_id(s->place->part, block->blob), block->offset, 0};
+    return add_block(request, &key, &layout->packings[block->packing], block->packed_bytes,
+                     block->unpacked_bytes, index, err);
+}
+
+static rbc__want *add_want(rbc__request *request, const located_stream *s, const rbc__run *run,
+                           rbc__want_kind kind, rbc_error *err) {
+    rbc__want *want = rbc__list_add(&request->wants, sizeof *want);
+    if (want == NULL) {
+        (void)out_of_memory(err);
+        return NULL;
+    }
+    want->tag = request->tag;
+    want->rank = request->rank;
+    want->kind = (uint8_t)kind;
+    want->encoding = run->encoding;
+    want->stored = run->dtype;
+    want->dtype = (uint8_t)s->dtype;
+    want->is_even = run->form == RBC__FORM_EVEN;
+    want->packing = run->packing > 0 ? &s->place->layout->packings[run->packing - 1] : NULL;
+    want->elements = s->elements;
+    want->stream = s->stream;
+    want->record = s->place->record;
+    want->blob = rbc__blob_id(s->place->part, run->container == RBC__IN_BLOB ? run->number : 0);
+    return want;
+}
+
+/* ---- numbers ------------------------------------------------------------------------------------
+ */
+
+/* Whether the samples are stored as they are delivered. */
+static bool is_as_stored(const located_stream *s, const rbc__run *run) {
+    return (run->encoding == RBC__ENCODING_PLAIN || run->encoding == RBC__ENCODING_PIXELS) &&
+           run->dtype == (uint8_t)s->dtype && run->packing == 0;
+}
+
+/* `count` samples that lie `stride` apart from `offset` on in the run's container; `bytes` each. */
+static rbc_status want_even(rbc__request *request, const located_stream *s, const rbc__run *run,
+                            uint64_t sample, uint64_t offset, uint64_t bytes, uint64_t stride,
+                            uint64_t count, uint8_t *dst, rbc_error *err) {
+    const uint64_t extent = stride * (count - 1) + bytes;
+    const uint64_t out_bytes = count * s->elements * (uint64_t)rbc__dtype_bytes(s->dtype);
+    const bool is_direct = run->container == RBC__IN_BLOB && is_as_stored(s, run) &&
+                           stride == bytes && extent == out_bytes;
+    rbc__want *want = add_want(request, s, run, RBC__WANT_VALUES, err);
+    if (want == NULL) {
+        return RBC_ERROR_OUT_OF_MEMORY;
+    }
+    want->first = (int64_t)sample;
+    want->bytes = bytes;
+    want->stride = stride;
+    want->count = count;
+    want->dst = dst;
+    want->blob_offset = run->container == RBC__IN_BLOB ? offset : 0;
+    uint32_t index = 0;
+    if (run->container == RBC__IN_LAYOUT) {
+        want->source = RBC__FROM_LAYOUT;
+        want->data = run->table + offset;
+        return RBC_OK;
+    }
+    const size_t want_index = request->wants.count - 1;
+    rbc_status status;
+    if (run->container == RBC__IN_BLOCK) {
+        want->source = RBC__FROM_BLOCK;
+        want->offset = offset;
+        want->blob_offset = s->place->layout->blocks[run->number].offset;
+        want->blob = rbc__blob_id(s->place->part, s->place->layout->blocks[run->number].blob);
+        status = add_layout_block(request, s, run, &index, err);
+    } else {
+        want->source = RBC__FROM_RANGE;
+        status =
+            add_range(request, want->blob, offset, extent, is_direct ? dst : NULL, &index, err);
+    }
+    if (status != RBC_OK) {
+        --request->wants.count;
+        return status;
+    }
+    rbc__request_want(request, want_index)->index = index;
+    return RBC_OK;
+}
+
+static rbc_status want_array(rbc__request *request, const located_stream *s, const rbc__run *run,
+                             uint64_t sample, uint64_t first, uint64_t count, uint8_t *dst,
+                             rbc_error *err);
+
+/* Samples [first, first + count) of the stream, all of the run. */
+static rbc_status want_run(rbc__request *request, const located_stream *s, const rbc__run *run,
+                           uint64_t first, uint64_t count, uint8_t *dst, rbc_error *err) {
+    const uint64_t out_bytes = s->elements * (uint64_t)rbc__dtype_bytes(s->dtype);
+    if (run->container == RBC__IN_ARRAY) {
+        return want_array(request, s, run, first, run->offset + (first - run->first), count, dst,
+                          err);
+    }
+    const bool can =
+        run->encoding == RBC__ENCODING_NPY ||
+        rbc__values_can((rbc__encoding)run->encoding, (rbc__dtype)run->dtype, s->dtype);
+    if (run->container == RBC__IN_TRACK || !can) {
+        return fail_stream(request, s, run, err, "its entry in the catalog is damaged");
+    }
+    const uint64_t base = run->container == RBC__IN_LAYOUT ? 0 : run->offset;
+    if (run->form == RBC__FORM_EVEN) {
+        const uint64_t offset = base + (first - run->first) * run->stride;
+        const uint64_t stored = s->elements * (uint64_t)rbc__dtype_bytes((rbc__dtype)run->dtype);
+        if (run->packing == 0 && run->encoding != RBC__ENCODING_NPY &&
+            (run->encoding == RBC__ENCODING_VARINT
+                 ? s->elements == 0 || run->sample_bytes % s->elements != 0
+                 : run->sample_bytes != stored)) {
+            return fail_stream(request, s, run, err, "a sample does not have its size");
+        }
+        if (run->packing == 0 &&
+            is_dense(run->stride * (count - 1) + run->sample_bytes, run->sample_bytes * count)) {
+            return want_even(request, s, run, first, offset, run->sample_bytes, run->stride, count,
+                             dst, err);
+        }
+    }
+    for (uint64_t i = 0; i < count; i++, dst += out_bytes) {
+        uint64_t offset;
+        uint64_t bytes;
+        if (!rbc__run_sample(run, first + i, &offset, &bytes)) {
+            return fail_stream(request, s, run, err, "its index is damaged");
+        }
+        offset -= run->container == RBC__IN_LAYOUT ? run->offset : 0;
+        RBC__TRY(want_even(request, s, run, first + i, offset, bytes, bytes, 1, dst, err));
+    }
+    return RBC_OK;
+}
+
+static rbc_status want_values(rbc__request *request, const located_stream *s, uint64_t first,
+                              uint64_t count, uint8_t *dst, rbc_error *err) {
+    const uint64_t out_bytes = s->elements * (uint64_t)rbc__dtype_bytes(s->dtype);
+    if (s->elements == 0) {
+        return RBC_OK;
+    }
+    while (count > 0) {
+        const rbc__run *run = rbc__layout_find(s->place->layout, s->id, first);
+        const uint64_t left = run->first + run->count - first;
+        const uint64_t part = count < left ? count : left;
+        RBC__TRY(want_run(request, s, run, first, part, dst, err));
+        first += part;
+        count -= part;
+        dst += part * out_bytes;
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc__request_values(rbc__request *request, const rbc__place *place, int32_t stream,
+                               int64_t first, int64_t count, void *dst, rbc_error *err) {
+    located_stream s;
+    RBC__TRY(find_stream(request, place, stream, true, &s, err));
+    RBC__TRY(check_samples(&s, first, count, err));
+    return want_values(request, &s, (uint64_t)first, (uint64_t)count, dst, err);
+}
+
+rbc_status rbc__request_row_lengths(rbc__request *request, const rbc__place *place, int32_t stream,
+                                    void *dst, rbc_error *err) {
+    located_stream s;
+    const rbc__schema *schema = request->params.schema;
+    if (stream < 0 || stream >= schema->num_streams) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "stream %d: there are %d streams", stream,
+                         schema->num_streams);
+    }
+    s = (located_stream){.place = place,
+                         .schema = &schema->streams[stream],
+                         .stream = stream,
+                         .id = place->layout->num_streams + (uint32_t)stream,
+                         .dtype = RBC__I64,
+                         .elements = 1};
+    RBC__TRY(check_samples(&s, 0, (int64_t)place->layout->num_steps, err));
+    return want_values(request, &s, 0, place->layout->num_steps, dst, err);
+}
+
+/* ---- arrays -------------------------------------------------------------------------------------
+ */
+
+/* What of the chain was done to a chunk. */
+static rbc__packing packing_of_chunk(const rbc__packing *all, uint32_t skipped) {
+    rbc__packing out = {0};
+    for (uint32_t i = 0; i < all->num_steps; ++i) {
+        if ((skipped >> i & 1) == 0) {
+            out.steps[out.num_steps++] = all->steps[i];
+        }
+    }
+    return out;
+}
+
+static rbc_status pin_array(rbc__request *request, const located_stream *s, uint32_t number,
+                            const rbc__array_object **out, rbc_error *err) {
+    rbc__cached_block *pin;
+    RBC__TRY(rbc__objects_array(request->params.objects, request->params.cache, s->place->part,
+                                number, out, &pin, err));
+    rbc__cached_block **kept = rbc__list_add(&request->objects, sizeof(rbc__cached_block *));
+    if (kept == NULL) {
+        rbc__block_unpin(request->params.cache, pin);
+        return out_of_memory(err);
+    }
+    *kept = pin;
+    return RBC_OK;
+}
+
+/* The chunks that rows [first, first + count) touch, absent ones left out. */
+static rbc_status add_chunks(rbc__request *request, const located_stream *s,
+                             const rbc__array_object *object, uint64_t first, uint64_t count,
+                             rbc__want *want, rbc_error *err) {
+    const rbc__array *array = &object->array;
+    int64_t begin;
+    int64_t end;
+    const size_t blocks_before = request->blocks.count;
+    rbc__array_cover(array, (int64_t)first, (int64_t)count, &begin, &end);
+    for (int64_t i = begin; i < end; ++i) {
+        rbc__array_chunk chunk;
+        uint32_t index;
+        RBC__TRY(rbc__array_chunk_at(array, i, &chunk, err));
+        if (chunk.bytes == 0) {
+            continue;
+        }
+        const rbc__packing packing = packing_of_chunk(&object->packing, chunk.skipped);
+        const rbc__block_key key = {rbc__blob_id(s->place->part, chunk.blob),
+                                    (uint64_t)chunk.offset, 0};
+        RBC__TRY(add_block(request, &key, &packing, (uint64_t)chunk.bytes,
+                           (uint64_t)array->chunk_bytes, &index, err));
+        if (request->blocks.count == blocks_before + 1) {
+            want->blob = key.blob;
+            want->blob_offset = key.offset;
+        }
+    }
+    want->index = (uint32_t)blocks_before;
+    want->num_blocks = (uint32_t)(request->blocks.count - blocks_before);
+    return RBC_OK;
+}
+
+static rbc_status want_array(rbc__request *request, const located_stream *s, const rbc__run *run,
+                             uint64_t sample, uint64_t first, uint64_t count, uint8_t *dst,
+                             rbc_error *err) {
+    const rbc__array_object *object;
+    RBC__TRY(pin_array(request, s, run->number, &object, err));
+    const rbc__array *array = &object->array;
+    const uint64_t stored = s->elements * (uint64_t)rbc__dtype_bytes((rbc__dtype)run->dtype);
+    if (!rbc__values_can((rbc__encoding)run->encoding, (rbc__dtype)run->dtype, s->dtype) ||
+        run->encoding == RBC__ENCODING_VARINT || first > (uint64_t)array->shape[0] ||
+        count > (uint64_t)array->shape[0] - first || (uint64_t)array->row_bytes != stored) {
+        return fail_stream(request, s, run, err, "its rows are not those of the array");
+    }
+    rbc__want *want = add_want(request, s, run, RBC__WANT_ROWS, err);
+    if (want == NULL) {
+        return RBC_ERROR_OUT_OF_MEMORY;
+    }
+    (void)sample;
+    want->source = RBC__FROM_BLOCK;
+    want->array = object;
+    want->first = (int64_t)first;
+    want->count = count;
+    want->dst = dst;
+    rbc__want filled = *want;
+    const size_t index = request->wants.count - 1;
+    const rbc_status status = add_chunks(request, s, object, first, count, &filled, err);
+    if (status != RBC_OK) {
+        --request->wants.count;
+        return status;
+    }
+    *rbc__request_want(request, index) = filled;
+    return RBC_OK;
+}
+
+/* ---- images and text ----------------------------------------------------------------------------
+ */
+
+rbc_status rbc__request_sample(rbc__request *request, const rbc__place *place, int32_t stream,
+                               int64_t sample, uint32_t *want_index, rbc_error *err) {
+    located_stream s;
+    RBC__TRY(find_stream(request, place, stream, false, &s, err));
+    RBC__TRY(check_samples(&s, sample, 1, err));
+    const rbc__run *run = rbc__layout_find(place->layout, s.id, (uint64_t)sample);
+    uint64_t offset;
+    uint64_t bytes;
+    if (run->container == RBC__IN_ARRAY || run->container == RBC__IN_TRACK) {
+        return fail_stream(request, &s, run, err, "its samples are not bytes of their own");
+    }
+    if (!rbc__run_sample(run, (uint64_t)sample, &offset, &bytes)) {
+        return fail_stream(request, &s, run, err, "its entry in the catalog is damaged");
+    }
+    rbc__want *want = add_want(request, &s, run, RBC__WANT_SAMPLE, err);
+    if (want == NULL) {
+        return RBC_ERROR_OUT_OF_MEMORY;
+    }
+    *want_index = (uint32_t)request->wants.count - 1;
+    want->first = sample;
+    want->bytes = bytes;
+    want->count = 1;
+    want->blob_offset = offset;
+    uint32_t index = 0;
+    rbc_status status = RBC_OK;
+    if (run->container == RBC__IN_LAYOUT) {
+        want->data = run->table + offset;
+        want->source = RBC__FROM_LAYOUT;
+        want->blob_offset = 0;
+    } else if (run->container == RBC__IN_BLOCK) {
+        const rbc__block *block = &place->layout->blocks[run->number];
+        want->source = RBC__FROM_BLOCK;
+        want->offset = offset;
+        want->blob = rbc__blob_id(place->part, block->blob);
+        want->blob_offset = block->offset;
+        status = add_layout_block(request, &s, run, &index, err);
+    } else if (bytes > 0) {
+        want->source = RBC__FROM_RANGE;
+        status = add_range(request, want->blob, offset, bytes, NULL, &index, err);
+    }
+    if (status != RBC_OK) {
+        --request->wants.count;
+        return status;
+    }
+    rbc__request_want(request, *want_index)->index = index;
+    return RBC_OK;
+}

@@ -1,0 +1,152 @@
+#include "store/objects.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+
+/* Objects share the cache with blocks: no block has such a key. */
+#define OBJECT_TRACK UINT32_MAX
+
+/* ---- how they are kept --------------------------------------------------------------------------
+ */
+
+void rbc__array_object_encode(const rbc__packing *packing, const void *array, size_t bytes,
+                              rbc__bytes *out) {
+    rbc__bytes_varint(out, packing->num_steps);
+    for (uint32_t i = 0; i < packing->num_steps; ++i) {
+        rbc__bytes_varint(out, packing->steps[i].kind);
+        rbc__bytes_varint(out, packing->steps[i].parameter);
+    }
+    rbc__bytes_append(out, array, bytes);
+}
+
+static bool take_u32(const uint8_t *data, size_t end, uint64_t *at, uint32_t *out) {
+    uint64_t value;
+    if (!rbc__varint_read(data, end, at, &value) || value > UINT32_MAX) {
+        return false;
+    }
+    *out = (uint32_t)value;
+    return true;
+}
+
+rbc_status rbc__array_object_decode(const uint8_t *data, size_t bytes, rbc__array_object *out,
+                                    rbc_error *err) {
+    uint64_t at = 0;
+    bool ok = take_u32(data, bytes, &at, &out->packing.num_steps) &&
+              out->packing.num_steps <= RBC__PACKING_MAX_STEPS;
+    for (uint32_t i = 0; ok && i < out->packing.num_steps; ++i) {
+        ok = take_u32(data, bytes, &at, &out->packing.steps[i].kind) &&
+             take_u32(data, bytes, &at, &out->packing.steps[i].parameter);
+    }
+    if (!ok) {
+        return rbc__fail(err, RBC_ERROR_FORMAT, "the packing of an array is damaged");
+    }
+    RBC__TRY(rbc__packing_check(&out->packing, err));
+    return rbc__array_decode(data + at, bytes - (size_t)at, 1, RBC__COLUMN_BLOB + 1, &out->array,
+                             err);
+}
+
+/* ---- in the cache -------------------------------------------------------------------------------
+ */
+
+/* A parsed object stands before the bytes that it points into. */
+static rbc_status parse_array(void *user, const uint8_t *encoded, size_t bytes, uint8_t **out,
+                              size_t *out_bytes, rbc_error *err) {
+    (void)user;
+    rbc__array_object *object = malloc(sizeof *object + bytes);
+    if (object == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for an array");
+    }
+    memcpy(object + 1, encoded, bytes);
+    const rbc_status status =
+        rbc__array_object_decode((const uint8_t *)(object + 1), bytes, object, err);
+    if (status != RBC_OK) {
+        free(object);
+        return status;
+    }
+    *out = (uint8_t *)object;
+    *out_bytes = sizeof *object + bytes;
+    return RBC_OK;
+}
+
+static rbc_status parse_track(void *user, const uint8_t *encoded, size_t bytes, uint8_t **out,
+                              size_t *out_bytes, rbc_error *err) {
+    (void)user;
+    rbc__track_object *object = malloc(sizeof *object + bytes);
+    if (object == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a track");
+    }
+    memcpy(object + 1, encoded, bytes);
+    const rbc_status status = rbc__track_decode((const uint8_t *)(object + 1), bytes,
+                                                RBC__COLUMN_BLOB + 1, 0, &object->track, err);
+    if (status != RBC_OK) {
+        free(object);
+        return status;
+    }
+    *out = (uint8_t *)object;
+    *out_bytes = sizeof *object + bytes;
+    return RBC_OK;
+}
+
+static rbc_status load(const rbc__objects *objects, rbc__block_cache *cache, rbc__cached_block *pin,
+                       int64_t part, rbc__container kind, uint32_t number, rbc_error *err) {
+    uint8_t *data = NULL;
+    size_t bytes = 0;
+    rbc_error problem;
+    if (objects->load(objects->user, part, kind, number, &data, &bytes, &problem) != RBC_OK) {
+        rbc__block_fail(cache, pin, &problem);
+        return rbc__pass_on(&problem, err);
+    }
+    rbc__block_hand_in(cache, pin, data, bytes);
+    return RBC_OK;
+}
+
+static rbc_status get(const rbc__objects *objects, rbc__block_cache *cache, int64_t part,
+                      rbc__container kind, uint32_t number, const void **out,
+                      rbc__cached_block **pin, rbc_error *err) {
+    const rbc__block_key key = {part, (uint64_t)kind << 32 | number, OBJECT_TRACK};
+    const uint8_t *data = NULL;
+    size_t bytes;
+    bool again = true;
+    RBC__TRY(rbc__block_pin(cache, &key, pin, err));
+    rbc_status status = RBC_OK;
+    for (int i = 0; i < 2 && again && status == RBC_OK; ++i) {
+        if (rbc__block_claim(cache, *pin)) {
+            status = load(objects, cache, *pin, part, kind, number, err);
+        }
+        if (status == RBC_OK) {
+            status = rbc__block_get(cache, *pin, kind == RBC__IN_ARRAY ? parse_array : parse_track,
+                                    NULL, NULL, &data, &bytes, &again, err);
+        }
+    }
+    if (status == RBC_OK && again) {
+        status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
+                           "%s %u of part %lld could not be read from the catalog",
+                           kind == RBC__IN_ARRAY ? "array" : "track", number, (long long)part);
+    }
+    if (status != RBC_OK) {
+        rbc__block_unpin(cache, *pin);
+        *pin = NULL;
+    }
+    *out = data;
+    return status;
+}
+
+rbc_status rbc__objects_array(const rbc__objects *objects, rbc__block_cache *cache, int64_t part,
+                              uint32_t number, const rbc__array_object **out,
+                              rbc__cached_block **pin, rbc_error *err) {
+    const void *object = NULL;
+    RBC__TRY(get(objects, cache, part, RBC__IN_ARRAY, number, &object, pin, err));
+    *out = object;
+    return RBC_OK;
+}
+
+rbc_status rbc__objects_track(const rbc__objects *objects, rbc__block_cache *cache, int64_t part,
+                              uint32_t number, const rbc__track_object **out,
+                              rbc__cached_block **pin, rbc_error *err) {
+    const void *object = NULL;
+    RBC__TRY(get(objects, cache, part, RBC__IN_TRACK, number, &object, pin, err));
+    *out = object;
+    return RBC_OK;
+}

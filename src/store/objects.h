@@ -1,0 +1,46 @@
+/* What is kept once for a part in the catalog: the names of its blobs, arrays, tracks. They are
+ * parsed when they are first wanted, and held in the cache of blocks like these. */
+#ifndef RBC_STORE_OBJECTS_H
+#define RBC_STORE_OBJECTS_H
+
+#include <robocache/robocache.h>
+
+#include "layout/array.h"
+#include "layout/blobs.h"
+#include "layout/layout.h"
+#include "layout/track.h"
+#include "store/block_cache.h"
+
+/* Where objects come from. */
+typedef struct rbc__objects {
+    /* An encoded object; `*data` is malloc'ed. Any thread. FORMAT when there is none. */
+    rbc_status (*load)(void *user, int64_t part, rbc__container kind, uint32_t number,
+                       uint8_t **data, size_t *bytes, rbc_error *err);
+    void *user;
+} rbc__objects;
+
+typedef struct rbc__array_object {
+    rbc__array array;
+    rbc__packing packing;
+} rbc__array_object;
+
+typedef struct rbc__track_object {
+    rbc__track track;
+} rbc__track_object;
+
+/* Appends what the catalog keeps of an array: its packing, and the array itself, encoded. */
+void rbc__array_object_encode(const rbc__packing *packing, const void *array, size_t bytes,
+                              rbc__bytes *out);
+/* FORMAT: it is damaged. `data` has to outlive `out`. */
+rbc_status rbc__array_object_decode(const uint8_t *data, size_t bytes, rbc__array_object *out,
+                                    rbc_error *err);
+
+/* An array or track of a part, pinned in the cache: give `*pin` back with rbc__block_unpin(). */
+rbc_status rbc__objects_array(const rbc__objects *objects, rbc__block_cache *cache, int64_t part,
+                              uint32_t number, const rbc__array_object **out,
+                              rbc__cached_block **pin, rbc_error *err);
+rbc_status rbc__objects_track(const rbc__objects *objects, rbc__block_cache *cache, int64_t part,
+                              uint32_t number, const rbc__track_object **out,
+                              rbc__cached_block **pin, rbc_error *err);
+
+#endif

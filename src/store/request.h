@@ -1,0 +1,95 @@
+/* What a number of rows want of a dataset's bytes, gathered before any of it is read.
+ *
+ * First the wants are added: each is located in its episode's layout at once. rbc__request_read()
+ * then reads all ranges, neighbours joined, and rbc__request_finish() unpacks, each block once, and
+ * makes numbers of what is numbers. One way into the bytes, for loaders and episodes.
+ *
+ * Wants belong to somebody, a tag and a rank: of those of one tag that fail, the failure of the
+ * lowest rank is kept, so that it is the same however they were read. Used by one thread at a time.
+ */
+#ifndef RBC_STORE_REQUEST_H
+#define RBC_STORE_REQUEST_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <robocache/robocache.h>
+
+#include "formats/format.h"
+#include "layout/layout.h"
+#include "store/block_cache.h"
+#include "store/objects.h"
+#include "store/store.h"
+
+/* What requests of a dataset share. */
+typedef struct rbc__request_params {
+    rbc__store *store;
+    rbc__block_cache *cache;
+    const rbc__objects *objects;
+    const rbc__schema *schema;
+    bool
+        is_split; /* reading and finishing are not done in one go, so blocks are handed in between */
+} rbc__request_params;
+
+/* An episode whose layout has been parsed. */
+typedef struct rbc__place {
+    const rbc__layout *layout;
+    int64_t part;
+    int64_t record; /* for messages */
+} rbc__place;
+
+typedef struct rbc__request rbc__request;
+
+rbc_status rbc__request_create(const rbc__request_params *params, rbc__request **out,
+                               rbc_error *err);
+void rbc__request_destroy(rbc__request **request);
+
+/* Forgets everything but the memory. */
+void rbc__request_begin(rbc__request *request);
+
+/* Whose the wants are that follow. */
+void rbc__request_for(rbc__request *request, int32_t tag, int32_t rank);
+
+/* Samples [first, first + count) of a numeric stream, in its dtype, C order, to `dst`. They are
+ * there when the request is finished. The layout outlives that. Errors of the layout: FORMAT;
+ * UNSUPPORTED, INVALID_ARGUMENT where the stream has no such samples. */
+rbc_status rbc__request_values(rbc__request *request, const rbc__place *place, int32_t stream,
+                               int64_t first, int64_t count, void *dst, rbc_error *err);
+/* The row lengths of a ragged stream, [num_steps] int64. */
+rbc_status rbc__request_row_lengths(rbc__request *request, const rbc__place *place, int32_t stream,
+                                    void *dst, rbc_error *err);
+
+/* The bytes of one image or text: `*want` is its number. Where it lies, for messages, is known at
+ * once; the bytes when the request is finished. */
+rbc_status rbc__request_sample(rbc__request *request, const rbc__place *place, int32_t stream,
+                               int64_t sample, uint32_t *want, rbc_error *err);
+
+typedef struct rbc__sample {
+    const uint8_t *bytes; /* until the request begins anew; NULL: not read, or none */
+    uint64_t num_bytes;   /* 0: there are none */
+    int64_t blob;         /* where they lie: those of a block, where it begins */
+    uint64_t offset;
+} rbc__sample;
+void rbc__request_get(const rbc__request *request, uint32_t want, rbc__sample *out);
+
+/* Asks the store to have what is wanted ready soon. */
+void rbc__request_announce(rbc__request *request);
+/* Bytes that reading it will hold in memory. */
+int64_t rbc__request_bytes(rbc__request *request);
+
+void rbc__request_read(rbc__request *request, const atomic_bool *cancel);
+void rbc__request_finish(rbc__request *request, const atomic_bool *cancel);
+
+/* The failure of lowest rank of a tag, or NULL; valid until the request begins anew. */
+const rbc_error *rbc__request_failure(const rbc__request *request, int32_t tag, int32_t *rank);
+/* How many wants failed. */
+size_t rbc__request_num_failures(const rbc__request *request);
+
+typedef struct rbc__request_stats {
+    int64_t bytes_read, read_ns, unpack_ns;
+    int64_t num_reads;
+} rbc__request_stats;
+/* Counted since the last call. */
+rbc__request_stats rbc__request_take_stats(rbc__request *request);
+
+#endif
