@@ -26,6 +26,24 @@ static const char *behind(const char *at, const char *end) {
     return found != NULL ? found + strlen(end) : at + strlen(at);
 }
 
+static const char *behind_word(const char *at) {
+    while (is_digit(*at) || is_letter(*at)) {
+        ++at;
+    }
+    return at;
+}
+
+static const char *behind_number(const char *at) {
+    const bool is_hex = at[0] == '0' && (at[1] == 'x' || at[1] == 'X');
+    const char *begin = at;
+    while (
+        is_digit(*at) || is_letter(*at) || *at == '.' ||
+        (!is_hex && at > begin && (at[-1] == 'e' || at[-1] == 'E') && (*at == '-' || *at == '+'))) {
+        ++at;
+    }
+    return at;
+}
+
 static token next_token(const char **text) {
     const char *at = *text;
     const char c = *at;
@@ -43,15 +61,14 @@ static token next_token(const char **text) {
         kind = SPACE;
         at = behind(at + 2, "*/");
     } else if (strchr("'\"`[", c) != NULL) {
-        /* a quote within, which is written twice, ends one token and begins another */
         const char end[] = {c == '[' ? ']' : c, '\0'};
         kind = c == '\'' ? VALUE : WORD;
-        at = behind(at + 1, end);
+        do { /* a quote within is written twice */
+            at = behind(at + 1, end);
+        } while (c != '[' && *at == c);
     } else if (is_digit(c) || is_letter(c)) {
         kind = is_digit(c) ? VALUE : WORD;
-        while (is_digit(*at) || is_letter(*at) || (kind == VALUE && *at == '.')) {
-            ++at;
-        }
+        at = kind == VALUE ? behind_number(at) : behind_word(at);
     } else {
         ++at;
     }
@@ -59,10 +76,19 @@ static token next_token(const char **text) {
     return kind;
 }
 
+/* Whether a list goes on with the token that begins at `at`; `before` is the first character of the
+ * one before. */
+static bool goes_on(char before, token kind, const char *at) {
+    const bool begins = before == '(' || before == ',';
+    return *at == ',' || (begins && *at == '-') ||
+           (kind == VALUE && (begins || (before == '-' && is_digit(*at))));
+}
+
 size_t rbc__expression_count(const char *text) {
     size_t count = 0;
     bool behind_in = false;
     bool in_list = false;
+    char before = '\0';
     for (;;) {
         const char *begin = text;
         const token kind = next_token(&text);
@@ -72,8 +98,8 @@ size_t rbc__expression_count(const char *text) {
         if (kind == SPACE) {
             continue;
         }
-        in_list = in_list && (kind == VALUE || *begin == ',' || *begin == '-');
-        in_list = in_list || (behind_in && *begin == '(');
+        in_list = (in_list && goes_on(before, kind, begin)) || (behind_in && *begin == '(');
+        before = *begin;
         behind_in = text - begin == 2 && strncasecmp(begin, "in", 2) == 0;
         count += !in_list;
     }

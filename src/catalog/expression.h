@@ -8,8 +8,8 @@
 #define RBC__EXPRESSION_MAX_TOKENS 4096
 
 /* Words, signs and values of an SQL expression, comments apart. The values of a list behind IN count
- * nothing up to the first that is not a plain number or text: they take time in proportion, where
- * that of anything else grows with its square. */
+ * nothing up to the first that is not a plain number, with a sign perhaps, or text: they take time
+ * in proportion, where that of anything else grows with its square. */
 size_t rbc__expression_count(const char *text);
 
 #endif
