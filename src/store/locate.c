@@ -109,15 +109,18 @@ static rbc_status add_range(rbc__request *request, int64_t blob, uint64_t offset
     return RBC_OK;
 }
 
-/* Pins the block, and where nobody has read it wants its packed bytes. */
+/* Pins the block, and where nobody has read it wants its packed bytes. With `may_share` it may be
+ * the one that was added last. */
 static rbc_status add_block(rbc__request *request, const rbc__block_key *key,
                             const rbc__packing *packing, uint64_t packed_bytes,
-                            uint64_t unpacked_bytes, uint32_t *index, rbc_error *err) {
+                            uint64_t unpacked_bytes, bool may_share, uint32_t *index,
+                            rbc_error *err) {
     rbc__block_cache *cache = request->params.cache;
-    const rbc__wanted_block *last =
-        request->blocks.count > 0 ? rbc__request_block(request, request->blocks.count - 1) : NULL;
+    const rbc__wanted_block *last = may_share && request->blocks.count > 0
+                                        ? rbc__request_block(request, request->blocks.count - 1)
+                                        : NULL;
     if (last != NULL && last->key.blob == key->blob && last->key.offset == key->offset &&
-        last->key.track == key->track) {
+        last->key.track == key->track && last->unpacked_bytes == unpacked_bytes) {
         *index = (uint32_t)request->blocks.count - 1;
         return RBC_OK;
     }
@@ -147,7 +150,7 @@ static rbc_status add_layout_block(rbc__request *request, const located_stream *
     const rbc__block *block = &layout->blocks[run->number];
     const rbc__block_key key = {rbc__blob_id(s->place->part, block->blob), block->offset, 0};
     return add_block(request, &key, &layout->packings[block->packing], block->packed_bytes,
-                     block->unpacked_bytes, index, err);
+                     block->unpacked_bytes, true, index, err);
 }
 
 static rbc__want *add_want(rbc__request *request, const located_stream *s, const rbc__run *run,
@@ -351,11 +354,12 @@ static rbc_status add_chunks(rbc__request *request, const located_stream *s,
     const rbc__array *array = &object->array;
     int64_t begin;
     int64_t end;
-    const size_t blocks_before = request->blocks.count;
+    want->num_blocks = 0;
     rbc__array_cover(array, (int64_t)first, (int64_t)count, &begin, &end);
     for (int64_t i = begin; i < end; ++i) {
         rbc__array_chunk chunk;
         uint32_t index;
+        const bool is_first = want->num_blocks == 0;
         RBC__TRY(rbc__array_chunk_at(array, i, &chunk, err));
         if (chunk.bytes == 0) {
             continue;
@@ -363,15 +367,16 @@ static rbc_status add_chunks(rbc__request *request, const located_stream *s,
         const rbc__packing packing = packing_of_chunk(&object->packing, chunk.skipped);
         const rbc__block_key key = {rbc__blob_id(s->place->part, chunk.blob),
                                     (uint64_t)chunk.offset, 0};
+        /* the blocks of a want follow each other; only its first may be the last of one before */
         RBC__TRY(add_block(request, &key, &packing, (uint64_t)chunk.bytes,
-                           (uint64_t)array->chunk_bytes, &index, err));
-        if (request->blocks.count == blocks_before + 1) {
+                           (uint64_t)array->chunk_bytes, is_first, &index, err));
+        if (is_first) {
+            want->index = index;
             want->blob = key.blob;
             want->blob_offset = key.offset;
         }
+        ++want->num_blocks;
     }
-    want->index = (uint32_t)blocks_before;
-    want->num_blocks = (uint32_t)(request->blocks.count - blocks_before);
     return RBC_OK;
 }
 
