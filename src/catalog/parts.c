@@ -169,10 +169,12 @@ static rbc_status load_counts(sqlite3 *db, rbc__catalog *catalog, rbc_error *err
                                    &catalog->num_skipped, err));
     RBC__TRY(rbc__database_integer(db, "SELECT value FROM meta WHERE key = 'tasks'",
                                    &catalog->num_tasks, err));
-    int64_t most; /* a record that was left out takes a byte, or is a whole file */
+    int64_t most; /* a record that was left out takes a byte, is a whole file, or a row at least */
+    RBC__TRY(rbc__database_integer(db, "PRAGMA page_count", &most, err));
+    most *= MOST_ROWS_A_PAGE;
     if (catalog->num_tasks < 0 || catalog->num_tasks > catalog->num_episodes ||
-        catalog->num_skipped < 0 || !rbc__add_size(catalog->num_bytes, catalog->num_parts, &most) ||
-        catalog->num_skipped > most) {
+        catalog->num_skipped < 0 || !rbc__add_size(most, catalog->num_bytes, &most) ||
+        !rbc__add_size(most, catalog->num_parts, &most) || catalog->num_skipped > most) {
         return rbc__fail(err, RBC_ERROR_FORMAT,
                          "catalog '%s': %lld tasks and %lld records left out make no sense; open "
                          "the dataset with rebuild",
