@@ -12,6 +12,7 @@
 #include "catalog/identity.h"
 #include "catalog/part_index.h"
 #include "core/error.h"
+#include "core/fork.h"
 #include "core/monotonic.h"
 
 #define PROGRESS_NS 50000000L
@@ -260,9 +261,11 @@ static rbc_status run_threads(index_run *run, rbc_error *err) {
     atomic_store(&run->stop, true);
     pthread_cond_broadcast(&run->may_go_on);
     pthread_mutex_unlock(&run->lock);
+    const int held = rbc__forks_let(); /* a format in Python may wait for a thread that forks */
     for (int32_t i = 0; i < started; ++i) {
         pthread_join(threads[i], NULL);
     }
+    rbc__forks_hold_again(held);
     return status;
 }
 
