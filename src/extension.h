@@ -2,10 +2,15 @@
  * which it sees anything internal.
  *
  * core/tensor.h            dtypes as an enum and by name, checks and extents of DLTensors
- * core/fork.h              rbc__forks_hold(), rbc__forks_release(): no fork while a file is open
+ * core/error.h             rbc__fail() and its like, for callbacks of the library
+ * core/fork.h              rbc__forks_hold(), rbc__forks_release(): no fork while a file is open;
+ *                          rbc__forks_let(), rbc__forks_hold_again() around Python's lock
  * codec/codec.h            rbc__turbojpeg_version(): which libjpeg-turbo decodes
  * catalog/dataset.h        rbc__selection_count(), _counts(), _fingerprint(): what repr() and
- *                          pickling say of a selection
+ *                          pickling say of a selection; rbc__dataset_open_with()
+ * formats/batch.h          rbc__batch_writer: episodes that an indexer in Python describes
+ * layout/values.h          rbc__values_can()
+ * store/objects.h          rbc__array_object_encode()
  * cuda/runtime/capture.h   rbc__cuda_capture: the launches of a plan, and their replay
  * cuda/runtime/device.h    rbc__cuda_has_kernels(), rbc__cuda_is_current()
  *
@@ -15,9 +20,13 @@
 
 #include "catalog/dataset.h"
 #include "codec/codec.h"
+#include "core/error.h"
 #include "core/fork.h"
 #include "core/tensor.h"
 #include "cuda/runtime/capture.h"
 #include "cuda/runtime/device.h"
+#include "formats/batch.h"
+#include "layout/values.h"
+#include "store/objects.h"
 
 #endif

@@ -54,24 +54,34 @@ if TYPE_CHECKING:
     from ._install import check_installation
     from .batch import Batch
     from .dataset import Dataset, Episode, Stream, open  # noqa: A004
+    from .formats import Indexer, register_format
     from .jpeg import decode_jpeg
     from .loader import DataLoader
+    from .parts import ArrayRows, Column, Frames, Part, Pieces, Rows
     from .rlds import Feature, RldsWriter
     from .window import Window
 
 _LAZY = {
+    "ArrayRows": "parts",
     "Batch": "batch",
+    "Column": "parts",
     "DataLoader": "loader",
     "Dataset": "dataset",
     "Episode": "dataset",
     "Feature": "rlds",
+    "Frames": "parts",
+    "Indexer": "formats",
+    "Part": "parts",
+    "Pieces": "parts",
     "RldsWriter": "rlds",
+    "Rows": "parts",
     "Stream": "dataset",
     "Window": "window",
     "check_installation": "_install",
     "datasets": "datasets",
     "decode_jpeg": "jpeg",
     "open": "dataset",
+    "register_format": "formats",
 }
 
 
@@ -92,14 +102,21 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "ArrayRows",
     "Batch",
+    "Column",
     "DataLoader",
     "Dataset",
     "Episode",
     "Error",
     "Feature",
+    "Frames",
+    "Indexer",
+    "Part",
+    "Pieces",
     "Plan",
     "RldsWriter",
+    "Rows",
     "Stream",
     "Window",
     "__version__",
@@ -112,6 +129,7 @@ __all__ = [
     "get_image_limits",
     "get_num_threads",
     "open",
+    "register_format",
     "resample_trajectories",
     "set_cpu_features",
     "set_image_limits",

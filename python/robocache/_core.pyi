@@ -318,8 +318,60 @@ def open_dataset(
     rebuild: bool,
     num_threads: int,
     jpeg_dct: str | None,
+    format_name: str | None,
     /,
 ) -> Dataset: ...
+def register_format(name: str, looks_for: str, adapter: Any, replace: bool, /) -> None: ...
+
+class Part:
+    def blobs(self, pattern: str, first: int, count: int, sizes: Any, /) -> int: ...
+    def packing(self, steps: list[tuple[str, int, int]], /) -> int: ...
+    def blocks(
+        self, count: int, blob: Any, offset: Any, packed: Any, unpacked: Any, packing: int, /
+    ) -> int: ...
+    def array(
+        self,
+        shape: tuple[int, ...],
+        chunks: tuple[int, ...],
+        element_bytes: int,
+        packing: int,
+        blob: Any,
+        offsets: Any,
+        sizes: Any,
+        skipped: Any,
+        fill: bytes | None,
+        /,
+    ) -> int: ...
+    def track(
+        self,
+        count: int,
+        blob: Any,
+        offset: Any,
+        packed: Any,
+        pts: Any,
+        key: Any,
+        shown: Any,
+        numerator: int,
+        denominator: int,
+        /,
+    ) -> int: ...
+    def episodes(
+        self,
+        count: int,
+        num_steps: Any,
+        record: Any,
+        offset: Any,
+        packed: Any,
+        tasks: list[str | None] | None,
+        metadata: list[str | None] | None,
+        sources: list[tuple[Any, ...]],
+        row_lengths: list[tuple[int, Any]],
+        stamps: list[tuple[Any, ...]],
+        /,
+    ) -> None: ...
+    def skip(self, record: int, message: str, /) -> None: ...
+    def progress(self, bytes_done: int, /) -> None: ...
+
 def create_loader(
     selection: Selection,
     windows: list[tuple[Any, ...]],

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from . import _arguments, _core
+from . import _arguments, _causes, _core
 from ._cached import cached_property
 from ._progress import ProgressBar, format_bytes
 from .errors import (
@@ -602,6 +602,7 @@ def open(  # noqa: A001 - the public name is robocache.open
     rebuild: bool = False,
     num_threads: int = 0,
     jpeg_dct: str = "accurate",
+    format: str | None = None,  # noqa: A002 - what it is
 ) -> Dataset:
     """Opens a dataset, indexing what is new or changed since the last time.
 
@@ -621,10 +622,12 @@ def open(  # noqa: A001 - the public name is robocache.open
         num_threads: for indexing; 0 means all cores.
         jpeg_dct: how JPEGs are decoded: "accurate", the pixels of Pillow, OpenCV and torchvision,
             or "fast", those of TensorFlow.
+        format: "rlds", or the name of one that :func:`register_format` added; None: the one that
+            knows the path.
 
     Raises:
         NotFoundError, IoError: there is no such folder, or it cannot be read.
-        UnsupportedError: no reader knows the files.
+        UnsupportedError: no format knows the files, or there is none of that name.
         FormatError: a file is damaged; the message names file and byte offset.
         InvalidArgumentError: `catalog` is that of another dataset.
         CancelledError: `progress` returned False. What is indexed so far stays.
@@ -639,6 +642,7 @@ def open(  # noqa: A001 - the public name is robocache.open
         if control_rate_hz is None
         else _arguments.positive("control_rate_hz", control_rate_hz),
         "jpeg_dct": _arguments.choice("jpeg_dct", jpeg_dct, ("accurate", "fast")),
+        "format": None if format is None else _arguments.string("format", format),
     }
     if progress is None:
         progress = sys.stderr.isatty()
@@ -651,20 +655,24 @@ def open(  # noqa: A001 - the public name is robocache.open
     else:
         callback = None
     try:
-        native = _core.open_dataset(
-            path,
-            catalog or "",
-            callback,
-            options["on_error"],
-            options["control_rate_hz"] or 0.0,
-            _arguments.flag("rebuild", rebuild),
-            _arguments.integer("num_threads", num_threads, 0, 2**31 - 1),
-            options["jpeg_dct"],
-        )
+        with _causes.opening():
+            native = _core.open_dataset(
+                path,
+                catalog or "",
+                callback,
+                options["on_error"],
+                options["control_rate_hz"] or 0.0,
+                _arguments.flag("rebuild", rebuild),
+                _arguments.integer("num_threads", num_threads, 0, 2**31 - 1),
+                options["jpeg_dct"],
+                options["format"],
+            )
     finally:
         if bar is not None:
             bar.close()
-    opened = {**options, "path": native.info()["path"]}
+    # a file is not found again by the folder that it lies in
+    found = path if os.path.isfile(path) else native.info()["path"]
+    opened = {**options, "path": found}
     dataset = Dataset(native, native.select(None, None), opened)
     passed_over = dataset._info["catalog_passed_over"]
     if passed_over:

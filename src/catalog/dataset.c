@@ -91,7 +91,7 @@ static rbc_status load_object(void *user, int64_t part, rbc__container kind, uin
 
 static rbc_status fill(rbc_dataset *dataset, const char *path, const rbc_open_params *params,
                        rbc_error *err) {
-    RBC__TRY(dataset->ops->open(path, &dataset->reader, err));
+    RBC__TRY(dataset->ops->open(dataset->ops, path, &dataset->reader, err));
     dataset->schema = dataset->ops->schema(dataset->reader);
     RBC__TRY(find_root(dataset, path, err));
     RBC__TRY(set_rate(dataset, params->control_rate_hz, err));
@@ -139,7 +139,7 @@ rbc_status rbc_dataset_open(const char *path, const rbc_open_params *params, rbc
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "path is NULL");
     }
     const rbc__format *ops;
-    RBC__TRY(rbc__format_find(path, &ops, err));
+    RBC__TRY(rbc__format_find(path, NULL, &ops, err));
     return rbc__dataset_open_with(ops, path, params, out, err);
 }
 

@@ -2,7 +2,7 @@
  * part of it to say where the samples of every episode lie. From then on nothing knows formats.
  *
  * Adding a format is a folder src/formats/<format>/ with one rbc__format, and one line in the table
- * of src/formats/format.c. Interface of src/formats. */
+ * of src/formats/format.c; or a call of rbc__format_register(). Interface of src/formats. */
 #ifndef RBC_FORMATS_FORMAT_H
 #define RBC_FORMATS_FORMAT_H
 
@@ -96,14 +96,19 @@ typedef struct rbc__index_sink {
 
 typedef struct rbc__reader rbc__reader;
 
-typedef struct rbc__format {
-    const char *format; /* "rlds" */
+typedef struct rbc__format rbc__format;
 
-    /* True when `path` (a folder or file) looks like this format; cheap, reads no data. */
-    bool (*probe)(const char *path);
+struct rbc__format {
+    const char *format;    /* "rlds" */
+    const char *looks_for; /* for the message where no format knows a path */
+    void *user;            /* of who registered it */
+
+    /* Whether `path` (a folder or file) looks like this format; cheap, reads no data. */
+    rbc_status (*probe)(const rbc__format *self, const char *path, bool *accepts, rbc_error *err);
 
     /* Parses the metadata of the dataset at `path`. */
-    rbc_status (*open)(const char *path, rbc__reader **out, rbc_error *err);
+    rbc_status (*open)(const rbc__format *self, const char *path, rbc__reader **out,
+                       rbc_error *err);
     void (*close)(rbc__reader **reader);
     const rbc__schema *(*schema)(const rbc__reader *reader);
 
@@ -111,7 +116,7 @@ typedef struct rbc__format {
      * threads for different parts at once. */
     rbc_status (*index_part)(rbc__reader *reader, int64_t part, const rbc__index_sink *sink,
                              rbc_error *err);
-} rbc__format;
+};
 
 /* Marks the reference streams: those of the action that have stamps; without such, those with
  * stamps that have one sample a step; without such, all that have stamps. A reader calls it once
@@ -121,9 +126,16 @@ void rbc__schema_set_reference(rbc__schema *schema);
 /* Whether "action" or "actions" is a part of its name. */
 bool rbc__stream_is_action(const rbc__stream_schema *stream);
 
-/* The reader for `path`; NOT_FOUND when the path is not there, UNSUPPORTED, listing the formats and
- * what each looked for, when none knows it. */
-rbc_status rbc__format_find(const char *path, const rbc__format **out, rbc_error *err);
+/* Adds a format to those that are known; any thread. It is borrowed for as long as the process
+ * lives: datasets that are open have it. INVALID_ARGUMENT where there is one of its name, unless
+ * `replace`, which takes its place for datasets opened later; built-in ones are never replaced. */
+rbc_status rbc__format_register(const rbc__format *format, bool replace, rbc_error *err);
+
+/* The format for `path`, or, with `name`, the one of that name. NOT_FOUND when the path is not
+ * there; UNSUPPORTED, listing the formats and what each looked for, when none knows it or has that
+ * name; INVALID_ARGUMENT when two know it. */
+rbc_status rbc__format_find(const char *path, const char *name, const rbc__format **out,
+                            rbc_error *err);
 
 extern const rbc__format rbc__rlds_format;
 

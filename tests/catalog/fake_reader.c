@@ -47,9 +47,13 @@ static rbc__stream_schema streams[] = {
      .stored = {0, RBC__ENCODING_TEXT, RBC__U8}},
 };
 
-static bool fake_probe(const char *path) {
+static rbc_status fake_probe(const rbc__format *self, const char *path, bool *accepts,
+                             rbc_error *err) {
+    (void)self;
     (void)path;
-    return true;
+    (void)err;
+    *accepts = true;
+    return RBC_OK;
 }
 
 static void fake_close(rbc__reader **reader) {
@@ -64,8 +68,10 @@ static void fake_close(rbc__reader **reader) {
     *reader = NULL;
 }
 
-static rbc_status fake_open(const char *path, rbc__reader **out, rbc_error *err) {
+static rbc_status fake_open(const rbc__format *self, const char *path, rbc__reader **out,
+                            rbc_error *err) {
     char list[512];
+    (void)self;
     snprintf(list, sizeof list, "%s/files", path);
     FILE *file = fopen(list, "r");
     if (file == NULL) {

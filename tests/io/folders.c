@@ -24,8 +24,8 @@ static void make_shard(const char *folder, const char *name, float value) {
 static rbc_status try_open(const char *path, rbc__reader **reader, rbc_error *err) {
     const rbc__format *ops;
     *reader = NULL;
-    const rbc_status status = rbc__format_find(path, &ops, err);
-    return status == RBC_OK ? ops->open(path, reader, err) : status;
+    const rbc_status status = rbc__format_find(path, NULL, &ops, err);
+    return status == RBC_OK ? ops->open(ops, path, reader, err) : status;
 }
 
 /* Opens `path` below `root` and hands the schema to the caller. */

@@ -264,8 +264,8 @@ void open_dataset(dataset *data, const char *path) {
     rbc_error err = {0};
     char file[4096];
     *data = (dataset){0};
-    if (rbc__format_find(path, &data->ops, &err) != RBC_OK ||
-        data->ops->open(path, &data->reader, &err) != RBC_OK) {
+    if (rbc__format_find(path, NULL, &data->ops, &err) != RBC_OK ||
+        data->ops->open(data->ops, path, &data->reader, &err) != RBC_OK) {
         fail_msg("%s", err.message);
     }
     data->schema = data->ops->schema(data->reader);

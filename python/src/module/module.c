@@ -62,7 +62,8 @@ static bool add_data_types(PyObject *module) {
     } types[] = {{&dataset_spec, &state->dataset_type},   {&selection_spec, &state->selection_type},
                  {&episode_spec, &state->episode_type},   {&loader_spec, &state->loader_type},
                  {&iterator_spec, &state->iterator_type}, {&field_spec, &state->field_type},
-                 {&writer_spec, &state->writer_type},     {&plan_spec, &state->plan_type}};
+                 {&writer_spec, &state->writer_type},     {&part_spec, &state->part_type},
+                 {&plan_spec, &state->plan_type}};
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); ++i) {
         PyObject *type = PyType_FromModuleAndSpec(module, types[i].spec, NULL);
         if (type == NULL) {
@@ -101,6 +102,7 @@ static int traverse_module(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->iterator_type);
     Py_VISIT(state->field_type);
     Py_VISIT(state->writer_type);
+    Py_VISIT(state->part_type);
     Py_VISIT(state->plan_type);
     Py_VISIT(state->numpy_empty);
     Py_VISIT(state->torch_forward_ad);
@@ -130,6 +132,7 @@ static int clear_module(PyObject *module) {
     Py_CLEAR(state->iterator_type);
     Py_CLEAR(state->field_type);
     Py_CLEAR(state->writer_type);
+    Py_CLEAR(state->part_type);
     Py_CLEAR(state->plan_type);
     Py_CLEAR(state->numpy_empty);
     Py_CLEAR(state->torch_forward_ad);
@@ -169,6 +172,7 @@ static PyMethodDef methods[] = {
     FASTCALL(set_image_limits),
     {"get_image_limits", get_image_limits, METH_NOARGS, doc_get_image_limits},
     {"open_dataset", open_dataset, METH_VARARGS, NULL},
+    {"register_format", register_format, METH_VARARGS, NULL},
     {"create_loader", (PyCFunction)(void (*)(void))create_loader, METH_VARARGS | METH_KEYWORDS,
      NULL},
     {"create_writer", create_writer, METH_VARARGS, NULL},

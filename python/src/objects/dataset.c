@@ -78,8 +78,15 @@ bool parse_jpeg_dct(module_state *state, PyObject *object, rbc_jpeg_dct *value) 
     return ok;
 }
 
-/* open_dataset(path, catalog, progress, on_error, control_rate_hz, rebuild, num_threads, jpeg_dct)
- */
+static rbc_status open_as(const char *path, const char *name, const rbc_open_params *params,
+                          rbc_dataset **out, rbc_error *err) {
+    const rbc__format *format = NULL;
+    const rbc_status status = rbc__format_find(path, name, &format, err);
+    return status == RBC_OK ? rbc__dataset_open_with(format, path, params, out, err) : status;
+}
+
+/* open_dataset(path, catalog, progress, on_error, control_rate_hz, rebuild, num_threads, jpeg_dct,
+ * format) */
 PyObject *open_dataset(PyObject *module, PyObject *args) {
     module_state *state = state_of_module(module);
     rbc_open_params params = RBC_OPEN_PARAMS_INIT;
@@ -88,11 +95,12 @@ PyObject *open_dataset(PyObject *module, PyObject *args) {
     PyObject *progress = NULL;
     PyObject *on_error = NULL;
     PyObject *jpeg_dct = NULL;
+    const char *format = NULL;
     int rebuild = 0;
     int num_threads = 0;
-    if (!PyArg_ParseTuple(args, "O&O&OOdpiO", PyUnicode_FSConverter, &path, PyUnicode_FSConverter,
+    if (!PyArg_ParseTuple(args, "O&O&OOdpiOz", PyUnicode_FSConverter, &path, PyUnicode_FSConverter,
                           &catalog, &progress, &on_error, &params.control_rate_hz, &rebuild,
-                          &num_threads, &jpeg_dct)) {
+                          &num_threads, &jpeg_dct, &format)) {
         Py_XDECREF(path);
         return NULL;
     }
@@ -110,7 +118,7 @@ PyObject *open_dataset(PyObject *module, PyObject *args) {
         rbc_error err;
         const char *path_bytes = PyBytes_AsString(path);
         call.thread = PyEval_SaveThread();
-        const rbc_status status = rbc_dataset_open(path_bytes, &params, &handle, &err);
+        const rbc_status status = open_as(path_bytes, format, &params, &handle, &err);
         PyEval_RestoreThread(call.thread);
         if (PyErr_Occurred()) {
             rbc_dataset_close(&handle);

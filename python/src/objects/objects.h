@@ -1,4 +1,4 @@
-/* Datasets, selections, episodes and loaders as Python objects: thin, typed in Python above.
+/* Datasets, selections, episodes, loaders and formats as Python objects: thin, typed in Python above.
  * Interface of python/src/objects. */
 #ifndef RBC_PYTHON_OBJECTS_H
 #define RBC_PYTHON_OBJECTS_H
@@ -23,6 +23,7 @@ extern PyType_Spec loader_spec;
 extern PyType_Spec iterator_spec;
 extern PyType_Spec field_spec;
 extern PyType_Spec writer_spec;
+extern PyType_Spec part_spec;
 extern PyType_Spec plan_spec;
 
 /* A new object of `type` that owns the handle, which is released on failure. */
@@ -45,10 +46,17 @@ PyObject *field_tensor(module_state *state, const delivery *how, rbc_batch *batc
 PyObject *field_text(PyObject *text_type, rbc_batch *batch, int32_t index, const rbc_field *field);
 
 PyObject *open_dataset(PyObject *module, PyObject *args);
+PyObject *register_format(PyObject *module, PyObject *args);
 PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs);
 /* "accurate" or "fast"; None leaves *value. */
 bool parse_jpeg_dct(module_state *state, PyObject *object, rbc_jpeg_dct *value);
 PyObject *create_writer(PyObject *module, PyObject *args);
+
+/* What a part of a format in Python is read into; `prefix` begins its messages. It has to be closed
+ * before the sink goes, and outlives that. */
+PyObject *part_create(module_state *state, const rbc__schema *schema, int64_t file_bytes,
+                      const rbc__index_sink *sink, const char *prefix);
+void part_close(PyObject *part);
 
 /* Frees a heap type's instance after its own members are released. */
 void free_instance(PyObject *self);

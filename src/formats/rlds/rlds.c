@@ -293,12 +293,14 @@ static rbc_status open_folder(const char *folder, rbc__schema *schema, rbc__leav
     return status;
 }
 
-static rbc_status rlds_open(const char *path, rbc__reader **out, rbc_error *err) {
+static rbc_status rlds_open(const rbc__format *self, const char *path, rbc__reader **out,
+                            rbc_error *err) {
     rbc__schema schema = {0};
     rbc__leaves leaves = {0};
     rbc__rlds *reader = NULL;
     char *inside = NULL;
     char *folder = NULL;
+    (void)self;
     *out = NULL;
     rbc_status status = rbc__rlds_find_folder(path, &inside, err);
     if (status == RBC_OK) {
@@ -324,14 +326,18 @@ static rbc_status rlds_open(const char *path, rbc__reader **out, rbc_error *err)
     return RBC_OK;
 }
 
-static bool rlds_probe(const char *path) {
+static rbc_status rlds_probe(const rbc__format *self, const char *path, bool *accepts,
+                             rbc_error *err) {
     char *inside = NULL;
     rbc_error problem;
+    (void)self;
+    (void)err;
     const rbc_status status = rbc__rlds_find_folder(path, &inside, &problem);
     free(inside);
     /* what cannot be told now is told by open(), with the reason */
-    return status == RBC_OK || status == RBC_ERROR_INVALID_ARGUMENT ||
-           problem.device_code == EACCES || rbc__is_shortage(&problem);
+    *accepts = status == RBC_OK || status == RBC_ERROR_INVALID_ARGUMENT ||
+               problem.device_code == EACCES || rbc__is_shortage(&problem);
+    return RBC_OK;
 }
 
 static void rlds_close(rbc__reader **reader) {
@@ -369,6 +375,7 @@ static rbc_status rlds_index_part(rbc__reader *reader, int64_t part, const rbc__
 
 const rbc__format rbc__rlds_format = {
     .format = "rlds",
+    .looks_for = "features.json, dataset_info.json or *.tfrecord*",
     .probe = rlds_probe,
     .open = rlds_open,
     .close = rlds_close,

@@ -1,0 +1,326 @@
+"""Formats whose indexer is written in Python, see docs/adding-a-format.md."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import _arguments, _causes, _core, errors
+from .errors import ArgumentTypeError, Error, InvalidArgumentError
+from .parts import Part
+
+__all__ = ["Indexer", "register_format"]
+
+Probe = Callable[[str], bool]
+Index = Callable[[str, "Indexer"], None]
+Read = Callable[[Part], None]
+
+_FLOATS = ("float32", "float64", "float16", "bfloat16")
+_DTYPES = (
+    *_FLOATS,
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "bool",
+    "uint16",
+    "uint32",
+    "uint64",
+)
+_ENCODINGS = {
+    "numeric": ("plain", "swapped", "varint", "npy"),
+    "image": ("image", "pixels", "frame"),
+    "text": ("text",),
+}
+_MAX_DIMS = 7
+_INT64 = (-(2**63), 2**63 - 1)
+
+
+def register_format(name: str, *, probe: Probe, index: Index, replace: bool = False) -> None:
+    """Makes :func:`robocache.open` know a format, for as long as the process lives.
+
+    A process that is started to load data, such as a worker that is spawned, has to register it,
+    too: do so where the module that defines it is imported.
+
+    Args:
+        name: of the format. It is kept in catalogs.
+        probe: called with a path, returns whether what is there looks like the format. Cheap.
+        index: called with a path and an :class:`Indexer` at every open of a path that `probe`
+            knows, to declare streams and parts. Cheap, too: it reads metadata only. What it
+            declares as ``read`` is called for parts that are new or changed, in several threads at
+            once.
+        replace: take the place of a format registered earlier by that name.
+
+    Raises:
+        InvalidArgumentError: there is a format of that name.
+    """
+    name = _arguments.string("name", name)
+    if not name or "'" in name or "\n" in name:
+        raise InvalidArgumentError(f"name: found {name!r}, wanted the name of a format")
+    for argument, value in (("probe", probe), ("index", index)):
+        if not callable(value):
+            raise ArgumentTypeError(f"{argument}: found {value!r}, wanted a function")
+    adapter = _Adapter(name, probe, index)
+    looks_for = f"what {_describe(probe)} accepts"
+    _core.register_format(name, looks_for, adapter, _arguments.flag("replace", replace))
+
+
+def _describe(function: Any) -> str:
+    module = getattr(function, "__module__", None)
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{module}.{name}" if module else str(name)
+
+
+@dataclass(frozen=True)
+class _Stream:
+    name: str
+    kind: str
+    dtype: str
+    shape: tuple[int, ...]
+    encoding: str
+    stored: str
+    times: str | None
+    ragged: bool
+
+
+@dataclass(frozen=True)
+class _Part:
+    path: str
+    split: str
+    read: Read
+    stamp: int | None
+
+
+class Indexer:
+    """What an ``index`` function says of a dataset.
+
+    Attributes:
+        name: of the dataset; by default the last name of the path.
+        version: by default "".
+        control_rate_hz: steps a second of streams without stamps; None where that is unknown.
+        path: folder that paths of parts and blobs begin at: the path that was opened, or, where
+            that is a file, the folder that it lies in.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path if os.path.isdir(path) else os.path.dirname(path)
+        self.name: str = os.path.basename(path.rstrip("/"))
+        self.version: str = ""
+        self.control_rate_hz: float | None = None
+        self._streams: dict[str, _Stream] = {}
+        self._parts: dict[str, _Part] = {}
+
+    def stream(
+        self,
+        name: str,
+        *,
+        kind: str = "numeric",
+        dtype: str | None = None,
+        shape: Sequence[int | None] | None = None,
+        encoding: str | None = None,
+        stored: str | None = None,
+        times: str | None = None,
+        ragged: bool = False,
+    ) -> None:
+        """Declares a stream; each part gives every stream of each of its episodes.
+
+        Args:
+            name: "observation/state".
+            kind: "numeric", "image" or "text".
+            dtype: of the values that are delivered, NumPy's name; of images uint8 by default.
+            shape: of one sample, () by default; (height, width, channels) of images, -1 or None
+                where an extent is not known, which is all of them by default.
+            encoding: how bytes mean values. Numeric: "plain" (little-endian, C order; default),
+                "swapped" (big-endian), "varint" (protobuf's), "npy" (a NumPy file each). Images:
+                "image" (JPEG or PNG; default), "pixels" (as they are, of a declared shape), "frame"
+                (of a video).
+            stored: dtype as stored, by default the same. Others that can be are float32 for other
+                floats, int64 for other integers.
+            times: name of the stream of int64 nanoseconds with this one's stamps, one a sample.
+            ragged: a step holds any number of samples, see `row_lengths` of
+                :meth:`Part.episodes`.
+        """
+        name = _arguments.string("stream", name)
+        what = f"stream {name!r}"
+        if not name or name in self._streams:
+            raise InvalidArgumentError(f"{what}: wanted a name that is not yet declared")
+        kind = _arguments.choice(f"{what}: kind", kind, tuple(_ENCODINGS))
+        choices = _ENCODINGS[kind]
+        if encoding is None:
+            encoding = choices[0]
+        encoding = _arguments.choice(f"{what}: encoding", encoding, choices)
+        if dtype is None and kind == "numeric":
+            raise InvalidArgumentError(f"{what}: dtype: is missing")
+        dtype = _dtype(f"{what}: dtype", "uint8" if dtype is None or kind == "text" else dtype)
+        self._streams[name] = _Stream(
+            name,
+            kind,
+            dtype,
+            _shape(what, kind, encoding, shape),
+            encoding,
+            dtype if stored is None else _dtype(f"{what}: stored", stored),
+            None if times is None else _arguments.string(f"{what}: times", times),
+            _arguments.flag(f"{what}: ragged", ragged),
+        )
+
+    def part(
+        self, path: str, *, read: Read, split: str = "train", stamp: int | None = None
+    ) -> None:
+        """Declares a part, which is what is read at a time and read again when it changes.
+
+        Args:
+            path: of a file, relative to :attr:`path`; it is blob 0 of the part. With `stamp`, any
+                name that no other part has.
+            read: called with a :class:`Part` where the part is new or changed, to say which
+                episodes it has.
+            split: that its episodes belong to.
+            stamp: of a part that is no file: an integer that changes when its content does.
+        """
+        path = _arguments.path("part", path)
+        what = f"part {path!r}"
+        if path in self._parts:
+            raise InvalidArgumentError(f"{what}: wanted a name that is not yet declared")
+        if not callable(read):
+            raise ArgumentTypeError(f"{what}: read: found {read!r}, wanted a function")
+        split = _arguments.string(f"{what}: split", split)
+        if not split:
+            raise InvalidArgumentError(f"{what}: split: found '', wanted a name")
+        if stamp is not None:
+            stamp = _arguments.integer(f"{what}: stamp", stamp, *_INT64)
+        elif path.startswith("/") or any(name in ("", ".", "..") for name in path.split("/")):
+            raise InvalidArgumentError(f"{what}: wanted the path of a file below {self.path}")
+        self._parts[path] = _Part(path, split, read, stamp)
+
+    def _schema(self) -> tuple[Any, ...]:
+        """Returns what was declared as the native module takes it."""
+        name = _arguments.string("dataset.name", self.name)
+        version = _arguments.string("dataset.version", self.version)
+        rate = self.control_rate_hz
+        if rate is not None:
+            rate = _arguments.positive("dataset.control_rate_hz", rate)
+        if not self._streams:
+            raise InvalidArgumentError("no stream was declared")
+        numbers = {stream: number for number, stream in enumerate(self._streams)}
+        streams = []
+        for stream in self._streams.values():
+            times = -1
+            if stream.times is not None:
+                self._check_times(stream)
+                times = numbers[stream.times]
+            streams.append(
+                (
+                    stream.name,
+                    stream.kind,
+                    stream.dtype,
+                    stream.shape,
+                    stream.encoding,
+                    stream.stored,
+                    times,
+                    stream.ragged,
+                )
+            )
+        parts = [(part.path, part.split, part.stamp) for part in self._parts.values()]
+        return self.path, name, version, rate or 0.0, streams, parts
+
+    def _check_times(self, stream: _Stream) -> None:
+        times = self._streams.get(stream.times or "")
+        what = f"stream {stream.name!r}: times: found {stream.times!r}"
+        if times is None:
+            raise InvalidArgumentError(f"{what}, wanted a stream that is declared")
+        if (times.kind, times.dtype, times.shape) != ("numeric", "int64", ()) or times.times:
+            raise InvalidArgumentError(f"{what}, wanted an int64 stream of shape (), without times")
+        if times.ragged != stream.ragged:
+            raise InvalidArgumentError(f"{what}, wanted one that is ragged just as the stream is")
+
+
+def _dtype(name: str, value: Any) -> str:
+    text = value if isinstance(value, str) else getattr(value, "__name__", None) or str(value)
+    return _arguments.choice(name, text, _DTYPES)
+
+
+def _shape(
+    what: str, kind: str, encoding: str, shape: Sequence[int | None] | None
+) -> tuple[int, ...]:
+    if shape is None:
+        shape = (-1, -1, -1) if kind == "image" else ()
+    extents = tuple(
+        -1 if extent is None else _arguments.integer(f"{what}: shape", extent, -1)
+        for extent in _arguments.items(f"{what}: shape", shape, "a tuple of extents")
+    )
+    if kind == "image" and len(extents) != 3:
+        raise InvalidArgumentError(
+            f"{what}: shape: found {extents}, wanted (height, width, channels)"
+        )
+    if kind == "text" and extents:
+        raise InvalidArgumentError(f"{what}: shape: found {extents}, wanted none of a text")
+    if len(extents) > _MAX_DIMS:
+        raise InvalidArgumentError(f"{what}: shape: found {len(extents)} axes, wanted {_MAX_DIMS}")
+    if -1 in extents and (kind == "numeric" or encoding == "pixels"):
+        raise InvalidArgumentError(f"{what}: shape: found {extents}, wanted all extents")
+    return extents
+
+
+class _Adapter:
+    """A format as the native module calls it; what is raised here is one of robocache's errors."""
+
+    _numbers = itertools.count()
+
+    def __init__(self, name: str, probe: Probe, index: Index) -> None:
+        self._name = name
+        self._probe = probe
+        self._index = index
+        self._opened: dict[int, tuple[Indexer, list[_Part], _causes.Opening]] = {}
+
+    def probe(self, path: str) -> bool:
+        try:
+            return bool(self._probe(path))
+        except BaseException as error:
+            raise self._told(f"format '{self._name}', {path}", error, _causes.current()) from error
+
+    def open(self, path: str) -> tuple[Any, ...]:
+        """Returns a number for what was declared, and all of that."""
+        opening = _causes.current()
+        handle = next(self._numbers)
+        dataset = Indexer(path)
+        try:
+            self._index(path, dataset)
+            schema = dataset._schema()
+        except BaseException as error:
+            raise self._told(f"format '{self._name}', {path}", error, opening) from error
+        self._opened[handle] = dataset, list(dataset._parts.values()), opening
+        opening.at_end.append(lambda: self._opened.pop(handle, None))
+        return handle, *schema
+
+    def read(self, handle: int, number: int, native: _core.Part, prefix: str) -> None:
+        dataset, parts, opening = self._opened[handle]
+        part = parts[number]
+        try:
+            part.read(Part(native, part.path, dataset.path, list(dataset._streams)))
+        except BaseException as error:
+            raise self._told(prefix, error, opening) from error
+
+    def _told(self, prefix: str, error: BaseException, opening: _causes.Opening) -> Error:
+        """Returns the error that stands for an exception of the format's functions."""
+        told: Error
+        if isinstance(error, Error):
+            kind, text = type(error), str(error)
+        elif isinstance(error, MemoryError):
+            kind, text = errors.OutOfMemoryError, f"{type(error).__name__}: {error}"
+        elif isinstance(error, OSError):
+            kind, text = errors.IoError, f"{type(error).__name__}: {error}"
+        elif isinstance(error, Exception):
+            kind, text = InvalidArgumentError, f"{type(error).__name__}: {error}"
+        else:
+            kind, text = errors.CancelledError, repr(error)
+        if kind is ArgumentTypeError:
+            kind = InvalidArgumentError
+        told = kind(text if text.startswith(prefix) else f"{prefix}: {text}")
+        if isinstance(error, OSError) and isinstance(told, OSError):
+            told.errno = error.errno
+        if not isinstance(error, Error):
+            opening.add(str(told), error)
+        return told
