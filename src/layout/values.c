@@ -237,6 +237,6 @@ rbc__values_result rbc__values_read(rbc__encoding encoding, rbc__dtype stored, c
     if (bytes % size != 0 || bytes / size != count) {
         return RBC__VALUES_DAMAGED;
     }
-    return encoding == RBC__ENCODING_PLAIN ? read_plain(stored, src, count, dtype, dst, misfit)
-                                           : read_swapped(stored, src, count, dtype, dst, misfit);
+    return encoding == RBC__ENCODING_SWAPPED ? read_swapped(stored, src, count, dtype, dst, misfit)
+                                             : read_plain(stored, src, count, dtype, dst, misfit);
 }
