@@ -109,48 +109,66 @@ static rbc_status add_range(rbc__request *request, int64_t blob, uint64_t offset
     return RBC_OK;
 }
 
-/* Pins the block, and where nobody has read it wants its packed bytes. With `may_share` it may be
- * the one that was added last. */
-static rbc_status add_block(rbc__request *request, const rbc__block_key *key,
-                            const rbc__packing *packing, uint64_t packed_bytes,
-                            uint64_t unpacked_bytes, bool may_share, uint32_t *index,
-                            rbc_error *err) {
+static bool is_same_packing(const rbc__packing *a, const rbc__packing *b) {
+    return a->num_steps == b->num_steps &&
+           memcmp(a->steps, b->steps, a->num_steps * sizeof a->steps[0]) == 0;
+}
+
+/* A stranger's catalog may give one place to blocks that are not the same. */
+static bool is_same_block(const rbc__wanted_block *a, const rbc__wanted_block *b) {
+    return a->key.blob == b->key.blob && a->key.offset == b->key.offset &&
+           a->key.track == b->key.track && a->packed_bytes == b->packed_bytes &&
+           a->unpacked_bytes == b->unpacked_bytes && is_same_packing(&a->packing, &b->packing);
+}
+
+/* Pins the block, and where nobody has read it wants its packed bytes. */
+static rbc_status pin_block(rbc__request *request, rbc__wanted_block *block, rbc_error *err) {
     rbc__block_cache *cache = request->params.cache;
-    const rbc__wanted_block *last = may_share && request->blocks.count > 0
-                                        ? rbc__request_block(request, request->blocks.count - 1)
-                                        : NULL;
-    if (last != NULL && last->key.blob == key->blob && last->key.offset == key->offset &&
-        last->key.track == key->track && last->unpacked_bytes == unpacked_bytes) {
-        *index = (uint32_t)request->blocks.count - 1;
+    RBC__TRY(rbc__block_pin(cache, &block->key, &block->pin, err));
+    block->is_claimed = rbc__block_claim(cache, block->pin);
+    if (!block->is_claimed) {
+        return RBC_OK;
+    }
+    const rbc_status status = add_range(request, block->key.blob, block->key.offset,
+                                        block->packed_bytes, NULL, &block->range, err);
+    if (status != RBC_OK) {
+        rbc__block_fail(cache, block->pin, NULL);
+        rbc__block_unpin(cache, block->pin);
+    }
+    return status;
+}
+
+/* With `may_share` the block that was added last stands for one that is the same. */
+static rbc_status add_block(rbc__request *request, const rbc__wanted_block *wanted, bool may_share,
+                            uint32_t *index, rbc_error *err) {
+    const size_t count = request->blocks.count;
+    if (may_share && count > 0 && is_same_block(rbc__request_block(request, count - 1), wanted)) {
+        *index = (uint32_t)count - 1;
         return RBC_OK;
     }
     rbc__wanted_block *block = rbc__list_add(&request->blocks, sizeof *block);
     if (block == NULL) {
         return out_of_memory(err);
     }
-    block->key = *key;
-    block->packing = *packing;
-    block->packed_bytes = packed_bytes;
-    block->unpacked_bytes = unpacked_bytes;
-    const rbc_status status = rbc__block_pin(cache, key, &block->pin, err);
+    *block = *wanted;
+    *index = (uint32_t)count;
+    const rbc_status status = pin_block(request, block, err);
     if (status != RBC_OK) {
         --request->blocks.count;
-        return status;
     }
-    *index = (uint32_t)request->blocks.count - 1;
-    block->is_claimed = rbc__block_claim(cache, block->pin);
-    return block->is_claimed
-               ? add_range(request, key->blob, key->offset, packed_bytes, NULL, &block->range, err)
-               : RBC_OK;
+    return status;
 }
 
 static rbc_status add_layout_block(rbc__request *request, const located_stream *s,
                                    const rbc__run *run, uint32_t *index, rbc_error *err) {
     const rbc__layout *layout = s->place->layout;
     const rbc__block *block = &layout->blocks[run->number];
-    const rbc__block_key key = {rbc__blob_id(s->place->part, block->blob), block->offset, 0};
-    return add_block(request, &key, &layout->packings[block->packing], block->packed_bytes,
-                     block->unpacked_bytes, true, index, err);
+    const rbc__wanted_block wanted = {
+        .key = {rbc__blob_id(s->place->part, block->blob), block->offset, 0},
+        .packing = layout->packings[block->packing],
+        .packed_bytes = block->packed_bytes,
+        .unpacked_bytes = block->unpacked_bytes};
+    return add_block(request, &wanted, true, index, err);
 }
 
 static rbc__want *add_want(rbc__request *request, const located_stream *s, const rbc__run *run,
@@ -347,14 +365,14 @@ static rbc_status pin_array(rbc__request *request, const located_stream *s, uint
     return RBC_OK;
 }
 
-/* The chunks that rows [first, first + count) touch, absent ones left out. */
+/* The chunks that rows [first, first + count) touch, absent ones left out: blocks that follow each
+ * other, of which the first may be the last of the want before. */
 static rbc_status add_chunks(rbc__request *request, const located_stream *s,
                              const rbc__array_object *object, uint64_t first, uint64_t count,
                              rbc__want *want, rbc_error *err) {
     const rbc__array *array = &object->array;
     int64_t begin;
     int64_t end;
-    want->num_blocks = 0;
     rbc__array_cover(array, (int64_t)first, (int64_t)count, &begin, &end);
     for (int64_t i = begin; i < end; ++i) {
         rbc__array_chunk chunk;
@@ -364,16 +382,16 @@ static rbc_status add_chunks(rbc__request *request, const located_stream *s,
         if (chunk.bytes == 0) {
             continue;
         }
-        const rbc__packing packing = packing_of_chunk(&object->packing, chunk.skipped);
-        const rbc__block_key key = {rbc__blob_id(s->place->part, chunk.blob),
-                                    (uint64_t)chunk.offset, 0};
-        /* the blocks of a want follow each other; only its first may be the last of one before */
-        RBC__TRY(add_block(request, &key, &packing, (uint64_t)chunk.bytes,
-                           (uint64_t)array->chunk_bytes, is_first, &index, err));
+        const rbc__wanted_block wanted = {
+            .key = {rbc__blob_id(s->place->part, chunk.blob), (uint64_t)chunk.offset, 0},
+            .packing = packing_of_chunk(&object->packing, chunk.skipped),
+            .packed_bytes = (uint64_t)chunk.bytes,
+            .unpacked_bytes = (uint64_t)array->chunk_bytes};
+        RBC__TRY(add_block(request, &wanted, is_first, &index, err));
         if (is_first) {
             want->index = index;
-            want->blob = key.blob;
-            want->blob_offset = key.offset;
+            want->blob = wanted.key.blob;
+            want->blob_offset = wanted.key.offset;
         }
         ++want->num_blocks;
     }
@@ -426,6 +444,11 @@ rbc_status rbc__request_sample(rbc__request *request, const rbc__place *place, i
     uint64_t bytes;
     if (run->container == RBC__IN_ARRAY || run->container == RBC__IN_TRACK) {
         return fail_stream(request, &s, run, err, "its samples are not bytes of their own");
+    }
+    if (run->packing != 0) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                         "stream '%s' cannot be read: its samples are packed one by one",
+                         s.schema->name);
     }
     if (!rbc__run_sample(run, (uint64_t)sample, &offset, &bytes)) {
         return fail_stream(request, &s, run, err, "its entry in the catalog is damaged");

@@ -470,9 +470,13 @@ static void await_block(rbc__request *request, rbc__wanted_block *block,
             again = false;
         }
     }
-    if (block->status == RBC_OK && block->bytes < block->unpacked_bytes) {
+    if (block->status == RBC_OK && block->bytes != block->unpacked_bytes) {
+        char name[1024];
+        rbc__store *store = request->params.store;
         rbc__fail(&problem, RBC_ERROR_FORMAT,
-                  "a block of %" PRIu64 " bytes has %zu in another entry of the catalog",
+                  "%s: byte %" PRIu64 ": a block of %" PRIu64
+                  " bytes has %zu in another entry of the catalog",
+                  store->ops->name(store, block->key.blob, name, sizeof name), block->key.offset,
                   block->unpacked_bytes, block->bytes);
         block_failed(block, &problem);
     }

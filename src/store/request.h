@@ -60,7 +60,8 @@ rbc_status rbc__request_row_lengths(rbc__request *request, const rbc__place *pla
                                     void *dst, rbc_error *err);
 
 /* The bytes of one image or text: `*want` is its number. Where it lies, for messages, is known at
- * once; the bytes when the request is finished. */
+ * once; the bytes when the request is finished. Errors as above; UNSUPPORTED where it is packed by
+ * itself. */
 rbc_status rbc__request_sample(rbc__request *request, const rbc__place *place, int32_t stream,
                                int64_t sample, uint32_t *want, rbc_error *err);
 
