@@ -43,14 +43,15 @@ static void read_memory(rbc__store *base, rbc__read *reads, size_t count,
     rbc_error err;
     ++store->num_calls;
     for (size_t i = 0; i < count; ++i) {
+        if (store->num_reads < (int)(sizeof store->seen / sizeof store->seen[0])) {
+            store->seen[store->num_reads] = reads[i];
+        }
         ++store->num_reads;
         reads[i].status = cancel != NULL && atomic_load(cancel)
                               ? rbc__fail(&err, RBC_ERROR_CANCELLED, "reading was stopped")
                               : read_one(store, &reads[i], &err);
         if (reads[i].status != RBC_OK) {
             rbc__read_fail(&reads[i], &err);
-        } else {
-            store->bytes_read += reads[i].bytes;
         }
     }
 }

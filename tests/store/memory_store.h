@@ -21,7 +21,7 @@ typedef struct memory_store {
     int64_t bad_blob;
     uint64_t bad_begin, bad_end;
     int num_calls, num_reads;
-    uint64_t bytes_read;
+    rbc__read seen[64]; /* the first reads */
 } memory_store;
 
 /* `&store->base` is the store; destroying it does nothing. */
