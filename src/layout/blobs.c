@@ -106,11 +106,12 @@ static bool has_placeholder(const uint8_t *pattern, size_t bytes) {
     return false;
 }
 
-/* Numbers do not change which folder a path leads to, but for a sign: one name stands for all. */
-static bool is_pattern(const uint8_t *pattern, size_t bytes, uint64_t count) {
+/* Numbers do not change which folder a path leads to: the longest name stands for all. */
+static bool is_pattern(const uint8_t *pattern, size_t bytes, int64_t first, uint64_t count) {
     char name[2 * MAX_PATTERN];
     return bytes > 0 && bytes <= MAX_PATTERN && (count <= 1 || has_placeholder(pattern, bytes)) &&
-           expand(pattern, bytes, 0, name, sizeof name) > 0 && stays_inside(name);
+           expand(pattern, bytes, first + (int64_t)count, name, sizeof name) > 0 &&
+           stays_inside(name);
 }
 
 static bool are_numbers(int64_t first, uint64_t count) {
@@ -118,23 +119,24 @@ static bool are_numbers(int64_t first, uint64_t count) {
 }
 
 rbc_status rbc__blob_group_check(const rbc__blob_group *group, rbc_error *err) {
-    const size_t bytes = group->pattern != NULL ? strlen(group->pattern) : 0;
+    const char *pattern = group->pattern != NULL ? group->pattern : "";
     if (group->count < 0 || !are_numbers(group->first, (uint64_t)group->count)) {
         return rbc__fail(err, RBC_ERROR_FORMAT,
                          "blobs '%s': %" PRId64 " of them from number %" PRId64
                          "; wanted are numbers from 0, fewer than 2^31",
-                         group->pattern, group->count, group->first);
+                         pattern, group->count, group->first);
     }
-    if (!is_pattern((const uint8_t *)group->pattern, bytes, (uint64_t)group->count)) {
+    if (!is_pattern((const uint8_t *)pattern, strlen(pattern), group->first,
+                    (uint64_t)group->count)) {
         return rbc__fail(err, RBC_ERROR_FORMAT,
                          "blobs '%s': wanted is a path within the dataset's folder, in which {} or "
                          "{:07} stands for the number where there are several",
-                         group->pattern != NULL ? group->pattern : "");
+                         pattern);
     }
     for (int64_t i = 0; group->sizes != NULL && i < group->count; ++i) {
         if (group->sizes[i] < 0) {
             return rbc__fail(err, RBC_ERROR_FORMAT,
-                             "blobs '%s': number %" PRId64 " has %" PRId64 " bytes", group->pattern,
+                             "blobs '%s': number %" PRId64 " has %" PRId64 " bytes", pattern,
                              group->first + i, group->sizes[i]);
         }
     }
@@ -185,7 +187,7 @@ static bool take_group(const uint8_t *data, uint64_t end, uint64_t *at, uint64_t
         return false;
     }
     *at += out->count * out->width;
-    return is_pattern(out->pattern, out->pattern_bytes, out->count);
+    return is_pattern(out->pattern, out->pattern_bytes, out->first, out->count);
 }
 
 rbc_status rbc__blobs_parse(const uint8_t *encoded, size_t bytes, const char *name,
