@@ -2,6 +2,7 @@
 
 #include "catalog/metadata.h"
 
+#include <inttypes.h>
 #include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,12 @@ void rbc__metadata_put(rbc__bytes *group, const char *json) {
 
 rbc_status rbc__metadata_pack(const rbc__bytes *group, rbc__bytes *out, rbc_error *err) {
     RBC__TRY(rbc__bytes_check(group, err));
+    if (group->size > MAX_GROUP_SIZE) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                         "the metadata of %d episodes takes %zu bytes together; at most %" PRIu64
+                         " can be kept",
+                         RBC__METADATA_GROUP, group->size, MAX_GROUP_SIZE);
+    }
     struct libdeflate_compressor *compressor = libdeflate_alloc_compressor(LEVEL);
     const size_t bound = libdeflate_zlib_compress_bound(compressor, group->size);
     void *packed = compressor != NULL ? malloc(bound) : NULL;
