@@ -293,6 +293,60 @@ def arrays() -> dict[str, bytes]:
     }
 
 
+def blobs() -> dict[str, bytes]:
+    """Encode names of files (see src/layout/blobs.h): one, many, with sizes and braces."""
+
+    def group(pattern: str, first: int, count: int, sizes: bytes = b"\0") -> bytes:
+        name = pattern.encode()
+        return varint(len(name)) + name + varint(first) + varint(count) + sizes
+
+    return {
+        "one": group("train/chunk.bin", 0, 1),
+        "many": group("data/episode_{:06}.parquet", 7, 1000),
+        "sizes": group("{}.h5", 0, 3, b"\2\1\0\2\0\3\0"),
+        "braces": group("a{{b}}/{}/c.{:03}", 1, 20),
+        "groups": group("x", 0, 1) + group("y/{}", 0, 2) + group("z", 0, 0) + group("w", 3, 1),
+        "outside": group("a/../b", 0, 1),
+        "root": group("/etc/x", 0, 1),
+    }
+
+
+def npys() -> dict[str, bytes]:
+    """Make .npy files of the three versions of the format."""
+
+    def npy(version: int, descr: str, shape: str, values: int, order: str = "False") -> bytes:
+        text = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}"
+        header = text.encode() + b" " * 8 + b"\n"
+        length = struct.pack("<H" if version == 1 else "<I", len(header))
+        return b"\x93NUMPY" + bytes([version, 0]) + length + header + bytes(values)
+
+    return {
+        "scalar": npy(1, "'<f8'", "()", 8),
+        "vector": npy(1, "'<f4'", "(5,)", 20),
+        "matrix": npy(2, "'>i2'", "(3, 4)", 24),
+        "fortran": npy(3, "'|u1'", "(3, 2, 2)", 12, "True"),
+        "long": npy(1, '"<i8"', "(2L, 1L)", 16),
+        "empty": npy(1, "'|b1'", "(0, 7)", 0),
+        "records": npy(1, "[('a', '<f4')]", "(1,)", 4),
+        "objects": npy(1, "'|O'", "(1,)", 8),
+        "cut": npy(1, "'<f4'", "(50,)", 20),
+    }
+
+
+def metadata() -> dict[str, bytes]:
+    """Make groups of metadata (see src/catalog/metadata.h), as fuzz/metadata.c reads them."""
+    texts = [b'{"id":1}', b"", b'{"id":3,"path":"a/b"}']
+    group = b"".join(varint(len(text)) + text for text in texts)
+    packed = varint(len(group)) + zlib.compress(group)
+    return {
+        "group": b"\4" + group,
+        "past": b"\6" + group,
+        "packed": b"\5" + packed,
+        "cut": b"\5" + packed[:-4],
+        "none": b"\0",
+    }
+
+
 def track(
     counts: tuple[int, int, int],
     groups: list[list[int]],
@@ -489,6 +543,15 @@ def main() -> None:
         inputs[f"layout/{name}"] = payload
     for name, payload in arrays().items():
         inputs[f"array/{name}"] = b"\x12" + payload
+        # as an object it has a packing of its own, shuffle and zlib, with number 0
+        chain = varint(2) + varint(12) + varint(4) + varint(2) + varint(0)
+        inputs[f"objects/{name}"] = chain + payload[:3] + b"\0" + payload[4:]
+    for name, payload in blobs().items():
+        inputs[f"blobs/{name}"] = payload
+    for name, payload in npys().items():
+        inputs[f"npy/{name}"] = payload
+    for name, payload in metadata().items():
+        inputs[f"metadata/{name}"] = payload
     for name, payload in tracks().items():
         inputs[f"track/{name}"] = payload
     inputs["features/features"] = json.dumps(features_json()).encode()
