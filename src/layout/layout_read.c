@@ -278,7 +278,7 @@ rbc_status rbc__layout_parse(const rbc__layout_stream *streams, uint32_t num_str
     if (!take(&c, INT64_MAX / 2, &head.num_steps) ||
         (has_blocks && (!take_u32(&c, 255, &head.num_packings) ||
                         !take_u32(&c, encoded_bytes / 5, &head.num_blocks))) ||
-        !take_u32(&c, encoded_bytes / 3, &head.num_runs)) {
+        !take_u32(&c, encoded_bytes / 2, &head.num_runs)) {
         return damaged(name, &c, err);
     }
     const room r = room_for(&head, encoded_bytes);
