@@ -306,6 +306,7 @@ class Loader:
     def num_batches(self) -> int: ...
     def num_rounds(self) -> int: ...
     def stats(self) -> dict[str, int]: ...
+    def memory(self) -> dict[str, Any]: ...
     def warning(self, index: int, /) -> str | None: ...
     def skipped(self, index: int, /) -> str | None: ...
 
@@ -379,7 +380,7 @@ def create_loader(
     *,
     batch_size: int,
     rate_hz: float,
-    shuffle: bool,
+    shuffle: int,
     seed: int,
     drop_last: bool,
     num_threads: int,
@@ -394,6 +395,7 @@ def create_loader(
     snap_ns: int,
     clock: list[str],
     require: list[str],
+    memory_bytes: int,
 ) -> Loader: ...
 
 class Writer:

@@ -78,15 +78,23 @@ class DataLoader:
             each; by default all numeric and image streams, those left out with a warning that
             cannot be read.
         delta_timestamps: LeRobot's dict of stream names to seconds, taken with mode "nearest".
-        shuffle: whether to shuffle over all samples.
+        shuffle: True over all samples; "blocks" for data that is packed, chunks of arrays or groups
+            of pictures, of which a global shuffle unpacks a whole one for nearly each sample:
+            groups of segments of a few blocks each come in random order, and the samples of a group
+            in random order among each other, so that each block is unpacked about once. Where
+            nothing is packed that is a global shuffle. stats() has the factors to expect of either.
         seed: of the order.
         num_threads: worker threads; 0 means the cores of the host over the ranks on it, see docs.
-        num_slots: batches prepared ahead; 0 means num_threads + 2. Memory is num_slots batches
-            (stats()["slot_bytes"] each) and those still held.
+        num_slots: batches prepared ahead; 0 means num_threads + 2.
+        memory_bytes: what all may take together but for batches that are held: a quarter of it for
+            batches prepared ahead, a quarter for episodes at hand, a quarter for blocks that are
+            unpacked, the rest for what is fetched ahead; 0 means num_slots batches and 512 MiB.
         device: "cpu".
         drop_last: leave out a last batch that is not full.
         on_error: what a damaged sample does: "raise" from the batch it is in, the next batch being
-            next; or "skip", which leaves it out of its batch and lists it in :attr:`skipped`.
+            next; "skip", which leaves it out of its batch; or "mask", which keeps its row with
+            nothing in it: `is_pad` and `valid` False, zeros (NaN where outside="nan"), no text.
+            :attr:`skipped` lists those left out or masked.
         rank, world_size: this process among those that share an epoch; by default those of
             torch.distributed where it is initialised, else $RANK and $WORLD_SIZE, else 0 of 1, as
             they are when an iteration begins.
@@ -122,10 +130,11 @@ class DataLoader:
         rate_hz: float | None = None,
         streams: Mapping[str, Window | Sequence[Window]] | Sequence[str] | None = None,
         delta_timestamps: Mapping[str, Sequence[float]] | None = None,
-        shuffle: bool = False,
+        shuffle: bool | str = False,
         seed: int = 0,
         num_threads: int = 0,
         num_slots: int = 0,
+        memory_bytes: int = 0,
         device: str = "cpu",
         drop_last: bool = False,
         on_error: str = "raise",
@@ -151,13 +160,18 @@ class DataLoader:
         self.dataset = dataset
         self.batch_size = _arguments.integer("batch_size", batch_size, 1, _INT32_MAX)
         self.seed = _arguments.integer("seed", seed, 0, 2**64 - 1)
-        self._shuffle = _arguments.flag("shuffle", shuffle)
+        self._shuffle: bool | str = (
+            _arguments.choice("shuffle", shuffle, ("blocks",))
+            if isinstance(shuffle, str)
+            else _arguments.flag("shuffle", shuffle)
+        )
         self._drop_last = _arguments.flag("drop_last", drop_last)
         self._remainder = _arguments.choice("remainder", remainder, ("drop", "repeat", "uneven"))
-        self._on_error = _arguments.choice("on_error", on_error, ("raise", "skip"))
+        self._on_error = _arguments.choice("on_error", on_error, ("raise", "skip", "mask"))
         self._rate_hz = None if rate_hz is None else _arguments.positive("rate_hz", rate_hz)
         self._num_threads = _arguments.integer("num_threads", num_threads, 0, _INT32_MAX)
         self._num_slots = _arguments.integer("num_slots", num_slots, 0, _INT32_MAX)
+        self._memory_bytes = _arguments.integer("memory_bytes", memory_bytes, 0)
         self._jpeg_dct = jpeg_dct
         self._snap_ns = _arguments.integer("snap_ns", snap_ns, 0)
         self._clock = options["clock"] = (
@@ -207,7 +221,7 @@ class DataLoader:
             (self._kind, Batch, Text),
             batch_size=self.batch_size,
             rate_hz=self._rate_hz or 0.0,
-            shuffle=self._shuffle,
+            shuffle=2 if self._shuffle == "blocks" else int(self._shuffle),
             seed=self.seed,
             drop_last=self._drop_last,
             num_threads=self._num_threads or share.default_threads(),
@@ -222,6 +236,7 @@ class DataLoader:
             snap_ns=self._snap_ns,
             clock=self._clock or [],
             require=self._require,
+            memory_bytes=self._memory_bytes,
         )
 
     def _settle(self, epoch: int, position: int, *, is_starting: bool = False) -> bool:
@@ -387,7 +402,7 @@ class DataLoader:
     def _identity(self) -> dict[str, Any]:
         """Returns what has to be as it was for a position to mean the same samples."""
         windows = repr((self._windows, self._snap_ns, self._clock, self._require))
-        return {
+        identity = {
             "fingerprint": f"{self.dataset._selection.fingerprint():016x}",
             "num_samples": self.num_samples,
             "batch_size": self.batch_size,
@@ -397,18 +412,25 @@ class DataLoader:
             "rate_hz": self._rate_hz or self.dataset.control_rate_hz,
             "windows": hashlib.sha256(windows.encode()).hexdigest()[:16],
         }
+        if self._shuffle == "blocks":
+            memory = self._native.memory()
+            identity["segments"] = f"{memory['segment_samples']} x {memory['group_segments']}"
+        return identity
 
-    def stats(self) -> dict[str, int]:
+    def stats(self) -> dict[str, Any]:
         """Returns counters since the loader was made, see docs: batches, samples, bytes, slots.
 
         "slots" above num_slots says that batches are being held. Times are in nanoseconds;
-        "wait_ns" is how long the training loop waited.
+        "wait_ns" is how long the training loop waited. "memory_bytes" is the bound on what is held
+        beside held batches, of which "slots_bytes", "episode_bytes", "block_bytes" and
+        "fetched_bytes" are in use. "unpack_factor_global" and "unpack_factor_blocks" say how often
+        each packed block is to be unpacked in an epoch, shuffled so; 0 where nothing is packed.
         """
-        return self._native.stats()
+        return {**self._native.stats(), **self._native.memory()}
 
     @property
     def skipped(self) -> list[str]:
-        """Error messages of the samples left out (on_error="skip"); the first 1,000."""
+        """Error messages of the samples left out or masked (on_error); the first 1,000."""
         messages: list[str] = []
         while (message := self._native.skipped(len(messages))) is not None:
             messages.append(message)
@@ -424,7 +446,8 @@ class DataLoader:
         parts = [f"batches of {self.batch_size}"]
         if rate_hz is not None:
             parts.append(f"{rate_hz:g} Hz")
-        parts.append(f"shuffled by seed {self.seed}" if self._shuffle else "in order")
+        how = "shuffled by blocks, seed" if self._shuffle == "blocks" else "shuffled by seed"
+        parts.append(f"{how} {self.seed}" if self._shuffle else "in order")
         parts.append(f"rank {share.rank} of {share.world_size}, remainder {self._remainder!r}")
         if share.num_workers > 1:
             parts.append(f"worker {share.worker} of {share.num_workers}")
@@ -433,6 +456,10 @@ class DataLoader:
             stats = self._native.stats()
             parts[0] = f"{self.num_samples} samples in {self._native.num_batches()} {parts[0]}"
             parts.append(f"slots of {format_bytes(stats['slot_bytes'])}")
+            memory = self._native.memory()
+            used = sum(memory[f"{name}_bytes"] for name in ("slots", "episode", "block", "fetched"))
+            bound = format_bytes(memory["memory_bytes"])
+            parts.append(f"{format_bytes(used)} of {bound} of memory in use")
             epoch, position, _ = self._native.tell()
             parts.append(f"epoch {epoch}, batch {position}")
         except Error as error:

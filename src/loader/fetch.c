@@ -224,7 +224,12 @@ static void find_episodes(rbc__rows *rows, const atomic_bool *cancel) {
     }
     const int64_t begin = rbc__now_ns();
     open_missing(rows, positions, list_missing(rows, positions), cancel, found, problems);
-    rows->stats.fetch_ns += rbc__now_ns() - begin;
+    const rbc__request_stats read = rbc__request_take_stats(rows->request);
+    rows->stats.fetch_ns += rbc__now_ns() - begin - read.unpack_ns;
+    rows->stats.unpack_ns += read.unpack_ns;
+    rows->stats.bytes_read += read.bytes_read;
+    rows->stats.num_reads += read.num_reads;
+    rows->stats.read_ns += read.read_ns;
 }
 
 /* ---- 5: locating --------------------------------------------------------------------------------
@@ -469,8 +474,8 @@ rbc__rows_stats rbc__rows_take_stats(rbc__rows *rows) {
     stats.bytes_read += read.bytes_read;
     stats.fetch_ns += read.read_ns;
     stats.unpack_ns += read.unpack_ns;
-    stats.num_reads = read.num_reads;
-    stats.read_ns = read.read_ns;
+    stats.num_reads += read.num_reads;
+    stats.read_ns += read.read_ns;
     rows->stats = (rbc__rows_stats){0};
     return stats;
 }

@@ -519,8 +519,8 @@ def crc32c(data):
     return crc ^ 0xFFFFFFFF
 
 
-def test_damaged_image_is_raised_or_skipped(bridge_path, tmp_path):
-    """The JPEG's bytes are damaged and the record's CRC made right again."""
+def damaged_dataset(bridge_path, tmp_path):
+    """The bytes of a JPEG are damaged and the record's CRC made right again."""
     folder = tmp_path / "1.0.0"
     folder.mkdir()
     for path in bridge_path.iterdir():
@@ -535,7 +535,12 @@ def test_damaged_image_is_raised_or_skipped(bridge_path, tmp_path):
     masked = (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF
     content[12 + length : 16 + length] = masked.to_bytes(4, "little")
     shard.write_bytes(content)
-    dataset = rc.open(folder, progress=False).split("train")
+    return rc.open(folder, progress=False).split("train")
+
+
+def test_damaged_image_is_raised_or_skipped(bridge_path, tmp_path):
+    dataset = damaged_dataset(bridge_path, tmp_path)
+    shard = next((tmp_path / "1.0.0").glob("*train*"))
     images = {n: rc.Window() for n, info in dataset.streams.items() if info.kind == "image"}
     loader = make(dataset, streams=images, batch_size=50)
     iterator = iter(loader)
@@ -547,6 +552,65 @@ def test_damaged_image_is_raised_or_skipped(bridge_path, tmp_path):
     assert sum(len(batch["task"]) for batch in batches) < 250
     assert len(loader.skipped) == loader.stats()["samples_skipped"] >= 1
     assert shard.name in loader.skipped[0]
+    kept = epoch(make(dataset, streams=images, batch_size=50, on_error="mask"))
+    assert sum(len(batch["task"]) for batch in kept) == 250
+    whole = {key(b, i): {n: b[n][i] for n in images} for b in batches for i in rows_of(b)}
+    num_masked = 0
+    for batch in kept:
+        for i in rows_of(batch):
+            expected = whole.get(key(batch, i))
+            num_masked += expected is None
+            for name in images:
+                if expected is not None:
+                    np.testing.assert_array_equal(batch[name][i], expected[name])
+                else:
+                    assert not batch[f"{name}_valid"][i].any()
+                    assert not batch[f"{name}_is_pad"][i].any()
+                    assert not batch[name][i].any()
+    assert num_masked == len(loader.skipped)
+
+
+def rows_of(batch):
+    return range(len(batch["task"]))
+
+
+def key(batch, i):
+    return int(batch["episode_id"][i]), int(batch["step_index"][i])
+
+
+def test_masked_rows_are_counted_and_listed(bridge_path, tmp_path):
+    dataset = damaged_dataset(bridge_path, tmp_path)
+    images = {n: rc.Window() for n, info in dataset.streams.items() if info.kind == "image"}
+    loader = make(dataset, streams=images, batch_size=50, on_error="mask")
+    epoch(loader)
+    assert loader.stats()["samples_masked"] == len(loader.skipped) >= 1
+    assert loader.stats()["samples_skipped"] == 0
+
+
+def test_what_is_not_packed_is_shuffled_globally_by_blocks_too(bridge):
+    def order(shuffle):
+        loader = make(bridge, shuffle=shuffle, seed=4, batch_size=64)
+        return [key(batch, i) for batch in loader for i in rows_of(batch)]
+
+    assert order("blocks") == order(True)
+    assert order(True) != sorted(order(True))
+    stats = make(bridge, shuffle="blocks").stats()
+    assert stats["unpack_factor_global"] == stats["unpack_factor_blocks"] == 0
+    assert stats["segment_samples"] == stats["group_segments"] == 1
+    with pytest.raises(rc.errors.InvalidArgumentError, match="'blocks'"):
+        make(bridge, shuffle="block")
+
+
+def test_memory_is_bounded(bridge):
+    loader = make(bridge, batch_size=64, memory_bytes=1 << 24)
+    for _ in range(3):
+        for _ in loader:
+            stats = loader.stats()
+            used = sum(stats[f"{n}_bytes"] for n in ("slots", "episode", "block", "fetched"))
+            assert 0 < used <= stats["memory_bytes"] == 1 << 24
+    assert "of 16.8 MB of memory in use" in repr(loader)
+    with pytest.raises(rc.errors.InvalidArgumentError, match="memory_bytes is 1000"):
+        make(bridge, batch_size=64, memory_bytes=1000)
 
 
 def test_slerp_over_two_quaternions(tmp_path):

@@ -96,6 +96,7 @@
     X(dropped)                                                                                     \
     X(origins)                                                                                     \
     X(raise)                                                                                       \
+    X(mask)                                                                                        \
     X(skip)                                                                                        \
     X(uneven)                                                                                      \
     X(drop)                                                                                        \

@@ -206,7 +206,8 @@ static bool find_delivery(module_state *state, PyObject *types, delivery *how) {
 static bool parse_policies(module_state *state, PyObject *on_error, PyObject *remainder,
                            rbc_loader_params *params) {
     static const choice error_choices[] = {{NAME_raise, RBC_ON_ERROR_RAISE},
-                                           {NAME_skip, RBC_ON_ERROR_SKIP}};
+                                           {NAME_skip, RBC_ON_ERROR_SKIP},
+                                           {NAME_mask, RBC_ON_ERROR_MASK}};
     static const choice remainder_choices[] = {{NAME_uneven, RBC_REMAINDER_UNEVEN},
                                                {NAME_drop, RBC_REMAINDER_DROP},
                                                {NAME_repeat, RBC_REMAINDER_REPEAT}};
@@ -259,10 +260,11 @@ static PyObject *create(module_state *state, selection_object *selection,
 /* create_loader(selection, windows, types, *, batch_size, ...): `types` are the type of tensors, of
  * batches and of texts. Everything has to be given. */
 PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
-    static char *keywords[] = {
-        "selection", "windows",     "types",     "batch_size", "rate_hz", "shuffle",    "seed",
-        "drop_last", "num_threads", "num_slots", "on_error",   "rank",    "world_size", "part",
-        "num_parts", "remainder",   "jpeg_dct",  "snap_ns",    "clock",   "require",    NULL};
+    static char *keywords[] = {"selection",    "windows",  "types",      "batch_size",  "rate_hz",
+                               "shuffle",      "seed",     "drop_last",  "num_threads", "num_slots",
+                               "on_error",     "rank",     "world_size", "part",        "num_parts",
+                               "remainder",    "jpeg_dct", "snap_ns",    "clock",       "require",
+                               "memory_bytes", NULL};
     module_state *state = state_of_module(module);
     PyObject *selection = NULL;
     PyObject *windows = NULL;
@@ -283,13 +285,14 @@ PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
     int part = 0;
     int num_parts = 1;
     long long snap_ns = 0;
+    long long memory_bytes = 0;
     rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!O!$idpKpiiOiiiiOOLO!O!", keywords,
-                                     state->selection_type, &selection, &PyList_Type, &windows,
-                                     &PyTuple_Type, &types, &batch_size, &params.rate_hz, &shuffle,
-                                     &seed, &drop_last, &num_threads, &num_slots, &on_error, &rank,
-                                     &world_size, &part, &num_parts, &remainder, &jpeg_dct,
-                                     &snap_ns, &PyList_Type, &clock, &PyList_Type, &require) ||
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O!O!O!$idiKpiiOiiiiOOLO!O!L", keywords, state->selection_type,
+            &selection, &PyList_Type, &windows, &PyTuple_Type, &types, &batch_size, &params.rate_hz,
+            &shuffle, &seed, &drop_last, &num_threads, &num_slots, &on_error, &rank, &world_size,
+            &part, &num_parts, &remainder, &jpeg_dct, &snap_ns, &PyList_Type, &clock, &PyList_Type,
+            &require, &memory_bytes) ||
         !parse_policies(state, on_error, remainder, &params) ||
         !parse_jpeg_dct(state, jpeg_dct, &params.jpeg_dct)) {
         return NULL;
@@ -321,6 +324,7 @@ PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
     params.rank = rank;
     params.world_size = world_size;
     params.snap_ns = snap_ns;
+    params.memory_bytes = memory_bytes;
     params.part = part;
     params.num_parts = num_parts;
     PyObject *result =
@@ -617,6 +621,33 @@ static PyObject *loader_stats(PyObject *self, PyObject *unused) {
         (long long)stats.decode_ns, "align_ns", (long long)stats.align_ns);
 }
 
+/* memory() -> dict of what is held and unpacked, see rbc_loader_memory */
+static PyObject *loader_memory(PyObject *self, PyObject *unused) {
+    (void)unused;
+    const rbc_loader *handle = open_handle(self);
+    if (handle == NULL) {
+        return NULL;
+    }
+    rbc_loader_memory memory = RBC_LOADER_MEMORY_INIT;
+    rbc_error err;
+    if (rbc_loader_get_memory(handle, &memory, &err) != RBC_OK) {
+        return raise_error(state_of_type(self), &err);
+    }
+    return Py_BuildValue(
+        "{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:d,s:d,s:L,s:L,s:O}", "memory_bytes",
+        (long long)memory.bound_bytes, "slots_bytes", (long long)memory.slot_bytes, "episode_bytes",
+        (long long)memory.episode_bytes, "episodes_at_hand", (long long)memory.num_episodes,
+        "block_bytes", (long long)memory.block_bytes, "block_peak_bytes",
+        (long long)memory.block_peak_bytes, "fetched_bytes", (long long)memory.fetched_bytes,
+        "fetched_peak_bytes", (long long)memory.fetched_peak_bytes, "blocks_read",
+        (long long)memory.blocks_read, "blocks_found", (long long)memory.blocks_found, "unpack_ns",
+        (long long)memory.unpack_ns, "samples_masked", (long long)memory.samples_masked,
+        "unpack_factor_global", memory.unpack_factor_global, "unpack_factor_blocks",
+        memory.unpack_factor_blocks, "segment_samples", (long long)memory.segment_samples,
+        "group_segments", (long long)memory.group_segments, "is_split",
+        memory.is_split ? Py_True : Py_False);
+}
+
 /* warning(index) -> message, or None past the last */
 static PyObject *loader_warning(PyObject *self, PyObject *index) {
     const rbc_loader *handle = enter(self);
@@ -656,6 +687,7 @@ static PyMethodDef loader_methods[] = {
     {"num_batches", loader_num_batches, METH_NOARGS, NULL},
     {"num_rounds", loader_num_rounds, METH_NOARGS, NULL},
     {"stats", loader_stats, METH_NOARGS, NULL},
+    {"memory", loader_memory, METH_NOARGS, NULL},
     {"warning", loader_warning, METH_O, NULL},
     {"skipped", loader_skipped, METH_O, NULL},
     {NULL, NULL, 0, NULL},
