@@ -17,6 +17,7 @@ from ._progress import ProgressBar, format_bytes
 from .errors import (
     ArgumentTypeError,
     Error,
+    FormatError,
     InvalidArgumentError,
     NotFoundError,
     UnsupportedError,
@@ -161,6 +162,19 @@ class Stream:
         return self.info.shape
 
 
+def _metadata(text: str, catalog: str, episode: int) -> dict[str, Any]:
+    """Read what a catalog, which may be a stranger's, says of an episode."""
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError) as error:
+        problem = str(error)
+    else:
+        if isinstance(found, dict):
+            return found
+        problem = f"found {_arguments.found(found)}, wanted a JSON object"
+    raise FormatError(f"catalog {catalog!r}: metadata of episode {episode}: {problem}")
+
+
 class Episode(Mapping[str, Stream]):
     """One episode: a mapping from stream names to :class:`Stream`."""
 
@@ -187,7 +201,7 @@ class Episode(Mapping[str, Stream]):
         """Byte offset of the episode's record in its file, framing left out."""
         self.num_bytes: int = info["bytes"]
         """Size of that record."""
-        self.metadata: dict[str, Any] = json.loads(info["metadata"] or "{}")
+        self.metadata: dict[str, Any] = _metadata(info["metadata"], dataset.catalog_path, self.id)
         """What the file says of the episode as a whole."""
 
     def __getitem__(self, name: str) -> Stream:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import sqlite3
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -228,6 +229,37 @@ def test_a_catalog_of_another_dataset_is_refused(bridge_path, tmp_path):
     with pytest.raises(errors.InvalidArgumentError, match=r"'small'.*'bridge_dataset'"):
         rc.open(bridge_path, catalog=catalog)
     assert len(rc.open(bridge_path, catalog=catalog, rebuild=True).episodes) == 50
+
+
+def metadata_group(text: bytes) -> bytes:
+    """Metadata of 64 episodes as a catalog holds it (src/catalog/metadata.h), all the same."""
+    length = len(text)
+    assert length < 1 << 21
+    varint = bytes([length & 127 | 128, length >> 7 & 127 | 128, length >> 14])
+    group = (varint + text) * 64
+    size = len(group)
+    head = bytes([size >> shift & 127 | 128 for shift in (0, 7, 14)]) + bytes([size >> 21])
+    return head + zlib.compress(group)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (b"not JSON", "Expecting value"),
+        (b'{"a": 1}, 2', "Extra data"),
+        (b"[1, 2]", r"found \[1, 2\], wanted a JSON object"),
+        (b'{"a": "\xff"}', "Invalid"),
+        (b"[" * 100_000, "recursion"),
+    ],
+)
+def test_metadata_that_is_none_is_a_format_error(bridge_path, tmp_path, text, part):
+    catalog = tmp_path / "catalog.sqlite"
+    rc.open(bridge_path, catalog=catalog)
+    with sqlite3.connect(catalog) as edited:
+        edited.execute("UPDATE metadata SET data = ?", (metadata_group(text),))
+    dataset = rc.open(bridge_path, catalog=catalog)
+    with pytest.raises(errors.FormatError, match=rf"catalog.sqlite'.*episode 3: .*{part}"):
+        dataset.episodes[3]
 
 
 @pytest.mark.parametrize("damage", ["UPDATE layouts SET data = x'00'", "DELETE FROM layouts",
