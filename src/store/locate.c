@@ -445,11 +445,6 @@ rbc_status rbc__request_sample(rbc__request *request, const rbc__place *place, i
     if (run->container == RBC__IN_ARRAY || run->container == RBC__IN_TRACK) {
         return fail_stream(request, &s, run, err, "its samples are not bytes of their own");
     }
-    if (run->packing != 0) {
-        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
-                         "stream '%s' cannot be read: its samples are packed one by one",
-                         s.schema->name);
-    }
     if (!rbc__run_sample(run, (uint64_t)sample, &offset, &bytes)) {
         return fail_stream(request, &s, run, err, "its entry in the catalog is damaged");
     }

@@ -63,6 +63,10 @@ void rbc__request_begin(rbc__request *request) {
     for (size_t i = 0; i < request->ranges.count; ++i) {
         free(rbc__request_range(request, i)->error);
     }
+    for (size_t i = 0; i < request->unpacked_samples.count; ++i) {
+        free(((uint8_t **)request->unpacked_samples.items)[i]);
+    }
+    request->unpacked_samples.count = 0;
     request->ranges.count = request->blocks.count = request->wants.count = 0;
     request->failures.count = request->objects.count = request->reads.count = 0;
     request->order.count = 0;
@@ -86,6 +90,7 @@ void rbc__request_destroy(rbc__request **request) {
     free(closing->objects.items);
     free(closing->reads.items);
     free(closing->order.items);
+    free(closing->unpacked_samples.items);
     rbc__scratch_free(&closing->arena);
     rbc__scratch_free(&closing->unpacked);
     rbc__scratch_free(&closing->gathered);
@@ -680,6 +685,25 @@ static rbc_status finish_values(rbc__request *request, rbc__want *want, rbc_erro
                    err);
 }
 
+/* What the unpacker made of a sample is its own only until it unpacks the next. */
+static rbc_status keep_unpacked(rbc__request *request, rbc__want *want, rbc_error *err) {
+    const uint8_t *found = want->data;
+    uint64_t bytes = 0;
+    RBC__TRY(unpack_sample(request, want, &found, &bytes, err));
+    uint8_t **kept = rbc__list_add(&request->unpacked_samples, sizeof(uint8_t *));
+    if (kept != NULL) {
+        *kept = malloc(bytes > 0 ? (size_t)bytes : 1);
+    }
+    if (kept == NULL || *kept == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
+                         "no memory for a sample of %" PRIu64 " bytes", bytes);
+    }
+    memcpy(*kept, found, (size_t)bytes);
+    want->data = *kept;
+    want->bytes = bytes;
+    return RBC_OK;
+}
+
 static rbc_status finish_sample(rbc__request *request, rbc__want *want, rbc_error *err) {
     if (want->source == RBC__FROM_RANGE) {
         const rbc__range *range = rbc__request_range(request, want->index);
@@ -696,7 +720,9 @@ static rbc_status finish_sample(rbc__request *request, rbc__want *want, rbc_erro
         }
         want->data = block->data + want->offset;
     }
-    return RBC_OK;
+    return want->packing != NULL && want->data != NULL && want->bytes > 0
+               ? keep_unpacked(request, want, err)
+               : RBC_OK;
 }
 
 void rbc__request_finish(rbc__request *request, const atomic_bool *cancel) {

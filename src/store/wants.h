@@ -84,6 +84,7 @@ struct rbc__request {
     rbc__unpacker *unpacker;
     int32_t tag, rank;
     rbc__list_of ranges, blocks, wants, failures, objects, reads, order;
+    rbc__list_of unpacked_samples; /* owned: of images and texts that are packed by themselves */
     rbc__scratch arena, unpacked, gathered;
     size_t arena_used;
     bool is_planned;

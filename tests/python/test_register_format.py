@@ -388,6 +388,33 @@ def test_pixels_are_as_they_lie(folder: Path, kind: str) -> None:
     check_loader(dataset, "image", PIXELS)
 
 
+def test_images_and_texts_that_are_packed_each(folder: Path) -> None:
+    texts = [f"step {i}" for i in range(TOTAL)]
+    samples = [*(png(pixels) for pixels in PIXELS), *(text.encode() for text in texts)]
+    samples[0] = samples[TOTAL] = b""  # an image and a text that are not there
+    packed = [zlib.compress(sample) if sample else b"" for sample in samples]
+    sizes = np.array([len(each) for each in packed])
+    offsets = np.cumsum(sizes) - sizes
+    (folder / "images.bin").write_bytes(b"".join(packed))
+
+    def read(part: rc.Part) -> None:
+        images, words = (
+            rc.Pieces(offset=offsets[at], bytes=sizes[at], packing=part.packing(["zlib"]))
+            for at in (slice(TOTAL), slice(TOTAL, None))
+        )
+        part.episodes(num_steps=STEPS, streams={"image": images, "language": words})
+
+    def declare(dataset: rc.Indexer) -> None:
+        dataset.stream("language", kind="text")
+        declare_images(dataset, read)
+
+    dataset = Format(folder, declare).open()
+    wanted = np.concatenate([0 * PIXELS[:1], PIXELS[1:]])
+    np.testing.assert_array_equal(values(dataset, "image"), wanted)
+    assert [t for episode in dataset for t in episode["language"].values] == ["", *texts[1:]]
+    check_loader(dataset, "image", wanted)
+
+
 def test_texts_tasks_and_metadata(folder: Path) -> None:
     texts = [f"step {i} über" for i in range(TOTAL)]
     data = [text.encode() for text in texts]

@@ -542,26 +542,54 @@ static void packed_samples(void **state) {
     rbc__bytes_free(&table);
 }
 
-/* The bytes of packed images and texts are not theirs: they are refused, not handed out. */
-static void packed_texts_are_refused(void **state) {
+/* Texts that are packed by themselves, each there until the request begins anew; and a damaged one. */
+static void packed_texts(void **state) {
     fixture *f = *state;
     const rbc__packing zlib = one_step(RBC__PACKING_ZLIB);
-    uint32_t want;
-    rbc_error err;
-    begin_layout(f, 1);
+    static const char *const texts[3] = {"push the red block", "", "open the drawer"};
+    uint32_t wants[3];
+    rbc__sample sample;
+    uint64_t at = 3000;
+    rbc__bytes table = {0};
+    for (size_t i = 0; i < 3; ++i) {
+        size_t bytes;
+        uint8_t *packed = zlib_pack(texts[i], strlen(texts[i]), &bytes);
+        put_bytes(f, at, packed, bytes);
+        at += bytes;
+        rbc__bytes_fixed(&table, at - 3000, 1);
+        free(packed);
+    }
+    begin_layout(f, 3);
     const rbc__run run = {.id = TEXT,
+                          .form = RBC__FORM_ENDS,
+                          .width = 1,
                           .encoding = RBC__ENCODING_TEXT,
                           .dtype = RBC__U8,
                           .packing = (uint8_t)(1 + rbc__layout_add_packing(&f->writer, &zlib)),
-                          .count = 1,
-                          .offset = 40,
-                          .sample_bytes = 9};
+                          .count = 3,
+                          .offset = 3000,
+                          .table = table.data};
     rbc__layout_add_run(&f->writer, &run);
     end_layout(f);
-    assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, 0, &want, &err),
-                     RBC_ERROR_UNSUPPORTED);
-    assert_contains(err.message, "stream 'text'");
-    assert_contains(err.message, "packed");
+    rbc__request_begin(f->request);
+    for (int64_t i = 0; i < 3; ++i) {
+        assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, i, &wants[i], NULL),
+                         RBC_OK);
+    }
+    must_run(f);
+    for (size_t i = 0; i < 3; ++i) {
+        rbc__request_get(f->request, wants[i], &sample);
+        assert_int_equal(sample.num_bytes, strlen(texts[i]));
+        assert_memory_equal(sample.bytes, texts[i], strlen(texts[i]));
+    }
+    f->blobs[0][at - 1] ^= 1;
+    rbc__request_begin(f->request);
+    assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, 2, &wants[2], NULL), RBC_OK);
+    const rbc_error *problem = run_request(f);
+    assert_non_null(problem);
+    assert_int_equal(problem->status, RBC_ERROR_FORMAT);
+    assert_contains(problem->message, "stream 'text' of record 7: packing step 1 of 1, zlib");
+    rbc__bytes_free(&table);
 }
 
 /* Layouts are a stranger's: what cannot be the stream's numbers is refused before it is read. */
@@ -617,7 +645,7 @@ int main(void) {
         TEST(what_stands_in_the_layout),
         TEST(npy_samples),
         TEST(packed_samples),
-        TEST(packed_texts_are_refused),
+        TEST(packed_texts),
         TEST(layouts_that_do_not_fit_the_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
