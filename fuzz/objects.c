@@ -5,7 +5,8 @@
 #include <string.h>
 
 #include "layout/array_copy.h"
-#include "store/objects.h"
+#include "layout/blobs.h"
+#include "layout/object.h"
 
 enum { MAX_ROWS_BYTES = 1 << 12, MAX_CHUNKS = 64 };
 

@@ -10,7 +10,7 @@
  *                          pickling say of a selection; rbc__dataset_open_with()
  * formats/batch.h          rbc__batch_writer: episodes that an indexer in Python describes
  * layout/values.h          rbc__values_can()
- * store/objects.h          rbc__array_object_encode()
+ * layout/object.h          rbc__array_object_encode()
  * cuda/runtime/capture.h   rbc__cuda_capture: the launches of a plan, and their replay
  * cuda/runtime/device.h    rbc__cuda_has_kernels(), rbc__cuda_is_current()
  *
@@ -26,7 +26,7 @@
 #include "cuda/runtime/capture.h"
 #include "cuda/runtime/device.h"
 #include "formats/batch.h"
+#include "layout/object.h"
 #include "layout/values.h"
-#include "store/objects.h"
 
 #endif

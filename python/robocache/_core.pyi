@@ -345,6 +345,7 @@ class Part:
     ) -> int: ...
     def track(
         self,
+        codec: str,
         count: int,
         blob: Any,
         offset: Any,

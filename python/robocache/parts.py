@@ -299,6 +299,7 @@ class Part:
         shown: Any = None,
         blob: Any = 0,
         time_base: tuple[int, int] = (1, 90000),
+        codec: str = "raw",
     ) -> int:
         """Adds a video by its packets, in the order in which they are decoded.
 
@@ -310,6 +311,8 @@ class Part:
             shown: [n] whether it is a frame that is shown; by default all are.
             blob: number of the file, or [n].
             time_base: seconds a unit of pts, as a fraction.
+            codec: what the packets were encoded with: "raw" for pixels, a frame a packet. Where
+                this build cannot decode it that is an error when a frame is wanted.
 
         Returns:
             Its number, for :class:`Frames`.
@@ -322,7 +325,10 @@ class Part:
         numerator, denominator = (
             _arguments.integer("track: time_base", number, 1, 2**32 - 1) for number in time_base
         )
+        if not isinstance(codec, str):
+            raise ArgumentTypeError(f"track: codec: found {codec!r}, wanted a string")
         return self._native.track(
+            codec,
             len(offsets),
             _ints("track: blob", blob, none=False),
             offsets,

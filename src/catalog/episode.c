@@ -336,6 +336,10 @@ static rbc_status read_images(rbc_episode *episode, int32_t stream, int64_t firs
             memset(dst, 0, (size_t)image_bytes);
             continue;
         }
+        if (schema->stored.encoding == RBC__ENCODING_FRAME) { /* decoded with its group */
+            memcpy(dst, encoded.bytes, (size_t)image_bytes);
+            continue;
+        }
         const rbc_status status = rbc__image_decode(
             episode->decoder, encoded.bytes, encoded.num_bytes, NULL, &shape, dst, row_bytes, err);
         if (status != RBC_OK) {
@@ -371,7 +375,7 @@ rbc_status rbc_episode_read(rbc_episode *episode, int32_t stream, int64_t first,
         status = rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                            "stream '%s' is text: read it with rbc_episode_bytes()", schema->name);
     } else if (status == RBC_OK && schema->kind == RBC_STREAM_IMAGE &&
-               schema->stored.encoding != RBC__ENCODING_PIXELS) {
+               !rbc__stream_has_numbers(schema)) {
         status = read_images(episode, stream, first, count, dst, dst_bytes, err);
     } else if (status == RBC_OK) {
         status = read_numbers(episode, stream, first, count, dst, dst_bytes, err);

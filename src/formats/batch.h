@@ -55,12 +55,12 @@ typedef struct rbc__batch_blocks {
 rbc_status rbc__batch_add_blocks(rbc__batch_writer *writer, const rbc__batch_blocks *blocks,
                                  int64_t *first, rbc_error *err);
 
-/* `object` is the array as the catalog keeps it (store/objects.h). */
+/* `object` is the array as the catalog keeps it (layout/object.h). */
 rbc_status rbc__batch_add_array(rbc__batch_writer *writer, const rbc__array_description *array,
                                 const rbc__bytes *object, int64_t *number, rbc_error *err);
-rbc_status rbc__batch_add_track(rbc__batch_writer *writer, const rbc__track_packet *packets,
-                                int64_t num_packets, rbc__time_base time_base, int64_t *number,
-                                rbc_error *err);
+rbc_status rbc__batch_add_track(rbc__batch_writer *writer, const char *codec,
+                                const rbc__track_packet *packets, int64_t num_packets,
+                                rbc__time_base time_base, int64_t *number, rbc_error *err);
 
 /* ---- episodes ---- */
 

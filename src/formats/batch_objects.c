@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "formats/batch_state.h"
+#include "layout/object.h"
 
 #define MAX_BLOCK_BYTES (INT64_C(1) << 34) /* that a layout takes */
 
@@ -290,11 +291,17 @@ rbc_status rbc__batch_add_array(rbc__batch_writer *writer, const rbc__array_desc
     return rbc__bytes_check(&writer->arrays, err);
 }
 
-rbc_status rbc__batch_add_track(rbc__batch_writer *writer, const rbc__track_packet *packets,
-                                int64_t num_packets, rbc__time_base time_base, int64_t *number,
-                                rbc_error *err) {
+rbc_status rbc__batch_add_track(rbc__batch_writer *writer, const char *codec,
+                                const rbc__track_packet *packets, int64_t num_packets,
+                                rbc__time_base time_base, int64_t *number, rbc_error *err) {
     rbc__bytes encoded = {0};
+    rbc__bytes object = {0};
     int64_t frames = 0;
+    if (strlen(codec) >= RBC__CODEC_NAME_BYTES) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "codec: found '%.60s', wanted fewer than %d bytes", codec,
+                         RBC__CODEC_NAME_BYTES);
+    }
     if (time_base.numerator == 0 || time_base.denominator == 0) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "time_base: found (%" PRIu32 ", %" PRIu32 "), wanted 1 or more",
@@ -315,9 +322,14 @@ rbc_status rbc__batch_add_track(rbc__batch_writer *writer, const rbc__track_pack
     }
     rbc_status status = rbc__track_encode(packets, num_packets, time_base, &encoded, err);
     if (status == RBC_OK) {
-        status = writer->sink->object(writer->sink->user, RBC__IN_TRACK, encoded.data, encoded.size,
-                                      err);
+        rbc__track_object_encode(codec, encoded.data, encoded.size, &object);
+        status = rbc__bytes_check(&object, err);
     }
+    if (status == RBC_OK) {
+        status =
+            writer->sink->object(writer->sink->user, RBC__IN_TRACK, object.data, object.size, err);
+    }
+    rbc__bytes_free(&object);
     rbc__bytes_free(&encoded);
     RBC__TRY(status);
     *number = writer->num_objects[RBC__IN_TRACK]++;

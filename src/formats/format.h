@@ -118,6 +118,12 @@ struct rbc__format {
                              rbc_error *err);
 };
 
+/* Whether its samples are stored as numbers, which includes images that are stored as pixels. */
+static inline bool rbc__stream_has_numbers(const rbc__stream_schema *stream) {
+    return stream->kind == RBC_STREAM_NUMERIC || stream->stored.encoding == RBC__ENCODING_PIXELS ||
+           (stream->kind == RBC_STREAM_IMAGE && stream->stored.encoding == RBC__ENCODING_NPY);
+}
+
 /* Marks the reference streams: those of the action that have stamps; without such, those with
  * stamps that have one sample a step; without such, all that have stamps. A reader calls it once
  * its streams are known. */

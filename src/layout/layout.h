@@ -44,6 +44,9 @@
 #include "layout/encoding.h"
 #include "packing/packing.h"
 
+/* A block is unpacked whole: what is larger is no block. */
+#define RBC__LAYOUT_MAX_BLOCK_BYTES (UINT64_C(1) << 34)
+
 typedef enum rbc__container {
     RBC__IN_BLOB = 0,
     RBC__IN_BLOCK = 1,

@@ -7,9 +7,6 @@
 #define RBC__LAYOUT_VERSION    2
 #define RBC__LAYOUT_HAS_BLOCKS 0x80u /* in the byte of the version: packings and blocks follow */
 
-/* A block is unpacked whole: what is larger is no block. */
-#define RBC__LAYOUT_MAX_BLOCK_BYTES (UINT64_C(1) << 34)
-
 /* Flags of a run: the form in the low two bits, then the container. */
 #define RBC__RUN_CONTAINER_SHIFT 2
 #define RBC__RUN_HAS_COUNT       0x20u

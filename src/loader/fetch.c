@@ -397,8 +397,7 @@ static rbc_status locate(rbc__rows *rows, const rbc__row *row, const rbc__window
                          rbc__cell *cell, rbc_error *err) {
     const rbc__batch_spec *spec = rows->params.spec;
     const rbc__used_stream *used = &spec->used[window->stream_at];
-    if (used->schema->kind != RBC_STREAM_NUMERIC &&
-        used->schema->stored.encoding != RBC__ENCODING_PIXELS) {
+    if (!rbc__stream_has_numbers(used->schema)) {
         return locate_samples(rows, row, window, cell, err);
     }
     if (cell->picks == NULL) {
@@ -529,8 +528,7 @@ static rbc_status judge_window(rbc__rows *rows, const rbc__window_spec *window, 
     if (cell.picks == NULL) {
         return rbc__choose_valid(rows, &rows->rows[0], window, &cell, valid, err);
     }
-    return used->schema->kind == RBC_STREAM_IMAGE &&
-                   used->schema->stored.encoding != RBC__ENCODING_PIXELS
+    return used->schema->kind == RBC_STREAM_IMAGE && !rbc__stream_has_numbers(used->schema)
                ? check_images(rows, window, &cell, valid, err)
                : RBC_OK;
 }

@@ -108,6 +108,8 @@ static rbc_status add_images(rbc__rows *rows, int64_t row_at, int32_t w, rbc_err
     const rbc__cell *cell = rbc__rows_cell(rows, w, row_at);
     uint8_t *dst = rbc__batch_row(rows->batch, &spec->fields[window->value_field], row->index);
     uint8_t *valid = rbc__batch_row(rows->batch, &spec->fields[window->valid_field], row->index);
+    const bool is_frame =
+        spec->used[window->stream_at].schema->stored.encoding == RBC__ENCODING_FRAME;
     for (int64_t i = 0; i < window->width; i++, dst += window->target_bytes) {
         rbc__sample sample = {0};
         if (cell->wants[i] != UINT32_MAX) {
@@ -116,6 +118,8 @@ static rbc_status add_images(rbc__rows *rows, int64_t row_at, int32_t w, rbc_err
         valid[i] = valid[i] && sample.num_bytes > 0;
         if (sample.num_bytes == 0 || window->target_bytes == 0) {
             memset(dst, 0, (size_t)window->target_bytes);
+        } else if (is_frame) { /* decoded with its group */
+            memcpy(dst, sample.bytes, (size_t)window->target_bytes);
         } else {
             RBC__TRY(add_image(rows, row_at, w, cell->picks[i], &sample, dst, err));
         }

@@ -4,8 +4,12 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "layout/array_copy.h"
 #include "layout/values.h"
 #include "store/wants.h"
+
+/* Packed pictures of a group at most, with what lies between them. */
+#define MAX_GROUP_BYTES (UINT64_C(1) << 30)
 
 /* Samples with little between them are read as one range. */
 static bool is_dense(uint64_t extent, uint64_t wanted) {
@@ -58,9 +62,7 @@ static rbc_status find_stream(const rbc__request *request, const rbc__place *pla
         return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "stream '%s' cannot be read: %s",
                          out->schema->name, out->schema->unsupported);
     }
-    const bool has_numbers = out->schema->kind == RBC_STREAM_NUMERIC ||
-                             out->schema->stored.encoding == RBC__ENCODING_PIXELS;
-    if (has_numbers != is_numeric) {
+    if (rbc__stream_has_numbers(out->schema) != is_numeric) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          is_numeric ? "stream '%s' holds images or text, not numbers"
                                     : "stream '%s' holds numbers, not images or text",
@@ -129,8 +131,8 @@ static rbc_status pin_block(rbc__request *request, rbc__wanted_block *block, rbc
     if (!block->is_claimed) {
         return RBC_OK;
     }
-    const rbc_status status = add_range(request, block->key.blob, block->key.offset,
-                                        block->packed_bytes, NULL, &block->range, err);
+    const rbc_status status = add_range(request, block->blob, block->offset, block->packed_bytes,
+                                        NULL, &block->range, err);
     if (status != RBC_OK) {
         rbc__block_fail(cache, block->pin, NULL);
         rbc__block_unpin(cache, block->pin);
@@ -166,6 +168,8 @@ static rbc_status add_layout_block(rbc__request *request, const located_stream *
     const rbc__wanted_block wanted = {
         .key = {rbc__blob_id(s->place->part, block->blob), block->offset, 0},
         .packing = layout->packings[block->packing],
+        .blob = rbc__blob_id(s->place->part, block->blob),
+        .offset = block->offset,
         .packed_bytes = block->packed_bytes,
         .unpacked_bytes = block->unpacked_bytes};
     return add_block(request, &wanted, true, index, err);
@@ -382,18 +386,52 @@ static rbc_status add_chunks(rbc__request *request, const located_stream *s,
         if (chunk.bytes == 0) {
             continue;
         }
-        const rbc__wanted_block wanted = {
-            .key = {rbc__blob_id(s->place->part, chunk.blob), (uint64_t)chunk.offset, 0},
-            .packing = packing_of_chunk(&object->packing, chunk.skipped),
-            .packed_bytes = (uint64_t)chunk.bytes,
-            .unpacked_bytes = (uint64_t)array->chunk_bytes};
+        const int64_t blob = rbc__blob_id(s->place->part, chunk.blob);
+        const rbc__wanted_block wanted = {.key = {blob, (uint64_t)chunk.offset, 0},
+                                          .blob = blob,
+                                          .offset = (uint64_t)chunk.offset,
+                                          .packing =
+                                              packing_of_chunk(&object->packing, chunk.skipped),
+                                          .packed_bytes = (uint64_t)chunk.bytes,
+                                          .unpacked_bytes = (uint64_t)array->chunk_bytes};
         RBC__TRY(add_block(request, &wanted, is_first, &index, err));
         if (is_first) {
             want->index = index;
-            want->blob = wanted.key.blob;
-            want->blob_offset = wanted.key.offset;
+            want->blob = wanted.blob;
+            want->blob_offset = wanted.offset;
         }
         ++want->num_blocks;
+    }
+    return RBC_OK;
+}
+
+/* Rows of chunks that are not packed are read where they lie, to where they go. */
+static rbc_status want_plain_rows(rbc__request *request, const located_stream *s,
+                                  const rbc__run *run, const rbc__array *array, uint64_t sample,
+                                  uint64_t first, uint64_t count, uint8_t *dst, rbc_error *err) {
+    const uint64_t row_bytes = (uint64_t)array->row_bytes;
+    rbc__run rows = *run;
+    int64_t begin;
+    int64_t end;
+    rows.container = RBC__IN_BLOB;
+    rbc__array_cover(array, (int64_t)first, (int64_t)count, &begin, &end);
+    for (int64_t i = begin; i < end; ++i) {
+        rbc__array_chunk chunk;
+        RBC__TRY(rbc__array_chunk_at(array, i, &chunk, err));
+        const rbc__array_piece piece =
+            rbc__array_piece_of(array, i, (int64_t)first, (int64_t)count);
+        const uint64_t before = (uint64_t)piece.first - first;
+        if (chunk.bytes == 0) {
+            rbc__array_fill(array, i, (int64_t)first, (int64_t)count, dst);
+            continue;
+        }
+        if (piece.offset > chunk.bytes || piece.bytes > chunk.bytes - piece.offset) {
+            return fail_stream(request, s, run, err, "a chunk of it ends before its rows");
+        }
+        rows.number = chunk.blob;
+        RBC__TRY(want_even(request, s, &rows, sample + before,
+                           (uint64_t)(chunk.offset + piece.offset), row_bytes, row_bytes,
+                           (uint64_t)piece.count, dst + before * row_bytes, err));
     }
     return RBC_OK;
 }
@@ -410,11 +448,13 @@ static rbc_status want_array(rbc__request *request, const located_stream *s, con
         count > (uint64_t)array->shape[0] - first || (uint64_t)array->row_bytes != stored) {
         return fail_stream(request, s, run, err, "its rows are not those of the array");
     }
+    if (array->is_plain && object->packing.num_steps == 0 && is_as_stored(s, run)) {
+        return want_plain_rows(request, s, run, array, sample, first, count, dst, err);
+    }
     rbc__want *want = add_want(request, s, run, RBC__WANT_ROWS, err);
     if (want == NULL) {
         return RBC_ERROR_OUT_OF_MEMORY;
     }
-    (void)sample;
     want->source = RBC__FROM_BLOCK;
     want->array = object;
     want->first = (int64_t)first;
@@ -431,6 +471,102 @@ static rbc_status want_array(rbc__request *request, const located_stream *s, con
     return RBC_OK;
 }
 
+/* ---- frames -------------------------------------------------------------------------------------
+ */
+
+/* The packets of a group lie in one blob, with little else between them. */
+static rbc_status cover_packets(const rbc__track *track, const rbc__track_group *group,
+                                int64_t part, rbc__wanted_block *out, rbc_error *err) {
+    int64_t begin = INT64_MAX;
+    int64_t end = 0;
+    for (int64_t i = 0; i < group->num_packets; ++i) {
+        rbc__track_packet packet;
+        RBC__TRY(rbc__track_packet_at(track, group->first_packet + i, &packet, err));
+        if (packet.in_block || (i > 0 && rbc__blob_id(part, packet.number) != out->blob)) {
+            return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                             "packet %" PRId64 " of a track lies in a block, or in another file "
+                             "than others of its group",
+                             group->first_packet + i);
+        }
+        out->blob = rbc__blob_id(part, packet.number);
+        begin = packet.offset < begin ? packet.offset : begin;
+        end = packet.offset + packet.bytes > end ? packet.offset + packet.bytes : end;
+    }
+    out->offset = (uint64_t)begin;
+    out->packed_bytes = (uint64_t)(end - begin);
+    return out->packed_bytes <= MAX_GROUP_BYTES
+               ? RBC_OK
+               : rbc__fail(err, RBC_ERROR_FORMAT,
+                           "a group of pictures reaches over %" PRIu64 " bytes", out->packed_bytes);
+}
+
+/* Bytes of a picture as it is delivered. */
+static bool frame_size(const rbc__stream_schema *schema, uint64_t *bytes) {
+    int64_t size = rbc__dtype_bytes(schema->dtype);
+    bool ok = schema->ndim == 3;
+    for (int32_t i = 0; ok && i < 3; ++i) {
+        ok = schema->shape[i] > 0 && rbc__mul_size(size, schema->shape[i], &size);
+    }
+    *bytes = (uint64_t)size;
+    return ok;
+}
+
+static rbc_status want_frame(rbc__request *request, const located_stream *s, const rbc__run *run,
+                             int64_t sample, uint32_t *want_index, rbc_error *err) {
+    const rbc__track_object *object;
+    rbc__cached_block *pin;
+    rbc__track_frame frame;
+    rbc__wanted_block wanted = {0};
+    uint64_t frame_bytes;
+    const uint64_t number = run->offset + ((uint64_t)sample - run->first);
+    RBC__TRY(rbc__objects_track(request->params.objects, request->params.cache, s->place->part,
+                                run->number, &object, &pin, err));
+    rbc__cached_block **kept = rbc__list_add(&request->objects, sizeof(rbc__cached_block *));
+    if (kept == NULL) {
+        rbc__block_unpin(request->params.cache, pin);
+        return out_of_memory(err);
+    }
+    *kept = pin;
+    if (object->codec == NULL) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                         "stream '%s' is video of codec '%s', which this build cannot decode",
+                         s->schema->name, object->codec_name);
+    }
+    if (number >= (uint64_t)object->track.num_frames || !frame_size(s->schema, &frame_bytes)) {
+        return fail_stream(request, s, run, err, "its frames are not those of the track");
+    }
+    RBC__TRY(rbc__track_frame_at(&object->track, (int64_t)number, &frame, err));
+    RBC__TRY(rbc__track_group_at(&object->track, frame.group, &wanted.group, err));
+    RBC__TRY(cover_packets(&object->track, &wanted.group, s->place->part, &wanted, err));
+    wanted.key =
+        (rbc__block_key){rbc__blob_id(s->place->part, 0), (uint64_t)frame.group, run->number + 1};
+    wanted.track = object;
+    if (frame_bytes > RBC__LAYOUT_MAX_BLOCK_BYTES / (uint64_t)wanted.group.num_frames) {
+        return fail_stream(request, s, run, err, "a group of its pictures is too large");
+    }
+    wanted.unpacked_bytes = frame_bytes * (uint64_t)wanted.group.num_frames;
+    rbc__want *want = add_want(request, s, run, RBC__WANT_SAMPLE, err);
+    if (want == NULL) {
+        return RBC_ERROR_OUT_OF_MEMORY;
+    }
+    *want_index = (uint32_t)request->wants.count - 1;
+    want->first = sample;
+    want->count = 1;
+    want->bytes = frame_bytes;
+    want->source = RBC__FROM_BLOCK;
+    want->offset = frame_bytes * (uint64_t)frame.position;
+    want->blob = wanted.blob;
+    want->blob_offset = wanted.offset;
+    uint32_t index;
+    const rbc_status status = add_block(request, &wanted, true, &index, err);
+    if (status != RBC_OK) {
+        --request->wants.count;
+        return status;
+    }
+    rbc__request_want(request, *want_index)->index = index;
+    return RBC_OK;
+}
+
 /* ---- images and text ----------------------------------------------------------------------------
  */
 
@@ -442,7 +578,10 @@ rbc_status rbc__request_sample(rbc__request *request, const rbc__place *place, i
     const rbc__run *run = rbc__layout_find(place->layout, s.id, (uint64_t)sample);
     uint64_t offset;
     uint64_t bytes;
-    if (run->container == RBC__IN_ARRAY || run->container == RBC__IN_TRACK) {
+    if (run->container == RBC__IN_TRACK) {
+        return want_frame(request, &s, run, sample, want_index, err);
+    }
+    if (run->container == RBC__IN_ARRAY) {
         return fail_stream(request, &s, run, err, "its samples are not bytes of their own");
     }
     if (!rbc__run_sample(run, (uint64_t)sample, &offset, &bytes)) {

@@ -5,10 +5,9 @@
 
 #include <robocache/robocache.h>
 
-#include "layout/array.h"
 #include "layout/blobs.h"
 #include "layout/layout.h"
-#include "layout/track.h"
+#include "layout/object.h"
 #include "store/block_cache.h"
 
 /* Where objects come from. */
@@ -18,22 +17,6 @@ typedef struct rbc__objects {
                        uint8_t **data, size_t *bytes, rbc_error *err);
     void *user;
 } rbc__objects;
-
-typedef struct rbc__array_object {
-    rbc__array array;
-    rbc__packing packing;
-} rbc__array_object;
-
-typedef struct rbc__track_object {
-    rbc__track track;
-} rbc__track_object;
-
-/* Appends what the catalog keeps of an array: its packing, and the array itself, encoded. */
-void rbc__array_object_encode(const rbc__packing *packing, const void *array, size_t bytes,
-                              rbc__bytes *out);
-/* FORMAT: it is damaged. `data` has to outlive `out`. */
-rbc_status rbc__array_object_decode(const uint8_t *data, size_t bytes, rbc__array_object *out,
-                                    rbc_error *err);
 
 /* An array or track of a part, pinned in the cache: give `*pin` back with rbc__block_unpin(). */
 rbc_status rbc__objects_array(const rbc__objects *objects, rbc__block_cache *cache, int64_t part,

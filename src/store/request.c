@@ -387,24 +387,27 @@ static rbc_status unpack_block(void *user, const uint8_t *packed, size_t bytes, 
     char name[1024];
     rbc__store *store = u->request->params.store;
     *out_bytes = (size_t)block->unpacked_bytes;
-    rbc_status status = rbc__packing_check_growth(&block->packing, bytes, *out_bytes, err);
+    rbc_status status = block->track == NULL
+                            ? rbc__packing_check_growth(&block->packing, bytes, *out_bytes, err)
+                            : RBC_OK;
     if (status != RBC_OK) {
         return rbc__fail_within(err, status, "%s: byte %" PRIu64,
-                                store->ops->name(store, block->key.blob, name, sizeof name),
-                                block->key.offset);
+                                store->ops->name(store, block->blob, name, sizeof name),
+                                block->offset);
     }
     *out = malloc(*out_bytes > 0 ? *out_bytes : 1);
     if (*out == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a block of %zu bytes",
                          *out_bytes);
     }
-    status =
-        rbc__unpack(u->request->unpacker, &block->packing, packed, bytes, *out, *out_bytes, err);
+    status = block->track != NULL ? rbc__wanted_frames(block, packed, *out, err)
+                                  : rbc__unpack(u->request->unpacker, &block->packing, packed,
+                                                bytes, *out, *out_bytes, err);
     if (status != RBC_OK) {
         free(*out);
         return rbc__fail_within(err, status, "%s: byte %" PRIu64,
-                                store->ops->name(store, block->key.blob, name, sizeof name),
-                                block->key.offset);
+                                store->ops->name(store, block->blob, name, sizeof name),
+                                block->offset);
     }
     return RBC_OK;
 }
@@ -439,10 +442,8 @@ static void read_alone(rbc__request *request, rbc__wanted_block *block, const at
     rbc__store *store = request->params.store;
     rbc_error problem;
     uint8_t *packed = malloc(block->packed_bytes > 0 ? (size_t)block->packed_bytes : 1);
-    rbc__read one = {.blob = block->key.blob,
-                     .offset = block->key.offset,
-                     .bytes = block->packed_bytes,
-                     .dst = packed};
+    rbc__read one = {
+        .blob = block->blob, .offset = block->offset, .bytes = block->packed_bytes, .dst = packed};
     if (packed == NULL) {
         rbc__fail(&problem, RBC_ERROR_OUT_OF_MEMORY, "no memory for a block");
         rbc__read_fail(&one, &problem);
@@ -481,7 +482,7 @@ static void await_block(rbc__request *request, rbc__wanted_block *block,
         rbc__fail(&problem, RBC_ERROR_FORMAT,
                   "%s: byte %" PRIu64 ": a block of %" PRIu64
                   " bytes has %zu in another entry of the catalog",
-                  store->ops->name(store, block->key.blob, name, sizeof name), block->key.offset,
+                  store->ops->name(store, block->blob, name, sizeof name), block->offset,
                   block->unpacked_bytes, block->bytes);
         block_failed(block, &problem);
     }

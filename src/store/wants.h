@@ -24,11 +24,15 @@ typedef struct rbc__range {
     rbc_error *error; /* owned */
 } rbc__range;
 
-/* A block of the cache that is wanted. */
+/* A block of the cache that is wanted, or a group of pictures of a track. */
 typedef struct rbc__wanted_block {
     rbc__cached_block *pin;
     rbc__block_key key;
     rbc__packing packing;
+    const rbc__track_object *track; /* NULL: a block */
+    rbc__track_group group;
+    int64_t blob; /* where its packed bytes lie */
+    uint64_t offset;
     uint64_t packed_bytes, unpacked_bytes;
     bool is_claimed;
     uint32_t range; /* of its packed bytes, where it is claimed */
@@ -100,6 +104,10 @@ static inline rbc__range *rbc__request_range(const rbc__request *request, size_t
 static inline rbc__wanted_block *rbc__request_block(const rbc__request *request, size_t index) {
     return (rbc__wanted_block *)request->blocks.items + index;
 }
+
+/* frames.c. Decodes the group of pictures of `block` from its packed bytes to `frames`, all of them. */
+rbc_status rbc__wanted_frames(const rbc__wanted_block *block, const uint8_t *packed,
+                              uint8_t *frames, rbc_error *err);
 
 /* Notes the failure of a want, unless one of a lower rank is noted. */
 void rbc__request_fail(rbc__request *request, const rbc__want *want, const rbc_error *problem);

@@ -399,18 +399,19 @@ static PyObject *part_array(PyObject *self, PyObject *args) {
     return result;
 }
 
-/* track(count, blob, offset, bytes, pts, key, shown or None, numerator, denominator) */
+/* track(codec, count, blob, offset, bytes, pts, key, shown or None, numerator, denominator) */
 static PyObject *part_track(PyObject *self, PyObject *args) {
     module_state *state = state_of_type(self);
     static const char *const names[] = {"blob", "offset", "bytes", "pts", "key", "shown"};
+    const char *codec;
     long long count;
     PyObject *given[6];
     unsigned int numerator;
     unsigned int denominator;
     ints_memory memory[6] = {0};
     rbc__ints ints[6];
-    if (!PyArg_ParseTuple(args, "LOOOOOOII", &count, &given[0], &given[1], &given[2], &given[3],
-                          &given[4], &given[5], &numerator, &denominator)) {
+    if (!PyArg_ParseTuple(args, "sLOOOOOOII", &codec, &count, &given[0], &given[1], &given[2],
+                          &given[3], &given[4], &given[5], &numerator, &denominator)) {
         return NULL;
     }
     bool ok = true;
@@ -451,7 +452,7 @@ static PyObject *part_track(PyObject *self, PyObject *args) {
         part_call call;
         if (begin_call(self, &call)) {
             call.status =
-                rbc__batch_add_track(call.part->writer, packets, count,
+                rbc__batch_add_track(call.part->writer, codec, packets, count,
                                      (rbc__time_base){numerator, denominator}, &number, &call.err);
         }
         result = number_result(&call, number);
