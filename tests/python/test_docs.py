@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def run_page(page: Path) -> dict[str, Any]:
+    text = page.read_text()
+    names: dict[str, Any] = {}
+    for block in re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        code = "\n" * text.count("\n", 0, block.start(1)) + block.group(1)
+        exec(compile(code, str(page), "exec"), names)
+    return names
 
 
 def test_the_page_on_data_runs(
@@ -18,23 +31,64 @@ def test_the_page_on_data_runs(
     shutil.copytree(bridge_path, tmp_path / "bridge_dataset" / "1.0.0")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
-    page = (DOCS / "data.md").read_text()
-    names: dict[str, Any] = {}
-    for block in re.finditer(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
-        first_line = page.count("\n", 0, block.start(1))
-        code = "\n" * first_line + block.group(1)
-        exec(compile(code, str(DOCS / "data.md"), "exec"), names)
+    names = run_page(DOCS / "data.md")
     assert names["ds"].streams["observation/state"].rate_hz == 5
     assert names["mine"].streams["observation/force"].rate_hz == pytest.approx(250, rel=0.01)
     assert len(names["mine"]) == 1
 
 
+def image_bytes(pixels: Any, kind: str) -> bytes:
+    out = io.BytesIO()
+    pytest.importorskip("PIL.Image").fromarray(pixels).save(out, kind)
+    return out.getvalue()
+
+
+def test_the_page_on_formats_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    states = [rng.random((steps, 7), np.float32) for steps in (9, 4)]
+    pixels = [rng.integers(0, 256, (len(s), 48, 64, 3), np.uint8) for s in states]
+    for number, state in enumerate(states):
+        folder = tmp_path / "kitchen" / f"episode {number}"
+        folder.mkdir(parents=True)
+        np.save(folder / "state.npy", state)
+        np.save(folder / "action.npy", state[:, :4] + 1)
+        (folder / "task.txt").write_text(f"task {number}")
+        for step, image in enumerate(pixels[number]):
+            (folder / f"image_{step:04}.png").write_bytes(image_bytes(image, "png"))
+    (tmp_path / "tars").mkdir()
+    with tarfile.open(tmp_path / "tars" / "shard-0.tar", "w") as tar:
+        for episode, step in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]:
+            npy = io.BytesIO()
+            np.save(npy, np.array([episode, step], float))
+            files = {
+                "jpg": image_bytes(pixels[0][step], "jpeg"),
+                "action.npy": npy.getvalue(),
+                "json": json.dumps({"instruction": f"do {episode}"}).encode(),
+            }
+            if (episode, step) == (1, 1):
+                del files["jpg"]
+            for kind, data in files.items():
+                member = tarfile.TarInfo(f"ep{episode}-{step:04}.{kind}")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    names = run_page(DOCS / "adding-a-format.md")
+    kitchen, tars = names["kitchen"], names["tars"]
+    for episode, state, images in zip(kitchen, states, pixels, strict=True):
+        np.testing.assert_array_equal(episode["observation/state"].values, state)
+        np.testing.assert_array_equal(episode["observation/image"].values, images)
+        np.testing.assert_array_equal(episode["action"].values, state[:, :4] + 1)
+    assert kitchen[1].task == "task 1"
+    assert sum(len(batch["action"]) for batch in names["loader"]) == 13
+    assert [(episode.num_steps, episode.task) for episode in tars] == [(2, "do 0"), (1, "do 2")]
+    assert tars[1]["action"].values.tolist() == [[2, 0]]
+    assert tars[0]["image"].values.shape == (2, 48, 64, 3)
+    assert "record 1: ep1-0000: a step lacks its image" in tars.skipped[0]
+
+
 def test_the_page_on_jpeg_runs() -> None:
     pytest.importorskip("PIL")
-    page = (DOCS / "jpeg.md").read_text()
-    names: dict[str, Any] = {}
-    for block in re.finditer(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
-        exec(compile(block.group(1), str(DOCS / "jpeg.md"), "exec"), names)
+    names = run_page(DOCS / "jpeg.md")
     assert tuple(names["images"].shape) == (9, 48, 64, 3)
     assert tuple(names["grey"].shape) == (8, 48, 64, 1)
     assert names["valid"].tolist() == [True] * 8 + [False]
