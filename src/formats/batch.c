@@ -66,290 +66,11 @@ void rbc__batch_writer_destroy(rbc__batch_writer **writer) {
     free(closing);
 }
 
-/* ---- the call as a whole ------------------------------------------------------------------------
- */
-
-static rbc_status check_ints(const rbc__ints *ints, int64_t wanted, const char *name,
-                             const char *of, rbc_error *err) {
-    if (ints->data != NULL && ints->length != RBC__INTS_ALL && ints->length != wanted) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "%s: found %" PRId64 " numbers, wanted %" PRId64 ", one %s", name,
-                         ints->length, wanted, of);
-    }
-    return RBC_OK;
-}
-
-static rbc_status want_ints(const rbc__ints *ints, int64_t wanted, const char *name, const char *of,
-                            rbc_error *err) {
-    if (ints->data == NULL) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s: is missing", name);
-    }
-    return check_ints(ints, wanted, name, of, err);
-}
-
-static const char each_episode[] = "an episode";
-
-/* Whether samples stored as the stream's can come from a source of that kind. */
-static rbc_status check_kind(const rbc__batch_writer *writer, const rbc__batch_source *source,
-                             rbc_error *err) {
-    static const char *const names[RBC__BATCH_NUM_KINDS] = {"Rows", "Pieces", "ArrayRows", "Frames",
-                                                            "Column"};
-    const rbc__stream_schema *stream = &writer->schema->streams[source->stream];
-    const bool is_frames = stream->stored.encoding == RBC__ENCODING_FRAME;
-    const uint64_t sample_bytes = rbc__batch_sample_bytes(stream);
-    const char *wanted = NULL;
-    switch (source->kind) {
-    case RBC__BATCH_ROWS:
-    case RBC__BATCH_ARRAY:
-        wanted = stream->stored.sample_bytes == 0 ? "samples of one known size" : NULL;
-        break;
-    case RBC__BATCH_PIECES:
-        wanted = is_frames ? "Frames" : NULL;
-        break;
-    case RBC__BATCH_FRAMES:
-        wanted = !is_frames ? "a stream whose encoding is 'frame'" : NULL;
-        break;
-    default:
-        if (stream->kind != RBC_STREAM_NUMERIC || sample_bytes == 0) {
-            wanted = "a numeric stream of a declared shape";
-        } else if (sample_bytes > RBC__COLUMN_SAMPLE_BYTES) {
-            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                             "a column: found samples of %" PRIu64
-                             " bytes, wanted at most %d: heavier data is read where it lies",
-                             sample_bytes, RBC__COLUMN_SAMPLE_BYTES);
-        }
-    }
-    if (wanted != NULL) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "found %s for encoding '%s', wanted %s",
-                         names[source->kind], rbc__encoding_name(stream->stored.encoding), wanted);
-    }
-    return RBC_OK;
-}
-
-static rbc_status check_array(const rbc__batch_writer *writer, const rbc__batch_source *source,
-                              int64_t num_episodes, rbc_error *err) {
-    const int64_t num_arrays = (int64_t)(writer->arrays.size / sizeof(rbc__batch_array));
-    if (source->number < 0 || source->number >= num_arrays) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "array: found number %" PRId64 ", wanted one of the part's %" PRId64,
-                         source->number, num_arrays);
-    }
-    const rbc__batch_array *array =
-        (const rbc__batch_array *)(const void *)writer->arrays.data + source->number;
-    const uint64_t sample_bytes = writer->stored[source->stream].sample_bytes;
-    if ((uint64_t)array->row_bytes != sample_bytes) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "array: found rows of %" PRId64 " bytes, wanted the %" PRIu64
-                         " of a sample",
-                         array->row_bytes, sample_bytes);
-    }
-    if (source->episode.data == NULL) {
-        RBC__TRY(want_ints(&source->offset, num_episodes, "first", each_episode, err));
-        return check_ints(&source->count, num_episodes, "count", each_episode, err);
-    }
-    const int64_t runs = source->episode.length;
-    RBC__TRY(want_ints(&source->offset, runs, "first", "a run", err));
-    return want_ints(&source->count, runs, "count", "a run", err);
-}
-
-static rbc_status check_source(const rbc__batch_writer *writer, const rbc__batch_source *source,
-                               int64_t num_episodes, rbc_error *err) {
-    RBC__TRY(check_kind(writer, source, err));
-    if (source->kind == RBC__BATCH_ARRAY) {
-        return check_array(writer, source, num_episodes, err);
-    }
-    RBC__TRY(check_ints(&source->count, num_episodes, "count", each_episode, err));
-    if (source->kind == RBC__BATCH_COLUMN) {
-        return RBC_OK;
-    }
-    if (source->kind == RBC__BATCH_PIECES) {
-        const rbc__packing *packing;
-        const int64_t pieces = rbc__batch_num_pieces(source);
-        RBC__TRY(rbc__batch_packing(writer, source->packing, &packing, err));
-        RBC__TRY(want_ints(&source->offset, pieces, "offset", "a piece", err));
-        RBC__TRY(want_ints(&source->bytes, pieces, "bytes", "a piece", err));
-        RBC__TRY(check_ints(&source->blob, pieces, "blob", "a piece", err));
-        return check_ints(&source->block, pieces, "block", "a piece", err);
-    }
-    RBC__TRY(want_ints(&source->offset, num_episodes,
-                       source->kind == RBC__BATCH_ROWS ? "offset" : "first", each_episode, err));
-    if (source->kind == RBC__BATCH_FRAMES) {
-        const int64_t num_tracks = (int64_t)(writer->frames.size / sizeof(int64_t));
-        return source->number >= 0 && source->number < num_tracks
-                   ? RBC_OK
-                   : rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                               "track: found number %" PRId64 ", wanted one of the part's %" PRId64,
-                               source->number, num_tracks);
-    }
-    RBC__TRY(check_ints(&source->blob, num_episodes, "blob", each_episode, err));
-    RBC__TRY(check_ints(&source->block, num_episodes, "block", each_episode, err));
-    return check_ints(&source->stride, num_episodes, "stride", each_episode, err);
-}
-
-/* What the call gives of each stream. */
-typedef struct stream_state {
-    int64_t num_sources, first_source;
-    bool is_late; /* a column alone: its runs come last, one behind the other */
-    const rbc__batch_row_lengths *row_lengths;
-    const rbc__batch_stamps *stamps;
-    bool is_times;                      /* of another stream */
-    int64_t steps;                      /* rows of the row lengths gone through */
-    int64_t samples, first_ns, last_ns; /* of the episode under way */
-} stream_state;
-
-typedef struct call {
-    rbc__batch_writer *writer;
-    const rbc__batch *batch;
-    stream_state *streams; /* [num_streams] */
-    int64_t total_steps;
-} call;
-
-static rbc_status check_stream(const call *c, int32_t i, rbc_error *err) {
-    const rbc__stream_schema *stream = &c->writer->schema->streams[i];
-    const stream_state *state = &c->streams[i];
-    if (stream->unsupported != NULL) {
-        return RBC_OK;
-    }
-    if (state->num_sources == 0 && c->batch->num_episodes > 0) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "is missing: each stream that is declared is wanted");
-    }
-    if (state->row_lengths != NULL) {
-        if (!stream->is_ragged) {
-            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                             "row_lengths: wanted of ragged streams alone");
-        }
-        RBC__TRY(
-            want_ints(&state->row_lengths->samples, c->total_steps, "row_lengths", "a step", err));
-    } else if (stream->is_ragged && stream->times < 0 && !state->is_times) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "row_lengths: are missing: it is ragged, without stamps of its own");
-    }
-    if (state->stamps != NULL) {
-        if (!state->is_times || state->is_late) {
-            return rbc__fail(
-                err, RBC_ERROR_INVALID_ARGUMENT,
-                "stamps: wanted of streams that are the times of others and no Column");
-        }
-        RBC__TRY(want_ints(&state->stamps->first_ns, c->batch->num_episodes, "first stamps",
-                           each_episode, err));
-        return want_ints(&state->stamps->last_ns, c->batch->num_episodes, "last stamps",
-                         each_episode, err);
-    }
-    if (state->is_times && !state->is_late && c->batch->num_episodes > 0) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "stamps: are missing: wanted are the first and last of each episode, or "
-                         "a Column");
-    }
-    return RBC_OK;
-}
-
-static rbc_status check_index(const call *c, int32_t stream, rbc_error *err) {
-    return stream >= 0 && stream < c->writer->schema->num_streams
-               ? RBC_OK
-               : rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "stream: found number %" PRId32,
-                           stream);
-}
-
-static rbc_status fail_stream(const call *c, int32_t stream, int64_t e, rbc_status status,
-                              rbc_error *err) {
-    const char *name = c->writer->schema->streams[stream].name;
-    return e < 0 ? rbc__fail_within(err, status, "stream '%s'", name)
-                 : rbc__fail_within(err, status, "stream '%s', episode %" PRId64, name, e);
-}
-
-static rbc_status gather_streams(call *c, rbc_error *err) {
-    const rbc__batch *batch = c->batch;
-    const rbc__schema *schema = c->writer->schema;
-    for (int32_t i = 0; i < schema->num_streams; ++i) {
-        if (schema->streams[i].times >= 0) {
-            c->streams[schema->streams[i].times].is_times = true;
-        }
-    }
-    for (int64_t i = 0; i < batch->num_sources; ++i) {
-        const rbc__batch_source *source = &batch->sources[i];
-        RBC__TRY(check_index(c, source->stream, err));
-        stream_state *state = &c->streams[source->stream];
-        const rbc_status status = check_source(c->writer, source, batch->num_episodes, err);
-        if (status != RBC_OK) {
-            return fail_stream(c, source->stream, -1, status, err);
-        }
-        if (state->num_sources++ == 0) {
-            state->first_source = i;
-        }
-        state->is_late = state->num_sources == 1 && source->kind == RBC__BATCH_COLUMN;
-        if (state->first_source + state->num_sources != i + 1 ||
-            (state->num_sources > 1 &&
-             ((source->count.data == NULL || source[-1].count.data == NULL)))) {
-            rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                      "count: is missing: wanted of each of several runs");
-            return fail_stream(c, source->stream, -1, RBC_ERROR_INVALID_ARGUMENT, err);
-        }
-    }
-    for (int64_t i = 0; i < batch->num_row_lengths; ++i) {
-        RBC__TRY(check_index(c, batch->row_lengths[i].stream, err));
-        c->streams[batch->row_lengths[i].stream].row_lengths = &batch->row_lengths[i];
-    }
-    for (int64_t i = 0; i < batch->num_stamps; ++i) {
-        RBC__TRY(check_index(c, batch->stamps[i].stream, err));
-        c->streams[batch->stamps[i].stream].stamps = &batch->stamps[i];
-    }
-    for (int32_t i = 0; i < schema->num_streams; ++i) {
-        const rbc_status status = check_stream(c, i, err);
-        if (status != RBC_OK) {
-            return fail_stream(c, i, -1, status, err);
-        }
-    }
-    return RBC_OK;
-}
-
-/* Numbers of the episodes themselves. */
-static rbc_status check_episodes(call *c, rbc_error *err) {
-    const rbc__batch *batch = c->batch;
-    const rbc__batch_writer *writer = c->writer;
-    RBC__TRY(want_ints(&batch->num_steps, batch->num_episodes, "num_steps", each_episode, err));
-    RBC__TRY(check_ints(&batch->record, batch->num_episodes, "record", each_episode, err));
-    RBC__TRY(check_ints(&batch->offset, batch->num_episodes, "offset", each_episode, err));
-    RBC__TRY(check_ints(&batch->bytes, batch->num_episodes, "bytes", each_episode, err));
-    if (writer->file_bytes >= 0 &&
-        batch->num_episodes > writer->file_bytes - writer->num_episodes) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "found %" PRId64
-                         " episodes, wanted at most one a byte of the part's file, "
-                         "which has %" PRId64 "; parts declared with stamp= are no files",
-                         writer->num_episodes + batch->num_episodes, writer->file_bytes);
-    }
-    for (int64_t e = 0; e < batch->num_episodes; ++e) {
-        const int64_t steps = rbc__ints_at(&batch->num_steps, e, 0);
-        const int64_t record = rbc__ints_at(&batch->record, e, 0);
-        const int64_t offset = rbc__ints_at(&batch->offset, e, -1);
-        const int64_t bytes = rbc__ints_at(&batch->bytes, e, 0);
-        if (steps < 0 || record < 0 || !rbc__add_size(c->total_steps, steps, &c->total_steps)) {
-            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                             "episode %" PRId64 ": found %" PRId64 " steps in record %" PRId64
-                             ", wanted 0 or more",
-                             e, steps, record);
-        }
-        if (offset == -1 && bytes == 0) {
-            continue;
-        }
-        int64_t blob_bytes;
-        rbc_status status = rbc__batch_blob_bytes(writer, 0, &blob_bytes, "offset", err);
-        if (status == RBC_OK) {
-            status = rbc__batch_check_range(offset, bytes, blob_bytes, "offset and bytes", err);
-        }
-        if (status != RBC_OK) {
-            return rbc__fail_within(err, status, "episode %" PRId64, e);
-        }
-    }
-    return RBC_OK;
-}
-
 /* ---- an episode ---------------------------------------------------------------------------------
  */
 
 /* Samples that row lengths say the episode has; -1: there are none. */
-static rbc_status sum_rows(const stream_state *state, int64_t num_steps, int64_t *samples,
+static rbc_status sum_rows(const rbc__batch_stream *state, int64_t num_steps, int64_t *samples,
                            rbc_error *err) {
     *samples = state->row_lengths != NULL ? 0 : -1;
     for (int64_t i = 0; state->row_lengths != NULL && i < num_steps; ++i) {
@@ -364,7 +85,8 @@ static rbc_status sum_rows(const stream_state *state, int64_t num_steps, int64_t
 }
 
 /* First and last stamp of a column, which do not go back. */
-static rbc_status find_stamps(const call *c, stream_state *state, int64_t first, rbc_error *err) {
+static rbc_status find_stamps(const rbc__batch_call *c, rbc__batch_stream *state, int64_t first,
+                              rbc_error *err) {
     const int64_t *values = (const int64_t *)c->batch->sources[state->first_source].values + first;
     for (int64_t i = 1; i < state->samples; ++i) {
         if (values[i] < values[i - 1]) {
@@ -379,8 +101,8 @@ static rbc_status find_stamps(const call *c, stream_state *state, int64_t first,
     return RBC_OK;
 }
 
-static rbc_status set_stamps(const call *c, stream_state *state, int64_t e, int64_t first,
-                             rbc_error *err) {
+static rbc_status set_stamps(const rbc__batch_call *c, rbc__batch_stream *state, int64_t e,
+                             int64_t first, rbc_error *err) {
     state->first_ns = 0;
     state->last_ns = -1;
     if (!state->is_times || state->samples == 0) {
@@ -400,9 +122,10 @@ static rbc_status set_stamps(const call *c, stream_state *state, int64_t e, int6
 }
 
 /* Adds all runs of stream `i` in episode `e`, and sets what they amount to. */
-static rbc_status add_stream(call *c, int32_t i, int64_t e, int64_t num_steps, rbc_error *err) {
+static rbc_status add_stream(rbc__batch_call *c, int32_t i, int64_t e, int64_t num_steps,
+                             rbc_error *err) {
     const rbc__stream_schema *stream = &c->writer->schema->streams[i];
-    stream_state *state = &c->streams[i];
+    rbc__batch_stream *state = &c->streams[i];
     rbc__batch_progress *progress = (rbc__batch_progress *)(void *)c->writer->progress.data;
     const int64_t first = state->num_sources > 0 ? progress[state->first_source].samples : 0;
     int64_t rows;
@@ -428,8 +151,9 @@ static rbc_status add_stream(call *c, int32_t i, int64_t e, int64_t num_steps, r
     return set_stamps(c, state, e, first, err);
 }
 
-static rbc_status add_row_lengths(call *c, int32_t i, int64_t num_steps, rbc_error *err) {
-    stream_state *state = &c->streams[i];
+static rbc_status add_row_lengths(rbc__batch_call *c, int32_t i, int64_t num_steps,
+                                  rbc_error *err) {
+    rbc__batch_stream *state = &c->streams[i];
     const uint32_t id = (uint32_t)(c->writer->schema->num_streams + i);
     const rbc__ints *samples = state->row_lengths != NULL ? &state->row_lengths->samples : NULL;
     if (samples == NULL) {
@@ -448,13 +172,13 @@ static rbc_status add_row_lengths(call *c, int32_t i, int64_t num_steps, rbc_err
 }
 
 /* Spans of all streams of stamps, and the time that the reference streams cover. */
-static rbc_status add_spans(call *c, batch_entry *entry, rbc_error *err) {
+static rbc_status add_spans(rbc__batch_call *c, batch_entry *entry, rbc_error *err) {
     const rbc__schema *schema = c->writer->schema;
     entry->start_ns = 0;
     entry->end_ns = -1;
     for (int32_t i = 0; i < schema->num_streams; ++i) {
         const rbc__stream_schema *stream = &schema->streams[i];
-        const stream_state *state = &c->streams[i];
+        const rbc__batch_stream *state = &c->streams[i];
         if (state->is_times) {
             const rbc__stamp_span span = {i, state->samples, state->first_ns, state->last_ns};
             rbc__bytes_append(&c->writer->spans, &span, sizeof span);
@@ -462,12 +186,12 @@ static rbc_status add_spans(call *c, batch_entry *entry, rbc_error *err) {
         if (stream->times < 0) {
             continue;
         }
-        const stream_state *times = &c->streams[stream->times];
+        const rbc__batch_stream *times = &c->streams[stream->times];
         if (times->samples != state->samples) {
             rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                       "found %" PRId64 " samples, wanted the %" PRId64 " of its stamps, '%s'",
                       state->samples, times->samples, schema->streams[stream->times].name);
-            return fail_stream(c, i, -1, RBC_ERROR_INVALID_ARGUMENT, err);
+            return rbc__batch_fail_stream(c, i, -1, RBC_ERROR_INVALID_ARGUMENT, err);
         }
         if (stream->is_reference && times->samples > 0) {
             const bool is_first = entry->end_ns < entry->start_ns;
@@ -481,7 +205,7 @@ static rbc_status add_spans(call *c, batch_entry *entry, rbc_error *err) {
 }
 
 /* What was written is what will be read. */
-static rbc_status check_layout(const call *c, const batch_entry *entry, rbc_error *err) {
+static rbc_status check_layout(const rbc__batch_call *c, const batch_entry *entry, rbc_error *err) {
     const rbc__batch_writer *writer = c->writer;
     const int32_t num_streams = writer->schema->num_streams;
     rbc__layout *layout;
@@ -505,7 +229,7 @@ static rbc_status check_layout(const call *c, const batch_entry *entry, rbc_erro
     return status;
 }
 
-static rbc_status build_episode(call *c, int64_t e, rbc_error *err) {
+static rbc_status build_episode(rbc__batch_call *c, int64_t e, rbc_error *err) {
     rbc__batch_writer *writer = c->writer;
     const rbc__batch *batch = c->batch;
     const int32_t num_streams = writer->schema->num_streams;
@@ -528,7 +252,7 @@ static rbc_status build_episode(call *c, int64_t e, rbc_error *err) {
             const rbc_status status = add_stream(c, i, e, entry.num_steps, err);
             rbc__batch_flush(writer);
             if (status != RBC_OK) {
-                return fail_stream(c, i, e, status, err);
+                return rbc__batch_fail_stream(c, i, e, status, err);
             }
         }
     }
@@ -552,7 +276,7 @@ static rbc_status build_episode(call *c, int64_t e, rbc_error *err) {
 }
 
 /* Whether every array was used to its end. */
-static rbc_status check_rest(const call *c, rbc_error *err) {
+static rbc_status check_rest(const rbc__batch_call *c, rbc_error *err) {
     const rbc__batch_progress *progress =
         (const rbc__batch_progress *)(const void *)c->writer->progress.data;
     for (int64_t s = 0; s < c->batch->num_sources; ++s) {
@@ -572,13 +296,13 @@ static rbc_status check_rest(const call *c, rbc_error *err) {
                       "episode: found %" PRId64 " at run %" PRId64 ", wanted less than %" PRId64,
                       source->episode.data[progress[s].runs], progress[s].runs,
                       c->batch->num_episodes);
-            return fail_stream(c, source->stream, -1, RBC_ERROR_INVALID_ARGUMENT, err);
+            return rbc__batch_fail_stream(c, source->stream, -1, RBC_ERROR_INVALID_ARGUMENT, err);
         }
         if (found != progress[s].samples) {
             rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                       "found %" PRId64 " %s, wanted %" PRId64 ", the samples of all episodes",
                       found, what, progress[s].samples);
-            return fail_stream(c, source->stream, -1, RBC_ERROR_INVALID_ARGUMENT, err);
+            return rbc__batch_fail_stream(c, source->stream, -1, RBC_ERROR_INVALID_ARGUMENT, err);
         }
     }
     return RBC_OK;
@@ -606,7 +330,7 @@ static rbc_status check_texts(const rbc__batch *batch, rbc_error *err) {
     return RBC_OK;
 }
 
-static rbc_status hand_over(const call *c, rbc_error *err) {
+static rbc_status hand_over(const rbc__batch_call *c, rbc_error *err) {
     rbc__batch_writer *writer = c->writer;
     const rbc__batch *batch = c->batch;
     const int64_t count = batch->num_episodes;
@@ -638,11 +362,11 @@ static rbc_status hand_over(const call *c, rbc_error *err) {
     return RBC_OK;
 }
 
-static rbc_status add_episodes(call *c, rbc_error *err) {
+static rbc_status add_episodes(rbc__batch_call *c, rbc_error *err) {
     rbc__batch_writer *writer = c->writer;
     writer->layouts.size = writer->entries.size = writer->spans.size = writer->progress.size = 0;
-    RBC__TRY(check_episodes(c, err));
-    RBC__TRY(gather_streams(c, err));
+    RBC__TRY(rbc__batch_check_episodes(c, err));
+    RBC__TRY(rbc__batch_check_streams(c, err));
     RBC__TRY(check_texts(c->batch, err));
     for (int64_t s = 0; s < c->batch->num_sources; ++s) {
         (void)rbc__batch_more(&writer->progress, sizeof(rbc__batch_progress));
@@ -657,7 +381,7 @@ static rbc_status add_episodes(call *c, rbc_error *err) {
 
 rbc_status rbc__batch_add_episodes(rbc__batch_writer *writer, const rbc__batch *batch,
                                    rbc_error *err) {
-    call c = {.writer = writer, .batch = batch};
+    rbc__batch_call c = {.writer = writer, .batch = batch};
     if (batch->num_episodes < 0) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "found %" PRId64 " episodes",
                          batch->num_episodes);

@@ -55,6 +55,25 @@ typedef struct rbc__batch_progress {
     int64_t samples, runs;
 } rbc__batch_progress;
 
+/* What the call gives of each stream. */
+typedef struct rbc__batch_stream {
+    int64_t num_sources, first_source;
+    bool is_late; /* a column alone: its runs come last, one behind the other */
+    const rbc__batch_row_lengths *row_lengths;
+    const rbc__batch_stamps *stamps;
+    bool is_times;                      /* of another stream */
+    int64_t steps;                      /* rows of the row lengths gone through */
+    int64_t samples, first_ns, last_ns; /* of the episode under way */
+} rbc__batch_stream;
+
+/* One call of rbc__batch_add_episodes(). */
+typedef struct rbc__batch_call {
+    rbc__batch_writer *writer;
+    const rbc__batch *batch;
+    rbc__batch_stream *streams; /* [num_streams] */
+    int64_t total_steps;
+} rbc__batch_call;
+
 static inline bool rbc__ints_given(const rbc__ints *ints) {
     return ints->data != NULL;
 }
@@ -79,6 +98,14 @@ rbc_status rbc__batch_layout_packing(rbc__batch_writer *writer, int64_t packing,
                                      rbc_error *err);
 rbc_status rbc__batch_layout_block(rbc__batch_writer *writer, int64_t block, uint32_t *number,
                                    rbc_error *err);
+
+/* Numbers of the episodes themselves; sums their steps. */
+rbc_status rbc__batch_check_episodes(rbc__batch_call *call, rbc_error *err);
+/* Finds what the call gives of each stream, and checks that it fits the stream and the episodes. */
+rbc_status rbc__batch_check_streams(rbc__batch_call *call, rbc_error *err);
+/* Puts the stream, and episode `e` from 0 on, before the message. */
+rbc_status rbc__batch_fail_stream(const rbc__batch_call *call, int32_t stream, int64_t e,
+                                  rbc_status status, rbc_error *err);
 
 /* How many pieces the arrays of a source tell of; RBC__INTS_ALL: none of them is one. */
 int64_t rbc__batch_num_pieces(const rbc__batch_source *source);
