@@ -37,6 +37,9 @@ static uint8_t *grow(rbc__bytes *bytes, size_t size) {
 }
 
 void rbc__bytes_append(rbc__bytes *bytes, const void *data, size_t size) {
+    if (size == 0) { /* data may be NULL then, of both */
+        return;
+    }
     uint8_t *at = grow(bytes, size);
     if (at && size > 0) {
         memcpy(at, data, size);

@@ -447,9 +447,7 @@ def test_ragged_streams_and_stamps(folder: Path) -> None:
     rows = RNG.integers(0, 4, TOTAL)
     points = RNG.random((int(rows.sum()), 3), np.float32)
     samples = [int(rows[f : f + n].sum()) for f, n in zip(FIRST, STEPS, strict=True)]
-    stamps = np.sort(RNG.integers(0, 10**9, int(rows.sum())))
-    for e in range(4):  # in order within each episode
-        stamps[sum(samples[:e]) : sum(samples[: e + 1])] += 10**10 * e
+    stamps = np.concatenate([np.sort(RNG.integers(0, 10**8, n)) for n in samples])
     step_ns = np.concatenate([np.arange(n) * 100_000_000 + 5 for n in STEPS]).astype("i8")
     (folder / "stamps").write_bytes(step_ns.tobytes())
     steps = np.array(STEPS)
