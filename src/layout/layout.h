@@ -1,4 +1,5 @@
 /* Where the samples of an episode lie, in few bytes and one encoding for all formats.
+ * Interface of src/layout.
  *
  * A layout has a list of runs for each id: ids 0 to num_streams - 1 are the streams, id num_streams
  * + i has the row lengths of stream i where that is ragged, an int64 a step. A run is samples that

@@ -6,7 +6,7 @@
  *
  * Wants belong to somebody, a tag and a rank: of those of one tag that fail, the failure of the
  * lowest rank is kept, so that it is the same however they were read. Used by one thread at a time.
- */
+ * Interface of src/store. */
 #ifndef RBC_STORE_REQUEST_H
 #define RBC_STORE_REQUEST_H
 
