@@ -144,6 +144,14 @@ static rbc_status pin_block(rbc__request *request, rbc__wanted_block *block, rbc
 static rbc_status add_block(rbc__request *request, const rbc__wanted_block *wanted, bool may_share,
                             uint32_t *index, rbc_error *err) {
     const size_t count = request->blocks.count;
+    if (wanted->packed_bytes > RBC__MAX_PACKED_BYTES(wanted->unpacked_bytes)) {
+        char path[1024];
+        return rbc__fail(err, RBC_ERROR_FORMAT,
+                         "%s: byte %" PRIu64 ": a block of %" PRIu64 " bytes is packed in %" PRIu64
+                         ", more than it can be",
+                         name_of(request, wanted->key.blob, path, sizeof path), wanted->key.offset,
+                         wanted->unpacked_bytes, wanted->packed_bytes);
+    }
     if (may_share && count > 0 && is_same_block(rbc__request_block(request, count - 1), wanted)) {
         *index = (uint32_t)count - 1;
         return RBC_OK;
@@ -255,6 +263,18 @@ static rbc_status want_array(rbc__request *request, const located_stream *s, con
                              uint64_t sample, uint64_t first, uint64_t count, uint8_t *dst,
                              rbc_error *err);
 
+/* Whether even samples, which are not packed, can be as large as the run says. */
+static bool has_its_size(const located_stream *s, const rbc__run *run) {
+    const uint64_t bytes = run->sample_bytes;
+    if (run->encoding == RBC__ENCODING_NPY) {
+        return bytes <= RBC__MAX_SAMPLE_BYTES;
+    }
+    if (run->encoding == RBC__ENCODING_VARINT) {
+        return s->elements > 0 && bytes % s->elements == 0 && bytes / s->elements <= 10;
+    }
+    return bytes == s->elements * (uint64_t)rbc__dtype_bytes((rbc__dtype)run->dtype);
+}
+
 /* Samples [first, first + count) of the stream, all of the run. */
 static rbc_status want_run(rbc__request *request, const located_stream *s, const rbc__run *run,
                            uint64_t first, uint64_t count, uint8_t *dst, rbc_error *err) {
@@ -272,11 +292,7 @@ static rbc_status want_run(rbc__request *request, const located_stream *s, const
     const uint64_t base = run->container == RBC__IN_LAYOUT ? 0 : run->offset;
     if (run->form == RBC__FORM_EVEN) {
         const uint64_t offset = base + (first - run->first) * run->stride;
-        const uint64_t stored = s->elements * (uint64_t)rbc__dtype_bytes((rbc__dtype)run->dtype);
-        if (run->packing == 0 && run->encoding != RBC__ENCODING_NPY &&
-            (run->encoding == RBC__ENCODING_VARINT
-                 ? s->elements == 0 || run->sample_bytes % s->elements != 0
-                 : run->sample_bytes != stored)) {
+        if (run->packing == 0 && !has_its_size(s, run)) {
             return fail_stream(request, s, run, err, "a sample does not have its size");
         }
         if (run->packing == 0 &&
@@ -288,7 +304,7 @@ static rbc_status want_run(rbc__request *request, const located_stream *s, const
     for (uint64_t i = 0; i < count; i++, dst += out_bytes) {
         uint64_t offset;
         uint64_t bytes;
-        if (!rbc__run_sample(run, first + i, &offset, &bytes)) {
+        if (!rbc__run_sample(run, first + i, &offset, &bytes) || bytes > RBC__MAX_SAMPLE_BYTES) {
             return fail_stream(request, s, run, err, "its index is damaged");
         }
         offset -= run->container == RBC__IN_LAYOUT ? run->offset : 0;
@@ -584,7 +600,7 @@ rbc_status rbc__request_sample(rbc__request *request, const rbc__place *place, i
     if (run->container == RBC__IN_ARRAY) {
         return fail_stream(request, &s, run, err, "its samples are not bytes of their own");
     }
-    if (!rbc__run_sample(run, (uint64_t)sample, &offset, &bytes)) {
+    if (!rbc__run_sample(run, (uint64_t)sample, &offset, &bytes) || bytes > RBC__MAX_SAMPLE_BYTES) {
         return fail_stream(request, &s, run, err, "its entry in the catalog is damaged");
     }
     rbc__want *want = add_want(request, &s, run, RBC__WANT_SAMPLE, err);

@@ -12,9 +12,6 @@
 #include "layout/values.h"
 #include "store/wants.h"
 
-/* A sample that is packed by itself is at most so large where its size is not known. */
-#define MAX_SAMPLE_BYTES ((size_t)1 << 30)
-
 void *rbc__list_add(rbc__list_of *list, size_t item_bytes) {
     if (list->count == list->room) {
         const size_t room = list->room > 0 ? 2 * list->room : 64;
@@ -562,7 +559,7 @@ static rbc_status unpack_sample(rbc__request *request, const rbc__want *want, co
     } else {
         rbc__unpacked found = {0};
         status = rbc__unpack_unsized(request->unpacker, want->packing, *data, (size_t)want->bytes,
-                                     MAX_SAMPLE_BYTES, &found, err);
+                                     RBC__MAX_SAMPLE_BYTES, &found, err);
         *data = found.bytes;
         *bytes = found.num_bytes;
     }

@@ -5,6 +5,11 @@
 #include "io/source.h"
 #include "store/request.h"
 
+/* What a catalog gives more bytes is damaged: it is not to be had memory for, which others would
+ * then lack. Of a sample, as it is stored and unpacked, and of a packed block of so many bytes. */
+#define RBC__MAX_SAMPLE_BYTES           ((size_t)1 << 30)
+#define RBC__MAX_PACKED_BYTES(unpacked) (2 * (unpacked) + 65536)
+
 /* A growing array. */
 typedef struct rbc__list_of {
     void *items;

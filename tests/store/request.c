@@ -592,6 +592,43 @@ static void packed_texts(void **state) {
     rbc__bytes_free(&table);
 }
 
+/* What a damaged catalog gives more bytes than memory has fails alone: others have theirs. */
+static void samples_without_end(void **state) {
+    fixture *f = *state;
+    double read[4];
+    uint32_t want;
+    rbc_error err;
+    const rbc__packing none = {0};
+    begin_layout(f, 2);
+    add_even(f, TEXT, 1, 100, 5, 5);
+    add_even(f, TEXT, 1, 200, UINT64_C(1) << 45, UINT64_C(1) << 45);
+    add_even(f, NPY, 1, 200, UINT64_C(1) << 45, UINT64_C(1) << 45);
+    const rbc__block block = {.packing = rbc__layout_add_packing(&f->writer, &none),
+                              .offset = 300,
+                              .packed_bytes = UINT64_C(1) << 45,
+                              .unpacked_bytes = 24};
+    const rbc__run run = {.id = FLOATS,
+                          .container = RBC__IN_BLOCK,
+                          .dtype = RBC__F32,
+                          .number = rbc__layout_add_block(&f->writer, &block),
+                          .count = 2,
+                          .sample_bytes = 12};
+    rbc__layout_add_run(&f->writer, &run);
+    end_layout(f);
+    assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, 1, &want, &err),
+                     RBC_ERROR_FORMAT);
+    assert_contains(err.message, "first.bin: byte 200: stream 'text' of record 7: ");
+    assert_int_equal(rbc__request_values(f->request, &f->place, NPY, 0, 1, read, &err),
+                     RBC_ERROR_FORMAT);
+    assert_contains(err.message, "first.bin: byte 200: stream 'npy' of record 7: ");
+    assert_int_equal(rbc__request_values(f->request, &f->place, FLOATS, 0, 2, read, &err),
+                     RBC_ERROR_FORMAT);
+    assert_contains(err.message, "first.bin: byte 300: a block of 24 bytes");
+    assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, 0, &want, NULL), RBC_OK);
+    must_run(f);
+    check_sample(f, want, 100, 5);
+}
+
 /* Layouts are a stranger's: what cannot be the stream's numbers is refused before it is read. */
 static void layouts_that_do_not_fit_the_stream(void **state) {
     fixture *f = *state;
@@ -646,6 +683,7 @@ int main(void) {
         TEST(npy_samples),
         TEST(packed_samples),
         TEST(packed_texts),
+        TEST(samples_without_end),
         TEST(layouts_that_do_not_fit_the_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
