@@ -342,7 +342,9 @@ static rbc_status start_workers(rbc_loader *loader, rbc_error *err) {
 void rbc__loader_split(rbc_loader *loader) {
     int32_t made = 0;
     int32_t started = 0;
-    while (made < MAX_FETCHERS && make_worker(loader, loader->num_threads + made, NULL) == RBC_OK) {
+    while (made < MAX_FETCHERS &&
+           (loader->workers[loader->num_threads + made].maker != NULL ||
+            make_worker(loader, loader->num_threads + made, NULL) == RBC_OK)) {
         ++made;
     }
     (void)start_threads(loader, loader->num_threads, loader->num_threads + made, &started);

@@ -45,6 +45,7 @@ struct rbc__pending {
     int64_t position; /* of row 0 in the epoch */
     int64_t num_rows, range_rows;
     int64_t num_ranges, taken_ranges, done_ranges;
+    int64_t row_bytes;        /* that a row was expected to take when it was begun, fetched ahead */
     atomic_bool is_cancelled; /* out of the list, freed when the last range is back */
     bool is_done;
     atomic_llong failed_row; /* lowest row that failed; num_rows: none */
@@ -116,6 +117,8 @@ struct rbc_loader {
     int32_t num_pending, num_filling; /* of them, those that have a slot */
     rbc__fetched *fetched;            /* in the order of batches and ranges */
     int64_t fetched_bytes, max_fetched_bytes;
+    int64_t expected_bytes; /* of ranges of pending batches that are not fetched yet */
+    int64_t row_bytes;      /* to be expected of one row; 0: nothing has been fetched yet */
     rbc__rows **spare_rows; /* [num_spare] for fetchers */
     int32_t num_spare, spare_room;
     int32_t num_idle;      /* workers that wait for work */

@@ -85,6 +85,7 @@ void rbc__loader_cancel_pending(rbc_loader *loader) {
     loader->last_pending = NULL;
     loader->open_pending = NULL;
     loader->num_pending = loader->num_filling = 0;
+    loader->expected_bytes = 0;
 }
 
 /* ---- taking work, with the lock held ------------------------------------------------------------
@@ -114,6 +115,8 @@ static rbc_status begin_batch(rbc_loader *loader, rbc_error *err) {
     ++loader->next_begun;
     pending->order = loader->order;
     pending->range_rows = loader->is_split ? loader->split_range_rows : loader->range_rows;
+    pending->row_bytes = loader->is_split ? loader->row_bytes : 0;
+    loader->expected_bytes += pending->num_rows * pending->row_bytes;
     pending->num_ranges = (pending->num_rows + pending->range_rows - 1) / pending->range_rows;
     atomic_store_explicit(&pending->failed_row, pending->num_rows, memory_order_relaxed);
     *(loader->last_pending != NULL ? &loader->last_pending->next : &loader->first_pending) =
@@ -130,8 +133,10 @@ static bool may_begin(const rbc_loader *loader) {
         return false;
     }
     if (loader->is_split) {
+        const int64_t bytes = loader->fetched_bytes + loader->expected_bytes;
         return loader->first_pending == NULL ||
-               (loader->fetched_bytes < loader->ahead_bytes && loader->num_pending < MAX_AHEAD);
+               (loader->row_bytes > 0 && bytes < loader->ahead_bytes &&
+                loader->num_pending < MAX_AHEAD);
     }
     return loader->num_pending < loader->num_slots;
 }
@@ -155,7 +160,15 @@ static rbc__pending *take_range(rbc_loader *loader, int64_t *range) {
     return pending;
 }
 
-/* Where a range that is fetched can be made now, the first of them. Its batch has a slot then. */
+static void fail_range(rbc__pending *pending, const rbc_error *error, int64_t row) {
+    if (row < atomic_load_explicit(&pending->failed_row, memory_order_relaxed)) {
+        pending->error = *error;
+        atomic_store_explicit(&pending->failed_row, row, memory_order_relaxed);
+    }
+}
+
+/* Where a range that is fetched can be made now, the first of them. Its batch has a slot then, or
+ * has failed for want of one. */
 static rbc__fetched *take_fetched(rbc_loader *loader) {
     for (rbc__fetched **at = &loader->fetched; *at != NULL; at = &(*at)->next) {
         rbc__fetched *fetched = *at;
@@ -164,9 +177,9 @@ static rbc__fetched *take_fetched(rbc_loader *loader) {
             if (loader->num_filling >= loader->num_slots && pending != loader->first_pending) {
                 return NULL; /* nor have those behind it */
             }
-            if (give_slot(loader, pending, &loader->begin_error) != RBC_OK) {
-                pthread_cond_signal(&loader->batch_ready);
-                return NULL;
+            rbc_error error;
+            if (give_slot(loader, pending, &error) != RBC_OK) {
+                fail_range(pending, &error, 0);
             }
         }
         *at = fetched->next;
@@ -281,11 +294,22 @@ static void make_range(rbc__worker *worker, rbc__pending *pending, rbc__rows *ro
     pthread_mutex_lock(&loader->lock);
     add_stats(loader, &stats, busy_ns);
     measure_reads(loader, &stats);
-    if (!is_good && failed_row < atomic_load_explicit(&pending->failed_row, memory_order_relaxed)) {
-        pending->error = error;
-        atomic_store_explicit(&pending->failed_row, failed_row, memory_order_relaxed);
+    if (!is_good) {
+        fail_range(pending, &error, failed_row);
     }
     finish_range(loader, pending);
+}
+
+/* The same of rows that a fetcher has handed over. */
+static void make_fetched(rbc__worker *worker, const rbc__fetched *fetched, int64_t begin_ns) {
+    rbc_loader *loader = worker->loader;
+    if (fetched->pending->batch != NULL) {
+        make_range(worker, fetched->pending, fetched->rows, begin_ns);
+        return;
+    }
+    rbc__rows_end(fetched->rows);
+    pthread_mutex_lock(&loader->lock);
+    finish_range(loader, fetched->pending);
 }
 
 static bool is_given_up(const rbc_loader *loader, const rbc__pending *pending, int64_t first) {
@@ -324,7 +348,7 @@ void *rbc__worker_main(void *argument) {
         pthread_mutex_unlock(&loader->lock);
         const int64_t begin_ns = rbc__now_ns();
         if (fetched != NULL) {
-            make_range(worker, pending, fetched->rows, begin_ns);
+            make_fetched(worker, fetched, begin_ns);
             keep_rows(loader, fetched->rows);
             free(fetched);
             continue;
@@ -342,6 +366,17 @@ void *rbc__worker_main(void *argument) {
     }
     leave(loader);
     return NULL;
+}
+
+/* With the lock held: what was expected of a range of rows is there, `bytes` of it, or has failed.
+ */
+static void settle_expected(rbc_loader *loader, const rbc__pending *pending, int64_t count,
+                            int64_t bytes) {
+    loader->expected_bytes -= count * pending->row_bytes;
+    if (bytes > 0) { /* the estimate follows what is more at once */
+        const int64_t more = bytes / count + 1 - loader->row_bytes;
+        loader->row_bytes += more > 0 ? more : more / 4;
+    }
 }
 
 /* Puts fetched rows among the others, in order. With the lock held. */
@@ -394,9 +429,11 @@ void *rbc__fetcher_main(void *argument) {
         int64_t first;
         const int64_t count = rows_of(pending, range, &first);
         if (rows == NULL) {
+            rbc_error error;
             free(fetched);
-            rbc__fail(&pending->error, RBC_ERROR_OUT_OF_MEMORY, "no memory to fetch a batch");
-            atomic_store_explicit(&pending->failed_row, 0, memory_order_relaxed);
+            rbc__fail(&error, RBC_ERROR_OUT_OF_MEMORY, "no memory to fetch a batch");
+            fail_range(pending, &error, 0);
+            settle_expected(loader, pending, count, 0);
             finish_range(loader, pending);
             continue;
         }
@@ -418,6 +455,7 @@ void *rbc__fetcher_main(void *argument) {
             free(fetched);
             continue;
         }
+        settle_expected(loader, pending, count, fetched->bytes);
         hand_over(loader, fetched);
     }
     leave(loader);

@@ -42,7 +42,7 @@ typedef struct file {
     rbc__bytes data, layout;
 } file;
 
-static atomic_llong num_state_reads;
+static atomic_llong num_calls; /* of stores */
 static atomic_llong num_open;
 
 int64_t fake_num_open(void) {
@@ -258,11 +258,33 @@ static void put_numbers(const rbc_dataset *dataset, int64_t episode, int32_t str
     free(values);
 }
 
+/* `count` images from `begin` on are packed together. */
+static void put_block(const rbc_dataset *dataset, int32_t stream, uint64_t count, size_t begin,
+                      const rbc__bytes *ends, rbc__layout_writer *writer, const file *out) {
+    const rbc__packing packing = {1, {{RBC__PACKING_SHUFFLE, 1}}}; /* the same bytes */
+    const rbc__block block = {.packing = rbc__layout_add_packing(writer, &packing),
+                              .offset = begin,
+                              .packed_bytes = out->data.size - begin,
+                              .unpacked_bytes = out->data.size - begin};
+    const rbc__run run = {.id = (uint32_t)stream,
+                          .container = RBC__IN_BLOCK,
+                          .form = RBC__FORM_ENDS,
+                          .width = 4,
+                          .encoding = dataset->stored[stream].encoding,
+                          .dtype = dataset->stored[stream].dtype,
+                          .number = rbc__layout_add_block(writer, &block),
+                          .count = count,
+                          .bytes = out->data.size - begin,
+                          .table = ends->data};
+    rbc__layout_add_run(writer, &run);
+}
+
 /* Images and notes: a table of where each lies. */
 static void put_samples(const rbc_dataset *dataset, int64_t episode, int32_t stream,
                         rbc__layout_writer *writer, file *out) {
+    const bool is_packed = dataset->params.is_packed && stream == FAKE_IMAGE;
     const int64_t count = count_of(dataset, episode, stream);
-    const size_t begin = out->data.size;
+    size_t begin = out->data.size;
     rbc__bytes ends = {0};
     for (int64_t i = 0; i < count; ++i) {
         char note[64] = "";
@@ -277,6 +299,11 @@ static void put_samples(const rbc_dataset *dataset, int64_t episode, int32_t str
         rbc__bytes_append(&out->data, encoded != NULL ? encoded : note, bytes);
         rbc__bytes_fixed(&ends, out->data.size - begin, 4);
         free(encoded);
+        if (is_packed && (i % FAKE_BLOCK_IMAGES == FAKE_BLOCK_IMAGES - 1 || i == count - 1)) {
+            put_block(dataset, stream, ends.size / 4, begin, &ends, writer, out);
+            begin = out->data.size;
+            ends.size = 0;
+        }
     }
     const rbc__run run = {.id = (uint32_t)stream,
                           .form = RBC__FORM_ENDS,
@@ -287,7 +314,7 @@ static void put_samples(const rbc_dataset *dataset, int64_t episode, int32_t str
                           .offset = begin,
                           .bytes = out->data.size - begin,
                           .table = ends.data};
-    if (count > 0) {
+    if (count > 0 && !is_packed) {
         rbc__layout_add_run(writer, &run);
     }
     rbc__bytes_free(&ends);
@@ -317,7 +344,7 @@ static const file *file_of(rbc_dataset *dataset, int64_t episode) {
         for (int32_t i = 0; i < FAKE_NUM_STREAMS; ++i) {
             if (dataset->streams[i].kind == RBC_STREAM_NUMERIC) {
                 put_numbers(dataset, episode, i, &writer, out);
-            } else {
+            } else if (i != FAKE_CAMERA || dataset->params.has_stamps) {
                 put_samples(dataset, episode, i, &writer, out);
             }
         }
@@ -336,20 +363,23 @@ static rbc_status read_one(rbc_dataset *dataset, rbc__read *read, rbc_error *err
     const uint64_t state_bytes =
         (uint64_t)(fake_num_steps(episode) * fake_sample_bytes(FAKE_STATE));
     const uint64_t failing_at = (uint64_t)(params->failing_step * fake_sample_bytes(FAKE_STATE));
-    const bool is_state = read->offset < state_bytes;
-    if (is_state && params->short_every > 0) {
-        static const int codes[] = {EMFILE, ENFILE, ENOMEM, EIO, EINTR};
-        const long long number = atomic_fetch_add(&num_state_reads, 1);
-        if (number % params->short_every == 0) {
-            return rbc__fail_errno(err, codes[number / params->short_every % 5], "fake file");
-        }
-    }
     if (params->failing_step >= 0 && episode % 3 == 0 && failing_at < state_bytes &&
         read->offset <= failing_at && failing_at < read->offset + read->bytes) {
         return rbc__fail(err, RBC_ERROR_FORMAT, "fake file: byte 99: stream 'state' is damaged");
     }
     memcpy(read->dst, from->data.data + read->offset, (size_t)read->bytes);
     return RBC_OK;
+}
+
+/* Whether this call is one of those that fail. */
+static bool is_short(const fake_params *params, int *code) {
+    static const int codes[] = {EMFILE, ENFILE, ENOMEM, EIO, EINTR, ETIMEDOUT};
+    if (params->short_every == 0) {
+        return false;
+    }
+    const uint64_t bits = hash(0, -2, atomic_fetch_add(&num_calls, 1), 0);
+    *code = codes[(bits >> 32) % (sizeof codes / sizeof *codes)];
+    return bits % (uint64_t)params->short_every == 0;
 }
 
 static bool is_cancelled(const atomic_bool *cancel) {
@@ -370,9 +400,12 @@ static void read_fake(rbc__store *store, rbc__read *reads, size_t count,
     while (params->hangs != NULL && atomic_load(params->hangs)) { /* whatever is cancelled */
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
+    int code = 0;
+    const bool fails = is_short(params, &code);
     for (size_t i = 0; i < count; ++i) {
         rbc_error problem;
         reads[i].status = is_cancelled(cancel) ? rbc__fail(&problem, RBC_ERROR_CANCELLED, "stopped")
+                          : fails              ? rbc__fail_errno(&problem, code, "fake file")
                                                : read_one(dataset, &reads[i], &problem);
         if (reads[i].status != RBC_OK) {
             rbc__read_fail(&reads[i], &problem);

@@ -28,6 +28,7 @@ enum {
 #define FAKE_IMAGE_WIDTH  8
 #define FAKE_IMAGE_BYTES  (FAKE_IMAGE_HEIGHT * FAKE_IMAGE_WIDTH * 3)
 #define FAKE_MAX_POINTS   9
+#define FAKE_BLOCK_IMAGES 4
 
 typedef struct fake_params {
     int64_t num_episodes;
@@ -38,12 +39,14 @@ typedef struct fake_params {
     int64_t failing_step;    /* reading FAKE_STATE across it fails, in every third episode; -1 */
     int64_t unsorted_episode; /* its stamps decrease once; -1 */
     int64_t read_us;          /* a read takes so long */
-    int64_t short_every;      /* of so many reads of FAKE_STATE one fails for a shortage; 0: none */
+    int64_t short_every;      /* of so many calls of the store one fails for a shortage, which ones
+                                 is chance; 0: none */
     bool is_remote;           /* the reads of a request take read_us together */
     atomic_bool *hangs;       /* reads return only once it is false; NULL: at once */
+    bool is_packed;           /* FAKE_IMAGE lies in blocks of FAKE_BLOCK_IMAGES */
 } fake_params;
 
-#define FAKE_PARAMS_INIT {20, 5.0, false, -1, -1, -1, 0, 0, false, NULL}
+#define FAKE_PARAMS_INIT {20, 5.0, false, -1, -1, -1, 0, 0, false, NULL, false}
 
 /* The selection holds the dataset; destroy it with rbc_selection_destroy(). */
 rbc_selection *fake_create(const fake_params *params);

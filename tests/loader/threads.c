@@ -1,7 +1,6 @@
 /* Threads that cannot be started, as under RLIMIT_NPROC: a clear error, and nothing is left. */
 #define _GNU_SOURCE
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -15,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "fake.h"
+#include "drive.h"
 
 #define WANTED 8
 
@@ -40,25 +39,6 @@ static int counted_join(pthread_t thread, void **result) {
     memcpy(&join, &symbol, sizeof join);
     ++num_joined;
     return join(thread, result);
-}
-
-/* Threads of this process. */
-static int num_threads(void) {
-    int count = 0;
-    DIR *tasks = opendir("/proc/self/task");
-    assert_non_null(tasks);
-    for (struct dirent *entry; (entry = readdir(tasks));) {
-        count += entry->d_name[0] != '.';
-    }
-    closedir(tasks);
-    return count;
-}
-
-/* The last steps of a thread that has told that it ends are its own. */
-static void assert_threads_gone(int before) {
-    while (num_threads() > before) {
-        usleep(1000);
-    }
 }
 
 /* In place of the system's: the library is linked into this program. */
@@ -103,7 +83,7 @@ static void a_loader_says_which_thread(void **state) {
             check(&error, allowed + 1);
         }
         rbc_loader_destroy(&loader);
-        assert_threads_gone(before);
+        await_threads(before);
         assert_int_equal(fake_num_open(), 0);
     }
     rbc_selection_destroy(&selection);

@@ -1,0 +1,40 @@
+/* Loaders of fake datasets, and what comes out of them. */
+#ifndef RBC_TESTS_LOADER_DRIVE_H
+#define RBC_TESTS_LOADER_DRIVE_H
+
+#include "fake.h"
+
+#define MAX_BATCHES 512
+
+typedef struct setup {
+    fake_params fake;
+    rbc_window windows[5];
+    rbc_loader_params params;
+} setup;
+
+void set_window(rbc_window *window, const char *stream, const int32_t *ticks, int32_t count);
+
+/* States, actions, images, a cloud and text; 20 episodes; shuffled batches of 20 rows, each in
+ * three units that different workers may fill. The same memory each time. */
+setup *make_setup(void);
+
+/* The test fails where it cannot be made. */
+rbc_loader *open_loader(const setup *s);
+
+uint64_t digest_of(const rbc_batch *batch);
+
+/* Digests of the batches from here to the end of the epoch; the number of them. */
+int64_t drain(rbc_loader *loader, uint64_t *digests);
+
+/* Of a field that is there. */
+const rbc_field *field_of(const rbc_batch *batch, const char *name);
+const int64_t *numbers_of(const rbc_batch *batch, const char *name);
+int64_t num_rows(const rbc_batch *batch);
+
+/* Threads of this process. */
+int num_threads(void);
+/* Waits until there are no more than `before`: the last steps of a thread that has told that it ends
+ * are its own. */
+void await_threads(int before);
+
+#endif
