@@ -33,7 +33,7 @@ _DTYPES = (
 )
 _ENCODINGS = {
     "numeric": ("plain", "swapped", "varint", "npy"),
-    "image": ("image", "pixels", "frame"),
+    "image": ("image", "pixels", "npy", "frame"),
     "text": ("text",),
 }
 _MAX_DIMS = 7
@@ -136,8 +136,8 @@ class Indexer:
                 where an extent is not known, which is all of them by default.
             encoding: how bytes mean values. Numeric: "plain" (little-endian, C order; default),
                 "swapped" (big-endian), "varint" (protobuf's), "npy" (a NumPy file each). Images:
-                "image" (JPEG or PNG; default), "pixels" (as they are, of a declared shape), "frame"
-                (of a video).
+                "image" (JPEG or PNG; default), "pixels" and "npy" (as they are, of a declared
+                shape), "frame" (of a video).
             stored: dtype as stored, by default the same. Others that can be are float32 for other
                 floats, int64 for other integers.
             times: name of the stream of int64 nanoseconds with this one's stamps, one a sample.
@@ -259,7 +259,7 @@ def _shape(
         raise InvalidArgumentError(f"{what}: shape: found {extents}, wanted none of a text")
     if len(extents) > _MAX_DIMS:
         raise InvalidArgumentError(f"{what}: shape: found {len(extents)} axes, wanted {_MAX_DIMS}")
-    if -1 in extents and (kind == "numeric" or encoding == "pixels"):
+    if -1 in extents and (kind == "numeric" or encoding in ("pixels", "npy")):
         raise InvalidArgumentError(f"{what}: shape: found {extents}, wanted all extents")
     return extents
 
