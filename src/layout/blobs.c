@@ -210,7 +210,9 @@ rbc_status rbc__blobs_parse(const uint8_t *encoded, size_t bytes, const char *na
                          name);
     }
     uint8_t *copy = (uint8_t *)(blobs->groups + num_groups);
-    memcpy(copy, encoded, bytes);
+    if (bytes > 0) { /* of a part without blobs there is nothing */
+        memcpy(copy, encoded, bytes);
+    }
     blobs->num_groups = num_groups;
     blobs->count = before;
     at = before = 0;

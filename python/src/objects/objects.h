@@ -56,7 +56,7 @@ PyObject *create_writer(PyObject *module, PyObject *args);
  * before the sink goes, and outlives that. */
 PyObject *part_create(module_state *state, const rbc__schema *schema, int64_t file_bytes,
                       const rbc__index_sink *sink, const char *prefix);
-void part_close(PyObject *part);
+void part_close(PyObject *self);
 
 /* Frees a heap type's instance after its own members are released. */
 void free_instance(PyObject *self);
