@@ -31,13 +31,20 @@ static void count_blocks(const rbc__layout *layout, const rbc__run *run, uint32_
     }
 }
 
-static void count_array(rbc__rows *rows, const rbc__place *place, const rbc__run *run, tally *sum) {
+/* What is damaged is passed over; a shortage is not. */
+static rbc_status pass_over(const rbc_error *problem, rbc_error *err) {
+    return rbc__is_shortage(problem) ? rbc__pass_on(problem, err) : RBC_OK;
+}
+
+static rbc_status count_array(rbc__rows *rows, const rbc__place *place, const rbc__run *run,
+                              tally *sum, rbc_error *err) {
     const rbc__request_params *requests = &rows->params.requests;
     const rbc__array_object *object;
     rbc__cached_block *pin;
+    rbc_error problem;
     if (rbc__objects_array(requests->objects, requests->cache, place->part, run->number, &object,
-                           &pin, NULL) != RBC_OK) {
-        return;
+                           &pin, &problem) != RBC_OK) {
+        return pass_over(&problem, err);
     }
     if (object->packing.num_steps > 0) {
         const double chunks = (double)run->count / (double)object->array.chunk_shape[0];
@@ -46,16 +53,18 @@ static void count_array(rbc__rows *rows, const rbc__place *place, const rbc__run
         sum->bytes += (double)run->count * (double)object->array.row_bytes;
     }
     rbc__block_unpin(requests->cache, pin);
+    return RBC_OK;
 }
 
-static void count_track(rbc__rows *rows, const rbc__place *place, const rbc__run *run,
-                        const rbc__stream_schema *schema, tally *sum) {
+static rbc_status count_track(rbc__rows *rows, const rbc__place *place, const rbc__run *run,
+                              const rbc__stream_schema *schema, tally *sum, rbc_error *err) {
     const rbc__request_params *requests = &rows->params.requests;
     const rbc__track_object *object;
     rbc__cached_block *pin;
+    rbc_error problem;
     if (rbc__objects_track(requests->objects, requests->cache, place->part, run->number, &object,
-                           &pin, NULL) != RBC_OK) {
-        return;
+                           &pin, &problem) != RBC_OK) {
+        return pass_over(&problem, err);
     }
     double frame_bytes = (double)rbc__dtype_bytes(schema->dtype);
     for (int32_t i = 0; i < schema->ndim; ++i) {
@@ -67,28 +76,29 @@ static void count_track(rbc__rows *rows, const rbc__place *place, const rbc__run
         (double)run->count * (double)object->track.num_groups / (frames > 0 ? frames : 1);
     sum->bytes += (double)run->count * frame_bytes;
     rbc__block_unpin(requests->cache, pin);
+    return RBC_OK;
 }
 
-static tally count_stream(rbc__rows *rows, const rbc__loaded_episode *episode,
-                          const rbc__used_stream *used) {
+static rbc_status count_stream(rbc__rows *rows, const rbc__loaded_episode *episode,
+                               const rbc__used_stream *used, tally *sum, rbc_error *err) {
     const rbc__layout *layout = episode->layout;
-    tally sum = {0};
     uint32_t last = 0;
     for (uint32_t i = layout->first_run[used->stream]; i < layout->first_run[used->stream + 1];
          ++i) {
         const rbc__run *run = &layout->runs[i];
         if (run->container == RBC__IN_BLOCK) {
-            count_blocks(layout, run, &last, &sum);
+            count_blocks(layout, run, &last, sum);
         } else if (run->container == RBC__IN_ARRAY) {
-            count_array(rows, &episode->place, run, &sum);
+            RBC__TRY(count_array(rows, &episode->place, run, sum, err));
         } else if (run->container == RBC__IN_TRACK) {
-            count_track(rows, &episode->place, run, used->schema, &sum);
+            RBC__TRY(count_track(rows, &episode->place, run, used->schema, sum, err));
         }
     }
-    return sum;
+    return RBC_OK;
 }
 
-void rbc__packed_measure(rbc__rows *rows, rbc__maker *maker, rbc__packed *out) {
+rbc_status rbc__packed_measure(rbc__rows *rows, rbc__maker *maker, rbc__packed *out,
+                               rbc_error *err) {
     const rbc__batch_spec *spec = rows->params.spec;
     const rbc__clock *clock = rows->params.clock;
     double ticks = 0.0;
@@ -96,14 +106,20 @@ void rbc__packed_measure(rbc__rows *rows, rbc__maker *maker, rbc__packed *out) {
     *out = (rbc__packed){0};
     for (int64_t e = 0; e < clock->from.num_episodes && e < MEASURED_EPISODES; ++e) {
         const int64_t num_ticks = rbc__clock_num_ticks(clock, e);
-        if (num_ticks == 0 || rbc__rows_open(rows, maker, e, NULL) != RBC_OK) {
+        rbc_error problem;
+        if (num_ticks == 0) {
+            continue;
+        }
+        if (rbc__rows_open(rows, maker, e, &problem) != RBC_OK) {
+            RBC__TRY(pass_over(&problem, err));
             continue;
         }
         ticks += (double)num_ticks;
         for (int32_t i = 0; i < spec->num_used; ++i) {
             /* what is held as a whole is unpacked once an episode */
             const rbc__loaded_episode *episode = rows->rows[0].episode;
-            const tally sum = count_stream(rows, episode, &spec->used[i]);
+            tally sum = {0};
+            RBC__TRY(count_stream(rows, episode, &spec->used[i], &sum, err));
             if (sum.blocks == 0.0 || episode->streams[i].values != NULL) {
                 continue;
             }
@@ -114,6 +130,7 @@ void rbc__packed_measure(rbc__rows *rows, rbc__maker *maker, rbc__packed *out) {
     }
     rbc__rows_end(rows);
     out->bytes_per_sample = ticks > 0.0 ? bytes / ticks : 0.0;
+    return RBC_OK;
 }
 
 void rbc__packed_divide(const rbc__packed *packed, int64_t group_bytes, int64_t *segment_samples,

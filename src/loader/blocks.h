@@ -18,8 +18,10 @@ typedef struct rbc__packed {
     double bytes_per_sample; /* that are unpacked, of all streams */
 } rbc__packed;
 
-/* Looks at the first episodes of the selection; those that cannot be read are passed over. */
-void rbc__packed_measure(rbc__rows *rows, rbc__maker *maker, rbc__packed *out);
+/* Looks at the first episodes of the selection; damaged ones are passed over, always the same. A
+ * shortage is an error: what it makes of the order may not depend on one. */
+rbc_status rbc__packed_measure(rbc__rows *rows, rbc__maker *maker, rbc__packed *out,
+                               rbc_error *err);
 
 /* Samples of a segment, and segments of a group, that fit `group_bytes`. 1 and 1 where nothing is
  * packed: a global shuffle. Depends on the selection and the windows alone. */

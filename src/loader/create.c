@@ -232,10 +232,12 @@ static rbc_status share_memory(rbc_loader *loader, const rbc_loader_params *para
 }
 
 /* How the selection is packed, and what follows for its order. */
-static void divide_blocks(rbc_loader *loader, const rbc_loader_params *params) {
+static rbc_status divide_blocks(rbc_loader *loader, const rbc_loader_params *params,
+                                rbc_error *err) {
     int64_t segment_samples;
     int64_t group_segments;
-    rbc__packed_measure(loader->workers[0].rows, loader->workers[0].maker, &loader->packed);
+    RBC__TRY(rbc__packed_measure(loader->workers[0].rows, loader->workers[0].maker, &loader->packed,
+                                 err));
     rbc__packed_divide(&loader->packed, RBC__GROUP_BYTES, &segment_samples, &group_segments);
     if (params->shuffle == RBC_SHUFFLE_BLOCKS) {
         rbc__sampler_divide(&loader->sampler, segment_samples, group_segments);
@@ -249,6 +251,7 @@ static void divide_blocks(rbc_loader *loader, const rbc_loader_params *params) {
                        loader->packed.block_samples, global,
                        rbc__packed_factor_blocks(&loader->packed, segment_samples));
     }
+    return RBC_OK;
 }
 
 static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params,
@@ -273,7 +276,7 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params,
     RBC__TRY(prepare_store(loader, params, err));
     RBC__TRY(make_worker(loader, 0, err));
     RBC__TRY(find_image_shapes(loader, *spec, err));
-    divide_blocks(loader, params);
+    RBC__TRY(divide_blocks(loader, params, err));
     RBC__TRY(rbc__batch_fields_add(*spec, params->windows, err));
     RBC__TRY(rbc__rows_fields(loader->workers[0].rows, err));
     const int64_t images = (*spec)->images_per_sample;
