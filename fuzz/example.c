@@ -167,8 +167,8 @@ static rbc_status no_object(void *user, int64_t part, rbc__container kind, uint3
     (void)part;
     (void)kind;
     (void)number;
-    (void)data;
-    (void)bytes;
+    *data = NULL;
+    *bytes = 0;
     *err = (rbc_error){.status = RBC_ERROR_FORMAT, .message = "no objects"};
     return RBC_ERROR_FORMAT;
 }

@@ -33,10 +33,10 @@ void rbc__measure_describe(const rbc__leaf *leaf, rbc__layout_stream *out);
 rbc_status rbc__measure_values(rbc__measure *measure, const rbc__leaf *leaf, uint32_t id,
                                uint64_t offset, uint64_t bytes, uint64_t *samples, rbc_error *err);
 
-/* The same of the row lengths of ragged `leaf`; `*rows` of them, `*total` is their sum. With
+/* The same of the row lengths of ragged `leaf`; `*row_count` of them, `*total` is their sum. With
  * `is_fixed` they are only checked. */
 rbc_status rbc__measure_rows(rbc__measure *measure, const rbc__leaf *leaf, uint32_t id,
-                             bool is_fixed, uint64_t offset, uint64_t bytes, uint64_t *rows,
+                             bool is_fixed, uint64_t offset, uint64_t bytes, uint64_t *row_count,
                              uint64_t *total, rbc_error *err);
 
 /* Adds samples that take no bytes. */
