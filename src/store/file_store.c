@@ -146,12 +146,27 @@ static void give(file_store *files, int64_t blob) {
     pthread_mutex_unlock(&files->lock);
 }
 
+/* Looked at after they have been read, once for all: what was written before is then not among their
+ * bytes. */
+static void check_unchanged(rbc__source *source, rbc__read *reads, size_t count) {
+    rbc_error err;
+    if (rbc__source_check_unchanged(source, &err) == RBC_OK) {
+        return;
+    }
+    for (size_t i = 0; i < count; ++i) {
+        if (reads[i].status == RBC_OK) {
+            rbc__read_fail(&reads[i], &err);
+        }
+    }
+}
+
 static void read_files(rbc__store *store, rbc__read *reads, size_t count,
                        const atomic_bool *cancel) {
     file_store *files = (file_store *)store;
     rbc_error err;
     for (size_t i = 0; i < count;) {
         const int64_t blob = reads[i].blob;
+        const size_t first = i;
         rbc__source *source = NULL;
         const rbc_status status = take(files, blob, &source, &err);
         for (; i < count && reads[i].blob == blob; ++i) {
@@ -168,6 +183,7 @@ static void read_files(rbc__store *store, rbc__read *reads, size_t count,
             }
         }
         if (status == RBC_OK) {
+            check_unchanged(source, reads + first, i - first);
             give(files, blob);
         }
     }
