@@ -357,6 +357,7 @@ class Part:
         denominator: int,
         /,
     ) -> int: ...
+    def strings(self, texts: list[str], /) -> int: ...
     def episodes(
         self,
         count: int,

@@ -34,7 +34,7 @@ _DTYPES = (
 _ENCODINGS = {
     "numeric": ("plain", "swapped", "varint", "npy"),
     "image": ("image", "pixels", "npy", "frame"),
-    "text": ("text",),
+    "text": ("text", "string"),
 }
 _MAX_DIMS = 7
 _INT64 = (-(2**63), 2**63 - 1)
@@ -137,7 +137,8 @@ class Indexer:
             encoding: how bytes mean values. Numeric: "plain" (little-endian, C order; default),
                 "swapped" (big-endian), "varint" (protobuf's), "npy" (a NumPy file each). Images:
                 "image" (JPEG or PNG; default), "pixels" and "npy" (as they are, of a declared
-                shape), "frame" (of a video).
+                shape), "frame" (of a video). Text: "text" (UTF-8; default), "string" (an int32,
+                the number of one of :meth:`Part.strings`, or -1).
             stored: dtype as stored, by default the same. Others that can be are float32 for other
                 floats, int64 for other integers.
             times: name of the stream of int64 nanoseconds with this one's stamps, one a sample.
@@ -162,7 +163,9 @@ class Indexer:
             dtype,
             _shape(what, kind, encoding, shape),
             encoding,
-            dtype if stored is None else _dtype(f"{what}: stored", stored),
+            ("int32" if encoding == "string" else dtype)
+            if stored is None
+            else _dtype(f"{what}: stored", stored),
             None if times is None else _arguments.string(f"{what}: times", times),
             _arguments.flag(f"{what}: ragged", ragged),
         )

@@ -340,6 +340,16 @@ class Part:
             denominator,
         )
 
+    def strings(self, texts: Sequence[str]) -> None:
+        """Sets the texts that streams of the encoding "string" point to by their number; once.
+
+        For what many steps say alike: instructions, subtasks. Their streams are then a
+        :class:`Column` of int32, -1 where there is no text.
+        """
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise ArgumentTypeError(f"strings: found {texts!r}, wanted a list of strings")
+        self._native.strings(list(texts))
+
     def episodes(
         self,
         *,

@@ -283,7 +283,10 @@ rbc_status rbc__cursor_object(rbc__cursor *cursor, int64_t part, rbc__container 
                            "catalog '%s' is damaged: part %lld has no %s %u; open the dataset with "
                            "rebuild",
                            cursor->catalog->path, (long long)part,
-                           kind == RBC__IN_ARRAY ? "array" : "track", number);
+                           kind == RBC__IN_ARRAY   ? "array"
+                           : kind == RBC__IN_TRACK ? "track"
+                                                   : "list of texts",
+                           number);
 }
 
 rbc_status rbc__cursor_task(rbc__cursor *cursor, int64_t task, const char **text, rbc_error *err) {

@@ -100,7 +100,9 @@ rbc_status rbc__part_index_add_blobs(rbc__part_index *index, const rbc__blob_gro
 
 rbc_status rbc__part_index_add_object(rbc__part_index *index, rbc__container kind,
                                       const uint8_t *data, size_t bytes, rbc_error *err) {
-    uint32_t *count = kind == RBC__IN_ARRAY ? &index->num_arrays : &index->num_tracks;
+    uint32_t *count = kind == RBC__IN_ARRAY   ? &index->num_arrays
+                      : kind == RBC__IN_TRACK ? &index->num_tracks
+                                              : &index->num_strings;
     const rbc__part_index_object object = {(int32_t)kind, (*count)++, bytes};
     rbc__bytes_append(&index->objects, &object, sizeof object);
     rbc__bytes_append(&index->objects, data, bytes);

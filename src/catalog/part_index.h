@@ -35,7 +35,7 @@ typedef struct rbc__part_index {
     size_t num_bytes, bytes_room;
     rbc__bytes blobs;   /* encoded groups of names */
     rbc__bytes objects; /* of rbc__part_index_object, each with its bytes behind it */
-    uint32_t num_arrays, num_tracks;
+    uint32_t num_arrays, num_tracks, num_strings;
     rbc__bytes column;
     int64_t digest; /* of the part's file: catalog/identity.h */
 } rbc__part_index;

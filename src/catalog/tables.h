@@ -12,7 +12,8 @@
  *  metadata   JSON objects of up to 64 episodes that follow each other, compressed; key of the
  *             first (catalog/metadata.h)
  *  objects    of a part: kind 0 the names of the files that it points to besides its own
- *             (layout/blobs.h), else arrays and tracks (layout/object.h)
+ *             (layout/blobs.h), else arrays, tracks and
+ *             texts (layout/object.h)
  *  summaries  steps and stamps of a part's episodes, packed (catalog/summary.h)
  *  spans      the same of each stream of stamps: samples, first and last stamp
  *  tasks      texts, how many episodes have each, and task_words, their full-text index

@@ -30,6 +30,7 @@ rbc_status rbc__batch_writer_create(const rbc__schema *schema, int64_t file_byte
     writer->schema = schema;
     writer->sink = sink;
     writer->file_bytes = file_bytes;
+    writer->num_strings = -1;
     for (int32_t i = 0; i < schema->num_streams; ++i) {
         const int32_t times = schema->streams[i].times;
         writer->stored[i] = schema->streams[i].stored;

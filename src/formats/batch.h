@@ -62,6 +62,10 @@ rbc_status rbc__batch_add_track(rbc__batch_writer *writer, const char *codec,
                                 const rbc__track_packet *packets, int64_t num_packets,
                                 rbc__time_base time_base, int64_t *number, rbc_error *err);
 
+/* The texts that streams stored as the number of one point to; once. */
+rbc_status rbc__batch_set_strings(rbc__batch_writer *writer, const char *const *texts,
+                                  int64_t num_texts, rbc_error *err);
+
 /* ---- episodes ---- */
 
 typedef enum rbc__batch_kind {
@@ -88,7 +92,7 @@ typedef struct rbc__batch_source {
     rbc__ints episode;  /* arrays [R], sorted: whose run it is; not given: one run an episode */
     int64_t number;     /* of the array or track */
     int64_t packing;    /* pieces: of each by itself */
-    const void *values; /* columns: [N] samples of the stream's dtype, C order */
+    const void *values; /* columns: [N] samples of the stream's dtype, C order; of texts int32 */
     int64_t num_values; /* N */
 } rbc__batch_source;
 

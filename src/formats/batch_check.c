@@ -48,6 +48,9 @@ static rbc_status check_kind(const rbc__batch_writer *writer, const rbc__batch_s
         wanted = !is_frames ? "a stream whose encoding is 'frame'" : NULL;
         break;
     default:
+        if (stream->stored.encoding == RBC__ENCODING_STRING) {
+            return RBC_OK;
+        }
         if (stream->kind != RBC_STREAM_NUMERIC || sample_bytes == 0) {
             wanted = "a numeric stream of a declared shape";
         } else if (sample_bytes > RBC__COLUMN_SAMPLE_BYTES) {

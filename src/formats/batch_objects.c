@@ -336,3 +336,23 @@ rbc_status rbc__batch_add_track(rbc__batch_writer *writer, const char *codec,
     rbc__bytes_append(&writer->frames, &frames, sizeof frames);
     return rbc__bytes_check(&writer->frames, err);
 }
+
+rbc_status rbc__batch_set_strings(rbc__batch_writer *writer, const char *const *texts,
+                                  int64_t num_texts, rbc_error *err) {
+    rbc__bytes object = {0};
+    if (writer->num_strings >= 0) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "strings: found them set already, to %" PRId64 " texts",
+                         writer->num_strings);
+    }
+    rbc__strings_encode(texts, (uint64_t)num_texts, &object);
+    rbc_status status = rbc__bytes_check(&object, err);
+    if (status == RBC_OK) {
+        status =
+            writer->sink->object(writer->sink->user, RBC__IN_LAYOUT, object.data, object.size, err);
+    }
+    rbc__bytes_free(&object);
+    RBC__TRY(status);
+    writer->num_strings = num_texts;
+    return RBC_OK;
+}

@@ -394,9 +394,11 @@ rbc_status rbc__batch_add_column(rbc__batch_writer *writer, uint32_t id, rbc__dt
     }
     RBC__TRY(writer->sink->column(writer->sink->user, values, (size_t)count * sample_bytes, &offset,
                                   err));
+    const bool is_string = id < (uint32_t)writer->schema->num_streams &&
+                           writer->stored[id].encoding == RBC__ENCODING_STRING;
     const rbc__run run = {.id = id,
                           .container = RBC__IN_BLOB,
-                          .encoding = RBC__ENCODING_PLAIN,
+                          .encoding = is_string ? RBC__ENCODING_STRING : RBC__ENCODING_PLAIN,
                           .dtype = (uint8_t)dtype,
                           .number = RBC__COLUMN_BLOB,
                           .offset = offset,
@@ -407,18 +409,36 @@ rbc_status rbc__batch_add_column(rbc__batch_writer *writer, uint32_t id, rbc__dt
     return RBC_OK;
 }
 
+static rbc_status check_strings(const rbc__batch_writer *writer, const int32_t *numbers,
+                                int64_t count, rbc_error *err) {
+    for (int64_t i = 0; i < count; ++i) {
+        if (numbers[i] < -1 || numbers[i] >= writer->num_strings) {
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                             "found the number %" PRId32
+                             " of a text, wanted one of the part's %" PRId64 " strings, or -1",
+                             numbers[i], writer->num_strings > 0 ? writer->num_strings : 0);
+        }
+    }
+    return RBC_OK;
+}
+
 static rbc_status add_values(rbc__batch_writer *writer, const rbc__batch_source *source,
                              rbc__batch_progress *progress, int64_t count, rbc_error *err) {
     const rbc__stream_schema *stream = schema_of(writer, source);
-    const uint64_t sample_bytes = rbc__batch_sample_bytes(stream);
+    const bool is_string = stream->stored.encoding == RBC__ENCODING_STRING;
+    const uint64_t sample_bytes = is_string ? sizeof(int32_t) : rbc__batch_sample_bytes(stream);
     if (count > source->num_values - progress->samples) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "found %" PRId64 " samples in the column, wanted %" PRId64
                          " up to the end of the episode",
                          source->num_values, progress->samples + count);
     }
+    if (is_string) {
+        RBC__TRY(
+            check_strings(writer, (const int32_t *)source->values + progress->samples, count, err));
+    }
     return rbc__batch_add_column(
-        writer, (uint32_t)source->stream, stream->dtype, sample_bytes,
+        writer, (uint32_t)source->stream, is_string ? RBC__I32 : stream->dtype, sample_bytes,
         (const uint8_t *)source->values + (uint64_t)progress->samples * sample_bytes, count, err);
 }
 

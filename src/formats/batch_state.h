@@ -36,6 +36,7 @@ struct rbc__batch_writer {
     rbc__bytes arrays;          /* rbc__batch_array */
     rbc__bytes frames;          /* int64: frames of each track */
     uint32_t num_objects[RBC__NUM_CONTAINERS];
+    int64_t num_strings;               /* -1: not set */
     int64_t num_episodes, next_record; /* added so far */
 
     /* of the layout under way */

@@ -84,7 +84,8 @@ typedef struct rbc__index_sink {
     int (*progress)(void *user, uint64_t bytes_done);
     /* Blobs of the part by their names (layout/blobs.h), which get the next numbers. */
     rbc_status (*blobs)(void *user, const rbc__blob_group *group, rbc_error *err);
-    /* An array or a track of the part, encoded, with the next number of its kind. */
+    /* An array or a track of the part, encoded, with the next number of its kind; kind
+     * RBC__IN_LAYOUT: the texts that steps point to, once at most (layout/object.h). */
     rbc_status (*object)(void *user, rbc__container kind, const uint8_t *data, size_t bytes,
                          rbc_error *err);
     /* Appends to the part's column file: `*offset` is where the bytes begin in it. It is the blob

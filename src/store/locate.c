@@ -371,11 +371,7 @@ static rbc__packing packing_of_chunk(const rbc__packing *all, uint32_t skipped) 
     return out;
 }
 
-static rbc_status pin_array(rbc__request *request, const located_stream *s, uint32_t number,
-                            const rbc__array_object **out, rbc_error *err) {
-    rbc__cached_block *pin;
-    RBC__TRY(rbc__objects_array(request->params.objects, request->params.cache, s->place->part,
-                                number, out, &pin, err));
+static rbc_status keep_pin(rbc__request *request, rbc__cached_block *pin, rbc_error *err) {
     rbc__cached_block **kept = rbc__list_add(&request->objects, sizeof(rbc__cached_block *));
     if (kept == NULL) {
         rbc__block_unpin(request->params.cache, pin);
@@ -383,6 +379,14 @@ static rbc_status pin_array(rbc__request *request, const located_stream *s, uint
     }
     *kept = pin;
     return RBC_OK;
+}
+
+static rbc_status pin_array(rbc__request *request, const located_stream *s, uint32_t number,
+                            const rbc__array_object **out, rbc_error *err) {
+    rbc__cached_block *pin;
+    RBC__TRY(rbc__objects_array(request->params.objects, request->params.cache, s->place->part,
+                                number, out, &pin, err));
+    return keep_pin(request, pin, err);
 }
 
 /* The chunks that rows [first, first + count) touch, absent ones left out: blocks that follow each
@@ -537,12 +541,7 @@ static rbc_status want_frame(rbc__request *request, const located_stream *s, con
     const uint64_t number = run->offset + ((uint64_t)sample - run->first);
     RBC__TRY(rbc__objects_track(request->params.objects, request->params.cache, s->place->part,
                                 run->number, &object, &pin, err));
-    rbc__cached_block **kept = rbc__list_add(&request->objects, sizeof(rbc__cached_block *));
-    if (kept == NULL) {
-        rbc__block_unpin(request->params.cache, pin);
-        return out_of_memory(err);
-    }
-    *kept = pin;
+    RBC__TRY(keep_pin(request, pin, err));
     if (object->codec == NULL) {
         return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
                          "stream '%s' is video of codec '%s', which this build cannot decode",
@@ -603,12 +602,24 @@ rbc_status rbc__request_sample(rbc__request *request, const rbc__place *place, i
     if (!rbc__run_sample(run, (uint64_t)sample, &offset, &bytes) || bytes > RBC__MAX_SAMPLE_BYTES) {
         return fail_stream(request, &s, run, err, "its entry in the catalog is damaged");
     }
+    const rbc__strings *strings = NULL;
+    if (run->encoding == RBC__ENCODING_STRING) {
+        rbc__cached_block *pin;
+        if (bytes != sizeof(int32_t)) {
+            return fail_stream(request, &s, run, err,
+                               "the number of a text does not have its size");
+        }
+        RBC__TRY(rbc__objects_strings(request->params.objects, request->params.cache, place->part,
+                                      &strings, &pin, err));
+        RBC__TRY(keep_pin(request, pin, err));
+    }
     rbc__want *want = add_want(request, &s, run, RBC__WANT_SAMPLE, err);
     if (want == NULL) {
         return RBC_ERROR_OUT_OF_MEMORY;
     }
     *want_index = (uint32_t)request->wants.count - 1;
     want->first = sample;
+    want->strings = strings;
     want->bytes = bytes;
     want->count = 1;
     want->blob_offset = offset;

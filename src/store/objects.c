@@ -50,6 +50,29 @@ static rbc_status parse_track(void *user, const uint8_t *encoded, size_t bytes, 
     return RBC_OK;
 }
 
+static rbc_status parse_strings(void *user, const uint8_t *encoded, size_t bytes, uint8_t **out,
+                                size_t *out_bytes, rbc_error *err) {
+    (void)user;
+    rbc__strings *object = malloc(sizeof *object + bytes);
+    if (object == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the texts of a part");
+    }
+    memcpy(object + 1, encoded, bytes);
+    const rbc_status status =
+        rbc__strings_decode((const uint8_t *)(object + 1), bytes, object, err);
+    if (status != RBC_OK) {
+        free(object);
+        return status;
+    }
+    *out = (uint8_t *)object;
+    *out_bytes = sizeof *object + bytes;
+    return RBC_OK;
+}
+
+static const char *name_of(rbc__container kind) {
+    return kind == RBC__IN_ARRAY ? "array" : kind == RBC__IN_TRACK ? "track" : "list of texts";
+}
+
 static rbc_status load(const rbc__objects *objects, rbc__block_cache *cache, rbc__cached_block *pin,
                        int64_t part, rbc__container kind, uint32_t number, rbc_error *err) {
     uint8_t *data = NULL;
@@ -77,14 +100,17 @@ static rbc_status get(const rbc__objects *objects, rbc__block_cache *cache, int6
             status = load(objects, cache, *pin, part, kind, number, err);
         }
         if (status == RBC_OK) {
-            status = rbc__block_get(cache, *pin, kind == RBC__IN_ARRAY ? parse_array : parse_track,
+            status = rbc__block_get(cache, *pin,
+                                    kind == RBC__IN_ARRAY   ? parse_array
+                                    : kind == RBC__IN_TRACK ? parse_track
+                                                            : parse_strings,
                                     NULL, NULL, &data, &bytes, &again, err);
         }
     }
     if (status == RBC_OK && again) {
         status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
-                           "%s %u of part %lld could not be read from the catalog",
-                           kind == RBC__IN_ARRAY ? "array" : "track", number, (long long)part);
+                           "%s %u of part %lld could not be read from the catalog", name_of(kind),
+                           number, (long long)part);
     }
     if (status != RBC_OK) {
         rbc__block_unpin(cache, *pin);
@@ -99,6 +125,14 @@ rbc_status rbc__objects_array(const rbc__objects *objects, rbc__block_cache *cac
                               rbc__cached_block **pin, rbc_error *err) {
     const void *object = NULL;
     RBC__TRY(get(objects, cache, part, RBC__IN_ARRAY, number, &object, pin, err));
+    *out = object;
+    return RBC_OK;
+}
+
+rbc_status rbc__objects_strings(const rbc__objects *objects, rbc__block_cache *cache, int64_t part,
+                                const rbc__strings **out, rbc__cached_block **pin, rbc_error *err) {
+    const void *object = NULL;
+    RBC__TRY(get(objects, cache, part, RBC__IN_LAYOUT, 0, &object, pin, err));
     *out = object;
     return RBC_OK;
 }

@@ -22,6 +22,9 @@ typedef struct rbc__objects {
 rbc_status rbc__objects_array(const rbc__objects *objects, rbc__block_cache *cache, int64_t part,
                               uint32_t number, const rbc__array_object **out,
                               rbc__cached_block **pin, rbc_error *err);
+/* The texts of a part. */
+rbc_status rbc__objects_strings(const rbc__objects *objects, rbc__block_cache *cache, int64_t part,
+                                const rbc__strings **out, rbc__cached_block **pin, rbc_error *err);
 rbc_status rbc__objects_track(const rbc__objects *objects, rbc__block_cache *cache, int64_t part,
                               uint32_t number, const rbc__track_object **out,
                               rbc__cached_block **pin, rbc_error *err);

@@ -702,6 +702,25 @@ static rbc_status keep_unpacked(rbc__request *request, rbc__want *want, rbc_erro
     return RBC_OK;
 }
 
+/* From the number of a text to the text. */
+static rbc_status find_text(const rbc__request *request, rbc__want *want, rbc_error *err) {
+    int32_t number;
+    if (want->bytes != sizeof number) {
+        return fail_want(request, want, err, "the number of a text does not have its size");
+    }
+    memcpy(&number, want->data, sizeof number);
+    want->data = NULL;
+    want->bytes = 0;
+    if (number == -1) {
+        return RBC_OK;
+    }
+    if (number < 0 || (uint64_t)number >= want->strings->count ||
+        !rbc__strings_get(want->strings, (uint64_t)number, &want->data, &want->bytes)) {
+        return fail_want(request, want, err, "it holds the number of a text that is not there");
+    }
+    return RBC_OK;
+}
+
 static rbc_status finish_sample(rbc__request *request, rbc__want *want, rbc_error *err) {
     if (want->source == RBC__FROM_RANGE) {
         const rbc__range *range = rbc__request_range(request, want->index);
@@ -718,9 +737,10 @@ static rbc_status finish_sample(rbc__request *request, rbc__want *want, rbc_erro
         }
         want->data = block->data + want->offset;
     }
-    return want->packing != NULL && want->data != NULL && want->bytes > 0
-               ? keep_unpacked(request, want, err)
-               : RBC_OK;
+    if (want->packing != NULL && want->data != NULL && want->bytes > 0) {
+        RBC__TRY(keep_unpacked(request, want, err));
+    }
+    return want->strings != NULL ? find_text(request, want, err) : RBC_OK;
 }
 
 void rbc__request_finish(rbc__request *request, const atomic_bool *cancel) {

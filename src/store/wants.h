@@ -76,8 +76,9 @@ typedef struct rbc__want {
     const uint8_t *data;         /* FROM_LAYOUT; of a sample, once it is there */
     const rbc__packing *packing; /* that each sample is packed with; NULL: it is not */
     const rbc__array_object *array;
-    int64_t first; /* number of the sample in the stream; rows: in the array */
-    int64_t blob;  /* where it lies, for messages */
+    const rbc__strings *strings; /* of which a text is a number; NULL: it is none */
+    int64_t first;               /* number of the sample in the stream; rows: in the array */
+    int64_t blob;                /* where it lies, for messages */
     uint64_t blob_offset;
     int32_t stream;
     int64_t record;

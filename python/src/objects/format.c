@@ -119,6 +119,9 @@ static bool read_shape(module_state *state, PyObject *shape, rbc__stream_schema 
 static uint64_t stored_bytes(const rbc__stream_schema *stream) {
     int64_t bytes = rbc__dtype_bytes((rbc__dtype)stream->stored.dtype);
     const uint8_t encoding = stream->stored.encoding;
+    if (encoding == RBC__ENCODING_STRING) {
+        return sizeof(int32_t);
+    }
     if (encoding != RBC__ENCODING_PLAIN && encoding != RBC__ENCODING_SWAPPED &&
         encoding != RBC__ENCODING_PIXELS) {
         return 0;

@@ -524,7 +524,9 @@ static bool read_values(module_state *state, const part_object *part, PyObject *
         return false;
     }
     const DLTensor *dl = &values->dl;
-    bool fits = rbc__dtype_from_dlpack(dl->dtype, &dtype) && dtype == stream->dtype &&
+    const rbc__dtype wanted_dtype =
+        stream->stored.encoding == RBC__ENCODING_STRING ? RBC__I32 : stream->dtype;
+    bool fits = rbc__dtype_from_dlpack(dl->dtype, &dtype) && dtype == wanted_dtype &&
                 dl->ndim == stream->ndim + 1 && dl->device.device_type == kDLCPU &&
                 rbc__tensor_is_contiguous(dl);
     for (int32_t i = 0; fits && i < stream->ndim; ++i) {
@@ -536,7 +538,7 @@ static bool read_values(module_state *state, const part_object *part, PyObject *
         raise_value(state, "%s: stream '%s': Column: found %s %s, wanted %s [N] of %s",
                     part->prefix, stream->name, dtype_name(dl->dtype),
                     rbc__format_shape(found, sizeof found, dl->ndim, dl->shape),
-                    rbc__dtype_name(stream->dtype),
+                    rbc__dtype_name(wanted_dtype),
                     rbc__format_shape(wanted, sizeof wanted, stream->ndim, stream->shape));
         return false;
     }
@@ -668,6 +670,24 @@ static bool read_texts(module_state *state, PyObject *list, const char *name, in
     return *out != NULL;
 }
 
+/* strings(list of str) */
+static PyObject *part_strings(PyObject *self, PyObject *list) {
+    module_state *state = state_of_type(self);
+    const char **texts = NULL;
+    const Py_ssize_t count = PyList_Check(list) ? PyList_Size(list) : 0;
+    if (!read_texts(state, list, "strings", count, &texts)) {
+        PyMem_Free((void *)texts);
+        return NULL;
+    }
+    part_call call;
+    if (begin_call(self, &call)) {
+        call.status = rbc__batch_set_strings(call.part->writer, texts, count, &call.err);
+    }
+    PyObject *result = number_result(&call, 0);
+    PyMem_Free((void *)texts);
+    return result;
+}
+
 /* episodes(number of them, num_steps, record, offset, bytes, tasks, metadata, sources, row lengths,
  * stamps) */
 static PyObject *part_episodes(PyObject *self, PyObject *args) {
@@ -765,15 +785,12 @@ static PyObject *part_progress(PyObject *self, PyObject *bytes) {
     return Py_None;
 }
 
-static PyMethodDef part_methods[] = {{"blobs", part_blobs, METH_VARARGS, NULL},
-                                     {"packing", part_packing, METH_O, NULL},
-                                     {"blocks", part_blocks, METH_VARARGS, NULL},
-                                     {"array", part_array, METH_VARARGS, NULL},
-                                     {"track", part_track, METH_VARARGS, NULL},
-                                     {"episodes", part_episodes, METH_VARARGS, NULL},
-                                     {"skip", part_skip, METH_VARARGS, NULL},
-                                     {"progress", part_progress, METH_O, NULL},
-                                     {NULL, NULL, 0, NULL}};
+static PyMethodDef part_methods[] = {
+    {"blobs", part_blobs, METH_VARARGS, NULL},       {"packing", part_packing, METH_O, NULL},
+    {"blocks", part_blocks, METH_VARARGS, NULL},     {"array", part_array, METH_VARARGS, NULL},
+    {"track", part_track, METH_VARARGS, NULL},       {"strings", part_strings, METH_O, NULL},
+    {"episodes", part_episodes, METH_VARARGS, NULL}, {"skip", part_skip, METH_VARARGS, NULL},
+    {"progress", part_progress, METH_O, NULL},       {NULL, NULL, 0, NULL}};
 
 static PyType_Slot part_slots[] = {
     {Py_tp_dealloc, (void *)part_dealloc}, {Py_tp_methods, part_methods}, {0, NULL}};
