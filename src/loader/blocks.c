@@ -161,12 +161,16 @@ double rbc__packed_factor_global(const rbc__packed *packed, int64_t num_samples,
     return factor > 1.0 ? factor : 1.0;
 }
 
-double rbc__packed_factor_blocks(const rbc__packed *packed, int64_t segment_samples) {
-    if (packed->block_samples <= 0.0) {
-        return 0.0;
+double rbc__packed_factor_blocks(const rbc__packed *packed, int64_t num_samples,
+                                 int64_t segment_samples, int64_t group_segments,
+                                 int64_t cache_bytes) {
+    if (packed->block_samples <= 1.0 || segment_samples <= 1) {
+        return packed->block_samples > 0.0 ? 1.0 : 0.0;
     }
-    /* borders of segments fall anywhere in blocks */
-    return packed->block_samples <= 1.0 || segment_samples <= 1
-               ? 1.0
-               : 1.0 + (packed->block_samples - 1.0) / (double)segment_samples;
+    /* a group is shuffled as a whole, and borders of segments fall anywhere in blocks */
+    const int64_t group_samples = segment_samples * group_segments;
+    const double inside = rbc__packed_factor_global(
+        packed, group_samples < num_samples ? group_samples : num_samples, cache_bytes);
+    const double borders = 1.0 + (packed->block_samples - 1.0) / (double)segment_samples;
+    return inside > borders ? inside : borders;
 }

@@ -32,6 +32,8 @@ void rbc__packed_divide(const rbc__packed *packed, int64_t group_bytes, int64_t 
  * global shuffle, and by blocks. 0: nothing is packed. */
 double rbc__packed_factor_global(const rbc__packed *packed, int64_t num_samples,
                                  int64_t cache_bytes);
-double rbc__packed_factor_blocks(const rbc__packed *packed, int64_t segment_samples);
+double rbc__packed_factor_blocks(const rbc__packed *packed, int64_t num_samples,
+                                 int64_t segment_samples, int64_t group_segments,
+                                 int64_t cache_bytes);
 
 #endif

@@ -242,14 +242,26 @@ static rbc_status divide_blocks(rbc_loader *loader, const rbc_loader_params *par
     if (params->shuffle == RBC_SHUFFLE_BLOCKS) {
         rbc__sampler_divide(&loader->sampler, segment_samples, group_segments);
     }
-    const double global = rbc__packed_factor_global(&loader->packed, loader->sampler.num_samples,
-                                                    rbc__block_cache_max(loader->blocks));
+    const rbc__packed *packed = &loader->packed;
+    const int64_t num_samples = loader->sampler.num_samples;
+    const int64_t cache_bytes = rbc__block_cache_max(loader->blocks);
+    const double global = rbc__packed_factor_global(packed, num_samples, cache_bytes);
+    const double by_blocks = rbc__packed_factor_blocks(packed, num_samples, segment_samples,
+                                                       group_segments, cache_bytes);
     if (params->shuffle == RBC_SHUFFLE_GLOBAL && global > WORTH_A_NOTE) {
         rbc__notes_add(&loader->notes,
                        "shuffled globally, each packed block, which serves %.0f samples, is to be "
                        "unpacked %.1f times an epoch; shuffle by blocks: %.2f times",
-                       loader->packed.block_samples, global,
-                       rbc__packed_factor_blocks(&loader->packed, segment_samples));
+                       packed->block_samples, global, by_blocks);
+    } else if (params->shuffle == RBC_SHUFFLE_BLOCKS && by_blocks > WORTH_A_NOTE) {
+        const double group_bytes =
+            packed->bytes_per_sample * (double)segment_samples * (double)group_segments;
+        rbc__notes_add(&loader->notes,
+                       "shuffled by blocks, each packed block, which serves %.0f samples, is to be "
+                       "unpacked %.1f times an epoch: those that are shuffled together take %.0f "
+                       "bytes, of which %lld can be held; memory_bytes of %.0f would do",
+                       packed->block_samples, by_blocks, group_bytes, (long long)cache_bytes,
+                       4.0 * group_bytes);
     }
     return RBC_OK;
 }

@@ -221,8 +221,9 @@ rbc_status rbc_loader_get_memory(const rbc_loader *loader, rbc_loader_memory *ou
                            &found.group_segments);
         found.unpack_factor_global = rbc__packed_factor_global(
             &loader->packed, loader->sampler.num_samples, rbc__block_cache_max(loader->blocks));
-        found.unpack_factor_blocks =
-            rbc__packed_factor_blocks(&loader->packed, found.segment_samples);
+        found.unpack_factor_blocks = rbc__packed_factor_blocks(
+            &loader->packed, loader->sampler.num_samples, found.segment_samples,
+            found.group_segments, rbc__block_cache_max(loader->blocks));
         found.slot_bytes = slots.total * loader->spec->slot_bytes;
         found.block_bytes = blocks.bytes;
         found.block_peak_bytes = blocks.peak_bytes;
