@@ -631,9 +631,11 @@ typedef struct rbc_dataset_info {
     const char *format;  /* "rlds" */
     const char *path;    /* absolute */
     const char *catalog_path;
-    const char *catalog_passed_over; /* why the one in the dataset's folder is not used, in words;
-                                        NULL: it is, there is none, or it cannot be written */
-    double control_rate_hz;          /* 0: unknown */
+    const char
+        *catalog_passed_over; /* why the one in the dataset's folder is not used, or that one of
+                                        an earlier version was made anew, in words; NULL: it is,
+                                        there was none, or it cannot be written */
+    double control_rate_hz;   /* 0: unknown */
     int64_t num_episodes;
     int64_t num_steps;
     int64_t num_bytes; /* of the data files */
@@ -864,7 +866,7 @@ typedef struct rbc_loader_params {
     const rbc_window *windows;
     int32_t num_windows;
     int32_t batch_size;
-    double rate_hz; /* the clock; 0: the dataset's control rate */
+    double rate_hz;  /* the clock; 0: the dataset's control rate */
     int32_t shuffle; /* an rbc_shuffle */
     uint64_t seed;
     int32_t drop_last;   /* leave out a last batch that is not full */

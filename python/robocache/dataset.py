@@ -690,7 +690,7 @@ def open(  # noqa: A001 - the public name is robocache.open
     dataset = Dataset(native, native.select(None, None), opened)
     passed_over = dataset._info["catalog_passed_over"]
     if passed_over:
-        warnings.warn(
-            f"{passed_over} (used instead: {dataset.catalog_path})", RuntimeWarning, stacklevel=2
-        )
+        if dataset.catalog_path not in passed_over:
+            passed_over += f" (used instead: {dataset.catalog_path})"
+        warnings.warn(passed_over, RuntimeWarning, stacklevel=2)
     return dataset

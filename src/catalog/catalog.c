@@ -74,6 +74,9 @@ static rbc_status load_current(opening *o, location where, bool *current, bool *
         *refused = true;
         return rbc__pass_on(&why, err);
     }
+    if (header.kind == RBC__CATALOG_OLDER && !o->rebuild && o->catalog->passed_over == NULL) {
+        o->catalog->passed_over = strdup(why.message);
+    }
     if (header.kind != RBC__CATALOG_CURRENT || o->rebuild) {
         return RBC_OK;
     }
@@ -220,6 +223,7 @@ static rbc_status open_somewhere(opening *o, const char *root, rbc_error *err) {
     free(o->catalog->path);
     o->catalog->path = NULL;
     if (why.device_code == 0) { /* a folder that cannot be written is nothing to be told of */
+        free(o->catalog->passed_over);
         o->catalog->passed_over = strdup(why.message);
     }
     status = rbc__location_in_cache(root, &o->catalog->path, err);

@@ -51,6 +51,10 @@ static void judge(const char *path, const uint8_t *header, ssize_t bytes, rbc__c
                       "catalog '%s' has version %d, this library knows versions up to %d; use a "
                       "newer library, another catalog path, or rebuild",
                       path, version, RBC__CATALOG_VERSION);
+        } else if (out->kind == RBC__CATALOG_OLDER) {
+            rbc__fail(why, RBC_ERROR_FORMAT,
+                      "catalog '%s' is of version %d, this library's are of %d; it is made anew",
+                      path, version, RBC__CATALOG_VERSION);
         }
     }
 }

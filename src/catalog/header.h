@@ -25,7 +25,8 @@ typedef struct rbc__catalog_header {
     rbc__file_identity identity; /* of the file that a link leads to */
 } rbc__catalog_header;
 
-/* Never waits for a pipe, and opens no device. `why` says what makes a file FOREIGN or LATER. IO
+/* Never waits for a pipe, and opens no device. `why` says what makes a file FOREIGN, OLDER
+ * or LATER. IO
  * where nothing can be told now, descriptors being short for instance. */
 rbc_status rbc__header_read(const char *path, rbc__catalog_header *out, rbc_error *why);
 

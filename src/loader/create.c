@@ -296,7 +296,8 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params,
     loader->split_range_rows =
         images > 0 ? clamp(SPLIT_RANGE_IMAGES / images, 1, RANGE_ROWS) : RANGE_ROWS;
     RBC__TRY(share_memory(loader, params, (*spec)->slot_bytes, err));
-    RBC__TRY(rbc__slots_create(*spec, loader->num_slots, params->num_threads, &loader->slots, err));
+    RBC__TRY(rbc__slots_create(*spec, (DLDevice){kDLCPU, 0}, loader->num_slots, params->num_threads,
+                               &loader->slots, err));
     *spec = NULL;
     for (int32_t i = 1; i < params->num_threads; ++i) {
         RBC__TRY(make_worker(loader, i, err));

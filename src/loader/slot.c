@@ -11,6 +11,7 @@ struct rbc__slots {
     pthread_mutex_t lock;
     pid_t process;
     rbc__batch_spec *spec;
+    DLDevice device;
     int32_t num_arenas;
     int64_t keep; /* slots that are not freed when they come back */
     int64_t total, num_free, peak;
@@ -83,7 +84,7 @@ static rbc_batch *allocate_batch(rbc__slots *slots) {
             .name = field->name,
             .kind = field->kind,
             .tensor = {.data = field->kind == RBC_FIELD_TENSOR ? batch->data + field->offset : NULL,
-                       .device = {.device_type = kDLCPU, .device_id = 0},
+                       .device = slots->device,
                        .ndim = field->ndim,
                        .dtype = field->dtype,
                        .shape = shape}};
@@ -91,9 +92,12 @@ static rbc_batch *allocate_batch(rbc__slots *slots) {
     return batch;
 }
 
-rbc_status rbc__slots_create(rbc__batch_spec *spec, int32_t num_slots, int32_t num_arenas,
-                             rbc__slots **out, rbc_error *err) {
+rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device, int32_t num_slots,
+                             int32_t num_arenas, rbc__slots **out, rbc_error *err) {
     *out = NULL;
+    if (device.device_type != kDLCPU) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "batches are on the CPU alone");
+    }
     rbc__slots *slots = calloc(1, sizeof *slots);
     if (slots == NULL || pthread_mutex_init(&slots->lock, NULL) != 0) {
         free(slots);
@@ -101,6 +105,7 @@ rbc_status rbc__slots_create(rbc__batch_spec *spec, int32_t num_slots, int32_t n
     }
     slots->process = getpid();
     slots->spec = spec;
+    slots->device = device;
     slots->num_arenas = num_arenas;
     slots->keep = (int64_t)num_slots + RBC__SLOTS_SPARE;
     *out = slots;

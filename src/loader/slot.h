@@ -48,10 +48,10 @@ struct rbc_batch {
     uint8_t *row_is_left_out; /* [batch_size] */
 };
 
-/* Takes the spec over, on success alone; `num_arenas` is the number of workers that can fill one
- * batch at a time. */
-rbc_status rbc__slots_create(rbc__batch_spec *spec, int32_t num_slots, int32_t num_arenas,
-                             rbc__slots **out, rbc_error *err);
+/* Takes the spec over, on success alone; `device` is where the fields of a batch are, `num_arenas`
+ * the number of workers that can fill one at a time. UNSUPPORTED: a device other than the CPU. */
+rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device, int32_t num_slots,
+                             int32_t num_arenas, rbc__slots **out, rbc_error *err);
 /* Frees the slots that are not handed out; the others when they come back. */
 void rbc__slots_close(rbc__slots **handle);
 

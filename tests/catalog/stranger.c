@@ -314,6 +314,16 @@ static void an_earlier_version_is_made_anew(void **state) {
     const char *path = scratch_path(*state, "data/.robocache.sqlite");
     lay_ours(path, "PRAGMA user_version = 1; UPDATE episodes SET bytes = 0; CREATE TABLE t (x)");
     rbc_dataset *dataset = scratch_open(data, NULL);
+    rbc_dataset_info info;
+    rbc_dataset_get_info(dataset, &info);
+    assert_string_equal(info.catalog_path, path);
+    assert_non_null(info.catalog_passed_over);
+    assert_non_null(strstr(info.catalog_passed_over, "of version 1"));
+    assert_non_null(strstr(info.catalog_passed_over, "made anew"));
+    rbc_dataset_close(&dataset);
+    dataset = scratch_open(data, NULL);
+    rbc_dataset_get_info(dataset, &info);
+    assert_null(info.catalog_passed_over);
     rbc_dataset_close(&dataset);
     assert_int_equal(scratch_integer(path, "SELECT count(*) FROM episodes WHERE bytes = 0"), 0);
 }

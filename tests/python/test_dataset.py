@@ -11,6 +11,7 @@ import shutil
 import signal
 import sqlite3
 import time
+import warnings
 import zlib
 
 import numpy as np
@@ -221,6 +222,18 @@ def test_a_catalog_of_somebody_else_beside_the_data_is_passed_over(
     with pytest.raises(errors.FormatError, match="not a catalog"):
         rc.open(copy, catalog=found, rebuild=True)
     assert found.read_bytes() == before
+
+
+def test_a_catalog_of_an_earlier_version_is_made_anew_and_says_so(bridge_path, tmp_path):
+    catalog = tmp_path / "catalog.sqlite"
+    rc.open(bridge_path, catalog=catalog)
+    with sqlite3.connect(catalog) as ours:
+        ours.execute("PRAGMA user_version = 3")
+    with pytest.warns(RuntimeWarning, match=r"version 3, .* made anew$"):
+        assert len(rc.open(bridge_path, catalog=catalog).episodes) == 50
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rc.open(bridge_path, catalog=catalog)
 
 
 def test_a_catalog_of_another_dataset_is_refused(bridge_path, tmp_path):
