@@ -95,6 +95,7 @@ struct rbc_loader {
     int64_t ahead_bytes;  /* of them, what is fetched ahead */
     rbc__worker *workers; /* [num_threads], then [num_fetchers] */
     int32_t num_threads;  /* workers */
+    int32_t num_fetchers; /* where reading takes its time */
     atomic_bool is_stopping;
     atomic_int references; /* the handle, and each thread */
 

@@ -421,8 +421,8 @@ static void publish(rbc__request *request, rbc__wanted_block *block, const uint8
                     size_t packed_bytes) {
     rbc_error problem;
     unpacking u = {request, block};
-    uint8_t *data;
-    size_t bytes;
+    uint8_t *data = NULL;
+    size_t bytes = 0;
     block->is_claimed = false;
     if (unpack_block(&u, packed, packed_bytes, &data, &bytes, &problem) != RBC_OK) {
         rbc__block_fail(request->params.cache, block->pin, &problem);

@@ -468,7 +468,7 @@ static void episodes_at_hand_are_bounded(void **state) {
         rbc_batch_release(&batch);
         assert_int_equal(rbc_loader_get_memory(loader, &memory, NULL), RBC_OK);
         /* and those that a worker, or a fetcher, has at the time */
-        assert_true(memory.num_episodes <= 512 + (2 + (memory.is_split ? 24 : 0)) * 64);
+        assert_true(memory.num_episodes <= 512 + (2 + (memory.is_split ? 32 : 0)) * 64);
         assert_true(memory.slot_bytes + memory.episode_bytes + memory.block_bytes <=
                     memory.bound_bytes);
     }
