@@ -5,7 +5,11 @@
 
 #include "core/error.h"
 
-#define MEASURED_EPISODES 4
+/* So many episodes are looked at; more, where they are so short that they share blocks, until there
+ * are so many blocks. */
+#define MEASURED_EPISODES     4
+#define MAX_MEASURED_EPISODES 64
+#define MEASURED_BLOCKS       16
 
 /* A segment is at most so many blocks long: of those that straddle its ends, one is unpacked twice.
  */
@@ -15,20 +19,36 @@
  * many places. */
 #define GROUP_SEGMENTS 8
 
-/* Blocks of a stream in one episode. */
+/* Blocks of a stream in the episodes that were looked at. */
 typedef struct tally {
-    double samples, blocks, bytes;
+    double blocks;
+    rbc__block_key last; /* the block that the run before ended in */
+    bool has_last;
+    bool is_cut; /* into blocks that episodes may share */
 } tally;
 
-static void count_blocks(const rbc__layout *layout, const rbc__run *run, uint32_t *last,
-                         tally *sum) {
-    const rbc__block *block = &layout->blocks[run->number];
-    sum->samples += (double)run->count;
-    if (*last != run->number + 1) {
-        *last = run->number + 1;
+/* What is found out of one episode. */
+typedef struct measuring {
+    rbc__rows *rows;
+    const rbc__loaded_episode *episode;
+    uint8_t *is_counted; /* [num_blocks] of the layout: whether `bytes` has it */
+    double bytes;        /* of all streams: those that lie in one block share it */
+} measuring;
+
+static void count_block(measuring *m, const rbc__run *run, tally *sum) {
+    const rbc__block *block = &m->episode->layout->blocks[run->number];
+    const rbc__block_key key = {rbc__blob_id(m->episode->place.part, block->blob), block->offset,
+                                0};
+    const bool is_last =
+        sum->has_last && sum->last.blob == key.blob && sum->last.offset == key.offset;
+    sum->is_cut = true;
+    if (!is_last) {
         sum->blocks += 1.0;
-        sum->bytes += (double)block->unpacked_bytes;
+        m->bytes += m->is_counted[run->number] ? 0.0 : (double)block->unpacked_bytes;
     }
+    m->is_counted[run->number] = 1;
+    sum->last = key;
+    sum->has_last = true;
 }
 
 /* What is damaged is passed over; a shortage is not. */
@@ -36,34 +56,33 @@ static rbc_status pass_over(const rbc_error *problem, rbc_error *err) {
     return rbc__is_shortage(problem) ? rbc__pass_on(problem, err) : RBC_OK;
 }
 
-static rbc_status count_array(rbc__rows *rows, const rbc__place *place, const rbc__run *run,
-                              tally *sum, rbc_error *err) {
-    const rbc__request_params *requests = &rows->params.requests;
+static rbc_status count_array(measuring *m, const rbc__run *run, tally *sum, rbc_error *err) {
+    const rbc__request_params *requests = &m->rows->params.requests;
     const rbc__array_object *object;
     rbc__cached_block *pin;
     rbc_error problem;
-    if (rbc__objects_array(requests->objects, requests->cache, place->part, run->number, &object,
-                           &pin, &problem) != RBC_OK) {
+    if (rbc__objects_array(requests->objects, requests->cache, m->episode->place.part, run->number,
+                           &object, &pin, &problem) != RBC_OK) {
         return pass_over(&problem, err);
     }
-    if (object->packing.num_steps > 0) {
-        const double chunks = (double)run->count / (double)object->array.chunk_shape[0];
-        sum->samples += (double)run->count;
-        sum->blocks += chunks < 1.0 ? 1.0 : chunks;
-        sum->bytes += (double)run->count * (double)object->array.row_bytes;
+    if (object->packing.num_steps > 0 && object->array.shape[0] > 0) {
+        const int64_t rows = object->array.shape[0];
+        const int64_t of_chunk = object->array.chunk_shape[0];
+        sum->blocks += (double)run->count / (double)(of_chunk < rows ? of_chunk : rows);
+        m->bytes += (double)run->count * (double)object->array.row_bytes;
     }
     rbc__block_unpin(requests->cache, pin);
     return RBC_OK;
 }
 
-static rbc_status count_track(rbc__rows *rows, const rbc__place *place, const rbc__run *run,
-                              const rbc__stream_schema *schema, tally *sum, rbc_error *err) {
-    const rbc__request_params *requests = &rows->params.requests;
+static rbc_status count_track(measuring *m, const rbc__run *run, const rbc__stream_schema *schema,
+                              tally *sum, rbc_error *err) {
+    const rbc__request_params *requests = &m->rows->params.requests;
     const rbc__track_object *object;
     rbc__cached_block *pin;
     rbc_error problem;
-    if (rbc__objects_track(requests->objects, requests->cache, place->part, run->number, &object,
-                           &pin, &problem) != RBC_OK) {
+    if (rbc__objects_track(requests->objects, requests->cache, m->episode->place.part, run->number,
+                           &object, &pin, &problem) != RBC_OK) {
         return pass_over(&problem, err);
     }
     double frame_bytes = (double)rbc__dtype_bytes(schema->dtype);
@@ -71,66 +90,92 @@ static rbc_status count_track(rbc__rows *rows, const rbc__place *place, const rb
         frame_bytes *= (double)(schema->shape[i] > 0 ? schema->shape[i] : 1);
     }
     const double frames = (double)object->track.num_frames;
-    sum->samples += (double)run->count;
     sum->blocks +=
         (double)run->count * (double)object->track.num_groups / (frames > 0 ? frames : 1);
-    sum->bytes += (double)run->count * frame_bytes;
+    m->bytes += (double)run->count * frame_bytes;
     rbc__block_unpin(requests->cache, pin);
     return RBC_OK;
 }
 
-static rbc_status count_stream(rbc__rows *rows, const rbc__loaded_episode *episode,
-                               const rbc__used_stream *used, tally *sum, rbc_error *err) {
-    const rbc__layout *layout = episode->layout;
-    uint32_t last = 0;
+static rbc_status count_stream(measuring *m, const rbc__used_stream *used, tally *sum,
+                               rbc_error *err) {
+    const rbc__layout *layout = m->episode->layout;
     for (uint32_t i = layout->first_run[used->stream]; i < layout->first_run[used->stream + 1];
          ++i) {
         const rbc__run *run = &layout->runs[i];
         if (run->container == RBC__IN_BLOCK) {
-            count_blocks(layout, run, &last, sum);
+            count_block(m, run, sum);
         } else if (run->container == RBC__IN_ARRAY) {
-            RBC__TRY(count_array(rows, &episode->place, run, sum, err));
+            RBC__TRY(count_array(m, run, sum, err));
         } else if (run->container == RBC__IN_TRACK) {
-            RBC__TRY(count_track(rows, &episode->place, run, used->schema, sum, err));
+            RBC__TRY(count_track(m, run, used->schema, sum, err));
         }
     }
     return RBC_OK;
+}
+
+static rbc_status count_episode(measuring *m, const rbc__batch_spec *spec, tally *sums,
+                                rbc_error *err) {
+    rbc_status status = RBC_OK;
+    m->episode = m->rows->rows[0].episode;
+    m->is_counted = calloc((size_t)m->episode->layout->num_blocks + 1, 1);
+    if (m->is_counted == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory to count blocks");
+    }
+    for (int32_t i = 0; status == RBC_OK && i < spec->num_used; ++i) {
+        /* what is held as a whole is unpacked once an episode */
+        if (m->episode->streams[i].values == NULL) {
+            status = count_stream(m, &spec->used[i], &sums[i], err);
+        }
+    }
+    free(m->is_counted);
+    return status;
+}
+
+/* Whether another episode tells more. */
+static bool is_enough(const tally *sums, int32_t num_used, int64_t num_measured) {
+    bool is_short = false;
+    for (int32_t i = 0; i < num_used; ++i) {
+        is_short = is_short || (sums[i].is_cut && sums[i].blocks < MEASURED_BLOCKS);
+    }
+    return num_measured >= (is_short ? MAX_MEASURED_EPISODES : MEASURED_EPISODES);
 }
 
 rbc_status rbc__packed_measure(rbc__rows *rows, rbc__maker *maker, rbc__packed *out,
                                rbc_error *err) {
     const rbc__batch_spec *spec = rows->params.spec;
     const rbc__clock *clock = rows->params.clock;
+    measuring m = {.rows = rows};
     double ticks = 0.0;
-    double bytes = 0.0;
     *out = (rbc__packed){0};
-    for (int64_t e = 0; e < clock->from.num_episodes && e < MEASURED_EPISODES; ++e) {
+    tally *sums = calloc((size_t)spec->num_used + 1, sizeof *sums);
+    if (sums == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory to count blocks");
+    }
+    rbc_status status = RBC_OK;
+    for (int64_t e = 0;
+         status == RBC_OK && e < clock->from.num_episodes && !is_enough(sums, spec->num_used, e);
+         ++e) {
         const int64_t num_ticks = rbc__clock_num_ticks(clock, e);
         rbc_error problem;
         if (num_ticks == 0) {
             continue;
         }
         if (rbc__rows_open(rows, maker, e, &problem) != RBC_OK) {
-            RBC__TRY(pass_over(&problem, err));
+            status = pass_over(&problem, err);
             continue;
         }
         ticks += (double)num_ticks;
-        for (int32_t i = 0; i < spec->num_used; ++i) {
-            /* what is held as a whole is unpacked once an episode */
-            const rbc__loaded_episode *episode = rows->rows[0].episode;
-            tally sum = {0};
-            RBC__TRY(count_stream(rows, episode, &spec->used[i], &sum, err));
-            if (sum.blocks == 0.0 || episode->streams[i].values != NULL) {
-                continue;
-            }
-            const double per_block = (double)num_ticks / sum.blocks;
-            bytes += sum.bytes;
-            out->block_samples = per_block > out->block_samples ? per_block : out->block_samples;
-        }
+        status = count_episode(&m, spec, sums, err);
     }
+    for (int32_t i = 0; i < spec->num_used; ++i) {
+        const double per_block = sums[i].blocks > 0.0 ? ticks / sums[i].blocks : 0.0;
+        out->block_samples = per_block > out->block_samples ? per_block : out->block_samples;
+    }
+    free(sums);
     rbc__rows_end(rows);
-    out->bytes_per_sample = ticks > 0.0 ? bytes / ticks : 0.0;
-    return RBC_OK;
+    out->bytes_per_sample = ticks > 0.0 ? m.bytes / ticks : 0.0;
+    return status;
 }
 
 void rbc__packed_divide(const rbc__packed *packed, int64_t group_bytes, int64_t *segment_samples,
