@@ -232,6 +232,101 @@ static void parts_share_the_batches_of_a_rank(void **state) {
     }
 }
 
+/* What position p holds, shuffled by blocks, as sampler.h draws it: p's group takes its samples from
+ * as many segments, which no other group has. */
+static void check_groups(const rbc__order *order, const int64_t *samples) {
+    static int64_t group_of[2001]; /* a segment's */
+    const int64_t length = order->segment_samples;
+    const int64_t num_segments = order->num_samples / length;
+    const int64_t per_group = length * order->group_segments;
+    for (int64_t s = 0; s < num_segments; ++s) {
+        group_of[s] = -1;
+    }
+    for (int64_t p = 0; p < order->num_samples; ++p) {
+        const int64_t segment = samples[p] / length;
+        if (p >= num_segments * length) {
+            assert_true(segment >= num_segments); /* the rest, which comes last */
+            continue;
+        }
+        assert_true(segment < num_segments);
+        assert_true(group_of[segment] < 0 || group_of[segment] == p / per_group);
+        group_of[segment] = p / per_group;
+    }
+}
+
+static void blocks_are_a_permutation(void **state) {
+    (void)state;
+    static int64_t samples[2001];
+    static bool is_seen[2001];
+    uint64_t random = 1;
+    for (int64_t n = 0; n <= 2000; ++n) {
+        random = rbc__permutation_hash(random, 3, (uint64_t)n);
+        rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
+        params.batch_size = 1 + (int32_t)(random % 40);
+        params.shuffle = RBC_SHUFFLE_BLOCKS;
+        params.seed = random;
+        const int64_t segment = 1 + (int64_t)(random >> 8) % (n % 3 == 0 ? 2500 : 50);
+        const int64_t group = 1 + (int64_t)(random >> 40) % (n % 5 == 0 ? 4096 : 9);
+        rbc__sampler whole;
+        rbc__order order;
+        assert_int_equal(rbc__sampler_init(&whole, n, &params, NULL), RBC_OK);
+        rbc__sampler_divide(&whole, segment, group);
+        rbc__sampler_order(&whole, n % 4, &order);
+        memset(is_seen, 0, sizeof is_seen);
+        for (int64_t p = 0; p < n; ++p) {
+            samples[p] = rbc__order_sample(&order, p);
+            assert_true(samples[p] >= 0 && samples[p] < n && !is_seen[samples[p]]);
+            is_seen[samples[p]] = true;
+        }
+        if (segment > 1) {
+            check_groups(&order, samples);
+        }
+        /* Any rank finds them at its positions, whichever it begins with, and past the end. */
+        params.world_size = 1 + (int32_t)(random >> 20) % 5;
+        for (params.rank = 0; params.rank < params.world_size; ++params.rank) {
+            rbc__sampler sampler;
+            rbc__order same;
+            assert_int_equal(rbc__sampler_init(&sampler, n, &params, NULL), RBC_OK);
+            rbc__sampler_divide(&sampler, segment, group);
+            rbc__sampler_order(&sampler, n % 4, &same);
+            for (int64_t k = sampler.num_batches - 1; k >= 0; --k) {
+                int64_t position;
+                int64_t rows;
+                rbc__sampler_batch(&sampler, k, &position, &rows);
+                for (int64_t i = 0; i < rows; ++i) {
+                    assert_int_equal(rbc__order_sample(&same, position + i), samples[position + i]);
+                    assert_int_equal(rbc__order_sample(&same, n + position + i),
+                                     samples[position + i]);
+                }
+            }
+        }
+    }
+}
+
+static void blocks_differ_by_epoch_and_seed(void **state) {
+    (void)state;
+    rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
+    params.shuffle = RBC_SHUFFLE_BLOCKS;
+    rbc__order orders[3];
+    for (int64_t i = 0; i < 3; ++i) {
+        rbc__sampler sampler;
+        params.seed = i == 2;
+        assert_int_equal(rbc__sampler_init(&sampler, 1000, &params, NULL), RBC_OK);
+        rbc__sampler_divide(&sampler, 20, 5);
+        rbc__sampler_order(&sampler, i == 1, &orders[i]);
+    }
+    int same[3] = {0};
+    for (int64_t p = 0; p < 1000; ++p) {
+        for (int i = 0; i < 3; ++i) {
+            same[i] +=
+                rbc__order_sample(&orders[i], p) == rbc__order_sample(&orders[(i + 1) % 3], p);
+        }
+    }
+    for (int i = 0; i < 3; ++i) { /* one position in a thousand is to be expected */
+        assert_true(same[i] < 20);
+    }
+}
+
 static void bad_sampler_arguments_are_named(void **state) {
     (void)state;
     rbc__sampler sampler;
@@ -358,6 +453,8 @@ int main(void) {
         cmocka_unit_test(epochs_and_seeds_differ),
         cmocka_unit_test(ranks_share_the_epoch),
         cmocka_unit_test(parts_share_the_batches_of_a_rank),
+        cmocka_unit_test(blocks_are_a_permutation),
+        cmocka_unit_test(blocks_differ_by_epoch_and_seed),
         cmocka_unit_test(bad_sampler_arguments_are_named),
         cmocka_unit_test(ticks_are_steps_at_the_control_rate),
         cmocka_unit_test(other_rates_cover_the_episode),
