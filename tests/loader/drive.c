@@ -3,6 +3,7 @@
 #include "drive.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -123,7 +124,7 @@ int64_t num_rows(const rbc_batch *batch) {
     return rbc_batch_field(batch, 0)->tensor.shape[0];
 }
 
-int num_threads(void) {
+static int num_threads(void) {
     int count = 0;
     DIR *tasks = opendir("/proc/self/task");
     assert_non_null(tasks);
@@ -132,6 +133,17 @@ int num_threads(void) {
     }
     closedir(tasks);
     return count;
+}
+
+static void *do_nothing(void *argument) {
+    return argument;
+}
+
+int num_threads_at_rest(void) {
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, do_nothing, NULL), 0);
+    pthread_join(thread, NULL);
+    return num_threads();
 }
 
 void await_threads(int before) {

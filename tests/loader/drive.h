@@ -31,8 +31,9 @@ const rbc_field *field_of(const rbc_batch *batch, const char *name);
 const int64_t *numbers_of(const rbc_batch *batch, const char *name);
 int64_t num_rows(const rbc_batch *batch);
 
-/* Threads of this process. */
-int num_threads(void);
+/* Threads of this process while there is no loader. Starts one first: with it a sanitizer starts its
+ * own. */
+int num_threads_at_rest(void);
 /* Waits until there are no more than `before`: the last steps of a thread that has told that it ends
  * are its own. */
 void await_threads(int before);

@@ -434,7 +434,7 @@ static void loaders_do_what_their_model_does(void **state) {
     (void)state;
     start_thread(helper_main);
     start_thread(watchdog_main);
-    const int threads_before = num_threads();
+    const int threads_before = num_threads_at_rest();
     const int64_t begin_ns = rbc__now_ns();
     for (uint64_t seed = first_seed; atomic_load(&num_steps) < wanted_steps; ++seed) {
         take_run(seed, threads_before);

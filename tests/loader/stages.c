@@ -66,7 +66,7 @@ static void a_store_that_hangs_holds_nobody_up(void **state) {
     static uint64_t good[MAX_BATCHES];
     enum { NUM_LOADERS = 3 };
     atomic_bool hangs;
-    const int before = num_threads();
+    const int before = num_threads_at_rest();
     for (int run = 0; run < 8; ++run) {
         setup *s = make_setup();
         s->fake.is_remote = run % 2 == 1;
@@ -111,7 +111,7 @@ static void a_store_that_hangs_holds_nobody_up(void **state) {
 static void a_loader_that_was_never_used_closes_while_its_store_hangs(void **state) {
     (void)state;
     atomic_bool hangs;
-    const int before = num_threads();
+    const int before = num_threads_at_rest();
     for (int run = 0; run < 4; ++run) {
         setup *s = make_setup();
         s->fake.is_remote = run % 2 == 1;

@@ -67,7 +67,8 @@ static void a_loader_says_which_thread(void **state) {
     params.num_windows = 1;
     params.num_threads = WANTED;
     rbc_selection *selection = fake_create(&fake);
-    const int before = num_threads();
+    num_allowed = 1;
+    const int before = num_threads_at_rest();
     for (int allowed = 0; allowed <= WANTED; ++allowed) {
         rbc_loader *loader = NULL;
         rbc_error error;
