@@ -114,7 +114,7 @@ static void wait_ns(long ns) {
 /* Numbers are in the layout; the text is in the file, the same at every step. */
 static rbc_status write_layout(const rbc__episode_entry *entry, uint64_t text_at,
                                uint64_t text_bytes, rbc__bytes *out, rbc_error *err) {
-    static rbc__layout_stream stored[4];
+    rbc__layout_stream stored[4];
     const size_t steps = (size_t)entry->num_steps;
     float *values = calloc(2 * steps + 1, sizeof *values);
     int64_t *stamps = calloc(steps + 1, sizeof *stamps);
