@@ -655,6 +655,27 @@ static rbc_status gather(rbc__request *request, const rbc__want *want, rbc_error
 /* ---- finishing ----------------------------------------------------------------------------------
  */
 
+/* A block that failed, of which the message says where it lies: whose it is goes behind that. */
+static rbc_status fail_block(const rbc__request *request, const rbc__want *want,
+                             const rbc__wanted_block *block, rbc_error *err) {
+    char name[1024];
+    char where[1100];
+    rbc__store *store = request->params.store;
+    if (block->error == NULL) {
+        return rbc__fail(err, block->status, "reading a block failed");
+    }
+    const int length =
+        snprintf(where, sizeof where, "%s: byte %" PRIu64 ": ",
+                 store->ops->name(store, block->blob, name, sizeof name), block->offset);
+    if (block->status != RBC_ERROR_FORMAT ||
+        strncmp(block->error->message, where, (size_t)length) != 0) {
+        return rbc__pass_on(block->error, err);
+    }
+    return rbc__fail(err, RBC_ERROR_FORMAT, "%sstream '%s' of record %" PRId64 ": %s", where,
+                     request->params.schema->streams[want->stream].name, want->record,
+                     block->error->message + length);
+}
+
 static rbc_status finish_values(rbc__request *request, rbc__want *want, rbc_error *err) {
     if (want->source == RBC__FROM_LAYOUT) {
         return convert(request, want, want->data, err);
@@ -672,8 +693,7 @@ static rbc_status finish_values(rbc__request *request, rbc__want *want, rbc_erro
     for (uint32_t i = 0; i < num_blocks; ++i) {
         const rbc__wanted_block *block = rbc__request_block(request, want->index + i);
         if (block->status != RBC_OK) {
-            return block->error != NULL ? rbc__pass_on(block->error, err)
-                                        : rbc__fail(err, block->status, "reading a block failed");
+            return fail_block(request, want, block, err);
         }
     }
     if (want->kind == RBC__WANT_ROWS) {
@@ -732,8 +752,7 @@ static rbc_status finish_sample(rbc__request *request, rbc__want *want, rbc_erro
     } else if (want->source == RBC__FROM_BLOCK) {
         const rbc__wanted_block *block = rbc__request_block(request, want->index);
         if (block->status != RBC_OK) {
-            return block->error != NULL ? rbc__pass_on(block->error, err)
-                                        : rbc__fail(err, block->status, "reading a block failed");
+            return fail_block(request, want, block, err);
         }
         want->data = block->data + want->offset;
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import struct
 from collections.abc import Mapping, Sequence
@@ -45,19 +46,22 @@ def opened_by(module: ModuleType, path: Path, **options: Any) -> rc.Dataset:
     return rc.open(path, format=name, progress=False, **options)
 
 
-def check(dataset: rc.Dataset, wanted: Values, **options: Any) -> None:
-    """Episodes and a shuffled epoch hold just the values that are wanted."""
+def check(dataset: rc.Dataset, wanted: Values) -> None:
+    """Episodes and shuffled epochs hold just the values that are wanted."""
     assert set(dataset.streams) >= set(wanted)
     for stream, episodes in wanted.items():
         assert len(dataset) == len(episodes)
         for episode, values in zip(dataset, episodes, strict=True):
             np.testing.assert_array_equal(episode[stream].values, values, strict=True)
+    check_epoch(dataset, wanted, shuffle=True)
+    check_epoch(dataset, wanted, shuffle="blocks", memory_bytes=4_000_000, num_threads=3)
+
+
+def check_epoch(dataset: rc.Dataset, wanted: Values, **options: Any) -> None:
     windows = {stream: rc.Window(range(-1, 1), mode="hold") for stream in wanted}
-    loader = rc.DataLoader(
-        dataset, streams=windows, batch_size=7, shuffle=True, array="numpy", **options
-    )
-    seen = np.zeros(sum(episode.num_steps for episode in dataset), int)
+    loader = rc.DataLoader(dataset, streams=windows, batch_size=7, array="numpy", **options)
     begins = np.cumsum([0, *(episode.num_steps for episode in dataset)])
+    seen = np.zeros(begins[-1], int)
     for batch in loader:
         for row, (e, step) in enumerate(
             zip(batch["episode_index"], batch["step_index"], strict=True)
@@ -132,6 +136,42 @@ def test_hdf5_in_chunks(tmp_path: Path) -> None:
         "/data/demo_2",
         "/data/demo_10",
     ]
+
+
+def test_a_damaged_chunk_is_left_out(tmp_path: Path) -> None:
+    """With all samples that it has a part of, and each says which it is."""
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "packed.hdf5"
+    images, actions = [smooth(40, 24, 24, 3) for _ in range(2)], RNG.random((40, 7))
+    with h5py.File(path, "w") as file:
+        for demo in range(2):
+            file[f"data/demo_{demo}/actions"] = actions
+            file.create_dataset(
+                f"data/demo_{demo}/obs/front",
+                data=images[demo],
+                chunks=(7, 10, 24, 3),
+                compression="gzip",
+                fletcher32=True,
+            )
+        chunk = file["data/demo_1/obs/front"].id.get_chunk_info(5)  # rows 7 to 13, below the others
+    with path.open("r+b") as file:
+        file.seek(chunk.byte_offset + chunk.size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, 1)
+        file.write(bytes([byte ^ 0x55]))
+    dataset = opened("hdf5", tmp_path)
+    what = re.escape(f"{path}: byte {chunk.byte_offset}: stream 'obs/front' of record 1: packing")
+    with pytest.raises(rc.errors.FormatError, match=what):
+        _ = dataset[1]["obs/front"].values
+    np.testing.assert_array_equal(dataset[1]["obs/front"].read(14), images[1][14:])
+    loader = rc.DataLoader(dataset, batch_size=9, shuffle=True, on_error="skip", array="numpy")
+    seen = set()
+    for batch in loader:
+        seen |= set(zip(batch["episode_index"].tolist(), batch["step_index"].tolist(), strict=True))
+    assert seen == {(e, i) for e in range(2) for i in range(40)} - {(1, i) for i in range(7, 14)}
+    assert len(loader.skipped) == 7
+    for step in range(7, 14):
+        assert any(re.match(f"episode 1, step {step}: {what}", text) for text in loader.skipped)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
