@@ -694,6 +694,40 @@ RBC_API rbc_status rbc_dataset_task(const rbc_dataset *dataset, int64_t index, c
 RBC_API rbc_status rbc_dataset_skipped(const rbc_dataset *dataset, int64_t index,
                                        const char **message, rbc_error *err);
 
+/* A file that is not what the catalog was made of. */
+typedef enum rbc_file_problem_kind {
+    RBC_FILE_MISSING = 0,
+    RBC_FILE_CHANGED = 1,    /* other size or bytes, or written to since the dataset was opened */
+    RBC_FILE_UNREADABLE = 2, /* it is there, but cannot be opened or read, or is no file */
+} rbc_file_problem_kind;
+
+typedef struct rbc_file_problem {
+    rbc_file_problem_kind kind;
+    const char *path;    /* absolute */
+    const char *message; /* names the file, what was found and what was wanted */
+} rbc_file_problem;
+
+/* Borrowed for the call, on the thread that called. Return non-zero to end with CANCELLED. */
+typedef int (*rbc_file_problem_fn)(const rbc_file_problem *problem, void *user);
+
+typedef struct rbc_verify_report {
+    int64_t num_files;   /* looked at */
+    int64_t num_bytes;   /* that those have which could be opened */
+    int64_t num_unsized; /* files of which the catalog knows no size: that they open is all */
+    int64_t num_problems;
+} rbc_verify_report;
+
+/* Looks at every file that the catalog names, which opening does for those alone that are a part
+ * each. A part's own file is held to its size, to the time of change that it had when the dataset
+ * was opened, and to a digest of its first and last 4 KiB; a column file to a digest of all of it;
+ * any other to its size, where the format told it. `problem` (NULL: they are counted only) is told
+ * of each that is missing, changed or unreadable, in the dataset's order; `interrupt` (NULL
+ * allowed) may end it. One descriptor at a time. OK whatever the files are like; IO where
+ * descriptors run short, CANCELLED. */
+RBC_API rbc_status rbc_dataset_verify(rbc_dataset *dataset, rbc_file_problem_fn problem,
+                                      rbc_interrupt_fn interrupt, void *user,
+                                      rbc_verify_report *out, rbc_error *err);
+
 /* ---- Selections: which episodes ---- */
 
 typedef struct rbc_selection rbc_selection;

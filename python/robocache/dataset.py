@@ -323,6 +323,41 @@ class Contents:
     tasks: Sequence[tuple[str, int]]
 
 
+@dataclass(frozen=True)
+class FileProblem:
+    """A file that is not what the catalog was made of.
+
+    Attributes:
+        kind: "missing", "changed" or "unreadable".
+        path: of the file.
+        message: names the file, what was found and what was wanted.
+    """
+
+    kind: str
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What :meth:`Dataset.verify` found.
+
+    Attributes:
+        num_files: looked at.
+        num_bytes: that those have which could be opened.
+        num_unsized: files of which the catalog knows no size: that they open is all.
+        problems: of files that are missing, changed or unreadable.
+    """
+
+    num_files: int
+    num_bytes: int
+    num_unsized: int
+    problems: Sequence[FileProblem]
+
+
 class Dataset:
     """Episodes of a dataset: all of them, or those that split() and where() have chosen.
 
@@ -404,6 +439,18 @@ class Dataset:
             if episodes
         }
         return Contents(num_bytes, num_files, splits, len(found), found[:max_tasks])
+
+    def verify(self) -> Verification:
+        """Looks at every file of the whole dataset that the catalog names, and returns what it saw.
+
+        Opening looks at the files that are a part of the dataset each, and at no other. A part's
+        file is held to its size, to its time of change when the dataset was opened, and to a
+        digest of its first and last 4 KiB; column files to a digest of all of them; every other
+        file to its size, where the format told it.
+        """
+        num_files, num_bytes, num_unsized, found = self._native.verify()
+        problems = [FileProblem(*problem) for problem in found]
+        return Verification(num_files, num_bytes, num_unsized, problems)
 
     def where(self, expression: str) -> Dataset:
         """Returns the episodes for which an SQL expression holds; a warning where there is none.

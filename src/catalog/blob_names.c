@@ -126,6 +126,14 @@ rbc_status rbc__blob_names_find(void *user, int64_t blob, rbc__file_place *out, 
     return joined;
 }
 
+rbc_status rbc__blob_names_count(rbc__blob_names *names, int64_t part, uint64_t *out,
+                                 rbc_error *err) {
+    const rbc__blobs *blobs;
+    RBC__TRY(blobs_of(names, part, &blobs, err));
+    *out = rbc__blobs_count(blobs);
+    return RBC_OK;
+}
+
 rbc_status rbc__blob_names_first(rbc__blob_names *names, int64_t part, char **path,
                                  rbc_error *err) {
     const rbc__part_schema *schema = &names->dataset->schema->parts[part];

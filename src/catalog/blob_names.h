@@ -16,6 +16,10 @@ void rbc__blob_names_destroy(rbc__blob_names **names);
 /* The rbc__file_store_params.find of `user`, the names. */
 rbc_status rbc__blob_names_find(void *user, int64_t blob, rbc__file_place *out, rbc_error *err);
 
+/* How many blobs a part points to, its own file and its column file left out. */
+rbc_status rbc__blob_names_count(rbc__blob_names *names, int64_t part, uint64_t *out,
+                                 rbc_error *err);
+
 /* Path of the episode's first blob, relative to the root: the part's own, else the first that it
  * points to; malloc'ed. */
 rbc_status rbc__blob_names_first(rbc__blob_names *names, int64_t part, char **path, rbc_error *err);

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import time
+from typing import TYPE_CHECKING
 
 from robocache._progress import format_bytes, format_duration
 
@@ -16,6 +18,9 @@ from ._dataset import (
     print_json,
 )
 
+if TYPE_CHECKING:
+    from robocache.dataset import Verification
+
 HELP = "make or renew the index of a dataset"
 
 
@@ -25,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rebuild", action="store_true", help="forget what the index holds")
     parser.add_argument(
         "--threads", type=positive_int, default=0, metavar="N", help="default: all cores"
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="then look at every file that the index names"
     )
     add_json_argument(parser)
 
@@ -36,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     seconds = time.monotonic() - start
     skipped = dataset.skipped
     catalog_bytes = os.path.getsize(dataset.catalog_path)
+    verified = dataset.verify() if arguments.verify else None
+    code = 1 if verified and verified.problems else 0
     if arguments.json:
         print_json(
             {
@@ -48,9 +58,10 @@ def run(arguments: argparse.Namespace) -> int:
                 "bytes": dataset.num_bytes,
                 "skipped": skipped,
                 "seconds": seconds,
+                "verified": verified and dataclasses.asdict(verified),
             }
         )
-        return 0
+        return code
     print(
         f"{dataset.name}: {len(dataset)} episodes, {dataset.num_steps} steps in "
         f"{dataset.num_files} files ({format_bytes(dataset.num_bytes)}), "
@@ -59,4 +70,16 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"catalog {dataset.catalog_path} ({format_bytes(catalog_bytes)})")
     for message in skipped:
         print(f"skipped {message}")
-    return 0
+    if verified:
+        _print_verified(verified)
+    return code
+
+
+def _print_verified(verified: Verification) -> None:
+    for problem in verified.problems:
+        print(f"{problem.kind} {problem.message}")
+    unsized = f", {verified.num_unsized} of no known size" if verified.num_unsized else ""
+    print(
+        f"verified {verified.num_files} files ({format_bytes(verified.num_bytes)}{unsized}): "
+        f"{len(verified.problems)} missing, changed or unreadable"
+    )

@@ -266,14 +266,57 @@ static PyObject *dataset_select(PyObject *self, PyObject *args) {
     return status == RBC_OK ? selection_wrap(state, selection) : raise_error(state, &err);
 }
 
+typedef struct verify_call {
+    PyObject *problems; /* list */
+    PyThreadState *thread;
+} verify_call;
+
+static int take_problem(const rbc_file_problem *problem, void *user) {
+    static const char *const kinds[] = {[RBC_FILE_MISSING] = "missing",
+                                        [RBC_FILE_CHANGED] = "changed",
+                                        [RBC_FILE_UNREADABLE] = "unreadable"};
+    verify_call *call = user;
+    PyEval_RestoreThread(call->thread);
+    PyObject *item = Py_BuildValue("(sNN)", kinds[problem->kind], text_object(problem->path),
+                                   text_object(problem->message));
+    const int stop = item == NULL || PyList_Append(call->problems, item) != 0;
+    Py_XDECREF(item);
+    call->thread = PyEval_SaveThread();
+    return stop;
+}
+
+static int hear_in_verify(void *user) {
+    verify_call *call = user;
+    return hear_signals(&call->thread);
+}
+
+/* verify() -> (files, bytes, files of no known size, [(kind, path, message)]) */
+static PyObject *dataset_verify(PyObject *self, PyObject *unused) {
+    (void)unused;
+    verify_call call = {.problems = PyList_New(0)};
+    if (call.problems == NULL) {
+        return NULL;
+    }
+    rbc_verify_report report;
+    rbc_error err;
+    rbc_dataset *dataset = handle_of(self);
+    call.thread = PyEval_SaveThread();
+    const rbc_status status =
+        rbc_dataset_verify(dataset, take_problem, hear_in_verify, &call, &report, &err);
+    PyEval_RestoreThread(call.thread);
+    if (PyErr_Occurred() || status != RBC_OK) {
+        Py_DECREF(call.problems);
+        return PyErr_Occurred() ? NULL : raise_error(state_of_type(self), &err);
+    }
+    return Py_BuildValue("LLLN", (long long)report.num_files, (long long)report.num_bytes,
+                         (long long)report.num_unsized, call.problems);
+}
+
 static PyMethodDef dataset_methods[] = {
-    {"info", dataset_info, METH_NOARGS, NULL},
-    {"stream", dataset_stream, METH_O, NULL},
-    {"split", dataset_split, METH_O, NULL},
-    {"task", dataset_task, METH_O, NULL},
-    {"skipped", dataset_skipped, METH_O, NULL},
-    {"select", dataset_select, METH_VARARGS, NULL},
-    {NULL, NULL, 0, NULL},
+    {"info", dataset_info, METH_NOARGS, NULL},     {"stream", dataset_stream, METH_O, NULL},
+    {"split", dataset_split, METH_O, NULL},        {"task", dataset_task, METH_O, NULL},
+    {"skipped", dataset_skipped, METH_O, NULL},    {"select", dataset_select, METH_VARARGS, NULL},
+    {"verify", dataset_verify, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot dataset_slots[] = {
