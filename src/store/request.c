@@ -335,21 +335,8 @@ static void hand_in_blocks(rbc__request *request) {
     }
 }
 
-void rbc__request_read(rbc__request *request, const atomic_bool *cancel) {
-    rbc_error problem;
+static void read_planned(rbc__request *request, const atomic_bool *cancel) {
     rbc__store *store = request->params.store;
-    if (request->ranges.count == 0) {
-        return;
-    }
-    if (!plan_reads(request)) {
-        rbc__fail(&problem, RBC_ERROR_OUT_OF_MEMORY, "no memory for what is to be read");
-        fail_ranges(request, &problem);
-        return;
-    }
-    if (rbc__scratch_reserve(&request->arena, request->arena_used, &problem) != RBC_OK) {
-        fail_ranges(request, &problem);
-        return;
-    }
     place_reads(request);
     rbc__read *reads = request->reads.items;
     const int64_t begin = rbc__now_ns();
@@ -364,7 +351,22 @@ void rbc__request_read(rbc__request *request, const atomic_bool *cancel) {
     if (!all_good) {
         settle_ranges(request, cancel);
     }
-    if (request->params.is_split) {
+}
+
+void rbc__request_read(rbc__request *request, const atomic_bool *cancel) {
+    rbc_error problem;
+    if (request->ranges.count == 0) {
+        return;
+    }
+    if (!plan_reads(request)) {
+        rbc__fail(&problem, RBC_ERROR_OUT_OF_MEMORY, "no memory for what is to be read");
+        fail_ranges(request, &problem);
+    } else if (rbc__scratch_reserve(&request->arena, request->arena_used, &problem) != RBC_OK) {
+        fail_ranges(request, &problem);
+    } else {
+        read_planned(request, cancel);
+    }
+    if (request->params.is_split) { /* whatever has failed: others may wait for a block */
         hand_in_blocks(request);
     }
 }
