@@ -342,6 +342,7 @@ class Part:
         sizes: Any,
         skipped: Any,
         fill: bytes | None,
+        order: bytes | None,
         /,
     ) -> int: ...
     def track(

@@ -245,6 +245,7 @@ class Part:
         blob: Any = 0,
         skipped: Any = None,
         fill: Any = None,
+        order: Sequence[int] | None = None,
     ) -> int:
         """Adds an array that is stored in chunks, as HDF5 and Zarr do, whose rows are samples.
 
@@ -259,6 +260,8 @@ class Part:
             blob: number of the file, or [n].
             skipped: [n] bit i: step i of the packing was left out (HDF5's filter mask).
             fill: value of absent chunks, 0 by default.
+            order: axes as they are stored in a chunk, the outermost first; None: C order. Fortran
+                order is (2, 1, 0) of three.
 
         Returns:
             Its number, for :class:`ArrayRows`.
@@ -287,6 +290,9 @@ class Part:
             _ints("array: sizes", sizes),
             _ints("array: skipped", skipped),
             None if fill is None else numpy.asarray(fill, stored).tobytes(),
+            None
+            if order is None
+            else bytes(_arguments.integer("array: order", axis, 0, 255) for axis in order),
         )
 
     def track(

@@ -833,6 +833,14 @@ WRONG: dict[str, tuple[Read, str]] = {
         later("array", shape=(16, 4), dtype="f4", offsets=0),
         "chunk 0: offsets: found 256 bytes from byte 0 on, wanted within 240",
     ),
+    "an array with an order of too few axes": (
+        later("array", shape=(15, 4), dtype="f4", offsets=0, order=[0]),
+        "array: order: found 1 axes, wanted 2",
+    ),
+    "an array with an order that is none": (
+        later("array", shape=(15, 4), dtype="f4", offsets=0, order=[1, 1]),
+        "the order of its axes is no permutation",
+    ),
     "an array with too few chunks": (
         later("array", shape=(15, 4), chunks=(5, 4), dtype="f4", offsets=[0, 80]),
         "array: offsets: found 2 numbers, wanted 3, one a chunk",

@@ -344,7 +344,7 @@ static rbc__array_chunk *make_chunks(module_state *state, const rbc__ints *blob,
 }
 
 /* array(shape, chunks, bytes of an element, packing, blob, offsets, sizes, skipped or None, fill or
- * None) -> its number */
+ * None, order or None) -> its number */
 static PyObject *part_array(PyObject *self, PyObject *args) {
     module_state *state = state_of_type(self);
     PyObject *shape;
@@ -353,16 +353,19 @@ static PyObject *part_array(PyObject *self, PyObject *args) {
     long long packing;
     long long element_bytes;
     const char *fill = NULL;
+    const char *order = NULL;
     Py_ssize_t fill_bytes = 0;
+    Py_ssize_t order_bytes = 0;
     ints_memory memory[4] = {0};
     rbc__ints ints[4];
     static const char *const names[] = {"blob", "offsets", "sizes", "skipped"};
-    if (!PyArg_ParseTuple(args, "O!O!LLOOOOz#", &PyTuple_Type, &shape, &PyTuple_Type, &chunk_shape,
-                          &element_bytes, &packing, &given[0], &given[1], &given[2], &given[3],
-                          &fill, &fill_bytes)) {
+    if (!PyArg_ParseTuple(args, "O!O!LLOOOOz#z#", &PyTuple_Type, &shape, &PyTuple_Type,
+                          &chunk_shape, &element_bytes, &packing, &given[0], &given[1], &given[2],
+                          &given[3], &fill, &fill_bytes, &order, &order_bytes)) {
         return NULL;
     }
-    rbc__array_description array = {.element_bytes = element_bytes, .fill = fill};
+    rbc__array_description array = {
+        .element_bytes = element_bytes, .fill = fill, .order = (const uint8_t *)order};
     if (PyTuple_Size(shape) < 1 || PyTuple_Size(shape) > RBC__ARRAY_MAX_DIMS) {
         return raise_value(state, "array: shape: found %zd axes, wanted 1 to %d",
                            PyTuple_Size(shape), RBC__ARRAY_MAX_DIMS);
@@ -370,6 +373,10 @@ static PyObject *part_array(PyObject *self, PyObject *args) {
     if (fill != NULL && fill_bytes != element_bytes) {
         return raise_value(state, "array: fill: found %zd bytes, wanted %lld", fill_bytes,
                            element_bytes);
+    }
+    if (order != NULL && order_bytes != PyTuple_Size(shape)) {
+        return raise_value(state, "array: order: found %zd axes, wanted %zd", order_bytes,
+                           PyTuple_Size(shape));
     }
     array.ndim = (int32_t)PyTuple_Size(shape);
     bool ok = read_extents(state, shape, "shape", array.ndim, array.shape) &&

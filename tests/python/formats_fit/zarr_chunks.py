@@ -39,6 +39,7 @@ def add_array(part: rc.Part, array: Any) -> int:
         offsets=offsets.ravel(),
         sizes=sizes.ravel(),
         packing=part.packing(steps_of(array)),
+        order=range(array.ndim)[::-1] if array.order == "F" else None,
     )
 
 
