@@ -727,7 +727,7 @@ static rbc_status keep_unpacked(rbc__request *request, rbc__want *want, rbc_erro
 /* From the number of a text to the text. */
 static rbc_status find_text(const rbc__request *request, rbc__want *want, rbc_error *err) {
     int32_t number;
-    if (want->bytes != sizeof number) {
+    if (want->data == NULL || want->bytes != sizeof number) {
         return fail_want(request, want, err, "the number of a text does not have its size");
     }
     memcpy(&number, want->data, sizeof number);
