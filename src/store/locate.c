@@ -86,10 +86,13 @@ static rbc_status check_samples(const located_stream *s, int64_t first, int64_t 
     const uint64_t samples = rbc__layout_num_samples(s->place->layout, s->id);
     if (first < 0 || count < 0 || (uint64_t)first > samples ||
         (uint64_t)count > samples - (uint64_t)first) {
+        int64_t end;
+        if (__builtin_add_overflow(first, count, &end)) {
+            end = count > 0 ? INT64_MAX : INT64_MIN;
+        }
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "samples [%" PRId64 ", %" PRId64 ") of stream '%s': it has %" PRIu64,
-                         first, first > INT64_MAX - count ? INT64_MAX : first + count,
-                         s->schema->name, samples);
+                         first, end, s->schema->name, samples);
     }
     return RBC_OK;
 }
