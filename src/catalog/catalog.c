@@ -125,8 +125,8 @@ static rbc_status index_files(opening *o, sqlite3 *db, const char *folder, rbc_e
         .watch = &o->watch,
         .progress = &o->progress,
     };
-    RBC__TRY(rbc__parts_sync(db, o->root, o->schema, o->found, &pending, &job.num_pending,
-                             &job.done, err));
+    RBC__TRY(rbc__parts_sync(db, o->root, o->schema, o->found, &o->watch, &pending,
+                             &job.num_pending, &job.done, err));
     job.pending = pending;
     rbc_status status = rbc__index_run(&job, err);
     free(pending);

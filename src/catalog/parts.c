@@ -314,8 +314,9 @@ static rbc_status drop_gone(sqlite3 *db, rbc_error *err) {
 }
 
 static rbc_status sync_files(sqlite3 *db, const char *root, const rbc__schema *schema,
-                             const rbc__file_identity *found, rbc__pending_part *pending,
-                             int64_t *num_pending, rbc_progress *done, rbc_error *err) {
+                             const rbc__file_identity *found, rbc__watch *watch,
+                             rbc__pending_part *pending, int64_t *num_pending, rbc_progress *done,
+                             rbc_error *err) {
     comparison c = {root, schema, found, false};
     RBC__TRY(find_home(db, root, &c.is_home, err));
     RBC__TRY(run_for(db, "INSERT OR REPLACE INTO meta VALUES ('origin', ?)",
@@ -326,6 +327,9 @@ static rbc_status sync_files(sqlite3 *db, const char *root, const rbc__schema *s
                                 doing_write, err));
     done->files_total = schema->num_parts;
     for (int64_t i = 0; i < schema->num_parts; ++i) {
+        if (rbc__watch_stop(watch)) { /* statements this short ask nobody */
+            return rbc__fail(err, RBC_ERROR_CANCELLED, "indexing was interrupted");
+        }
         known_file known;
         RBC__TRY(find_known(db, schema->parts[i].path, &known, err));
         const bool same = known.found && known.indexed && known.bytes == found[i].bytes &&
@@ -349,8 +353,9 @@ static rbc_status sync_files(sqlite3 *db, const char *root, const rbc__schema *s
 }
 
 rbc_status rbc__parts_sync(sqlite3 *db, const char *root, const rbc__schema *schema,
-                           const rbc__file_identity *found, rbc__pending_part **pending,
-                           int64_t *num_pending, rbc_progress *done, rbc_error *err) {
+                           const rbc__file_identity *found, rbc__watch *watch,
+                           rbc__pending_part **pending, int64_t *num_pending, rbc_progress *done,
+                           rbc_error *err) {
     *done = (rbc_progress){0};
     *num_pending = 0;
     *pending = calloc((size_t)schema->num_parts + 1, sizeof **pending);
@@ -359,7 +364,7 @@ rbc_status rbc__parts_sync(sqlite3 *db, const char *root, const rbc__schema *sch
     }
     rbc_status status = rbc__database_exec(db, "BEGIN IMMEDIATE", doing_write, err);
     if (status == RBC_OK) {
-        status = sync_files(db, root, schema, found, *pending, num_pending, done, err);
+        status = sync_files(db, root, schema, found, watch, *pending, num_pending, done, err);
     }
     if (status == RBC_OK) {
         status = rbc__database_exec(db, "COMMIT", doing_write, err);

@@ -20,10 +20,11 @@ rbc_status rbc__parts_load(sqlite3 *db, const char *root, const rbc__schema *sch
 
 /* Drops what the catalog holds of files that are gone or changed and lists, in the dataset's order,
  * those that have to be indexed: `pending` is malloc'ed. `done` says what is there already. One
- * transaction. */
+ * transaction. CANCELLED when `watch` says so. */
 rbc_status rbc__parts_sync(sqlite3 *db, const char *root, const rbc__schema *schema,
-                           const rbc__file_identity *found, rbc__pending_part **pending,
-                           int64_t *num_pending, rbc_progress *done, rbc_error *err);
+                           const rbc__file_identity *found, rbc__watch *watch,
+                           rbc__pending_part **pending, int64_t *num_pending, rbc_progress *done,
+                           rbc_error *err);
 
 /* When every file is indexed: numbers the episodes, forgets tasks that no episode has any more,
  * indexes the words of the others, and marks the catalog complete. One transaction. */
