@@ -117,6 +117,9 @@ static const char *const columns[][2] = {
     {"task_words_data", "block"},
     {"task_words_idx", "term"},
     {"task_words_config", "v"},
+    {"streams", "unit"},
+    {"streams", "scale"},
+    {"streams", "offset"},
 };
 #define NUM_COLUMNS (sizeof columns / sizeof columns[0])
 

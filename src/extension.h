@@ -8,8 +8,8 @@
  * codec/codec.h            rbc__turbojpeg_version(): which libjpeg-turbo decodes
  * catalog/dataset.h        rbc__selection_count(), _counts(), _fingerprint(): what repr() and
  *                          pickling say of a selection; rbc__dataset_open_with()
- * formats/batch.h          rbc__batch_writer: episodes that an indexer in Python describes
- * layout/values.h          rbc__values_can()
+ * formats/batch.h          rbc__batch_writer: episodes that an indexer in Python describes;
+ *                          rbc__stream_check() of the streams that it declares
  * layout/object.h          rbc__array_object_encode()
  * cuda/runtime/capture.h   rbc__cuda_capture: the launches of a plan, and their replay
  * cuda/runtime/device.h    rbc__cuda_has_kernels(), rbc__cuda_is_current()
@@ -27,6 +27,5 @@
 #include "cuda/runtime/device.h"
 #include "formats/batch.h"
 #include "layout/object.h"
-#include "layout/values.h"
 
 #endif

@@ -669,6 +669,10 @@ typedef struct rbc_stream_info {
     const char *times;       /* name of the int64 ns stream with this one's stamps, or NULL */
     double rate_hz;          /* control rate, or measured over the first episode; 0: unknown */
     const char *unsupported; /* why its samples cannot be read, or NULL */
+    const char *unit;        /* of its values, UTF-8 of at most 32 bytes, "m"; "": not said */
+    double scale, offset;    /* value = scale * stored + offset; 1 and 0: they are the same. Numeric
+                                streams are delivered as values. Images are delivered as stored, and
+                                who wants values multiplies them, on the GPU for instance */
 } rbc_stream_info;
 
 /* NOT_FOUND / INVALID_ARGUMENT when there is no such stream. */

@@ -48,6 +48,10 @@ class StreamInfo:
         is_ragged: a step holds any number of samples.
         rate_hz: samples a second; None where that is unknown.
         unsupported: why its samples cannot be read; None where they can.
+        unit: of the values, "m"; "" where it is not said.
+        scale: of a value, which is scale * stored + offset. Numeric streams are delivered as
+            values, images as stored.
+        offset: of a value, likewise.
     """
 
     name: str
@@ -59,6 +63,9 @@ class StreamInfo:
     is_ragged: bool
     rate_hz: float | None
     unsupported: str | None
+    unit: str
+    scale: float
+    offset: float
     index: int
 
 
@@ -82,6 +89,24 @@ class Stream:
     def name(self) -> str:
         """The dataset's own name of the stream."""
         return self.info.name
+
+    @property
+    def unit(self) -> str:
+        """Of the values, "m"; "" where it is not said."""
+        return self.info.unit
+
+    @property
+    def scale(self) -> float:
+        """Of a value, which is scale * stored + offset. :attr:`values` of a numeric stream are
+        such; images are as stored, and whoever wants values multiplies them, on the GPU for
+        instance.
+        """
+        return self.info.scale
+
+    @property
+    def offset(self) -> float:
+        """Of a value, see :attr:`scale`."""
+        return self.info.offset
 
     def __len__(self) -> int:
         return self.num_samples
@@ -616,7 +641,8 @@ def _image_sizes(stream: Stream) -> set[tuple[int, ...]]:
 def _describe(info: StreamInfo) -> str:
     extents = ", ".join("?" if extent < 0 else str(extent) for extent in info.shape)
     encoding = f" {info.encoding}" if info.encoding else ""
-    return f"{info.dtype} [{extents}]{encoding}"
+    unit = f" in {info.unit}" if info.unit else ""
+    return f"{info.dtype} [{extents}]{encoding}{unit}"
 
 
 def _rate(rate_hz: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ _ENCODINGS = {
     "text": ("text", "string"),
 }
 _MAX_DIMS = 7
+_UNIT_BYTES = 32
 _INT64 = (-(2**63), 2**63 - 1)
 
 
@@ -85,6 +87,9 @@ class _Stream:
     stored: str
     times: str | None
     ragged: bool
+    unit: str
+    scale: float
+    offset: float
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,9 @@ class Indexer:
         stored: str | None = None,
         times: str | None = None,
         ragged: bool = False,
+        unit: str = "",
+        scale: float = 1.0,
+        offset: float = 0.0,
     ) -> None:
         """Declares a stream; each part gives every stream of each of its episodes.
 
@@ -140,10 +148,16 @@ class Indexer:
                 shape), "frame" (of a video). Text: "text" (UTF-8; default), "string" (an int32,
                 the number of one of :meth:`Part.strings`, or -1).
             stored: dtype as stored, by default the same. Others that can be are float32 for other
-                floats, int64 for other integers.
+                floats, int64 for other integers; with `scale` or `offset` any but bool, by default
+                int64 of varints.
             times: name of the stream of int64 nanoseconds with this one's stamps, one a sample.
             ragged: a step holds any number of samples, see `row_lengths` of
                 :meth:`Part.episodes`.
+            unit: of the values, "m" or "rad": at most 32 bytes of UTF-8.
+            scale: a value is scale * stored + offset. A numeric stream is delivered so, computed in
+                float64 and rounded once to `dtype`, which is float32 or float64. Images are
+                delivered as stored; unit, scale and offset then only say what they mean.
+            offset: see `scale`.
         """
         name = _arguments.string("stream", name)
         what = f"stream {name!r}"
@@ -157,17 +171,30 @@ class Indexer:
         if dtype is None and kind == "numeric":
             raise InvalidArgumentError(f"{what}: dtype: is missing")
         dtype = _dtype(f"{what}: dtype", "uint8" if dtype is None or kind == "text" else dtype)
+        unit, scale, offset = _meaning(what, kind, unit, scale, offset)
+        is_mapped = kind == "numeric" and (scale != 1.0 or offset != 0.0)
+        if is_mapped and dtype not in ("float32", "float64"):
+            raise InvalidArgumentError(
+                f"{what}: dtype: found {dtype!r}, wanted float32 or float64 with scale or offset"
+            )
+        if stored is not None:
+            stored = _dtype(f"{what}: stored", stored)
+        elif encoding == "string":
+            stored = "int32"
+        else:
+            stored = "int64" if is_mapped and encoding == "varint" else dtype
         self._streams[name] = _Stream(
             name,
             kind,
             dtype,
             _shape(what, kind, encoding, shape),
             encoding,
-            ("int32" if encoding == "string" else dtype)
-            if stored is None
-            else _dtype(f"{what}: stored", stored),
+            stored,
             None if times is None else _arguments.string(f"{what}: times", times),
             _arguments.flag(f"{what}: ragged", ragged),
+            unit,
+            scale,
+            offset,
         )
 
     def part(
@@ -224,6 +251,9 @@ class Indexer:
                     stream.stored,
                     times,
                     stream.ragged,
+                    stream.unit,
+                    stream.scale,
+                    stream.offset,
                 )
             )
         parts = [(part.path, part.split, part.stamp) for part in self._parts.values()]
@@ -243,6 +273,24 @@ class Indexer:
 def _dtype(name: str, value: Any) -> str:
     text = value if isinstance(value, str) else getattr(value, "__name__", None) or str(value)
     return _arguments.choice(name, text, _DTYPES)
+
+
+def _meaning(what: str, kind: str, unit: Any, scale: Any, offset: Any) -> tuple[str, float, float]:
+    unit = _arguments.string(f"{what}: unit", unit)
+    if not unit.isprintable() or len(unit.encode()) > _UNIT_BYTES:
+        raise InvalidArgumentError(
+            f"{what}: unit: found {_arguments.found(unit)}, wanted at most {_UNIT_BYTES} bytes, "
+            "all of them printed"
+        )
+    scale = _arguments.number(f"{what}: scale", scale)
+    offset = _arguments.number(f"{what}: offset", offset)
+    if scale == 0.0 or math.isinf(scale):
+        raise InvalidArgumentError(f"{what}: scale: found {scale:g}, wanted finite and not 0")
+    if math.isinf(offset):
+        raise InvalidArgumentError(f"{what}: offset: found {offset:g}, wanted a finite number")
+    if kind == "text" and (unit, scale, offset) != ("", 1.0, 0.0):
+        raise InvalidArgumentError(f"{what}: wanted no unit, scale or offset of a text")
+    return unit, scale, offset
 
 
 def _shape(

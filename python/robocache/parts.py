@@ -97,7 +97,8 @@ class Column:
     For what cannot be read where it lies in good time: compressed, one file a step, computed.
 
     Attributes:
-        values: [N, *shape] of the stream's dtype, the samples of all episodes.
+        values: [N, *shape] of the stream's dtype, or, where it has a scale or an offset, of the
+            dtype as stored; the samples of all episodes.
         count: [E] samples; by default one a step.
     """
 

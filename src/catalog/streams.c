@@ -61,6 +61,9 @@ rbc_status rbc_dataset_stream(const rbc_dataset *dataset, int32_t index, rbc_str
         .times = stream->times >= 0 ? schema->streams[stream->times].name : NULL,
         .is_ragged = stream->is_ragged,
         .unsupported = stream->unsupported,
+        .unit = stream->unit,
+        .scale = stream->has_map ? stream->map.scale : 1.0,
+        .offset = stream->has_map ? stream->map.offset : 0.0,
         /* what is measured is kept, and shows in no other answer */
         .rate_hz = stream_rate((rbc_dataset *)(uintptr_t)dataset, index),
     };

@@ -10,7 +10,8 @@ static const char create_tables[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
     "CREATE TABLE streams (id INTEGER PRIMARY KEY, name TEXT NOT NULL, kind INTEGER NOT NULL,"
     " dtype TEXT NOT NULL, shape TEXT NOT NULL, encoding TEXT NOT NULL, times INTEGER NOT NULL,"
-    " ragged INTEGER NOT NULL, stored TEXT NOT NULL);"
+    " ragged INTEGER NOT NULL, stored TEXT NOT NULL, unit TEXT NOT NULL, scale REAL NOT NULL,"
+    " offset REAL NOT NULL);"
     "CREATE TABLE parts (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, split TEXT NOT NULL,"
     " position INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,"
     " digest INTEGER NOT NULL, column_bytes INTEGER NOT NULL, column_digest INTEGER NOT NULL,"
@@ -104,6 +105,11 @@ static char *stored_text(const rbc__stream_schema *stream, char *buffer, size_t 
     return buffer;
 }
 
+/* The map of a stream as users are told of it. */
+static rbc__value_map map_of(const rbc__stream_schema *stream) {
+    return stream->has_map ? stream->map : (rbc__value_map){1.0, 0.0};
+}
+
 static rbc_status fill_streams(sqlite3 *db, const char *format, const rbc__schema *schema,
                                rbc_error *err) {
     sqlite3_stmt *insert;
@@ -116,10 +122,11 @@ static rbc_status fill_streams(sqlite3 *db, const char *format, const rbc__schem
     rbc_status status = rbc__statement_run(insert, err);
     rbc__statement_finish(&insert);
     RBC__TRY(status);
-    RBC__TRY(rbc__statement_prepare(db, "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                                    &insert, err));
+    RBC__TRY(rbc__statement_prepare(
+        db, "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", &insert, err));
     for (int32_t i = 0; i < schema->num_streams && status == RBC_OK; ++i) {
         const rbc__stream_schema *stream = &schema->streams[i];
+        const rbc__value_map map = map_of(stream);
         char shape[256];
         char stored[96];
         sqlite3_bind_int64(insert, 1, i);
@@ -132,6 +139,9 @@ static rbc_status fill_streams(sqlite3 *db, const char *format, const rbc__schem
         sqlite3_bind_int64(insert, 8, stream->is_ragged);
         sqlite3_bind_text(insert, 9, stored_text(stream, stored, sizeof stored), -1,
                           SQLITE_TRANSIENT);
+        sqlite3_bind_text(insert, 10, stream->unit, -1, SQLITE_STATIC);
+        sqlite3_bind_double(insert, 11, map.scale);
+        sqlite3_bind_double(insert, 12, map.offset);
         status = rbc__statement_run(insert, err);
     }
     rbc__statement_finish(&insert);
@@ -200,13 +210,49 @@ rbc_status rbc__tables_check_dataset(sqlite3 *db, const rbc__schema *schema, rbc
                      sqlite3_db_filename(db, "main"), name, version, schema->name, schema->version);
 }
 
+enum { NAME, KIND, DTYPE, SHAPE, ENCODING, TIMES, RAGGED, STORED, UNIT, SCALE, OFFSET };
+
+/* A unit and a map that no format could have declared are damage, not another declaration. */
+static rbc_status check_map(sqlite3_stmt *select, rbc_error *err) {
+    /* types first: looking at a value may change its type */
+    const bool has_unit = sqlite3_column_type(select, UNIT) == SQLITE_TEXT;
+    const bool has_numbers = sqlite3_column_type(select, SCALE) == SQLITE_FLOAT &&
+                             sqlite3_column_type(select, OFFSET) == SQLITE_FLOAT;
+    const char *unit = (const char *)sqlite3_column_text(select, UNIT);
+    const rbc__value_map map = {sqlite3_column_double(select, SCALE),
+                                sqlite3_column_double(select, OFFSET)};
+    const char *wrong = NULL;
+    if (!has_unit || unit == NULL ||
+        !rbc__unit_check(unit, (size_t)sqlite3_column_bytes(select, UNIT))) {
+        wrong = "its unit is not UTF-8 of at most 32 bytes";
+    } else if (!has_numbers || !rbc__value_map_check(&map)) {
+        wrong = "its scale and offset are not finite numbers, and the scale not 0";
+    }
+    if (wrong == NULL) {
+        return RBC_OK;
+    }
+    const char *name = (const char *)sqlite3_column_text(select, NAME);
+    return rbc__fail(
+        err, RBC_ERROR_FORMAT,
+        "catalog '%s': stream '%s': %s; delete the file or open the dataset with rebuild",
+        sqlite3_db_filename(sqlite3_db_handle(select), "main"), name != NULL ? name : "", wrong);
+}
+
+static bool map_is(sqlite3_stmt *select, const rbc__stream_schema *stream) {
+    const rbc__value_map map = map_of(stream);
+    return text_is(select, UNIT, stream->unit) &&
+           sqlite3_column_double(select, SCALE) == map.scale &&
+           sqlite3_column_double(select, OFFSET) == map.offset;
+}
+
 rbc_status rbc__tables_match(sqlite3 *db, const char *format, const rbc__schema *schema,
                              bool *match, rbc_error *err) {
     RBC__TRY(meta_is(db, "format", format, match, NULL, 0, err));
     sqlite3_stmt *select;
     RBC__TRY(rbc__statement_prepare(
         db,
-        "SELECT name, kind, dtype, shape, encoding, times, ragged, stored FROM streams ORDER BY id",
+        "SELECT name, kind, dtype, shape, encoding, times, ragged, stored, unit, scale, offset"
+        " FROM streams ORDER BY id",
         &select, err));
     rbc_status status = RBC_OK;
     int32_t count = 0;
@@ -216,6 +262,10 @@ rbc_status rbc__tables_match(sqlite3 *db, const char *format, const rbc__schema 
         if (status != RBC_OK || !row) {
             break;
         }
+        status = check_map(select, err);
+        if (status != RBC_OK) {
+            break;
+        }
         if (count == schema->num_streams) {
             *match = false;
             break;
@@ -223,14 +273,15 @@ rbc_status rbc__tables_match(sqlite3 *db, const char *format, const rbc__schema 
         const rbc__stream_schema *stream = &schema->streams[count++];
         char shape[256];
         char stored[96];
-        *match = text_is(select, 0, stream->name) &&
-                 sqlite3_column_int64(select, 1) == (int64_t)stream->kind &&
-                 text_is(select, 2, rbc__dtype_name(stream->dtype)) &&
-                 text_is(select, 3, shape_text(stream, shape, sizeof shape)) &&
-                 text_is(select, 4, stream->encoding) &&
-                 sqlite3_column_int64(select, 5) == stream->times &&
-                 (sqlite3_column_int64(select, 6) != 0) == stream->is_ragged &&
-                 text_is(select, 7, stored_text(stream, stored, sizeof stored));
+        *match = text_is(select, NAME, stream->name) &&
+                 sqlite3_column_int64(select, KIND) == (int64_t)stream->kind &&
+                 text_is(select, DTYPE, rbc__dtype_name(stream->dtype)) &&
+                 text_is(select, SHAPE, shape_text(stream, shape, sizeof shape)) &&
+                 text_is(select, ENCODING, stream->encoding) &&
+                 sqlite3_column_int64(select, TIMES) == stream->times &&
+                 (sqlite3_column_int64(select, RAGGED) != 0) == stream->is_ragged &&
+                 text_is(select, STORED, stored_text(stream, stored, sizeof stored)) &&
+                 map_is(select, stream);
     }
     *match = *match && count == schema->num_streams;
     rbc__statement_finish(&select);

@@ -1,7 +1,8 @@
 /* The tables of a catalog.
  *
  *  meta       format, name and version of the dataset, totals, and whether it is complete
- *  streams    as the format declared them; a catalog of other streams is made anew
+ *  streams    as the format declared them, with unit and value map (scale 1, offset 0: none); a
+ *             catalog of other streams is made anew
  *  parts      one row a part, mostly a data file: its size, mtime and digest, whether it is indexed,
  *             its totals, the id of its first episode, and which column file it has
  *  episodes   one row an episode; key = part id * 2^32 + number within the part. Ids are not
@@ -37,7 +38,8 @@ rbc_status rbc__tables_check(sqlite3 *db, rbc_error *err);
 rbc_status rbc__tables_create(sqlite3 *db, const char *format, const rbc__schema *schema,
                               rbc_error *err);
 
-/* Whether format and streams are those of the catalog. */
+/* Whether format and streams are those of the catalog. FORMAT where it holds what is no unit, scale
+ * or offset. */
 rbc_status rbc__tables_match(sqlite3 *db, const char *format, const rbc__schema *schema,
                              bool *match, rbc_error *err);
 

@@ -33,6 +33,11 @@ rbc_status rbc__batch_writer_create(const rbc__schema *schema, int64_t file_byte
     writer->num_strings = -1;
     for (int32_t i = 0; i < schema->num_streams; ++i) {
         const int32_t times = schema->streams[i].times;
+        const rbc_status status = rbc__stream_check(&schema->streams[i], err);
+        if (status != RBC_OK) {
+            rbc__batch_writer_destroy(out);
+            return status;
+        }
         writer->stored[i] = schema->streams[i].stored;
         if (times >= 0 &&
             (schema->streams[times].kind != RBC_STREAM_NUMERIC ||

@@ -92,7 +92,7 @@ typedef struct rbc__batch_source {
     rbc__ints episode;  /* arrays [R], sorted: whose run it is; not given: one run an episode */
     int64_t number;     /* of the array or track */
     int64_t packing;    /* pieces: of each by itself */
-    const void *values; /* columns: [N] samples of the stream's dtype, C order; of texts int32 */
+    const void *values; /* columns: [N] samples of rbc__stream_column_dtype(), C order */
     int64_t num_values; /* N */
 } rbc__batch_source;
 

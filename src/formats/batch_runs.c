@@ -5,7 +5,7 @@
 #include "formats/batch_state.h"
 
 uint64_t rbc__batch_sample_bytes(const rbc__stream_schema *stream) {
-    int64_t bytes = rbc__dtype_bytes(stream->dtype);
+    int64_t bytes = rbc__dtype_bytes(rbc__stream_column_dtype(stream));
     for (int32_t i = 0; i < stream->ndim; ++i) {
         if (stream->shape[i] < 0 || !rbc__mul_size(bytes, stream->shape[i], &bytes)) {
             return 0;
@@ -426,7 +426,7 @@ static rbc_status add_values(rbc__batch_writer *writer, const rbc__batch_source 
                              rbc__batch_progress *progress, int64_t count, rbc_error *err) {
     const rbc__stream_schema *stream = schema_of(writer, source);
     const bool is_string = stream->stored.encoding == RBC__ENCODING_STRING;
-    const uint64_t sample_bytes = is_string ? sizeof(int32_t) : rbc__batch_sample_bytes(stream);
+    const uint64_t sample_bytes = rbc__batch_sample_bytes(stream);
     if (count > source->num_values - progress->samples) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "found %" PRId64 " samples in the column, wanted %" PRId64
@@ -438,7 +438,7 @@ static rbc_status add_values(rbc__batch_writer *writer, const rbc__batch_source 
             check_strings(writer, (const int32_t *)source->values + progress->samples, count, err));
     }
     return rbc__batch_add_column(
-        writer, (uint32_t)source->stream, is_string ? RBC__I32 : stream->dtype, sample_bytes,
+        writer, (uint32_t)source->stream, rbc__stream_column_dtype(stream), sample_bytes,
         (const uint8_t *)source->values + (uint64_t)progress->samples * sample_bytes, count, err);
 }
 

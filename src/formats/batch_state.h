@@ -123,7 +123,7 @@ rbc_status rbc__batch_add_column(rbc__batch_writer *writer, uint32_t id, rbc__dt
 /* Ends the run under way. */
 void rbc__batch_flush(rbc__batch_writer *writer);
 
-/* Bytes of one sample of its dtype; 0: none, or its shape is not declared. */
+/* Bytes of one sample of a column; 0: none, or its shape is not declared. */
 uint64_t rbc__batch_sample_bytes(const rbc__stream_schema *stream);
 
 #endif

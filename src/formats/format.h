@@ -13,6 +13,10 @@
 #include "core/tensor.h"
 #include "layout/blobs.h"
 #include "layout/layout.h"
+#include "layout/values.h"
+
+/* The longest unit, in bytes of UTF-8. */
+#define RBC__UNIT_BYTES 32
 
 typedef struct rbc__stream_schema {
     char *name; /* dataset's own, "steps/" left out */
@@ -26,7 +30,11 @@ typedef struct rbc__stream_schema {
     bool is_reference; /* episodes begin and end with its stamps, see rbc__schema_set_reference() */
     const char
         *unsupported; /* why its samples cannot be read, or NULL; it is listed all the same */
-    rbc__layout_stream stored; /* what layouts need not say of each run */
+    rbc__layout_stream stored;      /* what layouts need not say of each run */
+    char unit[RBC__UNIT_BYTES + 1]; /* of the values, UTF-8: "m"; "": not said */
+    bool has_map; /* numbers become values by `map`; with images, which are delivered as stored, it
+                     only travels */
+    rbc__value_map map;
 } rbc__stream_schema;
 
 /* A unit of indexing. Mostly it is a file, which is then blob 0 of its layouts. */
@@ -124,6 +132,25 @@ static inline bool rbc__stream_has_numbers(const rbc__stream_schema *stream) {
     return stream->kind == RBC_STREAM_NUMERIC || stream->stored.encoding == RBC__ENCODING_PIXELS ||
            (stream->kind == RBC_STREAM_IMAGE && stream->stored.encoding == RBC__ENCODING_NPY);
 }
+
+/* The map that its samples are read through; NULL: none. */
+static inline const rbc__value_map *rbc__stream_map(const rbc__stream_schema *stream) {
+    return stream->has_map && stream->kind == RBC_STREAM_NUMERIC ? &stream->map : NULL;
+}
+
+/* Of its samples in a column: as stored where there is a map, the numbers of texts, else its own. */
+static inline rbc__dtype rbc__stream_column_dtype(const rbc__stream_schema *stream) {
+    return stream->stored.encoding == RBC__ENCODING_STRING ? RBC__I32
+           : rbc__stream_map(stream) != NULL               ? (rbc__dtype)stream->stored.dtype
+                                                           : stream->dtype;
+}
+
+/* Whether a unit of so many bytes, and a map, are such. */
+bool rbc__unit_check(const char *unit, size_t bytes);
+bool rbc__value_map_check(const rbc__value_map *map);
+
+/* INVALID_ARGUMENT: its numbers cannot become values of its dtype, or unit or map are none. */
+rbc_status rbc__stream_check(const rbc__stream_schema *stream, rbc_error *err);
 
 /* Marks the reference streams: those of the action that have stamps; without such, those with
  * stamps that have one sample a step; without such, all that have stamps. A reader calls it once

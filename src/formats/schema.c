@@ -1,7 +1,57 @@
-/* What the streams of a schema are to each other. */
+/* What the streams of a schema are, and what they are to each other. */
+#include <math.h>
 #include <string.h>
 
+#include "core/error.h"
 #include "formats/format.h"
+#include "io/utf8.h"
+
+bool rbc__unit_check(const char *unit, size_t bytes) {
+    uint64_t bad_at;
+    return bytes <= RBC__UNIT_BYTES && rbc__utf8_check((const uint8_t *)unit, bytes, &bad_at);
+}
+
+bool rbc__value_map_check(const rbc__value_map *map) {
+    return isfinite(map->scale) && isfinite(map->offset) && map->scale != 0.0;
+}
+
+static rbc_status check_map(const rbc__stream_schema *stream, rbc_error *err) {
+    const char *end = memchr(stream->unit, '\0', sizeof stream->unit);
+    const size_t bytes = end != NULL ? (size_t)(end - stream->unit) : sizeof stream->unit;
+    if (!rbc__unit_check(stream->unit, bytes)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "stream '%s': unit: wanted UTF-8 of at most %d bytes", stream->name,
+                         RBC__UNIT_BYTES);
+    }
+    if (stream->has_map && !rbc__value_map_check(&stream->map)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "stream '%s': found scale %g and offset %g, wanted finite numbers and a "
+                         "scale that is not 0",
+                         stream->name, stream->map.scale, stream->map.offset);
+    }
+    if (stream->kind == RBC_STREAM_TEXT && (stream->has_map || bytes > 0)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "stream '%s': wanted no unit, scale or offset of a text", stream->name);
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc__stream_check(const rbc__stream_schema *stream, rbc_error *err) {
+    RBC__TRY(check_map(stream, err));
+    const rbc__encoding encoding = (rbc__encoding)stream->stored.encoding;
+    const rbc__dtype stored = (rbc__dtype)stream->stored.dtype;
+    const bool is_mapped = rbc__stream_map(stream) != NULL;
+    const bool can = is_mapped ? rbc__values_can_map(encoding, stored, stream->dtype)
+                               : rbc__values_can(encoding, stored, stream->dtype);
+    if (rbc__stream_has_numbers(stream) && stream->unsupported == NULL && !can) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "stream '%s': %s numbers stored as %s cannot be read as %s%s",
+                         stream->name, rbc__encoding_name(stream->stored.encoding),
+                         rbc__dtype_name(stored), rbc__dtype_name(stream->dtype),
+                         is_mapped ? " with a scale and an offset, wanted float32 or float64" : "");
+    }
+    return RBC_OK;
+}
 
 bool rbc__stream_is_action(const rbc__stream_schema *stream) {
     for (const char *part = stream->name; part != NULL; part = strchr(part, '/')) {

@@ -35,6 +35,18 @@ static uint16_t f32_to_f16(uint32_t bits) {
     return (uint16_t)(sign | (mantissa + half - 1 + odd) >> shift);
 }
 
+double rbc__values_from_f16(uint16_t bits) {
+    const double sign = bits & 0x8000 ? -1.0 : 1.0;
+    const uint32_t exponent = bits >> 10 & 31;
+    const uint32_t mantissa = bits & 1023;
+    if (exponent == 31) {
+        return mantissa ? (double)__builtin_nanf("") : sign * (double)__builtin_inff();
+    }
+    const double value = exponent ? 1024.0 + mantissa : (double)mantissa;
+    return sign * value * (1.0 / 16777216.0) *
+           (double)(UINT32_C(1) << (exponent ? exponent - 1 : 0));
+}
+
 void rbc__values_from_f32(const uint8_t *src, uint64_t count, rbc__dtype dtype, void *dst) {
     if (dtype == RBC__F32) {
         if (count > 0) {
@@ -159,6 +171,7 @@ bool rbc__values_can(rbc__encoding encoding, rbc__dtype stored, rbc__dtype dtype
     case RBC__ENCODING_PLAIN:
     case RBC__ENCODING_PIXELS:
     case RBC__ENCODING_SWAPPED:
+    case RBC__ENCODING_NPY:
         return stored == dtype || (stored == RBC__F32 && rbc__dtype_is_float(dtype)) ||
                (stored == RBC__I64 && !rbc__dtype_is_float(dtype));
     case RBC__ENCODING_VARINT:
@@ -166,6 +179,13 @@ bool rbc__values_can(rbc__encoding encoding, rbc__dtype stored, rbc__dtype dtype
     default:
         return false;
     }
+}
+
+bool rbc__values_can_map(rbc__encoding encoding, rbc__dtype stored, rbc__dtype dtype) {
+    const bool is_known = encoding == RBC__ENCODING_PLAIN || encoding == RBC__ENCODING_SWAPPED ||
+                          encoding == RBC__ENCODING_NPY ||
+                          (encoding == RBC__ENCODING_VARINT && !rbc__dtype_is_float(stored));
+    return is_known && stored != RBC__BOOL && (dtype == RBC__F32 || dtype == RBC__F64);
 }
 
 /* `size` is 1, 2, 4 or 8. */
@@ -239,4 +259,116 @@ rbc__values_result rbc__values_read(rbc__encoding encoding, rbc__dtype stored, c
     }
     return encoding == RBC__ENCODING_SWAPPED ? read_swapped(stored, src, count, dtype, dst, misfit)
                                              : read_plain(stored, src, count, dtype, dst, misfit);
+}
+
+/* ---- mapped -------------------------------------------------------------------------------------
+ */
+
+#define WIDEN(type)                                                                                \
+    do {                                                                                           \
+        for (uint64_t i = 0; i < count; ++i) {                                                     \
+            type number;                                                                           \
+            memcpy(&number, src + i * sizeof number, sizeof number);                               \
+            dst[i] = (double)number;                                                               \
+        }                                                                                          \
+    } while (0)
+
+/* `src` may be of any alignment. */
+static void widen(const uint8_t *src, uint64_t count, rbc__dtype dtype, double *dst) {
+    switch (dtype) {
+    case RBC__F64:
+        WIDEN(double);
+        break;
+    case RBC__F32:
+        WIDEN(float);
+        break;
+    case RBC__F16:
+        for (uint64_t i = 0; i < count; ++i) {
+            dst[i] = rbc__values_from_f16((uint16_t)rbc__load_uint(src + 2 * i, 2));
+        }
+        break;
+    case RBC__BF16:
+        for (uint64_t i = 0; i < count; ++i) {
+            const uint32_t bits = (uint32_t)rbc__load_uint(src + 2 * i, 2) << 16;
+            float value;
+            memcpy(&value, &bits, sizeof value);
+            dst[i] = (double)value;
+        }
+        break;
+    case RBC__I8:
+        WIDEN(int8_t);
+        break;
+    case RBC__I16:
+        WIDEN(int16_t);
+        break;
+    case RBC__I32:
+        WIDEN(int32_t);
+        break;
+    case RBC__I64:
+        WIDEN(int64_t);
+        break;
+    case RBC__U16:
+        WIDEN(uint16_t);
+        break;
+    case RBC__U32:
+        WIDEN(uint32_t);
+        break;
+    case RBC__U64:
+        WIDEN(uint64_t);
+        break;
+    default:
+        WIDEN(uint8_t);
+    }
+}
+
+static void map_block(const rbc__value_map *map, double *values, uint64_t count, rbc__dtype dtype,
+                      void *dst) {
+    for (uint64_t i = 0; i < count; ++i) {
+        values[i] = map->scale * values[i] + map->offset;
+    }
+    if (dtype == RBC__F64) {
+        memcpy(dst, values, (size_t)count * sizeof(double));
+        return;
+    }
+    for (uint64_t i = 0; i < count; ++i) {
+        ((float *)dst)[i] = (float)values[i];
+    }
+}
+
+rbc__values_result rbc__values_read_mapped(rbc__encoding encoding, rbc__dtype stored,
+                                           const uint8_t *src, uint64_t bytes, uint64_t count,
+                                           bool is_even, const rbc__value_map *map,
+                                           rbc__dtype dtype, void *dst, int64_t *misfit) {
+    enum { BLOCK = 256 };
+    int64_t varints[BLOCK];
+    uint64_t plain[BLOCK]; /* of the stored dtype, where they do not lie so */
+    double values[BLOCK];
+    const bool is_varint = encoding == RBC__ENCODING_VARINT;
+    const uint64_t from = (uint64_t)rbc__dtype_bytes(stored);
+    const uint64_t to = (uint64_t)rbc__dtype_bytes(dtype);
+    const uint64_t each = is_even && count > 0 ? bytes / count : 0; /* of a varint */
+    uint64_t at = 0;
+    *misfit = 0;
+    if (is_varint ? is_even && each * count != bytes : bytes % from != 0 || bytes / from != count) {
+        return RBC__VALUES_DAMAGED;
+    }
+    for (uint64_t done = 0; done < count; done += BLOCK) {
+        const uint64_t part = count - done < BLOCK ? count - done : BLOCK;
+        const uint8_t *numbers = (const uint8_t *)plain;
+        if (is_varint) {
+            if (!read_block(src, bytes, &at, part, (uint32_t)each, varints)) {
+                return RBC__VALUES_DAMAGED;
+            }
+            if (!rbc__values_from_ints(varints, part, stored, plain, misfit)) {
+                return RBC__VALUES_MISFIT;
+            }
+        } else if (encoding == RBC__ENCODING_SWAPPED) {
+            swap_each(src + done * from, part, from, (uint8_t *)plain);
+        } else {
+            numbers = src + done * from;
+        }
+        widen(numbers, part, stored, values);
+        map_block(map, values, part, dtype, (uint8_t *)dst + done * to);
+    }
+    return is_varint && at != bytes ? RBC__VALUES_DAMAGED : RBC__VALUES_OK;
 }

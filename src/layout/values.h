@@ -21,8 +21,18 @@ bool rbc__values_from_ints(const int64_t *src, uint64_t count, rbc__dtype dtype,
 bool rbc__values_from_varints(const uint8_t *src, uint64_t bytes, uint64_t count, uint32_t stride,
                               rbc__dtype dtype, void *dst, int64_t *misfit, bool *damaged);
 
+double rbc__values_from_f16(uint16_t bits);
+
+/* How numbers that are stored mean values: value = scale * stored + offset. */
+typedef struct rbc__value_map {
+    double scale, offset; /* finite; scale is not 0 */
+} rbc__value_map;
+
 /* Whether numbers stored so can become numbers of `dtype`. */
 bool rbc__values_can(rbc__encoding encoding, rbc__dtype stored, rbc__dtype dtype);
+/* The same by a map: any number becomes float32 or float64. `stored` is then also the integer dtype
+ * that varints are of. */
+bool rbc__values_can_map(rbc__encoding encoding, rbc__dtype stored, rbc__dtype dtype);
 
 typedef enum rbc__values_result {
     RBC__VALUES_OK = 0,
@@ -35,5 +45,12 @@ typedef enum rbc__values_result {
 rbc__values_result rbc__values_read(rbc__encoding encoding, rbc__dtype stored, const uint8_t *src,
                                     uint64_t bytes, uint64_t count, bool is_even, rbc__dtype dtype,
                                     void *dst, int64_t *misfit);
+
+/* The same with a map, of a combination that rbc__values_can_map(). Values are computed in float64
+ * and rounded once. */
+rbc__values_result rbc__values_read_mapped(rbc__encoding encoding, rbc__dtype stored,
+                                           const uint8_t *src, uint64_t bytes, uint64_t count,
+                                           bool is_even, const rbc__value_map *map,
+                                           rbc__dtype dtype, void *dst, int64_t *misfit);
 
 #endif

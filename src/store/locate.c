@@ -23,6 +23,7 @@ typedef struct located_stream {
     int32_t stream;
     uint32_t id;
     rbc__dtype dtype;
+    const rbc__value_map *map;
     uint64_t elements;
 } located_stream;
 
@@ -57,6 +58,7 @@ static rbc_status find_stream(const rbc__request *request, const rbc__place *pla
                             .stream = stream,
                             .id = (uint32_t)stream,
                             .dtype = schema->streams[stream].dtype,
+                            .map = rbc__stream_map(&schema->streams[stream]),
                             .elements = 1};
     if (out->schema->unsupported) {
         return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "stream '%s' cannot be read: %s",
@@ -201,6 +203,7 @@ static rbc__want *add_want(rbc__request *request, const located_stream *s, const
     want->dtype = (uint8_t)s->dtype;
     want->is_even = run->form == RBC__FORM_EVEN;
     want->packing = run->packing > 0 ? &s->place->layout->packings[run->packing - 1] : NULL;
+    want->map = s->map;
     want->elements = s->elements;
     want->stream = s->stream;
     want->record = s->place->record;
@@ -214,7 +217,15 @@ static rbc__want *add_want(rbc__request *request, const located_stream *s, const
 /* Whether the samples are stored as they are delivered. */
 static bool is_as_stored(const located_stream *s, const rbc__run *run) {
     return (run->encoding == RBC__ENCODING_PLAIN || run->encoding == RBC__ENCODING_PIXELS) &&
-           run->dtype == (uint8_t)s->dtype && run->packing == 0;
+           run->dtype == (uint8_t)s->dtype && run->packing == 0 && s->map == NULL;
+}
+
+/* Whether numbers stored as the run says can become the stream's. */
+static bool can_be_read(const located_stream *s, const rbc__run *run) {
+    const rbc__encoding encoding = (rbc__encoding)run->encoding;
+    const rbc__dtype stored = (rbc__dtype)run->dtype;
+    return s->map != NULL ? rbc__values_can_map(encoding, stored, s->dtype)
+                          : rbc__values_can(encoding, stored, s->dtype);
 }
 
 /* `count` samples that lie `stride` apart from `offset` on in the run's container; `bytes` each. */
@@ -286,10 +297,7 @@ static rbc_status want_run(rbc__request *request, const located_stream *s, const
         return want_array(request, s, run, first, run->offset + (first - run->first), count, dst,
                           err);
     }
-    const bool can =
-        run->encoding == RBC__ENCODING_NPY ||
-        rbc__values_can((rbc__encoding)run->encoding, (rbc__dtype)run->dtype, s->dtype);
-    if (run->container == RBC__IN_TRACK || !can) {
+    if (run->container == RBC__IN_TRACK || !can_be_read(s, run)) {
         return fail_stream(request, s, run, err, "its entry in the catalog is damaged");
     }
     const uint64_t base = run->container == RBC__IN_LAYOUT ? 0 : run->offset;
@@ -466,8 +474,8 @@ static rbc_status want_array(rbc__request *request, const located_stream *s, con
     RBC__TRY(pin_array(request, s, run->number, &object, err));
     const rbc__array *array = &object->array;
     const uint64_t stored = s->elements * (uint64_t)rbc__dtype_bytes((rbc__dtype)run->dtype);
-    if (!rbc__values_can((rbc__encoding)run->encoding, (rbc__dtype)run->dtype, s->dtype) ||
-        run->encoding == RBC__ENCODING_VARINT || first > (uint64_t)array->shape[0] ||
+    if (!can_be_read(s, run) || run->encoding == RBC__ENCODING_VARINT ||
+        run->encoding == RBC__ENCODING_NPY || first > (uint64_t)array->shape[0] ||
         count > (uint64_t)array->shape[0] - first || (uint64_t)array->row_bytes != stored) {
         return fail_stream(request, s, run, err, "its rows are not those of the array");
     }

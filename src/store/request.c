@@ -526,7 +526,7 @@ static rbc_status fail_values(const rbc__request *request, const rbc__want *want
                              : "a sample does not have its size");
     }
     (void)snprintf(problem, sizeof problem, "it holds %" PRId64 ", which is no %s", misfit,
-                   rbc__dtype_name((rbc__dtype)want->dtype));
+                   rbc__dtype_name((rbc__dtype)(want->map != NULL ? want->stored : want->dtype)));
     return fail_want(request, want, err, problem);
 }
 
@@ -568,9 +568,23 @@ static rbc_status unpack_sample(rbc__request *request, const rbc__want *want, co
     return status == RBC_OK ? RBC_OK : fail_in_want(request, want, status, err);
 }
 
+/* `count` numbers at `src`, stored so, to the stream's dtype. */
+static rbc_status read_values(const rbc__request *request, const rbc__want *want,
+                              rbc__encoding encoding, const uint8_t *src, uint64_t bytes,
+                              uint64_t count, bool is_even, uint8_t *dst, rbc_error *err) {
+    const rbc__dtype stored = (rbc__dtype)want->stored;
+    const rbc__dtype dtype = (rbc__dtype)want->dtype;
+    int64_t misfit = 0;
+    const rbc__values_result result =
+        want->map == NULL
+            ? rbc__values_read(encoding, stored, src, bytes, count, is_even, dtype, dst, &misfit)
+            : rbc__values_read_mapped(encoding, stored, src, bytes, count, is_even, want->map,
+                                      dtype, dst, &misfit);
+    return result == RBC__VALUES_OK ? RBC_OK : fail_values(request, want, result, misfit, err);
+}
+
 static rbc_status convert_sample(rbc__request *request, const rbc__want *want, const uint8_t *src,
                                  uint8_t *dst, rbc_error *err) {
-    int64_t misfit = 0;
     uint64_t bytes = want->bytes;
     rbc__encoding encoding = (rbc__encoding)want->encoding;
     if (want->packing != NULL) {
@@ -591,10 +605,8 @@ static rbc_status convert_sample(rbc__request *request, const rbc__want *want, c
         src += npy.offset;
         bytes = npy.bytes;
     }
-    const rbc__values_result result = rbc__values_read(
-        encoding, (rbc__dtype)want->stored, src, bytes, want->elements,
-        want->is_even && want->packing == NULL, (rbc__dtype)want->dtype, dst, &misfit);
-    return result == RBC__VALUES_OK ? RBC_OK : fail_values(request, want, result, misfit, err);
+    return read_values(request, want, encoding, src, bytes, want->elements,
+                       want->is_even && want->packing == NULL, dst, err);
 }
 
 static rbc_status convert(rbc__request *request, const rbc__want *want, const uint8_t *src,
@@ -602,12 +614,9 @@ static rbc_status convert(rbc__request *request, const rbc__want *want, const ui
     const uint64_t out_bytes = want->elements * (uint64_t)rbc__dtype_bytes((rbc__dtype)want->dtype);
     if (want->stride == want->bytes && want->packing == NULL &&
         want->encoding != RBC__ENCODING_NPY) {
-        int64_t misfit = 0;
-        const rbc__values_result result =
-            rbc__values_read((rbc__encoding)want->encoding, (rbc__dtype)want->stored, src,
-                             want->count * want->bytes, want->count * want->elements, want->is_even,
-                             (rbc__dtype)want->dtype, want->dst, &misfit);
-        return result == RBC__VALUES_OK ? RBC_OK : fail_values(request, want, result, misfit, err);
+        return read_values(request, want, (rbc__encoding)want->encoding, src,
+                           want->count * want->bytes, want->count * want->elements, want->is_even,
+                           want->dst, err);
     }
     for (uint64_t i = 0; i < want->count; ++i) {
         RBC__TRY(
@@ -620,7 +629,7 @@ static rbc_status convert(rbc__request *request, const rbc__want *want, const ui
 static rbc_status gather(rbc__request *request, const rbc__want *want, rbc_error *err) {
     const rbc__array *array = &want->array->array;
     const bool is_as_stored =
-        want->stored == want->dtype && want->encoding != RBC__ENCODING_SWAPPED;
+        want->stored == want->dtype && want->encoding != RBC__ENCODING_SWAPPED && want->map == NULL;
     uint8_t *rows = want->dst;
     if (!is_as_stored) {
         RBC__TRY(rbc__scratch_reserve(&request->gathered,
@@ -646,12 +655,9 @@ static rbc_status gather(rbc__request *request, const rbc__want *want, rbc_error
     if (is_as_stored) {
         return RBC_OK;
     }
-    int64_t misfit = 0;
-    const rbc__values_result result =
-        rbc__values_read((rbc__encoding)want->encoding, (rbc__dtype)want->stored, rows,
-                         want->count * (uint64_t)array->row_bytes, want->count * want->elements,
-                         true, (rbc__dtype)want->dtype, want->dst, &misfit);
-    return result == RBC__VALUES_OK ? RBC_OK : fail_values(request, want, result, misfit, err);
+    return read_values(request, want, (rbc__encoding)want->encoding, rows,
+                       want->count * (uint64_t)array->row_bytes, want->count * want->elements, true,
+                       want->dst, err);
 }
 
 /* ---- finishing ----------------------------------------------------------------------------------

@@ -75,6 +75,7 @@ typedef struct rbc__want {
     uint8_t *dst;
     const uint8_t *data;         /* FROM_LAYOUT; of a sample, once it is there */
     const rbc__packing *packing; /* that each sample is packed with; NULL: it is not */
+    const rbc__value_map *map;   /* from numbers to values; NULL: they are the values */
     const rbc__array_object *array;
     const rbc__strings *strings; /* of which a text is a number; NULL: it is none */
     int64_t first;               /* number of the sample in the stream; rows: in the array */

@@ -284,9 +284,9 @@ static void every_encoding_and_dtype(void **state) {
         for (int from = 0; from < RBC__NUM_DTYPES; ++from) {
             for (int to = 0; to < RBC__NUM_DTYPES; ++to) {
                 const bool to_float = rbc__dtype_is_float((rbc__dtype)to);
-                const bool is_plain = encoding == RBC__ENCODING_PLAIN ||
-                                      encoding == RBC__ENCODING_SWAPPED ||
-                                      encoding == RBC__ENCODING_PIXELS;
+                const bool is_plain =
+                    encoding == RBC__ENCODING_PLAIN || encoding == RBC__ENCODING_SWAPPED ||
+                    encoding == RBC__ENCODING_NPY || encoding == RBC__ENCODING_PIXELS;
                 const bool can = is_plain ? from == to || (from == RBC__F32 && to_float) ||
                                                 (from == RBC__I64 && !to_float)
                                           : encoding == RBC__ENCODING_VARINT && !to_float;
@@ -325,7 +325,107 @@ static void every_encoding_and_dtype(void **state) {
             }
         }
     }
-    assert_int_equal(possible, 3 * (RBC__NUM_DTYPES + 3 + 8));
+    assert_int_equal(possible, 4 * (RBC__NUM_DTYPES + 3 + 8));
+}
+
+/* ---- mapped ---- */
+
+static int small_number(int i) {
+    return i % 100;
+}
+
+/* Whether all that was read is scale * number + offset, rounded once. */
+static void check_mapped(const void *read, rbc__dtype dtype, const rbc__value_map *map, int count) {
+    for (int i = 0; i < count; ++i) {
+        const double value = map->scale * small_number(i) + map->offset;
+        const float f32 = (float)value;
+        const size_t size = (size_t)rbc__dtype_bytes(dtype);
+        assert_memory_equal((const uint8_t *)read + (size_t)i * size,
+                            dtype == RBC__F32 ? (const void *)&f32 : (const void *)&value, size);
+    }
+}
+
+static void every_number_is_mapped(void **state) {
+    (void)state;
+    enum { COUNT = 600 };
+    static uint8_t stored[COUNT * 8 + 1];
+    static double read[COUNT];
+    const rbc__value_map map = {0.001, -0.3};
+    int possible = 0;
+    int64_t misfit;
+    for (int encoding = 0; encoding < RBC__NUM_ENCODINGS; ++encoding) {
+        for (int from = 0; from < RBC__NUM_DTYPES; ++from) {
+            for (int to = 0; to < RBC__NUM_DTYPES; ++to) {
+                const bool is_varint = encoding == RBC__ENCODING_VARINT;
+                const bool can =
+                    (encoding == RBC__ENCODING_PLAIN || encoding == RBC__ENCODING_SWAPPED ||
+                     encoding == RBC__ENCODING_NPY ||
+                     (is_varint && !rbc__dtype_is_float((rbc__dtype)from))) &&
+                    from != RBC__BOOL && (to == RBC__F32 || to == RBC__F64);
+                assert_int_equal(
+                    rbc__values_can_map((rbc__encoding)encoding, (rbc__dtype)from, (rbc__dtype)to),
+                    can);
+                if (!can) {
+                    continue;
+                }
+                ++possible;
+                const size_t size = is_varint ? 1 : (size_t)rbc__dtype_bytes((rbc__dtype)from);
+                for (int i = 0; i < COUNT; ++i) {
+                    put_number(is_varint ? RBC__U8 : (rbc__dtype)from, small_number(i),
+                               encoding == RBC__ENCODING_SWAPPED, stored + 1 + (size_t)i * size);
+                }
+                for (int is_even = 0; is_even < 2; ++is_even) {
+                    memset(read, 0, sizeof read);
+                    assert_int_equal(rbc__values_read_mapped((rbc__encoding)encoding,
+                                                             (rbc__dtype)from, stored + 1,
+                                                             COUNT * size, COUNT, is_even, &map,
+                                                             (rbc__dtype)to, read, &misfit),
+                                     RBC__VALUES_OK);
+                    check_mapped(read, (rbc__dtype)to, &map, COUNT);
+                    for (int off = -1; off <= 1; off += 2) {
+                        assert_int_equal(
+                            rbc__values_read_mapped((rbc__encoding)encoding, (rbc__dtype)from,
+                                                    stored + 1, COUNT * size + (size_t)off, COUNT,
+                                                    is_even, &map, (rbc__dtype)to, read, &misfit),
+                            RBC__VALUES_DAMAGED);
+                    }
+                    assert_int_equal(rbc__values_read_mapped(
+                                         (rbc__encoding)encoding, (rbc__dtype)from, stored + 1, 0,
+                                         0, is_even, &map, (rbc__dtype)to, read, &misfit),
+                                     RBC__VALUES_OK);
+                }
+            }
+        }
+    }
+    assert_int_equal(possible, 2 * (3 * (RBC__NUM_DTYPES - 1) + 8));
+}
+
+static void varints_are_mapped_as_their_dtype(void **state) {
+    (void)state;
+    const rbc__value_map map = {2.0, 1.0};
+    const uint8_t largest[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01};
+    const uint8_t two[] = {0x05, 0x80, 0x02};
+    double read[2];
+    int64_t misfit;
+    assert_int_equal(rbc__values_read_mapped(RBC__ENCODING_VARINT, RBC__I64, largest, 10, 1, true,
+                                             &map, RBC__F64, read, &misfit),
+                     RBC__VALUES_OK);
+    assert_true(read[0] == -1.0);
+    assert_int_equal(rbc__values_read_mapped(RBC__ENCODING_VARINT, RBC__U64, largest, 10, 1, false,
+                                             &map, RBC__F64, read, &misfit),
+                     RBC__VALUES_OK);
+    assert_true(read[0] == 36893488147419103233.0);
+    assert_int_equal(rbc__values_read_mapped(RBC__ENCODING_VARINT, RBC__U8, two, 3, 2, false, &map,
+                                             RBC__F64, read, &misfit),
+                     RBC__VALUES_MISFIT);
+    assert_int_equal(misfit, 256);
+    /* fewer bytes than numbers, and one byte each where they are not */
+    assert_int_equal(rbc__values_read_mapped(RBC__ENCODING_VARINT, RBC__I64, two, 0, 2, true, &map,
+                                             RBC__F64, read, &misfit),
+                     RBC__VALUES_DAMAGED);
+    assert_int_equal(rbc__values_read_mapped(RBC__ENCODING_VARINT, RBC__I64, two + 1, 2, 2, true,
+                                             &map, RBC__F64, read, &misfit),
+                     RBC__VALUES_DAMAGED);
 }
 
 static void misfits_are_told_from_damage(void **state) {
@@ -363,6 +463,8 @@ int main(void) {
         cmocka_unit_test(even_varints),
         cmocka_unit_test(every_encoding_and_dtype),
         cmocka_unit_test(misfits_are_told_from_damage),
+        cmocka_unit_test(every_number_is_mapped),
+        cmocka_unit_test(varints_are_mapped_as_their_dtype),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -473,6 +473,38 @@ static void npy_samples(void **state) {
     assert_int_equal(fail_values(f, NPY, 0, 1, read).status, RBC_ERROR_FORMAT);
 }
 
+/* Arrays of dtypes that cannot become the stream's, though each is what its run says. */
+static void npy_samples_of_other_dtypes(void **state) {
+    fixture *f = *state;
+    static const struct {
+        uint32_t id;
+        rbc__dtype dtype;
+        const char *descr, *shape;
+    } cases[] = {
+        {INTEGERS, RBC__F32, "<f4", "()"},
+        {FLOATS, RBC__I16, "<i2", "(3,)"},
+        {NPY, RBC__F16, "<f2", "(2, 2)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+        static const uint8_t zeros[32];
+        uint8_t npy[256];
+        double read[4];
+        const size_t bytes = make_npy(npy, cases[i].descr, cases[i].shape, zeros, 32);
+        begin_layout(f, 1);
+        const rbc__run run = {.id = cases[i].id,
+                              .encoding = RBC__ENCODING_NPY,
+                              .dtype = (uint8_t)cases[i].dtype,
+                              .count = 1,
+                              .offset = put_bytes(f, 64, npy, bytes),
+                              .sample_bytes = bytes};
+        rbc__layout_add_run(&f->writer, &run);
+        end_layout(f);
+        const rbc_error err = fail_values(f, (int32_t)cases[i].id, 0, 1, read);
+        assert_int_equal(err.status, RBC_ERROR_FORMAT);
+        assert_contains(err.message, "its entry in the catalog is damaged");
+    }
+}
+
 /* Each sample packed by itself, of even and of uneven packed sizes. */
 static void packed_samples(void **state) {
     fixture *f = *state;
@@ -681,6 +713,7 @@ int main(void) {
         TEST(ragged_streams_have_row_lengths),
         TEST(what_stands_in_the_layout),
         TEST(npy_samples),
+        TEST(npy_samples_of_other_dtypes),
         TEST(packed_samples),
         TEST(packed_texts),
         TEST(samples_without_end),

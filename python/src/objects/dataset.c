@@ -194,12 +194,12 @@ static PyObject *dataset_stream(PyObject *self, PyObject *index) {
     rbc__dtype known;
     const char *dtype =
         rbc__dtype_from_dlpack(info.dtype, &known) ? rbc__dtype_name(known) : "unknown";
-    return Py_BuildValue("{s:N,s:s,s:s,s:N,s:s,s:z,s:O,s:d,s:z}", "name", text_object(info.name),
-                         "kind", stream_kind_name(info.kind), "dtype",
-                         info.kind == RBC_STREAM_TEXT ? "str" : dtype, "shape", shape_tuple(&info),
-                         "encoding", info.encoding, "times", info.times, "is_ragged",
-                         info.is_ragged ? Py_True : Py_False, "rate_hz", info.rate_hz,
-                         "unsupported", info.unsupported);
+    return Py_BuildValue(
+        "{s:N,s:s,s:s,s:N,s:s,s:z,s:O,s:d,s:z,s:s,s:d,s:d}", "name", text_object(info.name), "kind",
+        stream_kind_name(info.kind), "dtype", info.kind == RBC_STREAM_TEXT ? "str" : dtype, "shape",
+        shape_tuple(&info), "encoding", info.encoding, "times", info.times, "is_ragged",
+        info.is_ragged ? Py_True : Py_False, "rate_hz", info.rate_hz, "unsupported",
+        info.unsupported, "unit", info.unit, "scale", info.scale, "offset", info.offset);
 }
 
 static PyObject *dataset_split(PyObject *self, PyObject *index) {

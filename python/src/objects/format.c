@@ -134,7 +134,8 @@ static uint64_t stored_bytes(const rbc__stream_schema *stream) {
     return (uint64_t)bytes;
 }
 
-/* (name, kind, dtype, shape, encoding, stored dtype, number of the times or -1, is ragged) */
+/* (name, kind, dtype, shape, encoding, stored dtype, number of the times or -1, is ragged, unit,
+ * scale, offset) */
 static bool read_stream(module_state *state, PyObject *object, int32_t num_streams,
                         rbc__stream_schema *stream) {
     static const char *const kinds[] = {"numeric", "image", "text"};
@@ -143,14 +144,16 @@ static bool read_stream(module_state *state, PyObject *object, int32_t num_strea
     const char *dtype;
     const char *encoding;
     const char *stored;
+    const char *unit;
     PyObject *shape;
     int times;
     int is_ragged;
     rbc__dtype stored_dtype;
     rbc__encoding found;
     rbc_error err;
-    if (!PyArg_ParseTuple(object, "sssO!ssip", &name, &kind, &dtype, &PyTuple_Type, &shape,
-                          &encoding, &stored, &times, &is_ragged) ||
+    if (!PyArg_ParseTuple(object, "sssO!ssipsdd", &name, &kind, &dtype, &PyTuple_Type, &shape,
+                          &encoding, &stored, &times, &is_ragged, &unit, &stream->map.scale,
+                          &stream->map.offset) ||
         !copy_text(name, &stream->name) || !copy_text("", &stream->encoding) ||
         !find_dtype(state, dtype, &stream->dtype) || !find_dtype(state, stored, &stored_dtype) ||
         !read_shape(state, shape, stream)) {
@@ -174,11 +177,15 @@ static bool read_stream(module_state *state, PyObject *object, int32_t num_strea
     stream->stored.encoding = (uint8_t)found;
     stream->stored.dtype = (uint8_t)stored_dtype;
     stream->stored.sample_bytes = stored_bytes(stream);
-    const bool is_number = found == RBC__ENCODING_PLAIN || found == RBC__ENCODING_SWAPPED ||
-                           found == RBC__ENCODING_VARINT || found == RBC__ENCODING_PIXELS;
-    if (is_number && !rbc__values_can(found, stored_dtype, stream->dtype)) {
-        raise_value(state, "stream '%s': %s numbers stored as %s cannot be read as %s", name,
-                    encoding, stored, dtype);
+    stream->has_map = stream->map.scale != 1.0 || stream->map.offset != 0.0;
+    if (strlen(unit) > RBC__UNIT_BYTES) {
+        raise_value(state, "stream '%s': unit: found %zu bytes, wanted at most %d", name,
+                    strlen(unit), RBC__UNIT_BYTES);
+        return false;
+    }
+    memcpy(stream->unit, unit, strlen(unit));
+    if (rbc__stream_check(stream, &err) != RBC_OK) {
+        raise_error(state, &err);
         return false;
     }
     return true;

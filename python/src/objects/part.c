@@ -531,8 +531,7 @@ static bool read_values(module_state *state, const part_object *part, PyObject *
         return false;
     }
     const DLTensor *dl = &values->dl;
-    const rbc__dtype wanted_dtype =
-        stream->stored.encoding == RBC__ENCODING_STRING ? RBC__I32 : stream->dtype;
+    const rbc__dtype wanted_dtype = rbc__stream_column_dtype(stream);
     bool fits = rbc__dtype_from_dlpack(dl->dtype, &dtype) && dtype == wanted_dtype &&
                 dl->ndim == stream->ndim + 1 && dl->device.device_type == kDLCPU &&
                 rbc__tensor_is_contiguous(dl);

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "formats/rlds/example.h"
-#include "layout/values.h"
 #include "formats/rlds/wire.h"
+#include "layout/values.h"
 
 /* Tags of length-delimited fields. */
 enum { TAG_1 = 1 << 3 | RBC__WIRE_LEN, TAG_2 = 2 << 3 | RBC__WIRE_LEN };
@@ -35,18 +35,6 @@ static void begin_feature(rbc__bytes *out, const char *key, const char *suffix, 
 /* ---- numbers -----------------------------------------------------------------------------------
  */
 
-static double f16_to_double(uint16_t bits) {
-    const double sign = bits & 0x8000 ? -1.0 : 1.0;
-    const uint32_t exponent = bits >> 10 & 31;
-    const uint32_t mantissa = bits & 1023;
-    if (exponent == 31) {
-        return mantissa ? (double)__builtin_nanf("") : sign * (double)__builtin_inff();
-    }
-    const double value = exponent ? 1024.0 + mantissa : (double)mantissa;
-    return sign * value * (1.0 / 16777216.0) *
-           (double)(UINT32_C(1) << (exponent ? exponent - 1 : 0));
-}
-
 static float load_float(const uint8_t *at, rbc__dtype dtype) {
     float f32;
     double f64;
@@ -58,7 +46,7 @@ static float load_float(const uint8_t *at, rbc__dtype dtype) {
         return (float)f64;
     case RBC__F16:
         memcpy(&half, at, sizeof half);
-        return (float)f16_to_double(half);
+        return (float)rbc__values_from_f16(half);
     case RBC__BF16:
         memcpy(&half, at, sizeof half);
         bits = (uint32_t)half << 16;
