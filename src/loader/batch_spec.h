@@ -13,7 +13,7 @@
 #include "backend.h"
 #include "codec/codec.h"
 #include "core/tensor.h"
-#include "formats/format.h"
+#include "layout/schema.h"
 #include "loader/clock.h"
 
 #define RBC__FIELD_ALIGN    256

@@ -15,8 +15,8 @@
 
 #include <robocache/robocache.h>
 
-#include "formats/format.h"
 #include "layout/layout.h"
+#include "layout/schema.h"
 #include "store/block_cache.h"
 #include "store/objects.h"
 #include "store/store.h"

@@ -1,9 +1,9 @@
-/* What the streams of a schema are, and what they are to each other. */
+#include "layout/schema.h"
+
 #include <math.h>
 #include <string.h>
 
 #include "core/error.h"
-#include "formats/format.h"
 #include "io/utf8.h"
 
 bool rbc__unit_check(const char *unit, size_t bytes) {
