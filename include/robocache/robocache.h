@@ -583,6 +583,20 @@ typedef struct rbc_image_limits {
 RBC_API rbc_status rbc_image_limits_set(const rbc_image_limits *limits, rbc_error *err);
 RBC_API void rbc_image_limits_get(rbc_image_limits *out);
 
+/* Files that are compressed as a whole and are about to be unpacked. */
+typedef struct rbc_unpack_plan {
+    const char *folder; /* that they go to */
+    int64_t num_files;
+    int64_t packed_bytes;
+    int64_t unpacked_bytes; /* at least: the ends of gzip files say it, of the last member, modulo
+                               4 GiB */
+    int64_t num_unsaid;     /* files that do not say it, which count as none */
+    int64_t free_bytes;     /* in the folder */
+} rbc_unpack_plan;
+
+/* On the thread that called, before the first is unpacked. Return non-zero to end with CANCELLED. */
+typedef int (*rbc_unpack_fn)(const rbc_unpack_plan *plan, void *user);
+
 typedef struct rbc_open_params {
     size_t struct_size;
     const char *catalog_path; /* NULL: "<dataset>/.robocache.sqlite", or, where that cannot be
@@ -595,7 +609,11 @@ typedef struct rbc_open_params {
     double control_rate_hz;   /* of data without time stamps; 0: what the format or table says */
     rbc_progress_fn progress;
     void *progress_user;
-    rbc_jpeg_dct jpeg_dct; /* of episodes, and of loaders that do not say */
+    rbc_jpeg_dct jpeg_dct;     /* of episodes, and of loaders that do not say */
+    const char *unpack_folder; /* where RLDS files that are compressed as a whole (gzip, zlib) are
+                                  unpacked to; NULL: they are FORMAT, whatever on_error says */
+    rbc_unpack_fn unpacking;   /* NULL: nobody is told */
+    void *unpacking_user;
 } rbc_open_params;
 
 #define RBC_OPEN_PARAMS_INIT                                                                       \
@@ -607,7 +625,10 @@ typedef struct rbc_open_params {
      .control_rate_hz = 0.0,                                                                       \
      .progress = NULL,                                                                             \
      .progress_user = NULL,                                                                        \
-     .jpeg_dct = RBC_JPEG_DCT_DEFAULT}
+     .jpeg_dct = RBC_JPEG_DCT_DEFAULT,                                                             \
+     .unpack_folder = NULL,                                                                        \
+     .unpacking = NULL,                                                                            \
+     .unpacking_user = NULL}
 
 /* Opens a dataset, indexing what is new or changed since last time (file size, mtime). At once when
  * nothing is. A call that fails, is cancelled or killed leaves the catalog that there was, and what
@@ -618,7 +639,12 @@ typedef struct rbc_open_params {
  * in nothing. In the dataset's folder one that is not RoboCache's, damaged or of a later version is
  * left alone, and one in the cache is used instead: see catalog_passed_over. One given by path is
  * FORMAT then, and INVALID_ARGUMENT where it is that of another dataset; it is replaced only with
- * rebuild, and only where it is RoboCache's. NOT_FOUND, IO, FORMAT (damaged records), UNSUPPORTED
+ * rebuild, and only where it is RoboCache's. With unpack_folder a
+ * file that is compressed as a whole is unpacked, once, to "<folder>/<name>/<version>/<file>" (a "/"
+ * in it is "%2F"), with a note "<file>.unpacked" beside it: unpacking is refused where the disk would
+ * be left with less than 64 MiB, and ends with FORMAT for a file that unpacks to more than 64 MiB and
+ * 256 times its size. From then on it is found where it lies, with or without unpack_folder; NOT_FOUND
+ * where it is gone. NOT_FOUND, IO, FORMAT (damaged records), UNSUPPORTED
  * (no reader knows the files), CANCELLED. */
 RBC_API rbc_status rbc_dataset_open(const char *path, const rbc_open_params *params,
                                     rbc_dataset **out, rbc_error *err);

@@ -321,6 +321,8 @@ def open_dataset(
     num_threads: int,
     jpeg_dct: str | None,
     format_name: str | None,
+    unpack: str | PathLike[str],
+    unpacking: Callable[[str, int, int, int, int, int], object],
     /,
 ) -> Dataset: ...
 def register_format(name: str, looks_for: str, adapter: Any, replace: bool, /) -> None: ...

@@ -690,6 +690,7 @@ def open(  # noqa: A001 - the public name is robocache.open
     num_threads: int = 0,
     jpeg_dct: str = "accurate",
     format: str | None = None,  # noqa: A002 - what it is
+    unpack: str | os.PathLike[str] | None = None,
 ) -> Dataset:
     """Opens a dataset, indexing what is new or changed since the last time.
 
@@ -711,6 +712,9 @@ def open(  # noqa: A001 - the public name is robocache.open
             or "fast", those of TensorFlow.
         format: "rlds", or the name of one that :func:`register_format` added; None: the one that
             knows the path.
+        unpack: folder where RLDS files that are compressed as a whole (gzip, zlib) are unpacked to,
+            once, to be read there from then on, also without it; a warning says how much that is
+            before it begins. None: such a file is an error.
 
     Raises:
         NotFoundError, IoError: there is no such folder, or it cannot be read.
@@ -722,6 +726,8 @@ def open(  # noqa: A001 - the public name is robocache.open
     path = os.path.abspath(_arguments.path("path", path))
     if catalog is not None:
         catalog = os.path.abspath(_arguments.path("catalog", catalog))
+    if unpack is not None:
+        unpack = os.path.abspath(_arguments.path("unpack", unpack))
     options: dict[str, Any] = {
         "catalog": catalog,
         "on_error": _arguments.choice("on_error", on_error, ("raise", "skip")),
@@ -730,7 +736,21 @@ def open(  # noqa: A001 - the public name is robocache.open
         else _arguments.positive("control_rate_hz", control_rate_hz),
         "jpeg_dct": _arguments.choice("jpeg_dct", jpeg_dct, ("accurate", "fast")),
         "format": None if format is None else _arguments.string("format", format),
+        "unpack": unpack,
     }
+
+    def tell_unpacking(
+        folder: str, files: int, packed: int, unpacked: int, unsaid: int, free: int
+    ) -> None:
+        without = f" ({unsaid} of them do not say their size)" if unsaid else ""
+        warnings.warn(
+            f"{path}: unpacking {files} files of {format_bytes(packed)} that are compressed as a "
+            f"whole into {folder}, where they take at least {format_bytes(unpacked)}{without} of "
+            f"{format_bytes(free)} free",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
     if progress is None:
         progress = sys.stderr.isatty()
     bar = None
@@ -753,6 +773,8 @@ def open(  # noqa: A001 - the public name is robocache.open
                 _arguments.integer("num_threads", num_threads, 0, 2**31 - 1),
                 options["jpeg_dct"],
                 options["format"],
+                unpack or "",
+                tell_unpacking,
             )
     finally:
         if bar is not None:

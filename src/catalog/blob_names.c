@@ -103,6 +103,13 @@ rbc_status rbc__blob_names_find(void *user, int64_t blob, rbc__file_place *out, 
                          dataset->root, (long long)dataset->schema->num_parts);
     }
     const rbc__catalog_part *known = &dataset->catalog->parts[part];
+    if (number == 0 && known->unpacked != NULL) {
+        out->expected = &known->unpacked_identity;
+        out->path = strdup(known->unpacked);
+        return out->path != NULL ? RBC_OK
+                                 : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory",
+                                             known->unpacked);
+    }
     if (number == 0) {
         if (!dataset->schema->parts[part].is_virtual) {
             out->expected = &known->identity;

@@ -13,6 +13,7 @@
 #include "catalog/partial.h"
 #include "catalog/parts.h"
 #include "catalog/tables.h"
+#include "catalog/unpack.h"
 #include "core/error.h"
 
 /* What one call of rbc__catalog_open() works with. */
@@ -46,7 +47,8 @@ static rbc_status load(opening *o, location where, sqlite3 *db, bool *current, r
     RBC__TRY(rbc__tables_check(db, err));
     RBC__TRY(rbc__tables_match(db, o->ops->format, o->schema, &match, err));
     if (match) {
-        RBC__TRY(rbc__parts_load(db, o->root, o->schema, o->found, o->catalog, current, err));
+        RBC__TRY(rbc__parts_load(db, o->root, o->schema, o->found, o->params->unpack_folder != NULL,
+                                 o->catalog, current, err));
     }
     return !*current && where == GIVEN ? rbc__tables_check_dataset(db, o->schema, err) : RBC_OK;
 }
@@ -128,7 +130,13 @@ static rbc_status index_files(opening *o, sqlite3 *db, const char *folder, rbc_e
     RBC__TRY(rbc__parts_sync(db, o->root, o->schema, o->found, &o->watch, &pending,
                              &job.num_pending, &job.done, err));
     job.pending = pending;
-    rbc_status status = rbc__index_run(&job, err);
+    rbc__unpack_folder *folder_to_unpack;
+    rbc_status status = rbc__unpack_plan(&job, o->params, &folder_to_unpack, err);
+    job.unpack_folder = folder_to_unpack;
+    if (status == RBC_OK) {
+        status = rbc__index_run(&job, err);
+    }
+    rbc__unpack_folder_close(&folder_to_unpack);
     free(pending);
     if (status == RBC_OK) {
         status = rbc__parts_finish(db, err);
@@ -291,7 +299,7 @@ void rbc__catalog_close(rbc__catalog **catalog) {
     if (*catalog != NULL) {
         free((*catalog)->path);
         free((*catalog)->passed_over);
-        free((*catalog)->parts);
+        rbc__parts_free(*catalog);
         free(*catalog);
         *catalog = NULL;
     }

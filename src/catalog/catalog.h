@@ -18,7 +18,9 @@ typedef struct rbc__catalog_part {
     int64_t id;                  /* its row, and the upper half of its episodes' keys */
     int64_t bytes;               /* size; 0 where there is no such file */
     rbc__file_identity identity; /* as it was found when the catalog was opened */
-    int64_t first_id;            /* of its first episode */
+    char *unpacked;              /* where it lies unpacked; NULL: it is not packed as a whole */
+    rbc__file_identity unpacked_identity;
+    int64_t first_id; /* of its first episode */
     int64_t num_episodes;
     int64_t num_steps;
     int64_t column_bytes, column_digest; /* of its column file; 0: it has none */

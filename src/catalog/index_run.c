@@ -11,6 +11,7 @@
 
 #include "catalog/identity.h"
 #include "catalog/part_index.h"
+#include "catalog/unpack.h"
 #include "core/error.h"
 #include "core/fork.h"
 #include "core/monotonic.h"
@@ -46,6 +47,7 @@ typedef struct file_task {
     index_run *run;
     file_result *result;
     uint64_t bytes_reported;
+    bool is_unpacked; /* progress is that of unpacking: the packed bytes are the part's */
 } file_task;
 
 static rbc_status take_episode(void *user, const rbc__episode_entry *entry, rbc_error *err) {
@@ -86,13 +88,17 @@ static rbc_status take_column(void *user, const void *data, size_t bytes, uint64
 
 static int take_progress(void *user, uint64_t bytes_done) {
     file_task *task = user;
-    if (bytes_done > task->bytes_reported) {
+    if (!task->is_unpacked && bytes_done > task->bytes_reported) {
         atomic_fetch_add_explicit(&task->run->bytes,
                                   (int_fast64_t)(bytes_done - task->bytes_reported),
                                   memory_order_relaxed);
         task->bytes_reported = bytes_done;
     }
     return atomic_load_explicit(&task->run->stop, memory_order_relaxed);
+}
+
+static bool unpack_on(void *user, uint64_t packed_bytes) {
+    return take_progress(user, packed_bytes) == 0;
 }
 
 /* Only what stays wrong for as long as the file is the same may be skipped: it is recorded, and the
@@ -116,22 +122,29 @@ static bool may_skip(const rbc_error *error) {
 static void index_part(index_run *run, int64_t number) {
     const rbc__index_job *job = run->job;
     file_result *result = &run->results[number];
-    file_task task = {run, result, 0};
-    const rbc__index_sink sink = {.episode = take_episode,
-                                  .damaged = take_damage,
-                                  .progress = take_progress,
-                                  .blobs = take_blobs,
-                                  .object = take_object,
-                                  .column = take_column,
-                                  .user = &task};
+    file_task task = {run, result, 0, false};
+    rbc__index_sink sink = {.episode = take_episode,
+                            .damaged = take_damage,
+                            .progress = take_progress,
+                            .blobs = take_blobs,
+                            .object = take_object,
+                            .column = take_column,
+                            .user = &task};
     const int64_t position = job->pending[number].position;
     const rbc__part_schema *part = &job->ops->schema(job->reader)->parts[position];
-    result->status = job->ops->index_part(job->reader, position, &sink, &result->error);
+    bool refused = false;
+    result->status = rbc__unpack_part(job, position, unpack_on, &task, &result->index.unpacked,
+                                      &refused, &result->error);
+    if (result->status == RBC_OK) {
+        sink.unpacked = result->index.unpacked;
+        task.is_unpacked = sink.unpacked != NULL;
+        result->status = job->ops->index_part(job->reader, position, &sink, &result->error);
+    }
     if (result->status == RBC_OK && !part->is_virtual) {
         result->status =
             rbc__identity_digest(job->root, part->path, &result->index.digest, &result->error);
     }
-    if (job->on_error == RBC_ON_ERROR_SKIP && result->status != RBC_OK &&
+    if (job->on_error == RBC_ON_ERROR_SKIP && result->status != RBC_OK && !refused &&
         may_skip(&result->error)) {
         result->status =
             rbc__part_index_add_skip(&result->index, -1, result->error.message, &result->error);

@@ -4,6 +4,7 @@
 
 #include "catalog/database.h"
 #include "formats/format.h"
+#include "io/unpacked.h"
 
 /* A part that the catalog does not hold yet. */
 typedef struct rbc__pending_part {
@@ -19,7 +20,8 @@ typedef struct rbc__index_job {
     const char *catalog_path, *folder; /* see rbc__part_index_writer_create() */
     const rbc__pending_part *pending;  /* in the dataset's order */
     int64_t num_pending;
-    int32_t num_threads; /* 0: all cores */
+    const rbc__unpack_folder *unpack_folder; /* NULL: what is compressed as a whole is refused */
+    int32_t num_threads;                     /* 0: all cores */
     rbc_on_error on_error;
     rbc__watch *watch;      /* NULL: nobody is asked */
     rbc_progress done;      /* what was there before, and the totals */

@@ -120,6 +120,7 @@ void rbc__part_index_free(rbc__part_index *index) {
     free(index->episodes);
     free(index->skips);
     free(index->bytes);
+    free(index->unpacked);
     rbc__bytes_free(&index->blobs);
     rbc__bytes_free(&index->objects);
     rbc__bytes_free(&index->column);

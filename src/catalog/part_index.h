@@ -38,6 +38,7 @@ typedef struct rbc__part_index {
     uint32_t num_arrays, num_tracks, num_strings;
     rbc__bytes column;
     int64_t digest; /* of the part's file: catalog/identity.h */
+    char *unpacked; /* where it lies unpacked, NULL: it is not compressed as a whole */
 } rbc__part_index;
 
 typedef struct rbc__part_index_object {

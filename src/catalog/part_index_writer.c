@@ -41,8 +41,9 @@ rbc_status rbc__part_index_writer_create(sqlite3 *db, const char *catalog_path, 
         {&writer->add_span, "INSERT INTO spans VALUES (?, ?, ?)"},
         {&writer->add_metadata, "INSERT INTO metadata VALUES (?, ?)"},
         {&writer->add_object, "INSERT INTO objects VALUES (?, ?, ?, ?)"},
-        {&writer->finish_part, "UPDATE parts SET indexed = 1, records = ?, episodes = ?, steps = ?,"
-                               " column_bytes = ?, column_digest = ?, digest = ? WHERE id = ?"},
+        {&writer->finish_part,
+         "UPDATE parts SET indexed = 1, records = ?, episodes = ?, steps = ?,"
+         " column_bytes = ?, column_digest = ?, digest = ?, unpacked = ? WHERE id = ?"},
     };
     for (size_t i = 0; i < sizeof statements / sizeof statements[0]; ++i) {
         const rbc_status status =
@@ -262,7 +263,9 @@ static rbc_status write_all(rbc__part_index_writer *writer, int64_t part_id,
     sqlite3_bind_int64(writer->finish_part, 4, column.bytes);
     sqlite3_bind_int64(writer->finish_part, 5, column.digest);
     sqlite3_bind_int64(writer->finish_part, 6, index->digest);
-    sqlite3_bind_int64(writer->finish_part, 7, part_id);
+    sqlite3_bind_text(writer->finish_part, 7, index->unpacked != NULL ? index->unpacked : "", -1,
+                      SQLITE_STATIC);
+    sqlite3_bind_int64(writer->finish_part, 8, part_id);
     return rbc__statement_run(writer->finish_part, err);
 }
 

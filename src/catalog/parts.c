@@ -12,6 +12,7 @@
 #include "catalog/identity.h"
 #include "catalog/key.h"
 #include "core/error.h"
+#include "io/unpacked.h"
 
 /* A page of a catalog has 8 KiB, a row of an episode four bytes at least. */
 #define MOST_ROWS_A_PAGE 2048
@@ -80,7 +81,8 @@ typedef struct comparison {
     const char *root;
     const rbc__schema *schema;
     const rbc__file_identity *found;
-    bool is_home; /* the catalog was made of this very folder: times of change tell */
+    bool may_unpack; /* anew what is not there any more */
+    bool is_home;    /* the catalog was made of this very folder: times of change tell */
 } comparison;
 
 static rbc_status find_home(sqlite3 *db, const char *root, bool *is_home, rbc_error *err) {
@@ -100,6 +102,20 @@ static bool is_unchanged(const comparison *c, int64_t at, int64_t mtime_ns, int6
     }
     return rbc__identity_digest(c->root, part->path, &digest, NULL) == RBC_OK &&
            digest == stored_digest;
+}
+
+/* Whether what was unpacked of a part lies where the catalog says: OK without `*holds` where it
+ * does not but may be unpacked again. */
+static rbc_status look_unpacked(const comparison *c, int64_t at, const char *path, bool *holds,
+                                rbc__file_identity *out, rbc_error *err) {
+    rbc_error why;
+    *holds = rbc__unpacked_look(path, &c->found[at], !c->is_home, out, &why) == RBC_OK;
+    return *holds || c->may_unpack
+               ? RBC_OK
+               : rbc__fail(err, RBC_ERROR_NOT_FOUND,
+                           "'%s/%s' is compressed as a whole, and %s; name a folder to unpack it "
+                           "into again (unpack= in Python, 'robocache index --unpack FOLDER')",
+                           c->root, c->schema->parts[at].path, why.message);
 }
 
 /* Reads the row under way; false where the file is not the one that the schema and the disk
@@ -129,6 +145,23 @@ static bool take_row(sqlite3_stmt *select, const comparison *c, rbc__catalog_par
     return true;
 }
 
+static rbc_status take_unpacked(sqlite3_stmt *select, const comparison *c, rbc__catalog *catalog,
+                                bool *holds, rbc_error *err) {
+    const int64_t at = sqlite3_column_int64(select, 9);
+    const char *path = (const char *)sqlite3_column_text(select, 13);
+    rbc__catalog_part *part = &catalog->parts[at];
+    part->unpacked = path != NULL ? strdup(path) : NULL;
+    if (part->unpacked == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog '%s': out of memory",
+                         catalog->path);
+    }
+    return look_unpacked(c, at, path, holds, &part->unpacked_identity, err);
+}
+
+static int64_t bytes_to_read(const rbc__catalog_part *part) {
+    return part->unpacked != NULL ? part->unpacked_identity.bytes : part->bytes;
+}
+
 /* Sorted here and not by SQLite: a made-up table may have rows without end. */
 static rbc_status load_rows(sqlite3_stmt *select, const comparison *c, rbc__catalog *catalog,
                             bool *current, rbc_error *err) {
@@ -144,6 +177,13 @@ static rbc_status load_rows(sqlite3_stmt *select, const comparison *c, rbc__cata
         if (row && !take_row(select, c, catalog->parts)) {
             return RBC_OK;
         }
+        if (row && !text_is(select, 13, "")) {
+            bool holds;
+            RBC__TRY(take_unpacked(select, c, catalog, &holds, err));
+            if (!holds) {
+                return RBC_OK;
+            }
+        }
         count += row;
     }
     for (int64_t at = 0; count == schema->num_parts && at < count; ++at) {
@@ -151,7 +191,7 @@ static rbc_status load_rows(sqlite3_stmt *select, const comparison *c, rbc__cata
         /* an episode takes a byte of its file at the least, which bounds what is allocated for it;
            those of a part that is no file are bounded by what the catalog itself has room for */
         if (file->id <= 0 || file->id > INT32_MAX || file->num_episodes < 0 ||
-            file->num_episodes > (schema->parts[at].is_virtual ? most_rows : file->bytes) ||
+            file->num_episodes > (schema->parts[at].is_virtual ? most_rows : bytes_to_read(file)) ||
             file->num_episodes > RBC__MAX_PART_EPISODES || file->num_steps < 0 ||
             file->first_id != catalog->num_episodes ||
             !rbc__add_size(catalog->num_steps, file->num_steps, &catalog->num_steps) ||
@@ -184,9 +224,17 @@ static rbc_status load_counts(sqlite3 *db, rbc__catalog *catalog, rbc_error *err
     return RBC_OK;
 }
 
+void rbc__parts_free(rbc__catalog *catalog) {
+    for (int64_t i = 0; catalog->parts != NULL && i < catalog->num_parts; ++i) {
+        free(catalog->parts[i].unpacked);
+    }
+    free(catalog->parts);
+    catalog->parts = NULL;
+}
+
 rbc_status rbc__parts_load(sqlite3 *db, const char *root, const rbc__schema *schema,
-                           const rbc__file_identity *found, rbc__catalog *catalog, bool *current,
-                           rbc_error *err) {
+                           const rbc__file_identity *found, bool may_unpack, rbc__catalog *catalog,
+                           bool *current, rbc_error *err) {
     *current = false;
     int64_t complete;
     RBC__TRY(
@@ -194,9 +242,9 @@ rbc_status rbc__parts_load(sqlite3 *db, const char *root, const rbc__schema *sch
     if (complete == 0) {
         return RBC_OK;
     }
-    comparison c = {root, schema, found, false};
+    comparison c = {root, schema, found, may_unpack, false};
     RBC__TRY(find_home(db, root, &c.is_home, err));
-    free(catalog->parts);
+    rbc__parts_free(catalog);
     catalog->parts = calloc((size_t)schema->num_parts + 1, sizeof *catalog->parts);
     if (catalog->parts == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog '%s': out of memory",
@@ -208,7 +256,7 @@ rbc_status rbc__parts_load(sqlite3 *db, const char *root, const rbc__schema *sch
     RBC__TRY(rbc__statement_prepare(db,
                                     "SELECT id, path, split, size, mtime_ns, indexed, episodes,"
                                     " steps, first_id, position, column_bytes, column_digest,"
-                                    " digest FROM parts",
+                                    " digest, unpacked FROM parts",
                                     &select, err));
     const rbc_status status = load_rows(select, &c, catalog, current, err);
     rbc__statement_finish(&select);
@@ -217,6 +265,7 @@ rbc_status rbc__parts_load(sqlite3 *db, const char *root, const rbc__schema *sch
 
 typedef struct known_file {
     int64_t id, bytes, mtime_ns, digest, episodes;
+    char *unpacked; /* NULL: it was not; or there was no memory to say */
     bool indexed, found;
 } known_file;
 
@@ -256,17 +305,24 @@ static rbc_status find_known(sqlite3 *db, const char *path, known_file *out, rbc
     *out = (known_file){.found = false};
     sqlite3_stmt *select;
     RBC__TRY(rbc__statement_prepare(
-        db, "SELECT id, size, mtime_ns, indexed, episodes, digest FROM parts WHERE path = ?",
+        db,
+        "SELECT id, size, mtime_ns, indexed, episodes, digest, unpacked FROM parts"
+        " WHERE path = ?",
         &select, err));
     sqlite3_bind_text(select, 1, path, -1, SQLITE_STATIC);
     const rbc_status status = rbc__statement_step(select, &out->found, err);
-    if (out->found) {
+    if (status == RBC_OK && out->found) {
         out->id = sqlite3_column_int64(select, 0);
         out->bytes = sqlite3_column_int64(select, 1);
         out->mtime_ns = sqlite3_column_int64(select, 2);
         out->indexed = sqlite3_column_int64(select, 3) != 0;
         out->episodes = sqlite3_column_int64(select, 4);
         out->digest = sqlite3_column_int64(select, 5);
+        if (!text_is(select, 6, "")) {
+            const char *unpacked = (const char *)sqlite3_column_text(select, 6);
+            out->unpacked = unpacked != NULL ? strdup(unpacked) : NULL;
+            out->indexed = out->indexed && out->unpacked != NULL;
+        }
     }
     rbc__statement_finish(&select);
     return status;
@@ -282,7 +338,7 @@ static rbc_status put_row(sqlite3 *db, const known_file *known, const rbc__part_
         known->found
             ? "UPDATE parts SET path = ?1, split = ?2, position = ?3, size = ?4,"
               " mtime_ns = ?5, indexed = ?6 WHERE id = ?7"
-            : "INSERT INTO parts VALUES (NULL, ?1, ?2, ?3, ?4, ?5, 0, 0, 0, ?6, 0, 0, 0, 0)",
+            : "INSERT INTO parts VALUES (NULL, ?1, ?2, ?3, ?4, ?5, 0, 0, 0, ?6, 0, 0, 0, 0, '')",
         &put, err));
     sqlite3_bind_text(put, 1, file->path, -1, SQLITE_STATIC);
     sqlite3_bind_text(put, 2, file->split, -1, SQLITE_STATIC);
@@ -317,7 +373,7 @@ static rbc_status sync_files(sqlite3 *db, const char *root, const rbc__schema *s
                              const rbc__file_identity *found, rbc__watch *watch,
                              rbc__pending_part *pending, int64_t *num_pending, rbc_progress *done,
                              rbc_error *err) {
-    comparison c = {root, schema, found, false};
+    comparison c = {root, schema, found, true, false};
     RBC__TRY(find_home(db, root, &c.is_home, err));
     RBC__TRY(run_for(db, "INSERT OR REPLACE INTO meta VALUES ('origin', ?)",
                      rbc__identity_of_folder(root), 0, err));
@@ -332,8 +388,13 @@ static rbc_status sync_files(sqlite3 *db, const char *root, const rbc__schema *s
         }
         known_file known;
         RBC__TRY(find_known(db, schema->parts[i].path, &known, err));
-        const bool same = known.found && known.indexed && known.bytes == found[i].bytes &&
-                          is_unchanged(&c, i, known.mtime_ns, known.digest);
+        bool same = known.found && known.indexed && known.bytes == found[i].bytes &&
+                    is_unchanged(&c, i, known.mtime_ns, known.digest);
+        if (same && known.unpacked != NULL) {
+            rbc__file_identity made;
+            (void)look_unpacked(&c, i, known.unpacked, &same, &made, NULL);
+        }
+        free(known.unpacked);
         if (known.found && !same) {
             RBC__TRY(drop_content(db, known.id, err));
         }

@@ -13,10 +13,12 @@ rbc_status rbc__parts_look(const char *root, const rbc__schema *schema, rbc__wat
                            rbc__file_identity **out, rbc_error *err);
 
 /* Whether the catalog is complete and holds just these files, unchanged; if so fills in the files
- * and totals of `catalog`. */
+ * and totals of `catalog`. A part whose unpacked file is gone or changed is not current with
+ * `may_unpack`, else NOT_FOUND. */
 rbc_status rbc__parts_load(sqlite3 *db, const char *root, const rbc__schema *schema,
-                           const rbc__file_identity *found, rbc__catalog *catalog, bool *current,
-                           rbc_error *err);
+                           const rbc__file_identity *found, bool may_unpack, rbc__catalog *catalog,
+                           bool *current, rbc_error *err);
+void rbc__parts_free(rbc__catalog *catalog);
 
 /* Drops what the catalog holds of files that are gone or changed and lists, in the dataset's order,
  * those that have to be indexed: `pending` is malloc'ed. `done` says what is there already. One

@@ -16,7 +16,7 @@ static const char create_tables[] =
     " position INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,"
     " digest INTEGER NOT NULL, column_bytes INTEGER NOT NULL, column_digest INTEGER NOT NULL,"
     " indexed INTEGER NOT NULL, records INTEGER NOT NULL, episodes INTEGER NOT NULL,"
-    " steps INTEGER NOT NULL, first_id INTEGER NOT NULL);"
+    " steps INTEGER NOT NULL, first_id INTEGER NOT NULL, unpacked TEXT NOT NULL);"
     "CREATE TABLE episodes (key INTEGER PRIMARY KEY, record INTEGER NOT NULL,"
     " offset INTEGER NOT NULL, bytes INTEGER NOT NULL, steps INTEGER NOT NULL,"
     " start_ns INTEGER, end_ns INTEGER, task INTEGER);"

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <isa-l/crc64.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "catalog/blob_names.h"
@@ -79,18 +80,20 @@ static rbc_status part_digest(verification *v, int64_t part, int64_t *digest, rb
     return RBC_OK;
 }
 
+/* What a file is held to beside its size. */
+typedef enum digest_kind { NO_DIGEST, OF_ENDS, OF_ALL } digest_kind;
+
 /* The digests of a file whose size is right: `*wanted` and `*found` are the same where none is
  * recorded. `*read` is false where the file could not be read, as `err` says. */
-static rbc_status find_digests(verification *v, int64_t blob, rbc__source *source, int64_t *wanted,
-                               int64_t *found, bool *read, rbc_error *err) {
-    const int64_t part = rbc__blob_part(blob);
+static rbc_status find_digests(verification *v, int64_t part, digest_kind kind, rbc__source *source,
+                               int64_t *wanted, int64_t *found, bool *read, rbc_error *err) {
     *wanted = *found = 0;
     *read = true;
     rbc_status status = RBC_OK;
-    if (rbc__blob_number(blob) == RBC__COLUMN_BLOB) {
+    if (kind == OF_ALL) {
         *wanted = v->dataset->catalog->parts[part].column_digest;
         status = column_digest(source, found, err);
-    } else if (rbc__blob_number(blob) == 0) {
+    } else if (kind == OF_ENDS) {
         RBC__TRY(part_digest(v, part, wanted, err));
         if (*wanted == 0) { /* what was left out when it was indexed has none */
             return RBC_OK;
@@ -102,8 +105,8 @@ static rbc_status find_digests(verification *v, int64_t blob, rbc__source *sourc
     return RBC_OK;
 }
 
-static rbc_status compare(verification *v, int64_t blob, const rbc__file_place *place,
-                          rbc__source *source, rbc_error *err) {
+static rbc_status compare(verification *v, int64_t part, digest_kind kind,
+                          const rbc__file_place *place, rbc__source *source, rbc_error *err) {
     const rbc__file_identity *identity = rbc__source_identity(source);
     const int64_t wanted = place->expected != NULL ? place->expected->bytes : place->bytes;
     int64_t digest_wanted;
@@ -126,7 +129,7 @@ static rbc_status compare(verification *v, int64_t blob, const rbc__file_place *
                   "'%s' has been written to or replaced since the dataset was opened", place->path);
         return tell(v, place->path, RBC_FILE_CHANGED, &why, err);
     }
-    RBC__TRY(find_digests(v, blob, source, &digest_wanted, &digest_found, &read, &why));
+    RBC__TRY(find_digests(v, part, kind, source, &digest_wanted, &digest_found, &read, &why));
     if (!read) {
         return tell_missing(v, place->path, &why, err);
     }
@@ -140,44 +143,62 @@ static rbc_status compare(verification *v, int64_t blob, const rbc__file_place *
     return RBC_OK;
 }
 
-static rbc_status verify_blob(verification *v, int64_t part, uint32_t number, rbc_error *err) {
-    const int64_t blob = rbc__blob_id(part, number);
-    rbc__file_place place = {.bytes = -1};
+/* Frees the place's path. */
+static rbc_status verify_place(verification *v, int64_t part, digest_kind kind,
+                               rbc__file_place *place, rbc_error *err) {
     rbc__source *source;
     rbc_error why;
+    rbc_status status = rbc__source_open(place->path, RBC__SOURCE_FILE, &source, &why);
+    if (status == RBC_OK) {
+        status = compare(v, part, kind, place, source, err);
+        rbc__source_close(&source);
+    } else if (place->expected == NULL || place->expected->bytes >= 0 ||
+               why.device_code != ENOENT) { /* else it was not there when it was indexed either */
+        status = tell_missing(v, place->path, &why, err);
+    } else {
+        status = RBC_OK;
+    }
+    ++v->report->num_files;
+    free(place->path);
+    return status;
+}
+
+static rbc_status verify_blob(verification *v, int64_t part, uint32_t number, digest_kind kind,
+                              rbc_error *err) {
+    rbc__file_place place = {.bytes = -1};
     if (rbc__watch_stop(&v->watch)) {
         return rbc__fail(err, RBC_ERROR_CANCELLED,
                          "'%s': verification was cancelled after %lld files", v->dataset->root,
                          (long long)v->report->num_files);
     }
-    RBC__TRY(rbc__blob_names_find(v->dataset->names, blob, &place, err));
-    rbc_status status = rbc__source_open(place.path, RBC__SOURCE_FILE, &source, &why);
-    if (status == RBC_OK) {
-        status = compare(v, blob, &place, source, err);
-        rbc__source_close(&source);
-    } else if (place.expected == NULL || place.expected->bytes >= 0 ||
-               why.device_code != ENOENT) { /* else it was not there when it was indexed either */
-        status = tell_missing(v, place.path, &why, err);
-    } else {
-        status = RBC_OK;
+    RBC__TRY(rbc__blob_names_find(v->dataset->names, rbc__blob_id(part, number), &place, err));
+    return verify_place(v, part, kind, &place, err);
+}
+
+/* The file that was indexed, where another, unpacked, is blob 0. */
+static rbc_status verify_packed(verification *v, int64_t part, rbc_error *err) {
+    rbc__file_place place = {.bytes = -1, .expected = &v->dataset->catalog->parts[part].identity};
+    if (asprintf(&place.path, "%s/%s", v->dataset->root, v->dataset->schema->parts[part].path) <
+        0) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory", v->dataset->root);
     }
-    ++v->report->num_files;
-    free(place.path);
-    return status;
+    return verify_place(v, part, OF_ENDS, &place, err);
 }
 
 static rbc_status verify_part(verification *v, int64_t part, rbc_error *err) {
+    const rbc__catalog_part *known = &v->dataset->catalog->parts[part];
     uint64_t count;
+    if (known->unpacked != NULL) {
+        RBC__TRY(verify_packed(v, part, err));
+    }
     if (!v->dataset->schema->parts[part].is_virtual) {
-        RBC__TRY(verify_blob(v, part, 0, err));
+        RBC__TRY(verify_blob(v, part, 0, known->unpacked != NULL ? NO_DIGEST : OF_ENDS, err));
     }
     RBC__TRY(rbc__blob_names_count(v->dataset->names, part, &count, err));
     for (uint64_t i = 1; i <= count; ++i) {
-        RBC__TRY(verify_blob(v, part, (uint32_t)i, err));
+        RBC__TRY(verify_blob(v, part, (uint32_t)i, NO_DIGEST, err));
     }
-    return v->dataset->catalog->parts[part].column_bytes > 0
-               ? verify_blob(v, part, RBC__COLUMN_BLOB, err)
-               : RBC_OK;
+    return known->column_bytes > 0 ? verify_blob(v, part, RBC__COLUMN_BLOB, OF_ALL, err) : RBC_OK;
 }
 
 rbc_status rbc_dataset_verify(rbc_dataset *dataset, rbc_file_problem_fn problem,

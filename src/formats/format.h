@@ -10,6 +10,7 @@
 
 #include <robocache/robocache.h>
 
+#include "io/whole.h"
 #include "layout/blobs.h"
 #include "layout/layout.h"
 #include "layout/schema.h"
@@ -55,6 +56,9 @@ typedef struct rbc__index_sink {
      * with the number RBC__COLUMN_BLOB. */
     rbc_status (*column)(void *user, const void *data, size_t bytes, uint64_t *offset,
                          rbc_error *err);
+    /* Where the part's file lies unpacked, if it is compressed as a whole: that is blob 0 then.
+     * NULL: it is not. */
+    const char *unpacked;
     void *user;
 } rbc__index_sink;
 
@@ -75,6 +79,10 @@ struct rbc__format {
                        rbc_error *err);
     void (*close)(rbc__reader **reader);
     const rbc__schema *(*schema)(const rbc__reader *reader);
+
+    /* How the part's file is compressed as a whole, if it is: it is then unpacked somewhere, or
+     * refused, before it is indexed. NULL: no file of the format is. Any thread. */
+    rbc_status (*packed)(rbc__reader *reader, int64_t part, rbc__whole *whole, rbc_error *err);
 
     /* Goes through one part, checks it, and emits its episodes in order. Called from several
      * threads for different parts at once. */

@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads", type=positive_int, default=0, metavar="N", help="default: all cores"
     )
     parser.add_argument(
+        "--unpack", metavar="FOLDER", help="where files that are compressed as a whole are unpacked"
+    )
+    parser.add_argument(
         "--verify", action="store_true", help="then look at every file that the index names"
     )
     add_json_argument(parser)
@@ -40,7 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Indexes the dataset and says what it holds."""
     start = time.monotonic()
-    dataset = open_dataset(arguments, rebuild=arguments.rebuild, num_threads=arguments.threads)
+    dataset = open_dataset(
+        arguments,
+        rebuild=arguments.rebuild,
+        num_threads=arguments.threads,
+        unpack=arguments.unpack,
+    )
     seconds = time.monotonic() - start
     skipped = dataset.skipped
     catalog_bytes = os.path.getsize(dataset.catalog_path)

@@ -52,6 +52,25 @@ static int report_progress(const rbc_progress *progress, void *user) {
     return stop;
 }
 
+typedef struct unpack_call {
+    PyObject *callable;
+    progress_call *opening; /* has the thread */
+} unpack_call;
+
+/* Likewise. */
+static int report_unpacking(const rbc_unpack_plan *plan, void *user) {
+    unpack_call *call = user;
+    PyEval_RestoreThread(call->opening->thread);
+    PyObject *result = PyObject_CallFunction(
+        call->callable, "NLLLLL", text_object(plan->folder), (long long)plan->num_files,
+        (long long)plan->packed_bytes, (long long)plan->unpacked_bytes, (long long)plan->num_unsaid,
+        (long long)plan->free_bytes);
+    const int stop = result == NULL;
+    Py_XDECREF(result);
+    call->opening->thread = PyEval_SaveThread();
+    return stop;
+}
+
 int hear_signals(void *user) {
     PyThreadState **thread = user;
     PyEval_RestoreThread(*thread);
@@ -86,7 +105,7 @@ static rbc_status open_as(const char *path, const char *name, const rbc_open_par
 }
 
 /* open_dataset(path, catalog, progress, on_error, control_rate_hz, rebuild, num_threads, jpeg_dct,
- * format) */
+ * format, unpack, unpacking) */
 PyObject *open_dataset(PyObject *module, PyObject *args) {
     module_state *state = state_of_module(module);
     rbc_open_params params = RBC_OPEN_PARAMS_INIT;
@@ -95,12 +114,15 @@ PyObject *open_dataset(PyObject *module, PyObject *args) {
     PyObject *progress = NULL;
     PyObject *on_error = NULL;
     PyObject *jpeg_dct = NULL;
+    PyObject *unpack = NULL;
+    PyObject *unpacking = NULL;
     const char *format = NULL;
     int rebuild = 0;
     int num_threads = 0;
-    if (!PyArg_ParseTuple(args, "O&O&OOdpiOz", PyUnicode_FSConverter, &path, PyUnicode_FSConverter,
-                          &catalog, &progress, &on_error, &params.control_rate_hz, &rebuild,
-                          &num_threads, &jpeg_dct, &format)) {
+    if (!PyArg_ParseTuple(args, "O&O&OOdpiOzO&O", PyUnicode_FSConverter, &path,
+                          PyUnicode_FSConverter, &catalog, &progress, &on_error,
+                          &params.control_rate_hz, &rebuild, &num_threads, &jpeg_dct, &format,
+                          PyUnicode_FSConverter, &unpack, &unpacking)) {
         Py_XDECREF(path);
         return NULL;
     }
@@ -111,6 +133,11 @@ PyObject *open_dataset(PyObject *module, PyObject *args) {
     params.rebuild = rebuild;
     params.progress = report_progress;
     params.progress_user = &call;
+    unpack_call unpack_told = {.callable = unpacking, .opening = &call};
+    const char *unpack_folder = PyBytes_AsString(unpack);
+    params.unpack_folder = *unpack_folder == '\0' ? NULL : unpack_folder;
+    params.unpacking = report_unpacking;
+    params.unpacking_user = &unpack_told;
     PyObject *result = NULL;
     rbc_dataset *handle = NULL;
     if (parse_on_error(state, on_error, &params.on_error) &&
@@ -128,6 +155,7 @@ PyObject *open_dataset(PyObject *module, PyObject *args) {
     }
     Py_DECREF(path);
     Py_DECREF(catalog);
+    Py_DECREF(unpack);
     if (handle != NULL) {
         dataset_object *dataset = PyObject_New(dataset_object, state->dataset_type);
         if (dataset == NULL) {

@@ -81,6 +81,19 @@ rbc_status rbc__frame_first(rbc__source *source, rbc__scratch *scratch, rbc__fra
     return status;
 }
 
+rbc_status rbc__frame_packed(rbc__source *source, rbc__whole *whole, rbc_error *err) {
+    const uint64_t bytes = rbc__source_bytes(source);
+    uint8_t beginning[RBC__TFRECORD_HEADER_BYTES];
+    const uint64_t peek = bytes < sizeof beginning ? bytes : sizeof beginning;
+    *whole = RBC__WHOLE_PLAIN;
+    RBC__TRY(rbc__source_read(source, 0, peek, beginning, err));
+    if (peek == sizeof beginning &&
+        rbc__load_u32(beginning + 8) != rbc__crc32c_masked(beginning, 8)) {
+        *whole = rbc__whole_of(beginning, sizeof beginning);
+    }
+    return RBC_OK;
+}
+
 rbc_status rbc__frame_payload(rbc__source *source, const rbc__frame *frame, rbc__scratch *scratch,
                               const uint8_t **payload, rbc_error *err) {
     const uint64_t bytes = frame->bytes;

@@ -6,6 +6,7 @@
 #include <robocache/robocache.h>
 
 #include "io/source.h"
+#include "io/whole.h"
 
 #define RBC__TFRECORD_HEADER_BYTES 12
 #define RBC__TFRECORD_FOOTER_BYTES 4
@@ -28,6 +29,9 @@ rbc_status rbc__frame_header(rbc__source *source, uint64_t offset, rbc__scratch 
 /* The same at byte 0; a file that is none of TFRecords at all is named as what it is. */
 rbc_status rbc__frame_first(rbc__source *source, rbc__scratch *scratch, rbc__frame *out,
                             rbc_error *err);
+
+/* How a file that does not begin with a record is compressed as a whole, if it is. */
+rbc_status rbc__frame_packed(rbc__source *source, rbc__whole *whole, rbc_error *err);
 
 /* Checks the payload's CRC and points `payload` at it, as rbc__source_view() does. */
 rbc_status rbc__frame_payload(rbc__source *source, const rbc__frame *frame, rbc__scratch *scratch,

@@ -11,10 +11,14 @@
 #include "formats/rlds/control_rates.h"
 #include "formats/rlds/dlimp.h"
 #include "formats/rlds/files.h"
+#include "formats/rlds/framing.h"
 #include "formats/rlds/measure.h"
+#include "io/endian.h"
 #include "io/json.h"
+#include "io/whole.h"
 
-#define METADATA_LIMIT_BYTES ((size_t)16 << 20)
+#define METADATA_LIMIT_BYTES     ((size_t)16 << 20)
+#define FIRST_RECORD_LIMIT_BYTES ((uint64_t)1 << 30)
 
 static const char stamps_suffix[] = "_time_ns";
 
@@ -244,6 +248,57 @@ static rbc_status name_dataset(const char *folder, const rbc__dataset_info *info
     return RBC_OK;
 }
 
+/* The beginning of a file that is compressed as a whole, as far as its first record goes. */
+typedef struct beginning {
+    rbc__bytes bytes;
+    const char *path;
+} beginning;
+
+static rbc_status take_record(void *user, const uint8_t *data, size_t bytes, uint64_t packed,
+                              rbc_error *err) {
+    beginning *b = user;
+    (void)packed;
+    rbc__bytes_append(&b->bytes, data, bytes);
+    RBC__TRY(rbc__bytes_check(&b->bytes, err));
+    if (b->bytes.size < RBC__TFRECORD_HEADER_BYTES) {
+        return RBC_OK;
+    }
+    const uint64_t record = rbc__load_u64(b->bytes.data);
+    if (rbc__load_u32(b->bytes.data + 8) != rbc__crc32c_masked(b->bytes.data, 8)) {
+        return RBC_END; /* no record: whoever reads it says so */
+    }
+    if (record > FIRST_RECORD_LIMIT_BYTES) {
+        return rbc__fail(err, RBC_ERROR_FORMAT,
+                         "%s: the first record has %llu bytes; without features.json, at most %llu "
+                         "of a compressed file are unpacked to derive its streams",
+                         b->path, (unsigned long long)record,
+                         (unsigned long long)FIRST_RECORD_LIMIT_BYTES);
+    }
+    return b->bytes.size >= RBC__TFRECORD_HEADER_BYTES + record + RBC__TFRECORD_FOOTER_BYTES
+               ? RBC_END
+               : RBC_OK;
+}
+
+static rbc_status leaves_of(rbc__source *source, rbc__leaves *leaves, rbc_error *err) {
+    rbc__whole whole;
+    rbc__source *unpacked;
+    beginning b = {.path = rbc__source_path(source)};
+    RBC__TRY(rbc__frame_packed(source, &whole, err));
+    if (whole == RBC__WHOLE_PLAIN) {
+        return rbc__dlimp_leaves(source, leaves, err);
+    }
+    rbc_status status = rbc__whole_unpack(source, whole, take_record, &b, err);
+    if (status == RBC_OK) {
+        status = rbc__source_from_memory(b.bytes.data, b.bytes.size, b.path, &unpacked, err);
+    }
+    if (status == RBC_OK) {
+        status = rbc__dlimp_leaves(unpacked, leaves, err);
+        rbc__source_close(&unpacked);
+    }
+    rbc__bytes_free(&b.bytes);
+    return status;
+}
+
 /* Derives the leaves from the first file that has a record. */
 static rbc_status derive_leaves(const char *path, const rbc__schema *schema, rbc__leaves *leaves,
                                 rbc_error *err) {
@@ -257,7 +312,7 @@ static rbc_status derive_leaves(const char *path, const rbc__schema *schema, rbc
         RBC__TRY(opened);
         const bool is_empty = rbc__source_bytes(source) == 0;
         if (!is_empty) {
-            status = rbc__dlimp_leaves(source, leaves, err);
+            status = leaves_of(source, leaves, err);
         }
         rbc__source_close(&source);
         if (!is_empty) {
@@ -350,6 +405,21 @@ static const rbc__schema *rlds_schema(const rbc__reader *reader) {
     return &((const rbc__rlds *)reader)->schema;
 }
 
+static rbc_status rlds_packed(rbc__reader *reader, int64_t part, rbc__whole *whole,
+                              rbc_error *err) {
+    const rbc__rlds *rlds = (const rbc__rlds *)reader;
+    char *path;
+    rbc__source *source;
+    RBC__TRY(rbc__join_path(rlds->path, rlds->schema.parts[part].path, &path, err));
+    rbc_status status = rbc__source_open(path, RBC__SOURCE_FILE, &source, err);
+    free(path);
+    if (status == RBC_OK) {
+        status = rbc__frame_packed(source, whole, err);
+        rbc__source_close(&source);
+    }
+    return status;
+}
+
 static rbc_status rlds_index_part(rbc__reader *reader, int64_t part, const rbc__index_sink *sink,
                                   rbc_error *err) {
     const rbc__rlds *rlds = (const rbc__rlds *)reader;
@@ -360,7 +430,8 @@ static rbc_status rlds_index_part(rbc__reader *reader, int64_t part, const rbc__
     const rbc__part_schema *info = &rlds->schema.parts[part];
     char *path;
     rbc__source *source;
-    RBC__TRY(rbc__join_path(rlds->path, info->path, &path, err));
+    RBC__TRY(sink->unpacked != NULL ? rbc__join_path(sink->unpacked, "", &path, err)
+                                    : rbc__join_path(rlds->path, info->path, &path, err));
     rbc_status status = rbc__source_open(path, RBC__SOURCE_MAP, &source, err);
     free(path);
     if (status == RBC_OK) {
@@ -380,5 +451,6 @@ const rbc__format rbc__rlds_format = {
     .open = rlds_open,
     .close = rlds_close,
     .schema = rlds_schema,
+    .packed = rlds_packed,
     .index_part = rlds_index_part,
 };
