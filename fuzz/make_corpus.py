@@ -437,7 +437,7 @@ def changes() -> dict[str, bytes]:
         "header": b"\0" + b"\x10\0\0" + b"\x04\x01\0\x01\x01",
         "cut": b"\1" + b"\0\x60\0",
     }
-    for column in (1, 14, 18, 19, 23, 28, 30, 36):
+    for column in (1, 14, 18, 19, 23, 28, 30, 36, 47, 48, 49):
         inputs[f"integer_{column}"] = bytes([2, column, 0, 0]) + struct.pack("<q", 1 << 40)
         inputs[f"blob_{column}"] = bytes([2, column, 1, 1, 5]) + b"\xff\x00\x80\x7f\x01"
     for definition in (0, 1, 5, 10, 14):
