@@ -191,7 +191,7 @@ static rbc_status count_samples(rbc_episode *episode, int32_t stream, int64_t *n
 static rbc_status get_range(rbc_episode *episode, int32_t stream, int64_t first, int64_t count,
                             const rbc__stream_schema **out, rbc_error *err) {
     RBC__TRY(get_stream(episode, stream, out, err));
-    int64_t num_samples;
+    int64_t num_samples = 0;
     RBC__TRY(count_samples(episode, stream, &num_samples, NULL, err));
     if (first < 0 || count < 0 || first > num_samples || count > num_samples - first) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
@@ -279,7 +279,7 @@ static rbc_status find_shape(rbc_episode *episode, int32_t stream, int64_t sampl
         return RBC_OK;
     }
     RBC__TRY(need_decoder(episode, err));
-    int64_t num_samples;
+    int64_t num_samples = 0;
     RBC__TRY(count_samples(episode, stream, &num_samples, NULL, err));
     rbc__image_shape found = {0};
     for (int64_t i = 0; i < num_samples; ++i) {
@@ -403,7 +403,7 @@ static rbc_status step_times(rbc_episode *episode, int32_t stream, bool is_ragge
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "episode %lld: out of memory",
                          (long long)episode->row.id);
     }
-    int64_t num_samples;
+    int64_t num_samples = 0;
     const rbc_status status = count_samples(episode, stream, &num_samples, lengths, err);
     int64_t at = 0;
     for (int64_t step = 0; status == RBC_OK && step < num_steps; ++step) {

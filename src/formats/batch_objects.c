@@ -133,7 +133,7 @@ rbc_status rbc__batch_packing(const rbc__batch_writer *writer, int64_t number,
 
 rbc_status rbc__batch_layout_packing(rbc__batch_writer *writer, int64_t packing, uint8_t *number,
                                      rbc_error *err) {
-    const rbc__packing *known;
+    const rbc__packing *known = NULL;
     RBC__TRY(rbc__batch_packing(writer, packing, &known, err));
     rbc__batch_used_packing *used = packing_at(writer, packing);
     if (used->episode != writer->episode) {
@@ -171,7 +171,7 @@ static int64_t num_blocks(const rbc__batch_writer *writer) {
 
 rbc_status rbc__batch_add_blocks(rbc__batch_writer *writer, const rbc__batch_blocks *blocks,
                                  int64_t *first, rbc_error *err) {
-    const rbc__packing *packing;
+    const rbc__packing *packing = NULL;
     const int64_t before = num_blocks(writer);
     RBC__TRY(rbc__batch_packing(writer, blocks->packing, &packing, err));
     if (blocks->count < 0 || blocks->count > INT32_MAX - before) {
@@ -264,7 +264,7 @@ static rbc_status check_chunks(const rbc__batch_writer *writer, const rbc__array
 
 rbc_status rbc__batch_add_array(rbc__batch_writer *writer, const rbc__array_description *array,
                                 const rbc__bytes *object, int64_t *number, rbc_error *err) {
-    const rbc__packing *packing;
+    const rbc__packing *packing = NULL;
     int64_t num_chunks;
     RBC__TRY(rbc__batch_packing(writer, array->packing, &packing, err));
     RBC__TRY(rbc__array_num_chunks(array, &num_chunks, err));

@@ -155,7 +155,7 @@ static rbc_status undo_stored(rbc__undoing *undoing, rbc_error *err) {
 }
 
 rbc_status rbc__undo_blosc(rbc__undoing *undoing, rbc_error *err) {
-    chunk from;
+    chunk from = {0};
     RBC__TRY(read_header(undoing, &from, err));
     if ((from.flags & FLAG_STORED) != 0) {
         return undo_stored(undoing, err);

@@ -116,6 +116,10 @@ static inline rbc__wanted_block *rbc__request_block(const rbc__request *request,
 rbc_status rbc__wanted_frames(const rbc__wanted_block *block, const uint8_t *packed,
                               uint8_t *frames, rbc_error *err);
 
+/* unpack.c. Every block that is wanted: those that are claimed from the bytes read, others from who
+ * has them, waited for until `*cancel`. Each says how it went. */
+void rbc__request_unpack(rbc__request *request, const atomic_bool *cancel);
+
 /* Notes the failure of a want, unless one of a lower rank is noted. */
 void rbc__request_fail(rbc__request *request, const rbc__want *want, const rbc_error *problem);
 
