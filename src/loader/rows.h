@@ -5,7 +5,7 @@
  *                    3 stamps, at hand or read
  *                    4 choose  windows -> numbers of samples (choose.c)
  *                    5 locate  -> ranges of blobs, blocks (store/locate.c)
- *                    6 read    all at once (store/request.c)
+ *                    6 read    all at once (store/reads.c)
  *   MAKE  (make.c)   7 unpack  each block once (store/unpack.c)
  *                    8 decode  all images of the rows
  *                    9 align   all numbers that are resampled
