@@ -130,8 +130,7 @@ static const char *const definitions[] = {
     "DELETE FROM episodes WHERE rowid % 2",
     "DELETE FROM parts",
     "INSERT INTO skipped VALUES (1, 1, 0, 'x'), (2, 2, -1, 'y')",
-    "INSERT INTO parts SELECT id + 7, path || 'x', split, 9, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, '' FROM "
-    "parts",
+    "INSERT INTO parts SELECT id+7, path||'x', split, 9, 0,0,0,0,0, 1, 0,0,0,0, '' FROM parts",
     "INSERT INTO tasks VALUES (77, 'lift', 3)",
     "CREATE VIEW v AS SELECT 1",
     "CREATE TRIGGER t AFTER UPDATE ON parts BEGIN DELETE FROM tasks; END",
