@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -195,6 +196,41 @@ def test_the_command_line_unpacks(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_shards_are_unpacked_on_all_threads(plain: Path, tmp_path: Path, threads: int) -> None:
+    path = pack(plain, tmp_path, gzip.compress)
+    (path / "dataset_info.json").unlink()
+    shard = shard_of(path)
+    data = gzip.decompress(shard.read_bytes())
+    shard.unlink()
+    for number in range(12):  # the third is not packed
+        packing = PACKINGS[list(PACKINGS)[number % len(PACKINGS)]] if number != 2 else bytes
+        name = f"small-train.tfrecord-{number:05}-of-00012"
+        (path / name).write_bytes(packing(data))
+    folder = tmp_path / "unpacked"
+    with pytest.warns(RuntimeWarning, match="unpacking 11 files"):
+        dataset = rc.open(path, progress=False, unpack=folder, num_threads=threads)
+    wanted = open_it(plain)
+    assert len(dataset) == 12 * len(wanted)
+    for index, episode in enumerate(dataset):
+        one = wanted[index % len(wanted)]
+        np.testing.assert_array_equal(episode["action"].values, one["action"].values)
+        assert (episode.offset, episode.num_bytes) == (one.offset, one.num_bytes)
+    assert (
+        len(
+            [
+                name
+                for name in os.listdir(folder / "small" / "1.0.0")
+                if not name.endswith(".unpacked")
+            ]
+        )
+        == 11
+    )
+    again = pickle.loads(pickle.dumps(dataset))
+    assert len(again) == len(dataset)
+    assert again.verify().num_files == 12 + 11
+
+
 def made_of(path: Path, folder: Path) -> Path:
     return folder / "small" / "1.0.0" / shard_of(path).name
 
@@ -277,7 +313,10 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         lambda data: gzip.compress(bytes(80 << 20)),
         "more than 256 times as many; if it is to be trusted, unpack it yourself",
     ),
-    "no records": (lambda data: gzip.compress(b"text" * 100), "unpacked/small/1.0.0/.* is text that"),
+    "no records": (
+        lambda data: gzip.compress(b"text" * 100),
+        "unpacked/small/1.0.0/.* is text that",
+    ),
 }
 
 
