@@ -22,6 +22,7 @@ typedef struct opening {
     rbc__reader *reader;
     const rbc__schema *schema;
     const char *root;
+    const char *file;
     const rbc_open_params *params;
     rbc__file_identity *found; /* the files as they lie on the disk */
     rbc__catalog *catalog;     /* its path is the location being tried */
@@ -203,7 +204,7 @@ static rbc_status open_at(opening *o, location where, bool *passed, rbc_error *e
  * same; a link that lies there belongs to somebody's store and is not replaced by a file. */
 static rbc_status open_beside(opening *o, const char *root, bool *passed, rbc_error *err) {
     rbc__catalog_header header;
-    RBC__TRY(rbc__location_in_dataset(root, &o->catalog->path, err));
+    RBC__TRY(rbc__location_in_dataset(root, o->file, &o->catalog->path, err));
     RBC__TRY(rbc__header_read(o->catalog->path, &header, err));
     if (!header.is_link && !rbc__location_is_read_only(root)) {
         return open_at(o, BESIDE_DATA, passed, err);
@@ -234,7 +235,7 @@ static rbc_status open_somewhere(opening *o, const char *root, rbc_error *err) {
         free(o->catalog->passed_over);
         o->catalog->passed_over = strdup(why.message);
     }
-    status = rbc__location_in_cache(root, &o->catalog->path, err);
+    status = rbc__location_in_cache(root, o->file, &o->catalog->path, err);
     if (status == RBC_OK) {
         status = open_at(o, IN_CACHE, &passed, err);
     }
@@ -265,7 +266,8 @@ static rbc_status refuse_skipped(const rbc__catalog *catalog, rbc_error *err) {
 }
 
 rbc_status rbc__catalog_open(const rbc__format *ops, rbc__reader *reader, const char *root,
-                             const rbc_open_params *params, rbc__catalog **out, rbc_error *err) {
+                             const char *file, const rbc_open_params *params, rbc__catalog **out,
+                             rbc_error *err) {
     const rbc__schema *schema = ops->schema(reader);
     *out = calloc(1, sizeof **out);
     if (*out == NULL) {
@@ -276,6 +278,7 @@ rbc_status rbc__catalog_open(const rbc__format *ops, rbc__reader *reader, const 
         .reader = reader,
         .schema = schema,
         .root = root,
+        .file = file,
         .params = params,
         .catalog = *out,
         .rebuild = params->rebuild != 0,

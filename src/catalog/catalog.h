@@ -37,7 +37,7 @@ typedef struct rbc__catalog {
     int64_t num_episodes, num_steps, num_bytes, num_skipped, num_tasks;
 } rbc__catalog;
 
-/* Finds the catalog of the dataset at `root`, brings it up to date where files are new or changed,
+/* Finds the catalog of the dataset at `root`, or in its `file` (NULL: it is the folder), brings it up to date where files are new or changed,
  * and loads what is known of the files. Looks at every file's size and mtime and at no episode.
  *
  * A catalog may be anybody's: it is read only where its header and its schema are, to the letter,
@@ -55,7 +55,8 @@ typedef struct rbc__catalog {
  * and whoever has the old one open keeps it. With on_error RAISE a catalog that was made skipping
  * damaged records is FORMAT as well. */
 rbc_status rbc__catalog_open(const rbc__format *ops, rbc__reader *reader, const char *root,
-                             const rbc_open_params *params, rbc__catalog **out, rbc_error *err);
+                             const char *file, const rbc_open_params *params, rbc__catalog **out,
+                             rbc_error *err);
 void rbc__catalog_close(rbc__catalog **catalog);
 
 /* A connection for reading, for one thread at a time. `watch` (NULL allowed) outlives it. IO when

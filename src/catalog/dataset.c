@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "catalog/dataset_state.h"
 #include "codec/codec.h"
@@ -37,6 +38,15 @@ static rbc_status find_root(rbc_dataset *dataset, const char *path, rbc_error *e
         return rbc__fail_errno(err, errno, "'%s' cannot be opened", root);
     }
     return RBC_OK;
+}
+
+/* The name of the file that `path` leads to, within it; NULL: a folder. */
+static const char *name_of_file(const char *path) {
+    struct stat info;
+    const char *slash = strrchr(path, '/');
+    return stat(path, &info) != 0 || S_ISDIR(info.st_mode) ? NULL
+           : slash != NULL                                 ? slash + 1
+                                                           : path;
 }
 
 static rbc_status set_rate(rbc_dataset *dataset, double asked_hz, rbc_error *err) {
@@ -95,8 +105,8 @@ static rbc_status fill(rbc_dataset *dataset, const char *path, const rbc_open_pa
     dataset->schema = dataset->ops->schema(dataset->reader);
     RBC__TRY(find_root(dataset, path, err));
     RBC__TRY(set_rate(dataset, params->control_rate_hz, err));
-    RBC__TRY(rbc__catalog_open(dataset->ops, dataset->reader, dataset->root, params,
-                               &dataset->catalog, err));
+    RBC__TRY(rbc__catalog_open(dataset->ops, dataset->reader, dataset->root, name_of_file(path),
+                               params, &dataset->catalog, err));
     RBC__TRY(rbc__blob_names_create(dataset, &dataset->names, err));
     RBC__TRY(rbc__block_cache_create(EPISODE_BLOCKS_BYTES, &dataset->blocks, err));
     const rbc__file_store_params files = {rbc__blob_names_find, dataset->names};

@@ -25,8 +25,10 @@ static rbc_status format_path(char **out, rbc_error *err, const char *format, ..
     return RBC_OK;
 }
 
-rbc_status rbc__location_in_dataset(const char *root, char **out, rbc_error *err) {
-    return format_path(out, err, "%s/.robocache.sqlite", root);
+rbc_status rbc__location_in_dataset(const char *root, const char *file, char **out,
+                                    rbc_error *err) {
+    return file == NULL ? format_path(out, err, "%s/.robocache.sqlite", root)
+                        : format_path(out, err, "%s/.%s.robocache.sqlite", root, file);
 }
 
 bool rbc__location_is_read_only(const char *root) {
@@ -69,12 +71,19 @@ static rbc_status make_folders(char *path, rbc_error *err) {
     }
 }
 
-rbc_status rbc__location_in_cache(const char *root, char **out, rbc_error *err) {
+static uint64_t hash_text(uint64_t hash, const char *text) { /* FNV-1a */
+    for (const char *at = text; *at != '\0'; ++at) {
+        hash = (hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+rbc_status rbc__location_in_cache(const char *root, const char *file, char **out, rbc_error *err) {
     char *folder;
     RBC__TRY(cache_folder(&folder, err));
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-    for (const char *at = root; *at != '\0'; ++at) {
-        hash = (hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
+    uint64_t hash = hash_text(UINT64_C(0xcbf29ce484222325), root);
+    if (file != NULL) {
+        hash = hash_text(hash_text(hash, "/"), file);
     }
     rbc_status status = make_folders(folder, err);
     char *real = status == RBC_OK ? realpath(folder, NULL) : NULL;

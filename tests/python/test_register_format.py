@@ -598,6 +598,42 @@ def test_a_single_file_may_be_a_dataset(tmp_path: Path) -> None:
     np.testing.assert_array_equal(values(pickle.loads(pickle.dumps(dataset)), "state"), STATE)
 
 
+def test_single_files_in_one_folder_have_catalogs_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indexed = []
+
+    def index(path: str, dataset: rc.Indexer) -> None:
+        def read(part: rc.Part) -> None:
+            indexed.append(path)
+            part.episodes(num_steps=STEPS, streams={"state": rc.Rows(offset=FIRST * 16)})
+
+        declare_state(dataset, read, Path(path).name)
+
+    rc.register_format("single files", probe=lambda p: p.endswith(".bin"), index=index)
+    paths = [tmp_path / "data" / name for name in ("one.bin", "two.bin")]
+    paths[0].parent.mkdir()
+    for number, path in enumerate(paths):
+        path.write_bytes((STATE + number).tobytes())
+    monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
+    for folder in (tmp_path / "data", tmp_path / "cache"):
+        found = []
+        for _ in range(2):
+            for number, path in enumerate(paths):
+                dataset = rc.open(path, progress=False)
+                np.testing.assert_array_equal(values(dataset, "state"), STATE + number)
+                found.append(Path(dataset.catalog_path))
+        assert found[:2] == found[2:]
+        assert found[0] != found[1]
+        assert all(catalog.parent == folder for catalog in found)
+        assert indexed == [str(path) for path in paths]
+        indexed.clear()
+        for catalog in found[:2]:
+            catalog.unlink()
+        paths[0].parent.chmod(0o500)
+    paths[0].parent.chmod(0o700)
+
+
 def test_catalogs_are_small(folder: Path) -> None:
     """At most 16 bytes a step and image stream, and 8 a stream and episode."""
     episodes, steps = 20_000, 8
