@@ -7,6 +7,7 @@ Usage: python fuzz/make_corpus.py [FOLDER]    (default: the folder `corpus` besi
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import struct
@@ -523,6 +524,25 @@ def packings() -> dict[str, bytes]:
     return made
 
 
+def wholes() -> dict[str, bytes]:
+    """Files that are compressed as a whole."""
+    text = b"one record after the other, " * 4
+    one, stored = gzip.compress(text, mtime=0), gzip.compress(text, 0, mtime=0)
+    return {
+        "gzip": one,
+        "gzip_empty": gzip.compress(b"", mtime=0),
+        "gzip_members": one + stored + gzip.compress(b"", mtime=0),
+        "gzip_padded": one + bytes(64),
+        "gzip_named": b"\x1f\x8b\x08\x1c" + one[4:10] + b"\2\0xxname\0text\0" + one[10:],
+        "gzip_cut": one[:-6],
+        "gzip_wrong": one[:-8] + bytes(4) + one[-4:],
+        "gzip_followed": one + b"PAR1",
+        "zlib": zlib.compress(text),
+        "zlib_stored": zlib.compress(text, 0),
+        "zlib_cut": zlib.compress(text)[:-3],
+    }
+
+
 def main() -> None:
     """Write all inputs."""
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "corpus"
@@ -569,6 +589,8 @@ def main() -> None:
         inputs[f"png/{name}"] = payload
     for name, payload in packings().items():
         inputs[f"packing/{name}"] = payload
+    for name, payload in wholes().items():
+        inputs[f"whole/{name}"] = payload
     for name, payload in changes().items():
         inputs[f"catalog/{name}"] = payload
     for name, content in inputs.items():
