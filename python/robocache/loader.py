@@ -53,6 +53,14 @@ def _state_integer(state: Mapping[str, Any], key: str, low: int, high: int = 2**
     return value
 
 
+def _shuffle(given: bool | str) -> bool | str:
+    if not isinstance(given, str):
+        return _arguments.flag("shuffle", given)
+    if given != "blocks":
+        raise InvalidArgumentError(f"shuffle: found {given!r}, wanted True, False or 'blocks'")
+    return given
+
+
 class DataLoader:
     """Batches of aligned windows, made by native threads and delivered in order.
 
@@ -160,11 +168,7 @@ class DataLoader:
         self.dataset = dataset
         self.batch_size = _arguments.integer("batch_size", batch_size, 1, _INT32_MAX)
         self.seed = _arguments.integer("seed", seed, 0, 2**64 - 1)
-        self._shuffle: bool | str = (
-            _arguments.choice("shuffle", shuffle, ("blocks",))
-            if isinstance(shuffle, str)
-            else _arguments.flag("shuffle", shuffle)
-        )
+        self._shuffle: bool | str = _shuffle(shuffle)
         self._drop_last = _arguments.flag("drop_last", drop_last)
         self._remainder = _arguments.choice("remainder", remainder, ("drop", "repeat", "uneven"))
         self._on_error = _arguments.choice("on_error", on_error, ("raise", "skip", "mask"))

@@ -42,7 +42,11 @@ static bool take_string(text *t, char *out, size_t room) {
         out[length++] = *t->at++;
     }
     out[length] = '\0';
-    return t->at < t->end && *t->at++ == quote;
+    if (t->at == t->end || *t->at != quote) {
+        return false;
+    }
+    ++t->at;
+    return true;
 }
 
 static bool take_extent(text *t, int64_t *out) {
@@ -65,9 +69,10 @@ static bool take_shape(text *t, rbc__npy *out) {
         return false;
     }
     while (!take(t, ")")) {
-        if (out->ndim == RBC__NPY_MAX_DIMS || !take_extent(t, &out->shape[out->ndim++])) {
+        if (out->ndim == RBC__NPY_MAX_DIMS || !take_extent(t, &out->shape[out->ndim])) {
             return false;
         }
+        ++out->ndim;
         if (!take(t, ",")) {
             return take(t, ")");
         }

@@ -69,9 +69,9 @@ static void fill_job(const rbc__window_spec *window, const int64_t *targets, rbc
                                .out = out,
                                .out_target_stride_bytes = out_bytes,
                                .out_channel_stride_bytes = rbc__dtype_bytes(dtype),
-                               .valid = (char *)valid,
                                .valid_target_stride_bytes = 1,
                                .valid_source_stride_bytes = 1};
+    job->valid = (char *)valid;
 }
 
 void rbc__choose_job(const rbc__window_spec *window, const rbc__cell *cell, int64_t sample_bytes,

@@ -100,7 +100,8 @@ static void drop_oldest(rbc__episodes *episodes) {
         at = &(*at)->chain;
     }
     *at = episode->chain;
-    unlink_use(episodes, episode);
+    episodes->oldest = episode->newer; /* there is none older */
+    *(episode->newer != NULL ? &episode->newer->older : &episodes->newest) = NULL;
     --episodes->num_episodes;
     episodes->bytes -= episode->bytes;
     free_episode(episodes, episode);

@@ -44,7 +44,7 @@ rbc_status rbc__episodes_create(const rbc__batch_spec *spec, const rbc_selection
                                 int64_t max_episodes, int64_t max_bytes, rbc__episodes **out,
                                 rbc_error *err);
 /* Nobody uses any. */
-void rbc__episodes_destroy(rbc__episodes **episodes);
+void rbc__episodes_destroy(rbc__episodes **handle);
 
 /* The episodes at `positions` that are at hand; NULL for the others. Each is used until it is given
  * back. */

@@ -102,8 +102,8 @@ static int compare_skips(const void *a, const void *b) {
 }
 
 /* With the lock held: counts and lists the rows that a delivered batch lacks. */
-static void keep_skips(rbc_loader *loader, rbc__pending *pending) {
-    loader->stats.samples_skipped += pending->num_rows - pending->batch->num_rows;
+static void keep_skips(rbc_loader *loader, rbc__pending *pending, const rbc_batch *batch) {
+    loader->stats.samples_skipped += pending->num_rows - batch->num_rows;
     loader->num_masked += loader->on_error == RBC_ON_ERROR_MASK ? pending->num_skips : 0;
     if (pending->num_skips == 0 || loader->num_skipped_kept == RBC__SKIPPED_KEPT) {
         return;
@@ -144,17 +144,18 @@ static rbc_status deliver_first(rbc_loader *loader, rbc_batch **out, rbc_error *
         loader->last_pending = NULL;
     }
     --loader->num_pending;
-    loader->num_filling -= pending->batch != NULL;
+    rbc_batch *batch = pending->batch; /* NULL where it failed before it had a slot */
+    loader->num_filling -= batch != NULL;
     ++loader->next_delivered;
     rbc__loader_wake(loader);
     rbc_status status = RBC_OK;
-    if (has_failed) {
+    if (has_failed || batch == NULL) {
         status = copy_error(err, &pending->error);
     } else {
-        keep_skips(loader, pending);
+        keep_skips(loader, pending, batch);
         ++loader->stats.batches_delivered;
-        loader->stats.samples_delivered += pending->batch->num_rows;
-        *out = pending->batch;
+        loader->stats.samples_delivered += batch->num_rows;
+        *out = batch;
         pending->batch = NULL;
     }
     rbc__pending_destroy(pending);

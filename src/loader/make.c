@@ -77,7 +77,8 @@ static rbc_status add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t pic
         if (copy == NULL) {
             return no_memory(err);
         }
-        *copy = (rbc__copy_job){.from = same, .dst = dst, .window = w, .row = row};
+        *copy = (rbc__copy_job){.from = same, .window = w, .row = row};
+        copy->dst = dst;
         return RBC_OK;
     }
     rbc__decode_job *job = rbc__jobs_add_decode(&rows->jobs);

@@ -87,7 +87,7 @@ struct rbc__rows {
 /* `max_rows` rows at a time. Borrows what the params point to, and `chooser`. */
 rbc_status rbc__rows_create(const rbc__rows_params *params, int64_t max_rows, rbc__rows **out,
                             rbc_error *err);
-void rbc__rows_destroy(rbc__rows **rows);
+void rbc__rows_destroy(rbc__rows **handle);
 /* Once the fields of the spec are known; rbc__rows_create() does so where they are. */
 rbc_status rbc__rows_fields(rbc__rows *rows, rbc_error *err);
 

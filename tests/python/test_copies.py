@@ -6,6 +6,7 @@ import copy
 import multiprocessing
 import os
 import pickle
+import re
 import shutil
 
 import pytest
@@ -112,7 +113,8 @@ def test_a_copy_has_the_parameters_of_the_first(bridge):
     )
     windows.clear()
     again = pickle.loads(pickle.dumps(loader))
-    assert repr(again) == repr(loader)
+    told = [re.sub(r"; [^;]* in use", "", repr(each)) for each in (again, loader)]
+    assert told[0] == told[1]
     first, second = next(iter(loader)), next(iter(again))
     assert (first["a"] == second["a"]).all()
 

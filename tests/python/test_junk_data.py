@@ -119,7 +119,7 @@ def test_suggestions(bridge, parameter):
         ({"streams": {"action": 3}}, r"streams\['action'\]: found 3, wanted a Window"),
         ({"batch_size": 0}, "batch_size: found 0, wanted 1"),
         ({"batch_size": 2.5}, "batch_size: found 2.5, wanted an integer"),
-        ({"shuffle": "yes"}, "shuffle: found 'yes', wanted True or False"),
+        ({"shuffle": "yes"}, "shuffle: found 'yes', wanted True, False or 'blocks'"),
         ({"on_error": "ignore"}, "on_error: found 'ignore', wanted one of 'raise', 'skip'"),
         ({"remainder": "pad"}, "remainder: found 'pad', wanted one of 'drop', 'repeat', 'uneven'"),
         ({"rank": 2, "world_size": 2}, "rank: found 2, wanted 0 to 1"),

@@ -30,7 +30,7 @@ static rbc_status take_exception(const python_format *format, rbc_error *err) {
     PyObject *type = NULL;
     PyObject *value = NULL;
     PyObject *traceback = NULL;
-    rbc_error unused;
+    rbc_error unused = {0};
     rbc_error *out = err != NULL ? err : &unused;
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);

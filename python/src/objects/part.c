@@ -432,7 +432,7 @@ static PyObject *part_track(PyObject *self, PyObject *args) {
         }
     }
     rbc__track_packet *packets = ok ? allocate(count, sizeof *packets) : NULL;
-    for (int64_t i = 0; packets != NULL && i < count; ++i) {
+    for (int64_t i = 0; packets != NULL && ok && i < count; ++i) {
         int64_t values[6];
         for (int k = 0; k < 6; ++k) {
             values[k] = ints[k].data == NULL
@@ -442,8 +442,7 @@ static PyObject *part_track(PyObject *self, PyObject *args) {
         if (values[0] < 0 || values[0] >= RBC__COLUMN_BLOB) {
             raise_value(state, "track: packet %lld: found blob %lld", (long long)i,
                         (long long)values[0]);
-            PyMem_Free(packets);
-            packets = NULL;
+            ok = false;
             break;
         }
         packets[i] = (rbc__track_packet){.number = (uint32_t)values[0],
@@ -454,7 +453,7 @@ static PyObject *part_track(PyObject *self, PyObject *args) {
                                          .pts = values[3]};
     }
     PyObject *result = NULL;
-    if (packets != NULL) {
+    if (packets != NULL && ok) {
         int64_t number = 0;
         part_call call;
         if (begin_call(self, &call)) {
