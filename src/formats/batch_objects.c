@@ -268,12 +268,14 @@ rbc_status rbc__batch_add_array(rbc__batch_writer *writer, const rbc__array_desc
     int64_t num_chunks;
     RBC__TRY(rbc__batch_packing(writer, array->packing, &packing, err));
     RBC__TRY(rbc__array_num_chunks(array, &num_chunks, err));
-    int64_t row_bytes = array->element_bytes; /* products are within int64 by now */
-    int64_t chunk_bytes = array->element_bytes;
+    int64_t row_elements = 1; /* products are within int64 by now */
+    int64_t chunk_elements = 1;
     for (int32_t i = 0; i < array->ndim; ++i) {
-        row_bytes *= i > 0 ? array->shape[i] : 1;
-        chunk_bytes *= array->chunk_shape[i];
+        row_elements *= i > 0 ? array->shape[i] : 1;
+        chunk_elements *= array->chunk_shape[i];
     }
+    const int64_t row_bytes = row_elements * array->element_bytes;
+    const int64_t chunk_bytes = chunk_elements * array->element_bytes;
     RBC__TRY(check_chunks(writer, array, packing, chunk_bytes, err));
     rbc__batch_array added = {.num_rows = array->shape[0], .row_bytes = row_bytes};
     added.is_contiguous = num_chunks == 1 && packing->num_steps == 0 && array->order == NULL &&

@@ -8,6 +8,8 @@ import pickle
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -1130,12 +1132,36 @@ def test_names_of_formats(folder: Path) -> None:
     with pytest.raises(rc.errors.ArgumentTypeError, match="probe: found 3"):
         rc.register_format("other", probe=3, index=mine.index)  # type: ignore
     rc.register_format(mine.name, replace=True, **functions)
-    with pytest.raises(
-        rc.errors.UnsupportedError, match=r"rlds \(looked for .*\).*, test 1 \(looked"
-    ):
+    with pytest.raises(rc.errors.UnsupportedError, match=r"no reader knows .* rlds \(looked for"):
         mine.open()
     with pytest.raises(rc.errors.UnsupportedError, match="found no format 'nothing'; the formats"):
         mine.open(format="nothing")
+
+
+NOBODYS = """
+import sys
+import robocache as rc
+
+def ends_with_mine(path):
+    return path.endswith("mine")
+
+rc.register_format("mine", probe=ends_with_mine, index=print)
+rc.open(sys.argv[1])
+"""
+
+
+def test_what_was_looked_for_is_named(folder: Path) -> None:
+    """In a process of its own: the message ends where those that other tests registered fill it."""
+    result = subprocess.run(
+        [sys.executable, "-c", NOBODYS, str(folder)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        check=False,
+    )
+    assert re.search(
+        r"rlds \(looked for .*\), mine \(looked for what ends_with_mine", result.stderr
+    )
 
 
 def test_a_path_that_two_formats_know(folder: Path) -> None:

@@ -416,15 +416,17 @@ def test_a_warning_that_is_an_error_stops_it(packed: Path, tmp_path: Path) -> No
 
 
 KILLED = """
-import os, signal, sys
+import os, signal, sys, threading
 import robocache as rc
 
 folder = sys.argv[2]
-def look(*_):
-    for _, _, names in os.walk(folder):
-        if any(name.endswith(".unpacking") for name in names):
-            os.kill(os.getpid(), int(sys.argv[3]))
-rc.open(sys.argv[1], progress=look, unpack=folder)
+def look():
+    while not any(name.endswith(".unpacking") for _, _, names in os.walk(folder) for name in names):
+        pass
+    os.kill(os.getpid(), int(sys.argv[3]))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+threading.Thread(target=look, daemon=True).start()
+rc.open(sys.argv[1], progress=lambda *_: None, unpack=folder)
 """
 
 
