@@ -1160,7 +1160,7 @@ def test_what_was_looked_for_is_named(folder: Path) -> None:
         check=False,
     )
     assert re.search(
-        r"rlds \(looked for .*\), mine \(looked for what ends_with_mine", result.stderr
+        r"rlds \(looked for .*\), mine \(looked for what __main__.ends_with_mine", result.stderr
     )
 
 
