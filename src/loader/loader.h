@@ -62,6 +62,7 @@ struct rbc__fetched {
     int64_t range;
     rbc__rows *rows;
     int64_t bytes;
+    bool has_slot; /* its batch had one when it was taken: without, it is not made */
 };
 
 typedef struct rbc__worker {

@@ -182,6 +182,7 @@ static rbc__fetched *take_fetched(rbc_loader *loader) {
                 fail_range(pending, &error, 0);
             }
         }
+        fetched->has_slot = pending->batch != NULL;
         *at = fetched->next;
         loader->fetched_bytes -= fetched->bytes;
         pthread_cond_broadcast(&loader->fetch_ready);
@@ -303,7 +304,7 @@ static void make_range(rbc__worker *worker, rbc__pending *pending, rbc__rows *ro
 /* The same of rows that a fetcher has handed over. */
 static void make_fetched(rbc__worker *worker, const rbc__fetched *fetched, int64_t begin_ns) {
     rbc_loader *loader = worker->loader;
-    if (fetched->pending->batch != NULL) {
+    if (fetched->has_slot) {
         make_range(worker, fetched->pending, fetched->rows, begin_ns);
         return;
     }
