@@ -69,7 +69,7 @@ typedef struct target {
 /* An episode that is read. */
 typedef struct reading {
     const rbc__schema *schema;
-    rbc__place place;
+    rbc__parsed_episode parsed;
     rbc__request *request;
 } reading;
 
@@ -88,11 +88,11 @@ static bool run_request(const reading *at) {
 static bool is_small(const reading *at, int32_t stream, uint64_t first, uint64_t count) {
     const uint32_t id = (uint32_t)stream;
     for (uint64_t i = first; i < first + count; ++i) {
-        const rbc__run *run = rbc__layout_find(at->place.layout, id, i);
+        const rbc__run *run = rbc__layout_find(at->parsed.layout, id, i);
         uint64_t offset;
         uint64_t bytes;
         if (run->container == RBC__IN_BLOCK &&
-            at->place.layout->blocks[run->number].packed_bytes > 1 << 20) {
+            at->parsed.layout->blocks[run->number].packed_bytes > 1 << 20) {
             return false;
         }
         if (rbc__run_sample(run, i, &offset, &bytes) && bytes > 1 << 20) {
@@ -119,7 +119,7 @@ static void read_numbers(const reading *at, int32_t index, int64_t count) {
     for (int64_t first = 0; part > 0 && first <= count - part && first <= 64; first += part) {
         rbc__request_begin(at->request);
         if (is_small(at, index, (uint64_t)first, (uint64_t)part) &&
-            rbc__request_values(at->request, &at->place, index, first, part, values, NULL) ==
+            rbc__request_values(at->request, &at->parsed, index, first, part, values, NULL) ==
                 RBC_OK &&
             run_request(at)) {
             fuzz_drain(values, sample_bytes * (uint64_t)part);
@@ -129,15 +129,16 @@ static void read_numbers(const reading *at, int32_t index, int64_t count) {
 }
 
 static void read_rows(const reading *at, int32_t index, uint64_t num_steps) {
-    const uint64_t id = at->place.layout->num_streams + (uint64_t)index;
-    if (num_steps >= 4096 || rbc__layout_num_samples(at->place.layout, (uint32_t)id) != num_steps ||
+    const uint64_t id = at->parsed.layout->num_streams + (uint64_t)index;
+    if (num_steps >= 4096 ||
+        rbc__layout_num_samples(at->parsed.layout, (uint32_t)id) != num_steps ||
         !is_small(at, (int32_t)id, 0, num_steps)) {
         return;
     }
     int64_t *rows = malloc((size_t)(num_steps + 1) * sizeof *rows);
     fuzz_require(rows != NULL);
     rbc__request_begin(at->request);
-    if (rbc__request_row_lengths(at->request, &at->place, index, rows, NULL) == RBC_OK &&
+    if (rbc__request_row_lengths(at->request, &at->parsed, index, rows, NULL) == RBC_OK &&
         run_request(at)) {
         fuzz_drain(rows, num_steps * sizeof *rows);
     }
@@ -150,7 +151,7 @@ static void read_samples(const reading *at, int32_t index, int64_t count) {
         uint32_t want;
         rbc__sample sample;
         if (!is_small(at, index, (uint64_t)i, 1) ||
-            rbc__request_sample(at->request, &at->place, index, i, &want, NULL) != RBC_OK ||
+            rbc__request_sample(at->request, &at->parsed, index, i, &want, NULL) != RBC_OK ||
             !run_request(at)) {
             rbc__request_begin(at->request);
             continue;

@@ -11,6 +11,7 @@
  * formats/batch.h          rbc__batch_writer: episodes that an indexer in Python describes;
  *                          rbc__stream_check() of the streams that it declares
  * layout/object.h          rbc__array_object_encode()
+ * layout/schema.h          what such an indexer declares, rbc__schema_free()
  * cuda/runtime/capture.h   rbc__cuda_capture: the launches of a plan, and their replay
  * cuda/runtime/device.h    rbc__cuda_has_kernels(), rbc__cuda_is_current()
  *

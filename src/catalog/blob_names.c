@@ -92,12 +92,12 @@ static rbc_status join(const char *root, const char *path, char **out, rbc_error
     return RBC_OK;
 }
 
-rbc_status rbc__blob_names_find(void *user, int64_t blob, rbc__file_place *out, rbc_error *err) {
+rbc_status rbc__blob_names_find(void *user, int64_t blob, rbc__named_file *out, rbc_error *err) {
     rbc__blob_names *names = user;
     const rbc_dataset *dataset = names->dataset;
     const int64_t part = rbc__blob_part(blob);
     const uint32_t number = rbc__blob_number(blob);
-    *out = (rbc__file_place){.bytes = -1};
+    *out = (rbc__named_file){.bytes = -1};
     if (part < 0 || part >= dataset->schema->num_parts) {
         return rbc__fail(err, RBC_ERROR_FORMAT, "no part %lld: '%s' has %lld", (long long)part,
                          dataset->root, (long long)dataset->schema->num_parts);

@@ -14,7 +14,7 @@ rbc_status rbc__blob_names_create(rbc_dataset *dataset, rbc__blob_names **out, r
 void rbc__blob_names_destroy(rbc__blob_names **names);
 
 /* The rbc__file_store_params.find of `user`, the names. */
-rbc_status rbc__blob_names_find(void *user, int64_t blob, rbc__file_place *out, rbc_error *err);
+rbc_status rbc__blob_names_find(void *user, int64_t blob, rbc__named_file *out, rbc_error *err);
 
 /* How many blobs a part points to, its own file and its column file left out. */
 rbc_status rbc__blob_names_count(rbc__blob_names *names, int64_t part, uint64_t *out,

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "io/write.h"
 
 static rbc_status join(const char *left, const char *right, char **out, rbc_error *err) {
     if (asprintf(out, "%s%s", left, right) < 0) {
@@ -30,24 +31,12 @@ rbc_status rbc__columns_path(const char *catalog_path, const rbc__column_file *f
     return join(catalog_path, name, out, err);
 }
 
-static bool write_all(int to, const uint8_t *bytes, size_t count) {
-    while (count > 0) {
-        const ssize_t put = write(to, bytes, count);
-        if (put < 0 && errno != EINTR) {
-            return false;
-        }
-        bytes += put > 0 ? put : 0;
-        count -= put > 0 ? (size_t)put : 0;
-    }
-    return true;
-}
-
 static rbc_status write_draft(const char *draft, const rbc__bytes *data, rbc_error *err) {
     if (unlink(draft) != 0 && errno != ENOENT) {
         return rbc__fail_errno(err, errno, "'%s' cannot be removed", draft);
     }
     const int to = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-    const bool written = to >= 0 && write_all(to, data->data, data->size) && fsync(to) == 0;
+    const bool written = to >= 0 && rbc__write_all(to, data->data, data->size) && fsync(to) == 0;
     const int failed = errno;
     if (to >= 0) {
         close(to);

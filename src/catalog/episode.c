@@ -142,8 +142,8 @@ static rbc_status get_stream(const rbc_episode *episode, int32_t stream,
 /* ---- reading ----------------------------------------------------------------------------------
  */
 
-static rbc__place place_of(const rbc_episode *episode) {
-    return (rbc__place){episode->layout, episode->row.part, episode->row.entry.record};
+static rbc__parsed_episode parsed_of(const rbc_episode *episode) {
+    return (rbc__parsed_episode){episode->layout, episode->row.part, episode->row.entry.record};
 }
 
 /* Reads what has been added to the request. */
@@ -157,16 +157,16 @@ static rbc_status run_request(rbc_episode *episode, rbc_error *err) {
 
 static rbc_status read_values(rbc_episode *episode, int32_t stream, int64_t first, int64_t count,
                               void *dst, rbc_error *err) {
-    const rbc__place place = place_of(episode);
+    const rbc__parsed_episode parsed = parsed_of(episode);
     rbc__request_begin(episode->request);
-    RBC__TRY(rbc__request_values(episode->request, &place, stream, first, count, dst, err));
+    RBC__TRY(rbc__request_values(episode->request, &parsed, stream, first, count, dst, err));
     return run_request(episode, err);
 }
 
 static rbc_status count_samples(rbc_episode *episode, int32_t stream, int64_t *num_samples,
                                 int64_t *row_lengths, rbc_error *err) {
     const rbc__stream_schema *schema = &episode->dataset->schema->streams[stream];
-    const rbc__place place = place_of(episode);
+    const rbc__parsed_episode parsed = parsed_of(episode);
     const int64_t num_steps = episode->row.entry.num_steps;
     if (schema->unsupported != NULL) {
         return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "stream '%s' cannot be read: %s", schema->name,
@@ -183,7 +183,7 @@ static rbc_status count_samples(rbc_episode *episode, int32_t stream, int64_t *n
         return RBC_OK;
     }
     rbc__request_begin(episode->request);
-    RBC__TRY(rbc__request_row_lengths(episode->request, &place, stream, row_lengths, err));
+    RBC__TRY(rbc__request_row_lengths(episode->request, &parsed, stream, row_lengths, err));
     return run_request(episode, err);
 }
 
@@ -216,10 +216,10 @@ rbc_status rbc_episode_count(rbc_episode *episode, int32_t stream, int64_t *num_
 /* Bytes of image or text sample `sample`, until the next reading; num_bytes 0: there are none. */
 static rbc_status view_sample(rbc_episode *episode, int32_t stream, int64_t sample,
                               rbc__sample *out, rbc_error *err) {
-    const rbc__place place = place_of(episode);
+    const rbc__parsed_episode parsed = parsed_of(episode);
     uint32_t want;
     rbc__request_begin(episode->request);
-    RBC__TRY(rbc__request_sample(episode->request, &place, stream, sample, &want, err));
+    RBC__TRY(rbc__request_sample(episode->request, &parsed, stream, sample, &want, err));
     RBC__TRY(run_request(episode, err));
     rbc__request_get(episode->request, want, out);
     return RBC_OK;

@@ -12,6 +12,7 @@
 #include "catalog/header.h"
 #include "catalog/tables.h"
 #include "core/error.h"
+#include "io/write.h"
 
 #define COPY_BYTES 65536
 
@@ -125,18 +126,6 @@ static rbc_status remove_database(const char *path, rbc_error *err) {
     return status;
 }
 
-static bool write_all(int to, const uint8_t *bytes, size_t count) {
-    while (count > 0) {
-        const ssize_t put = write(to, bytes, count);
-        if (put < 0 && errno != EINTR) {
-            return false;
-        }
-        bytes += put > 0 ? put : 0;
-        count -= put > 0 ? (size_t)put : 0;
-    }
-    return true;
-}
-
 static bool copy_bytes(int from, int to, rbc__watch *watch) {
     uint8_t buffer[COPY_BYTES];
     for (;;) {
@@ -144,7 +133,7 @@ static bool copy_bytes(int from, int to, rbc__watch *watch) {
         if (got == 0) {
             return true;
         }
-        if ((got < 0 && errno != EINTR) || (got > 0 && !write_all(to, buffer, (size_t)got))) {
+        if ((got < 0 && errno != EINTR) || (got > 0 && !rbc__write_all(to, buffer, (size_t)got))) {
             return false;
         }
         if (rbc__watch_stop(watch)) {

@@ -106,83 +106,85 @@ static rbc_status find_digests(verification *v, int64_t part, digest_kind kind, 
 }
 
 static rbc_status compare(verification *v, int64_t part, digest_kind kind,
-                          const rbc__file_place *place, rbc__source *source, rbc_error *err) {
+                          const rbc__named_file *parsed, rbc__source *source, rbc_error *err) {
     const rbc__file_identity *identity = rbc__source_identity(source);
-    const int64_t wanted = place->expected != NULL ? place->expected->bytes : place->bytes;
+    const int64_t wanted = parsed->expected != NULL ? parsed->expected->bytes : parsed->bytes;
     int64_t digest_wanted;
     int64_t digest_found;
     bool read;
     rbc_error why;
     v->report->num_bytes += identity->bytes;
-    v->report->num_unsized += wanted < 0 && place->expected == NULL;
-    if (wanted < 0 && place->expected != NULL) {
-        rbc__fail(&why, RBC_ERROR_IO, "'%s' was not there when it was indexed", place->path);
-        return tell(v, place->path, RBC_FILE_CHANGED, &why, err);
+    v->report->num_unsized += wanted < 0 && parsed->expected == NULL;
+    if (wanted < 0 && parsed->expected != NULL) {
+        rbc__fail(&why, RBC_ERROR_IO, "'%s' was not there when it was indexed", parsed->path);
+        return tell(v, parsed->path, RBC_FILE_CHANGED, &why, err);
     }
     if (wanted >= 0 && wanted != identity->bytes) {
-        rbc__fail(&why, RBC_ERROR_IO, "'%s' has %lld bytes, the catalog wants %lld", place->path,
+        rbc__fail(&why, RBC_ERROR_IO, "'%s' has %lld bytes, the catalog wants %lld", parsed->path,
                   (long long)identity->bytes, (long long)wanted);
-        return tell(v, place->path, RBC_FILE_CHANGED, &why, err);
+        return tell(v, parsed->path, RBC_FILE_CHANGED, &why, err);
     }
-    if (place->expected != NULL && !rbc__file_identity_equal(identity, place->expected)) {
+    if (parsed->expected != NULL && !rbc__file_identity_equal(identity, parsed->expected)) {
         rbc__fail(&why, RBC_ERROR_IO,
-                  "'%s' has been written to or replaced since the dataset was opened", place->path);
-        return tell(v, place->path, RBC_FILE_CHANGED, &why, err);
+                  "'%s' has been written to or replaced since the dataset was opened",
+                  parsed->path);
+        return tell(v, parsed->path, RBC_FILE_CHANGED, &why, err);
     }
     RBC__TRY(find_digests(v, part, kind, source, &digest_wanted, &digest_found, &read, &why));
     if (!read) {
-        return tell_missing(v, place->path, &why, err);
+        return tell_missing(v, parsed->path, &why, err);
     }
     if (digest_wanted != digest_found) {
         rbc__fail(&why, RBC_ERROR_IO,
                   "'%s' has the size that the catalog wants, but other bytes: their digest is "
                   "%016llx, the catalog wants %016llx",
-                  place->path, (unsigned long long)digest_found, (unsigned long long)digest_wanted);
-        return tell(v, place->path, RBC_FILE_CHANGED, &why, err);
+                  parsed->path, (unsigned long long)digest_found,
+                  (unsigned long long)digest_wanted);
+        return tell(v, parsed->path, RBC_FILE_CHANGED, &why, err);
     }
     return RBC_OK;
 }
 
 /* Frees the place's path. */
 static rbc_status verify_place(verification *v, int64_t part, digest_kind kind,
-                               rbc__file_place *place, rbc_error *err) {
+                               rbc__named_file *parsed, rbc_error *err) {
     rbc__source *source;
     rbc_error why;
-    rbc_status status = rbc__source_open(place->path, RBC__SOURCE_FILE, &source, &why);
+    rbc_status status = rbc__source_open(parsed->path, RBC__SOURCE_FILE, &source, &why);
     if (status == RBC_OK) {
-        status = compare(v, part, kind, place, source, err);
+        status = compare(v, part, kind, parsed, source, err);
         rbc__source_close(&source);
-    } else if (place->expected == NULL || place->expected->bytes >= 0 ||
+    } else if (parsed->expected == NULL || parsed->expected->bytes >= 0 ||
                why.device_code != ENOENT) { /* else it was not there when it was indexed either */
-        status = tell_missing(v, place->path, &why, err);
+        status = tell_missing(v, parsed->path, &why, err);
     } else {
         status = RBC_OK;
     }
     ++v->report->num_files;
-    free(place->path);
+    free(parsed->path);
     return status;
 }
 
 static rbc_status verify_blob(verification *v, int64_t part, uint32_t number, digest_kind kind,
                               rbc_error *err) {
-    rbc__file_place place = {.bytes = -1};
+    rbc__named_file parsed = {.bytes = -1};
     if (rbc__watch_stop(&v->watch)) {
         return rbc__fail(err, RBC_ERROR_CANCELLED,
                          "'%s': verification was cancelled after %lld files", v->dataset->root,
                          (long long)v->report->num_files);
     }
-    RBC__TRY(rbc__blob_names_find(v->dataset->names, rbc__blob_id(part, number), &place, err));
-    return verify_place(v, part, kind, &place, err);
+    RBC__TRY(rbc__blob_names_find(v->dataset->names, rbc__blob_id(part, number), &parsed, err));
+    return verify_place(v, part, kind, &parsed, err);
 }
 
 /* The file that was indexed, where another, unpacked, is blob 0. */
 static rbc_status verify_packed(verification *v, int64_t part, rbc_error *err) {
-    rbc__file_place place = {.bytes = -1, .expected = &v->dataset->catalog->parts[part].identity};
-    if (asprintf(&place.path, "%s/%s", v->dataset->root, v->dataset->schema->parts[part].path) <
+    rbc__named_file parsed = {.bytes = -1, .expected = &v->dataset->catalog->parts[part].identity};
+    if (asprintf(&parsed.path, "%s/%s", v->dataset->root, v->dataset->schema->parts[part].path) <
         0) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory", v->dataset->root);
     }
-    return verify_place(v, part, OF_ENDS, &place, err);
+    return verify_place(v, part, OF_ENDS, &parsed, err);
 }
 
 static rbc_status verify_part(verification *v, int64_t part, rbc_error *err) {

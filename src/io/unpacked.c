@@ -16,6 +16,7 @@
 
 #include "core/error.h"
 #include "core/tensor.h"
+#include "io/write.h"
 
 #define NOTE_ENDING  ".unpacked"
 #define DRAFT_ENDING ".unpacking"
@@ -278,12 +279,8 @@ static rbc_status take(void *user, const uint8_t *data, size_t bytes, uint64_t p
         return rbc__fail(err, RBC_ERROR_CANCELLED, "%s: byte %llu: unpacking was stopped",
                          rbc__source_path(m->packed), (unsigned long long)packed);
     }
-    for (size_t done = 0; done < bytes;) {
-        const ssize_t put = write(m->fd, data + done, bytes - done);
-        if (put < 0 && errno != EINTR) {
-            return rbc__fail_errno(err, errno, "'%s' cannot be written", m->path);
-        }
-        done += put > 0 ? (size_t)put : 0;
+    if (!rbc__write_all(m->fd, data, bytes)) {
+        return rbc__fail_errno(err, errno, "'%s' cannot be written", m->path);
     }
     m->bytes += bytes;
     return check_bounds(m, packed, err);

@@ -1,6 +1,7 @@
 #include "layout/schema.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/error.h"
@@ -78,4 +79,20 @@ void rbc__schema_set_reference(rbc__schema *schema) {
                                                       : has_steps ? !stream->is_ragged
                                                                   : true);
     }
+}
+
+void rbc__schema_free(rbc__schema *schema) {
+    for (int32_t i = 0; i < schema->num_streams; ++i) {
+        free(schema->streams[i].name);
+        free(schema->streams[i].encoding);
+    }
+    for (int64_t i = 0; i < schema->num_parts; ++i) {
+        free(schema->parts[i].path);
+        free(schema->parts[i].split);
+    }
+    free(schema->streams);
+    free(schema->parts);
+    free(schema->name);
+    free(schema->version);
+    free(schema->root);
 }

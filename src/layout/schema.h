@@ -80,6 +80,9 @@ bool rbc__value_map_check(const rbc__value_map *map);
 /* INVALID_ARGUMENT: its numbers cannot become values of its dtype, or unit or map are none. */
 rbc_status rbc__stream_check(const rbc__stream_schema *stream, rbc_error *err);
 
+/* Frees what it points to, all malloc'ed; zeros are a schema of nothing. */
+void rbc__schema_free(rbc__schema *schema);
+
 /* Marks the reference streams: those of the action that have stamps; without such, those with
  * stamps that have one sample a step; without such, all that have stamps. A reader calls it once
  * its streams are known. */

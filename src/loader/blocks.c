@@ -37,7 +37,7 @@ typedef struct measuring {
 
 static void count_block(measuring *m, const rbc__run *run, tally *sum) {
     const rbc__block *block = &m->episode->layout->blocks[run->number];
-    const rbc__block_key key = {rbc__blob_id(m->episode->place.part, block->blob), block->offset,
+    const rbc__block_key key = {rbc__blob_id(m->episode->parsed.part, block->blob), block->offset,
                                 0};
     const bool is_last =
         sum->has_last && sum->last.blob == key.blob && sum->last.offset == key.offset;
@@ -61,7 +61,7 @@ static rbc_status count_array(measuring *m, const rbc__run *run, tally *sum, rbc
     const rbc__array_object *object;
     rbc__cached_block *pin;
     rbc_error problem;
-    if (rbc__objects_array(requests->objects, requests->cache, m->episode->place.part, run->number,
+    if (rbc__objects_array(requests->objects, requests->cache, m->episode->parsed.part, run->number,
                            &object, &pin, &problem) != RBC_OK) {
         return pass_over(&problem, err);
     }
@@ -81,7 +81,7 @@ static rbc_status count_track(measuring *m, const rbc__run *run, const rbc__stre
     const rbc__track_object *object;
     rbc__cached_block *pin;
     rbc_error problem;
-    if (rbc__objects_track(requests->objects, requests->cache, m->episode->place.part, run->number,
+    if (rbc__objects_track(requests->objects, requests->cache, m->episode->parsed.part, run->number,
                            &object, &pin, &problem) != RBC_OK) {
         return pass_over(&problem, err);
     }

@@ -180,7 +180,7 @@ static rbc_status read_row(rbc__episodes *episodes, rbc__cursor *cursor,
     RBC__TRY(rbc__cursor_episode(cursor, episode->id, &row, err));
     episode->num_steps = row.entry.num_steps;
     RBC__TRY(rbc__dataset_parse_layout(episodes->dataset, &row, &episode->layout, err));
-    episode->place = (rbc__place){episode->layout, row.part, row.entry.record};
+    episode->parsed = (rbc__parsed_episode){episode->layout, row.part, row.entry.record};
     RBC__TRY(rbc__cursor_task(cursor, row.task, &task, err));
     episode->task_bytes = strlen(task);
     episode->task = malloc(episode->task_bytes + 1);
@@ -261,7 +261,7 @@ static void *hold(rbc__loaded_episode *episode, int64_t count, int64_t element_b
 static const char *path_of(const rbc__episodes *episodes, const rbc__loaded_episode *episode,
                            char *buffer, size_t bytes) {
     rbc__store *store = rbc__dataset_requests(episodes->dataset).store;
-    return store->ops->name(store, rbc__blob_id(episode->place.part, 0), buffer, bytes);
+    return store->ops->name(store, rbc__blob_id(episode->parsed.part, 0), buffer, bytes);
 }
 
 static rbc_status want_times(rbc__episodes *episodes, rbc__loaded_episode *episode,
@@ -279,7 +279,7 @@ static rbc_status want_times(rbc__episodes *episodes, rbc__loaded_episode *episo
     if (loaded->times == NULL) {
         return RBC_ERROR_OUT_OF_MEMORY;
     }
-    return num_times > 0 ? rbc__request_values(request, &episode->place, used->times, 0, num_times,
+    return num_times > 0 ? rbc__request_values(request, &episode->parsed, used->times, 0, num_times,
                                                loaded->times, err)
                          : RBC_OK;
 }
@@ -292,7 +292,7 @@ static rbc_status want_stream(rbc__episodes *episodes, rbc__loaded_episode *epis
         loaded->num_samples = episode->num_steps;
         loaded->row_begins = hold(episode, episode->num_steps + 1, sizeof(int64_t), err);
         return loaded->row_begins != NULL
-                   ? rbc__request_row_lengths(request, &episode->place, used->stream,
+                   ? rbc__request_row_lengths(request, &episode->parsed, used->stream,
                                               loaded->row_begins + 1, err)
                    : RBC_ERROR_OUT_OF_MEMORY;
     }
@@ -306,7 +306,7 @@ static rbc_status want_stream(rbc__episodes *episodes, rbc__loaded_episode *epis
         bytes <= KEEP_VALUES_BYTES && bytes > 0) {
         loaded->values = hold(episode, 1, bytes, err);
         return loaded->values != NULL
-                   ? rbc__request_values(request, &episode->place, used->stream, 0,
+                   ? rbc__request_values(request, &episode->parsed, used->stream, 0,
                                          loaded->num_samples, loaded->values, err)
                    : RBC_ERROR_OUT_OF_MEMORY;
     }

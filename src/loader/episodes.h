@@ -24,7 +24,7 @@ struct rbc__loaded_episode {
     int64_t position; /* in the selection */
     int64_t id;
     int64_t num_steps;
-    rbc__place place;
+    rbc__parsed_episode parsed;
     rbc__layout *layout;
     char *task;
     uint64_t task_bytes;

@@ -256,7 +256,7 @@ static rbc_status locate_picks(rbc__rows *rows, const rbc__row *row, const rbc__
                                rbc__cell *cell, uint8_t *dst, rbc_error *err) {
     const rbc__used_stream *used = &rows->params.spec->used[window->stream_at];
     const rbc__loaded_stream *loaded = &row->episode->streams[window->stream_at];
-    const rbc__place *place = &row->episode->place;
+    const rbc__parsed_episode *parsed = &row->episode->parsed;
     const int64_t *picks = cell->picks;
     const int64_t width = window->width;
     const int64_t bytes = window->target_bytes;
@@ -269,7 +269,7 @@ static rbc_status locate_picks(rbc__rows *rows, const rbc__row *row, const rbc__
         return RBC_OK;
     }
     if (window->is_consecutive && picks[0] >= 0 && picks[width - 1] == picks[0] + width - 1) {
-        return rbc__request_values(rows->request, place, used->stream, picks[0], width, dst, err);
+        return rbc__request_values(rows->request, parsed, used->stream, picks[0], width, dst, err);
     }
     int64_t first = INT64_MAX;
     int64_t last = -1;
@@ -290,7 +290,7 @@ static rbc_status locate_picks(rbc__rows *rows, const rbc__row *row, const rbc__
         }
         cell->values = values;
         cell->begin = first;
-        return rbc__request_values(rows->request, place, used->stream, first, last - first + 1,
+        return rbc__request_values(rows->request, parsed, used->stream, first, last - first + 1,
                                    values, err);
     }
     for (int64_t i = 0; i < width; i++, dst += bytes) {
@@ -298,7 +298,7 @@ static rbc_status locate_picks(rbc__rows *rows, const rbc__row *row, const rbc__
             rbc__deliver_nothing(window, dst);
         } else {
             RBC__TRY(
-                rbc__request_values(rows->request, place, used->stream, picks[i], 1, dst, err));
+                rbc__request_values(rows->request, parsed, used->stream, picks[i], 1, dst, err));
         }
     }
     return RBC_OK;
@@ -321,14 +321,14 @@ static rbc_status locate_clouds(rbc__rows *rows, const rbc__row *row,
             rbc__store *store = rows->params.requests.store;
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                              "%s: stream '%s': step %lld has %lld rows, max_points is %lld",
-                             store->ops->name(store, rbc__blob_id(row->episode->place.part, 0),
+                             store->ops->name(store, rbc__blob_id(row->episode->parsed.part, 0),
                                               name, sizeof name),
                              used->schema->name, (long long)step, (long long)points,
                              (long long)window->max_points);
         }
         const int64_t bytes = points * used->sample_bytes;
         if (points > 0) {
-            RBC__TRY(rbc__request_values(rows->request, &row->episode->place, used->stream,
+            RBC__TRY(rbc__request_values(rows->request, &row->episode->parsed, used->stream,
                                          begins[step], points, dst, err));
         }
         memset(dst + bytes, 0, (size_t)(window->target_bytes - bytes));
@@ -363,7 +363,7 @@ static rbc_status locate_samples(rbc__rows *rows, const rbc__row *row,
         if (same < i) {
             cell->wants[i] = cell->wants[same];
         } else {
-            RBC__TRY(rbc__request_sample(rows->request, &row->episode->place, used->stream,
+            RBC__TRY(rbc__request_sample(rows->request, &row->episode->parsed, used->stream,
                                          cell->picks[i], &cell->wants[i], err));
         }
     }
@@ -389,7 +389,7 @@ static rbc_status locate_values(rbc__rows *rows, const rbc__row *row,
         return no_memory(err);
     }
     cell->values = values;
-    return rbc__request_values(rows->request, &row->episode->place, used->stream, cell->begin,
+    return rbc__request_values(rows->request, &row->episode->parsed, used->stream, cell->begin,
                                count, values, err);
 }
 
@@ -510,8 +510,8 @@ static rbc_status check_images(rbc__rows *rows, const rbc__window_spec *window,
         uint32_t want;
         rbc__sample sample;
         if (valid[i]) {
-            RBC__TRY(rbc__request_sample(rows->request, &rows->rows[0].episode->place, used->stream,
-                                         cell->picks[i], &want, err));
+            RBC__TRY(rbc__request_sample(rows->request, &rows->rows[0].episode->parsed,
+                                         used->stream, cell->picks[i], &want, err));
             rbc__request_get(rows->request, want, &sample);
             valid[i] = sample.num_bytes > 0;
         }
@@ -565,8 +565,8 @@ static rbc_status probe_sample(rbc__rows *rows, rbc__maker *maker, int32_t strea
     int32_t rank;
     rbc__sample sample;
     rbc__request_begin(rows->request);
-    RBC__TRY(rbc__request_sample(rows->request, &rows->rows[0].episode->place, used->stream, number,
-                                 &want, err));
+    RBC__TRY(rbc__request_sample(rows->request, &rows->rows[0].episode->parsed, used->stream,
+                                 number, &want, err));
     rbc__request_read(rows->request, NULL);
     rbc__request_finish(rows->request, NULL);
     const rbc_error *problem = rbc__request_failure(rows->request, 0, &rank);

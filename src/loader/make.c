@@ -256,7 +256,7 @@ static void finish_alignment(rbc__rows *rows, const rbc__align_job *job) {
             problem = *job->problem;
             rbc__fail_within(
                 &problem, problem.status, "%s: stream '%s'",
-                blob_name(rows, rbc__blob_id(row->episode->place.part, 0), name, sizeof name),
+                blob_name(rows, rbc__blob_id(row->episode->parsed.part, 0), name, sizeof name),
                 spec->used[window->stream_at].schema->name);
         }
         rbc__row_fail(row, job->window, job->problem != NULL ? &problem : NULL);

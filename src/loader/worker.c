@@ -200,16 +200,19 @@ static int64_t rows_of(const rbc__pending *pending, int64_t range, int64_t *firs
     return rest < pending->range_rows ? rest : pending->range_rows;
 }
 
-static void note_skip(rbc_loader *loader, rbc__pending *pending, int64_t row,
-                      const rbc_error *error) {
+static rbc_status note_skip(rbc_loader *loader, rbc__pending *pending, int64_t row,
+                            const rbc_error *problem, rbc_error *err) {
     pthread_mutex_lock(&loader->lock);
     rbc__skip *skips =
         realloc(pending->skips, ((size_t)pending->num_skips + 1) * sizeof *pending->skips);
     if (skips != NULL) {
         pending->skips = skips;
-        skips[pending->num_skips++] = (rbc__skip){.row = row, .message = strdup(error->message)};
+        skips[pending->num_skips++] = (rbc__skip){.row = row, .message = strdup(problem->message)};
     }
     pthread_mutex_unlock(&loader->lock);
+    return skips != NULL
+               ? RBC_OK
+               : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory to list a damaged sample");
 }
 
 /* Deals with the rows that failed. False, with `error` and `failed_row`, when one fails for good. */
@@ -234,7 +237,10 @@ static bool settle_rows(rbc_loader *loader, rbc__pending *pending, rbc__rows *ro
         if (loader->on_error == RBC_ON_ERROR_SKIP) {
             pending->batch->row_is_left_out[row] = 1;
         }
-        note_skip(loader, pending, row, problem);
+        if (note_skip(loader, pending, row, problem, error) != RBC_OK) {
+            *failed_row = row;
+            return false;
+        }
     }
     return true;
 }

@@ -75,29 +75,29 @@ static void close_some(file_store *files) {
     }
 }
 
-static rbc_status check_identity(const rbc__file_place *place, const file_entry *entry,
+static rbc_status check_identity(const rbc__named_file *named, const file_entry *entry,
                                  const rbc__source *source, rbc_error *err) {
     const rbc__file_identity *found = rbc__source_identity(source);
-    const rbc__file_identity *wanted = entry->is_known ? &entry->identity : place->expected;
-    const int64_t bytes = wanted != NULL ? wanted->bytes : place->bytes;
+    const rbc__file_identity *wanted = entry->is_known ? &entry->identity : named->expected;
+    const int64_t bytes = wanted != NULL ? wanted->bytes : named->bytes;
     const bool is_same = wanted != NULL ? rbc__file_identity_equal(found, wanted)
-                                        : place->bytes < 0 || place->bytes == found->bytes;
+                                        : named->bytes < 0 || named->bytes == found->bytes;
     if (is_same) {
         return RBC_OK;
     }
     return rbc__fail(err, RBC_ERROR_IO,
                      "'%s' has been written to or replaced since the dataset was %s (%lld bytes "
                      "then, %lld now); open the dataset again",
-                     place->path, wanted != NULL ? "opened" : "indexed", (long long)bytes,
+                     named->path, wanted != NULL ? "opened" : "indexed", (long long)bytes,
                      (long long)found->bytes);
 }
 
 static rbc_status open_source(file_store *files, file_entry *entry, rbc_error *err) {
-    rbc__file_place place = {.bytes = -1};
-    RBC__TRY(files->params.find(files->params.user, entry->blob, &place, err));
-    rbc_status status = rbc__source_open(place.path, RBC__SOURCE_FILE, &entry->source, err);
+    rbc__named_file named = {.bytes = -1};
+    RBC__TRY(files->params.find(files->params.user, entry->blob, &named, err));
+    rbc_status status = rbc__source_open(named.path, RBC__SOURCE_FILE, &entry->source, err);
     if (status == RBC_OK) {
-        status = check_identity(&place, entry, entry->source, err);
+        status = check_identity(&named, entry, entry->source, err);
         if (status != RBC_OK) {
             rbc__source_close(&entry->source);
         }
@@ -107,7 +107,7 @@ static rbc_status open_source(file_store *files, file_entry *entry, rbc_error *e
         entry->is_known = true;
         ++files->num_sources;
     }
-    free(place.path);
+    free(named.path);
     return status;
 }
 
@@ -208,14 +208,14 @@ static void announce_files(rbc__store *store, const rbc__read *reads, size_t cou
 
 static const char *name_file(rbc__store *store, int64_t blob, char *buffer, size_t bytes) {
     file_store *files = (file_store *)store;
-    rbc__file_place place = {.bytes = -1};
-    if (files->params.find(files->params.user, blob, &place, NULL) == RBC_OK) {
-        snprintf(buffer, bytes, "%s", place.path);
+    rbc__named_file named = {.bytes = -1};
+    if (files->params.find(files->params.user, blob, &named, NULL) == RBC_OK) {
+        snprintf(buffer, bytes, "%s", named.path);
     } else {
         snprintf(buffer, bytes, "file %u of part %lld", rbc__blob_number(blob),
                  (long long)rbc__blob_part(blob));
     }
-    free(place.path);
+    free(named.path);
     return buffer;
 }
 

@@ -9,15 +9,15 @@
 #include "io/source.h"
 #include "store/store.h"
 
-typedef struct rbc__file_place {
+typedef struct rbc__named_file {
     char *path;                         /* malloc'ed by who fills it in */
     const rbc__file_identity *expected; /* NULL: none is */
     int64_t bytes;                      /* expected, -1: any */
-} rbc__file_place;
+} rbc__named_file;
 
 typedef struct rbc__file_store_params {
     /* Where a blob lies; any thread. */
-    rbc_status (*find)(void *user, int64_t blob, rbc__file_place *out, rbc_error *err);
+    rbc_status (*find)(void *user, int64_t blob, rbc__named_file *out, rbc_error *err);
     void *user;
 } rbc__file_store_params;
 

@@ -18,7 +18,7 @@ static bool is_dense(uint64_t extent, uint64_t wanted) {
 
 /* A stream, or the row lengths of one, in an episode. */
 typedef struct located_stream {
-    const rbc__place *place;
+    const rbc__parsed_episode *parsed;
     const rbc__stream_schema *schema;
     int32_t stream;
     uint32_t id;
@@ -37,23 +37,24 @@ static rbc_status fail_stream(const rbc__request *request, const located_stream 
     const bool is_blob = run->container == RBC__IN_BLOB;
     return rbc__fail(err, RBC_ERROR_FORMAT,
                      "%s: byte %" PRIu64 ": stream '%s' of record %" PRId64 ": %s",
-                     name_of(request, rbc__blob_id(s->place->part, is_blob ? run->number : 0), path,
-                             sizeof path),
-                     is_blob ? run->offset : 0, s->schema->name, s->place->record, problem);
+                     name_of(request, rbc__blob_id(s->parsed->part, is_blob ? run->number : 0),
+                             path, sizeof path),
+                     is_blob ? run->offset : 0, s->schema->name, s->parsed->record, problem);
 }
 
 static rbc_status out_of_memory(rbc_error *err) {
     return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for what is to be read");
 }
 
-static rbc_status find_stream(const rbc__request *request, const rbc__place *place, int32_t stream,
-                              bool is_numeric, located_stream *out, rbc_error *err) {
+static rbc_status find_stream(const rbc__request *request, const rbc__parsed_episode *parsed,
+                              int32_t stream, bool is_numeric, located_stream *out,
+                              rbc_error *err) {
     const rbc__schema *schema = request->params.schema;
     if (stream < 0 || stream >= schema->num_streams) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "stream %d: there are %d streams", stream,
                          schema->num_streams);
     }
-    *out = (located_stream){.place = place,
+    *out = (located_stream){.parsed = parsed,
                             .schema = &schema->streams[stream],
                             .stream = stream,
                             .id = (uint32_t)stream,
@@ -85,7 +86,7 @@ static rbc_status find_stream(const rbc__request *request, const rbc__place *pla
 
 static rbc_status check_samples(const located_stream *s, int64_t first, int64_t count,
                                 rbc_error *err) {
-    const uint64_t samples = rbc__layout_num_samples(s->place->layout, s->id);
+    const uint64_t samples = rbc__layout_num_samples(s->parsed->layout, s->id);
     if (first < 0 || count < 0 || (uint64_t)first > samples ||
         (uint64_t)count > samples - (uint64_t)first) {
         int64_t end;
@@ -121,7 +122,7 @@ static bool is_same_packing(const rbc__packing *a, const rbc__packing *b) {
            memcmp(a->steps, b->steps, a->num_steps * sizeof a->steps[0]) == 0;
 }
 
-/* A stranger's catalog may give one place to blocks that are not the same. */
+/* A stranger's catalog may put blocks that are not the same at one byte. */
 static bool is_same_block(const rbc__wanted_block *a, const rbc__wanted_block *b) {
     return a->key.blob == b->key.blob && a->key.offset == b->key.offset &&
            a->key.track == b->key.track && a->packed_bytes == b->packed_bytes &&
@@ -176,12 +177,12 @@ static rbc_status add_block(rbc__request *request, const rbc__wanted_block *want
 
 static rbc_status add_layout_block(rbc__request *request, const located_stream *s,
                                    const rbc__run *run, uint32_t *index, rbc_error *err) {
-    const rbc__layout *layout = s->place->layout;
+    const rbc__layout *layout = s->parsed->layout;
     const rbc__block *block = &layout->blocks[run->number];
     const rbc__wanted_block wanted = {
-        .key = {rbc__blob_id(s->place->part, block->blob), block->offset, 0},
+        .key = {rbc__blob_id(s->parsed->part, block->blob), block->offset, 0},
         .packing = layout->packings[block->packing],
-        .blob = rbc__blob_id(s->place->part, block->blob),
+        .blob = rbc__blob_id(s->parsed->part, block->blob),
         .offset = block->offset,
         .packed_bytes = block->packed_bytes,
         .unpacked_bytes = block->unpacked_bytes};
@@ -202,12 +203,12 @@ static rbc__want *add_want(rbc__request *request, const located_stream *s, const
     want->stored = run->dtype;
     want->dtype = (uint8_t)s->dtype;
     want->is_even = run->form == RBC__FORM_EVEN;
-    want->packing = run->packing > 0 ? &s->place->layout->packings[run->packing - 1] : NULL;
+    want->packing = run->packing > 0 ? &s->parsed->layout->packings[run->packing - 1] : NULL;
     want->map = s->map;
     want->elements = s->elements;
     want->stream = s->stream;
-    want->record = s->place->record;
-    want->blob = rbc__blob_id(s->place->part, run->container == RBC__IN_BLOB ? run->number : 0);
+    want->record = s->parsed->record;
+    want->blob = rbc__blob_id(s->parsed->part, run->container == RBC__IN_BLOB ? run->number : 0);
     return want;
 }
 
@@ -257,8 +258,8 @@ static rbc_status want_even(rbc__request *request, const located_stream *s, cons
     if (run->container == RBC__IN_BLOCK) {
         want->source = RBC__FROM_BLOCK;
         want->offset = offset;
-        want->blob_offset = s->place->layout->blocks[run->number].offset;
-        want->blob = rbc__blob_id(s->place->part, s->place->layout->blocks[run->number].blob);
+        want->blob_offset = s->parsed->layout->blocks[run->number].offset;
+        want->blob = rbc__blob_id(s->parsed->part, s->parsed->layout->blocks[run->number].blob);
         status = add_layout_block(request, s, run, &index, err);
     } else {
         want->source = RBC__FROM_RANGE;
@@ -331,7 +332,7 @@ static rbc_status want_values(rbc__request *request, const located_stream *s, ui
         return RBC_OK;
     }
     while (count > 0) {
-        const rbc__run *run = rbc__layout_find(s->place->layout, s->id, first);
+        const rbc__run *run = rbc__layout_find(s->parsed->layout, s->id, first);
         const uint64_t left = run->first + run->count - first;
         const uint64_t part = count < left ? count : left;
         RBC__TRY(want_run(request, s, run, first, part, dst, err));
@@ -342,30 +343,31 @@ static rbc_status want_values(rbc__request *request, const located_stream *s, ui
     return RBC_OK;
 }
 
-rbc_status rbc__request_values(rbc__request *request, const rbc__place *place, int32_t stream,
-                               int64_t first, int64_t count, void *dst, rbc_error *err) {
+rbc_status rbc__request_values(rbc__request *request, const rbc__parsed_episode *parsed,
+                               int32_t stream, int64_t first, int64_t count, void *dst,
+                               rbc_error *err) {
     located_stream s;
-    RBC__TRY(find_stream(request, place, stream, true, &s, err));
+    RBC__TRY(find_stream(request, parsed, stream, true, &s, err));
     RBC__TRY(check_samples(&s, first, count, err));
     return want_values(request, &s, (uint64_t)first, (uint64_t)count, dst, err);
 }
 
-rbc_status rbc__request_row_lengths(rbc__request *request, const rbc__place *place, int32_t stream,
-                                    void *dst, rbc_error *err) {
+rbc_status rbc__request_row_lengths(rbc__request *request, const rbc__parsed_episode *parsed,
+                                    int32_t stream, void *dst, rbc_error *err) {
     located_stream s;
     const rbc__schema *schema = request->params.schema;
     if (stream < 0 || stream >= schema->num_streams) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "stream %d: there are %d streams", stream,
                          schema->num_streams);
     }
-    s = (located_stream){.place = place,
+    s = (located_stream){.parsed = parsed,
                          .schema = &schema->streams[stream],
                          .stream = stream,
-                         .id = place->layout->num_streams + (uint32_t)stream,
+                         .id = parsed->layout->num_streams + (uint32_t)stream,
                          .dtype = RBC__I64,
                          .elements = 1};
-    RBC__TRY(check_samples(&s, 0, (int64_t)place->layout->num_steps, err));
-    return want_values(request, &s, 0, place->layout->num_steps, dst, err);
+    RBC__TRY(check_samples(&s, 0, (int64_t)parsed->layout->num_steps, err));
+    return want_values(request, &s, 0, parsed->layout->num_steps, dst, err);
 }
 
 /* ---- arrays -------------------------------------------------------------------------------------
@@ -395,7 +397,7 @@ static rbc_status keep_pin(rbc__request *request, rbc__cached_block *pin, rbc_er
 static rbc_status pin_array(rbc__request *request, const located_stream *s, uint32_t number,
                             const rbc__array_object **out, rbc_error *err) {
     rbc__cached_block *pin;
-    RBC__TRY(rbc__objects_array(request->params.objects, request->params.cache, s->place->part,
+    RBC__TRY(rbc__objects_array(request->params.objects, request->params.cache, s->parsed->part,
                                 number, out, &pin, err));
     return keep_pin(request, pin, err);
 }
@@ -417,7 +419,7 @@ static rbc_status add_chunks(rbc__request *request, const located_stream *s,
         if (chunk.bytes == 0) {
             continue;
         }
-        const int64_t blob = rbc__blob_id(s->place->part, chunk.blob);
+        const int64_t blob = rbc__blob_id(s->parsed->part, chunk.blob);
         const rbc__wanted_block wanted = {.key = {blob, (uint64_t)chunk.offset, 0},
                                           .blob = blob,
                                           .offset = (uint64_t)chunk.offset,
@@ -550,7 +552,7 @@ static rbc_status want_frame(rbc__request *request, const located_stream *s, con
     rbc__wanted_block wanted = {0};
     uint64_t frame_bytes;
     const uint64_t number = run->offset + ((uint64_t)sample - run->first);
-    RBC__TRY(rbc__objects_track(request->params.objects, request->params.cache, s->place->part,
+    RBC__TRY(rbc__objects_track(request->params.objects, request->params.cache, s->parsed->part,
                                 run->number, &object, &pin, err));
     RBC__TRY(keep_pin(request, pin, err));
     if (object->codec == NULL) {
@@ -563,9 +565,9 @@ static rbc_status want_frame(rbc__request *request, const located_stream *s, con
     }
     RBC__TRY(rbc__track_frame_at(&object->track, (int64_t)number, &frame, err));
     RBC__TRY(rbc__track_group_at(&object->track, frame.group, &wanted.group, err));
-    RBC__TRY(cover_packets(&object->track, &wanted.group, s->place->part, &wanted, err));
+    RBC__TRY(cover_packets(&object->track, &wanted.group, s->parsed->part, &wanted, err));
     wanted.key =
-        (rbc__block_key){rbc__blob_id(s->place->part, 0), (uint64_t)frame.group, run->number + 1};
+        (rbc__block_key){rbc__blob_id(s->parsed->part, 0), (uint64_t)frame.group, run->number + 1};
     wanted.track = object;
     if (frame_bytes > RBC__LAYOUT_MAX_BLOCK_BYTES / (uint64_t)wanted.group.num_frames) {
         return fail_stream(request, s, run, err, "a group of its pictures is too large");
@@ -596,12 +598,13 @@ static rbc_status want_frame(rbc__request *request, const located_stream *s, con
 /* ---- images and text ----------------------------------------------------------------------------
  */
 
-rbc_status rbc__request_sample(rbc__request *request, const rbc__place *place, int32_t stream,
-                               int64_t sample, uint32_t *want_index, rbc_error *err) {
+rbc_status rbc__request_sample(rbc__request *request, const rbc__parsed_episode *parsed,
+                               int32_t stream, int64_t sample, uint32_t *want_index,
+                               rbc_error *err) {
     located_stream s;
-    RBC__TRY(find_stream(request, place, stream, false, &s, err));
+    RBC__TRY(find_stream(request, parsed, stream, false, &s, err));
     RBC__TRY(check_samples(&s, sample, 1, err));
-    const rbc__run *run = rbc__layout_find(place->layout, s.id, (uint64_t)sample);
+    const rbc__run *run = rbc__layout_find(parsed->layout, s.id, (uint64_t)sample);
     uint64_t offset;
     uint64_t bytes;
     if (run->container == RBC__IN_TRACK) {
@@ -620,7 +623,7 @@ rbc_status rbc__request_sample(rbc__request *request, const rbc__place *place, i
             return fail_stream(request, &s, run, err,
                                "the number of a text does not have its size");
         }
-        RBC__TRY(rbc__objects_strings(request->params.objects, request->params.cache, place->part,
+        RBC__TRY(rbc__objects_strings(request->params.objects, request->params.cache, parsed->part,
                                       &strings, &pin, err));
         RBC__TRY(keep_pin(request, pin, err));
     }
@@ -641,10 +644,10 @@ rbc_status rbc__request_sample(rbc__request *request, const rbc__place *place, i
         want->source = RBC__FROM_LAYOUT;
         want->blob_offset = 0;
     } else if (run->container == RBC__IN_BLOCK) {
-        const rbc__block *block = &place->layout->blocks[run->number];
+        const rbc__block *block = &parsed->layout->blocks[run->number];
         want->source = RBC__FROM_BLOCK;
         want->offset = offset;
-        want->blob = rbc__blob_id(place->part, block->blob);
+        want->blob = rbc__blob_id(parsed->part, block->blob);
         want->blob_offset = block->offset;
         status = add_layout_block(request, &s, run, &index, err);
     } else if (bytes > 0) {

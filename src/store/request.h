@@ -32,11 +32,11 @@ typedef struct rbc__request_params {
 } rbc__request_params;
 
 /* An episode whose layout has been parsed. */
-typedef struct rbc__place {
+typedef struct rbc__parsed_episode {
     const rbc__layout *layout;
     int64_t part;
     int64_t record; /* for messages */
-} rbc__place;
+} rbc__parsed_episode;
 
 typedef struct rbc__request rbc__request;
 
@@ -53,17 +53,18 @@ void rbc__request_for(rbc__request *request, int32_t tag, int32_t rank);
 /* Samples [first, first + count) of a numeric stream, in its dtype, C order, to `dst`. They are
  * there when the request is finished. The layout outlives that. Errors of the layout: FORMAT;
  * UNSUPPORTED, INVALID_ARGUMENT where the stream has no such samples. */
-rbc_status rbc__request_values(rbc__request *request, const rbc__place *place, int32_t stream,
-                               int64_t first, int64_t count, void *dst, rbc_error *err);
+rbc_status rbc__request_values(rbc__request *request, const rbc__parsed_episode *parsed,
+                               int32_t stream, int64_t first, int64_t count, void *dst,
+                               rbc_error *err);
 /* The row lengths of a ragged stream, [num_steps] int64. */
-rbc_status rbc__request_row_lengths(rbc__request *request, const rbc__place *place, int32_t stream,
-                                    void *dst, rbc_error *err);
+rbc_status rbc__request_row_lengths(rbc__request *request, const rbc__parsed_episode *parsed,
+                                    int32_t stream, void *dst, rbc_error *err);
 
 /* The bytes of one image or text: `*want` is its number. Where it lies, for messages, is known at
  * once; the bytes when the request is finished. Errors as above; UNSUPPORTED where it is packed by
  * itself. */
-rbc_status rbc__request_sample(rbc__request *request, const rbc__place *place, int32_t stream,
-                               int64_t sample, uint32_t *want, rbc_error *err);
+rbc_status rbc__request_sample(rbc__request *request, const rbc__parsed_episode *parsed,
+                               int32_t stream, int64_t sample, uint32_t *want, rbc_error *err);
 
 typedef struct rbc__sample {
     const uint8_t *bytes; /* until the request begins anew; NULL: not read, or none */

@@ -246,7 +246,7 @@ void release(caught *out) {
     *out = (caught){0};
 }
 
-static rbc_status find_part(void *user, int64_t blob, rbc__file_place *out, rbc_error *err) {
+static rbc_status find_part(void *user, int64_t blob, rbc__named_file *out, rbc_error *err) {
     const dataset *data = user;
     (void)err;
     assert_int_equal(blob, rbc__blob_id(0, 0));
@@ -305,7 +305,7 @@ struct parsed_episode {
     rbc__store *store;
     rbc__source *source; /* of blob 0; NULL: what is located is not looked for there */
     rbc__layout *layout;
-    rbc__place place;
+    rbc__parsed_episode parsed;
     rbc__block_cache *cache;
     rbc__request *request;
 };
@@ -353,7 +353,7 @@ rbc_status parse_episode(const rbc__schema *schema, rbc__store *store,
     if (status == RBC_OK) {
         const rbc__request_params params = {
             .store = store, .cache = episode->cache, .objects = &no_objects, .schema = schema};
-        episode->place = (rbc__place){episode->layout, 0, entry->record};
+        episode->parsed = (rbc__parsed_episode){episode->layout, 0, entry->record};
         status = rbc__request_create(&params, &episode->request, err);
     }
     if (status != RBC_OK) {
@@ -400,7 +400,8 @@ rbc_status parsed_count(parsed_episode *episode, int32_t stream, int64_t *sample
         return RBC_OK;
     }
     rbc__request_begin(episode->request);
-    RBC__TRY(rbc__request_row_lengths(episode->request, &episode->place, stream, row_lengths, err));
+    RBC__TRY(
+        rbc__request_row_lengths(episode->request, &episode->parsed, stream, row_lengths, err));
     return run_request(episode, err);
 }
 
@@ -408,7 +409,7 @@ rbc_status parsed_read(parsed_episode *episode, int32_t stream, int64_t first, i
                        void *dst, rbc_error *err) {
     rbc__request_begin(episode->request);
     RBC__TRY(
-        rbc__request_values(episode->request, &episode->place, stream, first, count, dst, err));
+        rbc__request_values(episode->request, &episode->parsed, stream, first, count, dst, err));
     return run_request(episode, err);
 }
 
@@ -416,7 +417,7 @@ rbc_status parsed_locate(parsed_episode *episode, int32_t stream, int64_t sample
                          rbc_error *err) {
     uint32_t want;
     rbc__request_begin(episode->request);
-    RBC__TRY(rbc__request_sample(episode->request, &episode->place, stream, sample, &want, err));
+    RBC__TRY(rbc__request_sample(episode->request, &episode->parsed, stream, sample, &want, err));
     RBC__TRY(run_request(episode, err));
     rbc__request_get(episode->request, want, out);
     if (episode->source != NULL && out->num_bytes > 0) {

@@ -69,12 +69,12 @@ static void a_block_is_read_and_unpacked_once(void **state) {
     end_layout(f);
     for (int round = 0; round < 2; ++round) {
         rbc__request_begin(f->request);
-        assert_int_equal(rbc__request_values(f->request, &f->place, FLOATS, 0, 5, read[0], NULL),
+        assert_int_equal(rbc__request_values(f->request, &f->parsed, FLOATS, 0, 5, read[0], NULL),
                          RBC_OK);
-        assert_int_equal(rbc__request_values(f->request, &f->place, FLOATS, 3, 5, read[1], NULL),
+        assert_int_equal(rbc__request_values(f->request, &f->parsed, FLOATS, 3, 5, read[1], NULL),
                          RBC_OK);
-        assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, 9, &want, NULL), RBC_OK);
-        assert_int_equal(rbc__request_values(f->request, &f->place, DOUBLES, 1, 1, wide, NULL),
+        assert_int_equal(rbc__request_sample(f->request, &f->parsed, TEXT, 9, &want, NULL), RBC_OK);
+        assert_int_equal(rbc__request_values(f->request, &f->parsed, DOUBLES, 1, 1, wide, NULL),
                          RBC_OK);
         must_run(f);
         assert_memory_equal(read[0], values[2], sizeof read[0]);
@@ -169,10 +169,10 @@ static void a_damaged_block_fails_all_who_want_it(void **state) {
         uint32_t want;
         rbc__request_begin(f->request);
         rbc__request_for(f->request, 0, 0);
-        assert_int_equal(rbc__request_values(f->request, &f->place, FLOATS, 0, 4, read, NULL),
+        assert_int_equal(rbc__request_values(f->request, &f->parsed, FLOATS, 0, 4, read, NULL),
                          RBC_OK);
         rbc__request_for(f->request, 1, 0);
-        assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, 0, &want, NULL), RBC_OK);
+        assert_int_equal(rbc__request_sample(f->request, &f->parsed, TEXT, 0, &want, NULL), RBC_OK);
         (void)run_request(f);
         for (int32_t tag = 0; tag < 2; ++tag) {
             const rbc_error *problem = rbc__request_failure(f->request, tag, &rank);
@@ -248,10 +248,10 @@ static void requests_that_are_split(void **state) {
     end_layout(f);
     assert_int_equal(rbc__request_create(&params, &first, NULL), RBC_OK);
     assert_int_equal(rbc__request_create(&params, &second, NULL), RBC_OK);
-    assert_int_equal(rbc__request_values(first, &f->place, FLOATS, 0, 10, read[0], NULL), RBC_OK);
+    assert_int_equal(rbc__request_values(first, &f->parsed, FLOATS, 0, 10, read[0], NULL), RBC_OK);
     rbc__request_begin(first);
-    assert_int_equal(rbc__request_values(second, &f->place, FLOATS, 0, 10, read[1], NULL), RBC_OK);
-    assert_int_equal(rbc__request_values(first, &f->place, FLOATS, 0, 10, read[0], NULL), RBC_OK);
+    assert_int_equal(rbc__request_values(second, &f->parsed, FLOATS, 0, 10, read[1], NULL), RBC_OK);
+    assert_int_equal(rbc__request_values(first, &f->parsed, FLOATS, 0, 10, read[0], NULL), RBC_OK);
     rbc__request_read(second, NULL);
     rbc__request_read(first, NULL); /* has nothing to read */
     rbc__request_finish(first, NULL);
@@ -409,7 +409,7 @@ static void rows_are_gathered_from_chunks(void **state) {
             numbers[i] = 1 + up_to((16 - firsts[i] < MOST ? 16 - firsts[i] : MOST) - 1);
             const bool is_floats = up_to(1) == 0;
             void *dst = is_floats ? (void *)rows[i] : (void *)small[i];
-            if (rbc__request_values(f->request, &f->place, is_floats ? FLOATS : SWAPPED, firsts[i],
+            if (rbc__request_values(f->request, &f->parsed, is_floats ? FLOATS : SWAPPED, firsts[i],
                                     numbers[i], dst, &err) != RBC_OK) {
                 fail_msg("%s", err.message);
             }
@@ -417,7 +417,7 @@ static void rows_are_gathered_from_chunks(void **state) {
         }
         rbc_error err;
         double wide[2];
-        assert_int_equal(rbc__request_values(f->request, &f->place, DOUBLES, 0, 1, wide, &err),
+        assert_int_equal(rbc__request_values(f->request, &f->parsed, DOUBLES, 0, 1, wide, &err),
                          RBC_ERROR_FORMAT);
         assert_contains(err.message, "not those of the array");
         must_run(f);
@@ -466,7 +466,7 @@ static void damaged_chunks_fail_their_rows(void **state) {
     for (int32_t i = 0; i < 3; ++i) {
         rbc__request_for(f->request, i, 0);
         assert_int_equal(
-            rbc__request_values(f->request, &f->place, FLOATS, 6 * i, 10, read[i], NULL), RBC_OK);
+            rbc__request_values(f->request, &f->parsed, FLOATS, 6 * i, 10, read[i], NULL), RBC_OK);
     }
     (void)run_request(f);
     assert_null(rbc__request_failure(f->request, 0, &rank));

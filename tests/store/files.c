@@ -27,10 +27,10 @@ static char *path_of(int64_t blob) {
     return path;
 }
 
-static rbc_status find(void *user, int64_t blob, rbc__file_place *out, rbc_error *err) {
+static rbc_status find(void *user, int64_t blob, rbc__named_file *out, rbc_error *err) {
     (void)user;
     (void)err;
-    *out = (rbc__file_place){.path = path_of(blob), .bytes = -1};
+    *out = (rbc__named_file){.path = path_of(blob), .bytes = -1};
     return RBC_OK;
 }
 

@@ -156,7 +156,7 @@ void end_layout(fixture *f) {
         fail_msg("%s", err.message);
     }
     rbc__bytes_free(&encoded);
-    f->place = (rbc__place){f->layout, 0, RECORD};
+    f->parsed = (rbc__parsed_episode){f->layout, 0, RECORD};
 }
 
 /* ---- requests ---- */
@@ -178,7 +178,7 @@ void must_run(fixture *f) {
 void read_values(fixture *f, int32_t stream, int64_t first, int64_t count, void *dst) {
     rbc_error err;
     rbc__request_begin(f->request);
-    if (rbc__request_values(f->request, &f->place, stream, first, count, dst, &err) != RBC_OK) {
+    if (rbc__request_values(f->request, &f->parsed, stream, first, count, dst, &err) != RBC_OK) {
         fail_msg("%s", err.message);
     }
     must_run(f);
@@ -187,7 +187,7 @@ void read_values(fixture *f, int32_t stream, int64_t first, int64_t count, void 
 rbc_error fail_values(fixture *f, int32_t stream, int64_t first, int64_t count, void *dst) {
     rbc_error err;
     rbc__request_begin(f->request);
-    if (rbc__request_values(f->request, &f->place, stream, first, count, dst, &err) != RBC_OK) {
+    if (rbc__request_values(f->request, &f->parsed, stream, first, count, dst, &err) != RBC_OK) {
         return err;
     }
     const rbc_error *problem = run_request(f);

@@ -43,7 +43,7 @@ typedef struct fixture {
     uint32_t num_arrays;
     rbc__layout_writer writer;
     rbc__layout *layout;
-    rbc__place place;
+    rbc__parsed_episode parsed;
     rbc__request *request;
 } fixture;
 
@@ -61,7 +61,7 @@ void add_even(fixture *f, uint32_t id, uint64_t count, uint64_t offset, uint64_t
               uint64_t stride);
 /* A run of samples that are anywhere in blob 0. */
 void add_spans(fixture *f, uint32_t id, const uint64_t (*spans)[2], uint64_t count);
-/* Parses the layout, which is f->place's then; fails the test where that fails. */
+/* Parses the layout, which is f->parsed's then; fails the test where that fails. */
 void end_layout(fixture *f);
 
 /* Reads and finishes what the request has; the failure of tag 0, or NULL. */

@@ -70,7 +70,7 @@ static void neighbours_are_joined(void **state) {
         uint32_t wants[4];
         ranges_of_samples(f, cases[i].spans, 4);
         for (uint32_t k = 0; k < 4; ++k) {
-            assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, k, &wants[k], NULL),
+            assert_int_equal(rbc__request_sample(f->request, &f->parsed, TEXT, k, &wants[k], NULL),
                              RBC_OK);
         }
         const int64_t announced = rbc__request_bytes(f->request);
@@ -101,10 +101,10 @@ static void direct_reads_stay_direct_among_neighbours(void **state) {
     add_even(f, FLOATS, 5, 1024, 12, 12);
     end_layout(f);
     for (uint32_t k = 0; k < 4; ++k) {
-        assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, k, &wants[k], NULL),
+        assert_int_equal(rbc__request_sample(f->request, &f->parsed, TEXT, k, &wants[k], NULL),
                          RBC_OK);
     }
-    assert_int_equal(rbc__request_values(f->request, &f->place, FLOATS, 0, 5, read, NULL), RBC_OK);
+    assert_int_equal(rbc__request_values(f->request, &f->parsed, FLOATS, 0, 5, read, NULL), RBC_OK);
     must_run(f);
     assert_memory_equal(read, f->blobs[0] + 1024, sizeof read);
     int num_direct = 0;
@@ -151,7 +151,7 @@ static void failures_of_a_joined_read_are_told_apart(void **state) {
     f->store.bad_end = 211;
     for (int32_t k = 0; k < 4; ++k) {
         rbc__request_for(f->request, k, 0);
-        assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, k, &wants[k], NULL),
+        assert_int_equal(rbc__request_sample(f->request, &f->parsed, TEXT, k, &wants[k], NULL),
                          RBC_OK);
     }
     (void)run_request(f);
@@ -187,7 +187,7 @@ static void the_failure_of_lowest_rank_is_kept(void **state) {
             uint32_t want;
             const int32_t sample = orders[i][k];
             rbc__request_for(f->request, 3, 10 + sample);
-            assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, sample, &want, NULL),
+            assert_int_equal(rbc__request_sample(f->request, &f->parsed, TEXT, sample, &want, NULL),
                              RBC_OK);
         }
         int32_t rank = -1;
@@ -207,7 +207,7 @@ static void stopping_is_told_as_that(void **state) {
     begin_layout(f, 2);
     add_even(f, FLOATS, 2, 100, 12, 12);
     end_layout(f);
-    assert_int_equal(rbc__request_values(f->request, &f->place, FLOATS, 0, 2, read, NULL), RBC_OK);
+    assert_int_equal(rbc__request_values(f->request, &f->parsed, FLOATS, 0, 2, read, NULL), RBC_OK);
     rbc__request_read(f->request, &cancel);
     rbc__request_finish(f->request, &cancel);
     const rbc_error *problem = rbc__request_failure(f->request, 0, &rank);
@@ -242,20 +242,20 @@ static void what_is_not_there_is_refused_at_once(void **state) {
         {UNREADABLE, 0, 1, RBC_ERROR_UNSUPPORTED, "'unreadable' cannot be read: nobody can"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
-        assert_int_equal(rbc__request_values(f->request, &f->place, cases[i].stream, cases[i].first,
-                                             cases[i].count, read, &err),
+        assert_int_equal(rbc__request_values(f->request, &f->parsed, cases[i].stream,
+                                             cases[i].first, cases[i].count, read, &err),
                          cases[i].status);
         assert_contains(err.message, cases[i].part);
     }
-    assert_int_equal(rbc__request_sample(f->request, &f->place, FLOATS, 0, &want, &err),
+    assert_int_equal(rbc__request_sample(f->request, &f->parsed, FLOATS, 0, &want, &err),
                      RBC_ERROR_INVALID_ARGUMENT);
     assert_contains(err.message, "'floats' holds numbers");
-    assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, 4, &want, &err),
+    assert_int_equal(rbc__request_sample(f->request, &f->parsed, TEXT, 4, &want, &err),
                      RBC_ERROR_INVALID_ARGUMENT);
-    assert_int_equal(rbc__request_sample(f->request, &f->place, UNREADABLE, 0, &want, &err),
+    assert_int_equal(rbc__request_sample(f->request, &f->parsed, UNREADABLE, 0, &want, &err),
                      RBC_ERROR_UNSUPPORTED);
     f->streams[FLOATS].shape[0] = -1;
-    assert_int_equal(rbc__request_values(f->request, &f->place, FLOATS, 0, 1, read, &err),
+    assert_int_equal(rbc__request_values(f->request, &f->parsed, FLOATS, 0, 1, read, &err),
                      RBC_ERROR_UNSUPPORTED);
     assert_contains(err.message, "'floats' cannot be read: an extent");
     must_run(f);
@@ -361,16 +361,16 @@ static void ragged_streams_have_row_lengths(void **state) {
     add_even(f, RAGGED, 6, 4000, 4, 4);
     add_even(f, NUM_STREAMS + RAGGED, 4, put_bytes(f, 900, lengths, sizeof lengths), 8, 8);
     end_layout(f);
-    assert_int_equal(rbc__request_row_lengths(f->request, &f->place, RAGGED, read, NULL), RBC_OK);
-    assert_int_equal(rbc__request_values(f->request, &f->place, RAGGED, 0, 6, values, NULL),
+    assert_int_equal(rbc__request_row_lengths(f->request, &f->parsed, RAGGED, read, NULL), RBC_OK);
+    assert_int_equal(rbc__request_values(f->request, &f->parsed, RAGGED, 0, 6, values, NULL),
                      RBC_OK);
     must_run(f);
     assert_memory_equal(read, lengths, sizeof lengths);
     assert_memory_equal(values, f->blobs[0] + 4000, sizeof values);
-    assert_int_equal(rbc__request_row_lengths(f->request, &f->place, FLOATS, read, &err),
+    assert_int_equal(rbc__request_row_lengths(f->request, &f->parsed, FLOATS, read, &err),
                      RBC_ERROR_INVALID_ARGUMENT);
     assert_contains(err.message, "'floats': it has 0");
-    assert_int_equal(rbc__request_row_lengths(f->request, &f->place, 99, read, &err),
+    assert_int_equal(rbc__request_row_lengths(f->request, &f->parsed, 99, read, &err),
                      RBC_ERROR_INVALID_ARGUMENT);
 }
 
@@ -402,7 +402,7 @@ static void what_stands_in_the_layout(void **state) {
     assert_memory_equal(read, values, sizeof values);
     read_values(f, FLOATS, 1, 1, read);
     assert_memory_equal(read, values[1], 12);
-    assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, 1, &want, NULL), RBC_OK);
+    assert_int_equal(rbc__request_sample(f->request, &f->parsed, TEXT, 1, &want, NULL), RBC_OK);
     must_run(f);
     rbc__request_get(f->request, want, &sample);
     assert_int_equal(sample.num_bytes, 4);
@@ -605,7 +605,7 @@ static void packed_texts(void **state) {
     end_layout(f);
     rbc__request_begin(f->request);
     for (int64_t i = 0; i < 3; ++i) {
-        assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, i, &wants[i], NULL),
+        assert_int_equal(rbc__request_sample(f->request, &f->parsed, TEXT, i, &wants[i], NULL),
                          RBC_OK);
     }
     must_run(f);
@@ -616,7 +616,7 @@ static void packed_texts(void **state) {
     }
     f->blobs[0][at - 1] ^= 1;
     rbc__request_begin(f->request);
-    assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, 2, &wants[2], NULL), RBC_OK);
+    assert_int_equal(rbc__request_sample(f->request, &f->parsed, TEXT, 2, &wants[2], NULL), RBC_OK);
     const rbc_error *problem = run_request(f);
     assert_non_null(problem);
     assert_int_equal(problem->status, RBC_ERROR_FORMAT);
@@ -647,16 +647,16 @@ static void samples_without_end(void **state) {
                           .sample_bytes = 12};
     rbc__layout_add_run(&f->writer, &run);
     end_layout(f);
-    assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, 1, &want, &err),
+    assert_int_equal(rbc__request_sample(f->request, &f->parsed, TEXT, 1, &want, &err),
                      RBC_ERROR_FORMAT);
     assert_contains(err.message, "first.bin: byte 200: stream 'text' of record 7: ");
-    assert_int_equal(rbc__request_values(f->request, &f->place, NPY, 0, 1, read, &err),
+    assert_int_equal(rbc__request_values(f->request, &f->parsed, NPY, 0, 1, read, &err),
                      RBC_ERROR_FORMAT);
     assert_contains(err.message, "first.bin: byte 200: stream 'npy' of record 7: ");
-    assert_int_equal(rbc__request_values(f->request, &f->place, FLOATS, 0, 2, read, &err),
+    assert_int_equal(rbc__request_values(f->request, &f->parsed, FLOATS, 0, 2, read, &err),
                      RBC_ERROR_FORMAT);
     assert_contains(err.message, "first.bin: byte 300: a block of 24 bytes");
-    assert_int_equal(rbc__request_sample(f->request, &f->place, TEXT, 0, &want, NULL), RBC_OK);
+    assert_int_equal(rbc__request_sample(f->request, &f->parsed, TEXT, 0, &want, NULL), RBC_OK);
     must_run(f);
     check_sample(f, want, 100, 5);
 }

@@ -63,22 +63,6 @@ static rbc_status take_exception(const python_format *format, rbc_error *err) {
 /* ---- the schema ---------------------------------------------------------------------------------
  */
 
-static void free_schema(rbc__schema *schema) {
-    for (int32_t i = 0; i < schema->num_streams; ++i) {
-        free(schema->streams[i].name);
-        free(schema->streams[i].encoding);
-    }
-    for (int64_t i = 0; i < schema->num_parts; ++i) {
-        free(schema->parts[i].path);
-        free(schema->parts[i].split);
-    }
-    free(schema->streams);
-    free(schema->parts);
-    free(schema->name);
-    free(schema->version);
-    free(schema->root);
-}
-
 static bool copy_text(const char *text, char **out) {
     *out = strdup(text);
     if (*out == NULL) {
@@ -288,7 +272,7 @@ static void python_close(rbc__reader **reader) {
     python_reader *closing = (python_reader *)*reader;
     *reader = NULL;
     if (closing != NULL) {
-        free_schema(&closing->schema);
+        rbc__schema_free(&closing->schema);
         free(closing);
     }
 }

@@ -107,22 +107,6 @@ static rbc_status find_task_leaves(rbc__rlds *reader, rbc_error *err) {
     return RBC_OK;
 }
 
-static void free_schema(rbc__schema *schema) {
-    for (int32_t i = 0; i < schema->num_streams; ++i) {
-        free(schema->streams[i].name);
-        free(schema->streams[i].encoding);
-    }
-    for (int64_t i = 0; i < schema->num_parts; ++i) {
-        free(schema->parts[i].path);
-        free(schema->parts[i].split);
-    }
-    free(schema->streams);
-    free(schema->parts);
-    free(schema->name);
-    free(schema->version);
-    free(schema->root);
-}
-
 rbc_status rbc__rlds_create(const char *path, rbc__leaves *leaves, rbc__rlds **out,
                             rbc_error *err) {
     rbc__rlds *reader = calloc(1, sizeof *reader);
@@ -157,7 +141,7 @@ void rbc__rlds_destroy(rbc__rlds **reader) {
     if (closing == NULL) {
         return;
     }
-    free_schema(&closing->schema);
+    rbc__schema_free(&closing->schema);
     free(closing->task_leaves);
     free(closing->stored);
     free(closing->path);
@@ -370,7 +354,7 @@ static rbc_status rlds_open(const rbc__format *self, const char *path, rbc__read
         status = rbc__rlds_create(folder, &leaves, &reader, err);
     }
     if (status != RBC_OK) {
-        free_schema(&schema);
+        rbc__schema_free(&schema);
         rbc__leaves_free(&leaves);
         return status;
     }
