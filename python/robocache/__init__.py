@@ -54,34 +54,36 @@ if TYPE_CHECKING:
     from ._install import check_installation
     from .batch import Batch
     from .dataset import Dataset, Episode, Stream, open  # noqa: A004
-    from .formats import Indexer, register_format
+    from .formats.indexer import Indexer
+    from .formats.part import Part
+    from .formats.register import register_format
+    from .formats.sources import ArrayRows, Column, Frames, Pieces, Rows
     from .jpeg import decode_jpeg
     from .loader import DataLoader
-    from .parts import ArrayRows, Column, Frames, Part, Pieces, Rows
     from .rlds import Feature, RldsWriter
     from .window import Window
 
 _LAZY = {
-    "ArrayRows": "parts",
+    "ArrayRows": "formats.sources",
     "Batch": "batch",
-    "Column": "parts",
+    "Column": "formats.sources",
     "DataLoader": "loader",
     "Dataset": "dataset",
     "Episode": "dataset",
     "Feature": "rlds",
-    "Frames": "parts",
-    "Indexer": "formats",
-    "Part": "parts",
-    "Pieces": "parts",
+    "Frames": "formats.sources",
+    "Indexer": "formats.indexer",
+    "Part": "formats.part",
+    "Pieces": "formats.sources",
     "RldsWriter": "rlds",
-    "Rows": "parts",
+    "Rows": "formats.sources",
     "Stream": "dataset",
     "Window": "window",
     "check_installation": "_install",
     "datasets": "datasets",
     "decode_jpeg": "jpeg",
     "open": "dataset",
-    "register_format": "formats",
+    "register_format": "formats.register",
 }
 
 

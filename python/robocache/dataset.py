@@ -22,6 +22,7 @@ from .errors import (
     NotFoundError,
     UnsupportedError,
 )
+from .formats import register as _formats  # noqa: F401 - so that the built-in ones are known
 
 if TYPE_CHECKING:
     import numpy

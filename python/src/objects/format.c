@@ -1,4 +1,4 @@
-/* Formats whose indexer is written in Python: robocache/formats.py is the other side. */
+/* Formats whose indexer is written in Python: robocache/formats/register.py is the other side. */
 #define _GNU_SOURCE
 
 #include "objects/objects.h"
@@ -13,7 +13,7 @@
 typedef struct python_format {
     rbc__format ops;
     module_state *state; /* of a module that is held */
-    PyObject *adapter;   /* robocache.formats.Adapter */
+    PyObject *adapter;   /* robocache.formats.register._Adapter */
 } python_format;
 
 typedef struct python_reader {

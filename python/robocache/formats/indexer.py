@@ -1,22 +1,19 @@
-"""Formats whose indexer is written in Python, see docs/adding-a-format.md."""
+"""What an indexer in Python declares of a dataset, see docs/adding-a-format.md."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import _arguments, _causes, _core, errors
-from .errors import ArgumentTypeError, Error, InvalidArgumentError
-from .parts import Part
+from .. import _arguments
+from ..errors import ArgumentTypeError, InvalidArgumentError
+from .part import Part
 
-__all__ = ["Indexer", "register_format"]
+__all__ = ["Indexer", "Read"]
 
-Probe = Callable[[str], bool]
-Index = Callable[[str, "Indexer"], None]
 Read = Callable[[Part], None]
 
 _FLOATS = ("float32", "float64", "float16", "bfloat16")
@@ -42,43 +39,8 @@ _UNIT_BYTES = 32
 _INT64 = (-(2**63), 2**63 - 1)
 
 
-def register_format(name: str, *, probe: Probe, index: Index, replace: bool = False) -> None:
-    """Makes :func:`robocache.open` know a format, for as long as the process lives.
-
-    A process that is started to load data, such as a worker that is spawned, has to register it,
-    too: do so where the module that defines it is imported.
-
-    Args:
-        name: of the format. It is kept in catalogs.
-        probe: called with a path, returns whether what is there looks like the format. Cheap.
-        index: called with a path and an :class:`Indexer` at every open of a path that `probe`
-            knows, to declare streams and parts. Cheap, too: it reads metadata only. What it
-            declares as ``read`` is called for parts that are new or changed, in several threads at
-            once.
-        replace: take the place of a format registered earlier by that name.
-
-    Raises:
-        InvalidArgumentError: there is a format of that name.
-    """
-    name = _arguments.string("name", name)
-    if not name or "'" in name or "\n" in name:
-        raise InvalidArgumentError(f"name: found {name!r}, wanted the name of a format")
-    for argument, value in (("probe", probe), ("index", index)):
-        if not callable(value):
-            raise ArgumentTypeError(f"{argument}: found {value!r}, wanted a function")
-    adapter = _Adapter(name, probe, index)
-    looks_for = f"what {_describe(probe)} accepts"
-    _core.register_format(name, looks_for, adapter, _arguments.flag("replace", replace))
-
-
-def _describe(function: Any) -> str:
-    module = getattr(function, "__module__", None)
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    return f"{module}.{name}" if module else str(name)
-
-
 @dataclass(frozen=True)
-class _Stream:
+class DeclaredStream:
     name: str
     kind: str
     dtype: str
@@ -93,7 +55,7 @@ class _Stream:
 
 
 @dataclass(frozen=True)
-class _Part:
+class DeclaredPart:
     path: str
     split: str
     read: Read
@@ -116,8 +78,8 @@ class Indexer:
         self.name: str = os.path.basename(path.rstrip("/"))
         self.version: str = ""
         self.control_rate_hz: float | None = None
-        self._streams: dict[str, _Stream] = {}
-        self._parts: dict[str, _Part] = {}
+        self.streams: dict[str, DeclaredStream] = {}
+        self.parts: dict[str, DeclaredPart] = {}
 
     def stream(
         self,
@@ -161,7 +123,7 @@ class Indexer:
         """
         name = _arguments.string("stream", name)
         what = f"stream {name!r}"
-        if not name or name in self._streams:
+        if not name or name in self.streams:
             raise InvalidArgumentError(f"{what}: wanted a name that is not yet declared")
         kind = _arguments.choice(f"{what}: kind", kind, tuple(_ENCODINGS))
         choices = _ENCODINGS[kind]
@@ -183,7 +145,7 @@ class Indexer:
             stored = "int32"
         else:
             stored = "int64" if is_mapped and encoding == "varint" else dtype
-        self._streams[name] = _Stream(
+        self.streams[name] = DeclaredStream(
             name,
             kind,
             dtype,
@@ -212,7 +174,7 @@ class Indexer:
         """
         path = _arguments.path("part", path)
         what = f"part {path!r}"
-        if path in self._parts:
+        if path in self.parts:
             raise InvalidArgumentError(f"{what}: wanted a name that is not yet declared")
         if not callable(read):
             raise ArgumentTypeError(f"{what}: read: found {read!r}, wanted a function")
@@ -223,20 +185,20 @@ class Indexer:
             stamp = _arguments.integer(f"{what}: stamp", stamp, *_INT64)
         elif path.startswith("/") or any(name in ("", ".", "..") for name in path.split("/")):
             raise InvalidArgumentError(f"{what}: wanted the path of a file below {self.path}")
-        self._parts[path] = _Part(path, split, read, stamp)
+        self.parts[path] = DeclaredPart(path, split, read, stamp)
 
-    def _schema(self) -> tuple[Any, ...]:
+    def schema(self) -> tuple[Any, ...]:
         """Returns what was declared as the native module takes it."""
         name = _arguments.string("dataset.name", self.name)
         version = _arguments.string("dataset.version", self.version)
         rate = self.control_rate_hz
         if rate is not None:
             rate = _arguments.positive("dataset.control_rate_hz", rate)
-        if not self._streams:
+        if not self.streams:
             raise InvalidArgumentError("no stream was declared")
-        numbers = {stream: number for number, stream in enumerate(self._streams)}
+        numbers = {stream: number for number, stream in enumerate(self.streams)}
         streams = []
-        for stream in self._streams.values():
+        for stream in self.streams.values():
             times = -1
             if stream.times is not None:
                 self._check_times(stream)
@@ -256,11 +218,11 @@ class Indexer:
                     stream.offset,
                 )
             )
-        parts = [(part.path, part.split, part.stamp) for part in self._parts.values()]
+        parts = [(part.path, part.split, part.stamp) for part in self.parts.values()]
         return self.path, name, version, rate or 0.0, streams, parts
 
-    def _check_times(self, stream: _Stream) -> None:
-        times = self._streams.get(stream.times or "")
+    def _check_times(self, stream: DeclaredStream) -> None:
+        times = self.streams.get(stream.times or "")
         what = f"stream {stream.name!r}: times: found {stream.times!r}"
         if times is None:
             raise InvalidArgumentError(f"{what}, wanted a stream that is declared")
@@ -313,65 +275,3 @@ def _shape(
     if -1 in extents and (kind == "numeric" or encoding in ("pixels", "npy")):
         raise InvalidArgumentError(f"{what}: shape: found {extents}, wanted all extents")
     return extents
-
-
-class _Adapter:
-    """A format as the native module calls it; what is raised here is one of robocache's errors."""
-
-    _numbers = itertools.count()
-
-    def __init__(self, name: str, probe: Probe, index: Index) -> None:
-        self._name = name
-        self._probe = probe
-        self._index = index
-        self._opened: dict[int, tuple[Indexer, list[_Part], _causes.Opening]] = {}
-
-    def probe(self, path: str) -> bool:
-        try:
-            return bool(self._probe(path))
-        except BaseException as error:
-            raise self._told(f"format '{self._name}', {path}", error, _causes.current()) from error
-
-    def open(self, path: str) -> tuple[Any, ...]:
-        """Returns a number for what was declared, and all of that."""
-        opening = _causes.current()
-        handle = next(self._numbers)
-        dataset = Indexer(path)
-        try:
-            self._index(path, dataset)
-            schema = dataset._schema()
-        except BaseException as error:
-            raise self._told(f"format '{self._name}', {path}", error, opening) from error
-        self._opened[handle] = dataset, list(dataset._parts.values()), opening
-        opening.at_end.append(lambda: self._opened.pop(handle, None))
-        return handle, *schema
-
-    def read(self, handle: int, number: int, native: _core.Part, prefix: str) -> None:
-        dataset, parts, opening = self._opened[handle]
-        part = parts[number]
-        try:
-            part.read(Part(native, part.path, dataset.path, list(dataset._streams)))
-        except BaseException as error:
-            raise self._told(prefix, error, opening) from error
-
-    def _told(self, prefix: str, error: BaseException, opening: _causes.Opening) -> Error:
-        """Returns the error that stands for an exception of the format's functions."""
-        told: Error
-        if isinstance(error, Error):
-            kind, text = type(error), str(error)
-        elif isinstance(error, MemoryError):
-            kind, text = errors.OutOfMemoryError, f"{type(error).__name__}: {error}"
-        elif isinstance(error, OSError):
-            kind, text = errors.IoError, f"{type(error).__name__}: {error}"
-        elif isinstance(error, Exception):
-            kind, text = InvalidArgumentError, f"{type(error).__name__}: {error}"
-        else:
-            kind, text = errors.CancelledError, repr(error)
-        if kind is ArgumentTypeError:
-            kind = InvalidArgumentError
-        told = kind(text if text.startswith(prefix) else f"{prefix}: {text}")
-        if isinstance(error, OSError) and isinstance(told, OSError):
-            told.errno = error.errno
-        if not isinstance(error, Error):
-            opening.add(str(told), error)
-        return told

@@ -1,0 +1,62 @@
+"""The formats that are built in and have their indexer here, a module each.
+
+How a path is recognised stands in this table, so that opening a dataset imports no other format's
+module. A module has ``index(path, dataset)``, see docs/adding-a-format.md; the libraries that it
+reads files with are optional and imported where they are used, through :func:`need`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from ..errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from .indexer import Indexer
+
+__all__ = ["BUILTIN", "Builtin", "need"]
+
+
+@dataclass(frozen=True)
+class Builtin:
+    """One format.
+
+    Attributes:
+        name: "lerobot"; of the module, too.
+        looks_for: what `probe` does, for the message where no format knows a path.
+        probe: whether `path`, which exists, looks like the format. Reads no data.
+    """
+
+    name: str
+    looks_for: str
+    probe: Callable[[str], bool]
+
+    def index(self, path: str, dataset: Indexer) -> None:
+        """Declares streams and parts of the dataset at `path`."""
+        importlib.import_module(f".{self.name}", __package__).index(path, dataset)
+
+
+BUILTIN: tuple[Builtin, ...] = ()
+
+
+def need(module: str, extra: str) -> ModuleType:
+    """Imports an optional library.
+
+    Args:
+        module: to import, "pyarrow.parquet".
+        extra: of this package that installs it, "lerobot".
+
+    Raises:
+        UnsupportedError: it is not installed; says how to.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UnsupportedError(
+            f"{module.partition('.')[0]} is needed to index this format and cannot be imported "
+            f"({error}): pip install 'robocache[{extra}]'"
+        ) from error
