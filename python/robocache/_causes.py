@@ -1,10 +1,11 @@
-"""What a format in Python raised, kept until the native library has told of it."""
+"""One call of open(): what formats in Python are given, and what they raise and note meanwhile."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from .errors import Error
 
@@ -14,9 +15,18 @@ _local = threading.local()
 
 
 class Opening:
-    """One call of open(): the causes of its errors, and what is to be let go of at its end."""
+    """One call of open(): the causes of its errors, and what is to be let go of at its end.
 
-    def __init__(self) -> None:
+    Attributes:
+        mapping: where the user's mapping was found and what it holds; None: there is none.
+        ignores_mapping: the format took no notice of it.
+        notes: what the format says of the dataset.
+    """
+
+    def __init__(self, mapping: tuple[str, dict[str, Any]] | None = None) -> None:
+        self.mapping = mapping
+        self.ignores_mapping = mapping is not None
+        self.notes: list[str] = []
         self.causes: list[tuple[str, BaseException]] = []
         self.at_end: list[Callable[[], object]] = []
 
@@ -36,12 +46,12 @@ def current() -> Opening:
 
 
 @contextlib.contextmanager
-def opening() -> Iterator[None]:
+def opening(mapping: tuple[str, dict[str, Any]] | None = None) -> Iterator[Opening]:
     """Raises errors of the library from the exceptions that formats raised meanwhile."""
     outer = getattr(_local, "opening", None)
-    _local.opening = inner = Opening()
+    _local.opening = inner = Opening(mapping)
     try:
-        yield
+        yield inner
     except Error as error:
         cause = inner.find(error)
         if cause is None:

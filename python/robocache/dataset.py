@@ -23,6 +23,7 @@ from .errors import (
     UnsupportedError,
 )
 from .formats import register as _formats  # noqa: F401 - so that the built-in ones are known
+from .formats.mapping import find as find_mapping
 
 if TYPE_CHECKING:
     import numpy
@@ -397,11 +398,14 @@ class Dataset:
         selection: _core.Selection,
         opened: Mapping[str, Any],
         chosen: str = "",
+        notes: Sequence[str] = (),
     ) -> None:
         self._native = native
         self._selection = selection
         self._opened = opened
         self._chosen = chosen
+        self.notes: list[str] = list(notes)
+        """What the format says of the dataset: images stored upside down, what is not read."""
         info = native.info()
         self.name: str = info["name"]
         self.version: str = info["version"]
@@ -510,7 +514,7 @@ class Dataset:
 
     def _view(self, selection: _core.Selection, how: str) -> Dataset:
         chosen = f"{self._chosen}, {how}" if self._chosen else how
-        return Dataset(self._native, selection, self._opened, chosen)
+        return Dataset(self._native, selection, self._opened, chosen, self.notes)
 
     def __iter__(self) -> Iterator[Episode]:
         return iter(self.episodes)
@@ -590,7 +594,7 @@ def _open_again(
         raise InvalidArgumentError(
             f"{dataset.path}: its episodes are not those that it had when it was pickled"
         )
-    return Dataset(dataset._native, selection, opened, chosen)
+    return Dataset(dataset._native, selection, opened, chosen, dataset.notes)
 
 
 def readable(dataset: Dataset, names: Iterable[str]) -> list[str]:
@@ -677,6 +681,7 @@ def _table(dataset: Dataset, rates_hz: Mapping[str, float]) -> list[str]:
     lines.append("")
     for row in rows:
         lines.append("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+    lines += [f"note: {note}" for note in dataset.notes]
     return lines
 
 
@@ -692,6 +697,7 @@ def open(  # noqa: A001 - the public name is robocache.open
     jpeg_dct: str = "accurate",
     format: str | None = None,  # noqa: A002 - what it is
     unpack: str | os.PathLike[str] | None = None,
+    mapping: Mapping[str, Any] | str | os.PathLike[str] | None = None,
 ) -> Dataset:
     """Opens a dataset, indexing what is new or changed since the last time.
 
@@ -716,6 +722,9 @@ def open(  # noqa: A001 - the public name is robocache.open
         unpack: folder where RLDS files that are compressed as a whole (gzip, zlib) are unpacked to,
             once, to be read there from then on, also without it; a warning says how much that is
             before it begins. None: such a file is an error.
+        mapping: for data whose layout no format knows: a table, or the path of a TOML file, that
+            says which format it is of and where episodes and streams are, see docs/hdf5.md; by
+            default ``robocache.toml`` in the folder, where there is one.
 
     Raises:
         NotFoundError, IoError: there is no such folder, or it cannot be read.
@@ -738,7 +747,16 @@ def open(  # noqa: A001 - the public name is robocache.open
         "jpeg_dct": _arguments.choice("jpeg_dct", jpeg_dct, ("accurate", "fast")),
         "format": None if format is None else _arguments.string("format", format),
         "unpack": unpack,
+        "mapping": mapping,
     }
+    declared = find_mapping(mapping, path)
+    if declared is not None:
+        where, table = declared
+        if options["format"] not in (None, table["format"]):
+            raise InvalidArgumentError(
+                f"format: found {options['format']!r}, but {where} says {table['format']!r}"
+            )
+        options.update(format=table["format"], mapping=table)
 
     def tell_unpacking(
         folder: str, files: int, packed: int, unpacked: int, unsaid: int, free: int
@@ -763,7 +781,7 @@ def open(  # noqa: A001 - the public name is robocache.open
     else:
         callback = None
     try:
-        with _causes.opening():
+        with _causes.opening(declared) as opening:
             native = _core.open_dataset(
                 path,
                 catalog or "",
@@ -780,10 +798,12 @@ def open(  # noqa: A001 - the public name is robocache.open
     finally:
         if bar is not None:
             bar.close()
+    if opening.ignores_mapping:
+        raise UnsupportedError(f"{where}: format {options['format']!r} takes no mapping")
     # a file is not found again by the folder that it lies in
     found = path if os.path.isfile(path) else native.info()["path"]
     opened = {**options, "path": found}
-    dataset = Dataset(native, native.select(None, None), opened)
+    dataset = Dataset(native, native.select(None, None), opened, notes=opening.notes)
     passed_over = dataset._info["catalog_passed_over"]
     if passed_over:
         if dataset.catalog_path not in passed_over:

@@ -247,7 +247,10 @@ static bool map_is(sqlite3_stmt *select, const rbc__stream_schema *stream) {
 
 rbc_status rbc__tables_match(sqlite3 *db, const char *format, const rbc__schema *schema,
                              bool *match, rbc_error *err) {
+    bool same_version;
     RBC__TRY(meta_is(db, "format", format, match, NULL, 0, err));
+    RBC__TRY(meta_is(db, "version", schema->version, &same_version, NULL, 0, err));
+    *match = *match && same_version;
     sqlite3_stmt *select;
     RBC__TRY(rbc__statement_prepare(
         db,

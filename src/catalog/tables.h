@@ -38,7 +38,7 @@ rbc_status rbc__tables_check(sqlite3 *db, rbc_error *err);
 rbc_status rbc__tables_create(sqlite3 *db, const char *format, const rbc__schema *schema,
                               rbc_error *err);
 
-/* Whether format and streams are those of the catalog. FORMAT where it holds what is no unit, scale
+/* Whether format, version and streams are those of the catalog. FORMAT where it holds what is no unit, scale
  * or offset. */
 rbc_status rbc__tables_match(sqlite3 *db, const char *format, const rbc__schema *schema,
                              bool *match, rbc_error *err);

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import _arguments
 from ..errors import ArgumentTypeError, InvalidArgumentError
+from .mapping import Mapping
 from .part import Part
 
 __all__ = ["Indexer", "Read"]
@@ -71,15 +72,27 @@ class Indexer:
         control_rate_hz: steps a second of streams without stamps; None where that is unknown.
         path: folder that paths of parts and blobs begin at: the path that was opened, or, where
             that is a file, the folder that it lies in.
+        notes: what was said with :meth:`note`.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, mapping: Mapping | None = None) -> None:
         self.path = path if os.path.isdir(path) else os.path.dirname(path)
         self.name: str = os.path.basename(path.rstrip("/"))
         self.version: str = ""
         self.control_rate_hz: float | None = None
+        self.notes: list[str] = []
+        self.ignores_mapping = mapping is not None
+        self._mapping = mapping
         self.streams: dict[str, DeclaredStream] = {}
         self.parts: dict[str, DeclaredPart] = {}
+
+    @property
+    def mapping(self) -> Mapping | None:
+        """What the user declared of the data, None where nothing; a format that never asks for it
+        takes none, which is then an error.
+        """
+        self.ignores_mapping = False
+        return self._mapping
 
     def stream(
         self,
@@ -187,10 +200,16 @@ class Indexer:
             raise InvalidArgumentError(f"{what}: wanted the path of a file below {self.path}")
         self.parts[path] = DeclaredPart(path, split, read, stamp)
 
+    def note(self, text: str) -> None:
+        """Says something of the dataset that users are to see: its table shows all notes."""
+        self.notes.append(_arguments.string("note", text))
+
     def schema(self) -> tuple[Any, ...]:
         """Returns what was declared as the native module takes it."""
         name = _arguments.string("dataset.name", self.name)
         version = _arguments.string("dataset.version", self.version)
+        if self._mapping is not None:  # another one makes the catalog anew
+            version = f"{version} mapping {self._mapping.digest}".strip()
         rate = self.control_rate_hz
         if rate is not None:
             rate = _arguments.positive("dataset.control_rate_hz", rate)

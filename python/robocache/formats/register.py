@@ -10,6 +10,7 @@ from .. import _arguments, _causes, _core, errors
 from ..errors import ArgumentTypeError, Error, InvalidArgumentError
 from . import builtin
 from .indexer import DeclaredPart, Indexer
+from .mapping import Mapping
 from .part import Part
 
 __all__ = ["register_format"]
@@ -76,12 +77,14 @@ class _Adapter:
         """Returns a number for what was declared, and all of that."""
         opening = _causes.current()
         handle = next(self._numbers)
-        dataset = Indexer(path)
+        dataset = Indexer(path, None if opening.mapping is None else Mapping(*opening.mapping))
         try:
             self._index(path, dataset)
             schema = dataset.schema()
         except BaseException as error:
             raise self._told(f"format '{self._name}', {path}", error, opening) from error
+        opening.notes = dataset.notes
+        opening.ignores_mapping = dataset.ignores_mapping
         self._opened[handle] = dataset, list(dataset.parts.values()), opening
         opening.at_end.append(lambda: self._opened.pop(handle, None))
         return handle, *schema
