@@ -8,6 +8,7 @@ reads files with are optional and imported where they are used, through :func:`n
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -40,7 +41,13 @@ class Builtin:
         importlib.import_module(f".{self.name}", __package__).index(path, dataset)
 
 
-BUILTIN: tuple[Builtin, ...] = ()
+BUILTIN: tuple[Builtin, ...] = (
+    Builtin(
+        "lerobot",
+        "meta/info.json, as LeRobot's datasets have it",
+        lambda path: os.path.isfile(os.path.join(path, "meta", "info.json")),
+    ),
+)
 
 
 def need(module: str, extra: str) -> ModuleType:
