@@ -8,10 +8,12 @@ Usage: python fuzz/make_corpus.py [FOLDER]    (default: the folder `corpus` besi
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import struct
 import sys
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -543,6 +545,43 @@ def wholes() -> dict[str, bytes]:
     }
 
 
+def zips() -> dict[str, bytes]:
+    """Zip archives: as they are written, with fields of 8 bytes, and with what others put there."""
+
+    def archive(
+        method: int, comment: bytes = b"", names: tuple[str, ...] = ("a.npy", "b")
+    ) -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", method) as file:
+            for name in names:
+                file.writestr(zipfile.ZipInfo(name), name.encode() * 20, method)
+            file.comment = comment
+        return buffer.getvalue()
+
+    wide = archive(0, names=("a",))
+    entry = wide.index(b"PK\x01\x02")
+    end = wide.index(b"PK\x05\x06")
+    extra = struct.pack("<HHQQQ", 1, 24, 20, 20, 0)
+    entry_bytes = wide[entry : entry + 20] + b"\xff" * 8 + wide[entry + 28 : entry + 30]
+    entry_bytes += struct.pack("<H", len(extra)) + wide[entry + 32 : entry + 42] + b"\xff" * 4
+    entry_bytes += b"a" + extra
+    end64 = struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, 1, 1, len(entry_bytes), entry)
+    locator = struct.pack("<IIQI", 0x07064B50, 0, entry + len(entry_bytes), 1)
+    last = wide[end : end + 8] + b"\xff" * 12 + b"\0\0"
+    stored = archive(0)
+    return {
+        "stored": stored,
+        "deflated": archive(8),
+        "comment": archive(8, b"PK\x05\x06" * 9),
+        "none": archive(0, names=()),
+        "cut": stored[:-1],
+        "encrypted": stored.replace(
+            b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"
+        ),
+        "zip64": wide[:entry] + entry_bytes + end64 + locator + last,
+    }
+
+
 def main() -> None:
     """Write all inputs."""
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "corpus"
@@ -591,6 +630,8 @@ def main() -> None:
         inputs[f"packing/{name}"] = payload
     for name, payload in wholes().items():
         inputs[f"whole/{name}"] = payload
+    for name, payload in zips().items():
+        inputs[f"zip/{name}"] = payload
     for name, payload in changes().items():
         inputs[f"catalog/{name}"] = payload
     for name, content in inputs.items():

@@ -10,6 +10,9 @@
  *                          pickling say of a selection; rbc__dataset_open_with()
  * formats/batch.h          rbc__batch_writer: episodes that an indexer in Python describes;
  *                          rbc__stream_check() of the streams that it declares
+ * formats/npz/steps.h      rbc__npz_read_steps(): archives of arrays, one a step
+ * io/zip.h                 the directory of a zip archive
+ * packing/packing.h        rbc__unpack(): what indexers in Python unpack themselves
  * layout/object.h          rbc__array_object_encode()
  * layout/schema.h          what such an indexer declares, rbc__schema_free()
  * cuda/runtime/capture.h   rbc__cuda_capture: the launches of a plan, and their replay
@@ -27,6 +30,9 @@
 #include "cuda/runtime/capture.h"
 #include "cuda/runtime/device.h"
 #include "formats/batch.h"
+#include "formats/npz/steps.h"
+#include "io/zip.h"
 #include "layout/object.h"
+#include "packing/packing.h"
 
 #endif

@@ -350,10 +350,6 @@ class Part:
     def track(
         self,
         codec: str,
-        pixel_format: str,
-        width: int,
-        height: int,
-        extradata: bytes,
         count: int,
         blob: Any,
         offset: Any,
@@ -361,7 +357,6 @@ class Part:
         pts: Any,
         key: Any,
         shown: Any,
-        block: Any,
         numerator: int,
         denominator: int,
         /,
@@ -433,6 +428,22 @@ def create_writer(
     append: bool,
     /,
 ) -> Writer: ...
+
+# Names, each ended by a NUL; offsets, packed bytes, unpacked bytes and methods as int64 in bytes.
+def zip_members(path: str, /) -> tuple[bytes, bytes, bytes, bytes, bytes]: ...
+
+# Keys are (name, values [n, ...] or None, offsets, bytes, methods); fills those and file_bytes [n].
+def npz_read_steps(
+    begin: str,
+    end: str,
+    digits: int,
+    first: int,
+    count: int,
+    keys: list[tuple[Any, ...]],
+    file_bytes: Any,
+    /,
+) -> None: ...
+def unpack(steps: list[tuple[str, int, int]], packed: bytes, unpacked_bytes: int, /) -> bytes: ...
 
 class JpegBatch: ...  # a capsule
 

@@ -11,7 +11,7 @@ from ._clocks import find_gaps
 from .dataset import why_unreadable
 from .errors import Error, InvalidArgumentError
 from .loader import SNAP_NS
-from .suggest import is_action, is_point_cloud, suggest_windows
+from .suggest import is_action, is_picture, is_point_cloud, suggest_windows
 from .window import Window
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _gather_frames(view: Dataset, sheet: Sheet, windows: dict[str, Window]) -> N
     for name, window in windows.items():
         info = view.streams[name]
         is_cloud = is_point_cloud(info)
-        if info.kind != "image" and not is_cloud:
+        if not is_picture(info) and not is_cloud:
             continue
         try:
             batch = _load_shown(view, sheet, name, window)
@@ -251,7 +251,7 @@ def _choose_signals(
     left_out: dict[str, str] = {}
     for name in windows:
         info = dataset.streams[name]
-        if info.kind != "numeric" or is_point_cloud(info):
+        if info.kind != "numeric" or is_picture(info) or is_point_cloud(info):
             continue
         channels = int(np.prod(info.shape))
         values = episode[name].values.reshape(-1, max(channels, 1))

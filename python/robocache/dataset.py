@@ -24,6 +24,7 @@ from .errors import (
 )
 from .formats import register as _formats  # noqa: F401 - so that the built-in ones are known
 from .formats.mapping import find as find_mapping
+from .formats.segments import open_segments
 
 if TYPE_CHECKING:
     import numpy
@@ -511,6 +512,20 @@ class Dataset:
         items = _arguments.items("indices", indices, "indices of episodes")
         positions = [_position("indices", index, size) for index in items]
         return self._view(self._selection.take(positions), f"{len(positions)} taken")
+
+    def segments(self, name: str) -> Dataset:
+        """Returns spans of steps that the dataset tells apart within its episodes, as episodes.
+
+        CALVIN has "language": each span that was given an instruction, which is its task. Of a
+        view, those that lie within the view's episodes. They are a dataset in all else: split(),
+        where() and loaders take them, and a window ends where its segment does. They are indexed
+        at the first call, into a catalog of their own beside the dataset's.
+
+        Raises:
+            NotFoundError: the dataset has no segments of that name.
+        """
+        name = _arguments.string("segments", name)
+        return open_segments(self, name, self._opened, open)
 
     def _view(self, selection: _core.Selection, how: str) -> Dataset:
         chosen = f"{self._chosen}, {how}" if self._chosen else how

@@ -18,10 +18,25 @@ if TYPE_CHECKING:
 __all__ = ["is_action", "is_point_cloud", "suggest_windows"]
 
 
+_ACTIONS = {"action", "actions", "rel_actions"}
+_PICTURE_SIDE = 16
+
+
 def is_action(info: StreamInfo) -> bool:
     """Says whether a stream holds what the robot was told to do: "action", "actions/delta"."""
     parts = info.name.split("/")
-    return info.dtype.startswith("float") and ("action" in parts or "actions" in parts)
+    return info.dtype.startswith("float") and not _ACTIONS.isdisjoint(parts)
+
+
+def is_picture(info: StreamInfo) -> bool:
+    """Says whether a sample can be looked at: an image, or depth, which is numbers [H, W(, C)]."""
+    if info.kind != "numeric":
+        return info.kind == "image"
+    shape = info.shape
+    is_small = min(shape[:2], default=0) < _PICTURE_SIDE
+    return not (is_small or info.is_ragged) and (
+        len(shape) == 2 or (len(shape) == 3 and shape[2] <= 8)
+    )
 
 
 def is_point_cloud(info: StreamInfo) -> bool:
@@ -43,10 +58,10 @@ def suggest_windows(
         max_points: what point clouds are padded to; None leaves them out.
 
     Returns:
-        For :class:`robocache.DataLoader`: images held at the sample's tick, vectors of floats
-        interpolated there, other numbers held there, actions as a chunk of future ticks. Left out
-        are text, the stamps of other streams and, with a warning, streams that cannot be read or
-        hold images of several sizes.
+        For :class:`robocache.DataLoader`: images and depth held at the sample's tick, vectors of
+        floats interpolated there, other numbers held there, actions as a chunk of future ticks.
+        Left out are text, the stamps of other streams and, with a warning, streams that cannot be
+        read or hold images of several sizes.
     """
     if not isinstance(dataset, Dataset):
         found = _arguments.found(dataset)
@@ -66,7 +81,7 @@ def suggest_windows(
     windows: dict[str, Window] = {}
     for name in readable(dataset, wanted):
         info = dataset.streams[name]
-        if info.kind == "image":
+        if is_picture(info):
             windows[name] = robocache.Window(0, mode="hold")
         elif is_point_cloud(info):
             windows[name] = robocache.Window(0, mode="hold", max_points=max_points)

@@ -183,7 +183,8 @@ def _frame_size(sheet: Sheet, frames: list[NDArray[Any]]) -> tuple[float, float]
 def _draw(figure_class: Any, sheet: Sheet, dataset: Dataset) -> Any:
     task = textwrap.wrap(sheet.episode.task, 110)[:2]
     title_in = 0.45 + 0.2 * len(task)
-    rows = [*sheet.frames.values(), *sheet.clouds.values()]
+    shown = {name: [_drawable(frame) for frame in frames] for name, frames in sheet.frames.items()}
+    rows = [*shown.values(), *sheet.clouds.values()]
     frames_in = sum(_frame_size(sheet, frames)[1] + _FRAME_GAP_IN for frames in rows)
     signals_in = sum(_signal_height(signal) + _GAP_IN for signal in sheet.signals)
     notes = _notes(sheet)
@@ -203,7 +204,7 @@ def _draw(figure_class: Any, sheet: Sheet, dataset: Dataset) -> Any:
 
     _draw_title(canvas, sheet, dataset, task)
     canvas.top_in = title_in
-    for name, frames in sheet.frames.items():
+    for name, frames in shown.items():
         _draw_frames(canvas, sheet, name, frames)
     for name, clouds in sheet.clouds.items():
         _draw_clouds(canvas, sheet, name, clouds)
@@ -298,12 +299,30 @@ def _draw_frames(canvas: _Canvas, sheet: Sheet, name: str, frames: list[NDArray[
     for axis, frame, tick in zip(
         _row_of_axes(canvas, sheet, frames), frames, sheet.shown, strict=True
     ):
-        pixels = frame[..., 0] if frame.ndim == 3 and frame.shape[2] == 1 else frame
-        if pixels.dtype != "uint8":
-            pixels = pixels / max(float(pixels.max(initial=0)), 1.0)
+        pixels = frame[..., 0] if frame.shape[2] == 1 else frame
         axis.imshow(pixels, cmap="gray", aspect="auto", interpolation="antialiased")
         _mark_invalid(axis, sheet, name, int(tick))
     canvas.top_in += height + _FRAME_GAP_IN
+
+
+def _drawable(frame: NDArray[Any]) -> NDArray[Any]:
+    """Returns [H, W, 1, 3 or 4]; the channels of others lie side by side, as RGB or grey.
+
+    Pixels that are no bytes, such as depth, are stretched from the least to the greatest.
+    """
+    import numpy as np
+
+    if frame.ndim == 2:
+        frame = frame[..., None]
+    if frame.shape[2] not in (1, 3, 4):
+        together = 3 if frame.shape[2] % 3 == 0 else 1
+        frame = np.concatenate(np.split(frame, frame.shape[2] // together, axis=2), axis=1)
+    if frame.dtype == "uint8":
+        return frame
+    pixels = frame.astype(np.float64)
+    finite = pixels[np.isfinite(pixels)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    return (pixels - low) / ((high - low) or 1.0)
 
 
 def _draw_clouds(canvas: _Canvas, sheet: Sheet, name: str, clouds: list[NDArray[Any]]) -> None:

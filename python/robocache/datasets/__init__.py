@@ -5,6 +5,7 @@ With ``use_robocache=False`` the same batches come from plain PyTorch, for compa
 
 from __future__ import annotations
 
+from .calvin import CalvinDataLoader
 from .rtx import BridgeDataLoader, RTXDataLoader
 
-__all__ = ["BridgeDataLoader", "RTXDataLoader"]
+__all__ = ["BridgeDataLoader", "CalvinDataLoader", "RTXDataLoader"]

@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy
 import torch
@@ -19,18 +19,23 @@ from ..window import Window
 from ._tfrecord import parse_example, read_record
 
 
+class Reader(Protocol):
+    """Reads files with plain Python; is pickled where workers are processes."""
+
+    def read(self, episode: int, info: StreamInfo, steps: Any) -> tuple[Any, Any]:
+        """Returns values [W, ...] of those steps, int64 [W], and where there are some [W]."""
+
+
 class PlainDataset:
     """One sample a step; takes windows of ticks with mode "hold" on the steps' own clock.
 
     Args:
-        dataset: says which episodes there are and where; nothing is read through it.
+        dataset: says which episodes there are; nothing is read through it.
         windows: what a sample takes of each stream.
-        cached_episodes: records kept parsed, for each worker process.
+        reader: of the files.
     """
 
-    def __init__(
-        self, dataset: Dataset, windows: Mapping[str, Window], cached_episodes: int = 64
-    ) -> None:
+    def __init__(self, dataset: Dataset, windows: Mapping[str, Window], reader: Reader) -> None:
         rate_hz = dataset.control_rate_hz
         if rate_hz is None:
             raise InvalidArgumentError(f"rate_hz: the control rate of {dataset.name} is unknown")
@@ -43,13 +48,10 @@ class PlainDataset:
             if info.is_ragged or info.times is not None or info.kind == "text":
                 raise UnsupportedError(f"stream {info.name!r}: the plain path takes no such stream")
         episodes = [dataset.episodes[i] for i in range(len(dataset))]
-        self._places = [
-            (os.path.join(dataset.path, e.file), e.offset, e.num_bytes) for e in episodes
-        ]
         self._tasks = [episode.task for episode in episodes]
         self._ids = [episode.id for episode in episodes]
         self._ends = numpy.cumsum([episode.num_steps for episode in episodes])
-        self._cached_episodes = cached_episodes
+        self._reader = reader
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
@@ -59,7 +61,6 @@ class PlainDataset:
         start = int(self._ends[episode - 1]) if episode else 0
         num_steps = int(self._ends[episode]) - start
         step = index - start
-        features = self._features(episode)
         sample: dict[str, Any] = {
             "episode_index": episode,
             "episode_id": self._ids[episode],
@@ -70,24 +71,12 @@ class PlainDataset:
         for name, (info, ticks) in self._windows.items():
             wanted = step + ticks
             steps = wanted.clip(0, num_steps - 1)
-            values, valid = _take(info, features["steps/" + info.name], steps, num_steps)
+            values, valid = self._reader.read(episode, info, steps)
             inside = (wanted >= 0) & (wanted < num_steps)
             sample[name] = torch.from_numpy(values)
             sample[f"{name}_is_pad"] = torch.from_numpy(~inside)
             sample[f"{name}_valid"] = torch.from_numpy(valid & (wanted >= 0))
         return sample
-
-    def _features(self, episode: int) -> dict[str, Any]:
-        # Made in the process that uses it: a cache does not travel to workers.
-        if "_parse" not in self.__dict__:
-            self._parse = lru_cache(self._cached_episodes)(self._read)
-        return self._parse(episode)
-
-    def _read(self, episode: int) -> dict[str, Any]:
-        return parse_example(read_record(*self._places[episode]))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_parse"}
 
 
 def _ticks(name: str, window: Window) -> Any:
@@ -96,6 +85,34 @@ def _ticks(name: str, window: Window) -> Any:
             f"streams[{name!r}]: the plain path takes ticks with mode 'hold' and outside 'hold'"
         )
     return numpy.array(window.ticks, numpy.int64)
+
+
+class RldsReader:
+    """Records of TFRecord files, some of which are kept parsed."""
+
+    def __init__(self, dataset: Dataset, cached_episodes: int = 64) -> None:
+        episodes = [dataset.episodes[i] for i in range(len(dataset))]
+        self._records = [
+            (os.path.join(dataset.path, e.file), e.offset, e.num_bytes) for e in episodes
+        ]
+        self._num_steps = [episode.num_steps for episode in episodes]
+        self._cached_episodes = cached_episodes
+
+    def read(self, episode: int, info: StreamInfo, steps: Any) -> tuple[Any, Any]:
+        feature = self._features(episode)["steps/" + info.name]
+        return _take(info, feature, steps, self._num_steps[episode])
+
+    def _features(self, episode: int) -> dict[str, Any]:
+        # Made in the process that uses it: a cache does not travel to workers.
+        if "_parse" not in self.__dict__:
+            self._parse = lru_cache(self._cached_episodes)(self._read)
+        return self._parse(episode)
+
+    def _read(self, episode: int) -> dict[str, Any]:
+        return parse_example(read_record(*self._records[episode]))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_parse"}
 
 
 def _take(info: StreamInfo, feature: Any, steps: Any, num_steps: int) -> tuple[Any, Any]:
@@ -132,19 +149,18 @@ def _collate(samples: list[dict[str, Any]]) -> Batch:
 
 
 def make_loader(
-    dataset: Dataset,
-    windows: Mapping[str, Window],
+    dataset: PlainDataset,
     batch_size: int,
     shuffle: bool,
     seed: int,
     drop_last: bool,
     num_workers: int,
 ) -> torch.utils.data.DataLoader[Batch]:
-    """Returns torch's DataLoader over :class:`PlainDataset`."""
+    """Returns torch's DataLoader over it."""
     generator = torch.Generator()
     generator.manual_seed(seed)
     return torch.utils.data.DataLoader(
-        PlainDataset(dataset, windows),
+        dataset,
         batch_size=batch_size,
         shuffle=shuffle,
         drop_last=drop_last,

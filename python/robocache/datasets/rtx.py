@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import importlib
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from .. import _arguments
-from ..dataset import Dataset, StreamInfo
-from ..dataset import open as open_dataset
-from ..errors import ArgumentTypeError, UnsupportedError
-from ..loader import DataLoader
-from ..window import MAX_TICKS, Window
+from ..dataset import Dataset
+from ..window import Window
+from .base import NamedDataLoader, is_wanted
 
 __all__ = ["BridgeDataLoader", "RTXDataLoader"]
 
-Windows = Mapping[str, Window]
 
-_MAX_THREADS = 1024
-
-
-class RTXDataLoader:
+class RTXDataLoader(NamedDataLoader):
     """Batches of observations and action chunks from an RT-X dataset.
 
     Every sample is a step: of each numeric and image stream under "observation/" the last
@@ -48,63 +39,6 @@ class RTXDataLoader:
         As robocache.open() and DataLoader.
     """
 
-    def __init__(
-        self,
-        dataset_path: str | os.PathLike[str],
-        batch_size: int = 32,
-        use_robocache: bool = True,
-        *,
-        split: str | None = None,
-        observation_horizon: int = 2,
-        action_horizon: int = 16,
-        images: bool | Sequence[str] = True,
-        streams: Windows | None = None,
-        shuffle: bool = True,
-        seed: int = 0,
-        drop_last: bool = False,
-        num_threads: int = 0,
-        **loader_options: Any,
-    ) -> None:
-        batch_size = _arguments.integer("batch_size", batch_size, 1, 2**31 - 1)
-        num_threads = _arguments.integer("num_threads", num_threads, 0, _MAX_THREADS)
-        seed = _arguments.integer("seed", seed, 0, 2**63 - 1)
-        shuffle = _arguments.flag("shuffle", shuffle)
-        drop_last = _arguments.flag("drop_last", drop_last)
-        use_robocache = _arguments.flag("use_robocache", use_robocache)
-        dataset = open_dataset(dataset_path, control_rate_hz=loader_options.get("rate_hz"))
-        self.dataset = dataset if split is None else dataset.split(split)
-        if streams is None:
-            if not isinstance(images, bool):
-                wanted = "True, False or names of image streams"
-                names = _arguments.items("images", images, wanted)
-                images = [_arguments.string("images", name) for name in names]
-            streams = self._default_windows(
-                _horizon("observation_horizon", observation_horizon),
-                _horizon("action_horizon", action_horizon),
-                images,
-            )
-        self.streams = _checked(streams)
-        if use_robocache:
-            self._loader: Any = DataLoader(
-                self.dataset,
-                batch_size,
-                streams=self.streams,
-                shuffle=shuffle,
-                seed=seed,
-                drop_last=drop_last,
-                num_threads=num_threads,
-                **loader_options,
-            )
-            return
-        if loader_options:
-            raise UnsupportedError(
-                f"use_robocache=False: takes no {', '.join(sorted(loader_options))}"
-            )
-        plain = importlib.import_module("._plain", __package__)
-        self._loader = plain.make_loader(
-            self.dataset, self.streams, batch_size, shuffle, seed, drop_last, num_threads
-        )
-
     def _default_windows(
         self, observation_horizon: int, action_horizon: int, images: bool | Sequence[str]
     ) -> dict[str, Window]:
@@ -113,50 +47,12 @@ class RTXDataLoader:
         for name, info in self.dataset.streams.items():
             if name == "action" or name.startswith("action/"):
                 windows[name] = Window(future)
-            elif name.startswith("observation/") and _wanted(info, images):
+            elif name.startswith("observation/") and is_wanted(info, images):
                 windows[name] = Window(past)
         return windows
 
-    def __copy__(self) -> RTXDataLoader:
-        """Returns a loader that starts where this one stands."""
-        again = type(self).__new__(type(self))
-        again.__dict__.update({**self.__dict__, "_loader": copy.copy(self._loader)})
-        return again
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(self._loader)
-
-    def __len__(self) -> int:
-        return len(self._loader)
-
-    def __getattr__(self, name: str) -> Any:
-        """Gives state_dict(), stats() and all else of the loader underneath."""
-        if name == "_loader":
-            raise AttributeError(name)
-        return getattr(self._loader, name)
-
-
-def _horizon(name: str, ticks: Any) -> int:
-    return _arguments.integer(name, ticks, 1, MAX_TICKS)
-
-
-def _checked(streams: Any) -> dict[str, Window]:
-    if not isinstance(streams, Mapping):
-        raise ArgumentTypeError(
-            f"streams: found {_arguments.found(streams)}, wanted a dict of names to Window"
-        )
-    for name, window in streams.items():
-        if not isinstance(window, Window):
-            raise ArgumentTypeError(
-                f"streams[{name!r}]: found {_arguments.found(window)}, wanted a Window"
-            )
-    return dict(streams)
-
-
-def _wanted(info: StreamInfo, images: bool | Sequence[str]) -> bool:
-    if info.kind == "image":
-        return images if isinstance(images, bool) else info.name in images
-    return info.kind == "numeric" and not info.is_ragged
+    def _plain_reader(self) -> Any:
+        return importlib.import_module("._plain", __package__).RldsReader(self.dataset)
 
 
 class BridgeDataLoader(RTXDataLoader):

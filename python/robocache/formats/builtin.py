@@ -8,7 +8,9 @@ reads files with are optional and imported where they are used, through :func:`n
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -41,12 +43,26 @@ class Builtin:
         importlib.import_module(f".{self.name}", __package__).index(path, dataset)
 
 
+def _is_calvin(path: str) -> bool:
+    folders = [os.path.join(path, name) for name in ("training", "validation", "")]
+    if any(os.path.isfile(os.path.join(folder, "ep_start_end_ids.npy")) for folder in folders):
+        return True
+    return any(_has_step(folder) for folder in folders)
+
+
+def _has_step(folder: str) -> bool:
+    """Whether one of the first names in the folder is that of a step of CALVIN."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in itertools.islice(entries, 64)]
+    except OSError:
+        return False
+    return any(re.fullmatch(r"episode_[0-9]+\.npz", name) for name in names)
+
+
 BUILTIN: tuple[Builtin, ...] = (
-    Builtin(
-        "lerobot",
-        "meta/info.json, as LeRobot's datasets have it",
-        lambda path: os.path.isfile(os.path.join(path, "meta", "info.json")),
-    ),
+    Builtin("calvin", "training/ep_start_end_ids.npy and steps episode_0000123.npz", _is_calvin),
+    Builtin("calvin_language", "format='calvin_language'", lambda path: False),
 )
 
 

@@ -54,6 +54,8 @@ void release_ints(ints_memory *memory, size_t count);
 /* A list of str, or None, that is held by the caller; NULL for None. */
 bool read_texts(module_state *state, PyObject *list, const char *name, int64_t count,
                 const char ***out);
+/* [(name, parameter, elements)], as Python's part.packing() makes them of names. */
+bool read_packing(module_state *state, PyObject *steps, rbc__packing *packing);
 /* Zeros, one element more than `count`; NULL with the exception set. PyMem_Free(). */
 void *allocate_zeros(Py_ssize_t count, size_t bytes);
 
