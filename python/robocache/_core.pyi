@@ -350,6 +350,10 @@ class Part:
     def track(
         self,
         codec: str,
+        pixel_format: str,
+        width: int,
+        height: int,
+        extradata: bytes,
         count: int,
         blob: Any,
         offset: Any,
@@ -357,6 +361,7 @@ class Part:
         pts: Any,
         key: Any,
         shown: Any,
+        block: Any,
         numerator: int,
         denominator: int,
         /,

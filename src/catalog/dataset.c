@@ -15,6 +15,8 @@
 
 /* Unpacked blocks that the episodes of a dataset share. */
 #define EPISODE_BLOCKS_BYTES (INT64_C(64) << 20)
+/* And idle decoders of video. */
+#define EPISODE_DECODERS_BYTES (INT64_C(32) << 20)
 
 static rbc_status copy_params(const rbc_open_params *params, rbc_open_params *out, rbc_error *err) {
     const rbc_open_params defaults = RBC_OPEN_PARAMS_INIT;
@@ -109,6 +111,7 @@ static rbc_status fill(rbc_dataset *dataset, const char *path, const rbc_open_pa
                                params, &dataset->catalog, err));
     RBC__TRY(rbc__blob_names_create(dataset, &dataset->names, err));
     RBC__TRY(rbc__block_cache_create(EPISODE_BLOCKS_BYTES, &dataset->blocks, err));
+    RBC__TRY(rbc__video_pool_create(EPISODE_DECODERS_BYTES, &dataset->videos, err));
     const rbc__file_store_params files = {rbc__blob_names_find, dataset->names};
     RBC__TRY(rbc__file_store_create(&files, &dataset->store, err));
     dataset->objects = (rbc__objects){load_object, dataset};
@@ -170,6 +173,7 @@ void rbc_dataset_close(rbc_dataset **dataset) {
     }
     rbc__store_destroy(&closed->store);
     rbc__block_cache_destroy(&closed->blocks);
+    rbc__video_pool_destroy(&closed->videos);
     rbc__blob_names_destroy(&closed->names);
     rbc__catalog_close(&closed->catalog);
     if (closed->reader != NULL) {
@@ -213,6 +217,7 @@ rbc_jpeg_dct rbc__dataset_jpeg_dct(const rbc_dataset *dataset) {
 rbc__request_params rbc__dataset_requests(const rbc_dataset *dataset) {
     return (rbc__request_params){.store = dataset->store,
                                  .cache = dataset->blocks,
+                                 .videos = dataset->videos,
                                  .objects = &dataset->objects,
                                  .schema = dataset->schema};
 }

@@ -7,6 +7,7 @@
 
 #include "catalog/blob_names.h"
 #include "catalog/catalog.h"
+#include "codec/video_pool.h"
 #include "core/rate.h"
 #include "formats/format.h"
 #include "store/objects.h"
@@ -44,6 +45,7 @@ struct rbc_dataset {
     rbc__catalog *catalog;
     rbc__blob_names *names;
     rbc__store *store;
+    rbc__video_pool *videos;  /* decoders of its episodes; likewise */
     rbc__block_cache *blocks; /* of its episodes; a loader has its own */
     rbc__objects objects;
     rbc__dataset_split *splits;

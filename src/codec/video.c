@@ -4,40 +4,62 @@
 
 #include "core/error.h"
 
-/* The packet that is shown at `pts`, or NULL. */
-static const rbc__video_packet *packet_at(const rbc__video_group *group, int64_t pts) {
-    for (int64_t i = 0; i < group->num_packets; ++i) {
-        if (group->packets[i].pts == pts) {
-            return &group->packets[i];
-        }
-    }
-    return NULL;
+/* ---- raw ---- */
+
+static const rbc__video_codec raw;
+
+static rbc_status open_raw(const rbc__video_params *params, rbc__video_decoder **out,
+                           rbc_error *err) {
+    static rbc__video_decoder decoder = {&raw}; /* it knows nothing */
+    (void)params;
+    (void)err;
+    *out = &decoder;
+    return RBC_OK;
 }
 
-static rbc_status decode_raw(const rbc__video_group *group, uint8_t *frames, rbc_error *err) {
+static rbc_status decode_raw(rbc__video_decoder *decoder, const rbc__video_group *group,
+                             rbc_error *err) {
+    const int64_t wanted = rbc__video_frame_bytes(&group->shape);
+    (void)decoder;
     for (int64_t i = 0; i < group->num_frames; ++i) {
-        const rbc__video_packet *packet = packet_at(group, group->frame_pts[i]);
-        if (packet == NULL || packet->bytes != (size_t)group->frame_bytes) {
+        const rbc__video_frame *frame = &group->frames[i];
+        const rbc__video_packet *packet = &group->packets[frame->packet];
+        if (packet->bytes != (size_t)wanted) {
             return rbc__fail(err, RBC_ERROR_FORMAT,
-                             "frame %lld of a group of raw pictures has %lld bytes, wanted %lld",
-                             (long long)i, packet != NULL ? (long long)packet->bytes : 0,
-                             (long long)group->frame_bytes);
+                             "packet %lld of a group of raw pictures has %zu bytes, wanted %lld",
+                             (long long)frame->packet, packet->bytes, (long long)wanted);
         }
-        memcpy(frames + i * group->frame_bytes, packet->data, packet->bytes);
+        if (group->cancel != NULL && atomic_load_explicit(group->cancel, memory_order_relaxed)) {
+            return rbc__fail(err, RBC_ERROR_CANCELLED, "decoding was stopped");
+        }
+        memcpy(frame->dst, packet->data, packet->bytes);
     }
     return RBC_OK;
 }
 
-static const rbc__video_codec codecs[] = {{"raw", decode_raw}};
+static int64_t bytes_raw(const rbc__video_decoder *decoder) {
+    (void)decoder;
+    return 0;
+}
+
+static void close_raw(rbc__video_decoder *decoder) {
+    (void)decoder;
+}
+
+static const rbc__video_codec raw = {"raw", open_raw, decode_raw, bytes_raw, close_raw};
+
+/* ---- all ---- */
+
+static const rbc__video_codec *const codecs[] = {&raw};
 
 rbc_status rbc__video_codec_find(const char *name, const rbc__video_codec **out, rbc_error *err) {
     for (size_t i = 0; i < sizeof codecs / sizeof *codecs; ++i) {
-        if (strcmp(codecs[i].name, name) == 0) {
-            *out = &codecs[i];
+        if (strcmp(codecs[i]->name, name) == 0) {
+            *out = codecs[i];
             return RBC_OK;
         }
     }
     return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
                      "video of codec '%.40s' cannot be decoded; of '%s' it can", name,
-                     codecs[0].name);
+                     codecs[0]->name);
 }

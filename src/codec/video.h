@@ -1,12 +1,27 @@
 /* Decoding groups of pictures, by the name of what encoded them. Interface of src/codec.
  *
- * "raw" is a packet of pixels for each frame, as they are delivered. */
+ * A decoder is of one track's packets, or of another's that are encoded alike; it is used by one
+ * thread at a time, has no threads of its own, and is kept for other groups in a pool
+ * (video_pool.h). "raw" is a packet of pixels for each frame, as they are delivered. */
 #ifndef RBC_CODEC_VIDEO_H
 #define RBC_CODEC_VIDEO_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include <robocache/robocache.h>
+
+#include "codec/codec.h"
+
+/* What is known of all packets of a track. */
+typedef struct rbc__video_params {
+    const char *codec;        /* as FFmpeg names it: "h264", "hevc", "av1", "mpeg4" */
+    const char *pixel_format; /* as FFmpeg names it: "yuv420p10le"; "": the packets say */
+    const uint8_t *extradata; /* what the container has for the decoder: avcC, hvcC, av1C, the
+                                 decoder's part of esds, without a box around it */
+    size_t extradata_bytes;   /* 0: the packets say all */
+    int32_t width, height;    /* of a picture; 0: the packets say */
+} rbc__video_params;
 
 typedef struct rbc__video_packet {
     const uint8_t *data;
@@ -14,24 +29,53 @@ typedef struct rbc__video_packet {
     int64_t pts;
 } rbc__video_packet;
 
-/* A group of pictures: its packets in the order of decoding, and which frames are wanted of what
- * they give. */
+/* A frame that is wanted. */
+typedef struct rbc__video_frame {
+    int64_t packet; /* which of the group's packets it is */
+    int64_t pts;    /* of that packet */
+    uint8_t *dst;   /* of the group's shape, rows packed, C order */
+} rbc__video_frame;
+
+/* A group of pictures: its packets in the order of decoding, the first a key packet, and which
+ * frames are wanted of what they give. Pictures of other packets are dropped, and what is after the
+ * last frame wanted need not be decoded. */
 typedef struct rbc__video_group {
     const rbc__video_packet *packets;
     int64_t num_packets;
-    const int64_t *frame_pts; /* [num_frames], in the order in which they are shown */
-    int64_t num_frames;
-    int64_t frame_bytes; /* of one, rows packed: height x width x channels x bytes of a value */
+    const rbc__video_frame *frames; /* [num_frames], in the order in which they are shown */
+    int64_t num_frames;             /* at least 1 */
+    rbc__image_shape shape;         /* 1 or 3 channels (grey, RGB) of 8 or 16 bits; a picture of
+                                       another size is FORMAT */
+    const atomic_bool *cancel;      /* looked at between pictures, then CANCELLED; NULL: never */
 } rbc__video_group;
 
-typedef struct rbc__video_codec {
+typedef struct rbc__video_codec rbc__video_codec;
+
+/* Begins what each codec adds to. */
+typedef struct rbc__video_decoder {
+    const rbc__video_codec *codec;
+} rbc__video_decoder;
+
+struct rbc__video_codec {
     const char *name;
-    /* Decodes all frames of the group to `frames` [num_frames][frame_bytes]. FORMAT: what is damaged
-     * or not as declared; the message says which packet or frame. Any thread. */
-    rbc_status (*decode)(const rbc__video_group *group, uint8_t *frames, rbc_error *err);
-} rbc__video_codec;
+    /* UNSUPPORTED: what this machine or this library cannot decode. FORMAT: the parameters are
+     * damaged. `params` is borrowed for the call. */
+    rbc_status (*open)(const rbc__video_params *params, rbc__video_decoder **out, rbc_error *err);
+    /* Decodes a group, whatever was decoded before it. FORMAT: what is damaged or not as declared;
+     * the message says which packet or frame. After a failure the decoder is closed. */
+    rbc_status (*decode)(rbc__video_decoder *decoder, const rbc__video_group *group,
+                         rbc_error *err);
+    /* Memory that it takes, about. */
+    int64_t (*bytes)(const rbc__video_decoder *decoder);
+    void (*close)(rbc__video_decoder *decoder);
+};
 
 /* UNSUPPORTED, naming those there are. */
 rbc_status rbc__video_codec_find(const char *name, const rbc__video_codec **out, rbc_error *err);
+
+/* Bytes of a frame of that shape. */
+static inline int64_t rbc__video_frame_bytes(const rbc__image_shape *shape) {
+    return shape->height * shape->width * shape->channels * (shape->bits / 8);
+}
 
 #endif

@@ -10,7 +10,7 @@
 
 #include "formats/format.h"
 #include "layout/array.h"
-#include "layout/track.h"
+#include "layout/object.h"
 
 /* The most bytes that a sample of a column may have: what is heavier stays where it lies. */
 #define RBC__COLUMN_SAMPLE_BYTES 4096
@@ -58,9 +58,10 @@ rbc_status rbc__batch_add_blocks(rbc__batch_writer *writer, const rbc__batch_blo
 /* `object` is the array as the catalog keeps it (layout/object.h). */
 rbc_status rbc__batch_add_array(rbc__batch_writer *writer, const rbc__array_description *array,
                                 const rbc__bytes *object, int64_t *number, rbc_error *err);
-rbc_status rbc__batch_add_track(rbc__batch_writer *writer, const char *codec,
-                                const rbc__track_packet *packets, int64_t num_packets,
-                                rbc__time_base time_base, int64_t *number, rbc_error *err);
+/* Of a packet that is `in_block`, `number` is that of a block of the part. The blocks and packings of
+ * `track` are found out here. */
+rbc_status rbc__batch_add_track(rbc__batch_writer *writer, const rbc__track_description *track,
+                                int64_t *number, rbc_error *err);
 
 /* The texts that streams stored as the number of one point to; once. */
 rbc_status rbc__batch_set_strings(rbc__batch_writer *writer, const char *const *texts,

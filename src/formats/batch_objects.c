@@ -169,6 +169,10 @@ static int64_t num_blocks(const rbc__batch_writer *writer) {
     return (int64_t)(writer->blocks.size / sizeof(rbc__batch_block));
 }
 
+static rbc__batch_block *block_at(const rbc__batch_writer *writer, int64_t number) {
+    return (rbc__batch_block *)(void *)writer->blocks.data + number;
+}
+
 rbc_status rbc__batch_add_blocks(rbc__batch_writer *writer, const rbc__batch_blocks *blocks,
                                  int64_t *first, rbc_error *err) {
     const rbc__packing *packing = NULL;
@@ -214,7 +218,7 @@ rbc_status rbc__batch_layout_block(rbc__batch_writer *writer, int64_t block, uin
                          " blocks, or -1",
                          block, num_blocks(writer));
     }
-    rbc__batch_block *used = (rbc__batch_block *)(void *)writer->blocks.data + block;
+    rbc__batch_block *used = block_at(writer, block);
     if (used->episode != writer->episode) {
         rbc__block added = used->block;
         RBC__TRY(rbc__batch_layout_packing(writer, used->block.packing, &added.packing, err));
@@ -293,49 +297,106 @@ rbc_status rbc__batch_add_array(rbc__batch_writer *writer, const rbc__array_desc
     return rbc__bytes_check(&writer->arrays, err);
 }
 
-rbc_status rbc__batch_add_track(rbc__batch_writer *writer, const char *codec,
-                                const rbc__track_packet *packets, int64_t num_packets,
-                                rbc__time_base time_base, int64_t *number, rbc_error *err) {
-    rbc__bytes encoded = {0};
-    rbc__bytes object = {0};
-    int64_t frames = 0;
-    if (strlen(codec) >= RBC__CODEC_NAME_BYTES) {
+/* Where a packet lies, checked. */
+static rbc_status check_packet(const rbc__batch_writer *writer, const rbc__track_packet *packet,
+                               rbc_error *err) {
+    int64_t limit;
+    if (packet->in_block && packet->number >= num_blocks(writer)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "codec: found '%.60s', wanted fewer than %d bytes", codec,
-                         RBC__CODEC_NAME_BYTES);
+                         "block: found %" PRIu32 ", wanted the number of one of %" PRId64
+                         " blocks, or -1",
+                         packet->number, num_blocks(writer));
     }
-    if (time_base.numerator == 0 || time_base.denominator == 0) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "time_base: found (%" PRIu32 ", %" PRIu32 "), wanted 1 or more",
-                         time_base.numerator, time_base.denominator);
+    if (packet->in_block) {
+        limit = (int64_t)block_at(writer, packet->number)->block.unpacked_bytes;
+    } else {
+        RBC__TRY(rbc__batch_blob_bytes(writer, packet->number, &limit, "blob", err));
     }
-    for (int64_t i = 0; i < num_packets; ++i) {
-        int64_t blob_bytes;
-        rbc_status status =
-            rbc__batch_blob_bytes(writer, packets[i].number, &blob_bytes, "blob", err);
-        if (status == RBC_OK) {
-            status = rbc__batch_check_range(packets[i].offset, packets[i].bytes, blob_bytes,
-                                            "offset and bytes", err);
+    return rbc__batch_check_range(packet->offset, packet->bytes, limit, "offset and bytes", err);
+}
+
+/* A track with blocks and packings of its own. */
+typedef struct own_blocks {
+    rbc__bytes packets;  /* rbc__track_packet, whose blocks are numbered in the track */
+    rbc__bytes blocks;   /* rbc__block */
+    rbc__bytes packings; /* rbc__packing */
+    int64_t frames;
+} own_blocks;
+
+static rbc_status own_packing(const rbc__batch_writer *writer, uint8_t packing, own_blocks *own,
+                              uint8_t *number, rbc_error *err) {
+    const rbc__packing *wanted = &packing_at(writer, packing)->packing;
+    const size_t count = own->packings.size / sizeof *wanted;
+    for (size_t i = 0; i < count; ++i) {
+        if (memcmp((rbc__packing *)(void *)own->packings.data + i, wanted, sizeof *wanted) == 0) {
+            *number = (uint8_t)i;
+            return RBC_OK;
         }
+    }
+    if (count == RBC__TRACK_MAX_PACKINGS) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "block: found packets in blocks of more than %d packings",
+                         RBC__TRACK_MAX_PACKINGS);
+    }
+    rbc__bytes_append(&own->packings, wanted, sizeof *wanted);
+    *number = (uint8_t)count;
+    return RBC_OK;
+}
+
+static rbc_status own_packet(rbc__batch_writer *writer, const rbc__track_packet *packet,
+                             own_blocks *own, rbc_error *err) {
+    rbc__track_packet added = *packet;
+    RBC__TRY(check_packet(writer, packet, err));
+    if (packet->in_block) {
+        rbc__batch_block *used = block_at(writer, packet->number);
+        if (used->episode != writer->episode) {
+            rbc__block block = used->block;
+            RBC__TRY(own_packing(writer, used->block.packing, own, &block.packing, err));
+            used->episode = writer->episode;
+            used->number = (uint32_t)(own->blocks.size / sizeof block);
+            rbc__bytes_append(&own->blocks, &block, sizeof block);
+        }
+        added.number = used->number;
+    }
+    own->frames += packet->is_shown;
+    rbc__bytes_append(&own->packets, &added, sizeof added);
+    return RBC_OK;
+}
+
+static rbc_status write_track(rbc__batch_writer *writer, const rbc__track_description *track,
+                              own_blocks *own, rbc__bytes *object, rbc_error *err) {
+    ++writer->episode; /* blocks get numbers of the track, as of a layout */
+    for (int64_t i = 0; i < track->num_packets; ++i) {
+        const rbc_status status = own_packet(writer, &track->packets[i], own, err);
         if (status != RBC_OK) {
             return rbc__fail_within(err, status, "packet %" PRId64, i);
         }
-        frames += packets[i].is_shown;
     }
-    rbc_status status = rbc__track_encode(packets, num_packets, time_base, &encoded, err);
-    if (status == RBC_OK) {
-        rbc__track_object_encode(codec, encoded.data, encoded.size, &object);
-        status = rbc__bytes_check(&object, err);
-    }
-    if (status == RBC_OK) {
-        status =
-            writer->sink->object(writer->sink->user, RBC__IN_TRACK, object.data, object.size, err);
-    }
+    RBC__TRY(rbc__bytes_check(&own->packets, err));
+    RBC__TRY(rbc__bytes_check(&own->blocks, err));
+    RBC__TRY(rbc__bytes_check(&own->packings, err));
+    rbc__track_description written = *track;
+    written.packets = (const rbc__track_packet *)(void *)own->packets.data;
+    written.blocks = (const rbc__block *)(void *)own->blocks.data;
+    written.num_blocks = (uint32_t)(own->blocks.size / sizeof *written.blocks);
+    written.packings = (const rbc__packing *)(void *)own->packings.data;
+    written.num_packings = (uint32_t)(own->packings.size / sizeof *written.packings);
+    RBC__TRY(rbc__track_object_encode(&written, object, err));
+    return writer->sink->object(writer->sink->user, RBC__IN_TRACK, object->data, object->size, err);
+}
+
+rbc_status rbc__batch_add_track(rbc__batch_writer *writer, const rbc__track_description *track,
+                                int64_t *number, rbc_error *err) {
+    own_blocks own = {0};
+    rbc__bytes object = {0};
+    const rbc_status status = write_track(writer, track, &own, &object, err);
     rbc__bytes_free(&object);
-    rbc__bytes_free(&encoded);
+    rbc__bytes_free(&own.packets);
+    rbc__bytes_free(&own.blocks);
+    rbc__bytes_free(&own.packings);
     RBC__TRY(status);
     *number = writer->num_objects[RBC__IN_TRACK]++;
-    rbc__bytes_append(&writer->frames, &frames, sizeof frames);
+    rbc__bytes_append(&writer->frames, &own.frames, sizeof own.frames);
     return rbc__bytes_check(&writer->frames, err);
 }
 

@@ -4,10 +4,14 @@
 
 #include "codec/video.h"
 #include "layout/array.h"
+#include "layout/layout.h"
 #include "layout/track.h"
 #include "packing/packing.h"
 
-#define RBC__CODEC_NAME_BYTES 40
+#define RBC__CODEC_NAME_BYTES    40 /* with the NUL */
+#define RBC__PIXEL_FORMAT_BYTES  32
+#define RBC__MAX_EXTRADATA_BYTES (1 << 20)
+#define RBC__TRACK_MAX_PACKINGS  16
 
 typedef struct rbc__array_object {
     rbc__array array;
@@ -16,8 +20,13 @@ typedef struct rbc__array_object {
 
 typedef struct rbc__track_object {
     rbc__track track;
-    const rbc__video_codec *codec; /* NULL: this library has none of `codec_name` */
+    const rbc__video_codec *codec; /* NULL: this library has none of that name */
+    rbc__video_params video;
     char codec_name[RBC__CODEC_NAME_BYTES];
+    char pixel_format[RBC__PIXEL_FORMAT_BYTES];
+    rbc__packing packings[RBC__TRACK_MAX_PACKINGS]; /* of its blocks */
+    uint32_t num_packings;
+    rbc__int_table blocks;
 } rbc__track_object;
 
 /* Texts that steps point to by their number, kept once a part: number of texts, u8 width of a number
@@ -44,9 +53,29 @@ void rbc__array_object_encode(const rbc__packing *packing, const void *array, si
 rbc_status rbc__array_object_decode(const uint8_t *data, size_t bytes, rbc__array_object *out,
                                     rbc_error *err);
 
-/* The same of a track: the name of its codec, shorter than RBC__CODEC_NAME_BYTES, and the track, encoded. */
-void rbc__track_object_encode(const char *codec, const void *track, size_t bytes, rbc__bytes *out);
+/* What an indexer says of a track. */
+typedef struct rbc__track_description {
+    rbc__video_params video;
+    rbc__time_base time_base;
+    const rbc__track_packet *packets; /* [num_packets], in the order of decoding */
+    int64_t num_packets;
+    const rbc__block *blocks; /* [num_blocks] that packets lie in */
+    uint32_t num_blocks;
+    const rbc__packing *packings; /* [num_packings] of the blocks */
+    uint32_t num_packings;
+} rbc__track_description;
+
+/* The same of a track: strings of codec and pixel format, width, height, extradata, packings, and a
+ * table of blocks: blob << 4 | packing, offset, packed bytes, unpacked bytes; then the track, encoded.
+ * INVALID_ARGUMENT names what cannot be. */
+rbc_status rbc__track_object_encode(const rbc__track_description *track, rbc__bytes *out,
+                                    rbc_error *err);
+/* What `out` points to lies in `data` and in itself: it is not copied. */
 rbc_status rbc__track_object_decode(const uint8_t *data, size_t bytes, rbc__track_object *out,
                                     rbc_error *err);
+/* Block `number` < track.num_blocks: in a blob of a part, within int64. FORMAT: its entry is
+ * damaged. */
+rbc_status rbc__track_object_block(const rbc__track_object *track, uint32_t number, rbc__block *out,
+                                   rbc_error *err);
 
 #endif

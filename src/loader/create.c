@@ -39,6 +39,9 @@
 /* Blocks that are unpacked more often than so are worth telling. */
 #define WORTH_A_NOTE 3.0
 
+/* Of what blocks may take, one part in so many is for decoders of video where frames are wanted. */
+#define DECODERS_SHARE 4
+
 /* Blocks, episodes and what is fetched ahead, where nobody says. */
 #define DEFAULT_SHARED_BYTES (INT64_C(512) << 20)
 
@@ -185,6 +188,14 @@ static rbc_status require(rbc_loader *loader, const rbc_loader_params *params,
     return rbc__sampler_init(&loader->sampler, rbc__clock_num_samples(&loader->clock), params, err);
 }
 
+static bool has_frames(const rbc__batch_spec *spec) {
+    bool has = false;
+    for (int32_t i = 0; i < spec->num_used; ++i) {
+        has = has || spec->used[i].schema->stored.encoding == RBC__ENCODING_FRAME;
+    }
+    return has;
+}
+
 /* What threads share of the dataset. */
 static rbc_status prepare_store(rbc_loader *loader, const rbc_loader_params *params,
                                 rbc_error *err) {
@@ -205,9 +216,12 @@ static rbc_status prepare_store(rbc_loader *loader, const rbc_loader_params *par
     RBC__TRY(rbc__episodes_create(loader->spec, loader->selection, CACHE_EPISODES,
                                   bound < CACHE_BYTES ? bound : CACHE_BYTES, &loader->episodes,
                                   err));
-    RBC__TRY(rbc__block_cache_create(bound, &loader->blocks, err));
+    const int64_t decoder_bytes = has_frames(loader->spec) ? bound / DECODERS_SHARE : 0;
+    RBC__TRY(rbc__block_cache_create(bound - decoder_bytes, &loader->blocks, err));
+    RBC__TRY(rbc__video_pool_create(decoder_bytes, &loader->videos, err));
     loader->ahead_bytes = bound / 2;
     requests.cache = loader->blocks;
+    requests.videos = loader->videos;
     loader->rows_params = (rbc__rows_params){.spec = loader->spec,
                                              .clock = &loader->clock,
                                              .episodes = loader->episodes,
@@ -412,6 +426,7 @@ static void free_loader(rbc_loader *loader) {
     free(loader->workers);
     rbc__episodes_destroy(&loader->episodes);
     rbc__block_cache_destroy(&loader->blocks);
+    rbc__video_pool_destroy(&loader->videos);
     rbc__slots_close(&loader->slots);
     rbc__batch_spec_destroy(&loader->unused_spec);
     rbc__clock_free(&loader->clock);

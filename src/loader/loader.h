@@ -86,6 +86,7 @@ struct rbc_loader {
         *unused_spec; /* owned, where making the loader failed before the slots took it */
     rbc__episodes *episodes;
     rbc__block_cache *blocks;
+    rbc__video_pool *videos;
     rbc__objects objects;
     rbc__rows_params rows_params;
     rbc__packed packed;

@@ -33,14 +33,19 @@ static rbc_status cover_packets(const rbc__track *track, const rbc__track_group 
                            "a group of pictures reaches over %" PRIu64 " bytes", out->packed_bytes);
 }
 
-/* Bytes of a picture as it is delivered. */
-static bool frame_size(const rbc__stream_schema *schema, uint64_t *bytes) {
+/* Of a picture as it is delivered. */
+static bool frame_shape(const rbc__stream_schema *schema, rbc__image_shape *out, uint64_t *bytes) {
     int64_t size = rbc__dtype_bytes(schema->dtype);
-    bool ok = schema->ndim == 3;
+    bool ok = schema->ndim == 3 && (schema->dtype == RBC__U8 || schema->dtype == RBC__U16);
     for (int32_t i = 0; ok && i < 3; ++i) {
-        ok = schema->shape[i] > 0 && rbc__mul_size(size, schema->shape[i], &size);
+        ok = schema->shape[i] > 0 && schema->shape[i] <= INT32_MAX &&
+             rbc__mul_size(size, schema->shape[i], &size);
     }
     *bytes = (uint64_t)size;
+    *out = (rbc__image_shape){.height = schema->shape[0],
+                              .width = schema->shape[1],
+                              .channels = schema->shape[2],
+                              .bits = schema->dtype == RBC__U16 ? 16 : 8};
     return ok;
 }
 
@@ -60,7 +65,8 @@ rbc_status rbc__want_frame(rbc__request *request, const rbc__located_stream *s, 
                          "stream '%s' is video of codec '%s', which this build cannot decode",
                          s->schema->name, object->codec_name);
     }
-    if (number >= (uint64_t)object->track.num_frames || !frame_size(s->schema, &frame_bytes)) {
+    if (number >= (uint64_t)object->track.num_frames ||
+        !frame_shape(s->schema, &wanted.shape, &frame_bytes)) {
         return rbc__located_fail(request, s, run, err, "its frames are not those of the track");
     }
     RBC__TRY(rbc__track_frame_at(&object->track, (int64_t)number, &frame, err));

@@ -15,6 +15,7 @@
 
 #include <robocache/robocache.h>
 
+#include "codec/video_pool.h"
 #include "layout/layout.h"
 #include "layout/schema.h"
 #include "store/block_cache.h"
@@ -27,6 +28,7 @@ typedef struct rbc__request_params {
     rbc__block_cache *cache;
     const rbc__objects *objects;
     const rbc__schema *schema;
+    rbc__video_pool *videos;
     bool
         is_split; /* reading and finishing are not done in one go, so blocks are handed in between */
 } rbc__request_params;

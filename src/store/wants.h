@@ -36,7 +36,8 @@ typedef struct rbc__wanted_block {
     rbc__packing packing;
     const rbc__track_object *track; /* NULL: a block */
     rbc__track_group group;
-    int64_t blob; /* where its packed bytes lie */
+    rbc__image_shape shape; /* of its frames */
+    int64_t blob;           /* where its packed bytes lie */
     uint64_t offset;
     uint64_t packed_bytes, unpacked_bytes;
     bool is_claimed;
@@ -112,9 +113,10 @@ static inline rbc__wanted_block *rbc__request_block(const rbc__request *request,
     return (rbc__wanted_block *)request->blocks.items + index;
 }
 
-/* frames.c. Decodes the group of pictures of `block` from its packed bytes to `frames`, all of them. */
-rbc_status rbc__wanted_frames(const rbc__wanted_block *block, const uint8_t *packed,
-                              uint8_t *frames, rbc_error *err);
+/* frames.c. Decodes the group of pictures of `block` from its packed bytes to `dst`, all of them. */
+rbc_status rbc__wanted_frames(const rbc__request *request, const rbc__wanted_block *block,
+                              const uint8_t *packed, uint8_t *dst, const atomic_bool *cancel,
+                              rbc_error *err);
 
 /* unpack.c. Every block that is wanted: those that are claimed from the bytes read, others from who
  * has them, waited for until `*cancel`. Each says how it went. */

@@ -63,6 +63,11 @@ def _has_step(folder: str) -> bool:
 BUILTIN: tuple[Builtin, ...] = (
     Builtin("calvin", "training/ep_start_end_ids.npy and steps episode_0000123.npz", _is_calvin),
     Builtin("calvin_language", "format='calvin_language'", lambda path: False),
+    Builtin(
+        "lerobot",
+        "meta/info.json, as LeRobot's datasets have it",
+        lambda path: os.path.isfile(os.path.join(path, "meta", "info.json")),
+    ),
 )
 
 

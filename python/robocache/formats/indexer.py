@@ -120,7 +120,7 @@ class Indexer:
             encoding: how bytes mean values. Numeric: "plain" (little-endian, C order; default),
                 "swapped" (big-endian), "varint" (protobuf's), "npy" (a NumPy file each). Images:
                 "image" (JPEG or PNG; default), "pixels" and "npy" (as they are, of a declared
-                shape), "frame" (of a video). Text: "text" (UTF-8; default), "string" (an int32,
+                shape), "frame" (of a video, likewise). Text: "text" (UTF-8; default), "string" (an int32,
                 the number of one of :meth:`Part.strings`, or -1).
             stored: dtype as stored, by default the same. Others that can be are float32 for other
                 floats, int64 for other integers; with `scale` or `offset` any but bool, by default
@@ -291,6 +291,6 @@ def _shape(
         raise InvalidArgumentError(f"{what}: shape: found {extents}, wanted none of a text")
     if len(extents) > _MAX_DIMS:
         raise InvalidArgumentError(f"{what}: shape: found {len(extents)} axes, wanted {_MAX_DIMS}")
-    if -1 in extents and (kind == "numeric" or encoding in ("pixels", "npy")):
+    if -1 in extents and (kind == "numeric" or encoding in ("pixels", "npy", "frame")):
         raise InvalidArgumentError(f"{what}: shape: found {extents}, wanted all extents")
     return extents

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -211,21 +212,33 @@ class Part:
         key: Any,
         shown: Any = None,
         blob: Any = 0,
+        block: Any = None,
         time_base: tuple[int, int] = (1, 90000),
         codec: str = "raw",
+        extradata: Any = b"",
+        width: int = 0,
+        height: int = 0,
+        pixel_format: str = "",
     ) -> int:
         """Adds a video by its packets, in the order in which they are decoded.
 
         Args:
-            offset: [n] in the blob.
+            offset: [n] in the blob, or in what the block holds unpacked.
             bytes: [n] of each packet.
             pts: [n] when it is shown, in units of the time base.
             key: [n] whether decoding may begin at it.
             shown: [n] whether it is a frame that is shown; by default all are.
             blob: number of the file, or [n].
+            block: number of a block, or [n], in place of the blob; -1 for none.
             time_base: seconds a unit of pts, as a fraction.
-            codec: what the packets were encoded with: "raw" for pixels, a frame a packet. Where
-                this build cannot decode it that is an error when a frame is wanted.
+            codec: what the packets were encoded with, as FFmpeg names it: "h264"; "raw" for pixels,
+                a frame a packet. Where this build cannot decode it that is an error when a frame is
+                wanted.
+            extradata: bytes that the container has for the decoder (avcC, hvcC, av1C); none where
+                the packets say all.
+            width: of a picture; 0 where the packets say it.
+            height: likewise.
+            pixel_format: as FFmpeg names it, "yuv420p"; "" where the packets say it.
 
         Returns:
             Its number, for :class:`Frames`.
@@ -238,10 +251,14 @@ class Part:
         numerator, denominator = (
             _arguments.integer("track: time_base", number, 1, 2**32 - 1) for number in time_base
         )
-        if not isinstance(codec, str):
-            raise ArgumentTypeError(f"track: codec: found {codec!r}, wanted a string")
+        if not isinstance(extradata, builtins.bytes):
+            raise ArgumentTypeError(f"track: extradata: found {extradata!r}, wanted bytes")
         return self._native.track(
-            codec,
+            _arguments.string("track: codec", codec),
+            _arguments.string("track: pixel_format", pixel_format),
+            _arguments.integer("track: width", width, 0, 2**31 - 1),
+            _arguments.integer("track: height", height, 0, 2**31 - 1),
+            extradata,
             len(offsets),
             _ints("track: blob", blob, none=False),
             offsets,
@@ -249,6 +266,7 @@ class Part:
             _ints("track: pts", pts, none=False),
             _flags("track: key", key),
             None if shown is None else _flags("track: shown", shown),
+            _ints("track: block", block),
             numerator,
             denominator,
         )

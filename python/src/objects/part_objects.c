@@ -257,65 +257,87 @@ PyObject *part_array(PyObject *self, PyObject *args) {
     return result;
 }
 
-/* track(codec, count, blob, offset, bytes, pts, key, shown or None, numerator, denominator) */
-PyObject *part_track(PyObject *self, PyObject *args) {
-    module_state *state = state_of_type(self);
-    static const char *const names[] = {"blob", "offset", "bytes", "pts", "key", "shown"};
-    const char *codec;
-    long long count;
-    PyObject *given[6];
-    unsigned int numerator;
-    unsigned int denominator;
-    ints_memory memory[6] = {0};
-    rbc__ints ints[6];
-    if (!PyArg_ParseTuple(args, "sLOOOOOOII", &codec, &count, &given[0], &given[1], &given[2],
-                          &given[3], &given[4], &given[5], &numerator, &denominator)) {
-        return NULL;
-    }
-    bool ok = true;
-    for (int i = 0; ok && i < 6; ++i) {
-        ok = read_ints(state, given[i], names[i], &memory[i], &ints[i]);
-        if (ok && ints[i].data != NULL && ints[i].length != RBC__INTS_ALL &&
-            ints[i].length != count) {
+#define TRACK_INTS 7
+
+/* Packets out of arrays [count]; freed with PyMem_Free(). */
+static rbc__track_packet *make_packets(module_state *state, const rbc__ints *ints,
+                                       const char *const *names, int64_t count) {
+    for (int i = 0; i < TRACK_INTS; ++i) {
+        if (ints[i].data != NULL && ints[i].length != RBC__INTS_ALL && ints[i].length != count) {
             raise_value(state, "track: %s: found %lld numbers, wanted %lld, one a packet", names[i],
-                        (long long)ints[i].length, count);
-            ok = false;
+                        (long long)ints[i].length, (long long)count);
+            return NULL;
         }
     }
-    rbc__track_packet *packets = ok ? allocate_zeros(count, sizeof *packets) : NULL;
-    for (int64_t i = 0; packets != NULL && ok && i < count; ++i) {
-        int64_t values[6];
-        for (int k = 0; k < 6; ++k) {
+    rbc__track_packet *packets = allocate_zeros(count, sizeof *packets);
+    for (int64_t i = 0; packets != NULL && i < count; ++i) {
+        static const int64_t otherwise[TRACK_INTS] = {0, 0, 0, 0, 0, 1, -1};
+        int64_t values[TRACK_INTS];
+        for (int k = 0; k < TRACK_INTS; ++k) {
             values[k] = ints[k].data == NULL
-                            ? k == 5
+                            ? otherwise[k]
                             : ints[k].data[ints[k].length == RBC__INTS_ALL ? 0 : i];
         }
-        if (values[0] < 0 || values[0] >= RBC__COLUMN_BLOB) {
-            raise_value(state, "track: packet %lld: found blob %lld", (long long)i,
-                        (long long)values[0]);
-            ok = false;
-            break;
+        const bool in_block = values[6] != -1;
+        const int64_t number = in_block ? values[6] : values[0];
+        if (number < 0 || number >= RBC__COLUMN_BLOB) {
+            raise_value(state, "track: packet %lld: found %s %lld", (long long)i,
+                        in_block ? "block" : "blob", (long long)number);
+            PyMem_Free(packets);
+            return NULL;
         }
-        packets[i] = (rbc__track_packet){.number = (uint32_t)values[0],
+        packets[i] = (rbc__track_packet){.number = (uint32_t)number,
+                                         .in_block = in_block,
                                          .is_key = values[4] != 0,
                                          .is_shown = values[5] != 0,
                                          .offset = values[1],
                                          .bytes = values[2],
                                          .pts = values[3]};
     }
+    return packets;
+}
+
+/* track(codec, pixel format, width, height, extradata, count, blob, offset, bytes, pts, key, shown or
+ * None, block or None, numerator, denominator) */
+PyObject *part_track(PyObject *self, PyObject *args) {
+    module_state *state = state_of_type(self);
+    static const char *const names[] = {"blob", "offset", "bytes", "pts", "key", "shown", "block"};
+    rbc__track_description track = {0};
+    const char *extradata;
+    Py_ssize_t extradata_bytes;
+    long long count;
+    PyObject *given[TRACK_INTS];
+    unsigned int numerator;
+    unsigned int denominator;
+    ints_memory memory[TRACK_INTS] = {0};
+    rbc__ints ints[TRACK_INTS];
+    if (!PyArg_ParseTuple(args, "ssiiy#LOOOOOOOII", &track.video.codec, &track.video.pixel_format,
+                          &track.video.width, &track.video.height, &extradata, &extradata_bytes,
+                          &count, &given[0], &given[1], &given[2], &given[3], &given[4], &given[5],
+                          &given[6], &numerator, &denominator)) {
+        return NULL;
+    }
+    bool ok = true;
+    for (int i = 0; ok && i < TRACK_INTS; ++i) {
+        ok = read_ints(state, given[i], names[i], &memory[i], &ints[i]);
+    }
+    rbc__track_packet *packets = ok ? make_packets(state, ints, names, count) : NULL;
     PyObject *result = NULL;
-    if (packets != NULL && ok) {
+    if (packets != NULL) {
         int64_t number = 0;
         part_call call;
+        track.video.extradata = (const uint8_t *)extradata;
+        track.video.extradata_bytes = (size_t)extradata_bytes;
+        track.time_base = (rbc__time_base){numerator, denominator};
+        track.packets = packets;
+        track.num_packets = count;
         if (begin_part_call(self, &call)) {
-            call.status =
-                rbc__batch_add_track(call.part->writer, codec, packets, count,
-                                     (rbc__time_base){numerator, denominator}, &number, &call.err);
+            call.status = rbc__batch_add_track(call.part->writer, &track, &number, &call.err);
         }
         result = part_call_number(&call, number);
     }
     PyMem_Free(packets);
-    release_ints(memory, 6);
+    release_ints(memory, TRACK_INTS);
     return result;
 }
 
