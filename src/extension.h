@@ -13,6 +13,8 @@
  * formats/npz/steps.h      rbc__npz_read_steps(): archives of arrays, one a step
  * io/zip.h                 the directory of a zip archive
  * packing/packing.h        rbc__unpack(): what indexers in Python unpack themselves
+ * formats/mp4/mp4.h        rbc__mp4_read(): the tables of a video's file
+ * io/source.h              rbc__source_open(), _close()
  * layout/object.h          rbc__array_object_encode()
  * layout/schema.h          what such an indexer declares, rbc__schema_free()
  * cuda/runtime/capture.h   rbc__cuda_capture: the launches of a plan, and their replay
@@ -32,6 +34,7 @@
 #include "formats/batch.h"
 #include "formats/npz/steps.h"
 #include "io/zip.h"
+#include "formats/mp4/mp4.h"
 #include "layout/object.h"
 #include "packing/packing.h"
 

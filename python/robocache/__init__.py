@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .formats.part import Part
     from .formats.register import register_format
     from .formats.sources import ArrayRows, Column, Frames, Pieces, Rows
+    from .formats.video import Video, read_mp4
     from .jpeg import decode_jpeg
     from .loader import DataLoader
     from .rlds import Feature, RldsWriter
@@ -78,11 +79,13 @@ _LAZY = {
     "RldsWriter": "rlds",
     "Rows": "formats.sources",
     "Stream": "dataset",
+    "Video": "formats.video",
     "Window": "window",
     "check_installation": "_install",
     "datasets": "datasets",
     "decode_jpeg": "jpeg",
     "open": "dataset",
+    "read_mp4": "formats.video",
     "register_format": "formats.register",
 }
 
@@ -120,6 +123,7 @@ __all__ = [
     "RldsWriter",
     "Rows",
     "Stream",
+    "Video",
     "Window",
     "__version__",
     "check_installation",
@@ -131,6 +135,7 @@ __all__ = [
     "get_image_limits",
     "get_num_threads",
     "open",
+    "read_mp4",
     "register_format",
     "resample_trajectories",
     "set_cpu_features",

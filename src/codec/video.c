@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "codec/ffmpeg/decoder.h"
 #include "core/error.h"
 
 /* ---- raw ---- */
@@ -25,9 +26,9 @@ static rbc_status decode_raw(rbc__video_decoder *decoder, const rbc__video_group
         const rbc__video_frame *frame = &group->frames[i];
         const rbc__video_packet *packet = &group->packets[frame->packet];
         if (packet->bytes != (size_t)wanted) {
-            return rbc__fail(err, RBC_ERROR_FORMAT,
-                             "packet %lld of a group of raw pictures has %zu bytes, wanted %lld",
-                             (long long)frame->packet, packet->bytes, (long long)wanted);
+            return rbc__fail(
+                err, RBC_ERROR_FORMAT, "packet %lld, of raw pixels, has %zu bytes, wanted %lld",
+                (long long)(group->first_packet + frame->packet), packet->bytes, (long long)wanted);
         }
         if (group->cancel != NULL && atomic_load_explicit(group->cancel, memory_order_relaxed)) {
             return rbc__fail(err, RBC_ERROR_CANCELLED, "decoding was stopped");
@@ -50,7 +51,14 @@ static const rbc__video_codec raw = {"raw", open_raw, decode_raw, bytes_raw, clo
 
 /* ---- all ---- */
 
-static const rbc__video_codec *const codecs[] = {&raw};
+static const rbc__video_codec *const codecs[] = {
+    &raw,
+    &rbc__ffmpeg_h264,
+    &rbc__ffmpeg_hevc,
+    &rbc__ffmpeg_av1,
+    &rbc__ffmpeg_mpeg4,
+    &rbc__ffmpeg_vp9,
+};
 
 rbc_status rbc__video_codec_find(const char *name, const rbc__video_codec **out, rbc_error *err) {
     for (size_t i = 0; i < sizeof codecs / sizeof *codecs; ++i) {
@@ -59,7 +67,9 @@ rbc_status rbc__video_codec_find(const char *name, const rbc__video_codec **out,
             return RBC_OK;
         }
     }
-    return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
-                     "video of codec '%.40s' cannot be decoded; of '%s' it can", name,
-                     codecs[0]->name);
+    return rbc__fail(
+        err, RBC_ERROR_UNSUPPORTED,
+        "video of codec '%.40s' cannot be decoded; raw, h264, hevc, av1, mpeg4 and vp9 "
+        "can",
+        name);
 }

@@ -2,7 +2,8 @@
  *
  * A decoder is of one track's packets, or of another's that are encoded alike; it is used by one
  * thread at a time, has no threads of its own, and is kept for other groups in a pool
- * (video_pool.h). "raw" is a packet of pixels for each frame, as they are delivered. */
+ * (video_pool.h). "raw" is a packet of pixels for each frame, as they are delivered; the
+ * others are FFmpeg's (ffmpeg/). */
 #ifndef RBC_CODEC_VIDEO_H
 #define RBC_CODEC_VIDEO_H
 
@@ -13,6 +14,12 @@
 
 #include "codec/codec.h"
 
+typedef enum rbc__video_range {
+    RBC__VIDEO_RANGE_UNSAID = 0,
+    RBC__VIDEO_RANGE_LIMITED = 1,
+    RBC__VIDEO_RANGE_FULL = 2,
+} rbc__video_range;
+
 /* What is known of all packets of a track. */
 typedef struct rbc__video_params {
     const char *codec;        /* as FFmpeg names it: "h264", "hevc", "av1", "mpeg4" */
@@ -21,6 +28,9 @@ typedef struct rbc__video_params {
                                  decoder's part of esds, without a box around it */
     size_t extradata_bytes;   /* 0: the packets say all */
     int32_t width, height;    /* of a picture; 0: the packets say */
+    uint8_t matrix, range;    /* of colours, where the container says them and the packets do not:
+                                 the matrix by its number in ITU-T H.273, 0: unsaid, and
+                                 rbc__video_range */
 } rbc__video_params;
 
 typedef struct rbc__video_packet {
@@ -44,6 +54,8 @@ typedef struct rbc__video_group {
     int64_t num_packets;
     const rbc__video_frame *frames; /* [num_frames], in the order in which they are shown */
     int64_t num_frames;             /* at least 1 */
+    int64_t first_packet;           /* number of packets[0] in the track, for messages; 0: no group
+                                       is before this one */
     rbc__image_shape shape;         /* 1 or 3 channels (grey, RGB) of 8 or 16 bits; a picture of
                                        another size is FORMAT */
     const atomic_bool *cancel;      /* looked at between pictures, then CANCELLED; NULL: never */

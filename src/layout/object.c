@@ -106,6 +106,8 @@ rbc_status rbc__track_object_encode(const rbc__track_description *track, rbc__by
     put_text(video->pixel_format, out);
     rbc__bytes_varint(out, (uint64_t)video->width);
     rbc__bytes_varint(out, (uint64_t)video->height);
+    rbc__bytes_byte(out, video->matrix);
+    rbc__bytes_byte(out, video->range);
     rbc__bytes_varint(out, video->extradata_bytes);
     rbc__bytes_append(out, video->extradata, video->extradata_bytes);
     rbc__bytes_varint(out, track->num_packings);
@@ -135,9 +137,13 @@ static bool take_video(const uint8_t *data, size_t end, uint64_t *at, rbc__track
     if (!take_text(data, end, at, sizeof out->codec_name, out->codec_name) ||
         !take_text(data, end, at, sizeof out->pixel_format, out->pixel_format) ||
         !take_u32(data, end, at, &size[0]) || size[0] > INT32_MAX ||
-        !take_u32(data, end, at, &size[1]) || size[1] > INT32_MAX ||
-        !take_u32(data, end, at, &extradata) || extradata > RBC__MAX_EXTRADATA_BYTES ||
-        extradata > end - *at) {
+        !take_u32(data, end, at, &size[1]) || size[1] > INT32_MAX || end - *at < 2) {
+        return false;
+    }
+    const uint8_t matrix = data[(*at)++];
+    const uint8_t range = data[(*at)++];
+    if (range > RBC__VIDEO_RANGE_FULL || !take_u32(data, end, at, &extradata) ||
+        extradata > RBC__MAX_EXTRADATA_BYTES || extradata > end - *at) {
         return false;
     }
     out->video = (rbc__video_params){.codec = out->codec_name,
@@ -145,7 +151,9 @@ static bool take_video(const uint8_t *data, size_t end, uint64_t *at, rbc__track
                                      .extradata = data + *at,
                                      .extradata_bytes = extradata,
                                      .width = (int32_t)size[0],
-                                     .height = (int32_t)size[1]};
+                                     .height = (int32_t)size[1],
+                                     .matrix = matrix,
+                                     .range = range};
     *at += extradata;
     return true;
 }

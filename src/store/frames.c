@@ -50,6 +50,7 @@ rbc_status rbc__wanted_frames(const rbc__request *request, const rbc__wanted_blo
                                         .num_packets = block->group.num_packets,
                                         .frames = frames,
                                         .num_frames = block->group.num_frames,
+                                        .first_packet = block->group.first_packet,
                                         .shape = block->shape,
                                         .cancel = cancel};
         status = rbc__video_pool_decode(request->params.videos, block->track->codec,

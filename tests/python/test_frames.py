@@ -111,12 +111,12 @@ def test_what_cannot_be_decoded_is_named(tmp_path) -> None:
         dataset.part("0.video", read=read)
 
     def read(part):
-        track = part.track(codec="h264", offset=[0], bytes=[100], pts=[0], key=[True])
+        track = part.track(codec="theora", offset=[0], bytes=[100], pts=[0], key=[True])
         part.episodes(num_steps=[1], streams={"camera": rc.Frames(track, first=[0])})
 
     rc.register_format("unknown video", probe=lambda path: False, index=index, replace=True)
     dataset = rc.open(tmp_path, format="unknown video", progress=False)
-    with pytest.raises(rc.errors.UnsupportedError, match="'camera' is video of codec 'h264'"):
+    with pytest.raises(rc.errors.UnsupportedError, match="'camera' is video of codec 'theora'"):
         _ = dataset.episodes[0]["camera"].values
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import builtins
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from .. import _arguments, _core
 from ..errors import ArgumentTypeError, InvalidArgumentError
 from .sources import ArrayRows, Column, Frames, Packing, Pieces, Rows, Source
+from .video import Video
+from .video import from_native as video_from_native
 
 __all__ = ["Part"]
 
@@ -270,6 +273,28 @@ class Part:
             numerator,
             denominator,
         )
+
+    def mp4(self, file: str | int, *, video: int = 0) -> Video:
+        """Adds a video by the tables of its MP4 or QuickTime file.
+
+        Args:
+            file: its path relative to the dataset's folder, which is then one of the part's files;
+                or 0, the part's own file.
+            video: which of its videos, where it has several.
+
+        Returns:
+            What the tables say; in :class:`Frames` it stands for the number of its track.
+        """
+        if isinstance(file, str):
+            path, blob = file, self.blobs(file.replace("{", "{{").replace("}", "}}"))
+        else:
+            path, blob = self.path, _arguments.integer("mp4: file", file, 0, 0)
+        told = self._native.mp4(
+            str(Path(self.folder, path)),
+            _arguments.integer("mp4: video", video, 0, 2**31 - 1),
+            blob,
+        )
+        return video_from_native(told)
 
     def strings(self, texts: Sequence[str]) -> None:
         """Sets the texts that streams of the encoding "string" point to by their number; once.

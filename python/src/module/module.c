@@ -176,6 +176,7 @@ static PyMethodDef methods[] = {
     {"create_loader", (PyCFunction)(void (*)(void))create_loader, METH_VARARGS | METH_KEYWORDS,
      NULL},
     {"create_writer", create_writer, METH_VARARGS, NULL},
+    {"read_mp4", read_mp4, METH_VARARGS, NULL},
     {"zip_members", zip_members, METH_O, NULL},
     {"npz_read_steps", npz_read_steps, METH_VARARGS, NULL},
     {"unpack", unpack_bytes, METH_VARARGS, NULL},

@@ -68,6 +68,10 @@ PyObject *part_array(PyObject *self, PyObject *args);
 PyObject *part_track(PyObject *self, PyObject *args);
 PyObject *part_strings(PyObject *self, PyObject *list);
 
+/* ---- video.c ---- */
+
+PyObject *part_mp4(PyObject *self, PyObject *args);
+
 /* ---- part_episodes.c ---- */
 
 PyObject *part_episodes(PyObject *self, PyObject *args);

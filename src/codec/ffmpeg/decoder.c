@@ -1,0 +1,311 @@
+#include "codec/ffmpeg/decoder.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+
+/* What hides the messages of one context: nothing is written to standard error, and other users of
+ * the library in this process keep the level that they set. Levels have a byte. */
+#define LOG_NOTHING 100
+/* Pictures are coded in blocks of up to 128 pixels a side. */
+#define MAX_BLOCK 128
+/* Pictures that a decoder mostly holds at most, and what else it has. */
+#define MAX_PICTURES  18
+#define DECODER_BYTES (1 << 20)
+#define MAX_DELAY     16 /* of a picture, in packets */
+
+/* One decoder. */
+typedef struct decoder {
+    rbc__video_decoder base;
+    const rbc__ffmpeg *ffmpeg;
+    AVCodecContext *context;
+    AVPacket *packet;
+    AVFrame *frame;
+    int64_t next_number; /* of a packet: each has another, for as long as it lives */
+} decoder;
+
+static decoder *as_decoder(rbc__video_decoder *base) {
+    return (decoder *)(void *)base;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------
+ */
+
+static void close_decoder(rbc__video_decoder *base) {
+    decoder *closing = as_decoder(base);
+    closing->ffmpeg->av_frame_free(&closing->frame);
+    closing->ffmpeg->av_packet_free(&closing->packet);
+    closing->ffmpeg->avcodec_free_context(&closing->context);
+    free(closing);
+}
+
+static rbc_status no_memory(rbc_error *err) {
+    return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a decoder of video");
+}
+
+static rbc_status set_up(decoder *d, const AVCodec *codec, const rbc__video_params *params,
+                         rbc_error *err) {
+    const rbc__ffmpeg *ffmpeg = d->ffmpeg;
+    d->context = ffmpeg->avcodec_alloc_context3(codec);
+    d->packet = ffmpeg->av_packet_alloc();
+    d->frame = ffmpeg->av_frame_alloc();
+    if (d->context == NULL || d->packet == NULL || d->frame == NULL) {
+        return no_memory(err);
+    }
+    AVCodecContext *context = d->context;
+    context->log_level_offset = LOG_NOTHING;
+    context->thread_count = 1;
+    if (params->width > 0 && params->height > 0) {
+        context->width = params->width;
+        context->height = params->height;
+        context->max_pixels =
+            ((int64_t)params->width + MAX_BLOCK) * ((int64_t)params->height + MAX_BLOCK);
+    }
+    if (params->matrix != 0) {
+        context->colorspace = (enum AVColorSpace)params->matrix;
+    }
+    context->color_range = (enum AVColorRange)params->range;
+    if (params->extradata_bytes > 0) {
+        context->extradata =
+            ffmpeg->av_mallocz(params->extradata_bytes + AV_INPUT_BUFFER_PADDING_SIZE);
+        if (context->extradata == NULL) {
+            return no_memory(err);
+        }
+        memcpy(context->extradata, params->extradata, params->extradata_bytes);
+        context->extradata_size = (int)params->extradata_bytes;
+    }
+    const int code = ffmpeg->avcodec_open2(context, codec, NULL);
+    return code >= 0 ? RBC_OK
+                     : rbc__ffmpeg_fail(ffmpeg, code, err, "the head of a video is damaged");
+}
+
+/* `name`: FFmpeg's, of the decoder. */
+static rbc_status open_decoder(const rbc__video_codec *which, const char *name,
+                               const rbc__video_params *params, rbc__video_decoder **out,
+                               rbc_error *err) {
+    const rbc__ffmpeg *ffmpeg;
+    RBC__TRY(rbc__ffmpeg_get(&ffmpeg, err));
+    const AVCodec *codec = ffmpeg->avcodec_find_decoder_by_name(name);
+    if (codec == NULL) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                         "video of codec '%s' cannot be decoded: %s has no decoder %s", which->name,
+                         ffmpeg->path, name);
+    }
+    decoder *opened = calloc(1, sizeof *opened);
+    if (opened == NULL) {
+        return no_memory(err);
+    }
+    opened->base.codec = which;
+    opened->ffmpeg = ffmpeg;
+    const rbc_status status = set_up(opened, codec, params, err);
+    if (status != RBC_OK) {
+        close_decoder(&opened->base);
+        return status;
+    }
+    *out = &opened->base;
+    return RBC_OK;
+}
+
+static int64_t bytes_of(const rbc__video_decoder *base) {
+    const AVCodecContext *context = ((const decoder *)(const void *)base)->context;
+    const int64_t pixels = (int64_t)context->width * context->height;
+    return DECODER_BYTES + MAX_PICTURES * (pixels + pixels / 2);
+}
+
+/* ---- a group ------------------------------------------------------------------------------------
+ */
+
+typedef struct run {
+    decoder *decoder;
+    const rbc__video_group *group;
+    int64_t *frame_of;  /* [num_packets] which frame is wanted of it; -1: none */
+    int64_t first;      /* number of the group's first packet in the decoder */
+    int64_t missing;    /* frames that are wanted and not there */
+    int64_t bad_packet; /* the first that is damaged; num_packets: none */
+    int bad_code;       /* FFmpeg's; 0: its picture is incomplete */
+} run;
+
+static void note_damage(run *r, int64_t packet, int code) {
+    if (packet < r->bad_packet) {
+        r->bad_packet = packet;
+        r->bad_code = code;
+    }
+}
+
+/* What came out of the decoder. */
+static rbc_status take_picture(run *r, rbc_error *err) {
+    const AVFrame *frame = r->decoder->frame;
+    const int64_t packet = frame->pts - r->first;
+    if (frame->pts < r->first || packet >= r->group->num_packets) {
+        return RBC_OK; /* of a group before */
+    }
+    if (frame->decode_error_flags != 0 || (frame->flags & AV_FRAME_FLAG_CORRUPT) != 0) {
+        note_damage(r, packet, 0);
+    }
+    const int64_t wanted = r->frame_of[packet];
+    if (wanted < 0 || packet >= r->bad_packet) {
+        return RBC_OK;
+    }
+    r->frame_of[packet] = -1;
+    --r->missing;
+    uint8_t *dst = r->group->frames[wanted].dst;
+    const rbc_status status =
+        rbc__picture_write(r->decoder->ffmpeg, frame, &r->group->shape, dst, err);
+    return status == RBC_OK
+               ? RBC_OK
+               : rbc__fail_within(err, status, "packet %" PRId64, r->group->first_packet + packet);
+}
+
+/* Takes all pictures that are ready. `packet` went in last. */
+static rbc_status take_pictures(run *r, int64_t packet, rbc_error *err) {
+    const rbc__ffmpeg *ffmpeg = r->decoder->ffmpeg;
+    while (r->missing > 0) {
+        const int code = ffmpeg->avcodec_receive_frame(r->decoder->context, r->decoder->frame);
+        if (code == AVERROR(EAGAIN) || code == AVERROR_EOF) {
+            return RBC_OK;
+        }
+        if (code == AVERROR(ENOMEM)) {
+            return rbc__ffmpeg_fail(ffmpeg, code, err, "");
+        }
+        if (code < 0) {
+            note_damage(r, packet, code);
+            return RBC_OK;
+        }
+        const rbc_status status = take_picture(r, err);
+        ffmpeg->av_frame_unref(r->decoder->frame);
+        RBC__TRY(status);
+    }
+    return RBC_OK;
+}
+
+/* Pictures before the key packet are of the group before, whose pictures they may need. */
+static bool is_of_group_before(const run *r, int64_t packet) {
+    const rbc__video_group *group = r->group;
+    return group->first_packet > 0 && packet > 0 &&
+           group->packets[packet].pts < group->packets[0].pts && r->frame_of[packet] < 0;
+}
+
+/* How many packets a picture may wait for ones that are shown before it. */
+static int delay_of(const rbc__video_group *group) {
+    int longest = 0;
+    for (int64_t i = 1; i < group->num_packets; ++i) {
+        int delay = 0;
+        for (int64_t k = i > MAX_DELAY ? i - MAX_DELAY : 0; k < i; ++k) {
+            delay += group->packets[k].pts > group->packets[i].pts;
+        }
+        longest = delay > longest ? delay : longest;
+    }
+    return longest;
+}
+
+static rbc_status send(run *r, int64_t packet, rbc_error *err) {
+    const rbc__ffmpeg *ffmpeg = r->decoder->ffmpeg;
+    AVPacket *out = r->decoder->packet;
+    const rbc__video_packet *in = &r->group->packets[packet];
+    if (in->bytes > INT32_MAX - AV_INPUT_BUFFER_PADDING_SIZE) {
+        note_damage(r, packet, AVERROR_INVALIDDATA);
+        return RBC_OK;
+    }
+    out->data = (uint8_t *)(uintptr_t)in->data; /* copied by the call */
+    out->size = (int)in->bytes;
+    out->pts = out->dts = r->first + packet;
+    out->flags = packet == 0 ? AV_PKT_FLAG_KEY : 0;
+    const int code = ffmpeg->avcodec_send_packet(r->decoder->context, out);
+    out->data = NULL;
+    out->size = 0;
+    if (code == AVERROR(ENOMEM)) {
+        return rbc__ffmpeg_fail(ffmpeg, code, err, "");
+    }
+    if (code < 0) {
+        note_damage(r, packet, code);
+    }
+    return take_pictures(r, packet, err);
+}
+
+static rbc_status fail_missing(const run *r, rbc_error *err) {
+    const rbc__video_group *group = r->group;
+    char what[64];
+    if (r->bad_packet < group->num_packets) {
+        const long long number = (long long)(group->first_packet + r->bad_packet);
+        (void)snprintf(what, sizeof what, "packet %lld cannot be decoded", number);
+        return r->bad_code != 0
+                   ? rbc__ffmpeg_fail(r->decoder->ffmpeg, r->bad_code, err, what)
+                   : rbc__fail(err, RBC_ERROR_FORMAT, "%s: parts of its picture are missing", what);
+    }
+    int64_t packet = 0;
+    while (r->frame_of[packet] < 0) {
+        ++packet;
+    }
+    return rbc__fail(err, RBC_ERROR_FORMAT,
+                     "packet %" PRId64
+                     " is a frame by the tables of its file, but the decoder made "
+                     "no picture of it",
+                     group->first_packet + packet);
+}
+
+static rbc_status run_group(run *r, rbc_error *err) {
+    const rbc__video_group *group = r->group;
+    const rbc__ffmpeg *ffmpeg = r->decoder->ffmpeg;
+    AVCodecContext *context = r->decoder->context;
+    const int delay = delay_of(group);
+    if (context->has_b_frames < delay) {
+        context->has_b_frames = delay;
+    }
+    for (int64_t i = 0; i < group->num_packets && r->missing > 0 && i < r->bad_packet; ++i) {
+        if (group->cancel != NULL && atomic_load_explicit(group->cancel, memory_order_relaxed)) {
+            return rbc__fail(err, RBC_ERROR_CANCELLED, "decoding was stopped");
+        }
+        if (!is_of_group_before(r, i)) {
+            RBC__TRY(send(r, i, err));
+        }
+    }
+    if (r->missing > 0) {
+        (void)ffmpeg->avcodec_send_packet(context, NULL);
+        RBC__TRY(take_pictures(r, group->num_packets - 1, err));
+    }
+    return r->missing > 0 ? fail_missing(r, err) : RBC_OK;
+}
+
+static rbc_status decode(rbc__video_decoder *base, const rbc__video_group *group, rbc_error *err) {
+    decoder *d = as_decoder(base);
+    run r = {.decoder = d,
+             .group = group,
+             .first = d->next_number,
+             .missing = group->num_frames,
+             .bad_packet = group->num_packets,
+             .frame_of = malloc(((size_t)group->num_packets + 1) * sizeof *r.frame_of)};
+    if (r.frame_of == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a group of pictures");
+    }
+    for (int64_t i = 0; i < group->num_packets; ++i) {
+        r.frame_of[i] = -1;
+    }
+    for (int64_t i = 0; i < group->num_frames; ++i) {
+        r.frame_of[group->frames[i].packet] = i;
+    }
+    d->next_number += group->num_packets;
+    const rbc_status status = run_group(&r, err);
+    free(r.frame_of);
+    d->ffmpeg->avcodec_flush_buffers(d->context);
+    return status;
+}
+
+/* ---- all ----------------------------------------------------------------------------------------
+ */
+
+#define CODEC(codec, decoder_name)                                                                 \
+    static rbc_status open_##codec(const rbc__video_params *params, rbc__video_decoder **out,      \
+                                   rbc_error *err) {                                               \
+        return open_decoder(&rbc__ffmpeg_##codec, decoder_name, params, out, err);                 \
+    }                                                                                              \
+    const rbc__video_codec rbc__ffmpeg_##codec = {#codec, open_##codec, decode, bytes_of,          \
+                                                  close_decoder}
+CODEC(h264, "h264");
+CODEC(hevc, "hevc");
+CODEC(av1, "libdav1d");
+CODEC(mpeg4, "mpeg4");
+CODEC(vp9, "vp9");
