@@ -582,6 +582,54 @@ def zips() -> dict[str, bytes]:
     }
 
 
+def thrift(fields: dict[int, int | bool | dict[int, object]]) -> bytes:
+    """Encode a struct of i32, bool and structs in Thrift's compact protocol."""
+    out, last = bytearray(), 0
+    for number, value in fields.items():
+        kind = 12 if isinstance(value, dict) else 5
+        if isinstance(value, bool):
+            kind = 1 if value else 2
+        out.append((number - last) << 4 | kind)
+        last = number
+        if isinstance(value, dict):
+            out += thrift(value)  # type: ignore[arg-type]
+        elif kind == 5:
+            out += varint(value * 2)
+    return bytes(out) + b"\0"
+
+
+def parquets() -> dict[str, bytes]:
+    """Make pages of a column: plain and by a dictionary, of versions 1 and 2, packed or not."""
+    texts = (b"one", b"", b"three")
+    plain = b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    levels = b"\x08\x01"  # four times 1, as a run
+    absent = b"\x03\x2d"  # eight packed, of which 1, 0, 1, 1 are the first four
+
+    def page(kind: int, body: bytes, packed: bytes, fields: dict[int, object]) -> bytes:
+        header = {1: kind, 2: len(body), 3: len(packed), (5, 6, 7, 8)[kind]: fields}
+        return thrift(header) + packed  # type: ignore[arg-type]
+
+    first = page(0, plain, plain, {1: 3, 2: 0, 3: 3, 4: 3})
+    body = struct.pack("<I", len(absent)) + absent + plain
+    with_levels = page(0, body, body, {1: 4, 2: 0, 3: 3, 4: 3})
+    dictionary = page(2, plain, plain, {1: 3, 2: 0})
+    numbers = struct.pack("<I", len(levels)) + levels + b"\x02\x03\x24\x00"
+    numbered = page(0, numbers, numbers, {1: 4, 2: 8, 3: 3, 4: 3})
+    second = page(
+        3, absent + plain, absent + plain, {1: 4, 2: 1, 3: 4, 4: 0, 5: len(absent), 6: 0, 7: False}
+    )
+    packed = gzip.compress(plain, mtime=0)
+    return {
+        "plain": b"\0\3" + first,
+        "levels": b"\1\4" + with_levels,
+        "dictionary": b"\1\4" + dictionary + numbered,
+        "second": b"\1\4" + second,
+        "gzip": b"\x0c\3" + page(0, plain, packed, {1: 3, 2: 0, 3: 3, 4: 3}),
+        "snappy": b"\4\3"
+        + page(0, plain, varint(len(plain)) + b"\x4c" + plain, {1: 3, 2: 0, 3: 3, 4: 3}),
+    }
+
+
 def main() -> None:
     """Write all inputs."""
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "corpus"
@@ -628,6 +676,8 @@ def main() -> None:
         inputs[f"png/{name}"] = payload
     for name, payload in packings().items():
         inputs[f"packing/{name}"] = payload
+    for name, payload in parquets().items():
+        inputs[f"parquet/{name}"] = payload
     for name, payload in wholes().items():
         inputs[f"whole/{name}"] = payload
     for name, payload in zips().items():

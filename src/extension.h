@@ -15,6 +15,7 @@
  * packing/packing.h        rbc__unpack(): what indexers in Python unpack themselves
  * formats/mp4/mp4.h        rbc__mp4_read(): the tables of a video's file
  * io/source.h              rbc__source_open(), _close()
+ * formats/parquet/pages.h  rbc__parquet_scan(): where the byte strings of a column lie
  * layout/object.h          rbc__array_object_encode()
  * layout/schema.h          what such an indexer declares, rbc__schema_free()
  * cuda/runtime/capture.h   rbc__cuda_capture: the launches of a plan, and their replay
@@ -35,6 +36,7 @@
 #include "formats/npz/steps.h"
 #include "io/zip.h"
 #include "formats/mp4/mp4.h"
+#include "formats/parquet/pages.h"
 #include "layout/object.h"
 #include "packing/packing.h"
 

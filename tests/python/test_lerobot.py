@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import warnings
@@ -157,6 +158,69 @@ def test_numbers_stored_in_another_dtype(tmp_path: Path) -> None:
     dataset = opened(sets.make(tmp_path / "set", "v2.1", [2], features=features, more=more).root)
     np.testing.assert_array_equal(dataset[0]["a"].values, np.full(2, 0.1, np.float32), strict=True)
     np.testing.assert_array_equal(dataset[0]["b"].values, np.full(2, 3, np.uint8), strict=True)
+
+
+# ---- pictures in parquet ------------------------------------------------------------------------
+
+
+def as_pictures(pixels: Any, **options: Any) -> Any:
+    """Returns pictures as LeRobot embeds them: a struct of PNG's bytes and a path."""
+    image = pytest.importorskip("PIL.Image")
+    encoded = []
+    for each in pixels:
+        file = io.BytesIO()
+        image.fromarray(each[..., 0] if each.shape[2] == 1 else each).save(file, "png", **options)
+        encoded.append({"bytes": file.getvalue(), "path": f"frame-{len(encoded):06}.png"})
+    return pa.array(encoded, pa.struct({"bytes": pa.binary(), "path": pa.string()}))
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_pictures_in_parquet(tmp_path: Path, version: str) -> None:
+    rng = np.random.default_rng(4)
+    colour = [rng.integers(0, 256, (n, 6, 8, 3), np.uint8) for n in (9, 5)]
+    depth = [rng.integers(0, 65536, (n, 6, 8, 1), np.uint16) for n in (9, 5)]
+
+    def more(episode: int, _length: int) -> dict[str, Any]:
+        return {"top": as_pictures(colour[episode]), "depth": as_pictures(depth[episode])}
+
+    features = {
+        "top": {"dtype": "image", "shape": [3, 6, 8], "names": ["channels", "height", "width"]},
+        "depth": {
+            "dtype": "image",
+            "shape": [6, 8, 1],
+            "names": ["height", "width", "channels"],
+            "info": {"is_depth_map": True, "depth_unit": "mm"},
+        },
+    }
+    made = sets.make(tmp_path / "set", version, [9, 5], features=features, more=more)
+    dataset = opened(made.root)
+    check(dataset, made)
+    assert dataset.streams["top"].shape == (6, 8, 3)
+    for episode in dataset:
+        np.testing.assert_array_equal(episode["top"].values, colour[episode.index], strict=True)
+        np.testing.assert_array_equal(episode["depth"].values, depth[episode.index], strict=True)
+    assert dataset.streams["depth"].unit == "mm"  # L10
+    for shuffle in (True, "blocks"):
+        loader = rc.DataLoader(
+            dataset, batch_size=4, shuffle=shuffle, array="numpy", streams=["top", "depth"]
+        )
+        for batch in loader:
+            for row, (e, k) in enumerate(
+                zip(batch["episode_index"], batch["step_index"], strict=True)
+            ):
+                np.testing.assert_array_equal(batch["top"][row, 0], colour[e][k])
+                np.testing.assert_array_equal(batch["depth"][row, 0], depth[e][k])
+
+
+def test_pictures_without_bytes_are_told(tmp_path: Path) -> None:
+    def more(_episode: int, length: int) -> dict[str, Any]:
+        kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+        return {"top": pa.array([{"bytes": None, "path": "a.png"}] * length, kind)}
+
+    features = {"top": {"dtype": "image", "shape": [6, 8, 3], "names": None}}
+    made = sets.make(tmp_path / "set", "v2.1", [3], features=features, more=more)
+    with pytest.raises(rc.errors.FormatError, match=r"top: row 0: found no bytes of a picture"):
+        opened(made.root)
 
 
 # ---- texts --------------------------------------------------------------------------------------

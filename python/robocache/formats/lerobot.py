@@ -53,6 +53,7 @@ class Source:
         self.numeric: list[Feature] = []
         self.texts: list[Feature] = []
         self.videos: list[Feature] = []
+        self.images: list[Feature] = []
         features = info.features
         self.subtasks_path = os.path.join(info.root, "meta", "subtasks.parquet")
         self.has_task = "task_index" in features and "task" not in features
@@ -85,6 +86,9 @@ class Source:
                     dataset.stream(
                         feature.name, dtype=feature.dtype, shape=feature.shape, times=STAMPS
                     )
+            elif feature.kind == "image":
+                self.images.append(feature)
+                dataset.stream(feature.name, encoding="image", times=STAMPS, **_picture(feature))
             elif feature.kind == "video":
                 self.videos.append(feature)
                 dataset.stream(feature.name, encoding="frame", times=STAMPS, **_picture(feature))
@@ -107,8 +111,6 @@ class Source:
             return "videos are not read"
         if feature.kind == "video" and feature.name not in folders:
             return f"there is no folder of that name below {self.info.root}/videos"
-        if feature.kind == "image":
-            return "pictures in parquet files are not read"
         if feature.kind == "numeric":
             import numpy as np
 
@@ -129,8 +131,9 @@ class Source:
             )
         for name, camera in self.modality.videos.items():
             feature = self.info.features[camera]
-            if feature in self.videos:
-                dataset.stream(name, encoding="frame", times=STAMPS, **_picture(feature))
+            encoding = "frame" if feature.kind == "video" else "image"
+            if feature in self.videos or feature in self.images:
+                dataset.stream(name, encoding=encoding, times=STAMPS, **_picture(feature))
         for name, column in self.modality.annotations.items():
             if name != column or column in self.annotations.values():
                 dataset.stream(name, kind="text", encoding="string", times=STAMPS)

@@ -6,14 +6,14 @@ import itertools
 import os
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FormatError
+from ..errors import FormatError, NotFoundError
 from .lerobot_rows import Strings, integers_of, on_grid, range_of, runs_of, values_of
 from .lerobot_tables import Episode, numbered_texts, read_table
 from .lerobot_video import Match, Video, match_frames
-from .sources import Column
+from .sources import Column, Frames, Pieces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,7 +79,7 @@ class Reader:
             FormatError: the file is damaged as a whole.
         """
         path = os.path.join(self._info.root, file)
-        self._part.blobs(_escaped(file), sizes=[os.path.getsize(path)])
+        blob = self._part.blobs(_escaped(file), sizes=[os.path.getsize(path)])
         table = read_table(path, self._wanted().__contains__)
         for name in self._wanted():
             if name not in table.column_names and name not in ("index", "frame_index"):
@@ -101,7 +101,11 @@ class Reader:
                 self.refuse(episode, error)
         self._tell_unowned(path, runs, found, listed)
         if found:
-            self._add_found(path, table, numbers, found)
+            pictures = {
+                feature.name: self._pictures(file, blob, feature.name)
+                for feature in self._source.images
+            }
+            self._add_found(path, table, numbers, pictures, found)
 
     def _wanted(self) -> dict[str, None]:
         """Returns the columns to read, in order."""
@@ -197,6 +201,20 @@ class Reader:
                 stacklevel=2,
             )
 
+    def _pictures(self, file: str, blob: int, name: str) -> Pieces:
+        """Finds the pictures in a column, a row each."""
+        path = os.path.join(self._info.root, file)
+        try:
+            pieces = self._part.parquet(file, column=f"{name}.bytes", blob=blob)
+        except NotFoundError as error:
+            raise FormatError(str(error)) from None
+        empty = pieces.bytes == 0
+        if empty.any():
+            raise FormatError(
+                f"{path}: {name}: row {int(empty.argmax())}: found no bytes of a picture"
+            )
+        return pieces
+
     # ---- handing over ----------------------------------------------------------------------------
 
     def _add_found(
@@ -204,6 +222,7 @@ class Reader:
         path: str,
         table: Any,
         numbers: Mapping[str, NDArray[Any]],
+        pictures: Mapping[str, Pieces],
         found: Sequence[_Found],
     ) -> None:
         columns: dict[str, NDArray[Any]] = {}
@@ -223,7 +242,7 @@ class Reader:
         begin = 0
         for at in range(1, len(found) + 1):
             if at == len(found) or not _joins(found[begin], found[at]):
-                self._add_call(columns, found[begin:at])
+                self._add_call(columns, pictures, found[begin:at])
                 begin = at
 
     def _add_texts(
@@ -250,7 +269,12 @@ class Reader:
     ) -> NDArray[Any]:
         return self._strings.of_numbers(f"{path}: {column}", numbers, texts)
 
-    def _add_call(self, columns: Mapping[str, NDArray[Any]], found: Sequence[_Found]) -> None:
+    def _add_call(
+        self,
+        columns: Mapping[str, NDArray[Any]],
+        pictures: Mapping[str, Pieces],
+        found: Sequence[_Found],
+    ) -> None:
         import numpy as np
 
         ranges = [(each.first, each.end) for each in found]
@@ -262,6 +286,8 @@ class Reader:
         for camera in self._source.videos:
             matches = [each.matches[camera.name] for each in found]
             streams[camera.name] = _frames(matches)
+        for name, pieces in pictures.items():
+            streams[name] = _pieces(pieces, ranges)
         for name, feature in self._source.modality.videos.items():
             if feature in streams:
                 streams[name] = streams[feature]
@@ -293,11 +319,20 @@ class Reader:
 
 def _frames(matches: Sequence[Match]) -> Any:
     """Returns the sources of episodes, of which only a single one may have several runs."""
-    from .sources import Frames
-
     if len(matches) == 1:
         return list(matches[0].sources())
     return Frames(matches[0].track, [match.runs[0][0] for match in matches])
+
+
+def _pieces(pieces: Pieces, ranges: Sequence[tuple[int, int]]) -> Pieces:
+    """Returns those of the rows of the ranges."""
+    return replace(
+        pieces,
+        offset=_rows(pieces.offset, ranges),
+        bytes=_rows(pieces.bytes, ranges),
+        blob=_rows(pieces.blob, ranges),
+        block=_rows(pieces.block, ranges),
+    )
 
 
 def _joins(first: _Found, other: _Found) -> bool:

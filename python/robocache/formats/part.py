@@ -144,6 +144,31 @@ class Part:
         )
         return numpy.arange(first, first + count) if lengths else first
 
+    def parquet(self, path: str, *, column: str, blob: int) -> Pieces:
+        """Finds the byte strings of a column of a parquet file: images, for instance.
+
+        Pages are read once and the values left where they lie: one is a piece of its page, which is
+        a block, or, where pages are not packed, of the file.
+
+        Args:
+            path: of the file, relative to the dataset's folder.
+            column: its path in the schema, "observation.image.bytes"; binary or text, in structs at
+                will, not in lists.
+            blob: number of the file.
+
+        Returns:
+            A piece a row, of no bytes where there is no value.
+
+        Raises:
+            FormatError: the file is damaged.
+            NotFoundError: there is no such column.
+            UnsupportedError: it is stored otherwise than plain or by a dictionary, or packed by
+                something else than snappy, gzip, zstd or LZ4_RAW.
+        """
+        from .parquet import find_values
+
+        return find_values(self, path, column, blob)
+
     def array(
         self,
         *,

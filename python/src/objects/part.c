@@ -200,17 +200,13 @@ static PyObject *part_progress(PyObject *self, PyObject *bytes) {
     return Py_None;
 }
 
-static PyMethodDef part_methods[] = {{"blobs", part_blobs, METH_VARARGS, NULL},
-                                     {"packing", part_packing, METH_O, NULL},
-                                     {"blocks", part_blocks, METH_VARARGS, NULL},
-                                     {"array", part_array, METH_VARARGS, NULL},
-                                     {"track", part_track, METH_VARARGS, NULL},
-                                     {"strings", part_strings, METH_O, NULL},
-                                     {"episodes", part_episodes, METH_VARARGS, NULL},
-                                     {"skip", part_skip, METH_VARARGS, NULL},
-                                     {"progress", part_progress, METH_O, NULL},
-                                     {"mp4", part_mp4, METH_VARARGS, NULL},
-                                     {NULL, NULL, 0, NULL}};
+static PyMethodDef part_methods[] = {
+    {"blobs", part_blobs, METH_VARARGS, NULL},     {"packing", part_packing, METH_O, NULL},
+    {"blocks", part_blocks, METH_VARARGS, NULL},   {"array", part_array, METH_VARARGS, NULL},
+    {"parquet", part_parquet, METH_VARARGS, NULL}, {"track", part_track, METH_VARARGS, NULL},
+    {"strings", part_strings, METH_O, NULL},       {"episodes", part_episodes, METH_VARARGS, NULL},
+    {"skip", part_skip, METH_VARARGS, NULL},       {"progress", part_progress, METH_O, NULL},
+    {"mp4", part_mp4, METH_VARARGS, NULL},         {NULL, NULL, 0, NULL}};
 
 static PyType_Slot part_slots[] = {
     {Py_tp_dealloc, (void *)part_dealloc}, {Py_tp_methods, part_methods}, {0, NULL}};

@@ -71,6 +71,9 @@ PyObject *part_strings(PyObject *self, PyObject *list);
 /* ---- video.c ---- */
 
 PyObject *part_mp4(PyObject *self, PyObject *args);
+/* ---- part_parquet.c ---- */
+
+PyObject *part_parquet(PyObject *self, PyObject *args);
 
 /* ---- part_episodes.c ---- */
 
