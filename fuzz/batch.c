@@ -106,12 +106,30 @@ static rbc_status take_blobs(void *user, const rbc__blob_group *group, rbc_error
     return rbc__blob_group_check(group, err);
 }
 
+/* Packets of a track lie in the file or in what a block of it holds. */
+static void check_track(const uint8_t *data, size_t bytes) {
+    rbc__track_object track;
+    fuzz_require(rbc__track_object_decode(data, bytes, &track, NULL) == RBC_OK);
+    for (int64_t i = 0; i < track.track.num_packets; ++i) {
+        rbc__track_packet packet;
+        rbc__block block = {.unpacked_bytes = FILE_BYTES};
+        fuzz_require(rbc__track_packet_at(&track.track, i, &packet, NULL) == RBC_OK);
+        if (packet.in_block) {
+            fuzz_require(rbc__track_object_block(&track, packet.number, &block, NULL) == RBC_OK);
+        }
+        fuzz_require((!packet.in_block && packet.number != 0) ||
+                     (uint64_t)(packet.offset + packet.bytes) <= block.unpacked_bytes);
+    }
+}
+
 static rbc_status take_object(void *user, rbc__container kind, const uint8_t *data, size_t bytes,
                               rbc_error *err) {
     (void)user;
-    (void)kind;
     (void)err;
     fuzz_drain(data, bytes);
+    if (kind == RBC__IN_TRACK) {
+        check_track(data, bytes);
+    }
     return RBC_OK;
 }
 
@@ -158,6 +176,28 @@ static void add_objects(input *in, rbc__batch_writer *writer) {
         counted.num_chunks >= 1 && counted.num_chunks <= 2) {
         (void)rbc__batch_add_array(writer, &counted, &object, &number, NULL);
     }
+}
+
+static void add_track(input *in, rbc__batch_writer *writer) {
+    rbc__track_packet packets[8] = {0};
+    int64_t number;
+    const int64_t count = byte_of(in) & 7;
+    for (int64_t i = 0; i < count; ++i) {
+        const unsigned what = byte_of(in);
+        packets[i] = (rbc__track_packet){.number = (uint32_t)number_of(in),
+                                         .in_block = (what & 1) != 0,
+                                         .is_key = (what & 2) != 0,
+                                         .is_shown = (what & 4) != 0,
+                                         .offset = number_of(in),
+                                         .bytes = number_of(in),
+                                         .pts = number_of(in)};
+    }
+    const rbc__track_description track = {
+        .video = {.codec = "raw", .pixel_format = "", .width = (int32_t)number_of(in)},
+        .time_base = {1, 90000},
+        .packets = packets,
+        .num_packets = count};
+    (void)rbc__batch_add_track(writer, &track, &number, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -211,6 +251,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
     }
     (void)rbc__batch_add_episodes(writer, &batch, NULL);
+    add_track(&in, writer);
     (void)rbc__batch_add_episodes(writer, &batch, NULL);
     rbc__batch_writer_destroy(&writer);
     return 0;

@@ -370,6 +370,26 @@ def track(
     )
 
 
+def track_object(
+    track: bytes, codec: bytes = b"raw", extradata: bytes = b"", blocks: int = 3
+) -> bytes:
+    """Encode a track as a catalog holds it: codec, packings and blocks before it."""
+    video = varint(len(codec)) + codec + varint(7) + b"yuv420p" + varint(640) + varint(480)
+    colours = bytes([1, 2])  # matrix, range
+    packings = varint(2) + varint(0) + varint(1) + varint(6) + varint(0)
+    columns = [(1, 16, 0), (0, 5000, 0), (4000, 0, 0), (8000, 0, 0)]
+    return (
+        video
+        + colours
+        + varint(len(extradata))
+        + extradata
+        + packings
+        + varint(blocks)
+        + int_table(columns, [])
+        + track
+    )
+
+
 def tracks() -> dict[str, bytes]:
     """Encode tracks with closed and open groups, hidden packets and packets in blocks."""
     order = [2, 0, 1, 5, 3, 4, 8, 6, 7]
@@ -377,7 +397,7 @@ def tracks() -> dict[str, bytes]:
     blocks = [[i % 3 << 2 | 2, 48, 900, 512 * pts] for i, pts in enumerate(order)]
     hidden = [[int(i == 4), *row[1:]] for i, row in enumerate(plain)]
     frames = sorted(range(9), key=order.__getitem__)
-    return {
+    made = {
         "empty": track((0, 0, 0), [], [], []),
         "even": track((10, 5, 10), [], [], []),
         "open": track((9, 2, 9), [[0, 0, 3], [6, 2, 0]], frames, plain),
@@ -385,6 +405,9 @@ def tracks() -> dict[str, bytes]:
         "blocks": track((9, 1, 9), [[0, 0, 0]], frames, blocks),
         "hidden": track((9, 1, 8), [[0, 0, 0]], [f for f in frames if f != 4], hidden),
     }
+    objects = {name: track_object(payload) for name, payload in made.items()}
+    objects["h264"] = track_object(made["open"], b"h264", bytes(range(32)), 0)
+    return objects
 
 
 def features_json() -> dict[str, object]:

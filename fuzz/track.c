@@ -1,12 +1,14 @@
-/* Fuzzes the parser of tracks, which a catalog holds, and its lookups: packets and frames of groups
- * are within the track, and a frame is where its group says. An input is a track. */
+/* Fuzzes the parser of tracks, as a catalog holds them, and its lookups: packets and frames of groups
+ * are within the track, a frame is where its group says, and blocks are within files. An input is a
+ * track object. */
 #include "fuzz.h"
 
 #include <string.h>
 
-#include "layout/track.h"
+#include "layout/blobs.h"
+#include "layout/object.h"
 
-enum { NUM_BLOBS = 100, NUM_BLOCKS = 3, MAX_LOOKUPS = 32 };
+enum { MAX_LOOKUPS = 32 };
 
 static void check_group(const rbc__track *track, int64_t number) {
     rbc__track_group group;
@@ -35,9 +37,28 @@ static void check_frame(const rbc__track *track, int64_t number) {
 static void check_packet(const rbc__track *track, int64_t number) {
     rbc__track_packet packet;
     if (rbc__track_packet_at(track, number, &packet, NULL) == RBC_OK) {
-        fuzz_require(packet.number < (packet.in_block ? NUM_BLOCKS : NUM_BLOBS));
+        fuzz_require(packet.number < (packet.in_block ? track->num_blocks : RBC__COLUMN_BLOB + 1));
         fuzz_require(packet.offset >= 0 && packet.bytes > 0 &&
                      packet.bytes <= INT64_MAX - packet.offset);
+    }
+}
+
+static void check_video(const rbc__track_object *object, const uint8_t *bytes, size_t size) {
+    const rbc__video_params *video = &object->video;
+    fuzz_require(strlen(video->codec) < RBC__CODEC_NAME_BYTES);
+    fuzz_require(strlen(video->pixel_format) < RBC__PIXEL_FORMAT_BYTES);
+    fuzz_require(video->width >= 0 && video->height >= 0);
+    fuzz_require(video->extradata >= bytes && video->extradata <= bytes + size &&
+                 video->extradata_bytes <= (size_t)(bytes + size - video->extradata));
+}
+
+static void check_block(const rbc__track_object *object, uint32_t number) {
+    rbc__block block;
+    if (rbc__track_object_block(object, number, &block, NULL) == RBC_OK) {
+        fuzz_require(block.blob <= RBC__COLUMN_BLOB && block.packing < object->num_packings);
+        fuzz_require(block.offset <= INT64_MAX && block.packed_bytes <= INT64_MAX - block.offset);
+        fuzz_require(block.unpacked_bytes <= RBC__LAYOUT_MAX_BLOCK_BYTES);
+        fuzz_require(rbc__packing_check(&object->packings[block.packing], NULL) == RBC_OK);
     }
 }
 
@@ -57,11 +78,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size > 0) {
         memcpy(at, data, size);
     }
-    rbc__track track;
-    if (rbc__track_decode(at, size, NUM_BLOBS, NUM_BLOCKS, &track, NULL) == RBC_OK) {
-        check_all(&track, track.num_groups, check_group);
-        check_all(&track, track.num_frames, check_frame);
-        check_all(&track, track.num_packets, check_packet);
+    rbc__track_object object;
+    if (rbc__track_object_decode(at, size, &object, NULL) == RBC_OK) {
+        const rbc__track *track = &object.track;
+        check_video(&object, at, size);
+        check_all(track, track->num_groups, check_group);
+        check_all(track, track->num_frames, check_frame);
+        check_all(track, track->num_packets, check_packet);
+        for (uint32_t i = 0; i < track->num_blocks && i < MAX_LOOKUPS; ++i) {
+            check_block(&object, i);
+            check_block(&object, track->num_blocks - 1 - i);
+        }
     }
     free(bytes);
     return 0;

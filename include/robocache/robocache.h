@@ -1078,6 +1078,9 @@ typedef struct rbc_loader_memory {
     double unpack_factor_global, unpack_factor_blocks;
     int64_t segment_samples, group_segments; /* of RBC_SHUFFLE_BLOCKS; 1: a global shuffle */
     int32_t is_split; /* threads of their own fetch, since reading takes its time */
+    int64_t decoder_bytes; /* decoders of video, about; part of what blocks may take */
+    int64_t decoder_peak_bytes;
+    int64_t num_decoders; /* that have been opened */
 } rbc_loader_memory;
 #define RBC_LOADER_MEMORY_INIT {.struct_size = sizeof(rbc_loader_memory)}
 /* INVALID_ARGUMENT on a bad struct_size. All 0 in a child made by fork(). */

@@ -426,9 +426,10 @@ class DataLoader:
 
         "slots" above num_slots says that batches are being held. Times are in nanoseconds;
         "wait_ns" is how long the training loop waited. "memory_bytes" is the bound on what is held
-        beside held batches, of which "slots_bytes", "episode_bytes", "block_bytes" and
-        "fetched_bytes" are in use. "unpack_factor_global" and "unpack_factor_blocks" say how often
-        each packed block is to be unpacked in an epoch, shuffled so; 0 where nothing is packed.
+        beside held batches, of which "slots_bytes", "episode_bytes", "block_bytes",
+        "decoder_bytes" and "fetched_bytes" are in use. "unpack_factor_global" and
+        "unpack_factor_blocks" say how often each packed block is to be unpacked in an epoch,
+        shuffled so; 0 where nothing is packed.
         """
         return {**self._native.stats(), **self._native.memory()}
 

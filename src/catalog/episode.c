@@ -314,6 +314,19 @@ static rbc_status check_bytes(const rbc__stream_schema *schema, int64_t count, i
     return RBC_OK;
 }
 
+/* All in one request, so that a group of pictures is decoded once. */
+static rbc_status read_frames(rbc_episode *episode, int32_t stream, int64_t first, int64_t count,
+                              int64_t image_bytes, uint8_t *dst, rbc_error *err) {
+    const rbc__parsed_episode parsed = parsed_of(episode);
+    rbc__request_begin(episode->request);
+    for (int64_t i = 0; i < count; ++i) {
+        uint32_t want;
+        RBC__TRY(rbc__request_sample(episode->request, &parsed, stream, first + i, &want, err));
+        rbc__request_put(episode->request, want, dst + i * image_bytes);
+    }
+    return run_request(episode, err);
+}
+
 static rbc_status read_images(rbc_episode *episode, int32_t stream, int64_t first, int64_t count,
                               uint8_t *dst, uint64_t dst_bytes, rbc_error *err) {
     rbc__image_shape shape;
@@ -329,15 +342,14 @@ static rbc_status read_images(rbc_episode *episode, int32_t stream, int64_t firs
                          (long long)shape.channels);
     }
     RBC__TRY(check_bytes(schema, count, image_bytes, dst_bytes, err));
+    if (schema->stored.encoding == RBC__ENCODING_FRAME) {
+        return read_frames(episode, stream, first, count, image_bytes, dst, err);
+    }
     for (int64_t i = 0; i < count; ++i, dst += image_bytes) {
         rbc__sample encoded;
         RBC__TRY(view_sample(episode, stream, first + i, &encoded, err));
         if (encoded.num_bytes == 0) {
             memset(dst, 0, (size_t)image_bytes);
-            continue;
-        }
-        if (schema->stored.encoding == RBC__ENCODING_FRAME) { /* decoded with its group */
-            memcpy(dst, encoded.bytes, (size_t)image_bytes);
             continue;
         }
         const rbc_status status = rbc__image_decode(

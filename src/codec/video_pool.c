@@ -15,6 +15,7 @@ typedef struct pooled {
     rbc__video_decoder *decoder;
     int64_t bytes; /* as it was last counted */
     int32_t width, height;
+    uint8_t matrix, range;
     char pixel_format[PIXEL_FORMAT_BYTES];
     size_t extradata_bytes;
     uint8_t extradata[];
@@ -65,8 +66,8 @@ void rbc__video_pool_destroy(rbc__video_pool **pool) {
 static bool is_of(const pooled *idle, const rbc__video_codec *codec,
                   const rbc__video_params *params) {
     return idle->decoder->codec == codec && idle->width == params->width &&
-           idle->height == params->height &&
-           strcmp(idle->pixel_format, params->pixel_format) == 0 &&
+           idle->height == params->height && idle->matrix == params->matrix &&
+           idle->range == params->range && strcmp(idle->pixel_format, params->pixel_format) == 0 &&
            idle->extradata_bytes == params->extradata_bytes &&
            (params->extradata_bytes == 0 ||
             memcmp(idle->extradata, params->extradata, params->extradata_bytes) == 0);
@@ -112,6 +113,8 @@ static rbc_status open_new(rbc__video_pool *pool, const rbc__video_codec *codec,
     }
     opened->width = params->width;
     opened->height = params->height;
+    opened->matrix = params->matrix;
+    opened->range = params->range;
     memcpy(opened->pixel_format, params->pixel_format, strlen(params->pixel_format));
     opened->extradata_bytes = params->extradata_bytes;
     if (params->extradata_bytes > 0) {

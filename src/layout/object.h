@@ -65,9 +65,9 @@ typedef struct rbc__track_description {
     uint32_t num_packings;
 } rbc__track_description;
 
-/* The same of a track: strings of codec and pixel format, width, height, u8 matrix, u8 range, extradata, packings, and a
- * table of blocks: blob << 4 | packing, offset, packed bytes, unpacked bytes; then the track, encoded.
- * INVALID_ARGUMENT names what cannot be. */
+/* The same of a track: strings of codec and pixel format, width, height, u8 matrix, u8 range,
+ * extradata, packings, and a table of blocks: blob << 4 | packing, offset, packed bytes, unpacked
+ * bytes; then the track, encoded. INVALID_ARGUMENT names what cannot be. */
 rbc_status rbc__track_object_encode(const rbc__track_description *track, rbc__bytes *out,
                                     rbc_error *err);
 /* What `out` points to lies in `data` and in itself: it is not copied. */

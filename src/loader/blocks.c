@@ -22,7 +22,8 @@
 /* Blocks of a stream in the episodes that were looked at. */
 typedef struct tally {
     double blocks;
-    rbc__block_key last; /* the block that the run before ended in */
+    int64_t last_blob; /* the block that the run before ended in */
+    uint64_t last_offset;
     bool has_last;
     bool is_cut; /* into blocks that episodes may share */
 } tally;
@@ -37,17 +38,17 @@ typedef struct measuring {
 
 static void count_block(measuring *m, const rbc__run *run, tally *sum) {
     const rbc__block *block = &m->episode->layout->blocks[run->number];
-    const rbc__block_key key = {rbc__blob_id(m->episode->parsed.part, block->blob), block->offset,
-                                0};
+    const int64_t blob = rbc__blob_id(m->episode->parsed.part, block->blob);
     const bool is_last =
-        sum->has_last && sum->last.blob == key.blob && sum->last.offset == key.offset;
+        sum->has_last && sum->last_blob == blob && sum->last_offset == block->offset;
     sum->is_cut = true;
     if (!is_last) {
         sum->blocks += 1.0;
         m->bytes += m->is_counted[run->number] ? 0.0 : (double)block->unpacked_bytes;
     }
     m->is_counted[run->number] = 1;
-    sum->last = key;
+    sum->last_blob = blob;
+    sum->last_offset = block->offset;
     sum->has_last = true;
 }
 

@@ -268,6 +268,8 @@ static rbc_status divide_blocks(rbc_loader *loader, const rbc_loader_params *par
     const double global = rbc__packed_factor_global(packed, num_samples, cache_bytes);
     const double by_blocks = rbc__packed_factor_blocks(packed, num_samples, segment_samples,
                                                        group_segments, cache_bytes);
+    loader->rows_params.requests.keeps_pictures =
+        params->shuffle != RBC_SHUFFLE_GLOBAL || global <= 1.0;
     if (params->shuffle == RBC_SHUFFLE_GLOBAL && global > WORTH_A_NOTE) {
         rbc__notes_add(&loader->notes,
                        "shuffled globally, each packed block, which serves %.0f samples, is to be "
@@ -310,7 +312,8 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params,
     RBC__TRY(find_image_shapes(loader, *spec, err));
     RBC__TRY(divide_blocks(loader, params, err));
     RBC__TRY(rbc__batch_fields_add(*spec, params->windows, err));
-    RBC__TRY(rbc__rows_fields(loader->workers[0].rows, err));
+    rbc__rows_destroy(&loader->workers[0].rows); /* was made before all that was known */
+    RBC__TRY(rbc__rows_create(&loader->rows_params, RANGE_ROWS, &loader->workers[0].rows, err));
     const int64_t images = (*spec)->images_per_sample;
     loader->range_rows = images > 0 ? clamp(RANGE_IMAGES / images, 1, RANGE_ROWS) : RANGE_ROWS;
     loader->split_range_rows =

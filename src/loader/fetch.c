@@ -25,29 +25,18 @@ rbc_status rbc__rows_create(const rbc__rows_params *params, int64_t max_rows, rb
         rows->room = max_rows;
         rows->rows = calloc((size_t)max_rows, sizeof *rows->rows);
         rows->cells = calloc(num_windows * (size_t)max_rows, sizeof *rows->cells);
+        rows->num_aside = params->spec->num_fields;
+        rows->aside = calloc((size_t)rows->num_aside + 1, sizeof(uint8_t *));
     }
-    rbc_status status = rows == NULL || rows->rows == NULL || rows->cells == NULL
-                            ? rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a worker")
-                            : rbc__request_create(&params->requests, &rows->request, err);
-    if (status == RBC_OK) {
-        status = rbc__rows_fields(rows, err);
-    }
+    rbc_status status =
+        rows == NULL || rows->rows == NULL || rows->cells == NULL || rows->aside == NULL
+            ? rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a worker")
+            : rbc__request_create(&params->requests, &rows->request, err);
     if (status != RBC_OK) {
         rbc__rows_destroy(&rows);
         return status;
     }
     *out = rows;
-    return RBC_OK;
-}
-
-rbc_status rbc__rows_fields(rbc__rows *rows, rbc_error *err) {
-    free(rows->aside);
-    rows->num_aside = 0;
-    rows->aside = calloc((size_t)rows->params.spec->num_fields + 1, sizeof(uint8_t *));
-    if (rows->aside == NULL) {
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a worker");
-    }
-    rows->num_aside = rows->params.spec->num_fields;
     return RBC_OK;
 }
 
@@ -473,6 +462,8 @@ rbc__rows_stats rbc__rows_take_stats(rbc__rows *rows) {
     stats.bytes_read += read.bytes_read;
     stats.fetch_ns += read.read_ns;
     stats.unpack_ns += read.unpack_ns;
+    stats.decode_ns += read.decode_ns;
+    stats.images_decoded += read.num_frames;
     stats.num_reads += read.num_reads;
     stats.read_ns += read.read_ns;
     rows->stats = (rbc__rows_stats){0};

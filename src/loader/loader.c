@@ -214,8 +214,10 @@ rbc_status rbc_loader_get_memory(const rbc_loader *loader, rbc_loader_memory *ou
     if (loader->process == getpid()) {
         rbc__slots_counts slots;
         rbc__block_cache_counts blocks;
+        rbc__video_pool_counts videos;
         rbc__slots_count(loader->slots, &slots);
         rbc__block_cache_count(loader->blocks, &blocks);
+        rbc__video_pool_count(loader->videos, &videos);
         rbc__episodes_count(loader->episodes, &found.num_episodes, &found.episode_bytes);
         found.bound_bytes = loader->memory_bytes;
         rbc__packed_divide(&loader->packed, RBC__GROUP_BYTES, &found.segment_samples,
@@ -228,6 +230,9 @@ rbc_status rbc_loader_get_memory(const rbc_loader *loader, rbc_loader_memory *ou
         found.slot_bytes = slots.total * loader->spec->slot_bytes;
         found.block_bytes = blocks.bytes;
         found.block_peak_bytes = blocks.peak_bytes;
+        found.decoder_bytes = videos.bytes;
+        found.decoder_peak_bytes = videos.peak_bytes;
+        found.num_decoders = videos.num_opened;
         found.blocks_read = blocks.num_reads;
         found.blocks_found = blocks.num_found;
         pthread_mutex_lock(loader->shared_lock);

@@ -101,6 +101,28 @@ static rbc_status add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t pic
     return RBC_OK;
 }
 
+static bool holds_frames(const rbc__batch_spec *spec, const rbc__window_spec *window) {
+    return spec->used[window->stream_at].schema->stored.encoding == RBC__ENCODING_FRAME;
+}
+
+/* Says where frames go, which are decoded when the request is finished. */
+static void put_frames(rbc__rows *rows, rbc_batch *batch) {
+    const rbc__batch_spec *spec = rows->params.spec;
+    for (int32_t w = 0; w < spec->num_windows; ++w) {
+        const rbc__window_spec *window = &spec->windows[w];
+        for (int64_t i = 0; holds_frames(spec, window) && i < rows->num_rows; ++i) {
+            const rbc__row *row = &rows->rows[i];
+            const rbc__cell *cell = rbc__rows_cell(rows, w, i);
+            uint8_t *dst = rbc__batch_row(batch, &spec->fields[window->value_field], row->index);
+            for (int64_t k = 0; row->failed_rank > w && k < window->width; ++k) {
+                if (cell->wants[k] != UINT32_MAX) {
+                    rbc__request_put(rows->request, cell->wants[k], dst + k * window->target_bytes);
+                }
+            }
+        }
+    }
+}
+
 /* Adds what has to be decoded. */
 static rbc_status add_images(rbc__rows *rows, int64_t row_at, int32_t w, rbc_error *err) {
     const rbc__batch_spec *spec = rows->params.spec;
@@ -109,8 +131,7 @@ static rbc_status add_images(rbc__rows *rows, int64_t row_at, int32_t w, rbc_err
     const rbc__cell *cell = rbc__rows_cell(rows, w, row_at);
     uint8_t *dst = rbc__batch_row(rows->batch, &spec->fields[window->value_field], row->index);
     uint8_t *valid = rbc__batch_row(rows->batch, &spec->fields[window->valid_field], row->index);
-    const bool is_frame =
-        spec->used[window->stream_at].schema->stored.encoding == RBC__ENCODING_FRAME;
+    const bool is_frame = holds_frames(spec, window);
     for (int64_t i = 0; i < window->width; i++, dst += window->target_bytes) {
         rbc__sample sample = {0};
         if (cell->wants[i] != UINT32_MAX) {
@@ -119,8 +140,10 @@ static rbc_status add_images(rbc__rows *rows, int64_t row_at, int32_t w, rbc_err
         valid[i] = valid[i] && sample.num_bytes > 0;
         if (sample.num_bytes == 0 || window->target_bytes == 0) {
             memset(dst, 0, (size_t)window->target_bytes);
-        } else if (is_frame) { /* decoded with its group */
-            memcpy(dst, sample.bytes, (size_t)window->target_bytes);
+        } else if (is_frame) { /* decoded with its group, mostly to here */
+            if (sample.bytes != dst) {
+                memcpy(dst, sample.bytes, (size_t)window->target_bytes);
+            }
         } else {
             RBC__TRY(add_image(rows, row_at, w, cell->picks[i], &sample, dst, err));
         }
@@ -336,6 +359,7 @@ void rbc__rows_make(rbc__rows *rows, rbc__maker *maker, rbc_batch *batch, int32_
     const rbc__batch_spec *spec = rows->params.spec;
     rbc_error problem;
     rows->text_arena = text_arena;
+    put_frames(rows, batch);
     rbc__request_finish(rows->request, cancel);
     take_failures(rows);
     if (rows->batch != batch) {

@@ -88,8 +88,6 @@ struct rbc__rows {
 rbc_status rbc__rows_create(const rbc__rows_params *params, int64_t max_rows, rbc__rows **out,
                             rbc_error *err);
 void rbc__rows_destroy(rbc__rows **handle);
-/* Once the fields of the spec are known; rbc__rows_create() does so where they are. */
-rbc_status rbc__rows_fields(rbc__rows *rows, rbc_error *err);
 
 /* Stages 1 to 6 of rows [first, first + count) of a batch whose samples are those at `position` and
  * after it of the epoch. `batch` NULL: there is no slot for it yet. `maker` chooses. */

@@ -99,12 +99,14 @@ void rbc__block_cache_destroy(rbc__block_cache **cache) {
 
 static rbc__cached_block **bucket_of(const rbc__block_cache *cache, const rbc__block_key *key) {
     uint64_t hash = (uint64_t)key->blob * UINT64_C(0x9e3779b97f4a7c15);
-    hash = (hash ^ key->offset ^ (uint64_t)key->track << 48) * UINT64_C(0xff51afd7ed558ccd);
+    hash = (hash ^ key->offset ^ (uint64_t)key->track << 40 ^ (uint64_t)key->kind << 62) *
+           UINT64_C(0xff51afd7ed558ccd);
     return &cache->buckets[(hash >> 32) & cache->mask];
 }
 
 static bool same_key(const rbc__block_key *a, const rbc__block_key *b) {
-    return a->blob == b->blob && a->offset == b->offset && a->track == b->track;
+    return a->blob == b->blob && a->offset == b->offset && a->track == b->track &&
+           a->kind == b->kind;
 }
 
 static void unlink_use(rbc__block_cache *cache, rbc__cached_block *block) {
@@ -249,12 +251,20 @@ bool rbc__block_claim(rbc__block_cache *cache, rbc__cached_block *block) {
     const bool is_claimed = block->state == BLOCK_ABSENT;
     if (is_claimed) {
         block->state = BLOCK_READING;
-        ++cache->counts.num_reads;
-    } else {
-        ++cache->counts.num_found;
+    }
+    if (block->key.kind != RBC__KEY_PICTURES) {
+        ++*(is_claimed ? &cache->counts.num_reads : &cache->counts.num_found);
     }
     pthread_mutex_unlock(&cache->lock);
     return is_claimed;
+}
+
+bool rbc__block_is_settled(rbc__block_cache *cache, rbc__cached_block *block) {
+    pthread_mutex_lock(&cache->lock);
+    const bool is_settled = block->state == BLOCK_READY || block->state == BLOCK_DAMAGED;
+    cache->counts.num_found += is_settled;
+    pthread_mutex_unlock(&cache->lock);
+    return is_settled;
 }
 
 void rbc__block_hand_in(rbc__block_cache *cache, rbc__cached_block *block, uint8_t *packed,
@@ -273,7 +283,7 @@ void rbc__block_publish(rbc__block_cache *cache, rbc__cached_block *block, uint8
     block->data = data;
     block->data_bytes = bytes;
     account(cache, (int64_t)bytes);
-    ++cache->counts.num_unpacked;
+    cache->counts.num_unpacked += block->key.kind != RBC__KEY_PACKETS;
     set_state(cache, block, BLOCK_READY);
     keep_bound(cache);
     pthread_mutex_unlock(&cache->lock);
@@ -310,7 +320,7 @@ static rbc_status unpack_block(rbc__block_cache *cache, rbc__cached_block *block
     block->data = data;
     block->data_bytes = bytes;
     account(cache, bytes_of(block));
-    ++cache->counts.num_unpacked;
+    cache->counts.num_unpacked += block->key.kind != RBC__KEY_PACKETS;
     set_state(cache, block, BLOCK_READY);
     keep_bound(cache);
     return RBC_OK;

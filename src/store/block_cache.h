@@ -18,12 +18,19 @@
 typedef struct rbc__block_cache rbc__block_cache;
 typedef struct rbc__cached_block rbc__cached_block;
 
-/* Where a block begins. A group of pictures is a block of its track: `track` is 1 + its number, and
- * `offset` that of the group. */
+/* What is shared like a block. */
+typedef enum rbc__block_kind {
+    RBC__KEY_BLOCK,    /* bytes of a blob, and what they unpack to */
+    RBC__KEY_PACKETS,  /* of a track, as they lie in a blob */
+    RBC__KEY_PICTURES, /* that packets decode to, which nobody reads */
+    RBC__KEY_OBJECT,   /* of a part, parsed */
+} rbc__block_kind;
+
 typedef struct rbc__block_key {
-    int64_t blob;
-    uint64_t offset;
-    uint32_t track;
+    int64_t blob;    /* of an object its part, of pictures the part's blob 0 */
+    uint64_t offset; /* where it begins; of others which of them it is */
+    uint32_t track;  /* of packets and pictures: its number */
+    uint32_t kind;   /* rbc__block_kind */
 } rbc__block_key;
 
 rbc_status rbc__block_cache_create(int64_t max_bytes, rbc__block_cache **out, rbc_error *err);
@@ -40,6 +47,8 @@ void rbc__block_unpin(rbc__block_cache *cache, rbc__cached_block *block);
 
 /* True where the caller has to read the block, and then to call one of the next three. */
 bool rbc__block_claim(rbc__block_cache *cache, rbc__cached_block *block);
+/* Whether nothing has to be read for it: it is unpacked, or known to be damaged. */
+bool rbc__block_is_settled(rbc__block_cache *cache, rbc__cached_block *block);
 /* Hands in the packed bytes: malloc'ed, taken over. */
 void rbc__block_hand_in(rbc__block_cache *cache, rbc__cached_block *block, uint8_t *packed,
                         size_t bytes);

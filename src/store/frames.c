@@ -1,62 +1,308 @@
-/* From the packets of a group of pictures to its frames. */
+/* From the packets of a group of pictures to its frames.
+ *
+ * Pictures that are kept are decoded by whoever claims them, once, for all who want them: all of a
+ * segment, into the cache. Others are decoded to where they go, and no further than to the last that
+ * is wanted. All packets are at hand by then, so that nobody waits for them with a claim. */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "core/error.h"
 #include "store/wants.h"
 
-static rbc_status find_packets(const rbc__wanted_block *block, const uint8_t *packed,
+/* ---- what is decoded ----------------------------------------------------------------------------
+ */
+
+static const rbc__group_source *source_at(const rbc__request *request, size_t index) {
+    return (const rbc__group_source *)request->sources.items + index;
+}
+
+static bool has_packet(const rbc__group_source *source, const rbc__track_packet *packet) {
+    const uint64_t begin = (uint64_t)packet->offset;
+    return source->in_block == packet->in_block && source->number == packet->number &&
+           (source->in_block ||
+            (begin >= source->offset && begin - source->offset <= source->bytes &&
+             (uint64_t)packet->bytes <= source->bytes - (begin - source->offset)));
+}
+
+/* Packets in the order of decoding lie in sources that mostly follow each other. */
+static rbc_status find_packets(const rbc__request *request, const rbc__wanted_group *group,
                                rbc__video_packet *packets, rbc_error *err) {
-    for (int64_t i = 0; i < block->group.num_packets; ++i) {
+    size_t at = 0;
+    for (int64_t i = 0; i < group->group.num_packets; ++i) {
         rbc__track_packet packet;
-        RBC__TRY(rbc__track_packet_at(&block->track->track, block->group.first_packet + i, &packet,
+        RBC__TRY(rbc__track_packet_at(&group->track->track, group->group.first_packet + i, &packet,
                                       err));
-        packets[i] = (rbc__video_packet){.data = packed + ((uint64_t)packet.offset - block->offset),
-                                         .bytes = (size_t)packet.bytes,
-                                         .pts = packet.pts};
+        size_t tried = 0;
+        while (tried < group->num_sources &&
+               !has_packet(source_at(request, group->source + at), &packet)) {
+            at = at + 1 < group->num_sources ? at + 1 : 0;
+            ++tried;
+        }
+        if (tried == group->num_sources) {
+            return rbc__fail(err, RBC_ERROR_INTERNAL, "packet %" PRId64 " has not been read", i);
+        }
+        const rbc__group_source *source = source_at(request, group->source + at);
+        packets[i] = (rbc__video_packet){
+            .data = rbc__request_block(request, source->block)->data +
+                    ((uint64_t)packet.offset - (source->in_block ? 0 : source->offset)),
+            .bytes = (size_t)packet.bytes,
+            .pts = packet.pts};
     }
     return RBC_OK;
 }
 
-static rbc_status find_frames(const rbc__wanted_block *block, uint8_t *dst,
-                              rbc__video_frame *frames, rbc_error *err) {
-    const int64_t frame_bytes = (int64_t)block->unpacked_bytes / block->group.num_frames;
-    for (int64_t i = 0; i < block->group.num_frames; ++i) {
-        rbc__track_frame frame;
-        RBC__TRY(
-            rbc__track_frame_at(&block->track->track, block->group.first_frame + i, &frame, err));
-        frames[i] = (rbc__video_frame){.packet = frame.packet - block->group.first_packet,
-                                       .pts = frame.pts,
-                                       .dst = dst + i * frame_bytes};
-    }
+/* Frame `position` of the group. */
+static rbc_status describe_frame(const rbc__wanted_group *group, int64_t position, uint8_t *dst,
+                                 rbc__video_frame *out, rbc_error *err) {
+    rbc__track_frame frame;
+    RBC__TRY(rbc__track_frame_at(&group->track->track, group->group.first_frame + position, &frame,
+                                 err));
+    *out = (rbc__video_frame){
+        .packet = frame.packet - group->group.first_packet, .pts = frame.pts, .dst = dst};
     return RBC_OK;
 }
 
-rbc_status rbc__wanted_frames(const rbc__request *request, const rbc__wanted_block *block,
-                              const uint8_t *packed, uint8_t *dst, const atomic_bool *cancel,
-                              rbc_error *err) {
-    const size_t num_packets = (size_t)block->group.num_packets;
-    const size_t num_frames = (size_t)block->group.num_frames;
-    rbc__video_packet *packets = calloc(num_packets + 1, sizeof *packets);
-    rbc__video_frame *frames = calloc(num_frames + 1, sizeof *frames);
-    rbc_status status = packets != NULL && frames != NULL
-                            ? find_packets(block, packed, packets, err)
-                            : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
-                                        "no memory for a group of %zu packets", num_packets);
+static rbc_status decode_packets(rbc__request *request, const rbc__wanted_group *group,
+                                 const rbc__video_frame *frames, int64_t num_frames,
+                                 const atomic_bool *cancel, rbc_error *err) {
+    rbc__video_packet *packets = calloc((size_t)group->group.num_packets, sizeof *packets);
+    rbc_status status = packets != NULL ? find_packets(request, group, packets, err)
+                                        : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
+                                                    "no memory for a group of %" PRId64 " packets",
+                                                    group->group.num_packets);
     if (status == RBC_OK) {
-        status = find_frames(block, dst, frames, err);
-    }
-    if (status == RBC_OK) {
-        const rbc__video_group group = {.packets = packets,
-                                        .num_packets = block->group.num_packets,
-                                        .frames = frames,
-                                        .num_frames = block->group.num_frames,
-                                        .first_packet = block->group.first_packet,
-                                        .shape = block->shape,
-                                        .cancel = cancel};
-        status = rbc__video_pool_decode(request->params.videos, block->track->codec,
-                                        &block->track->video, &group, err);
+        const rbc__video_group decoded = {.packets = packets,
+                                          .num_packets = group->group.num_packets,
+                                          .frames = frames,
+                                          .num_frames = num_frames,
+                                          .first_packet = group->group.first_packet,
+                                          .shape = group->shape,
+                                          .cancel = cancel};
+        status = rbc__video_pool_decode(request->params.videos, group->track->codec,
+                                        &group->track->video, &decoded, err);
+        request->stats.num_frames += num_frames;
     }
     free(packets);
+    return status;
+}
+
+/* The first of its blocks that failed, or NULL. */
+static const rbc__wanted_block *failed_source(const rbc__request *request,
+                                              const rbc__wanted_group *group) {
+    for (size_t i = 0; i < group->num_sources; ++i) {
+        const rbc__wanted_block *block =
+            rbc__request_block(request, source_at(request, group->source + i)->block);
+        if (block->status != RBC_OK) {
+            return block;
+        }
+    }
+    return NULL;
+}
+
+/* ---- frames that go to where they are wanted ----------------------------------------------------
+ */
+
+static rbc__want **list_wants(const rbc__request *request, const rbc__wanted_group *group,
+                              size_t *count) {
+    *count = 0;
+    for (uint32_t i = group->last_want; i != UINT32_MAX;
+         i = rbc__request_want(request, i)->next_want) {
+        ++*count;
+    }
+    rbc__want **wants = calloc(*count + 1, sizeof(rbc__want *));
+    size_t at = *count;
+    for (uint32_t i = group->last_want; wants != NULL && i != UINT32_MAX;
+         i = rbc__request_want(request, i)->next_want) {
+        wants[--at] = rbc__request_want(request, i);
+    }
+    return wants;
+}
+
+static int compare_wants(const void *a, const void *b) {
+    const rbc__want *left = *(rbc__want *const *)a;
+    const rbc__want *right = *(rbc__want *const *)b;
+    if (left->offset != right->offset) {
+        return left->offset < right->offset ? -1 : 1;
+    }
+    return (left > right) - (left < right);
+}
+
+/* Memory of the request's own, for frames that nobody has said where to put. */
+static uint8_t *own_memory(rbc__request *request, uint64_t bytes) {
+    uint8_t **made = rbc__list_add(&request->made_samples, sizeof(uint8_t *));
+    if (made != NULL) {
+        *made = malloc((size_t)bytes);
+    }
+    return made != NULL ? *made : NULL;
+}
+
+/* Each frame that is wanted once. */
+static rbc_status list_frames(rbc__request *request, const rbc__wanted_group *group,
+                              rbc__want *const *wants, size_t num_wants, rbc__video_frame *frames,
+                              int64_t *num_frames, rbc_error *err) {
+    *num_frames = 0;
+    for (size_t i = 0; i < num_wants; ++i) {
+        rbc__want *want = wants[i];
+        if (i > 0 && want->offset == wants[i - 1]->offset) {
+            want->data = wants[i - 1]->data;
+            continue;
+        }
+        uint8_t *dst = want->dst != NULL ? want->dst : own_memory(request, group->frame_bytes);
+        if (dst == NULL) {
+            return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a frame");
+        }
+        want->data = dst;
+        RBC__TRY(describe_frame(group, (int64_t)want->offset, dst, &frames[(*num_frames)++], err));
+    }
+    return RBC_OK;
+}
+
+static rbc_status decode_wanted(rbc__request *request, const rbc__wanted_group *group,
+                                const atomic_bool *cancel, rbc_error *err) {
+    size_t num_wants;
+    int64_t num_frames = 0;
+    rbc__want **wants = list_wants(request, group, &num_wants);
+    rbc__video_frame *frames = calloc(num_wants + 1, sizeof *frames);
+    rbc_status status = RBC_OK;
+    if (wants == NULL || frames == NULL) {
+        status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %zu frames", num_wants);
+    } else if (num_wants > 0) {
+        qsort(wants, num_wants, sizeof(rbc__want *), compare_wants);
+        status = list_frames(request, group, wants, num_wants, frames, &num_frames, err);
+        if (status == RBC_OK) {
+            status = decode_packets(request, group, frames, num_frames, cancel, err);
+        }
+    }
+    free(wants);
     free(frames);
     return status;
+}
+
+/* ---- frames that are kept -----------------------------------------------------------------------
+ */
+
+static rbc_status decode_segment(rbc__request *request, const rbc__wanted_group *group,
+                                 const atomic_bool *cancel, uint8_t **out, rbc_error *err) {
+    uint8_t *pictures = malloc((size_t)(group->frame_bytes * (uint64_t)group->num_kept));
+    rbc__video_frame *frames = calloc((size_t)group->num_kept, sizeof *frames);
+    rbc_status status = RBC_OK;
+    if (pictures == NULL || frames == NULL) {
+        status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
+                           "no memory for %" PRId64 " frames of %" PRIu64 " bytes", group->num_kept,
+                           group->frame_bytes);
+    }
+    for (int64_t i = 0; i < group->num_kept && status == RBC_OK; ++i) {
+        status = describe_frame(group, group->first + i,
+                                pictures + (uint64_t)i * group->frame_bytes, &frames[i], err);
+    }
+    if (status == RBC_OK) {
+        status = decode_packets(request, group, frames, group->num_kept, cancel, err);
+    }
+    free(frames);
+    if (status != RBC_OK) {
+        free(pictures);
+        return status;
+    }
+    *out = pictures;
+    return RBC_OK;
+}
+
+static rbc_status fail_group(const rbc__request *request, const rbc__wanted_group *group,
+                             rbc_status status, rbc_error *err) {
+    char name[1024];
+    rbc__store *store = request->params.store;
+    return rbc__fail_within(err, status, "%s: byte %" PRIu64,
+                            store->ops->name(store, group->blob, name, sizeof name), group->offset);
+}
+
+/* The caller has claimed the pictures. */
+static rbc_status make_pictures(rbc__request *request, rbc__wanted_group *group,
+                                const atomic_bool *cancel, rbc_error *err) {
+    rbc__block_cache *cache = request->params.cache;
+    const rbc__wanted_block *failed = failed_source(request, group);
+    uint8_t *pictures;
+    if (failed != NULL) { /* told by its own block, to all who want that */
+        rbc__block_fail(cache, group->pin, NULL);
+        return failed->status;
+    }
+    rbc_status status = decode_segment(request, group, cancel, &pictures, err);
+    if (status != RBC_OK) {
+        (void)fail_group(request, group, status, err);
+        rbc__block_fail(cache, group->pin, err);
+        return status;
+    }
+    group->pictures = pictures;
+    rbc__block_publish(cache, group->pin, pictures,
+                       (size_t)(group->frame_bytes * (uint64_t)group->num_kept));
+    return RBC_OK;
+}
+
+/* Pictures are published, never handed in. */
+static rbc_status never_packed(void *user, const uint8_t *packed, size_t bytes, uint8_t **out,
+                               size_t *out_bytes, rbc_error *err) {
+    (void)user;
+    (void)packed;
+    (void)bytes;
+    (void)out;
+    (void)out_bytes;
+    return rbc__fail(err, RBC_ERROR_INTERNAL, "pictures are not unpacked");
+}
+
+static rbc_status get_pictures(rbc__request *request, rbc__wanted_group *group,
+                               const atomic_bool *cancel, rbc_error *err) {
+    rbc__block_cache *cache = request->params.cache;
+    const uint64_t wanted = group->frame_bytes * (uint64_t)group->num_kept;
+    bool again = true;
+    while (again) {
+        size_t bytes;
+        if (rbc__block_claim(cache, group->pin)) {
+            return make_pictures(request, group, cancel, err);
+        }
+        RBC__TRY(rbc__block_get(cache, group->pin, never_packed, NULL, cancel, &group->pictures,
+                                &bytes, &again, err));
+        if (!again && bytes != wanted) {
+            rbc__fail(err, RBC_ERROR_FORMAT,
+                      "a group of pictures of %" PRIu64 " bytes has %zu in another stream", wanted,
+                      bytes);
+            return fail_group(request, group, RBC_ERROR_FORMAT, err);
+        }
+    }
+    return RBC_OK;
+}
+
+/* ---- all ----------------------------------------------------------------------------------------
+ */
+
+static rbc_status decode_group(rbc__request *request, rbc__wanted_group *group,
+                               const atomic_bool *cancel, rbc_error *err) {
+    if (group->pin != NULL) {
+        return get_pictures(request, group, cancel, err);
+    }
+    const rbc__wanted_block *failed = failed_source(request, group);
+    if (failed != NULL) {
+        return failed->status;
+    }
+    const rbc_status status = decode_wanted(request, group, cancel, err);
+    return status == RBC_OK ? RBC_OK : fail_group(request, group, status, err);
+}
+
+void rbc__request_decode(rbc__request *request, const atomic_bool *cancel) {
+    for (size_t i = 0; i < request->groups.count; ++i) {
+        rbc__wanted_group *group = rbc__request_group(request, i);
+        rbc_error problem;
+        group->status = decode_group(request, group, cancel, &problem);
+        if (group->status != RBC_OK && failed_source(request, group) == NULL) {
+            group->error = malloc(sizeof *group->error);
+            if (group->error != NULL) {
+                *group->error = problem;
+            }
+        }
+    }
+}
+
+void rbc__request_put(rbc__request *request, uint32_t want_index, uint8_t *dst) {
+    rbc__want *want = rbc__request_want(request, want_index);
+    if (want->source == RBC__FROM_GROUP && want->dst == NULL) {
+        want->dst = dst;
+    }
 }

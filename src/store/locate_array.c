@@ -41,7 +41,7 @@ static rbc_status add_chunks(rbc__request *request, const rbc__located_stream *s
             continue;
         }
         const int64_t blob = rbc__blob_id(s->parsed->part, chunk.blob);
-        const rbc__wanted_block wanted = {.key = {blob, (uint64_t)chunk.offset, 0},
+        const rbc__wanted_block wanted = {.key = {blob, (uint64_t)chunk.offset, 0, RBC__KEY_BLOCK},
                                           .blob = blob,
                                           .offset = (uint64_t)chunk.offset,
                                           .packing =

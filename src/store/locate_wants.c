@@ -48,8 +48,9 @@ static bool is_same_packing(const rbc__packing *a, const rbc__packing *b) {
 /* A stranger's catalog may put blocks that are not the same at one byte. */
 static bool is_same_block(const rbc__wanted_block *a, const rbc__wanted_block *b) {
     return a->key.blob == b->key.blob && a->key.offset == b->key.offset &&
-           a->key.track == b->key.track && a->packed_bytes == b->packed_bytes &&
-           a->unpacked_bytes == b->unpacked_bytes && is_same_packing(&a->packing, &b->packing);
+           a->key.track == b->key.track && a->key.kind == b->key.kind &&
+           a->packed_bytes == b->packed_bytes && a->unpacked_bytes == b->unpacked_bytes &&
+           is_same_packing(&a->packing, &b->packing);
 }
 
 /* Pins the block, and where nobody has read it wants its packed bytes. */
@@ -102,7 +103,7 @@ rbc_status rbc__located_add_block(rbc__request *request, const rbc__located_stre
     const rbc__layout *layout = s->parsed->layout;
     const rbc__block *block = &layout->blocks[run->number];
     const rbc__wanted_block wanted = {
-        .key = {rbc__blob_id(s->parsed->part, block->blob), block->offset, 0},
+        .key = {rbc__blob_id(s->parsed->part, block->blob), block->offset, 0, RBC__KEY_BLOCK},
         .packing = layout->packings[block->packing],
         .blob = rbc__blob_id(s->parsed->part, block->blob),
         .offset = block->offset,

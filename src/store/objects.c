@@ -5,9 +5,6 @@
 
 #include "core/error.h"
 
-/* Objects share the cache with blocks: no block has such a key. */
-#define OBJECT_TRACK UINT32_MAX
-
 /* ---- in the cache -------------------------------------------------------------------------------
  */
 
@@ -89,7 +86,7 @@ static rbc_status load(const rbc__objects *objects, rbc__block_cache *cache, rbc
 static rbc_status get(const rbc__objects *objects, rbc__block_cache *cache, int64_t part,
                       rbc__container kind, uint32_t number, const void **out,
                       rbc__cached_block **pin, rbc_error *err) {
-    const rbc__block_key key = {part, (uint64_t)kind << 32 | number, OBJECT_TRACK};
+    const rbc__block_key key = {part, (uint64_t)kind << 32 | number, 0, RBC__KEY_OBJECT};
     const uint8_t *data = NULL;
     size_t bytes;
     bool again = true;

@@ -48,17 +48,25 @@ void rbc__request_begin(rbc__request *request) {
         rbc__block_unpin(cache, block->pin);
         free(block->error);
     }
+    for (size_t i = 0; i < request->groups.count; ++i) {
+        rbc__wanted_group *group = rbc__request_group(request, i);
+        if (group->pin != NULL) {
+            rbc__block_unpin(cache, group->pin);
+        }
+        free(group->error);
+    }
     for (size_t i = 0; i < request->objects.count; ++i) {
         rbc__block_unpin(cache, ((rbc__cached_block **)request->objects.items)[i]);
     }
     for (size_t i = 0; i < request->ranges.count; ++i) {
         free(rbc__request_range(request, i)->error);
     }
-    for (size_t i = 0; i < request->unpacked_samples.count; ++i) {
-        free(((uint8_t **)request->unpacked_samples.items)[i]);
+    for (size_t i = 0; i < request->made_samples.count; ++i) {
+        free(((uint8_t **)request->made_samples.items)[i]);
     }
-    request->unpacked_samples.count = 0;
+    request->made_samples.count = 0;
     request->ranges.count = request->blocks.count = request->wants.count = 0;
+    request->groups.count = request->sources.count = 0;
     request->failures.count = request->objects.count = request->reads.count = 0;
     request->order.count = 0;
     request->arena_used = 0;
@@ -76,12 +84,14 @@ void rbc__request_destroy(rbc__request **request) {
     rbc__unpacker_destroy(&closing->unpacker);
     free(closing->ranges.items);
     free(closing->blocks.items);
+    free(closing->groups.items);
+    free(closing->sources.items);
     free(closing->wants.items);
     free(closing->failures.items);
     free(closing->objects.items);
     free(closing->reads.items);
     free(closing->order.items);
-    free(closing->unpacked_samples.items);
+    free(closing->made_samples.items);
     rbc__scratch_free(&closing->arena);
     rbc__scratch_free(&closing->unpacked);
     rbc__scratch_free(&closing->gathered);

@@ -29,6 +29,9 @@ typedef struct rbc__request_params {
     const rbc__objects *objects;
     const rbc__schema *schema;
     rbc__video_pool *videos;
+    bool keeps_pictures; /* groups of pictures are decoded whole, for all who want them: where
+                            frames are wanted in some order. Else no further than to the last
+                            frame that is wanted, to where it goes */
     bool
         is_split; /* reading and finishing are not done in one go, so blocks are handed in between */
 } rbc__request_params;
@@ -68,6 +71,10 @@ rbc_status rbc__request_row_lengths(rbc__request *request, const rbc__parsed_epi
 rbc_status rbc__request_sample(rbc__request *request, const rbc__parsed_episode *parsed,
                                int32_t stream, int64_t sample, uint32_t *want, rbc_error *err);
 
+/* Where a sample that is a frame may go, before the request is finished: `dst` is large enough. It is
+ * there then, or, where others want it too, where rbc__request_get() says. */
+void rbc__request_put(rbc__request *request, uint32_t want, uint8_t *dst);
+
 typedef struct rbc__sample {
     const uint8_t *bytes; /* until the request begins anew; NULL: not read, or none */
     uint64_t num_bytes;   /* 0: there are none */
@@ -90,8 +97,8 @@ const rbc_error *rbc__request_failure(const rbc__request *request, int32_t tag, 
 size_t rbc__request_num_failures(const rbc__request *request);
 
 typedef struct rbc__request_stats {
-    int64_t bytes_read, read_ns, unpack_ns;
-    int64_t num_reads;
+    int64_t bytes_read, read_ns, unpack_ns, decode_ns; /* decoding: of frames */
+    int64_t num_reads, num_frames;
 } rbc__request_stats;
 /* Counted since the last call. */
 rbc__request_stats rbc__request_take_stats(rbc__request *request);

@@ -167,25 +167,51 @@ static rbc_status gather(rbc__request *request, const rbc__want *want, rbc_error
 /* ---- finishing ----------------------------------------------------------------------------------
  */
 
-/* A block that failed, of which the message says where it lies: whose it is goes behind that. */
-static rbc_status fail_block(const rbc__request *request, const rbc__want *want,
-                             const rbc__wanted_block *block, rbc_error *err) {
+/* What is shared and failed, of which the message says where it lies: whose it is goes behind that. */
+static rbc_status fail_shared(const rbc__request *request, const rbc__want *want, rbc_status status,
+                              const rbc_error *problem, int64_t blob, uint64_t offset,
+                              rbc_error *err) {
     char name[1024];
     char where[1100];
     rbc__store *store = request->params.store;
-    if (block->error == NULL) {
-        return rbc__fail(err, block->status, "reading a block failed");
+    if (problem == NULL) {
+        return rbc__fail(err, status, "reading a block failed");
     }
-    const int length =
-        snprintf(where, sizeof where, "%s: byte %" PRIu64 ": ",
-                 store->ops->name(store, block->blob, name, sizeof name), block->offset);
-    if (block->status != RBC_ERROR_FORMAT ||
-        strncmp(block->error->message, where, (size_t)length) != 0) {
-        return rbc__pass_on(block->error, err);
+    const int length = snprintf(where, sizeof where, "%s: byte %" PRIu64 ": ",
+                                store->ops->name(store, blob, name, sizeof name), offset);
+    if (status != RBC_ERROR_FORMAT || strncmp(problem->message, where, (size_t)length) != 0) {
+        return rbc__pass_on(problem, err);
     }
     return rbc__fail(err, RBC_ERROR_FORMAT, "%sstream '%s' of record %" PRId64 ": %s", where,
                      request->params.schema->streams[want->stream].name, want->record,
-                     block->error->message + length);
+                     problem->message + length);
+}
+
+static rbc_status fail_block(const rbc__request *request, const rbc__want *want,
+                             const rbc__wanted_block *block, rbc_error *err) {
+    return fail_shared(request, want, block->status, block->error, block->blob, block->offset, err);
+}
+
+/* A frame of a group that may have failed. */
+static rbc_status finish_frame(const rbc__request *request, rbc__want *want, rbc_error *err) {
+    const rbc__wanted_group *group = rbc__request_group(request, want->index);
+    if (group->status == RBC_OK) {
+        if (group->pin != NULL) {
+            want->data =
+                group->pictures + (want->offset - (uint64_t)group->first) * group->frame_bytes;
+        }
+        return RBC_OK;
+    }
+    want->data = NULL;
+    for (size_t i = 0; i < group->num_sources && group->error == NULL; ++i) {
+        const rbc__group_source *source =
+            (const rbc__group_source *)request->sources.items + group->source + i;
+        const rbc__wanted_block *block = rbc__request_block(request, source->block);
+        if (block->status != RBC_OK) {
+            return fail_block(request, want, block, err);
+        }
+    }
+    return fail_shared(request, want, group->status, group->error, group->blob, group->offset, err);
 }
 
 static rbc_status finish_values(rbc__request *request, rbc__want *want, rbc_error *err) {
@@ -220,7 +246,7 @@ static rbc_status keep_unpacked(rbc__request *request, rbc__want *want, rbc_erro
     const uint8_t *found = want->data;
     uint64_t bytes = 0;
     RBC__TRY(unpack_sample(request, want, &found, &bytes, err));
-    uint8_t **kept = rbc__list_add(&request->unpacked_samples, sizeof(uint8_t *));
+    uint8_t **kept = rbc__list_add(&request->made_samples, sizeof(uint8_t *));
     if (kept != NULL) {
         *kept = malloc(bytes > 0 ? (size_t)bytes : 1);
     }
@@ -254,6 +280,9 @@ static rbc_status find_text(const rbc__request *request, rbc__want *want, rbc_er
 }
 
 static rbc_status finish_sample(rbc__request *request, rbc__want *want, rbc_error *err) {
+    if (want->source == RBC__FROM_GROUP) {
+        return finish_frame(request, want, err);
+    }
     if (want->source == RBC__FROM_RANGE) {
         const rbc__range *range = rbc__request_range(request, want->index);
         if (range->status != RBC_OK) {
@@ -280,6 +309,11 @@ void rbc__request_finish(rbc__request *request, const atomic_bool *cancel) {
         const int64_t begin = rbc__now_ns();
         rbc__request_unpack(request, cancel);
         request->stats.unpack_ns += rbc__now_ns() - begin;
+    }
+    if (request->groups.count > 0) {
+        const int64_t begin = rbc__now_ns();
+        rbc__request_decode(request, cancel);
+        request->stats.decode_ns += rbc__now_ns() - begin;
     }
     for (size_t i = 0; i < request->wants.count; ++i) {
         rbc__want *want = rbc__request_want(request, i);

@@ -8,7 +8,6 @@
 typedef struct unpacking {
     rbc__request *request;
     const rbc__wanted_block *block;
-    const atomic_bool *cancel;
 } unpacking;
 
 static rbc_status unpack_block(void *user, const uint8_t *packed, size_t bytes, uint8_t **out,
@@ -18,9 +17,7 @@ static rbc_status unpack_block(void *user, const uint8_t *packed, size_t bytes, 
     char name[1024];
     rbc__store *store = u->request->params.store;
     *out_bytes = (size_t)block->unpacked_bytes;
-    rbc_status status = block->track == NULL
-                            ? rbc__packing_check_growth(&block->packing, bytes, *out_bytes, err)
-                            : RBC_OK;
+    rbc_status status = rbc__packing_check_growth(&block->packing, bytes, *out_bytes, err);
     if (status != RBC_OK) {
         return rbc__fail_within(err, status, "%s: byte %" PRIu64,
                                 store->ops->name(store, block->blob, name, sizeof name),
@@ -31,10 +28,8 @@ static rbc_status unpack_block(void *user, const uint8_t *packed, size_t bytes, 
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a block of %zu bytes",
                          *out_bytes);
     }
-    status = block->track != NULL
-                 ? rbc__wanted_frames(u->request, block, packed, *out, u->cancel, err)
-                 : rbc__unpack(u->request->unpacker, &block->packing, packed, bytes, *out,
-                               *out_bytes, err);
+    status =
+        rbc__unpack(u->request->unpacker, &block->packing, packed, bytes, *out, *out_bytes, err);
     if (status != RBC_OK) {
         free(*out);
         return rbc__fail_within(err, status, "%s: byte %" PRIu64,
@@ -53,9 +48,9 @@ static void block_failed(rbc__wanted_block *block, const rbc_error *problem) {
 
 /* The caller has claimed it and read its packed bytes: unpacks them where they are. */
 static void publish(rbc__request *request, rbc__wanted_block *block, const uint8_t *packed,
-                    size_t packed_bytes, const atomic_bool *cancel) {
+                    size_t packed_bytes) {
     rbc_error problem;
-    unpacking u = {request, block, cancel};
+    unpacking u = {request, block};
     uint8_t *data = NULL;
     size_t bytes = 0;
     block->is_claimed = false;
@@ -83,7 +78,7 @@ static void read_alone(rbc__request *request, rbc__wanted_block *block, const at
         store->ops->read(store, &one, 1, cancel);
     }
     if (one.status == RBC_OK) {
-        publish(request, block, packed, (size_t)block->packed_bytes, cancel);
+        publish(request, block, packed, (size_t)block->packed_bytes);
     } else {
         rbc__block_fail(request->params.cache, block->pin, one.error);
         block->is_claimed = false;
@@ -96,7 +91,7 @@ static void read_alone(rbc__request *request, rbc__wanted_block *block, const at
 static void await_block(rbc__request *request, rbc__wanted_block *block,
                         const atomic_bool *cancel) {
     rbc__block_cache *cache = request->params.cache;
-    unpacking u = {request, block, cancel};
+    unpacking u = {request, block};
     rbc_error problem;
     bool again = true;
     while (again && block->status == RBC_OK) {
@@ -128,7 +123,7 @@ void rbc__request_unpack(rbc__request *request, const atomic_bool *cancel) {
         }
         const rbc__range *range = rbc__request_range(request, block->range);
         if (range->status == RBC_OK) {
-            publish(request, block, request->arena.data + range->at, (size_t)range->bytes, cancel);
+            publish(request, block, request->arena.data + range->at, (size_t)range->bytes);
             continue;
         }
         rbc__block_fail(request->params.cache, block->pin, range->error);

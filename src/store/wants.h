@@ -29,15 +29,12 @@ typedef struct rbc__range {
     rbc_error *error; /* owned */
 } rbc__range;
 
-/* A block of the cache that is wanted, or a group of pictures of a track. */
+/* A block of the cache that is wanted, or packets of a track that are shared like one. */
 typedef struct rbc__wanted_block {
     rbc__cached_block *pin;
     rbc__block_key key;
     rbc__packing packing;
-    const rbc__track_object *track; /* NULL: a block */
-    rbc__track_group group;
-    rbc__image_shape shape; /* of its frames */
-    int64_t blob;           /* where its packed bytes lie */
+    int64_t blob; /* where its packed bytes lie */
     uint64_t offset;
     uint64_t packed_bytes, unpacked_bytes;
     bool is_claimed;
@@ -47,6 +44,35 @@ typedef struct rbc__wanted_block {
     rbc_status status;
     rbc_error *error; /* owned */
 } rbc__wanted_block;
+
+/* Where packets of a group lie: a block of the request. */
+typedef struct rbc__group_source {
+    uint32_t block;         /* its number in the request */
+    uint32_t number;        /* of the track's block, or of the blob */
+    bool in_block;          /* packets lie in what it holds unpacked */
+    uint64_t offset, bytes; /* else: in the blob */
+} rbc__group_source;
+
+/* A group of pictures of which frames are wanted. Where pictures are kept they are cut into segments,
+ * each a block of the cache, and this is one of them. */
+typedef struct rbc__wanted_group {
+    const rbc__track_object *track;
+    int64_t part;
+    uint32_t track_number;
+    int64_t number; /* of the group in the track */
+    rbc__track_group group;
+    rbc__image_shape shape; /* of its frames */
+    uint64_t frame_bytes;
+    rbc__cached_block *pin;     /* of the pictures; NULL: they are not kept */
+    int64_t first, num_kept;    /* positions of the frames in the segment */
+    size_t source, num_sources; /* none where the pictures are there already */
+    int64_t blob;               /* where its first packet lies, for messages */
+    uint64_t offset;
+    uint32_t last_want;      /* of those of its frames, UINT32_MAX: none */
+    const uint8_t *pictures; /* [num_kept][frame_bytes], once they are there */
+    rbc_status status;
+    rbc_error *error; /* owned */
+} rbc__wanted_group;
 
 typedef enum rbc__want_kind {
     RBC__WANT_SAMPLE, /* bytes of one sample, to point at */
@@ -59,6 +85,7 @@ typedef enum rbc__want_source {
     RBC__FROM_LAYOUT,
     RBC__FROM_RANGE,
     RBC__FROM_BLOCK,
+    RBC__FROM_GROUP,
 } rbc__want_source;
 
 typedef struct rbc__want {
@@ -66,13 +93,14 @@ typedef struct rbc__want {
     uint8_t kind, source;
     uint8_t encoding, stored, dtype;
     bool is_even;   /* all samples of one size */
-    uint32_t index; /* of the range or block, or of the first block of an array's */
+    uint32_t index; /* of the range, block or group, or of the first block of an array's */
     uint32_t num_blocks;
-    uint64_t offset;   /* in the range or block */
-    uint64_t bytes;    /* of each sample, as stored */
-    uint64_t stride;   /* from sample to sample */
-    uint64_t count;    /* samples */
-    uint64_t elements; /* of each */
+    uint32_t next_want; /* another of its group, UINT32_MAX: none */
+    uint64_t offset;    /* in the range or block; of a frame its position in the group */
+    uint64_t bytes;     /* of each sample, as stored */
+    uint64_t stride;    /* from sample to sample */
+    uint64_t count;     /* samples */
+    uint64_t elements;  /* of each */
     uint8_t *dst;
     const uint8_t *data;         /* FROM_LAYOUT; of a sample, once it is there */
     const rbc__packing *packing; /* that each sample is packed with; NULL: it is not */
@@ -95,8 +123,8 @@ struct rbc__request {
     rbc__request_params params;
     rbc__unpacker *unpacker;
     int32_t tag, rank;
-    rbc__list_of ranges, blocks, wants, failures, objects, reads, order;
-    rbc__list_of unpacked_samples; /* owned: of images and texts that are packed by themselves */
+    rbc__list_of ranges, blocks, groups, sources, wants, failures, objects, reads, order;
+    rbc__list_of made_samples; /* owned: images and texts that were packed by themselves, frames */
     rbc__scratch arena, unpacked, gathered;
     size_t arena_used;
     bool is_planned;
@@ -113,10 +141,12 @@ static inline rbc__wanted_block *rbc__request_block(const rbc__request *request,
     return (rbc__wanted_block *)request->blocks.items + index;
 }
 
-/* frames.c. Decodes the group of pictures of `block` from its packed bytes to `dst`, all of them. */
-rbc_status rbc__wanted_frames(const rbc__request *request, const rbc__wanted_block *block,
-                              const uint8_t *packed, uint8_t *dst, const atomic_bool *cancel,
-                              rbc_error *err);
+static inline rbc__wanted_group *rbc__request_group(const rbc__request *request, size_t index) {
+    return (rbc__wanted_group *)request->groups.items + index;
+}
+
+/* frames.c. The frames that are wanted, once all blocks are there: each group says how it went. */
+void rbc__request_decode(rbc__request *request, const atomic_bool *cancel);
 
 /* unpack.c. Every block that is wanted: those that are claimed from the bytes read, others from who
  * has them, waited for until `*cancel`. Each says how it went. */

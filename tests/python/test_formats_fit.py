@@ -437,6 +437,119 @@ def test_topics_of_their_own_clocks(
         assert index_bytes(dataset) <= 16 * images + 8 * len(dataset.streams) * len(dataset)
 
 
+# ---- videos in chunks ----------------------------------------------------------------------------
+
+GROUP = 7
+
+
+def write_video_bag(path: Path, frames: Any, compression: str) -> Any:
+    """Writes packets of a raw video, those of a group last to first but for the key; stamps."""
+    from mcap.writer import CompressionType, Writer
+
+    stamps = 10**18 + np.arange(len(frames)) * 33_333_333
+    groups = [list(range(g, min(g + GROUP, len(frames)))) for g in range(0, len(frames), GROUP)]
+    order = [number for group in groups for number in [group[0], *reversed(group[1:])]]
+    with path.open("wb") as file:
+        writer = Writer(
+            file, chunk_size=2_500, compression=CompressionType[compression.upper() or "NONE"]
+        )
+        writer.start(profile="ros2")
+        schema = writer.register_schema("foxglove_msgs/msg/CompressedVideo", "ros2msg", b"time t")
+        channel = writer.register_channel("/camera", "cdr", schema)
+        for at, number in enumerate(order):
+            name = (b"K" if number % GROUP == 0 else b"-") + b"camera"[: number % 6] + b"\0"
+            head = struct.pack("<iII", *divmod(int(stamps[number]), 10**9), len(name)) + name
+            packet = frames[number].tobytes()
+            data = b"\0\1\0\0" + head + bytes(-len(head) % 4) + struct.pack("<I", len(packet))
+            writer.add_message(channel, at, data + packet, at)
+        writer.finish()
+    return stamps
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd", ""])
+def test_packets_of_a_video_in_chunks(tmp_path: Path, compression: str) -> None:
+    pytest.importorskip("mcap")
+    pytest.importorskip("lz4")
+    videos = [smooth(count, 12, 16, 3) for count in (60, 31, 7)]
+    stamps = [
+        write_video_bag(tmp_path / f"{i}.mcap", video, compression)
+        for i, video in enumerate(videos)
+    ]
+    dataset = opened("video_bag", tmp_path)
+    for episode, video, times in zip(dataset, videos, stamps, strict=True):
+        np.testing.assert_array_equal(episode["camera"].values, video)
+        np.testing.assert_array_equal(episode["camera"].times_ns, times)
+    for options in (
+        {"shuffle": True},  # all pictures fit
+        {"shuffle": True, "memory_bytes": 200_000, "num_threads": 3},  # decoded where they go
+        {"shuffle": "blocks", "memory_bytes": 200_000},
+        {"num_threads": 2},
+    ):
+        loader = rc.DataLoader(
+            dataset,
+            rate_hz=30,
+            streams={"camera": rc.Window([-8, 0, 0, 1], mode="hold")},
+            batch_size=4,
+            array="numpy",
+            **options,
+        )
+        seen = 0
+        for batch in loader:
+            for row, (e, now) in enumerate(
+                zip(batch["episode_index"], batch["time_ns"], strict=True)
+            ):
+                targets = now + np.array([-8, 0, 0, 1]) * 33_333_333
+                held = np.searchsorted(stamps[e], targets + 1000, side="right") - 1
+                valid = batch["camera_valid"][row]
+                np.testing.assert_array_equal(batch["camera"][row][valid], videos[e][held[valid]])
+                seen += 1
+        assert seen == loader.num_samples >= 90
+
+
+def test_a_damaged_chunk_of_a_video(tmp_path: Path) -> None:
+    pytest.importorskip("mcap")
+    pytest.importorskip("lz4")
+    from mcap.reader import make_reader
+
+    video = smooth(30, 12, 16, 3)
+    path = tmp_path / "0.mcap"
+    write_video_bag(path, video, "lz4")
+    with path.open("rb") as file:
+        chunks = make_reader(file).get_summary().chunk_indexes
+    dataset = opened("video_bag", tmp_path)
+    data = bytearray(path.read_bytes())
+    begin = sorted(chunk.chunk_start_offset for chunk in chunks)[4] + 52
+    stat = path.stat()
+    data[begin + 20 : begin + 60] = bytes(40)
+    path.write_bytes(data)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    dataset = opened("video_bag", tmp_path)
+
+    def loader(on_error: str) -> rc.DataLoader:
+        streams = {"camera": rc.Window(0, mode="hold")}
+        return rc.DataLoader(
+            dataset, rate_hz=30, streams=streams, batch_size=5, array="numpy", on_error=on_error
+        )
+
+    where = rf".*0\.mcap: byte {begin}: stream 'camera' of record 0: .*lz4_frame"
+    with pytest.raises(rc.errors.FormatError, match=rf"episode 0, step \d+: {where}"):
+        list(loader("raise"))
+    with pytest.raises(rc.errors.FormatError, match=where):
+        _ = dataset[0]["camera"].values
+    masked = loader("mask")
+    for batch in masked:
+        for row, step in enumerate(batch["step_index"]):
+            if batch["camera_valid"][row, 0]:
+                np.testing.assert_array_equal(batch["camera"][row, 0], video[step])
+            else:
+                assert not batch["camera"][row].any()
+    lost = masked.stats()["samples_masked"]
+    assert lost % GROUP == 0
+    assert 0 < lost < 30  # the groups that have packets in the chunk, all of them
+    assert lost == len(masked.skipped)
+    assert sum(len(batch["step_index"]) for batch in loader("skip")) == 30 - lost
+
+
 # ---- numbers of tables --------------------------------------------------------------------------
 
 

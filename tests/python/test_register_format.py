@@ -891,6 +891,30 @@ WRONG: dict[str, tuple[Read, str]] = {
         later("track", offset=[0], bytes=[1], pts=[0], key=[False]),
         "packet 0",
     ),
+    "a track past the file": (
+        later("track", offset=[200], bytes=[41], pts=[0], key=[True]),
+        "packet 0: offset and bytes: found 41 bytes from byte 200 on, wanted within 240",
+    ),
+    "a track in a block that is not there": (
+        later("track", block=[0], offset=[0], bytes=[1], pts=[0], key=[True]),
+        "packet 0: block: found 0, wanted the number of one of 0 blocks",
+    ),
+    "a track in block -2": (
+        later("track", block=-2, offset=[0], bytes=[1], pts=[0], key=[True]),
+        "track: packet 0: found block -2",
+    ),
+    "a track with too few blocks": (
+        later("track", block=[0], offset=[0, 1], bytes=1, pts=[0, 1], key=1),
+        "track: block: found 1 numbers, wanted 2, one a packet",
+    ),
+    "a track with a codec of many letters": (
+        later("track", codec="h" * 40, offset=[0], bytes=[1], pts=[0], key=[True]),
+        "codec: found 'hhhh",
+    ),
+    "a track with too much extradata": (
+        later("track", extradata=bytes(2**20 + 1), offset=[0], bytes=[1], pts=[0], key=[True]),
+        "extradata: found 1048577 bytes, wanted at most 1048576",
+    ),
     "progress below 0": (later("progress", bytes_done=-1), "bytes_done: found -1"),
 }
 
@@ -904,6 +928,27 @@ def test_what_cannot_be_is_an_error(folder: Path, case: str) -> None:
         mine.open()
     assert isinstance(raised.value, (ValueError, NotImplementedError))
     assert str(raised.value).startswith(f"format '{mine.name}', part 'data.bin'")
+
+
+def test_packets_lie_within_their_block(folder: Path) -> None:
+    (folder / "data.bin").write_bytes(STATE.tobytes())
+
+    def read(part: rc.Part) -> None:
+        block = part.block(offset=0, bytes=200, unpacked_bytes=200)
+        packet = {"block": block, "pts": [0], "key": [True]}
+        with pytest.raises(rc.Error, match="found 2 bytes from byte 199 on, wanted within 200"):
+            part.track(offset=[199], bytes=[2], **packet)
+        assert part.track(offset=[199], bytes=[1], **packet) == 0
+        packings = [part.packing([f"shuffle:{size}"]) for size in range(2, 19)]
+        blocks = [
+            part.block(offset=0, bytes=8, unpacked_bytes=8, packing=packing) for packing in packings
+        ]
+        with pytest.raises(rc.Error, match="in blocks of more than 16 packings"):
+            part.track(block=blocks, offset=[0] * 17, bytes=1, pts=range(17), key=1)
+        add()(part)
+
+    dataset = Format(folder, lambda dataset: declare_state(dataset, read)).open()
+    np.testing.assert_array_equal(values(dataset, "state"), STATE)
 
 
 def test_a_failed_call_adds_nothing(folder: Path) -> None:

@@ -35,12 +35,16 @@ static void fill_schema(fixture *f) {
                            (rbc__layout_stream){4, RBC__ENCODING_PLAIN, RBC__F32}),
         [PIXELS] = numbers("pixels", RBC__U16, 3, 2, 3,
                            (rbc__layout_stream){12, RBC__ENCODING_PIXELS, RBC__U16}),
+        [FRAMES] = numbers("frames", RBC__U8, 3, 4, 6,
+                           (rbc__layout_stream){0, RBC__ENCODING_FRAME, RBC__U8}),
         [UNREADABLE] = numbers("unreadable", RBC__F32, 0, 0, 0,
                                (rbc__layout_stream){4, RBC__ENCODING_PLAIN, RBC__F32}),
     };
     memcpy(f->streams, streams, sizeof streams);
     f->streams[TEXT].kind = RBC_STREAM_TEXT;
     f->streams[PIXELS].kind = RBC_STREAM_IMAGE;
+    f->streams[FRAMES].kind = RBC_STREAM_IMAGE;
+    f->streams[FRAMES].shape[2] = 3;
     f->streams[RAGGED].is_ragged = true;
     f->streams[UNREADABLE].unsupported = "nobody can";
     f->schema = (rbc__schema){.streams = f->streams, .num_streams = NUM_STREAMS};
@@ -49,19 +53,32 @@ static void fill_schema(fixture *f) {
     }
 }
 
-static rbc_status load_array(void *user, int64_t part, rbc__container kind, uint32_t number,
-                             uint8_t **data, size_t *bytes, rbc_error *err) {
+static rbc_status load_object(void *user, int64_t part, rbc__container kind, uint32_t number,
+                              uint8_t **data, size_t *bytes, rbc_error *err) {
     const fixture *f = user;
     assert_int_equal(part, 0);
-    assert_int_equal(kind, RBC__IN_ARRAY);
-    if (number >= f->num_arrays) {
+    assert_true(kind == RBC__IN_ARRAY || kind == RBC__IN_TRACK);
+    const rbc__bytes *objects = kind == RBC__IN_ARRAY ? f->arrays : f->tracks;
+    if (number >= (kind == RBC__IN_ARRAY ? f->num_arrays : f->num_tracks)) {
         return rbc__fail(err, RBC_ERROR_FORMAT, "there is no array %u", number);
     }
-    *bytes = f->arrays[number].size;
+    *bytes = objects[number].size;
     *data = malloc(*bytes);
     assert_non_null(*data);
-    memcpy(*data, f->arrays[number].data, *bytes);
+    memcpy(*data, objects[number].data, *bytes);
     return RBC_OK;
+}
+
+void make_request(fixture *f, bool is_split, bool keeps_pictures) {
+    const rbc__request_params params = {.store = &f->store.base,
+                                        .cache = f->cache,
+                                        .objects = &f->objects,
+                                        .schema = &f->schema,
+                                        .videos = f->videos,
+                                        .is_split = is_split,
+                                        .keeps_pictures = keeps_pictures};
+    rbc__request_destroy(&f->request);
+    assert_int_equal(rbc__request_create(&params, &f->request, NULL), RBC_OK);
 }
 
 int make_fixture(void **state) {
@@ -80,11 +97,10 @@ int make_fixture(void **state) {
     }
     memory_store_init(&f->store, f->described, 2);
     assert_int_equal(rbc__block_cache_create(1 << 24, &f->cache, NULL), RBC_OK);
-    f->objects = (rbc__objects){load_array, f};
+    f->objects = (rbc__objects){load_object, f};
     f->writer = (rbc__layout_writer){.streams = f->stored, .num_streams = NUM_STREAMS};
-    const rbc__request_params params = {
-        .store = &f->store.base, .cache = f->cache, .objects = &f->objects, .schema = &f->schema};
-    assert_int_equal(rbc__request_create(&params, &f->request, NULL), RBC_OK);
+    assert_int_equal(rbc__video_pool_create(1 << 20, &f->videos, NULL), RBC_OK);
+    make_request(f, false, false);
     return 0;
 }
 
@@ -92,9 +108,13 @@ int free_fixture(void **state) {
     fixture *f = *state;
     rbc__request_destroy(&f->request);
     rbc__block_cache_destroy(&f->cache);
+    rbc__video_pool_destroy(&f->videos);
     rbc__layout_writer_free(&f->writer);
     for (uint32_t i = 0; i < f->num_arrays; ++i) {
         rbc__bytes_free(&f->arrays[i]);
+    }
+    for (uint32_t i = 0; i < f->num_tracks; ++i) {
+        rbc__bytes_free(&f->tracks[i]);
     }
     free(f->layout);
     free(f->blobs[0]);

@@ -24,11 +24,12 @@ enum {
     TEXT,
     RAGGED,     /* float32, with row lengths */
     PIXELS,     /* images of uint16, [2, 3, 1] */
+    FRAMES,     /* of tracks: uint8 [4, 6, 3] */
     UNREADABLE, /* unsupported */
     NUM_STREAMS
 };
 
-enum { BLOB_BYTES = 1 << 16, MAX_ARRAYS = 4, RECORD = 7 };
+enum { BLOB_BYTES = 1 << 16, MAX_ARRAYS = 4, FRAME_BYTES = 4 * 6 * 3, RECORD = 7 };
 
 typedef struct fixture {
     rbc__schema schema;
@@ -38,9 +39,12 @@ typedef struct fixture {
     memory_blob described[2];
     memory_store store;
     rbc__block_cache *cache;
+    rbc__video_pool *videos;
     rbc__objects objects;
     rbc__bytes arrays[MAX_ARRAYS]; /* encoded, with their packing */
     uint32_t num_arrays;
+    rbc__bytes tracks[MAX_ARRAYS]; /* encoded */
+    uint32_t num_tracks;
     rbc__layout_writer writer;
     rbc__layout *layout;
     rbc__parsed_episode parsed;
@@ -61,6 +65,8 @@ void add_even(fixture *f, uint32_t id, uint64_t count, uint64_t offset, uint64_t
               uint64_t stride);
 /* A run of samples that are anywhere in blob 0. */
 void add_spans(fixture *f, uint32_t id, const uint64_t (*spans)[2], uint64_t count);
+/* Makes the request anew, of such parameters beside what the fixture has. */
+void make_request(fixture *f, bool is_split, bool keeps_pictures);
 /* Parses the layout, which is f->parsed's then; fails the test where that fails. */
 void end_layout(fixture *f);
 

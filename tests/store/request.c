@@ -230,8 +230,8 @@ static void what_is_not_there_is_refused_at_once(void **state) {
         rbc_status status;
         const char *part;
     } cases[] = {
-        {-1, 0, 1, RBC_ERROR_INVALID_ARGUMENT, "stream -1: there are 10 streams"},
-        {NUM_STREAMS, 0, 1, RBC_ERROR_INVALID_ARGUMENT, "stream 10: there are 10 streams"},
+        {-1, 0, 1, RBC_ERROR_INVALID_ARGUMENT, "stream -1: there are 11 streams"},
+        {NUM_STREAMS, 0, 1, RBC_ERROR_INVALID_ARGUMENT, "stream 11: there are 11 streams"},
         {FLOATS, -1, 1, RBC_ERROR_INVALID_ARGUMENT, "samples [-1, 0) of stream 'floats': it has 4"},
         {FLOATS, 3, 2, RBC_ERROR_INVALID_ARGUMENT, "samples [3, 5) of stream 'floats': it has 4"},
         {FLOATS, 5, 0, RBC_ERROR_INVALID_ARGUMENT, "it has 4"},

@@ -120,8 +120,8 @@ class Indexer:
             encoding: how bytes mean values. Numeric: "plain" (little-endian, C order; default),
                 "swapped" (big-endian), "varint" (protobuf's), "npy" (a NumPy file each). Images:
                 "image" (JPEG or PNG; default), "pixels" and "npy" (as they are, of a declared
-                shape), "frame" (of a video, likewise). Text: "text" (UTF-8; default), "string" (an int32,
-                the number of one of :meth:`Part.strings`, or -1).
+                shape), "frame" (of a video, likewise). Text: "text" (UTF-8; default), "string"
+                (an int32, the number of one of :meth:`Part.strings`, or -1).
             stored: dtype as stored, by default the same. Others that can be are float32 for other
                 floats, int64 for other integers; with `scale` or `offset` any but bool, by default
                 int64 of varints.

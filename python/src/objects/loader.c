@@ -634,7 +634,7 @@ static PyObject *loader_memory(PyObject *self, PyObject *unused) {
         return raise_error(state_of_type(self), &err);
     }
     return Py_BuildValue(
-        "{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:d,s:d,s:L,s:L,s:O}", "memory_bytes",
+        "{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:d,s:d,s:L,s:L,s:O}", "memory_bytes",
         (long long)memory.bound_bytes, "slots_bytes", (long long)memory.slot_bytes, "episode_bytes",
         (long long)memory.episode_bytes, "episodes_at_hand", (long long)memory.num_episodes,
         "block_bytes", (long long)memory.block_bytes, "block_peak_bytes",
@@ -642,6 +642,8 @@ static PyObject *loader_memory(PyObject *self, PyObject *unused) {
         "fetched_peak_bytes", (long long)memory.fetched_peak_bytes, "blocks_read",
         (long long)memory.blocks_read, "blocks_found", (long long)memory.blocks_found, "unpack_ns",
         (long long)memory.unpack_ns, "samples_masked", (long long)memory.samples_masked,
+        "decoder_bytes", (long long)memory.decoder_bytes, "decoder_peak_bytes",
+        (long long)memory.decoder_peak_bytes, "decoders_opened", (long long)memory.num_decoders,
         "unpack_factor_global", memory.unpack_factor_global, "unpack_factor_blocks",
         memory.unpack_factor_blocks, "segment_samples", (long long)memory.segment_samples,
         "group_segments", (long long)memory.group_segments, "is_split",
