@@ -40,7 +40,7 @@ def opened(name: str, path: Path, **options: Any) -> rc.Dataset:
 
 def opened_by(module: ModuleType, path: Path, **options: Any) -> rc.Dataset:
     assert module.probe(str(path))
-    name = module.__name__.rsplit(".", 1)[-1]
+    name = module.__name__.rsplit(".", 1)[-1] + " by hand"  # others of that name come along
     with contextlib.suppress(rc.errors.InvalidArgumentError):
         rc.register_format(name, probe=lambda path: False, index=module.index)
     return rc.open(path, format=name, progress=False, **options)
