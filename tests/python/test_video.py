@@ -1,6 +1,7 @@
 """Videos in MP4 files: their tables, and the frames that decoders make of their packets.
 
-Frames are compared with PyAV's decode of the same file.
+Each frame is compared with PyAV's decode of the same file, to the bit, and made files show the
+number of each frame in its pixels.
 """
 
 from __future__ import annotations
@@ -13,96 +14,26 @@ import pytest
 
 import robocache as rc
 
-av = pytest.importorskip("av", reason="PyAV is the oracle of these tests")
+from .video_files import (
+    SIZE,
+    av,
+    decoded,
+    number_in,
+    open_videos,
+    planes,
+    remux,
+    rgb,
+    write_video,
+)
 
 
-def open_videos(folder: Path, *names: str, shape: tuple[int, ...] | None = None, dtype="uint8"):
-    """Opens files as a dataset, each an episode of the stream "camera"."""
-
-    def index(path, dataset):
-        first = rc.read_mp4(Path(path, names[0]))
-        dataset.control_rate_hz = 30.0
-        dataset.stream(
-            "camera",
-            kind="image",
-            shape=shape or (first.height, first.width, 3),
-            dtype=dtype,
-            encoding="frame",
-        )
-        dataset.stream("number", dtype="int32", shape=())
-        for name in names:
-            dataset.part(name, read=read)
-
-    def read(part):
-        video = part.mp4(0)
-        part.episodes(
-            num_steps=[len(video)],
-            streams={
-                "camera": rc.Frames(video, first=[0]),
-                "number": rc.Column(np.arange(len(video), dtype=np.int32)),
-            },
-        )
-
-    rc.register_format("files of video", probe=lambda path: False, index=index, replace=True)
-    return rc.open(folder, format="files of video", progress=False)
-
-
-def decoded(path: Path) -> list:
-    """Returns all frames of a file as PyAV decodes them, in the order in which they are shown."""
-    with av.open(str(path)) as container:
-        return list(container.decode(video=0))
-
-
-def planes(frame) -> list[np.ndarray]:
-    """Returns the planes of a frame without what pads their rows."""
-    dtype = np.uint8 if frame.format.components[0].bits <= 8 else np.uint16
-    size = np.dtype(dtype).itemsize
-    return [
-        np.frombuffer(plane, dtype).reshape(-1, plane.line_size // size)[
-            : plane.height, : plane.width
-        ]
-        for plane in frame.planes
-    ]
-
-
-def up(chroma: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Returns chroma for each pixel: between the samples nearest to it, sited in their middle."""
-    out = chroma.astype(np.float64)
-    for axis in (0, 1):
-        if out.shape[axis] == shape[axis]:
-            continue
-        last = out.shape[axis] - 1
-        at = np.arange(shape[axis])
-        near, far = at // 2, np.clip(at // 2 + np.where(at % 2, 1, -1), 0, last)
-        out = 0.75 * out.take(near, axis) + 0.25 * out.take(far, axis)
-    return out
-
-
-MATRICES = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
-
-
-def rgb(frame) -> np.ndarray:
-    """Returns the picture in RGB by floating-point arithmetic."""
-    y, u, v = (plane.astype(np.float64) for plane in planes(frame))
-    bits = frame.format.components[0].bits
-    unit = 2.0 ** (bits - 8)
-    red, blue = MATRICES.get(int(frame.colorspace), MATRICES[6])
-    green = 1 - red - blue
-    full = int(frame.color_range) == 2
-    top = (2**bits - 1) / 255
-    y = y / top if full else (y / unit - 16) * 255 / 219
-    u, v = ((up(c, y.shape) / unit - 128) * (unit / top if full else 255 / 224) for c in (u, v))
-    r = y + 2 * (1 - red) * v
-    b = y + 2 * (1 - blue) * u
-    g = y - 2 * (1 - blue) * blue / green * u - 2 * (1 - red) * red / green * v
-    return np.clip(np.stack([r, g, b], -1), 0, 255)
-
-
-def check_pictures(ours: np.ndarray, frames: list) -> None:
-    """Each picture is that of the frame: the exact arithmetic rounded, within 0.6 of a level."""
+def check_pictures(ours: np.ndarray, frames: list, first: int = 0) -> None:
     assert len(ours) == len(frames)
-    for number, (picture, frame) in enumerate(zip(ours, frames, strict=True)):
-        assert abs(picture - rgb(frame)).max() <= 0.6, f"frame {number}"
+    for number, (picture, frame) in enumerate(zip(ours, frames, strict=True), first):
+        assert np.array_equal(picture, rgb(frame)), f"frame {number}"
+
+
+# ---- real files ----------------------------------------------------------------------------------
 
 
 def g1_files(test_data) -> list[Path]:
@@ -113,7 +44,7 @@ def g1_files(test_data) -> list[Path]:
     )
 
 
-def test_tables_of_a_real_file(test_data) -> None:
+def test_tables_of_real_files(test_data) -> None:
     for path in g1_files(test_data):
         video = rc.read_mp4(path)
         with av.open(str(path)) as container:
@@ -129,8 +60,186 @@ def test_tables_of_a_real_file(test_data) -> None:
 def test_frames_of_a_real_file(test_data, tmp_path) -> None:
     path = g1_files(test_data)[0]
     shutil.copy(path, tmp_path / "a.mp4")
-    dataset = open_videos(tmp_path, "a.mp4")
     frames = decoded(path)
-    ours = dataset.episodes[0]["camera"]
-    for begin in range(0, len(frames), 50):
-        check_pictures(ours.read(begin, 10), frames[begin : begin + 10])
+    ours = open_videos(tmp_path, "a.mp4").episodes[0]["camera"]
+    for begin in range(0, len(frames), 60):
+        check_pictures(ours.read(begin, 5), frames[begin : begin + 5], begin)
+
+
+# ---- made files ----------------------------------------------------------------------------------
+
+X264 = {"preset": "veryfast", "crf": "18"}
+X265 = {"preset": "ultrafast", "crf": "18"}
+KINDS = {
+    "h264": ("libx264", {**X264, "g": "30", "bf": "3"}, {}),
+    "h264, every frame a key": ("libx264", {**X264, "g": "1"}, {}),
+    "h264, two frames a group": ("libx264", {**X264, "g": "2", "bf": "0"}, {}),
+    "h264, one group": ("libx264", {**X264, "g": "250", "bf": "2"}, {}),
+    "h264, open groups": (
+        "libx264",
+        {**X264, "x264-params": "keyint=12:min-keyint=12:open-gop=1:bframes=3:b-pyramid=normal"},
+        {},
+    ),
+    "hevc": ("libx265", {**X265, "x265-params": "keyint=20:open-gop=0:bframes=3:log-level=0"}, {}),
+    "hevc, open groups": (
+        "libx265",
+        {**X265, "x265-params": "keyint=12:min-keyint=12:open-gop=1:bframes=4:log-level=0"},
+        {},
+    ),
+    "mpeg4": ("mpeg4", {"g": "12", "bf": "2", "qscale": "3"}, {"bit_rate": 2_000_000}),
+    "av1, two frames a group": ("libsvtav1", {"preset": "12", "crf": "20", "g": "2"}, {}),
+    "av1": ("libsvtav1", {"preset": "12", "crf": "20", "g": "30"}, {}),
+    "vp9": ("libvpx-vp9", {"g": "30", "auto-alt-ref": "1", "lag-in-frames": "12"}, {}),
+}
+
+
+def written(path: Path, kind: str, frames: int = 100, **more) -> Path:
+    codec, options, settings = KINDS[kind]
+    if codec not in av.codecs_available:
+        pytest.skip(f"PyAV has no encoder {codec}")
+    return write_video(path, codec, frames, options=options, **settings, **more)
+
+
+def needs_decoder(dataset) -> None:
+    """Skips where the FFmpeg that is installed lacks the decoder."""
+    try:
+        dataset.episodes[0]["camera"].read(0, 1)
+    except rc.errors.UnsupportedError as error:
+        pytest.skip(str(error))
+
+
+def check_file(folder: Path, name: str, first_number: int = 0) -> None:
+    """All frames in order, then each by itself, are PyAV's and show their numbers."""
+    frames = decoded(folder / name)
+    video = rc.read_mp4(folder / name)
+    assert video.pts.tolist() == [frame.pts for frame in frames]
+    dataset = open_videos(folder, name)
+    needs_decoder(dataset)
+    camera = dataset.episodes[0]["camera"]
+    ours = camera.values
+    assert [number_in(p) for p in ours] == [first_number + i for i in range(len(frames))]
+    check_pictures(ours, frames)
+    order = np.random.default_rng(1).permutation(len(frames))
+    for at in order:
+        assert np.array_equal(camera.read(int(at), 1)[0], ours[at]), f"frame {at} by itself"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_frames_of_each_kind(tmp_path, kind) -> None:
+    written(tmp_path / "a.mp4", kind)
+    check_file(tmp_path, "a.mp4")
+
+
+@pytest.mark.parametrize("kind", ["h264", "hevc, open groups", "av1", "mpeg4"])
+def test_variable_rate(tmp_path, kind) -> None:
+    rng = np.random.default_rng(3)
+    times = np.cumsum(rng.integers(300, 3000, 100)).tolist()
+    written(tmp_path / "a.mp4", kind, times=[t - times[0] for t in times])
+    check_file(tmp_path, "a.mp4")
+    gaps = np.diff(rc.read_mp4(tmp_path / "a.mp4").times_ns)
+    np.testing.assert_allclose(gaps, np.diff(times) / 30000 * 1e9, atol=1e5)
+
+
+@pytest.mark.parametrize("kind", ["h264", "h264, open groups", "hevc, open groups", "av1"])
+def test_l11_a_key_frame_that_an_edit_list_hides(tmp_path, kind) -> None:
+    written(tmp_path / "whole.mp4", kind)
+    unit = int(rc.read_mp4(tmp_path / "whole.mp4").pts[1])
+    remux(tmp_path / "whole.mp4", tmp_path / "a.mp4", from_pts=17 * unit)
+    video = rc.read_mp4(tmp_path / "a.mp4")
+    assert video.num_packets > len(video) == 83
+    check_file(tmp_path, "a.mp4", first_number=17)
+
+
+@pytest.mark.parametrize("kind", ["h264", "hevc", "av1"])
+def test_fragmented_files(tmp_path, kind) -> None:
+    written(tmp_path / "a.mp4", kind, container={"movflags": "frag_keyframe+empty_moov"})
+    check_file(tmp_path, "a.mp4")
+
+
+def test_tables_at_the_front_and_in_quicktime(tmp_path) -> None:
+    written(tmp_path / "front.mp4", "h264", container={"movflags": "faststart"})
+    check_file(tmp_path, "front.mp4")
+    written(tmp_path / "a.mov", "h264")
+    check_file(tmp_path, "a.mov")
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format", "shape"),
+    [
+        ("libx264", "yuv420p", (50, 102)),
+        ("libx264", "yuv422p", SIZE),
+        ("libx264", "yuv444p", SIZE),
+        ("libx264", "yuv420p10le", SIZE),
+        ("libx264", "yuv444p10le", (51, 97)),
+        ("libx264", "yuvj420p", SIZE),
+        ("libx265", "yuv420p10le", SIZE),
+        ("libx265", "yuv422p12le", SIZE),
+        ("libx265", "yuv444p12le", SIZE),
+    ],
+)
+def test_pixel_formats(tmp_path, codec, pixel_format, shape) -> None:
+    write_video(
+        tmp_path / "a.mp4", codec, 12, pixel_format=pixel_format, shape=shape, options={"g": "6"}
+    )
+    video = rc.read_mp4(tmp_path / "a.mp4")
+    assert video.pixel_format == pixel_format.replace("yuvj", "yuv")
+    camera = open_videos(tmp_path, "a.mp4").episodes[0]["camera"]
+    frames = decoded(tmp_path / "a.mp4")
+    check_pictures(camera.values, frames)
+    for frame in frames:
+        assert abs(rgb(frame) - rgb(frame, exact=True)).max() <= 0.6
+
+
+@pytest.mark.parametrize("colour", ["bt709", "smpte170m", "bt2020nc"])
+@pytest.mark.parametrize("is_full", [False, True])
+def test_matrix_and_range_are_the_streams(tmp_path, colour, is_full) -> None:
+    matrix = {"bt709": 1, "smpte170m": 6, "bt2020nc": 9}[colour]
+    options = {"g": "6", "x264-params": f"colormatrix={colour}:fullrange={int(is_full)}"}
+    write_video(tmp_path / "a.mp4", "libx264", 6, options=options, color_range=1 + is_full)
+    frames = decoded(tmp_path / "a.mp4")
+    assert {(int(f.colorspace), int(f.color_range)) for f in frames} == {(matrix, 1 + is_full)}
+    check_pictures(open_videos(tmp_path, "a.mp4").episodes[0]["camera"].values, frames)
+
+
+def test_gray_of_twelve_bits_is_as_it_was_stored(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    depths = rng.integers(0, 4096, (20, *SIZE)).astype(np.uint16)
+    write_video(
+        tmp_path / "a.mp4",
+        "libx265",
+        20,
+        pixel_format="gray12le",
+        options={"x265-params": "lossless=1:log-level=0"},
+        pictures=lambda number: depths[number],
+    )
+    assert rc.read_mp4(tmp_path / "a.mp4").pixel_format == "gray12le"
+    depth = open_videos(tmp_path, "a.mp4", shape=(*SIZE, 1), dtype="uint16").episodes[0]
+    np.testing.assert_array_equal(depth["camera"].values[..., 0], depths)
+
+
+def test_luma_in_sixteen_bits_is_the_plane(tmp_path) -> None:
+    written(tmp_path / "a.mp4", "h264", 10)
+    ours = open_videos(tmp_path, "a.mp4", shape=(*SIZE, 1), dtype="uint16").episodes[0]["camera"]
+    for picture, frame in zip(ours.values, decoded(tmp_path / "a.mp4"), strict=True):
+        np.testing.assert_array_equal(picture[..., 0], planes(frame)[0])
+
+
+def test_a_loader_delivers_the_frames_of_the_steps(tmp_path) -> None:
+    names = [f"{kind.split(',')[0]}-{i}.mp4" for i, kind in enumerate(KINDS) if kind != "vp9"]
+    kinds = [kind for kind in KINDS if kind != "vp9"]
+    for name, kind in zip(names, kinds, strict=True):
+        written(tmp_path / name, kind, 40)
+    dataset = open_videos(tmp_path, *names)
+    loader = rc.DataLoader(
+        dataset,
+        batch_size=16,
+        shuffle=True,
+        streams={"camera": rc.Window(range(-1, 1)), "number": rc.Window(range(-1, 1))},
+        array="numpy",
+    )
+    rows = 0
+    for batch in loader:
+        for pictures, numbers in zip(batch["camera"], batch["number"], strict=True):
+            assert [number_in(picture) for picture in pictures] == numbers.tolist()
+            rows += 1
+    assert rows == 40 * len(names)

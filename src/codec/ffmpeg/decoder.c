@@ -11,8 +11,8 @@
 /* What hides the messages of one context: nothing is written to standard error, and other users of
  * the library in this process keep the level that they set. Levels have a byte. */
 #define LOG_NOTHING 100
-/* Pictures are coded in blocks of up to 128 pixels a side. */
-#define MAX_BLOCK 128
+/* Pictures are coded in blocks of up to 128 pixels a side, and some decoders have edges around. */
+#define MAX_EDGE 256
 /* Pictures that a decoder mostly holds at most, and what else it has. */
 #define MAX_PICTURES  18
 #define DECODER_BYTES (1 << 20)
@@ -59,11 +59,12 @@ static rbc_status set_up(decoder *d, const AVCodec *codec, const rbc__video_para
     AVCodecContext *context = d->context;
     context->log_level_offset = LOG_NOTHING;
     context->thread_count = 1;
+    context->flags |= AV_CODEC_FLAG_OUTPUT_CORRUPT; /* take_picture() decides */
     if (params->width > 0 && params->height > 0) {
         context->width = params->width;
         context->height = params->height;
         context->max_pixels =
-            ((int64_t)params->width + MAX_BLOCK) * ((int64_t)params->height + MAX_BLOCK);
+            ((int64_t)params->width + MAX_EDGE) * ((int64_t)params->height + MAX_EDGE);
     }
     if (params->matrix != 0) {
         context->colorspace = (enum AVColorSpace)params->matrix;
@@ -127,10 +128,18 @@ typedef struct run {
     int64_t missing;    /* frames that are wanted and not there */
     int64_t bad_packet; /* the first that is damaged; num_packets: none */
     int bad_code;       /* FFmpeg's; 0: its picture is incomplete */
+    bool is_key_intra;  /* the key picture, once it is there, needs no other */
 } run;
 
+/* Pictures before the key packet are of the group before, whose pictures they may need: they go in,
+ * for an H.264 decoder counts pictures, but what comes of them is of no matter. */
+static bool is_of_group_before(const run *r, int64_t packet) {
+    const rbc__video_group *group = r->group;
+    return group->first_packet > 0 && group->packets[packet].pts < group->packets[0].pts;
+}
+
 static void note_damage(run *r, int64_t packet, int code) {
-    if (packet < r->bad_packet) {
+    if (packet < r->bad_packet && !is_of_group_before(r, packet)) {
         r->bad_packet = packet;
         r->bad_code = code;
     }
@@ -143,7 +152,13 @@ static rbc_status take_picture(run *r, rbc_error *err) {
     if (frame->pts < r->first || packet >= r->group->num_packets) {
         return RBC_OK; /* of a group before */
     }
-    if (frame->decode_error_flags != 0 || (frame->flags & AV_FRAME_FLAG_CORRUPT) != 0) {
+    if (packet == 0) {
+        r->is_key_intra = frame->pict_type == AV_PICTURE_TYPE_I;
+    }
+    /* Behind a key picture that is no IDR an H.264 decoder calls all corrupt that it was given
+     * before that was shown, though none of it needs pictures of before. */
+    const bool is_corrupt = (frame->flags & AV_FRAME_FLAG_CORRUPT) != 0 && !r->is_key_intra;
+    if (frame->decode_error_flags != 0 || is_corrupt) {
         note_damage(r, packet, 0);
     }
     const int64_t wanted = r->frame_of[packet];
@@ -180,13 +195,6 @@ static rbc_status take_pictures(run *r, int64_t packet, rbc_error *err) {
         RBC__TRY(status);
     }
     return RBC_OK;
-}
-
-/* Pictures before the key packet are of the group before, whose pictures they may need. */
-static bool is_of_group_before(const run *r, int64_t packet) {
-    const rbc__video_group *group = r->group;
-    return group->first_packet > 0 && packet > 0 &&
-           group->packets[packet].pts < group->packets[0].pts && r->frame_of[packet] < 0;
 }
 
 /* How many packets a picture may wait for ones that are shown before it. */
@@ -259,9 +267,7 @@ static rbc_status run_group(run *r, rbc_error *err) {
         if (group->cancel != NULL && atomic_load_explicit(group->cancel, memory_order_relaxed)) {
             return rbc__fail(err, RBC_ERROR_CANCELLED, "decoding was stopped");
         }
-        if (!is_of_group_before(r, i)) {
-            RBC__TRY(send(r, i, err));
-        }
+        RBC__TRY(send(r, i, err));
     }
     if (r->missing > 0) {
         (void)ffmpeg->avcodec_send_packet(context, NULL);

@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,7 +58,8 @@ static void check_version(const char *name, unsigned found, unsigned wanted) {
 static void load(void) {
     void *avutil = open_own(OWN_AVUTIL_NAME);
     void *avcodec = avutil != NULL ? open_own(OWN_AVCODEC_NAME) : NULL;
-    if (avcodec == NULL) {
+    const bool is_own = avcodec != NULL;
+    if (!is_own) {
         avutil = dlopen(AVUTIL_NAME, RTLD_NOW | RTLD_LOCAL);
         avcodec = avutil != NULL ? dlopen(AVCODEC_NAME, RTLD_NOW | RTLD_LOCAL) : NULL;
     }
@@ -81,6 +83,9 @@ static void load(void) {
     }
     check_version(AVCODEC_NAME, library.avcodec_version(), LIBAVCODEC_VERSION_MAJOR);
     check_version(AVUTIL_NAME, library.avutil_version(), LIBAVUTIL_VERSION_MAJOR);
+    if (is_own) { /* nobody else's messages */
+        library.av_log_set_level(AV_LOG_QUIET);
+    }
     Dl_info info;
     void *symbol = NULL;
     memcpy(&symbol, &library.avcodec_version, sizeof symbol);
