@@ -24,9 +24,11 @@ void rbc__batch_flush(rbc__batch_writer *writer) {
     }
 }
 
-/* The distance of samples if `next` went on where `run` ends; 0: it does not. */
+/* The distance of samples if `next` went on where `run` ends; 0: it does not. Rows of arrays and
+ * frames of tracks follow each other in a run. */
 static uint64_t common_stride(const rbc__run *run, const rbc__run *next) {
     const uint64_t least = next->sample_bytes > 0 ? next->sample_bytes : 1;
+    const bool are_bytes = next->container != RBC__IN_ARRAY && next->container != RBC__IN_TRACK;
     if (next->id != run->id || next->container != run->container || next->number != run->number ||
         next->packing != run->packing || next->encoding != run->encoding ||
         next->dtype != run->dtype || next->sample_bytes != run->sample_bytes ||
@@ -36,7 +38,8 @@ static uint64_t common_stride(const rbc__run *run, const rbc__run *next) {
     const uint64_t stride = run->count > 1    ? run->stride
                             : next->count > 1 ? next->stride
                                               : next->offset - run->offset;
-    const bool fits = stride >= least && (next->count == 1 || next->stride == stride) &&
+    const bool fits = stride >= least && (are_bytes || stride == 1) &&
+                      (next->count == 1 || next->stride == stride) &&
                       next->offset - run->offset == stride * run->count;
     return fits ? stride : 0;
 }

@@ -310,6 +310,23 @@ def runs_of_an_array(folder: Path) -> Declare:
     return lambda dataset: declare_state(dataset, read)
 
 
+def every_second_row_of_an_array(folder: Path) -> Declare:
+    """Each step is a run, and the next one lies as far behind it as the one before."""
+    (folder / "data.bin").write_bytes(np.repeat(STATE, 2, axis=0).tobytes())
+
+    def read(part: rc.Part) -> None:
+        array = part.array(shape=(2 * TOTAL, 4), dtype="f4", offsets=0)
+        rows = rc.ArrayRows(
+            array,
+            first=np.arange(0, 2 * TOTAL, 2),
+            count=np.ones(TOTAL, int),
+            episode=np.repeat(np.arange(len(STEPS)), STEPS),
+        )
+        part.episodes(num_steps=STEPS, streams={"state": rows})
+
+    return lambda dataset: declare_state(dataset, read)
+
+
 PLACES: dict[str, Callable[[Path], Declare]] = {
     "rows of a file": rows_of_a_file,
     "rows with a stride": rows_with_a_stride,
@@ -322,6 +339,7 @@ PLACES: dict[str, Callable[[Path], Declare]] = {
     "pieces of a file a step": pieces_of_a_file_a_step,
     "several kinds": several_kinds_in_an_episode,
     "columns": columns,
+    "every second row": every_second_row_of_an_array,
     "chunks": lambda folder: chunked_array(folder, (4, 3), ["shuffle:4", "zlib"]),
     "chunks of rows": lambda folder: chunked_array(folder, (4, 4), []),
     "contiguous": lambda folder: chunked_array(folder, (TOTAL, 4), []),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import os
 import warnings
 from collections.abc import Collection, Mapping, Sequence
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from ..errors import FormatError, NotFoundError
 from .lerobot_rows import Strings, integers_of, on_grid, range_of, runs_of, values_of
 from .lerobot_tables import Episode, numbered_texts, read_table
-from .lerobot_video import Match, Video, match_frames
+from .lerobot_video import Match, Shown, match_frames
 from .sources import Column, Frames, Pieces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .lerobot import Source
+    from .lerobot_info import Feature
     from .part import Part
 
 __all__ = ["STAMPS", "Reader"]
@@ -49,7 +51,7 @@ class Reader:
         self._tables = source.tables
         self._part = part
         self._strings = Strings()
-        self._videos: dict[str, Video | FormatError] = {}
+        self._videos: dict[str, Shown | FormatError] = {}
         self._calls: list[dict[str, Any]] = []
         self._refused: list[tuple[int, str]] = []
         self._subtasks: Mapping[int, str] | None = None
@@ -146,18 +148,22 @@ class Reader:
         if not is_grid:
             found.notes.append(f"stamps are kept: they are not frame_index / {self._info.fps:g}")
         for camera in self._source.videos:
-            found.matches[camera.name] = self._match(found, camera.name)
+            found.matches[camera.name] = self._match(found, camera)
         return found
 
-    def _match(self, found: _Found, camera: str) -> Match:
+    def _match(self, found: _Found, feature: Feature) -> Match:
         """Finds the frames of an episode's rows."""
         episode = found.episode
+        camera = feature.name
         clip = episode.clips[camera]
-        path = self._tables.find_video(camera, clip)
+        try:
+            path = self._tables.find_video(camera, clip)
+        except FormatError as error:
+            raise FormatError(f"{camera}: {error}") from None
         video = self._videos.get(path)
         if video is None:
             try:
-                video = self._open(path)
+                video = self._open(path, feature)
             except FormatError as error:
                 video = error
             self._videos[path] = video
@@ -173,8 +179,15 @@ class Reader:
             found.notes.append(f"{camera}: {match.note}")
         return match
 
-    def _open(self, path: str) -> Video:
-        raise NotImplementedError(path)
+    def _open(self, path: str, camera: Feature) -> Shown:
+        """Adds a video to the part, and checks that its pictures are those of the stream."""
+        video = self._part.mp4(path)
+        if (video.height, video.width) != camera.shape[:2]:
+            raise FormatError(
+                f"{os.path.join(self._info.root, path)}: found pictures of {video.width} x "
+                f"{video.height}, wanted {camera.shape[1]} x {camera.shape[0]} (meta/info.json)"
+            )
+        return Shown(video, video.times_ns)
 
     def _tell_unowned(
         self,
@@ -321,7 +334,7 @@ def _frames(matches: Sequence[Match]) -> Any:
     """Returns the sources of episodes, of which only a single one may have several runs."""
     if len(matches) == 1:
         return list(matches[0].sources())
-    return Frames(matches[0].track, [match.runs[0][0] for match in matches])
+    return Frames(operator.index(matches[0].track), [match.runs[0][0] for match in matches])
 
 
 def _pieces(pieces: Pieces, ranges: Sequence[tuple[int, int]]) -> Pieces:

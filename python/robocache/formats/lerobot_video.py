@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,19 +13,16 @@ from .sources import Frames
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Match", "Video", "match_frames"]
+    from .video import Video
+
+__all__ = ["Match", "Shown", "match_frames"]
 
 
 @dataclass(frozen=True)
-class Video:
-    """A video of a part.
+class Shown:
+    """A video of a part, and when each of its frames is shown, int64 nanoseconds in order."""
 
-    Attributes:
-        track: its number in the part.
-        times_ns: when each frame is shown, int64, in order.
-    """
-
-    track: int
+    track: Video
     times_ns: NDArray[Any]
 
 
@@ -38,18 +36,18 @@ class Match:
         note: where the stamps of video and rows disagree; "" where they do not.
     """
 
-    track: int
+    track: Video
     runs: list[tuple[int, int]]
     note: str
 
     def sources(self) -> Iterator[Frames]:
         """Yields the runs of an episode that is added by itself."""
         for first, count in self.runs:
-            yield Frames(self.track, [first], [count])
+            yield Frames(operator.index(self.track), [first], [count])
 
 
 def match_frames(
-    video: Video,
+    video: Shown,
     stamps_ns: NDArray[Any],
     from_s: float | None,
     first: int | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -311,7 +312,8 @@ class Part:
             What the tables say; in :class:`Frames` it stands for the number of its track.
         """
         if isinstance(file, str):
-            path, blob = file, self.blobs(file.replace("{", "{{").replace("}", "}}"))
+            size = [os.path.getsize(os.path.join(self.folder, file))]
+            path, blob = file, self.blobs(file.replace("{", "{{").replace("}", "}}"), sizes=size)
         else:
             path, blob = self.path, _arguments.integer("mp4: file", file, 0, 0)
         told = self._native.mp4(
