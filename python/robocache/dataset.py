@@ -612,16 +612,26 @@ def _open_again(
     return Dataset(dataset._native, selection, opened, chosen, dataset.notes)
 
 
-def readable(dataset: Dataset, names: Iterable[str]) -> list[str]:
-    """Returns those of the streams that a loader can read.
+_FACTS = ("episode_index", "episode_id", "step_index", "time_ns", "task")
+"""What every batch says of its samples."""
 
-    One warning names the others, each with the reason: they cannot be read at all, or hold images
-    of several sizes. Where no size is declared, the first and last image of the first episode
+
+def readable(dataset: Dataset, names: Iterable[str]) -> list[str]:
+    """Returns those of the streams that a loader can read under their own names.
+
+    One warning names the others, each with the reason: they cannot be read at all, hold images of
+    several sizes, or are named as another field of the batch is. Where no size is declared, the first and last image of the first episode
     that has one and of the last episode are looked at.
     """
-    left_out, kept = {}, []
+    left_out, kept, names = {}, [], list(names)
+    taken = {*_FACTS, *(field for name in names for field in _beside(dataset.streams[name]))}
     for name in names:
-        reason = why_unreadable(dataset, dataset.streams[name])
+        if name in taken:
+            reason: str | None = "a batch has another field of that name: take it with " + (
+                f"streams={{{name!r}: Window(name=...)}}"
+            )
+        else:
+            reason = why_unreadable(dataset, dataset.streams[name])
         if reason is None:
             kept.append(name)
         else:
@@ -630,6 +640,13 @@ def readable(dataset: Dataset, names: Iterable[str]) -> list[str]:
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in left_out.items())
         warnings.warn(f"{dataset.path}: streams are left out: {reasons}", stacklevel=4)
     return kept
+
+
+def _beside(info: StreamInfo) -> list[str]:
+    """Returns the fields that a batch has beside a window's values."""
+    is_cloud = info.is_ragged and info.times is None
+    suffixes = ["_is_pad", "_valid", *(["_lengths"] if is_cloud else [])]
+    return [info.name + suffix for suffix in suffixes]
 
 
 def why_unreadable(dataset: Dataset, info: StreamInfo) -> str | None:

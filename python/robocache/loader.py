@@ -84,7 +84,7 @@ class DataLoader:
             for all video rates; any other float a short fraction that rounds to it.
         streams: stream names to Window, or to a list of them; a list of names takes one tick of
             each; by default all numeric and image streams, those left out with a warning that
-            cannot be read.
+            cannot be read or are named as another field of the batch is.
         delta_timestamps: LeRobot's dict of stream names to seconds, taken with mode "nearest".
         shuffle: True over all samples; "blocks" for data that is packed, chunks of arrays or groups
             of pictures, of which a global shuffle unpacks a whole one for nearly each sample:

@@ -20,7 +20,8 @@ static rbc_status add_field(rbc__batch_spec *spec, const char *name, const char 
     for (int32_t i = 0; i < *index; ++i) {
         if (strcmp(spec->fields[i].name, field->name) == 0) {
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                             "two fields of the batch are named '%s': give a window another name",
+                             "two fields of the batch are named '%s': give a window another name "
+                             "(name=)",
                              field->name);
         }
     }

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import json
+import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import robocache
+from robocache.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from robocache.dataset import Dataset
@@ -47,6 +52,17 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
         help="steps a second, where the dataset does not say it",
     )
     parser.add_argument(
+        "--format", metavar="NAME", help="of the dataset, where several formats know the path"
+    )
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module, or a file that ends in .py, which registers formats; may be repeated",
+    )
+    parser.add_argument(
         "--no-progress", action="store_true", help="draw no progress bar while indexing"
     )
 
@@ -59,10 +75,32 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _import(module: str) -> None:
+    """Imports a module by its name, or a file of Python."""
+    name = os.path.splitext(os.path.basename(module))[0] if module.endswith(".py") else module
+    try:
+        if name == module:
+            sys.path.insert(0, os.getcwd())  # as `python -m` finds it
+            importlib.import_module(name)
+            return
+        spec = importlib.util.spec_from_file_location(name, module)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = loaded = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(loaded)
+    except robocache.Error:
+        raise
+    except Exception as error:
+        raise InvalidArgumentError(f"--import {module}: {type(error).__name__}: {error}") from error
+
+
 def open_dataset(arguments: argparse.Namespace, **options: Any) -> Dataset:
     """Opens the dataset the arguments name; `options` are those of :func:`robocache.open`."""
+    for module in arguments.imports:
+        _import(module)
     return robocache.open(
         arguments.path,
+        format=arguments.format,
         catalog=arguments.catalog,
         progress=False if arguments.no_progress else None,
         on_error=arguments.on_error,
