@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BUILTIN", "Builtin", "need"]
 
+_MOST_NAMES = 1000  # of a folder are looked at to recognise a format
+_MOST_FOLDERS = 20
+
 
 @dataclass(frozen=True)
 class Builtin:
@@ -60,9 +63,37 @@ def _has_step(folder: str) -> bool:
     return any(re.fullmatch(r"episode_[0-9]+\.npz", name) for name in names)
 
 
+def _has_hdf5(path: str) -> bool:
+    endings = (".hdf5", ".h5", ".hdf")
+    if os.path.isdir(path):
+        return _holds(path, endings, 3)
+    if path.lower().endswith(endings):
+        return True
+    with open(path, "rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+
+
+def _holds(folder: str, endings: tuple[str, ...], depth: int) -> bool:
+    """Whether among the first names of a folder, or of those in it, is a file that ends so."""
+    below = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in itertools.islice(entries, _MOST_NAMES):
+                if entry.name.startswith("."):
+                    continue
+                if entry.name.lower().endswith(endings) and entry.is_file():
+                    return True
+                if depth > 1 and entry.is_dir(follow_symlinks=False):
+                    below.append(entry.path)
+    except OSError:
+        return False
+    return any(_holds(each, endings, depth - 1) for each in below[:_MOST_FOLDERS])
+
+
 BUILTIN: tuple[Builtin, ...] = (
     Builtin("calvin", "training/ep_start_end_ids.npy and steps episode_0000123.npz", _is_calvin),
     Builtin("calvin_language", "format='calvin_language'", lambda path: False),
+    Builtin("hdf5", "a file *.hdf5 or *.h5, here or in the folders inside", _has_hdf5),
     Builtin(
         "lerobot",
         "meta/info.json, as LeRobot's datasets have it",

@@ -1,0 +1,221 @@
+"""HDF5 files of episodes: robomimic, robosuite, LIBERO, Isaac Lab Mimic, ManiSkill, ALOHA and ACT,
+RoboTwin, and others by a mapping, see docs/hdf5.md.
+
+Another process (:mod:`.hdf5_process`) looks into the files; :mod:`.hdf5_part` tells what it found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from .. import _causes
+from ..errors import Error, FormatError, InvalidArgumentError, NotFoundError
+from . import hdf5_layouts as layouts
+from . import recall
+from .hdf5_beside import Beside
+from .hdf5_part import PartIndex, check_kind
+from .hdf5_process import readers
+
+if TYPE_CHECKING:
+    from .hdf5_process import Reader
+    from .indexer import Indexer
+    from .part import Part
+
+__all__ = ["draft", "index"]
+
+_ENDINGS = (".hdf5", ".h5", ".hdf")
+_DEPTH = 4  # folders below the path, in which files are looked for
+_NOTED = 100  # files of which notes are kept
+_TRIED = 16  # files of which the first that can be read says what all hold
+
+
+def index(path: str, dataset: Indexer) -> None:
+    """Declares the streams of the first file that can be read, and a part a file."""
+    mapping = dataset.mapping
+    files = find_files(path, None if mapping is None else mapping.text("files"))
+    pool = readers(_causes.current())
+    plan = _plan(path, dataset, files, pool)
+    dataset.name = os.path.splitext(os.path.basename(path.rstrip("/")))[0]
+    dataset.control_rate_hz = plan.rate_hz
+    for note in plan.notes:
+        dataset.note(note)
+    for leaf in plan.leaves:
+        _declare(dataset, leaf)
+
+    notes = _Notes(path, dataset, files)
+
+    def read(part: Part) -> None:
+        reader = pool.take()
+        try:
+            index = PartIndex(part, plan)
+            index.read(reader)
+            notes.set(part.path, index.notes)
+        finally:
+            pool.give(reader)
+
+    for file in files:
+        dataset.part(file, read=read)
+
+
+def draft(path: str) -> str:
+    """Returns a mapping of the first file to start from, as TOML."""
+    files = find_files(path, None)
+    opening = _causes.Opening()
+    pool = readers(opening)
+    root = path if os.path.isdir(path) else os.path.dirname(path)
+    try:
+        return layouts.draft(_survey(root, files[0], pool.take()), files[0])
+    finally:
+        pool.close()
+
+
+class _Notes:
+    """What was noted of single files when they were indexed, now or earlier."""
+
+    def __init__(self, path: str, dataset: Indexer, files: list[str]) -> None:
+        self._name = f"hdf5 notes {path}"
+        self._first = os.path.join(dataset.path, files[0])
+        self._dataset = dataset
+        self._all: dict[str, Any] = recall.get(self._name, self._first) or {}
+        for file in files:
+            self._tell(file, self._all.get(file, []))
+
+    def set(self, file: str, notes: list[str]) -> None:
+        if (notes or file in self._all) and len(self._all) < _NOTED:
+            self._all[file] = notes
+            self._tell(file, notes)
+            recall.put(self._name, self._first, self._all)
+
+    def _tell(self, file: str, notes: Any) -> None:
+        for note in notes:
+            if isinstance(note, str) and f"{file}: {note}" not in self._dataset.notes:
+                self._dataset.note(f"{file}: {note}")
+
+
+# ---- files --------------------------------------------------------------------------------------
+
+
+def find_files(path: str, pattern: str | None) -> list[str]:
+    """Returns the files of a dataset relative to its folder, sorted as people number them."""
+    if not os.path.isdir(path):
+        return [os.path.basename(path)]
+    import fnmatch
+
+    found = []
+    for file in _walk(path, "", _DEPTH):
+        is_ours = file.lower().endswith(_ENDINGS)
+        if is_ours if pattern is None else fnmatch.fnmatch(file, pattern):
+            found.append(file)
+    if not found:
+        wanted = f"a file that ends in {', '.join(_ENDINGS)}" if pattern is None else repr(pattern)
+        raise NotFoundError(f"{path}: no file found, wanted {wanted}")
+    return sorted(found, key=_by_number)
+
+
+def _walk(root: str, below: str, depth: int) -> Iterator[str]:
+    with os.scandir(os.path.join(root, below)) as entries:
+        listed = sorted(entries, key=lambda entry: entry.name)
+    for entry in listed:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            if depth > 1:
+                yield from _walk(root, f"{below}{entry.name}/", depth - 1)
+        elif entry.is_file():
+            yield below + entry.name
+
+
+def _by_number(file: str) -> list[tuple[int, int, str]]:
+    import re
+
+    pieces = re.split(r"(\d+)", file)
+    return [(1, int(piece), piece) if piece.isdecimal() else (0, 0, piece) for piece in pieces]
+
+
+# ---- what all files hold ------------------------------------------------------------------------
+
+
+def _plan(path: str, dataset: Indexer, files: list[str], pool: Any) -> layouts.Plan:
+    """Returns what the first file holds that can be read, found now or earlier."""
+    mapping = dataset.mapping
+    name = f"hdf5 {path} {mapping.digest if mapping is not None else ''}"
+    found = recall.get(name, os.path.join(dataset.path, files[0]))
+    if found is not None:
+        try:
+            return layouts.Plan.from_json(found)
+        except (KeyError, TypeError, ValueError):
+            pass  # of an earlier version
+    reader = pool.take()
+    problem: Error | None = None
+    try:
+        for file in files[:_TRIED]:
+            try:
+                survey = _survey(dataset.path, file, reader)
+                if mapping is None:
+                    plan = layouts.recognised(survey)
+                    if plan is None:
+                        raise FormatError(_unknown(dataset.path, file, survey))
+                else:
+                    plan = layouts.plan_by_mapping(survey, mapping)
+                if plan.rate_hz is None:
+                    rate_hz = Beside(os.path.join(dataset.path, file)).rate_hz
+                    plan = dataclasses.replace(plan, rate_hz=rate_hz)
+            except (FormatError, InvalidArgumentError) as error:
+                problem = problem or error
+                continue
+            if file == files[0]:
+                recall.put(name, os.path.join(dataset.path, file), plan.to_json())
+            return plan
+    finally:
+        pool.give(reader)
+    assert problem is not None
+    raise problem
+
+
+def _survey(root: str, file: str, reader: Reader) -> layouts.Survey:
+    path = os.path.join(root, file)
+    check_kind(path)
+    request = {"do": "survey", "file": path, "root": root}
+    for message, _ in reader.ask(request, lambda: None):
+        if "why" in message:
+            raise FormatError(f"{path}: {message['why']}")
+        return layouts.Survey(message["nodes"])
+    raise AssertionError
+
+
+def _unknown(root: str, file: str, survey: layouts.Survey) -> str:
+    shown = [node["path"] for node in survey.nodes.values() if node["path"] != "/"][:8]
+    holds = f"it holds {', '.join(shown)}" if shown else "it holds no group and no dataset"
+    return (
+        f"{os.path.join(root, file)}: no layout is known of what it holds; looked for: "
+        f"{layouts.LOOKED_FOR}; {holds}. Declare it with a mapping: `robocache info` drafts one"
+    )
+
+
+def _declare(dataset: Indexer, leaf: layouts.Leaf) -> None:
+    import numpy
+
+    if leaf.kind == "text":
+        dataset.stream(leaf.stream, kind="text", encoding="string")
+    elif leaf.kind == "encoded":
+        dataset.stream(leaf.stream, kind="image", **leaf.options)
+    else:
+        dtype = numpy.dtype(leaf.dtype)
+        native = dtype.newbyteorder("=").name
+        encoding = "pixels" if leaf.kind == "image" else "plain" if dtype.isnative else "swapped"
+        options = dict(leaf.options)
+        stored = None
+        if leaf.kind == "numeric" and ("scale" in options or "offset" in options):
+            stored, native = native, native if native in ("float32", "float64") else "float32"
+        dataset.stream(
+            leaf.stream,
+            kind=leaf.kind,
+            dtype=native,
+            shape=leaf.shape,
+            encoding=encoding,
+            stored=stored,
+            **options,
+        )

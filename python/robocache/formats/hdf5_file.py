@@ -1,0 +1,211 @@
+"""HDF5 files as the process that reads them has them open: objects, links, attributes and text."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+
+__all__ = [
+    "UNREADABLE",
+    "DamageError",
+    "File",
+    "attributes",
+    "names_of",
+    "path_of",
+    "plain",
+    "series_of",
+    "texts_of",
+    "to_bytes",
+    "why",
+]
+
+MOST_NAMES = 1_000_000  # of one group
+MOST_TEXT = 64 << 20  # bytes of one dataset
+ATTRIBUTE_BYTES = 1 << 20
+
+_SERIES = re.compile(r"(.*?)(\d+)$")
+
+
+class DamageError(Exception):
+    """What is wrong with an object of a file; names it."""
+
+
+UNREADABLE = (DamageError, OSError, ValueError, RuntimeError, KeyError, TypeError, OverflowError)
+"""What h5py raises of damaged files."""
+
+
+def plain(value: Any) -> Any:
+    """Returns what JSON can hold of a value; numbers that are not finite become None."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.bytes_):
+        return bytes(value).decode("utf-8", "replace")
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, np.ndarray) and value.size <= 4096 and value.dtype.names is None:
+        return [plain(item) for item in value] if value.ndim else plain(value[()])
+    if isinstance(value, h5py.Empty):
+        return None
+    return f"({type(value).__name__})"
+
+
+def attributes(identifier: Any) -> dict[str, Any]:
+    """Returns the attributes of a group or dataset; of those that cannot be read, why."""
+    is_dataset = isinstance(identifier, h5py.h5d.DatasetID)
+    values = (h5py.Dataset if is_dataset else h5py.Group)(identifier).attrs
+    found: dict[str, Any] = {}
+    for index in range(h5py.h5a.get_num_attrs(identifier)):
+        name = f"attribute {index}"
+        try:
+            attribute = h5py.h5a.open(identifier, index=index)
+            name = attribute.name.decode("utf-8", "replace")
+            bytes_ = attribute.get_storage_size()
+            if bytes_ > ATTRIBUTE_BYTES:
+                found[name] = f"({bytes_} bytes)"
+            else:
+                found[name] = plain(values[attribute.name])
+        except UNREADABLE as error:
+            found[name] = f"(cannot be read: {why(error)})"
+    return found
+
+
+def names_of(group: Any) -> list[bytes]:
+    """Returns the names in a group; raises DamageError where they are too many."""
+    count = group.get_num_objs()
+    if count > MOST_NAMES:
+        raise DamageError(f"group {path_of(group)!r}: found {count} names, wanted {MOST_NAMES}")
+    return list(group)
+
+
+def path_of(identifier: Any) -> str:
+    """Returns what messages call an object."""
+    name = h5py.h5i.get_name(identifier)
+    return "?" if name is None else name.decode("utf-8", "replace")
+
+
+class File:
+    """An open file, and where its objects may lie: in files below `root`."""
+
+    def __init__(self, path: str, root: str) -> None:
+        self.path = path
+        self.root = os.path.realpath(root)
+        self.bytes = {"": os.path.getsize(path)}
+        self.own = os.path.realpath(path)
+        access = {"name": path, "mode": "r", "locking": False, "rdcc_nbytes": 1 << 22}
+        try:
+            self.handle = h5py.File(**access)
+        except OSError as error:
+            if "already open for" not in str(error):
+                raise
+            try:  # by a writer that lets others read meanwhile
+                self.handle = h5py.File(**access, swmr=True)
+            except OSError:
+                raise DamageError(
+                    f"{error}: a program is writing to it, or ended without closing it; "
+                    f"`h5clear -s {os.path.basename(path)}` says that it is whole"
+                ) from None
+        self.id = self.handle.id
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.handle.close()
+
+    def open(self, start: Any, name: bytes) -> Any:
+        """Opens an object, or raises DamageError that says why not."""
+        shown = name.decode("utf-8", "replace")
+        at = f"{path_of(start).rstrip('/')}/{shown}" if not shown.startswith("/") else shown
+        try:
+            found = h5py.h5o.open(start, name)
+        except UNREADABLE as error:
+            raise DamageError(f"{at}: {self._link(start, name) or why(error)}") from None
+        self.blob(found, at)
+        return found
+
+    def _link(self, start: Any, name: bytes) -> str | None:
+        """Returns what a link that leads nowhere says."""
+        try:
+            kind = start.links.get_info(name).type
+            if kind == h5py.h5l.TYPE_EXTERNAL:
+                file, path = start.links.get_val(name)
+                return f"links to {path.decode()!r} in {file.decode()!r}, which is not there"
+            if kind == h5py.h5l.TYPE_SOFT:
+                return f"links to {start.links.get_val(name).decode()!r}, which is not there"
+        except UNREADABLE:
+            pass
+        return None
+
+    def blob(self, found: Any, at: str) -> str:
+        """Returns the file, relative to the root, that an object lies in; "" for this one."""
+        name = os.fsdecode(h5py.h5f.get_name(found))
+        if name == self.path:
+            return ""
+        return self.below(name, at)
+
+    def below(self, name: str, at: str) -> str:
+        """Returns a file relative to the root; raises DamageError where it does not lie there."""
+        real = os.path.realpath(os.path.join(os.path.dirname(self.path), name))
+        if real == self.own:
+            return ""
+        if not real.startswith(self.root.rstrip("/") + "/"):
+            raise DamageError(f"{at}: lies in {real!r}, wanted a file below {self.root!r}")
+        blob = os.path.relpath(real, self.root)
+        if blob not in self.bytes:
+            try:
+                self.bytes[blob] = os.path.getsize(real)
+            except OSError as error:
+                raise DamageError(f"{at}: lies in {real!r}: {error.strerror}") from None
+        return blob
+
+
+def why(error: BaseException) -> str:
+    """Returns what an exception says, on one line."""
+    text = str(error.args[0]) if error.args else type(error).__name__
+    return re.sub(r"\s+", " ", text)[:300]
+
+
+def to_bytes(name: str) -> bytes:
+    """Returns the name of a link as HDF5 has it."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def natural(name: str) -> tuple[Any, ...]:
+    """Sorts names with numbers at their end by the numbers."""
+    match = _SERIES.match(name)
+    return (match[1], int(match[2]), name) if match else (name, -1, name)
+
+
+def series_of(names: Sequence[str]) -> dict[str, list[str]]:
+    """Returns the names that end in numbers by what stands before those, sorted by number."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        match = _SERIES.match(name)
+        if match:
+            found.setdefault(match[1], []).append(name)
+    return {prefix: sorted(each, key=natural) for prefix, each in found.items()}
+
+
+def texts_of(dataset: Any, path: str) -> list[str]:
+    """Returns the strings of a dataset, one after the other."""
+    dtype = dataset.dtype
+    if math.prod(dataset.shape) * max(dtype.itemsize, 8) > MOST_TEXT:
+        raise DamageError(f"{path}: holds more than {MOST_TEXT} bytes of text")
+    values = np.asarray(h5py.Dataset(dataset)[()]).reshape(-1)
+    texts = [
+        bytes(value).split(b"\0")[0].decode() if isinstance(value, bytes) else str(value)
+        for value in values.tolist()
+    ]
+    if sum(map(len, texts)) > MOST_TEXT:
+        raise DamageError(f"{path}: holds more than {MOST_TEXT} bytes of text")
+    return texts
