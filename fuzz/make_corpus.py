@@ -653,6 +653,40 @@ def parquets() -> dict[str, bytes]:
     }
 
 
+def mp4s() -> dict[str, bytes]:
+    """Build MP4 files with each form of their tables, and of the heads of codecs."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from tests.python import mp4_boxes as mp4
+
+    samples = [bytes([i]) * (3 + i % 5) for i in range(9)]
+    descriptor = b"\x03\x1b\0\0\0\x04\x13\x20\x11" + bytes(11) + b"\x05\x04\0\0\1\xb0\x06\1\2"
+    colour = mp4.box("colr", b"nclx", mp4.ints("H", 1, 1, 1), b"\x80")
+    heads = {
+        "avc1": mp4.box("avcC", bytes.fromhex("0164000affe100056764000aac01000468ee3cb0fdf8f800")),
+        "hev1": mp4.box("hvcC", bytes(16) + b"\xfd\xf8" + bytes(5)),
+        "av01": mp4.box("av1C", b"\x81\x00\x0c\x00"),
+        "mp4v": mp4.full("esds", descriptor),
+        "vp09": b"",
+    }
+    some = {"shifts": [40, 80, 0, 0, 40, 40, 80, 0, 40], "keys": [1, 5]}
+    edits = mp4.edit_list([(100, -1), (80, 20), (900, 100)])
+    return {
+        "short": mp4.movie(samples, chunks=[4, 4, 1], **some),
+        "long": mp4.movie(
+            samples, chunks=[2, 7], long=True, edits=mp4.edit_list([(9000, 40)], long=True), **some
+        ),
+        "edits": mp4.movie(samples, edits=edits, tables_first=True, sizes="8"),
+        "sizes4": mp4.movie(samples, sizes="4", chunks=[1] * 9),
+        "sizes16": mp4.movie(samples, sizes="16", shifts=[-20] * 9),
+        "even": mp4.movie([bytes(4)] * 9, sizes="even"),
+        "fragments": mp4.fragmented([samples[:4], samples[4:]], shifts=[40, -20] + [0] * 7),
+        **{
+            f"head_{kind}": mp4.movie(samples[:2], description=mp4.entry(kind, head, colour))
+            for kind, head in heads.items()
+        },
+    }
+
+
 def main() -> None:
     """Write all inputs."""
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "corpus"
@@ -678,6 +712,8 @@ def main() -> None:
         inputs[f"objects/{name}"] = chain + payload[:3] + b"\0" + payload[4:]
     for name, payload in blobs().items():
         inputs[f"blobs/{name}"] = payload
+    for name, payload in mp4s().items():
+        inputs[f"mp4/{name}"] = payload
     for name, payload in npys().items():
         inputs[f"npy/{name}"] = payload
     for name, payload in metadata().items():

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "formats/mp4/tables.h"
+#include "io/foreign.h"
 
 /* A box of tables, which is read whole. */
 #define MAX_TABLE_BYTES (UINT64_C(1) << 30)
@@ -189,6 +190,22 @@ static rbc_status read_movie(rbc__mp4_builder *builder, const rbc__box *moov, in
 /* ---- the file -----------------------------------------------------------------------------------
  */
 
+/* FORMAT where what stands at the file's beginning is known to be something else. */
+static rbc_status check_foreign(rbc__source *source, uint64_t at, rbc_error *err) {
+    uint8_t begin[RBC__FOREIGN_PEEK_BYTES];
+    char what[RBC_ERROR_MESSAGE_BYTES / 2];
+    const uint64_t bytes = rbc__source_bytes(source);
+    const uint64_t peek = bytes < sizeof begin ? bytes : sizeof begin;
+    if (at > 0) {
+        return RBC_OK;
+    }
+    RBC__TRY(rbc__source_read(source, 0, peek, begin, err));
+    return rbc__foreign_describe(begin, (size_t)peek, true, what, sizeof what)
+               ? rbc__fail(err, RBC_ERROR_FORMAT, "%s: byte 0: no MP4 file: it %s",
+                           rbc__source_path(source), what)
+               : RBC_OK;
+}
+
 /* The head of the box at byte `at` of the file. */
 static rbc_status file_box(rbc__source *source, uint64_t at, rbc__box *out, uint64_t *end,
                            rbc_error *err) {
@@ -211,12 +228,14 @@ static rbc_status file_box(rbc__source *source, uint64_t at, rbc__box *out, uint
         bytes = left;
     }
     if (strchr(out->path, '?') != NULL || bytes < head_bytes) {
+        RBC__TRY(check_foreign(source, at, err));
         return rbc__box_fail(out, 0, err,
                              "found a size of %" PRIu64
                              " bytes, wanted the boxes of an MP4 or QuickTime file",
                              bytes);
     }
     if (bytes > left) {
+        RBC__TRY(check_foreign(source, at, err));
         return rbc__box_fail(out, 0, err,
                              "found a size of %" PRIu64 " bytes, wanted at most the %" PRIu64
                              " that the file has left: it is cut short",

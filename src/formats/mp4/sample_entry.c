@@ -243,6 +243,8 @@ rbc_status rbc__mp4_read_description(const rbc__box *stsd, rbc__mp4_video *video
     if (strcmp(name, "encv") == 0) {
         return rbc__box_refuse(&entry, 0, err, "the video is encrypted");
     }
-    memcpy(video->codec, name, sizeof name);
+    /* QuickTime's pixels that are not encoded, RGB as they are delivered. */
+    const bool is_raw = strcmp(name, "raw ") == 0 && rbc__load_be16(entry.data + 74) == 24;
+    (void)snprintf(video->codec, sizeof video->codec, "%s", is_raw ? "raw" : name);
     return RBC_OK;
 }
