@@ -1,6 +1,7 @@
 /* What the Python extension module uses of the library beyond robocache.h: the one header through
  * which it sees anything internal.
  *
+ * codec/ffmpeg/installed.h which of its decoders there are
  * core/tensor.h            dtypes as an enum and by name, checks and extents of DLTensors
  * core/error.h             rbc__fail() and its like, for callbacks of the library
  * core/fork.h              rbc__forks_hold(), rbc__forks_release(): no fork while a file is open;
@@ -27,6 +28,7 @@
 
 #include "catalog/dataset.h"
 #include "codec/codec.h"
+#include "codec/ffmpeg/installed.h"
 #include "core/error.h"
 #include "core/fork.h"
 #include "core/tensor.h"

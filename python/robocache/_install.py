@@ -51,6 +51,24 @@ def _cuda_driver() -> dict[str, Any]:
     return result
 
 
+def _video() -> dict[str, Any]:
+    """Returns which codecs of video can be decoded and by what, or the reason why none can."""
+    try:
+        from . import _core
+
+        path, licence, version, codecs = _core.video_decoders()
+    except Exception as error:
+        return {"available": False, "reason": str(error)}
+    return {
+        "available": True,
+        "decoders": [name for name, is_there in codecs if is_there],
+        "missing": [name for name, is_there in codecs if not is_there],
+        "libavcodec": version,
+        "licence": licence,
+        "path": path,
+    }
+
+
 def check_installation() -> dict[str, Any]:
     """Returns what is there, and what is missing and why.
 
@@ -58,7 +76,8 @@ def check_installation() -> dict[str, Any]:
         A dict that JSON can hold: "robocache" (version), "python", "platform", "native" (whether
         the native module loads, else the reason; the libjpeg-turbo it was built against, CPU
         features in use, threads), "cuda" (whether it
-        can be used, else the reason; driver, devices), "packages" (version of each, None where it
+        can be used, else the reason; driver, devices), "video" (whether it can be decoded, else the
+        reason; the codecs, FFmpeg's library and its licence), "packages" (version of each, None where it
         is not installed), "codecs" (encodings of images that can be decoded) and "formats"
         (dataset formats that can be opened). Nothing but the native module is imported.
     """
@@ -85,6 +104,7 @@ def check_installation() -> dict[str, Any]:
         "platform": f"{sys.platform} {platform.machine()}",
         "native": native,
         "cuda": cuda,
+        "video": _video(),
         "packages": packages,
         "codecs": ["jpeg", "png"] if available else [],
         "formats": ["rlds"] if available else [],

@@ -397,6 +397,7 @@ def test_doctor_says_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert text.startswith("robocache ")
     assert rc.__version__ in text
     assert "cuda" in text
+    assert "video" in text
 
 
 def test_it_runs_as_a_program_without_torch(dataset_path: Path) -> None:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -210,3 +217,45 @@ def test_a_video_without_a_part_is_no_track(tmp_path) -> None:
     video = rc.read_mp4(written(tmp_path / "a.mp4", mp4.movie(samples())))
     with pytest.raises(TypeError, match="without a part has no number"):
         video.__index__()
+
+
+def test_without_ffmpeg_videos_open_and_decoding_names_what_is_missing(tmp_path) -> None:
+    """In a process of its own: which libraries there are is found out once."""
+    code = f"""
+        import robocache as rc
+        from tests.python import mp4_boxes as mp4
+
+        def index(path, dataset):
+            dataset.control_rate_hz = 10
+            dataset.stream("camera", kind="image", shape=(2, 4, 3), encoding="frame")
+            dataset.part("a.mp4", read=read)
+
+        def read(part):
+            video = part.mp4(0)
+            part.episodes(num_steps=[len(video)], streams={{"camera": rc.Frames(video, first=[0])}})
+
+        rc.register_format("video", probe=lambda path: False, index=index)
+        episode = rc.open({str(tmp_path)!r}, format="video", progress=False).episodes[0]
+        assert episode.num_steps == 11
+        try:
+            episode["camera"].values
+        except rc.errors.UnsupportedError as error:
+            print(error)
+        print(rc.check_installation()["video"]["reason"])
+    """
+    head = mp4.box("av1C", b"\x81\x00\x0c\x00")
+    content = mp4.movie(samples(), description=mp4.entry("av01", head))
+    written(tmp_path / "a.mp4", content)
+    environment = {**os.environ, "ROBOCACHE_FFMPEG": str(tmp_path / "nowhere")}
+    environment["PYTHONPATH"] = os.pathsep.join([*sys.path, str(Path(__file__).parents[2])])
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    error, reason = run.stdout.splitlines()
+    assert "a.mp4: byte " in error
+    for line in (error, reason):
+        assert re.search(r"needs FFmpeg's libavcodec\.so\.\d+ .*nowhere", line)

@@ -35,6 +35,7 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("python", f"{found['python']} on {found['platform']}"),
         ("native", _state(native, "available")),
         ("cuda", _state(cuda, "available")),
+        ("video", _state(found["video"], "available")),
         ("formats", ", ".join(found["formats"]) or "none"),
         ("codecs", ", ".join(found["codecs"]) or "none"),
     ]

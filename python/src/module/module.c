@@ -177,6 +177,7 @@ static PyMethodDef methods[] = {
      NULL},
     {"create_writer", create_writer, METH_VARARGS, NULL},
     {"read_mp4", read_mp4, METH_VARARGS, NULL},
+    {"video_decoders", video_decoders, METH_NOARGS, NULL},
     {"zip_members", zip_members, METH_O, NULL},
     {"npz_read_steps", npz_read_steps, METH_VARARGS, NULL},
     {"unpack", unpack_bytes, METH_VARARGS, NULL},

@@ -4,6 +4,32 @@
 
 #include <stdlib.h>
 
+/* video_decoders() -> (path, licence, version, [(codec, whether it is there)]); UNSUPPORTED without
+ * FFmpeg */
+PyObject *video_decoders(PyObject *module, PyObject *unused) {
+    rbc_error err;
+    rbc__ffmpeg_installed found;
+    int is_there;
+    (void)unused;
+    if (rbc__ffmpeg_find(&found, &err) != RBC_OK) {
+        return raise_error(state_of_module(module), &err);
+    }
+    PyObject *codecs = PyList_New(0);
+    for (int i = 0; codecs != NULL && rbc__ffmpeg_codec(i, &is_there) != NULL; ++i) {
+        PyObject *one =
+            Py_BuildValue("(sN)", rbc__ffmpeg_codec(i, &is_there), PyBool_FromLong(is_there));
+        if (one == NULL || PyList_Append(codecs, one) != 0) {
+            Py_CLEAR(codecs);
+        }
+        Py_XDECREF(one);
+    }
+    return codecs == NULL ? NULL
+                          : Py_BuildValue("(NsNN)", text_object(found.path), found.licence,
+                                          PyUnicode_FromFormat("%d.%d.%d", found.version[0],
+                                                               found.version[1], found.version[2]),
+                                          codecs);
+}
+
 /* Opens and reads without Python's lock. */
 static rbc_status read_video(const char *path, int index, rbc__mp4_video *video, rbc_error *err) {
     rbc__source *source;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/ffmpeg/installed.h"
 #include "core/error.h"
 
 /* What hides the messages of one context: nothing is written to standard error, and other users of
@@ -303,15 +304,37 @@ static rbc_status decode(rbc__video_decoder *base, const rbc__video_group *group
 /* ---- all ----------------------------------------------------------------------------------------
  */
 
-#define CODEC(codec, decoder_name)                                                                 \
+/* X(codec, name of FFmpeg's decoder) */
+#define CODECS(X)                                                                                  \
+    X(h264, "h264")                                                                                \
+    X(hevc, "hevc")                                                                                \
+    X(av1, "libdav1d")                                                                             \
+    X(mpeg4, "mpeg4")                                                                              \
+    X(vp9, "vp9")
+
+#define X(codec, decoder_name)                                                                     \
     static rbc_status open_##codec(const rbc__video_params *params, rbc__video_decoder **out,      \
                                    rbc_error *err) {                                               \
         return open_decoder(&rbc__ffmpeg_##codec, decoder_name, params, out, err);                 \
     }                                                                                              \
     const rbc__video_codec rbc__ffmpeg_##codec = {#codec, open_##codec, decode, bytes_of,          \
-                                                  close_decoder}
-CODEC(h264, "h264");
-CODEC(hevc, "hevc");
-CODEC(av1, "libdav1d");
-CODEC(mpeg4, "mpeg4");
-CODEC(vp9, "vp9");
+                                                  close_decoder};
+CODECS(X)
+#undef X
+
+const char *rbc__ffmpeg_codec(int index, int *is_there) {
+    static const struct {
+        const char *codec, *decoder;
+    } all[] = {
+#define X(codec, decoder_name) {#codec, decoder_name},
+        CODECS(X)
+#undef X
+    };
+    const rbc__ffmpeg *ffmpeg;
+    if (index < 0 || (size_t)index >= sizeof all / sizeof *all) {
+        return NULL;
+    }
+    *is_there = rbc__ffmpeg_get(&ffmpeg, NULL) == RBC_OK &&
+                ffmpeg->avcodec_find_decoder_by_name(all[index].decoder) != NULL;
+    return all[index].codec;
+}

@@ -7,35 +7,62 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "codec/ffmpeg/installed.h"
 #include "core/error.h"
 
 #define TEXT_OF(value) #value
 #define TEXT(value)    TEXT_OF(value)
-#define AVCODEC_NAME   "libavcodec.so." TEXT(LIBAVCODEC_VERSION_MAJOR)
-#define AVUTIL_NAME    "libavutil.so." TEXT(LIBAVUTIL_VERSION_MAJOR)
+#define AVCODEC        "libavcodec.so." TEXT(LIBAVCODEC_VERSION_MAJOR)
+#define AVUTIL         "libavutil.so." TEXT(LIBAVUTIL_VERSION_MAJOR)
 /* As tools/ffmpeg.sh builds them for a wheel: names that no other library of the process has. */
-#define OWN_AVCODEC_NAME "libavcodec-robocache.so." TEXT(LIBAVCODEC_VERSION_MAJOR)
-#define OWN_AVUTIL_NAME  "libavutil-robocache.so." TEXT(LIBAVUTIL_VERSION_MAJOR)
+#define OWN_AVCODEC "libavcodec-robocache.so." TEXT(LIBAVCODEC_VERSION_MAJOR)
+#define OWN_AVUTIL  "libavutil-robocache.so." TEXT(LIBAVUTIL_VERSION_MAJOR)
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static rbc__ffmpeg library;
 static rbc_error load_error;
 
-/* Opens `name` in the folder "ffmpeg" beside this library; NULL where it is not there. */
-static void *open_own(const char *name) {
-    Dl_info info;
+/* Both libraries, where they were found. */
+typedef struct libraries {
+    void *avutil, *avcodec;
+    bool is_own; /* built for RoboCache: nobody else uses them */
+} libraries;
+
+/* Opens both in a folder; a folder of "" is the system's. */
+static bool open_in(const char *folder, bool is_own, libraries *out) {
+    const char *const slash = folder[0] != '\0' ? "/" : "";
     char path[512];
-    if (dladdr((const void *)&once, &info) == 0 || info.dli_fname == NULL) {
-        return NULL;
+    out->is_own = is_own;
+    (void)snprintf(path, sizeof path, "%s%s%s", folder, slash, is_own ? OWN_AVUTIL : AVUTIL);
+    out->avutil = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (out->avutil == NULL) {
+        return false;
     }
-    const char *slash = strrchr(info.dli_fname, '/');
-    const int length = slash != NULL ? (int)(slash - info.dli_fname) : 0;
-    const int size = snprintf(path, sizeof path, "%.*s/ffmpeg/%s", length, info.dli_fname, name);
-    return slash != NULL && size > 0 && (size_t)size < sizeof path
-               ? dlopen(path, RTLD_NOW | RTLD_LOCAL)
-               : NULL;
+    (void)snprintf(path, sizeof path, "%s%s%s", folder, slash, is_own ? OWN_AVCODEC : AVCODEC);
+    out->avcodec = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    return out->avcodec != NULL;
+}
+
+/* The folder that is asked for; else that beside this library, as in a wheel; else the system's. */
+static bool open_libraries(libraries *out) {
+    const char *asked = getenv("ROBOCACHE_FFMPEG");
+    Dl_info info;
+    char folder[512];
+    if (asked != NULL && asked[0] != '\0') {
+        return open_in(asked, true, out) || open_in(asked, false, out);
+    }
+    if (dladdr((const void *)&once, &info) != 0 && info.dli_fname != NULL) {
+        const char *slash = strrchr(info.dli_fname, '/');
+        const int length = slash != NULL ? (int)(slash - info.dli_fname) : 0;
+        (void)snprintf(folder, sizeof folder, "%.*s/ffmpeg", length, info.dli_fname);
+        if (slash != NULL && open_in(folder, true, out)) {
+            return true;
+        }
+    }
+    return open_in("", false, out);
 }
 
 static void *find(void *handle, const char *name, const char *symbol) {
@@ -56,21 +83,18 @@ static void check_version(const char *name, unsigned found, unsigned wanted) {
 }
 
 static void load(void) {
-    void *avutil = open_own(OWN_AVUTIL_NAME);
-    void *avcodec = avutil != NULL ? open_own(OWN_AVCODEC_NAME) : NULL;
-    const bool is_own = avcodec != NULL;
-    if (!is_own) {
-        avutil = dlopen(AVUTIL_NAME, RTLD_NOW | RTLD_LOCAL);
-        avcodec = avutil != NULL ? dlopen(AVCODEC_NAME, RTLD_NOW | RTLD_LOCAL) : NULL;
-    }
-    if (avcodec == NULL) {
+    libraries found;
+    if (!open_libraries(&found)) {
         const char *why = dlerror();
-        (void)rbc__fail(&load_error, RBC_ERROR_UNSUPPORTED,
-                        "decoding video needs FFmpeg's %s and %s, of Debian 12's package "
-                        "libavcodec" TEXT(LIBAVCODEC_VERSION_MAJOR) ", say: %s",
-                        AVCODEC_NAME, AVUTIL_NAME, why != NULL ? why : "they cannot be loaded");
+        (void)rbc__fail(
+            &load_error, RBC_ERROR_UNSUPPORTED,
+            "decoding video needs FFmpeg's %s and %s, which Debian 12 has in the package "
+            "libavcodec" TEXT(LIBAVCODEC_VERSION_MAJOR) ": %s",
+            AVCODEC, AVUTIL, why != NULL ? why : "they cannot be loaded");
         return;
     }
+    void *const avutil = found.avutil;
+    void *const avcodec = found.avcodec;
 #define X(from, result, name, parameters)                                                          \
     {                                                                                              \
         void *address = find(from, #from, #name);                                                  \
@@ -81,9 +105,9 @@ static void load(void) {
     if (load_error.status != RBC_OK) {
         return;
     }
-    check_version(AVCODEC_NAME, library.avcodec_version(), LIBAVCODEC_VERSION_MAJOR);
-    check_version(AVUTIL_NAME, library.avutil_version(), LIBAVUTIL_VERSION_MAJOR);
-    if (is_own) { /* nobody else's messages */
+    check_version(AVCODEC, library.avcodec_version(), LIBAVCODEC_VERSION_MAJOR);
+    check_version(AVUTIL, library.avutil_version(), LIBAVUTIL_VERSION_MAJOR);
+    if (found.is_own) { /* nobody else's messages */
         library.av_log_set_level(AV_LOG_QUIET);
     }
     Dl_info info;
@@ -107,4 +131,15 @@ rbc_status rbc__ffmpeg_fail(const rbc__ffmpeg *from, int code, rbc_error *err, c
     }
     (void)from->av_strerror(code, text, sizeof text);
     return rbc__fail(err, RBC_ERROR_FORMAT, "%s: %s", what, text);
+}
+
+rbc_status rbc__ffmpeg_find(rbc__ffmpeg_installed *out, rbc_error *err) {
+    const rbc__ffmpeg *found;
+    RBC__TRY(rbc__ffmpeg_get(&found, err));
+    const unsigned version = found->avcodec_version();
+    *out = (rbc__ffmpeg_installed){
+        .path = found->path,
+        .licence = found->avcodec_license(),
+        .version = {(int)(version >> 16), (int)(version >> 8 & 255), (int)(version & 255)}};
+    return RBC_OK;
 }

@@ -1,6 +1,6 @@
 /* FFmpeg's libraries, loaded at run time: RoboCache works without them, and decodes no video then.
- * They are those of the major versions that the headers are of. A wheel has its own beside the
- * module; otherwise they are the system's. Shared within src/codec. */
+ * They are those of the major versions that the headers are of: in the folder that the environment's
+ * ROBOCACHE_FFMPEG names, else those that a wheel has beside the module, else the system's. Shared within src/codec. */
 #ifndef RBC_FFMPEG_LIBRARY_H
 #define RBC_FFMPEG_LIBRARY_H
 
