@@ -235,25 +235,48 @@ static rbc_status copy_value(rbc__cursor *cursor, const char *sql, const int64_t
     return status;
 }
 
+/* The group that holds an episode's metadata: the last of its sixty-four that begins with it or
+ * before; `first` is the key of its first. */
+static rbc_status copy_group(rbc__cursor *cursor, int64_t key, int64_t *first, uint8_t **data,
+                             size_t *bytes, rbc_error *err) {
+    sqlite3_stmt *select;
+    bool row = false;
+    *data = NULL;
+    *first = key;
+    RBC__TRY(check_process(cursor, err));
+    RBC__TRY(rbc__statement_prepare(cursor->db,
+                                    "SELECT key FROM metadata WHERE key BETWEEN ? AND ?"
+                                    " ORDER BY key DESC LIMIT 1",
+                                    &select, err));
+    sqlite3_bind_int64(select, 1, key - key % RBC__METADATA_GROUP);
+    sqlite3_bind_int64(select, 2, key);
+    const rbc_status status = rbc__statement_step(select, &row, err);
+    if (status == RBC_OK && row) {
+        *first = sqlite3_column_int64(select, 0);
+    }
+    rbc__statement_finish(&select);
+    RBC__TRY(status);
+    return copy_value(cursor, "SELECT data FROM metadata WHERE key = ?", first, 1, data, bytes,
+                      err);
+}
+
 rbc_status rbc__cursor_metadata(rbc__cursor *cursor, int64_t id, char **json, rbc_error *err) {
     RBC__HOLD_FORKS();
     const rbc__catalog *catalog = cursor->catalog;
     const rbc__catalog_part *part = &catalog->parts[rbc__catalog_part_of(catalog, id)];
-    const int64_t number = id - part->first_id;
-    const int64_t in_group = number % RBC__METADATA_GROUP;
-    const int64_t key = rbc__episode_key(part->id, number - in_group);
+    const int64_t key = rbc__episode_key(part->id, id - part->first_id);
+    int64_t first;
     uint8_t *data;
     size_t bytes;
     *json = NULL;
-    RBC__TRY(
-        copy_value(cursor, "SELECT data FROM metadata WHERE key = ?", &key, 1, &data, &bytes, err));
+    RBC__TRY(copy_group(cursor, key, &first, &data, &bytes, err));
     if (data == NULL) {
         *json = strdup("{}");
         return *json != NULL ? RBC_OK
                              : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
                                          "catalog '%s': out of memory", catalog->path);
     }
-    const rbc_status status = rbc__metadata_get(data, bytes, in_group, json, err);
+    const rbc_status status = rbc__metadata_get(data, bytes, key - first, json, err);
     free(data);
     return status == RBC_OK ? RBC_OK
                             : rbc__fail_within(err, status, "catalog '%s': episode %lld",

@@ -7,8 +7,10 @@
 
 #include "io/bytes.h"
 
-/* Episodes of a group, by their number within the part. */
+/* A group begins with every so many episodes of a part, and within those with the episode behind so
+ * many bytes of texts: reading one episode's unpacks a group. */
 #define RBC__METADATA_GROUP 64
+#define RBC__METADATA_BYTES (128 << 10)
 
 /* Appends the text of the next episode of a group: NULL stands for none. */
 void rbc__metadata_put(rbc__bytes *group, const char *json);

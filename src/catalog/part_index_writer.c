@@ -175,23 +175,34 @@ static rbc_status write_summaries(rbc__part_index_writer *writer, int64_t part_i
     return status;
 }
 
+/* Whether no episode of the sixty-four that `first` is of has any metadata: then there is
+ * no group, and where one has some there are groups of all. */
+static bool is_silent(const rbc__part_index *index, int64_t first) {
+    int64_t i = first - first % RBC__METADATA_GROUP;
+    const int64_t last = i + RBC__METADATA_GROUP;
+    while (i < index->num_episodes && i < last && !index->episodes[i].has_metadata) {
+        ++i;
+    }
+    return i == last || i == index->num_episodes;
+}
+
 static rbc_status write_metadata(rbc__part_index_writer *writer, int64_t part_id,
                                  const rbc__part_index *index, rbc_error *err) {
     rbc__bytes group = {0};
     rbc__bytes packed = {0};
     rbc_status status = RBC_OK;
-    for (int64_t first = 0; first < index->num_episodes && status == RBC_OK;
-         first += RBC__METADATA_GROUP) {
-        bool has_any = false;
+    int64_t next = 0;
+    while (next < index->num_episodes && status == RBC_OK) {
+        const int64_t first = next;
         group.size = packed.size = 0;
-        for (int64_t i = first; i < index->num_episodes && i - first < RBC__METADATA_GROUP; ++i) {
-            const rbc__part_index_episode *episode = &index->episodes[i];
-            has_any = has_any || episode->has_metadata;
+        do {
+            const rbc__part_index_episode *episode = &index->episodes[next++];
             rbc__metadata_put(&group, episode->has_metadata
                                           ? (const char *)index->bytes + episode->metadata_at
                                           : NULL);
-        }
-        if (!has_any) {
+        } while (next < index->num_episodes && next % RBC__METADATA_GROUP != 0 &&
+                 group.size < RBC__METADATA_BYTES);
+        if (is_silent(index, first)) {
             continue;
         }
         status = rbc__metadata_pack(&group, &packed, err);

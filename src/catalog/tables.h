@@ -10,8 +10,8 @@
  *             changes moves no other row
  *  layouts    where the samples of an episode lie (layout/layout.h); apart from episodes, so that
  *             an expression over a million episodes reads little
- *  metadata   JSON objects of up to 64 episodes that follow each other, compressed; key of the
- *             first (catalog/metadata.h)
+ *  metadata   JSON objects of up to 64 episodes that follow each other, fewer where they are
+ *             large, compressed; key of the first (catalog/metadata.h)
  *  objects    of a part: kind 0 the names of the files that it points to besides its own
  *             (layout/blobs.h), else arrays, tracks and
  *             texts (layout/object.h)
