@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ._marks import Told
 from .errors import Error
 
 _MESSAGE_CHARACTERS = 200  # of a message are looked for: the library may cut its end, or add to it
@@ -20,13 +21,13 @@ class Opening:
     Attributes:
         mapping: where the user's mapping was found and what it holds; None: there is none.
         ignores_mapping: the format took no notice of it.
-        notes: what the format says of the dataset.
+        told: what the format tells of the dataset.
     """
 
     def __init__(self, mapping: tuple[str, dict[str, Any]] | None = None) -> None:
         self.mapping = mapping
         self.ignores_mapping = mapping is not None
-        self.notes: list[str] = []
+        self.told = Told()
         self.causes: list[tuple[str, BaseException]] = []
         self.at_end: list[Callable[[], object]] = []
 

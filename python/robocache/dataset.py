@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from . import _arguments, _causes, _core
 from ._cached import cached_property
+from ._marks import Told, marks
 from ._progress import ProgressBar, format_bytes
 from .errors import (
     ArgumentTypeError,
@@ -399,13 +400,14 @@ class Dataset:
         selection: _core.Selection,
         opened: Mapping[str, Any],
         chosen: str = "",
-        notes: Sequence[str] = (),
+        told: Told | None = None,
     ) -> None:
         self._native = native
         self._selection = selection
         self._opened = opened
         self._chosen = chosen
-        self.notes: list[str] = list(notes)
+        self._told = told or Told()
+        self.notes: list[str] = list(self._told.notes)
         """What the format says of the dataset: images stored upside down, what is not read."""
         info = native.info()
         self.name: str = info["name"]
@@ -437,8 +439,15 @@ class Dataset:
     def splits(self) -> Mapping[str, Split]:
         """Parts of the whole dataset that its files name."""
         found = (self._native.split(index) for index in range(self._info["num_splits"]))
-        splits = ((name, Split(name, episodes, steps)) for name, episodes, steps in found)
+        splits = [(name, Split(name, episodes, steps)) for name, episodes, steps in found]
+        splits += ((n, Split(n, len(m), sum(m.values()))) for n, m in self._marks.items())
         return _Named("split", splits)
+
+    @cached_property
+    def _marks(self) -> Mapping[str, dict[int, int]]:
+        """Steps of the episodes that name a split, by the split and their ids."""
+        key = self._told.splits_by
+        return {} if key is None else marks(self._native, key)
 
     @property
     def episodes(self) -> Episodes:
@@ -466,9 +475,14 @@ class Dataset:
         num_bytes, num_files, counts, found = self._selection.counts()
         splits = {
             name: Split(name, episodes, steps)
-            for name, (episodes, steps) in zip(self.splits, counts, strict=True)
+            for name, (episodes, steps) in zip(self.splits, counts, strict=False)
             if episodes
         }
+        ids = {self._selection.id(index) for index in range(len(self))} if self._marks else set()
+        for name, marked in self._marks.items():
+            steps = [marked[id_] for id_ in ids & marked.keys()]
+            if steps:
+                splits[name] = Split(name, len(steps), sum(steps))
         return Contents(num_bytes, num_files, splits, len(found), found[:max_tasks])
 
     def verify(self) -> Verification:
@@ -504,6 +518,11 @@ class Dataset:
             NotFoundError: the dataset has no such split.
         """
         name = _arguments.string("split", name)
+        if name in self._marks:
+            ids = (self._selection.id(index) for index in range(len(self)))
+            chosen = [index for index, id_ in enumerate(ids) if id_ in self._marks[name]]
+            view = self._view(self._selection.take(chosen), f"split {name}")
+            return _warn_of_none(self, view)
         return _warn_of_none(self, self._view(self._selection.refine(name, None), f"split {name}"))
 
     def take(self, indices: Iterable[int]) -> Dataset:
@@ -529,7 +548,10 @@ class Dataset:
 
     def _view(self, selection: _core.Selection, how: str) -> Dataset:
         chosen = f"{self._chosen}, {how}" if self._chosen else how
-        return Dataset(self._native, selection, self._opened, chosen, self.notes)
+        view = Dataset(self._native, selection, self._opened, chosen, self._told)
+        if "_marks" in self.__dict__:
+            view.__dict__["_marks"] = self._marks
+        return view
 
     def __iter__(self) -> Iterator[Episode]:
         return iter(self.episodes)
@@ -609,7 +631,7 @@ def _open_again(
         raise InvalidArgumentError(
             f"{dataset.path}: its episodes are not those that it had when it was pickled"
         )
-    return Dataset(dataset._native, selection, opened, chosen, dataset.notes)
+    return Dataset(dataset._native, selection, opened, chosen, dataset._told)
 
 
 _FACTS = ("episode_index", "episode_id", "step_index", "time_ns", "task")
@@ -835,7 +857,7 @@ def open(  # noqa: A001 - the public name is robocache.open
     # a file is not found again by the folder that it lies in
     found = path if os.path.isfile(path) else native.info()["path"]
     opened = {**options, "path": found}
-    dataset = Dataset(native, native.select(None, None), opened, notes=opening.notes)
+    dataset = Dataset(native, native.select(None, None), opened, told=opening.told)
     passed_over = dataset._info["catalog_passed_over"]
     if passed_over:
         if dataset.catalog_path not in passed_over:

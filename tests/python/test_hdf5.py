@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,53 @@ def test_many_files_open_at_once_the_second_time(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "episode_7.hdf5", "a") as file:
         file["action"][:] = -1
     assert rc.open(tmp_path)[7]["action"].values[0, 0] == -1
+
+
+def test_masks_are_splits(tmp_path: Path) -> None:
+    path = tmp_path / "demo.hdf5"
+    write_demos(path, {n: 5 + n for n in range(6)}, image=None)
+    masks = {
+        "train": [b"demo_5", b"demo_0", b"demo_2"],
+        "valid": [b"demo_1", b"demo_4"],
+        "20_percent": [b"demo_2"],
+    }
+    with h5py.File(path, "a") as file:
+        for name, names in masks.items():
+            file[f"mask/{name}"] = names
+    for dataset in (rc.open(path), rc.open(path), pickle.loads(pickle.dumps(rc.open(path)))):
+        assert {s.name: s.num_episodes for s in dataset.splits.values()} == {
+            "all": 6,
+            "train": 3,
+            "valid": 2,
+            "20_percent": 1,
+        }
+        assert dataset.splits["train"].num_steps == 5 + 7 + 10
+        assert "train 3, valid 2" in str(dataset)
+        train = dataset.split("train")
+        assert [e.metadata["episode"] for e in train] == ["demo_0", "demo_2", "demo_5"]
+        assert {n: s.num_episodes for n, s in train.contents().splits.items()} == {
+            "all": 3,
+            "train": 3,
+            "20_percent": 1,
+        }
+        assert [e.id for e in train.split("20_percent")] == [2]
+        with pytest.warns(UserWarning, match="no episode"):
+            assert len(train.split("valid")) == 0
+        assert dataset[2].metadata["mask"] == ["20_percent", "train"]
+        with pytest.raises(rc.errors.NotFoundError, match="no split 'test'"):
+            dataset.split("test")
+    again = pickle.loads(pickle.dumps(train))
+    assert [e.id for e in again] == [0, 2, 5]
+
+
+def test_large_metadata_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "demo.hdf5"
+    write_demos(path, dict.fromkeys(range(70), 2), image=None)
+    with h5py.File(path, "a") as file:
+        for number in range(70):
+            file[f"data/demo_{number}"].attrs["model_file"] = f"<body {number}/>" * (number * 60)
+    for number, episode in enumerate(rc.open(path)):
+        assert episode.metadata["model_file"] == f"<body {number}/>" * (number * 60)
 
 
 # ---- what is left out is said -------------------------------------------------------------------

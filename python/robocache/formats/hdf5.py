@@ -40,6 +40,7 @@ def index(path: str, dataset: Indexer) -> None:
     plan = _plan(path, dataset, files, pool)
     dataset.name = os.path.splitext(os.path.basename(path.rstrip("/")))[0]
     dataset.control_rate_hz = plan.rate_hz
+    dataset.splits_by = "mask" if plan.has_masks else None
     for note in plan.notes:
         dataset.note(note)
     for leaf in plan.leaves:
@@ -57,7 +58,7 @@ def index(path: str, dataset: Indexer) -> None:
             pool.give(reader)
 
     for file in files:
-        dataset.part(file, read=read)
+        dataset.part(file, read=read, split="all" if plan.has_masks else "train")
 
 
 def draft(path: str) -> str:

@@ -68,6 +68,7 @@ class Plan:
         others: paths of the first episode that are no streams.
         rate_hz: that the file says.
         notes: what users are to know.
+        has_masks: /mask names the episodes of splits.
         task: what the mapping says of the task: a text, or a path with a dataset or attribute.
     """
 
@@ -79,6 +80,7 @@ class Plan:
     others: tuple[str, ...]
     rate_hz: float | None = None
     notes: tuple[str, ...] = ()
+    has_masks: bool = False
     task: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -182,7 +184,12 @@ def _plan(
         tuple(others),
         rate_of({**survey.attributes("/"), **attributes}),
         tuple(notes),
+        _has_masks(survey),
     )
+
+
+def _has_masks(survey: Survey) -> bool:
+    return any(node["kind"] == "dataset" for _, node in survey.below("/mask"))
 
 
 def _leaves(survey: Survey, episode: str, steps: str) -> tuple[list[Leaf], list[str], list[str]]:
@@ -340,10 +347,18 @@ def plan_by_mapping(survey: Survey, mapping: mappings.Mapping) -> Plan:
         notes.append(f"not in the mapping, and not read: {', '.join(unused)}")
     taken = {leaf.path for leaf in chosen}
     others = tuple(path for path, node in survey.below(episode) if path not in taken)
-    rate = mapping.positive("rate_hz") or rate_of(survey.attributes(base))
-    layout = "numbered groups" if series is not None else "a file an episode"
-    task = mapping.text("task")
-    return Plan(layout, base, series, steps.strip("/"), chosen, others, rate, tuple(notes), task)
+    return Plan(
+        "numbered groups" if series is not None else "a file an episode",
+        base,
+        series,
+        steps.strip("/"),
+        chosen,
+        others,
+        mapping.positive("rate_hz") or rate_of(survey.attributes(base)),
+        tuple(notes),
+        _has_masks(survey),
+        mapping.text("task"),
+    )
 
 
 def _episodes(

@@ -114,6 +114,8 @@ class PartIndex:
             )
         self._gaps = _gaps(head["names"], self._plan.series)
         self._masks: dict[str, list[str]] = {}
+        if head["masks"] and not self._plan.has_masks:
+            self._note("has masks, which are no splits: the first file has none")
         known = set(head["names"])
         for mask, names in head["masks"].items():
             absent = [name for name in names if name not in known]
@@ -150,7 +152,7 @@ class PartIndex:
             metadata["episode"] = name
             metadata.update(self._beside.episode(int(name[len(self._plan.series or "") :])))
         if name in self._masks:
-            metadata["mask"] = self._masks[name]
+            metadata["mask"] = sorted(self._masks[name])
         episode = {
             "num_steps": [steps],
             "streams": sources,

@@ -72,6 +72,8 @@ class Indexer:
         control_rate_hz: steps a second of streams without stamps; None where that is unknown.
         path: folder that paths of parts and blobs begin at: the path that was opened, or, where
             that is a file, the folder that it lies in.
+        splits_by: key of episodes' metadata whose list of names makes them episodes of splits of
+            those names, besides that of their part; None where there is none.
         notes: what was said with :meth:`note`.
     """
 
@@ -80,6 +82,7 @@ class Indexer:
         self.name: str = os.path.basename(path.rstrip("/"))
         self.version: str = ""
         self.control_rate_hz: float | None = None
+        self.splits_by: str | None = None
         self.notes: list[str] = []
         self.ignores_mapping = mapping is not None
         self._mapping = mapping

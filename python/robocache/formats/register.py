@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import _arguments, _causes, _core, errors
+from .._marks import Told
 from ..errors import ArgumentTypeError, Error, InvalidArgumentError
 from . import builtin
 from .indexer import DeclaredPart, Indexer
@@ -83,7 +84,7 @@ class _Adapter:
             schema = dataset.schema()
         except BaseException as error:
             raise self._told(f"format '{self._name}', {path}", error, opening) from error
-        opening.notes = dataset.notes
+        opening.told = Told(dataset.notes, dataset.splits_by)
         opening.ignores_mapping = dataset.ignores_mapping
         self._opened[handle] = dataset, list(dataset.parts.values()), opening
         opening.at_end.append(lambda: self._opened.pop(handle, None))
