@@ -642,16 +642,15 @@ def readable(dataset: Dataset, names: Iterable[str]) -> list[str]:
     """Returns those of the streams that a loader can read under their own names.
 
     One warning names the others, each with the reason: they cannot be read at all, hold images of
-    several sizes, or are named as another field of the batch is. Where no size is declared, the first and last image of the first episode
-    that has one and of the last episode are looked at.
+    several sizes, or are named as another field of the batch is. Where no size is declared, the
+    first and last image of the first episode that has one and of the last episode are looked at.
     """
     left_out, kept, names = {}, [], list(names)
     taken = {*_FACTS, *(field for name in names for field in _beside(dataset.streams[name]))}
     for name in names:
         if name in taken:
-            reason: str | None = "a batch has another field of that name: take it with " + (
-                f"streams={{{name!r}: Window(name=...)}}"
-            )
+            take = f"take it with streams={{{name!r}: Window(name=...)}}"
+            reason: str | None = f"a batch has another field of that name: {take}"
         else:
             reason = why_unreadable(dataset, dataset.streams[name])
         if reason is None:
