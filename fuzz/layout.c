@@ -25,7 +25,7 @@ static void check_run(const rbc__layout *layout, const rbc__run *run) {
     const bool is_bytes = run->container != RBC__IN_ARRAY && run->container != RBC__IN_TRACK;
     fuzz_require(run->offset <= INT64_MAX && run->bytes <= INT64_MAX - run->offset);
     fuzz_require(run->packing <= layout->num_packings);
-    fuzz_require(run->encoding < RBC__NUM_ENCODINGS && run->dtype < RBC__NUM_DTYPES);
+    fuzz_require(rbc__encoding_has(run->encoding, run->dtype));
     if (run->container == RBC__IN_BLOCK) {
         fuzz_require(run->number < layout->num_blocks &&
                      run->offset + run->bytes <= layout->blocks[run->number].unpacked_bytes);

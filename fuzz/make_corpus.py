@@ -731,6 +731,9 @@ def main() -> None:
     inputs["foreign/text"] = b"\xff" + b"Not Found"
     inputs["summary/stamped"] = b"\x05\x80\x90\xab\x0c\x14\x09\x02\x08"
     inputs["summary/longest"] = b"\x7f" + b"\xff" * 9 + b"\x01" + b"\xff" * 9 + b"\x01"
+    inputs["records/bgr8"] = b"\1\2\x92" + bytes(range(2 * (6 + 2)))  # rows of two, padded
+    inputs["records/big_mono16"] = b"\1\x95\x12" + bytes(range(8))
+    inputs["records/points"] = b"\0\3\4" + bytes([0, 0, 0, 4, 0, 0, 8, 0, 1]) + bytes(range(64))
     for name, payload in pngs().items():
         inputs[f"png/{name}"] = payload
     for name, payload in packings().items():

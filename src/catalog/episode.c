@@ -6,6 +6,7 @@
 #include "catalog/dataset.h"
 #include "catalog/dataset_state.h"
 #include "codec/codec.h"
+#include "codec/ros_image.h"
 #include "core/error.h"
 #include "core/fork.h"
 #include "io/utf8.h"
@@ -352,8 +353,12 @@ static rbc_status read_images(rbc_episode *episode, int32_t stream, int64_t firs
             memset(dst, 0, (size_t)image_bytes);
             continue;
         }
-        const rbc_status status = rbc__image_decode(
-            episode->decoder, encoded.bytes, encoded.num_bytes, NULL, &shape, dst, row_bytes, err);
+        const rbc_status status =
+            encoded.encoding == RBC__ENCODING_ROS
+                ? rbc__ros_image_decode(encoded.stored, encoded.bytes, encoded.num_bytes, NULL,
+                                        &shape, dst, row_bytes, err)
+                : rbc__image_decode(episode->decoder, encoded.bytes, encoded.num_bytes, NULL,
+                                    &shape, dst, row_bytes, err);
         if (status != RBC_OK) {
             return fail_in_sample(episode, stream, first + i, &encoded, status, err);
         }

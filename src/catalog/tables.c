@@ -101,7 +101,13 @@ static char *shape_text(const rbc__stream_schema *stream, char *buffer, size_t b
 static char *stored_text(const rbc__stream_schema *stream, char *buffer, size_t bytes) {
     const rbc__layout_stream *stored = &stream->stored;
     snprintf(buffer, bytes, "%s %s %llu", rbc__encoding_name(stored->encoding),
-             rbc__dtype_name((rbc__dtype)stored->dtype), (unsigned long long)stored->sample_bytes);
+             rbc__stored_name(stored->encoding, stored->dtype),
+             (unsigned long long)stored->sample_bytes);
+    const size_t length = strlen(buffer);
+    if (stream->fields.count > 0 && length + 2 < bytes) {
+        buffer[length] = ' ';
+        (void)rbc__fields_text(&stream->fields, buffer + length + 1, bytes - length - 1);
+    }
     return buffer;
 }
 
@@ -128,7 +134,7 @@ static rbc_status fill_streams(sqlite3 *db, const char *format, const rbc__schem
         const rbc__stream_schema *stream = &schema->streams[i];
         const rbc__value_map map = map_of(stream);
         char shape[256];
-        char stored[96];
+        char stored[96 + RBC__FIELDS_TEXT_BYTES];
         sqlite3_bind_int64(insert, 1, i);
         sqlite3_bind_text(insert, 2, stream->name, -1, SQLITE_STATIC);
         sqlite3_bind_int64(insert, 3, (int64_t)stream->kind);
@@ -275,7 +281,7 @@ rbc_status rbc__tables_match(sqlite3 *db, const char *format, const rbc__schema 
         }
         const rbc__stream_schema *stream = &schema->streams[count++];
         char shape[256];
-        char stored[96];
+        char stored[96 + RBC__FIELDS_TEXT_BYTES];
         *match = text_is(select, NAME, stream->name) &&
                  sqlite3_column_int64(select, KIND) == (int64_t)stream->kind &&
                  text_is(select, DTYPE, rbc__dtype_name(stream->dtype)) &&

@@ -296,8 +296,7 @@ static rbc_status check_rest(const rbc__batch_call *c, rbc_error *err) {
                    rbc__batch_num_pieces(source) != RBC__INTS_ALL) {
             found = rbc__batch_num_pieces(source);
         }
-        if (source->kind == RBC__BATCH_ARRAY && source->episode.data != NULL &&
-            progress[s].runs != source->episode.length) {
+        if (source->episode.data != NULL && progress[s].runs != source->episode.length) {
             rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                       "episode: found %" PRId64 " at run %" PRId64 ", wanted less than %" PRId64,
                       source->episode.data[progress[s].runs], progress[s].runs,

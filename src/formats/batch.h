@@ -83,16 +83,21 @@ typedef enum rbc__batch_kind {
 typedef struct rbc__batch_source {
     int32_t stream;
     rbc__batch_kind kind;
-    rbc__ints count;  /* [E], or of an array with `episode` [R]: samples; not given: one a step, or,
+    rbc__ints
+        count; /* [E], or of rows and arrays with `episode` [R]: samples; not given: one a step, or,
                          where the stream is ragged, as many as its row lengths say */
-    rbc__ints offset; /* rows [E]; pieces [N]; arrays, frames [E] or [R]: the first row or frame */
+    rbc__ints offset; /* rows [E] or [R]; pieces [N]; arrays, frames [E] or [R]: the first row or
+                         frame */
     rbc__ints bytes;  /* pieces [N] */
-    rbc__ints blob;   /* rows [E]; pieces [N]; not given: 0 */
+    rbc__ints blob;   /* rows [E] or [R]; pieces [N]; not given: 0 */
     rbc__ints block;  /* likewise, in place of the blob; -1 or not given: in none */
-    rbc__ints stride; /* rows [E]; not given: the size of a sample */
-    rbc__ints episode;  /* arrays [R], sorted: whose run it is; not given: one run an episode */
-    int64_t number;     /* of the array or track */
-    int64_t packing;    /* pieces: of each by itself */
+    rbc__ints stride; /* rows [E] or [R]; not given: the size of a sample */
+    rbc__ints
+        episode;     /* rows, arrays [R], sorted: whose run it is; not given: one run an episode */
+    int64_t number;  /* of the array or track */
+    int64_t packing; /* pieces: of each by itself */
+    bool has_encoding; /* pieces of images: they are stored so, and not as the stream's are */
+    uint8_t encoding, stored;
     const void *values; /* columns: [N] samples of rbc__stream_column_dtype(), C order */
     int64_t num_values; /* N */
 } rbc__batch_source;

@@ -36,6 +36,15 @@ static rbc_status check_kind(const rbc__batch_writer *writer, const rbc__batch_s
     const bool is_frames = stream->stored.encoding == RBC__ENCODING_FRAME;
     const uint64_t sample_bytes = rbc__batch_sample_bytes(stream);
     const char *wanted = NULL;
+    if (source->has_encoding) {
+        if (source->kind != RBC__BATCH_PIECES || stream->kind != RBC_STREAM_IMAGE ||
+            rbc__stream_has_numbers(stream) || is_frames) {
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                             "encoding: found one of a source, wanted of Pieces of images alone");
+        }
+        return rbc__stream_check_image(stream, (rbc__encoding)source->encoding, source->stored,
+                                       err);
+    }
     switch (source->kind) {
     case RBC__BATCH_ROWS:
     case RBC__BATCH_ARRAY:
@@ -93,11 +102,28 @@ static rbc_status check_array(const rbc__batch_writer *writer, const rbc__batch_
     return want_ints(&source->count, runs, "count", "a run", err);
 }
 
+/* Runs of rows: [E], or [R] with `episode`. */
+static rbc_status check_rows(const rbc__batch_source *source, int64_t num_episodes,
+                             rbc_error *err) {
+    const bool has_runs = source->episode.data != NULL;
+    const int64_t runs = has_runs ? source->episode.length : num_episodes;
+    const char *each = has_runs ? "a run" : each_episode;
+    RBC__TRY(want_ints(&source->offset, runs, "offset", each, err));
+    RBC__TRY(has_runs ? want_ints(&source->count, runs, "count", each, err)
+                      : check_ints(&source->count, runs, "count", each, err));
+    RBC__TRY(check_ints(&source->blob, runs, "blob", each, err));
+    RBC__TRY(check_ints(&source->block, runs, "block", each, err));
+    return check_ints(&source->stride, runs, "stride", each, err);
+}
+
 static rbc_status check_source(const rbc__batch_writer *writer, const rbc__batch_source *source,
                                int64_t num_episodes, rbc_error *err) {
     RBC__TRY(check_kind(writer, source, err));
     if (source->kind == RBC__BATCH_ARRAY) {
         return check_array(writer, source, num_episodes, err);
+    }
+    if (source->kind == RBC__BATCH_ROWS) {
+        return check_rows(source, num_episodes, err);
     }
     RBC__TRY(check_ints(&source->count, num_episodes, "count", each_episode, err));
     if (source->kind == RBC__BATCH_COLUMN) {
@@ -112,19 +138,13 @@ static rbc_status check_source(const rbc__batch_writer *writer, const rbc__batch
         RBC__TRY(check_ints(&source->blob, pieces, "blob", "a piece", err));
         return check_ints(&source->block, pieces, "block", "a piece", err);
     }
-    RBC__TRY(want_ints(&source->offset, num_episodes,
-                       source->kind == RBC__BATCH_ROWS ? "offset" : "first", each_episode, err));
-    if (source->kind == RBC__BATCH_FRAMES) {
-        const int64_t num_tracks = (int64_t)(writer->frames.size / sizeof(int64_t));
-        return source->number >= 0 && source->number < num_tracks
-                   ? RBC_OK
-                   : rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                               "track: found number %" PRId64 ", wanted one of the part's %" PRId64,
-                               source->number, num_tracks);
-    }
-    RBC__TRY(check_ints(&source->blob, num_episodes, "blob", each_episode, err));
-    RBC__TRY(check_ints(&source->block, num_episodes, "block", each_episode, err));
-    return check_ints(&source->stride, num_episodes, "stride", each_episode, err);
+    RBC__TRY(want_ints(&source->offset, num_episodes, "first", each_episode, err));
+    const int64_t num_tracks = (int64_t)(writer->frames.size / sizeof(int64_t));
+    return source->number >= 0 && source->number < num_tracks
+               ? RBC_OK
+               : rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                           "track: found number %" PRId64 ", wanted one of the part's %" PRId64,
+                           source->number, num_tracks);
 }
 
 static rbc_status check_stream(const rbc__batch_call *c, int32_t i, rbc_error *err) {

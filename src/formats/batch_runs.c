@@ -75,8 +75,8 @@ static rbc_status begin_run(rbc__batch_writer *writer, const rbc__batch_source *
     const rbc__layout_stream *stored = &writer->stored[source->stream];
     *run = (rbc__run){.id = (uint32_t)source->stream,
                       .container = RBC__IN_BLOB,
-                      .encoding = stored->encoding,
-                      .dtype = stored->dtype};
+                      .encoding = source->has_encoding ? source->encoding : stored->encoding,
+                      .dtype = source->has_encoding ? source->stored : stored->dtype};
     if (block == -1) {
         run->number = (uint32_t)blob;
         return rbc__batch_blob_bytes(writer, blob, limit, "blob", err);
@@ -103,19 +103,20 @@ static rbc_status check_count(int64_t count, rbc_error *err) {
 /* ---- rows ---------------------------------------------------------------------------------------
  */
 
-static rbc_status add_rows(rbc__batch_writer *writer, const rbc__batch_source *source, int64_t e,
-                           int64_t count, rbc_error *err) {
+/* Run `i` of the source's arrays. */
+static rbc_status add_rows_run(rbc__batch_writer *writer, const rbc__batch_source *source,
+                               int64_t i, int64_t count, rbc_error *err) {
     rbc__run run;
     int64_t limit;
     int64_t extent;
     const int64_t bytes = (int64_t)writer->stored[source->stream].sample_bytes;
-    const int64_t offset = rbc__ints_at(&source->offset, e, 0);
-    const int64_t stride = rbc__ints_at(&source->stride, e, bytes);
+    const int64_t offset = rbc__ints_at(&source->offset, i, 0);
+    const int64_t stride = rbc__ints_at(&source->stride, i, bytes);
     if (count == 0) {
         return RBC_OK;
     }
-    RBC__TRY(begin_run(writer, source, rbc__ints_at(&source->blob, e, 0),
-                       rbc__ints_at(&source->block, e, -1), &run, &limit, err));
+    RBC__TRY(begin_run(writer, source, rbc__ints_at(&source->blob, i, 0),
+                       rbc__ints_at(&source->block, i, -1), &run, &limit, err));
     if (stride < bytes) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "stride: found %" PRId64 ", wanted the %" PRId64
@@ -335,13 +336,21 @@ static rbc_status add_array_run(rbc__batch_writer *writer, const rbc__batch_sour
     return RBC_OK;
 }
 
-static rbc_status add_array_rows(rbc__batch_writer *writer, const rbc__batch_source *source,
-                                 rbc__batch_progress *progress, int64_t e, int64_t wanted,
-                                 int64_t *samples, rbc_error *err) {
+/* One run of rows or of an array, by its number in the arrays of the source. */
+static rbc_status add_run(rbc__batch_writer *writer, const rbc__batch_source *source, int64_t i,
+                          int64_t count, rbc_error *err) {
+    RBC__TRY(check_count(count, err));
+    return source->kind == RBC__BATCH_ROWS
+               ? add_rows_run(writer, source, i, count, err)
+               : add_array_run(writer, source, rbc__ints_at(&source->offset, i, 0), count, err);
+}
+
+static rbc_status add_runs(rbc__batch_writer *writer, const rbc__batch_source *source,
+                           rbc__batch_progress *progress, int64_t e, int64_t wanted,
+                           int64_t *samples, rbc_error *err) {
     if (!rbc__ints_given(&source->episode)) {
         *samples = rbc__ints_at(&source->count, e, wanted);
-        RBC__TRY(check_count(*samples, err));
-        return add_array_run(writer, source, rbc__ints_at(&source->offset, e, 0), *samples, err);
+        return add_run(writer, source, e, *samples, err);
     }
     *samples = 0;
     for (; progress->runs < source->episode.length; ++progress->runs) {
@@ -356,10 +365,7 @@ static rbc_status add_array_rows(rbc__batch_writer *writer, const rbc__batch_sou
             }
             break;
         }
-        rbc_status status = check_count(count, err);
-        if (status == RBC_OK) {
-            status = add_array_run(writer, source, rbc__ints_at(&source->offset, r, 0), count, err);
-        }
+        const rbc_status status = add_run(writer, source, r, count, err);
         if (status != RBC_OK) {
             return rbc__fail_within(err, status, "run %" PRId64, r);
         }
@@ -448,15 +454,12 @@ static rbc_status add_values(rbc__batch_writer *writer, const rbc__batch_source 
 rbc_status rbc__batch_add_runs(rbc__batch_writer *writer, const rbc__batch_source *source,
                                rbc__batch_progress *progress, int64_t e, int64_t wanted,
                                int64_t *samples, rbc_error *err) {
-    if (source->kind == RBC__BATCH_ARRAY) {
-        RBC__TRY(add_array_rows(writer, source, progress, e, wanted, samples, err));
+    if (source->kind == RBC__BATCH_ARRAY || source->kind == RBC__BATCH_ROWS) {
+        RBC__TRY(add_runs(writer, source, progress, e, wanted, samples, err));
     } else {
         *samples = rbc__ints_at(&source->count, e, wanted);
         RBC__TRY(check_count(*samples, err));
         switch (source->kind) {
-        case RBC__BATCH_ROWS:
-            RBC__TRY(add_rows(writer, source, e, *samples, err));
-            break;
         case RBC__BATCH_PIECES:
             RBC__TRY(add_pieces(writer, source, progress, *samples, err));
             break;

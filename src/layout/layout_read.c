@@ -185,7 +185,7 @@ static bool take_run(cursor *c, const rbc__layout *layout, const rbc__layout_str
         (!take_byte(c, &run->packing) || run->packing > layout->num_packings)) {
         return false;
     }
-    if (run->encoding >= RBC__NUM_ENCODINGS || run->dtype >= RBC__NUM_DTYPES ||
+    if (!rbc__encoding_has(run->encoding, run->dtype) ||
         !(run->form == RBC__FORM_EVEN ? take_even(c, stream, more, run) : take_table(c, run))) {
         return false;
     }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/ros_image.h"
 #include "core/error.h"
 #include "io/utf8.h"
 
@@ -37,11 +38,57 @@ static rbc_status check_map(const rbc__stream_schema *stream, rbc_error *err) {
     return RBC_OK;
 }
 
+rbc_status rbc__stream_check_image(const rbc__stream_schema *stream, rbc__encoding encoding,
+                                   uint8_t stored, rbc_error *err) {
+    if (encoding == RBC__ENCODING_IMAGE) {
+        return RBC_OK;
+    }
+    const bool is_declared = stream->ndim == 3 && stream->shape[0] > 0 && stream->shape[1] > 0 &&
+                             (stream->dtype == RBC__U8 || stream->dtype == RBC__U16);
+    if (encoding != RBC__ENCODING_ROS || stream->kind != RBC_STREAM_IMAGE || !is_declared ||
+        !rbc__ros_pixels_can(stored, stream->shape[2], stream->dtype == RBC__U16 ? 16 : 8)) {
+        char shape[256];
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "stream '%s': found samples of encoding '%s', %s, wanted such that can "
+                         "become images of %s %s",
+                         stream->name, rbc__encoding_name(encoding),
+                         rbc__stored_name(encoding, stored), rbc__dtype_name(stream->dtype),
+                         rbc__format_shape(shape, sizeof shape, stream->ndim, stream->shape));
+    }
+    return RBC_OK;
+}
+
+static rbc_status check_cloud(const rbc__stream_schema *stream, rbc_error *err) {
+    const rbc_status status = rbc__fields_check(&stream->fields, err);
+    if (status != RBC_OK) {
+        return rbc__fail_within(err, status, "stream '%s'", stream->name);
+    }
+    if (stream->kind != RBC_STREAM_NUMERIC || stream->ndim != 1 ||
+        stream->shape[0] != (int64_t)stream->fields.count ||
+        (stream->dtype != RBC__F32 && stream->dtype != RBC__F64) ||
+        stream->stored.sample_bytes != rbc__fields_extent(&stream->fields)) {
+        char shape[256];
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "stream '%s': found %s %s of encoding 'cloud', wanted numbers of float32 "
+                         "or float64, and of shape (%u,): one a field",
+                         stream->name, rbc__dtype_name(stream->dtype),
+                         rbc__format_shape(shape, sizeof shape, stream->ndim, stream->shape),
+                         (unsigned)stream->fields.count);
+    }
+    return RBC_OK;
+}
+
 rbc_status rbc__stream_check(const rbc__stream_schema *stream, rbc_error *err) {
     RBC__TRY(check_map(stream, err));
     const rbc__encoding encoding = (rbc__encoding)stream->stored.encoding;
     const rbc__dtype stored = (rbc__dtype)stream->stored.dtype;
     const bool is_mapped = rbc__stream_map(stream) != NULL;
+    if (encoding == RBC__ENCODING_CLOUD) {
+        return check_cloud(stream, err);
+    }
+    if (encoding == RBC__ENCODING_ROS) {
+        return rbc__stream_check_image(stream, encoding, stream->stored.dtype, err);
+    }
     const bool can = is_mapped ? rbc__values_can_map(encoding, stored, stream->dtype)
                                : rbc__values_can(encoding, stored, stream->dtype);
     if (rbc__stream_has_numbers(stream) && stream->unsupported == NULL && !can) {

@@ -8,6 +8,7 @@
 #include <robocache/robocache.h>
 
 #include "core/tensor.h"
+#include "layout/fields.h"
 #include "layout/layout.h"
 #include "layout/values.h"
 
@@ -25,6 +26,7 @@ typedef struct rbc__stream_schema {
     const char
         *unsupported; /* why its samples cannot be read, or NULL; it is listed all the same */
     rbc__layout_stream stored;      /* what layouts need not say of each run */
+    rbc__fields fields;             /* of the encoding "cloud" */
     rbc__value_map map;             /* see has_map */
     char unit[RBC__UNIT_BYTES + 1]; /* of the values, UTF-8: "m"; "": not said */
     bool has_map; /* numbers become values by `map`; with images, which are delivered as stored, it
@@ -76,6 +78,11 @@ static inline rbc__dtype rbc__stream_column_dtype(const rbc__stream_schema *stre
 /* Whether a unit of so many bytes, and a map, are such. */
 bool rbc__unit_check(const char *unit, size_t bytes);
 bool rbc__value_map_check(const rbc__value_map *map);
+
+/* Whether samples of an image stream may be stored so: "image", or "ros_image" of pixels that can
+ * become the stream's. INVALID_ARGUMENT says what cannot. */
+rbc_status rbc__stream_check_image(const rbc__stream_schema *stream, rbc__encoding encoding,
+                                   uint8_t stored, rbc_error *err);
 
 /* INVALID_ARGUMENT: its numbers cannot become values of its dtype, or unit or map are none. */
 rbc_status rbc__stream_check(const rbc__stream_schema *stream, rbc_error *err);

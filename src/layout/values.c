@@ -273,8 +273,7 @@ rbc__values_result rbc__values_read(rbc__encoding encoding, rbc__dtype stored, c
         }                                                                                          \
     } while (0)
 
-/* `src` may be of any alignment. */
-static void widen(const uint8_t *src, uint64_t count, rbc__dtype dtype, double *dst) {
+void rbc__values_widen(const uint8_t *src, uint64_t count, rbc__dtype dtype, double *dst) {
     switch (dtype) {
     case RBC__F64:
         WIDEN(double);
@@ -367,7 +366,7 @@ rbc__values_result rbc__values_read_mapped(rbc__encoding encoding, rbc__dtype st
         } else {
             numbers = src + done * from;
         }
-        widen(numbers, part, stored, values);
+        rbc__values_widen(numbers, part, stored, values);
         map_block(map, values, part, dtype, (uint8_t *)dst + done * to);
     }
     return is_varint && at != bytes ? RBC__VALUES_DAMAGED : RBC__VALUES_OK;

@@ -23,6 +23,9 @@ bool rbc__values_from_varints(const uint8_t *src, uint64_t bytes, uint64_t count
 
 double rbc__values_from_f16(uint16_t bits);
 
+/* `count` numbers of `dtype` at `src`, of any alignment, to float64. */
+void rbc__values_widen(const uint8_t *src, uint64_t count, rbc__dtype dtype, double *dst);
+
 /* How numbers that are stored mean values: value = scale * stored + offset. */
 typedef struct rbc__value_map {
     double scale, offset; /* finite; scale is not 0 */

@@ -61,7 +61,8 @@ static int64_t same_image(const rbc__list_of_jobs *jobs, const rbc__sample *samp
     for (int64_t i = last; i >= 0 && last - i < SAME_IMAGE_JOBS; --i) {
         const rbc__decode_job *job = &jobs->decode[i];
         if (job->encoded == sample->bytes && job->num_bytes == sample->num_bytes &&
-            same_shape(&job->shape, &window->image)) {
+            job->is_ros == (sample->encoding == RBC__ENCODING_ROS) &&
+            job->pixels == sample->stored && same_shape(&job->shape, &window->image)) {
             return i;
         }
     }
@@ -89,6 +90,8 @@ static rbc_status add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t pic
         .encoded = sample->bytes,
         .num_bytes = sample->num_bytes,
         .shape = window->image,
+        .is_ros = sample->encoding == RBC__ENCODING_ROS,
+        .pixels = sample->stored,
         .dst = dst,
         .row_bytes = window->target_bytes / window->image.height,
         .stream = rows->params.spec->used[window->stream_at].schema->name,
@@ -101,16 +104,14 @@ static rbc_status add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t pic
     return RBC_OK;
 }
 
-static bool holds_frames(const rbc__batch_spec *spec, const rbc__window_spec *window) {
-    return spec->used[window->stream_at].schema->stored.encoding == RBC__ENCODING_FRAME;
-}
-
 /* Says where frames go, which are decoded when the request is finished. */
 static void put_frames(rbc__rows *rows, rbc_batch *batch) {
     const rbc__batch_spec *spec = rows->params.spec;
     for (int32_t w = 0; w < spec->num_windows; ++w) {
         const rbc__window_spec *window = &spec->windows[w];
-        for (int64_t i = 0; holds_frames(spec, window) && i < rows->num_rows; ++i) {
+        const bool has_frames =
+            spec->used[window->stream_at].schema->stored.encoding == RBC__ENCODING_FRAME;
+        for (int64_t i = 0; has_frames && i < rows->num_rows; ++i) {
             const rbc__row *row = &rows->rows[i];
             const rbc__cell *cell = rbc__rows_cell(rows, w, i);
             uint8_t *dst = rbc__batch_row(batch, &spec->fields[window->value_field], row->index);
@@ -131,7 +132,6 @@ static rbc_status add_images(rbc__rows *rows, int64_t row_at, int32_t w, rbc_err
     const rbc__cell *cell = rbc__rows_cell(rows, w, row_at);
     uint8_t *dst = rbc__batch_row(rows->batch, &spec->fields[window->value_field], row->index);
     uint8_t *valid = rbc__batch_row(rows->batch, &spec->fields[window->valid_field], row->index);
-    const bool is_frame = holds_frames(spec, window);
     for (int64_t i = 0; i < window->width; i++, dst += window->target_bytes) {
         rbc__sample sample = {0};
         if (cell->wants[i] != UINT32_MAX) {
@@ -140,7 +140,8 @@ static rbc_status add_images(rbc__rows *rows, int64_t row_at, int32_t w, rbc_err
         valid[i] = valid[i] && sample.num_bytes > 0;
         if (sample.num_bytes == 0 || window->target_bytes == 0) {
             memset(dst, 0, (size_t)window->target_bytes);
-        } else if (is_frame) { /* decoded with its group, mostly to here */
+        } else if (sample.encoding ==
+                   RBC__ENCODING_FRAME) { /* decoded with its group, mostly to here */
             if (sample.bytes != dst) {
                 memcpy(dst, sample.bytes, (size_t)window->target_bytes);
             }

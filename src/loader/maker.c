@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/ros_image.h"
 #include "core/error.h"
 
 static void *grow(void *items, int64_t count, int64_t *room, size_t item_bytes) {
@@ -80,8 +81,12 @@ static void decode(rbc__maker *maker, rbc__decode_job *jobs, int64_t count) {
     rbc_error problem;
     for (int64_t i = 0; i < count; ++i) {
         rbc__decode_job *job = &jobs[i];
-        job->status = rbc__image_decode(maker->decoder, job->encoded, job->num_bytes, job->stream,
-                                        &job->shape, job->dst, job->row_bytes, &problem);
+        job->status =
+            job->is_ros
+                ? rbc__ros_image_decode(job->pixels, job->encoded, job->num_bytes, job->stream,
+                                        &job->shape, job->dst, job->row_bytes, &problem)
+                : rbc__image_decode(maker->decoder, job->encoded, job->num_bytes, job->stream,
+                                    &job->shape, job->dst, job->row_bytes, &problem);
         if (job->status != RBC_OK) {
             job->problem = copy_of(&problem);
         }

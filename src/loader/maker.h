@@ -17,6 +17,8 @@ typedef struct rbc__decode_job {
     const uint8_t *encoded;
     uint64_t num_bytes;
     rbc__image_shape shape;
+    bool is_ros;    /* rows of pixels, else what its first bytes say */
+    uint8_t pixels; /* rbc__ros_pixels, then */
     uint8_t *dst;
     int64_t row_bytes;
     const char *stream; /* for messages */

@@ -6,6 +6,10 @@
 #include "layout/values.h"
 #include "store/locate.h"
 
+/* Records that are further apart are read one by one. */
+#define MAX_RECORD_BYTES ((uint64_t)2 * RBC__MAX_FIELD_BYTES)
+#define MAX_RANGE_BYTES  ((uint64_t)64 << 20)
+
 /* Samples with little between them are read as one range. */
 static bool is_dense(uint64_t extent, uint64_t wanted) {
     return extent <= wanted + wanted / 4;
@@ -74,6 +78,10 @@ bool rbc__located_is_as_stored(const rbc__located_stream *s, const rbc__run *run
 }
 
 bool rbc__located_can_be_read(const rbc__located_stream *s, const rbc__run *run) {
+    if (run->encoding == RBC__ENCODING_CLOUD) {
+        return s->schema->fields.count > 0 && s->elements == s->schema->fields.count &&
+               (s->dtype == RBC__F32 || s->dtype == RBC__F64);
+    }
     const rbc__encoding encoding = (rbc__encoding)run->encoding;
     const rbc__dtype stored = (rbc__dtype)run->dtype;
     return s->map != NULL ? rbc__values_can_map(encoding, stored, s->dtype)
@@ -127,6 +135,9 @@ rbc_status rbc__want_even(rbc__request *request, const rbc__located_stream *s, c
 /* Whether even samples, which are not packed, can be as large as the run says. */
 static bool has_its_size(const rbc__located_stream *s, const rbc__run *run) {
     const uint64_t bytes = run->sample_bytes;
+    if (run->encoding == RBC__ENCODING_CLOUD) {
+        return bytes == rbc__fields_extent(&s->schema->fields);
+    }
     if (run->encoding == RBC__ENCODING_NPY) {
         return bytes <= RBC__MAX_SAMPLE_BYTES;
     }
@@ -134,6 +145,24 @@ static bool has_its_size(const rbc__located_stream *s, const rbc__run *run) {
         return s->elements > 0 && bytes % s->elements == 0 && bytes / s->elements <= 10;
     }
     return bytes == s->elements * (uint64_t)rbc__dtype_bytes((rbc__dtype)run->dtype);
+}
+
+/* Records with what lies between them are read as one, in ranges of at most some MiB. */
+static rbc_status want_points(rbc__request *request, const rbc__located_stream *s,
+                              const rbc__run *run, uint64_t first, uint64_t offset, uint64_t count,
+                              uint8_t *dst, rbc_error *err) {
+    const uint64_t out_bytes = s->elements * (uint64_t)rbc__dtype_bytes(s->dtype);
+    const uint64_t most = MAX_RANGE_BYTES / (run->stride > 0 ? run->stride : 1);
+    while (count > 0) {
+        const uint64_t part = count < most ? count : most;
+        RBC__TRY(rbc__want_even(request, s, run, first, offset, run->sample_bytes, run->stride,
+                                part, dst, err));
+        first += part;
+        offset += part * run->stride;
+        dst += part * out_bytes;
+        count -= part;
+    }
+    return RBC_OK;
 }
 
 /* Samples [first, first + count) of the stream, all of the run. */
@@ -152,6 +181,10 @@ static rbc_status want_run(rbc__request *request, const rbc__located_stream *s, 
         const uint64_t offset = base + (first - run->first) * run->stride;
         if (run->packing == 0 && !has_its_size(s, run)) {
             return rbc__located_fail(request, s, run, err, "a sample does not have its size");
+        }
+        if (run->packing == 0 && run->encoding == RBC__ENCODING_CLOUD &&
+            run->stride <= MAX_RECORD_BYTES) {
+            return want_points(request, s, run, first, offset, count, dst, err);
         }
         if (run->packing == 0 &&
             is_dense(run->stride * (count - 1) + run->sample_bytes, run->sample_bytes * count)) {
@@ -228,6 +261,9 @@ rbc_status rbc__request_sample(rbc__request *request, const rbc__parsed_episode 
     const rbc__run *run = rbc__layout_find(parsed->layout, s.id, (uint64_t)sample);
     uint64_t offset;
     uint64_t bytes;
+    if ((run->encoding == RBC__ENCODING_FRAME) != (run->container == RBC__IN_TRACK)) {
+        return rbc__located_fail(request, &s, run, err, "its entry in the catalog is damaged");
+    }
     if (run->container == RBC__IN_TRACK) {
         return rbc__want_frame(request, &s, run, sample, want_index, err);
     }

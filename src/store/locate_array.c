@@ -96,8 +96,11 @@ rbc_status rbc__want_rows(rbc__request *request, const rbc__located_stream *s, c
     const rbc__array_object *object;
     RBC__TRY(pin_array(request, s, run->number, &object, err));
     const rbc__array *array = &object->array;
+    if (!rbc__located_can_be_read(s, run)) {
+        return rbc__located_fail(request, s, run, err, "its rows are not those of the array");
+    }
     const uint64_t stored = s->elements * (uint64_t)rbc__dtype_bytes((rbc__dtype)run->dtype);
-    if (!rbc__located_can_be_read(s, run) || run->encoding == RBC__ENCODING_VARINT ||
+    if (run->encoding == RBC__ENCODING_VARINT || run->encoding == RBC__ENCODING_CLOUD ||
         run->encoding == RBC__ENCODING_NPY || first > (uint64_t)array->shape[0] ||
         count > (uint64_t)array->shape[0] - first || (uint64_t)array->row_bytes != stored) {
         return rbc__located_fail(request, s, run, err, "its rows are not those of the array");

@@ -80,6 +80,7 @@ typedef struct rbc__sample {
     uint64_t num_bytes;   /* 0: there are none */
     int64_t blob;         /* where they lie: those of a block, where it begins */
     uint64_t offset;
+    uint8_t encoding, stored; /* rbc__encoding, and of what */
 } rbc__sample;
 void rbc__request_get(const rbc__request *request, uint32_t want, rbc__sample *out);
 

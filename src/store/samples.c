@@ -49,7 +49,8 @@ static rbc_status fail_in_want(const rbc__request *request, const rbc__want *wan
 static rbc_status unpack_sample(rbc__request *request, const rbc__want *want, const uint8_t **data,
                                 uint64_t *bytes, rbc_error *err) {
     const bool is_known = want->kind == RBC__WANT_VALUES && want->encoding != RBC__ENCODING_NPY &&
-                          want->encoding != RBC__ENCODING_VARINT;
+                          want->encoding != RBC__ENCODING_VARINT &&
+                          want->encoding != RBC__ENCODING_CLOUD;
     rbc_status status;
     if (is_known) {
         *bytes = want->elements * (uint64_t)rbc__dtype_bytes((rbc__dtype)want->stored);
@@ -87,12 +88,27 @@ static rbc_status read_values(const rbc__request *request, const rbc__want *want
     return result == RBC__VALUES_OK ? RBC_OK : fail_values(request, want, result, misfit, err);
 }
 
+/* `count` records, `stride` apart, the last of `bytes`. */
+static rbc_status read_points(const rbc__request *request, const rbc__want *want,
+                              const uint8_t *src, uint64_t bytes, uint64_t stride, uint64_t count,
+                              uint8_t *dst, rbc_error *err) {
+    const rbc__fields *fields = &request->params.schema->streams[want->stream].fields;
+    if (bytes < rbc__fields_extent(fields)) {
+        return fail_want(request, want, err, "a record ends before its fields");
+    }
+    rbc__fields_read(fields, src, stride, count, want->map, (rbc__dtype)want->dtype, dst);
+    return RBC_OK;
+}
+
 static rbc_status convert_sample(rbc__request *request, const rbc__want *want, const uint8_t *src,
                                  uint8_t *dst, rbc_error *err) {
     uint64_t bytes = want->bytes;
     rbc__encoding encoding = (rbc__encoding)want->encoding;
     if (want->packing != NULL) {
         RBC__TRY(unpack_sample(request, want, &src, &bytes, err));
+    }
+    if (encoding == RBC__ENCODING_CLOUD) {
+        return read_points(request, want, src, bytes, bytes, 1, dst, err);
     }
     if (encoding == RBC__ENCODING_NPY) {
         const rbc__stream_schema *schema = &request->params.schema->streams[want->stream];
@@ -116,6 +132,10 @@ static rbc_status convert_sample(rbc__request *request, const rbc__want *want, c
 static rbc_status convert(rbc__request *request, const rbc__want *want, const uint8_t *src,
                           rbc_error *err) {
     const uint64_t out_bytes = want->elements * (uint64_t)rbc__dtype_bytes((rbc__dtype)want->dtype);
+    if (want->encoding == RBC__ENCODING_CLOUD && want->packing == NULL) {
+        return read_points(request, want, src, want->bytes, want->stride, want->count, want->dst,
+                           err);
+    }
     if (want->stride == want->bytes && want->packing == NULL &&
         want->encoding != RBC__ENCODING_NPY) {
         return read_values(request, want, (rbc__encoding)want->encoding, src,
@@ -331,5 +351,7 @@ void rbc__request_get(const rbc__request *request, uint32_t want_index, rbc__sam
     *out = (rbc__sample){.bytes = want->data,
                          .num_bytes = want->bytes,
                          .blob = want->blob,
-                         .offset = want->blob_offset};
+                         .offset = want->blob_offset,
+                         .encoding = want->encoding,
+                         .stored = want->stored};
 }

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "codec/ros_image.h"
 #include "layout/layout.h"
 
 enum { NUM_STREAMS = 4, NUM_IDS = 2 * NUM_STREAMS, MAX_SAMPLES = 600, MAX_RUNS = 24 };
@@ -109,7 +110,10 @@ static void add_random_run(model *made, rbc__layout_writer *writer) {
     }
     if (up_to(4) == 0) {
         run.encoding = (uint8_t)up_to(RBC__NUM_ENCODINGS - 1);
-        run.dtype = (uint8_t)up_to(RBC__NUM_DTYPES - 1);
+        run.dtype =
+            (uint8_t)up_to((run.encoding == RBC__ENCODING_ROS ? (unsigned)RBC__ROS_NUM_ORDERS
+                                                              : (unsigned)RBC__NUM_DTYPES) -
+                           1);
     }
     sample *out = &made->samples[id][made->counts[id]];
     if (run.container == RBC__IN_BLOB) {
@@ -332,7 +336,10 @@ static void what_a_layout_may_not_say(void **state) {
         CASE("\x02\x03\x01\x00\x14\x00", false),                 /* nor containers */
         CASE("\x02\x03\x01\x00\x09\x00\x01\x01\x02\x03", false), /* no table is of an array */
         CASE("\x02\x03\x01\x00\x80\x10\x00", false),             /* a flag that is not known */
-        CASE("\x02\x03\x01\x00\x80\x01\x00\x09\x00", false),     /* nor an encoding */
+        CASE("\x02\x03\x01\x00\x80\x01\x00\x0b\x00", false),     /* nor an encoding */
+        CASE("\x02\x03\x01\x00\x80\x01\x00\x09\x19", true),      /* big-endian RGBA */
+        CASE("\x02\x03\x01\x00\x80\x01\x00\x09\x11", false),     /* bytes have no order */
+        CASE("\x02\x03\x01\x00\x80\x01\x00\x09\x0a", false),     /* nor pixels */
         CASE("\x02\x03\x01\x00\x80\x01\x00\x00\x0d", false),     /* nor a dtype */
         CASE("\x02\x03\x01\x00\x80\x02\x00\x01", false),         /* there is no packing */
         CASE("\x02\x03\x01\x00\x04\x00", false),                 /* nor block */

@@ -139,6 +139,20 @@ PLACES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
         ints("u8"),
         {"dtype": "float64", "scale": 2, "encoding": "varint", "stored": "uint64"},
     ),
+    "no map": (rows, ints("i2"), {"dtype": "float32", "stored": "int16"}),
+    "scale 1": (rows, ints(">u4"), {**BIG, "stored": "uint32", "scale": 1, "offset": 0}),
+    "float64 narrowed": (rows, FLOATS.astype("f8"), {"dtype": "float32", "stored": "float64"}),
+    "npy without a map": (
+        npy_pieces,
+        ints("i2"),
+        {"dtype": "float64", "stored": "int16", "encoding": "npy"},
+    ),
+    "varints without a map": (
+        varint_pieces,
+        ints("i8") % 100,
+        {"dtype": "float32", "encoding": "varint"},
+    ),
+    "a column without a map": (column, ints("i2"), {"dtype": "float32", "stored": "int16"}),
     "a column": (column, ints("i2"), {**MILLI, "stored": "int16"}),
     "a column for big-endian": (column, ints("i2"), {**BIG, "stored": "int16"}),
     "a column for varints": (column, ints("i8"), {**MILLI, "encoding": "varint"}),
@@ -336,18 +350,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a text in metres": ({"kind": "text", "unit": "m"}, "wanted no unit, scale or offset of a te"),
     "a text with a scale": ({"kind": "text", "scale": 2}, "wanted no unit, scale or offset"),
-    "other dtypes without a map": (
-        {"stored": "int16"},
-        "plain numbers stored as int16 cannot be read as float32",
+    "half floats of integers": (
+        {"dtype": "float16", "stored": "int16"},
+        "plain numbers stored as int16 cannot be read as float16",
     ),
-    "other dtypes with scale 1": (
-        {"stored": "int16", "scale": 1},
-        "plain numbers stored as int16 cannot",
-    ),
-    "other npy without a map": (
-        {"stored": "int16", "encoding": "npy"},
-        "npy numbers stored as int16 cannot be read as float32",
-    ),
+    "bool without a map": ({"stored": "bool"}, "plain numbers stored as bool cannot be read"),
 }
 
 

@@ -31,10 +31,13 @@ _DTYPES = (
     "uint64",
 )
 _ENCODINGS = {
-    "numeric": ("plain", "swapped", "varint", "npy"),
-    "image": ("image", "pixels", "npy", "frame"),
+    "numeric": ("plain", "swapped", "varint", "npy", "cloud"),
+    "image": ("image", "pixels", "npy", "frame", "ros_image"),
     "text": ("text", "string"),
 }
+_DECLARED = ("pixels", "npy", "frame", "ros_image")
+"""Encodings of images whose shape has to be declared."""
+
 _MAX_DIMS = 7
 _UNIT_BYTES = 32
 _INT64 = (-(2**63), 2**63 - 1)
@@ -53,6 +56,7 @@ class DeclaredStream:
     unit: str
     scale: float
     offset: float
+    fields: tuple[tuple[int, str, bool], ...]
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ class Indexer:
         unit: str = "",
         scale: float = 1.0,
         offset: float = 0.0,
+        fields: Sequence[tuple[int, Any]] = (),
     ) -> None:
         """Declares a stream; each part gives every stream of each of its episodes.
 
@@ -121,13 +126,16 @@ class Indexer:
             shape: of one sample, () by default; (height, width, channels) of images, -1 or None
                 where an extent is not known, which is all of them by default.
             encoding: how bytes mean values. Numeric: "plain" (little-endian, C order; default),
-                "swapped" (big-endian), "varint" (protobuf's), "npy" (a NumPy file each). Images:
-                "image" (JPEG or PNG; default), "pixels" and "npy" (as they are, of a declared
-                shape), "frame" (of a video, likewise). Text: "text" (UTF-8; default), "string"
+                "swapped" (big-endian), "varint" (protobuf's), "npy" (a NumPy file each), "cloud"
+                (records such as points, see `fields`). Images: "image" (JPEG or PNG; default),
+                "pixels" and "npy" (as they are, of a declared shape), "frame" (of a video,
+                likewise), "ros_image" (rows of pixels, of which `stored` says what they are,
+                likewise). Text: "text" (UTF-8; default), "string"
                 (an int32, the number of one of :meth:`Part.strings`, or -1).
             stored: dtype as stored, by default the same. Others that can be are float32 for other
-                floats, int64 for other integers; with `scale` or `offset` any but bool, by default
-                int64 of varints.
+                floats, int64 for other integers, and of float32 and float64 all but bool. By
+                default int64 of varints that become floats. Of "ros_image" the encoding
+                that the message names, "bgr8", with ">" before it where it is big-endian.
             times: name of the stream of int64 nanoseconds with this one's stamps, one a sample.
             ragged: a step holds any number of samples, see `row_lengths` of
                 :meth:`Part.episodes`.
@@ -136,6 +144,9 @@ class Indexer:
                 float64 and rounded once to `dtype`, which is float32 or float64. Images are
                 delivered as stored; unit, scale and offset then only say what they mean.
             offset: see `scale`.
+            fields: of "cloud", for each number of a sample the byte in the record at which it is
+                stored, and its dtype there, ">f4" where it is big-endian; shape is their number.
+                A record is as long as :class:`Rows` has `stride`.
         """
         name = _arguments.string("stream", name)
         what = f"stream {name!r}"
@@ -155,12 +166,18 @@ class Indexer:
             raise InvalidArgumentError(
                 f"{what}: dtype: found {dtype!r}, wanted float32 or float64 with scale or offset"
             )
-        if stored is not None:
+        if encoding == "ros_image":
+            if stored is None:
+                raise InvalidArgumentError(f"{what}: stored: is missing, such as 'bgr8'")
+            stored = _arguments.string(f"{what}: stored", stored)
+        elif stored is not None and encoding == "cloud":
+            raise InvalidArgumentError(f"{what}: stored: found {stored!r}, wanted it of each field")
+        elif stored is not None:
             stored = _dtype(f"{what}: stored", stored)
         elif encoding == "string":
             stored = "int32"
         else:
-            stored = "int64" if is_mapped and encoding == "varint" else dtype
+            stored = "int64" if encoding == "varint" and dtype in _FLOATS else dtype
         self.streams[name] = DeclaredStream(
             name,
             kind,
@@ -173,6 +190,7 @@ class Indexer:
             unit,
             scale,
             offset,
+            _fields(what, encoding, fields),
         )
 
     def part(
@@ -238,6 +256,7 @@ class Indexer:
                     stream.unit,
                     stream.scale,
                     stream.offset,
+                    stream.fields,
                 )
             )
         parts = [(part.path, part.split, part.stamp) for part in self.parts.values()]
@@ -257,6 +276,31 @@ class Indexer:
 def _dtype(name: str, value: Any) -> str:
     text = value if isinstance(value, str) else getattr(value, "__name__", None) or str(value)
     return _arguments.choice(name, text, _DTYPES)
+
+
+def _fields(what: str, encoding: str, value: Any) -> tuple[tuple[int, str, bool], ...]:
+    """Returns offset, dtype and whether it is big-endian of each."""
+    import numpy
+
+    wanted = "a list of (offset, dtype)"
+    fields = []
+    for item in _arguments.items(f"{what}: fields", value, wanted):
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            found = _arguments.found(item)
+            raise ArgumentTypeError(f"{what}: fields: found {found}, wanted {wanted}")
+        try:
+            dtype = numpy.dtype(item[1])
+        except TypeError:
+            found = _arguments.found(item[1])
+            raise InvalidArgumentError(f"{what}: fields: found dtype {found}") from None
+        offset = _arguments.integer(f"{what}: fields", item[0], 0, 2**32 - 1)
+        fields.append((offset, _dtype(f"{what}: fields", dtype.name), dtype.str.startswith(">")))
+    if (encoding == "cloud") != bool(fields):
+        raise InvalidArgumentError(
+            f"{what}: fields: found {len(fields)}, wanted one or more of the encoding 'cloud', "
+            "none of others"
+        )
+    return tuple(fields)
 
 
 def _meaning(what: str, kind: str, unit: Any, scale: Any, offset: Any) -> tuple[str, float, float]:
@@ -294,6 +338,6 @@ def _shape(
         raise InvalidArgumentError(f"{what}: shape: found {extents}, wanted none of a text")
     if len(extents) > _MAX_DIMS:
         raise InvalidArgumentError(f"{what}: shape: found {len(extents)} axes, wanted {_MAX_DIMS}")
-    if -1 in extents and (kind == "numeric" or encoding in ("pixels", "npy", "frame")):
+    if -1 in extents and (kind == "numeric" or encoding in _DECLARED):
         raise InvalidArgumentError(f"{what}: shape: found {extents}, wanted all extents")
     return extents

@@ -53,6 +53,21 @@ def _refuse(name: str, array: Any, wrong: Any, wanted: str) -> None:
         raise InvalidArgumentError(f"{name}: found {array[at]} at {at}, wanted {wanted}")
 
 
+def _stored(what: str, source: Pieces) -> tuple[str | None, str]:
+    """Returns how pieces of images are stored; None where it is as the stream's are."""
+    encoding = source.encoding
+    if encoding is None and source.stored is not None:
+        encoding = "ros_image"
+    if encoding is None:
+        return None, ""
+    encoding = _arguments.choice(f"{what}: encoding", encoding, ("image", "ros_image"))
+    if encoding == "image":
+        return encoding, "uint8"
+    if source.stored is None:
+        raise InvalidArgumentError(f"{what}: stored: is missing, such as 'bgr8'")
+    return encoding, _arguments.string(f"{what}: stored", source.stored)
+
+
 def _flags(name: str, value: Any) -> Any:
     import numpy
 
@@ -415,17 +430,20 @@ class Part:
         what = f"stream {name!r}"
         if isinstance(source, Rows):
             return (
-                *(number, 0, 0, 0, _ints(f"{what}: count", source.count)),
+                *(number, 0, None, "", 0, 0, _ints(f"{what}: count", source.count)),
                 *(_ints(f"{what}: offset", source.offset, none=False), None),
                 _ints(f"{what}: blob", source.blob),
                 _ints(f"{what}: block", source.block),
                 _ints(f"{what}: stride", source.stride),
-                *(None, None),
+                _array(f"{what}: episode", source.episode),
+                None,
             )
         if isinstance(source, Pieces):
             offset = _ints(f"{what}: offset", source.offset, none=False)
+            encoding, stored = _stored(what, source)
             return (
-                *(number, 1, 0, source.packing or 0, _ints(f"{what}: count", source.count)),
+                *(number, 1, encoding, stored, 0, source.packing or 0),
+                _ints(f"{what}: count", source.count),
                 *(offset, _ints(f"{what}: bytes", source.bytes, none=False)),
                 _ints(f"{what}: blob", source.blob),
                 _ints(f"{what}: block", source.block),
@@ -433,7 +451,7 @@ class Part:
             )
         if isinstance(source, ArrayRows):
             return (
-                *(number, 2, _arguments.integer(f"{what}: array", source.array, 0), 0),
+                *(number, 2, None, "", _arguments.integer(f"{what}: array", source.array, 0), 0),
                 _ints(f"{what}: count", source.count),
                 _ints(f"{what}: first", source.first, none=False),
                 *(None, None, None, None),
@@ -442,7 +460,7 @@ class Part:
             )
         if isinstance(source, Frames):
             return (
-                *(number, 3, _arguments.integer(f"{what}: track", source.track, 0), 0),
+                *(number, 3, None, "", _arguments.integer(f"{what}: track", source.track, 0), 0),
                 _ints(f"{what}: count", source.count),
                 _ints(f"{what}: first", source.first, none=False),
                 *(None, None, None, None, None, None),
@@ -450,7 +468,7 @@ class Part:
         if isinstance(source, Column):
             values = numpy.require(source.values, requirements=["C", "A"])
             return (
-                *(number, 4, 0, 0, _ints(f"{what}: count", source.count)),
+                *(number, 4, None, "", 0, 0, _ints(f"{what}: count", source.count)),
                 *(None, None, None, None, None, None),
                 values,
             )

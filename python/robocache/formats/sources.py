@@ -13,14 +13,16 @@ Packing: TypeAlias = "int | None"
 
 @dataclass(frozen=True)
 class Rows:
-    """Samples of one size, evenly apart: one range a stream and episode.
+    """Samples of one size, evenly apart: one range a stream and episode, or several.
 
     Attributes:
-        offset: [E] of the first sample, in the blob, or in what the block holds unpacked.
-        blob: number of the file, or [E]; 0 is the part's own.
-        stride: bytes from sample to sample, or [E]; by default the size of a sample.
-        count: [E] samples; by default one a step.
-        block: number of a block, or [E], in place of the blob; -1 for none.
+        offset: [E] of the first sample, in the blob, or in what the block holds unpacked; [R] where
+            an episode has several ranges.
+        blob: number of the file, or [E] or [R]; 0 is the part's own.
+        stride: bytes from sample to sample, or [E] or [R]; by default the size of a sample.
+        count: [E] or [R] samples; by default one a step.
+        block: number of a block, or [E] or [R], in place of the blob; -1 for none.
+        episode: [R] whose range it is, sorted; by default each episode has one.
     """
 
     offset: Any
@@ -28,6 +30,7 @@ class Rows:
     stride: Any = None
     count: Any = None
     block: Any = None
+    episode: Any = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Pieces:
         blob: number of the file, or [N].
         block: number of a block, or [N], in place of the blob; -1 for none.
         packing: how each piece is packed by itself.
+        encoding: of these images, where it is not the stream's: "image" or "ros_image".
+        stored: of "ros_image", see :meth:`Indexer.stream`.
     """
 
     offset: Any
@@ -49,6 +54,8 @@ class Pieces:
     blob: Any = 0
     block: Any = None
     packing: Packing = None
+    encoding: str | None = None
+    stored: str | None = None
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,9 @@ static uint64_t stored_bytes(const rbc__stream_schema *stream) {
     if (encoding == RBC__ENCODING_STRING) {
         return sizeof(int32_t);
     }
+    if (encoding == RBC__ENCODING_CLOUD) {
+        return rbc__fields_extent(&stream->fields);
+    }
     if (encoding != RBC__ENCODING_PLAIN && encoding != RBC__ENCODING_SWAPPED &&
         encoding != RBC__ENCODING_PIXELS) {
         return 0;
@@ -118,8 +121,31 @@ static uint64_t stored_bytes(const rbc__stream_schema *stream) {
     return (uint64_t)bytes;
 }
 
-/* (name, kind, dtype, shape, encoding, stored dtype, number of the times or -1, is ragged, unit,
- * scale, offset) */
+/* ((offset, dtype, is big-endian), ...) */
+static bool read_fields(module_state *state, PyObject *tuple, rbc__fields *fields) {
+    const Py_ssize_t count = PyTuple_Size(tuple);
+    if (count > RBC__MAX_FIELDS) {
+        raise_value(state, "fields: found %zd of them, wanted at most %d", count, RBC__MAX_FIELDS);
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < count; ++i) {
+        rbc__field *field = &fields->items[i];
+        const char *dtype;
+        unsigned int offset;
+        int is_swapped;
+        rbc__dtype found;
+        if (!PyArg_ParseTuple(PyTuple_GetItem(tuple, i), "Isp", &offset, &dtype, &is_swapped) ||
+            !find_dtype(state, dtype, &found)) {
+            return false;
+        }
+        *field = (rbc__field){offset, (uint8_t)found, is_swapped != 0};
+    }
+    fields->count = (uint32_t)count;
+    return true;
+}
+
+/* (name, kind, dtype, shape, encoding, stored dtype or pixels, number of the times or -1, is ragged,
+ * unit, scale, offset, fields) */
 static bool read_stream(module_state *state, PyObject *object, int32_t num_streams,
                         rbc__stream_schema *stream) {
     static const char *const kinds[] = {"numeric", "image", "text"};
@@ -130,17 +156,17 @@ static bool read_stream(module_state *state, PyObject *object, int32_t num_strea
     const char *stored;
     const char *unit;
     PyObject *shape;
+    PyObject *fields;
     int times;
     int is_ragged;
-    rbc__dtype stored_dtype;
     rbc__encoding found;
     rbc_error err;
-    if (!PyArg_ParseTuple(object, "sssO!ssipsdd", &name, &kind, &dtype, &PyTuple_Type, &shape,
+    if (!PyArg_ParseTuple(object, "sssO!ssipsddO!", &name, &kind, &dtype, &PyTuple_Type, &shape,
                           &encoding, &stored, &times, &is_ragged, &unit, &stream->map.scale,
-                          &stream->map.offset) ||
+                          &stream->map.offset, &PyTuple_Type, &fields) ||
         !copy_text(name, &stream->name) || !copy_text("", &stream->encoding) ||
-        !find_dtype(state, dtype, &stream->dtype) || !find_dtype(state, stored, &stored_dtype) ||
-        !read_shape(state, shape, stream)) {
+        !find_dtype(state, dtype, &stream->dtype) || !read_shape(state, shape, stream) ||
+        !read_fields(state, fields, &stream->fields)) {
         return false;
     }
     for (int i = 0; i < 3; ++i) {
@@ -148,7 +174,8 @@ static bool read_stream(module_state *state, PyObject *object, int32_t num_strea
             stream->kind = (rbc_stream_kind)i;
         }
     }
-    if (rbc__encoding_find(encoding, &found, &err) != RBC_OK) {
+    if (rbc__encoding_find(encoding, &found, &err) != RBC_OK ||
+        rbc__stored_find(found, stored, &stream->stored.dtype, &err) != RBC_OK) {
         raise_error(state, &err);
         return false;
     }
@@ -159,9 +186,12 @@ static bool read_stream(module_state *state, PyObject *object, int32_t num_strea
     stream->times = times;
     stream->is_ragged = is_ragged;
     stream->stored.encoding = (uint8_t)found;
-    stream->stored.dtype = (uint8_t)stored_dtype;
     stream->stored.sample_bytes = stored_bytes(stream);
-    stream->has_map = stream->map.scale != 1.0 || stream->map.offset != 0.0;
+    /* numbers that are no others of the dtype become so by their value */
+    stream->has_map = stream->map.scale != 1.0 || stream->map.offset != 0.0 ||
+                      (stream->kind == RBC_STREAM_NUMERIC &&
+                       !rbc__values_can(found, (rbc__dtype)stream->stored.dtype, stream->dtype) &&
+                       rbc__values_can_map(found, (rbc__dtype)stream->stored.dtype, stream->dtype));
     if (strlen(unit) > RBC__UNIT_BYTES) {
         raise_value(state, "stream '%s': unit: found %zu bytes, wanted at most %d", name,
                     strlen(unit), RBC__UNIT_BYTES);

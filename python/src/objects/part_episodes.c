@@ -84,19 +84,37 @@ static bool read_values(module_state *state, const part_object *part, PyObject *
     return true;
 }
 
-/* (stream, kind, number, packing, count, offset, bytes, blob, block, stride, episode, values) */
+/* How samples of the source are stored, where that is not as the stream's are. */
+static bool read_encoding(module_state *state, const char *encoding, const char *stored,
+                          rbc__batch_source *source) {
+    rbc__encoding found;
+    rbc_error err;
+    if (rbc__encoding_find(encoding, &found, &err) != RBC_OK ||
+        rbc__stored_find(found, stored, &source->stored, &err) != RBC_OK) {
+        raise_error(state, &err);
+        return false;
+    }
+    source->encoding = (uint8_t)found;
+    source->has_encoding = true;
+    return true;
+}
+
+/* (stream, kind, encoding or None, stored, number, packing, count, offset, bytes, blob, block, stride, episode, values) */
 static bool read_source(module_state *state, const part_object *part, PyObject *object,
                         rbc__batch_source *source, ints_memory *memory, tensor *values) {
     static const char *const names[SOURCE_INTS] = {"count", "offset", "bytes",  "blob",
                                                    "block", "stride", "episode"};
     int stream;
     int kind;
+    const char *encoding;
+    const char *stored;
     long long number;
     long long packing;
     PyObject *given[SOURCE_INTS + 1];
-    if (!PyArg_ParseTuple(object, "iiLLOOOOOOOO", &stream, &kind, &number, &packing, &given[0],
-                          &given[1], &given[2], &given[3], &given[4], &given[5], &given[6],
-                          &given[7])) {
+    if (!PyArg_ParseTuple(object, "iizsLLOOOOOOOO", &stream, &kind, &encoding, &stored, &number,
+                          &packing, &given[0], &given[1], &given[2], &given[3], &given[4],
+                          &given[5], &given[6], &given[7]) ||
+        (encoding != NULL && !read_encoding(state, encoding, stored, source))) {
         return false;
     }
     if (kind < 0 || kind >= RBC__BATCH_NUM_KINDS) {
