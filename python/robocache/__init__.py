@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from .formats.sources import ArrayRows, Column, Frames, Pieces, Rows
     from .formats.video import Video, read_mp4
     from .jpeg import decode_jpeg
+    from .lerobot import LeRobotWriter
     from .loader import DataLoader
     from .rlds import Feature, RldsWriter
     from .window import Window
@@ -74,6 +75,7 @@ _LAZY = {
     "Feature": "rlds",
     "Frames": "formats.sources",
     "Indexer": "formats.indexer",
+    "LeRobotWriter": "lerobot",
     "Part": "formats.part",
     "Pieces": "formats.sources",
     "RldsWriter": "rlds",
@@ -117,6 +119,7 @@ __all__ = [
     "Feature",
     "Frames",
     "Indexer",
+    "LeRobotWriter",
     "Part",
     "Pieces",
     "Plan",

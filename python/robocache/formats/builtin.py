@@ -116,6 +116,6 @@ def need(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise UnsupportedError(
-            f"{module.partition('.')[0]} is needed to index this format and cannot be imported "
+            f"{module.partition('.')[0]} is needed for this format and cannot be imported "
             f"({error}): pip install 'robocache[{extra}]'"
         ) from error
