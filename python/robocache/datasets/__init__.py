@@ -6,6 +6,14 @@ With ``use_robocache=False`` the same batches come from plain PyTorch, for compa
 from __future__ import annotations
 
 from .calvin import CalvinDataLoader
+from .lerobot import LeRobotDataLoader, LeRobotDataset, LeRobotMetadata
 from .rtx import BridgeDataLoader, RTXDataLoader
 
-__all__ = ["BridgeDataLoader", "CalvinDataLoader", "RTXDataLoader"]
+__all__ = [
+    "BridgeDataLoader",
+    "CalvinDataLoader",
+    "LeRobotDataLoader",
+    "LeRobotDataset",
+    "LeRobotMetadata",
+    "RTXDataLoader",
+]

@@ -37,6 +37,7 @@ class _Found:
     episode: Episode
     first: int
     end: int
+    index: int | None  # LeRobot's number of the first row
     stamps_ns: NDArray[Any]
     matches: dict[str, Match]
     notes: list[str]
@@ -144,7 +145,8 @@ class Reader:
                 f"{where}{first + row}: frame {row} found at {seconds[row]:.6f} s, behind one at "
                 f"{seconds[row - 1]:.6f} s"
             )
-        found = _Found(episode, first, end, stamps, {}, [])
+        number = None if index is None else int(index[first])
+        found = _Found(episode, first, end, number, stamps, {}, [])
         if not is_grid:
             found.notes.append(f"stamps are kept: they are not frame_index / {self._info.fps:g}")
         for camera in self._source.videos:
@@ -323,6 +325,8 @@ class Reader:
 
     def _metadata(self, found: _Found) -> dict[str, Any]:
         metadata: dict[str, Any] = {"episode_index": found.episode.index}
+        if found.index is not None:
+            metadata["dataset_from_index"] = found.index
         metadata.update(found.episode.metadata)
         metadata.update(self._source.common)
         if found.notes:
