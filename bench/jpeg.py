@@ -154,6 +154,14 @@ def measure(
 
     add("robocache, pinned", lambda i: rc.decode_jpeg(pinned[i], out=out, on_error="mask"))
     add("robocache, device", lambda i: rc.decode_jpeg(on_device[i], out=out, on_error="mask"))
+    streams = [torch.cuda.Stream() for _ in range(2)]
+    outs = [torch.empty_like(out) for _ in streams]
+
+    def in_turn(i: int) -> None:
+        with torch.cuda.stream(streams[i % 2]):
+            rc.decode_jpeg(on_device[i], out=outs[i % 2], on_error="mask")
+
+    add("robocache, device, two streams", in_turn)
     add("robocache, bytes", lambda i: rc.decode_jpeg(batches[i], out=out, on_error="mask"))
     add("robocache, CPU", lambda i: rc.decode_jpeg(batches[i], out=host))
     for name, number in NVJPEG.items():

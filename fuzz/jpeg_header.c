@@ -1,11 +1,13 @@
 /* Fuzzes the walk over a JPEG's markers, of any bytes: what it finds lies in the stream, and the
- * pieces of a segment are its bytes and no others. */
+ * pieces of a segment are its bytes and no others. The walk over what a device tells of a stream finds
+ * the same, or nothing. */
 #include "fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "codec/jpeg_header.h"
+#include "jpeg_survey.h"
 
 static void check_segment(const rbc__jpeg_header *h, const rbc__jpeg_segment *s,
                           const uint8_t *bytes, size_t size) {
@@ -52,6 +54,17 @@ static void check_scan(const rbc__jpeg_header *h, const rbc__jpeg_scan *scan, co
     }
 }
 
+static void check_header(const rbc__jpeg_header *h, const uint8_t *bytes, size_t size) {
+    if (!h->is_plain) {
+        return;
+    }
+    fuzz_require(h->height >= 1 && h->width >= 1 && h->num_scans >= 1 && h->end < size - 1);
+    fuzz_require(bytes[h->end] == 0xFF && bytes[h->end + 1] == 0xD9);
+    for (uint32_t i = 0; i < h->num_scans; ++i) {
+        check_scan(h, &h->scans[i], bytes, size);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static rbc__jpeg_header h; /* read into again and again, as the operation does */
     uint8_t *bytes = malloc(size + (size == 0)); /* its very size, so that the sanitizers see it */
@@ -59,13 +72,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(bytes, data, size);
     (void)rbc__jpeg_has_tables(bytes, size);
     fuzz_require(rbc__jpeg_header_read(bytes, size, &h, NULL) == RBC_OK);
-    if (h.is_plain) {
-        fuzz_require(h.height >= 1 && h.width >= 1 && h.num_scans >= 1 && h.end < size - 1);
-        fuzz_require(bytes[h.end] == 0xFF && bytes[h.end + 1] == 0xD9);
-        for (uint32_t i = 0; i < h.num_scans; ++i) {
-            check_scan(&h, &h.scans[i], bytes, size);
-        }
+    const bool is_plain = h.is_plain;
+    check_header(&h, bytes, size);
+    rbc__jpeg_start start = {0};
+    jpeg_survey_result survey = jpeg_survey_run(bytes, (uint32_t)size, (uint32_t)(size % 16));
+    for (int turn = 0; turn < 2; ++turn) { /* the second time from the start kept in the first */
+        fuzz_require(rbc__jpeg_header_read_digest(&survey.digest, size, &start, turn == 0, &h,
+                                                  NULL) == RBC_OK);
+        fuzz_require(is_plain || !h.is_plain);
+        check_header(&h, bytes, size);
+        survey.digest.alike = jpeg_survey_compare(&survey, &survey);
     }
+    jpeg_survey_free(&survey);
     free(bytes);
     return 0;
 }

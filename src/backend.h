@@ -144,9 +144,21 @@ typedef struct rbc__depth_job {
     int32_t *lengths; /* not NULL: valid points first, then NaN */
 } rbc__depth_job;
 
+/* Streams of JPEGs in a device's memory. */
+typedef struct rbc__jpeg_streams {
+    const uint8_t *data; /* of all; an image's are those from `at` on */
+    uint64_t num_bytes;
+    rbc__jpeg_image *images;
+    int64_t count; /* at least 1 */
+    int32_t device_id;
+    void *cu_stream; /* on which they come to be there */
+} rbc__jpeg_streams;
+
 typedef struct rbc__jpeg_job {
     rbc__jpeg_image *images;
     int64_t count;
+    const uint8_t *streams; /* on the device, of `streams_bytes`; NULL: they are on the host */
+    uint64_t streams_bytes;
     rbc_jpeg_dct dct;
     uint8_t *valid; /* [count], contiguous; NULL: the first failure is the call's error */
     char *workspace;
@@ -181,6 +193,15 @@ typedef struct rbc__backend {
     /* Outputs and workspace are not looked at. */
     rbc_status (*decode_jpeg_workspace_bytes)(const rbc__jpeg_job *job, uint64_t *bytes,
                                               rbc_error *err);
+    /* Finds what the headers are read from, having waited for the streams; the digests lie in memory
+     * that `held` stands for. NULL, as the next two, of a backend on the host. UNSUPPORTED: the stream
+     * is being captured. */
+    rbc_status (*survey_jpegs)(const rbc__jpeg_streams *streams, rbc__jpeg_digest *digests,
+                               void **held, rbc_error *err);
+    /* Copies streams that are not plain to the host, where images->bytes then are. */
+    rbc_status (*fetch_jpegs)(const rbc__jpeg_streams *streams, void **held, rbc_error *err);
+    /* NULL is nothing. Also after a failure. */
+    void (*release_jpegs)(void *held);
 } rbc__backend;
 
 /* The backend for tensors on `device`, or an UNSUPPORTED error that says why there is none.

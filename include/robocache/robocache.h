@@ -501,6 +501,15 @@ RBC_API rbc_status rbc_jpeg_batch_create(rbc_context *context, const void *const
                                          const uint64_t *num_bytes, int64_t count,
                                          const rbc_jpeg_params *params, rbc_jpeg_batch **out,
                                          rbc_error *err);
+/* The same of image i being data[offsets[i]:offsets[i + 1]] of a contiguous tensor u8 [N]; `offsets`
+ * are [count + 1], on the host. `data` may be on a CUDA device: then the call waits for `stream`,
+ * outputs must be on that device, and the streams are decoded where they lie, so that they must stay
+ * as they are until that is done. What is not for the kernels, or has more than 1 KB before its data,
+ * is copied to the host. Also UNSUPPORTED: `stream` is being captured. DEVICE. */
+RBC_API rbc_status rbc_jpeg_batch_create_from(rbc_context *context, const DLTensor *data,
+                                              const int64_t *offsets, int64_t count,
+                                              const rbc_jpeg_params *params, void *stream,
+                                              rbc_jpeg_batch **out, rbc_error *err);
 RBC_API void rbc_jpeg_batch_destroy(rbc_jpeg_batch **batch);
 RBC_API int64_t rbc_jpeg_batch_size(const rbc_jpeg_batch *batch);
 

@@ -141,6 +141,18 @@ rbc_status rbc__jpeg_check(const uint8_t *bytes, uint64_t num_bytes, const char 
     return rbc__image_check_scans(out, count_scans(frame, bytes + num_bytes), name, err);
 }
 
+rbc_status rbc__jpeg_check_header(const rbc__jpeg_header *header, rbc__image_shape *out,
+                                  rbc_error *err) {
+    *out = (rbc__image_shape){
+        .height = header->height,
+        .width = header->width,
+        .channels = header->num_components,
+        .bits = 8,
+    };
+    RBC__TRY(rbc__image_check_limits(out, "JPEG", NULL, err));
+    return rbc__image_check_scans(out, 1, NULL, err);
+}
+
 /* Where the image ends; NULL where that is not to be told from a scan cut short: then the first
  * marker of an end may be where the library wanted a restart. */
 static const uint8_t *find_end(const uint8_t *bytes, uint64_t num_bytes, const uint8_t *frame) {

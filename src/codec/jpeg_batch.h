@@ -11,9 +11,14 @@
 rbc_status rbc__jpeg_check(const uint8_t *bytes, uint64_t num_bytes, const char *name,
                            rbc__image_shape *out, rbc_error *err);
 
+/* The same of a plain image of one scan, of its header. */
+rbc_status rbc__jpeg_check_header(const rbc__jpeg_header *header, rbc__image_shape *out,
+                                  rbc_error *err);
+
 typedef struct rbc__jpeg_image {
-    const uint8_t *bytes;
+    const uint8_t *bytes; /* on the host; NULL where they are elsewhere alone: it is plain then */
     uint64_t num_bytes;
+    uint64_t at; /* where they begin, elsewhere */
     rbc__jpeg_header header;
     int64_t height, width, channels; /* of the pixels wanted */
     rbc_status status;               /* not OK: it cannot be decoded, and `problem` says why */

@@ -20,8 +20,14 @@ typedef struct tables {
 
 typedef struct walk {
     const uint8_t *bytes;
-    uint32_t num_bytes;
+    uint32_t num_bytes; /* that are here */
     uint32_t at;
+    const rbc__jpeg_digest *digest; /* of a stream that goes on elsewhere; or NULL */
+    rbc__jpeg_start *start;         /* to be kept when the first scan is reached; or NULL */
+    uint64_t stream_bytes;
+    uint32_t marker_at; /* the one found last in the digest; 0: none */
+    uint8_t marker;
+    uint32_t stuffed; /* zeros behind 0xFF before w->at in the chunk of that marker */
     rbc__jpeg_header *header;
     tables tables;
     uint32_t restart_interval;
@@ -124,6 +130,71 @@ static bool read_segment(walk *w) {
     }
 }
 
+/* As read_segment(), of the digest. Pieces end where its chunks do. */
+static bool read_segment_elsewhere(walk *w) {
+    const rbc__jpeg_digest *d = w->digest;
+    const uint32_t begin = w->at;
+    const uint32_t first_piece = w->header->num_pieces;
+    const uint64_t chunks = rbc__jpeg_num_chunks(w->stream_bytes, d->skew);
+    uint64_t i = (begin + d->skew) / RBC__JPEG_PIECE_BYTES;
+    uint32_t piece = begin;
+    uint32_t stuffed = 0;
+    uint32_t before = i == (w->marker_at + d->skew) / RBC__JPEG_PIECE_BYTES ? w->stuffed : 0;
+    for (; i < chunks; ++i) {
+        const uint32_t next = (uint32_t)(i + 1) * RBC__JPEG_PIECE_BYTES - d->skew;
+        const uint32_t num_markers = d->counts[i] >> 16;
+        if (num_markers > RBC__JPEG_CHUNK_MARKERS) {
+            return false;
+        }
+        for (uint32_t k = 0; k < num_markers; ++k) {
+            const uint32_t marker = d->markers[i][k];
+            const uint32_t at = next - RBC__JPEG_PIECE_BYTES + (marker >> 20);
+            if (at < begin || at >= next) { /* of a header before */
+                continue;
+            }
+            w->stuffed = marker >> 8 & 0xFFF;
+            w->marker = (uint8_t)marker;
+            w->marker_at = at;
+            w->at = at;
+            return at > begin &&
+                   (at == piece || add_piece(w, piece, at, piece - begin - stuffed)) &&
+                   add_segment(w, begin, at, stuffed + w->stuffed - before, first_piece);
+        }
+        if (!add_piece(w, piece, next, piece - begin - stuffed)) {
+            return false;
+        }
+        stuffed += (d->counts[i] & 0xFFFF) - before;
+        before = 0;
+        piece = next;
+    }
+    return false;
+}
+
+/* The code of the marker at w->at. */
+static bool see_marker(const walk *w, uint8_t *code) {
+    if (w->marker_at != 0 && w->at == w->marker_at) {
+        *code = w->marker;
+        return true;
+    }
+    if (w->at >= w->num_bytes || w->num_bytes - w->at < 2 || w->bytes[w->at] != 0xFF) {
+        return false;
+    }
+    *code = w->bytes[w->at + 1];
+    return true;
+}
+
+/* Zeros behind 0xFF before `end`. */
+static uint32_t count_stuffed(const uint8_t *bytes, uint32_t end) {
+    uint32_t count = 0;
+    const uint8_t *at = bytes;
+    while (at + 1 < bytes + end &&
+           (at = memchr(at, 0xFF, (size_t)(bytes + end - 1 - at))) != NULL) {
+        ++at;
+        count += *at == 0;
+    }
+    return count;
+}
+
 static bool read_segments(walk *w, rbc__jpeg_scan *scan) {
     const uint64_t mcus = (uint64_t)scan->mcus_per_row * scan->mcu_rows;
     const uint64_t wanted = scan->restart_interval == 0
@@ -135,11 +206,12 @@ static bool read_segments(walk *w, rbc__jpeg_scan *scan) {
     scan->first_segment = w->header->num_segments;
     scan->num_segments = (uint32_t)wanted;
     for (uint32_t i = 0; i < scan->num_segments; ++i) {
-        if (!read_segment(w)) {
+        if (!(w->digest != NULL ? read_segment_elsewhere(w) : read_segment(w))) {
             return false;
         }
         if (i + 1 < scan->num_segments) {
-            if (w->bytes[w->at + 1] != RBC__JPEG_RST0 + i % 8) {
+            uint8_t code = 0;
+            if (!see_marker(w, &code) || code != RBC__JPEG_RST0 + i % 8) {
                 return false;
             }
             w->at += 2;
@@ -293,6 +365,21 @@ static bool choose_colour(walk *w) {
     return true;
 }
 
+/* What is kept of a walk that has come to the data of the first scan. */
+typedef struct kept {
+    walk walk;
+    rbc__jpeg_header header;
+} kept;
+
+_Static_assert(sizeof(kept) <= sizeof(((rbc__jpeg_start *)NULL)->kept), "a start holds a walk");
+
+static void keep_start(const walk *w) {
+    kept *k = (kept *)(void *)w->start->kept;
+    k->walk = *w;
+    k->header = *w->header;
+    w->start->bytes = w->at;
+}
+
 static bool read_scan(walk *w, const uint8_t *body, uint32_t length) {
     rbc__jpeg_header *h = w->header;
     static const uint8_t sequential[3] = {0, 63, 0};
@@ -322,7 +409,14 @@ static bool read_scan(walk *w, const uint8_t *body, uint32_t length) {
         scan->mcus_per_row = divide_up(h->width, h->h_max * 8);
         scan->mcu_rows = divide_up(h->height, h->v_max * 8);
     }
-    return scan->mcu_blocks <= RBC__JPEG_MAX_MCU_BLOCKS && read_segments(w, scan);
+    if (scan->mcu_blocks > RBC__JPEG_MAX_MCU_BLOCKS) {
+        return false;
+    }
+    w->stuffed = w->digest != NULL ? count_stuffed(w->bytes, w->at) : 0;
+    if (w->start != NULL && h->num_scans == 1) {
+        keep_start(w);
+    }
+    return read_segments(w, scan);
 }
 
 static bool read_application(walk *w, uint8_t marker, const uint8_t *body, uint32_t length) {
@@ -362,17 +456,13 @@ static bool read_marker(walk *w, uint8_t marker, uint32_t at, uint32_t length) {
     }
 }
 
-static bool read_all(walk *w) {
+static bool read_markers(walk *w) {
     rbc__jpeg_header *h = w->header;
-    if (w->num_bytes < 2 || w->bytes[0] != 0xFF || w->bytes[1] != RBC__JPEG_SOI) {
-        return false;
-    }
-    w->at = 2;
     for (;;) {
-        if (w->num_bytes - w->at < 2 || w->bytes[w->at] != 0xFF) {
+        uint8_t marker = 0;
+        if (!see_marker(w, &marker)) {
             return false;
         }
-        const uint8_t marker = w->bytes[w->at + 1];
         if (marker == 0xFF) { /* fill byte */
             ++w->at;
             continue;
@@ -381,7 +471,7 @@ static bool read_all(walk *w) {
             h->end = w->at;
             return h->num_components != 0 && w->scanned == (UINT32_C(1) << h->num_components) - 1;
         }
-        if (w->num_bytes - w->at < 4) {
+        if (w->at >= w->num_bytes || w->num_bytes - w->at < 4) {
             return false;
         }
         const uint32_t length = read_u16(w->bytes + w->at + 2);
@@ -392,23 +482,70 @@ static bool read_all(walk *w) {
     }
 }
 
-rbc_status rbc__jpeg_header_read(const uint8_t *bytes, uint64_t num_bytes, rbc__jpeg_header *out,
-                                 rbc_error *err) {
+static bool read_all(walk *w) {
+    if (w->num_bytes < 2 || w->bytes[0] != 0xFF || w->bytes[1] != RBC__JPEG_SOI) {
+        return false;
+    }
+    w->at = 2;
+    return read_markers(w);
+}
+
+/* Goes on where the walk of a stream that begins alike stood. */
+static bool read_rest(walk *w, const rbc__jpeg_start *start) {
+    const kept *k = (const kept *)(const void *)start->kept;
+    rbc__jpeg_header *h = w->header;
+    const rbc__jpeg_header own = *h;
+    const walk before = *w;
+    *h = k->header;
+    h->segments_room = own.segments_room;
+    h->pieces_room = own.pieces_room;
+    h->segments = own.segments;
+    h->pieces = own.pieces;
+    *w = k->walk;
+    w->bytes = before.bytes;
+    w->num_bytes = before.num_bytes;
+    w->digest = before.digest;
+    w->start = NULL;
+    w->stream_bytes = before.stream_bytes;
+    w->header = h;
+    return read_segments(w, &h->scans[0]) && read_markers(w);
+}
+
+static rbc_status read_header(walk *w, const rbc__jpeg_start *start, rbc__jpeg_header *out,
+                              rbc_error *err) {
     *out = (rbc__jpeg_header){
         .segments_room = out->segments_room,
         .pieces_room = out->pieces_room,
         .segments = out->segments,
         .pieces = out->pieces,
     };
-    walk w = {.bytes = bytes, .num_bytes = (uint32_t)num_bytes, .header = out};
-    if (num_bytes > MAX_BYTES) {
-        return RBC_OK;
-    }
-    out->is_plain = read_all(&w);
-    return w.no_memory ? rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
-                                   "JPEG: no memory to list the data of %llu bytes",
-                                   (unsigned long long)num_bytes)
-                       : RBC_OK;
+    w->header = out;
+    out->is_plain =
+        w->stream_bytes <= MAX_BYTES && (start != NULL ? read_rest(w, start) : read_all(w));
+    return w->no_memory ? rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
+                                    "JPEG: no memory to list the data of %llu bytes",
+                                    (unsigned long long)w->stream_bytes)
+                        : RBC_OK;
+}
+
+rbc_status rbc__jpeg_header_read(const uint8_t *bytes, uint64_t num_bytes, rbc__jpeg_header *out,
+                                 rbc_error *err) {
+    walk w = {.bytes = bytes, .num_bytes = (uint32_t)num_bytes, .stream_bytes = num_bytes};
+    return read_header(&w, NULL, out, err);
+}
+
+rbc_status rbc__jpeg_header_read_digest(const rbc__jpeg_digest *digest, uint64_t num_bytes,
+                                        rbc__jpeg_start *start, bool keeps, rbc__jpeg_header *out,
+                                        rbc_error *err) {
+    walk w = {
+        .bytes = digest->head,
+        .num_bytes = digest->head_bytes,
+        .digest = digest,
+        .start = keeps ? start : NULL,
+        .stream_bytes = num_bytes,
+    };
+    const bool is_alike = start->bytes != 0 && digest->alike >= start->bytes;
+    return read_header(&w, is_alike ? start : NULL, out, err);
 }
 
 bool rbc__jpeg_has_tables(const uint8_t *bytes, uint64_t num_bytes) {

@@ -14,6 +14,7 @@ enum {
     RBC__JPEG_MAX_COMPONENTS = 3,
     RBC__JPEG_MAX_MCU_BLOCKS = 10,
     RBC__JPEG_PIECE_BYTES = 4096, /* of entropy-coded data, at most */
+    RBC__JPEG_CHUNK_MARKERS = 31,
 };
 
 typedef enum rbc__jpeg_colour {
@@ -76,6 +77,39 @@ typedef struct rbc__jpeg_header {
  * in. `out` is zero-initialised or was read into before. OUT_OF_MEMORY alone is an error. */
 rbc_status rbc__jpeg_header_read(const uint8_t *bytes, uint64_t num_bytes, rbc__jpeg_header *out,
                                  rbc_error *err);
+
+/* What is known here of a stream that lies elsewhere, of which chunk c is bytes
+ * [c * RBC__JPEG_PIECE_BYTES - skew, ...). */
+typedef struct rbc__jpeg_digest {
+    const uint8_t *head; /* what it begins with, less than RBC__JPEG_PIECE_BYTES - skew */
+    uint32_t head_bytes;
+    uint32_t skew;
+    uint32_t alike; /* as many bytes as are those that the first stream of the batch begins with */
+    /* By chunk: zeros behind 0xFF, also where that is in the chunk before; and, << 16, markers: 0xFF
+     * before another byte than zero. */
+    const uint32_t *counts;
+    /* By chunk, as many as there is room for: place in the chunk << 20 | zeros behind 0xFF before it
+     * in the chunk << 8 | the byte behind 0xFF. */
+    const uint32_t (*markers)[RBC__JPEG_CHUNK_MARKERS];
+} rbc__jpeg_digest;
+
+static inline uint64_t rbc__jpeg_num_chunks(uint64_t num_bytes, uint32_t skew) {
+    return (num_bytes + skew + RBC__JPEG_PIECE_BYTES - 1) / RBC__JPEG_PIECE_BYTES;
+}
+
+/* What was read of a stream up to its data; zeros: nothing. */
+typedef struct rbc__jpeg_start {
+    uint32_t bytes;
+    _Alignas(16) unsigned char kept[1024];
+} rbc__jpeg_start;
+
+/* As rbc__jpeg_header_read(), of a stream of which this is known: where that is not enough, the
+ * header is not plain. `start` is that of the batch's first stream, which `keeps`; others that begin
+ * alike are read from its end on, which takes a tenth of the time. */
+rbc_status rbc__jpeg_header_read_digest(const rbc__jpeg_digest *digest, uint64_t num_bytes,
+                                        rbc__jpeg_start *start, bool keeps, rbc__jpeg_header *out,
+                                        rbc_error *err);
+
 /* Whether the stream brings all tables that decoding it takes, as far as its first scan shows: it
  * is sequential, of one scan, and they come before. libjpeg-turbo takes tables that are missing
  * from the image decoded before. */

@@ -12,4 +12,7 @@ const rbc__backend rbc__cuda_backend = {
     .depth_to_points = rbc__cuda_depth_to_points,
     .decode_jpeg = rbc__cuda_decode_jpeg,
     .decode_jpeg_workspace_bytes = rbc__cuda_decode_jpeg_workspace_bytes,
+    .survey_jpegs = rbc__cuda_survey_jpegs,
+    .fetch_jpegs = rbc__cuda_fetch_jpegs,
+    .release_jpegs = rbc__cuda_release_jpegs,
 };

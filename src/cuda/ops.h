@@ -23,5 +23,9 @@ rbc_status rbc__cuda_decode_jpeg(rbc_context *context, const rbc__jpeg_job *job,
                                  void *cu_stream, rbc_error *err);
 rbc_status rbc__cuda_decode_jpeg_workspace_bytes(const rbc__jpeg_job *job, uint64_t *bytes,
                                                  rbc_error *err);
+rbc_status rbc__cuda_survey_jpegs(const rbc__jpeg_streams *streams, rbc__jpeg_digest *digests,
+                                  void **held, rbc_error *err);
+rbc_status rbc__cuda_fetch_jpegs(const rbc__jpeg_streams *streams, void **held, rbc_error *err);
+void rbc__cuda_release_jpegs(void *held);
 
 #endif

@@ -14,6 +14,7 @@
 #include "codec/codec.h"
 #include "codec/jpeg_header.h"
 #include "jpeg_passes.h"
+#include "jpeg_survey.h"
 
 enum { MOST_SIDE = 700, MOST_BYTES = 4 * MOST_SIDE * MOST_SIDE };
 
@@ -157,6 +158,58 @@ static void pieces_end_anywhere(void **state) {
     tjFree(p.bytes);
 }
 
+/* A digest's header is that of the whole stream, but for where pieces end; or it says nothing. */
+static bool check_digest(const uint8_t *bytes, uint32_t num_bytes, uint32_t skew,
+                         const picture *first) {
+    rbc__jpeg_header whole = {0};
+    rbc__jpeg_header header = {0};
+    rbc__jpeg_start start = {0};
+    jpeg_survey_result of_first = jpeg_survey_run(first->bytes, (uint32_t)first->num_bytes, 3);
+    assert_int_equal(rbc__jpeg_header_read_digest(&of_first.digest, first->num_bytes, &start, true,
+                                                  &header, NULL),
+                     RBC_OK);
+    jpeg_survey_result survey = jpeg_survey_run(bytes, num_bytes, skew);
+    survey.digest.alike = jpeg_survey_compare(&of_first, &survey);
+    assert_int_equal(rbc__jpeg_header_read(bytes, num_bytes, &whole, NULL), RBC_OK);
+    assert_int_equal(
+        rbc__jpeg_header_read_digest(&survey.digest, num_bytes, &start, false, &header, NULL),
+        RBC_OK);
+    const bool is_plain = header.is_plain;
+    if (is_plain) {
+        assert_true(whole.is_plain);
+        assert_int_equal(header.num_segments, whole.num_segments);
+        assert_int_equal(header.end, whole.end);
+        assert_memory_equal(header.components, whole.components, sizeof whole.components);
+        assert_memory_equal(header.scans, whole.scans, sizeof whole.scans);
+        for (uint32_t i = 0; i < header.num_segments; ++i) {
+            const rbc__jpeg_segment *a = &header.segments[i];
+            const rbc__jpeg_segment *b = &whole.segments[i];
+            assert_int_equal(a->begin, b->begin);
+            assert_int_equal(a->bytes, b->bytes);
+            assert_int_equal(a->data_bytes, b->data_bytes);
+            uint32_t begin = a->begin;
+            uint32_t at = 0;
+            for (uint32_t k = 0; k < a->num_pieces; ++k) {
+                const rbc__jpeg_piece *piece = &header.pieces[a->first_piece + k];
+                assert_int_equal(piece->begin, begin);
+                assert_int_equal(piece->at, at);
+                assert_in_range(piece->bytes, 1, RBC__JPEG_PIECE_BYTES);
+                for (uint32_t j = begin; j < begin + piece->bytes; ++j) {
+                    at += bytes[j] != 0 || bytes[j - 1] != 0xFF;
+                }
+                begin += piece->bytes;
+            }
+            assert_int_equal(begin, a->begin + a->bytes);
+            assert_int_equal(at, a->data_bytes);
+        }
+    }
+    rbc__jpeg_header_free(&whole);
+    rbc__jpeg_header_free(&header);
+    jpeg_survey_free(&of_first);
+    jpeg_survey_free(&survey);
+    return is_plain;
+}
+
 /* One to four changes: bits, bytes, what is cut out, put in, or put behind. */
 static uint64_t mutate(const picture *p, uint8_t *out) {
     uint64_t size = p->num_bytes;
@@ -197,6 +250,38 @@ static uint64_t mutate(const picture *p, uint8_t *out) {
         }
     }
     return size;
+}
+
+static void digests_say_what_streams_do(void **state) {
+    (void)state;
+    uint8_t *bytes = malloc(MOST_BYTES);
+    assert_non_null(bytes);
+    int counts[2][2] = {{0}};
+    picture other = encode(90, 70, TJSAMP_422, 60, 40);
+    for (int i = 0; i < 120; ++i) {
+        const int restarts = i % 3; /* where the markers of a chunk may be more than it lists */
+        const char *intervals[] = {"0", "1", "1B"};
+        assert_int_equal(setenv("TJ_RESTART", intervals[restarts], 1), 0);
+        picture p =
+            encode(8 + (int)draw(200), 8 + (int)draw(200), subsamplings[i % NUM_SUBSAMPLINGS],
+                   30 + (int)draw(70), (uint32_t[]){40, 256}[i % 2]);
+        for (uint32_t skew = 0; skew < 16; ++skew) {
+            const picture *first = skew % 2 == 0 ? &p : &other;
+            const bool is_plain = check_digest(p.bytes, (uint32_t)p.num_bytes, skew, first);
+            assert_true(is_plain || restarts != 0);
+            ++counts[restarts != 0][is_plain];
+            for (int k = 0; k < 4; ++k) {
+                const uint64_t size = mutate(&p, bytes);
+                (void)check_digest(bytes, (uint32_t)size, skew, first);
+            }
+        }
+        tjFree(p.bytes);
+    }
+    assert_int_equal(unsetenv("TJ_RESTART"), 0);
+    tjFree(other.bytes);
+    assert_true(counts[1][true] > 100);
+    assert_true(counts[1][false] > 100);
+    free(bytes);
 }
 
 static void damage_is_judged_as_the_library_does(void **state) {
@@ -241,6 +326,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(pixels_equal_the_library, setup, teardown),
         cmocka_unit_test_setup_teardown(large_images_equal_the_library, setup, teardown),
         cmocka_unit_test_setup_teardown(pieces_end_anywhere, setup, teardown),
+        cmocka_unit_test_setup_teardown(digests_say_what_streams_do, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_judged_as_the_library_does, setup, teardown),
         cmocka_unit_test_setup_teardown(components_come_in_any_order, setup, teardown),
     };

@@ -60,21 +60,26 @@ static bool flow(const jpeg_launch *p, uint32_t strand, jpeg_state *state) {
     return stays;
 }
 
-static void synchronise_bundle(const jpeg_launch *p, const jpeg_bundle *bundle) {
+/* The strands of a lead are decoded anew, and then are as the bundle before left them. */
+static void synchronise_bundle(const jpeg_launch *p, uint32_t number) {
+    const jpeg_bundle *bundle = &p->bundles[number];
+    const uint32_t first = bundle->first - bundle->lead, count = bundle->lead + bundle->count;
     bool flows[JPEG_BUNDLE_STRANDS];
-    jpeg_state states[JPEG_BUNDLE_STRANDS];
-    for (uint32_t i = 0; i < bundle->count; ++i) {
-        states[i] = start_of(p, bundle->first + i);
-        (void)flow(p, bundle->first + i, &states[i]);
+    jpeg_state states[JPEG_BUNDLE_STRANDS], kept[JPEG_LEAD_STRANDS];
+    uint32_t kept_counts[JPEG_LEAD_STRANDS];
+    memcpy(kept, &p->states[first], bundle->lead * sizeof *kept);
+    memcpy(kept_counts, &p->counts[first], bundle->lead * sizeof *kept_counts);
+    for (uint32_t i = 0; i < count; ++i) {
+        states[i] = start_of(p, first + i);
+        (void)flow(p, first + i, &states[i]);
         flows[i] = true;
     }
     bool any = true;
     for (uint32_t round = 1; any; ++round) {
         any = false;
-        for (uint32_t i = 0; i < bundle->count; ++i) {
-            const uint32_t next = bundle->first + i + round;
-            if (flows[i] && i + round < bundle->count &&
-                p->owners[next] == p->owners[bundle->first + i]) {
+        for (uint32_t i = 0; i < count; ++i) {
+            const uint32_t next = first + i + round;
+            if (flows[i] && i + round < count && p->owners[next] == p->owners[first + i]) {
                 flows[i] = !flow(p, next, &states[i]);
                 any = any || flows[i];
             } else {
@@ -82,17 +87,18 @@ static void synchronise_bundle(const jpeg_launch *p, const jpeg_bundle *bundle) 
             }
         }
     }
+    if (bundle->lead != 0) {
+        p->entered[number] = p->states[bundle->first - 1];
+    }
+    memcpy(&p->states[first], kept, bundle->lead * sizeof *kept);
+    memcpy(&p->counts[first], kept_counts, bundle->lead * sizeof *kept_counts);
 }
 
 static void join(const jpeg_launch *p, const jpeg_segment *segment) {
-    for (uint32_t i = 0; i < segment->num_bundles; ++i) {
-        p->entered[segment->first_bundle + i] =
-            start_of(p, segment->first_strand + i * JPEG_BUNDLE_STRANDS);
-    }
     for (bool changed = true; changed;) {
         changed = false;
         for (uint32_t i = 1; i < segment->num_bundles; ++i) {
-            const uint32_t first = segment->first_strand + i * JPEG_BUNDLE_STRANDS;
+            const uint32_t first = segment->first_strand + i * JPEG_JOINED_STRANDS;
             const uint32_t end = segment->first_strand + segment->num_strands;
             jpeg_state state = p->states[first - 1];
             if (is_same(state, p->entered[segment->first_bundle + i])) {
@@ -100,7 +106,7 @@ static void join(const jpeg_launch *p, const jpeg_segment *segment) {
             }
             p->entered[segment->first_bundle + i] = state;
             changed = true;
-            for (uint32_t j = first; j < end && j < first + JPEG_BUNDLE_STRANDS; ++j) {
+            for (uint32_t j = first; j < end && j < first + JPEG_JOINED_STRANDS; ++j) {
                 if (flow(p, j, &state)) {
                     break;
                 }
@@ -214,7 +220,7 @@ static void colour(const jpeg_launch *p, const jpeg_image *image) {
 }
 
 static bool run(const rbc__jpeg_layout *layout, unsigned char *base, bool is_fast) {
-    jpeg_launch p = rbc__jpeg_layout_launch(layout, base, is_fast);
+    jpeg_launch p = rbc__jpeg_layout_launch(layout, base, base, is_fast);
     p.keeps_rows = layout->streams_bytes % 2; /* both ways come up */
     memset(p.coefficients, 0, layout->num_blocks * JPEG_BLOCK * sizeof *p.coefficients);
     memset(p.found, 0, layout->num_images * sizeof *p.found);
@@ -227,7 +233,7 @@ static bool run(const rbc__jpeg_layout *layout, unsigned char *base, bool is_fas
                       &p.tables[i], 0, 1);
     }
     for (uint64_t i = 0; i < layout->num_bundles; ++i) {
-        synchronise_bundle(&p, &p.bundles[i]);
+        synchronise_bundle(&p, (uint32_t)i);
     }
     for (uint64_t i = 0; i < layout->num_joined; ++i) {
         join(&p, &p.segments[p.joined[i]]);

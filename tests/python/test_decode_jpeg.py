@@ -28,6 +28,43 @@ def encode(height: int, width: int, mode: str = "RGB", seed: int = 0, **options:
     return file.getvalue()
 
 
+def _segments(data: bytes) -> tuple[dict[int, bytes], bytes]:
+    """The marker segments of a JPEG of one scan, and what is behind that scan's header."""
+    found, at = {}, 2
+    while True:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        found[data[at + 1]] = found.get(data[at + 1], b"") + data[at:end]
+        if data[at + 1] == 0xDA:
+            return found, data[end:-2]
+        at = end
+
+
+def encode_apart(
+    height: int, width: int, sampling: tuple[int, int] = (2, 2), seed: int = 0, **options: Any
+) -> bytes:
+    """Encode three components in a scan each: they are grey JPEGs, put together."""
+    v, h = sampling
+    sizes = [(height, width)] + 2 * [(-(-height // v), -(-width // h))]
+    frame = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    out = b"\xff\xd8\xff\xc0\x00\x11\x08" + frame + bytes((3, 1, 16 * h + v, 0, 2, 17, 0, 3, 17, 0))
+    tables = b""
+    for number, size in enumerate(sizes):
+        found, coded = _segments(encode(*size, "L", 10 * seed + number, **options))
+        out += found[0xDB] if number == 0 else b""
+        out += found.get(0xDD, b"")
+        out += found[0xC4] if found[0xC4] != tables else b""
+        tables = found[0xC4]
+        out += b"\xff\xda\x00\x08\x01" + bytes((number + 1, 0, 0, 63, 0)) + coded
+    return out + b"\xff\xd9"
+
+
+APART: list[dict[str, Any]] = [
+    {"sampling": sampling, **options}
+    for sampling in ((1, 1), (1, 2), (2, 1), (2, 2), (4, 1))
+    for options in ({}, {"optimize": True}, {"restart_marker_rows": 1})
+]
+
+
 def pillow(data: bytes, mode: str | None = None) -> np.ndarray:
     """Return the pixels as Pillow decodes them."""
     image = Image.open(io.BytesIO(data))
@@ -53,6 +90,13 @@ def test_pixels_are_pillows(kind: str, size: tuple[int, int]) -> None:
     data = encode(*size, **KINDS[kind])
     decoded = rc.decode_jpeg([data])
     assert np.array_equal(np.asarray(decoded[0]), pillow(data))
+
+
+@pytest.mark.parametrize("options", APART)
+@pytest.mark.parametrize("size", [(1, 1), (17, 33), (64, 64)])
+def test_components_may_be_scanned_apart(options: dict[str, Any], size: tuple[int, int]) -> None:
+    data = encode_apart(*size, **options)
+    assert np.array_equal(np.asarray(rc.decode_jpeg([data])[0]), pillow(data))
 
 
 def test_one_size_is_one_array_and_several_are_a_list() -> None:

@@ -188,6 +188,40 @@ static void nothing_is_read_behind_the_end(void **state) {
     munmap(memory, room + page);
 }
 
+static void a_tensor_is_divided(void **state) {
+    fixture *f = *state;
+    uint8_t data[COUNT * 4096];
+    int64_t offsets[COUNT + 1] = {0};
+    for (int i = 0; i < COUNT; ++i) {
+        assert_in_range(f->num_bytes[i], 1, 4096);
+        memcpy(data + offsets[i], f->bytes[i], f->num_bytes[i]);
+        offsets[i + 1] = offsets[i] + (int64_t)f->num_bytes[i];
+    }
+    DLTensor tensor = tensor_of(data, 1, (int64_t[]){offsets[COUNT]});
+    const rbc_jpeg_params params = RBC_JPEG_PARAMS_INIT;
+    rbc_jpeg_batch *batch = NULL;
+    assert_int_equal(rbc_jpeg_batch_create_from(f->context, &tensor, offsets, COUNT, &params, NULL,
+                                                &batch, NULL),
+                     RBC_OK);
+    const DLTensor *out = &f->dl;
+    assert_int_equal(rbc_decode_jpeg(f->context, batch, &out, 1, NULL, NULL, NULL, NULL), RBC_OK);
+    assert_memory_equal(f->out, f->pixels, sizeof f->out);
+    rbc_jpeg_batch_destroy(&batch);
+
+    rbc_error err;
+    offsets[1] = -1;
+    assert_int_equal(
+        rbc_jpeg_batch_create_from(f->context, &tensor, offsets, COUNT, NULL, NULL, &batch, &err),
+        RBC_ERROR_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "offsets are 0 to -1 for image 0; wanted them to ascend"));
+    assert_null(batch);
+    tensor.dtype.bits = 16;
+    assert_int_equal(
+        rbc_jpeg_batch_create_from(f->context, &tensor, offsets, COUNT, NULL, NULL, &batch, &err),
+        RBC_ERROR_INVALID_ARGUMENT);
+    assert_non_null(strstr(err.message, "wanted contiguous uint8"));
+}
+
 static void parameters_are_checked(void **state) {
     fixture *f = *state;
     static const struct {
@@ -233,6 +267,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(an_output_each_must_lie_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_masked_or_returned, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_read_behind_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_tensor_is_divided, setup, teardown),
         cmocka_unit_test_setup_teardown(parameters_are_checked, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,25 +22,27 @@ static void destroy(PyObject *capsule) {
     free(j);
 }
 
+/* Where images lie: `count` of bytes, or ends of parts of a tensor. */
 typedef struct streams {
     const void **bytes;
     uint64_t *num_bytes;
+    int64_t *offsets;
     Py_ssize_t count;
 } streams;
 
-static bool allocate(Py_ssize_t count, streams *out) {
-    out->count = count;
-    out->bytes = calloc((size_t)count + 1, sizeof *out->bytes);
-    out->num_bytes = calloc((size_t)count + 1, sizeof *out->num_bytes);
-    if (out->bytes == NULL || out->num_bytes == NULL) {
+static bool allocate(void *out, Py_ssize_t count, size_t bytes) {
+    void **memory = out;
+    *memory = calloc((size_t)count + 1, bytes);
+    if (*memory == NULL) {
         PyErr_NoMemory();
-        return false;
     }
-    return true;
+    return *memory != NULL;
 }
 
 static bool read_list(module_state *state, PyObject *images, streams *out) {
-    if (!allocate(PyList_Size(images), out)) {
+    out->count = PyList_Size(images);
+    if (!allocate(&out->bytes, out->count, sizeof *out->bytes) ||
+        !allocate(&out->num_bytes, out->count, sizeof *out->num_bytes)) {
         return false;
     }
     for (Py_ssize_t i = 0; i < out->count; ++i) {
@@ -72,8 +74,8 @@ static int64_t offset_at(const DLTensor *offsets, int64_t index) {
 static bool divide(module_state *state, const DLTensor *data, const DLTensor *offsets,
                    streams *out) {
     if (data->ndim != 1 || data->dtype.code != kDLUInt || data->dtype.bits != 8 ||
-        data->device.device_type == kDLCUDA || !rbc__tensor_is_contiguous(data)) {
-        raise_value(state, "images: wanted a contiguous tensor uint8 [N] in host memory");
+        !rbc__tensor_is_contiguous(data)) {
+        raise_value(state, "images: wanted a contiguous tensor uint8 [N]");
         return false;
     }
     if (offsets->ndim != 1 || offsets->shape[0] < 1 || offsets->dtype.code != kDLInt ||
@@ -82,12 +84,16 @@ static bool divide(module_state *state, const DLTensor *data, const DLTensor *of
         raise_value(state, "offsets: wanted int64 or int32 [B + 1] in host memory");
         return false;
     }
-    if (!allocate((Py_ssize_t)offsets->shape[0] - 1, out)) {
+    out->count = (Py_ssize_t)offsets->shape[0] - 1;
+    if (!allocate(&out->offsets, out->count, sizeof *out->offsets)) {
         return false;
     }
+    for (Py_ssize_t i = 0; i <= out->count; ++i) {
+        out->offsets[i] = offset_at(offsets, i);
+    }
     for (Py_ssize_t i = 0; i < out->count; ++i) {
-        const int64_t begin = offset_at(offsets, i);
-        const int64_t end = offset_at(offsets, i + 1);
+        const int64_t begin = out->offsets[i];
+        const int64_t end = out->offsets[i + 1];
         if (begin < 0 || end < begin || end > data->shape[0]) {
             raise_value(state,
                         "offsets: found %lld to %lld for image %zd, wanted them to ascend within "
@@ -95,10 +101,15 @@ static bool divide(module_state *state, const DLTensor *data, const DLTensor *of
                         (long long)begin, (long long)end, i, (long long)data->shape[0]);
             return false;
         }
-        out->bytes[i] = (const char *)rbc__tensor_data(data) + begin;
-        out->num_bytes[i] = (uint64_t)(end - begin);
     }
     return true;
+}
+
+/* Offsets stay on the host: those of data on a device are a tensor of any framework. */
+static bool read_offsets(module_state *state, PyObject *offsets, const tensor *data, tensor *out) {
+    return data->dl.device.device_type == kDLCUDA
+               ? tensor_read(state, offsets, "offsets", NULL, out)
+               : tensor_read_small(state, offsets, "offsets", RBC__I64, data, out);
 }
 
 static bool read_streams(module_state *state, PyObject *images, PyObject *offsets, jpegs *j,
@@ -108,10 +119,19 @@ static bool read_streams(module_state *state, PyObject *images, PyObject *offset
     }
     tensor bounds = {0};
     const bool ok = tensor_read(state, images, "images", NULL, &j->data) &&
-                    tensor_read_small(state, offsets, "offsets", RBC__I64, &j->data, &bounds) &&
+                    read_offsets(state, offsets, &j->data, &bounds) &&
                     divide(state, &j->data.dl, &bounds.dl, out);
     tensor_release(&bounds);
     return ok;
+}
+
+static rbc_status create(rbc_context *context, const streams *s, const rbc_jpeg_params *params,
+                         jpegs *j, rbc_error *err) {
+    return s->offsets != NULL
+               ? rbc_jpeg_batch_create_from(context, &j->data.dl, s->offsets, s->count, params,
+                                            j->data.cu_stream, &j->batch, err)
+               : rbc_jpeg_batch_create(context, s->bytes, s->num_bytes, s->count, params, &j->batch,
+                                       err);
 }
 
 PyObject *jpeg_create(PyObject *module, PyObject *args) {
@@ -148,8 +168,7 @@ PyObject *jpeg_create(PyObject *module, PyObject *args) {
         rbc_error err;
         rbc_status status;
         Py_BEGIN_ALLOW_THREADS;
-        status =
-            rbc_jpeg_batch_create(context, s.bytes, s.num_bytes, s.count, &params, &j->batch, &err);
+        status = create(context, &s, &params, j, &err);
         Py_END_ALLOW_THREADS;
         ok = status == RBC_OK;
         if (!ok) {
@@ -158,6 +177,7 @@ PyObject *jpeg_create(PyObject *module, PyObject *args) {
     }
     free(s.bytes);
     free(s.num_bytes);
+    free(s.offsets);
     if (!ok) {
         Py_CLEAR(capsule);
     }

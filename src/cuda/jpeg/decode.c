@@ -41,6 +41,7 @@ typedef struct decoding {
     /* In the staging memory, which begins with the description and the streams. */
     unsigned char *memory;
     uint64_t valid, pixels, bytes;
+    jpeg_launch launched;
 } decoding;
 
 /* ---- what is where -------------------------------------------------------------------------- */
@@ -49,8 +50,15 @@ static bool is_plain(const rbc__jpeg_image *image) {
     return image->status == RBC_OK && image->header.is_plain;
 }
 
-/* Streams of plain images one behind the other, as far as `inputs` is given; their bytes. */
+/* Of streams on the device: how far behind a multiple of 16 they begin. */
+static uint64_t skew_of(const rbc__jpeg_job *job) {
+    return (uintptr_t)job->streams % STREAM_ALIGNMENT;
+}
+
+/* Streams of plain images: where they are on the device, else one behind the other. Returns the
+ * bytes of those that are to be copied there. */
 static uint64_t locate_streams(const rbc__jpeg_job *job, rbc__jpeg_input *inputs) {
+    const bool are_there = job->streams != NULL;
     uint64_t at = FIRST_STREAM;
     uint64_t n = 0;
     for (int64_t i = 0; i < job->count; ++i) {
@@ -58,7 +66,7 @@ static uint64_t locate_streams(const rbc__jpeg_job *job, rbc__jpeg_input *inputs
         if (is_plain(image)) {
             inputs[n++] = (rbc__jpeg_input){
                 .header = &image->header,
-                .stream = at,
+                .stream = are_there ? skew_of(job) + image->at : at,
                 .num_bytes = (uint32_t)image->num_bytes,
                 .channels = (uint32_t)image->channels,
                 .number = (uint32_t)i,
@@ -67,7 +75,7 @@ static uint64_t locate_streams(const rbc__jpeg_job *job, rbc__jpeg_input *inputs
             at = (uint64_t)rbc__round_up((int64_t)(at + image->num_bytes), STREAM_ALIGNMENT);
         }
     }
-    return at;
+    return are_there ? 0 : at;
 }
 
 static uint64_t count_plain(const rbc__jpeg_job *job) {
@@ -168,6 +176,8 @@ static rbc_status fill_staging(rbc_context *context, decoding *d, rbc_error *err
     const rbc__jpeg_layout *layout = &d->kept->layout;
     if (d->kept->num_plain > 0) {
         rbc__jpeg_layout_describe(d->inputs, layout, d->memory);
+    }
+    if (layout->streams_bytes > 0 && d->kept->num_plain > 0) {
         const uint64_t parts = layout->streams_bytes / COPY_BYTES + 1;
         const uint64_t threads = (uint64_t)rbc__pool_num_threads(context->pool);
         copying c = {d, job, parts < threads ? parts : threads};
@@ -208,13 +218,9 @@ static rbc_status copy(rbc__cuda_queue *queue, void *to, const void *from, uint6
                        : rbc__cuda_fail(queue->driver, result, err, "copying JPEGs to the device");
 }
 
-static rbc_status copy_all(rbc__cuda_queue *queue, const decoding *d, rbc_error *err) {
+/* What the kernels say nothing of: pixels of images that are not plain. */
+static rbc_status copy_others(rbc__cuda_queue *queue, const decoding *d, rbc_error *err) {
     const rbc__jpeg_job *job = d->job;
-    const rbc__jpeg_layout *layout = &d->kept->layout;
-    if (d->kept->num_plain > 0) {
-        RBC__TRY(
-            copy(queue, job->workspace, d->memory, layout->streams + layout->streams_bytes, err));
-    }
     const unsigned char *pixels = d->memory + d->pixels;
     for (int64_t i = 0; i < job->count; ++i) {
         const rbc__jpeg_image *image = &job->images[i];
@@ -276,24 +282,64 @@ static rbc_status launch_all(rbc__cuda_queue *queue, const rbc__jpeg_layout *lay
                   err);
 }
 
+/* Copies and launches, handed to the driver. */
+static rbc_status queue_all(rbc__cuda_queue *queue, decoding *d, rbc__cuda_staging *staging,
+                            rbc_error *err) {
+    const rbc__jpeg_job *job = d->job;
+    const rbc__jpeg_layout *layout = &d->kept->layout;
+    RBC__TRY(copy_others(queue, d, err));
+    if (d->kept->num_plain == 0) {
+        return RBC_OK;
+    }
+    unsigned char *description = (unsigned char *)job->workspace;
+    if (job->streams != NULL) {
+        RBC__TRY(copy(queue, description, d->memory, layout->streams, err));
+    } else {
+        RBC__TRY(rbc__cuda_staging_copy(queue, staging, layout->streams + layout->streams_bytes,
+                                        description, &description, err));
+    }
+    jpeg_launch *p = &d->launched;
+    *p = rbc__jpeg_layout_launch(layout, description, (unsigned char *)job->workspace,
+                                 job->dct == RBC_JPEG_DCT_FAST);
+    if (job->streams != NULL) {
+        p->streams = job->streams - skew_of(job);
+        p->streams_end = skew_of(job) + job->streams_bytes;
+    }
+    p->valid = job->valid;
+    p->keeps_rows = layout->num_bundles > (uint64_t)queue->multiprocessors;
+    RBC__TRY(launch_all(queue, layout, p, err));
+    return rbc__cuda_flush(queue, err);
+}
+
 /* ---- verdicts ------------------------------------------------------------------------------- */
 
-static rbc_status check_waiting(const rbc__cuda_queue *queue, rbc_error *err) {
-    int capturing = 0;
-    const CUresult result = queue->driver->stream_is_capturing(queue->cu_stream, &capturing);
-    if (result != 0) {
-        return rbc__cuda_fail(queue->driver, result, err, "cuStreamIsCapturing");
+/* The error of an image that could not be decoded. */
+static rbc_status fail_image(rbc__cuda_queue *queue, const rbc__jpeg_job *job, int64_t index,
+                             rbc_error *err) {
+    rbc__jpeg_image image = job->images[index];
+    if (image.bytes != NULL || image.status != RBC_OK) {
+        return rbc__jpeg_image_fail(&image, index, job->dct, err);
     }
-    return capturing == 0
-               ? RBC_OK
-               : rbc__fail(err, RBC_ERROR_UNSUPPORTED,
-                           "saying which JPEG is damaged (on_error raise) waits for the stream, "
-                           "which is being captured into a graph; wanted `valid` (on_error mask)");
+    uint8_t *bytes = malloc(image.num_bytes + 1);
+    if (bytes == NULL) {
+        return fail_memory(job, err);
+    }
+    CUresult result =
+        queue->driver->memcpy_dtoh_async(bytes, (CUdeviceptr)(uintptr_t)(job->streams + image.at),
+                                         image.num_bytes, queue->cu_stream);
+    if (result == 0) {
+        result = queue->driver->stream_synchronize(queue->cu_stream);
+    }
+    image.bytes = bytes;
+    const rbc_status status =
+        result == 0 ? rbc__jpeg_image_fail(&image, index, job->dct, err)
+                    : rbc__cuda_fail(queue->driver, result, err, "copying a JPEG to the host");
+    free(bytes);
+    return status;
 }
 
 /* Waits, and returns the error of the first image that could not be decoded. */
-static rbc_status raise(rbc__cuda_queue *queue, const decoding *d, const jpeg_launch *launched,
-                        rbc_error *err) {
+static rbc_status raise(rbc__cuda_queue *queue, const decoding *d, rbc_error *err) {
     const rbc__jpeg_job *job = d->job;
     const uint64_t num_plain = d->kept->num_plain;
     uint32_t *verdicts = calloc(num_plain + 1, sizeof *verdicts);
@@ -303,7 +349,7 @@ static rbc_status raise(rbc__cuda_queue *queue, const decoding *d, const jpeg_la
     CUresult result = 0;
     if (num_plain > 0) {
         result =
-            queue->driver->memcpy_dtoh_async(verdicts, (CUdeviceptr)(uintptr_t)launched->verdicts,
+            queue->driver->memcpy_dtoh_async(verdicts, (CUdeviceptr)(uintptr_t)d->launched.verdicts,
                                              num_plain * sizeof *verdicts, queue->cu_stream);
     }
     if (result == 0) {
@@ -320,7 +366,7 @@ static rbc_status raise(rbc__cuda_queue *queue, const decoding *d, const jpeg_la
             is_whole = d->tasks[task++].status == RBC_OK;
         }
         if (!is_whole) {
-            status = rbc__jpeg_image_fail(image, i, job->dct, err);
+            status = fail_image(queue, job, i, err);
         }
     }
     free(verdicts);
@@ -333,33 +379,19 @@ static rbc_status run_on(rbc_context *context, rbc__cuda_queue *queue, decoding 
                          rbc_error *err) {
     const rbc__jpeg_job *job = d->job;
     if (job->valid == NULL) {
-        RBC__TRY(check_waiting(queue, err));
+        RBC__TRY(rbc__cuda_check_waiting(queue, "saying which JPEG is damaged (on_error raise)",
+                                         "`valid` (on_error mask)", err));
     }
     RBC__TRY(rbc__cuda_flush(queue, err));
     rbc__cuda_staging *staging;
     RBC__TRY(rbc__cuda_staging_take(queue, staging_bytes(d), &staging, &d->memory, err));
     rbc_status status = fill_staging(context, d, err);
     if (status == RBC_OK) {
-        status = copy_all(queue, d, err);
+        status = queue_all(queue, d, staging, err);
     }
     const rbc_status given = rbc__cuda_staging_give(queue, staging, status == RBC_OK ? err : NULL);
     RBC__TRY(status == RBC_OK ? given : status);
-    if (d->kept->num_plain == 0 && job->valid != NULL) {
-        return RBC_OK;
-    }
-    jpeg_launch p = {0};
-    if (d->kept->num_plain > 0) {
-        p = rbc__jpeg_layout_launch(&d->kept->layout, (unsigned char *)job->workspace,
-                                    job->dct == RBC_JPEG_DCT_FAST);
-        p.valid = job->valid;
-        p.keeps_rows = d->kept->layout.num_bundles > (uint64_t)queue->multiprocessors;
-        RBC__TRY(launch_all(queue, &d->kept->layout, &p, err));
-    }
-    if (job->valid == NULL) {
-        RBC__TRY(rbc__cuda_flush(queue, err));
-        return raise(queue, d, &p, err);
-    }
-    return RBC_OK;
+    return job->valid == NULL ? raise(queue, d, err) : RBC_OK;
 }
 
 rbc_status rbc__cuda_decode_jpeg(rbc_context *context, const rbc__jpeg_job *job, int32_t device_id,

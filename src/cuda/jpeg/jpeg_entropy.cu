@@ -1,5 +1,6 @@
 /* Entropy decoding: strands are decoded from a guess until their ends agree, counted, and decoded
  * once more to where their blocks lie. */
+#include "cuda/common/scan.cuh"
 #include "cuda/jpeg/huffman.cuh"
 #include "cuda/jpeg/zigzag.cuh"
 
@@ -40,22 +41,20 @@ extern __shared__ __align__(16) uint32_t bundle_words[];
 
 /* Copies them, one word left out behind each strand: so threads that are equally far in their
  * strands read from different banks. */
-INLINE void fetch_words(const jpeg_launch *p, const jpeg_bundle *bundle) {
-    const uint32_t *words = p->words + (uint64_t)bundle->first * JPEG_STRAND_WORDS;
-    const uint32_t count = bundle->count * JPEG_STRAND_WORDS + JPEG_READ_AHEAD;
+INLINE void fetch_words(const jpeg_launch *p, uint32_t first, uint32_t strands) {
+    const uint32_t *words = p->words + (uint64_t)first * JPEG_STRAND_WORDS;
+    const uint32_t count = strands * JPEG_STRAND_WORDS + JPEG_READ_AHEAD;
     for (uint32_t i = threadIdx.x; i < count; i += blockDim.x) {
         bundle_words[i + i / JPEG_STRAND_WORDS] = words[i];
     }
 }
 
-/* As strand_of(), of words fetched. Bits are counted from where the segment begins, which may be
- * before the bundle: the address is then outside it, and what is read is not. */
+/* As strand_of(), of words fetched from strand `first` on. Bits are counted from where the segment
+ * begins, which may be before that: the address is then outside, and what is read is not. */
 INLINE huffman_strand fetched_strand(const jpeg_launch *p, const jpeg_segment *segment,
-                                     const scan_at_hand *hand, const jpeg_bundle *bundle,
-                                     uint32_t strand) {
+                                     const scan_at_hand *hand, uint32_t first, uint32_t strand) {
     huffman_strand s = strand_of(p, segment, hand, strand);
-    s.words =
-        bundle_words + (int32_t)(segment->first_strand - bundle->first) * (JPEG_STRAND_WORDS + 1);
+    s.words = bundle_words + (int32_t)(segment->first_strand - first) * (JPEG_STRAND_WORDS + 1);
     s.is_spread = true;
     return s;
 }
@@ -110,38 +109,41 @@ extern "C" __global__ void __launch_bounds__(JPEG_BUNDLE_STRANDS)
     __shared__ uint32_t counts[JPEG_BUNDLE_STRANDS];
     launch_await();
     const jpeg_bundle bundle = p.bundles[blockIdx.x];
-    fetch_words(&p, &bundle);
+    const uint32_t first = bundle.first - bundle.lead, count = bundle.lead + bundle.count;
+    fetch_words(&p, first, count);
     fetch_scan(&p, bundle.scan, &hand);
     uint32_t flow = threadIdx.x; /* the strand that it comes to */
-    uint32_t all = bundle.count;
+    uint32_t all = count;
     bool flows = flow < all;
-    const uint32_t owner = p.owners[bundle.first];
-    const bool is_of_one = owner == p.owners[bundle.first + bundle.count - 1];
+    const uint32_t owner = p.owners[first];
+    const bool is_of_one = owner == p.owners[first + count - 1];
     jpeg_segment segment = p.segments[owner];
     jpeg_state state;
     for (bool is_first = true; all != 0; is_first = false) {
         if (flows && !is_of_one) {
-            segment = p.segments[p.owners[bundle.first + flow]];
+            segment = p.segments[p.owners[first + flow]];
         }
         if (flows) {
-            state = is_first ? start_of(&segment, bundle.first + flow) : states[flow - 1];
+            state = is_first ? start_of(&segment, first + flow) : states[flow - 1];
         }
         __syncthreads(); /* another may change that state */
         if (flows) {
-            const huffman_strand strand =
-                fetched_strand(&p, &segment, &hand, &bundle, bundle.first + flow);
+            const huffman_strand strand = fetched_strand(&p, &segment, &hand, first, first + flow);
             counts[flow] = huffman_decode(&strand, &state, 0);
             const bool is_new = is_first || !is_same(states[flow], state);
             states[flow] = state;
             ++flow;
-            flows = is_new && flow < bundle.count &&
-                    bundle.first + flow < segment.first_strand + segment.num_strands;
+            flows =
+                is_new && flow < count && first + flow < segment.first_strand + segment.num_strands;
         }
         flows = deal(flows, &flow, &all);
     }
-    if (threadIdx.x < bundle.count) {
-        p.states[bundle.first + threadIdx.x] = states[threadIdx.x];
-        p.counts[bundle.first + threadIdx.x] = counts[threadIdx.x];
+    if (threadIdx.x >= bundle.lead && threadIdx.x < count) {
+        p.states[first + threadIdx.x] = states[threadIdx.x];
+        p.counts[first + threadIdx.x] = counts[threadIdx.x];
+    }
+    if (threadIdx.x == 0 && bundle.lead != 0) {
+        p.entered[blockIdx.x] = states[bundle.lead - 1];
     }
 }
 
@@ -154,15 +156,12 @@ extern "C" __global__ void __launch_bounds__(JPEG_JOIN_THREADS)
     const jpeg_segment segment = p.segments[p.joined[blockIdx.x]];
     fetch_scan(&p, segment.scan, &hand);
     jpeg_state *entered = p.entered + segment.first_bundle;
-    for (uint32_t i = threadIdx.x; i < segment.num_bundles; i += JPEG_JOIN_THREADS) {
-        entered[i] = start_of(&segment, segment.first_strand + i * JPEG_BUNDLE_STRANDS);
-    }
     bool changed = true;
     while (__syncthreads_or(changed)) {
         changed = false;
         for (uint32_t from = 1; from < segment.num_bundles; from += JPEG_JOIN_THREADS) {
             const uint32_t bundle = from + threadIdx.x;
-            const uint32_t first = segment.first_strand + bundle * JPEG_BUNDLE_STRANDS;
+            const uint32_t first = segment.first_strand + bundle * JPEG_JOINED_STRANDS;
             bool enters = bundle < segment.num_bundles;
             jpeg_state state = start_of(&segment, segment.first_strand);
             if (enters) {
@@ -174,7 +173,7 @@ extern "C" __global__ void __launch_bounds__(JPEG_JOIN_THREADS)
                 entered[bundle] = state;
                 changed = true;
                 const uint32_t last = segment.first_strand + segment.num_strands;
-                for (uint32_t i = first; enters && i < last && i < first + JPEG_BUNDLE_STRANDS;
+                for (uint32_t i = first; enters && i < last && i < first + JPEG_JOINED_STRANDS;
                      ++i) {
                     const huffman_strand strand = strand_of(&p, &segment, &hand, i);
                     p.counts[i] = huffman_decode(&strand, &state, 0);
@@ -199,18 +198,23 @@ extern "C" __global__ void __launch_bounds__(JPEG_OFFSET_THREADS)
     const uint32_t lane = threadIdx.x % 32;
     uint32_t before = 0;
     uint32_t *all = p.counts + segment.first_strand;
-    for (uint32_t from = 0; from < segment.num_strands; from += 32) {
-        const bool in_range = from + lane < segment.num_strands;
-        const uint32_t own = in_range ? all[from + lane] : 0;
-        uint32_t sum = own;
-        for (uint32_t step = 1; step < 32; step *= 2) {
-            const uint32_t other = __shfl_up_sync(~0u, sum, step);
-            sum += lane >= step ? other : 0;
+    for (uint32_t from = 0; from < segment.num_strands; from += 32 * JPEG_OFFSET_STRANDS) {
+        const uint32_t first = from + JPEG_OFFSET_STRANDS * lane;
+        uint32_t counts[JPEG_OFFSET_STRANDS], own = 0, total;
+#pragma unroll
+        for (uint32_t i = 0; i < JPEG_OFFSET_STRANDS; ++i) {
+            counts[i] = first + i < segment.num_strands ? all[first + i] : 0;
+            own += counts[i];
         }
-        if (in_range) {
-            all[from + lane] = before + sum - own;
+        uint32_t at = before + warp_sum_before(own, &total);
+#pragma unroll
+        for (uint32_t i = 0; i < JPEG_OFFSET_STRANDS; ++i) {
+            if (first + i < segment.num_strands) {
+                all[first + i] = at;
+            }
+            at += counts[i];
         }
-        before += __shfl_sync(~0u, sum, 31);
+        before += total;
     }
 }
 
@@ -224,7 +228,7 @@ extern "C" __global__ void __launch_bounds__(JPEG_BUNDLE_STRANDS)
     if (threadIdx.x < JPEG_BLOCK) {
         places[threadIdx.x] = zigzag[threadIdx.x];
     }
-    fetch_words(&p, &bundle);
+    fetch_words(&p, bundle.first, bundle.count);
     uint4 *kept = (uint4 *)(bundle_words + JPEG_BUNDLE_WORDS(bundle.count));
     for (uint32_t i = threadIdx.x; p.keeps_rows && i < 8 * bundle.count; i += JPEG_BUNDLE_STRANDS) {
         kept[i] = make_uint4(0, 0, 0, 0);
@@ -239,7 +243,7 @@ extern "C" __global__ void __launch_bounds__(JPEG_BUNDLE_STRANDS)
     if (before >= segment.num_blocks) {
         return;
     }
-    const huffman_strand strand = fetched_strand(&p, &segment, &hand, &bundle, own);
+    const huffman_strand strand = fetched_strand(&p, &segment, &hand, bundle.first, own);
     huffman_sink sink;
     sink.block =
         p.coefficients + (hand.scan.first_block + segment.first_block + before) * JPEG_BLOCK;
@@ -276,12 +280,17 @@ extern "C" __global__ void __launch_bounds__(JPEG_DC_THREADS)
     const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     int16_t *first = p.coefficients + (scan.first_block + segment.first_block) * JPEG_BLOCK;
     uint32_t before[JPEG_COMPONENTS] = {0, 0, 0};
+    const uint64_t stride = (uint64_t)scan.mcu_blocks * JPEG_BLOCK;
+    mcu_dc next = {{0}};
+    if (threadIdx.x < num_mcus) {
+        next = dc_load(&scan, first + threadIdx.x * stride);
+    }
     for (uint32_t from = 0; from < num_mcus; from += JPEG_DC_THREADS) {
         const bool in_range = from + threadIdx.x < num_mcus;
-        int16_t *mcu = first + (uint64_t)(from + threadIdx.x) * scan.mcu_blocks * JPEG_BLOCK;
-        mcu_dc dc = {{0}};
-        if (in_range) {
-            dc = dc_load(&scan, mcu);
+        int16_t *mcu = first + (from + threadIdx.x) * stride;
+        mcu_dc dc = next;
+        if (from + JPEG_DC_THREADS + threadIdx.x < num_mcus) {
+            next = dc_load(&scan, mcu + JPEG_DC_THREADS * stride); /* while these are summed */
         }
         uint32_t own[JPEG_COMPONENTS] = {0, 0, 0}, sums[JPEG_COMPONENTS];
         mcu_dc alone = dc;

@@ -21,12 +21,18 @@ enum {
     JPEG_STRAND_WORDS = RBC_JPEG_STRAND_WORDS,
     JPEG_STRAND_BITS = 32 * JPEG_STRAND_WORDS,
     JPEG_BUNDLE_STRANDS = 256, /* decoded together by one block, at most */
-    JPEG_READ_AHEAD = 4,       /* words behind a strand that are looked at */
-    JPEG_SLACK_WORDS = 16,     /* behind the last strand, read ahead into */
+    JPEG_LEAD_STRANDS = 8,     /* of these, before a bundle that begins within a segment */
+    JPEG_JOINED_STRANDS = JPEG_BUNDLE_STRANDS - JPEG_LEAD_STRANDS, /* of each of its bundles */
+    JPEG_READ_AHEAD = 4,   /* words behind a strand that are looked at */
+    JPEG_SLACK_WORDS = 16, /* behind the last strand, read ahead into */
 
     JPEG_PREPARE_THREADS = 256,
     JPEG_PIECE_BYTES = 16 * JPEG_PREPARE_THREADS,
+    JPEG_CHUNK_MARKERS = 31,
+    JPEG_HEAD_BYTES = 1040,
+    JPEG_ALIKE_BYTES = JPEG_HEAD_BYTES - 16, /* compared, at most */
     JPEG_OFFSET_THREADS = 128,
+    JPEG_OFFSET_STRANDS = 8, /* of a thread at once */
     JPEG_DC_THREADS = 512,
     JPEG_JOIN_THREADS = 256,
     JPEG_IDCT_THREADS = 256,
@@ -114,10 +120,12 @@ typedef struct jpeg_segment {
     uint32_t first_bundle, num_bundles;
 } jpeg_segment;
 
-/* Strands [first, first + count) are of one scan. */
+/* Strands [first, first + count) are of one scan. Where they begin within a segment, `lead` strands
+ * before them are decoded with them, so that they are most likely entered right. */
 typedef struct jpeg_bundle {
     uint32_t first, count;
     uint32_t scan;
+    uint32_t lead;
 } jpeg_bundle;
 
 /* Bytes of a stream that become data of a segment, from byte `at` of it on. */
@@ -152,6 +160,25 @@ typedef struct jpeg_found {
     uint32_t segments; /* whose blocks were all found */
 } jpeg_found;
 
+/* A stream of which headers are wanted. */
+typedef struct jpeg_surveyed {
+    uint64_t begin;
+    uint32_t num_bytes;
+    uint32_t first_chunk;
+} jpeg_surveyed;
+
+/* What streams in device memory show to the host, as rbc__jpeg_digest of codec/jpeg_header.h. All but
+ * `streams` is in its memory. */
+typedef struct jpeg_survey {
+    const uint8_t *streams; /* at a multiple of 16 */
+    uint64_t first, end;    /* bytes of them that may be read */
+    const jpeg_surveyed *surveyed;
+    uint8_t *heads; /* JPEG_HEAD_BYTES of each, from the multiple of 16 before its beginning on */
+    uint32_t *alike;
+    uint32_t *counts;  /* by chunk */
+    uint32_t *markers; /* by chunk, JPEG_CHUNK_MARKERS of each */
+} jpeg_survey;
+
 typedef struct jpeg_launch {
     const jpeg_image *images;
     const jpeg_scan *scans;
@@ -162,7 +189,8 @@ typedef struct jpeg_launch {
     const uint32_t *joined;        /* segments of several bundles */
     const uint32_t *idct_tiles;    /* 4 * image + component of each */
     const uint32_t *colour_tiles;  /* image of each */
-    const uint8_t *streams;
+    const uint8_t *streams;        /* at a multiple of 16 */
+    uint64_t streams_end;          /* bytes of them that may be read */
     uint32_t num_images, num_segments, num_tables, num_joined;
     uint32_t num_pieces, is_fast;
     uint32_t keeps_rows; /* the write pass stores rows of coefficients, not one at a time */
@@ -172,7 +200,7 @@ typedef struct jpeg_launch {
         *words; /* the data, 32 bits at a time from the highest on, JPEG_STRAND_WORDS a strand */
     uint32_t *owners;    /* the segment of each strand */
     jpeg_state *states;  /* at the end of each strand */
-    jpeg_state *entered; /* by bundle: the state from which its strands were decoded */
+    jpeg_state *entered; /* by bundle that has a lead: the state its strands were decoded from */
     uint32_t *counts; /* blocks that each strand completes, then those before it in the segment */
     int16_t *coefficients;
     uint64_t num_blocks;

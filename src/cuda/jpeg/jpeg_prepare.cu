@@ -1,45 +1,25 @@
 /* Before decoding: data without stuffed zeros, Huffman tables, and coefficients of zero. */
+#include "cuda/common/scan.cuh"
 #include "cuda/jpeg/huffman.cuh"
+#include "cuda/jpeg/streams.cuh"
 
 enum {
     THREAD_BYTES = JPEG_PIECE_BYTES / JPEG_PREPARE_THREADS,
-    WARPS = JPEG_PREPARE_THREADS / 32,
     STRAND_BYTES = 4 * JPEG_STRAND_WORDS,
 };
-
-/* Sum over the threads before this one, and over all. */
-INLINE uint32_t sum_before(uint32_t value, uint32_t *warp_sums, uint32_t *total) {
-    const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    uint32_t sum = value;
-    for (uint32_t step = 1; step < 32; step *= 2) {
-        const uint32_t other = __shfl_up_sync(~0u, sum, step);
-        sum += lane >= step ? other : 0;
-    }
-    if (lane == 31) {
-        warp_sums[warp] = sum;
-    }
-    __syncthreads();
-    uint32_t before = 0, all = 0;
-    for (uint32_t i = 0; i < WARPS; ++i) {
-        before += i < warp ? warp_sums[i] : 0;
-        all += warp_sums[i];
-    }
-    *total = all;
-    return before + sum - value;
-}
 
 /* The data of a piece. Words hold their first byte highest, so byte i of them lies at i ^ 3. */
 INLINE void unstuff(const jpeg_launch &p, uint32_t number) {
     __shared__ uint4 raw[JPEG_PIECE_BYTES / 16 + 3];
     __shared__ uint32_t packed[JPEG_PIECE_BYTES / 4 + 2];
-    __shared__ uint32_t warp_sums[WARPS];
+    __shared__ uint32_t warp_sums[32];
     const jpeg_piece piece = p.pieces[number];
     const jpeg_segment segment = p.segments[piece.segment];
     const uint64_t base = (piece.from - 1) / 16 * 16;
     const uint32_t skip = (uint32_t)(piece.from - base);
     const uint32_t bundles = (skip + piece.bytes + 15) / 16;
     for (uint32_t i = threadIdx.x; i < bundles; i += JPEG_PREPARE_THREADS) {
-        raw[i] = *(const uint4 *)(p.streams + base + 16 * i);
+        raw[i] = load_sixteen(p.streams, base + 16 * i, 0, p.streams_end);
     }
     __syncthreads();
 
@@ -63,7 +43,7 @@ INLINE void unstuff(const jpeg_launch &p, uint32_t number) {
         previous = byte;
     }
     uint32_t total;
-    uint32_t at = piece.at % 4 + sum_before((uint32_t)__popc(kept), warp_sums, &total);
+    uint32_t at = piece.at % 4 + block_sum_before((uint32_t)__popc(kept), warp_sums, &total);
     uint8_t *out = (uint8_t *)packed;
 #pragma unroll
     for (int i = 0; i < THREAD_BYTES; ++i) {

@@ -14,6 +14,7 @@ typedef struct writer {
     uint64_t *table_sources;
     uint32_t *joined, *idct_tiles, *colour_tiles;
     uint32_t bundle_strands; /* in the last bundle, which takes more of the same scan */
+    uint32_t bundle_lead;
 } writer;
 
 static uint64_t divide_up(uint64_t a, uint64_t b) {
@@ -22,34 +23,39 @@ static uint64_t divide_up(uint64_t a, uint64_t b) {
 
 /* ---- strands, bundles, pieces ---------------------------------------------------------------- */
 
-static void open_bundle(writer *w) {
+static void open_bundle(writer *w, uint32_t lead) {
     if (w->bundles != NULL) {
-        w->bundles[w->n.num_bundles] =
-            (jpeg_bundle){.first = (uint32_t)w->n.num_strands, .scan = (uint32_t)w->n.num_scans};
+        w->bundles[w->n.num_bundles] = (jpeg_bundle){
+            .first = (uint32_t)w->n.num_strands,
+            .scan = (uint32_t)w->n.num_scans,
+            .lead = lead,
+        };
     }
     ++w->n.num_bundles;
     w->bundle_strands = 0;
+    w->bundle_lead = lead;
 }
 
-/* Puts strands into bundles: as few as a bundle takes stay together. */
+/* Puts a segment's strands into bundles: as few as a bundle takes stay together. */
 static void add_strands(writer *w, uint32_t count) {
-    if (w->bundle_strands + count > JPEG_BUNDLE_STRANDS) {
-        open_bundle(w);
+    const bool is_joined = count > JPEG_BUNDLE_STRANDS;
+    if (w->bundle_lead + w->bundle_strands + count > JPEG_BUNDLE_STRANDS) {
+        open_bundle(w, 0);
     }
     while (count > 0) {
-        const uint32_t room = JPEG_BUNDLE_STRANDS - w->bundle_strands;
-        const uint32_t taken = count < room ? count : room;
+        const uint32_t taken =
+            count < JPEG_JOINED_STRANDS || !is_joined ? count : JPEG_JOINED_STRANDS;
         w->bundle_strands += taken;
         w->n.num_strands += taken;
-        if (w->bundle_strands > w->n.largest_bundle) {
-            w->n.largest_bundle = w->bundle_strands;
+        if (w->bundle_lead + w->bundle_strands > w->n.largest_bundle) {
+            w->n.largest_bundle = w->bundle_lead + w->bundle_strands;
         }
         if (w->bundles != NULL) {
             w->bundles[w->n.num_bundles - 1].count = w->bundle_strands;
         }
         count -= taken;
         if (count > 0) {
-            open_bundle(w);
+            open_bundle(w, JPEG_LEAD_STRANDS);
         }
     }
 }
@@ -79,7 +85,8 @@ static void add_segment(writer *w, const rbc__jpeg_input *input, const rbc__jpeg
     const uint64_t first_strand = w->n.num_strands;
     add_pieces(w, input, segment);
     add_strands(w, strands);
-    const uint32_t bundles = (uint32_t)divide_up(strands, JPEG_BUNDLE_STRANDS);
+    const uint32_t bundles =
+        strands > JPEG_BUNDLE_STRANDS ? (uint32_t)divide_up(strands, JPEG_JOINED_STRANDS) : 1;
     if (w->segments != NULL) {
         w->segments[w->n.num_segments] = (jpeg_segment){
             .scan = (uint32_t)w->n.num_scans,
@@ -167,6 +174,7 @@ static void add_scan(writer *w, const rbc__jpeg_input *input, uint32_t number) {
     const rbc__jpeg_scan *scan = &input->header->scans[number];
     describe_scan(w, input, number);
     w->bundle_strands = JPEG_BUNDLE_STRANDS; /* the first segment begins a bundle */
+    w->bundle_lead = 0;
     for (uint32_t i = 0; i < scan->num_segments; ++i) {
         add_segment(w, input, scan, i);
     }
@@ -182,16 +190,15 @@ static void fill(uint32_t *tiles, uint64_t first, uint64_t count, uint32_t value
     }
 }
 
-static void add_component(writer *w, const rbc__jpeg_header *header, uint32_t number,
-                          const uint64_t *scan_blocks, jpeg_image *image) {
+static void describe_component(const writer *w, const rbc__jpeg_header *header, uint32_t number,
+                               const uint64_t *scan_blocks, jpeg_image *image) {
     const rbc__jpeg_component *c = &header->components[number];
-    const uint32_t blocks = c->width * c->height;
     jpeg_component *out = &image->components[number];
     *out = (jpeg_component){
         .h = header->h_max / c->h,
         .v = header->v_max / c->v,
         .blocks_per_row = c->width,
-        .num_blocks = blocks,
+        .num_blocks = c->width * c->height,
         .quant_at = c->quant_at,
         .quant_is_u16 = c->quant_is_u16,
         .plane = w->plane_bytes,
@@ -216,7 +223,16 @@ static void add_component(writer *w, const rbc__jpeg_header *header, uint32_t nu
             before += (uint32_t)other->h * other->v;
         }
     }
+}
+
+static void add_component(writer *w, const rbc__jpeg_header *header, uint32_t number,
+                          const uint64_t *scan_blocks, jpeg_image *image) {
+    const rbc__jpeg_component *c = &header->components[number];
+    const uint32_t blocks = c->width * c->height;
     const uint64_t tiles = divide_up(blocks, JPEG_IDCT_BLOCKS);
+    if (w->images != NULL) {
+        describe_component(w, header, number, scan_blocks, image);
+    }
     fill(w->idct_tiles, w->n.num_idct_tiles, tiles, 4 * (uint32_t)w->n.num_images + number);
     w->n.num_idct_tiles += tiles;
     w->plane_bytes += (uint64_t)blocks * JPEG_BLOCK;
@@ -326,19 +342,22 @@ void rbc__jpeg_layout_describe(const rbc__jpeg_input *inputs, const rbc__jpeg_la
     }
 }
 
-jpeg_launch rbc__jpeg_layout_launch(const rbc__jpeg_layout *layout, unsigned char *base,
+jpeg_launch rbc__jpeg_layout_launch(const rbc__jpeg_layout *layout,
+                                    const unsigned char *description, unsigned char *base,
                                     bool is_fast) {
+    const unsigned char *d = description;
     return (jpeg_launch){
-        .images = (const jpeg_image *)(void *)(base + layout->images),
-        .scans = (const jpeg_scan *)(void *)(base + layout->scans),
-        .segments = (const jpeg_segment *)(void *)(base + layout->segments),
-        .bundles = (const jpeg_bundle *)(void *)(base + layout->bundles),
-        .pieces = (const jpeg_piece *)(void *)(base + layout->pieces),
-        .table_sources = (const uint64_t *)(void *)(base + layout->table_sources),
-        .joined = (const uint32_t *)(void *)(base + layout->joined),
-        .idct_tiles = (const uint32_t *)(void *)(base + layout->idct_tiles),
-        .colour_tiles = (const uint32_t *)(void *)(base + layout->colour_tiles),
-        .streams = base + layout->streams,
+        .images = (const jpeg_image *)(const void *)(d + layout->images),
+        .scans = (const jpeg_scan *)(const void *)(d + layout->scans),
+        .segments = (const jpeg_segment *)(const void *)(d + layout->segments),
+        .bundles = (const jpeg_bundle *)(const void *)(d + layout->bundles),
+        .pieces = (const jpeg_piece *)(const void *)(d + layout->pieces),
+        .table_sources = (const uint64_t *)(const void *)(d + layout->table_sources),
+        .joined = (const uint32_t *)(const void *)(d + layout->joined),
+        .idct_tiles = (const uint32_t *)(const void *)(d + layout->idct_tiles),
+        .colour_tiles = (const uint32_t *)(const void *)(d + layout->colour_tiles),
+        .streams = d + layout->streams,
+        .streams_end = layout->streams_bytes + STREAM_SLACK,
         .num_images = (uint32_t)layout->num_images,
         .num_segments = (uint32_t)layout->num_segments,
         .num_tables = (uint32_t)layout->num_tables,

@@ -37,8 +37,10 @@ bool rbc__jpeg_layout_measure(const rbc__jpeg_input *inputs, uint64_t count, uin
 void rbc__jpeg_layout_describe(const rbc__jpeg_input *inputs, const rbc__jpeg_layout *layout,
                                unsigned char *out);
 
-/* Addresses for the kernels, of a workspace that begins at `base`. */
-jpeg_launch rbc__jpeg_layout_launch(const rbc__jpeg_layout *layout, unsigned char *base,
+/* Addresses for the kernels, of a workspace that begins at `base`; the description, with the streams
+ * behind it, may lie elsewhere. */
+jpeg_launch rbc__jpeg_layout_launch(const rbc__jpeg_layout *layout,
+                                    const unsigned char *description, unsigned char *base,
                                     bool is_fast);
 
 #endif

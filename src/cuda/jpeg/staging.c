@@ -9,7 +9,7 @@
 
 enum {
     LEAST_BYTES = 1 << 20,
-    MOST_READ_OUT = 6, /* calls that a device may be behind the host */
+    MOST_READ_OUT = 4, /* calls that a device may be behind the host */
 };
 
 typedef enum use {
@@ -24,6 +24,9 @@ struct rbc__cuda_staging {
     uint64_t bytes;
     int32_t device; /* of the event's context */
     CUevent event;
+    /* Made when it is first copied; 0 and NULL before, or where there is no memory. */
+    CUdeviceptr twin; /* `bytes` of the device */
+    CUevent copied;
     uint64_t given; /* the number of the giving back, in order */
     _Atomic(use) use;
 };
@@ -61,15 +64,31 @@ static void keep_few(const rbc__cuda_queue *queue) {
     }
 }
 
+static void drop_twin(const rbc__cuda_driver *driver, rbc__cuda_staging *staging) {
+    if (staging->copied != NULL) {
+        (void)driver->event_destroy(staging->copied);
+    }
+    if (staging->twin != 0) {
+        (void)driver->mem_free(staging->twin);
+    }
+    staging->copied = NULL;
+    staging->twin = 0;
+}
+
+static void drop(const rbc__cuda_driver *driver, rbc__cuda_staging *staging) {
+    drop_twin(driver, staging);
+    (void)driver->event_destroy(staging->event);
+    (void)driver->mem_free_host(staging->memory);
+    free(staging);
+}
+
 /* Those that are too small and that nobody reads are not kept beside a larger one. */
 static void drop_smaller(const rbc__cuda_queue *queue, uint64_t bytes) {
     for (rbc__cuda_staging **at = &all; *at != NULL;) {
         rbc__cuda_staging *s = *at;
         if (s->device == queue->device->id && s->bytes < bytes && is_free(queue->driver, s)) {
             *at = s->next;
-            (void)queue->driver->event_destroy(s->event);
-            (void)queue->driver->mem_free_host(s->memory);
-            free(s);
+            drop(queue->driver, s);
         } else {
             at = &s->next;
         }
@@ -141,10 +160,84 @@ rbc_status rbc__cuda_staging_take(rbc__cuda_queue *queue, uint64_t bytes, rbc__c
     return status;
 }
 
+void rbc__cuda_staging_release(rbc__cuda_staging *staging) {
+    atomic_store_explicit(&staging->use, IDLE, memory_order_release);
+}
+
+/* ---- copying -------------------------------------------------------------------------------- */
+
+/* One stream takes the copies of a device: several would take its queues from other work. */
+static bool has_stream(const rbc__cuda_driver *driver, rbc__cuda_device *device) {
+    CUstream made = NULL;
+    CUstream none = NULL;
+    if (atomic_load_explicit(&device->copies, memory_order_acquire) != NULL) {
+        return true;
+    }
+    if (driver->stream_create(&made, RBC__CU_STREAM_NON_BLOCKING) != 0) {
+        return false;
+    }
+    if (!atomic_compare_exchange_strong(&device->copies, &none, made)) {
+        (void)driver->stream_destroy(made); /* another thread was quicker */
+    }
+    return true;
+}
+
+static bool has_twin(const rbc__cuda_queue *queue, rbc__cuda_staging *staging) {
+    const rbc__cuda_driver *driver = queue->driver;
+    if (staging->twin != 0) {
+        return true;
+    }
+    if (driver->mem_alloc == NULL || driver->mem_free == NULL || driver->stream_destroy == NULL ||
+        driver->stream_wait_event == NULL) {
+        return false;
+    }
+    int mode = RBC__CU_CAPTURE_MODE_RELAXED; /* allocating is no work of a stream */
+    (void)driver->thread_exchange_stream_capture_mode(&mode);
+    const bool is_made =
+        has_stream(driver, queue->device) &&
+        driver->event_create(&staging->copied, RBC__CU_EVENT_DISABLE_TIMING) == 0 &&
+        driver->mem_alloc(&staging->twin, staging->bytes) == 0;
+    if (!is_made) {
+        drop_twin(driver, staging);
+    }
+    (void)driver->thread_exchange_stream_capture_mode(&mode);
+    return is_made;
+}
+
+static CUresult copy_beside(const rbc__cuda_queue *queue, const rbc__cuda_staging *staging,
+                            uint64_t bytes) {
+    const rbc__cuda_driver *driver = queue->driver;
+    CUstream copies = atomic_load_explicit(&queue->device->copies, memory_order_acquire);
+    CUresult result = driver->memcpy_htod_async(staging->twin, staging->memory, bytes, copies);
+    if (result == 0) {
+        result = driver->event_record(staging->copied, copies);
+    }
+    return result == 0 ? driver->stream_wait_event(queue->cu_stream, staging->copied, 0) : result;
+}
+
+rbc_status rbc__cuda_staging_copy(rbc__cuda_queue *queue, rbc__cuda_staging *staging,
+                                  uint64_t bytes, void *otherwise, unsigned char **where,
+                                  rbc_error *err) {
+    const rbc__cuda_driver *driver = queue->driver;
+    int capturing = 0;
+    CUresult result = driver->stream_is_capturing(queue->cu_stream, &capturing);
+    if (result == 0 && capturing == 0 && has_twin(queue, staging)) {
+        *where = (unsigned char *)(uintptr_t)staging->twin;
+        result = copy_beside(queue, staging, bytes);
+    } else if (result == 0) {
+        *where = otherwise;
+        result = driver->memcpy_htod_async((CUdeviceptr)(uintptr_t)otherwise, staging->memory,
+                                           bytes, queue->cu_stream);
+    }
+    return result == 0 ? RBC_OK
+                       : rbc__cuda_fail(driver, result, err, "copying JPEGs to the device");
+}
+
+/* ---- giving back ---------------------------------------------------------------------------- */
+
 /* Called by the driver when a graph is gone. */
 static void released_by_graph(void *staging) {
-    rbc__cuda_staging *s = staging;
-    atomic_store_explicit(&s->use, IDLE, memory_order_release);
+    rbc__cuda_staging_release(staging);
 }
 
 static rbc_status give_to_graph(const rbc__cuda_queue *queue, rbc__cuda_staging *staging,

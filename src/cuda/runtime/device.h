@@ -20,7 +20,8 @@ typedef struct rbc__cuda_device {
     int32_t id;
     int32_t multiprocessors;
     CUcontext context;
-    _Atomic(CUstream) known_stream;                       /* was found to be of `context` last */
+    _Atomic(CUstream) known_stream; /* was found to be of `context` last */
+    _Atomic(CUstream) copies;       /* for copies beside other work; NULL until first used */
     _Atomic(CUfunction) functions[RBC__CUDA_NUM_KERNELS]; /* NULL until first used */
     rbc__cuda_graphs graphs;
 } rbc__cuda_device;

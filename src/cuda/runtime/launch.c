@@ -116,6 +116,21 @@ rbc_status rbc__cuda_flush(rbc__cuda_queue *queue, rbc_error *err) {
     return submit_queued(queue, err);
 }
 
+rbc_status rbc__cuda_check_waiting(const rbc__cuda_queue *queue, const char *what,
+                                   const char *wanted, rbc_error *err) {
+    int capturing = 0;
+    const CUresult result = queue->driver->stream_is_capturing(queue->cu_stream, &capturing);
+    if (result != 0) {
+        return rbc__cuda_fail(queue->driver, result, err, "cuStreamIsCapturing");
+    }
+    return capturing == 0
+               ? RBC_OK
+               : rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                           "%s waits for the stream, which is being captured into a graph; wanted "
+                           "%s",
+                           what, wanted);
+}
+
 static rbc_status finish(rbc__cuda_queue *queue) {
     if (queue->launches.count == 0) {
         return RBC_OK;

@@ -69,6 +69,11 @@ rbc_status rbc__cuda_launch_bytes(rbc__cuda_queue *queue, rbc__cuda_kernel kerne
  * done with the queue's stream: a copy, a wait. */
 rbc_status rbc__cuda_flush(rbc__cuda_queue *queue, rbc_error *err);
 
+/* UNSUPPORTED while the queue's stream is being captured into a graph: `what` waits for it, and
+ * `wanted` would not. */
+rbc_status rbc__cuda_check_waiting(const rbc__cuda_queue *queue, const char *what,
+                                   const char *wanted, rbc_error *err);
+
 /* Hands one launch of a list to the driver, or all of them one after the other. */
 rbc_status rbc__cuda_submit(const rbc__cuda_queue *queue, CUstream cu_stream,
                             const rbc__cuda_launches *launches, int32_t index, rbc_error *err);
