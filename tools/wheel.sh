@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # usage: tools/wheel.sh
 #
-# Builds the wheel, bundles the shared libraries it needs and the licences of those, and leaves it in
-# dist/, with the C tests of the CUDA backend in dist/cuda-tests/ for machines that have a GPU and no
+# Builds the wheel, bundles the shared libraries it needs, FFmpeg's decoders (tools/ffmpeg.sh) and the
+# licences of all those, and leaves it in dist/, with the C tests of the CUDA backend in dist/cuda-tests/ for machines that have a GPU and no
 # compiler. CUDA_ARCHITECTURES="90 120" compiles the kernels for those alone. Needs tools/setup.sh
 # build wheel cuda.
 set -euo pipefail
@@ -19,12 +19,20 @@ settings=(--config-settings="build-dir=$build"
     settings+=("--config-settings=cmake.define.ROBOCACHE_CUDA_ARCHITECTURES=${CUDA_ARCHITECTURES// /;}")
 python -m pip wheel . --no-deps --no-build-isolation --no-input --disable-pip-version-check -q \
     --wheel-dir $work/plain "${settings[@]}"
+# FFmpeg's libraries are loaded by name, from the folder beside the module.
+tools/ffmpeg.sh build/ffmpeg-libs
+python -m wheel unpack -d $work/with $work/plain/robocache-*.whl >/dev/null
+mkdir "$(echo $work/with/robocache-*)/robocache/ffmpeg"
+cp build/ffmpeg-libs/lib*.so.* "$(echo $work/with/robocache-*)/robocache/ffmpeg/"
+rm $work/plain/*.whl
+python -m wheel pack -d $work/plain "$(echo $work/with/robocache-*)" >/dev/null
 auditwheel repair --plat auto --wheel-dir $work/repaired $work/plain/robocache-*.whl 2>$work/auditwheel.log ||
     { cat $work/auditwheel.log >&2 && exit 1; }
 python -m wheel unpack -d $work/tree $work/repaired/robocache-*.whl >/dev/null
 tree=$(echo $work/tree/robocache-*)
 licences=$(echo "$tree"/robocache-*.dist-info)/licenses
 mkdir -p "$licences"
+cp build/ffmpeg-libs/*.txt "$licences"
 shopt -s nullglob
 # A bundled library is named LIBRARY-HASH.so.VERSION. The system knows it by a version that is as long or
 # shorter, and has the licence in the package of that file.
@@ -56,5 +64,13 @@ patchelf --set-rpath '$ORIGIN' dist/cuda-tests/test_cuda_operations
 
 wheel=$(echo dist/robocache-*.whl)
 python -m pip install -q --no-deps --no-index --target $work/check "$wheel"
-PYTHONPATH=$work/check python -c 'import robocache._core as core; print("imports", core.__file__)'
+PYTHONPATH=$work/check python - <<'PYTHON'
+import robocache
+import robocache._core as core
+
+video = robocache.check_installation()["video"]
+print("imports", core.__file__, "and decodes", *video.get("decoders", []))
+if not video["available"] or "ffmpeg/" not in video["path"] or not video["licence"].startswith("LGPL"):
+    raise SystemExit(f"wheel: wanted FFmpeg of its own, under the LGPL; found {video}")
+PYTHON
 echo "$wheel"

@@ -38,6 +38,12 @@ static rbc_status decode_raw(rbc__video_decoder *decoder, const rbc__video_group
     return RBC_OK;
 }
 
+static int64_t progress_raw(const rbc__video_decoder *decoder, const rbc__video_group *group) {
+    (void)decoder;
+    (void)group;
+    return 0;
+}
+
 static int64_t bytes_raw(const rbc__video_decoder *decoder) {
     (void)decoder;
     return 0;
@@ -47,7 +53,8 @@ static void close_raw(rbc__video_decoder *decoder) {
     (void)decoder;
 }
 
-static const rbc__video_codec raw = {"raw", open_raw, decode_raw, bytes_raw, close_raw};
+static const rbc__video_codec raw = {"raw",        open_raw,  decode_raw,
+                                     progress_raw, bytes_raw, close_raw};
 
 /* ---- all ---- */
 

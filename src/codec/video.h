@@ -46,6 +46,13 @@ typedef struct rbc__video_frame {
     uint8_t *dst;   /* of the group's shape, rows packed, C order */
 } rbc__video_frame;
 
+/* Which group of pictures it is, among all that a pool decodes. */
+typedef struct rbc__video_group_id {
+    int64_t part;
+    uint32_t track;
+    int64_t group;
+} rbc__video_group_id;
+
 /* A group of pictures: its packets in the order of decoding, the first a key packet, and which
  * frames are wanted of what they give. Pictures of other packets are dropped, and what is after the
  * last frame wanted need not be decoded. */
@@ -54,11 +61,12 @@ typedef struct rbc__video_group {
     int64_t num_packets;
     const rbc__video_frame *frames; /* [num_frames], in the order in which they are shown */
     int64_t num_frames;             /* at least 1 */
-    int64_t first_packet;           /* number of packets[0] in the track, for messages; 0: no group
+    rbc__video_group_id id;
+    int64_t first_packet;      /* number of packets[0] in the track, for messages; 0: no group
                                        is before this one */
-    rbc__image_shape shape;         /* 1 or 3 channels (grey, RGB) of 8 or 16 bits; a picture of
+    rbc__image_shape shape;    /* 1 or 3 channels (grey, RGB) of 8 or 16 bits; a picture of
                                        another size is FORMAT */
-    const atomic_bool *cancel;      /* looked at between pictures, then CANCELLED; NULL: never */
+    const atomic_bool *cancel; /* looked at between pictures, then CANCELLED; NULL: never */
 } rbc__video_group;
 
 typedef struct rbc__video_codec rbc__video_codec;
@@ -77,6 +85,9 @@ struct rbc__video_codec {
      * the message says which packet or frame. After a failure the decoder is closed. */
     rbc_status (*decode)(rbc__video_decoder *decoder, const rbc__video_group *group,
                          rbc_error *err);
+    /* How many packets of the group it has gone through, where it has stopped in the midst of it
+     * ahead of all frames that are wanted: decoding goes on from there. 0: it would begin anew. */
+    int64_t (*progress)(const rbc__video_decoder *decoder, const rbc__video_group *group);
     /* Memory that it takes, about. */
     int64_t (*bytes)(const rbc__video_decoder *decoder);
     void (*close)(rbc__video_decoder *decoder);

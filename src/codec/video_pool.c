@@ -79,17 +79,25 @@ static void account(rbc__video_pool *pool, int64_t bytes) {
     counts->peak_bytes = counts->bytes > counts->peak_bytes ? counts->bytes : counts->peak_bytes;
 }
 
-/* One that is idle, taken out of the list; NULL: none is. */
+/* One that is idle, taken out of the list: the one that has gone farthest through the group, else the
+ * one not used for longest, for others may be gone on with. NULL: none is. */
 static pooled *take(rbc__video_pool *pool, const rbc__video_codec *codec,
-                    const rbc__video_params *params) {
+                    const rbc__video_params *params, const rbc__video_group *group) {
+    pooled **best = NULL;
+    int64_t most = 0;
     pthread_mutex_lock(&pool->lock);
-    pooled **at = &pool->idle;
-    while (*at != NULL && !is_of(*at, codec, params)) {
-        at = &(*at)->next;
+    for (pooled **at = &pool->idle; *at != NULL; at = &(*at)->next) {
+        if (is_of(*at, codec, params)) {
+            const int64_t progress = codec->progress((*at)->decoder, group);
+            if (progress > most || most == 0) {
+                best = at;
+                most = progress;
+            }
+        }
     }
-    pooled *found = *at;
+    pooled *found = best != NULL ? *best : NULL;
     if (found != NULL) {
-        *at = found->next;
+        *best = found->next;
     }
     pthread_mutex_unlock(&pool->lock);
     return found;
@@ -171,7 +179,7 @@ static void give(rbc__video_pool *pool, pooled *used, bool is_sound, int64_t num
 rbc_status rbc__video_pool_decode(rbc__video_pool *pool, const rbc__video_codec *codec,
                                   const rbc__video_params *params, const rbc__video_group *group,
                                   rbc_error *err) {
-    pooled *used = take(pool, codec, params);
+    pooled *used = take(pool, codec, params, group);
     if (used == NULL) {
         RBC__TRY(open_new(pool, codec, params, &used, err));
     }

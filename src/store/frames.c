@@ -75,6 +75,7 @@ static rbc_status decode_packets(rbc__request *request, const rbc__wanted_group 
                                           .num_packets = group->group.num_packets,
                                           .frames = frames,
                                           .num_frames = num_frames,
+                                          .id = {group->part, group->track_number, group->number},
                                           .first_packet = group->group.first_packet,
                                           .shape = group->shape,
                                           .cancel = cancel};

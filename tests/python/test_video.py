@@ -243,3 +243,28 @@ def test_a_loader_delivers_the_frames_of_the_steps(tmp_path) -> None:
             assert [number_in(picture) for picture in pictures] == numbers.tolist()
             rows += 1
     assert rows == 40 * len(names)
+
+
+def test_decoding_goes_on_where_it_stopped(tmp_path) -> None:
+    """Long groups that do not fit in memory are read in order with each picture decoded once."""
+    written(tmp_path / "a.mp4", "h264, one group", 120)
+    dataset = open_videos(tmp_path, "a.mp4")
+    bytes_of_frame = int(np.prod((*SIZE, 3)))
+    loader = rc.DataLoader(
+        dataset,
+        batch_size=4,
+        streams={"camera": rc.Window(range(-1, 1))},
+        array="numpy",
+        num_threads=1,
+        memory_bytes=400 * bytes_of_frame,
+    )
+    for _ in range(2):
+        at = 0
+        for batch in loader:
+            for pictures in batch["camera"]:
+                assert [number_in(p) for p in pictures] == [max(at - 1, 0), at]
+                at += 1
+        assert at == 120
+    camera = dataset.episodes[0]["camera"]
+    for first in (0, 30, 31, 33, 32, 119, 5, 6, 7):
+        assert number_in(camera.read(first, 1)[0]) == first

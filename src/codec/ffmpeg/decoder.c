@@ -27,6 +27,14 @@ typedef struct decoder {
     AVPacket *packet;
     AVFrame *frame;
     int64_t next_number; /* of a packet: each has another, for as long as it lives */
+
+    /* The group that it is in the midst of; num_packets 0: in none. */
+    rbc__video_group_id id;
+    int64_t num_packets;
+    int64_t num_sent;
+    int64_t first;     /* number of its first packet */
+    int64_t shown_pts; /* the last of the pictures that came out */
+    bool is_key_intra; /* its key picture, once it is there, needs no other */
 } decoder;
 
 static decoder *as_decoder(rbc__video_decoder *base) {
@@ -125,11 +133,9 @@ typedef struct run {
     decoder *decoder;
     const rbc__video_group *group;
     int64_t *frame_of;  /* [num_packets] which frame is wanted of it; -1: none */
-    int64_t first;      /* number of the group's first packet in the decoder */
     int64_t missing;    /* frames that are wanted and not there */
     int64_t bad_packet; /* the first that is damaged; num_packets: none */
     int bad_code;       /* FFmpeg's; 0: its picture is incomplete */
-    bool is_key_intra;  /* the key picture, once it is there, needs no other */
 } run;
 
 /* Pictures before the key packet are of the group before, whose pictures they may need: they go in,
@@ -149,16 +155,19 @@ static void note_damage(run *r, int64_t packet, int code) {
 /* What came out of the decoder. */
 static rbc_status take_picture(run *r, rbc_error *err) {
     const AVFrame *frame = r->decoder->frame;
-    const int64_t packet = frame->pts - r->first;
-    if (frame->pts < r->first || packet >= r->group->num_packets) {
+    const int64_t packet = frame->pts - r->decoder->first;
+    if (frame->pts < r->decoder->first || packet >= r->group->num_packets) {
         return RBC_OK; /* of a group before */
     }
+    const int64_t pts = r->group->packets[packet].pts;
+    r->decoder->shown_pts = pts > r->decoder->shown_pts ? pts : r->decoder->shown_pts;
     if (packet == 0) {
-        r->is_key_intra = frame->pict_type == AV_PICTURE_TYPE_I;
+        r->decoder->is_key_intra = frame->pict_type == AV_PICTURE_TYPE_I;
     }
     /* Behind a key picture that is no IDR an H.264 decoder calls all corrupt that it was given
      * before that was shown, though none of it needs pictures of before. */
-    const bool is_corrupt = (frame->flags & AV_FRAME_FLAG_CORRUPT) != 0 && !r->is_key_intra;
+    const bool is_corrupt =
+        (frame->flags & AV_FRAME_FLAG_CORRUPT) != 0 && !r->decoder->is_key_intra;
     if (frame->decode_error_flags != 0 || is_corrupt) {
         note_damage(r, packet, 0);
     }
@@ -221,7 +230,7 @@ static rbc_status send(run *r, int64_t packet, rbc_error *err) {
     }
     out->data = (uint8_t *)(uintptr_t)in->data; /* copied by the call */
     out->size = (int)in->bytes;
-    out->pts = out->dts = r->first + packet;
+    out->pts = out->dts = r->decoder->first + packet;
     out->flags = packet == 0 ? AV_PKT_FLAG_KEY : 0;
     const int code = ffmpeg->avcodec_send_packet(r->decoder->context, out);
     out->data = NULL;
@@ -264,24 +273,53 @@ static rbc_status run_group(run *r, rbc_error *err) {
     if (context->has_b_frames < delay) {
         context->has_b_frames = delay;
     }
-    for (int64_t i = 0; i < group->num_packets && r->missing > 0 && i < r->bad_packet; ++i) {
+    decoder *d = r->decoder;
+    RBC__TRY(take_pictures(r, d->num_sent - 1, err)); /* that were ready and not wanted then */
+    while (d->num_sent < group->num_packets && r->missing > 0 && d->num_sent < r->bad_packet) {
         if (group->cancel != NULL && atomic_load_explicit(group->cancel, memory_order_relaxed)) {
             return rbc__fail(err, RBC_ERROR_CANCELLED, "decoding was stopped");
         }
-        RBC__TRY(send(r, i, err));
+        RBC__TRY(send(r, d->num_sent++, err));
     }
     if (r->missing > 0) {
+        d->num_packets = 0; /* nothing can follow */
         (void)ffmpeg->avcodec_send_packet(context, NULL);
         RBC__TRY(take_pictures(r, group->num_packets - 1, err));
     }
     return r->missing > 0 ? fail_missing(r, err) : RBC_OK;
 }
 
+static int64_t progress(const rbc__video_decoder *base, const rbc__video_group *group) {
+    const decoder *d = (const decoder *)(const void *)base;
+    if (d->num_packets != group->num_packets || d->id.part != group->id.part ||
+        d->id.track != group->id.track || d->id.group != group->id.group) {
+        return 0;
+    }
+    for (int64_t i = 0; i < group->num_frames; ++i) {
+        if (group->frames[i].pts <= d->shown_pts) {
+            return 0;
+        }
+    }
+    return d->num_sent;
+}
+
+static void begin(decoder *d, const rbc__video_group *group) {
+    if (d->next_number > 0) {
+        d->ffmpeg->avcodec_flush_buffers(d->context);
+    }
+    d->id = group->id;
+    d->num_packets = group->num_packets;
+    d->num_sent = 0;
+    d->first = d->next_number;
+    d->shown_pts = INT64_MIN;
+    d->is_key_intra = false;
+    d->next_number += group->num_packets;
+}
+
 static rbc_status decode(rbc__video_decoder *base, const rbc__video_group *group, rbc_error *err) {
     decoder *d = as_decoder(base);
     run r = {.decoder = d,
              .group = group,
-             .first = d->next_number,
              .missing = group->num_frames,
              .bad_packet = group->num_packets,
              .frame_of = malloc(((size_t)group->num_packets + 1) * sizeof *r.frame_of)};
@@ -294,10 +332,14 @@ static rbc_status decode(rbc__video_decoder *base, const rbc__video_group *group
     for (int64_t i = 0; i < group->num_frames; ++i) {
         r.frame_of[group->frames[i].packet] = i;
     }
-    d->next_number += group->num_packets;
+    if (progress(base, group) == 0) {
+        begin(d, group);
+    }
     const rbc_status status = run_group(&r, err);
     free(r.frame_of);
-    d->ffmpeg->avcodec_flush_buffers(d->context);
+    if (r.bad_packet < group->num_packets) {
+        d->num_packets = 0; /* what follows is of no use */
+    }
     return status;
 }
 
@@ -317,8 +359,8 @@ static rbc_status decode(rbc__video_decoder *base, const rbc__video_group *group
                                    rbc_error *err) {                                               \
         return open_decoder(&rbc__ffmpeg_##codec, decoder_name, params, out, err);                 \
     }                                                                                              \
-    const rbc__video_codec rbc__ffmpeg_##codec = {#codec, open_##codec, decode, bytes_of,          \
-                                                  close_decoder};
+    const rbc__video_codec rbc__ffmpeg_##codec = {#codec,   open_##codec, decode,                  \
+                                                  progress, bytes_of,     close_decoder};
 CODECS(X)
 #undef X
 
