@@ -1,6 +1,6 @@
 """Writes the seed inputs of the fuzz targets: small, made up, one for each way of storing samples.
 
-Those of the targets "jpeg" and "video" are not among them: they are by encoders.
+Those of the targets "jpeg", "jxl" and "video" are not among them: they are by encoders.
 
 Usage: python fuzz/make_corpus.py [FOLDER]    (default: the folder `corpus` beside this file)
 """

@@ -7,7 +7,7 @@
 #include "codec/decoder.h"
 #include "core/error.h"
 
-static const rbc__codec *const codecs[] = {&rbc__jpeg_codec, &rbc__png_codec};
+static const rbc__codec *const codecs[] = {&rbc__jpeg_codec, &rbc__png_codec, &rbc__jxl_codec};
 
 rbc_status rbc__jpeg_dct_choose(rbc_jpeg_dct asked, rbc_jpeg_dct otherwise, rbc_jpeg_dct *out,
                                 rbc_error *err) {
@@ -118,9 +118,10 @@ static rbc_status find_codec(const uint8_t *bytes, uint64_t num_bytes, const cha
     for (size_t i = 0; i < 8 && i < num_bytes; ++i) {
         snprintf(magic + 3 * i, sizeof magic - 3 * i, " %02x", bytes[i]);
     }
-    return rbc__image_fail(err, RBC_ERROR_FORMAT, name,
-                           "image of %llu bytes is neither JPEG nor PNG, it begins with%s",
-                           (unsigned long long)num_bytes, num_bytes == 0 ? " nothing" : magic);
+    return rbc__image_fail(
+        err, RBC_ERROR_FORMAT, name,
+        "image of %llu bytes is neither JPEG nor PNG nor JPEG XL, it begins with%s",
+        (unsigned long long)num_bytes, num_bytes == 0 ? " nothing" : magic);
 }
 
 rbc_status rbc__image_probe(rbc__decoder *decoder, const uint8_t *bytes, uint64_t num_bytes,

@@ -27,7 +27,7 @@ void rbc__decoder_destroy(rbc__decoder **decoder);
 /* Of libjpeg-turbo, which this library was built against: pixels may differ from one to another. */
 const char *rbc__turbojpeg_version(void);
 
-/* "jpeg" or "png" by the first bytes, NULL for anything else. */
+/* "jpeg", "png" or "jxl" by the first bytes, NULL for anything else. */
 const char *rbc__image_encoding(const uint8_t *bytes, uint64_t num_bytes);
 
 /* Reads the header only. FORMAT when it is none or absurd. `name` (file, offset, stream) begins
@@ -56,5 +56,6 @@ typedef struct rbc__codec {
 
 extern const rbc__codec rbc__jpeg_codec;
 extern const rbc__codec rbc__png_codec;
+extern const rbc__codec rbc__jxl_codec;
 
 #endif

@@ -14,7 +14,7 @@ typedef enum rbc__encoding {
     RBC__ENCODING_NPY = 3,     /* a NumPy array with its header, of the stream's shape and dtype */
     RBC__ENCODING_TEXT = 4,    /* UTF-8 */
     RBC__ENCODING_STRING = 5,  /* int32: number of a text of the catalog; -1: none */
-    RBC__ENCODING_IMAGE = 6,   /* JPEG or PNG, as its first bytes say */
+    RBC__ENCODING_IMAGE = 6,   /* JPEG, PNG or JPEG XL, as its first bytes say */
     RBC__ENCODING_PIXELS = 7,  /* height x width x channels of the stored dtype, C order */
     RBC__ENCODING_FRAME = 8,   /* number of a frame of a track */
     RBC__ENCODING_ROS = 9,     /* an image's rows; its dtype is an rbc__ros_pixels */

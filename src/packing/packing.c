@@ -20,7 +20,8 @@ static bool accepts_bits(uint32_t parameter) {
 
 /* Deflate repeats 258 bytes for 2 bits. LZ4 and BloscLZ add 255 to a length by a byte; LZF repeats
  * 264 bytes and Snappy 64 for 3. A block of Zstandard is 128 KiB of at least 4 bytes. A block of
- * bzip2 is up to 46.6 MB, of more than 12 bytes. */
+ * bzip2 is up to 46.6 MB, of more than 12 bytes. JPEG XL has no bound: pixels that are all alike take
+ * a few dozen bytes, and a chunk of them no more than some ten megabytes. */
 enum {
     GROWTH_DEFLATE = 1032,
     GROWTH_LZ4 = 255,
@@ -28,6 +29,7 @@ enum {
     GROWTH_SNAPPY = 22,
     GROWTH_ZSTD = 32768,
     GROWTH_BZ2 = 4000000,
+    GROWTH_JXL = 1000000,
 };
 
 static const rbc__method methods[] = {
@@ -86,6 +88,7 @@ static const rbc__method methods[] = {
     [RBC__PACKING_CRC32C] = {.name = "crc32c",
                              .sizes = RBC__SIZE_CHECKSUM,
                              .undo = rbc__undo_crc32c},
+    [RBC__PACKING_JXL] = {.name = "jxl", .growth = GROWTH_JXL, .undo = rbc__undo_jxl},
     [RBC__PACKING_VARINT] = {.name = "varint", .growth = 8, .undo = rbc__undo_varint},
 };
 

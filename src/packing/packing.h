@@ -42,6 +42,7 @@ typedef enum rbc__packing_kind {
     RBC__PACKING_FLETCHER32 = 16,      /* HDF5's filter 3: 4 bytes behind the data */
     RBC__PACKING_CRC32C = 17,          /* zarr version 3: 4 bytes behind the data */
     RBC__PACKING_VARINT = 18,          /* integers as protobuf's varints; gives an int64 each */
+    RBC__PACKING_JXL = 19,             /* the frames of a JPEG XL image, one behind the other */
 } rbc__packing_kind;
 
 #define RBC__PACKING_MAX_STEPS 8

@@ -90,8 +90,31 @@ def _holds(folder: str, endings: tuple[str, ...], depth: int) -> bool:
     return any(_holds(each, endings, depth - 1) for each in below[:_MOST_FOLDERS])
 
 
+def _is_zarr(path: str) -> bool:
+    names = (".zgroup", ".zattrs", ".zarray", ".zmetadata", "zarr.json")
+    if os.path.isfile(path):
+        return path.endswith(".zarr.zip") or (path.endswith(".zip") and _begins_zarr(path, names))
+    if not any(os.path.isfile(os.path.join(path, name)) for name in names):
+        return os.path.isdir(os.path.join(path, "meta", "episode_ends"))
+    return True
+
+
+def _begins_zarr(path: str, names: tuple[str, ...]) -> bool:
+    """Whether the first member of a zip archive is one that Zarr writes."""
+    try:
+        with open(path, "rb") as file:
+            header = file.read(30 + 4096)
+    except OSError:
+        return False
+    name = header[30 : 30 + int.from_bytes(header[26:28], "little")].decode("utf-8", "replace")
+    return header[:4] == b"PK\x03\x04" and (
+        name.rpartition("/")[2] in names or name.rstrip("/").endswith(".zarr")
+    )
+
+
 BUILTIN: tuple[Builtin, ...] = (
     Builtin("calvin", "training/ep_start_end_ids.npy and steps episode_0000123.npz", _is_calvin),
+    Builtin("zarr", "a Zarr group with data/* and meta/episode_ends, or .zarr.zip", _is_zarr),
     Builtin("calvin_language", "format='calvin_language'", lambda path: False),
     Builtin("hdf5", "a file *.hdf5 or *.h5, here or in the folders inside", _has_hdf5),
     Builtin(

@@ -127,11 +127,11 @@ class Indexer:
                 where an extent is not known, which is all of them by default.
             encoding: how bytes mean values. Numeric: "plain" (little-endian, C order; default),
                 "swapped" (big-endian), "varint" (protobuf's), "npy" (a NumPy file each), "cloud"
-                (records such as points, see `fields`). Images: "image" (JPEG or PNG; default),
-                "pixels" and "npy" (as they are, of a declared shape), "frame" (of a video,
-                likewise), "ros_image" (rows of pixels, of which `stored` says what they are,
-                likewise). Text: "text" (UTF-8; default), "string"
-                (an int32, the number of one of :meth:`Part.strings`, or -1).
+                (records such as points, see `fields`). Images: "image" (JPEG, PNG or JPEG XL;
+                default), "pixels" and "npy" (as they are, of a declared shape), "frame" (of a
+                video, likewise), "ros_image" (rows of pixels, of which `stored` says what they
+                are, likewise). Text: "text" (UTF-8; default), "string" (an int32, the number of
+                one of :meth:`Part.strings`, or -1).
             stored: dtype as stored, by default the same. Others that can be are float32 for other
                 floats, int64 for other integers, and of float32 and float64 all but bool. By
                 default int64 of varints that become floats. Of "ros_image" the encoding

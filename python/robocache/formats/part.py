@@ -126,7 +126,7 @@ class Part:
         """
         if isinstance(steps, str) or not isinstance(steps, Iterable):
             raise ArgumentTypeError(f"packing: found {steps!r}, wanted a list of steps")
-        return self._native.packing([_step(step) for step in steps])
+        return self._native.packing([packing_step(step) for step in steps])
 
     def block(
         self,
@@ -485,7 +485,7 @@ def _array(name: str, value: Any, *, none: bool = True) -> Any:
     return array
 
 
-def _step(step: Any) -> tuple[str, int, int]:
+def packing_step(step: Any) -> tuple[str, int, int]:
     """Returns name and parameters of a step of a packing."""
     fields = step.split(":") if isinstance(step, str) else list(step)
     if not 1 <= len(fields) <= 3 or not isinstance(fields[0], str):

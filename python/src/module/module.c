@@ -178,7 +178,7 @@ static PyMethodDef methods[] = {
     {"create_writer", create_writer, METH_VARARGS, NULL},
     {"read_mp4", read_mp4, METH_VARARGS, NULL},
     {"video_decoders", video_decoders, METH_NOARGS, NULL},
-    {"zip_members", zip_members, METH_O, NULL},
+    {"zip_members", zip_members, METH_VARARGS, NULL},
     {"npz_read_steps", npz_read_steps, METH_VARARGS, NULL},
     {"unpack", unpack_bytes, METH_VARARGS, NULL},
     {"jpeg_create", jpeg_create, METH_VARARGS, NULL},

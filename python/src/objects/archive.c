@@ -65,7 +65,21 @@ static rbc_status add_member(rbc__source *source, const rbc__zip *zip,
     return RBC_OK;
 }
 
-static rbc_status read_members(const char *path, members *found, rbc_error *err) {
+/* Whether the name ends with one of the suffixes, which are each ended by a NUL; all do with none. */
+static bool is_wanted(const rbc__zip_member *member, const char *suffixes, size_t suffixes_bytes) {
+    const char *const end = suffixes + suffixes_bytes;
+    for (const char *suffix = suffixes; suffix < end; suffix += strlen(suffix) + 1) {
+        const size_t length = strlen(suffix);
+        if (member->name_bytes >= length &&
+            memcmp(member->name + member->name_bytes - length, suffix, length) == 0) {
+            return true;
+        }
+    }
+    return suffixes_bytes == 0;
+}
+
+static rbc_status read_members(const char *path, const char *suffixes, size_t suffixes_bytes,
+                               members *found, rbc_error *err) {
     rbc__source *source;
     rbc__zip zip = {0};
     RBC__TRY(rbc__source_open(path, RBC__SOURCE_FILE, &source, err));
@@ -77,24 +91,31 @@ static rbc_status read_members(const char *path, members *found, rbc_error *err)
     uint64_t at = 0;
     rbc__zip_member member;
     while (status == RBC_OK && rbc__zip_next(&zip, source, &at, &member, &status, err)) {
-        status = add_member(source, &zip, &member, found, err);
+        if (is_wanted(&member, suffixes, suffixes_bytes)) {
+            status = add_member(source, &zip, &member, found, err);
+        }
     }
     rbc__zip_free(&zip);
     rbc__source_close(&source);
     return status;
 }
 
-/* zip_members(path) -> (names, each ended by a NUL; offsets, packed bytes, unpacked bytes and
- * methods as int64 in bytes) */
-PyObject *zip_members(PyObject *module, PyObject *path) {
-    const char *text = PyUnicode_AsUTF8AndSize(path, NULL);
-    if (text == NULL) {
+/* zip_members(path, suffixes of names, each ended by a NUL, or none for all) -> (names, each ended by
+ * a NUL; offsets, packed bytes, unpacked bytes and methods as int64 in bytes) */
+PyObject *zip_members(PyObject *module, PyObject *args) {
+    const char *path;
+    const char *suffixes;
+    Py_ssize_t suffixes_bytes;
+    if (!PyArg_ParseTuple(args, "sy#", &path, &suffixes, &suffixes_bytes)) {
         return NULL;
+    }
+    if (suffixes_bytes > 0 && suffixes[suffixes_bytes - 1] != '\0') {
+        return raise_value(state_of_module(module), "suffixes: wanted a NUL behind each");
     }
     members found = {0};
     rbc_error err;
     PyThreadState *thread = PyEval_SaveThread();
-    const rbc_status status = read_members(text, &found, &err);
+    const rbc_status status = read_members(path, suffixes, (size_t)suffixes_bytes, &found, &err);
     PyEval_RestoreThread(thread);
     PyObject *result = NULL;
     if (status == RBC_OK) {

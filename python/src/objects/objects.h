@@ -53,7 +53,7 @@ bool parse_jpeg_dct(module_state *state, PyObject *object, rbc_jpeg_dct *value);
 PyObject *create_writer(PyObject *module, PyObject *args);
 PyObject *read_mp4(PyObject *module, PyObject *args);
 PyObject *video_decoders(PyObject *module, PyObject *unused);
-PyObject *zip_members(PyObject *module, PyObject *path);
+PyObject *zip_members(PyObject *module, PyObject *args);
 PyObject *npz_read_steps(PyObject *module, PyObject *args);
 PyObject *unpack_bytes(PyObject *module, PyObject *args);
 
