@@ -117,10 +117,11 @@ def _find_streams(store: Store, mapping: Mapping | None, dataset: Indexer) -> li
             if store.kind(key) != "array":
                 raise FormatError(f"{table.what('path')}: {store.what(key)}: found no array")
             found.append(_stream(store, name, key, table))
-    scalars = [stream.name for stream in found if not stream.array.shape]
-    if scalars:
-        dataset.note(f"not read: arrays without an axis of steps: {', '.join(scalars)}")
-    return [stream for stream in found if stream.array.shape]
+    is_read = [bool(stream.array.shape) and stream.array.row_bytes > 0 for stream in found]
+    others = [stream.name for stream, read in zip(found, is_read, strict=True) if not read]
+    if others:
+        dataset.note(f"not read: arrays of no axis, or whose rows are empty: {', '.join(others)}")
+    return [stream for stream, read in zip(found, is_read, strict=True) if read]
 
 
 def _stream(store: Store, name: str, key: str, table: Mapping | None = None) -> _Stream:

@@ -161,7 +161,7 @@ def _read_v2(what: str, key: str, found: dict[str, Any]) -> ZarrArray:
     image, steps = None, []
     for codec in codecs:
         table = _mapping(f"{what}: codec", codec)
-        name = table.get("id")
+        name = str(table.get("id"))
         if name in _IMAGES and len(codecs) == 1:
             image = _IMAGES[name]
         else:
@@ -181,10 +181,10 @@ def _read_v2(what: str, key: str, found: dict[str, Any]) -> ZarrArray:
     )
 
 
-def _numcodecs_step(what: str, name: Any, table: dict[str, Any]) -> str:
+def _numcodecs_step(what: str, name: str, table: dict[str, Any]) -> str:
     """Returns the step of a packing that undoes a codec of numcodecs."""
     if name in _PLAIN:
-        return str(name)
+        return name
     if name == "lz4":
         return "lz4_block:4"
     if name == "crc32c" and table.get("location", "end") == "end":
@@ -268,7 +268,7 @@ def _read_codecs(
         raise FormatError(f"{what}: codecs: found {codecs!r:.60}, wanted a list")
     for codec in codecs:
         table = {"name": codec} if isinstance(codec, str) else _mapping(f"{what}: codecs", codec)
-        name, options = table.get("name"), _configuration(what, table)
+        name, options = str(table.get("name")), _configuration(what, table)
         if name in ("bytes", "endian"):
             found.big_endian = options.get("endian", "little") == "big"
         elif name == "transpose":
@@ -278,11 +278,11 @@ def _read_codecs(
                 raise UnsupportedError(f"{what}: codec 'sharding_indexed': is read alone")
             _read_sharding(what, options, shape, found)
             return found
-        elif isinstance(name, str) and name.removeprefix("numcodecs.") in _IMAGES:
+        elif name.removeprefix("numcodecs.") in _IMAGES:
             found.image = _IMAGES[name.removeprefix("numcodecs.")]
         elif name in ("gzip", "zstd", "blosc", "crc32c"):
             steps.append(name)
-        elif isinstance(name, str) and name.startswith("numcodecs."):
+        elif name.startswith("numcodecs."):
             steps.append(_numcodecs_step(what, name.removeprefix("numcodecs."), options))
         else:
             raise UnsupportedError(
