@@ -117,8 +117,15 @@ class Store:
         if self.read(f"{key}/.zgroup".lstrip("/"), _MAX_JSON_BYTES) is not None:
             return "group"
         found = self.json(f"{key}/zarr.json".lstrip("/"))
-        node = None if found is None else found.get("node_type")
-        return node if node in ("array", "group") else None
+        if found is None:
+            return None
+        node = found.get("node_type")
+        if node not in ("array", "group"):
+            raise FormatError(
+                f"{self.what(f'{key}/zarr.json')}: node_type: found {node!r:.40}, wanted 'array' or "
+                "'group'"
+            )
+        return str(node)
 
 
 def open_store(path: str) -> Store:
