@@ -122,8 +122,8 @@ class Store:
         node = found.get("node_type")
         if node not in ("array", "group"):
             raise FormatError(
-                f"{self.what(f'{key}/zarr.json')}: node_type: found {node!r:.40}, wanted 'array' or "
-                "'group'"
+                f"{self.what(f'{key}/zarr.json')}: node_type: found {node!r:.40}, wanted 'array' "
+                "or 'group'"
             )
         return str(node)
 
