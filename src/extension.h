@@ -9,6 +9,7 @@
  * codec/codec.h            rbc__turbojpeg_version(): which libjpeg-turbo decodes
  * catalog/dataset.h        rbc__selection_count(), _counts(), _fingerprint(): what repr() and
  *                          pickling say of a selection; rbc__dataset_open_with()
+ *                          rbc__cursor_take(), _metadata(), _give()
  * formats/batch.h          rbc__batch_writer: episodes that an indexer in Python describes;
  *                          rbc__stream_check() of the streams that it declares
  * formats/npz/steps.h      rbc__npz_read_steps(): archives of arrays, one a step

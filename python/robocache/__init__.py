@@ -89,6 +89,7 @@ _LAZY = {
     "open": "dataset",
     "read_mp4": "formats.video",
     "register_format": "formats.register",
+    "statistics": "statistics",
 }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from . import _arguments, _causes, _core
+from . import _arguments, _causes, _core, _views
 from ._cached import cached_property
 from ._marks import Told, marks
 from ._progress import ProgressBar, format_bytes
@@ -30,6 +30,8 @@ from .formats.segments import open_segments
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
+
+    from .statistics import StatisticsTable
 
 __all__ = ["Dataset", "Episode", "Episodes", "Split", "Stream", "StreamInfo", "Tasks", "open"]
 
@@ -456,7 +458,7 @@ class Dataset:
 
     @property
     def num_steps(self) -> int:
-        """Steps of the episodes chosen."""
+        """Steps of the episodes chosen, those left out by :meth:`steps` not counted."""
         return self._selection.num_steps()
 
     @property
@@ -546,6 +548,136 @@ class Dataset:
         name = _arguments.string("segments", name)
         return open_segments(self, name, self._opened, open)
 
+    def sample(self, n: int, seed: int = 0) -> Dataset:
+        """Returns `n` episodes drawn at random without replacement, in the dataset's order.
+
+        Which they are depends on the episodes and the seed alone; those of a smaller `n` are among
+        those of a larger.
+        """
+        return self._view(self._selection.take(_views.sample(self, n, seed)), f"{n} drawn")
+
+    @overload
+    def split_random(
+        self, fractions: Mapping[str, float], seed: int = 0, by: str = "episode"
+    ) -> dict[str, Dataset]: ...
+    @overload
+    def split_random(
+        self, fractions: Iterable[float], seed: int = 0, by: str = "episode"
+    ) -> list[Dataset]: ...
+    def split_random(
+        self, fractions: Mapping[str, float] | Iterable[float], seed: int = 0, by: str = "episode"
+    ) -> dict[str, Dataset] | list[Dataset]:
+        """Returns the episodes divided at random: as many views as fractions, none in two of them.
+
+        Which episode goes where depends on the episodes and the seed alone. Fractions are met to
+        within an episode, or to within those that stay together.
+
+        Args:
+            fractions: of the episodes, ``[0.9, 0.1]`` or ``{"train": 0.9, "val": 0.1}``. What they
+                leave of 1 is in none.
+            seed: 0 or more.
+            by: what stays together: "episode", each for itself; "task", those of one text; or a key
+                of the episodes' metadata, those of one value, such as a scene or a person.
+
+        Raises:
+            NotFoundError: an episode has no such metadata.
+        """
+        shares = dict(fractions) if isinstance(fractions, Mapping) else list(fractions)
+        names = list(shares) if isinstance(shares, dict) else range(len(shares))
+        parts = _views.split_random(self, shares, seed, by)
+        views = [
+            _warn_of_none(self, self._view(self._selection.take(part), f"part {name}"))
+            for name, part in zip(names, parts, strict=True)
+        ]
+        return dict(zip(shares, views, strict=True)) if isinstance(shares, dict) else views
+
+    def steps(
+        self,
+        keep: Callable[[Episode], Any]
+        | Mapping[Any, Iterable[Sequence[int]]]
+        | str
+        | os.PathLike[str],
+        *,
+        num_threads: int = 0,
+    ) -> Dataset:
+        """Returns the same without the steps that are not kept.
+
+        A step that is not kept is no sample of a loader and is not counted in
+        :meth:`statistics`; windows of the samples beside it reach into it all the same, and
+        :class:`Episode` has it. On a clock of another rate, a tick belongs to the last step before
+        it. Episodes of which nothing is kept are left out. A view of the view keeps what both do.
+
+        Args:
+            keep: a function that gets an :class:`Episode` and returns bool [num_steps], called once
+                for each, from several threads; or ranges ``{id: [(first, end), ...]}``, where
+                `end` is not in the range, and episodes that are not named are left out; or the path
+                of a JSON file of such. Instead of ids it may have names as DROID's lists of ranges
+                do: ``"<recording_folderpath>--<file_path>"`` of the episodes' metadata.
+            num_threads: that call the function; 0 means all cores.
+        """
+        selection = self._selection.keep_steps(*_views.kept_steps(self, keep, num_threads))
+        view = self._view(selection, f"{selection.num_steps()} of {self.num_steps} steps")
+        return _warn_of_none(self, view)
+
+    def statistics(
+        self,
+        streams: Iterable[str] | None = None,
+        *,
+        images: int = 0,
+        num_threads: int = 0,
+        on_error: str = "raise",
+        keep: bool = True,
+    ) -> StatisticsTable:
+        """Returns what the values of streams are like, see docs/statistics.md.
+
+        They are computed once, in parallel and in bounded memory, and kept beside the catalog: the
+        second time they are there at once.
+
+        Args:
+            streams: their names; None: all of numbers, and of images where `images` is not 0.
+            images: as many are decoded of each stream of images, evenly spaced over the steps;
+                0: streams of images are an error.
+            num_threads: 0 means all cores. What is found does not depend on it.
+            on_error: what damaged data does: "raise", or "skip" to leave the rest of the episode
+                out, see :attr:`robocache.statistics.Statistics.num_skipped`.
+            keep: False neither takes what was kept nor keeps anything.
+
+        Raises:
+            UnsupportedError: a stream is text, or its shape is not declared.
+        """
+        from .statistics import StatisticsTable, compute
+
+        if streams is None:
+            has_images = _arguments.integer("images", images, 0) > 0
+            names = [
+                name
+                for name, info in self.streams.items()
+                if info.unsupported is None
+                and (
+                    has_images
+                    if info.kind == "image"
+                    else info.kind == "numeric" and -1 not in info.shape
+                )
+            ]
+        elif isinstance(streams, str):
+            raise ArgumentTypeError(f"streams: found {streams!r}, wanted a list of names")
+        else:
+            names = [self.streams[_arguments.string("streams", name)].name for name in streams]
+        found = compute(
+            self._selection,
+            names,
+            images=images,
+            num_threads=num_threads,
+            on_error=on_error,
+            keep=keep,
+        )
+        return StatisticsTable(zip(names, found, strict=True), self.name, self.num_steps, len(self))
+
+    def _metadata_of(self, position: int) -> dict[str, Any]:
+        """Returns the metadata of an episode without opening it."""
+        text = self._selection.metadata(position)
+        return _metadata(text, self.catalog_path, self._selection.id(position))
+
     def _view(self, selection: _core.Selection, how: str) -> Dataset:
         chosen = f"{self._chosen}, {how}" if self._chosen else how
         view = Dataset(self._native, selection, self._opened, chosen, self._told)
@@ -576,7 +708,15 @@ class Dataset:
         ids = None
         if self._chosen:
             ids = array("q", map(self._selection.id, range(len(self)))).tobytes()
-        return _open_again, (self._opened, self._chosen, ids, self._selection.fingerprint())
+        kept = None
+        if len(self) and self._selection.ranges(0) is not None:
+            ranges = [self._selection.ranges(index) or [] for index in range(len(self))]
+            kept = (
+                array("q", map(len, ranges)).tobytes(),
+                array("q", (bound for each in ranges for pair in each for bound in pair)).tobytes(),
+            )
+        fingerprint = self._selection.fingerprint()
+        return _open_again, (self._opened, self._chosen, ids, fingerprint, kept)
 
     @cached_property
     def _maxima(self) -> dict[str, int]:
@@ -619,7 +759,11 @@ def _warn_of_none(dataset: Dataset, view: Dataset) -> Dataset:
 
 
 def _open_again(
-    opened: Mapping[str, Any], chosen: str, ids: bytes | None, fingerprint: int
+    opened: Mapping[str, Any],
+    chosen: str,
+    ids: bytes | None,
+    fingerprint: int,
+    kept: tuple[bytes, bytes] | None = None,
 ) -> Dataset:
     """Returns a dataset as it was when it was pickled."""
     dataset = open(**opened, progress=False)
@@ -627,6 +771,8 @@ def _open_again(
     if ids is not None:
         wanted = [index for index in array("q", ids) if index < len(dataset)]
         selection = selection.take(wanted)
+    if kept is not None and len(kept[0]) == 8 * len(selection):
+        selection = selection.keep_steps(*kept)
     if selection.fingerprint() != fingerprint:
         raise InvalidArgumentError(
             f"{dataset.path}: its episodes are not those that it had when it was pickled"

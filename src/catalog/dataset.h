@@ -38,6 +38,8 @@ const int64_t *rbc__selection_ids(const rbc_selection *selection);
 const int64_t *rbc__selection_steps(const rbc_selection *selection);
 const int64_t *rbc__selection_start_ns(const rbc_selection *selection);
 const int64_t *rbc__selection_end_ns(const rbc_selection *selection);
+/* Steps of the episode at `position` that are kept. */
+int64_t rbc__selection_num_kept(const rbc_selection *selection, int64_t position);
 
 /* What the episodes of a selection amount to. */
 typedef struct rbc__selection_counts {
@@ -64,8 +66,8 @@ rbc_status rbc__selection_load_spans(const rbc_selection *selection, int32_t tim
  * rbc_selection_destroy() drops one. Any thread. Returns the same selection, to be destroyed. */
 rbc_selection *rbc__selection_retain(const rbc_selection *selection);
 
-/* A hash of the ids and steps, in their order, that is the same in every process: selections with
- * the same one hold the same episodes. */
+/* A hash of the ids, steps and what is kept of them, in their order, that is the same in every process: selections with
+ * the same one hold the same. */
 uint64_t rbc__selection_fingerprint(const rbc_selection *selection);
 
 #endif

@@ -12,6 +12,7 @@
 #include "catalog/identity.h"
 #include "catalog/part_index.h"
 #include "catalog/unpack.h"
+#include "core/cpu.h"
 #include "core/error.h"
 #include "core/fork.h"
 #include "core/monotonic.h"
@@ -285,8 +286,7 @@ static rbc_status run_threads(index_run *run, rbc_error *err) {
 static int32_t choose_threads(const rbc__index_job *job) {
     int64_t threads = job->num_threads;
     if (threads == 0) {
-        const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-        threads = cores > 0 ? cores : 1;
+        threads = rbc__num_cores();
     }
     threads = threads < job->num_pending ? threads : job->num_pending;
     return (int32_t)(threads < MAX_THREADS ? threads : MAX_THREADS);

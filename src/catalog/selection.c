@@ -14,7 +14,9 @@ struct rbc_selection {
     int64_t count;
     int64_t num_steps;
     uint64_t fingerprint;
-    int64_t *ids; /* [4 * count]: ids, steps, start_ns, end_ns */
+    int64_t *ids;          /* [4 * count]: ids, steps, start_ns, end_ns */
+    int64_t *range_begins; /* [count + 1] into ranges; NULL: all steps are kept */
+    rbc_step_range *ranges;
 };
 
 static rbc_status out_of_memory(int64_t count, rbc_error *err) {
@@ -63,6 +65,53 @@ static rbc_status make(rbc_dataset *dataset, int64_t *ids, int64_t count, rbc_se
     }
     selection->fingerprint = hash;
     *out = selection;
+    return RBC_OK;
+}
+
+/* Takes the ranges over, malloc'ed, which are right. */
+static void set_ranges(rbc_selection *selection, int64_t *begins, rbc_step_range *ranges) {
+    selection->range_begins = begins;
+    selection->ranges = ranges;
+    selection->num_steps = 0;
+    uint64_t hash = selection->fingerprint;
+    for (int64_t i = 0; i < selection->count; ++i) {
+        hash = mix(hash, begins[i + 1] - begins[i]);
+        for (int64_t r = begins[i]; r < begins[i + 1]; ++r) {
+            hash = mix(mix(hash, ranges[r].first), ranges[r].end);
+            selection->num_steps += ranges[r].end - ranges[r].first;
+        }
+    }
+    selection->fingerprint = hash;
+}
+
+/* Gives a selection of those at `positions` of `base` what is kept of them there. On failure it is
+ * destroyed. */
+static rbc_status inherit(const rbc_selection *base, const int64_t *positions,
+                          rbc_selection **selection, rbc_error *err) {
+    if (base == NULL || base->range_begins == NULL) {
+        return RBC_OK;
+    }
+    const int64_t count = (*selection)->count;
+    int64_t num_ranges = 0;
+    for (int64_t i = 0; i < count; ++i) {
+        num_ranges += base->range_begins[positions[i] + 1] - base->range_begins[positions[i]];
+    }
+    int64_t *begins = malloc((size_t)(count + 1) * sizeof *begins);
+    rbc_step_range *ranges = malloc((size_t)(num_ranges + 1) * sizeof *ranges);
+    if (begins == NULL || ranges == NULL) {
+        free(begins);
+        free(ranges);
+        rbc_selection_destroy(selection);
+        return out_of_memory(count, err);
+    }
+    begins[0] = 0;
+    for (int64_t i = 0; i < count; ++i) {
+        const int64_t first = base->range_begins[positions[i]];
+        const int64_t size = base->range_begins[positions[i] + 1] - first;
+        memcpy(ranges + begins[i], base->ranges + first, (size_t)size * sizeof *ranges);
+        begins[i + 1] = begins[i] + size;
+    }
+    set_ranges(*selection, begins, ranges);
     return RBC_OK;
 }
 
@@ -125,14 +174,25 @@ static rbc_status pick(rbc_dataset *dataset, const rbc_selection *base, const ui
     }
     int64_t *ids;
     RBC__TRY(allocate(count, &ids, err));
+    int64_t *positions = malloc((size_t)(count + 1) * sizeof *positions);
+    if (positions == NULL) {
+        free(ids);
+        return out_of_memory(count, err);
+    }
     int64_t at = 0;
     for (int64_t i = 0; i < size; ++i) {
         const int64_t id = base != NULL ? base->ids[i] : i;
         if (keep[id] != 0) {
+            positions[at] = i;
             ids[at++] = id;
         }
     }
-    return make(dataset, ids, count, out, err);
+    rbc_status status = make(dataset, ids, count, out, err);
+    if (status == RBC_OK) {
+        status = inherit(base, positions, out, err);
+    }
+    free(positions);
+    return status;
 }
 
 static rbc_status filter(rbc_dataset *dataset, const rbc_selection *base, const char *split,
@@ -187,12 +247,165 @@ rbc_status rbc_selection_from_ids(rbc_dataset *dataset, const int64_t *ids, int6
     return make(dataset, copy, count, out, err);
 }
 
+rbc_status rbc_selection_take(const rbc_selection *selection, const int64_t *positions,
+                              int64_t count, rbc_selection **out, rbc_error *err) {
+    *out = NULL;
+    if (count < 0 || (positions == NULL && count > 0)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "positions: %lld positions at %p",
+                         (long long)count, (const void *)positions);
+    }
+    int64_t *ids;
+    RBC__TRY(allocate(count, &ids, err));
+    for (int64_t i = 0; i < count; ++i) {
+        if (positions[i] < 0 || positions[i] >= selection->count) {
+            free(ids);
+            return rbc__fail(err, RBC_ERROR_NOT_FOUND,
+                             "positions[%lld]: no episode at %lld, the selection has %lld",
+                             (long long)i, (long long)positions[i], (long long)selection->count);
+        }
+        ids[i] = selection->ids[positions[i]];
+    }
+    RBC__TRY(make(selection->dataset, ids, count, out, err));
+    return inherit(selection, positions, out, err);
+}
+
+/* ---- steps ---- */
+
+static rbc_status check_ranges(const rbc_selection *selection, const int64_t *num_ranges,
+                               const rbc_step_range *ranges, rbc_error *err) {
+    for (int64_t i = 0; i < selection->count; ++i) {
+        int64_t end = 0;
+        if (num_ranges[i] < 0) {
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "steps: episode %lld: %lld ranges",
+                             (long long)selection->ids[i], (long long)num_ranges[i]);
+        }
+        for (int64_t r = 0; r < num_ranges[i]; ++r, ++ranges) {
+            if (ranges->first < end || ranges->end < ranges->first ||
+                ranges->end > rbc__selection_steps(selection)[i]) {
+                return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                                 "steps: episode %lld: found the range %lld to %lld, wanted one "
+                                 "between %lld and %lld",
+                                 (long long)selection->ids[i], (long long)ranges->first,
+                                 (long long)ranges->end, (long long)end,
+                                 (long long)rbc__selection_steps(selection)[i]);
+            }
+            end = ranges->end;
+        }
+    }
+    return RBC_OK;
+}
+
+/* What lies in ranges of both, into `out`, those that touch as one; returns how many. */
+static int64_t intersect(const rbc_step_range *a, int64_t num_a, const rbc_step_range *b,
+                         int64_t num_b, rbc_step_range *out) {
+    int64_t count = 0;
+    for (int64_t i = 0, j = 0; i < num_a && j < num_b;) {
+        const int64_t first = a[i].first > b[j].first ? a[i].first : b[j].first;
+        const int64_t end = a[i].end < b[j].end ? a[i].end : b[j].end;
+        if (first < end && count > 0 && out[count - 1].end == first) {
+            out[count - 1].end = end;
+        } else if (first < end) {
+            out[count++] = (rbc_step_range){first, end};
+        }
+        if (a[i].end < b[j].end) {
+            ++i;
+        } else {
+            ++j;
+        }
+    }
+    return count;
+}
+
+/* What is kept, of the episodes of which anything is. */
+typedef struct keeping {
+    int64_t *ids, *begins;
+    rbc_step_range *ranges;
+    int64_t count;
+} keeping;
+
+static void find_kept(const rbc_selection *selection, const int64_t *num_ranges,
+                      const rbc_step_range *ranges, keeping *k) {
+    k->begins[0] = 0;
+    for (int64_t i = 0; i < selection->count; ++i) {
+        const rbc_step_range whole = {0, rbc__selection_steps(selection)[i]};
+        int64_t num_before;
+        const rbc_step_range *before = rbc_selection_ranges(selection, i, &num_before);
+        const int64_t at = k->begins[k->count];
+        const int64_t found =
+            intersect(before != NULL ? before : &whole, before != NULL ? num_before : 1, ranges,
+                      num_ranges[i], k->ranges + at);
+        ranges += num_ranges[i];
+        if (found > 0) {
+            k->ids[k->count++] = selection->ids[i];
+            k->begins[k->count] = at + found;
+        }
+    }
+}
+
+rbc_status rbc_selection_keep_steps(const rbc_selection *selection, const int64_t *num_ranges,
+                                    const rbc_step_range *ranges, rbc_selection **out,
+                                    rbc_error *err) {
+    RBC__HOLD_FORKS();
+    *out = NULL;
+    RBC__TRY(check_ranges(selection, num_ranges, ranges, err));
+    int64_t most = 1;
+    for (int64_t i = 0; i < selection->count; ++i) {
+        most += num_ranges[i];
+    }
+    if (selection->range_begins != NULL) {
+        most += selection->range_begins[selection->count];
+    }
+    keeping k = {0};
+    RBC__TRY(allocate(selection->count, &k.ids, err));
+    k.begins = malloc((size_t)(selection->count + 1) * sizeof *k.begins);
+    k.ranges = malloc((size_t)most * sizeof *k.ranges);
+    if (k.begins == NULL || k.ranges == NULL) {
+        free(k.ids);
+        free(k.begins);
+        free(k.ranges);
+        return out_of_memory(selection->count, err);
+    }
+    find_kept(selection, num_ranges, ranges, &k);
+    const rbc_status status = make(selection->dataset, k.ids, k.count, out, err);
+    if (status != RBC_OK) {
+        free(k.begins);
+        free(k.ranges);
+        return status;
+    }
+    set_ranges(*out, k.begins, k.ranges);
+    return RBC_OK;
+}
+
+const rbc_step_range *rbc_selection_ranges(const rbc_selection *selection, int64_t position,
+                                           int64_t *count) {
+    *count = 0;
+    if (selection->range_begins == NULL || position < 0 || position >= selection->count) {
+        return NULL;
+    }
+    *count = selection->range_begins[position + 1] - selection->range_begins[position];
+    return selection->ranges + selection->range_begins[position];
+}
+
+int64_t rbc__selection_num_kept(const rbc_selection *selection, int64_t position) {
+    int64_t count;
+    const rbc_step_range *ranges = rbc_selection_ranges(selection, position, &count);
+    int64_t kept = ranges == NULL ? rbc__selection_steps(selection)[position] : 0;
+    for (int64_t i = 0; i < count; ++i) {
+        kept += ranges[i].end - ranges[i].first;
+    }
+    return kept;
+}
+
+/* ---- */
+
 void rbc_selection_destroy(rbc_selection **selection) {
     rbc_selection *closing = *selection;
     *selection = NULL;
     if (closing != NULL && atomic_fetch_sub(&closing->references, 1) == 1) {
         rbc_dataset_close(&closing->dataset);
         free(closing->ids);
+        free(closing->range_begins);
+        free(closing->ranges);
         free(closing);
     }
 }

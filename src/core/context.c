@@ -1,27 +1,13 @@
-#define _GNU_SOURCE
-
 #include "core/context.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/cpu.h"
 #include "core/error.h"
 #include "core/params.h"
 
 #define MAX_THREADS 1024
-
-/* Processors this process may run on; a container often allows fewer than the machine has. */
-static int32_t usable_cores(void) {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) {
-        return (int32_t)CPU_COUNT(&set);
-    }
-    const long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online > 0 && online < MAX_THREADS ? (int32_t)online : 1;
-}
 
 rbc_status rbc_context_create(const rbc_context_params *params, rbc_context **out, rbc_error *err) {
     if (out == NULL) {
@@ -47,7 +33,7 @@ rbc_status rbc_context_create(const rbc_context_params *params, rbc_context **ou
     }
     int32_t num_threads = known.num_threads;
     if (num_threads == 0) {
-        num_threads = usable_cores();
+        num_threads = rbc__num_cores();
         num_threads = num_threads < MAX_THREADS ? num_threads : MAX_THREADS;
     }
     const rbc_status status = rbc__pool_create(num_threads, &context->pool, err);

@@ -1,6 +1,10 @@
+#define _GNU_SOURCE
+
 #include "core/cpu.h"
 
+#include <sched.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include <robocache/robocache.h>
 
@@ -48,4 +52,13 @@ uint64_t rbc__cpu_features(void) {
 
 uint64_t rbc_cpu_features(void) {
     return rbc__cpu_features();
+}
+
+int32_t rbc__num_cores(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) {
+        return (int32_t)CPU_COUNT(&set);
+    }
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 && online <= INT32_MAX ? (int32_t)online : 1;
 }

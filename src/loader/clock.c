@@ -89,9 +89,23 @@ void rbc__clock_free(rbc__clock *clock) {
 
 void rbc__clock_restrict(rbc__clock *clock, int64_t num_runs, int64_t *run_sample,
                          int64_t *run_tick) {
+    free(clock->run_sample);
+    free(clock->run_tick);
     clock->num_runs = num_runs;
     clock->run_sample = run_sample;
     clock->run_tick = run_tick;
+}
+
+bool rbc__clock_is_sample(const rbc__clock *clock, int64_t tick, int64_t *run) {
+    if (clock->run_sample == NULL) {
+        return true;
+    }
+    const int64_t *first = clock->run_tick;
+    const int64_t *sample = clock->run_sample;
+    while (*run < clock->num_runs && tick - first[*run] >= sample[*run + 1] - sample[*run]) {
+        ++*run;
+    }
+    return *run < clock->num_runs && tick >= first[*run];
 }
 
 int64_t rbc__clock_num_samples(const rbc__clock *clock) {

@@ -45,9 +45,13 @@ typedef struct rbc__clock {
 rbc_status rbc__clock_init(rbc__clock *out, const rbc__clock_params *params, rbc_error *err);
 void rbc__clock_free(rbc__clock *clock);
 
-/* Leaves the ticks of these runs as samples; takes the arrays over. */
+/* Leaves the ticks of these runs as samples, of those that were; takes the arrays over. */
 void rbc__clock_restrict(rbc__clock *clock, int64_t num_runs, int64_t *run_sample,
                          int64_t *run_tick);
+
+/* Whether the tick, counted over all episodes, is a sample. `*run`, 0 at first, is where the search
+ * went to: ticks are asked for in ascending order. */
+bool rbc__clock_is_sample(const rbc__clock *clock, int64_t tick, int64_t *run);
 
 int64_t rbc__clock_num_samples(const rbc__clock *clock);
 

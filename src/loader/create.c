@@ -2,16 +2,16 @@
 
 #include "loader/loader.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "core/cpu.h"
 #include "core/error.h"
 #include "core/monotonic.h"
 #include "core/params.h"
+#include "loader/kept_steps.h"
 #include "loader/require.h"
 
 #define MAX_THREADS 1024
@@ -44,16 +44,6 @@
 
 /* Blocks, episodes and what is fetched ahead, where nobody says. */
 #define DEFAULT_SHARED_BYTES (INT64_C(512) << 20)
-
-static int32_t num_cores(void) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) {
-        return CPU_COUNT(&set);
-    }
-    const long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online > 0 && online < MAX_THREADS ? (int32_t)online : 1;
-}
 
 static int64_t clamp(int64_t value, int64_t low, int64_t high) {
     return value < low ? low : value > high ? high : value;
@@ -92,7 +82,7 @@ static rbc_status copy_params(const rbc_loader_params *params, rbc_loader_params
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "memory_bytes is %lld; wanted at least 0",
                          (long long)out->memory_bytes);
     }
-    out->num_threads = out->num_threads > 0 ? out->num_threads : num_cores();
+    out->num_threads = out->num_threads > 0 ? out->num_threads : rbc__num_cores();
     return RBC_OK;
 }
 
@@ -175,6 +165,7 @@ static rbc_status prepare_clock(rbc_loader *loader, const rbc_loader_params *par
     clock.is_on_steps = reference->is_on_steps;
     clock.is_named = reference->is_named;
     RBC__TRY(rbc__clock_init(&loader->clock, &clock, err));
+    RBC__TRY(rbc__keep_steps(&loader->clock, selection, err));
     return rbc__sampler_init(&loader->sampler, rbc__clock_num_samples(&loader->clock), params, err);
 }
 

@@ -6,6 +6,7 @@
 #include "catalog/dataset.h"
 #include "core/error.h"
 #include "loader/rows.h"
+#include "loader/tick_runs.h"
 
 /* Ticks that are looked at in one go. */
 #define TICKS_AT_ONCE 256
@@ -18,51 +19,20 @@
 typedef struct prober {
     rbc__rows *rows;
     rbc__maker *maker;
+    int64_t run; /* of the clock's samples: where the episode begins, see rbc__clock_is_sample() */
 } prober;
 
-/* Runs of ticks, numbered over all episodes, that grow at their end. */
-typedef struct runs {
-    int64_t *first, *sample; /* [room]: tick and sample that each begins with */
-    int64_t count, room;
-    int64_t num_samples;
-    int64_t next; /* tick that would go on with the last run */
-} runs;
-
-static rbc_status grow(int64_t **array, int64_t room, rbc_error *err) {
-    int64_t *grown = realloc(*array, (size_t)room * sizeof *grown);
-    if (grown == NULL) {
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %lld runs of ticks",
-                         (long long)room);
-    }
-    *array = grown;
-    return RBC_OK;
-}
-
-static rbc_status add_tick(runs *r, int64_t tick, rbc_error *err) {
-    if (r->count == 0 || tick != r->next) {
-        if (r->count + 1 >= r->room) {
-            const int64_t room = 2 * r->room + 64;
-            RBC__TRY(grow(&r->first, room, err));
-            RBC__TRY(grow(&r->sample, room, err));
-            r->room = room;
-        }
-        r->first[r->count] = tick;
-        r->sample[r->count++] = r->num_samples;
-    }
-    r->next = tick + 1;
-    ++r->num_samples;
-    return RBC_OK;
-}
-
-static rbc_status add_episode(const rbc__clock *clock, prober *p, int64_t episode, runs *r,
-                              rbc_error *err) {
+static rbc_status add_episode(const rbc__clock *clock, prober *p, int64_t episode,
+                              rbc__tick_runs *r, rbc_error *err) {
     const int64_t num_ticks = rbc__clock_num_ticks(clock, episode);
     uint8_t valid[TICKS_AT_ONCE];
+    int64_t run = p->run;
     for (int64_t tick = 0; tick < num_ticks; tick += TICKS_AT_ONCE) {
         RBC__TRY(rbc__rows_valid(p->rows, p->maker, episode, tick, valid, err));
         for (int64_t i = 0; i < TICKS_AT_ONCE && tick + i < num_ticks; ++i) {
-            if (valid[i]) {
-                RBC__TRY(add_tick(r, clock->first_tick[episode] + tick + i, err));
+            const int64_t at = clock->first_tick[episode] + tick + i;
+            if (valid[i] && rbc__clock_is_sample(clock, at, &run)) {
+                RBC__TRY(rbc__tick_runs_add(r, at, err));
             }
         }
     }
@@ -70,29 +40,34 @@ static rbc_status add_episode(const rbc__clock *clock, prober *p, int64_t episod
 }
 
 /* An episode counts whole or not at all. */
-static rbc_status add_unread(const rbc__clock *clock, int64_t episode, const runs *before, runs *r,
-                             rbc_error *err) {
+static rbc_status add_unread(const rbc__clock *clock, const prober *p, int64_t episode,
+                             const rbc__tick_runs *before, rbc__tick_runs *r, rbc_error *err) {
+    int64_t run = p->run;
     r->count = before->count;
     r->num_samples = before->num_samples;
     r->next = before->next;
     for (int64_t tick = 0; tick < rbc__clock_num_ticks(clock, episode); ++tick) {
-        RBC__TRY(add_tick(r, clock->first_tick[episode] + tick, err));
+        const int64_t at = clock->first_tick[episode] + tick;
+        if (rbc__clock_is_sample(clock, at, &run)) {
+            RBC__TRY(rbc__tick_runs_add(r, at, err));
+        }
     }
     return RBC_OK;
 }
 
-static rbc_status scan(rbc__clock *clock, prober *p, rbc_on_error on_error, runs *r,
+static rbc_status scan(rbc__clock *clock, prober *p, rbc_on_error on_error, rbc__tick_runs *r,
                        rbc_error *err) {
     for (int64_t e = 0; e < clock->from.num_episodes; ++e) {
-        const runs before = *r;
+        const rbc__tick_runs before = *r;
         rbc_error problem;
         const rbc_status status = add_episode(clock, p, e, r, &problem);
         if (status != RBC_OK && (on_error == RBC_ON_ERROR_RAISE || rbc__is_shortage(&problem))) {
             return rbc__fail(err, status, "require: %s", problem.message);
         }
         if (status != RBC_OK) {
-            RBC__TRY(add_unread(clock, e, &before, r, err));
+            RBC__TRY(add_unread(clock, p, e, &before, r, err));
         }
+        (void)rbc__clock_is_sample(clock, clock->first_tick[e + 1], &p->run);
     }
     return RBC_OK;
 }
@@ -140,7 +115,7 @@ static rbc_status prepare(const rbc__batch_spec *spec, const rbc__clock *clock,
 }
 
 static rbc_status require(rbc__clock *clock, const rbc__batch_spec_params *params,
-                          const rbc_selection *selection, rbc_on_error on_error, runs *r,
+                          const rbc_selection *selection, rbc_on_error on_error, rbc__tick_runs *r,
                           rbc_error *err) {
     rbc__batch_spec *spec = NULL;
     rbc__episodes *episodes = NULL;
@@ -169,25 +144,22 @@ rbc_status rbc__require(rbc__clock *clock, const rbc__batch_spec_params *params,
     rbc__batch_spec_params probe = *params;
     const size_t most = (size_t)params->num_windows * (size_t)num_names + 1;
     rbc_window *windows = calloc(most, sizeof *windows);
-    runs r = {.room = 1};
-    r.first = calloc(1, sizeof *r.first);
-    r.sample = calloc(1, sizeof *r.sample);
-    rbc_status status =
-        windows == NULL || r.first == NULL || r.sample == NULL
-            ? rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d windows",
-                        params->num_windows)
-            : choose_windows(params, names, num_names, ticks, windows, &probe.num_windows, err);
+    rbc__tick_runs r;
+    rbc_status status = rbc__tick_runs_begin(&r, err);
+    if (status == RBC_OK) {
+        status = windows == NULL ? rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
+                                             "no memory for %d windows", params->num_windows)
+                                 : choose_windows(params, names, num_names, ticks, windows,
+                                                  &probe.num_windows, err);
+    }
     if (status == RBC_OK) {
         probe.windows = windows;
         status = require(clock, &probe, selection, on_error, &r, err);
     }
     free(windows);
-    if (status != RBC_OK) {
-        free(r.first);
-        free(r.sample);
-        return status;
+    if (status == RBC_OK) {
+        rbc__tick_runs_give(&r, clock);
     }
-    r.sample[r.count] = r.num_samples;
-    rbc__clock_restrict(clock, r.count, r.sample, r.first);
-    return RBC_OK;
+    rbc__tick_runs_free(&r);
+    return status;
 }

@@ -525,6 +525,14 @@ rbc_status rbc__selection_load_spans(const rbc_selection *selection, int32_t tim
     return RBC_OK;
 }
 
+const rbc_step_range *rbc_selection_ranges(const rbc_selection *selection, int64_t position,
+                                           int64_t *count) {
+    (void)selection;
+    (void)position;
+    *count = 0;
+    return NULL;
+}
+
 int64_t rbc_selection_size(const rbc_selection *selection) {
     return selection->dataset.params.num_episodes;
 }

@@ -37,6 +37,17 @@ def test_the_page_on_data_runs(
     assert len(names["mine"]) == 1
 
 
+def test_the_page_on_statistics_runs(
+    bridge_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(bridge_path, tmp_path / "bridge_dataset" / "1.0.0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
+    names = run_page(DOCS / "statistics.md")
+    assert names["st"].count.tolist() == [250] * 7
+    assert json.loads((tmp_path / "stats.json").read_text())["action"]["count"] == [250]
+
+
 def image_bytes(pixels: Any, kind: str) -> bytes:
     out = io.BytesIO()
     pytest.importorskip("PIL.Image").fromarray(pixels).save(out, kind)

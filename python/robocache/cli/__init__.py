@@ -11,7 +11,7 @@ from types import ModuleType
 
 import robocache
 
-from . import bench, doctor, index, info, view
+from . import bench, doctor, index, info, stats, view
 
 __all__ = ["main"]
 
@@ -21,6 +21,7 @@ COMMANDS: dict[str, ModuleType] = {
     "info": info,
     "view": view,
     "bench": bench,
+    "stats": stats,
     "doctor": doctor,
 }
 

@@ -59,11 +59,12 @@ static bool add_data_types(PyObject *module) {
     const struct {
         PyType_Spec *spec;
         PyTypeObject **type;
-    } types[] = {{&dataset_spec, &state->dataset_type},   {&selection_spec, &state->selection_type},
-                 {&episode_spec, &state->episode_type},   {&loader_spec, &state->loader_type},
-                 {&iterator_spec, &state->iterator_type}, {&field_spec, &state->field_type},
-                 {&writer_spec, &state->writer_type},     {&part_spec, &state->part_type},
-                 {&plan_spec, &state->plan_type}};
+    } types[] = {
+        {&dataset_spec, &state->dataset_type},   {&selection_spec, &state->selection_type},
+        {&episode_spec, &state->episode_type},   {&loader_spec, &state->loader_type},
+        {&iterator_spec, &state->iterator_type}, {&field_spec, &state->field_type},
+        {&writer_spec, &state->writer_type},     {&part_spec, &state->part_type},
+        {&plan_spec, &state->plan_type},         {&statistics_spec, &state->statistics_type}};
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); ++i) {
         PyObject *type = PyType_FromModuleAndSpec(module, types[i].spec, NULL);
         if (type == NULL) {
@@ -104,6 +105,7 @@ static int traverse_module(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->writer_type);
     Py_VISIT(state->part_type);
     Py_VISIT(state->plan_type);
+    Py_VISIT(state->statistics_type);
     Py_VISIT(state->numpy_empty);
     Py_VISIT(state->torch_forward_ad);
     Py_VISIT(state->torch_empty_strided);
@@ -134,6 +136,7 @@ static int clear_module(PyObject *module) {
     Py_CLEAR(state->writer_type);
     Py_CLEAR(state->part_type);
     Py_CLEAR(state->plan_type);
+    Py_CLEAR(state->statistics_type);
     Py_CLEAR(state->numpy_empty);
     Py_CLEAR(state->torch_forward_ad);
     Py_CLEAR(state->torch_empty_strided);
@@ -181,6 +184,8 @@ static PyMethodDef methods[] = {
     {"zip_members", zip_members, METH_VARARGS, NULL},
     {"npz_read_steps", npz_read_steps, METH_VARARGS, NULL},
     {"unpack", unpack_bytes, METH_VARARGS, NULL},
+    {"load_statistics", load_statistics, METH_O, NULL},
+    {"merge_statistics", merge_statistics, METH_O, NULL},
     {"jpeg_create", jpeg_create, METH_VARARGS, NULL},
     {"jpeg_infos", jpeg_infos, METH_O, NULL},
     {"jpeg_decode", jpeg_decode, METH_VARARGS, NULL},

@@ -52,7 +52,7 @@ typedef struct module_state {
     PyObject *torch_empty_strided;           /* likewise for torch on CUDA */
     PyObject *torch_dtypes[RBC__NUM_DTYPES];
     PyTypeObject *dataset_type, *selection_type, *episode_type, *loader_type, *iterator_type,
-        *field_type, *writer_type, *part_type, *plan_type;
+        *field_type, *writer_type, *part_type, *plan_type, *statistics_type;
     void *spare; /* host memory of the last voxelization, for the next; see workspace.c */
     int64_t spare_bytes;
     PyObject *frameworks_module; /* robocache._frameworks, NULL until needed */

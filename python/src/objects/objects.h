@@ -18,6 +18,7 @@ module_state *state_of_type(PyObject *self);
 
 extern PyType_Spec dataset_spec;
 extern PyType_Spec selection_spec;
+extern PyType_Spec statistics_spec;
 extern PyType_Spec episode_spec;
 extern PyType_Spec loader_spec;
 extern PyType_Spec iterator_spec;
@@ -45,6 +46,9 @@ PyObject *field_tensor(module_state *state, const delivery *how, rbc_batch *batc
 /* A `text_type` of str for [B], of list[str] for [B, W]. */
 PyObject *field_text(PyObject *text_type, rbc_batch *batch, int32_t index, const rbc_field *field);
 
+PyObject *selection_statistics(PyObject *self, PyObject *args);
+PyObject *load_statistics(PyObject *module, PyObject *object);
+PyObject *merge_statistics(PyObject *module, PyObject *object);
 PyObject *open_dataset(PyObject *module, PyObject *args);
 PyObject *register_format(PyObject *module, PyObject *args);
 PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs);

@@ -1,5 +1,8 @@
 #include "objects/objects.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "extension.h"
 
 static rbc_selection *handle_of(PyObject *self) {
@@ -121,27 +124,121 @@ static PyObject *selection_take(PyObject *self, PyObject *indices) {
     }
     module_state *state = state_of_type(self);
     const Py_ssize_t count = PyList_Size(items);
-    int64_t *ids = PyMem_Calloc((size_t)count + 1, sizeof(*ids));
-    bool ok = ids != NULL;
+    int64_t *positions = PyMem_Calloc((size_t)count + 1, sizeof(*positions));
+    bool ok = positions != NULL;
     if (!ok) {
         PyErr_NoMemory();
     }
     for (Py_ssize_t i = 0; ok && i < count; ++i) {
-        const int64_t position = position_of(self, PyList_GetItem(items, i));
-        ok = position >= 0;
-        ids[i] = ok ? rbc_selection_id(handle_of(self), position) : 0;
+        positions[i] = position_of(self, PyList_GetItem(items, i));
+        ok = positions[i] >= 0;
     }
     Py_DECREF(items);
     PyObject *result = NULL;
     if (ok) {
         rbc_selection *taken = NULL;
         rbc_error err;
-        result = rbc_selection_from_ids(rbc_selection_dataset(handle_of(self)), ids, count, &taken,
-                                        &err) == RBC_OK
+        result = rbc_selection_take(handle_of(self), positions, count, &taken, &err) == RBC_OK
                      ? selection_wrap(state, taken)
                      : raise_error(state, &err);
     }
-    PyMem_Free(ids);
+    PyMem_Free(positions);
+    return result;
+}
+
+/* keep_steps(bytes of int64 [episodes], bytes of int64 [ranges, 2]) -> Selection without the steps
+ * that lie in none of the ranges, of which each episode has as many as the first says */
+static PyObject *selection_keep_steps(PyObject *self, PyObject *args) {
+    const char *counts = NULL;
+    const char *bounds = NULL;
+    Py_ssize_t counts_bytes = 0;
+    Py_ssize_t bounds_bytes = 0;
+    if (!PyArg_ParseTuple(args, "y#y#", &counts, &counts_bytes, &bounds, &bounds_bytes)) {
+        return NULL;
+    }
+    module_state *state = state_of_type(self);
+    const int64_t size = rbc_selection_size(handle_of(self));
+    /* copies, since bytes are of no alignment */
+    int64_t *num_ranges = PyMem_Calloc((size_t)size + 1, sizeof(*num_ranges));
+    rbc_step_range *ranges =
+        PyMem_Calloc((size_t)bounds_bytes / sizeof(*ranges) + 1, sizeof(*ranges));
+    int64_t total = 0;
+    bool ok = num_ranges != NULL && ranges != NULL;
+    if (!ok) {
+        PyErr_NoMemory();
+    } else if (counts_bytes != (Py_ssize_t)sizeof(*num_ranges) * size) {
+        ok = false;
+        raise_value(state, "steps: found %zd bytes of counts, wanted 8 for each of %lld episodes",
+                    counts_bytes, (long long)size);
+    }
+    if (ok) {
+        memcpy(num_ranges, counts, (size_t)counts_bytes);
+        memcpy(ranges, bounds, (size_t)bounds_bytes);
+        for (int64_t i = 0; ok && i < size; ++i) {
+            ok = rbc__add_size(total, num_ranges[i], &total);
+        }
+        if (!ok || total != bounds_bytes / (Py_ssize_t)sizeof(*ranges)) {
+            ok = false;
+            raise_value(state, "steps: found %zd bytes of ranges, wanted 16 for each of %lld",
+                        bounds_bytes, (long long)total);
+        }
+    }
+    PyObject *result = NULL;
+    if (ok) {
+        rbc_selection *kept = NULL;
+        rbc_error err;
+        result =
+            rbc_selection_keep_steps(handle_of(self), num_ranges, ranges, &kept, &err) == RBC_OK
+                ? selection_wrap(state, kept)
+                : raise_error(state, &err);
+    }
+    PyMem_Free(num_ranges);
+    PyMem_Free(ranges);
+    return result;
+}
+
+/* ranges(index) -> [(first, end), ...] that are kept of an episode; None: all of all episodes */
+static PyObject *selection_ranges(PyObject *self, PyObject *index) {
+    const int64_t position = position_of(self, index);
+    if (position < 0) {
+        return NULL;
+    }
+    int64_t count;
+    const rbc_step_range *ranges = rbc_selection_ranges(handle_of(self), position, &count);
+    if (ranges == NULL) {
+        Py_RETURN_NONE;
+    }
+    PyObject *result = PyList_New((Py_ssize_t)count);
+    for (int64_t i = 0; result != NULL && i < count; ++i) {
+        PyObject *item =
+            Py_BuildValue("(LL)", (long long)ranges[i].first, (long long)ranges[i].end);
+        if (item == NULL || PyList_SetItem(result, (Py_ssize_t)i, item) < 0) {
+            Py_CLEAR(result);
+        }
+    }
+    return result;
+}
+
+/* metadata(index) -> JSON of an episode, from the catalog alone */
+static PyObject *selection_metadata(PyObject *self, PyObject *index) {
+    const int64_t position = position_of(self, index);
+    if (position < 0) {
+        return NULL;
+    }
+    rbc_error err;
+    rbc__cursor *cursor = NULL;
+    char *json = NULL;
+    const int64_t id = rbc_selection_id(handle_of(self), position);
+    PyThreadState *thread = PyEval_SaveThread();
+    rbc_status status = rbc__cursor_take(rbc_selection_dataset(handle_of(self)), &cursor, &err);
+    if (status == RBC_OK) {
+        status = rbc__cursor_metadata(cursor, id, &json, &err);
+        rbc__cursor_give(&cursor);
+    }
+    PyEval_RestoreThread(thread);
+    PyObject *result =
+        status == RBC_OK ? text_object(json) : raise_error(state_of_type(self), &err);
+    free(json);
     return result;
 }
 
@@ -169,6 +266,10 @@ static PyMethodDef selection_methods[] = {
     {"id", selection_id, METH_O, NULL},
     {"refine", selection_refine, METH_VARARGS, NULL},
     {"take", selection_take, METH_O, NULL},
+    {"keep_steps", selection_keep_steps, METH_VARARGS, NULL},
+    {"ranges", selection_ranges, METH_O, NULL},
+    {"metadata", selection_metadata, METH_O, NULL},
+    {"statistics", selection_statistics, METH_VARARGS, NULL},
     {"open", selection_open, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
