@@ -287,6 +287,34 @@ def test_masks_are_splits(tmp_path: Path) -> None:
     assert [e.id for e in again] == [0, 2, 5]
 
 
+@pytest.mark.parametrize("options", [{}, {"chunks": True, "compression": "gzip"}])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_robomimic_loader_and_its_plain_path(
+    tmp_path: Path, options: dict[str, Any], workers: int
+) -> None:
+    pytest.importorskip("torch")
+    path = tmp_path / "demo.hdf5"
+    write_demos(path, {0: 9, 1: 12, 2: 7}, attributes={"env_args": ROBOSUITE}, **options)
+    with h5py.File(path, "a") as file:
+        file["mask/train"] = [b"demo_0", b"demo_2"]
+    given = {"split": "train", "shuffle": False, "action_horizon": 4, "num_threads": workers}
+    ours = rc.datasets.RobomimicDataLoader(path, 5, **given)
+    plain = rc.datasets.RobomimicDataLoader(path, 5, use_robocache=False, **given)
+    assert set(ours.streams) == {"actions", "obs/eef_pos", "obs/front_image"}
+    count = 0
+    for a, b in zip(ours, plain, strict=True):
+        assert a.keys() == b.keys()
+        for name, values in a.items():
+            if isinstance(values, list):
+                assert values == b[name]
+            else:
+                np.testing.assert_array_equal(values.numpy(), b[name].numpy(), err_msg=name)
+        count += len(a["task"])
+    assert count == 16
+    without = rc.datasets.RobomimicDataLoader(path, 5, images=False)
+    assert set(without.streams) == {"actions", "obs/eef_pos"}
+
+
 def test_large_metadata_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "demo.hdf5"
     write_demos(path, dict.fromkeys(range(70), 2), image=None)

@@ -63,6 +63,11 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
         help="a module, or a file that ends in .py, which registers formats; may be repeated",
     )
     parser.add_argument(
+        "--mapping",
+        metavar="FILE",
+        help="TOML that declares episodes and streams; default: robocache.toml in the folder",
+    )
+    parser.add_argument(
         "--no-progress", action="store_true", help="draw no progress bar while indexing"
     )
 
@@ -105,6 +110,7 @@ def open_dataset(arguments: argparse.Namespace, **options: Any) -> Dataset:
         progress=False if arguments.no_progress else None,
         on_error=arguments.on_error,
         control_rate_hz=arguments.control_rate_hz,
+        mapping=arguments.mapping,
         **options,
     )
 

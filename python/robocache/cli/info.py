@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from typing import TYPE_CHECKING, Any
 
 from robocache._clocks import Clock, measure_clocks
+from robocache.errors import FormatError
+from robocache.formats.builtin import draft_mapping
+from robocache.formats.mapping import DRAFTED
 
 from ._dataset import (
     add_dataset_arguments,
@@ -32,8 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the table, or JSON."""
-    dataset = select(open_dataset(arguments), arguments)
+    """Prints the table, or JSON; of data whose layout nobody knows the draft of a mapping."""
+    try:
+        dataset = select(open_dataset(arguments), arguments)
+    except FormatError as error:
+        if DRAFTED in str(error):
+            print(draft_mapping(os.path.abspath(arguments.path)))
+        raise
     if arguments.json:
         print_json(describe(dataset))
     else:
@@ -71,6 +80,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "num_tasks": contents.num_tasks,
         "tasks": [{"task": task, "episodes": count} for task, count in contents.tasks],
         "skipped": dataset.skipped,
+        "notes": dataset.notes,
     }
 
 

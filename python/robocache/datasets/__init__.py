@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .calvin import CalvinDataLoader
 from .lerobot import LeRobotDataLoader, LeRobotDataset, LeRobotMetadata
+from .robomimic import RobomimicDataLoader
 from .rtx import BridgeDataLoader, RTXDataLoader
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "LeRobotDataset",
     "LeRobotMetadata",
     "RTXDataLoader",
+    "RobomimicDataLoader",
 ]

@@ -21,7 +21,7 @@ from ..errors import UnsupportedError
 if TYPE_CHECKING:
     from .indexer import Indexer
 
-__all__ = ["BUILTIN", "Builtin", "need"]
+__all__ = ["BUILTIN", "Builtin", "draft_mapping", "need"]
 
 _MOST_NAMES = 1000  # of a folder are looked at to recognise a format
 _MOST_FOLDERS = 20
@@ -110,6 +110,17 @@ def _begins_zarr(path: str, names: tuple[str, ...]) -> bool:
     return header[:4] == b"PK\x03\x04" and (
         name.rpartition("/")[2] in names or name.rstrip("/").endswith(".zarr")
     )
+
+
+def draft_mapping(path: str) -> str:
+    """Returns a mapping to start from, as TOML, by the format that knows the path."""
+    for known in BUILTIN:
+        if known.probe(path):
+            module = importlib.import_module(f".{known.name}", __package__)
+            if hasattr(module, "draft"):
+                text: str = module.draft(path)
+                return text
+    raise UnsupportedError(f"{path}: no format drafts a mapping of it")
 
 
 BUILTIN: tuple[Builtin, ...] = (

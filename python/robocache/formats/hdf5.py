@@ -18,6 +18,7 @@ from . import recall
 from .hdf5_beside import Beside
 from .hdf5_part import PartIndex, check_kind
 from .hdf5_process import readers
+from .mapping import DRAFTED
 
 if TYPE_CHECKING:
     from .hdf5_process import Reader
@@ -192,7 +193,7 @@ def _unknown(root: str, file: str, survey: layouts.Survey) -> str:
     holds = f"it holds {', '.join(shown)}" if shown else "it holds no group and no dataset"
     return (
         f"{os.path.join(root, file)}: no layout is known of what it holds; looked for: "
-        f"{layouts.LOOKED_FOR}; {holds}. Declare it with a mapping: `robocache info` drafts one"
+        f"{layouts.LOOKED_FOR}; {holds}; {DRAFTED}"
     )
 
 

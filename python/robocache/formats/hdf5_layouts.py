@@ -440,8 +440,9 @@ def draft(survey: Survey, file: str) -> str:
 
 
 def _likeliest(survey: Survey) -> Plan | None:
-    """Returns the plan in which most datasets have as many rows."""
+    """Returns the plan in which most datasets of all episodes have as many rows."""
     best: Plan | None = None
+    best_score = (0, False)
     for group in survey.groups():
         path = group["path"]
         inside = next(
@@ -463,6 +464,8 @@ def _likeliest(survey: Survey) -> Plan | None:
         base, series = inside or (path, None)
         layout = "numbered groups" if series is not None else "a file an episode"
         plan = _plan(survey, layout, base, series, path, names[0])
-        if best is None or len(plan.leaves) > len(best.leaves):
-            best = plan
+        episodes = len(survey.nodes[base]["series"][series]) if series is not None else 1
+        score = len(plan.leaves) * episodes, series is not None
+        if score > best_score:
+            best, best_score = plan, score
     return best

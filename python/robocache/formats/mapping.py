@@ -25,7 +25,11 @@ from typing import Any
 from .. import _arguments
 from ..errors import ArgumentTypeError, FormatError, InvalidArgumentError, IoError, UnsupportedError
 
-__all__ = ["FILE", "Mapping", "find"]
+__all__ = ["DRAFTED", "FILE", "Mapping", "find"]
+
+DRAFTED = "declare it with a mapping: `robocache info` drafts one"
+"""End of messages on data that a format knows but for its layout; its module has ``draft(path)``,
+which returns a mapping to start from as TOML."""
 
 FILE = "robocache.toml"
 """Name of the file that is looked for in the folder that is opened."""
