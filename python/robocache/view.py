@@ -57,7 +57,8 @@ def contact_sheet(
     From top to bottom: frames of every image stream and point clouds seen from above, at evenly
     spaced ticks; numeric streams that change, lines as recorded and dots as delivered on the clock,
     flags as bars, gaps shaded; masks: where each stream is valid, and which ticks of an action
-    chunk are padding; the streams that never change; and those that are not drawn, with the reason.
+    chunk are padding; the streams that never change; those that are not drawn, with the reason; and
+    the dataset's notes.
 
     Args:
         dataset: the episodes to choose from.
@@ -187,7 +188,7 @@ def _draw(figure_class: Any, sheet: Sheet, dataset: Dataset) -> Any:
     rows = [*shown.values(), *sheet.clouds.values()]
     frames_in = sum(_frame_size(sheet, frames)[1] + _FRAME_GAP_IN for frames in rows)
     signals_in = sum(_signal_height(signal) + _GAP_IN for signal in sheet.signals)
-    notes = _notes(sheet)
+    notes = _notes(sheet, dataset.notes)
     masks_in = _MASK_TITLE_IN + _MASK_ROW_IN * len(sheet.valid) + _GAP_IN
     chunk_in = sum(_CHUNK_ROW_IN * pad.shape[1] + _GAP_IN for pad in sheet.is_pad.values())
     canvas = _Canvas(
@@ -228,12 +229,12 @@ def _draw(figure_class: Any, sheet: Sheet, dataset: Dataset) -> Any:
     return canvas.figure
 
 
-def _notes(sheet: Sheet) -> list[str]:
-    """Returns lines on streams that have no row of their own."""
+def _notes(sheet: Sheet, said: list[str]) -> list[str]:
+    """Returns lines on streams that have no row of their own, and what the format said."""
     constants = [f"{name} {value}" for name, value in sheet.constants.items()]
     left_out = [f"{name}: {reason}" for name, reason in sheet.left_out.items()]
     lines: list[str] = []
-    for title, items in (("never changes: ", constants), ("not drawn: ", left_out)):
+    for title, items in (("never changes: ", constants), ("not drawn: ", left_out), ("", said)):
         if items:
             lines += textwrap.wrap(title + "  ·  ".join(items), 150, subsequent_indent="    ")
     return lines

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import resource
 import struct
@@ -25,6 +26,13 @@ from .hdf5_survey import survey
 MEMORY_BYTES = 6 << 30  # of this process: what asks for more is damaged or hostile
 
 
+def allow(seconds: float) -> None:
+    """Lets the kernel end this process where it works for so long from now on."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limit = math.ceil(used.ru_utime + used.ru_stime + seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+
+
 def send(out: BinaryIO, message: Mapping[str, Any], arrays: Sequence[Any] = ()) -> None:
     """Writes the size of a JSON object, the object, and the arrays that it lists."""
     arrays = [np.ascontiguousarray(array) for array in arrays]
@@ -38,6 +46,7 @@ def send(out: BinaryIO, message: Mapping[str, Any], arrays: Sequence[Any] = ()) 
 
 def answer(out: BinaryIO, request: Mapping[str, Any]) -> None:
     """Sends what a request asks for."""
+    allow(request["cpu_s"])
     try:
         file = File(request["file"], request["root"])
     except DamageError as error:
@@ -53,6 +62,7 @@ def answer(out: BinaryIO, request: Mapping[str, Any]) -> None:
             else:
                 for message, arrays in Scan(file, request).messages():
                     send(out, message, arrays)
+                    allow(request["cpu_s"])
             send(out, {"end": True})
         except UNREADABLE as error:
             send(out, {"end": True, "why": why(error)})

@@ -212,7 +212,7 @@ def _leaves(survey: Survey, episode: str, steps: str) -> tuple[list[Leaf], list[
             behind.append(path)
         if not found and why is not None:
             others.append(path)
-            left_out.append(f"{path} ({why})")
+            left_out.append(f"{_shown(path)} ({why})")
     for group in survey.groups():
         if is_file:
             left_out += _unseen(survey, group)
@@ -225,6 +225,11 @@ def _leaves(survey: Survey, episode: str, steps: str) -> tuple[list[Leaf], list[
             f"{', '.join(sorted(behind))}"
         )
     return leaves, others, notes
+
+
+def _shown(path: str) -> str:
+    """Returns a path as messages have it: bytes of names that are no UTF-8 are escaped."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _unseen(survey: Survey, group: Mapping[str, Any]) -> list[str]:
@@ -244,6 +249,8 @@ def _streams(
         return [], node.get("why", "is no dataset")
     if "why" in node:
         return [], node["why"]
+    if _shown(path) != path:
+        return [], "its name is no UTF-8"
     shape = node["shape"]
     size = 1
     for extent in shape:
@@ -344,7 +351,7 @@ def plan_by_mapping(survey: Survey, mapping: mappings.Mapping) -> Plan:
     unused = sorted(set(by_path) - set(paths.values()))
     notes = [note for note in notes if note.startswith("have a row more")]
     if unused:
-        notes.append(f"not in the mapping, and not read: {', '.join(unused)}")
+        notes.append(f"not in the mapping, and not read: {_shown(', '.join(unused))}")
     taken = {leaf.path for leaf in chosen}
     others = tuple(path for path, node in survey.below(episode) if path not in taken)
     return Plan(

@@ -19,7 +19,8 @@ from ..errors import FormatError, IoError, UnsupportedError
 
 __all__ = ["Reader", "readers"]
 
-_SILENCE_S = 300.0  # that libhdf5 may take for one episode
+CPU_S = 60.0  # of work that one episode may take: beyond it libhdf5 is taken to find no end
+_SILENCE_S = 600.0
 _TICK_S = 0.1
 _MOST_HEAD = 1 << 30
 
@@ -54,7 +55,8 @@ class Reader:
         try:
             assert process.stdin is not None
             try:
-                process.stdin.write(json.dumps(request).encode() + b"\n")
+                line = json.dumps({**request, "cpu_s": CPU_S})
+                process.stdin.write(line.encode() + b"\n")
                 process.stdin.flush()
             except BrokenPipeError:
                 raise self._died(process, path) from None
@@ -127,7 +129,7 @@ class Reader:
                 heard()
                 if time.monotonic() > deadline:
                     self.close()
-                    raise FormatError(f"{path}: libhdf5 found no end within {_SILENCE_S:.0f} s")
+                    raise FormatError(f"{path}: libhdf5 was silent for {_SILENCE_S:g} s")
                 continue
             got = os.readv(pipe, [view[at:]])
             if got == 0:
@@ -144,9 +146,9 @@ class Reader:
                 pipe.close()
         if code == 1:
             need_h5py()
-        how = f"exit code {code}"
-        if code < 0:
-            how = signal.Signals(-code).name
+        if code == -signal.SIGXCPU:
+            return FormatError(f"{path}: libhdf5 found no end in {CPU_S:g} s: it is damaged")
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return FormatError(
             f"{path}: libhdf5 crashed ({how}) in the process that reads it: the file is damaged"
         )

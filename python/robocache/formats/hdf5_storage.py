@@ -137,9 +137,8 @@ def _chunked(dataset: Any, path: str, blob: str, size: int) -> tuple[dict[str, A
         wrong = (begins < 0) | (lengths < 0) | (begins > size - lengths)
         if wrong.any():
             first = int(wrong.argmax())
-            _check_inside(
-                path, f"chunk {tuple(at[first])}", int(begins[first]), int(lengths[first]), size
-            )
+            what = f"chunk {tuple(at[first].tolist())}"
+            _check_inside(path, what, int(begins[first]), int(lengths[first]), size)
         offsets[numbers], sizes[numbers], skipped[numbers] = begins, lengths, masks
     described = {
         "at": "chunks",
