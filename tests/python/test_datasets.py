@@ -60,6 +60,7 @@ def test_plain_pytorch_delivers_the_same_batches(bridge_copy):
     assert count == 8
 
 
+@pytest.mark.forks
 def test_plain_pytorch_with_workers(bridge_copy):
     loader = BridgeDataLoader(bridge_copy, 100, False, images=False, num_threads=2)
     steps = [

@@ -91,7 +91,13 @@ def test_what_is_read_of_a_stream(bridge, stream):
 BY_NAME = [name for name in inspect.signature(RTXDataLoader).parameters if "options" not in name]
 
 
-@pytest.mark.parametrize("parameter", BY_NAME)
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        pytest.param(name, marks=pytest.mark.forks) if name == "use_robocache" else name
+        for name in BY_NAME
+    ],
+)
 def test_loaders_by_name(bridge_copy, parameter):
     given = {"dataset_path": bridge_copy, "batch_size": 4, "images": False, "num_threads": 1}
     assert not others(lambda value: take_one(RTXDataLoader(**{**given, parameter: value})))
