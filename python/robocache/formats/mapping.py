@@ -80,6 +80,10 @@ class Mapping:
         """Returns a number, the default where there is none."""
         return _arguments.number(self.what(key), self.table.get(key, default))
 
+    def inner(self, key: str) -> Mapping:
+        """Returns the table at a key."""
+        return Mapping(self.what(key), _table(self.what(key), self.table.get(key, {})))
+
     def tables(self, key: str, short: str) -> dict[str, Mapping]:
         """Returns tables by their names; a string in place of one is its value of `short`."""
         tables = {}
