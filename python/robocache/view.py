@@ -309,7 +309,7 @@ def _draw_frames(canvas: _Canvas, sheet: Sheet, name: str, frames: list[NDArray[
 def _drawable(frame: NDArray[Any]) -> NDArray[Any]:
     """Returns [H, W, 1, 3 or 4]; the channels of others lie side by side, as RGB or grey.
 
-    Pixels that are no bytes, such as depth, are stretched from the least to the greatest.
+    Pixels that are no bytes, such as depth, are stretched, but for the most distant hundredth.
     """
     import numpy as np
 
@@ -322,8 +322,8 @@ def _drawable(frame: NDArray[Any]) -> NDArray[Any]:
         return frame
     pixels = frame.astype(np.float64)
     finite = pixels[np.isfinite(pixels)]
-    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
-    return (pixels - low) / ((high - low) or 1.0)
+    low, high = np.percentile(finite, (1, 99)) if finite.size else (0.0, 1.0)
+    return (pixels.clip(low, high) - low) / ((high - low) or 1.0)
 
 
 def _draw_clouds(canvas: _Canvas, sheet: Sheet, name: str, clouds: list[NDArray[Any]]) -> None:
