@@ -34,9 +34,9 @@ $(PACKAGE): $(SOURCES) requirements/build.txt requirements/apt-build.txt
 	    --disable-pip-version-check --config-settings=build-dir=build/$(PRESET)
 	@touch $@
 
-demo: build ## record, index, load and view simulated episodes, or DATA=path [RATE_HZ=n] of a dataset
+demo: build ## record [FORMAT=lerobot], index, load and view simulated episodes, or DATA=path [RATE_HZ=n] of a dataset
 	@tools/setup.sh demo
-	@$(PY) examples/demo.py $(if $(DATA),"$(DATA)") $(if $(RATE_HZ),--rate-hz $(RATE_HZ))
+	@$(PY) examples/demo.py $(if $(DATA),"$(DATA)") $(if $(FORMAT),--format $(FORMAT)) $(if $(RATE_HZ),--rate-hz $(RATE_HZ))
 
 test: build ## run every C and Python test; the last line counts them
 	@tools/setup.sh test

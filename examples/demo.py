@@ -4,7 +4,8 @@
     python examples/demo.py DATA         # a dataset of your own
 
 Without DATA a simulated arm records a few episodes, every sensor on its own clock, and the
-project's writer puts them into RLDS TFRecords. Then, either way: index, info, two epochs of
+project's writer puts them into RLDS TFRecords, or, with --format lerobot, into a LeRobot dataset
+with video. Then, either way: index, info, two epochs of
 batches with fusion and voxelization, a contact sheet and a picture of the voxels. Everything is
 written to one folder, also the index of DATA, which is only read. Needs no PyTorch.
 """
@@ -12,6 +13,7 @@ written to one folder, also the index of DATA, which is only read. Needs no PyTo
 from __future__ import annotations
 
 import argparse
+import importlib
 import shlex
 import shutil
 import sys
@@ -61,11 +63,12 @@ def offsets_ns(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
 # ---- the data ----
 
 
-def record(folder: Path, count: int, seed: int) -> Path:
+def record(folder: Path, count: int, seed: int, kind: str) -> Path:
     """Record episodes of the simulated arm; return the dataset's folder."""
     try:
         import arm
-        from arm.rlds import NAME, write_episodes
+
+        recorder = importlib.import_module(f"arm.{kind}")
     except ImportError as error:
         raise SystemExit(
             f"demo: the simulated arm needs {error.name}: pip install 'robocache[demo]'"
@@ -82,8 +85,9 @@ def record(folder: Path, count: int, seed: int) -> Path:
             )
             yield episode
 
-    shutil.rmtree(folder / NAME, ignore_errors=True)
-    return write_episodes(announced(), folder)
+    shutil.rmtree(folder / recorder.NAME, ignore_errors=True)
+    path: Path = recorder.write_episodes(announced(), folder)
+    return path
 
 
 def find_dataset(path: Path) -> Path:
@@ -246,6 +250,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("data", nargs="?", type=Path, help="folder of a dataset")
     parser.add_argument("-o", "--output", type=Path, default=Path("out/demo"))
+    parser.add_argument("--format", choices=("rlds", "lerobot"), default="rlds", help="to record")
     parser.add_argument("--episodes", type=int, default=3, help="to record (default: 3)")
     parser.add_argument("--seed", type=int, default=0, help="of the recording (default: 0)")
     parser.add_argument("--batch-size", type=int, default=32)
@@ -256,9 +261,11 @@ def main() -> int:
 
     rate_hz: float | None = arguments.rate_hz
     if arguments.data is None:
-        say(f"recording {arguments.episodes} episodes of a simulated arm to RLDS TFRecords")
-        path = record(output, arguments.episodes, arguments.seed)
-        catalog = output / "simulated_arm.sqlite"
+        kind = arguments.format
+        what = {"rlds": "RLDS TFRecords", "lerobot": "a LeRobot dataset with video"}[kind]
+        say(f"recording {arguments.episodes} episodes of a simulated arm to {what}")
+        path = record(output, arguments.episodes, arguments.seed, kind)
+        catalog = output / f"{path.relative_to(output).parts[0]}.sqlite"
     else:
         path = find_dataset(arguments.data)
         catalog = output / f"{path.parent.name}-{path.name}.sqlite"
@@ -271,7 +278,8 @@ def main() -> int:
             return code
 
     dataset = rc.open(path, catalog=catalog, control_rate_hz=rate_hz)
-    plan = plan_arm() if arguments.data is None else plan_any(dataset, rate_hz)
+    is_arm = arguments.data is None and arguments.format == "rlds"
+    plan = plan_arm() if is_arm else plan_any(dataset, rate_hz)
     say(f"loading {EPOCHS} epochs, batches of {arguments.batch_size}")
     if not plan.clouds:
         print("    this dataset has no point clouds: nothing to voxelize")

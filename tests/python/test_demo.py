@@ -42,6 +42,19 @@ def test_demo_on_a_recording_of_the_arm(tmp_path: Path) -> None:
     assert (tmp_path / "simulated_arm/1.0.0/features.json").exists()
 
 
+@pytest.mark.slow
+def test_demo_writes_a_lerobot_dataset_and_loads_it(tmp_path: Path) -> None:
+    for module in ("mujoco", "PIL", "av", "pyarrow"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"the simulated arm needs {module}")
+    result = run_demo("-o", tmp_path, "--episodes", 1, "--format", "lerobot")
+    assert result.returncode == 0, result.stderr
+    for text in ("fusing", "samples/s", "observation.images.front", "observation.state"):
+        assert text in result.stdout
+    assert (tmp_path / "contact_sheet.png").stat().st_size > 20_000
+    assert (tmp_path / "simulated_arm_lerobot/meta/info.json").exists()
+
+
 @pytest.mark.parametrize(
     ("below", "clouds"), [("small/1.0.0", True), ("small", False), ("", False)]
 )
