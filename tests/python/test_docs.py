@@ -97,6 +97,24 @@ def test_the_page_on_formats_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "record 1: ep1-0000: a step lacks its image" in tars.skipped[0]
 
 
+def test_the_page_on_lerobot_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("av", "pyarrow", "torch"):
+        pytest.importorskip(module)
+    from tests.python import lerobot_sets as sets
+    from tests.python import numbered_video as video
+
+    monkeypatch.chdir(tmp_path)
+    camera = "observation.images.front"
+    feature = {"dtype": "video", "shape": [video.HEIGHT, video.WIDTH, 3]}
+    video.write(tmp_path / f"my_set/videos/{camera}/chunk-000/file-000.mp4", range(30))
+    clips = {camera: [(0, 0.0), (0, 2.0)]}
+    sets.make(Path("my_set"), "v3.0", [20, 10], features={camera: feature}, clips=clips)
+    names = run_page(DOCS / "lerobot.md")
+    assert names["batch"][camera].shape == (8, 2, 3, video.HEIGHT, video.WIDTH)
+    assert names["items"].meta.total_episodes == 2
+    assert len(names["item"]["action"]) == 16
+
+
 def test_the_page_on_jpeg_runs() -> None:
     pytest.importorskip("PIL")
     names = run_page(DOCS / "jpeg.md")
