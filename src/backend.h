@@ -13,6 +13,7 @@
 
 #include "codec/jpeg_batch.h"
 #include "core/tensor.h"
+#include "image/image.h"
 
 typedef enum rbc__time_type {
     RBC__TIME_I64 = 0, /* nanoseconds */
@@ -168,6 +169,23 @@ typedef struct rbc__jpeg_job {
 
 enum { RBC__JPEG_KEPT_BYTES = 512 };
 
+/* One image as it is stored, rows row_stride_bytes apart, and what is done to it. */
+typedef struct rbc__image_item {
+    const void *pixels;
+    int64_t row_stride_bytes;
+    int32_t height, width; /* as stored */
+    rbc__image_draw draw;
+    void *out; /* contiguous */
+} rbc__image_item;
+
+typedef struct rbc__image_job {
+    const rbc__image_spec *spec;
+    const rbc__image_item *items;
+    int64_t count;
+    char *workspace;
+    uint64_t workspace_bytes;
+} rbc__image_job;
+
 typedef struct rbc__backend {
     const char *name; /* "cpu", "cuda" */
     DLDeviceType device_type;
@@ -202,6 +220,10 @@ typedef struct rbc__backend {
     rbc_status (*fetch_jpegs)(const rbc__jpeg_streams *streams, void **held, rbc_error *err);
     /* NULL is nothing. Also after a failure. */
     void (*release_jpegs)(void *held);
+    /* NULL: this backend has none. Pixels and outputs are not looked at for the workspace. */
+    rbc_status (*image)(rbc_context *context, const rbc__image_job *job, int32_t device_id,
+                        void *cu_stream, rbc_error *err);
+    uint64_t (*image_workspace_bytes)(const rbc__image_job *job);
 } rbc__backend;
 
 /* The backend for tensors on `device`, or an UNSUPPORTED error that says why there is none.

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .formats.register import register_format
     from .formats.sources import ArrayRows, Column, Frames, Pieces, Rows
     from .formats.video import Video, read_mp4
+    from .image import Image, image_key
     from .jpeg import decode_jpeg
     from .lerobot import LeRobotWriter
     from .loader import DataLoader
@@ -74,6 +75,7 @@ _LAZY = {
     "Episode": "dataset",
     "Feature": "rlds",
     "Frames": "formats.sources",
+    "Image": "image",
     "Indexer": "formats.indexer",
     "LeRobotWriter": "lerobot",
     "Part": "formats.part",
@@ -86,6 +88,7 @@ _LAZY = {
     "check_installation": "_install",
     "datasets": "datasets",
     "decode_jpeg": "jpeg",
+    "image_key": "image",
     "open": "dataset",
     "read_mp4": "formats.video",
     "register_format": "formats.register",
@@ -119,6 +122,7 @@ __all__ = [
     "Error",
     "Feature",
     "Frames",
+    "Image",
     "Indexer",
     "LeRobotWriter",
     "Part",
@@ -138,6 +142,7 @@ __all__ = [
     "fuse_streams",
     "get_image_limits",
     "get_num_threads",
+    "image_key",
     "open",
     "read_mp4",
     "register_format",

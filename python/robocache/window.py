@@ -10,6 +10,7 @@ from typing import Any
 from . import _arguments
 from .dataset import Dataset, StreamInfo, readable
 from .errors import ArgumentTypeError, InvalidArgumentError
+from .image import Image
 
 __all__ = ["Window"]
 
@@ -44,6 +45,9 @@ class Window:
         channels: modes of some channels, as in resample_trajectories().
         max_points: for point clouds: points a sample is padded to; None: the most that a step of
             the loader's episodes has, for which all of them are looked at.
+        image: what is made of images, or of arrays [H, W] or [H, W, C] that are some: each is
+            turned, cropped, resized and so on straight into the batch, and those of a stream may
+            differ in size. Where there is none, the batch has zeros (NaN with outside "nan").
         squeeze: whether the fields of a window of one tick have no axis for it: [B, ...].
     """
 
@@ -57,6 +61,7 @@ class Window:
     channels: Sequence[tuple[Any, str]] | None
     max_points: int | None
     squeeze: bool
+    image: Image | None
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class Window:
         channels: Sequence[tuple[Any, str]] | None = None,
         max_points: int | None = None,
         squeeze: bool = False,
+        image: Image | None = None,
     ) -> None:
         if ticks is not None and seconds is not None:
             raise InvalidArgumentError("Window: ticks and seconds found, wanted one of them")
@@ -89,7 +95,12 @@ class Window:
             if max_points is None
             else _arguments.integer("Window: max_points", max_points, 1),
             "squeeze": _arguments.flag("Window: squeeze", squeeze),
+            "image": image,
         }
+        if image is not None and not isinstance(image, Image):
+            raise ArgumentTypeError(
+                f"Window: image: found {_arguments.found(image)}, wanted a robocache.Image"
+            )
         width = len(values["ticks"] or values["seconds"])
         if values["squeeze"] and width != 1:
             raise InvalidArgumentError(f"Window: squeeze: found with {width} ticks, wanted 1")
@@ -117,6 +128,7 @@ class Window:
             -1.0 if self.tolerance is None else self.tolerance * 1e9,
             max_points,
             self.squeeze,
+            None if self.image is None else self.image._native(),
         )
 
 

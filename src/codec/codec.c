@@ -77,8 +77,8 @@ rbc_status rbc__image_check_wanted(const rbc__image_shape *found, const rbc__ima
         return rbc__image_fail(
             err, RBC_ERROR_FORMAT, name,
             "%s of %lld x %lld pixels where the first image has %lld x %lld: no size is declared, "
-            "and an array or a batch holds images of one size; read them one at a time, or leave "
-            "the stream out",
+            "and an array or a batch holds images of one size; give the window an image of one "
+            "size, read them one at a time, or leave the stream out",
             codec, (long long)found->height, (long long)found->width, (long long)want->height,
             (long long)want->width);
     }

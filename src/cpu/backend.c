@@ -1,6 +1,7 @@
 #include "backend.h"
 
 #include "cpu/decode_jpeg.h"
+#include "cpu/image.h"
 #include "cpu/resample.h"
 #include "cpu/resample_backward.h"
 #include "cpu/voxelize.h"
@@ -17,4 +18,6 @@ const rbc__backend rbc__cpu_backend = {
     .depth_to_points = rbc__cpu_depth_to_points,
     .decode_jpeg = rbc__cpu_decode_jpeg,
     .decode_jpeg_workspace_bytes = rbc__cpu_decode_jpeg_workspace_bytes,
+    .image = rbc__cpu_image,
+    .image_workspace_bytes = rbc__cpu_image_workspace_bytes,
 };

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "cpu/kernels/half.h"
+#include "core/half.h"
 #include "cpu/kernels/voxelize.h"
 #include "cpu/kernels/voxelize_features.h"
 

@@ -54,6 +54,32 @@ static rbc_status add_field(rbc__batch_spec *spec, const char *name, const char 
     return RBC_OK;
 }
 
+/* Extents of what is made of an image, behind the first `ndim`. */
+static rbc_status add_made_extents(rbc__window_spec *window, const rbc__stream_schema *schema,
+                                   const rbc_window *asked, int64_t *shape, int32_t *ndim,
+                                   rbc_error *err) {
+    const rbc__image_shape *image = &window->image;
+    char name[160];
+    int64_t height;
+    int64_t width;
+    (void)snprintf(name, sizeof name, "stream '%s': image: ", schema->name);
+    RBC__TRY(rbc__image_spec_init(window->made, asked->image, schema->dtype, image->channels, name,
+                                  err));
+    RBC__TRY(rbc__image_spec_size(window->made, image->height, image->width, name, &height, &width,
+                                  err));
+    const bool has_channels = schema->kind == RBC_STREAM_IMAGE || schema->ndim == 3;
+    const bool is_first = window->made->params.channels_first != 0;
+    if (has_channels && is_first) {
+        shape[(*ndim)++] = image->channels;
+    }
+    shape[(*ndim)++] = height;
+    shape[(*ndim)++] = width;
+    if (has_channels && !is_first) {
+        shape[(*ndim)++] = image->channels;
+    }
+    return RBC_OK;
+}
+
 static rbc_status add_window_fields(rbc__batch_spec *spec, rbc__window_spec *window,
                                     const rbc_window *asked, rbc_error *err) {
     const char *name = asked->name != NULL ? asked->name : asked->stream;
@@ -61,7 +87,9 @@ static rbc_status add_window_fields(rbc__batch_spec *spec, rbc__window_spec *win
     const rbc__stream_schema *schema = used->schema;
     int64_t shape[RBC__FIELD_MAX_DIMS] = {window->width};
     int32_t ndim = 1;
-    if (schema->kind == RBC_STREAM_IMAGE) {
+    if (window->made != NULL) {
+        RBC__TRY(add_made_extents(window, schema, asked, shape, &ndim, err));
+    } else if (schema->kind == RBC_STREAM_IMAGE) {
         shape[ndim++] = window->image.height;
         shape[ndim++] = window->image.width;
         shape[ndim++] = window->image.channels;

@@ -106,7 +106,8 @@ static rbc_status check_limit(const rbc_window *window, const char *name, double
 
 static rbc_status check_outside(const rbc_window *window, const rbc__window_spec *out,
                                 const rbc__used_stream *used, rbc_error *err) {
-    const bool is_numeric = used->schema->kind == RBC_STREAM_NUMERIC && !used->is_cloud;
+    const bool is_numeric =
+        (used->schema->kind == RBC_STREAM_NUMERIC || out->made != NULL) && !used->is_cloud;
     switch (window->outside) {
     case RBC_OUTSIDE_HOLD:
     case RBC_OUTSIDE_ZERO:
@@ -230,6 +231,54 @@ static rbc_status check_cloud(const rbc_window *window, const rbc__used_stream *
     return RBC_OK;
 }
 
+/* Images that are made of others: streams of images, and arrays that can be taken for some. */
+static rbc_status check_made(const rbc_window *window, const rbc__used_stream *used,
+                             rbc__window_spec *out, rbc_error *err) {
+    const rbc__stream_schema *schema = used->schema;
+    char name[NAME_BYTES];
+    (void)snprintf(name, sizeof name, "stream '%s': image: ", window->stream);
+    if (window->image == NULL) {
+        return RBC_OK;
+    }
+    const bool is_array = schema->kind == RBC_STREAM_NUMERIC && !used->is_cloud &&
+                          (schema->ndim == 2 || schema->ndim == 3);
+    if (schema->kind != RBC_STREAM_IMAGE && !is_array) {
+        char shape[128];
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "%sits samples are of shape %s; wanted images, or arrays of [height, "
+                         "width] or [height, width, channels]",
+                         name, rbc__format_shape(shape, sizeof shape, schema->ndim, schema->shape));
+    }
+    if (!is_pick(window->mode) || window->num_groups > 0) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "%smode %s%s; images are taken with hold or nearest", name,
+                         rbc__mode_name(window->mode),
+                         window->num_groups > 0 ? " and modes of channels" : "");
+    }
+    if (is_array) {
+        out->image = (rbc__image_shape){.height = schema->shape[0],
+                                        .width = schema->shape[1],
+                                        .channels = schema->ndim == 3 ? schema->shape[2] : 1};
+    }
+    out->made = calloc(1, sizeof *out->made);
+    if (out->made == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the windows of a batch");
+    }
+    RBC__TRY(rbc__image_spec_init(out->made, window->image, schema->dtype, out->image.channels,
+                                  name, err));
+    out->dtype = out->made->dtype;
+    return RBC_OK;
+}
+
+bool rbc__window_needs_shape(const rbc__window_spec *window, const rbc__used_stream *used) {
+    const rbc__image_shape *image = &window->image;
+    const bool has_size = image->height >= 0 && image->width >= 0;
+    const bool is_free = window->made != NULL && !rbc__image_spec_keeps_size(window->made) &&
+                         used->schema->stored.encoding == RBC__ENCODING_IMAGE;
+    return used->schema->kind == RBC_STREAM_IMAGE &&
+           (image->channels < 0 || (!has_size && !is_free));
+}
+
 static rbc__dtype signed_dtype(rbc__dtype dtype) {
     switch (dtype) {
     case RBC__U16:
@@ -257,6 +306,7 @@ static rbc_status set_window(rbc__batch_spec *spec, const rbc__batch_spec_params
     out->job_dtype = signed_dtype(out->dtype);
     out->outside = window.outside;
     out->is_held = true;
+    RBC__TRY(check_made(&window, used, out, err));
     RBC__TRY(build_runs(&window, used, out, err));
     RBC__TRY(check_outside(&window, out, used, err));
     RBC__TRY(check_limit(&window, "max_gap_ns", window.max_gap_ns, clock->snap_ns, &out->max_gap_ns,
@@ -273,7 +323,7 @@ static rbc_status set_window(rbc__batch_spec *spec, const rbc__batch_spec_params
                     !out->has_reduction && out->tolerance_ns < 0 && out->max_gap_ns < 0 &&
                     out->outside != RBC_OUTSIDE_EXTRAPOLATE;
     spec->max_width = out->width > spec->max_width ? out->width : spec->max_width;
-    if (used->schema->kind == RBC_STREAM_IMAGE) {
+    if (used->schema->kind == RBC_STREAM_IMAGE || out->made != NULL) {
         spec->images_per_sample += out->width;
     }
     return RBC_OK;
@@ -367,6 +417,7 @@ void rbc__batch_spec_destroy(rbc__batch_spec **spec) {
         free(p->windows[i].ticks);
         free(p->windows[i].offsets_ns);
         free(p->windows[i].runs);
+        free(p->windows[i].made);
     }
     for (int32_t i = 0; i < p->num_fields; ++i) {
         free(p->fields[i].name);

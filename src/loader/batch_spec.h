@@ -49,7 +49,8 @@ typedef struct rbc__window_spec {
     int64_t num_channels;
     int64_t max_points;
     int64_t target_bytes;   /* delivered for one target; 0 for text */
-    rbc__image_shape image; /* -1 until it is known */
+    rbc__image_shape image; /* as stored; -1 until it is known */
+    rbc__image_spec *made;  /* what is made of images; NULL: they are delivered as stored */
     int32_t value_field, pad_field, valid_field, lengths_field; /* -1: none */
 } rbc__window_spec;
 
@@ -97,6 +98,9 @@ typedef struct rbc__batch_spec_params {
 rbc_status rbc__batch_spec_create(const rbc__batch_spec_params *params, rbc__batch_spec **out,
                                   rbc_error *err);
 void rbc__batch_spec_destroy(rbc__batch_spec **spec);
+
+/* Whether the images of a window have to be looked at for the shape of its field. */
+bool rbc__window_needs_shape(const rbc__window_spec *window, const rbc__used_stream *used);
 
 /* Names, shapes and offsets of the fields. INVALID_ARGUMENT when two have one name or a slot would
  * not fit int64. */

@@ -133,8 +133,7 @@ static rbc_status find_image_shapes(rbc_loader *loader, rbc__batch_spec *spec, r
     for (int32_t i = 0; i < spec->num_windows; ++i) {
         rbc__image_shape *image = &spec->windows[i].image;
         const rbc__used_stream *used = &spec->used[spec->windows[i].stream_at];
-        if (used->schema->kind != RBC_STREAM_IMAGE ||
-            (image->height >= 0 && image->width >= 0 && image->channels >= 0)) {
+        if (!rbc__window_needs_shape(&spec->windows[i], used)) {
             continue;
         }
         rbc__image_shape found;

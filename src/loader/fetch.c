@@ -359,6 +359,41 @@ static rbc_status locate_samples(rbc__rows *rows, const rbc__row *row,
     return RBC_OK;
 }
 
+/* Images stored as numbers, of which others are made: each sample once. */
+static rbc_status locate_pixels(rbc__rows *rows, const rbc__row *row,
+                                const rbc__window_spec *window, rbc__cell *cell, rbc_error *err) {
+    const rbc__used_stream *used = &rows->params.spec->used[window->stream_at];
+    const rbc__loaded_stream *loaded = &row->episode->streams[window->stream_at];
+    const rbc__image_shape *image = &window->image;
+    const int64_t bytes =
+        image->height * image->width * image->channels * rbc__dtype_bytes(used->schema->dtype);
+    cell->pixels = rbc__arena_take(&rows->arena, (size_t)window->width * sizeof(uint8_t *));
+    if (cell->pixels == NULL) {
+        return no_memory(err);
+    }
+    for (int64_t i = 0; i < window->width; ++i) {
+        cell->pixels[i] = NULL;
+        if (cell->picks[i] < 0) {
+            continue;
+        }
+        const int64_t same = same_sample_before(cell->picks, i);
+        if (same < i) {
+            cell->pixels[i] = cell->pixels[same];
+        } else if (loaded->values != NULL) {
+            cell->pixels[i] = loaded->values + cell->picks[i] * bytes;
+        } else {
+            uint8_t *pixels = rbc__arena_take(&rows->arena, (size_t)bytes);
+            if (pixels == NULL) {
+                return no_memory(err);
+            }
+            cell->pixels[i] = pixels;
+            RBC__TRY(rbc__request_values(rows->request, &row->episode->parsed, used->stream,
+                                         cell->picks[i], 1, pixels, err));
+        }
+    }
+    return RBC_OK;
+}
+
 /* What a resampled window computes with. */
 static rbc_status locate_values(rbc__rows *rows, const rbc__row *row,
                                 const rbc__window_spec *window, rbc__cell *cell, rbc_error *err) {
@@ -388,6 +423,9 @@ static rbc_status locate(rbc__rows *rows, const rbc__row *row, const rbc__window
     const rbc__used_stream *used = &spec->used[window->stream_at];
     if (!rbc__stream_has_numbers(used->schema)) {
         return locate_samples(rows, row, window, cell, err);
+    }
+    if (window->made != NULL) {
+        return locate_pixels(rows, row, window, cell, err);
     }
     if (cell->picks == NULL) {
         return locate_values(rows, row, window, cell, err);
@@ -438,6 +476,8 @@ void rbc__rows_fetch(rbc__rows *rows, rbc__maker *maker, const rbc__order *order
     const rbc__clock *clock = rows->params.clock;
     rows->batch = batch;
     rows->chooser = maker;
+    rows->seed = order->seed;
+    rows->epoch = (int64_t)order->epoch;
     rows->num_rows = count;
     for (int64_t i = 0; i < count; ++i) {
         rbc__row *row = &rows->rows[i];

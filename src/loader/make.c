@@ -54,25 +54,47 @@ static bool same_shape(const rbc__image_shape *a, const rbc__image_shape *b) {
            a->bits == b->bits && a->is_first == b->is_first;
 }
 
-/* An earlier job of the same image into pixels of the same shape, or -1. */
+/* Whether two jobs of one image give the same. */
+static bool is_made_alike(const rbc__decode_job *job, const rbc__window_spec *window,
+                          uint64_t key) {
+    if (window->made != NULL || job->made != NULL) {
+        return job->made == window->made && (job->key == key || !job->made->is_random);
+    }
+    return same_shape(&job->shape, &window->image);
+}
+
+/* An earlier job of the same image into the same pixels, or -1. */
 static int64_t same_image(const rbc__list_of_jobs *jobs, const rbc__sample *sample,
-                          const rbc__window_spec *window) {
+                          const rbc__window_spec *window, uint64_t key) {
     const int64_t last = jobs->num_decode - 1;
     for (int64_t i = last; i >= 0 && last - i < SAME_IMAGE_JOBS; --i) {
         const rbc__decode_job *job = &jobs->decode[i];
         if (job->encoded == sample->bytes && job->num_bytes == sample->num_bytes &&
             job->is_ros == (sample->encoding == RBC__ENCODING_ROS) &&
-            job->pixels == sample->stored && same_shape(&job->shape, &window->image)) {
+            job->pixels == sample->stored && is_made_alike(job, window, key)) {
             return i;
         }
     }
     return -1;
 }
 
-static rbc_status add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t pick,
-                            const rbc__sample *sample, uint8_t *dst, rbc_error *err) {
+/* Of the image that element `i` of a window is. */
+static uint64_t key_of(const rbc__rows *rows, const rbc__row *row, const rbc__window_spec *window,
+                       int64_t i) {
+    const char *name = rows->params.spec->fields[window->value_field].name;
+    return rbc_image_key(rows->seed, rows->epoch,
+                         rbc__episodes_id(rows->params.episodes, row->episode_at), row->tick,
+                         (rbc_image_share)window->made->params.share, name, i);
+}
+
+/* Image `i` of a window, encoded, or, `is_pixels`, as it is. */
+static rbc_status add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t i,
+                            const rbc__sample *sample, bool is_pixels, uint8_t *dst,
+                            rbc_error *err) {
     const rbc__window_spec *window = &rows->params.spec->windows[w];
-    const int64_t same = same_image(&rows->jobs, sample, window);
+    const int64_t pick = rbc__rows_cell(rows, w, row)->picks[i];
+    const uint64_t key = window->made != NULL ? key_of(rows, &rows->rows[row], window, i) : 0;
+    const int64_t same = same_image(&rows->jobs, sample, window, key);
     if (same >= 0) {
         rbc__copy_job *copy = rbc__jobs_add_copy(&rows->jobs);
         if (copy == NULL) {
@@ -92,8 +114,11 @@ static rbc_status add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t pic
         .shape = window->image,
         .is_ros = sample->encoding == RBC__ENCODING_ROS,
         .pixels = sample->stored,
+        .made = window->made,
+        .key = key,
+        .is_pixels = is_pixels,
         .dst = dst,
-        .row_bytes = window->target_bytes / window->image.height,
+        .row_bytes = window->made == NULL ? window->target_bytes / window->image.height : 0,
         .stream = rows->params.spec->used[window->stream_at].schema->name,
         .window = w,
         .row = row,
@@ -110,6 +135,7 @@ static void put_frames(rbc__rows *rows, rbc_batch *batch) {
     for (int32_t w = 0; w < spec->num_windows; ++w) {
         const rbc__window_spec *window = &spec->windows[w];
         const bool has_frames =
+            window->made == NULL &&
             spec->used[window->stream_at].schema->stored.encoding == RBC__ENCODING_FRAME;
         for (int64_t i = 0; has_frames && i < rows->num_rows; ++i) {
             const rbc__row *row = &rows->rows[i];
@@ -139,14 +165,36 @@ static rbc_status add_images(rbc__rows *rows, int64_t row_at, int32_t w, rbc_err
         }
         valid[i] = valid[i] && sample.num_bytes > 0;
         if (sample.num_bytes == 0 || window->target_bytes == 0) {
-            memset(dst, 0, (size_t)window->target_bytes);
+            rbc__deliver_nothing(window, dst);
+        } else if (window->made != NULL) {
+            const bool is_frame = sample.encoding == RBC__ENCODING_FRAME;
+            RBC__TRY(add_image(rows, row_at, w, i, &sample, is_frame, dst, err));
         } else if (sample.encoding ==
                    RBC__ENCODING_FRAME) { /* decoded with its group, mostly to here */
             if (sample.bytes != dst) {
                 memcpy(dst, sample.bytes, (size_t)window->target_bytes);
             }
         } else {
-            RBC__TRY(add_image(rows, row_at, w, cell->picks[i], &sample, dst, err));
+            RBC__TRY(add_image(rows, row_at, w, i, &sample, false, dst, err));
+        }
+    }
+    return RBC_OK;
+}
+
+/* Adds what is to be made of images stored as numbers. */
+static rbc_status add_pixels(rbc__rows *rows, int64_t row_at, int32_t w, rbc_error *err) {
+    const rbc__batch_spec *spec = rows->params.spec;
+    const rbc__window_spec *window = &spec->windows[w];
+    const rbc__row *row = &rows->rows[row_at];
+    const rbc__cell *cell = rbc__rows_cell(rows, w, row_at);
+    uint8_t *dst = rbc__batch_row(rows->batch, &spec->fields[window->value_field], row->index);
+    for (int64_t i = 0; i < window->width; i++, dst += window->target_bytes) {
+        if (cell->pixels[i] == NULL) {
+            rbc__deliver_nothing(window, dst);
+        } else {
+            const rbc__sample sample = {.bytes = cell->pixels[i],
+                                        .blob = rbc__blob_id(row->episode->parsed.part, 0)};
+            RBC__TRY(add_image(rows, row_at, w, i, &sample, true, dst, err));
         }
     }
     return RBC_OK;
@@ -170,9 +218,9 @@ static void decode_images(rbc__rows *rows, rbc__maker *maker) {
     const rbc__list_of_jobs *jobs = &rows->jobs;
     const int64_t begin = rbc__now_ns();
     maker->ops->decode(maker, jobs->decode, jobs->num_decode);
-    rows->stats.images_decoded += jobs->num_decode;
     for (int64_t i = 0; i < jobs->num_decode; ++i) {
         const rbc__decode_job *job = &jobs->decode[i];
+        rows->stats.images_decoded += !job->is_pixels && !job->is_reused;
         if (job->status != RBC_OK) {
             fail_image(rows, job->row, job->window, job);
         }
@@ -307,6 +355,9 @@ static rbc_status make_cell(rbc__rows *rows, int64_t row_at, int32_t w, rbc_erro
     const rbc__window_spec *window = &rows->params.spec->windows[w];
     const rbc__used_stream *used = &rows->params.spec->used[window->stream_at];
     const rbc__cell *cell = rbc__rows_cell(rows, w, row_at);
+    if (cell->pixels != NULL) {
+        return add_pixels(rows, row_at, w, err);
+    }
     if (cell->wants != NULL) {
         return used->schema->kind == RBC_STREAM_TEXT ? put_texts(rows, row_at, w, err)
                                                      : add_images(rows, row_at, w, err);

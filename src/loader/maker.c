@@ -77,16 +77,85 @@ static rbc_error *copy_of(const rbc_error *problem) {
     return copy;
 }
 
+static rbc_status decode_to(rbc__maker *maker, const rbc__decode_job *job, void *dst,
+                            int64_t row_bytes, rbc_error *err) {
+    return job->is_ros ? rbc__ros_image_decode(job->pixels, job->encoded, job->num_bytes,
+                                               job->stream, &job->shape, dst, row_bytes, err)
+                       : rbc__image_decode(maker->decoder, job->encoded, job->num_bytes,
+                                           job->stream, &job->shape, dst, row_bytes, err);
+}
+
+static int64_t row_bytes_of(const rbc__decode_job *job) {
+    return job->shape.width * job->shape.channels * rbc__dtype_bytes(job->made->stored);
+}
+
+/* Decodes an image of any size, but where the result's is that of the image. */
+static rbc_status decode_aside(rbc__maker *maker, rbc__decode_job *job, rbc_error *err) {
+    if (!job->is_ros && !rbc__image_spec_keeps_size(job->made)) {
+        rbc__image_shape found;
+        RBC__TRY(rbc__image_probe(maker->decoder, job->encoded, job->num_bytes, job->stream, &found,
+                                  err));
+        job->shape.height = found.height;
+        job->shape.width = found.width;
+    }
+    int64_t bytes;
+    if (!rbc__mul_size(job->shape.height, row_bytes_of(job), &bytes)) {
+        return rbc__fail(err, RBC_ERROR_FORMAT, "%s: image of %lld x %lld pixels", job->stream,
+                         (long long)job->shape.height, (long long)job->shape.width);
+    }
+    RBC__TRY(rbc__scratch_reserve(&maker->pixels, (size_t)bytes, err));
+    return decode_to(maker, job, maker->pixels.data, row_bytes_of(job), err);
+}
+
+/* What job->made says, of pixels of job->shape. */
+static rbc_status make_image(rbc__maker *maker, const rbc__decode_job *job, const void *pixels,
+                             rbc_error *err) {
+    rbc__image_item item = {.pixels = pixels, .row_stride_bytes = row_bytes_of(job)};
+    rbc__image_job image = {.spec = job->made, .items = &item, .count = 1};
+    rbc_status status = rbc__image_draw_for(job->made, job->key, job->shape.height,
+                                            job->shape.width, "image: ", &item.draw, err);
+    if (status != RBC_OK) {
+        return rbc__fail_within(err, status, "stream '%s'", job->stream);
+    }
+    item.height = (int32_t)job->shape.height;
+    item.width = (int32_t)job->shape.width;
+    item.out = job->dst;
+    image.workspace_bytes = maker->backend->image_workspace_bytes(&image);
+    RBC__TRY(rbc__scratch_reserve(&maker->workspace, (size_t)image.workspace_bytes + 1, err));
+    image.workspace = (char *)maker->workspace.data;
+    return maker->backend->image(maker->context, &image, 0, NULL, err);
+}
+
+/* Neighbours often want the image before once more. */
+static bool is_there(const rbc__decode_job *before, const rbc__decode_job *job) {
+    return before != NULL && before->encoded == job->encoded &&
+           before->num_bytes == job->num_bytes && before->is_ros == job->is_ros &&
+           before->pixels == job->pixels && before->shape.channels == job->shape.channels &&
+           before->shape.bits == job->shape.bits;
+}
+
 static void decode(rbc__maker *maker, rbc__decode_job *jobs, int64_t count) {
     rbc_error problem;
+    const rbc__decode_job *before = NULL; /* whose pixels maker->pixels holds */
     for (int64_t i = 0; i < count; ++i) {
         rbc__decode_job *job = &jobs[i];
-        job->status =
-            job->is_ros
-                ? rbc__ros_image_decode(job->pixels, job->encoded, job->num_bytes, job->stream,
-                                        &job->shape, job->dst, job->row_bytes, &problem)
-                : rbc__image_decode(maker->decoder, job->encoded, job->num_bytes, job->stream,
-                                    &job->shape, job->dst, job->row_bytes, &problem);
+        if (job->made == NULL) {
+            job->status = decode_to(maker, job, job->dst, job->row_bytes, &problem);
+        } else if (job->is_pixels) {
+            job->status = make_image(maker, job, job->encoded, &problem);
+        } else {
+            job->is_reused = is_there(before, job);
+            if (job->is_reused) {
+                job->shape = before->shape;
+            } else {
+                before = NULL;
+                job->status = decode_aside(maker, job, &problem);
+            }
+            if (job->status == RBC_OK) {
+                before = job;
+                job->status = make_image(maker, job, maker->pixels.data, &problem);
+            }
+        }
         if (job->status != RBC_OK) {
             job->problem = copy_of(&problem);
         }
@@ -109,6 +178,8 @@ static void align(rbc__maker *maker, rbc__align_job *jobs, int64_t count) {
 static void destroy(rbc__maker *maker) {
     rbc__decoder_destroy(&maker->decoder);
     rbc_context_destroy(&maker->context);
+    rbc__scratch_free(&maker->pixels);
+    rbc__scratch_free(&maker->workspace);
     free(maker);
 }
 

@@ -11,12 +11,17 @@
 
 #include "backend.h"
 #include "codec/codec.h"
+#include "io/source.h"
 
-/* An image to be decoded to `dst`. */
+/* An image to be decoded to `dst`, or to be decoded, and what `made` says to be made of it. */
 typedef struct rbc__decode_job {
     const uint8_t *encoded;
     uint64_t num_bytes;
-    rbc__image_shape shape;
+    rbc__image_shape shape; /* with `made`, height and width are those of the image that is found */
+    const rbc__image_spec *made; /* NULL: pixels go to dst as they are */
+    uint64_t key;                /* of what is drawn for it */
+    bool is_pixels; /* nothing to decode: `encoded` are the pixels, of that shape; with `made` */
+    bool is_reused; /* set where its pixels were there, decoded for the job before */
     bool is_ros;    /* rows of pixels, else what its first bytes say */
     uint8_t pixels; /* rbc__ros_pixels, then */
     uint8_t *dst;
@@ -78,9 +83,10 @@ typedef struct rbc__maker_ops {
 
 struct rbc__maker {
     const rbc__maker_ops *ops;
-    rbc__decoder *decoder;       /* of headers, on the CPU; NULL where there are no images */
-    const rbc__backend *backend; /* the CPU's, for what is chosen by resampling */
-    rbc_context *context;        /* of one thread */
+    rbc__decoder *decoder;          /* of headers, on the CPU; NULL where there are no images */
+    const rbc__backend *backend;    /* the CPU's, also for what is chosen by resampling */
+    rbc_context *context;           /* of one thread */
+    rbc__scratch pixels, workspace; /* of one image that another is made of */
 };
 
 rbc_status rbc__maker_create(rbc_jpeg_dct jpeg_dct, bool has_images, rbc__maker **out,

@@ -46,7 +46,8 @@ typedef struct rbc__cell {
     const int64_t *times; /* of samples [begin, end) */
     const uint8_t *values;
     int64_t begin, end;
-    uint32_t *wants; /* [width] images and texts */
+    uint32_t *wants;        /* [width] images and texts */
+    const uint8_t **pixels; /* [width] images stored as numbers, of which others are made */
 } rbc__cell;
 
 #define RBC__RANK_NONE INT32_MAX
@@ -72,8 +73,10 @@ struct rbc__rows {
     rbc__request *request;
     rbc__arena arena;
     int64_t num_rows, room;
-    rbc__row *rows;    /* [room] */
-    rbc__cell *cells;  /* [num_windows][room] */
+    rbc__row *rows;   /* [room] */
+    rbc__cell *cells; /* [num_windows][room] */
+    uint64_t seed;    /* of the order; with the epoch it decides what is drawn of images */
+    int64_t epoch;
     rbc_batch *batch;  /* NULL: there is none yet, and fields are kept aside */
     uint8_t **aside;   /* [num_aside] of [num_rows]; NULL: nothing of the field is fetched */
     int32_t num_aside; /* the fields, once they are known */

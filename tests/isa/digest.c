@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "backend.h"
-#include "cpu/kernels/half.h"
+#include "core/half.h"
 
 enum { BATCH = 3, SAMPLES = 211, TARGETS = 173, CHANNELS = 36, POINTS = 20000, FEATURES = 5 };
 

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "cpu/kernels/half.h"
+#include "core/half.h"
 #include "resample_reference.h"
 
 static uint64_t random_state = 1;

@@ -89,6 +89,7 @@ typedef struct window_memory {
     int32_t *ticks;
     int64_t *offsets_ns;
     rbc_channel_group *groups;
+    rbc_image_params image;
 } window_memory;
 
 static bool read_ticks(PyObject *object, int32_t **ticks, int32_t *count) {
@@ -120,7 +121,7 @@ static bool read_offsets(PyObject *object, int64_t **offsets, int32_t *count) {
 }
 
 /* (stream, name, ticks, offsets_ns, mode, outside, channels, width, max_gap_ns, tolerance_ns,
- * max_points, squeeze) */
+ * max_points, squeeze, image) */
 static bool read_window(module_state *state, PyObject *object, window_memory *memory,
                         rbc_window *window) {
     PyObject *ticks = NULL;
@@ -128,13 +129,14 @@ static bool read_window(module_state *state, PyObject *object, window_memory *me
     PyObject *mode = NULL;
     PyObject *outside = NULL;
     PyObject *channels = NULL;
+    PyObject *image = NULL;
     long long width = 0;
     long long max_points = 0;
     int squeeze = 0;
     *window = (rbc_window)RBC_WINDOW_INIT;
-    if (!PyArg_ParseTuple(object, "szOOOOOLddLp", &window->stream, &window->name, &ticks, &offsets,
+    if (!PyArg_ParseTuple(object, "szOOOOOLddLpO", &window->stream, &window->name, &ticks, &offsets,
                           &mode, &outside, &channels, &width, &window->max_gap_ns,
-                          &window->tolerance_ns, &max_points, &squeeze) ||
+                          &window->tolerance_ns, &max_points, &squeeze, &image) ||
         !parse_resample_mode(state, mode, &window->mode) ||
         !parse_outside(state, outside, &window->outside)) {
         return false;
@@ -150,6 +152,12 @@ static bool read_window(module_state *state, PyObject *object, window_memory *me
     if (channels != Py_None &&
         !parse_channels(state, channels, width, &memory->groups, &window->num_groups)) {
         return false;
+    }
+    if (image != Py_None) {
+        if (!read_image_params(state, image, &memory->image)) {
+            return false;
+        }
+        window->image = &memory->image;
     }
     window->ticks = memory->ticks;
     window->offsets_ns = memory->offsets_ns;

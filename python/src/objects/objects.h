@@ -52,6 +52,14 @@ PyObject *merge_statistics(PyObject *module, PyObject *object);
 PyObject *open_dataset(PyObject *module, PyObject *args);
 PyObject *register_format(PyObject *module, PyObject *args);
 PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs);
+
+/* image.c: (params, images [B, H, W, C]) to the shape and dtype of one result; (params, images,
+ * keys, out); (seed, epoch, episode, tick, share, name, frame) to a key. */
+PyObject *image_output(PyObject *module, PyObject *args);
+PyObject *image_apply(PyObject *module, PyObject *args);
+PyObject *image_key(PyObject *module, PyObject *args);
+/* What Image._native() returns. */
+bool read_image_params(module_state *state, PyObject *object, rbc_image_params *out);
 /* "accurate" or "fast"; None leaves *value. */
 bool parse_jpeg_dct(module_state *state, PyObject *object, rbc_jpeg_dct *value);
 PyObject *create_writer(PyObject *module, PyObject *args);

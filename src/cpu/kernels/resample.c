@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "core/trig.h"
-#include "cpu/kernels/half.h"
+#include "core/half.h"
 #include "cpu/kernels/isa.h"
 #include "cpu/kernels/resample.h"
 

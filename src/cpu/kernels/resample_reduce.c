@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "cpu/kernels/half.h"
+#include "core/half.h"
 #include "cpu/kernels/isa.h"
 #include "cpu/kernels/resample.h"
 

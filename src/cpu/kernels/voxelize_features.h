@@ -3,7 +3,7 @@
 #define RBC_CPU_KERNELS_VOXELIZE_FEATURES_H
 
 #include "backend.h"
-#include "cpu/kernels/half.h"
+#include "core/half.h"
 
 #define RBC__FEATURE_RUN INT64_C(64)
 

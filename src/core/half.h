@@ -1,7 +1,7 @@
 /* Conversions of f16 and bf16, written so that the compiler vectorises them.
- * Interface of src/cpu/kernels. */
-#ifndef RBC_CPU_KERNELS_HALF_H
-#define RBC_CPU_KERNELS_HALF_H
+ * Interface of src/core. */
+#ifndef RBC_CORE_HALF_H
+#define RBC_CORE_HALF_H
 
 #include <stdint.h>
 #include <string.h>

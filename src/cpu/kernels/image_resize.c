@@ -1,0 +1,164 @@
+/* Both passes of resizing, over vectors of neighbours that have the same weights: the bytes of a row
+ * in the second pass, and in the first the rows of a block that is turned for it. */
+#include <string.h>
+
+#include "cpu/kernels/image_isa.h"
+
+#define ROWS RBC__IMAGE_ROWS
+
+#if defined(__AVX512F__)
+#define LANES 16
+#elif defined(__AVX2__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
+
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+typedef uint8_t bytes_of_lanes __attribute__((vector_size(LANES)));
+typedef int32_t lanes __attribute__((vector_size(4 * LANES)));
+
+#define HALF (INT32_C(1) << (RBC__IMAGE_WEIGHT_BITS - 1))
+
+static inline lanes load(const uint8_t *at) {
+    bytes_of_lanes bytes;
+    memcpy(&bytes, at, sizeof bytes);
+    return __builtin_convertvector(bytes, lanes);
+}
+
+/* Sums without their fraction, within a byte. */
+static inline void store(lanes sums, uint8_t *at) {
+    lanes value = sums >> RBC__IMAGE_WEIGHT_BITS;
+    value &= ~(value >> 31);
+    value |= value > 255;
+    const bytes_of_lanes bytes = __builtin_convertvector(value, bytes_of_lanes);
+    memcpy(at, &bytes, sizeof bytes);
+}
+
+static inline bytes16 load16(const uint8_t *at) {
+    bytes16 bytes;
+    memcpy(&bytes, at, sizeof bytes);
+    return bytes;
+}
+
+/* 16 rows of 16 bytes, rows[i], become 16 columns: four times each byte of the first half is put
+ * before that of the second, which moves a byte from [row][column] to [column][row]. */
+static inline void turn(bytes16 a[16]) {
+    bytes16 b[16];
+    for (int32_t round = 0; round < 4; ++round) {
+        for (int32_t i = 0; i < 8; ++i) {
+            b[2 * i] = __builtin_shufflevector(a[i], a[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5,
+                                               21, 6, 22, 7, 23);
+            b[2 * i + 1] = __builtin_shufflevector(a[i], a[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12,
+                                                   28, 13, 29, 14, 30, 15, 31);
+        }
+        memcpy(a, b, sizeof b);
+    }
+}
+
+/* Rows of `bytes` to columns of 16; rows that are not there repeat the last. */
+static void turn_rows(const uint8_t *src, int64_t stride, int32_t rows, int64_t bytes,
+                      uint8_t *columns) {
+    bytes16 a[16];
+    for (int64_t at = 0; at < bytes; at += 16) {
+        const int64_t left = bytes - at;
+        for (int32_t r = 0; r < ROWS; ++r) {
+            const uint8_t *row = src + (r < rows ? r : rows - 1) * stride + at;
+            if (left >= 16) {
+                a[r] = load16(row);
+            } else {
+                a[r] = (bytes16){0};
+                memcpy(&a[r], row, (size_t)left);
+            }
+        }
+        turn(a);
+        memcpy(columns + at * ROWS, a, sizeof a);
+    }
+}
+
+/* Columns of 16 to rows of `bytes`. */
+static void turn_columns(const uint8_t *columns, int64_t bytes, int32_t rows, uint8_t *dst,
+                         int64_t stride) {
+    bytes16 a[16];
+    for (int64_t at = 0; at < bytes; at += 16) {
+        const int64_t left = bytes - at < 16 ? bytes - at : 16;
+        memcpy(a, columns + at * ROWS, sizeof a);
+        turn(a);
+        for (int32_t r = 0; r < rows; ++r) {
+            memcpy(dst + r * stride + at, &a[r], (size_t)left);
+        }
+    }
+}
+
+static inline void sum_columns(const uint8_t *columns, int32_t channels, const int32_t *weights,
+                               int32_t taps, uint8_t *out) {
+    for (int32_t c = 0; c < channels; ++c) {
+        lanes sums[ROWS / LANES];
+        for (int32_t v = 0; v < ROWS / LANES; ++v) {
+            sums[v] = (lanes){0} + HALF;
+        }
+        for (int32_t j = 0; j < taps; ++j) {
+            const uint8_t *column = columns + (j * channels + c) * ROWS;
+            for (int32_t v = 0; v < ROWS / LANES; ++v) {
+                sums[v] += load(column + v * LANES) * weights[j];
+            }
+        }
+        for (int32_t v = 0; v < ROWS / LANES; ++v) {
+            store(sums[v], out + c * ROWS + v * LANES);
+        }
+    }
+}
+
+void RBC__KERNEL(image_across)(const uint8_t *src, int64_t src_stride, int32_t rows,
+                               int32_t channels, const rbc__image_axis *axis, uint8_t *dst,
+                               int64_t dst_stride, uint8_t *block) {
+    int32_t first;
+    int32_t end;
+    rbc__image_span(axis, &first, &end);
+    const int64_t bytes_in = (int64_t)(end - first) * channels;
+    uint8_t *made = block + (bytes_in + ROWS) * ROWS;
+    turn_rows(src + (int64_t)first * channels, src_stride, rows, bytes_in, block);
+    for (int32_t i = 0; i < axis->count; ++i) {
+        const uint8_t *columns = block + (int64_t)(axis->first[i] - first) * channels * ROWS;
+        const int32_t *weights = axis->weights + (int64_t)i * axis->max_taps;
+        uint8_t *out = made + (int64_t)i * channels * ROWS;
+        if (channels == 3) {
+            sum_columns(columns, 3, weights, axis->taps[i], out);
+        } else if (channels == 1) {
+            sum_columns(columns, 1, weights, axis->taps[i], out);
+        } else {
+            sum_columns(columns, channels, weights, axis->taps[i], out);
+        }
+    }
+    turn_columns(made, (int64_t)axis->count * channels, rows, dst, dst_stride);
+}
+
+#define VECTORS 4
+
+void RBC__KERNEL(image_down)(const uint8_t *src, int64_t src_stride, const int32_t *weights,
+                             int32_t taps, int64_t bytes, uint8_t *dst) {
+    int64_t at = 0;
+    for (; at + VECTORS * LANES <= bytes; at += VECTORS * LANES) {
+        lanes sums[VECTORS];
+        for (int32_t v = 0; v < VECTORS; ++v) {
+            sums[v] = (lanes){0} + HALF;
+        }
+        for (int32_t j = 0; j < taps; ++j) {
+            const uint8_t *row = src + j * src_stride + at;
+            for (int32_t v = 0; v < VECTORS; ++v) {
+                sums[v] += load(row + v * LANES) * weights[j];
+            }
+        }
+        for (int32_t v = 0; v < VECTORS; ++v) {
+            store(sums[v], dst + at + v * LANES);
+        }
+    }
+    for (; at < bytes; ++at) {
+        int32_t sum = HALF;
+        for (int32_t j = 0; j < taps; ++j) {
+            sum += src[j * src_stride + at] * weights[j];
+        }
+        const int32_t value = sum >> RBC__IMAGE_WEIGHT_BITS;
+        dst[at] = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+    }
+}
