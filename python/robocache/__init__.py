@@ -90,8 +90,10 @@ _LAZY = {
     "decode_jpeg": "jpeg",
     "image_key": "image",
     "open": "dataset",
+    "oxe": "oxe",
     "read_mp4": "formats.video",
     "register_format": "formats.register",
+    "rotation": "rotation",
     "statistics": "statistics",
 }
 

@@ -48,6 +48,16 @@ def test_the_page_on_statistics_runs(
     assert json.loads((tmp_path / "stats.json").read_text())["action"]["count"] == [250]
 
 
+def test_the_page_on_open_x_runs(
+    bridge_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(bridge_path, tmp_path / "bridge_dataset" / "1.0.0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
+    names = run_page(DOCS / "oxe.md")
+    assert names["found"]["action"].shape == (9, 7)
+
+
 def image_bytes(pixels: Any, kind: str) -> bytes:
     out = io.BytesIO()
     pytest.importorskip("PIL.Image").fromarray(pixels).save(out, kind)
