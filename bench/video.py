@@ -1,8 +1,8 @@
 """Frames of video that the loader decodes, against FFmpeg's own rate on the same files.
 
 In order: FFmpeg's program decodes the file on one thread, alone and with swscale's RGB, and a
-loader of one thread delivers its frames. At random: windows of two frames, at groups of 2, 30 and 250
-pictures. Each needs its groups decoded from their beginning to the last frame that is wanted; what
+loader of one thread delivers its frames. At random: windows of two frames, at groups of 2, 30 and
+250 pictures. Each needs its groups decoded from their beginning to the last frame that is wanted; what
 the decoder allows is that many pictures at FFmpeg's rate in order. Rates are frames a second of
 processor time, which other work on the machine changes little; contenders take turns. Frames are
 compared with PyAV's before anything is timed.
@@ -31,6 +31,7 @@ import robocache as rc
 
 GROUPS = (2, 30, 250)
 WINDOW = range(2)
+EPISODES = 40
 ENCODERS = {
     "av1": ("libsvtav1", {"preset": "10", "crf": "30"}),
     "h264": ("libx264", {"preset": "fast", "crf": "23", "bf": "2"}),
@@ -56,14 +57,17 @@ def encode(source: Path, to: Path, codec: str, group: int, frames: int) -> Path:
 
 
 def open_file(file: Path) -> rc.Dataset:
-    """Opens a file as a dataset of one episode."""
+    """Opens a file as a dataset of EPISODES episodes, links to it: few rows share a group then."""
+    for number in range(1, EPISODES):
+        file.with_name(f"{number}.mp4").hardlink_to(file)
 
     def index(path: str, dataset: rc.Indexer) -> None:
         video = rc.read_mp4(file)
         dataset.control_rate_hz = 30
         shape = (video.height, video.width, 3)
         dataset.stream("camera", kind="image", shape=shape, encoding="frame")
-        dataset.part(file.name, read=read)
+        for name in sorted(path.name for path in file.parent.glob("*.mp4")):
+            dataset.part(name, read=read)
 
     def read(part: rc.Part) -> None:
         video = part.mp4(0)
