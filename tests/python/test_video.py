@@ -268,3 +268,77 @@ def test_decoding_goes_on_where_it_stopped(tmp_path) -> None:
     camera = dataset.episodes[0]["camera"]
     for first in (0, 30, 31, 33, 32, 119, 5, 6, 7):
         assert number_in(camera.read(first, 1)[0]) == first
+
+
+# ---- what is wrong -------------------------------------------------------------------------------
+
+
+def packets_of(path: Path) -> list:
+    """Returns the packets, in the order of decoding."""
+    with av.open(str(path)) as container:
+        return [packet for packet in container.demux(video=0) if packet.pts is not None]
+
+
+def overwrite(path: Path, offset: int, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(content)
+
+
+@pytest.mark.parametrize("kind", ["h264", "hevc", "mpeg4", "av1"])
+def test_a_damaged_packet_is_named_and_others_are_delivered(tmp_path, kind) -> None:
+    path = written(tmp_path / "a.mp4", kind, 60)
+    needs_decoder(open_videos(tmp_path, "a.mp4"))
+    good = open_videos(tmp_path, "a.mp4").episodes[0]["camera"].values
+    packets = packets_of(path)
+    bad = 45
+    overwrite(path, packets[bad].pos, np.random.default_rng(5).bytes(packets[bad].size))
+    order = sorted(range(60), key=lambda at: packets[at].pts)
+    frame_of = {at: frame for frame, at in enumerate(order)}
+    keys = [at for at in range(60) if packets[at].is_keyframe]
+    begin = max(frame_of[key] for key in keys if key <= bad)
+    end = min([frame_of[key] for key in keys if key > bad], default=60)
+    others = {*range(begin), *range(end, 60)}
+    loader = rc.DataLoader(
+        open_videos(tmp_path, "a.mp4"),
+        batch_size=1,
+        on_error="mask",
+        streams={"camera": rc.Window(0)},
+        array="numpy",
+    )
+    delivered = [int(batch["step_index"][0]) for batch in loader if batch["camera_valid"].all()]
+    assert frame_of[bad] not in delivered
+    assert others <= set(delivered)
+    camera = open_videos(tmp_path, "a.mp4").episodes[0]["camera"]
+    for frame in delivered:
+        np.testing.assert_array_equal(camera.read(frame, 1)[0], good[frame])
+    with pytest.raises(rc.errors.FormatError, match=rf"a\.mp4: byte \d+: .*packet {bad} "):
+        camera.read(frame_of[bad], 1)
+    assert any("a.mp4" in text and "camera" in text for text in loader.skipped)
+
+
+def test_a_codec_that_lies(tmp_path) -> None:
+    path = written(tmp_path / "a.mp4", "h264", 10)
+    content = path.read_bytes().replace(b"avc1", b"hvc1").replace(b"avcC", b"hvcC")
+    path.write_bytes(content)
+    assert rc.read_mp4(path).codec == "hevc"
+    with pytest.raises(
+        rc.errors.FormatError, match=r"a\.mp4: byte \d+: .*packet 0 cannot be decoded"
+    ):
+        _ = open_videos(tmp_path, "a.mp4").episodes[0]["camera"].values
+
+
+def test_pictures_of_another_size_than_declared(tmp_path) -> None:
+    written(tmp_path / "a.mp4", "h264", 10)
+    dataset = open_videos(tmp_path, "a.mp4", shape=(32, 96, 3))
+    message = r"a\.mp4: byte \d+: .*packet 0: found a picture of 96 x 64 pixels, wanted 96 x 32"
+    with pytest.raises(rc.errors.FormatError, match=message):
+        _ = dataset.episodes[0]["camera"].values
+
+
+def test_pixels_that_cannot_be_had(tmp_path) -> None:
+    written(tmp_path / "a.mp4", "h264", 10)
+    dataset = open_videos(tmp_path, "a.mp4", dtype="uint16")
+    message = "pixel format yuv420p cannot be had as 3 channels of 16 bits"
+    with pytest.raises(rc.errors.UnsupportedError, match=message):
+        _ = dataset.episodes[0]["camera"].values
