@@ -58,6 +58,20 @@ def test_the_page_on_open_x_runs(
     assert names["found"]["action"].shape == (9, 7)
 
 
+def test_the_page_on_video_runs(
+    test_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos = test_data("lerobot_v30_g1") / "videos" / "observation.images.cam_high" / "chunk-000"
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "top").symlink_to(videos)
+    monkeypatch.chdir(tmp_path)
+    video = run_page(DOCS / "video.md")["video"]
+    assert (video.codec, video.pixel_format) == ("av1", "yuv420p")
+    assert (video.width, video.height, len(video)) == (640, 480, 788)
+    assert (video.pts[:3].tolist(), video.time_base) == ([0, 512, 1024], (1, 15360))
+    assert video.times_ns[:3].tolist() == [0, 33333333, 66666667]
+
+
 def image_bytes(pixels: Any, kind: str) -> bytes:
     out = io.BytesIO()
     pytest.importorskip("PIL.Image").fromarray(pixels).save(out, kind)

@@ -190,6 +190,32 @@ def test_pixel_formats(tmp_path, codec, pixel_format, shape) -> None:
         assert abs(rgb(frame) - rgb(frame, exact=True)).max() <= 0.6
 
 
+@pytest.mark.parametrize(("pixel_format", "bound"), [("yuv444p", 1), ("yuv420p", 2)])
+@pytest.mark.parametrize("chroma", [2, 4])  # swscale's bilinear, bicubic
+def test_rgb_is_close_to_the_accurate_path_of_swscale(
+    tmp_path, pixel_format, bound, chroma
+) -> None:
+    accurate = 0x40000 | 0x2000  # accurate_rnd, full_chroma_int
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+
+    def smooth(number: int) -> np.ndarray:
+        return np.stack([x + y + number, x + 2 * y, 2 * x + y], -1).clip(0, 255).astype(np.uint8)
+
+    options = {"g": "6", "crf": "10"}
+    write_video(
+        tmp_path / "a.mp4",
+        "libx264",
+        6,
+        pixel_format=pixel_format,
+        options=options,
+        pictures=smooth,
+    )
+    ours = open_videos(tmp_path, "a.mp4").episodes[0]["camera"].values
+    for picture, frame in zip(ours, decoded(tmp_path / "a.mp4"), strict=True):
+        theirs = frame.reformat(format="rgb24", interpolation=chroma | accurate).to_ndarray()
+        assert np.abs(picture.astype(np.int16) - theirs).max() <= bound
+
+
 @pytest.mark.parametrize("colour", ["bt709", "smpte170m", "bt2020nc"])
 @pytest.mark.parametrize("is_full", [False, True])
 def test_matrix_and_range_are_the_streams(tmp_path, colour, is_full) -> None:
