@@ -315,6 +315,24 @@ def test_robomimic_loader_and_its_plain_path(
     assert set(without.streams) == {"actions", "obs/eef_pos"}
 
 
+def test_the_page_on_hdf5_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    from tests.python.test_docs import DOCS, run_page
+
+    path = tmp_path / "drawer_demo.hdf5"
+    write_demos(path, {0: 20, 1: 30}, image=None, attributes={"env_args": ROBOSUITE})
+    with h5py.File(path, "a") as file:
+        for number, steps in ((0, 20), (1, 30)):
+            demo = file[f"data/demo_{number}"]
+            demo["obs/image"] = pixels(steps, 32, 32, 3)
+            demo["obs/wrench"] = numbers(steps, 6)
+        file["mask/train"] = [b"demo_1"]
+    monkeypatch.chdir(tmp_path)
+    names = run_page(DOCS / "hdf5.md")
+    assert names["ds"].streams["observation/torque"].unit == "N"
+    assert set(names["plain"].streams) == set(names["loader"].streams)
+
+
 def test_large_metadata_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "demo.hdf5"
     write_demos(path, dict.fromkeys(range(70), 2), image=None)

@@ -69,6 +69,7 @@ class Plan:
         rate_hz: that the file says.
         notes: what users are to know.
         has_masks: /mask names the episodes of splits.
+        has_declared_rate: the mapping says the rate, whatever files say.
         task: what the mapping says of the task: a text, or a path with a dataset or attribute.
     """
 
@@ -81,6 +82,7 @@ class Plan:
     rate_hz: float | None = None
     notes: tuple[str, ...] = ()
     has_masks: bool = False
+    has_declared_rate: bool = False
     task: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -364,6 +366,7 @@ def plan_by_mapping(survey: Survey, mapping: mappings.Mapping) -> Plan:
         mapping.positive("rate_hz") or rate_of(survey.attributes(base)),
         tuple(notes),
         _has_masks(survey),
+        "rate_hz" in mapping,
         mapping.text("task"),
     )
 

@@ -107,10 +107,10 @@ class PartIndex:
         self._shared = {key: layouts.parsed(value) for key, value in root.items()}
         self._shared.update(self._beside.shared)
         rate = layouts.rate_of(root) or self._beside.rate_hz
-        if rate is not None and self._plan.rate_hz is not None and rate != self._plan.rate_hz:
+        wanted = None if self._plan.has_declared_rate else self._plan.rate_hz
+        if rate is not None and wanted is not None and rate != wanted:
             raise FormatError(
-                f"{self._path}: found a control rate of {rate:g} Hz, the first file has "
-                f"{self._plan.rate_hz:g}"
+                f"{self._path}: found a control rate of {rate:g} Hz, the first file has {wanted:g}"
             )
         self._gaps = _gaps(head["names"], self._plan.series)
         self._masks: dict[str, list[str]] = {}
