@@ -1182,6 +1182,10 @@ typedef struct rbc_loader_params {
     int64_t memory_bytes; /* that batches prepared ahead, unpacked blocks, episodes at hand and what
                              is fetched ahead may take together; 0: slots, and 512 MiB for the rest.
                              Batches that are held count on top */
+    rbc_interrupt_fn interrupt; /* heard while making the loader reads, on the calling thread; not 0:
+                                   it ends with CANCELLED within 0.1 s, whatever the store does.
+                                   NULL: nothing is heard */
+    void *interrupt_user;
 } rbc_loader_params;
 
 #define RBC_LOADER_PARAMS_INIT                                                                     \
@@ -1207,7 +1211,9 @@ typedef struct rbc_loader_params {
      .require = NULL,                                                                              \
      .num_clock = 0,                                                                               \
      .num_require = 0,                                                                             \
-     .memory_bytes = 0}
+     .memory_bytes = 0,                                                                            \
+     .interrupt = NULL,                                                                            \
+     .interrupt_user = NULL}
 
 /* The loader keeps the selection. INVALID_ARGUMENT naming the parameter, window or stream (also
  * where the control rate is unknown and rate_hz is 0), NOT_FOUND for a stream that is not there,

@@ -173,8 +173,9 @@ static rbc_status require(rbc_loader *loader, const rbc_loader_params *params,
     if (params->num_require == 0) {
         return RBC_OK;
     }
+    rbc__request_watch *watch = loader->watch.interrupt != NULL ? &loader->watch : NULL;
     RBC__TRY(rbc__require(&loader->clock, spec_params, loader->selection, params->require,
-                          params->num_require, params->on_error, err));
+                          params->num_require, params->on_error, watch, err));
     return rbc__sampler_init(&loader->sampler, rbc__clock_num_samples(&loader->clock), params, err);
 }
 
@@ -184,6 +185,14 @@ static bool has_frames(const rbc__batch_spec *spec) {
         has = has || spec->used[i].schema->stored.encoding == RBC__ENCODING_FRAME;
     }
     return has;
+}
+
+static void retain_loader(void *owner) {
+    atomic_fetch_add_explicit(&((rbc_loader *)owner)->references, 1, memory_order_relaxed);
+}
+
+static void release_loader(void *owner) {
+    rbc__loader_release(owner);
 }
 
 /* What threads share of the dataset. */
@@ -212,6 +221,7 @@ static rbc_status prepare_store(rbc_loader *loader, const rbc_loader_params *par
     loader->ahead_bytes = bound / 2;
     requests.cache = loader->blocks;
     requests.videos = loader->videos;
+    requests.watch = loader->watch.interrupt != NULL ? &loader->watch : NULL;
     loader->rows_params = (rbc__rows_params){.spec = loader->spec,
                                              .clock = &loader->clock,
                                              .episodes = loader->episodes,
@@ -303,6 +313,7 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params,
     RBC__TRY(divide_blocks(loader, params, err));
     RBC__TRY(rbc__batch_fields_add(*spec, params->windows, err));
     rbc__rows_destroy(&loader->workers[0].rows); /* was made before all that was known */
+    loader->rows_params.requests.watch = NULL;
     RBC__TRY(rbc__rows_create(&loader->rows_params, RANGE_ROWS, &loader->workers[0].rows, err));
     const int64_t images = (*spec)->images_per_sample;
     loader->range_rows = images > 0 ? clamp(RANGE_IMAGES / images, 1, RANGE_ROWS) : RANGE_ROWS;
@@ -474,10 +485,18 @@ rbc_status rbc_loader_create(const rbc_selection *selection, const rbc_loader_pa
     loader->shared_lock = &loader->lock;
     loader->dataset = rbc_selection_dataset(selection);
     loader->on_error = checked.on_error;
+    loader->watch = (rbc__request_watch){.interrupt = checked.interrupt,
+                                         .user = checked.interrupt_user,
+                                         .retain = retain_loader,
+                                         .release = release_loader,
+                                         .owner = loader};
     loader->num_threads = checked.num_threads;
     atomic_init(&loader->references, 1);
     rbc__batch_spec *spec = NULL;
     rbc_status status = prepare(loader, &checked, &spec, err);
+    if (loader->watch.is_stopped) { /* whatever came of what was not read */
+        status = rbc__fail(err, RBC_ERROR_CANCELLED, "making a loader was stopped");
+    }
     if (status == RBC_OK) {
         status = start_workers(loader, err);
     }

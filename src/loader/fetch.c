@@ -177,6 +177,7 @@ static void open_missing(rbc__rows *rows, const int64_t *positions, int64_t coun
     rbc__request *request = rows->request;
     rbc__episodes_open(episodes, positions, count, opened, problems);
     rbc__request_begin(request);
+    rbc__request_cancel_by(request, cancel);
     rbc__episodes_want(episodes, opened, count, request);
     rbc__request_read(request, cancel);
     rbc__request_finish(request, cancel);
@@ -443,10 +444,11 @@ static rbc_status locate(rbc__rows *rows, const rbc__row *row, const rbc__window
 /* ---- the stages ---------------------------------------------------------------------------------
  */
 
-static void choose_and_locate(rbc__rows *rows) {
+static void choose_and_locate(rbc__rows *rows, const atomic_bool *cancel) {
     const rbc__batch_spec *spec = rows->params.spec;
     rbc_error problem;
     rbc__request_begin(rows->request);
+    rbc__request_cancel_by(rows->request, cancel);
     for (int32_t w = 0; w < spec->num_windows; ++w) {
         const rbc__window_spec *window = &spec->windows[w];
         for (int64_t i = 0; i < rows->num_rows; ++i) {
@@ -488,7 +490,7 @@ void rbc__rows_fetch(rbc__rows *rows, rbc__maker *maker, const rbc__order *order
                                         rbc__rate_time_ns(&clock->rate, row->tick));
     }
     find_episodes(rows, cancel);
-    choose_and_locate(rows);
+    choose_and_locate(rows, cancel);
     rbc__request_read(rows->request, cancel);
 }
 

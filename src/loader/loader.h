@@ -89,6 +89,7 @@ struct rbc_loader {
     rbc__video_pool *videos;
     rbc__objects objects;
     rbc__rows_params rows_params;
+    rbc__request_watch watch; /* while it is made */
     rbc__packed packed;
     rbc_on_error on_error;
     int32_t num_slots;

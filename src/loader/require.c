@@ -101,8 +101,9 @@ static rbc_status choose_windows(const rbc__batch_spec_params *params, const cha
 }
 
 static rbc_status prepare(const rbc__batch_spec *spec, const rbc__clock *clock,
-                          const rbc_selection *selection, rbc__episodes **episodes,
-                          rbc__block_cache **blocks, prober *out, rbc_error *err) {
+                          const rbc_selection *selection, rbc__request_watch *watch,
+                          rbc__episodes **episodes, rbc__block_cache **blocks, prober *out,
+                          rbc_error *err) {
     rbc__rows_params params = {.spec = spec,
                                .clock = clock,
                                .requests = rbc__dataset_requests(rbc_selection_dataset(selection))};
@@ -110,19 +111,20 @@ static rbc_status prepare(const rbc__batch_spec *spec, const rbc__clock *clock,
     RBC__TRY(rbc__block_cache_create(CACHE_BYTES, blocks, err));
     params.episodes = *episodes;
     params.requests.cache = *blocks;
+    params.requests.watch = watch;
     RBC__TRY(rbc__rows_create(&params, 1, &out->rows, err));
     return rbc__maker_create(spec->jpeg_dct, false, &out->maker, err);
 }
 
 static rbc_status require(rbc__clock *clock, const rbc__batch_spec_params *params,
-                          const rbc_selection *selection, rbc_on_error on_error, rbc__tick_runs *r,
-                          rbc_error *err) {
+                          const rbc_selection *selection, rbc_on_error on_error,
+                          rbc__request_watch *watch, rbc__tick_runs *r, rbc_error *err) {
     rbc__batch_spec *spec = NULL;
     rbc__episodes *episodes = NULL;
     rbc__block_cache *blocks = NULL;
     prober p = {0};
     RBC__TRY(rbc__batch_spec_create(params, &spec, err));
-    rbc_status status = prepare(spec, clock, selection, &episodes, &blocks, &p, err);
+    rbc_status status = prepare(spec, clock, selection, watch, &episodes, &blocks, &p, err);
     if (status == RBC_OK) {
         status = scan(clock, &p, on_error, r, err);
     }
@@ -136,7 +138,7 @@ static rbc_status require(rbc__clock *clock, const rbc__batch_spec_params *param
 
 rbc_status rbc__require(rbc__clock *clock, const rbc__batch_spec_params *params,
                         const rbc_selection *selection, const char *const *names, int32_t num_names,
-                        rbc_on_error on_error, rbc_error *err) {
+                        rbc_on_error on_error, rbc__request_watch *watch, rbc_error *err) {
     int32_t ticks[TICKS_AT_ONCE];
     for (int32_t i = 0; i < TICKS_AT_ONCE; ++i) {
         ticks[i] = i;
@@ -154,7 +156,7 @@ rbc_status rbc__require(rbc__clock *clock, const rbc__batch_spec_params *params,
     }
     if (status == RBC_OK) {
         probe.windows = windows;
-        status = require(clock, &probe, selection, on_error, &r, err);
+        status = require(clock, &probe, selection, on_error, watch, &r, err);
     }
     free(windows);
     if (status == RBC_OK) {

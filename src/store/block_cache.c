@@ -27,6 +27,8 @@ struct rbc__cached_block {
     rbc__cached_block *newer, *older;
     int64_t num_pins;
     block_state state;
+    uint32_t claim;              /* counts those who have claimed it */
+    const atomic_bool *claimant; /* READING: whether whoever does has given up */
     uint8_t *packed, *data;
     size_t packed_bytes, data_bytes;
     rbc_error *problem; /* DAMAGED; NULL: there was no memory for it */
@@ -246,17 +248,31 @@ void rbc__block_unpin(rbc__block_cache *cache, rbc__cached_block *block) {
 /* ---- reading ------------------------------------------------------------------------------------
  */
 
-bool rbc__block_claim(rbc__block_cache *cache, rbc__cached_block *block) {
+uint32_t rbc__block_claim(rbc__block_cache *cache, rbc__cached_block *block,
+                          const atomic_bool *cancel) {
+    uint32_t claim = 0;
     pthread_mutex_lock(&cache->lock);
     const bool is_claimed = block->state == BLOCK_ABSENT;
     if (is_claimed) {
         block->state = BLOCK_READING;
+        block->claim += block->claim == UINT32_MAX ? 2 : 1; /* never 0 */
+        block->claimant = cancel;
+        claim = block->claim;
     }
     if (block->key.kind != RBC__KEY_PICTURES) {
         ++*(is_claimed ? &cache->counts.num_reads : &cache->counts.num_found);
     }
     pthread_mutex_unlock(&cache->lock);
-    return is_claimed;
+    return claim;
+}
+
+/* Whether the reading is still that of `claim`; ends it then. With the lock held. */
+static bool end_claim(rbc__cached_block *block, uint32_t claim) {
+    if (block->state != BLOCK_READING || block->claim != claim) {
+        return false;
+    }
+    block->claimant = NULL;
+    return true;
 }
 
 bool rbc__block_is_settled(rbc__block_cache *cache, rbc__cached_block *block) {
@@ -267,31 +283,44 @@ bool rbc__block_is_settled(rbc__block_cache *cache, rbc__cached_block *block) {
     return is_settled;
 }
 
-void rbc__block_hand_in(rbc__block_cache *cache, rbc__cached_block *block, uint8_t *packed,
-                        size_t bytes) {
+void rbc__block_hand_in(rbc__block_cache *cache, rbc__cached_block *block, uint32_t claim,
+                        uint8_t *packed, size_t bytes) {
     pthread_mutex_lock(&cache->lock);
-    block->packed = packed;
-    block->packed_bytes = bytes;
-    account(cache, (int64_t)bytes);
-    set_state(cache, block, BLOCK_PACKED);
+    const bool is_wanted = end_claim(block, claim);
+    if (is_wanted) {
+        block->packed = packed;
+        block->packed_bytes = bytes;
+        account(cache, (int64_t)bytes);
+        set_state(cache, block, BLOCK_PACKED);
+    }
     pthread_mutex_unlock(&cache->lock);
+    if (!is_wanted) {
+        free(packed);
+    }
 }
 
-void rbc__block_publish(rbc__block_cache *cache, rbc__cached_block *block, uint8_t *data,
-                        size_t bytes) {
+bool rbc__block_publish(rbc__block_cache *cache, rbc__cached_block *block, uint32_t claim,
+                        uint8_t *data, size_t bytes) {
     pthread_mutex_lock(&cache->lock);
-    block->data = data;
-    block->data_bytes = bytes;
-    account(cache, (int64_t)bytes);
-    cache->counts.num_unpacked += block->key.kind != RBC__KEY_PACKETS;
-    set_state(cache, block, BLOCK_READY);
-    keep_bound(cache);
+    const bool is_wanted = end_claim(block, claim);
+    if (is_wanted) {
+        block->data = data;
+        block->data_bytes = bytes;
+        account(cache, (int64_t)bytes);
+        cache->counts.num_unpacked += block->key.kind != RBC__KEY_PACKETS;
+        set_state(cache, block, BLOCK_READY);
+        keep_bound(cache);
+    }
     pthread_mutex_unlock(&cache->lock);
+    return is_wanted;
 }
 
-void rbc__block_fail(rbc__block_cache *cache, rbc__cached_block *block, const rbc_error *problem) {
+void rbc__block_fail(rbc__block_cache *cache, rbc__cached_block *block, uint32_t claim,
+                     const rbc_error *problem) {
     pthread_mutex_lock(&cache->lock);
-    take_failure(cache, block, problem);
+    if (end_claim(block, claim)) {
+        take_failure(cache, block, problem);
+    }
     pthread_mutex_unlock(&cache->lock);
 }
 
@@ -336,6 +365,12 @@ rbc_status rbc__block_get(rbc__block_cache *cache, rbc__cached_block *block,
         if (cancel != NULL && atomic_load_explicit(cancel, memory_order_relaxed)) {
             pthread_mutex_unlock(&cache->lock);
             return rbc__fail(err, RBC_ERROR_CANCELLED, "waiting for a block was stopped");
+        }
+        if (block->state == BLOCK_READING && block->claimant != NULL &&
+            atomic_load_explicit(block->claimant, memory_order_relaxed)) {
+            block->claimant = NULL; /* whoever it was may hang: the first who waits reads it anew */
+            set_state(cache, block, BLOCK_ABSENT);
+            break;
         }
         const struct timespec until = rbc__after_ns(CANCEL_NS);
         pthread_cond_timedwait(&cache->changed, &cache->lock, &until);

@@ -45,18 +45,24 @@ rbc_status rbc__block_pin(rbc__block_cache *cache, const rbc__block_key *key,
                           rbc__cached_block **out, rbc_error *err);
 void rbc__block_unpin(rbc__block_cache *cache, rbc__cached_block *block);
 
-/* True where the caller has to read the block, and then to call one of the next three. */
-bool rbc__block_claim(rbc__block_cache *cache, rbc__cached_block *block);
+/* Not 0 where the caller has to read the block, and then to call one of the next three with what is
+ * returned. Once `*cancel` (NULL: never) is true, others who wait for the block may claim it anew,
+ * so that nobody waits for a reading that hangs and that nobody wants any more: what comes of it is
+ * dropped then. `cancel` stays valid until the call. */
+uint32_t rbc__block_claim(rbc__block_cache *cache, rbc__cached_block *block,
+                          const atomic_bool *cancel);
 /* Whether nothing has to be read for it: it is unpacked, or known to be damaged. */
 bool rbc__block_is_settled(rbc__block_cache *cache, rbc__cached_block *block);
 /* Hands in the packed bytes: malloc'ed, taken over. */
-void rbc__block_hand_in(rbc__block_cache *cache, rbc__cached_block *block, uint8_t *packed,
-                        size_t bytes);
-/* The same of bytes that the caller has unpacked himself. */
-void rbc__block_publish(rbc__block_cache *cache, rbc__cached_block *block, uint8_t *data,
-                        size_t bytes);
+void rbc__block_hand_in(rbc__block_cache *cache, rbc__cached_block *block, uint32_t claim,
+                        uint8_t *packed, size_t bytes);
+/* The same of bytes that the caller has unpacked himself. False: the block has been claimed anew, and
+ * they are still the caller's. */
+bool rbc__block_publish(rbc__block_cache *cache, rbc__cached_block *block, uint32_t claim,
+                        uint8_t *data, size_t bytes);
 /* `problem` NULL: nothing is wrong with it. */
-void rbc__block_fail(rbc__block_cache *cache, rbc__cached_block *block, const rbc_error *problem);
+void rbc__block_fail(rbc__block_cache *cache, rbc__cached_block *block, uint32_t claim,
+                     const rbc_error *problem);
 
 /* Unpacks `bytes` at `packed` into `*out`, malloc'ed: `*out_bytes`. */
 typedef rbc_status (*rbc__block_unpack_fn)(void *user, const uint8_t *packed, size_t bytes,

@@ -217,24 +217,27 @@ static rbc_status fail_group(const rbc__request *request, const rbc__wanted_grou
 }
 
 /* The caller has claimed the pictures. */
-static rbc_status make_pictures(rbc__request *request, rbc__wanted_group *group,
+static rbc_status make_pictures(rbc__request *request, rbc__wanted_group *group, uint32_t claim,
                                 const atomic_bool *cancel, rbc_error *err) {
     rbc__block_cache *cache = request->params.cache;
     const rbc__wanted_block *failed = failed_source(request, group);
     uint8_t *pictures;
     if (failed != NULL) { /* told by its own block, to all who want that */
-        rbc__block_fail(cache, group->pin, NULL);
+        rbc__block_fail(cache, group->pin, claim, NULL);
         return failed->status;
     }
     rbc_status status = decode_segment(request, group, cancel, &pictures, err);
     if (status != RBC_OK) {
         (void)fail_group(request, group, status, err);
-        rbc__block_fail(cache, group->pin, err);
+        rbc__block_fail(cache, group->pin, claim, err);
         return status;
     }
+    const size_t bytes = (size_t)(group->frame_bytes * (uint64_t)group->num_kept);
+    if (!rbc__block_publish(cache, group->pin, claim, pictures, bytes)) {
+        free(pictures);
+        return rbc__fail(err, RBC_ERROR_CANCELLED, "decoding was stopped");
+    }
     group->pictures = pictures;
-    rbc__block_publish(cache, group->pin, pictures,
-                       (size_t)(group->frame_bytes * (uint64_t)group->num_kept));
     return RBC_OK;
 }
 
@@ -256,8 +259,9 @@ static rbc_status get_pictures(rbc__request *request, rbc__wanted_group *group,
     bool again = true;
     while (again) {
         size_t bytes;
-        if (rbc__block_claim(cache, group->pin)) {
-            return make_pictures(request, group, cancel, err);
+        const uint32_t claim = rbc__block_claim(cache, group->pin, cancel);
+        if (claim != 0) {
+            return make_pictures(request, group, claim, cancel, err);
         }
         RBC__TRY(rbc__block_get(cache, group->pin, never_packed, NULL, cancel, &group->pictures,
                                 &bytes, &again, err));

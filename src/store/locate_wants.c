@@ -57,14 +57,14 @@ static bool is_same_block(const rbc__wanted_block *a, const rbc__wanted_block *b
 static rbc_status pin_block(rbc__request *request, rbc__wanted_block *block, rbc_error *err) {
     rbc__block_cache *cache = request->params.cache;
     RBC__TRY(rbc__block_pin(cache, &block->key, &block->pin, err));
-    block->is_claimed = rbc__block_claim(cache, block->pin);
-    if (!block->is_claimed) {
+    block->claim = rbc__block_claim(cache, block->pin, request->cancel);
+    if (block->claim == 0) {
         return RBC_OK;
     }
     const rbc_status status = rbc__request_add_range(request, block->blob, block->offset,
                                                      block->packed_bytes, NULL, &block->range, err);
     if (status != RBC_OK) {
-        rbc__block_fail(cache, block->pin, NULL);
+        rbc__block_fail(cache, block->pin, block->claim, NULL);
         rbc__block_unpin(cache, block->pin);
     }
     return status;

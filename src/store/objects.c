@@ -71,15 +71,16 @@ static const char *name_of(rbc__container kind) {
 }
 
 static rbc_status load(const rbc__objects *objects, rbc__block_cache *cache, rbc__cached_block *pin,
-                       int64_t part, rbc__container kind, uint32_t number, rbc_error *err) {
+                       uint32_t claim, int64_t part, rbc__container kind, uint32_t number,
+                       rbc_error *err) {
     uint8_t *data = NULL;
     size_t bytes = 0;
     rbc_error problem;
     if (objects->load(objects->user, part, kind, number, &data, &bytes, &problem) != RBC_OK) {
-        rbc__block_fail(cache, pin, &problem);
+        rbc__block_fail(cache, pin, claim, &problem);
         return rbc__pass_on(&problem, err);
     }
-    rbc__block_hand_in(cache, pin, data, bytes);
+    rbc__block_hand_in(cache, pin, claim, data, bytes);
     return RBC_OK;
 }
 
@@ -93,8 +94,9 @@ static rbc_status get(const rbc__objects *objects, rbc__block_cache *cache, int6
     RBC__TRY(rbc__block_pin(cache, &key, pin, err));
     rbc_status status = RBC_OK;
     for (int i = 0; i < 2 && again && status == RBC_OK; ++i) {
-        if (rbc__block_claim(cache, *pin)) {
-            status = load(objects, cache, *pin, part, kind, number, err);
+        const uint32_t claim = rbc__block_claim(cache, *pin, NULL);
+        if (claim != 0) {
+            status = load(objects, cache, *pin, claim, part, kind, number, err);
         }
         if (status == RBC_OK) {
             status = rbc__block_get(cache, *pin,

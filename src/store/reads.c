@@ -128,7 +128,6 @@ static bool covers(const rbc__read *read, const rbc__range *range) {
 
 /* What failed for ranges together is read again for each, so that each has its own failure. */
 static void settle_ranges(rbc__request *request, const atomic_bool *cancel) {
-    rbc__store *store = request->params.store;
     rbc__range **order = request->order.items;
     rbc__read *reads = request->reads.items;
     size_t next = 0;
@@ -145,7 +144,7 @@ static void settle_ranges(rbc__request *request, const atomic_bool *cancel) {
                                  .offset = range->offset,
                                  .bytes = range->bytes,
                                  .dst = request->arena.data + range->at};
-                store->ops->read(store, &one, 1, cancel);
+                rbc__request_store_read(request, &one, 1, cancel);
                 range->status = one.status;
                 range->error = one.error;
             } else {
@@ -163,7 +162,7 @@ static void settle_ranges(rbc__request *request, const atomic_bool *cancel) {
 static void hand_in_blocks(rbc__request *request) {
     for (size_t i = 0; i < request->blocks.count; ++i) {
         rbc__wanted_block *block = rbc__request_block(request, i);
-        if (!block->is_claimed) {
+        if (block->claim == 0) {
             continue;
         }
         const rbc__range *range = rbc__request_range(request, block->range);
@@ -171,9 +170,10 @@ static void hand_in_blocks(rbc__request *request) {
             range->status == RBC_OK ? malloc(range->bytes > 0 ? (size_t)range->bytes : 1) : NULL;
         if (packed != NULL) {
             memcpy(packed, request->arena.data + range->at, (size_t)range->bytes);
-            rbc__block_hand_in(request->params.cache, block->pin, packed, (size_t)range->bytes);
+            rbc__block_hand_in(request->params.cache, block->pin, block->claim, packed,
+                               (size_t)range->bytes);
         } else {
-            rbc__block_fail(request->params.cache, block->pin, range->error);
+            rbc__block_fail(request->params.cache, block->pin, block->claim, range->error);
             block->status = range->status != RBC_OK ? range->status : RBC_ERROR_OUT_OF_MEMORY;
             if (range->error != NULL) {
                 block->error = malloc(sizeof *block->error);
@@ -182,16 +182,15 @@ static void hand_in_blocks(rbc__request *request) {
                 }
             }
         }
-        block->is_claimed = false;
+        block->claim = 0;
     }
 }
 
 static void read_planned(rbc__request *request, const atomic_bool *cancel) {
-    rbc__store *store = request->params.store;
     place_reads(request);
     rbc__read *reads = request->reads.items;
     const int64_t begin = rbc__now_ns();
-    store->ops->read(store, reads, request->reads.count, cancel);
+    rbc__request_store_read(request, reads, request->reads.count, cancel);
     request->stats.read_ns += rbc__now_ns() - begin;
     bool all_good = true;
     for (size_t i = 0; i < request->reads.count; ++i) {

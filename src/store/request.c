@@ -42,8 +42,8 @@ void rbc__request_begin(rbc__request *request) {
     rbc__block_cache *cache = request->params.cache;
     for (size_t i = 0; i < request->blocks.count; ++i) {
         rbc__wanted_block *block = rbc__request_block(request, i);
-        if (block->is_claimed) { /* nobody will read it for those who wait */
-            rbc__block_fail(cache, block->pin, NULL);
+        if (block->claim != 0) { /* nobody will read it for those who wait */
+            rbc__block_fail(cache, block->pin, block->claim, NULL);
         }
         rbc__block_unpin(cache, block->pin);
         free(block->error);
@@ -71,6 +71,7 @@ void rbc__request_begin(rbc__request *request) {
     request->order.count = 0;
     request->arena_used = 0;
     request->is_planned = false;
+    request->cancel = NULL;
     request->tag = request->rank = 0;
 }
 
@@ -96,6 +97,10 @@ void rbc__request_destroy(rbc__request **request) {
     rbc__scratch_free(&closing->unpacked);
     rbc__scratch_free(&closing->gathered);
     free(closing);
+}
+
+void rbc__request_cancel_by(rbc__request *request, const atomic_bool *cancel) {
+    request->cancel = cancel;
 }
 
 void rbc__request_for(rbc__request *request, int32_t tag, int32_t rank) {

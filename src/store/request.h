@@ -22,6 +22,19 @@
 #include "store/objects.h"
 #include "store/store.h"
 
+/* How whoever reads hears interrupts meanwhile. */
+typedef struct rbc__request_watch {
+    /* Some fifty times a second, on the thread that reads; not 0: what is read is CANCELLED, at the
+     * latest 0.1 s after, and all that would be read then. */
+    int (*interrupt)(void *user);
+    void *user;
+    bool is_stopped; /* it has said so */
+    /* What the store is part of: held while a read that was left behind goes on. */
+    void (*retain)(void *owner);
+    void (*release)(void *owner);
+    void *owner;
+} rbc__request_watch;
+
 /* What requests of a dataset share. */
 typedef struct rbc__request_params {
     rbc__store *store;
@@ -29,9 +42,10 @@ typedef struct rbc__request_params {
     const rbc__objects *objects;
     const rbc__schema *schema;
     rbc__video_pool *videos;
-    bool keeps_pictures; /* groups of pictures are decoded whole, for all who want them: where
+    bool keeps_pictures;       /* groups of pictures are decoded whole, for all who want them: where
                             frames are wanted in some order. Else no further than to the last
                             frame that is wanted, to where it goes */
+    rbc__request_watch *watch; /* NULL: reads are not interrupted */
     bool
         is_split; /* reading and finishing are not done in one go, so blocks are handed in between */
 } rbc__request_params;
@@ -51,6 +65,10 @@ void rbc__request_destroy(rbc__request **request);
 
 /* Forgets everything but the memory. */
 void rbc__request_begin(rbc__request *request);
+
+/* Once `*cancel` is true nobody waits for what this request has claimed: see rbc__block_claim(). Holds
+ * until the request begins anew, and `cancel` stays valid as long. */
+void rbc__request_cancel_by(rbc__request *request, const atomic_bool *cancel);
 
 /* Whose the wants are that follow. */
 void rbc__request_for(rbc__request *request, int32_t tag, int32_t rank);

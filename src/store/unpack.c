@@ -53,20 +53,25 @@ static void publish(rbc__request *request, rbc__wanted_block *block, const uint8
     unpacking u = {request, block};
     uint8_t *data = NULL;
     size_t bytes = 0;
-    block->is_claimed = false;
+    const uint32_t claim = block->claim;
+    block->claim = 0;
     if (unpack_block(&u, packed, packed_bytes, &data, &bytes, &problem) != RBC_OK) {
-        rbc__block_fail(request->params.cache, block->pin, &problem);
+        rbc__block_fail(request->params.cache, block->pin, claim, &problem);
         block_failed(block, &problem);
         return;
     }
-    rbc__block_publish(request->params.cache, block->pin, data, bytes);
+    if (!rbc__block_publish(request->params.cache, block->pin, claim, data, bytes)) {
+        free(data);
+        rbc__fail(&problem, RBC_ERROR_CANCELLED, "reading a block was stopped");
+        block_failed(block, &problem);
+        return;
+    }
     block->data = data;
     block->bytes = bytes;
 }
 
 /* Somebody else's reading failed: reads it alone. */
 static void read_alone(rbc__request *request, rbc__wanted_block *block, const atomic_bool *cancel) {
-    rbc__store *store = request->params.store;
     rbc_error problem;
     uint8_t *packed = malloc(block->packed_bytes > 0 ? (size_t)block->packed_bytes : 1);
     rbc__read one = {
@@ -75,13 +80,13 @@ static void read_alone(rbc__request *request, rbc__wanted_block *block, const at
         rbc__fail(&problem, RBC_ERROR_OUT_OF_MEMORY, "no memory for a block");
         rbc__read_fail(&one, &problem);
     } else {
-        store->ops->read(store, &one, 1, cancel);
+        rbc__request_store_read(request, &one, 1, cancel);
     }
     if (one.status == RBC_OK) {
         publish(request, block, packed, (size_t)block->packed_bytes);
     } else {
-        rbc__block_fail(request->params.cache, block->pin, one.error);
-        block->is_claimed = false;
+        rbc__block_fail(request->params.cache, block->pin, block->claim, one.error);
+        block->claim = 0;
         block->status = one.status;
         block->error = one.error;
     }
@@ -98,9 +103,12 @@ static void await_block(rbc__request *request, rbc__wanted_block *block,
         if (rbc__block_get(cache, block->pin, unpack_block, &u, cancel, &block->data, &block->bytes,
                            &again, &problem) != RBC_OK) {
             block_failed(block, &problem);
-        } else if (again && rbc__block_claim(cache, block->pin)) {
-            read_alone(request, block, cancel);
-            again = false;
+        } else if (again) {
+            block->claim = rbc__block_claim(cache, block->pin, cancel);
+            if (block->claim != 0) {
+                read_alone(request, block, cancel);
+                again = false;
+            }
         }
     }
     if (block->status == RBC_OK && block->bytes != block->unpacked_bytes) {
@@ -118,7 +126,7 @@ static void await_block(rbc__request *request, rbc__wanted_block *block,
 void rbc__request_unpack(rbc__request *request, const atomic_bool *cancel) {
     for (size_t i = 0; i < request->blocks.count; ++i) {
         rbc__wanted_block *block = rbc__request_block(request, i);
-        if (!block->is_claimed) {
+        if (block->claim == 0) {
             continue;
         }
         const rbc__range *range = rbc__request_range(request, block->range);
@@ -126,8 +134,8 @@ void rbc__request_unpack(rbc__request *request, const atomic_bool *cancel) {
             publish(request, block, request->arena.data + range->at, (size_t)range->bytes);
             continue;
         }
-        rbc__block_fail(request->params.cache, block->pin, range->error);
-        block->is_claimed = false;
+        rbc__block_fail(request->params.cache, block->pin, block->claim, range->error);
+        block->claim = 0;
         block->status = range->status;
         if (range->error != NULL) {
             block_failed(block, range->error);

@@ -37,7 +37,7 @@ typedef struct rbc__wanted_block {
     int64_t blob; /* where its packed bytes lie */
     uint64_t offset;
     uint64_t packed_bytes, unpacked_bytes;
-    bool is_claimed;
+    uint32_t claim; /* 0: it is not claimed */
     uint32_t range; /* of its packed bytes, where it is claimed */
     const uint8_t *data;
     size_t bytes;
@@ -123,6 +123,7 @@ struct rbc__request {
     rbc__request_params params;
     rbc__unpacker *unpacker;
     int32_t tag, rank;
+    const atomic_bool *cancel; /* that claims are given up by; NULL: never */
     rbc__list_of ranges, blocks, groups, sources, wants, failures, objects, reads, order;
     rbc__list_of made_samples; /* owned: images and texts that were packed by themselves, frames */
     rbc__scratch arena, unpacked, gathered;
@@ -147,6 +148,10 @@ static inline rbc__wanted_group *rbc__request_group(const rbc__request *request,
 
 /* frames.c. The frames that are wanted, once all blocks are there: each group says how it went. */
 void rbc__request_decode(rbc__request *request, const atomic_bool *cancel);
+
+/* reads_apart.c. Has the store read, and hears interrupts meanwhile where the request is to. */
+void rbc__request_store_read(rbc__request *request, rbc__read *reads, size_t count,
+                             const atomic_bool *cancel);
 
 /* unpack.c. Every block that is wanted: those that are claimed from the bytes read, others from who
  * has them, waited for until `*cancel`. Each says how it went. */

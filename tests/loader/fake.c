@@ -397,7 +397,10 @@ static void read_fake(rbc__store *store, rbc__read *reads, size_t count,
         const int64_t left = waits * params->read_us - i;
         nanosleep(&(struct timespec){.tv_nsec = (long)(left < 1000 ? left : 1000) * 1000}, NULL);
     }
-    while (params->hangs != NULL && atomic_load(params->hangs)) { /* whatever is cancelled */
+    const bool may_hang =
+        params->until_hang == NULL || atomic_fetch_sub(params->until_hang, 1) == 1;
+    while (may_hang && params->hangs != NULL &&
+           atomic_load(params->hangs)) { /* whatever is cancelled */
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
     int code = 0;

@@ -44,9 +44,10 @@ typedef struct fake_params {
     bool is_remote;           /* the reads of a request take read_us together */
     atomic_bool *hangs;       /* reads return only once it is false; NULL: at once */
     bool is_packed;           /* FAKE_IMAGE lies in blocks of FAKE_BLOCK_IMAGES */
+    atomic_int *until_hang;   /* counts reads down: the one that makes it 0 hangs; NULL: all do */
 } fake_params;
 
-#define FAKE_PARAMS_INIT {20, 5.0, false, -1, -1, -1, 0, 0, false, NULL, false}
+#define FAKE_PARAMS_INIT {20, 5.0, false, -1, -1, -1, 0, 0, false, NULL, false, NULL}
 
 /* The selection holds the dataset; destroy it with rbc_selection_destroy(). */
 rbc_selection *fake_create(const fake_params *params);

@@ -58,7 +58,7 @@ static void assert_closes(rbc_loader **loader) {
     rbc_loader_destroy(loader);
     const double seconds = (double)(rbc__now_ns() - begin_ns) * 1e-9;
     print_message("closed in %.3f s\n", seconds);
-    assert_true(seconds < 2.0);
+    assert_true(seconds < 10.0);
 }
 
 static void a_store_that_hangs_holds_nobody_up(void **state) {
@@ -86,7 +86,7 @@ static void a_store_that_hangs_holds_nobody_up(void **state) {
         for (int i = 0; i < NUM_LOADERS; ++i) {
             const int64_t begin_ns = rbc__now_ns();
             assert_int_equal(rbc_loader_seek(loaders[i], 0, 5, NULL), RBC_OK);
-            assert_true(rbc__now_ns() - begin_ns < 2000000000);
+            assert_true(rbc__now_ns() - begin_ns < 10000000000);
             assert_times_out(loaders[i]);
         }
         for (int i = 1; i < NUM_LOADERS; ++i) {
@@ -108,6 +108,39 @@ static void a_store_that_hangs_holds_nobody_up(void **state) {
     }
 }
 
+/* What hangs has claimed blocks, which nobody waits for once it is not wanted any more. */
+static void a_seek_leaves_a_read_that_hangs_behind(void **state) {
+    (void)state;
+    static uint64_t good[MAX_BATCHES];
+    const int before = num_threads_at_rest();
+    for (int run = 0; run < 4; ++run) {
+        atomic_bool hangs;
+        atomic_int until;
+        setup *s = make_setup();
+        s->fake.is_packed = true;
+        s->fake.is_remote = run % 2 == 1; /* with fetchers of its own */
+        s->params.num_threads = 4;
+        rbc_loader *loader = open_loader(s);
+        const int64_t count = drain(loader, good);
+        rbc_loader_destroy(&loader);
+        atomic_init(&hangs, true);
+        atomic_init(&until, 0);
+        s->fake.hangs = &hangs;
+        s->fake.until_hang = &until;
+        loader = open_loader(s);
+        atomic_store(&until, 1 + run / 2); /* of episodes, then of blocks */
+        assert_int_equal(rbc_loader_seek(loader, 0, 0, NULL), RBC_OK);
+        assert_times_out(loader);
+        assert_int_equal(rbc_loader_seek(loader, 0, 0, NULL), RBC_OK);
+        for (int64_t i = 0; i < count; ++i) {
+            assert_next_is(loader, good[i]);
+        }
+        rbc_loader_destroy(&loader);
+        atomic_store(&hangs, false);
+        await_threads(before);
+    }
+}
+
 static void a_loader_that_was_never_used_closes_while_its_store_hangs(void **state) {
     (void)state;
     atomic_bool hangs;
@@ -126,6 +159,63 @@ static void a_loader_that_was_never_used_closes_while_its_store_hangs(void **sta
         assert_closes(&loader);
         atomic_store(&hangs, false);
         await_threads(before);
+    }
+}
+
+/* What is heard while a loader is made. */
+typedef struct hearing {
+    atomic_bool *hangs;
+    int calls, calls_until;
+    bool is_stopped; /* the last call stops, else it ends the hang */
+} hearing;
+
+static int hear(void *user) {
+    hearing *h = user;
+    if (++h->calls < h->calls_until) {
+        return 0;
+    }
+    atomic_store(h->hangs, h->is_stopped);
+    return h->is_stopped;
+}
+
+static void making_a_loader_hears_interrupts_while_its_store_hangs(void **state) {
+    (void)state;
+    static uint64_t good[MAX_BATCHES];
+    const int before = num_threads_at_rest();
+    for (int run = 0; run < 4; ++run) {
+        atomic_bool hangs;
+        setup *s = make_setup();
+        s->fake.is_remote = run % 2 == 1;
+        rbc_loader *loader = open_loader(s);
+        const int64_t count = drain(loader, good);
+        rbc_loader_destroy(&loader);
+        atomic_init(&hangs, true);
+        s->fake.hangs = &hangs;
+        hearing h = {.hangs = &hangs, .calls_until = 4, .is_stopped = run / 2 == 0};
+        s->params.interrupt = hear;
+        s->params.interrupt_user = &h;
+        rbc_selection *selection = fake_create(&s->fake);
+        rbc_error error;
+        const int64_t begin_ns = rbc__now_ns();
+        const rbc_status status = rbc_loader_create(selection, &s->params, &loader, &error);
+        const double seconds = (double)(rbc__now_ns() - begin_ns) * 1e-9;
+        rbc_selection_destroy(&selection);
+        print_message("made in %.3f s\n", seconds);
+        assert_true(seconds < 10.0); /* 0.15 but for machines that are busy */
+        assert_int_equal(h.calls, h.calls_until);
+        if (h.is_stopped) {
+            assert_int_equal(status, RBC_ERROR_CANCELLED);
+            assert_null(loader);
+            atomic_store(&hangs, false);
+        } else {
+            assert_int_equal(status, RBC_OK);
+            for (int64_t i = 0; i < count; ++i) {
+                assert_next_is(loader, good[i]);
+            }
+            rbc_loader_destroy(&loader);
+        }
+        await_threads(before);
+        assert_int_equal(fake_num_open(), 0);
     }
 }
 
@@ -497,6 +587,8 @@ static void what_is_fetched_ahead_is_bounded(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_store_that_hangs_holds_nobody_up),
+        cmocka_unit_test(making_a_loader_hears_interrupts_while_its_store_hangs),
+        cmocka_unit_test(a_seek_leaves_a_read_that_hangs_behind),
         cmocka_unit_test(a_loader_that_was_never_used_closes_while_its_store_hangs),
         cmocka_unit_test(shortages_are_raised_and_nothing_is_lost),
         cmocka_unit_test(a_batch_without_memory_comes_later),

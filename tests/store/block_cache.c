@@ -97,20 +97,68 @@ static rbc_status get(rbc__block_cache *cache, rbc__cached_block *block, unpacki
 /* Reads a block, which nobody has yet, and has it unpacked. */
 static void read_block(rbc__block_cache *cache, rbc__cached_block *block, uint64_t number) {
     bool again;
-    assert_true(rbc__block_claim(cache, block));
-    rbc__block_hand_in(cache, block, packed_of(number), PACKED_BYTES);
+    const uint32_t claim = rbc__block_claim(cache, block, NULL);
+    assert_int_not_equal(claim, 0);
+    rbc__block_hand_in(cache, block, claim, packed_of(number), PACKED_BYTES);
     assert_int_equal(get(cache, block, NULL, &again, NULL), RBC_OK);
 }
 
 /* Is the block there without reading? */
 static bool is_kept(rbc__block_cache *cache, uint64_t number) {
     rbc__cached_block *block = pin(cache, number);
-    const bool is_absent = rbc__block_claim(cache, block);
-    if (is_absent) {
-        rbc__block_fail(cache, block, NULL);
+    const uint32_t claim = rbc__block_claim(cache, block, NULL);
+    if (claim != 0) {
+        rbc__block_fail(cache, block, claim, NULL);
     }
     rbc__block_unpin(cache, block);
-    return !is_absent;
+    return claim == 0;
+}
+
+/* Who reads a block may hang. Once he has given up the first who waits claims it anew, and what comes
+ * of the first reading is dropped, whatever that is. */
+static void claims_that_are_given_up_are_taken_over(void **state) {
+    (void)state;
+    for (int how = 0; how < 3; ++how) {
+        rbc__block_cache *cache = make_cache(1 << 20);
+        rbc__cached_block *block = pin(cache, 1);
+        atomic_bool has_given_up;
+        bool again = false;
+        rbc_error err;
+        atomic_init(&has_given_up, false);
+        const uint32_t first = rbc__block_claim(cache, block, &has_given_up);
+        assert_int_not_equal(first, 0);
+        assert_int_equal(rbc__block_claim(cache, block, NULL), 0); /* he has not, so far */
+        atomic_store(&has_given_up, true);
+        assert_int_equal(get(cache, block, NULL, &again, &err), RBC_OK);
+        assert_true(again);
+        const uint32_t second = rbc__block_claim(cache, block, NULL);
+        assert_int_not_equal(second, 0);
+        for (int late = 0; late < 2; ++late) { /* while the other reads, and when he has read */
+            if (how == 0) {
+                rbc__block_hand_in(cache, block, first, packed_of(2), PACKED_BYTES);
+            } else if (how == 1) {
+                uint8_t *whole = calloc(1, DATA_BYTES);
+                assert_non_null(whole);
+                assert_false(rbc__block_publish(cache, block, first, whole, DATA_BYTES));
+                free(whole);
+            } else {
+                rbc__fail(&err, RBC_ERROR_FORMAT, "it is damaged");
+                rbc__block_fail(cache, block, first, &err);
+            }
+            if (late == 0) {
+                rbc__block_hand_in(cache, block, second, packed_of(1), PACKED_BYTES);
+            }
+            const uint8_t *data = NULL;
+            size_t bytes = 0;
+            assert_int_equal(
+                rbc__block_get(cache, block, unpack, NULL, NULL, &data, &bytes, &again, &err),
+                RBC_OK);
+            assert_false(again);
+            assert_true(is_data_of(1, data, bytes));
+        }
+        rbc__block_unpin(cache, block);
+        rbc__block_cache_destroy(&cache);
+    }
 }
 
 /* ---- one thread ---------------------------------------------------------------------------------
@@ -127,15 +175,15 @@ static void a_block_is_handed_in_unpacked_and_found(void **state) {
             size_t bytes = 0;
             bool again = true;
             rbc__cached_block *block = pin(cache, number);
-            const bool is_mine = rbc__block_claim(cache, block);
-            assert_int_equal(is_mine, round == 0);
-            if (is_mine && number % 2 == 0) {
-                rbc__block_hand_in(cache, block, packed_of(number), PACKED_BYTES);
-            } else if (is_mine) {
+            const uint32_t claim = rbc__block_claim(cache, block, NULL);
+            assert_int_equal(claim != 0, round == 0);
+            if (claim != 0 && number % 2 == 0) {
+                rbc__block_hand_in(cache, block, claim, packed_of(number), PACKED_BYTES);
+            } else if (claim != 0) {
                 uint8_t *whole = malloc(DATA_BYTES);
                 assert_non_null(whole);
                 memset(whole, (int)(number % 251), DATA_BYTES);
-                rbc__block_publish(cache, block, whole, DATA_BYTES);
+                assert_true(rbc__block_publish(cache, block, claim, whole, DATA_BYTES));
             }
             assert_int_equal(
                 rbc__block_get(cache, block, unpack, &how, NULL, &data, &bytes, &again, NULL),
@@ -220,17 +268,18 @@ static void damage_is_remembered_and_a_shortage_is_not(void **state) {
                 rbc__block_cache_destroy(&cache);
                 continue;
             }
-            assert_true(rbc__block_claim(cache, block));
+            const uint32_t claim = rbc__block_claim(cache, block, NULL);
+            assert_int_not_equal(claim, 0);
             if (in_unpacking) {
-                rbc__block_hand_in(cache, block, packed_of(1), PACKED_BYTES);
+                rbc__block_hand_in(cache, block, claim, packed_of(1), PACKED_BYTES);
                 assert_int_equal(get(cache, block, &how, &again, &err), cases[i].status);
             } else {
-                rbc__block_fail(cache, block, cases[i].status != RBC_OK ? &problem : NULL);
+                rbc__block_fail(cache, block, claim, cases[i].status != RBC_OK ? &problem : NULL);
             }
             rbc__block_unpin(cache, block);
             block = pin(cache, 1);
             if (cases[i].is_remembered) {
-                assert_false(rbc__block_claim(cache, block));
+                assert_int_equal(rbc__block_claim(cache, block, NULL), 0);
                 for (int round = 0; round < 2; ++round) {
                     assert_int_equal(get(cache, block, NULL, &again, &err), cases[i].status);
                     assert_int_equal(err.status, cases[i].status);
@@ -238,7 +287,7 @@ static void damage_is_remembered_and_a_shortage_is_not(void **state) {
                         strstr(err.message, in_unpacking ? "unpacking: it is" : "no such bytes"));
                 }
             } else if (in_unpacking) { /* what was read is there, and unpacked now */
-                assert_false(rbc__block_claim(cache, block));
+                assert_int_equal(rbc__block_claim(cache, block, NULL), 0);
                 assert_int_equal(get(cache, block, NULL, &again, &err), RBC_OK);
                 assert_false(again);
             } else {
@@ -279,16 +328,17 @@ static uint64_t any(worker *self) {
 /* Pins several blocks, reads those that it has claimed, and gets all: as requests do. */
 static void use_blocks(worker *self, const uint64_t *numbers, int count) {
     rbc__cached_block *blocks[8];
-    bool is_mine[8];
+    uint32_t claims[8];
     for (int i = 0; i < count; ++i) {
         blocks[i] = pin(self->cache, numbers[i]);
-        is_mine[i] = rbc__block_claim(self->cache, blocks[i]);
+        claims[i] = rbc__block_claim(self->cache, blocks[i], NULL);
     }
     for (int i = 0; i < count; ++i) {
-        if (is_mine[i] && any(self) % 16 == 0) { /* a shortage: another has to read it */
-            rbc__block_fail(self->cache, blocks[i], NULL);
-        } else if (is_mine[i]) {
-            rbc__block_hand_in(self->cache, blocks[i], packed_of(numbers[i]), PACKED_BYTES);
+        if (claims[i] != 0 && any(self) % 16 == 0) { /* a shortage: another has to read it */
+            rbc__block_fail(self->cache, blocks[i], claims[i], NULL);
+        } else if (claims[i] != 0) {
+            rbc__block_hand_in(self->cache, blocks[i], claims[i], packed_of(numbers[i]),
+                               PACKED_BYTES);
         }
     }
     for (int i = 0; i < count; ++i) {
@@ -299,8 +349,12 @@ static void use_blocks(worker *self, const uint64_t *numbers, int count) {
             if (rbc__block_get(self->cache, blocks[i], unpack, NULL, self->cancel, &data, &bytes,
                                &again, NULL) != RBC_OK) {
                 ++self->num_failed;
-            } else if (again && rbc__block_claim(self->cache, blocks[i])) {
-                rbc__block_hand_in(self->cache, blocks[i], packed_of(numbers[i]), PACKED_BYTES);
+            } else if (again) {
+                const uint32_t claim = rbc__block_claim(self->cache, blocks[i], NULL);
+                if (claim != 0) {
+                    rbc__block_hand_in(self->cache, blocks[i], claim, packed_of(numbers[i]),
+                                       PACKED_BYTES);
+                }
             }
             self->num_again += again;
         }
@@ -336,8 +390,9 @@ static void *use_all(void *argument) {
         size_t bytes = 0;
         bool again;
         rbc__cached_block *block = pin(self->cache, number);
-        if (rbc__block_claim(self->cache, block)) {
-            rbc__block_hand_in(self->cache, block, packed_of(number), PACKED_BYTES);
+        const uint32_t claim = rbc__block_claim(self->cache, block, NULL);
+        if (claim != 0) {
+            rbc__block_hand_in(self->cache, block, claim, packed_of(number), PACKED_BYTES);
         }
         if (rbc__block_get(self->cache, block, unpack, NULL, NULL, &data, &bytes, &again, NULL) !=
                 RBC_OK ||
@@ -357,11 +412,11 @@ static void *want_one(void *argument) {
     const uint8_t *data;
     size_t bytes;
     rbc__cached_block *block = pin(self->cache, 0);
-    const bool is_mine = rbc__block_claim(self->cache, block);
+    const uint32_t claim = rbc__block_claim(self->cache, block, NULL);
     pthread_barrier_wait(self->start);
-    if (is_mine && self->is_damaged) {
+    if (claim != 0 && self->is_damaged) {
         rbc__fail(&err, RBC_ERROR_FORMAT, "it is damaged");
-        rbc__block_fail(self->cache, block, &err);
+        rbc__block_fail(self->cache, block, claim, &err);
     }
     const rbc_status status =
         rbc__block_get(self->cache, block, unpack, NULL, self->cancel, &data, &bytes, &again, &err);
@@ -369,8 +424,8 @@ static void *want_one(void *argument) {
     self->num_cancelled += status == RBC_ERROR_CANCELLED;
     self->num_again += again;
     pthread_barrier_wait(self->start);
-    if (is_mine && !self->is_damaged) {
-        rbc__block_fail(self->cache, block, NULL);
+    if (claim != 0 && !self->is_damaged) {
+        rbc__block_fail(self->cache, block, claim, NULL);
     }
     rbc__block_unpin(self->cache, block);
     return NULL;
@@ -446,6 +501,7 @@ static void waiting_can_be_stopped(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(claims_that_are_given_up_are_taken_over),
         cmocka_unit_test(a_block_is_handed_in_unpacked_and_found),
         cmocka_unit_test(the_bound_is_kept),
         cmocka_unit_test(damage_is_remembered_and_a_shortage_is_not),

@@ -238,12 +238,16 @@ static PyObject *create(module_state *state, selection_object *selection,
     }
     rbc_loader *handle = NULL;
     rbc_error err;
+    rbc_loader_params heard = *params;
     PyThreadState *thread = PyEval_SaveThread();
-    const rbc_status status = rbc_loader_create(selection->handle, params, &handle, &err);
+    heard.interrupt = hear_signals;
+    heard.interrupt_user = &thread;
+    const rbc_status status = rbc_loader_create(selection->handle, &heard, &handle, &err);
     PyEval_RestoreThread(thread);
-    if (status != RBC_OK) {
+    if (status != RBC_OK || PyErr_Occurred()) {
+        rbc_loader_destroy(&handle);
         release_delivery(&how);
-        return raise_error(state, &err);
+        return PyErr_Occurred() ? NULL : raise_error(state, &err);
     }
     loader_object *loader = PyObject_New(loader_object, state->loader_type);
     if (loader == NULL) {
