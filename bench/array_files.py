@@ -16,8 +16,6 @@ import datetime
 import importlib.util
 import json
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from loading import machine, spread
 
 import robocache as rc
 from robocache import _core
@@ -192,6 +191,23 @@ def measure(loader: Any, seconds: float) -> float:
                     return count / (time.perf_counter() - begin)
 
 
+def read_alone(folder: Path) -> float:
+    """Steps a second of which only those bytes are read that indexing needs, by one thread."""
+    path = folder / "training" / "episode_0000000.npz"
+    _, *numbers = _core.zip_members(str(path), b"")
+    offsets, packed, unpacked, _ = (np.frombuffer(n, np.int64).tolist() for n in numbers)
+    begin = time.perf_counter()
+    for step in range(CALVIN_STEPS):
+        file = os.open(folder / "training" / f"episode_{step:07}.npz", os.O_RDONLY)
+        os.pread(file, 4096, os.fstat(file).st_size - 4096)
+        for offset, size, whole in zip(offsets, packed, unpacked, strict=True):
+            os.pread(file, 30, offset - 60)
+            if whole < 4096:
+                os.pread(file, size, offset)
+        os.close(file)
+    return CALVIN_STEPS / (time.perf_counter() - begin)
+
+
 def unpacked_alone(kind: str, folder: Path, seconds: float, threads: int) -> float:
     """Windows a second of which the images are only unpacked, by as many threads."""
     assert kind == "calvin"
@@ -258,10 +274,6 @@ def compare_original(original: Path, folder: Path, seconds: float) -> dict[str, 
     return spread(ratios)
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("frames", type=Path, help="folder with two genuine steps of CALVIN")
@@ -285,9 +297,12 @@ def main() -> None:
         folders = {"calvin": Path(scratch, "task"), "zarr": Path(scratch, "pusht.zarr")}
         write_calvin(folders["calvin"], arguments.frames)
         write_zarr(folders["zarr"])
-        begin = time.perf_counter()
-        rc.open(folders["calvin"], progress=False)
-        indexing = CALVIN_STEPS / (time.perf_counter() - begin)
+        indexed, read = [], []
+        for _ in range(arguments.pairs):
+            begin = time.perf_counter()
+            rc.open(folders["calvin"], progress=False, rebuild=True, num_threads=1)
+            indexed.append(CALVIN_STEPS / (time.perf_counter() - begin))
+            read.append(read_alone(folders["calvin"]))
         for kind in ("calvin", "zarr"):
             for images in (False, True):
                 keys = NUMBERS[kind] + (IMAGES[kind] if images else ())
@@ -321,15 +336,17 @@ def main() -> None:
                 print(json.dumps(rows[-1]))
         result = {
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "machine": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "load": os.getloadavg()[0],
+            "machine": machine(arguments.threads),
             "robocache": rc.__version__,
             "torch": torch.__version__,
             "numpy": np.__version__,
             "window": WINDOW,
             "batch": BATCH,
-            "calvin_indexed_steps_per_s": indexing,
+            "calvin_indexed_steps_per_s": spread(indexed),
+            "calvin_read_alone_steps_per_s": spread(read),
+            "calvin_indexed_over_read_alone": spread(
+                [a / b for a, b in zip(indexed, read, strict=True)]
+            ),
             "rows": rows,
         }
         if arguments.original:

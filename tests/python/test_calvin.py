@@ -130,6 +130,27 @@ def test_genuine_frames(tmp_path: Path, test_data: Callable[[str], Path]) -> Non
     assert dataset.streams["depth_static"].kind == "numeric"
 
 
+def test_genuine_frames_are_drawn(tmp_path: Path, test_data: Callable[[str], Path]) -> None:
+    """Depth in grey, and the two pictures of tactile sensors side by side."""
+    pytest.importorskip("matplotlib")
+    from robocache.view import save_contact_sheet
+
+    for number, file in enumerate(sorted(test_data("calvin_frames").glob("*.npz"))):
+        shutil.copyfile(file, tmp_path / f"episode_{number:07}.npz")
+    np.save(tmp_path / "ep_start_end_ids.npy", np.array([[0, 1]]))
+    drawn = save_contact_sheet(opened(tmp_path), 0, tmp_path / "sheet.png")
+    names = ("static", "gripper", "tactile")
+    assert set(drawn["images"]) == {f"{kind}_{name}" for kind in ("rgb", "depth") for name in names}
+    assert set(drawn["signals"]) == {"actions", "rel_actions", "robot_obs", "scene_obs"}
+
+
+def test_indexing_is_interrupted_and_goes_on(tmp_path: Path) -> None:
+    write_split(tmp_path / "training", [(0, 3), (5, 9)])
+    with pytest.raises(rc.errors.CancelledError):
+        rc.open(tmp_path, progress=lambda *_: False)
+    assert opened(tmp_path).num_steps == 9
+
+
 def in_another_order(path: Path, arrays: dict[str, Any]) -> None:
     names = list(arrays)
     RNG.shuffle(names)
