@@ -54,13 +54,16 @@ for library in "$tree"/robocache.libs/*.so*; do
 done
 python -m wheel pack -d dist "$tree" >/dev/null
 
-# The C tests, with cmocka beside them; nothing else that they need is missing from a plain system.
+# The C tests, with what they need beside them, but for the C library's own.
 mkdir dist/cuda-tests
 cmake --build "$build" --target test_cuda_operations >$work/tests.log ||
     { cat $work/tests.log >&2 && exit 1; }
 cp "$build"/tests/cuda/test_cuda_operations dist/cuda-tests/
-cp -L "$(ldd dist/cuda-tests/test_cuda_operations | awk '/libcmocka/ { print $3 }')" dist/cuda-tests/
-patchelf --set-rpath '$ORIGIN' dist/cuda-tests/test_cuda_operations
+for library in $(ldd dist/cuda-tests/test_cuda_operations | awk '$3 ~ "^/" { print $3 }'); do
+    dpkg -S "$(basename "$(readlink -f "$library")")" | grep '^libc6' >/dev/null ||
+        cp -L "$library" dist/cuda-tests/
+done
+patchelf --force-rpath --set-rpath '$ORIGIN' dist/cuda-tests/test_cuda_operations
 
 wheel=$(echo dist/robocache-*.whl)
 python -m pip install -q --no-deps --no-index --target $work/check "$wheel"
