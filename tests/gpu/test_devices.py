@@ -12,6 +12,7 @@ import torch
 
 import robocache as rc
 from tests.gpu.operations import OPERATIONS, listed, scene
+from tests.python.test_decode_jpeg import encode
 
 
 @pytest.fixture
@@ -143,7 +144,8 @@ def test_graphs_on_the_other_device(second: torch.device, name: str) -> None:
     expected = listed(OPERATIONS[name](inputs))
     with torch.cuda.device(second):
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # torch's own stream for captures is of the device that captured first.
+        with torch.cuda.graph(graph, stream=torch.cuda.Stream()):
             captured = listed(OPERATIONS[name](inputs))
         for tensor in captured:
             tensor.zero_()
@@ -165,6 +167,28 @@ def test_threads_on_two_devices(second: torch.device, name: str) -> None:
 
     in_threads(work, 6)
     assert equal(expected[0], expected[1])
+
+
+def test_jpegs_on_the_other_device(second: torch.device) -> None:
+    images = [encode(80, 60, seed=i) for i in range(12)]
+    data = torch.frombuffer(bytearray(b"".join(images)), dtype=torch.uint8)
+    offsets = torch.tensor([0, *map(len, images)]).cumsum(0)
+    expected = rc.decode_jpeg(images)
+    outs = [torch.zeros_like(expected, device=f"cuda:{i}") for i in range(2)]
+    for turn in range(6):
+        out = outs[turn % 2]
+        for streams in (
+            images,
+            (data, offsets),
+            (data.to(second), offsets),
+            (data.cuda(), offsets),
+        ):
+            _, valid = rc.decode_jpeg(streams, out=out.zero_(), on_error="mask")
+            assert valid.device == out.device
+            assert valid.all()
+            assert torch.equal(out.cpu(), expected)
+            assert torch.cuda.current_device() == 0
+    assert rc.decode_jpeg((data.to(second), offsets)).device == second
 
 
 def test_streams_of_the_other_device_are_refused(second: torch.device) -> None:
