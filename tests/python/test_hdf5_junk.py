@@ -186,6 +186,25 @@ def test_extents_and_sizes_near_the_limits(tmp_path: Path, value: int) -> None:
         assert path.name in attempt(path)
 
 
+def test_names_that_are_no_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "demo.hdf5"
+    with h5py.File(path, "w") as file:
+        for number in range(2):
+            demo = file.create_group(f"data/demo_{number}")
+            demo["actions"] = numbers(5, 2)
+            demo.attrs["odd"] = np.bytes_(b"\xff\xfe")
+            h5py.h5d.create(
+                demo.id,
+                b"\xff\xfe" if number == 0 else b"\xfd\xfc",
+                h5py.h5t.IEEE_F32LE,
+                h5py.h5s.create_simple((5, 400)),
+            )
+    with pytest.warns(RuntimeWarning, match=r"first episode has not.*\\udcfd\\udcfc"):
+        dataset = rc.open(path)
+    assert set(dataset.streams) == {"actions"}
+    assert any(r"\udcff\udcfe (its name is no UTF-8)" in note for note in dataset.notes)
+
+
 def test_more_chunks_than_are_taken(tmp_path: Path) -> None:
     path = tmp_path / "demo.hdf5"
     with h5py.File(path, "w") as file:

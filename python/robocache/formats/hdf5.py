@@ -189,8 +189,8 @@ def _survey(root: str, file: str, reader: Reader) -> layouts.Survey:
 
 
 def _unknown(root: str, file: str, survey: layouts.Survey) -> str:
-    shown = [node["path"] for node in survey.nodes.values() if node["path"] != "/"][:8]
-    holds = f"it holds {', '.join(shown)}" if shown else "it holds no group and no dataset"
+    paths = [layouts.shown(path) for path in survey.nodes if path != "/"][:8]
+    holds = f"it holds {', '.join(paths)}" if paths else "it holds no group and no dataset"
     return (
         f"{os.path.join(root, file)}: no layout is known of what it holds; looked for: "
         f"{layouts.LOOKED_FOR}; {holds}; {DRAFTED}"

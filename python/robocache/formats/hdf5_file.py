@@ -46,7 +46,9 @@ def plain(value: Any) -> Any:
         return value.decode("utf-8", "replace")
     if isinstance(value, np.bytes_):
         return bytes(value).decode("utf-8", "replace")
-    if value is None or isinstance(value, (str, bool, int)):
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else None

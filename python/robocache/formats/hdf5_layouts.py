@@ -15,7 +15,18 @@ from typing import Any
 from ..errors import FormatError, InvalidArgumentError
 from . import mapping as mappings
 
-__all__ = ["LOOKED_FOR", "Leaf", "Plan", "draft", "parsed", "plan_by_mapping", "recognised"]
+__all__ = [
+    "LOOKED_FOR",
+    "Leaf",
+    "Plan",
+    "Survey",
+    "draft",
+    "parsed",
+    "plan_by_mapping",
+    "rate_of",
+    "recognised",
+    "shown",
+]
 
 LOOKED_FOR = (
     "groups numbered alike (/data/demo_N, /traj_N, ...) with a dataset 'actions' or 'action', or "
@@ -214,7 +225,7 @@ def _leaves(survey: Survey, episode: str, steps: str) -> tuple[list[Leaf], list[
             behind.append(path)
         if not found and why is not None:
             others.append(path)
-            left_out.append(f"{_shown(path)} ({why})")
+            left_out.append(f"{shown(path)} ({why})")
     for group in survey.groups():
         if is_file:
             left_out += _unseen(survey, group)
@@ -229,7 +240,7 @@ def _leaves(survey: Survey, episode: str, steps: str) -> tuple[list[Leaf], list[
     return leaves, others, notes
 
 
-def _shown(path: str) -> str:
+def shown(path: str) -> str:
     """Returns a path as messages have it: bytes of names that are no UTF-8 are escaped."""
     return path.encode("utf-8", "backslashreplace").decode()
 
@@ -251,7 +262,7 @@ def _streams(
         return [], node.get("why", "is no dataset")
     if "why" in node:
         return [], node["why"]
-    if _shown(path) != path:
+    if shown(path) != path:
         return [], "its name is no UTF-8"
     shape = node["shape"]
     size = 1
@@ -353,7 +364,7 @@ def plan_by_mapping(survey: Survey, mapping: mappings.Mapping) -> Plan:
     unused = sorted(set(by_path) - set(paths.values()))
     notes = [note for note in notes if note.startswith("have a row more")]
     if unused:
-        notes.append(f"not in the mapping, and not read: {_shown(', '.join(unused))}")
+        notes.append(f"not in the mapping, and not read: {shown(', '.join(unused))}")
     taken = {leaf.path for leaf in chosen}
     others = tuple(path for path, node in survey.below(episode) if path not in taken)
     return Plan(

@@ -149,7 +149,7 @@ class PartIndex:
             sources[leaf.stream] = self._source(leaf, described, arrays[first:end], steps)
         metadata = {**self._shared, **message["small"], **message["attributes"]}
         if name:
-            metadata["episode"] = name
+            metadata["episode"] = layouts.shown(name)
             metadata.update(self._beside.episode(int(name[len(self._plan.series or "") :])))
         if name in self._masks:
             metadata["mask"] = sorted(self._masks[name])
@@ -165,7 +165,8 @@ class PartIndex:
             self._part.episodes(**self._late.pop(0))
 
     def _note(self, text: str, episode: str | None = None) -> None:
-        self._notes.setdefault(text, []).extend([] if episode is None else [episode])
+        names = [] if episode is None else [layouts.shown(episode)]
+        self._notes.setdefault(layouts.shown(text), []).extend(names)
 
     def _finish(self) -> None:
         total = self._shared.get("total")

@@ -108,6 +108,8 @@ class Reader:
         if size > _MOST_HEAD:
             raise self._died(process, path)
         head = json.loads(bytes(self._bytes(process, path, size, heard)))
+        if "why" in head:  # may hold names that are no UTF-8
+            head["why"] = head["why"].encode("utf-8", "backslashreplace").decode()
         arrays = []
         for dtype, shape in head.pop("arrays"):
             array = numpy.empty(shape, numpy.dtype(dtype))
