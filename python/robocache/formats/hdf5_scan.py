@@ -81,7 +81,7 @@ class Scan:
         yield head, []
         for name in names:
             try:
-                message, arrays = self.episode(group, name)
+                message, arrays = self.episode(group, name, len(names))
             except UNREADABLE as error:
                 message, arrays = {"episode": name, "why": why(error)}, []
             yield message, arrays
@@ -100,8 +100,8 @@ class Scan:
                     found[path[6:]] = texts_of(dataset, path)
         return found
 
-    def episode(self, base: Any, name: str) -> tuple[dict[str, Any], list[Any]]:
-        """Returns where the samples of one episode lie."""
+    def episode(self, base: Any, name: str, episodes: int) -> tuple[dict[str, Any], list[Any]]:
+        """Returns where the samples of one episode lie, of so many of the file."""
         group = self.file.open(base, to_bytes(name)) if name else base
         if not isinstance(group, h5py.h5g.GroupID):
             raise DamageError(f"{path_of(group)}: is no group")
@@ -113,7 +113,7 @@ class Scan:
             return {**message, "steps": 0}, []
         datasets = {leaf["path"]: self.dataset(group, leaf["path"]) for leaf in self.leaves}
         if self.columns is None:
-            self.columns = self.is_worth_copying(datasets)
+            self.columns = self.is_worth_copying(datasets, episodes)
         message["steps"] = steps
         arrays: list[Any] = []
         described = []
@@ -134,15 +134,15 @@ class Scan:
             raise DamageError(f"{path_of(found)}: found one value, wanted rows")
         return found
 
-    def is_worth_copying(self, datasets: Mapping[str, Any]) -> bool:
-        """Whether small numbers take at most a tenth of what the first episode takes."""
-        numbers = sum(
-            math.prod(datasets[leaf["path"]].shape) * datasets[leaf["path"]].dtype.itemsize
-            for leaf in self.leaves
-            if leaf["kind"] == "numeric"
-        )
-        stored = sum(dataset.get_storage_size() for dataset in datasets.values())
-        return bool(numbers * 10 <= stored)
+    def is_worth_copying(self, datasets: Mapping[str, Any], episodes: int) -> bool:
+        """Whether small numbers, as many as the first episode has, take a tenth of the file."""
+        numbers = 0
+        for leaf in self.leaves:
+            rows, *sample = datasets[leaf["path"]].shape
+            bytes_ = math.prod(sample) * datasets[leaf["path"]].dtype.itemsize
+            if leaf["kind"] == "numeric" and bytes_ <= SAMPLE_BYTES:
+                numbers += rows * bytes_
+        return bool(numbers * episodes * 10 <= self.file.bytes[""])
 
     def leaf(
         self, leaf: Mapping[str, Any], dataset: Any, steps: int

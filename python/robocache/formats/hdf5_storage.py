@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import math
 import os
 from typing import Any
@@ -121,19 +122,22 @@ def _chunked(dataset: Any, path: str, blob: str, size: int) -> tuple[dict[str, A
     count = math.prod(grid)
     if count > MOST_CHUNKS:
         raise DamageError(f"{path}: found {count} chunks, wanted at most {MOST_CHUNKS}")
-    found: list[Any] = []
-    dataset.chunk_iter(found.append)
+    found = array.array("Q")  # of each chunk: its coordinates, skipped filters, byte, size
+
+    def visit(chunk: Any) -> None:
+        found.extend(chunk[0])
+        found.extend(chunk[1:])
+
+    dataset.chunk_iter(visit)
     offsets, sizes = np.zeros(count, np.int64), np.zeros(count, np.int64)
     skipped = np.zeros(count, np.int64)
     if found:
-        coordinates = np.array([each[0] for each in found], np.int64)
+        table = np.frombuffer(found, np.uint64).astype(np.int64).reshape(-1, len(grid) + 3)
+        coordinates, (masks, begins, lengths) = table[:, :-3], table[:, -3:].T
         at = coordinates // np.array(chunk)
         if (coordinates % np.array(chunk)).any() or (at >= np.array(grid)).any():
             raise DamageError(f"{path}: its index has a chunk that is none of its grid")
         numbers = np.ravel_multi_index(tuple(at.T), grid)
-        masks, begins, lengths = (
-            np.array([each[i] for each in found], np.uint64).astype(np.int64) for i in (1, 2, 3)
-        )
         wrong = (begins < 0) | (lengths < 0) | (begins > size - lengths)
         if wrong.any():
             first = int(wrong.argmax())
