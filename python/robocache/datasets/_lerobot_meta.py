@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..dataset import Dataset
+from ..dataset import open as open_dataset
 from ..formats.lerobot_info import Info, load_json, load_lines
 from ..formats.lerobot_tables import Tables
 
@@ -42,6 +43,11 @@ class LeRobotMetadata:
             name: {**feature, "shape": tuple(feature.get("shape", (1,)))}
             for name, feature in self.info["features"].items()
         }
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str], **open_options: Any) -> LeRobotMetadata:
+        """Returns that of the dataset in a folder, which robocache.open() opens."""
+        return cls(open_dataset(path, **open_options))
 
     @property
     def total_episodes(self) -> int:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import FormatError
@@ -144,12 +144,6 @@ class Source:
             needed = self.tables.episodes_path
             if not os.path.exists(os.path.join(info.root, needed)):
                 raise FormatError(f"{os.path.join(info.root, needed)}: is not there")
-        files = find_files(info.root, "data", ".parquet")
-        if not files:
-            raise FormatError(
-                f"{info.root}: found no parquet file below data/, wanted files such as "
-                f"{info.data_path} (data_path of meta/info.json)"
-            )
         if "task_index" in info.features and not os.path.exists(
             os.path.join(info.root, self.tables.tasks_path)
         ):
@@ -165,6 +159,8 @@ class Source:
         splits = list(_ranges(info.splits, highest))
         self.highest = max(highest, splits[-1][2])
         if info.major == 3:
+            files = find_files(info.root, "data", ".parquet")
+            self._check_data(files)
             for file in files:
                 stamp = _number(common, _stamp_of(os.path.join(info.root, file)))
                 for name, first, end in splits:
@@ -172,7 +168,8 @@ class Source:
                     read = functools.partial(self._read_file, file, first, end)
                     dataset.part(label, split=name, stamp=stamp, read=read)
             return
-        stamps = self._stamps_by_group(files)
+        stamps = _stamps_by_group(os.path.join(info.root, "data"))
+        self._check_data(stamps)
         last = max(highest - 1, 0) // EPISODES_A_PART
         for name, first, end in splits:
             for group in range(first // EPISODES_A_PART, min(end // EPISODES_A_PART, last) + 1):
@@ -203,15 +200,12 @@ class Source:
                 for name in sorted(names):
                     yield name + _stamp_of(os.path.join(where, name))
 
-    def _stamps_by_group(self, files: Iterable[str]) -> dict[int, list[str]]:
-        """Returns the stamps of the files of each group of episodes, told by their last number."""
-        stamps: dict[int, list[str]] = {}
-        for file in files:
-            digits = re.search(r"(\d+)\D*$", file)
-            if digits is not None:
-                stamp = file + _stamp_of(os.path.join(self.info.root, file))
-                stamps.setdefault(int(digits[1]) // EPISODES_A_PART, []).append(stamp)
-        return stamps
+    def _check_data(self, found: Collection[Any]) -> None:
+        if not found:
+            raise FormatError(
+                f"{self.info.root}: found no parquet file below data/, wanted files such as "
+                f"{self.info.data_path} (data_path of meta/info.json)"
+            )
 
     # ---- reading ---------------------------------------------------------------------------------
 
@@ -303,6 +297,29 @@ def _last_listed(info: Info, tables: Tables) -> int:
         file.seek(max(os.fstat(file.fileno()).st_size - 65536, 0))
         found = re.findall(rb'"episode_index":\s*(\d{1,9})\b', file.read())
     return max(map(int, found), default=-1)
+
+
+def _stamps_by_group(folder: str) -> dict[int, list[str]]:
+    """Returns the stamps of the parquet files of each group of episodes, told by the last number in
+    their names. Gone through at every open, so it looks at each name and size once.
+    """
+    stamps: dict[int, list[str]] = {}
+    below = [folder] if os.path.isdir(folder) else []
+    while below:
+        with os.scandir(below.pop()) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.endswith(".parquet"):
+                    digits = name[-14:-8]
+                    if not digits.isdecimal() or name[-15:-14].isdecimal():
+                        match = re.search(r"([0-9]+)[^0-9]*$", entry.path)
+                        digits = match[1] if match else "0"
+                    found = entry.stat()
+                    stamp = f"{name}:{found.st_size}:{found.st_mtime_ns}"
+                    stamps.setdefault(int(digits) // EPISODES_A_PART, []).append(stamp)
+                elif entry.is_dir():
+                    below.append(entry.path)
+    return {group: sorted(found) for group, found in stamps.items()}
 
 
 def _stamp_of(path: str) -> str:
