@@ -225,6 +225,14 @@ def test_splits_prefix_and_digits(tmp_path: Path) -> None:
     check(alone, validation)
 
 
+def test_other_archives_beside_the_steps(tmp_path: Path) -> None:
+    """Names are those that the first episode has, whichever the system lists first."""
+    steps = write_split(tmp_path / "training", [(10, 12)])
+    for name in ("statistics_1", "a_0000010x", *(f"other_{i}" for i in range(40))):
+        np.savez(tmp_path / f"training/{name}.npz", x=np.zeros(3))
+    check(opened(tmp_path), steps)
+
+
 def test_many_steps_in_several_threads(tmp_path: Path) -> None:
     steps = write_split(tmp_path / "training", [(0, 9)], write=stored)
     for step in range(10, 5000):

@@ -40,6 +40,7 @@ _SPLITS = ("training", "validation")
 _COLUMN_BYTES = 4096
 _PART_STEPS = 2048  # episodes are gathered to so many
 _SLICE_STEPS = 1024
+_MOST_NAMES = 100_000
 _DTYPES = frozenset(
     f"{kind}{bits}" for kind in ("uint", "int", "float") for bits in (8, 16, 32, 64)
 ) - {"float8"} | {"bool"}
@@ -90,13 +91,25 @@ class _Split:
         self.prefix, self.digits = self._name_of_steps()
 
     def _name_of_steps(self) -> tuple[str, int]:
-        """Returns what precedes the number in names of files, and its digits."""
+        """Returns what precedes the number in names of files, and its digits.
+
+        They are those of the first file, but where that is none of the first episode's, and one of
+        the next names is.
+        """
+        found: tuple[str, int] | None = None
         with os.scandir(self.path) as entries:
-            for entry in entries:
+            for entry in itertools.islice(entries, _MOST_NAMES):
                 match = _STEP.fullmatch(entry.name)
-                if match:
-                    return match[1], len(match[2])
-        raise FormatError(f"{self.path}: found no file like episode_0000123.npz, a step each")
+                if match is None or (match[1], len(match[2])) == found:
+                    continue
+                name = match[1], len(match[2])
+                step = max(self.spans[0][0], 0) if self.spans else 0
+                if os.path.isfile(os.path.join(self.path, f"{name[0]}{step:0{name[1]}}.npz")):
+                    return name
+                found = found or name
+        if found is None:
+            raise FormatError(f"{self.path}: found no file like episode_0000123.npz, a step each")
+        return found
 
     def name_of(self, step: int) -> str:
         """Returns the path of a step's file below the dataset's folder."""

@@ -86,7 +86,16 @@ static rbc_status add_name(listing *list, const char *name, rbc_error *err) {
     return RBC_OK;
 }
 
-/* Names in a folder, hidden ones left out. */
+static bool is_shard(const char *name) {
+    return strstr(name, ".tfrecord") != NULL;
+}
+
+static bool is_metadata(const char *name) {
+    return strcmp(name, "features.json") == 0 || strcmp(name, "dataset_info.json") == 0;
+}
+
+/* Names in a folder that tell of a dataset: shards, metadata and what may be a folder, hidden ones
+ * left out. Other files, of which there may be a million, are neither kept nor looked at. */
 static rbc_status list_folder(const char *path, listing *out, rbc_error *err) {
     *out = (listing){0};
     DIR *folder = opendir(path);
@@ -102,7 +111,9 @@ static rbc_status list_folder(const char *path, listing *out, rbc_error *err) {
                 errno == 0 ? RBC_OK : rbc__fail_errno(err, errno, "%s: cannot be listed", path);
             break;
         }
-        if (entry->d_name[0] != '.') {
+        const bool may_tell =
+            entry->d_type != DT_REG || is_shard(entry->d_name) || is_metadata(entry->d_name);
+        if (entry->d_name[0] != '.' && may_tell) {
             status = add_name(out, entry->d_name, err);
         }
     }
@@ -132,17 +143,12 @@ static rbc_status is_folder(const char *path, const char *name, bool *is_one, rb
     return status;
 }
 
-static bool is_shard(const char *name) {
-    return strstr(name, ".tfrecord") != NULL;
-}
-
 /* ---- the folder of the dataset ------------------------------------------------------------------
  */
 
 static bool has_metadata(const listing *names) {
     for (size_t i = 0; i < names->count; ++i) {
-        if (strcmp(names->names[i], "features.json") == 0 ||
-            strcmp(names->names[i], "dataset_info.json") == 0) {
+        if (is_metadata(names->names[i])) {
             return true;
         }
     }
