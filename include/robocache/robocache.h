@@ -535,7 +535,7 @@ RBC_API rbc_status rbc_decode_jpeg_workspace(rbc_context *context, rbc_jpeg_batc
  *            captured
  *  workspace u8 of at least rbc_decode_jpeg_workspace() bytes, 16-byte aligned, same device; may be
  *            NULL where that is 0
- * On CUDA streams are copied from the host when the call is made, and kernels decode sequential
+ * On CUDA streams on the host are copied when the call is made, and kernels decode sequential
  * Huffman-coded images of 8 bits. Others (progressive, arithmetic, with markers out of order) are
  * decoded by the context's threads during the call, and copied. A captured call decodes
  * the same streams when it is replayed. INVALID_ARGUMENT, FORMAT, UNSUPPORTED, OUT_OF_MEMORY,

@@ -37,7 +37,7 @@ def decode_jpeg(
     Args:
         images: a sequence of bytes-like objects; or a pair ``(data, offsets)`` of a uint8 tensor
             and B + 1 ascending integers, image ``i`` being ``data[offsets[i]:offsets[i + 1]]``.
-            Those on a GPU are decoded where they lie; their headers are waited for.
+            Those of torch on a GPU are decoded where they lie; their headers are waited for.
         size: ``(height, width)`` that every image must have; another is an error of that image.
         channels: 1 for grey, 3 for RGB, whatever the images are; None: as many as each has.
         backend: "cpu", "cuda", "pytorch" (Pillow), or None: where `out`, else
@@ -153,16 +153,14 @@ def _root(array: Any) -> str:
 def _place(data: Any, offsets: Any, lead: Any, backend: Any) -> tuple[Any, Any]:
     """Returns streams on a device and their offsets, ready to be read.
 
-    They stay there where pixels go to that device in the same framework, which keeps memory until
-    its stream is done with it. Else they are copied to the host.
+    Those in torch's memory, which is kept until its stream is done with it, stay there where the
+    pixels go to torch's memory of that device. Others are copied to the host.
     """
     if not hasattr(offsets, "__dlpack__"):
         offsets = importlib.import_module("numpy").asarray(offsets, "int64")
-    stays = backend != "cpu" and (
-        lead is data or (_root(lead) == _root(data) and _device(lead) == _device(data))
-    )
-    if stays:
-        return data.contiguous() if _root(data) == "torch" else data, offsets
+    is_torch = _root(data) == "torch" and _root(lead) == "torch"
+    if is_torch and backend != "cpu" and _device(lead) == _device(data):
+        return data.contiguous(), offsets
     return _to_host(data), offsets
 
 
