@@ -621,6 +621,22 @@ def thrift(fields: dict[int, int | bool | dict[int, object]]) -> bytes:
     return bytes(out) + b"\0"
 
 
+def kept_statistics() -> dict[str, bytes]:
+    """Statistics as their files have them, behind the header."""
+    head = varint(1) + b"x" + b"\0\1" + varint(2)  # float32, two channels
+    counts = varint(4) + varint(1) + varint(0)  # samples, episodes, skipped
+    empty = bytes(4) + bytes(8 * 5) + varint(0)
+    full = varint(3) + varint(1) + bytes(2) + struct.pack("<5d", 2.0, 2.0, 1.0, 3.0, 0.0)
+    full += varint(2) + struct.pack("<d", 1.0) + varint(1) + struct.pack("<d", 3.0) + varint(2)
+    problem = varint(4) + b"gone"
+    scalar = varint(0) + b"\4\0"  # uint8, without extents or quantiles
+    return {
+        "two_channels": head + b"\1\0" + counts + varint(0) + full + empty,
+        "image": head[:2] + b"\4\1" + varint(1) + b"\1\1" + counts + problem + full,
+        "scalar": scalar + b"\0\0" + counts + varint(0) + full[:44] + varint(0),
+    }
+
+
 def parquets() -> dict[str, bytes]:
     """Make pages of a column: plain and by a dictionary, of versions 1 and 2, packed or not."""
     texts = (b"one", b"", b"three")
@@ -729,6 +745,8 @@ def main() -> None:
     inputs["foreign/page"] = b"\xff" + b"  <!DOCTYPE html><html>"
     inputs["foreign/gzip"] = b"\x20" + b"\x1f\x8b\x08\x00"
     inputs["foreign/text"] = b"\xff" + b"Not Found"
+    for name, payload in kept_statistics().items():
+        inputs[f"statistics/{name}"] = payload
     inputs["summary/stamped"] = b"\x05\x80\x90\xab\x0c\x14\x09\x02\x08"
     inputs["summary/longest"] = b"\x7f" + b"\xff" * 9 + b"\x01" + b"\xff" * 9 + b"\x01"
     inputs["records/bgr8"] = b"\1\2\x92" + bytes(range(2 * (6 + 2)))  # rows of two, padded

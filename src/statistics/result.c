@@ -12,6 +12,9 @@
 #define MAX_NAME_BYTES (UINT64_C(1) << 16)
 #define HEADER_BYTES   32 /* magic, key, checksum */
 
+/* Nothing is counted further: two counts that are read can be added. */
+#define MAX_COUNT (INT64_C(1) << 53)
+
 static const char magic[8] = "RBCSTAT1";
 
 static rbc_status out_of_memory(rbc_error *err) {
@@ -348,10 +351,10 @@ static rbc_status get_ranked(reader *from, int64_t count, rbc__ranked *out, rbc_
 
 static rbc_status get_channel(reader *from, rbc__statistics_channel *out, rbc_error *err) {
     rbc__moments *moments = &out->moments;
-    moments->count = get_number(from, INT64_MAX);
-    moments->num_nan = get_number(from, INT64_MAX);
-    moments->num_positive_infinite = get_number(from, INT64_MAX);
-    moments->num_negative_infinite = get_number(from, INT64_MAX);
+    moments->count = get_number(from, MAX_COUNT);
+    moments->num_nan = get_number(from, MAX_COUNT);
+    moments->num_positive_infinite = get_number(from, MAX_COUNT);
+    moments->num_negative_infinite = get_number(from, MAX_COUNT);
     moments->mean = get_double(from);
     moments->squares = get_double(from);
     moments->min = get_double(from);
@@ -386,9 +389,9 @@ static rbc_status get_all(reader *from, rbc_statistics **out, rbc_error *err) {
     RBC__TRY(status);
     rbc_statistics *made = *out;
     made->is_image = is_image;
-    made->num_samples = get_number(from, INT64_MAX);
-    made->num_episodes = get_number(from, INT64_MAX);
-    made->num_skipped = get_number(from, INT64_MAX);
+    made->num_samples = get_number(from, MAX_COUNT);
+    made->num_episodes = get_number(from, MAX_COUNT);
+    made->num_skipped = get_number(from, MAX_COUNT);
     made->problem = get_text(from);
     if (made->problem != NULL && made->problem[0] == '\0') {
         free(made->problem);
