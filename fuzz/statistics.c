@@ -26,8 +26,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             rbc_statistics_channel channel;
             double value;
             fuzz_require(rbc_statistics_channel_get(found, c, &channel, &err) == RBC_OK);
-            for (double share = 0; share <= 1; share += 0.125) {
-                fuzz_require(rbc_statistics_quantile(found, c, share, &value, &err) == RBC_OK);
+            for (int eighth = 0; eighth <= 8; ++eighth) {
+                fuzz_require(rbc_statistics_quantile(found, c, eighth / 8.0, &value, &err) ==
+                             RBC_OK);
             }
         }
         rbc_statistics *read = NULL;

@@ -88,7 +88,7 @@ static void set_ranges(rbc_selection *selection, int64_t *begins, rbc_step_range
  * destroyed. */
 static rbc_status inherit(const rbc_selection *base, const int64_t *positions,
                           rbc_selection **selection, rbc_error *err) {
-    if (base == NULL || base->range_begins == NULL) {
+    if (base == NULL || base->range_begins == NULL || positions == NULL) {
         return RBC_OK;
     }
     const int64_t count = (*selection)->count;
@@ -96,7 +96,7 @@ static rbc_status inherit(const rbc_selection *base, const int64_t *positions,
     for (int64_t i = 0; i < count; ++i) {
         num_ranges += base->range_begins[positions[i] + 1] - base->range_begins[positions[i]];
     }
-    int64_t *begins = malloc((size_t)(count + 1) * sizeof *begins);
+    int64_t *begins = calloc((size_t)count + 1, sizeof *begins);
     rbc_step_range *ranges = malloc((size_t)(num_ranges + 1) * sizeof *ranges);
     if (begins == NULL || ranges == NULL) {
         free(begins);
@@ -357,7 +357,7 @@ rbc_status rbc_selection_keep_steps(const rbc_selection *selection, const int64_
     }
     keeping k = {0};
     RBC__TRY(allocate(selection->count, &k.ids, err));
-    k.begins = malloc((size_t)(selection->count + 1) * sizeof *k.begins);
+    k.begins = calloc((size_t)selection->count + 1, sizeof *k.begins);
     k.ranges = malloc((size_t)most * sizeof *k.ranges);
     if (k.begins == NULL || k.ranges == NULL) {
         free(k.ids);

@@ -150,6 +150,8 @@ static void read_block(rbc__dtype dtype, const uint8_t *at, int64_t stride_bytes
     case RBC__U64:
         READ_ALL(uint64_t, (double)x, x);
     default:
+        memset(values, 0, (size_t)count * sizeof *values);
+        memset(keys, 0, (size_t)count * sizeof *keys);
         break;
     }
 }
@@ -173,29 +175,65 @@ static int64_t leave_finite(double *values, uint64_t *keys, int64_t count, rbc__
     return left;
 }
 
+/* Sums that go on side by side, so that none waits for the last addition. */
+#define LANES 8
+
 /* Of finite values, in two goes over them. */
 static void measure(const double *values, int64_t count, rbc__moments *found) {
+    double sums[LANES] = {0};
+    double low[LANES];
+    double high[LANES];
+    for (int lane = 0; lane < LANES; ++lane) {
+        low[lane] = values[0];
+        high[lane] = values[0];
+    }
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        for (int lane = 0; lane < LANES; ++lane) {
+            const double value = values[i + lane];
+            sums[lane] += value;
+            low[lane] = value < low[lane] ? value : low[lane];
+            high[lane] = value > high[lane] ? value : high[lane];
+        }
+    }
+    for (; i < count; ++i) {
+        sums[0] += values[i];
+        low[0] = values[i] < low[0] ? values[i] : low[0];
+        high[0] = values[i] > high[0] ? values[i] : high[0];
+    }
+    found->min = low[0];
+    found->max = high[0];
     double sum = 0;
-    double min = values[0];
-    double max = values[0];
-    for (int64_t i = 0; i < count; ++i) {
-        sum += values[i];
-        min = values[i] < min ? values[i] : min;
-        max = values[i] > max ? values[i] : max;
+    for (int lane = 0; lane < LANES; ++lane) {
+        sum += sums[lane];
+        found->min = low[lane] < found->min ? low[lane] : found->min;
+        found->max = high[lane] > found->max ? high[lane] : found->max;
     }
     const double mean = sum / (double)count;
-    double squares = 0;
-    double rest = 0; /* what rounding left of the mean */
-    for (int64_t i = 0; i < count; ++i) {
+    double squares[LANES] = {0};
+    double rests[LANES] = {0}; /* what rounding left of the mean */
+    for (i = 0; i + LANES <= count; i += LANES) {
+        for (int lane = 0; lane < LANES; ++lane) {
+            const double difference = values[i + lane] - mean;
+            squares[lane] += difference * difference;
+            rests[lane] += difference;
+        }
+    }
+    for (; i < count; ++i) {
         const double difference = values[i] - mean;
-        squares += difference * difference;
-        rest += difference;
+        squares[0] += difference * difference;
+        rests[0] += difference;
+    }
+    double rest = 0;
+    found->squares = 0;
+    for (int lane = 0; lane < LANES; ++lane) {
+        found->squares += squares[lane];
+        rest += rests[lane];
     }
     found->count = count;
     found->mean = mean + rest / (double)count;
-    found->squares = squares - rest * rest / (double)count;
-    found->min = min;
-    found->max = max;
+    found->squares -= rest * rest / (double)count;
+    found->squares = found->squares > 0 ? found->squares : 0;
 }
 
 void rbc__moments_merge(rbc__moments *into, const rbc__moments *other) {

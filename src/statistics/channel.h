@@ -28,7 +28,7 @@ rbc_status rbc__channel_init(rbc__channel *out, rbc__dtype dtype, bool has_ranks
 void rbc__channel_free(rbc__channel *channel);
 
 /* `count` values of `dtype`, `stride_bytes` apart. */
-rbc_status rbc__channel_add(rbc__channel *channel, rbc__dtype dtype, const uint8_t *values,
+rbc_status rbc__channel_add(rbc__channel *channel, rbc__dtype dtype, const uint8_t *at,
                             int64_t stride_bytes, int64_t count, rbc_error *err);
 
 /* From the keys of a dtype (statistics/ranks.h) back to values. */

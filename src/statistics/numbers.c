@@ -238,7 +238,8 @@ static void choose_slots(round_of *r, int64_t *position) {
         r->slots[r->num_slots++].position = (*position)++;
     }
     for (int32_t s = 0; s < r->counting->num_streams; ++s) {
-        const int64_t share = 4 * RBC__ROUND_BYTES / (r->num_slots * r->counting->num_streams);
+        const int64_t parts = r->num_slots * r->counting->num_streams;
+        const int64_t share = parts > 0 ? 4 * RBC__ROUND_BYTES / parts : 0;
         const int64_t bytes_of = r->counting->streams[s].sample_bytes;
         r->most[s] = bytes_of > 0 && share > bytes_of ? share / bytes_of : 1;
     }

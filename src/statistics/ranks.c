@@ -201,8 +201,8 @@ void rbc__ranked_free(rbc__ranked *ranked) {
 }
 
 static rbc_status make_list(int64_t room, rbc__ranked *out, rbc_error *err) {
-    out->values = malloc((size_t)(room > 0 ? room : 1) * sizeof *out->values);
-    out->up_to = malloc((size_t)(room > 0 ? room : 1) * sizeof *out->up_to);
+    out->values = calloc((size_t)room + 1, sizeof *out->values);
+    out->up_to = calloc((size_t)room + 1, sizeof *out->up_to);
     if (out->values == NULL || out->up_to == NULL) {
         rbc__ranked_free(out);
         return out_of_memory(err);
@@ -210,79 +210,94 @@ static rbc_status make_list(int64_t room, rbc__ranked *out, rbc_error *err) {
     return RBC_OK;
 }
 
-/* Leaves RBC__RANKS_KEPT values where there are more: of equal shares of all, those in the middle.
- * `values` ascending, `up_to` as in a list. */
-static rbc_status shorten(const double *values, const int64_t *up_to, int64_t count, double error,
+/* What stays of `count` different values in ascending order, of which `up_to` counts: all, or
+ * RBC__RANKS_KEPT, of equal shares of all those in the middle. `picks` has room for as many: which
+ * they are. Fills `out` but for the values. */
+static rbc_status shorten(const int64_t *up_to, int64_t count, double error, int64_t *picks,
                           rbc__ranked *out, rbc_error *err) {
     const int64_t kept = count < RBC__RANKS_KEPT ? count : RBC__RANKS_KEPT;
     *out = (rbc__ranked){.error = error};
     RBC__TRY(make_list(kept, out, err));
+    out->num_values = kept;
     if (kept == count) {
-        memcpy(out->values, values, (size_t)count * sizeof *values);
-        memcpy(out->up_to, up_to, (size_t)count * sizeof *up_to);
-        out->num_values = count;
+        for (int64_t i = 0; i < count; ++i) {
+            picks[i] = i;
+            out->up_to[i] = up_to[i];
+        }
         return RBC_OK;
     }
     const int64_t all = up_to[count - 1];
     int64_t at = 0;
+    int64_t begin = 0;
     for (int64_t i = 0; i < kept; ++i) {
-        const int64_t begin = (int64_t)((double)all * ((double)i / (double)kept));
-        const int64_t end =
-            i + 1 < kept ? (int64_t)((double)all * ((double)(i + 1) / (double)kept)) : all;
+        const double share = (double)(i + 1) / (double)kept;
+        const int64_t end = i + 1 < kept ? (int64_t)((double)all * share) : all;
         const int64_t middle = begin + (end - begin) / 2;
         while (up_to[at] <= middle) {
             ++at;
         }
-        if (out->num_values > 0 && out->values[out->num_values - 1] == values[at]) {
-            out->up_to[out->num_values - 1] = end;
-        } else {
-            out->values[out->num_values] = values[at];
-            out->up_to[out->num_values++] = end;
-        }
+        picks[i] = at;
+        out->up_to[i] = end;
+        begin = end;
     }
     out->error += 0.5 / (double)kept;
     return RBC_OK;
 }
 
-/* Lists `count` pairs of value and weight, which are in order; equal values become one. `values`
- * and `weights` are written over. */
-static rbc_status list_weighted(double *values, int64_t *weights, int64_t count, double error,
-                                rbc__ranked *out, rbc_error *err) {
-    int64_t distinct = 0;
-    int64_t all = 0;
-    for (int64_t i = 0; i < count; ++i) {
-        all += weights[i];
-        const bool is_new = distinct == 0 || values[distinct - 1] != values[i];
-        distinct += is_new;
-        values[distinct - 1] = values[i];
-        weights[distinct - 1] = all;
+/* Makes one of equal neighbours. */
+static void join_equal(rbc__ranked *list) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < list->num_values; ++i) {
+        const bool is_new = count == 0 || list->values[count - 1] != list->values[i];
+        count += is_new;
+        list->values[count - 1] = list->values[i];
+        list->up_to[count - 1] = list->up_to[i];
     }
-    return shorten(values, weights, distinct, error, out, err);
+    list->num_values = count;
 }
 
-static rbc_status list_counted(const rbc__ranks *ranks, rbc__key_value_fn value_of,
-                               rbc__ranked *out, rbc_error *err) {
+/* Lists keys in order; equal ones become one. `list` is written over. */
+static rbc_status list_keys(weighted *list, rbc__key_value_fn value_of, double error,
+                            rbc__ranked *out, rbc_error *err) {
+    int64_t distinct = 0;
+    int64_t all = 0;
+    for (int64_t i = 0; i < list->count; ++i) {
+        all += list->weights[i];
+        distinct += distinct == 0 || list->keys[distinct - 1] != list->keys[i];
+        list->keys[distinct - 1] = list->keys[i];
+        list->weights[distinct - 1] = all;
+    }
+    int64_t picks[RBC__RANKS_KEPT];
+    RBC__TRY(shorten(list->weights, distinct, error, picks, out, err));
+    for (int64_t i = 0; i < out->num_values; ++i) {
+        out->values[i] = value_of(list->keys[picks[i]]);
+    }
+    join_equal(out);
+    return RBC_OK;
+}
+
+static rbc_status list_counted(const rbc__ranks *ranks, weighted *list, rbc_error *err) {
     const int64_t num_keys = (int64_t)1 << ranks->bits;
-    rbc__ranked all = {0};
-    RBC__TRY(make_list(num_keys, &all, err));
-    int64_t count = 0;
+    list->keys = calloc((size_t)num_keys, sizeof *list->keys);
+    list->weights = calloc((size_t)num_keys, sizeof *list->weights);
+    if (list->keys == NULL || list->weights == NULL) {
+        return out_of_memory(err);
+    }
     for (int64_t key = 0; key < num_keys; ++key) {
         if (ranks->counts[key] > 0) {
-            all.values[count] = value_of((uint64_t)key);
-            all.up_to[count++] = ranks->counts[key];
+            list->keys[list->count] = (uint64_t)key;
+            list->weights[list->count++] = ranks->counts[key];
         }
     }
-    const rbc_status status = list_weighted(all.values, all.up_to, count, 0.0, out, err);
-    rbc__ranked_free(&all);
-    return status;
+    return RBC_OK;
 }
 
 /* Adds `count` keys in order, of one weight. */
 static rbc_status add_weighted(weighted *list, const uint64_t *keys, int64_t count, int64_t weight,
                                rbc_error *err) {
     const size_t total = (size_t)(list->count + count) + 1;
-    weighted merged = {.keys = malloc(total * sizeof *merged.keys),
-                       .weights = malloc(total * sizeof *merged.weights)};
+    weighted merged = {.keys = calloc(total, sizeof *merged.keys),
+                       .weights = calloc(total, sizeof *merged.weights)};
     if (merged.keys == NULL || merged.weights == NULL) {
         free(merged.keys);
         free(merged.weights);
@@ -290,12 +305,20 @@ static rbc_status add_weighted(weighted *list, const uint64_t *keys, int64_t cou
     }
     int64_t i = 0;
     int64_t j = 0;
-    while (i < list->count || j < count) {
-        const bool takes_old = j == count || (i < list->count && list->keys[i] <= keys[j]);
+    while (i < list->count && j < count) {
+        const bool takes_old = list->keys[i] <= keys[j];
         merged.keys[merged.count] = takes_old ? list->keys[i] : keys[j];
         merged.weights[merged.count++] = takes_old ? list->weights[i] : weight;
         i += takes_old;
         j += !takes_old;
+    }
+    for (; i < list->count; ++i) {
+        merged.keys[merged.count] = list->keys[i];
+        merged.weights[merged.count++] = list->weights[i];
+    }
+    for (; j < count; ++j) {
+        merged.keys[merged.count] = keys[j];
+        merged.weights[merged.count++] = weight;
     }
     free(list->keys);
     free(list->weights);
@@ -305,7 +328,7 @@ static rbc_status add_weighted(weighted *list, const uint64_t *keys, int64_t cou
 
 static rbc_status gather_weighted(const rbc__ranks *ranks, weighted *list, rbc_error *err) {
     const size_t bytes = (size_t)ranks->num_fresh * sizeof(uint64_t);
-    uint64_t *sorted = malloc(2 * bytes + 1);
+    uint64_t *sorted = calloc(2 * bytes + 1, 1);
     if (sorted == NULL) {
         return out_of_memory(err);
     }
@@ -326,26 +349,16 @@ static rbc_status gather_weighted(const rbc__ranks *ranks, weighted *list, rbc_e
 
 rbc_status rbc__ranks_list(const rbc__ranks *ranks, rbc__key_value_fn value_of, rbc__ranked *out,
                            rbc_error *err) {
-    *out = (rbc__ranked){0};
-    if (ranks->counts != NULL) {
-        return list_counted(ranks, value_of, out, err);
-    }
+    const double levels = (double)ranks->num_levels;
+    const double error =
+        ranks->num_levels > 0 ? (levels / 2 + 1) / (2 * (double)RBC__RANKS_BUFFER) : 0.0;
     weighted list = {0};
-    rbc_status status = gather_weighted(ranks, &list, err);
-    double *values = status == RBC_OK ? malloc((size_t)(list.count + 1) * sizeof *values) : NULL;
-    if (status == RBC_OK && values == NULL) {
-        status = out_of_memory(err);
-    }
+    *out = (rbc__ranked){0};
+    rbc_status status = ranks->counts != NULL ? list_counted(ranks, &list, err)
+                                              : gather_weighted(ranks, &list, err);
     if (status == RBC_OK) {
-        const double levels = (double)ranks->num_levels;
-        const double error =
-            ranks->num_levels > 0 ? (levels / 2 + 1) / (2 * (double)RBC__RANKS_BUFFER) : 0.0;
-        for (int64_t i = 0; i < list.count; ++i) {
-            values[i] = value_of(list.keys[i]);
-        }
-        status = list_weighted(values, list.weights, list.count, error, out, err);
+        status = list_keys(&list, value_of, error, out, err);
     }
-    free(values);
     free(list.keys);
     free(list.weights);
     return status;
@@ -377,18 +390,29 @@ rbc_status rbc__ranked_merge(const rbc__ranked *const *parts, int64_t num_parts,
             off += parts[p]->error * (double)parts[p]->up_to[count - 1];
         }
     }
+    int64_t picks[RBC__RANKS_KEPT];
     rbc__ranked list = {0};
     RBC__TRY(make_list(total, &list, err));
     int64_t *at = calloc((size_t)num_parts + 1, sizeof *at);
     rbc_status status = at != NULL ? RBC_OK : out_of_memory(err);
+    int64_t up_to = 0;
     for (int64_t i = 0; status == RBC_OK && i < total; ++i) {
         const int64_t p = lowest_of(parts, at, num_parts);
         const int64_t k = at[p]++;
+        up_to += parts[p]->up_to[k] - (k > 0 ? parts[p]->up_to[k - 1] : 0);
         list.values[i] = parts[p]->values[k];
-        list.up_to[i] = parts[p]->up_to[k] - (k > 0 ? parts[p]->up_to[k - 1] : 0);
+        list.up_to[i] = up_to;
     }
     if (status == RBC_OK) {
-        status = list_weighted(list.values, list.up_to, total, all > 0 ? off / all : 0.0, out, err);
+        list.num_values = total;
+        join_equal(&list);
+        status = shorten(list.up_to, list.num_values, all > 0 ? off / all : 0.0, picks, out, err);
+    }
+    for (int64_t i = 0; status == RBC_OK && i < out->num_values; ++i) {
+        out->values[i] = list.values[picks[i]];
+    }
+    if (status == RBC_OK) {
+        join_equal(out);
     }
     free(at);
     rbc__ranked_free(&list);

@@ -22,7 +22,7 @@ typedef struct rbc__ranks rbc__ranks;
 
 /* `bits` of a key: 8, 16, or 64 for all that are wider. */
 rbc_status rbc__ranks_create(int32_t bits, rbc__ranks **out, rbc_error *err);
-void rbc__ranks_destroy(rbc__ranks **ranks);
+void rbc__ranks_destroy(rbc__ranks **handle);
 
 /* OUT_OF_MEMORY: nothing can be added any more. */
 rbc_status rbc__ranks_add(rbc__ranks *ranks, const uint64_t *keys, int64_t count, rbc_error *err);

@@ -98,7 +98,7 @@ static rbc_status find_channel(const rbc_statistics *statistics, int64_t channel
 
 rbc_status rbc_statistics_channel_get(const rbc_statistics *statistics, int64_t channel,
                                       rbc_statistics_channel *out, rbc_error *err) {
-    const rbc__statistics_channel *found;
+    const rbc__statistics_channel *found = NULL;
     RBC__TRY(find_channel(statistics, channel, &found, err));
     const rbc__moments *moments = &found->moments;
     const bool has_any = moments->count > 0;
@@ -123,7 +123,7 @@ rbc_status rbc_statistics_channel_get(const rbc_statistics *statistics, int64_t 
 
 rbc_status rbc_statistics_quantile(const rbc_statistics *statistics, int64_t channel, double q,
                                    double *out, rbc_error *err) {
-    const rbc__statistics_channel *found;
+    const rbc__statistics_channel *found = NULL;
     RBC__TRY(find_channel(statistics, channel, &found, err));
     if (!(q >= 0 && q <= 1)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "quantile: found %g, wanted 0 to 1", q);
