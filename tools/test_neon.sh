@@ -14,7 +14,7 @@ mkdir -p $work
     exit 1
 }
 
-sources=(tests/isa/digest.c src/core/*.c src/cpu/*.c)
+sources=(tests/isa/digest.c src/core/*.c src/image/*.c src/cpu/*.c)
 for source in src/ops/*.c; do
     [ "$source" = src/ops/backend.c ] || sources+=("$source")
 done

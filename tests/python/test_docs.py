@@ -139,6 +139,17 @@ def test_the_page_on_lerobot_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(names["item"]["action"]) == 16
 
 
+def test_the_page_on_images_runs(
+    bridge_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(bridge_path, tmp_path / "bridge_dataset" / "1.0.0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
+    names = run_page(DOCS / "images.md")
+    assert names["batch"]["image"].shape == (8, 3, 224, 224)
+    assert names["policy_input"].dtype == np.float32
+
+
 def test_the_page_on_jpeg_runs() -> None:
     pytest.importorskip("PIL")
     names = run_page(DOCS / "jpeg.md")

@@ -3,37 +3,13 @@
 #include <string.h>
 
 #include "cpu/kernels/image_isa.h"
+#include "cpu/kernels/image_lanes.h"
 
 #define ROWS RBC__IMAGE_ROWS
 
-#if defined(__AVX512F__)
-#define LANES 16
-#elif defined(__AVX2__)
-#define LANES 8
-#else
-#define LANES 4
-#endif
-
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
-typedef uint8_t bytes_of_lanes __attribute__((vector_size(LANES)));
-typedef int32_t lanes __attribute__((vector_size(4 * LANES)));
 
 #define HALF (INT32_C(1) << (RBC__IMAGE_WEIGHT_BITS - 1))
-
-static inline lanes load(const uint8_t *at) {
-    bytes_of_lanes bytes;
-    memcpy(&bytes, at, sizeof bytes);
-    return __builtin_convertvector(bytes, lanes);
-}
-
-/* Sums without their fraction, within a byte. */
-static inline void store(lanes sums, uint8_t *at) {
-    lanes value = sums >> RBC__IMAGE_WEIGHT_BITS;
-    value &= ~(value >> 31);
-    value |= value > 255;
-    const bytes_of_lanes bytes = __builtin_convertvector(value, bytes_of_lanes);
-    memcpy(at, &bytes, sizeof bytes);
-}
 
 static inline bytes16 load16(const uint8_t *at) {
     bytes16 bytes;
@@ -100,11 +76,11 @@ static inline void sum_columns(const uint8_t *columns, int32_t channels, const i
         for (int32_t j = 0; j < taps; ++j) {
             const uint8_t *column = columns + (j * channels + c) * ROWS;
             for (int32_t v = 0; v < ROWS / LANES; ++v) {
-                sums[v] += load(column + v * LANES) * weights[j];
+                sums[v] += lanes_load(column + v * LANES) * weights[j];
             }
         }
         for (int32_t v = 0; v < ROWS / LANES; ++v) {
-            store(sums[v], out + c * ROWS + v * LANES);
+            lanes_store(sums[v] >> RBC__IMAGE_WEIGHT_BITS, out + c * ROWS + v * LANES);
         }
     }
 }
@@ -146,11 +122,11 @@ void RBC__KERNEL(image_down)(const uint8_t *src, int64_t src_stride, const int32
         for (int32_t j = 0; j < taps; ++j) {
             const uint8_t *row = src + j * src_stride + at;
             for (int32_t v = 0; v < VECTORS; ++v) {
-                sums[v] += load(row + v * LANES) * weights[j];
+                sums[v] += lanes_load(row + v * LANES) * weights[j];
             }
         }
         for (int32_t v = 0; v < VECTORS; ++v) {
-            store(sums[v], dst + at + v * LANES);
+            lanes_store(sums[v] >> RBC__IMAGE_WEIGHT_BITS, dst + at + v * LANES);
         }
     }
     for (; at < bytes; ++at) {
