@@ -80,7 +80,7 @@ def chains() -> dict[str, tuple[rc.Image, Any]]:
 
 
 def check(pixels: np.ndarray) -> None:
-    """Each step alone gives what theirs does, within the level that rounding makes of truncating."""
+    """Each step alone gives what theirs does, within one level: they truncate where we round."""
     functional = v2.functional
     steps: list[tuple[rc.Image, Callable[[Any], Any]]] = [
         (rc.Image(SIZE), lambda one: functional.resize(one, SIZE, antialias=True)),

@@ -10,7 +10,8 @@ static bool read_dtype(module_state *state, const char *name, DLDataType *out) {
     *out = (DLDataType){0};
     for (int i = 0; name != NULL && i < RBC__NUM_DTYPES; ++i) {
         if (strcmp(rbc__dtype_name((rbc__dtype)i), name) == 0) {
-            *out = rbc__dtype_to_dlpack((rbc__dtype)i);
+            const DLDataType found = rbc__dtype_to_dlpack((rbc__dtype)i);
+            *out = found;
             return true;
         }
     }

@@ -66,23 +66,36 @@ static void turn_columns(const uint8_t *columns, int64_t bytes, int32_t rows, ui
     }
 }
 
-static inline void sum_columns(const uint8_t *columns, int32_t channels, const int32_t *weights,
-                               int32_t taps, uint8_t *out) {
-    for (int32_t c = 0; c < channels; ++c) {
-        lanes sums[ROWS / LANES];
+/* `together` channels share the loads of weights. */
+static inline void sum_columns(const uint8_t *columns, int32_t channels, int32_t together,
+                               const int32_t *weights, int32_t taps, uint8_t *out) {
+    lanes sums[RBC__IMAGE_MAX_CHANNELS][ROWS / LANES];
+    for (int32_t c = 0; c < together; ++c) {
         for (int32_t v = 0; v < ROWS / LANES; ++v) {
-            sums[v] = (lanes){0} + HALF;
-        }
-        for (int32_t j = 0; j < taps; ++j) {
-            const uint8_t *column = columns + (j * channels + c) * ROWS;
-            for (int32_t v = 0; v < ROWS / LANES; ++v) {
-                sums[v] += lanes_load(column + v * LANES) * weights[j];
-            }
-        }
-        for (int32_t v = 0; v < ROWS / LANES; ++v) {
-            lanes_store(sums[v] >> RBC__IMAGE_WEIGHT_BITS, out + c * ROWS + v * LANES);
+            sums[c][v] = (lanes){0} + HALF;
         }
     }
+    for (int32_t j = 0; j < taps; ++j) {
+        for (int32_t c = 0; c < together; ++c) {
+            const uint8_t *column = columns + (j * channels + c) * ROWS;
+            for (int32_t v = 0; v < ROWS / LANES; ++v) {
+                sums[c][v] += lanes_load(column + v * LANES) * weights[j];
+            }
+        }
+    }
+    for (int32_t c = 0; c < together; ++c) {
+        for (int32_t v = 0; v < ROWS / LANES; ++v) {
+            lanes_store(sums[c][v] >> RBC__IMAGE_WEIGHT_BITS, out + c * ROWS + v * LANES);
+        }
+    }
+}
+
+static int32_t most_taps(const rbc__image_axis *axis) {
+    int32_t most = 0;
+    for (int32_t i = 0; i < axis->count; ++i) {
+        most = axis->taps[i] > most ? axis->taps[i] : most;
+    }
+    return most;
 }
 
 void RBC__KERNEL(image_across)(const uint8_t *src, int64_t src_stride, int32_t rows,
@@ -94,16 +107,20 @@ void RBC__KERNEL(image_across)(const uint8_t *src, int64_t src_stride, int32_t r
     const int64_t bytes_in = (int64_t)(end - first) * channels;
     uint8_t *made = block + (bytes_in + ROWS) * ROWS;
     turn_rows(src + (int64_t)first * channels, src_stride, rows, bytes_in, block);
+    const int32_t most = most_taps(axis);
     for (int32_t i = 0; i < axis->count; ++i) {
+        /* Weights behind the taps are 0: loops of one length are foreseen by the processor. */
+        const bool has_most = axis->first[i] + most <= end;
+        const int32_t taps = has_most ? most : axis->taps[i];
         const uint8_t *columns = block + (int64_t)(axis->first[i] - first) * channels * ROWS;
         const int32_t *weights = axis->weights + (int64_t)i * axis->max_taps;
         uint8_t *out = made + (int64_t)i * channels * ROWS;
         if (channels == 3) {
-            sum_columns(columns, 3, weights, axis->taps[i], out);
-        } else if (channels == 1) {
-            sum_columns(columns, 1, weights, axis->taps[i], out);
+            sum_columns(columns, 3, 3, weights, taps, out);
         } else {
-            sum_columns(columns, channels, weights, axis->taps[i], out);
+            for (int32_t c = 0; c < channels; ++c) {
+                sum_columns(columns + c * ROWS, channels, 1, weights, taps, out + c * ROWS);
+            }
         }
     }
     turn_columns(made, (int64_t)axis->count * channels, rows, dst, dst_stride);
