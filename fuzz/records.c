@@ -44,6 +44,7 @@ static void read_points(uint8_t num_fields, uint8_t gap, const uint8_t *bytes, s
     }
     const uint64_t extent = rbc__fields_extent(&fields);
     const uint64_t stride = extent + gap;
+    fuzz_require(extent > 0);
     const uint64_t left = size - head;
     uint64_t count = left >= extent ? 1 + (left - extent) / stride : 0;
     count = count > MAX_ELEMENTS / fields.count ? MAX_ELEMENTS / fields.count : count;

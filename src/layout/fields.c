@@ -32,7 +32,7 @@ rbc_status rbc__fields_check(const rbc__fields *fields, rbc_error *err) {
         if (field->dtype >= RBC__NUM_DTYPES || field->dtype == RBC__BOOL ||
             end_of(field) > RBC__MAX_FIELD_BYTES) {
             return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                             "fields: field %" PRIu32 ": found %s at byte %" PRIu32
+                             "fields: field %" PRIu32 ": found %s that begins at %" PRIu32
                              ", wanted numbers within the first %d bytes",
                              i,
                              field->dtype < RBC__NUM_DTYPES

@@ -16,23 +16,23 @@
 #define RBC__UNIT_BYTES 32
 
 typedef struct rbc__stream_schema {
-    char *name; /* dataset's own, "steps/" left out */
+    char *name;     /* dataset's own, "steps/" left out */
+    char *encoding; /* "", "jpeg", "png" */
+    const char
+        *unsupported; /* why its samples cannot be read, or NULL; it is listed all the same */
+    rbc__layout_stream stored;          /* what layouts need not say of each run */
+    rbc__value_map map;                 /* see has_map */
+    int64_t shape[RBC_STREAM_MAX_DIMS]; /* of one sample; -1: not declared */
     rbc_stream_kind kind;
     rbc__dtype dtype;
     int32_t ndim;
-    int32_t times;                      /* index of the stream with this one's stamps, or -1 */
-    int64_t shape[RBC_STREAM_MAX_DIMS]; /* of one sample; -1: not declared */
-    char *encoding;                     /* "", "jpeg", "png" */
-    const char
-        *unsupported; /* why its samples cannot be read, or NULL; it is listed all the same */
-    rbc__layout_stream stored;      /* what layouts need not say of each run */
-    rbc__fields fields;             /* of the encoding "cloud" */
-    rbc__value_map map;             /* see has_map */
-    char unit[RBC__UNIT_BYTES + 1]; /* of the values, UTF-8: "m"; "": not said */
+    int32_t times;      /* index of the stream with this one's stamps, or -1 */
+    rbc__fields fields; /* of the encoding "cloud" */
     bool has_map; /* numbers become values by `map`; with images, which are delivered as stored, it
                      only travels */
     bool is_ragged;
     bool is_reference; /* episodes begin and end with its stamps, see rbc__schema_set_reference() */
+    char unit[RBC__UNIT_BYTES + 1]; /* of the values, UTF-8: "m"; "": not said */
 } rbc__stream_schema;
 
 /* A unit of indexing. Mostly it is a file, which is then blob 0 of its layouts. */

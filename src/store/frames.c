@@ -57,8 +57,9 @@ static rbc_status describe_frame(const rbc__wanted_group *group, int64_t positio
     rbc__track_frame frame;
     RBC__TRY(rbc__track_frame_at(&group->track->track, group->group.first_frame + position, &frame,
                                  err));
-    *out = (rbc__video_frame){
-        .packet = frame.packet - group->group.first_packet, .pts = frame.pts, .dst = dst};
+    out->packet = frame.packet - group->group.first_packet;
+    out->pts = frame.pts;
+    out->dst = dst;
     return RBC_OK;
 }
 
@@ -241,17 +242,6 @@ static rbc_status make_pictures(rbc__request *request, rbc__wanted_group *group,
     return RBC_OK;
 }
 
-/* Pictures are published, never handed in. */
-static rbc_status never_packed(void *user, const uint8_t *packed, size_t bytes, uint8_t **out,
-                               size_t *out_bytes, rbc_error *err) {
-    (void)user;
-    (void)packed;
-    (void)bytes;
-    (void)out;
-    (void)out_bytes;
-    return rbc__fail(err, RBC_ERROR_INTERNAL, "pictures are not unpacked");
-}
-
 static rbc_status get_pictures(rbc__request *request, rbc__wanted_group *group,
                                const atomic_bool *cancel, rbc_error *err) {
     rbc__block_cache *cache = request->params.cache;
@@ -263,8 +253,8 @@ static rbc_status get_pictures(rbc__request *request, rbc__wanted_group *group,
         if (claim != 0) {
             return make_pictures(request, group, claim, cancel, err);
         }
-        RBC__TRY(rbc__block_get(cache, group->pin, never_packed, NULL, cancel, &group->pictures,
-                                &bytes, &again, err));
+        RBC__TRY(rbc__block_get(cache, group->pin, NULL, NULL, cancel, &group->pictures, &bytes,
+                                &again, err));
         if (!again && bytes != wanted) {
             rbc__fail(err, RBC_ERROR_FORMAT,
                       "a group of pictures of %" PRIu64 " bytes has %zu in another stream", wanted,

@@ -240,8 +240,8 @@ static rbc_status find_frame(rbc__request *request, const rbc__located_stream *s
 rbc_status rbc__want_frame(rbc__request *request, const rbc__located_stream *s, const rbc__run *run,
                            int64_t sample, uint32_t *want_index, rbc_error *err) {
     rbc__wanted_group wanted;
-    int64_t position;
-    uint32_t index;
+    int64_t position = 0;
+    uint32_t index = 0;
     RBC__TRY(find_frame(request, s, run, sample, &wanted, &position, err));
     RBC__TRY(add_group(request, &wanted, &index, err));
     rbc__want *want = rbc__located_add_want(request, s, run, RBC__WANT_SAMPLE, err);

@@ -101,10 +101,11 @@ static void what_cannot_be_is_an_error(void **state) {
     } wrong[] = {
         {{0, {{0, 0, false}}}, "found 0 of them"},
         {{RBC__MAX_FIELDS + 1, {{0, 0, false}}}, "found 33 of them"},
-        {{2, {{0, RBC__F32, false}, {0, RBC__BOOL, false}}}, "field 1: found bool at byte 0"},
+        {{2, {{0, RBC__F32, false}, {0, RBC__BOOL, false}}},
+         "field 1: found bool that begins at 0"},
         {{1, {{0, RBC__NUM_DTYPES, false}}}, "field 0: found no dtype"},
-        {{1, {{RBC__MAX_FIELD_BYTES - 3, RBC__F32, false}}}, "at byte 65533"},
-        {{1, {{UINT32_MAX, RBC__F64, false}}}, "at byte 4294967295"},
+        {{1, {{RBC__MAX_FIELD_BYTES - 3, RBC__F32, false}}}, "begins at 65533"},
+        {{1, {{UINT32_MAX, RBC__F64, false}}}, "begins at 4294967295"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
