@@ -32,7 +32,7 @@ static void read_points(uint8_t num_fields, uint8_t gap, const uint8_t *bytes, s
     static uint8_t out[MAX_ELEMENTS * sizeof(double)];
     rbc__fields fields = {.count = num_fields & 63};
     const size_t head = 3 * (size_t)fields.count;
-    if (head > size || fields.count > RBC__MAX_FIELDS) {
+    if (head > size || fields.count == 0 || fields.count > RBC__MAX_FIELDS) {
         return;
     }
     for (uint32_t i = 0; i < fields.count; ++i) {
@@ -44,7 +44,6 @@ static void read_points(uint8_t num_fields, uint8_t gap, const uint8_t *bytes, s
     }
     const uint64_t extent = rbc__fields_extent(&fields);
     const uint64_t stride = extent + gap;
-    fuzz_require(extent > 0);
     const uint64_t left = size - head;
     uint64_t count = left >= extent ? 1 + (left - extent) / stride : 0;
     count = count > MAX_ELEMENTS / fields.count ? MAX_ELEMENTS / fields.count : count;
