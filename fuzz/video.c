@@ -93,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     while (in.left >= 5 && group.num_packets < MAX_PACKETS) {
         const uint8_t *bytes;
         const size_t length = take_u16(&in);
-        const int64_t pts = (int8_t)take_u8(&in);
+        const int64_t pts = (int64_t)take_u8(&in) - 128;
         const bool is_wanted = take_u8(&in) % 2 == 1;
         const size_t num_bytes = take(&in, length > 0 ? length : 1, &bytes);
         const int64_t number = group.num_packets++;

@@ -187,7 +187,7 @@ static void weave(const strip *s, int32_t n, uint8_t *restrict dst) {
 }
 
 static void to_rgb(const rbc__yuv_picture *p, uint8_t *dst) {
-    strip s;
+    strip s = {0};
     for (int32_t row = 0; row < p->height; ++row) {
         for (int32_t x = 0; x < p->width; x += STRIP) {
             const int32_t n = p->width - x < STRIP ? p->width - x : STRIP;

@@ -1,4 +1,4 @@
-/* Decoders of FFmpeg, and pictures out of them. Shared within src/codec. */
+/* Decoders of FFmpeg, and pictures out of them. Interface of src/codec/ffmpeg. */
 #ifndef RBC_FFMPEG_DECODER_H
 #define RBC_FFMPEG_DECODER_H
 

@@ -1,4 +1,4 @@
-/* What of FFmpeg is installed. Interface of src/codec. */
+/* What of FFmpeg is installed. Interface of src/codec/ffmpeg. */
 #ifndef RBC_FFMPEG_INSTALLED_H
 #define RBC_FFMPEG_INSTALLED_H
 

@@ -120,8 +120,15 @@ static void load(void) {
 
 rbc_status rbc__ffmpeg_get(const rbc__ffmpeg **out, rbc_error *err) {
     (void)pthread_once(&once, load);
-    *out = load_error.status == RBC_OK ? &library : NULL;
-    return load_error.status == RBC_OK ? RBC_OK : rbc__pass_on(&load_error, err);
+    *out = NULL;
+    if (load_error.status != RBC_OK) {
+        if (err != NULL) {
+            *err = load_error;
+        }
+        return load_error.status;
+    }
+    *out = &library;
+    return RBC_OK;
 }
 
 rbc_status rbc__ffmpeg_fail(const rbc__ffmpeg *from, int code, rbc_error *err, const char *what) {

@@ -21,6 +21,6 @@ typedef struct rbc__ffmpeg {
 rbc_status rbc__ffmpeg_get(const rbc__ffmpeg **out, rbc_error *err);
 
 /* FORMAT, with FFmpeg's text of `code` behind `what`; OUT_OF_MEMORY where that is what it says. */
-rbc_status rbc__ffmpeg_fail(const rbc__ffmpeg *library, int code, rbc_error *err, const char *what);
+rbc_status rbc__ffmpeg_fail(const rbc__ffmpeg *from, int code, rbc_error *err, const char *what);
 
 #endif

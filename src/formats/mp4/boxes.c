@@ -21,8 +21,8 @@ static rbc_status fail(const rbc__box *box, uint64_t at, rbc_error *err, rbc_sta
                      box->path, problem);
 }
 
-rbc_status rbc__box_fail(const rbc__box *box, uint64_t at, rbc_error *err, const char *format,
-                         ...) {
+rbc_status(rbc__box_fail)(const rbc__box *box, uint64_t at, rbc_error *err, const char *format,
+                          ...) {
     va_list arguments;
     va_start(arguments, format);
     const rbc_status status = fail(box, at, err, RBC_ERROR_FORMAT, format, arguments);
@@ -30,8 +30,8 @@ rbc_status rbc__box_fail(const rbc__box *box, uint64_t at, rbc_error *err, const
     return status;
 }
 
-rbc_status rbc__box_refuse(const rbc__box *box, uint64_t at, rbc_error *err, const char *format,
-                           ...) {
+rbc_status(rbc__box_refuse)(const rbc__box *box, uint64_t at, rbc_error *err, const char *format,
+                            ...) {
     va_list arguments;
     va_start(arguments, format);
     const rbc_status status = fail(box, at, err, RBC_ERROR_UNSUPPORTED, format, arguments);

@@ -43,6 +43,14 @@ rbc_status rbc__box_fail(const rbc__box *box, uint64_t at, rbc_error *err, const
 rbc_status rbc__box_refuse(const rbc__box *box, uint64_t at, rbc_error *err, const char *format,
                            ...) __attribute__((format(printf, 4, 5)));
 
+/* As in core/error.h. */
+#ifdef __clang_analyzer__
+#define rbc__box_fail(box, at, err, ...)                                                           \
+    ((void)rbc__box_fail(box, at, err, __VA_ARGS__), RBC_ERROR_FORMAT)
+#define rbc__box_refuse(box, at, err, ...)                                                         \
+    ((void)rbc__box_refuse(box, at, err, __VA_ARGS__), RBC_ERROR_UNSUPPORTED)
+#endif
+
 /* The child box at `*cursor` of the parent's content, which goes behind it; `out->data` is NULL
  * behind the last one. FORMAT: it does not fit. */
 rbc_status rbc__box_next(const rbc__box *parent, uint64_t *cursor, rbc__box *out, rbc_error *err);

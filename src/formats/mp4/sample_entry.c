@@ -8,20 +8,22 @@
 
 enum { ENTRY_BYTES = 78 }; /* of a description of video, before the boxes in it */
 
-static const struct {
+typedef struct known_entry {
     uint32_t type;
-    const char *codec;
     uint32_t configuration; /* box that has the extradata; 0: none */
-} entries[] = {
-    {RBC__BOX_TYPE('a', 'v', 'c', '1'), "h264", RBC__BOX_TYPE('a', 'v', 'c', 'C')},
-    {RBC__BOX_TYPE('a', 'v', 'c', '3'), "h264", RBC__BOX_TYPE('a', 'v', 'c', 'C')},
-    {RBC__BOX_TYPE('h', 'v', 'c', '1'), "hevc", RBC__BOX_TYPE('h', 'v', 'c', 'C')},
-    {RBC__BOX_TYPE('h', 'e', 'v', '1'), "hevc", RBC__BOX_TYPE('h', 'v', 'c', 'C')},
-    {RBC__BOX_TYPE('a', 'v', '0', '1'), "av1", RBC__BOX_TYPE('a', 'v', '1', 'C')},
-    {RBC__BOX_TYPE('v', 'p', '0', '9'), "vp9", 0},
-    {RBC__BOX_TYPE('v', 'p', '0', '8'), "vp8", 0},
-    {RBC__BOX_TYPE('j', 'p', 'e', 'g'), "mjpeg", 0},
-    {RBC__BOX_TYPE('m', 'p', '4', 'v'), "", RBC__BOX_TYPE('e', 's', 'd', 's')},
+    const char *codec;
+} known_entry;
+
+static const known_entry entries[] = {
+    {RBC__BOX_TYPE('a', 'v', 'c', '1'), RBC__BOX_TYPE('a', 'v', 'c', 'C'), "h264"},
+    {RBC__BOX_TYPE('a', 'v', 'c', '3'), RBC__BOX_TYPE('a', 'v', 'c', 'C'), "h264"},
+    {RBC__BOX_TYPE('h', 'v', 'c', '1'), RBC__BOX_TYPE('h', 'v', 'c', 'C'), "hevc"},
+    {RBC__BOX_TYPE('h', 'e', 'v', '1'), RBC__BOX_TYPE('h', 'v', 'c', 'C'), "hevc"},
+    {RBC__BOX_TYPE('a', 'v', '0', '1'), RBC__BOX_TYPE('a', 'v', '1', 'C'), "av1"},
+    {RBC__BOX_TYPE('v', 'p', '0', '9'), 0, "vp9"},
+    {RBC__BOX_TYPE('v', 'p', '0', '8'), 0, "vp8"},
+    {RBC__BOX_TYPE('j', 'p', 'e', 'g'), 0, "mjpeg"},
+    {RBC__BOX_TYPE('m', 'p', '4', 'v'), RBC__BOX_TYPE('e', 's', 'd', 's'), ""},
 };
 
 static void set_pixel_format(rbc__mp4_video *video, unsigned chroma, unsigned bits) {

@@ -20,9 +20,11 @@ static rbc_status find_sizes(sample_tables *t, rbc_error *err) {
     RBC__TRY(rbc__box_find(&t->stbl, RBC__BOX_TYPE('s', 't', 's', 'z'), &t->sizes, err));
     t->size_bits = 32;
     if (t->sizes.data == NULL) {
-        RBC__TRY(rbc__box_get(&t->stbl, RBC__BOX_TYPE('s', 't', 'z', '2'), &t->sizes, err));
-        RBC__TRY(rbc__box_need(&t->sizes, 12, err));
-        t->size_bits = t->sizes.data[7];
+        rbc__box compact;
+        RBC__TRY(rbc__box_get(&t->stbl, RBC__BOX_TYPE('s', 't', 'z', '2'), &compact, err));
+        RBC__TRY(rbc__box_need(&compact, 12, err));
+        t->sizes = compact;
+        t->size_bits = compact.data[7];
         if (t->size_bits != 4 && t->size_bits != 8 && t->size_bits != 16) {
             return rbc__box_fail(&t->sizes, 7, err, "found sizes of %u bits, wanted 4, 8 or 16",
                                  t->size_bits);
