@@ -368,3 +368,23 @@ def test_pixels_that_cannot_be_had(tmp_path) -> None:
     message = "pixel format yuv420p cannot be had as 3 channels of 16 bits"
     with pytest.raises(rc.errors.UnsupportedError, match=message):
         _ = dataset.episodes[0]["camera"].values
+
+
+def test_packed_frames_of_mpeg4_are_refused(tmp_path) -> None:
+    def index(path, dataset):
+        dataset.control_rate_hz = 30.0
+        dataset.stream("camera", kind="image", shape=(*SIZE, 3), encoding="frame")
+        dataset.part("a.avi", read=read)
+
+    def read(part):
+        head = bytes.fromhex("000001b2") + b"DivX503b1393p\0"
+        track = part.track(
+            codec="mpeg4", extradata=head, offset=[0], bytes=[100], pts=[0], key=[True]
+        )
+        part.episodes(num_steps=[1], streams={"camera": rc.Frames(track, first=[0])})
+
+    (tmp_path / "a.avi").write_bytes(bytes(100))
+    rc.register_format("packed video", probe=lambda path: False, index=index, replace=True)
+    dataset = rc.open(tmp_path, format="packed video", progress=False)
+    with pytest.raises(rc.errors.UnsupportedError, match=r"a\.avi: .*packed B-frames"):
+        _ = dataset.episodes[0]["camera"].values

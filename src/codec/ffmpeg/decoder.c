@@ -93,6 +93,23 @@ static rbc_status set_up(decoder *d, const AVCodec *codec, const rbc__video_para
                      : rbc__ffmpeg_fail(ffmpeg, code, err, "the head of a video is damaged");
 }
 
+/* MPEG-4 as DivX packs it for AVI, a B-frame in the packet of another and an empty packet after it:
+ * user data "DivX", version and build, and "p". Which picture is of which packet is not to be told. */
+static bool has_packed_frames(const rbc__video_params *params) {
+    static const char name[] = "DivX";
+    const size_t length = sizeof name - 1;
+    for (size_t i = 0; i + length < params->extradata_bytes; ++i) {
+        if (memcmp(params->extradata + i, name, length) == 0) {
+            size_t end = i + length;
+            while (end < params->extradata_bytes && params->extradata[end] != 0) {
+                ++end;
+            }
+            return params->extradata[end - 1] == 'p';
+        }
+    }
+    return false;
+}
+
 /* `name`: FFmpeg's, of the decoder. */
 static rbc_status open_decoder(const rbc__video_codec *which, const char *name,
                                const rbc__video_params *params, rbc__video_decoder **out,
@@ -104,6 +121,11 @@ static rbc_status open_decoder(const rbc__video_codec *which, const char *name,
         return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
                          "video of codec '%s' cannot be decoded: %s has no decoder %s", which->name,
                          ffmpeg->path, name);
+    }
+    if (which == &rbc__ffmpeg_mpeg4 && has_packed_frames(params)) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                         "MPEG-4 with packed B-frames cannot be decoded; ffmpeg -i FILE -c copy "
+                         "-bsf:v mpeg4_unpack_bframes NEW.mp4 unpacks them");
     }
     decoder *opened = calloc(1, sizeof *opened);
     if (opened == NULL) {
