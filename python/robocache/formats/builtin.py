@@ -66,7 +66,8 @@ def _has_step(folder: str) -> bool:
 def _has_hdf5(path: str) -> bool:
     endings = (".hdf5", ".h5", ".hdf")
     if os.path.isdir(path):
-        return _holds(path, endings, 3)
+        # LeRobot's folders have very many files, and none of them is HDF5
+        return not _is_lerobot(path) and _holds(path, endings, 3)
     if path.lower().endswith(endings):
         return True
     with open(path, "rb") as file:
@@ -88,6 +89,10 @@ def _holds(folder: str, endings: tuple[str, ...], depth: int) -> bool:
     except OSError:
         return False
     return any(_holds(each, endings, depth - 1) for each in below[:_MOST_FOLDERS])
+
+
+def _is_lerobot(path: str) -> bool:
+    return os.path.isfile(os.path.join(path, "meta", "info.json"))
 
 
 def _is_zarr(path: str) -> bool:
@@ -132,7 +137,7 @@ BUILTIN: tuple[Builtin, ...] = (
     Builtin(
         "lerobot",
         "meta/info.json, as LeRobot's datasets have it",
-        lambda path: os.path.isfile(os.path.join(path, "meta", "info.json")),
+        _is_lerobot,
     ),
 )
 

@@ -31,6 +31,7 @@ EPISODES_A_PART = 100
 
 _MAX_COLUMN_BYTES = 4096
 _ALL = 2**62
+_ODD, _MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
 
 def index(path: str, dataset: Indexer) -> None:
@@ -180,7 +181,7 @@ class Source:
                     dataset.part(
                         f"episodes {low}-",
                         split=name,
-                        stamp=_number(common, *stamps.get(group, [])),
+                        stamp=_number(common, str(stamps.get(group))),
                         read=read,
                     )
 
@@ -299,11 +300,11 @@ def _last_listed(info: Info, tables: Tables) -> int:
     return max(map(int, found), default=-1)
 
 
-def _stamps_by_group(folder: str) -> dict[int, list[str]]:
-    """Returns the stamps of the parquet files of each group of episodes, told by the last number in
-    their names. Gone through at every open, so it looks at each name and size once.
+def _stamps_by_group(folder: str) -> dict[int, int]:
+    """Returns a stamp of the parquet files of each group of episodes, told by the last number in
+    their names. Gone through at every open: it looks at each file once, in any order.
     """
-    stamps: dict[int, list[str]] = {}
+    stamps: dict[int, int] = {}
     below = [folder] if os.path.isdir(folder) else []
     while below:
         with os.scandir(below.pop()) as entries:
@@ -315,11 +316,13 @@ def _stamps_by_group(folder: str) -> dict[int, list[str]]:
                         match = re.search(r"([0-9]+)[^0-9]*$", entry.path)
                         digits = match[1] if match else "0"
                     found = entry.stat()
-                    stamp = f"{name}:{found.st_size}:{found.st_mtime_ns}"
-                    stamps.setdefault(int(digits) // EPISODES_A_PART, []).append(stamp)
+                    number = int(digits)
+                    mixed = (found.st_mtime_ns ^ found.st_size << 24 ^ number << 40) * _ODD & _MASK
+                    group = number // EPISODES_A_PART
+                    stamps[group] = stamps.get(group, 0) + (mixed ^ mixed >> 31)
                 elif entry.is_dir():
                     below.append(entry.path)
-    return {group: sorted(found) for group, found in stamps.items()}
+    return stamps
 
 
 def _stamp_of(path: str) -> str:
