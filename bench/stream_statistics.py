@@ -116,6 +116,17 @@ def ours(dataset: Any, threads: int) -> dict[str, dict[str, Any]]:
     return {name: {each: getattr(found, each) for each in names} for name, found in table.items()}
 
 
+def processor_seconds(calls: dict[str, Any], rounds: int) -> dict[str, list[float]]:
+    """What a call takes of all processors together, whatever else the machine does."""
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.process_time()
+            call()
+            found[name].append(time.process_time() - start)
+    return found
+
+
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     from operations.measure import machine, paired, ratios, spread
 
@@ -143,6 +154,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
                     )
                 np.testing.assert_allclose(found["min"], exact["min"], rtol=1e-6)
         times = paired(calls, arguments.rounds, seconds=0.0)
+        processor = processor_seconds(calls, arguments.rounds)
     return {
         "machine": machine(),
         "episodes": arguments.episodes,
@@ -151,6 +163,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         "load_average": os.getloadavg()[0],
         "seconds": {name: spread(each) for name, each in times.items()},
         "times_ours": ratios(times, OURS),
+        "processor_seconds": {name: spread(each) for name, each in processor.items()},
+        "processor_times_ours": ratios(processor, OURS),
     }
 
 
