@@ -75,12 +75,14 @@ def check_installation() -> dict[str, Any]:
     Returns:
         A dict that JSON can hold: "robocache" (version), "python", "platform", "native" (whether
         the native module loads, else the reason; the libjpeg-turbo it was built against, CPU
-        features in use, threads), "cuda" (whether it
-        can be used, else the reason; driver, devices), "video" (whether it can be decoded, else the
-        reason; the codecs, FFmpeg's library and its licence), "packages" (version of each, None where it
-        is not installed), "codecs" (encodings of images that can be decoded) and "formats"
-        (dataset formats that can be opened). Nothing but the native module is imported.
+        features in use, threads), "cuda" (whether it can be used, else the reason; driver,
+        devices), "video" (whether it can be decoded, else the reason; the codecs, FFmpeg's library
+        and its licence), "packages" (version of each, None where it is not installed), "codecs"
+        (encodings of images that can be decoded) and "formats" (dataset formats that can be
+        opened). Nothing but the native module is imported.
     """
+    from .formats.builtin import BUILTIN
+
     native: dict[str, Any]
     try:
         from . import _core
@@ -106,8 +108,8 @@ def check_installation() -> dict[str, Any]:
         "cuda": cuda,
         "video": _video(),
         "packages": packages,
-        "codecs": ["jpeg", "png"] if available else [],
-        "formats": ["rlds"] if available else [],
+        "codecs": ["jpeg", "png", "jxl"] if available else [],
+        "formats": ["rlds", *(each.name for each in BUILTIN)] if available else [],
     }
 
 

@@ -102,7 +102,8 @@ def test_check_installation_is_json_and_imports_nothing():
     assert found["packages"]["numpy"]
     assert found["native"]["num_threads"] >= 1
     assert found["cuda"]["available"] or found["cuda"]["reason"]
-    assert {"jpeg", "png"} <= set(found["codecs"])
+    assert {"jpeg", "png", "jxl"} <= set(found["codecs"])
+    assert {"rlds", "calvin", "hdf5", "lerobot", "tables", "zarr"} <= set(found["formats"])
     assert re.match(r"\d+\.\d+", found["native"]["libjpeg_turbo"])
 
 
