@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import robocache as rc
+from robocache.formats.builtin import draft_mapping
 from tests.python.test_docs import DOCS, run_page
 from tests.python.test_formats_fit import index_bytes
 
@@ -427,9 +428,14 @@ def test_a_declared_layout(tmp_path: Path) -> None:
     ).reshape(30, 3)
     group.create_array("ends", shape=2, chunks=2, dtype="i4")[:] = [10, 30]
     with pytest.raises(
-        rc.errors.FormatError, match=r"meta/episode_ends: found no array .*mapping="
+        rc.errors.FormatError, match=r"meta/episode_ends: found no array .*drafts one"
     ):
         rc.open(path, progress=False)
+    drafted = pytest.importorskip("tomllib").loads(draft_mapping(str(path)))
+    streams = {"cameras/depth": "cameras/depth", "qpos": "qpos"}
+    assert drafted == {"format": "zarr", "episode_ends": "ends", "streams": streams}
+    found = rc.open(path, progress=False, mapping=drafted)
+    assert [episode.num_steps for episode in found] == [10, 20]
     mapping = {
         "format": "zarr",
         "rate_hz": 15,

@@ -132,7 +132,7 @@ BUILTIN: tuple[Builtin, ...] = (
     Builtin("calvin", "training/ep_start_end_ids.npy and steps episode_0000123.npz", _is_calvin),
     Builtin("tables", "a mapping of the format 'tables'", lambda path: False),
     Builtin("zarr", "a Zarr group with data/* and meta/episode_ends, or .zarr.zip", _is_zarr),
-    Builtin("calvin_language", "format='calvin_language'", lambda path: False),
+    Builtin("calvin_language", "nothing: for Dataset.segments()", lambda path: False),
     Builtin("hdf5", "a file *.hdf5 or *.h5, here or in the folders inside", _has_hdf5),
     Builtin(
         "lerobot",

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FormatError, UnsupportedError
+from .mapping import DRAFTED
 from .sources import ArrayRows, Column, Pieces
 from .zarr_chunks import Chunks, find_chunks
 from .zarr_metadata import ZarrArray, read_array
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from .mapping import Mapping
     from .part import Part
 
-__all__ = ["index"]
+__all__ = ["draft", "index"]
 
 _ENDS = "meta/episode_ends"
 _COLUMN_BYTES = 4096
@@ -82,6 +84,35 @@ def index(path: str, dataset: Indexer) -> None:
     dataset.part("/", read=read, stamp=int.from_bytes(digest, "little", signed=True))
 
 
+def draft(path: str) -> str:
+    """Returns a mapping to start from, as TOML: the arrays of equally many rows are streams."""
+    store = open_store(path)
+    arrays = []
+    for key in store.arrays(""):
+        try:
+            arrays.append(read_array(store, key))
+        except UnsupportedError:  # opening names it
+            continue
+    arrays = [array for array in arrays if array.shape]
+    lengths = Counter(array.shape[0] for array in arrays)
+    rows = max(lengths, key=lambda length: (lengths[length], length), default=0)
+    ends = [
+        array.key
+        for array in arrays
+        if len(array.shape) == 1 and array.dtype.kind in "iu" and array.shape[0] < rows
+    ]
+    ends.sort(key=lambda key: ("end" not in key, key))
+    lines = [f"# of {path}", 'format = "zarr"', "# rate_hz = 20"]
+    lines += [f"episode_ends = {json.dumps(key)}" for key in ends[:1]]
+    lines += ["", "[streams]"]
+    lines += [
+        f"{json.dumps(array.key)} = {json.dumps(array.key)}"
+        for array in arrays
+        if array.shape[0] == rows
+    ]
+    return "\n".join(lines)
+
+
 def _sample_shape(array: ZarrArray) -> tuple[int, ...]:
     return array.shape[1:]
 
@@ -94,7 +125,7 @@ def _find_ends(store: Store, mapping: Mapping | None) -> ZarrArray | None:
             return None
         raise FormatError(
             f"{store.what(key)}: found no array that says where episodes end, as diffusion_policy "
-            "and UMI write it; for other layouts give robocache.open(mapping=), see docs/zarr.md"
+            f"and UMI write it; {DRAFTED}"
         )
     ends = read_array(store, key)
     if ends.dtype.kind not in "iu" or len(ends.shape) != 1 or ends.shape[0] > _MAX_EPISODES:
