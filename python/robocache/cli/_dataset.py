@@ -96,7 +96,9 @@ def _import(module: str) -> None:
     except robocache.Error:
         raise
     except Exception as error:
-        raise InvalidArgumentError(f"option --import {module}: {type(error).__name__}: {error}") from error
+        raise InvalidArgumentError(
+            f"option --import {module}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def open_dataset(arguments: argparse.Namespace, **options: Any) -> Dataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["LeRobotMetadata"]
 
 Stats = dict[str, dict[str, "NDArray[numpy.float64]"]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Of each episode of a view LeRobot's number, that of its first frame, and its frames."""
+
+    numbers: list[int]
+    firsts: list[int]
+    lengths: list[int]
 
 
 class LeRobotMetadata:
@@ -57,7 +67,7 @@ class LeRobotMetadata:
     @property
     def total_frames(self) -> int:
         """Frames that there are."""
-        return sum(self.lengths(self._dataset))
+        return self._dataset.num_steps
 
     @property
     def total_tasks(self) -> int:
@@ -112,7 +122,7 @@ class LeRobotMetadata:
             return None
         from .._lerobot_stats import add_stats
 
-        numbers = set(self.numbering(self._dataset)[0])
+        numbers = set(self._rows.numbers)
         joined: Stats = {}
         for line in load_lines(path):
             if line.get("episode_index") in numbers:
@@ -162,18 +172,20 @@ class LeRobotMetadata:
                     )
         return problems
 
-    def lengths(self, dataset: Dataset) -> list[int]:
-        """Returns the frames of each episode of a view."""
-        return [episode.num_steps for episode in dataset]
-
-    def numbering(self, dataset: Dataset) -> tuple[list[int], list[int]]:
-        """Returns LeRobot's number of each episode of a view, and of its first frame."""
-        numbers, firsts, at = [], [], 0
+    def rows(self, dataset: Dataset) -> Rows:
+        """Goes through the episodes of a view once."""
+        found = Rows([], [], [])
+        at = 0
         for episode in dataset:
-            numbers.append(int(episode.metadata["episode_index"]))
-            firsts.append(int(episode.metadata.get("dataset_from_index", at)))
+            found.numbers.append(int(episode.metadata["episode_index"]))
+            found.firsts.append(int(episode.metadata.get("dataset_from_index", at)))
+            found.lengths.append(episode.num_steps)
             at += episode.num_steps
-        return numbers, firsts
+        return found
+
+    @cached_property
+    def _rows(self) -> Rows:
+        return self.rows(self._dataset)
 
 
 def _as_arrays(stats: Mapping[str, Any]) -> Stats:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bisect
 import copy
+import itertools
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from .. import _arguments
@@ -77,8 +79,7 @@ class LeRobotDataset:
         self.image_transforms = image_transforms
         self.delta_indices = frames_of(self.meta, delta_timestamps, tolerance_s)
         self._as_items = _Conversion(self.meta, self.dataset, return_uint8, depth_output_unit)
-        lengths = self.meta.lengths(self.dataset)
-        self._ends = [sum(lengths[: i + 1]) for i in range(len(lengths))] if lengths else []
+        self._ends = list(itertools.accumulate(self._as_items.rows.lengths))
         self._opened: OrderedDict[int, Episode] = OrderedDict()
 
     @property
@@ -309,7 +310,7 @@ class _Conversion:
         self._return_uint8 = _arguments.flag("return_uint8", return_uint8)
         unit = _arguments.choice("depth_output_unit", depth_output_unit, ("mm", "m"))
         self._a_metre = 1000.0 if unit == "mm" else 1.0
-        self._numbers, self._firsts = meta.numbering(dataset)
+        self.rows = meta.rows(dataset)
 
     def convert(self, name: str, values: Any) -> Any:
         """Returns values [..., *shape] as LeRobot has them; texts as they are."""
@@ -351,6 +352,12 @@ class _Conversion:
         found = metres.mul_(self._a_metre)
         return found.round_().clamp_(0, 65535) if self._a_metre == 1000.0 else found
 
+    @cached_property
+    def _tables(self) -> tuple[Any, Any]:
+        import torch
+
+        return torch.tensor(self.rows.numbers), torch.tensor(self.rows.firsts)
+
     def bookkeeping(self, episode: Episode, step: int) -> dict[str, Any]:
         """Returns LeRobot's own columns of one frame."""
         import torch
@@ -358,8 +365,8 @@ class _Conversion:
         seconds = int(episode[STAMPS].read(step, 1)[0]) * 1e-9
         found: dict[str, Any] = {
             "timestamp": torch.tensor(seconds, dtype=torch.float32),
-            "episode_index": torch.tensor(self._numbers[episode.index]),
-            "index": torch.tensor(self._firsts[episode.index] + step),
+            "episode_index": torch.tensor(self.rows.numbers[episode.index]),
+            "index": torch.tensor(self.rows.firsts[episode.index] + step),
         }
         for name in self.counted:
             found[name] = torch.tensor(int(episode[name].read(step, 1)[0]))
@@ -375,7 +382,7 @@ class _Conversion:
 
         which = batch["episode_index"]
         steps = batch["frame_index"] if "frame_index" in batch else batch["step_index"]
-        numbers, firsts = (torch.tensor(each) for each in (self._numbers, self._firsts))
+        numbers, firsts = self._tables
         return {
             "timestamp": (batch["time_ns"].to(torch.float64) * 1e-9).to(torch.float32),
             "episode_index": numbers[which],
