@@ -463,3 +463,12 @@ def test_stamps_at_the_ends_of_int64(tmp_path, stamps):
     else:
         with pytest.raises(rc.errors.FormatError, match=f"from {stamps[0]} to {stamps[1]} ns"):
             rc.DataLoader(dataset, batch_size=1, rate_hz=1, streams=["force"])
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_is_not_waited_for(tmp_path):
+    """Whichever format its name is of."""
+    for name in ("pipe", "pipe.hdf5", "pipe.zip", "pipe.zarr.zip"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(rc.Error, match=name):
+            rc.open(tmp_path / name, progress=False)

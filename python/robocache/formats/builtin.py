@@ -68,6 +68,8 @@ def _has_hdf5(path: str) -> bool:
     if os.path.isdir(path):
         # LeRobot's folders have very many files, and none of them is HDF5
         return not _is_lerobot(path) and _holds(path, endings, 3)
+    if not os.path.isfile(path):  # a pipe would be waited for
+        return False
     if path.lower().endswith(endings):
         return True
     with open(path, "rb") as file:
