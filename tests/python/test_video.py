@@ -14,6 +14,7 @@ import pytest
 
 import robocache as rc
 
+from . import mp4_boxes as mp4
 from .video_files import (
     SIZE,
     av,
@@ -388,3 +389,19 @@ def test_packed_frames_of_mpeg4_are_refused(tmp_path) -> None:
     dataset = rc.open(tmp_path, format="packed video", progress=False)
     with pytest.raises(rc.errors.UnsupportedError, match=r"a\.avi: .*packed B-frames"):
         _ = dataset.episodes[0]["camera"].values
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_matrix_and_range_of_the_container_where_the_pictures_say_none(tmp_path, is_full) -> None:
+    write_video(tmp_path / "plain.mp4", "libx264", 6, options={"g": "6", "bf": "0"})
+    packets = packets_of(tmp_path / "plain.mp4")
+    with av.open(str(tmp_path / "plain.mp4")) as container:
+        head = mp4.box("avcC", container.streams.video[0].codec_context.extradata)
+    colour = mp4.box("colr", b"nclx", mp4.ints("H", 1, 1, 1), bytes([0x80 * is_full]))
+    entry = mp4.entry("avc1", head, colour, width=SIZE[1], height=SIZE[0])
+    content = mp4.movie([bytes(packet) for packet in packets], keys=[1], description=entry)
+    (tmp_path / "a.mp4").write_bytes(content)
+    ours = open_videos(tmp_path, "a.mp4").episodes[0]["camera"].values
+    for picture, frame in zip(ours, decoded(tmp_path / "plain.mp4"), strict=True):
+        frame.colorspace, frame.color_range = 1, 1 + is_full
+        assert np.array_equal(picture, rgb(frame))
