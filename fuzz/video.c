@@ -48,17 +48,35 @@ static void decode(const rbc__video_codec *codec, const rbc__video_params *param
     rbc__video_decoder *decoder;
     rbc_error err;
     rbc_status status = codec->open(params, &decoder, &err);
-    for (int i = 0; i < 2 && status == RBC_OK; ++i) { /* what was before leaves nothing behind */
-        status = codec->decode(decoder, group, &err);
-        fuzz_require(codec->bytes(decoder) > 0 || params->codec[0] == 'r');
-        if (status != RBC_OK || i == 1) {
-            codec->close(decoder);
-        }
+    if (status != RBC_OK) {
+        fuzz_require(strlen(err.message) > 0);
+        return;
     }
+    /* The first frames, the others, which it may go on to, and all anew. */
+    const int64_t half = group->num_frames / 2;
+    const int64_t calls[][2] = {{0, half}, {half, group->num_frames}, {0, group->num_frames}};
+    for (size_t i = 0; i < sizeof calls / sizeof *calls && status == RBC_OK; ++i) {
+        rbc__video_group part = *group;
+        part.frames += calls[i][0];
+        part.num_frames = calls[i][1] - calls[i][0];
+        fuzz_require(codec->progress(decoder, &part) <= part.num_packets);
+        status = part.num_frames > 0 ? codec->decode(decoder, &part, &err) : RBC_OK;
+        fuzz_require(codec->bytes(decoder) > 0 || params->codec[0] == 'r');
+    }
+    codec->close(decoder);
     fuzz_require(status == RBC_OK || strlen(err.message) > 0);
     for (int64_t i = 0; i < group->num_frames && status == RBC_OK; ++i) {
         fuzz_drain(group->frames[i].dst, (uint64_t)rbc__video_frame_bytes(&group->shape));
     }
+}
+
+static int compare_frames(const void *a, const void *b) {
+    const rbc__video_frame *left = a;
+    const rbc__video_frame *right = b;
+    if (left->pts != right->pts) {
+        return left->pts < right->pts ? -1 : 1;
+    }
+    return left->packet < right->packet ? -1 : 1;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -109,6 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const rbc__video_codec *codec;
     fuzz_require(rbc__video_codec_find(codecs[which], &codec, NULL) == RBC_OK);
     if (group.num_frames > 0) {
+        qsort(frames, (size_t)group.num_frames, sizeof *frames, compare_frames);
         decode(codec, &params, &group);
     }
     for (int64_t i = 0; i < group.num_frames; ++i) {

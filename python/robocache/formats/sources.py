@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias
 
 __all__ = ["ArrayRows", "Column", "Frames", "Packing", "Pieces", "Rows", "Source"]
 
@@ -80,12 +80,12 @@ class Frames:
     """Frames of a video.
 
     Attributes:
-        track: what :meth:`Part.track` returned.
+        track: what :meth:`Part.mp4` or :meth:`Part.track` returned.
         first: [E] number of the first frame, in the order in which they are shown.
         count: [E] frames; by default one a step.
     """
 
-    track: int
+    track: SupportsIndex
     first: Any
     count: Any = None
 
