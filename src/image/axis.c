@@ -74,10 +74,10 @@ void rbc__image_axis_nearest(rbc__image_axis *axis, rbc__dtype stored, int32_t b
     }
 }
 
-rbc__image_orientation rbc__image_oriented(rbc_image_orient orient, int32_t height, int32_t width) {
+rbc__image_orientation rbc__image_oriented(int32_t orient, int32_t height, int32_t width) {
     const int32_t bottom = height - 1;
     const int32_t right = width - 1;
-    switch (orient) {
+    switch ((rbc_image_orient)orient) {
     case RBC_IMAGE_ROTATE_90:
         return (rbc__image_orientation){width, height, 0, 0, 1, right, -1, 0};
     case RBC_IMAGE_ROTATE_180:

@@ -163,13 +163,13 @@ void rbc__image_axis_nearest(rbc__image_axis *axis, rbc__dtype stored, int32_t b
 
 /* ---- */
 
-/* Where pixel (y, x) of an oriented image is in the image as stored, which is height x width:
+/* Where pixel (y, x) of an oriented image (by an rbc_image_orient) is in the image as stored, which is height x width:
  * (y', x') = (y0 + y * yy + x * yx, x0 + y * xy + x * xx). */
 typedef struct rbc__image_orientation {
     int32_t height, width; /* oriented */
     int32_t y0, yy, yx, x0, xy, xx;
 } rbc__image_orientation;
 
-rbc__image_orientation rbc__image_oriented(rbc_image_orient orient, int32_t height, int32_t width);
+rbc__image_orientation rbc__image_oriented(int32_t orient, int32_t height, int32_t width);
 
 #endif

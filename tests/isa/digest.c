@@ -172,6 +172,41 @@ static void voxelize(rbc_context *context, rbc_voxel_reduce reduce, rbc__dtype d
     free(workspace);
 }
 
+static void make_images(rbc_context *context, rbc_image_filter filter, rbc__dtype dtype) {
+    enum { IMAGES = 2, HEIGHT = 71, WIDTH = 93, MADE = 40 };
+    const uint64_t keys[IMAGES] = {1, 2};
+    for (int64_t channels = 1; channels <= RBC__IMAGE_MAX_CHANNELS; ++channels) {
+        int64_t shape[4] = {IMAGES, HEIGHT, WIDTH, channels};
+        int64_t made_shape[4] = {IMAGES, MADE, MADE, channels};
+        const int64_t count = IMAGES * HEIGHT * WIDTH * channels;
+        const int64_t made_count = IMAGES * MADE * MADE * channels;
+        uint8_t *pixels = new_items(count, 1);
+        void *made = new_items(made_count, 4);
+        for (int64_t i = 0; i < count; ++i) {
+            pixels[i] = (uint8_t)(random_unit() * 256.0);
+        }
+        rbc_image_params params = RBC_IMAGE_PARAMS_INIT;
+        params.crop = RBC_IMAGE_CROP_RANDOM;
+        params.crop_scale[0] = 0.3;
+        params.crop_aspect[0] = 0.7;
+        params.crop_aspect[1] = 1.3;
+        params.size[0] = params.size[1] = MADE;
+        params.filter = filter;
+        params.brightness[1] = params.contrast[1] = params.saturation[1] = 2.0;
+        params.hue[1] = 0.5;
+        params.dtype = rbc__dtype_to_dlpack(dtype);
+        rbc_error err;
+        const DLTensor from = tensor(pixels, RBC__U8, 4, shape);
+        const DLTensor to = tensor(made, dtype, 4, made_shape);
+        require(rbc_image_apply(context, &params, &from, keys, &to, &err), &err);
+        printf("image filter %d channels %d %s %016" PRIx64 "\n", (int)filter, (int)channels,
+               rbc__dtype_name(dtype),
+               digest(made, (size_t)(made_count * rbc__dtype_bytes(dtype))));
+        free(pixels);
+        free(made);
+    }
+}
+
 /* The argument is a mask of RBC_CPU_* bits, all when left out. */
 int main(int argc, char **argv) {
     static const rbc__dtype dtypes[] = {RBC__F32, RBC__F64, RBC__F16, RBC__BF16};
@@ -191,6 +226,10 @@ int main(int argc, char **argv) {
         for (int reduce = RBC_VOXEL_OCCUPANCY; reduce <= RBC_VOXEL_MIN; ++reduce) {
             voxelize(context, (rbc_voxel_reduce)reduce, dtypes[d]);
         }
+    }
+    for (int filter = RBC_IMAGE_FILTER_NEAREST; filter <= RBC_IMAGE_FILTER_BICUBIC; ++filter) {
+        make_images(context, (rbc_image_filter)filter, RBC__U8);
+        make_images(context, (rbc_image_filter)filter, RBC__F16);
     }
     rbc_context_destroy(&context);
     return 0;
