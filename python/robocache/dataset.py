@@ -546,6 +546,11 @@ class Dataset:
             NotFoundError: the dataset has no segments of that name.
         """
         name = _arguments.string("segments", name)
+        if len(self) and self._selection.ranges(0) is not None:
+            raise UnsupportedError(
+                f"segments {name!r}: found a view with steps left out, wanted one of whole "
+                "episodes: take steps() of the segments"
+            )
         return open_segments(self, name, self._opened, open)
 
     def sample(self, n: int, seed: int = 0) -> Dataset:

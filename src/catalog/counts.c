@@ -90,7 +90,6 @@ static rbc_status count_tasks(rbc_dataset *dataset, int64_t *tasks, int64_t coun
 static rbc_status count_splits(const rbc_selection *selection, const rbc_dataset *dataset,
                                rbc__selection_counts *out, rbc_error *err) {
     const int64_t *ids = rbc__selection_ids(selection);
-    const int64_t *steps = rbc__selection_steps(selection);
     uint8_t *is_used = calloc((size_t)dataset->catalog->num_parts + 1, 1);
     if (is_used == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "the files of a selection");
@@ -102,7 +101,7 @@ static rbc_status count_splits(const rbc_selection *selection, const rbc_dataset
             ++split;
         }
         ++out->split_episodes[split];
-        out->split_steps[split] += steps[i];
+        out->split_steps[split] += rbc__selection_num_kept(selection, i);
         out->num_files += is_used[file] == 0;
         is_used[file] = 1;
     }

@@ -45,7 +45,7 @@ int64_t rbc__selection_num_kept(const rbc_selection *selection, int64_t position
 typedef struct rbc__selection_counts {
     int64_t num_bytes;                     /* of their records */
     int64_t num_files;                     /* that hold any of them */
-    int64_t *split_episodes, *split_steps; /* [splits of the dataset] */
+    int64_t *split_episodes, *split_steps; /* [splits of the dataset]; steps that are kept */
     char **tasks;                          /* [num_tasks] */
     int64_t *task_episodes;                /* [num_tasks], at least 1 each */
     int64_t num_tasks;

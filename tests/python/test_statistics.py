@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +282,32 @@ def test_where_the_folder_cannot_be_written_they_are_kept_in_the_cache(
         assert pickle.dumps(dataset.statistics(["action"])["action"]) == pickle.dumps(found)
     finally:
         catalog.parent.chmod(0o755)
+
+
+def test_threads_may_ask_for_the_same(tmp_path: Path) -> None:
+    data = flat_dataset.make(tmp_path / "data", [50] * 100, {"x": many(5000)})
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: data.statistics(["x"], num_threads=2)["x"], range(8)))
+    assert len({pickle.dumps(each) for each in found}) == 1
+    assert len(kept_files(data)) == 1
+
+
+@pytest.mark.forks
+def test_a_forked_child_counts(tmp_path: Path) -> None:
+    data = flat_dataset.make(tmp_path / "data", [50] * 100, {"x": many(5000)})
+    expected = pickle.dumps(data.statistics(["x"], keep=False)["x"])
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            found = pickle.dumps(data.statistics(["x"], keep=False, num_threads=2)["x"])
+            os.write(writer, b"same" if found == expected else b"other")
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        assert pipe.read() == b"same"
+    os.waitpid(child, 0)
 
 
 # ---- images ----

@@ -147,6 +147,14 @@ def test_steps_are_kept(data: rc.Dataset, tmp_path: Path, way: int) -> None:
     assert found.q50[0] == np.median(values)
 
 
+def test_what_a_view_amounts_to(data: rc.Dataset) -> None:
+    view = data.steps(KEEP)
+    split = view.contents().splits["train"]
+    assert (split.num_episodes, split.num_steps) == (3, len(KEPT))
+    assert f"steps     {len(KEPT)}" in str(view)
+    assert "of 45 steps" in str(view)
+
+
 def test_views_of_views_keep_what_both_do(data: rc.Dataset) -> None:
     view = data.steps(KEEP)
     assert delivered(view.where("id > 0")) == [each for each in KEPT if each[0] > 0]
@@ -258,6 +266,11 @@ def test_a_state_of_other_steps_is_refused(data: rc.Dataset) -> None:
 def test_bad_steps_are_named(data: rc.Dataset, keep: Any, message: str) -> None:
     with pytest.raises((rc.Error, OSError), match=message):
         data.steps(keep)
+
+
+def test_segments_are_of_whole_episodes(data: rc.Dataset) -> None:
+    with pytest.raises(rc.Error, match="segments 'language': found a view with steps left out"):
+        data.steps(KEEP).segments("language")
 
 
 def test_an_error_of_the_function_is_the_users(data: rc.Dataset) -> None:
