@@ -368,7 +368,7 @@ def test_notes(tmp_path: Path) -> None:
     for what in (
         "demo_5: has no steps and is left out",
         "demo_1: num_samples says 10, there are 9 steps",
-        "demo_2: has what the first episode has not, which is not read: new",
+        "demo_2: has what is no stream and is not read: new",
         "/mask/train names absent episodes: demo_9",
     ):
         assert what in said

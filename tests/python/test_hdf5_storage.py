@@ -377,6 +377,33 @@ def test_links_out_of_the_folder_are_refused(tmp_path: Path, kind: str) -> None:
             rc.open(path)
 
 
+@pytest.mark.parametrize("kind", ["link", "group", "external", "small", "view"])
+def test_pipes_are_not_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "demo.hdf5"
+    os.mkfifo(tmp_path / "pipe")
+
+    def fill(demo: Any) -> None:
+        if kind in ("link", "group"):
+            demo["obs" if kind == "group" else "image"] = h5py.ExternalLink("pipe", "/image")
+        elif kind == "view":
+            layout = h5py.VirtualLayout(shape=(3,), dtype="f4")
+            layout[:] = h5py.VirtualSource(str(tmp_path / "pipe"), "x", shape=(3,))
+            demo.create_virtual_dataset("view", layout)
+        else:
+            shape = (STEPS, 32) if kind == "external" else (3,)
+            external = [(str(tmp_path / "pipe"), 0, h5py.h5s.UNLIMITED)]
+            demo.create_dataset("raw", shape, "u1", external=external)
+
+    write(path, fill, libver="latest")
+    try:
+        dataset = rc.open(path)
+    except rc.errors.FormatError as error:
+        told = str(error)
+    else:
+        told = " ".join(dataset.notes)
+    assert any(name in told for name in ("image", "obs", "raw", "view"))
+
+
 def test_cycles_and_broken_links(tmp_path: Path) -> None:
     path = tmp_path / "demo.hdf5"
 

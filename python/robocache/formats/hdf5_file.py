@@ -16,6 +16,7 @@ __all__ = [
     "DamageError",
     "File",
     "attributes",
+    "check_own",
     "names_of",
     "path_of",
     "plain",
@@ -128,12 +129,31 @@ class File:
         """Opens an object, or raises DamageError that says why not."""
         shown = name.decode("utf-8", "replace")
         at = f"{path_of(start).rstrip('/')}/{shown}" if not shown.startswith("/") else shown
+        self._check_links(start, name, at)
         try:
             found = h5py.h5o.open(start, name)
         except UNREADABLE as error:
             raise DamageError(f"{at}: {self._link(start, name) or why(error)}") from None
         self.blob(found, at)
         return found
+
+    def _check_links(self, start: Any, name: bytes, at: str) -> None:
+        """Raises DamageError where a link on the way leads to what is no file below the root."""
+        begin = b"/" if name.startswith(b"/") else b""
+        parts = name.strip(b"/").split(b"/")
+        for count in range(1, len(parts) + 1):
+            path = begin + b"/".join(parts[:count])
+            try:
+                if start.links.get_info(path).type != h5py.h5l.TYPE_EXTERNAL:
+                    continue
+                target = os.fsdecode(start.links.get_val(path)[0])
+            except UNREADABLE:
+                return  # opening tells why
+            real = os.path.realpath(os.path.join(os.path.dirname(self.path), target))
+            if os.path.exists(real) and not os.path.isfile(real):
+                raise DamageError(f"{at}: links to {real!r}, which is no file")
+            if os.path.exists(real):
+                self.below(target, at)
 
     def _link(self, start: Any, name: bytes) -> str | None:
         """Returns what a link that leads nowhere says."""
@@ -198,8 +218,16 @@ def series_of(names: Sequence[str]) -> dict[str, list[str]]:
     return {prefix: sorted(each, key=natural) for prefix, each in found.items()}
 
 
+def check_own(dataset: Any, path: str) -> None:
+    """Raises DamageError where reading values would open other files."""
+    plist = dataset.get_create_plist()
+    if plist.get_external_count() or plist.get_layout() == h5py.h5d.VIRTUAL:
+        raise DamageError(f"{path}: its values lie in other files")
+
+
 def texts_of(dataset: Any, path: str) -> list[str]:
     """Returns the strings of a dataset, one after the other."""
+    check_own(dataset, path)
     dtype = dataset.dtype
     if math.prod(dataset.shape) * max(dtype.itemsize, 8) > MOST_TEXT:
         raise DamageError(f"{path}: holds more than {MOST_TEXT} bytes of text")

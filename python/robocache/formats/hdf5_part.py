@@ -142,7 +142,7 @@ class PartIndex:
             self._note(f"num_samples says {said}, there are {steps} steps", name)
         if message["extra"]:
             extra = ", ".join(message["extra"][:8])
-            self._note(f"has what the first episode has not, which is not read: {extra}", name)
+            self._note(f"has what is no stream and is not read: {extra}", name)
         sources = {}
         for leaf, described in zip(self._plan.leaves, message["leaves"], strict=True):
             first, end = described["arrays"]

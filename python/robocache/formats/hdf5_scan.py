@@ -14,6 +14,7 @@ from .hdf5_file import (
     DamageError,
     File,
     attributes,
+    check_own,
     names_of,
     path_of,
     plain,
@@ -35,6 +36,7 @@ SMALL_ITEMS = 256  # of a dataset that becomes metadata
 
 def values_of(dataset: Any, path: str, rows: int, field: str | None) -> Any:
     """Returns the first rows of a dataset, or of one of its fields, in this machine's order."""
+    check_own(dataset, path)
     whole = h5py.Dataset(dataset)
     selected = whole.fields(field)[:rows] if field is not None else whole[:rows]
     array = np.asarray(selected)
@@ -247,7 +249,7 @@ class Scan:
         return full
 
     def others(self, group: Any) -> tuple[dict[str, Any], list[str]]:
-        """Returns small datasets that are no streams, and what the first episode has not."""
+        """Returns small datasets that are no streams, and paths of all else."""
         small: dict[str, Any] = {}
         extra: list[str] = []
         self.look(group, "", small, extra, set())
@@ -286,6 +288,7 @@ class Scan:
             texts = texts_of(found, path)
             small[path] = texts[0] if found.shape == () else texts
         else:
+            check_own(found, path)
             small[path] = plain(h5py.Dataset(found)[()])
         return True
 

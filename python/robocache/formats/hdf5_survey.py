@@ -13,6 +13,7 @@ from .hdf5_file import (
     DamageError,
     File,
     attributes,
+    check_own,
     names_of,
     series_of,
     texts_of,
@@ -164,6 +165,7 @@ def firstto_bytes(dataset: Any, dtype: Any) -> bytes:
     else:
         return b""
     try:
+        check_own(dataset, "")
         value = h5py.Dataset(dataset)[selected]
     except UNREADABLE:
         return b""
