@@ -16,7 +16,7 @@ static rbc__stream_schema streams[NUM_STREAMS] = {
      .kind = RBC_STREAM_IMAGE,
      .dtype = RBC__U8,
      .ndim = 3,
-     .shape = {-1, -1, -1},
+     .shape = {2, 3, 3},
      .times = 2,
      .stored = {0, RBC__ENCODING_IMAGE, RBC__U8}},
     {.name = names[1],
@@ -236,6 +236,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                       .packing = what / 64 % 3,
                                       .values = values,
                                       .num_values = samples};
+        const unsigned how = source->kind == RBC__BATCH_PIECES ? byte_of(&in) : 0;
+        source->has_encoding = (how & 0x80) != 0;
+        source->encoding = how & 15;
+        source->stored = how >> 4 & 7;
         const int64_t each = source->kind == RBC__BATCH_PIECES ? samples : episodes;
         source->count = ints_of(&in, episodes);
         source->offset = ints_of(&in, each);
@@ -243,7 +247,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         source->blob = ints_of(&in, each);
         source->block = ints_of(&in, each);
         source->stride = ints_of(&in, each);
-        if (source->kind == RBC__BATCH_ARRAY) {
+        if (source->kind == RBC__BATCH_ARRAY || source->kind == RBC__BATCH_ROWS) {
             source->episode = ints_of(&in, episodes);
             if (source->episode.length == RBC__INTS_ALL) {
                 source->episode = (rbc__ints){NULL, 0};

@@ -40,10 +40,7 @@ static rbc_status add_source(rbc__request *request, rbc__wanted_group *group,
         --request->sources.count;
         return status;
     }
-    if (group->num_sources++ == 0) {
-        group->blob = wanted->blob;
-        group->offset = wanted->offset;
-    }
+    ++group->num_sources;
     return RBC_OK;
 }
 
@@ -164,8 +161,22 @@ static void choose_segment(const rbc__request *request, rbc__wanted_group *group
     group->num_kept = frames - group->first < each ? frames - group->first : each;
 }
 
+/* Where its first packet lies, for messages. */
+static rbc_status find_first_packet(rbc__wanted_group *group, rbc_error *err) {
+    rbc__track_packet packet;
+    RBC__TRY(rbc__track_packet_at(&group->track->track, group->group.first_packet, &packet, err));
+    rbc__block block = {.blob = packet.number, .offset = (uint64_t)packet.offset};
+    if (packet.in_block) {
+        RBC__TRY(rbc__track_object_block(group->track, packet.number, &block, err));
+    }
+    group->blob = rbc__blob_id(group->part, block.blob);
+    group->offset = block.offset;
+    return RBC_OK;
+}
+
 static rbc_status begin_group(rbc__request *request, rbc__wanted_group *group, rbc_error *err) {
     rbc__block_cache *cache = request->params.cache;
+    RBC__TRY(find_first_packet(group, err));
     if (request->params.keeps_pictures) {
         const rbc__block_key key = {rbc__blob_id(group->part, 0),
                                     (uint64_t)group->number << 32 | (uint64_t)group->first,

@@ -255,6 +255,28 @@ static void damaged_blocks_name_the_stream(void **state) {
     }
 }
 
+/* Packets that cannot be decoded fail each frame of their group, whoever found it out. */
+static void damaged_packets_name_the_stream(void **state) {
+    fixture *f = *state;
+    making m = {0};
+    add_packet(&m, 0, false, AT, 0, true);
+    add_packet(&m, 0, false, AT + FRAME_BYTES, 1, false)->bytes = FRAME_BYTES - 1;
+    lay_out(f, add_track(f, &m, "raw"), 2);
+    for (int keeps = 0; keeps < 2; ++keeps) {
+        make_request(f, false, keeps);
+        for (int again = 0; again < 2; ++again) {
+            static const int64_t frames[] = {1};
+            uint32_t want;
+            want_frames(f, frames, 1, NULL, &want);
+            const rbc_error *problem = run_request(f);
+            assert_non_null(problem);
+            assert_int_equal(problem->status, RBC_ERROR_FORMAT);
+            assert_contains(problem->message, "first.bin: byte 1000: stream 'frames' of record 7: "
+                                              "packet 1, of raw pixels, has 71 bytes");
+        }
+    }
+}
+
 /* A store that fails is a shortage: the next request succeeds. */
 static void a_failing_store_is_no_damage(void **state) {
     static const int64_t frames[] = {5};
@@ -365,6 +387,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(large_groups_are_kept_in_segments, make_fixture,
                                         free_fixture),
         cmocka_unit_test_setup_teardown(damaged_blocks_name_the_stream, make_fixture, free_fixture),
+        cmocka_unit_test_setup_teardown(damaged_packets_name_the_stream, make_fixture,
+                                        free_fixture),
         cmocka_unit_test_setup_teardown(a_failing_store_is_no_damage, make_fixture, free_fixture),
         cmocka_unit_test_setup_teardown(decoding_is_cancelled, make_fixture, free_fixture),
         cmocka_unit_test_setup_teardown(damaged_tracks_are_refused, make_fixture, free_fixture),
