@@ -14,8 +14,8 @@
 #define LOG_NOTHING 100
 /* Pictures are coded in blocks of up to 128 pixels a side, and some decoders have edges around. */
 #define MAX_EDGE 256
-/* Pictures that a decoder mostly holds at most, and what else it has. */
-#define MAX_PICTURES  18
+/* Pictures that a decoder holds, about: those that others refer to and those that wait. */
+#define NUM_PICTURES  10
 #define DECODER_BYTES (1 << 20)
 #define MAX_DELAY     16 /* of a picture, in packets */
 
@@ -145,7 +145,7 @@ static rbc_status open_decoder(const rbc__video_codec *which, const char *name,
 static int64_t bytes_of(const rbc__video_decoder *base) {
     const AVCodecContext *context = ((const decoder *)(const void *)base)->context;
     const int64_t pixels = (int64_t)context->width * context->height;
-    return DECODER_BYTES + MAX_PICTURES * (pixels + pixels / 2);
+    return DECODER_BYTES + NUM_PICTURES * (pixels + pixels / 2);
 }
 
 /* ---- a group ------------------------------------------------------------------------------------
