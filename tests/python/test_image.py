@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import colorsys
+import copy
 import itertools
+import pickle
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -276,6 +279,13 @@ def test_each_image_may_have_its_key():
     np.testing.assert_array_equal(made[0], made[2])
     np.testing.assert_array_equal(made[1], image(pixels, key=2))
     assert not np.array_equal(made[0], made[1])
+
+
+def test_images_are_copied():
+    image = rc.Image((9, 9), crop=("random", 0.5), mean=(0.1, 0.2, 0.3), std=1, dtype="float16")
+    assert pickle.loads(pickle.dumps(image)) == image
+    assert copy.deepcopy(rc.Window(0, image=image)).image == image
+    assert hash(image) == hash(rc.Image(**{f.name: getattr(image, f.name) for f in fields(image)}))
 
 
 def test_inference_draws_nothing():
