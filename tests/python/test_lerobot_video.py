@@ -221,11 +221,12 @@ def test_frames_of_real_sets_are_those_of_pyav(
 
 def test_cameras_of_modality(tmp_path: Path) -> None:
     made = make_v2(tmp_path / "set")
-    modality = {"video": {"ego": {"original_key": FRONT}}}
+    modality = {"video": {"ego": {"original_key": FRONT}, "wrist": {}, FRONT: {}}}
     (made.root / "meta/modality.json").write_text(json.dumps(modality))
     dataset = opened(made.root)
     for episode in dataset:
         np.testing.assert_array_equal(episode["video.ego"].values, episode[FRONT].values)
+        np.testing.assert_array_equal(episode["video.wrist"].values, episode[WRIST].values)
 
 
 # ---- depth --------------------------------------------------------------------------------------

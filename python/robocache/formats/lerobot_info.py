@@ -287,7 +287,8 @@ class Info:
             for name, given in _entries(path, raw, group):
                 slices.append(self._slice(path, f"{group}.{name}", given, feature))
         for name, given in _entries(path, raw, "video"):
-            feature = given.get("original_key", f"observation.images.{name}")
+            default = name if name in self.features else f"observation.images.{name}"
+            feature = given.get("original_key") or default
             if feature not in self.features or self.features[feature].kind not in (
                 "video",
                 "image",
@@ -300,7 +301,7 @@ class Info:
             if f"video.{name}" != feature:
                 videos[f"video.{name}"] = feature
         for name, given in _entries(path, raw, "annotation"):
-            column = given.get("original_key", f"annotation.{name}")
+            column = given.get("original_key") or f"annotation.{name}"
             found = self.features.get(column)
             if found is None or found.kind not in ("numeric", "string"):
                 raise FormatError(
@@ -311,7 +312,7 @@ class Info:
         return Modality(tuple(slices), videos, annotations)
 
     def _slice(self, path: str, name: str, given: Mapping[str, Any], feature: str) -> Slice:
-        feature = given.get("original_key", feature)
+        feature = given.get("original_key") or feature
         found = self.features.get(feature)
         if found is None or found.kind != "numeric" or len(found.shape) > 1:
             raise FormatError(
