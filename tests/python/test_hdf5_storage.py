@@ -481,7 +481,7 @@ def test_a_writer_that_did_not_close_is_told_of(tmp_path: Path) -> None:
         "f['data/demo_0/actions'] = [[1.0], [2.0]]; f.flush(); os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", crash, path], check=True)
-    with pytest.raises(rc.errors.FormatError, match=r"ended without closing it; `h5clear -s"):
+    with pytest.raises(rc.errors.FormatError, match=r"ended without closing it; h5clear -s"):
         rc.open(path)
 
 

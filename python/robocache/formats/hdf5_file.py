@@ -117,7 +117,7 @@ class File:
             except OSError:
                 raise DamageError(
                     f"{error}: a program is writing to it, or ended without closing it; "
-                    f"`h5clear -s {os.path.basename(path)}` says that it is whole"
+                    f"h5clear -s {os.path.basename(path)} says that it is whole"
                 ) from None
         self.id = self.handle.id
 
