@@ -36,10 +36,10 @@
 #include "cuda/runtime/capture.h"
 #include "cuda/runtime/device.h"
 #include "formats/batch.h"
-#include "formats/npz/steps.h"
-#include "io/zip.h"
 #include "formats/mp4/mp4.h"
+#include "formats/npz/steps.h"
 #include "formats/parquet/pages.h"
+#include "io/zip.h"
 #include "layout/object.h"
 #include "packing/packing.h"
 

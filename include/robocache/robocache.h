@@ -1182,9 +1182,9 @@ typedef struct rbc_loader_params {
     int64_t memory_bytes; /* that batches prepared ahead, unpacked blocks, episodes at hand and what
                              is fetched ahead may take together; 0: slots, and 512 MiB for the rest.
                              Batches that are held count on top */
-    rbc_interrupt_fn interrupt; /* heard while making the loader reads, on the calling thread; not 0:
-                                   it ends with CANCELLED within 0.1 s, whatever the store does.
-                                   NULL: nothing is heard */
+    /* Heard while making the loader reads, on the calling thread; not 0: it ends with CANCELLED
+     * within 0.1 s, whatever the store does. NULL: nothing is heard. */
+    rbc_interrupt_fn interrupt;
     void *interrupt_user;
 } rbc_loader_params;
 
@@ -1314,7 +1314,7 @@ typedef struct rbc_loader_memory {
     /* How often each block is to be unpacked in an epoch, shuffled so; 0: nothing is packed. */
     double unpack_factor_global, unpack_factor_blocks;
     int64_t segment_samples, group_segments; /* of RBC_SHUFFLE_BLOCKS; 1: a global shuffle */
-    int32_t is_split; /* threads of their own fetch, since reading takes its time */
+    int32_t is_split;      /* threads of their own fetch, since reading takes its time */
     int64_t decoder_bytes; /* decoders of video, about; part of what blocks may take */
     int64_t decoder_peak_bytes;
     int64_t num_decoders; /* that have been opened */

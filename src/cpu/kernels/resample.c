@@ -1,8 +1,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/trig.h"
 #include "core/half.h"
+#include "core/trig.h"
 #include "cpu/kernels/isa.h"
 #include "cpu/kernels/resample.h"
 

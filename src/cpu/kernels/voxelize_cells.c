@@ -1,5 +1,5 @@
-#include "cpu/kernels/depth.h"
 #include "core/half.h"
+#include "cpu/kernels/depth.h"
 #include "cpu/kernels/isa.h"
 #include "cpu/kernels/voxelize_isa.h"
 
