@@ -201,9 +201,10 @@ static void making_a_loader_hears_interrupts_while_its_store_hangs(void **state)
         const double seconds = (double)(rbc__now_ns() - begin_ns) * 1e-9;
         rbc_selection_destroy(&selection);
         print_message("made in %.3f s\n", seconds);
-        assert_true(seconds < 10.0); /* 0.15 but for machines that are busy */
-        assert_int_equal(h.calls, h.calls_until);
+        assert_true(seconds < 10.0);           /* 0.15 but for machines that are busy */
+        assert_true(h.calls >= h.calls_until); /* more, where what is left to read takes its time */
         if (h.is_stopped) {
+            assert_int_equal(h.calls, h.calls_until);
             assert_int_equal(status, RBC_ERROR_CANCELLED);
             assert_null(loader);
             atomic_store(&hangs, false);
