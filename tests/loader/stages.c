@@ -130,6 +130,9 @@ static void a_seek_leaves_a_read_that_hangs_behind(void **state) {
         loader = open_loader(s);
         atomic_store(&until, 1 + run / 2); /* of episodes, then of blocks */
         assert_int_equal(rbc_loader_seek(loader, 0, 0, NULL), RBC_OK);
+        while (atomic_load(&until) > 0) { /* until it hangs, which no later read does */
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        }
         assert_times_out(loader);
         assert_int_equal(rbc_loader_seek(loader, 0, 0, NULL), RBC_OK);
         for (int64_t i = 0; i < count; ++i) {
