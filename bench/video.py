@@ -3,8 +3,8 @@
 In order: FFmpeg's program decodes the file on one thread, alone and with swscale's RGB, and a
 loader of one thread delivers its frames. At random: windows of two frames, at groups of 2, 30 and
 250 pictures. Each needs its groups decoded from their beginning to the last frame that is wanted;
-what the decoder allows is that many pictures at FFmpeg's rate in order. Rates are frames a second of
-processor time, which other work on the machine changes little; contenders take turns. Frames are
+what the decoder allows is that many pictures at FFmpeg's rate in order. Rates are frames a second
+of processor time, which other work on the machine changes little; contenders take turns. Frames are
 compared with PyAV's before anything is timed.
 
     python bench/video.py FILE.mp4 --json bench/results/video.json

@@ -24,7 +24,8 @@ import numpy as np
 
 import robocache as rc
 from robocache import _causes
-from robocache.formats import hdf5, hdf5_process
+from robocache.formats import hdf5
+from robocache.formats.hdf5 import process
 
 
 def write_seeds(folder: Path) -> list[Path]:
@@ -116,9 +117,9 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     rng = random.Random(arguments.seed)
-    pool = hdf5_process.readers(_causes.Opening())  # one process until a file ends it
+    pool = process.readers(_causes.Opening())  # one process until a file ends it
     hdf5.readers = lambda opening: pool
-    hdf5_process.CPU_S = 3
+    process.CPU_S = 3
     counts: Counter[str] = Counter()
     longest = 0.0
     began = time.monotonic()

@@ -16,7 +16,7 @@ from ._lerobot_stats import add_stats, stats_of, stats_of_pictures
 from ._lerobot_video import VideoFiles
 from .errors import ArgumentTypeError, InvalidArgumentError, NotFoundError
 from .formats.builtin import need
-from .formats.lerobot_info import NUMERIC
+from .formats.lerobot.info import NUMERIC
 
 __all__ = ["LeRobotWriter"]
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import robocache as rc
-from robocache.formats.calvin_language import read_annotations
+from robocache.formats.calvin.language import read_annotations
 from tests.python.test_docs import DOCS, run_page
 
 RNG = np.random.default_rng(5)

@@ -236,13 +236,13 @@ def test_many_files_open_at_once_the_second_time(tmp_path: Path) -> None:
         with h5py.File(tmp_path / f"episode_{number}.hdf5", "w") as file:
             file["action"] = numbers(5, 2) + number
     assert len(rc.open(tmp_path)) == 40
-    from robocache.formats import hdf5_process
+    from robocache.formats.hdf5 import process
 
     def never(self: Any, *arguments: Any) -> Any:
         raise AssertionError("the files are looked into again")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hdf5_process.Reader, "ask", never)
+        patch.setattr(process.Reader, "ask", never)
         dataset = rc.open(tmp_path)
         assert dataset[39]["action"].values[0, 0] == 39
     with h5py.File(tmp_path / "episode_7.hdf5", "a") as file:

@@ -24,7 +24,8 @@ from robocache import _causes
 
 h5py = pytest.importorskip("h5py")
 
-from robocache.formats import hdf5, hdf5_process
+from robocache.formats import hdf5
+from robocache.formats.hdf5 import process
 from tests.python.hdf5_files import numbers, pixels, write_demos
 
 ROOT = Path(__file__).parents[2]
@@ -33,14 +34,14 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setattr(hdf5_process, "CPU_S", 5.0)
+    monkeypatch.setattr(process, "CPU_S", 5.0)
 
 
 @pytest.fixture
 def one_process(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Lets all opens of a test share a process, which is started anew where a file ends it."""
     opening = _causes.Opening()
-    pool = hdf5_process.readers(opening)
+    pool = process.readers(opening)
     monkeypatch.setattr(hdf5, "readers", lambda opening: pool)
     yield
     pool.close()
@@ -112,8 +113,8 @@ def test_a_crash_of_libhdf5_is_an_error_that_names_the_file(
 ) -> None:
     path = tmp_path / "demo.hdf5"
     write_demos(path, {0: 5}, image=None)
-    start = hdf5_process._START.replace("main()", "import os; os.kill(os.getpid(), 11)")
-    monkeypatch.setattr(hdf5_process, "_START", start)
+    start = process._START.replace("main()", "import os; os.kill(os.getpid(), 11)")
+    monkeypatch.setattr(process, "_START", start)
     with pytest.raises(rc.errors.FormatError, match=r"demo\.hdf5: libhdf5 crashed \(SIGSEGV\)"):
         rc.open(path)
 
@@ -123,12 +124,12 @@ def test_a_file_on_which_libhdf5_finds_no_end(
 ) -> None:
     path = tmp_path / "demo.hdf5"
     write_demos(path, {0: 5}, image=None)
-    loop = "import robocache.formats.hdf5_child as c\ndef survey(file):\n while 1: pass\n"
-    start = hdf5_process._START.replace(
+    loop = "import robocache.formats.hdf5.child as c\ndef survey(file):\n while 1: pass\n"
+    start = process._START.replace(
         "from robocache", f"exec({loop!r} + 'c.survey = survey'); from robocache"
     )
-    monkeypatch.setattr(hdf5_process, "_START", start)
-    monkeypatch.setattr(hdf5_process, "CPU_S", 0.5)
+    monkeypatch.setattr(process, "_START", start)
+    monkeypatch.setattr(process, "CPU_S", 0.5)
     with pytest.raises(rc.errors.FormatError, match=r"demo\.hdf5: libhdf5 found no end in 0\.5 s"):
         rc.open(path)
 
@@ -138,7 +139,7 @@ def test_ctrl_c_ends_waiting_and_the_process(tmp_path: Path) -> None:
     write_demos(path, {0: 5}, image=None)
     code = (
         "import robocache as rc, sys\n"
-        "from robocache.formats import hdf5_process as p\n"
+        "from robocache.formats.hdf5 import process as p\n"
         "p._START = 'import time; time.sleep(100)'\n"
         "print('ready', flush=True)\n"
         "rc.open(sys.argv[1], progress=False)\n"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..dataset import Dataset
 from ..dataset import open as open_dataset
-from ..formats.lerobot_info import Info, load_json, load_lines
-from ..formats.lerobot_tables import Tables
+from ..formats.lerobot.info import Info, load_json, load_lines
+from ..formats.lerobot.tables import Tables
 
 if TYPE_CHECKING:
     import numpy

@@ -16,7 +16,7 @@ from ..batch import Batch
 from ..dataset import Dataset, Episode
 from ..dataset import open as open_dataset
 from ..errors import InvalidArgumentError, NotFoundError, UnsupportedError
-from ..formats.lerobot_reader import STAMPS
+from ..formats.lerobot.reader import STAMPS
 from ..loader import DataLoader
 from ..window import Window
 from ._lerobot_meta import LeRobotMetadata

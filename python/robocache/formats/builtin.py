@@ -32,7 +32,7 @@ class Builtin:
     """One format.
 
     Attributes:
-        name: "lerobot"; of the module, too.
+        name: "lerobot"; of the module, too, with dots for underscores.
         looks_for: what `probe` does, for the message where no format knows a path.
         probe: whether `path`, which exists, looks like the format. Reads no data.
     """
@@ -43,7 +43,11 @@ class Builtin:
 
     def index(self, path: str, dataset: Indexer) -> None:
         """Declares streams and parts of the dataset at `path`."""
-        importlib.import_module(f".{self.name}", __package__).index(path, dataset)
+        self.module().index(path, dataset)
+
+    def module(self) -> ModuleType:
+        """Imports the module that indexes it."""
+        return importlib.import_module("." + self.name.replace("_", "."), __package__)
 
 
 def _is_calvin(path: str) -> bool:
@@ -123,7 +127,7 @@ def draft_mapping(path: str) -> str:
     """Returns a mapping to start from, as TOML, by the format that knows the path."""
     for known in BUILTIN:
         if known.probe(path):
-            module = importlib.import_module(f".{known.name}", __package__)
+            module = known.module()
             if hasattr(module, "draft"):
                 text: str = module.draft(path)
                 return text

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FormatError
-from .builtin import need
+from ...errors import FormatError
+from ..builtin import need
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .lerobot_info import Feature
+    from .info import Feature
 
 __all__ = ["Strings", "on_grid", "range_of", "values_of"]
 

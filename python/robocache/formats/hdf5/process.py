@@ -1,4 +1,4 @@
-"""The process that looks into HDF5 files (:mod:`.hdf5_child`), as its parent sees it."""
+"""The process that looks into HDF5 files (:mod:`.child`), as its parent sees it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .. import _causes
-from ..errors import FormatError, IoError, UnsupportedError
+from ... import _causes
+from ...errors import FormatError, IoError, UnsupportedError
 
 __all__ = ["Reader", "readers"]
 
@@ -29,7 +29,7 @@ Message = tuple[dict[str, Any], list[Any]]
 
 _START = (
     "import sys; sys.path[:] = sys.argv[1:]; import h5py; "
-    "from robocache.formats.hdf5_child import main; main()"
+    "from robocache.formats.hdf5.child import main; main()"
 )
 
 Heard = Callable[[], object]
@@ -158,7 +158,7 @@ class Reader:
 
 def need_h5py() -> None:
     """Raises UnsupportedError where h5py is not installed."""
-    from .builtin import need
+    from ..builtin import need
 
     need("h5py", "hdf5")
 

@@ -1,4 +1,4 @@
-"""What an HDF5 file holds, as :mod:`.hdf5_layouts` recognises it."""
+"""What an HDF5 file holds, as :mod:`.layouts` recognises it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .hdf5_file import (
+from .file import (
     UNREADABLE,
     DamageError,
     File,
@@ -20,7 +20,7 @@ from .hdf5_file import (
     to_bytes,
     why,
 )
-from .hdf5_storage import filters_of, layout_of
+from .storage import filters_of, layout_of
 
 __all__ = ["survey", "type_of"]
 

@@ -14,12 +14,12 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..errors import FormatError
-from .indexer import Indexer
-from .lerobot_info import Feature, Info, Modality
-from .lerobot_reader import STAMPS, Reader
-from .lerobot_tables import Tables, find_files
-from .part import Part
+from ...errors import FormatError
+from ..indexer import Indexer
+from ..part import Part
+from .info import Feature, Info, Modality
+from .reader import STAMPS, Reader
+from .tables import Tables, find_files
 
 __all__ = ["index"]
 

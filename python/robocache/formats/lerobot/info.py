@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from .. import _arguments
-from ..errors import FormatError, UnsupportedError
+from ... import _arguments
+from ...errors import FormatError, UnsupportedError
 
 __all__ = ["Feature", "Info", "Modality", "Slice", "load_json", "load_lines", "rate_of"]
 

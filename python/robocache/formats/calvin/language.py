@@ -18,11 +18,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FormatError, UnsupportedError
-from .npy_header import read_npy_header
+from ...errors import FormatError, UnsupportedError
+from ..npy_header import read_npy_header
 
 if TYPE_CHECKING:
-    from .indexer import Indexer
+    from ..indexer import Indexer
 
 __all__ = ["Annotation", "find_annotations", "index", "read_annotations"]
 
@@ -50,7 +50,7 @@ class Annotation:
 
 def index(path: str, dataset: Indexer) -> None:
     """Declares streams and parts: an episode is an annotated span."""
-    from .calvin import index_segments
+    from . import index_segments
 
     index_segments(path, dataset)
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FormatError
-from .sources import Frames
+from ...errors import FormatError
+from ..sources import Frames
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .video import Video
+    from ..video import Video
 
 __all__ = ["Match", "Shown", "match_frames"]
 

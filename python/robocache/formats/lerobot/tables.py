@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import _arguments
-from ..errors import FormatError
-from .builtin import need
-from .lerobot_info import Info, load_lines
+from ... import _arguments
+from ...errors import FormatError
+from ..builtin import need
+from .info import Info, load_lines
 
 __all__ = ["Clip", "Episode", "Files", "Tables", "find_files", "parquet_damage"]
 

@@ -1,6 +1,6 @@
 """Which episodes and streams an HDF5 file has, by what it holds or as a mapping says.
 
-Works on a survey (:func:`.hdf5_survey.survey`): the file's objects, of many groups that are
+Works on a survey (:func:`.survey.survey`): the file's objects, of many groups that are
 numbered alike, such as ``demo_0`` to ``demo_199``, the first one's.
 """
 
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import FormatError, InvalidArgumentError
-from . import mapping as mappings
+from ...errors import FormatError, InvalidArgumentError
+from .. import mapping as mappings
 
 __all__ = [
     "LOOKED_FOR",

@@ -1,7 +1,7 @@
 """HDF5 files of episodes: robomimic, robosuite, LIBERO, Isaac Lab Mimic, ManiSkill, ALOHA and ACT,
 RoboTwin, and others by a mapping, see docs/hdf5.md.
 
-Another process (:mod:`.hdf5_process`) looks into the files; :mod:`.hdf5_part` tells what it found.
+Another process (:mod:`.process`) looks into the files; :mod:`.part` tells what it found.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .. import _causes
-from ..errors import Error, FormatError, InvalidArgumentError, NotFoundError
-from . import hdf5_layouts as layouts
-from . import recall
-from .hdf5_beside import Beside
-from .hdf5_part import PartIndex, check_kind
-from .hdf5_process import readers
-from .mapping import DRAFTED
+from ... import _causes
+from ...errors import Error, FormatError, InvalidArgumentError, NotFoundError
+from .. import recall
+from ..mapping import DRAFTED
+from . import layouts
+from .beside import Beside
+from .part import PartIndex, check_kind
+from .process import readers
 
 if TYPE_CHECKING:
-    from .hdf5_process import Reader
-    from .indexer import Indexer
-    from .part import Part
+    from ..indexer import Indexer
+    from ..part import Part
+    from .process import Reader
 
 __all__ = ["draft", "index"]
 

@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import FormatError, UnsupportedError
-from .zarr_store import Store
+from ...errors import FormatError, UnsupportedError
+from .store import Store
 
 __all__ = ["ZarrArray", "read_array"]
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import FormatError
+from ...errors import FormatError
 
 __all__ = ["Beside"]
 

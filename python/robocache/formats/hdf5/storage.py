@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .hdf5_file import DamageError, File
+from .file import DamageError, File
 
 __all__ = ["NotInPlaceError", "filters_of", "layout_of", "lies"]
 

@@ -11,13 +11,13 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from .. import _core
-from ..errors import FormatError, InvalidArgumentError, IoError, UnsupportedError
-from .npy_header import read_npy_header
-from .sources import Column, Rows
+from ... import _core
+from ...errors import FormatError, InvalidArgumentError, IoError, UnsupportedError
+from ..npy_header import read_npy_header
+from ..sources import Column, Rows
 
 if TYPE_CHECKING:
-    from .part import Part
+    from ..part import Part
 
 __all__ = ["Wanted", "find_array"]
 

@@ -8,14 +8,14 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FormatError
-from . import hdf5_layouts as layouts
-from .hdf5_beside import Beside
-from .sources import ArrayRows, Column, Pieces, Rows
+from ...errors import FormatError
+from ..sources import ArrayRows, Column, Pieces, Rows
+from . import layouts
+from .beside import Beside
 
 if TYPE_CHECKING:
-    from .hdf5_process import Reader
-    from .part import Part
+    from ..part import Part
+    from .process import Reader
 
 __all__ = ["PartIndex", "check_kind"]
 

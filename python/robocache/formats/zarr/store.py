@@ -8,11 +8,11 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from .. import _core
-from ..errors import FormatError, IoError, UnsupportedError
+from ... import _core
+from ...errors import FormatError, IoError, UnsupportedError
 
 if TYPE_CHECKING:
-    from .part import Part
+    from ..part import Part
 
 __all__ = ["Located", "Run", "Store", "open_store"]
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .. import _core
-from ..errors import FormatError, UnsupportedError
-from .part import packing_step
-from .zarr_metadata import ZarrArray
-from .zarr_store import Run, Store
+from ... import _core
+from ...errors import FormatError, UnsupportedError
+from ..part import packing_step
+from .metadata import ZarrArray
+from .store import Run, Store
 
 if TYPE_CHECKING:
-    from .part import Part
+    from ..part import Part
 
 __all__ = ["Chunks", "find_chunks"]
 

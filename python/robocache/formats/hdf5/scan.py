@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .hdf5_file import (
+from .file import (
     UNREADABLE,
     DamageError,
     File,
@@ -23,8 +23,8 @@ from .hdf5_file import (
     to_bytes,
     why,
 )
-from .hdf5_storage import NotInPlaceError, lies
-from .hdf5_survey import MOST_DEPTH, type_of
+from .storage import NotInPlaceError, lies
+from .survey import MOST_DEPTH, type_of
 
 __all__ = ["Scan"]
 
@@ -48,7 +48,7 @@ class Scan:
 
     Args:
         file: that is open.
-        request: what :mod:`.hdf5_part` asks for: the group that the episodes lie in ("base"), what
+        request: what :mod:`.part` asks for: the group that the episodes lie in ("base"), what
             their names begin with ("series", null: the group is the episode), the dataset that has
             a row a step ("steps"), streams ("leaves") and what else is known ("others").
     """

@@ -1,6 +1,6 @@
 """The process that looks into HDF5 files: a file that crashes libhdf5 ends no other.
 
-Started by :mod:`.hdf5_process`. Requests come as lines of JSON; each is answered by messages (see
+Started by :mod:`.process`. Requests come as lines of JSON; each is answered by messages (see
 :func:`send`), the last of which has "end". Where samples lie is sent, not samples; what is read are
 attributes, text, and numbers that are small and hard to read in place, which become columns.
 """
@@ -19,9 +19,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .hdf5_file import UNREADABLE, DamageError, File, why
-from .hdf5_scan import Scan
-from .hdf5_survey import survey
+from .file import UNREADABLE, DamageError, File, why
+from .scan import Scan
+from .survey import survey
 
 MEMORY_BYTES = 6 << 30  # of this process: what asks for more is damaged or hostile
 

@@ -16,15 +16,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ArgumentTypeError, Error, FormatError, InvalidArgumentError
-from .damage import is_damage
-from .sources import Column, Pieces
-from .tables_files import Array, Wanted, find_array
+from ...errors import ArgumentTypeError, Error, FormatError, InvalidArgumentError
+from ..damage import is_damage
+from ..sources import Column, Pieces
+from .files import Array, Wanted, find_array
 
 if TYPE_CHECKING:
-    from .indexer import Indexer
-    from .mapping import Mapping
-    from .part import Part
+    from ..indexer import Indexer
+    from ..mapping import Mapping
+    from ..part import Part
 
 __all__ = ["index"]
 

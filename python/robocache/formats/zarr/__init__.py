@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FormatError, UnsupportedError
-from .mapping import DRAFTED
-from .sources import ArrayRows, Column, Pieces
-from .zarr_chunks import Chunks, find_chunks
-from .zarr_metadata import ZarrArray, read_array
-from .zarr_store import Store, open_store
+from ...errors import FormatError, UnsupportedError
+from ..mapping import DRAFTED
+from ..sources import ArrayRows, Column, Pieces
+from .chunks import Chunks, find_chunks
+from .metadata import ZarrArray, read_array
+from .store import Store, open_store
 
 if TYPE_CHECKING:
-    from .indexer import Indexer
-    from .mapping import Mapping
-    from .part import Part
+    from ..indexer import Indexer
+    from ..mapping import Mapping
+    from ..part import Part
 
 __all__ = ["draft", "index"]
 

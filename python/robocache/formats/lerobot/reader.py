@@ -10,18 +10,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FormatError, NotFoundError
-from .lerobot_rows import Strings, integers_of, on_grid, range_of, runs_of, values_of
-from .lerobot_tables import Episode, numbered_texts, read_table
-from .lerobot_video import Match, Shown, match_frames
-from .sources import Column, Frames, Pieces
+from ...errors import FormatError, NotFoundError
+from ..sources import Column, Frames, Pieces
+from .rows import Strings, integers_of, on_grid, range_of, runs_of, values_of
+from .tables import Episode, numbered_texts, read_table
+from .video import Match, Shown, match_frames
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .lerobot import Source
-    from .lerobot_info import Feature
-    from .part import Part
+    from ..part import Part
+    from . import Source
+    from .info import Feature
 
 __all__ = ["STAMPS", "Reader"]
 

@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from .. import _core
-from ..errors import Error, FormatError
-from .calvin_language import Annotation, find_annotations, read_annotations
-from .damage import is_damage
-from .npy_header import read_npy_header
-from .sources import Column, Pieces
+from ... import _core
+from ...errors import Error, FormatError
+from ..damage import is_damage
+from ..npy_header import read_npy_header
+from ..sources import Column, Pieces
+from .language import Annotation, find_annotations, read_annotations
 
 if TYPE_CHECKING:
-    from .indexer import Indexer
-    from .part import Part
+    from ..indexer import Indexer
+    from ..part import Part
 
 __all__ = ["LANGUAGE", "SPANS", "index", "index_segments", "step_files"]
 
