@@ -79,7 +79,8 @@ static rbc_status read_shape(jxl_image *image, const char *name, rbc_error *err)
 static rbc_status image_open(const uint8_t *bytes, uint64_t num_bytes, const char *name,
                              jxl_image *image, rbc_error *err) {
     const JxlMemoryManager memory = {&image->is_out_of_memory, allocate, release};
-    *image = (jxl_image){.jxl = JxlDecoderCreate(&memory)};
+    *image = (jxl_image){0}; /* before libjxl's first allocation */
+    image->jxl = JxlDecoderCreate(&memory);
     if (image->jxl == NULL) {
         return rbc__image_fail(err, RBC_ERROR_OUT_OF_MEMORY, name,
                                "JPEG XL decoder: out of memory");
