@@ -101,7 +101,6 @@ static bool read_shape(module_state *state, PyObject *shape, rbc__stream_schema 
 
 /* Bytes of a sample as stored where they follow from the shape, else 0. */
 static uint64_t stored_bytes(const rbc__stream_schema *stream) {
-    int64_t bytes = rbc__dtype_bytes((rbc__dtype)stream->stored.dtype);
     const uint8_t encoding = stream->stored.encoding;
     if (encoding == RBC__ENCODING_STRING) {
         return sizeof(int32_t);
@@ -113,6 +112,8 @@ static uint64_t stored_bytes(const rbc__stream_schema *stream) {
         encoding != RBC__ENCODING_PIXELS) {
         return 0;
     }
+    /* of other encodings it may be no dtype, but a kind of pixels */
+    int64_t bytes = rbc__dtype_bytes((rbc__dtype)stream->stored.dtype);
     for (int32_t i = 0; i < stream->ndim; ++i) {
         if (stream->shape[i] < 0 || !rbc__mul_size(bytes, stream->shape[i], &bytes)) {
             return 0;

@@ -140,17 +140,21 @@ class Reader:
             deadline = time.monotonic() + _SILENCE_S
         return content
 
-    def _died(self, process: subprocess.Popen[bytes], path: str) -> FormatError | UnsupportedError:
+    def _died(self, process: subprocess.Popen[bytes], path: str) -> FormatError | IoError:
         code = process.wait()
         self._process = None
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
-        if code == 1:
+        if code > 0:  # Python ended it, and it tells of files that it cannot read
             need_h5py()
+            return IoError(
+                f"{path}: the Python process that reads HDF5 files, {sys.executable}, ended with "
+                f"exit code {code}"
+            )
         if code == -signal.SIGXCPU:
             return FormatError(f"{path}: libhdf5 found no end in {CPU_S:g} s: it is damaged")
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        how = signal.Signals(-code).name if code < 0 else "it ended"
         return FormatError(
             f"{path}: libhdf5 crashed ({how}) in the process that reads it: the file is damaged"
         )
