@@ -138,8 +138,9 @@ def test_ctrl_c_ends_waiting_and_the_process(tmp_path: Path) -> None:
     path = tmp_path / "demo.hdf5"
     write_demos(path, {0: 5}, image=None)
     code = (
-        "import robocache as rc, sys\n"
+        "import robocache as rc, signal, sys\n"
         "from robocache.formats.hdf5 import process as p\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "p._START = 'import time; time.sleep(100)'\n"
         "print('ready', flush=True)\n"
         "rc.open(sys.argv[1], progress=False)\n"
