@@ -53,7 +53,8 @@ if hasattr(_native, "native_info"):
 if TYPE_CHECKING:
     from ._install import check_installation
     from .batch import Batch
-    from .dataset import Dataset, Episode, Stream, open  # noqa: A004
+    from .dataset import Dataset, open  # noqa: A004
+    from .episode import Episode, Stream
     from .formats.indexer import Indexer
     from .formats.part import Part
     from .formats.register import register_format
@@ -72,7 +73,7 @@ _LAZY = {
     "Column": "formats.sources",
     "DataLoader": "loader",
     "Dataset": "dataset",
-    "Episode": "dataset",
+    "Episode": "episode",
     "Feature": "rlds",
     "Frames": "formats.sources",
     "Image": "image",
@@ -82,7 +83,7 @@ _LAZY = {
     "Pieces": "formats.sources",
     "RldsWriter": "rlds",
     "Rows": "formats.sources",
-    "Stream": "dataset",
+    "Stream": "episode",
     "Video": "formats.video",
     "Window": "window",
     "check_installation": "_install",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import robocache
 
 from ._clocks import find_gaps
-from .dataset import why_unreadable
+from ._readable import why_unreadable
 from .errors import Error, InvalidArgumentError
 from .loader import SNAP_NS
 from .suggest import is_action, is_picture, is_point_cloud, suggest_windows
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-    from .dataset import Dataset, Episode, Stream
+    from .dataset import Dataset
+    from .episode import Episode, Stream
 
 MAX_SIGNALS = 12
 MAX_CHANNELS = 32

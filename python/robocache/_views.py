@@ -13,7 +13,8 @@ from . import _arguments
 from .errors import ArgumentTypeError, FormatError, InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
-    from .dataset import Dataset, Episode
+    from .dataset import Dataset
+    from .episode import Episode
 
 Ranges = list[tuple[int, int]]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import warnings
@@ -15,10 +14,10 @@ from . import _arguments, _causes, _core, _views
 from ._cached import cached_property
 from ._marks import Told, marks
 from ._progress import ProgressBar, format_bytes
+from ._table import make_table
+from .episode import Episode, Episodes, Stream, StreamInfo, parse_metadata, position_of, positions
 from .errors import (
     ArgumentTypeError,
-    Error,
-    FormatError,
     InvalidArgumentError,
     NotFoundError,
     UnsupportedError,
@@ -28,51 +27,11 @@ from .formats.mapping import find as find_mapping
 from .formats.segments import open_segments
 
 if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
-
     from .statistics import StatisticsTable
 
 __all__ = ["Dataset", "Episode", "Episodes", "Split", "Stream", "StreamInfo", "Tasks", "open"]
 
 _Item = TypeVar("_Item")
-
-_PROBED_EPISODES = 8  # as many as the native loader looks at
-
-
-@dataclass(frozen=True)
-class StreamInfo:
-    """What is known of a stream without reading it.
-
-    Attributes:
-        name: the dataset's own, "observation/state".
-        kind: "numeric", "image" or "text".
-        dtype: NumPy's name of the dtype of decoded values, "float32"; "str" for text.
-        shape: of one sample; -1 where it is not declared.
-        encoding: "jpeg", "png" or "".
-        times: name of the stream with this one's stamps, None where it has none.
-        is_ragged: a step holds any number of samples.
-        rate_hz: samples a second; None where that is unknown.
-        unsupported: why its samples cannot be read; None where they can.
-        unit: of the values, "m"; "" where it is not said.
-        scale: of a value, which is scale * stored + offset. Numeric streams are delivered as
-            values, images as stored.
-        offset: of a value, likewise.
-    """
-
-    name: str
-    kind: str
-    dtype: str
-    shape: tuple[int, ...]
-    encoding: str
-    times: str | None
-    is_ragged: bool
-    rate_hz: float | None
-    unsupported: str | None
-    unit: str
-    scale: float
-    offset: float
-    index: int
 
 
 @dataclass(frozen=True)
@@ -82,196 +41,6 @@ class Split:
     name: str
     num_episodes: int
     num_steps: int
-
-
-class Stream:
-    """One stream of one episode; read when asked."""
-
-    def __init__(self, episode: Episode, info: StreamInfo) -> None:
-        self._episode = episode
-        self.info = info
-
-    @property
-    def name(self) -> str:
-        """The dataset's own name of the stream."""
-        return self.info.name
-
-    @property
-    def unit(self) -> str:
-        """Of the values, "m"; "" where it is not said."""
-        return self.info.unit
-
-    @property
-    def scale(self) -> float:
-        """Of a value, which is scale * stored + offset. :attr:`values` of a numeric stream are
-        such; images are as stored, and whoever wants values multiplies them, on the GPU for
-        instance.
-        """
-        return self.info.scale
-
-    @property
-    def offset(self) -> float:
-        """Of a value, see :attr:`scale`."""
-        return self.info.offset
-
-    def __len__(self) -> int:
-        return self.num_samples
-
-    def __repr__(self) -> str:
-        if self.info.unsupported is not None:
-            return f"<Stream {self.name!r}: cannot be read: {self.info.unsupported}>"
-        return f"<Stream {self.name!r}: {self.num_samples} samples, {_describe(self.info)}>"
-
-    @cached_property
-    def num_samples(self) -> int:
-        """Samples in the episode: one a step, or, for a ragged stream, the total."""
-        return self._episode._native.count(self.info.index, None)
-
-    @cached_property
-    def row_lengths(self) -> NDArray[numpy.int64]:
-        """Samples of each step, int64 [num_steps]; ones unless the stream is ragged."""
-        import numpy
-
-        lengths = numpy.empty(self._episode.num_steps, numpy.int64)
-        self._episode._native.count(self.info.index, lengths)
-        return lengths
-
-    @property
-    def values(self) -> Any:
-        """All samples, NumPy [T, *shape], images decoded to [T, H, W, C]; text: list[str]."""
-        return self.read()
-
-    @cached_property
-    def times_ns(self) -> NDArray[numpy.int64]:
-        """Stamps in nanoseconds, int64 [T]; from the control rate where the stream has none."""
-        import numpy
-
-        times = numpy.empty(self.num_samples, numpy.int64)
-        self._episode._native.times(self.info.index, 0, self.num_samples, times)
-        return times
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        """Returns :attr:`values` for numpy.asarray(); they are read anew at every call."""
-        import numpy
-
-        if copy is False:
-            raise InvalidArgumentError(
-                f"stream {self.name!r}: copy=False found, but samples are read into new memory"
-            )
-        return numpy.asarray(self.values, dtype)
-
-    def read(self, first: int = 0, count: int | None = None) -> Any:
-        """Returns samples [first, first + count), by default all, as :attr:`values` has them."""
-        first = _arguments.integer("first", first, 0)
-        if count is not None:
-            count = _arguments.integer("count", count, 0)
-            if first + count > self.num_samples:
-                raise NotFoundError(
-                    f"stream {self.name!r}: samples {first} to {first + count - 1} found, the "
-                    f"episode has {self.num_samples}"
-                )
-        else:
-            count = max(self.num_samples - first, 0)
-        if self.info.kind == "text":
-            return [self.raw(first + i).decode() for i in range(count)]
-        import numpy
-
-        values = numpy.empty((count, *self._sample_shape(first, count)), self.info.dtype)
-        self._episode._native.read(self.info.index, first, count, values)
-        return values
-
-    def raw(self, index: int) -> bytes:
-        """Returns a sample of a text or image stream as it lies in the file."""
-        index = _arguments.integer("index", index, 0)
-        return self._episode._native.bytes(self.info.index, index)
-
-    def _sample_shape(self, first: int, count: int) -> tuple[int, ...]:
-        if self.info.kind == "image" and -1 in self.info.shape:
-            if count == 0:
-                return tuple(max(extent, 0) for extent in self.info.shape)
-            return self._episode._native.image_shape(self.info.index, first)
-        return self.info.shape
-
-
-def _metadata(text: str, catalog: str, episode: int) -> dict[str, Any]:
-    """Read what a catalog, which may be a stranger's, says of an episode."""
-    try:
-        found = json.loads(text or "{}")
-    except (ValueError, RecursionError) as error:
-        problem = str(error)
-    else:
-        if isinstance(found, dict):
-            return found
-        problem = f"found {_arguments.found(found)}, wanted a JSON object"
-    raise FormatError(f"catalog {catalog!r}: metadata of episode {episode}: {problem}")
-
-
-class Episode(Mapping[str, Stream]):
-    """One episode: a mapping from stream names to :class:`Stream`."""
-
-    def __init__(self, dataset: Dataset, index: int) -> None:
-        self._dataset = dataset
-        self._native = dataset._selection.open(index)
-        self._infos = dataset.streams
-        info = self._native.info()
-        self.index = index
-        """Of the episode in the dataset, or view, that it was taken from."""
-        self.id: int = info["id"]
-        """Of the episode in the whole dataset, the same in every view."""
-        self.num_steps: int = info["num_steps"]
-        """Steps at the control rate."""
-        self.duration_ns: int = info["duration_ns"]
-        """Last stamp minus first of the streams that the clock is by default taken from, see
-        docs/data.md; without stamps, last step minus first."""
-        self.task: str = info["task"]
-        """What the robot was told to do; "" where that is not recorded."""
-        self.split: str = info["split"]
-        self.file: str = info["file"]
-        """File that holds the episode, relative to the dataset."""
-        self.offset: int = info["offset"]
-        """Byte offset of the episode's record in its file, framing left out."""
-        self.num_bytes: int = info["bytes"]
-        """Size of that record."""
-        self.metadata: dict[str, Any] = _metadata(info["metadata"], dataset.catalog_path, self.id)
-        """What the file says of the episode as a whole."""
-
-    def __getitem__(self, name: str) -> Stream:
-        return Stream(self, self._infos[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._infos)
-
-    def __len__(self) -> int:
-        return len(self._infos)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Episode, (self._dataset, self.index)
-
-    def __repr__(self) -> str:
-        return f"<Episode {self.id}: {self.num_steps} steps, task {self.task!r}>"
-
-
-class Episodes(Sequence[Episode]):
-    """The episodes of a dataset, opened when indexed."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self._dataset._selection)
-
-    @overload
-    def __getitem__(self, index: int) -> Episode: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Episode]: ...
-    def __getitem__(self, index: int | slice) -> Episode | Sequence[Episode]:
-        if isinstance(index, slice):
-            return [self[i] for i in _positions("episodes", index, len(self))]
-        return Episode(self._dataset, _position("episodes", index, len(self)))
-
-    def __iter__(self) -> Iterator[Episode]:
-        # Sequence's own would take an error that is an IndexError for the end.
-        return (self[index] for index in range(len(self)))
 
 
 class _Named(dict[str, _Item]):
@@ -306,8 +75,8 @@ class Tasks(Sequence[str]):
     def __getitem__(self, index: slice) -> Sequence[str]: ...
     def __getitem__(self, index: int | slice) -> str | Sequence[str]:
         if isinstance(index, slice):
-            return [self[i] for i in _positions("tasks", index, self._count)]
-        return self._native.task(_position("tasks", index, self._count))[0]
+            return [self[i] for i in positions("tasks", index, self._count)]
+        return self._native.task(position_of("tasks", index, self._count))[0]
 
     def __iter__(self) -> Iterator[str]:
         return (self[index] for index in range(self._count))
@@ -317,22 +86,7 @@ class Tasks(Sequence[str]):
 
     def num_episodes(self, index: int) -> int:
         """Returns how many episodes of the dataset have task `index`."""
-        return self._native.task(_position("tasks", index, self._count))[1]
-
-
-def _position(what: str, index: Any, size: int) -> int:
-    """Returns the index of one of `size` items, those below 0 counted from the end."""
-    position = _arguments.integer(what, index, -_arguments.INT64_MAX)
-    if not -size <= position < size:
-        raise NotFoundError(f"{what}: index {position} found, wanted 0 to {size - 1}")
-    return position + size if position < 0 else position
-
-
-def _positions(what: str, index: slice, size: int) -> range:
-    try:
-        return range(*index.indices(size))
-    except (TypeError, ValueError) as error:
-        raise ArgumentTypeError(f"{what}: found {index!r}: {error}") from None
+        return self._native.task(position_of("tasks", index, self._count))[1]
 
 
 @dataclass(frozen=True)
@@ -531,7 +285,7 @@ class Dataset:
         """Returns the episodes at `indices` of this view, in that order."""
         size = len(self._selection)
         items = _arguments.items("indices", indices, "indices of episodes")
-        positions = [_position("indices", index, size) for index in items]
+        positions = [position_of("indices", index, size) for index in items]
         return self._view(self._selection.take(positions), f"{len(positions)} taken")
 
     def segments(self, name: str) -> Dataset:
@@ -681,7 +435,7 @@ class Dataset:
     def _metadata_of(self, position: int) -> dict[str, Any]:
         """Returns the metadata of an episode without opening it."""
         text = self._selection.metadata(position)
-        return _metadata(text, self.catalog_path, self._selection.id(position))
+        return parse_metadata(text, self.catalog_path, self._selection.id(position))
 
     def _view(self, selection: _core.Selection, how: str) -> Dataset:
         chosen = f"{self._chosen}, {how}" if self._chosen else how
@@ -699,9 +453,9 @@ class Dataset:
     def __getitem__(self, index: slice) -> Dataset: ...
     def __getitem__(self, index: int | slice) -> Episode | Dataset:
         if isinstance(index, slice):
-            positions = _positions("dataset", index, len(self))
-            return self._view(self._selection.take(list(positions)), f"{len(positions)} taken")
-        return Episode(self, _position("dataset", index, len(self)))
+            taken = list(positions("dataset", index, len(self)))
+            return self._view(self._selection.take(taken), f"{len(taken)} taken")
+        return Episode(self, position_of("dataset", index, len(self)))
 
     def __copy__(self) -> Dataset:
         return self
@@ -754,7 +508,7 @@ class Dataset:
 
     def table(self, rates_hz: Mapping[str, float] | None = None) -> str:
         """Returns what ``print`` shows of the dataset, with other rates of some streams."""
-        return "\n".join(_table(self, rates_hz or {}))
+        return "\n".join(make_table(self, rates_hz or {}))
 
 
 def _warn_of_none(dataset: Dataset, view: Dataset) -> Dataset:
@@ -783,110 +537,6 @@ def _open_again(
             f"{dataset.path}: its episodes are not those that it had when it was pickled"
         )
     return Dataset(dataset._native, selection, opened, chosen, dataset._told)
-
-
-_FACTS = ("episode_index", "episode_id", "step_index", "time_ns", "task")
-"""What every batch says of its samples."""
-
-
-def readable(dataset: Dataset, names: Iterable[str]) -> list[str]:
-    """Returns those of the streams that a loader can read under their own names.
-
-    One warning names the others, each with the reason: they cannot be read at all, hold images of
-    several sizes, or are named as another field of the batch is. Where no size is declared, the
-    first and last image of the first episode that has one and of the last episode are looked at.
-    """
-    left_out, kept, names = {}, [], list(names)
-    taken = {*_FACTS, *(field for name in names for field in _beside(dataset.streams[name]))}
-    for name in names:
-        if name in taken:
-            take = f"take it with streams={{{name!r}: Window(name=...)}}"
-            reason: str | None = f"a batch has another field of that name: {take}"
-        else:
-            reason = why_unreadable(dataset, dataset.streams[name])
-        if reason is None:
-            kept.append(name)
-        else:
-            left_out[name] = reason
-    if left_out:
-        reasons = "; ".join(f"{name!r}: {reason}" for name, reason in left_out.items())
-        warnings.warn(f"{dataset.path}: streams are left out: {reasons}", stacklevel=4)
-    return kept
-
-
-def _beside(info: StreamInfo) -> list[str]:
-    """Returns the fields that a batch has beside a window's values."""
-    is_cloud = info.is_ragged and info.times is None
-    suffixes = ["_is_pad", "_valid", *(["_lengths"] if is_cloud else [])]
-    return [info.name + suffix for suffix in suffixes]
-
-
-def why_unreadable(dataset: Dataset, info: StreamInfo) -> str | None:
-    """Returns why a loader cannot read a stream, as :func:`readable` finds out; None if it can."""
-    if info.unsupported is not None or info.kind != "image" or -1 not in info.shape[:2]:
-        return info.unsupported
-    sizes: set[tuple[int, ...]] = set()
-    try:
-        for index in range(min(_PROBED_EPISODES, len(dataset))):
-            sizes = sizes or _image_sizes(dataset.episodes[index][info.name])
-        if sizes:
-            sizes |= _image_sizes(dataset.episodes[-1][info.name])
-        elif len(dataset):
-            return f"its first {_PROBED_EPISODES} episodes hold no image that would tell the size"
-    except Error as error:
-        return str(error)
-    if len(sizes) > 1:
-        return "its images vary in size: " + ", ".join(f"{h} x {w}" for h, w in sorted(sizes))
-    return None
-
-
-def _image_sizes(stream: Stream) -> set[tuple[int, ...]]:
-    """Returns height and width of the first image and of the last; none where there is none."""
-    samples = {0, stream.num_samples - 1} if stream.num_samples else set()
-    sizes = {stream._sample_shape(sample, 1)[:2] for sample in samples}
-    return sizes - {(0, 0)}
-
-
-def _describe(info: StreamInfo) -> str:
-    extents = ", ".join("?" if extent < 0 else str(extent) for extent in info.shape)
-    encoding = f" {info.encoding}" if info.encoding else ""
-    unit = f" in {info.unit}" if info.unit else ""
-    return f"{info.dtype} [{extents}]{encoding}{unit}"
-
-
-def _rate(rate_hz: float | None) -> str:
-    return "" if rate_hz is None else f"{rate_hz:.4g} Hz"
-
-
-def _table(dataset: Dataset, rates_hz: Mapping[str, float]) -> list[str]:
-    contents = dataset.contents(0)
-    title = f"{dataset.name} {dataset.version}".strip()
-    size = f"{contents.num_files} files, {format_bytes(contents.num_bytes)}"
-    lines = [f"{title}  ({dataset.format}, {size})", dataset.path]
-    if dataset._chosen:
-        lines.append(f"chosen    {dataset._chosen}")
-    splits = ", ".join(f"{s.name} {s.num_episodes}" for s in contents.splits.values())
-    lines += [
-        f"episodes  {len(dataset)}" + (f"  (splits: {splits})" if splits else ""),
-        f"steps     {dataset.num_steps}",
-        f"tasks     {contents.num_tasks}",
-        f"rate      {_rate(dataset.control_rate_hz) or 'unknown: give rate_hz'}",
-    ]
-    if dataset._info["num_skipped"]:
-        lines.append(f"skipped   {dataset._info['num_skipped']} damaged records of the dataset")
-    rows = [("stream", "dtype and shape", "rate", "clock")]
-    for info in dataset.streams.values():
-        clock = info.times or ("steps, ragged" if info.is_ragged else "steps")
-        if info.unsupported is not None:
-            clock = f"cannot be read: {info.unsupported}"
-        rate = _rate(rates_hz.get(info.name, info.rate_hz))
-        rows.append((info.name, _describe(info), rate, clock))
-    widths = [*(max(len(row[column]) for row in rows) for column in range(3)), 0]
-    lines.append("")
-    for row in rows:
-        lines.append("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
-    lines += [f"note: {note}" for note in dataset.notes]
-    return lines
 
 
 def open(  # noqa: A001 - the public name is robocache.open

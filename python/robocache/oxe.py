@@ -14,7 +14,7 @@ from .errors import InvalidArgumentError, NotFoundError, UnsupportedError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .dataset import Episode
+    from .episode import Episode
 
 __all__ = [
     "CONVENTIONS",

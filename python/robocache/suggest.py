@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import robocache
 
 from . import _arguments
-from .dataset import Dataset, readable
+from ._readable import readable
+from .dataset import Dataset
 from .errors import ArgumentTypeError
 from .window import MAX_TICKS
 
 if TYPE_CHECKING:
-    from .dataset import StreamInfo
+    from .episode import StreamInfo
     from .window import Window
 
 __all__ = ["is_action", "is_point_cloud", "suggest_windows"]

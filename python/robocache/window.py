@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _arguments
-from .dataset import Dataset, StreamInfo, readable
+from ._readable import readable
+from .dataset import Dataset
+from .episode import StreamInfo
 from .errors import ArgumentTypeError, InvalidArgumentError
 from .image import Image
 

@@ -69,7 +69,9 @@ rbc_status(rbc__image_fail)(rbc_error *err, rbc_status status, const char *name,
 }
 
 rbc_status rbc__image_check_wanted(const rbc__image_shape *found, const rbc__image_shape *want,
-                                   const char *codec, const char *name, rbc_error *err) {
+                                   int64_t row_stride_bytes, const char *codec, const char *name,
+                                   rbc_error *err) {
+    const int64_t row_bytes = want->width * want->channels * (want->bits / 8);
     const bool channels_fit = want->channels == found->channels || want->channels == 1 ||
                               want->channels == 3 || (want->channels == 4 && found->channels == 2);
     const bool is_other_size = found->height != want->height || found->width != want->width;
@@ -90,6 +92,11 @@ rbc_status rbc__image_check_wanted(const rbc__image_shape *found, const rbc__ima
             codec, (long long)found->height, (long long)found->width, (long long)found->channels,
             (int)found->bits, (long long)want->height, (long long)want->width,
             (long long)want->channels, (int)want->bits);
+    }
+    if (row_stride_bytes < row_bytes) {
+        return rbc__image_fail(err, RBC_ERROR_INVALID_ARGUMENT, name,
+                               "row stride of %lld bytes for rows of %lld",
+                               (long long)row_stride_bytes, (long long)row_bytes);
     }
     return RBC_OK;
 }

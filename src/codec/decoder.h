@@ -36,8 +36,10 @@ rbc_status rbc__image_check_limits(const rbc__image_shape *shape, const char *co
 rbc_status rbc__image_check_scans(const rbc__image_shape *shape, int64_t num_scans,
                                   const char *name, rbc_error *err);
 
-/* FORMAT, naming both, unless the extents and bits are equal and the channels can be converted. */
+/* FORMAT, naming both, unless the extents and bits are equal and the channels can be converted;
+ * INVALID_ARGUMENT where a row of what is wanted does not fit the stride. */
 rbc_status rbc__image_check_wanted(const rbc__image_shape *found, const rbc__image_shape *want,
-                                   const char *codec, const char *name, rbc_error *err);
+                                   int64_t row_stride_bytes, const char *codec, const char *name,
+                                   rbc_error *err);
 
 #endif

@@ -224,11 +224,11 @@ static rbc_status decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t n
                          int64_t row_stride_bytes, rbc_error *err) {
     rbc__image_shape found;
     RBC__TRY(rbc__jpeg_check(bytes, num_bytes, name, &found, err));
-    RBC__TRY(rbc__image_check_wanted(&found, want, "JPEG", name, err));
-    if (row_stride_bytes < want->width * want->channels || row_stride_bytes > INT_MAX) {
-        return rbc__image_fail(
-            err, RBC_ERROR_INVALID_ARGUMENT, name, "row stride of %lld bytes for rows of %lld",
-            (long long)row_stride_bytes, (long long)(want->width * want->channels));
+    RBC__TRY(rbc__image_check_wanted(&found, want, row_stride_bytes, "JPEG", name, err));
+    if (row_stride_bytes > INT_MAX) {
+        return rbc__image_fail(err, RBC_ERROR_INVALID_ARGUMENT, name,
+                               "row stride of %lld bytes, wanted at most %d for a JPEG",
+                               (long long)row_stride_bytes, INT_MAX);
     }
     RBC__TRY(prepare(decoder, bytes, num_bytes, name, err));
     const int pixel_format = want->channels == 1 ? TJPF_GRAY : TJPF_RGB;

@@ -182,13 +182,8 @@ static rbc_status decode(rbc__decoder *decoder, const uint8_t *bytes, uint64_t n
                          int64_t row_stride_bytes, rbc_error *err) {
     jxl_image image;
     RBC__TRY(image_open(bytes, num_bytes, name, &image, err));
-    rbc_status status = rbc__image_check_wanted(&image.shape, want, "JPEG XL", name, err);
-    const int64_t row_bytes = want->width * want->channels * (want->bits / 8);
-    if (status == RBC_OK && row_stride_bytes < row_bytes) {
-        status = rbc__image_fail(err, RBC_ERROR_INVALID_ARGUMENT, name,
-                                 "row stride of %lld bytes for rows of %lld",
-                                 (long long)row_stride_bytes, (long long)row_bytes);
-    }
+    rbc_status status =
+        rbc__image_check_wanted(&image.shape, want, row_stride_bytes, "JPEG XL", name, err);
     if (status == RBC_OK) {
         status = decode_frame(decoder, &image, name, want, dst, row_stride_bytes, err);
     }

@@ -158,7 +158,7 @@ def test_iterating_does_not_take_a_damaged_episode_for_the_end(small, monkeypatc
     def refuse(*_):
         raise rc.errors.NotFoundError("a file is gone")
 
-    monkeypatch.setattr("robocache.dataset.Episode.__init__", refuse)
+    monkeypatch.setattr("robocache.episode.Episode.__init__", refuse)
     for episodes in (small, small.episodes):
         with pytest.raises(rc.Error, match="a file is gone"):
             list(episodes)

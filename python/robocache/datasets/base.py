@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .. import _arguments
-from ..dataset import Dataset, StreamInfo
+from ..dataset import Dataset
 from ..dataset import open as open_dataset
+from ..episode import StreamInfo
 from ..errors import ArgumentTypeError, UnsupportedError
 from ..loader import DataLoader
 from ..window import MAX_TICKS, Window
@@ -25,23 +26,8 @@ _MAX_THREADS = 1024
 class NamedDataLoader:
     """Batches of observations and action chunks; subclasses know the dataset's streams.
 
-    Args:
-        dataset_path: folder of the dataset, such as "bridge_dataset/1.0.0".
-        batch_size: samples a batch.
-        use_robocache: False reads the files with plain PyTorch instead: same batches, slower. With
-            shuffle=True both shuffle all samples, in orders of their own; Pillow decodes JPEG with
-            the accurate inverse DCT, so pixels differ by rounding.
-        split: of the dataset; all of it by default.
-        observation_horizon, action_horizon: ticks of the windows.
-        images: whether to load image streams; or the names of those to load.
-        streams: windows to use instead.
-        shuffle, seed, drop_last: as in DataLoader.
-        num_threads: worker threads (worker processes of the plain path); 0 means all cores (no
-            process).
-        loader_options: further arguments of DataLoader; the plain path takes none.
-
-    Raises:
-        As robocache.open() and DataLoader.
+    What the arguments mean is said with :class:`RTXDataLoader`; `split` of another name and what
+    `images` may be, with each class.
     """
 
     def __init__(

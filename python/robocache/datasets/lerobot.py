@@ -13,8 +13,9 @@ from typing import Any
 
 from .. import _arguments
 from ..batch import Batch
-from ..dataset import Dataset, Episode
+from ..dataset import Dataset
 from ..dataset import open as open_dataset
+from ..episode import Episode
 from ..errors import InvalidArgumentError, NotFoundError, UnsupportedError
 from ..formats.lerobot.reader import STAMPS
 from ..loader import DataLoader

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from ..dataset import Dataset, StreamInfo
+from ..dataset import Dataset
+from ..episode import StreamInfo
 from ..errors import UnsupportedError
 from ..window import Window
 from .base import NamedDataLoader, is_wanted

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import NotFoundError
 
 if TYPE_CHECKING:
-    from ..dataset import Dataset, Episode
+    from ..dataset import Dataset
+    from ..episode import Episode
 
 __all__ = ["open_segments"]
 
