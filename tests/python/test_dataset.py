@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import sqlite3
 import time
 import warnings
@@ -21,6 +20,7 @@ import robocache as rc
 from robocache import errors
 from robocache._progress import ProgressBar, format_bytes, format_duration
 from tests.python import small_dataset
+from tests.python.interrupts import interrupting
 
 
 def test_bridge_at_a_glance(bridge):
@@ -334,18 +334,8 @@ def test_a_file_that_is_written_to_is_an_error_or_left_out(bridge_path, tmp_path
 def test_ctrl_c_ends_an_expression(bridge):
     """Forty times 20 million comparisons in each episode, a minute and more together."""
     slow = " OR ".join(["trim(hex(zeroblob(8000)), id || printf('%.*c', 1300, 'x') || '0')"] * 40)
-
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        with pytest.raises(KeyboardInterrupt):
-            bridge.where(slow)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    with interrupting(rc.Dataset.where, KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        bridge.where(slow)
 
 
 def test_second_open_leaves_the_catalog(bridge_path, tmp_path):

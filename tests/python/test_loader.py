@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -17,6 +16,7 @@ import pytest
 import torch
 
 import robocache as rc
+from tests.python.interrupts import interrupting
 from tests.python.loader_model import await_threads, num_threads
 
 WINDOWS = {
@@ -487,22 +487,13 @@ def test_fork_in_mid_epoch(bridge_copy):
 def test_exception_of_a_signal_handler_comes_through(bridge):
     loader = make(bridge, batch_size=4)
 
-    def alarm(*_):
-        raise TimeoutError("mine")
-
     def consume():
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
         while True:
             for _ in loader:
                 pass
 
-    previous = signal.signal(signal.SIGALRM, alarm)
-    try:
-        with pytest.raises(TimeoutError, match="mine"):
-            consume()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+    with interrupting(consume, TimeoutError), pytest.raises(TimeoutError):
+        consume()
     assert len(next(iter(loader))["task"]) == 4
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ import pytest
 import robocache as rc
 from robocache import cli
 from tests.python import small_dataset
+from tests.python.interrupts import interrupting
 
 STATE = np.arange(40, dtype=np.float32).reshape(10, 4)
 Change = Callable[[Path], object]
@@ -242,18 +241,11 @@ def test_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str], name
 def test_ctrl_c_ends_it(folder: Path) -> None:
     FileOfStates.blobs = 2_000_000_000  # that are not there: without Ctrl-C it takes hours
     dataset = open_it(folder)
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
-        with pytest.raises(KeyboardInterrupt):
-            dataset.verify()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    with (
+        interrupting(rc.Dataset.verify, KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        dataset.verify()
 
 
 def test_it_holds_one_descriptor_at_a_time(folder: Path) -> None:

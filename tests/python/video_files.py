@@ -29,12 +29,12 @@ def numbered(number: int, shape: tuple[int, int] = SIZE) -> np.ndarray:
 
 
 def number_in(picture: np.ndarray) -> int:
-    """Returns the number that a picture shows; of one channel or three."""
+    """Returns the number that a picture of 8 bits shows; of one channel or three."""
     height, width = picture.shape[:2]
     cell = width // BITS
     cells = picture[: height // 2, : BITS * cell].reshape(height // 2, BITS, cell, -1)
     means = cells[4:-4, :, 2:-2].astype(np.float64).mean(axis=(0, 2, 3))
-    return int(((means > (means.max() + means.min()) / 2) << np.arange(BITS)).sum())
+    return int(((means > 128) << np.arange(BITS)).sum())
 
 
 def write_video(
