@@ -168,8 +168,7 @@ static pixels multiply_alpha(const run *r, const pixels *in) {
         for (int32_t x = 0; x < in->width; ++x, from += channels, to += channels) {
             const uint32_t alpha = from[channels - 1];
             for (int32_t c = 0; c + 1 < channels; ++c) {
-                const uint32_t t = from[c] * alpha + 128;
-                to[c] = (uint8_t)(((t >> 8) + t) >> 8);
+                to[c] = (uint8_t)rbc__image_times_alpha(from[c], alpha);
             }
             to[channels - 1] = (uint8_t)alpha;
         }
@@ -180,9 +179,8 @@ static pixels multiply_alpha(const run *r, const pixels *in) {
 static void divide_alpha(uint8_t *at, int64_t count, int32_t channels) {
     for (int64_t i = 0; i < count; ++i, at += channels) {
         const uint32_t alpha = at[channels - 1];
-        for (int32_t c = 0; c + 1 < channels && alpha != 0 && alpha != 255; ++c) {
-            const uint32_t colour = 255 * (uint32_t)at[c] / alpha;
-            at[c] = (uint8_t)(colour > 255 ? 255 : colour);
+        for (int32_t c = 0; c + 1 < channels; ++c) {
+            at[c] = (uint8_t)rbc__image_by_alpha(at[c], alpha);
         }
     }
 }
@@ -332,7 +330,7 @@ static int32_t centre_of_contrast(const run *r, int64_t count) {
     r->kernels->sums(r->resized, count, r->spec->channels, r->item->draw.brightness, sums);
     const int64_t grey = r->spec->channels < 3 ? sums[0] * 65536
                                                : 19595 * sums[0] + 38470 * sums[1] + 7471 * sums[2];
-    return (int32_t)((grey / count + 128) >> 8);
+    return rbc__image_centre(grey, count);
 }
 
 /* Values of a tile, pixels [first, first + count) of `total`, to the result. */
@@ -367,7 +365,7 @@ static void finish(const run *r) {
                                   .contrast = draw->contrast,
                                   .saturation = draw->saturation,
                                   .hue = draw->hue};
-    if (draw->contrast != 1 << RBC__IMAGE_FACTOR_BITS) {
+    if (draw->contrast != RBC__IMAGE_ONE_FACTOR) {
         colours.centre = centre_of_contrast(r, total);
     }
     uint8_t planes[RBC__IMAGE_MAX_CHANNELS][RBC__IMAGE_TILE];

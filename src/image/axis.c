@@ -2,62 +2,31 @@
 
 #include "image/image.h"
 
-static double weigh(rbc_image_filter filter, double at) {
-    const double t = fabs(at);
-    if (filter == RBC_IMAGE_FILTER_BILINEAR) {
-        return t < 1.0 ? 1.0 - t : 0.0;
-    }
-    const double a = -0.5;
-    if (t < 1.0) {
-        return ((a + 2.0) * t - (a + 3.0)) * t * t + 1.0;
-    }
-    return t < 2.0 ? (((t - 5.0) * t + 8.0) * t - 4.0) * a : 0.0;
-}
-
-static double reach_of(rbc_image_filter filter, double scale) {
-    return (scale < 1.0 ? 1.0 : scale) * (filter == RBC_IMAGE_FILTER_BICUBIC ? 2.0 : 1.0);
-}
-
 int64_t rbc__image_axis_taps(rbc_image_filter filter, int32_t span, int32_t count) {
-    return (int64_t)ceil(reach_of(filter, (double)span / count)) * 2 + 1;
-}
-
-/* The weights, which add up to one, in whole 2^-22. */
-static void weigh_pixels(rbc_image_filter filter, double centre, double inverse, int32_t first,
-                         int32_t taps, int32_t max_taps, int32_t *weights) {
-    const double one = (double)(INT32_C(1) << RBC__IMAGE_WEIGHT_BITS);
-    double sum = 0.0;
-    for (int32_t j = 0; j < taps; ++j) {
-        sum += weigh(filter, (j + first - centre + 0.5) * inverse);
-    }
-    for (int32_t j = 0; j < taps; ++j) {
-        double weight = weigh(filter, (j + first - centre + 0.5) * inverse);
-        weight = sum != 0.0 ? weight / sum : weight;
-        weights[j] = (int32_t)(weight < 0.0 ? -0.5 + weight * one : 0.5 + weight * one);
-    }
-    for (int32_t j = taps; j < max_taps; ++j) {
-        weights[j] = 0;
-    }
+    const rbc__image_scale scale =
+        rbc__image_scale_of(filter == RBC_IMAGE_FILTER_BICUBIC, 0, span, span, count);
+    return (int64_t)ceil(scale.reach) * 2 + 1;
 }
 
 void rbc__image_axis_init(rbc__image_axis *axis, rbc_image_filter filter, int32_t begin,
                           int32_t end, int32_t size, int32_t count, bool reverse) {
-    const double scale = (double)(end - begin) / count;
-    const double reach = reach_of(filter, scale);
-    const double inverse = 1.0 / (scale < 1.0 ? 1.0 : scale);
+    const rbc__image_scale scale =
+        rbc__image_scale_of(filter == RBC_IMAGE_FILTER_BICUBIC, begin, end, size, count);
     axis->count = count;
     axis->max_taps = (int32_t)rbc__image_axis_taps(filter, end - begin, count);
     for (int32_t i = 0; i < count; ++i) {
-        const double centre = begin + (i + 0.5) * scale;
+        const rbc__image_taps taps = rbc__image_taps_of(&scale, i);
+        const double sum = rbc__image_weights_sum(&scale, &taps);
         const int32_t at = reverse ? count - 1 - i : i;
-        const int32_t low = (int32_t)(centre - reach + 0.5);
-        const int32_t high = (int32_t)(centre + reach + 0.5);
-        const int32_t first = low < 0 ? 0 : low;
-        const int32_t taps = (high > size ? size : high) - first;
-        axis->first[at] = first;
-        axis->taps[at] = taps;
-        weigh_pixels(filter, centre, inverse, first, taps, axis->max_taps,
-                     axis->weights + (int64_t)at * axis->max_taps);
+        int32_t *weights = axis->weights + (int64_t)at * axis->max_taps;
+        axis->first[at] = taps.first;
+        axis->taps[at] = taps.count;
+        for (int32_t j = 0; j < taps.count; ++j) {
+            weights[j] = rbc__image_whole_weight(rbc__image_weight(&scale, &taps, j), sum);
+        }
+        for (int32_t j = taps.count; j < axis->max_taps; ++j) {
+            weights[j] = 0;
+        }
     }
 }
 

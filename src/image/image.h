@@ -44,15 +44,12 @@
 #include <robocache/robocache.h>
 
 #include "core/tensor.h"
+#include "image/arithmetic.h"
 
 #define RBC__IMAGE_MAX_CHANNELS 4
 
 /* Pixels of an image's side; what is computed with them in 32 bits does not overflow. */
 #define RBC__IMAGE_MAX_SIDE 65535
-
-#define RBC__IMAGE_WEIGHT_BITS 22 /* behind the point of a weight */
-#define RBC__IMAGE_FACTOR_BITS 13 /* behind the point of a factor of colours */
-#define RBC__IMAGE_HUE_BITS    16
 
 /* Parameters, checked for images of one dtype and number of channels. */
 typedef struct rbc__image_spec {

@@ -4,13 +4,7 @@
 #include "cpu/kernels/image_isa.h"
 
 #define TILE RBC__IMAGE_TILE
-#define ONE  (INT32_C(1) << RBC__IMAGE_FACTOR_BITS)
-
-static inline int32_t blend(int32_t value, int32_t centre, int32_t factor) {
-    const int32_t sum = factor * (256 * value - centre) + ONE * centre + 128 * ONE;
-    const int32_t blended = sum >> (RBC__IMAGE_FACTOR_BITS + 8);
-    return blended < 0 ? 0 : blended > 255 ? 255 : blended;
-}
+#define ONE  RBC__IMAGE_ONE_FACTOR
 
 /* Pixels whose sums fit 32 bits. */
 #define SUMMED (INT64_C(1) << 20)
@@ -24,14 +18,14 @@ static void sum_some(const uint8_t *pixels, int64_t bytes, int32_t channels, int
     int64_t at = 0;
     for (; at + SUM_LANES <= bytes; at += SUM_LANES) {
         for (int32_t i = 0; i < SUM_LANES; ++i) {
-            lanes[i] += (uint32_t)blend(pixels[at + i], 0, brightness);
+            lanes[i] += (uint32_t)rbc__image_blend(pixels[at + i], 0, brightness);
         }
     }
     for (int32_t i = 0; i < SUM_LANES; ++i) {
         sums[i % channels] += lanes[i];
     }
     for (; at < bytes; ++at) {
-        sums[at % channels] += blend(pixels[at], 0, brightness);
+        sums[at % channels] += rbc__image_blend(pixels[at], 0, brightness);
     }
 }
 
@@ -65,53 +59,32 @@ static void take_apart(const uint8_t *restrict pixels, int32_t count, int32_t ch
 
 static void blend_all(uint8_t *restrict values, int32_t centre, int32_t factor) {
     for (int32_t i = 0; i < TILE; ++i) {
-        values[i] = (uint8_t)blend(values[i], centre, factor);
+        values[i] = (uint8_t)rbc__image_blend(values[i], centre, factor);
     }
 }
 
 static void saturate(uint8_t *restrict r, uint8_t *restrict g, uint8_t *restrict b,
                      int32_t factor) {
     for (int32_t i = 0; i < TILE; ++i) {
-        const int32_t grey = 19595 * r[i] + 38470 * g[i] + 7471 * b[i];
-        const int32_t centre = (grey + 128) >> 8;
-        r[i] = (uint8_t)blend(r[i], centre, factor);
-        g[i] = (uint8_t)blend(g[i], centre, factor);
-        b[i] = (uint8_t)blend(b[i], centre, factor);
+        int32_t red = r[i];
+        int32_t green = g[i];
+        int32_t blue = b[i];
+        rbc__image_saturate(&red, &green, &blue, factor);
+        r[i] = (uint8_t)red;
+        g[i] = (uint8_t)green;
+        b[i] = (uint8_t)blue;
     }
-}
-
-static inline int32_t lesser(int32_t a, int32_t b) {
-    return a < b ? a : b;
-}
-
-static inline int32_t greater(int32_t a, int32_t b) {
-    return a > b ? a : b;
-}
-
-static inline int32_t hued(int32_t v, int32_t h, int32_t m, int32_t k) {
-    const int32_t full = m << RBC__IMAGE_HUE_BITS;
-    int32_t t = h + k * full;
-    t = t >= 6 * full ? t - 6 * full : t;
-    t = t >= 6 * full ? t - 6 * full : t;
-    const int32_t lost = greater(lesser(lesser(t, 4 * full - t), full), 0);
-    return v - ((lost + (1 << (RBC__IMAGE_HUE_BITS - 1))) >> RBC__IMAGE_HUE_BITS);
 }
 
 static void turn_hue(uint8_t *restrict r, uint8_t *restrict g, uint8_t *restrict b, int32_t turn) {
     for (int32_t i = 0; i < TILE; ++i) {
-        const int32_t red = r[i];
-        const int32_t green = g[i];
-        const int32_t blue = b[i];
-        const int32_t v = greater(greater(red, green), blue);
-        const int32_t m = v - lesser(lesser(red, green), blue);
-        const int32_t of_blue = 4 * m + red - green;
-        const int32_t of_green = 2 * m + blue - red;
-        const int32_t sixths = v == red ? green - blue : v == green ? of_green : of_blue;
-        int32_t h = sixths * (1 << RBC__IMAGE_HUE_BITS) + m * turn;
-        h = h < 0 ? h + 6 * (m << RBC__IMAGE_HUE_BITS) : h;
-        r[i] = (uint8_t)hued(v, h, m, 5);
-        g[i] = (uint8_t)hued(v, h, m, 3);
-        b[i] = (uint8_t)hued(v, h, m, 1);
+        int32_t red = r[i];
+        int32_t green = g[i];
+        int32_t blue = b[i];
+        rbc__image_turn_hue(&red, &green, &blue, turn);
+        r[i] = (uint8_t)red;
+        g[i] = (uint8_t)green;
+        b[i] = (uint8_t)blue;
     }
 }
 

@@ -9,7 +9,7 @@
 
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
 
-#define HALF (INT32_C(1) << (RBC__IMAGE_WEIGHT_BITS - 1))
+#define HALF RBC__IMAGE_HALF_WEIGHT
 
 static inline bytes16 load16(const uint8_t *at) {
     bytes16 bytes;
@@ -151,7 +151,6 @@ void RBC__KERNEL(image_down)(const uint8_t *src, int64_t src_stride, const int32
         for (int32_t j = 0; j < taps; ++j) {
             sum += src[j * src_stride + at] * weights[j];
         }
-        const int32_t value = sum >> RBC__IMAGE_WEIGHT_BITS;
-        dst[at] = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+        dst[at] = (uint8_t)rbc__image_of_sum(sum);
     }
 }
