@@ -220,7 +220,7 @@ typedef struct rbc__backend {
     rbc_status (*fetch_jpegs)(const rbc__jpeg_streams *streams, void **held, rbc_error *err);
     /* NULL is nothing. Also after a failure. */
     void (*release_jpegs)(void *held);
-    /* NULL: this backend has none. Pixels and outputs are not looked at for the workspace. */
+    /* Pixels and outputs are not looked at for the workspace. */
     rbc_status (*image)(rbc_context *context, const rbc__image_job *job, int32_t device_id,
                         void *cu_stream, rbc_error *err);
     uint64_t (*image_workspace_bytes)(const rbc__image_job *job);

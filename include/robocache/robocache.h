@@ -1050,11 +1050,18 @@ RBC_API rbc_status rbc_image_output(const rbc_image_params *params, DLDataType d
                                     DLDataType *out_dtype, rbc_error *err);
 
 /* `images` [B, H, W, C], whose pixels follow each other in a row; `out` [B, h, w, C] or
- * [B, C, h, w], contiguous; keys[i], on the host, decides what is drawn for image i. Errors as
- * above; UNSUPPORTED: tensors on a device other than the CPU; OUT_OF_MEMORY. */
+ * [B, C, h, w], contiguous; keys[i], on the host, decides what is drawn for image i; `workspace` u8
+ * of at least rbc_image_workspace() bytes, 16-byte aligned, same device, may be NULL where that is 0.
+ * On CUDA the work is queued on `stream`. Errors as above; OUT_OF_MEMORY, DEVICE. */
 RBC_API rbc_status rbc_image_apply(rbc_context *context, const rbc_image_params *params,
                                    const DLTensor *images, const uint64_t *keys,
-                                   const DLTensor *out, rbc_error *err);
+                                   const DLTensor *out, const DLTensor *workspace, void *stream,
+                                   rbc_error *err);
+
+/* Bytes of scratch memory that the same call of rbc_image_apply() needs. */
+RBC_API rbc_status rbc_image_workspace(rbc_context *context, const rbc_image_params *params,
+                                       const DLTensor *images, const uint64_t *keys,
+                                       uint64_t *bytes, rbc_error *err);
 
 /* ---- Loader ----------------------------------------------------------------------------------
  * Worker threads fetch, decode and align samples straight into batch slots; batches are delivered

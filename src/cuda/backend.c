@@ -15,4 +15,6 @@ const rbc__backend rbc__cuda_backend = {
     .survey_jpegs = rbc__cuda_survey_jpegs,
     .fetch_jpegs = rbc__cuda_fetch_jpegs,
     .release_jpegs = rbc__cuda_release_jpegs,
+    .image = rbc__cuda_image,
+    .image_workspace_bytes = rbc__cuda_image_workspace_bytes,
 };

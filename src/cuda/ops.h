@@ -28,4 +28,8 @@ rbc_status rbc__cuda_survey_jpegs(const rbc__jpeg_streams *streams, rbc__jpeg_di
 rbc_status rbc__cuda_fetch_jpegs(const rbc__jpeg_streams *streams, void **held, rbc_error *err);
 void rbc__cuda_release_jpegs(void *held);
 
+rbc_status rbc__cuda_image(rbc_context *context, const rbc__image_job *job, int32_t device_id,
+                           void *cu_stream, rbc_error *err);
+uint64_t rbc__cuda_image_workspace_bytes(const rbc__image_job *job);
+
 #endif

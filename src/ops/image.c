@@ -44,76 +44,114 @@ static rbc_status check_packed(const DLTensor *images, int64_t pixel_bytes, rbc_
     return RBC_OK;
 }
 
-static rbc_status run(rbc_context *context, const rbc__backend *backend, rbc__image_job *job,
-                      const uint64_t *keys, const DLTensor *images, const DLTensor *out,
-                      int64_t out_bytes, rbc__image_item *items, rbc_error *err) {
-    for (int64_t i = 0; i < job->count; ++i) {
-        const char *pixels = rbc__tensor_data(images);
-        char *to = rbc__tensor_data(out);
-        items[i] = (rbc__image_item){
-            .pixels = pixels + i * rbc__tensor_stride_bytes(images, 0),
-            .row_stride_bytes = rbc__tensor_stride_bytes(images, 1),
-            .height = (int32_t)images->shape[1],
-            .width = (int32_t)images->shape[2],
-            .out = to + i * out_bytes,
-        };
-        RBC__TRY(rbc__image_draw_for(job->spec, keys[i], images->shape[1], images->shape[2], "",
-                                     &items[i].draw, err));
+/* Images, checked, and what is drawn for each. */
+typedef struct drawn {
+    rbc__image_spec spec;
+    rbc__image_item *items; /* owned */
+    int64_t count;
+} drawn;
+
+/* Outputs are not known yet. Of `images` the data is not looked at. */
+static rbc_status draw_all(const rbc_image_params *params, const DLTensor *images,
+                           rbc__dtype stored, const uint64_t *keys, drawn *out, rbc_error *err) {
+    RBC__TRY(rbc__image_spec_init(&out->spec, params, stored, images->shape[3], "", err));
+    RBC__TRY(check_packed(images, images->shape[3] * rbc__dtype_bytes(stored), err));
+    out->count = images->shape[0];
+    out->items = calloc((size_t)out->count + 1, sizeof *out->items);
+    if (out->items == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "images: no memory for %" PRId64 " of them",
+                         out->count);
     }
-    job->items = items;
-    job->workspace_bytes = backend->image_workspace_bytes(job);
-    job->workspace = malloc((size_t)job->workspace_bytes + 1);
-    if (job->workspace == NULL) {
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
-                         "images: %" PRIu64 " bytes for one image cannot be had",
-                         job->workspace_bytes);
+    const char *pixels = rbc__tensor_data(images);
+    for (int64_t i = 0; i < out->count; ++i) {
+        rbc__image_item *item = &out->items[i];
+        item->pixels = pixels + i * rbc__tensor_stride_bytes(images, 0);
+        item->row_stride_bytes = rbc__tensor_stride_bytes(images, 1);
+        item->height = (int32_t)images->shape[1];
+        item->width = (int32_t)images->shape[2];
+        RBC__TRY(rbc__image_draw_for(&out->spec, keys[i], images->shape[1], images->shape[2], "",
+                                     &item->draw, err));
     }
-    const rbc_status status = backend->image(context, job, 0, NULL, err);
-    free(job->workspace);
-    return status;
+    return RBC_OK;
 }
 
-rbc_status rbc_image_apply(rbc_context *context, const rbc_image_params *params,
-                           const DLTensor *images, const uint64_t *keys, const DLTensor *out,
-                           rbc_error *err) {
-    static const int64_t any[4] = {-1, -1, -1, -1};
-    rbc__operands operands = {0};
-    rbc__dtype stored;
-    rbc__image_spec spec;
-    int64_t shape[4];
-    DLDataType dtype;
-    DLDevice device;
-    rbc__dtype made;
-    const rbc__backend *backend;
+static rbc_status check_given(const rbc_context *context, const uint64_t *keys, rbc_error *err) {
     if (context == NULL || keys == NULL) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "%s is NULL",
                          context == NULL ? "context" : "keys");
     }
-    RBC__TRY(rbc__operands_input(&operands, images, "images", &stored, err));
-    RBC__TRY(rbc__tensor_check_shape(images, "images", 4, any, err));
+    return RBC_OK;
+}
+
+static rbc_status read_images(rbc__operands *operands, const DLTensor *images, rbc__dtype *stored,
+                              rbc_error *err) {
+    static const int64_t any[4] = {-1, -1, -1, -1};
+    RBC__TRY(rbc__operands_input(operands, images, "images", stored, err));
+    return rbc__tensor_check_shape(images, "images", 4, any, err);
+}
+
+rbc_status rbc_image_workspace(rbc_context *context, const rbc_image_params *params,
+                               const DLTensor *images, const uint64_t *keys, uint64_t *bytes,
+                               rbc_error *err) {
+    rbc__operands operands = {0};
+    rbc__dtype stored;
+    const rbc__backend *backend;
+    drawn d = {0};
+    RBC__TRY(check_given(context, keys, err));
+    if (bytes == NULL) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "bytes is NULL");
+    }
+    RBC__TRY(read_images(&operands, images, &stored, err));
+    RBC__TRY(rbc__backend_for(images->device, &backend, err));
+    const rbc_status status = draw_all(params, images, stored, keys, &d, err);
+    if (status == RBC_OK) {
+        const rbc__image_job job = {.spec = &d.spec, .items = d.items, .count = d.count};
+        *bytes = backend->image_workspace_bytes(&job);
+    }
+    free(d.items);
+    return status;
+}
+
+static rbc_status run(rbc_context *context, const rbc__backend *backend, rbc__operands *operands,
+                      const drawn *d, const DLTensor *out, const DLTensor *workspace, void *stream,
+                      rbc_error *err) {
+    rbc__image_job job = {.spec = &d->spec, .items = d->items, .count = d->count};
+    char *to = rbc__tensor_data(out);
+    const int64_t each =
+        out->shape[1] * out->shape[2] * out->shape[3] * rbc__dtype_bytes(d->spec.dtype);
+    DLDevice device;
+    for (int64_t i = 0; i < d->count; ++i) {
+        d->items[i].out = to + i * each;
+    }
+    job.workspace_bytes = backend->image_workspace_bytes(&job);
+    RBC__TRY(rbc__operands_workspace(operands, workspace, job.workspace_bytes, err));
+    RBC__TRY(rbc__operands_finish(operands, &device, err));
+    job.workspace = job.workspace_bytes == 0 ? NULL : rbc__tensor_data(workspace);
+    return backend->image(context, &job, device.device_id, stream, err);
+}
+
+rbc_status rbc_image_apply(rbc_context *context, const rbc_image_params *params,
+                           const DLTensor *images, const uint64_t *keys, const DLTensor *out,
+                           const DLTensor *workspace, void *stream, rbc_error *err) {
+    rbc__operands operands = {0};
+    rbc__dtype stored;
+    int64_t shape[4];
+    DLDataType dtype;
+    rbc__dtype made;
+    const rbc__backend *backend;
+    drawn d = {0};
+    RBC__TRY(check_given(context, keys, err));
+    RBC__TRY(read_images(&operands, images, &stored, err));
     shape[0] = images->shape[0];
     RBC__TRY(rbc_image_output(params, images->dtype, images->shape[1], images->shape[2],
                               images->shape[3], shape + 1, &dtype, err));
     (void)rbc__dtype_from_dlpack(dtype, &made);
     RBC__TRY(rbc__operands_output(&operands, out, "out", made, 4, shape, err));
-    RBC__TRY(rbc__operands_finish(&operands, &device, err));
-    RBC__TRY(rbc__backend_for(device, &backend, err));
-    if (backend->image == NULL) {
-        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
-                         "images: found on a CUDA device, wanted in host memory: there are no "
-                         "kernels for images on %s",
-                         backend->name);
+    RBC__TRY(rbc__backend_for(images->device, &backend, err));
+    rbc_status status = draw_all(params, images, stored, keys, &d, err);
+    if (status == RBC_OK) {
+        status = run(context, backend, &operands, &d, out, workspace, stream, err);
     }
-    RBC__TRY(rbc__image_spec_init(&spec, params, stored, images->shape[3], "", err));
-    RBC__TRY(check_packed(images, images->shape[3] * rbc__dtype_bytes(stored), err));
-    rbc__image_item *items = calloc((size_t)shape[0] + 1, sizeof *items);
-    if (items == NULL) {
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "images: no memory for %" PRId64 " of them",
-                         shape[0]);
-    }
-    rbc__image_job job = {.spec = &spec, .count = shape[0]};
-    const int64_t out_bytes = shape[1] * shape[2] * shape[3] * rbc__dtype_bytes(made);
-    const rbc_status status = run(context, backend, &job, keys, images, out, out_bytes, items, err);
-    free(items);
+    free(d.items);
     return status;
 }

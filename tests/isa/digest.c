@@ -198,7 +198,13 @@ static void make_images(rbc_context *context, rbc_image_filter filter, rbc__dtyp
         rbc_error err;
         const DLTensor from = tensor(pixels, RBC__U8, 4, shape);
         const DLTensor to = tensor(made, dtype, 4, made_shape);
-        require(rbc_image_apply(context, &params, &from, keys, &to, &err), &err);
+        uint64_t workspace_bytes = 0;
+        require(rbc_image_workspace(context, &params, &from, keys, &workspace_bytes, &err), &err);
+        void *workspace = aligned_alloc(64, (workspace_bytes + 64) / 64 * 64);
+        int64_t workspace_shape[1] = {(int64_t)workspace_bytes};
+        const DLTensor w = tensor(workspace, RBC__U8, 1, workspace_shape);
+        require(rbc_image_apply(context, &params, &from, keys, &to, &w, NULL, &err), &err);
+        free(workspace);
         printf("image filter %d channels %d %s %016" PRIx64 "\n", (int)filter, (int)channels,
                rbc__dtype_name(dtype),
                digest(made, (size_t)(made_count * rbc__dtype_bytes(dtype))));

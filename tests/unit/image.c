@@ -147,7 +147,20 @@ static void test_trials(void **unused) {
             memset(out, 0xa5, out_bytes);
             const DLTensor images = tensor_of(pixels, stored, shape);
             const DLTensor to = tensor_of(out, made_dtype, made);
-            assert_int_equal(rbc_image_apply(context, &params, &images, &key, &to, &err), RBC_OK);
+            uint64_t scratch_bytes;
+            assert_int_equal(
+                rbc_image_workspace(context, &params, &images, &key, &scratch_bytes, &err), RBC_OK);
+            uint8_t *scratch = aligned_alloc(16, ((size_t)scratch_bytes + 31) / 16 * 16);
+            int64_t scratch_shape[] = {(int64_t)scratch_bytes};
+            const DLTensor workspace = {.data = scratch,
+                                        .device = {kDLCPU, 0},
+                                        .ndim = 1,
+                                        .dtype = {kDLUInt, 8, 1},
+                                        .shape = scratch_shape};
+            assert_int_equal(
+                rbc_image_apply(context, &params, &images, &key, &to, &workspace, NULL, &err),
+                RBC_OK);
+            free(scratch);
             rbc_context_destroy(&context);
             if (first != NULL) {
                 assert_memory_equal(out, first, out_bytes);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "objects/objects.h"
+#include "operations/workspace.h"
 
 static bool read_dtype(module_state *state, const char *name, DLDataType *out) {
     *out = (DLDataType){0};
@@ -105,19 +106,27 @@ PyObject *image_output(PyObject *module, PyObject *args) {
 static bool apply(module_state *state, const rbc_image_params *params, const tensor *images,
                   const uint64_t *keys, const tensor *out) {
     rbc_context *context = NULL;
+    workspace scratch = {0};
+    uint64_t bytes = 0;
     rbc_error err;
     PyObject *capsule = context_acquire(state, &context);
     if (capsule == NULL) {
         return false;
     }
-    PyThreadState *thread = PyEval_SaveThread();
-    const rbc_status status = rbc_image_apply(context, params, &images->dl, keys, &out->dl, &err);
-    PyEval_RestoreThread(thread);
+    rbc_status status = rbc_image_workspace(context, params, &images->dl, keys, &bytes, &err);
+    const bool has_scratch = status == RBC_OK && workspace_create(state, images, bytes, &scratch);
+    if (has_scratch) {
+        PyThreadState *thread = PyEval_SaveThread();
+        status = rbc_image_apply(context, params, &images->dl, keys, &out->dl,
+                                 workspace_tensor(&scratch), images->cu_stream, &err);
+        PyEval_RestoreThread(thread);
+        workspace_release(&scratch);
+    }
     Py_DECREF(capsule);
     if (status != RBC_OK) {
         raise_error(state, &err);
     }
-    return status == RBC_OK;
+    return has_scratch && status == RBC_OK;
 }
 
 PyObject *image_apply(PyObject *module, PyObject *args) {

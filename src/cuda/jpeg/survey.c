@@ -2,7 +2,7 @@
 #include "core/error.h"
 #include "cuda/common/arithmetic.h"
 #include "cuda/jpeg/jpeg_params.h"
-#include "cuda/jpeg/staging.h"
+#include "cuda/runtime/staging.h"
 #include "cuda/ops.h"
 
 enum {

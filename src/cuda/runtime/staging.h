@@ -1,6 +1,6 @@
 /* Pinned host memory, from which copies to a device are queued, or which a device writes. */
-#ifndef RBC_CUDA_JPEG_STAGING_H
-#define RBC_CUDA_JPEG_STAGING_H
+#ifndef RBC_CUDA_STAGING_H
+#define RBC_CUDA_STAGING_H
 
 #include "cuda/runtime/launch.h"
 

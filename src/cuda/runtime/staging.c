@@ -1,4 +1,4 @@
-#include "cuda/jpeg/staging.h"
+#include "cuda/runtime/staging.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -100,7 +100,7 @@ static rbc_status create(const rbc__cuda_queue *queue, uint64_t bytes, rbc__cuda
     const rbc__cuda_driver *driver = queue->driver;
     rbc__cuda_staging *s = calloc(1, sizeof *s);
     if (s == NULL) {
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "JPEG: no memory");
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory to stage a copy to the device");
     }
     /* Some more, so that a slightly larger batch next time fits. */
     s->bytes = (uint64_t)rbc__max64((int64_t)(bytes + bytes / 4), LEAST_BYTES);
@@ -134,7 +134,7 @@ rbc_status rbc__cuda_staging_take(rbc__cuda_queue *queue, uint64_t bytes, rbc__c
         driver->event_synchronize == NULL || driver->user_object_create == NULL ||
         driver->graph_retain_user_object == NULL) {
         return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
-                         "the CUDA driver (%d.%d) lacks functions that decoding JPEGs needs",
+                         "the CUDA driver (%d.%d) lacks functions that copying beside other work needs",
                          driver->version / 1000, driver->version % 1000 / 10);
     }
     /* Asking and allocating are no work of the stream, which may be captured. */
@@ -230,7 +230,7 @@ rbc_status rbc__cuda_staging_copy(rbc__cuda_queue *queue, rbc__cuda_staging *sta
                                            bytes, queue->cu_stream);
     }
     return result == 0 ? RBC_OK
-                       : rbc__cuda_fail(driver, result, err, "copying JPEGs to the device");
+                       : rbc__cuda_fail(driver, result, err, "copying to the device");
 }
 
 /* ---- giving back ---------------------------------------------------------------------------- */
@@ -250,7 +250,7 @@ static rbc_status give_to_graph(const rbc__cuda_queue *queue, rbc__cuda_staging 
         result = driver->graph_retain_user_object(graph, object, 1, RBC__CU_GRAPH_USER_OBJECT_MOVE);
     }
     return result == 0 ? RBC_OK
-                       : rbc__cuda_fail(driver, result, err, "keeping JPEGs for a captured graph");
+                       : rbc__cuda_fail(driver, result, err, "keeping staged bytes for a captured graph");
 }
 
 rbc_status rbc__cuda_staging_give(rbc__cuda_queue *queue, rbc__cuda_staging *staging,

@@ -1,0 +1,24 @@
+/* A stand-in for libcuda.so.1 whose devices are the host: memory is the host's, and a stream is a
+ * thread that does what is queued on it, in order, with pauses. So what is not ordered by events
+ * happens in another order sooner or later, and is a race that a sanitizer sees.
+ *
+ * Copies, fills and the kernels of images are done; any other kernel is an error of its stream. */
+#ifndef RBC_TESTS_HOST_DEVICE_H
+#define RBC_TESTS_HOST_DEVICE_H
+
+#include <stdatomic.h>
+
+enum { HOST_DEVICE_COUNT = 2 };
+
+/* What a test asks and counts; the library exports one as rbc_host_device. */
+typedef struct host_device {
+    atomic_int max_pause_us;  /* before each thing that a stream does */
+    atomic_int fail_after;    /* calls that queue or allocate, until one fails; -1: none does */
+    atomic_int is_capturing;  /* some thread captures a stream: calls that a capture forbids fail */
+    atomic_int num_forbidden; /* such calls, of threads that had not said that they may */
+    atomic_llong device_bytes, pinned_bytes, peak_device_bytes;
+    atomic_llong num_copies, num_launches, num_waits; /* waits of the host */
+    atomic_int num_streams, num_events;               /* alive */
+} host_device;
+
+#endif
