@@ -1303,6 +1303,47 @@ typedef struct rbc_loader_stats {
 } rbc_loader_stats;
 RBC_API void rbc_loader_get_stats(const rbc_loader *loader, rbc_loader_stats *out);
 
+/* What rows go through on their way into a batch, and a batch on its way to the consumer. */
+typedef enum rbc_stage {
+    RBC_STAGE_QUEUE = 0,  /* rows wait for a thread: until the first takes them, and once fetched */
+    RBC_STAGE_ORDER = 1,  /* which samples, of which episodes, and where they lie */
+    RBC_STAGE_READ = 2,   /* reads are waited for, also those of other rows for a shared block */
+    RBC_STAGE_UNPACK = 3, /* blocks are unpacked */
+    RBC_STAGE_DECODE = 4, /* images and frames are decoded, and made what was asked for */
+    RBC_STAGE_ALIGN = 5,  /* numbers are resampled, all is put in place */
+    RBC_STAGE_DELIVER = 6, /* the batch is there and the consumer takes it */
+} rbc_stage;
+#define RBC_NUM_STAGES 7
+#define RBC_MAX_STAGES 16 /* that later versions may have */
+
+/* "queue", "order", ...; NULL where there is no such stage. */
+RBC_API const char *rbc_stage_name(rbc_stage stage);
+
+/* Where the time goes. Arrays are by rbc_stage; what a stage has not is 0. */
+typedef struct rbc_loader_stages {
+    size_t struct_size;
+    int64_t busy_ns[RBC_MAX_STAGES]; /* in each stage, summed over ranges of rows: threads */
+    /* How long rbc_loader_next() waited, by the stage that the batch it waited for was in: that
+     * of its range of rows that was ready next. They add up to rbc_loader_stats.wait_ns. */
+    int64_t wait_ns[RBC_MAX_STAGES];
+    int64_t bytes[RBC_MAX_STAGES]; /* read, unpacked, decoded and delivered: what came out */
+    int64_t idle_ns;               /* workers had nothing to do, summed: the consumer is slower */
+    /* ---- now ---- */
+    int32_t waits_for; /* stage of the batch that rbc_loader_next() waits for; -1: it does not */
+    int64_t batches_begun;  /* and not delivered */
+    int64_t batches_ready;  /* of them, in order, those that need no more than to be taken */
+    int64_t ranges_fetched; /* ranges of rows that wait for a worker */
+    int32_t num_threads;    /* workers */
+    int32_t num_idle;       /* of them, those that have nothing to do */
+    int32_t num_fetchers;   /* threads that only fetch; 0 where reading takes no time to speak of */
+    int32_t num_idle_fetchers;
+} rbc_loader_stages;
+#define RBC_LOADER_STAGES_INIT {.struct_size = sizeof(rbc_loader_stages)}
+/* From any thread, also while another waits in rbc_loader_next(). INVALID_ARGUMENT on a bad
+ * struct_size. All 0 in a child made by fork(). */
+RBC_API rbc_status rbc_loader_get_stages(rbc_loader *loader, rbc_loader_stages *out,
+                                         rbc_error *err);
+
 /* What a loader holds in memory, and what it unpacks. */
 typedef struct rbc_loader_memory {
     size_t struct_size;

@@ -430,8 +430,18 @@ class DataLoader:
         "decoder_bytes" and "fetched_bytes" are in use. "unpack_factor_global" and
         "unpack_factor_blocks" say how often each packed block is to be unpacked in an epoch,
         shuffled so; 0 where nothing is packed.
+
+        Where the time goes, by the stages "queue", "order", "read", "unpack", "decode", "align" and
+        "deliver": "stage_<stage>_ns" that the threads were in it, "stage_<stage>_bytes" that came
+        out, "wait_<stage>_ns" that the training loop waited for it, which add up to "wait_ns".
+        "stage_deliver_ns" is what next() took beside waiting, "outside_ns" what passed between its
+        calls: with "wait_ns" they are all the time from the first call of each iteration to its
+        end. "idle_ns" is how long worker threads had nothing to do. As it is now: "waits_for", the
+        stage waited for, or None; "batches_begun" and of them "batches_ready"; "ranges_fetched",
+        parts of batches that wait for a worker; "threads", "threads_idle", "fetchers",
+        "fetchers_idle".
         """
-        return {**self._native.stats(), **self._native.memory()}
+        return {**self._native.stats(), **self._native.memory(), **self._native.stages()}
 
     @property
     def skipped(self) -> list[str]:

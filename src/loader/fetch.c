@@ -220,6 +220,7 @@ static void find_episodes(rbc__rows *rows, const atomic_bool *cancel) {
     rows->stats.bytes_read += read.bytes_read;
     rows->stats.num_reads += read.num_reads;
     rows->stats.read_ns += read.read_ns;
+    rows->stats.bytes_unpacked += read.bytes_unpacked;
 }
 
 /* ---- 5: locating --------------------------------------------------------------------------------
@@ -508,6 +509,11 @@ rbc__rows_stats rbc__rows_take_stats(rbc__rows *rows) {
     stats.images_decoded += read.num_frames;
     stats.num_reads += read.num_reads;
     stats.read_ns += read.read_ns;
+    stats.bytes_unpacked += read.bytes_unpacked;
+    stats.bytes_decoded += read.bytes_decoded;
+    rbc__timeline *timeline = rbc__rows_timeline(rows);
+    memcpy(stats.spent_ns, timeline->spent_ns, sizeof stats.spent_ns);
+    memset(timeline->spent_ns, 0, sizeof timeline->spent_ns);
     rows->stats = (rbc__rows_stats){0};
     return stats;
 }

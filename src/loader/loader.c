@@ -174,9 +174,10 @@ rbc_status rbc_loader_next(rbc_loader *loader, int64_t timeout_ns, rbc_batch **o
     if (loader->next_delivered >= loader->sampler.num_batches) {
         loader->next_delivered = loader->sampler.num_rounds;
     } else {
-        const int64_t begin_ns = rbc__now_ns();
+        loader->wait_from_ns = rbc__now_ns();
         status = wait_for_first(loader, timeout_ns);
-        loader->stats.wait_ns += rbc__now_ns() - begin_ns;
+        rbc__wait_divide(loader, NULL, rbc__now_ns());
+        loader->wait_from_ns = 0;
         if (status == RBC_OK && loader->first_pending == NULL) {
             status = copy_error(err, &loader->begin_error);
             loader->begin_error.status = RBC_OK;

@@ -22,6 +22,7 @@
 
 #include <robocache/robocache.h>
 
+#include "core/timeline.h"
 #include "loader/blocks.h"
 #include "loader/clock.h"
 #include "loader/reference.h"
@@ -70,6 +71,10 @@ typedef struct rbc__worker {
     int32_t index; /* of its arena of strings; -1: a fetcher, which writes none */
     rbc__rows *rows;
     rbc__maker *maker;
+    /* ---- guarded by the loader's lock ---- */
+    rbc__pending *pending; /* whose range it works on; NULL: none */
+    int64_t range;
+    const rbc__timeline *timeline; /* of that range's rows */
 } rbc__worker;
 
 struct rbc_loader {
@@ -133,11 +138,22 @@ struct rbc_loader {
     int64_t num_reads; /* that have been measured */
     int64_t unpack_ns, num_masked;
     rbc_loader_stats stats;
+    int32_t num_idle_fetchers;
+    int64_t busy_ns[RBC_NUM_STAGES]; /* of ranges that are done or handed over */
+    int64_t wait_ns[RBC_NUM_STAGES]; /* they add up to stats.wait_ns */
+    int64_t wait_from_ns; /* the consumer waits, and up to then that is counted; 0: it does not */
+    int64_t idle_ns, idle_since_ns; /* of workers; sum of when those idle now began to be */
+    int64_t bytes_unpacked, bytes_decoded;
 };
 
 /* worker.c. The threads of the rbc__worker that `argument` is. */
 void *rbc__worker_main(void *argument);
 void *rbc__fetcher_main(void *argument);
+
+/* stages.c, both with the lock held. What the consumer has waited up to `now_ns` is counted, where it
+ * waits: for what was done in `timeline` meanwhile, NULL: for what is done for the first pending
+ * batch. */
+void rbc__wait_divide(rbc_loader *loader, const rbc__timeline *timeline, int64_t now_ns);
 
 /* create.c. Starts the fetchers, with the lock held; where none can be started, nothing changes. */
 void rbc__loader_split(rbc_loader *loader);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "core/error.h"
-#include "core/monotonic.h"
 #include "io/utf8.h"
 #include "loader/rows.h"
 
@@ -216,11 +215,15 @@ static void fail_image(rbc__rows *rows, int64_t row, int32_t window, const rbc__
 
 static void decode_images(rbc__rows *rows, rbc__maker *maker) {
     const rbc__list_of_jobs *jobs = &rows->jobs;
-    const int64_t begin = rbc__now_ns();
+    const int64_t begin = rbc__timeline_enter(rbc__rows_timeline(rows), RBC_STAGE_DECODE);
     maker->ops->decode(maker, jobs->decode, jobs->num_decode);
     for (int64_t i = 0; i < jobs->num_decode; ++i) {
         const rbc__decode_job *job = &jobs->decode[i];
-        rows->stats.images_decoded += !job->is_pixels && !job->is_reused;
+        if (!job->is_pixels && !job->is_reused) {
+            ++rows->stats.images_decoded;
+            rows->stats.bytes_decoded += job->shape.height * job->shape.width *
+                                         job->shape.channels * (job->shape.bits > 8 ? 2 : 1);
+        }
         if (job->status != RBC_OK) {
             fail_image(rows, job->row, job->window, job);
         }
@@ -235,7 +238,7 @@ static void decode_images(rbc__rows *rows, rbc__maker *maker) {
                    (size_t)rows->params.spec->windows[copy->window].target_bytes);
         }
     }
-    rows->stats.decode_ns += rbc__now_ns() - begin;
+    rows->stats.decode_ns += rbc__timeline_enter(rbc__rows_timeline(rows), RBC_STAGE_ALIGN) - begin;
 }
 
 /* ---- text ---------------------------------------------------------------------------------------

@@ -65,6 +65,8 @@ typedef struct rbc__rows_stats {
     int64_t images_decoded, bytes_read;
     int64_t fetch_ns, unpack_ns, decode_ns;
     int64_t num_reads, read_ns; /* of the store alone */
+    int64_t bytes_unpacked, bytes_decoded;
+    int64_t spent_ns[RBC_NUM_STAGES]; /* in each stage */
 } rbc__rows_stats;
 
 typedef struct rbc__rows rbc__rows;
@@ -112,6 +114,12 @@ rbc_status rbc__rows_mask(rbc__rows *rows, int64_t i, rbc_error *err);
 
 /* Bytes that fetched rows hold in memory. */
 int64_t rbc__rows_bytes(const rbc__rows *rows);
+
+/* When they were in which stage: the thread that has them begins it, fetching and making enter the
+ * stages. */
+static inline rbc__timeline *rbc__rows_timeline(const rbc__rows *rows) {
+    return rbc__request_timeline(rows->request);
+}
 
 /* Counted since the last call. */
 rbc__rows_stats rbc__rows_take_stats(rbc__rows *rows);

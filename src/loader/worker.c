@@ -247,6 +247,11 @@ static bool settle_rows(rbc_loader *loader, rbc__pending *pending, rbc__rows *ro
 
 static void add_stats(rbc_loader *loader, const rbc__rows_stats *stats, int64_t busy_ns) {
     rbc_loader_stats *sum = &loader->stats;
+    for (int32_t i = 0; i < RBC_NUM_STAGES; ++i) {
+        loader->busy_ns[i] += stats->spent_ns[i];
+    }
+    loader->bytes_unpacked += stats->bytes_unpacked;
+    loader->bytes_decoded += stats->bytes_decoded;
     loader->unpack_ns += stats->unpack_ns;
     sum->images_decoded += stats->images_decoded;
     sum->bytes_read += stats->bytes_read;
@@ -257,8 +262,19 @@ static void add_stats(rbc_loader *loader, const rbc__rows_stats *stats, int64_t 
     }
 }
 
-/* With the lock held. */
-static void finish_range(rbc_loader *loader, rbc__pending *pending) {
+/* Says what a thread works on, or that it does not; with the lock held. */
+static void work_on(rbc__worker *worker, rbc__pending *pending, int64_t range,
+                    const rbc__timeline *timeline) {
+    worker->pending = pending;
+    worker->range = range;
+    worker->timeline = timeline;
+}
+
+/* With the lock held. `timeline` NULL: nothing was done for it. */
+static void finish_range(rbc_loader *loader, rbc__pending *pending, const rbc__timeline *timeline) {
+    if (pending == loader->first_pending && timeline != NULL) {
+        rbc__wait_divide(loader, timeline, timeline->since_ns);
+    }
     if (atomic_load_explicit(&pending->is_cancelled, memory_order_relaxed)) {
         give_back(pending);
         return;
@@ -287,7 +303,7 @@ static void measure_reads(rbc_loader *loader, const rbc__rows_stats *stats) {
     }
 }
 
-/* Makes rows that have been fetched. With the lock held, which is left meanwhile. */
+/* Makes rows that have been fetched. Takes the lock, which is held then. */
 static void make_range(rbc__worker *worker, rbc__pending *pending, rbc__rows *rows,
                        int64_t begin_ns) {
     rbc_loader *loader = worker->loader;
@@ -295,28 +311,33 @@ static void make_range(rbc__worker *worker, rbc__pending *pending, rbc__rows *ro
     int64_t failed_row = 0;
     rbc__rows_make(rows, worker->maker, pending->batch, worker->index, &pending->is_cancelled);
     const bool is_good = settle_rows(loader, pending, rows, &error, &failed_row);
-    const int64_t busy_ns = rbc__now_ns() - begin_ns;
+    const int64_t busy_ns =
+        rbc__timeline_enter(rbc__rows_timeline(rows), RBC__STAGE_NONE) - begin_ns;
     const rbc__rows_stats stats = rbc__rows_take_stats(rows);
     rbc__rows_end(rows);
     pthread_mutex_lock(&loader->lock);
+    work_on(worker, NULL, 0, NULL);
     add_stats(loader, &stats, busy_ns);
     measure_reads(loader, &stats);
     if (!is_good) {
         fail_range(pending, &error, failed_row);
     }
-    finish_range(loader, pending);
+    finish_range(loader, pending, rbc__rows_timeline(rows));
 }
 
 /* The same of rows that a fetcher has handed over. */
-static void make_fetched(rbc__worker *worker, const rbc__fetched *fetched, int64_t begin_ns) {
+static void make_fetched(rbc__worker *worker, const rbc__fetched *fetched) {
     rbc_loader *loader = worker->loader;
+    rbc__timeline *timeline = rbc__rows_timeline(fetched->rows);
+    const int64_t begin_ns = rbc__timeline_enter(timeline, RBC_STAGE_ALIGN);
     if (fetched->has_slot) {
         make_range(worker, fetched->pending, fetched->rows, begin_ns);
         return;
     }
     rbc__rows_end(fetched->rows);
     pthread_mutex_lock(&loader->lock);
-    finish_range(loader, fetched->pending);
+    work_on(worker, NULL, 0, NULL);
+    finish_range(loader, fetched->pending, timeline);
 }
 
 static bool is_given_up(const rbc_loader *loader, const rbc__pending *pending, int64_t first) {
@@ -347,15 +368,19 @@ void *rbc__worker_main(void *argument) {
                                 : !loader->is_split ? take_range(loader, &range)
                                                     : NULL;
         if (pending == NULL) {
+            const int64_t begin_ns = rbc__now_ns();
             ++loader->num_idle;
+            loader->idle_since_ns += begin_ns;
             pthread_cond_wait(&loader->work_ready, &loader->lock);
             loader->num_idle--;
+            loader->idle_since_ns -= begin_ns;
+            loader->idle_ns += rbc__now_ns() - begin_ns;
             continue;
         }
-        pthread_mutex_unlock(&loader->lock);
-        const int64_t begin_ns = rbc__now_ns();
         if (fetched != NULL) {
-            make_fetched(worker, fetched, begin_ns);
+            work_on(worker, pending, fetched->range, rbc__rows_timeline(fetched->rows));
+            pthread_mutex_unlock(&loader->lock);
+            make_fetched(worker, fetched);
             keep_rows(loader, fetched->rows);
             free(fetched);
             continue;
@@ -363,12 +388,16 @@ void *rbc__worker_main(void *argument) {
         int64_t first;
         const int64_t count = rows_of(pending, range, &first);
         if (is_given_up(loader, pending, first)) {
-            pthread_mutex_lock(&loader->lock);
-            finish_range(loader, pending);
+            finish_range(loader, pending, NULL);
             continue;
         }
+        rbc__timeline *timeline = rbc__rows_timeline(worker->rows);
+        const int64_t begin_ns = rbc__timeline_begin(timeline, RBC_STAGE_ORDER);
+        work_on(worker, pending, range, timeline);
+        pthread_mutex_unlock(&loader->lock);
         rbc__rows_fetch(worker->rows, worker->maker, &pending->order, pending->position,
                         pending->batch, first, count, &pending->is_cancelled);
+        rbc__timeline_enter(timeline, RBC_STAGE_ALIGN);
         make_range(worker, pending, worker->rows, begin_ns);
     }
     leave(loader);
@@ -428,7 +457,9 @@ void *rbc__fetcher_main(void *argument) {
         int64_t range = 0;
         rbc__pending *pending = take_range(loader, &range);
         if (pending == NULL) {
+            ++loader->num_idle_fetchers;
             pthread_cond_wait(&loader->fetch_ready, &loader->lock);
+            --loader->num_idle_fetchers;
             continue;
         }
         rbc__fetched *fetched = calloc(1, sizeof *fetched);
@@ -441,9 +472,12 @@ void *rbc__fetcher_main(void *argument) {
             rbc__fail(&error, RBC_ERROR_OUT_OF_MEMORY, "no memory to fetch a batch");
             fail_range(pending, &error, 0);
             settle_expected(loader, pending, count, 0);
-            finish_range(loader, pending);
+            finish_range(loader, pending, NULL);
             continue;
         }
+        rbc__timeline *timeline = rbc__rows_timeline(rows);
+        rbc__timeline_begin(timeline, RBC_STAGE_ORDER);
+        work_on(worker, pending, range, timeline);
         pthread_mutex_unlock(&loader->lock);
         if (!is_given_up(loader, pending, first)) {
             rbc__rows_fetch(rows, worker->maker, &pending->order, pending->position, NULL, first,
@@ -451,7 +485,9 @@ void *rbc__fetcher_main(void *argument) {
         }
         *fetched = (rbc__fetched){
             .pending = pending, .range = range, .rows = rows, .bytes = rbc__rows_bytes(rows)};
+        rbc__timeline_enter(timeline, RBC_STAGE_QUEUE);
         pthread_mutex_lock(&loader->lock);
+        work_on(worker, NULL, 0, NULL);
         count_fetch(loader, rows);
         if (atomic_load_explicit(&pending->is_cancelled, memory_order_relaxed)) {
             pthread_mutex_unlock(&loader->lock);

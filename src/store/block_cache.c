@@ -355,9 +355,18 @@ static rbc_status unpack_block(rbc__block_cache *cache, rbc__cached_block *block
     return RBC_OK;
 }
 
+/* A block that others read or unpack is waited for, or is no more. */
+static void note_wait(rbc__timeline *timeline, block_state state) {
+    const rbc_stage stage = state == BLOCK_READING ? RBC_STAGE_READ : RBC_STAGE_UNPACK;
+    if (timeline != NULL && timeline->stage != (int32_t)stage) {
+        rbc__timeline_enter(timeline, stage);
+    }
+}
+
 rbc_status rbc__block_get(rbc__block_cache *cache, rbc__cached_block *block,
                           rbc__block_unpack_fn unpack, void *user, const atomic_bool *cancel,
-                          const uint8_t **data, size_t *bytes, bool *again, rbc_error *err) {
+                          rbc__timeline *timeline, const uint8_t **data, size_t *bytes, bool *again,
+                          rbc_error *err) {
     rbc_status status = RBC_OK;
     *again = false;
     pthread_mutex_lock(&cache->lock);
@@ -372,9 +381,11 @@ rbc_status rbc__block_get(rbc__block_cache *cache, rbc__cached_block *block,
             set_state(cache, block, BLOCK_ABSENT);
             break;
         }
+        note_wait(timeline, block->state);
         const struct timespec until = rbc__after_ns(CANCEL_NS);
         pthread_cond_timedwait(&cache->changed, &cache->lock, &until);
     }
+    note_wait(timeline, BLOCK_PACKED);
     if (block->state == BLOCK_PACKED) {
         status = unpack_block(cache, block, unpack, user, err);
     } else if (block->state == BLOCK_DAMAGED) {

@@ -15,6 +15,8 @@
 
 #include <robocache/robocache.h>
 
+#include "core/timeline.h"
+
 typedef struct rbc__block_cache rbc__block_cache;
 typedef struct rbc__cached_block rbc__cached_block;
 
@@ -69,11 +71,13 @@ typedef rbc_status (*rbc__block_unpack_fn)(void *user, const uint8_t *packed, si
                                            uint8_t **out, size_t *out_bytes, rbc_error *err);
 
 /* The unpacked bytes of a pinned block, valid while it is. Waits for who reads or unpacks it, until
- * `*cancel` (CANCELLED); unpacks it where nobody does (`unpack` NULL: of what is only published).
+ * `*cancel` (CANCELLED), which `timeline` (NULL: none) notes as its stages; unpacks it where nobody
+ * does (`unpack` NULL: of what is only published).
  * `*again`: reading it failed for a shortage of somebody else's, or was given up: claim it anew. */
 rbc_status rbc__block_get(rbc__block_cache *cache, rbc__cached_block *block,
                           rbc__block_unpack_fn unpack, void *user, const atomic_bool *cancel,
-                          const uint8_t **data, size_t *bytes, bool *again, rbc_error *err);
+                          rbc__timeline *timeline, const uint8_t **data, size_t *bytes, bool *again,
+                          rbc_error *err);
 
 typedef struct rbc__block_cache_counts {
     int64_t bytes, peak_bytes; /* packed and unpacked */

@@ -83,6 +83,7 @@ static rbc_status decode_packets(rbc__request *request, const rbc__wanted_group 
         status = rbc__video_pool_decode(request->params.videos, group->track->codec,
                                         &group->track->video, &decoded, err);
         request->stats.num_frames += num_frames;
+        request->stats.bytes_decoded += num_frames * (int64_t)group->frame_bytes;
     }
     free(packets);
     return status;
@@ -253,8 +254,8 @@ static rbc_status get_pictures(rbc__request *request, rbc__wanted_group *group,
         if (claim != 0) {
             return make_pictures(request, group, claim, cancel, err);
         }
-        RBC__TRY(rbc__block_get(cache, group->pin, NULL, NULL, cancel, &group->pictures, &bytes,
-                                &again, err));
+        RBC__TRY(rbc__block_get(cache, group->pin, NULL, NULL, cancel, NULL, &group->pictures,
+                                &bytes, &again, err));
         if (!again && bytes != wanted) {
             rbc__fail(err, RBC_ERROR_FORMAT,
                       "a group of pictures of %" PRIu64 " bytes has %zu in another stream", wanted,

@@ -103,7 +103,7 @@ static rbc_status get(const rbc__objects *objects, rbc__block_cache *cache, int6
                                     kind == RBC__IN_ARRAY   ? parse_array
                                     : kind == RBC__IN_TRACK ? parse_track
                                                             : parse_strings,
-                                    NULL, NULL, &data, &bytes, &again, err);
+                                    NULL, NULL, NULL, &data, &bytes, &again, err);
         }
     }
     if (status == RBC_OK && again) {

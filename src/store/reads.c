@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "core/error.h"
-#include "core/monotonic.h"
 #include "store/wants.h"
 
 static int compare_ranges(const void *a, const void *b) {
@@ -189,9 +188,10 @@ static void hand_in_blocks(rbc__request *request) {
 static void read_planned(rbc__request *request, const atomic_bool *cancel) {
     place_reads(request);
     rbc__read *reads = request->reads.items;
-    const int64_t begin = rbc__now_ns();
+    const int32_t before = request->timeline.stage;
+    const int64_t begin = rbc__timeline_enter(&request->timeline, RBC_STAGE_READ);
     rbc__request_store_read(request, reads, request->reads.count, cancel);
-    request->stats.read_ns += rbc__now_ns() - begin;
+    request->stats.read_ns += rbc__timeline_enter(&request->timeline, before) - begin;
     bool all_good = true;
     for (size_t i = 0; i < request->reads.count; ++i) {
         all_good = all_good && reads[i].status == RBC_OK;
@@ -199,7 +199,9 @@ static void read_planned(rbc__request *request, const atomic_bool *cancel) {
     }
     request->stats.num_reads += (int64_t)request->reads.count;
     if (!all_good) {
+        rbc__timeline_enter(&request->timeline, RBC_STAGE_READ);
         settle_ranges(request, cancel);
+        rbc__timeline_enter(&request->timeline, before);
     }
 }
 

@@ -29,6 +29,7 @@ rbc_status rbc__request_create(const rbc__request_params *params, rbc__request *
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a request");
     }
     request->params = *params;
+    rbc__timeline_init(&request->timeline);
     const rbc_status status = rbc__unpacker_create(&request->unpacker, err);
     if (status != RBC_OK) {
         free(request);
@@ -152,4 +153,8 @@ rbc__request_stats rbc__request_take_stats(rbc__request *request) {
     const rbc__request_stats stats = request->stats;
     request->stats = (rbc__request_stats){0};
     return stats;
+}
+
+rbc__timeline *rbc__request_timeline(rbc__request *request) {
+    return &request->timeline;
 }

@@ -16,6 +16,7 @@
 #include <robocache/robocache.h>
 
 #include "codec/video_pool.h"
+#include "core/timeline.h"
 #include "layout/layout.h"
 #include "layout/schema.h"
 #include "store/block_cache.h"
@@ -118,8 +119,12 @@ size_t rbc__request_num_failures(const rbc__request *request);
 typedef struct rbc__request_stats {
     int64_t bytes_read, read_ns, unpack_ns, decode_ns; /* decoding: of frames */
     int64_t num_reads, num_frames;
+    int64_t bytes_unpacked, bytes_decoded;
 } rbc__request_stats;
 /* Counted since the last call. */
 rbc__request_stats rbc__request_take_stats(rbc__request *request);
+
+/* What it has been doing: reading, unpacking, decoding frames, and else what the caller enters. */
+rbc__timeline *rbc__request_timeline(rbc__request *request);
 
 #endif

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "core/error.h"
-#include "core/monotonic.h"
 #include "layout/array_copy.h"
 #include "layout/npy.h"
 #include "layout/values.h"
@@ -263,6 +262,9 @@ static rbc_status finish_values(rbc__request *request, rbc__want *want, rbc_erro
 
 /* What the unpacker made of a sample is its own only until it unpacks the next. */
 static rbc_status keep_unpacked(rbc__request *request, rbc__want *want, rbc_error *err) {
+    if (request->timeline.stage != RBC_STAGE_UNPACK) { /* which the wants after it count to */
+        rbc__timeline_enter(&request->timeline, RBC_STAGE_UNPACK);
+    }
     const uint8_t *found = want->data;
     uint64_t bytes = 0;
     RBC__TRY(unpack_sample(request, want, &found, &bytes, err));
@@ -277,6 +279,7 @@ static rbc_status keep_unpacked(rbc__request *request, rbc__want *want, rbc_erro
     memcpy(*kept, found, (size_t)bytes);
     want->data = *kept;
     want->bytes = bytes;
+    request->stats.bytes_unpacked += (int64_t)bytes;
     return RBC_OK;
 }
 
@@ -325,15 +328,16 @@ static rbc_status finish_sample(rbc__request *request, rbc__want *want, rbc_erro
 
 void rbc__request_finish(rbc__request *request, const atomic_bool *cancel) {
     rbc_error problem;
+    const int32_t before = request->timeline.stage;
     if (request->blocks.count > 0) {
-        const int64_t begin = rbc__now_ns();
+        const int64_t begin = rbc__timeline_enter(&request->timeline, RBC_STAGE_UNPACK);
         rbc__request_unpack(request, cancel);
-        request->stats.unpack_ns += rbc__now_ns() - begin;
+        request->stats.unpack_ns += rbc__timeline_enter(&request->timeline, before) - begin;
     }
     if (request->groups.count > 0) {
-        const int64_t begin = rbc__now_ns();
+        const int64_t begin = rbc__timeline_enter(&request->timeline, RBC_STAGE_DECODE);
         rbc__request_decode(request, cancel);
-        request->stats.decode_ns += rbc__now_ns() - begin;
+        request->stats.decode_ns += rbc__timeline_enter(&request->timeline, before) - begin;
     }
     for (size_t i = 0; i < request->wants.count; ++i) {
         rbc__want *want = rbc__request_want(request, i);
@@ -343,6 +347,9 @@ void rbc__request_finish(rbc__request *request, const atomic_bool *cancel) {
         if (status != RBC_OK) {
             rbc__request_fail(request, want, &problem);
         }
+    }
+    if (request->timeline.stage != before) {
+        rbc__timeline_enter(&request->timeline, before);
     }
 }
 

@@ -36,6 +36,7 @@ static rbc_status unpack_block(void *user, const uint8_t *packed, size_t bytes, 
                                 store->ops->name(store, block->blob, name, sizeof name),
                                 block->offset);
     }
+    u->request->stats.bytes_unpacked += (int64_t)*out_bytes;
     return RBC_OK;
 }
 
@@ -80,7 +81,9 @@ static void read_alone(rbc__request *request, rbc__wanted_block *block, const at
         rbc__fail(&problem, RBC_ERROR_OUT_OF_MEMORY, "no memory for a block");
         rbc__read_fail(&one, &problem);
     } else {
+        rbc__timeline_enter(&request->timeline, RBC_STAGE_READ);
         rbc__request_store_read(request, &one, 1, cancel);
+        rbc__timeline_enter(&request->timeline, RBC_STAGE_UNPACK);
     }
     if (one.status == RBC_OK) {
         publish(request, block, packed, (size_t)block->packed_bytes);
@@ -100,8 +103,8 @@ static void await_block(rbc__request *request, rbc__wanted_block *block,
     rbc_error problem;
     bool again = true;
     while (again && block->status == RBC_OK) {
-        if (rbc__block_get(cache, block->pin, unpack_block, &u, cancel, &block->data, &block->bytes,
-                           &again, &problem) != RBC_OK) {
+        if (rbc__block_get(cache, block->pin, unpack_block, &u, cancel, &request->timeline,
+                           &block->data, &block->bytes, &again, &problem) != RBC_OK) {
             block_failed(block, &problem);
         } else if (again) {
             block->claim = rbc__block_claim(cache, block->pin, cancel);

@@ -130,6 +130,7 @@ struct rbc__request {
     size_t arena_used;
     bool is_planned;
     rbc__request_stats stats;
+    rbc__timeline timeline;
 };
 
 static inline rbc__want *rbc__request_want(const rbc__request *request, size_t index) {

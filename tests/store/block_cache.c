@@ -91,7 +91,7 @@ static rbc_status get(rbc__block_cache *cache, rbc__cached_block *block, unpacki
                       bool *again, rbc_error *err) {
     const uint8_t *data = NULL;
     size_t bytes = 0;
-    return rbc__block_get(cache, block, unpack, how, NULL, &data, &bytes, again, err);
+    return rbc__block_get(cache, block, unpack, how, NULL, NULL, &data, &bytes, again, err);
 }
 
 /* Reads a block, which nobody has yet, and has it unpacked. */
@@ -151,7 +151,7 @@ static void claims_that_are_given_up_are_taken_over(void **state) {
             const uint8_t *data = NULL;
             size_t bytes = 0;
             assert_int_equal(
-                rbc__block_get(cache, block, unpack, NULL, NULL, &data, &bytes, &again, &err),
+                rbc__block_get(cache, block, unpack, NULL, NULL, NULL, &data, &bytes, &again, &err),
                 RBC_OK);
             assert_false(again);
             assert_true(is_data_of(1, data, bytes));
@@ -186,7 +186,7 @@ static void a_block_is_handed_in_unpacked_and_found(void **state) {
                 assert_true(rbc__block_publish(cache, block, claim, whole, DATA_BYTES));
             }
             assert_int_equal(
-                rbc__block_get(cache, block, unpack, &how, NULL, &data, &bytes, &again, NULL),
+                rbc__block_get(cache, block, unpack, &how, NULL, NULL, &data, &bytes, &again, NULL),
                 RBC_OK);
             assert_false(again);
             assert_true(is_data_of(number, data, bytes));
@@ -346,8 +346,8 @@ static void use_blocks(worker *self, const uint64_t *numbers, int count) {
         size_t bytes = 0;
         bool again = true;
         while (again) {
-            if (rbc__block_get(self->cache, blocks[i], unpack, NULL, self->cancel, &data, &bytes,
-                               &again, NULL) != RBC_OK) {
+            if (rbc__block_get(self->cache, blocks[i], unpack, NULL, self->cancel, NULL, &data,
+                               &bytes, &again, NULL) != RBC_OK) {
                 ++self->num_failed;
             } else if (again) {
                 const uint32_t claim = rbc__block_claim(self->cache, blocks[i], NULL);
@@ -394,8 +394,8 @@ static void *use_all(void *argument) {
         if (claim != 0) {
             rbc__block_hand_in(self->cache, block, claim, packed_of(number), PACKED_BYTES);
         }
-        if (rbc__block_get(self->cache, block, unpack, NULL, NULL, &data, &bytes, &again, NULL) !=
-                RBC_OK ||
+        if (rbc__block_get(self->cache, block, unpack, NULL, NULL, NULL, &data, &bytes, &again,
+                           NULL) != RBC_OK ||
             again || !is_data_of(number, data, bytes)) {
             ++self->num_bad;
         }
@@ -418,8 +418,8 @@ static void *want_one(void *argument) {
         rbc__fail(&err, RBC_ERROR_FORMAT, "it is damaged");
         rbc__block_fail(self->cache, block, claim, &err);
     }
-    const rbc_status status =
-        rbc__block_get(self->cache, block, unpack, NULL, self->cancel, &data, &bytes, &again, &err);
+    const rbc_status status = rbc__block_get(self->cache, block, unpack, NULL, self->cancel, NULL,
+                                             &data, &bytes, &again, &err);
     self->num_failed += status == RBC_ERROR_FORMAT && strcmp(err.message, "it is damaged") == 0;
     self->num_cancelled += status == RBC_ERROR_CANCELLED;
     self->num_again += again;

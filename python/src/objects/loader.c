@@ -1,3 +1,5 @@
+#define _POSIX_C_SOURCE 200809L
+
 #include "objects/objects.h"
 #include "tensors/tensor.h"
 
@@ -24,6 +26,9 @@ typedef struct loader_object {
     int64_t iteration;
     rbc_batch *kept; /* taken out, and then an exception came: the next to be handed out */
     int64_t kept_epoch;
+    /* Where the consumer's time goes, from an iteration's first call to its end. */
+    int64_t called_from_ns, outside_from_ns; /* a call goes on, or is to come, since; 0: not */
+    int64_t called_ns, outside_ns, deliver_ns;
 } loader_object;
 
 /* One pass over the rest of an epoch. */
@@ -266,6 +271,8 @@ static PyObject *create(module_state *state, selection_object *selection,
     loader->is_asked = false;
     loader->iteration = 0;
     loader->kept = NULL;
+    loader->called_from_ns = loader->outside_from_ns = 0;
+    loader->called_ns = loader->outside_ns = loader->deliver_ns = 0;
     return (PyObject *)loader;
 }
 
@@ -534,11 +541,8 @@ static rbc_status take(PyObject *self, int64_t iteration, rbc_batch **batch) {
 
 /* A batch that is not handed out, because an exception came between, comes with the next call:
  * signals are answered here for a last time, so that a handler's exception finds it. */
-static PyObject *iterator_next(PyObject *self) {
+static PyObject *hand_out(PyObject *self) {
     iterator_object *iterator = as_iterator(self);
-    if (iterator->is_over) {
-        return NULL;
-    }
     PyObject *owner = iterator->loader;
     loader_object *loader = as_loader(owner);
     rbc_batch *batch = NULL;
@@ -561,12 +565,53 @@ static PyObject *iterator_next(PyObject *self) {
     return dict;
 }
 
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* The time between calls is over. */
+static int64_t end_outside(loader_object *loader) {
+    const int64_t now = now_ns();
+    if (loader->outside_from_ns > 0) {
+        loader->outside_ns += now - loader->outside_from_ns;
+        loader->outside_from_ns = 0;
+    }
+    return now;
+}
+
+static PyObject *iterator_next(PyObject *self) {
+    iterator_object *iterator = as_iterator(self);
+    loader_object *loader = as_loader(iterator->loader);
+    if (iterator->is_over) {
+        return NULL;
+    }
+    if (is_busy(loader)) {
+        return hand_out(self); /* which says why not */
+    }
+    const int64_t from_ns = end_outside(loader);
+    loader->called_from_ns = from_ns;
+    PyObject *batch = hand_out(self);
+    if (loader->called_from_ns == from_ns) { /* else a handler of signals has iterated meanwhile */
+        const int64_t now = now_ns();
+        loader->called_ns += now - from_ns;
+        loader->called_from_ns = 0;
+        loader->outside_from_ns = iterator->is_over ? 0 : now;
+    }
+    return batch;
+}
+
 static PyObject *iterator_self(PyObject *self) {
     Py_INCREF(self);
     return self;
 }
 
 static void iterator_dealloc(PyObject *self) {
+    loader_object *loader = as_loader(as_iterator(self)->loader);
+    if (loader != NULL && loader->iteration == as_iterator(self)->iteration) {
+        end_outside(loader);
+    }
     Py_CLEAR(as_iterator(self)->loader);
     free_instance(self);
 }
@@ -612,6 +657,64 @@ static PyObject *loader_num_rounds(PyObject *self, PyObject *unused) {
     (void)unused;
     const rbc_loader *handle = open_handle(self);
     return handle == NULL ? NULL : PyLong_FromLongLong(rbc_loader_num_rounds(handle));
+}
+
+/* Sets dict["<before><stage><after>"] for each stage. */
+static bool put_stages(PyObject *dict, const char *before, const char *after,
+                       const int64_t *values) {
+    for (int i = 0; i < RBC_NUM_STAGES; ++i) {
+        char key[64];
+        snprintf(key, sizeof key, "%s%s%s", before, rbc_stage_name((rbc_stage)i), after);
+        PyObject *value = PyLong_FromLongLong(values[i]);
+        const bool is_set = value != NULL && PyDict_SetItemString(dict, key, value) == 0;
+        Py_XDECREF(value);
+        if (!is_set) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* stages() -> dict of where the time goes, see rbc_loader_stages. "wait_ns" is the sum of its parts. */
+static PyObject *loader_stages(PyObject *self, PyObject *unused) {
+    (void)unused;
+    rbc_loader *handle = open_handle(self);
+    if (handle == NULL) {
+        return NULL;
+    }
+    loader_object *loader = as_loader(self);
+    rbc_loader_stages stages = RBC_LOADER_STAGES_INIT;
+    rbc_error err;
+    if (rbc_loader_get_stages(handle, &stages, &err) != RBC_OK) {
+        return raise_error(state_of_type(self), &err);
+    }
+    int64_t wait_ns = 0;
+    for (int i = 0; i < RBC_NUM_STAGES; ++i) {
+        wait_ns += stages.wait_ns[i];
+    }
+    const int64_t now = now_ns();
+    const int64_t called_ns =
+        loader->called_ns + (loader->called_from_ns > 0 ? now - loader->called_from_ns : 0);
+    const int64_t outside_ns =
+        loader->outside_ns + (loader->outside_from_ns > 0 ? now - loader->outside_from_ns : 0);
+    if (called_ns - wait_ns > loader->deliver_ns) { /* which never decreases */
+        loader->deliver_ns = called_ns - wait_ns;
+    }
+    stages.busy_ns[RBC_STAGE_DELIVER] = loader->deliver_ns;
+    PyObject *dict = Py_BuildValue(
+        "{s:L,s:L,s:L,s:s,s:L,s:L,s:L,s:i,s:i,s:i,s:i}", "wait_ns", (long long)wait_ns,
+        "outside_ns", (long long)outside_ns, "idle_ns", (long long)stages.idle_ns, "waits_for",
+        stages.waits_for < 0 ? NULL : rbc_stage_name((rbc_stage)stages.waits_for), "batches_begun",
+        (long long)stages.batches_begun, "batches_ready", (long long)stages.batches_ready,
+        "ranges_fetched", (long long)stages.ranges_fetched, "threads", stages.num_threads,
+        "threads_idle", stages.num_idle, "fetchers", stages.num_fetchers, "fetchers_idle",
+        stages.num_idle_fetchers);
+    if (dict != NULL && (!put_stages(dict, "stage_", "_ns", stages.busy_ns) ||
+                         !put_stages(dict, "stage_", "_bytes", stages.bytes) ||
+                         !put_stages(dict, "wait_", "_ns", stages.wait_ns))) {
+        Py_CLEAR(dict);
+    }
+    return dict;
 }
 
 static PyObject *loader_stats(PyObject *self, PyObject *unused) {
@@ -701,6 +804,7 @@ static PyMethodDef loader_methods[] = {
     {"num_batches", loader_num_batches, METH_NOARGS, NULL},
     {"num_rounds", loader_num_rounds, METH_NOARGS, NULL},
     {"stats", loader_stats, METH_NOARGS, NULL},
+    {"stages", loader_stages, METH_NOARGS, NULL},
     {"memory", loader_memory, METH_NOARGS, NULL},
     {"warning", loader_warning, METH_O, NULL},
     {"skipped", loader_skipped, METH_O, NULL},
