@@ -1141,8 +1141,9 @@ typedef struct rbc_window {
      .image = NULL}
 
 /* The positions of an epoch's order are dealt out in batches: row i of batch k of rank r is at
- * position (k * world_size + r) * batch_size + i, so that the ranks share out the batches of a run
- * with one rank. What becomes of a last round that is not full: */
+ * position base + (k * world_size + r) * batch_size + i, where base is the position that the epoch
+ * was begun at, so that the ranks share out the batches of a run with one rank, and any others can
+ * go on where these stopped. What becomes of a last round that is not full: */
 typedef enum rbc_remainder {
     /* Every sample once: some ranks have one batch more, and one of them may be smaller. */
     RBC_REMAINDER_UNEVEN = 0,
@@ -1240,16 +1241,23 @@ RBC_API int64_t rbc_loader_num_batches(const rbc_loader *loader);
  * one; an epoch is over, for every rank, after this many. */
 RBC_API int64_t rbc_loader_num_rounds(const rbc_loader *loader);
 
-/* Begins epoch `epoch` at round `position`, from 0 to rbc_loader_num_rounds(): the batch of this
- * rank in that round is next, or RBC_END where it has none. Work in flight is dropped. What sample
- * k of an epoch is depends on the selection, the seed and the epoch alone. */
+/* Batches of this rank, or part, that are still to come in the epoch under way. */
+RBC_API int64_t rbc_loader_batches_left(const rbc_loader *loader);
+
+/* Begins epoch `epoch` at `position`, from 0 to rbc_loader_num_samples(): the samples from there on
+ * are dealt out in batches, of which this rank's first is next, or RBC_END where it has none. Work
+ * in flight is dropped. What sample k of an epoch is depends on the selection, the seed and the
+ * epoch alone. */
 RBC_API rbc_status rbc_loader_seek(rbc_loader *loader, int64_t epoch, int64_t position,
                                    rbc_error *err);
 
-/* Where the loader stands: epoch and round of what rbc_loader_next() returns next; once it has
- * returned RBC_END, the epoch's end, which is rbc_loader_num_rounds() on every rank. Ranks that
- * have made equally many calls of rbc_loader_next() in an epoch stand at the same position. In a
- * child made by fork(), where it stood then. */
+/* Where the loader stands: the epoch, and how many of its samples all ranks together have been
+ * given before the round of what rbc_loader_next() returns next; once it has returned RBC_END, or no
+ * round is left, the epoch's end, which is rbc_loader_num_samples(). Ranks that have made equally
+ * many calls of rbc_loader_next() in an epoch stand at the same position, and rbc_loader_seek()
+ * goes on there with any rank, world size, batch size and remainder. Parts do not keep step: a part
+ * goes on only as the same part of as many, with the same batch size. In a child made by fork(),
+ * where it stood then. */
 RBC_API void rbc_loader_tell(const rbc_loader *loader, int64_t *epoch, int64_t *position);
 
 /* The next batch in order, of epoch 0 where rbc_loader_seek() was never called. With on_error skip
@@ -1278,8 +1286,8 @@ typedef struct rbc_field {
     DLTensor tensor; /* for text: shape only, data NULL */
 } rbc_field;
 
-/* Position in the epoch of this rank or part. */
-RBC_API int64_t rbc_batch_index(const rbc_batch *batch);
+/* What rbc_loader_tell() said before this batch. */
+RBC_API int64_t rbc_batch_position(const rbc_batch *batch);
 RBC_API int32_t rbc_batch_num_fields(const rbc_batch *batch);
 RBC_API const rbc_field *rbc_batch_field(const rbc_batch *batch, int32_t index);
 RBC_API const char *rbc_batch_text(const rbc_batch *batch, int32_t field, int64_t element,

@@ -24,29 +24,22 @@ class Share:
         """Processes that batches are dealt out to in turn."""
         return self.world_size * self.num_workers
 
-    def moved(self, position: int, other: Share) -> int:
-        """Returns the position of `other` after as many batches, over all processes, as of this.
+    def check_move(self, batch_size: int, other: Share, other_batch_size: int) -> None:
+        """Checks that `other` can go on at a position of this share, in the middle of an epoch.
 
         Raises:
             InvalidArgumentError: these would not stand at the same position.
         """
-        if position == 0 or self.num_lanes == other.num_lanes:
-            return position
-        if self.num_workers > 1:
+        if self.num_workers > 1 and (self.num_lanes, batch_size) != (
+            other.num_lanes,
+            other_batch_size,
+        ):
             raise InvalidArgumentError(
-                f"state: of one of {self.num_workers} workers, which do not keep step; it cannot "
-                f"be continued with {other.num_workers}"
+                f"state: of one of {self.num_workers} workers on each of {self.world_size} ranks, "
+                f"with batch_size {batch_size}, which do not keep step; it cannot be continued "
+                f"with {other.num_workers} on each of {other.world_size} and batch_size "
+                f"{other_batch_size}"
             )
-        delivered = position * self.num_lanes
-        if delivered % other.num_lanes != 0:
-            wanted = f"{other.world_size}"
-            if other.num_workers > 1:
-                wanted = f"{other.num_lanes} (with {other.num_workers} workers each)"
-            raise InvalidArgumentError(
-                f"state: {position} batches on each of {self.world_size} ranks cannot be continued "
-                f"on {wanted}: {delivered} is no multiple of it"
-            )
-        return delivered // other.num_lanes
 
     def default_threads(self) -> int:
         """Returns this process' part of the cores: those of the host over its ranks and workers.

@@ -44,6 +44,7 @@ class BatchSampler:
         loader = self.sampler
         batches = iter(loader)
         epoch, first, _ = loader._native.tell()
-        for position in range(first, len(loader)):
-            loader._sampled = batches, epoch, position
+        round_samples = loader._share.num_lanes * loader.batch_size
+        for index in range(loader._native.batches_left()):
+            loader._sampled = batches, epoch, first + index * round_samples
             yield []

@@ -23,7 +23,7 @@ __all__ = ["DataLoader"]
 
 SNAP_NS = 1000
 
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 _STATE_TYPES = (str, int, float, type(None))
 _INT32_MAX = 2**31 - 1
 _MAX_EPOCH = 2**62
@@ -53,6 +53,18 @@ def _state_integer(state: Mapping[str, Any], key: str, low: int, high: int = 2**
     return value
 
 
+def _position(state: Mapping[str, Any], version: int, num_samples: int, round_samples: int) -> int:
+    """Returns how many samples of its epoch a state is behind.
+
+    States of version 1 count rounds of so many samples.
+    """
+    if version > 1:
+        return _state_integer(state, "position", 0, num_samples)
+    num_rounds = _state_integer(state, "num_batches", 0)
+    rounds = _state_integer(state, "position", 0, num_rounds)
+    return num_samples if rounds >= num_rounds else min(rounds * round_samples, num_samples)
+
+
 def _shuffle(given: bool | str) -> bool | str:
     if not isinstance(given, str):
         return _arguments.flag("shuffle", given)
@@ -75,7 +87,8 @@ class DataLoader:
     ``for batch in loader`` delivers one epoch; the next ``for`` delivers the next one, also after
     an early ``break``. Which samples an epoch holds, and in which order, depends on the episodes,
     the seed and the epoch alone. Batch k of rank r begins at position
-    (k * world_size + r) * batch_size of that order.
+    base + (k * world_size + r) * batch_size of that order, where base is 0, or the position of the
+    state that the epoch is continued from.
 
     Args:
         dataset: the episodes to draw from.
@@ -252,7 +265,8 @@ class DataLoader:
         share = find_share(self._ranks, self._sent, is_starting=is_starting)
         if share == self._share and self._process == os.getpid():
             return False
-        position = self._share.moved(position, share)
+        if position > 0:
+            self._share.check_move(self.batch_size, share, self.batch_size)
         if self._process == os.getpid():
             self._native.close()
         else:
@@ -338,17 +352,18 @@ class DataLoader:
     def state_dict(self) -> dict[str, Any]:
         """Returns where the loader stands, as a dict that JSON can hold.
 
-        Load it in a loader over the same episodes with the same windows, rate_hz, batch_size, seed,
-        shuffle and drop_last to go on with the batch after the last one delivered. A batch counts
-        as delivered when next() has returned it, or has raised what is damaged in it. All ranks of
-        a synchronous run stand at the same position, so any rank's state serves all of them: a rank
+        Its "position" is a number of samples of the epoch: those that all ranks together have been
+        given, or all of them once the epoch is over. Load it in a loader over the same episodes
+        with the same windows, rate_hz, seed and shuffle, of any batch_size, world size, drop_last
+        and remainder, to go on with the sample after the last one delivered. A batch counts as
+        delivered when next() has returned it, or has raised what is damaged in it. All ranks of a
+        synchronous run stand at the same position, so any rank's state serves all of them: a rank
         that has no batch in the last round stands there once it has been told that its epoch is
         over.
         """
         self._settle_early()
         epoch, position, _ = self._native.tell()
-        num_rounds = self._native.num_rounds()
-        if self._epoch_asked is not None and position >= num_rounds:
+        if self._epoch_asked is not None and position >= self.num_samples:
             epoch, position = self._epoch_asked, 0
         return {
             "version": _STATE_VERSION,
@@ -356,7 +371,7 @@ class DataLoader:
             "position": position,
             "world_size": self._share.world_size,
             "num_workers": self._share.num_workers,
-            "num_batches": num_rounds,
+            "batch_size": self.batch_size,
             **self._identity(),
         }
 
@@ -365,11 +380,13 @@ class DataLoader:
 
         Taken at the end of an epoch, the next iteration is the next epoch. In the last round of an
         epoch, the next iteration of a rank that has no batch there is empty: all ranks go on in the
-        same epoch. The world size may differ where the batches delivered so far, counted over all
-        ranks, are a multiple of the new one; the position becomes that multiple.
+        same epoch. World size, batch_size, drop_last and remainder may differ: the samples that are
+        left are dealt out anew, batch k of rank r from position + (k * world_size + r) * batch_size
+        on. States of earlier versions, which counted batches, are taken as well.
 
         Raises:
-            InvalidArgumentError: the state is of other samples, or cannot be continued exactly.
+            InvalidArgumentError: the state is of other samples or of another order, or of one of
+                several worker processes, which do not keep step, and there are not as many here.
             ArgumentTypeError: it is no state.
         """
         state = state_dict
@@ -378,8 +395,10 @@ class DataLoader:
                 f"state: found {_arguments.found(state)}, wanted what state_dict() gives"
             )
         version = _state_integer(state, "version", 0)
-        if version != _STATE_VERSION:
-            raise InvalidArgumentError(f"state: version {version} found, {_STATE_VERSION} wanted")
+        if not 1 <= version <= _STATE_VERSION:
+            raise InvalidArgumentError(
+                f"state: version {version} found, 1 to {_STATE_VERSION} wanted"
+            )
         for key, value in self._identity().items():
             found = state.get(key)
             if key not in state or not isinstance(found, _STATE_TYPES) or found != value:
@@ -387,19 +406,19 @@ class DataLoader:
                     f"state: {key} {_arguments.found(found)} found, this loader has {value!r}"
                 )
         epoch = _state_integer(state, "epoch", 0, _MAX_EPOCH)
-        num_batches = _state_integer(state, "num_batches", 0)
-        position = _state_integer(state, "position", 0, num_batches)
         world_size = _state_integer(state, "world_size", 1, _INT32_MAX)
         num_workers = _state_integer(state, "num_workers", 1, _INT32_MAX)
-        if position >= num_batches:
+        batch_size = _state_integer(state, "batch_size", 1, _INT32_MAX)
+        share = Share(world_size=world_size, num_workers=num_workers)
+        position = _position(state, version, self.num_samples, share.num_lanes * batch_size)
+        if position >= self.num_samples:
             epoch, position = epoch + 1, 0
         self._settle(epoch, 0)
-        position = Share(world_size=world_size, num_workers=num_workers).moved(
-            position, self._share
-        )
-        if position >= self._native.num_rounds():
-            epoch, position = epoch + 1, 0
+        if position > 0:
+            share.check_move(batch_size, self._share, self.batch_size)
         self._native.seek(epoch, position)
+        if position > 0 and self._native.tell()[1] >= self.num_samples:
+            self._native.seek(epoch + 1, 0)  # what is left is left out on every rank
         self._epoch_asked = None
         self._is_iterated = False
 
@@ -409,10 +428,8 @@ class DataLoader:
         identity = {
             "fingerprint": f"{self.dataset._selection.fingerprint():016x}",
             "num_samples": self.num_samples,
-            "batch_size": self.batch_size,
             "shuffle": self._shuffle,
             "seed": self.seed,
-            "drop_last": self._drop_last,
             "rate_hz": self._rate_hz or self.dataset.control_rate_hz,
             "windows": hashlib.sha256(windows.encode()).hexdigest()[:16],
         }
@@ -476,7 +493,7 @@ class DataLoader:
             bound = format_bytes(memory["memory_bytes"])
             parts.append(f"{format_bytes(used)} of {bound} of memory in use")
             epoch, position, _ = self._native.tell()
-            parts.append(f"epoch {epoch}, batch {position}")
+            parts.append(f"epoch {epoch}, sample {position}")
         except Error as error:
             parts.append(str(error))
         return f"<DataLoader of {self.dataset!r}: {'; '.join(parts)}>"

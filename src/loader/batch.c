@@ -70,8 +70,8 @@ void rbc__batch_finish(rbc_batch *batch) {
     }
 }
 
-int64_t rbc_batch_index(const rbc_batch *batch) {
-    return batch->index;
+int64_t rbc_batch_position(const rbc_batch *batch) {
+    return batch->position;
 }
 
 int32_t rbc_batch_num_fields(const rbc_batch *batch) {

@@ -319,6 +319,7 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params,
     loader->range_rows = images > 0 ? clamp(RANGE_IMAGES / images, 1, RANGE_ROWS) : RANGE_ROWS;
     loader->split_range_rows =
         images > 0 ? clamp(SPLIT_RANGE_IMAGES / images, 1, RANGE_ROWS) : RANGE_ROWS;
+    loader->dealt = loader->sampler;
     RBC__TRY(share_memory(loader, params, (*spec)->slot_bytes, err));
     RBC__TRY(rbc__slots_create(*spec, (DLDevice){kDLCPU, 0}, loader->num_slots, params->num_threads,
                                &loader->slots, err));

@@ -35,13 +35,27 @@ int64_t rbc_loader_num_rounds(const rbc_loader *loader) {
     return loader->sampler.num_rounds;
 }
 
+int64_t rbc_loader_batches_left(const rbc_loader *loader) {
+    const bool is_ours = loader->process == getpid();
+    if (is_ours) {
+        pthread_mutex_lock(loader->shared_lock);
+    }
+    const int64_t left = loader->dealt.num_batches - loader->next_delivered;
+    if (is_ours) {
+        pthread_mutex_unlock(loader->shared_lock);
+    }
+    return left > 0 ? left : 0;
+}
+
 /* With the lock held. */
 static void begin_at(rbc_loader *loader, int64_t epoch, int64_t position) {
     rbc__loader_cancel_pending(loader);
     loader->epoch = epoch;
     rbc__sampler_order(&loader->sampler, epoch, &loader->order);
-    loader->next_begun = position;
-    loader->next_delivered = position;
+    loader->dealt = loader->sampler;
+    rbc__sampler_begin(&loader->dealt, position);
+    loader->next_begun = 0;
+    loader->next_delivered = 0;
     loader->begin_error.status = RBC_OK;
     loader->is_begun = true;
     pthread_cond_broadcast(&loader->work_ready);
@@ -54,10 +68,10 @@ rbc_status rbc_loader_seek(rbc_loader *loader, int64_t epoch, int64_t position, 
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "epoch is %lld; wanted at least 0",
                          (long long)epoch);
     }
-    if (position < 0 || position > loader->sampler.num_rounds) {
+    if (position < 0 || position > loader->sampler.num_samples) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "position is %lld; an epoch has %lld rounds", (long long)position,
-                         (long long)loader->sampler.num_rounds);
+                         "position is %lld; an epoch has %lld samples", (long long)position,
+                         (long long)loader->sampler.num_samples);
     }
     pthread_mutex_lock(&loader->lock);
     begin_at(loader, epoch, position);
@@ -72,7 +86,7 @@ void rbc_loader_tell(const rbc_loader *loader, int64_t *epoch, int64_t *position
         pthread_mutex_lock(loader->shared_lock);
     }
     *epoch = loader->epoch;
-    *position = loader->next_delivered;
+    *position = rbc__sampler_round(&loader->dealt, loader->next_delivered);
     if (is_ours) {
         pthread_mutex_unlock(loader->shared_lock);
     }
@@ -136,7 +150,7 @@ static rbc_status deliver_first(rbc_loader *loader, rbc_batch **out, rbc_error *
         atomic_load_explicit(&pending->failed_row, memory_order_relaxed) < pending->num_rows;
     if (has_failed && rbc__is_shortage(&pending->error)) {
         const rbc_status status = copy_error(err, &pending->error);
-        begin_at(loader, loader->epoch, loader->next_delivered);
+        begin_at(loader, loader->epoch, rbc__sampler_round(&loader->dealt, loader->next_delivered));
         return status;
     }
     loader->first_pending = pending->next;
@@ -171,8 +185,8 @@ rbc_status rbc_loader_next(rbc_loader *loader, int64_t timeout_ns, rbc_batch **o
         begin_at(loader, 0, 0);
     }
     rbc_status status = RBC_END;
-    if (loader->next_delivered >= loader->sampler.num_batches) {
-        loader->next_delivered = loader->sampler.num_rounds;
+    if (loader->next_delivered >= loader->dealt.num_batches) {
+        loader->next_delivered = loader->dealt.num_rounds;
     } else {
         loader->wait_from_ns = rbc__now_ns();
         status = wait_for_first(loader, timeout_ns);

@@ -40,7 +40,7 @@ typedef struct rbc__skip {
 typedef struct rbc__pending rbc__pending;
 struct rbc__pending {
     rbc__pending *next;
-    int64_t index;    /* of the batch, in the epoch */
+    int64_t index;    /* of the batch, among those dealt out */
     rbc_batch *batch; /* NULL: it has no slot yet */
     rbc__order order;
     int64_t position; /* of row 0 in the epoch */
@@ -84,7 +84,7 @@ struct rbc_loader {
     rbc__reference reference;
     rbc__clock clock;
     rbc__notes notes;
-    rbc__sampler sampler;
+    rbc__sampler sampler; /* of whole epochs */
     rbc__slots *slots;
     const rbc__batch_spec *spec;
     rbc__batch_spec
@@ -119,6 +119,7 @@ struct rbc_loader {
     bool is_begun; /* a seek or a first next has said where to begin */
     int64_t epoch;
     rbc__order order;       /* of the epoch */
+    rbc__sampler dealt;     /* from where the epoch was begun: batches are numbered from there */
     int64_t next_begun;     /* batch that is begun next */
     int64_t next_delivered; /* batch that is delivered next; num_rounds: the end was told */
     rbc__pending *first_pending, *last_pending;

@@ -48,29 +48,30 @@ static void finish_even(rbc__sampler *s, int64_t rounds, int64_t rows) {
     s->num_rounds = s->rank_batches;
     s->last_rows = rows > 0 ? rows : s->batch_size;
     s->last_position =
-        (s->rank_batches - 1) * s->world_size * s->batch_size + s->rank * s->last_rows;
+        s->base + (s->rank_batches - 1) * s->world_size * s->batch_size + s->rank * s->last_rows;
 }
 
-static void deal_out(rbc__sampler *s, rbc_remainder remainder, bool drop_last) {
+static void deal_out(rbc__sampler *s) {
     const int64_t batch = s->batch_size;
     const int64_t world = s->world_size;
-    const int64_t full = s->num_samples / batch;
-    if (remainder == RBC_REMAINDER_UNEVEN) {
-        const int64_t total = full + (!drop_last && s->num_samples % batch > 0 ? 1 : 0);
+    const int64_t left = s->num_samples - s->base;
+    const int64_t full = left / batch;
+    if (s->remainder == RBC_REMAINDER_UNEVEN) {
+        const int64_t total = full + (!s->drop_last && left % batch > 0 ? 1 : 0);
         s->rank_batches = total / world + (s->rank < total % world ? 1 : 0);
         s->num_rounds = total / world + (total % world > 0 ? 1 : 0);
         const int64_t last = (s->rank_batches - 1) * world + s->rank;
-        s->last_position = last * batch;
-        s->last_rows = last < full ? batch : s->num_samples - full * batch;
+        s->last_position = s->base + last * batch;
+        s->last_rows = last < full ? batch : left - full * batch;
         return;
     }
-    const bool repeat = remainder == RBC_REMAINDER_REPEAT;
-    if (drop_last) {
+    const bool repeat = s->remainder == RBC_REMAINDER_REPEAT;
+    if (s->drop_last) {
         finish_even(s, full / world, repeat && full % world > 0 ? batch : 0);
         return;
     }
     const int64_t rounds = full / world;
-    const int64_t rest = s->num_samples - rounds * world * batch;
+    const int64_t rest = left - rounds * world * batch;
     finish_even(s, rounds, rest / world + (repeat && rest % world > 0 ? 1 : 0));
 }
 
@@ -79,6 +80,8 @@ rbc_status rbc__sampler_init(rbc__sampler *out, int64_t num_samples,
     RBC__TRY(check_params(num_samples, params, err));
     *out = (rbc__sampler){.num_samples = num_samples,
                           .batch_size = params->batch_size,
+                          .remainder = params->remainder,
+                          .drop_last = params->drop_last != 0,
                           .rank = params->rank,
                           .world_size = params->world_size,
                           .part = params->part,
@@ -87,10 +90,23 @@ rbc_status rbc__sampler_init(rbc__sampler *out, int64_t num_samples,
                           .segment_samples = 1,
                           .group_segments = 1,
                           .seed = params->seed};
-    deal_out(out, params->remainder, params->drop_last != 0);
-    out->num_batches = (out->rank_batches - out->part + out->num_parts - 1) / out->num_parts;
-    out->num_rounds = (out->num_rounds + out->num_parts - 1) / out->num_parts;
+    rbc__sampler_begin(out, 0);
     return RBC_OK;
+}
+
+void rbc__sampler_begin(rbc__sampler *sampler, int64_t base) {
+    const int64_t num_parts = sampler->num_parts;
+    sampler->base = base;
+    deal_out(sampler);
+    sampler->num_batches = (sampler->rank_batches - sampler->part + num_parts - 1) / num_parts;
+    sampler->num_rounds = (sampler->num_rounds + num_parts - 1) / num_parts;
+}
+
+int64_t rbc__sampler_round(const rbc__sampler *sampler, int64_t index) {
+    return index < sampler->num_rounds
+               ? sampler->base +
+                     index * sampler->num_parts * sampler->world_size * sampler->batch_size
+               : sampler->num_samples;
 }
 
 void rbc__sampler_batch(const rbc__sampler *sampler, int64_t index, int64_t *position,
@@ -101,7 +117,8 @@ void rbc__sampler_batch(const rbc__sampler *sampler, int64_t index, int64_t *pos
         *rows = sampler->last_rows;
         return;
     }
-    *position = (number * sampler->world_size + sampler->rank) * sampler->batch_size;
+    *position =
+        sampler->base + (number * sampler->world_size + sampler->rank) * sampler->batch_size;
     *rows = sampler->batch_size;
 }
 

@@ -2,17 +2,20 @@
  *
  * The samples of an epoch are put in one global order, the same for every world size: position p
  * holds sample p, or, shuffled, the image of p under rbc__permutation. Positions are dealt out in
- * blocks of `batch_size`: row i of batch k of rank r is at position
+ * blocks of `batch_size`, from a position `base` on, 0 unless an epoch is gone on with: row i of
+ * batch k of rank r is at position
  *
- *     p = (k * world_size + r) * batch_size + i
+ *     p = base + (k * world_size + r) * batch_size + i
  *
- * so that batch g of a run with one rank is batch g / W of rank g % W of a run with W ranks. A part
- * takes batches part, part + num_parts, ... of its rank, in the same way. N samples make G batches:
- * ceil(N / batch_size), or floor with drop_last. Where G is not a multiple of W:
+ * so that batch g of a run with one rank is batch g / W of rank g % W of a run with W ranks, and so
+ * that whoever begins where others stopped takes the positions that are left, whatever the world
+ * and batch size of either. A part takes batches part, part + num_parts, ... of its rank, in the
+ * same way. With n samples from base on, of N, there are G batches: ceil(n / batch_size), or floor
+ * with drop_last. Where G is not a multiple of W:
  *
  *   UNEVEN  ranks r < G % W have one batch more; the very last batch may be smaller.
  *   DROP    with drop_last: the G % W batches left over are left out. Else: the samples of the last
- *           round, R = N - W * batch_size * (full rounds), are dealt out evenly, floor(R / W) to
+ *           round, R = n - W * batch_size * (full rounds), are dealt out evenly, floor(R / W) to
  *           each rank, as rows p = (start of the round) + r * floor(R / W) + i; R % W samples, fewer
  *           than W, are left out. No batch where that is 0 rows.
  *   REPEAT  with drop_last: the round is filled up with full batches. Else: each rank gets
@@ -30,8 +33,10 @@
 #include "loader/permutation.h"
 
 typedef struct rbc__sampler {
-    int64_t num_samples;
+    int64_t num_samples, base;
     int64_t batch_size;
+    rbc_remainder remainder;
+    bool drop_last;
     int64_t rank, world_size;
     int64_t part, num_parts;
     int64_t num_batches;   /* of this part */
@@ -62,6 +67,13 @@ typedef struct rbc__order {
 /* INVALID_ARGUMENT naming batch_size, rank, world_size, remainder or part when out of range. */
 rbc_status rbc__sampler_init(rbc__sampler *out, int64_t num_samples,
                              const rbc_loader_params *params, rbc_error *err);
+
+/* Deals out the positions from `base` in [0, num_samples] on. */
+void rbc__sampler_begin(rbc__sampler *sampler, int64_t base);
+
+/* Where a round of the part begins: the position of its batch `index` on rank 0, of part 0; the
+ * epoch's end, num_samples, where there is no such round. */
+int64_t rbc__sampler_round(const rbc__sampler *sampler, int64_t index);
 
 /* Shuffles by blocks, see rbc__order: both at least 1. */
 void rbc__sampler_divide(rbc__sampler *sampler, int64_t segment_samples, int64_t group_segments);

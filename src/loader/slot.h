@@ -37,7 +37,7 @@ struct rbc_batch {
     rbc__slots *slots;
     atomic_llong references;
     rbc_batch *next_free;
-    int64_t index; /* position in the epoch of this rank */
+    int64_t position; /* where its round begins in the epoch */
     int64_t num_rows;
     uint8_t *data;
     rbc_field *fields;         /* shapes of their tensors point into `shapes` */

@@ -93,7 +93,7 @@ void rbc__loader_cancel_pending(rbc_loader *loader) {
 
 static rbc_status give_slot(rbc_loader *loader, rbc__pending *pending, rbc_error *err) {
     RBC__TRY(rbc__slots_acquire(loader->slots, pending->num_rows, &pending->batch, err));
-    pending->batch->index = pending->index;
+    pending->batch->position = rbc__sampler_round(&loader->dealt, pending->index);
     ++loader->num_filling;
     return RBC_OK;
 }
@@ -104,7 +104,7 @@ static rbc_status begin_batch(rbc_loader *loader, rbc_error *err) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory to begin a batch");
     }
     pending->index = loader->next_begun;
-    rbc__sampler_batch(&loader->sampler, pending->index, &pending->position, &pending->num_rows);
+    rbc__sampler_batch(&loader->dealt, pending->index, &pending->position, &pending->num_rows);
     if (!loader->is_split) {
         const rbc_status status = give_slot(loader, pending, err);
         if (status != RBC_OK) {
@@ -128,7 +128,7 @@ static rbc_status begin_batch(rbc_loader *loader, rbc_error *err) {
 }
 
 static bool may_begin(const rbc_loader *loader) {
-    if (!loader->is_begun || loader->next_begun >= loader->sampler.num_batches ||
+    if (!loader->is_begun || loader->next_begun >= loader->dealt.num_batches ||
         loader->begin_error.status != RBC_OK) {
         return false;
     }

@@ -82,7 +82,7 @@ static void every_sample_comes_once(void **state) {
         rbc_batch *batch = NULL;
         int64_t index = 0;
         while (rbc_loader_next(loader, -1, &batch, NULL) == RBC_OK) {
-            assert_int_equal(rbc_batch_index(batch), index++);
+            assert_int_equal(rbc_batch_position(batch), s->params.batch_size * index++);
             for (int64_t i = 0; i < num_rows(batch); ++i) {
                 seen[(numbers_of(batch, "episode_id")[i] - 1000) / 3]
                     [numbers_of(batch, "step_index")[i]]++;
@@ -111,7 +111,7 @@ static void an_epoch_resumes_anywhere(void **state) {
     rbc_loader_destroy(&loader);
     for (int64_t k = 0; k <= count; k += 5) {
         loader = open_loader(s);
-        assert_int_equal(rbc_loader_seek(loader, 1, k, NULL), RBC_OK);
+        assert_int_equal(rbc_loader_seek(loader, 1, position_of(loader, s, k), NULL), RBC_OK);
         assert_int_equal(drain(loader, rest), count - k);
         assert_memory_equal(rest, epochs[1] + k, (size_t)(count - k) * sizeof *rest);
         rbc_loader_destroy(&loader);
@@ -120,13 +120,15 @@ static void an_epoch_resumes_anywhere(void **state) {
     loader = open_loader(s);
     for (int64_t k = 0; k < 20; ++k) {
         rbc_batch *batch = NULL;
-        assert_int_equal(rbc_loader_seek(loader, k % 2, k % count, NULL), RBC_OK);
+        assert_int_equal(rbc_loader_seek(loader, k % 2, position_of(loader, s, k % count), NULL),
+                         RBC_OK);
         assert_int_equal(rbc_loader_next(loader, -1, &batch, NULL), RBC_OK);
         assert_int_equal(digest_of(batch), epochs[k % 2][k % count]);
         rbc_batch_release(&batch);
     }
     rbc_error error;
-    assert_int_equal(rbc_loader_seek(loader, 0, count + 1, &error), RBC_ERROR_INVALID_ARGUMENT);
+    assert_int_equal(rbc_loader_seek(loader, 0, rbc_loader_num_samples(loader) + 1, &error),
+                     RBC_ERROR_INVALID_ARGUMENT);
     assert_int_equal(rbc_loader_seek(loader, -1, 0, &error), RBC_ERROR_INVALID_ARGUMENT);
     rbc_loader_destroy(&loader);
 }
@@ -235,7 +237,7 @@ static void waiting_times_out(void **state) {
     assert_int_equal(rbc_loader_next(loader, 1000000, &batch, NULL), RBC_TIMEOUT);
     assert_null(batch);
     assert_int_equal(rbc_loader_next(loader, INT64_MAX, &batch, NULL), RBC_OK);
-    assert_int_equal(rbc_batch_index(batch), 0);
+    assert_int_equal(rbc_batch_position(batch), 0);
     rbc_batch_release(&batch);
     rbc_loader_stats stats;
     rbc_loader_get_stats(loader, &stats);
@@ -270,7 +272,7 @@ static void a_damaged_sample_fails_its_batch(void **state) {
             rbc_error error;
             const rbc_status status = rbc_loader_next(loader, -1, &batch, &error);
             if (status == RBC_OK) {
-                assert_int_equal(rbc_batch_index(batch), i);
+                assert_int_equal(rbc_batch_position(batch), position_of(loader, s, i));
                 assert_int_equal(digest_of(batch), good[i]);
                 rbc_batch_release(&batch);
                 if (t == 1) {
@@ -392,7 +394,7 @@ static void a_shortage_is_no_damage(void **state) {
             int64_t position = -1;
             rbc_loader_tell(loader, &epoch, &position);
             assert_int_equal(epoch, 0);
-            assert_int_equal(position, i);
+            assert_int_equal(position, position_of(loader, s, i));
         }
         assert_true(failures > 0);
         rbc_loader_stats stats;

@@ -106,6 +106,11 @@ int64_t drain(rbc_loader *loader, uint64_t *digests) {
     return count;
 }
 
+int64_t position_of(const rbc_loader *loader, const setup *s, int64_t index) {
+    const int64_t stride = (int64_t)s->params.world_size * s->params.batch_size;
+    return index < rbc_loader_num_rounds(loader) ? index * stride : rbc_loader_num_samples(loader);
+}
+
 const rbc_field *field_of(const rbc_batch *batch, const char *name) {
     for (int32_t i = 0; i < rbc_batch_num_fields(batch); ++i) {
         if (strcmp(rbc_batch_field(batch, i)->name, name) == 0) {

@@ -26,6 +26,9 @@ uint64_t digest_of(const rbc_batch *batch);
 /* Digests of the batches from here to the end of the epoch; the number of them. */
 int64_t drain(rbc_loader *loader, uint64_t *digests);
 
+/* Position before batch `index` of an epoch that was begun at 0; its end, past the last. */
+int64_t position_of(const rbc_loader *loader, const setup *s, int64_t index);
+
 /* Of a field that is there. */
 const rbc_field *field_of(const rbc_batch *batch, const char *name);
 const int64_t *numbers_of(const rbc_batch *batch, const char *name);

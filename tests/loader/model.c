@@ -230,6 +230,11 @@ static void draw_store(run *r) {
     r->setup.fake.hangs = &hangs;
 }
 
+/* The position that a model's round is. */
+static int64_t where(const run *r, const client *c) {
+    return position_of(c->loader, &r->setup, c->model.position);
+}
+
 static void open_client(run *r, int at) {
     rbc_loader_params params = r->setup.params;
     rbc_error error;
@@ -248,8 +253,7 @@ static void open_client(run *r, int at) {
     }
     c->delivered = 0;
     if (c->model.epoch > 0 || c->model.position > 0 || draw(r, 2) == 0) {
-        assert_int_equal(rbc_loader_seek(c->loader, c->model.epoch, c->model.position, NULL),
-                         RBC_OK);
+        assert_int_equal(rbc_loader_seek(c->loader, c->model.epoch, where(r, c), NULL), RBC_OK);
     }
     pthread_mutex_lock(&looking);
     looked_at[at] = c->loader;
@@ -306,14 +310,14 @@ static rbc_batch *step_next(run *r, client *c, int64_t timeout_ns, uint64_t *dig
     int64_t epoch = -1;
     int64_t position = -1;
     rbc_loader_tell(c->loader, &epoch, &position);
-    expect(r, epoch == c->model.epoch && position == c->model.position, "it stands elsewhere");
+    expect(r, epoch == c->model.epoch && position == where(r, c), "it stands elsewhere");
     return batch;
 }
 
 static void step_seek(run *r, client *c) {
     c->model.epoch = (int64_t)draw(r, NUM_EPOCHS);
     c->model.position = (int64_t)draw(r, (uint64_t)c->model.num_rounds + 1);
-    expect(r, rbc_loader_seek(c->loader, c->model.epoch, c->model.position, NULL) == RBC_OK,
+    expect(r, rbc_loader_seek(c->loader, c->model.epoch, where(r, c), NULL) == RBC_OK,
            "it cannot seek");
 }
 

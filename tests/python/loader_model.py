@@ -27,6 +27,7 @@ import robocache as rc
 
 LENGTHS = (1, 4, 2, 9, 5)
 STEPS_A_RUN = 100
+SHARE = ("batch_size", "rank", "world_size")
 # The thread sanitizer has no threads in children of processes that had some.
 CAN_FORK = "libtsan" not in os.environ.get("LD_PRELOAD", "")
 PATIENCE_SECONDS = 60
@@ -36,12 +37,20 @@ class Model:
     """Where a loader stands and what it delivers, given the order of each epoch."""
 
     def __init__(self, order, batch_size, rank, world_size):
-        self.order, self.size, self.rank, self.world = order, batch_size, rank, world_size
-        self.rounds = -(-len(order(0)) // (batch_size * world_size))
+        self.order = order
+        self.share(batch_size, rank, world_size)
         self.load((0, 0))
 
+    def share(self, batch_size, rank, world_size):
+        self.size, self.rank, self.world = batch_size, rank, world_size
+
+    def is_over(self):
+        return self.position == len(self.order(self.epoch))
+
     def load(self, state):
-        self.epoch, self.position = state if state[1] < self.rounds else (state[0] + 1, 0)
+        self.epoch, self.position = state
+        if self.is_over():
+            self.epoch, self.position = self.epoch + 1, 0
         self.is_fresh = True
 
     def iterate(self):
@@ -50,9 +59,11 @@ class Model:
 
     def next(self):
         self.is_fresh = False
-        first = (self.position * self.world + self.rank) * self.size
-        rows = self.order(self.epoch)[first : first + self.size]
-        self.position = self.position + 1 if rows else self.rounds
+        order = self.order(self.epoch)
+        first = self.position + self.rank * self.size
+        rows = order[first : first + self.size]
+        after = self.position + self.world * self.size
+        self.position = min(after, len(order)) if rows else len(order)
         return rows
 
 
@@ -93,21 +104,23 @@ class Run:
     def __init__(self, dataset, seed):
         self.random = random.Random(seed)
         self.dataset = dataset
-        self.world = self.random.choice([1, 1, 2, 3, 5])
         self.options = {
-            "batch_size": self.random.choice([1, 2, 3, 7, 30]),
             "shuffle": self.random.random() < 0.7,
             "seed": seed,
-            "rank": self.random.randrange(self.world),
-            "world_size": self.world,
             "remainder": "uneven",
+            **self.share(),
         }
         self.orders = {}
-        self.model = Model(self.order, self.options["batch_size"], self.options["rank"], self.world)
+        self.model = Model(self.order, **{name: self.options[name] for name in SHARE})
         self.fails = False
         self.make()
         self.states = [self.state()]
         self.held = []
+
+    def share(self):
+        world = self.random.choice([1, 1, 2, 3, 5])
+        share = (self.random.choice([1, 2, 3, 7, 30]), self.random.randrange(world), world)
+        return dict(zip(SHARE, share, strict=True))
 
     def make(self, **options):
         """Makes a loader, with other threads and slots each time, which must not matter."""
@@ -224,6 +237,14 @@ class Run:
         self.loader.load_state_dict(state)
         self.model.load((state["epoch"], state["position"]))
 
+    def reshape(self):
+        """Another share goes on where this one stood."""
+        state, share = self.state(), self.share()
+        self.options.update(share)
+        self.model.share(**share)
+        self.loader.close()
+        self.resume(state)
+
     def refuses(self, call, words):
         try:
             call()
@@ -274,7 +295,7 @@ class Run:
 
     def in_child(self):
         state, under_way = self.state(), self.iterator
-        if self.model.position == self.model.rounds:
+        if self.model.is_over():
             under_way = None
         self.model.iterate()
         for batch in self.loader:
@@ -305,6 +326,7 @@ STEPS = {
     Run.look: 4,
     Run.close: 1,
     Run.drop: 1,
+    Run.reshape: 2,
     Run.threads: 1,
     Run.fork: 0.5 if CAN_FORK else 0,
 }

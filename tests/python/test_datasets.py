@@ -74,7 +74,7 @@ def test_plain_pytorch_with_workers(bridge_copy):
 def test_state_and_statistics_pass_through(bridge_copy):
     loader = RTXDataLoader(bridge_copy, 50, images=False, array="numpy")
     next(iter(loader))
-    assert loader.state_dict()["position"] == 1
+    assert loader.state_dict()["position"] == 50
     assert loader.stats()["batches_delivered"] == 1
 
 

@@ -351,26 +351,41 @@ def test_all_ranks_resume_in_the_same_epoch(dataset, world_size, remainder):
             assert again[: len(rest)] == rest
 
 
-@pytest.mark.parametrize("worlds", [(1, 2), (2, 1), (2, 3), (4, 2), (3, 1), (2, 4)])
-def test_every_sample_comes_once_in_another_world(dataset, worlds):
-    before, after = worlds
-    for chosen, batch_size in itertools.product(SELECTIONS[1:], (1, 2, 3)):
+@pytest.mark.parametrize("worlds", [(1, 2), (2, 1), (2, 3), (4, 2), (3, 1), (2, 4), (5, 5)])
+def test_others_go_on_as_one_rank_would(dataset, worlds):
+    """At every position, with another world and batch size: the order of one rank of one batch."""
+    for chosen, sizes in itertools.product(SELECTIONS[1:], [(1, 2), (2, 3), (3, 1), (4, 4)]):
         view = dataset.take(chosen)
-        options = [
-            [{"rank": rank, "world_size": size, "remainder": "uneven"} for rank in range(size)]
-            for size in (before, after)
-        ]
-        whole = list(stepwise([make(view, batch_size, **o) for o in options[0]], epochs=1))
-        for index, (states, _) in enumerate(whole):
-            resumed = [make(view, batch_size, **o) for o in options[1]]
-            state = states[index % before]
-            if state["position"] * before % after != 0:
-                with pytest.raises(ValueError, match="is no multiple of it"):
-                    resumed[0].load_state_dict(state)
-                continue
-            for loader in resumed:
-                loader.load_state_dict(state)
-            seen = [s for _, got in whole[:index] for _, pairs in got for s in pairs]
-            rest = [got for _, got in stepwise(resumed, epochs=1)]
-            seen += [s for got in rest for _, pairs in got for s in pairs]
-            assert len(seen) == len(set(seen)) == sum(LENGTHS[i] for i in chosen)
+        alone = [s for batch in make(view, 100) for s in samples(batch)]
+        first, second = (
+            [
+                make(view, size, rank=rank, world_size=world, remainder="uneven")
+                for rank in range(world)
+            ]
+            for size, world in zip(sizes, worlds, strict=True)
+        )
+        seen = []
+        for index, (states, got) in enumerate(stepwise(first, epochs=1)):
+            for loader in second:
+                loader.load_state_dict(states[index % worlds[0]])
+            rest = [s for _, each in stepwise(second, epochs=1) for _, pairs in each for s in pairs]
+            assert seen + rest == alone
+            assert states[0]["position"] == len(seen)
+            seen += [s for _, pairs in got for s in pairs]
+        assert seen == alone
+
+
+def test_what_ranks_leave_out_is_left_out_by_all(dataset):
+    """Where fewer samples are left than there are ranks, the next epoch begins on each of them."""
+    one = make(dataset)
+    iterator = iter(one)
+    for _ in range(sum(LENGTHS) - 2):
+        next(iterator)
+    for rank in range(3):
+        loader = make(dataset, rank=rank, world_size=3)
+        loader.load_state_dict(one.state_dict())
+        assert (loader.epoch, loader.state_dict()["position"]) == (1, 0)
+        loader = make(dataset, rank=rank, world_size=3, remainder="repeat")
+        loader.load_state_dict(one.state_dict())
+        assert loader.epoch == 0
+        assert len(list(loader)) == 1

@@ -434,7 +434,7 @@ static void tell(PyObject *self, const rbc_loader *handle, int64_t *epoch, int64
     const loader_object *loader = as_loader(self);
     rbc_loader_tell(handle, epoch, position);
     if (loader->kept != NULL && loader->kept_epoch == *epoch) {
-        *position = rbc_batch_index(loader->kept);
+        *position = rbc_batch_position(loader->kept);
     }
 }
 
@@ -653,10 +653,13 @@ static PyObject *loader_num_batches(PyObject *self, PyObject *unused) {
     return handle == NULL ? NULL : PyLong_FromLongLong(rbc_loader_num_batches(handle));
 }
 
-static PyObject *loader_num_rounds(PyObject *self, PyObject *unused) {
+static PyObject *loader_batches_left(PyObject *self, PyObject *unused) {
     (void)unused;
+    const loader_object *loader = as_loader(self);
     const rbc_loader *handle = open_handle(self);
-    return handle == NULL ? NULL : PyLong_FromLongLong(rbc_loader_num_rounds(handle));
+    return handle == NULL ? NULL
+                          : PyLong_FromLongLong(rbc_loader_batches_left(handle) +
+                                                (loader->kept != NULL ? 1 : 0));
 }
 
 /* Sets dict["<before><stage><after>"] for each stage. */
@@ -802,7 +805,7 @@ static PyMethodDef loader_methods[] = {
     {"close", loader_close, METH_NOARGS, NULL},
     {"num_samples", loader_num_samples, METH_NOARGS, NULL},
     {"num_batches", loader_num_batches, METH_NOARGS, NULL},
-    {"num_rounds", loader_num_rounds, METH_NOARGS, NULL},
+    {"batches_left", loader_batches_left, METH_NOARGS, NULL},
     {"stats", loader_stats, METH_NOARGS, NULL},
     {"stages", loader_stages, METH_NOARGS, NULL},
     {"memory", loader_memory, METH_NOARGS, NULL},
