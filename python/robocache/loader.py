@@ -453,12 +453,19 @@ class DataLoader:
         out, "wait_<stage>_ns" that the training loop waited for it, which add up to "wait_ns".
         "stage_deliver_ns" is what next() took beside waiting, "outside_ns" what passed between its
         calls: with "wait_ns" they are all the time from the first call of each iteration to its
-        end. "idle_ns" is how long worker threads had nothing to do. As it is now: "waits_for", the
-        stage waited for, or None; "batches_begun" and of them "batches_ready"; "ranges_fetched",
-        parts of batches that wait for a worker; "threads", "threads_idle", "fetchers",
-        "fetchers_idle".
+        end. "idle_ns" is how long worker threads had nothing to do. As it is now: "batches_begun"
+        and of them "batches_ready"; "ranges_fetched", parts of batches that wait for a worker;
+        "threads", "threads_idle", "fetchers", "fetchers_idle". See also :attr:`waits_for`.
         """
-        return {**self._native.stats(), **self._native.memory(), **self._native.stages()}
+        stages = self._native.stages()
+        del stages["waits_for"]
+        return {**self._native.stats(), **self._native.memory(), **stages}
+
+    @property
+    def waits_for(self) -> str | None:
+        """The stage that the batch is in which next() waits for, in another thread, or None."""
+        stage: str | None = self._native.stages()["waits_for"]
+        return stage
 
     @property
     def skipped(self) -> list[str]:

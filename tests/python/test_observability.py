@@ -110,7 +110,8 @@ def test_stages_and_queues_are_told(dataset):
         while loader.stats()["batches_ready"] < 2:
             pass
         stats = loader.stats()
-        assert stats["waits_for"] is None
+        assert loader.waits_for is None
+        assert all(isinstance(value, (int, float)) for value in stats.values())
         assert (stats["threads"], stats["fetchers"]) == (2, 0)
         assert stats["batches_begun"] == 2
         assert stats["stage_read_bytes"] == stats["bytes_read"]
