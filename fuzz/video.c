@@ -60,7 +60,9 @@ static void decode(const rbc__video_codec *codec, const rbc__video_params *param
         part.frames += calls[i][0];
         part.num_frames = calls[i][1] - calls[i][0];
         fuzz_require(codec->progress(decoder, &part) <= part.num_packets);
-        status = part.num_frames > 0 ? codec->decode(decoder, &part, &err) : RBC_OK;
+        int64_t num_packets = 0;
+        status = part.num_frames > 0 ? codec->decode(decoder, &part, &num_packets, &err) : RBC_OK;
+        fuzz_require(num_packets >= 0 && num_packets <= part.num_packets);
         fuzz_require(codec->bytes(decoder) > 0 || params->codec[0] == 'r');
     }
     codec->close(decoder);

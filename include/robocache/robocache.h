@@ -1373,7 +1373,8 @@ typedef struct rbc_loader_memory {
     int32_t is_split;      /* threads of their own fetch, since reading takes its time */
     int64_t decoder_bytes; /* decoders of video, about; part of what blocks may take */
     int64_t decoder_peak_bytes;
-    int64_t num_decoders; /* that have been opened */
+    int64_t num_decoders;     /* that have been opened */
+    int64_t pictures_decoded; /* of video, those that were only needed for others too */
 } rbc_loader_memory;
 #define RBC_LOADER_MEMORY_INIT {.struct_size = sizeof(rbc_loader_memory)}
 /* INVALID_ARGUMENT on a bad struct_size. All 0 in a child made by fork(). */

@@ -446,7 +446,8 @@ class DataLoader:
         beside held batches, of which "slots_bytes", "episode_bytes", "block_bytes",
         "decoder_bytes" and "fetched_bytes" are in use. "unpack_factor_global" and
         "unpack_factor_blocks" say how often each packed block is to be unpacked in an epoch,
-        shuffled so; 0 where nothing is packed.
+        shuffled so; 0 where nothing is packed. "pictures_decoded" are those of video that decoders
+        went through, of which "images_decoded" counts the ones that were wanted.
 
         Where the time goes, by the stages "queue", "order", "read", "unpack", "decode", "align" and
         "deliver": "stage_<stage>_ns" that the threads were in it, "stage_<stage>_bytes" that came

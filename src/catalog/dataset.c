@@ -111,7 +111,7 @@ static rbc_status fill(rbc_dataset *dataset, const char *path, const rbc_open_pa
                                params, &dataset->catalog, err));
     RBC__TRY(rbc__blob_names_create(dataset, &dataset->names, err));
     RBC__TRY(rbc__block_cache_create(EPISODE_BLOCKS_BYTES, &dataset->blocks, err));
-    RBC__TRY(rbc__video_pool_create(EPISODE_DECODERS_BYTES, &dataset->videos, err));
+    RBC__TRY(rbc__video_pool_create(EPISODE_DECODERS_BYTES, 1, &dataset->videos, err));
     const rbc__file_store_params files = {rbc__blob_names_find, dataset->names};
     RBC__TRY(rbc__file_store_create(&files, &dataset->store, err));
     dataset->objects = (rbc__objects){load_object, dataset};

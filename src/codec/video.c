@@ -19,9 +19,10 @@ static rbc_status open_raw(const rbc__video_params *params, rbc__video_decoder *
 }
 
 static rbc_status decode_raw(rbc__video_decoder *decoder, const rbc__video_group *group,
-                             rbc_error *err) {
+                             int64_t *num_packets, rbc_error *err) {
     const int64_t wanted = rbc__video_frame_bytes(&group->shape);
     (void)decoder;
+    *num_packets = group->num_frames;
     for (int64_t i = 0; i < group->num_frames; ++i) {
         const rbc__video_frame *frame = &group->frames[i];
         const rbc__video_packet *packet = &group->packets[frame->packet];

@@ -81,10 +81,11 @@ struct rbc__video_codec {
     /* UNSUPPORTED: what this machine or this library cannot decode. FORMAT: the parameters are
      * damaged. `params` is borrowed for the call. */
     rbc_status (*open)(const rbc__video_params *params, rbc__video_decoder **out, rbc_error *err);
-    /* Decodes a group, whatever was decoded before it. FORMAT: what is damaged or not as declared;
-     * the message says which packet or frame. After a failure the decoder is closed. */
+    /* Decodes a group, whatever was decoded before it; `*num_packets` it went through for that. FORMAT:
+     * what is damaged or not as declared; the message says which packet or frame. After a failure
+     * the decoder is closed. */
     rbc_status (*decode)(rbc__video_decoder *decoder, const rbc__video_group *group,
-                         rbc_error *err);
+                         int64_t *num_packets, rbc_error *err);
     /* How many packets of the group it has gone through, where it has stopped in the midst of it
      * ahead of all frames that are wanted: decoding goes on from there. 0: it would begin anew. */
     int64_t (*progress)(const rbc__video_decoder *decoder, const rbc__video_group *group);
@@ -95,6 +96,12 @@ struct rbc__video_codec {
 
 /* UNSUPPORTED, naming those there are. */
 rbc_status rbc__video_codec_find(const char *name, const rbc__video_codec **out, rbc_error *err);
+
+/* Memory that a decoder of pictures of that size takes, about: the ten that others refer to or that
+ * wait, in 4:2:0 of 8 bits, and what is beside them. */
+static inline int64_t rbc__video_decoder_bytes(int64_t height, int64_t width) {
+    return (INT64_C(1) << 20) + 10 * (height * width + height * width / 2);
+}
 
 /* Bytes of a frame of that shape. */
 static inline int64_t rbc__video_frame_bytes(const rbc__image_shape *shape) {

@@ -39,8 +39,11 @@
 /* Blocks that are unpacked more often than so are worth telling. */
 #define WORTH_A_NOTE 3.0
 
-/* Of what blocks may take, one part in so many is for decoders of video where frames are wanted. */
-#define DECODERS_SHARE 4
+/* Of what blocks may take, one part in so many is for decoders of video where frames are wanted: where
+ * one for each thread takes more, up to the other. */
+#define DECODERS_SHARE     4
+#define MAX_DECODERS_SHARE 2
+#define MAX_PICTURE_EDGE   65536
 
 /* Blocks, episodes and what is fetched ahead, where nobody says. */
 #define DEFAULT_SHARED_BYTES (INT64_C(512) << 20)
@@ -179,12 +182,49 @@ static rbc_status require(rbc_loader *loader, const rbc_loader_params *params,
     return rbc__sampler_init(&loader->sampler, rbc__clock_num_samples(&loader->clock), params, err);
 }
 
-static bool has_frames(const rbc__batch_spec *spec) {
-    bool has = false;
+/* Decoders of video: one for each thread, and for each stream more that a thread goes through; 0 where
+ * no frames are wanted. `*bytes`: that they take, about. */
+static int32_t count_decoders(const rbc__batch_spec *spec, int32_t num_threads, int64_t *bytes) {
+    int32_t num_streams = 0;
+    int64_t largest = 0;
     for (int32_t i = 0; i < spec->num_used; ++i) {
-        has = has || spec->used[i].schema->stored.encoding == RBC__ENCODING_FRAME;
+        const rbc__stream_schema *schema = spec->used[i].schema;
+        if (schema->stored.encoding == RBC__ENCODING_FRAME && schema->ndim == 3) {
+            const int64_t each =
+                rbc__video_decoder_bytes(clamp(schema->shape[0], 0, MAX_PICTURE_EDGE),
+                                         clamp(schema->shape[1], 0, MAX_PICTURE_EDGE));
+            largest = each > largest ? each : largest;
+            ++num_streams;
+        }
     }
-    return has;
+    const int32_t count = num_streams > 0 ? num_threads + num_streams - 1 : 0;
+    *bytes = count * largest;
+    return count;
+}
+
+/* What is unpacked and decoders share `bound`, which grows where nobody has said it. */
+static rbc_status share_decoders(rbc_loader *loader, int32_t num_threads, int64_t bound,
+                                 rbc_error *err) {
+    int64_t wanted;
+    const int32_t count = count_decoders(loader->spec, num_threads, &wanted);
+    const int64_t most = bound / MAX_DECODERS_SHARE;
+    if (loader->memory_bytes == 0) {
+        const int64_t more = wanted > most ? wanted - most : 0;
+        bound += more;
+        loader->memory_bytes = DEFAULT_SHARED_BYTES + more;
+    } else if (wanted > most) {
+        rbc__notes_add(
+            &loader->notes,
+            "decoders of video, %d of them, take about %lld bytes, of which memory_bytes of %lld "
+            "holds %lld; %lld would do",
+            count, (long long)wanted, (long long)loader->memory_bytes, (long long)most,
+            (long long)wanted * MAX_DECODERS_SHARE * 4);
+        wanted = most;
+    }
+    const int64_t decoder_bytes =
+        count == 0 || wanted > bound / DECODERS_SHARE ? wanted : bound / DECODERS_SHARE;
+    RBC__TRY(rbc__block_cache_create(bound - decoder_bytes, &loader->blocks, err));
+    return rbc__video_pool_create(decoder_bytes, count, &loader->videos, err);
 }
 
 static void retain_loader(void *owner) {
@@ -215,9 +255,7 @@ static rbc_status prepare_store(rbc_loader *loader, const rbc_loader_params *par
     RBC__TRY(rbc__episodes_create(loader->spec, loader->selection, CACHE_EPISODES,
                                   bound < CACHE_BYTES ? bound : CACHE_BYTES, &loader->episodes,
                                   err));
-    const int64_t decoder_bytes = has_frames(loader->spec) ? bound / DECODERS_SHARE : 0;
-    RBC__TRY(rbc__block_cache_create(bound - decoder_bytes, &loader->blocks, err));
-    RBC__TRY(rbc__video_pool_create(decoder_bytes, &loader->videos, err));
+    RBC__TRY(share_decoders(loader, params->num_threads, bound, err));
     loader->ahead_bytes = bound / 2;
     requests.cache = loader->blocks;
     requests.videos = loader->videos;
@@ -235,7 +273,7 @@ static rbc_status share_memory(rbc_loader *loader, const rbc_loader_params *para
     loader->num_slots = params->num_slots > 0 ? params->num_slots
                                               : rbc__slots_default(params->num_threads, slot_bytes);
     if (params->memory_bytes == 0) {
-        loader->memory_bytes = loader->num_slots * slot_bytes + DEFAULT_SHARED_BYTES;
+        loader->memory_bytes += loader->num_slots * slot_bytes;
         return RBC_OK;
     }
     const int64_t room = params->memory_bytes / 4;

@@ -248,6 +248,7 @@ rbc_status rbc_loader_get_memory(const rbc_loader *loader, rbc_loader_memory *ou
         found.decoder_bytes = videos.bytes;
         found.decoder_peak_bytes = videos.peak_bytes;
         found.num_decoders = videos.num_opened;
+        found.pictures_decoded = videos.num_packets;
         found.blocks_read = blocks.num_reads;
         found.blocks_found = blocks.num_found;
         pthread_mutex_lock(loader->shared_lock);

@@ -9,6 +9,8 @@
 #include "core/error.h"
 #include "store/wants.h"
 
+#define MAX_TOGETHER 32 /* segments that are decoded in one go */
+
 /* ---- what is decoded ----------------------------------------------------------------------------
  */
 
@@ -184,30 +186,72 @@ static rbc_status decode_wanted(rbc__request *request, const rbc__wanted_group *
 /* ---- frames that are kept -----------------------------------------------------------------------
  */
 
-static rbc_status decode_segment(rbc__request *request, const rbc__wanted_group *group,
-                                 const atomic_bool *cancel, uint8_t **out, rbc_error *err) {
-    uint8_t *pictures = malloc((size_t)(group->frame_bytes * (uint64_t)group->num_kept));
-    rbc__video_frame *frames = calloc((size_t)group->num_kept, sizeof *frames);
-    rbc_status status = RBC_OK;
-    if (pictures == NULL || frames == NULL) {
-        status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
-                           "no memory for %" PRId64 " frames of %" PRIu64 " bytes", group->num_kept,
-                           group->frame_bytes);
+/* Segments of one group that the caller has claimed, in the order in which they are shown. */
+typedef struct segments {
+    rbc__wanted_group *of[MAX_TOGETHER];
+    uint32_t claims[MAX_TOGETHER];
+    uint8_t *pictures[MAX_TOGETHER]; /* [num_kept][frame_bytes], owned until they are published */
+    size_t count;
+} segments;
+
+static void add_segment(segments *all, rbc__wanted_group *group, uint32_t claim) {
+    size_t at = all->count++;
+    for (; at > 0 && all->of[at - 1]->first > group->first; --at) {
+        all->of[at] = all->of[at - 1];
+        all->claims[at] = all->claims[at - 1];
     }
-    for (int64_t i = 0; i < group->num_kept && status == RBC_OK; ++i) {
-        status = describe_frame(group, group->first + i,
-                                pictures + (uint64_t)i * group->frame_bytes, &frames[i], err);
+    all->of[at] = group;
+    all->claims[at] = claim;
+}
+
+/* Those of the same group that the request wants after `index`, where nobody else makes them: they
+ * are decoded in one go, so that no other thread comes in between with frames of behind them. */
+static void claim_others(rbc__request *request, size_t index, segments *all,
+                         const atomic_bool *cancel) {
+    const rbc__wanted_group *group = rbc__request_group(request, index);
+    for (size_t i = index + 1; i < request->groups.count && all->count < MAX_TOGETHER; ++i) {
+        rbc__wanted_group *other = rbc__request_group(request, i);
+        if (other->pin != NULL && other->num_sources > 0 && other->track == group->track &&
+            other->number == group->number && other->frame_bytes == group->frame_bytes) {
+            const uint32_t claim = rbc__block_claim(request->params.cache, other->pin, cancel);
+            if (claim != 0) {
+                add_segment(all, other, claim);
+            }
+        }
+    }
+}
+
+/* Decodes `count` segments from `begin` on. */
+static rbc_status decode_segments(rbc__request *request, segments *all, size_t begin, size_t count,
+                                  const atomic_bool *cancel, rbc_error *err) {
+    int64_t num_frames = 0;
+    for (size_t i = begin; i < begin + count; ++i) {
+        num_frames += all->of[i]->num_kept;
+    }
+    rbc__video_frame *frames = calloc((size_t)num_frames, sizeof *frames);
+    rbc__video_frame *next = frames;
+    rbc_status status = RBC_OK;
+    for (size_t i = begin; i < begin + count && status == RBC_OK; ++i) {
+        const rbc__wanted_group *group = all->of[i];
+        if (all->pictures[i] == NULL) {
+            all->pictures[i] = malloc((size_t)(group->frame_bytes * (uint64_t)group->num_kept));
+        }
+        if (all->pictures[i] == NULL || frames == NULL) {
+            status = rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
+                               "no memory for %" PRId64 " frames of %" PRIu64 " bytes",
+                               group->num_kept, group->frame_bytes);
+        }
+        for (int64_t k = 0; k < group->num_kept && status == RBC_OK; ++k) {
+            status =
+                describe_frame(group, group->first + k,
+                               all->pictures[i] + (uint64_t)k * group->frame_bytes, next++, err);
+        }
     }
     if (status == RBC_OK) {
-        status = decode_packets(request, group, frames, group->num_kept, cancel, err);
+        status = decode_packets(request, all->of[begin], frames, num_frames, cancel, err);
     }
     free(frames);
-    if (status != RBC_OK) {
-        free(pictures);
-        return status;
-    }
-    *out = pictures;
-    return RBC_OK;
+    return status;
 }
 
 static rbc_status fail_group(const rbc__request *request, const rbc__wanted_group *group,
@@ -218,33 +262,59 @@ static rbc_status fail_group(const rbc__request *request, const rbc__wanted_grou
                             store->ops->name(store, group->blob, name, sizeof name), group->offset);
 }
 
-/* The caller has claimed the pictures. */
-static rbc_status make_pictures(rbc__request *request, rbc__wanted_group *group, uint32_t claim,
-                                const atomic_bool *cancel, rbc_error *err) {
+/* Ends the claim of a segment. */
+static rbc_status settle_segment(rbc__request *request, segments *all, size_t index,
+                                 rbc_status status, rbc_error *problem) {
     rbc__block_cache *cache = request->params.cache;
-    const rbc__wanted_block *failed = failed_source(request, group);
-    uint8_t *pictures;
-    if (failed != NULL) { /* told by its own block, to all who want that */
-        rbc__block_fail(cache, group->pin, claim, NULL);
-        return failed->status;
-    }
-    rbc_status status = decode_segment(request, group, cancel, &pictures, err);
+    rbc__wanted_group *group = all->of[index];
+    uint8_t *pictures = all->pictures[index];
+    all->pictures[index] = NULL;
     if (status != RBC_OK) {
-        (void)fail_group(request, group, status, err);
-        rbc__block_fail(cache, group->pin, claim, err);
+        free(pictures);
+        (void)fail_group(request, group, status, problem);
+        rbc__block_fail(cache, group->pin, all->claims[index], problem);
         return status;
     }
     const size_t bytes = (size_t)(group->frame_bytes * (uint64_t)group->num_kept);
-    if (!rbc__block_publish(cache, group->pin, claim, pictures, bytes)) {
+    if (!rbc__block_publish(cache, group->pin, all->claims[index], pictures, bytes)) {
         free(pictures);
-        return rbc__fail(err, RBC_ERROR_CANCELLED, "decoding was stopped");
+        return rbc__fail(problem, RBC_ERROR_CANCELLED, "decoding was stopped");
     }
     group->pictures = pictures;
     return RBC_OK;
 }
 
-static rbc_status get_pictures(rbc__request *request, rbc__wanted_group *group,
-                               const atomic_bool *cancel, rbc_error *err) {
+/* The caller has claimed the pictures of group `index`. */
+static rbc_status make_pictures(rbc__request *request, size_t index, uint32_t claim,
+                                const atomic_bool *cancel, rbc_error *err) {
+    rbc__wanted_group *group = rbc__request_group(request, index);
+    const rbc__wanted_block *failed = failed_source(request, group);
+    if (failed != NULL) { /* told by its own block, to all who want that */
+        rbc__block_fail(request->params.cache, group->pin, claim, NULL);
+        return failed->status;
+    }
+    segments all = {.count = 0};
+    add_segment(&all, group, claim);
+    claim_others(request, index, &all, cancel);
+    rbc_error problem;
+    rbc_status status = decode_segments(request, &all, 0, all.count, cancel, &problem);
+    const bool is_apart = status != RBC_OK && all.count > 1; /* which of them cannot be decoded? */
+    rbc_status found = status;
+    for (size_t i = 0; i < all.count; ++i) {
+        if (is_apart) {
+            status = decode_segments(request, &all, i, 1, cancel, &problem);
+        }
+        const rbc_status settled = settle_segment(request, &all, i, status, &problem);
+        if (all.of[i] == group) {
+            found = settled == RBC_OK ? RBC_OK : rbc__pass_on(&problem, err);
+        }
+    }
+    return found;
+}
+
+static rbc_status get_pictures(rbc__request *request, size_t index, const atomic_bool *cancel,
+                               rbc_error *err) {
+    rbc__wanted_group *group = rbc__request_group(request, index);
     rbc__block_cache *cache = request->params.cache;
     const uint64_t wanted = group->frame_bytes * (uint64_t)group->num_kept;
     bool again = true;
@@ -252,7 +322,7 @@ static rbc_status get_pictures(rbc__request *request, rbc__wanted_group *group,
         size_t bytes;
         const uint32_t claim = rbc__block_claim(cache, group->pin, cancel);
         if (claim != 0) {
-            return make_pictures(request, group, claim, cancel, err);
+            return make_pictures(request, index, claim, cancel, err);
         }
         RBC__TRY(rbc__block_get(cache, group->pin, NULL, NULL, cancel, NULL, &group->pictures,
                                 &bytes, &again, err));
@@ -269,10 +339,11 @@ static rbc_status get_pictures(rbc__request *request, rbc__wanted_group *group,
 /* ---- all ----------------------------------------------------------------------------------------
  */
 
-static rbc_status decode_group(rbc__request *request, rbc__wanted_group *group,
-                               const atomic_bool *cancel, rbc_error *err) {
+static rbc_status decode_group(rbc__request *request, size_t index, const atomic_bool *cancel,
+                               rbc_error *err) {
+    const rbc__wanted_group *group = rbc__request_group(request, index);
     if (group->pin != NULL) {
-        return get_pictures(request, group, cancel, err);
+        return get_pictures(request, index, cancel, err);
     }
     const rbc__wanted_block *failed = failed_source(request, group);
     if (failed != NULL) {
@@ -282,11 +353,26 @@ static rbc_status decode_group(rbc__request *request, rbc__wanted_group *group,
     return status == RBC_OK ? RBC_OK : fail_group(request, group, status, err);
 }
 
+/* Makes all that nobody else makes, before others are waited for: they may wait for these. */
+static void make_unclaimed(rbc__request *request, const atomic_bool *cancel) {
+    for (size_t i = 0; i < request->groups.count; ++i) {
+        const rbc__wanted_group *group = rbc__request_group(request, i);
+        const uint32_t claim = group->pin != NULL && group->num_sources > 0
+                                   ? rbc__block_claim(request->params.cache, group->pin, cancel)
+                                   : 0;
+        rbc_error problem; /* of a failure: told when the pictures are got */
+        if (claim != 0) {
+            (void)make_pictures(request, i, claim, cancel, &problem);
+        }
+    }
+}
+
 void rbc__request_decode(rbc__request *request, const atomic_bool *cancel) {
+    make_unclaimed(request, cancel);
     for (size_t i = 0; i < request->groups.count; ++i) {
         rbc__wanted_group *group = rbc__request_group(request, i);
         rbc_error problem;
-        group->status = decode_group(request, group, cancel, &problem);
+        group->status = decode_group(request, i, cancel, &problem);
         if (group->status != RBC_OK && failed_source(request, group) == NULL) {
             group->error = malloc(sizeof *group->error);
             if (group->error != NULL) {

@@ -297,6 +297,33 @@ def test_decoding_goes_on_where_it_stopped(tmp_path) -> None:
         assert number_in(camera.read(first, 1)[0]) == first
 
 
+@pytest.mark.parametrize("frames", [120, 121])
+def test_many_threads_decode_a_long_group_about_once(tmp_path, frames) -> None:
+    """Memory holds a tenth of the pictures, and not four decoders: threads wait for the one that is
+    on its way rather than decode again what is before their frames. The last of 121 frames is a
+    segment of its own, which comes out of the decoder when no packet is left."""
+    shape = (192, 256)
+    pixels = shape[0] * shape[1]
+    written(tmp_path / "a.mp4", "h264, one group", frames, shape=shape)
+    dataset = open_videos(tmp_path, "a.mp4")
+    with pytest.warns(UserWarning, match="decoders of video, 4 of them, take about"):
+        loader = rc.DataLoader(
+            dataset,
+            batch_size=4,
+            streams={"camera": rc.Window(0), "number": rc.Window(0)},
+            array="numpy",
+            num_threads=4,
+            memory_bytes=256 * 3 * pixels,
+        )
+    epochs = 4
+    for _ in range(epochs):
+        for batch in loader:
+            assert [number_in(p[0]) for p in batch["camera"]] == batch["number"][:, 0].tolist()
+    stats = loader.stats()
+    assert stats["decoder_peak_bytes"] <= 4 * (2**20 + 10 * pixels * 3 // 2)
+    assert epochs * frames <= stats["pictures_decoded"] <= 2 * epochs * frames
+
+
 # ---- what is wrong -------------------------------------------------------------------------------
 
 

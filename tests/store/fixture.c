@@ -99,7 +99,7 @@ int make_fixture(void **state) {
     assert_int_equal(rbc__block_cache_create(1 << 24, &f->cache, NULL), RBC_OK);
     f->objects = (rbc__objects){load_object, f};
     f->writer = (rbc__layout_writer){.streams = f->stored, .num_streams = NUM_STREAMS};
-    assert_int_equal(rbc__video_pool_create(1 << 20, &f->videos, NULL), RBC_OK);
+    assert_int_equal(rbc__video_pool_create(1 << 20, 1, &f->videos, NULL), RBC_OK);
     make_request(f, false, false);
     return 0;
 }

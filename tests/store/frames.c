@@ -178,7 +178,7 @@ static void frames_go_to_where_they_are_put(void **state) {
         assert_ptr_equal(sample.bytes, dst + (i == 2 ? 0 : i) * FRAME_BYTES);
     }
     assert_frames(f, frames, wants, 4);
-    assert_int_equal(count(f).num_frames, 3); /* those that are wanted, each once */
+    assert_int_equal(count(f).num_packets, 3); /* those that are wanted, each once */
     assert_int_equal(count(f).num_groups, 3);
 }
 
@@ -196,7 +196,7 @@ static void kept_pictures_are_decoded_once(void **state) {
     rbc__block_cache_counts blocks;
     rbc__block_cache_count(f->cache, &blocks);
     assert_int_equal(count(f).num_groups, 3);
-    assert_int_equal(count(f).num_frames, 12);
+    assert_int_equal(count(f).num_packets, 12);
     /* the track, two blocks, packets of the first group and those of the last that are in no block */
     assert_int_equal(blocks.num_reads, 5);
     assert_int_equal(blocks.num_unpacked, 6); /* packets are not packed, pictures are unpacked */
@@ -215,8 +215,11 @@ static void large_groups_are_kept_in_segments(void **state) {
     want_frames(f, all, 12, NULL, wants);
     must_run(f);
     assert_frames(f, all, wants, 12);
-    assert_int_equal(count(f).num_groups, 6); /* three frames and one of each */
-    assert_int_equal(count(f).num_frames, 12);
+    rbc__block_cache_counts blocks;
+    rbc__block_cache_count(f->cache, &blocks);
+    assert_int_equal(blocks.num_unpacked, 3 + 6); /* three frames and one of each group */
+    assert_int_equal(count(f).num_groups, 3);     /* in one go */
+    assert_int_equal(count(f).num_packets, 12);
     for (int64_t i = 0; i < 12; ++i) {
         want_frames(f, &i, 1, NULL, wants);
         must_run(f);
@@ -274,6 +277,45 @@ static void damaged_packets_name_the_stream(void **state) {
             assert_contains(problem->message, "first.bin: byte 1000: stream 'frames' of record 7: "
                                               "packet 1, of raw pixels, has 71 bytes");
         }
+    }
+}
+
+/* Segments of a group that are decoded in one go fail each by itself. */
+static void a_damaged_packet_fails_its_segment(void **state) {
+    fixture *f = *state;
+    making m = {0};
+    for (int64_t i = 0; i < 3; ++i) {
+        uint8_t bytes[FRAME_BYTES];
+        picture(i, bytes);
+        const uint64_t at = put_bytes(f, AT + (uint64_t)i * FRAME_BYTES, bytes, sizeof bytes);
+        add_packet(&m, 0, false, (int64_t)at, i, i == 0)->bytes -= i == 1;
+    }
+    lay_out(f, add_track(f, &m, "raw"), 3);
+    rbc__request_destroy(&f->request);
+    rbc__block_cache_destroy(&f->cache);
+    assert_int_equal(rbc__block_cache_create(4 * FRAME_BYTES + 4, &f->cache, NULL), RBC_OK);
+    make_request(f, false, true);
+    for (int again = 0; again < 2; ++again) {
+        uint32_t wants[3];
+        rbc__request_begin(f->request);
+        for (int i = 0; i < 3; ++i) {
+            rbc__request_for(f->request, i, 0);
+            assert_int_equal(
+                rbc__request_sample(f->request, &f->parsed, FRAMES, i, &wants[i], NULL), RBC_OK);
+        }
+        rbc__request_read(f->request, NULL);
+        rbc__request_finish(f->request, NULL);
+        for (int i = 0; i < 3; ++i) {
+            int32_t rank;
+            const rbc_error *problem = rbc__request_failure(f->request, i, &rank);
+            assert_true((problem != NULL) == (i == 1));
+            if (problem != NULL) {
+                assert_contains(problem->message, "packet 1, of raw pixels, has 71 bytes");
+            }
+        }
+        static const int64_t good[] = {0, 2};
+        const uint32_t good_wants[] = {wants[0], wants[2]};
+        assert_frames(f, good, good_wants, 2);
     }
 }
 
@@ -387,6 +429,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(large_groups_are_kept_in_segments, make_fixture,
                                         free_fixture),
         cmocka_unit_test_setup_teardown(damaged_blocks_name_the_stream, make_fixture, free_fixture),
+        cmocka_unit_test_setup_teardown(a_damaged_packet_fails_its_segment, make_fixture,
+                                        free_fixture),
         cmocka_unit_test_setup_teardown(damaged_packets_name_the_stream, make_fixture,
                                         free_fixture),
         cmocka_unit_test_setup_teardown(a_failing_store_is_no_damage, make_fixture, free_fixture),

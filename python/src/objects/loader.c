@@ -752,7 +752,7 @@ static PyObject *loader_memory(PyObject *self, PyObject *unused) {
         return raise_error(state_of_type(self), &err);
     }
     return Py_BuildValue(
-        "{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:d,s:d,s:L,s:L,s:O}",
+        "{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:d,s:d,s:L,s:L,s:O}",
         "memory_bytes", (long long)memory.bound_bytes, "slots_bytes", (long long)memory.slot_bytes,
         "episode_bytes", (long long)memory.episode_bytes, "episodes_at_hand",
         (long long)memory.num_episodes, "block_bytes", (long long)memory.block_bytes,
@@ -762,10 +762,11 @@ static PyObject *loader_memory(PyObject *self, PyObject *unused) {
         (long long)memory.blocks_found, "unpack_ns", (long long)memory.unpack_ns, "samples_masked",
         (long long)memory.samples_masked, "decoder_bytes", (long long)memory.decoder_bytes,
         "decoder_peak_bytes", (long long)memory.decoder_peak_bytes, "decoders_opened",
-        (long long)memory.num_decoders, "unpack_factor_global", memory.unpack_factor_global,
-        "unpack_factor_blocks", memory.unpack_factor_blocks, "segment_samples",
-        (long long)memory.segment_samples, "group_segments", (long long)memory.group_segments,
-        "is_split", memory.is_split ? Py_True : Py_False);
+        (long long)memory.num_decoders, "pictures_decoded", (long long)memory.pictures_decoded,
+        "unpack_factor_global", memory.unpack_factor_global, "unpack_factor_blocks",
+        memory.unpack_factor_blocks, "segment_samples", (long long)memory.segment_samples,
+        "group_segments", (long long)memory.group_segments, "is_split",
+        memory.is_split ? Py_True : Py_False);
 }
 
 /* warning(index) -> message, or None past the last */

@@ -13,11 +13,8 @@
  * the library in this process keep the level that they set. Levels have a byte. */
 #define LOG_NOTHING 100
 /* Pictures are coded in blocks of up to 128 pixels a side, and some decoders have edges around. */
-#define MAX_EDGE 256
-/* Pictures that a decoder holds, about: those that others refer to and those that wait. */
-#define NUM_PICTURES  10
-#define DECODER_BYTES (1 << 20)
-#define MAX_DELAY     16 /* of a picture, in packets */
+#define MAX_EDGE  256
+#define MAX_DELAY 16 /* of a picture, in packets */
 
 /* One decoder. */
 typedef struct decoder {
@@ -144,8 +141,7 @@ static rbc_status open_decoder(const rbc__video_codec *which, const char *name,
 
 static int64_t bytes_of(const rbc__video_decoder *base) {
     const AVCodecContext *context = ((const decoder *)(const void *)base)->context;
-    const int64_t pixels = (int64_t)context->width * context->height;
-    return DECODER_BYTES + NUM_PICTURES * (pixels + pixels / 2);
+    return rbc__video_decoder_bytes(context->height, context->width);
 }
 
 /* ---- a group ------------------------------------------------------------------------------------
@@ -303,8 +299,7 @@ static rbc_status run_group(run *r, rbc_error *err) {
         }
         RBC__TRY(send(r, d->num_sent++, err));
     }
-    if (r->missing > 0) {
-        d->num_packets = 0; /* nothing can follow */
+    if (r->missing > 0) { /* no packet can follow, only pictures that wait */
         (void)ffmpeg->avcodec_send_packet(context, NULL);
         RBC__TRY(take_pictures(r, group->num_packets - 1, err));
     }
@@ -338,13 +333,15 @@ static void begin(decoder *d, const rbc__video_group *group) {
     d->next_number += group->num_packets;
 }
 
-static rbc_status decode(rbc__video_decoder *base, const rbc__video_group *group, rbc_error *err) {
+static rbc_status decode(rbc__video_decoder *base, const rbc__video_group *group,
+                         int64_t *num_packets, rbc_error *err) {
     decoder *d = as_decoder(base);
     run r = {.decoder = d,
              .group = group,
              .missing = group->num_frames,
              .bad_packet = group->num_packets,
              .frame_of = malloc(((size_t)group->num_packets + 1) * sizeof *r.frame_of)};
+    *num_packets = 0;
     if (r.frame_of == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a group of pictures");
     }
@@ -357,7 +354,9 @@ static rbc_status decode(rbc__video_decoder *base, const rbc__video_group *group
     if (progress(base, group) == 0) {
         begin(d, group);
     }
+    const int64_t num_sent = d->num_sent;
     const rbc_status status = run_group(&r, err);
+    *num_packets = d->num_sent - num_sent;
     free(r.frame_of);
     if (r.bad_packet < group->num_packets) {
         d->num_packets = 0; /* what follows is of no use */
