@@ -120,6 +120,8 @@ static const char *const columns[][2] = {
     {"streams", "unit"},
     {"streams", "scale"},
     {"streams", "offset"},
+    {"told", "part"},
+    {"told", "data"},
 };
 #define NUM_COLUMNS (sizeof columns / sizeof columns[0])
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ._marks import Told
+from ._told import Told
 from .errors import Error
 
 _MESSAGE_CHARACTERS = 200  # of a message are looked for: the library may cut its end, or add to it

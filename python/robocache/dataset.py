@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from . import _arguments, _causes, _core, _views
 from ._cached import cached_property
-from ._marks import Told, marks
 from ._progress import ProgressBar, format_bytes
 from ._table import make_table
+from ._told import Told, read_told
 from .episode import Episode, Episodes, Stream, StreamInfo, parse_metadata, position_of, positions
 from .errors import (
     ArgumentTypeError,
@@ -196,14 +196,16 @@ class Dataset:
         """Parts of the whole dataset that its files name."""
         found = (self._native.split(index) for index in range(self._info["num_splits"]))
         splits = [(name, Split(name, episodes, steps)) for name, episodes, steps in found]
-        splits += ((n, Split(n, len(m), sum(m.values()))) for n, m in self._marks.items())
+        everything = self._native.select(None, None)
+        for name, ids in self._told.splits.items():
+            split = Split(name, len(ids), everything.take(ids).num_steps())
+            splits.append((name, split))
         return _Named("split", splits)
 
-    @cached_property
-    def _marks(self) -> Mapping[str, dict[int, int]]:
-        """Steps of the episodes that name a split, by the split and their ids."""
-        key = self._told.splits_by
-        return {} if key is None else marks(self._native, key)
+    def _positions(self, split: str) -> list[int]:
+        """Returns which of the episodes chosen are in a split that episodes name themselves."""
+        wanted = set(self._told.splits[split])
+        return [i for i in range(len(self)) if self._selection.id(i) in wanted]
 
     @property
     def episodes(self) -> Episodes:
@@ -234,11 +236,11 @@ class Dataset:
             for name, (episodes, steps) in zip(self.splits, counts, strict=False)
             if episodes
         }
-        ids = {self._selection.id(index) for index in range(len(self))} if self._marks else set()
-        for name, marked in self._marks.items():
-            steps = [marked[id_] for id_ in ids & marked.keys()]
-            if steps:
-                splits[name] = Split(name, len(steps), sum(steps))
+        for name in self._told.splits:
+            positions = self._positions(name)
+            if positions:
+                steps = self._selection.take(positions).num_steps()
+                splits[name] = Split(name, len(positions), steps)
         return Contents(num_bytes, num_files, splits, len(found), found[:max_tasks])
 
     def verify(self) -> Verification:
@@ -274,10 +276,8 @@ class Dataset:
             NotFoundError: the dataset has no such split.
         """
         name = _arguments.string("split", name)
-        if name in self._marks:
-            ids = (self._selection.id(index) for index in range(len(self)))
-            chosen = [index for index, id_ in enumerate(ids) if id_ in self._marks[name]]
-            view = self._view(self._selection.take(chosen), f"split {name}")
+        if name in self._told.splits:
+            view = self._view(self._selection.take(self._positions(name)), f"split {name}")
             return _warn_of_none(self, view)
         return _warn_of_none(self, self._view(self._selection.refine(name, None), f"split {name}"))
 
@@ -439,10 +439,7 @@ class Dataset:
 
     def _view(self, selection: _core.Selection, how: str) -> Dataset:
         chosen = f"{self._chosen}, {how}" if self._chosen else how
-        view = Dataset(self._native, selection, self._opened, chosen, self._told)
-        if "_marks" in self.__dict__:
-            view.__dict__["_marks"] = self._marks
-        return view
+        return Dataset(self._native, selection, self._opened, chosen, self._told)
 
     def __iter__(self) -> Iterator[Episode]:
         return iter(self.episodes)
@@ -657,7 +654,8 @@ def open(  # noqa: A001 - the public name is robocache.open
     # a file is not found again by the folder that it lies in
     found = path if os.path.isfile(path) else native.info()["path"]
     opened = {**options, "path": found}
-    dataset = Dataset(native, native.select(None, None), opened, told=opening.told)
+    told = read_told(native, opening.told)
+    dataset = Dataset(native, native.select(None, None), opened, told=told)
     passed_over = dataset._info["catalog_passed_over"]
     if passed_over:
         if dataset.catalog_path not in passed_over:

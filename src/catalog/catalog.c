@@ -298,6 +298,60 @@ rbc_status rbc__catalog_open(const rbc__format *ops, rbc__reader *reader, const 
     return status;
 }
 
+/* `*is_there` true where a catalog of this version was found, whatever it tells. What is wrong with
+ * it is said when it is opened. */
+static rbc_status told_at(opening *o, const char *path, bool *is_there, char **told,
+                          rbc_error *err) {
+    rbc__catalog_header header;
+    *is_there = false;
+    if (rbc__header_read(path, &header, NULL) != RBC_OK || header.kind != RBC__CATALOG_CURRENT) {
+        return RBC_OK;
+    }
+    sqlite3 *db;
+    rbc_error why;
+    *is_there = true;
+    rbc_status status = rbc__database_open(path, RBC__DATABASE_READ, &o->watch, &db, &why);
+    if (status == RBC_OK) {
+        status = rbc__tables_check(db, &why);
+    }
+    if (status == RBC_OK) {
+        status = rbc__parts_told(db, o->ops->format, o->root, told, &why);
+    }
+    rbc__database_close(&db);
+    return status == RBC_ERROR_OUT_OF_MEMORY || status == RBC_ERROR_CANCELLED
+               ? rbc__pass_on(&why, err)
+               : RBC_OK;
+}
+
+static rbc_status told_somewhere(opening *o, char **told, rbc_error *err) {
+    char *path = NULL;
+    bool is_there = false;
+    const bool is_given = o->params->catalog_path != NULL;
+    rbc_status status = is_given ? rbc__location_given(o->params->catalog_path, &path, NULL)
+                                 : rbc__location_in_dataset(o->root, o->file, &path, err);
+    if (status == RBC_OK) {
+        status = told_at(o, path, &is_there, told, err);
+    }
+    free(path);
+    path = NULL;
+    if (status != RBC_OK || is_there || is_given) {
+        return is_given && status != RBC_ERROR_CANCELLED ? RBC_OK : status;
+    }
+    if (rbc__location_in_cache(o->root, o->file, &path, NULL) == RBC_OK) {
+        status = told_at(o, path, &is_there, told, err);
+    }
+    free(path);
+    return status;
+}
+
+rbc_status rbc__catalog_told(const rbc__format *ops, const char *root, const char *file,
+                             const rbc_open_params *params, char **told, rbc_error *err) {
+    opening o = {.ops = ops, .root = root, .file = file, .params = params};
+    o.watch = (rbc__watch){.ask = params->progress != NULL ? ask_progress : NULL, .user = &o};
+    *told = NULL;
+    return params->rebuild != 0 ? RBC_OK : told_somewhere(&o, told, err);
+}
+
 void rbc__catalog_close(rbc__catalog **catalog) {
     if (*catalog != NULL) {
         free((*catalog)->path);

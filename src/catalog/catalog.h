@@ -34,7 +34,7 @@ typedef struct rbc__catalog {
                           there is none */
     rbc__catalog_part *parts;
     int64_t num_parts;
-    int64_t num_episodes, num_steps, num_bytes, num_skipped, num_tasks;
+    int64_t num_episodes, num_steps, num_bytes, num_skipped, num_tasks, num_told;
 } rbc__catalog;
 
 /* Finds the catalog of the dataset at `root`, or in its `file` (NULL: it is the folder), brings it up to date where files are new or changed,
@@ -57,6 +57,13 @@ typedef struct rbc__catalog {
 rbc_status rbc__catalog_open(const rbc__format *ops, rbc__reader *reader, const char *root,
                              const char *file, const rbc_open_params *params, rbc__catalog **out,
                              rbc_error *err);
+
+/* What the first part of the dataset in the folder `root`, or in its `file`, told the catalog that
+ * rbc__catalog_open() would look at first and that is there, of this version and of the format;
+ * malloc'ed. NULL where there is none, or it cannot be read, or the part's file has changed. */
+rbc_status rbc__catalog_told(const rbc__format *ops, const char *root, const char *file,
+                             const rbc_open_params *params, char **told, rbc_error *err);
+
 void rbc__catalog_close(rbc__catalog **catalog);
 
 /* A connection for reading, for one thread at a time. `watch` (NULL allowed) outlives it. IO when

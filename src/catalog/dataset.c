@@ -101,9 +101,29 @@ static rbc_status load_object(void *user, int64_t part, rbc__container kind, uin
     return status;
 }
 
+static rbc_status open_reader(rbc_dataset *dataset, const char *path, const rbc_open_params *params,
+                              rbc_error *err) {
+    char *told = NULL;
+    const char *file = name_of_file(path);
+    const size_t bytes = file == NULL ? strlen(path) : (size_t)(file - path);
+    char *folder = bytes > 0 ? strndup(path, bytes) : strdup(".");
+    char *root = folder != NULL ? realpath(folder, NULL) : NULL;
+    free(folder);
+    rbc_status status = RBC_OK;
+    if (dataset->ops->is_told && root != NULL) { /* else opening says what is wrong */
+        status = rbc__catalog_told(dataset->ops, root, file, params, &told, err);
+    }
+    if (status == RBC_OK) {
+        status = dataset->ops->open(dataset->ops, path, told, &dataset->reader, err);
+    }
+    free(told);
+    free(root);
+    return status;
+}
+
 static rbc_status fill(rbc_dataset *dataset, const char *path, const rbc_open_params *params,
                        rbc_error *err) {
-    RBC__TRY(dataset->ops->open(dataset->ops, path, &dataset->reader, err));
+    RBC__TRY(open_reader(dataset, path, params, err));
     dataset->schema = dataset->ops->schema(dataset->reader);
     RBC__TRY(find_root(dataset, path, err));
     RBC__TRY(set_rate(dataset, params->control_rate_hz, err));
@@ -181,6 +201,7 @@ void rbc_dataset_close(rbc_dataset **dataset) {
     }
     rbc__listing_free(&closed->tasks);
     rbc__listing_free(&closed->skipped);
+    rbc__listing_free(&closed->told);
     pthread_mutex_destroy(&closed->lock);
     free(closed->steps);
     free(closed->stream_rates);

@@ -22,6 +22,11 @@ const rbc__catalog *rbc__dataset_catalog(const rbc_dataset *dataset);
 double rbc__dataset_control_rate(const rbc_dataset *dataset);   /* 0: unknown */
 rbc_jpeg_dct rbc__dataset_jpeg_dct(const rbc_dataset *dataset); /* never DEFAULT */
 
+/* What parts told when they were indexed, in their order: `*json` of the one at `index`, borrowed, and
+ * which part that is; NULL past the last. */
+rbc_status rbc__dataset_told(rbc_dataset *dataset, int64_t index, const char **json, int64_t *part,
+                             rbc_error *err);
+
 /* What its requests share: its store, and the cache of blocks of its episodes. Borrowed. */
 rbc__request_params rbc__dataset_requests(const rbc_dataset *dataset);
 /* Puts another store in the place of its own, which is the caller's from then on; for tests that

@@ -58,7 +58,7 @@ struct rbc_dataset {
     pthread_mutex_t lock; /* of all below */
     int64_t *steps;       /* [3 * num_episodes]: steps, start_ns, end_ns; NULL until first needed */
     double *stream_rates; /* [num_streams]; negative: not measured yet */
-    rbc__listing tasks, skipped;
+    rbc__listing tasks, skipped, told;
 };
 
 /* Steps and stamps of every episode of the dataset, loaded the first time. */

@@ -9,7 +9,7 @@
 #include "io/source.h"
 
 #define RBC__CATALOG_APPLICATION 0x52424331 /* "RBC1", in the header of the file */
-#define RBC__CATALOG_VERSION     9
+#define RBC__CATALOG_VERSION     10
 
 typedef enum rbc__catalog_kind {
     RBC__CATALOG_ABSENT = 0,  /* nothing is there */

@@ -87,6 +87,11 @@ static rbc_status take_column(void *user, const void *data, size_t bytes, uint64
     return rbc__part_index_add_column(&task->result->index, data, bytes, offset, err);
 }
 
+static rbc_status take_told(void *user, const char *json, rbc_error *err) {
+    file_task *task = user;
+    return rbc__part_index_set_told(&task->result->index, json, err);
+}
+
 static int take_progress(void *user, uint64_t bytes_done) {
     file_task *task = user;
     if (!task->is_unpacked && bytes_done > task->bytes_reported) {
@@ -130,6 +135,7 @@ static void index_part(index_run *run, int64_t number) {
                             .blobs = take_blobs,
                             .object = take_object,
                             .column = take_column,
+                            .told = take_told,
                             .user = &task};
     const int64_t position = job->pending[number].position;
     const rbc__part_schema *part = &job->ops->schema(job->reader)->parts[position];

@@ -1,10 +1,11 @@
-/* Tasks and skipped records by number: read whole when first asked for. */
+/* Tasks, skipped records and what parts told, by number: read whole when first asked for. */
 #define _GNU_SOURCE
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "catalog/database.h"
+#include "catalog/dataset.h"
 #include "catalog/dataset_state.h"
 #include "core/error.h"
 #include "core/fork.h"
@@ -107,6 +108,24 @@ rbc_status rbc_dataset_task(const rbc_dataset *dataset, int64_t index, const cha
     }
     *text = state->tasks.texts[index];
     *num_episodes = state->tasks.counts[index];
+    return RBC_OK;
+}
+
+rbc_status rbc__dataset_told(rbc_dataset *dataset, int64_t index, const char **json, int64_t *part,
+                             rbc_error *err) {
+    RBC__TRY(load(dataset, &dataset->told,
+                  "SELECT t.data, p.position FROM (SELECT * FROM told LIMIT ?) t"
+                  " JOIN parts p ON p.id = t.part ORDER BY p.position",
+                  dataset->catalog->num_told, err));
+    *json = NULL;
+    if (index >= 0 && index < dataset->told.count) {
+        *json = dataset->told.texts[index];
+        *part = dataset->told.counts[index];
+        if (*part < 0 || *part >= dataset->schema->num_parts) {
+            return rbc__fail(err, RBC_ERROR_FORMAT, "catalog '%s' is damaged: it has no part %lld",
+                             dataset->catalog->path, (long long)*part);
+        }
+    }
     return RBC_OK;
 }
 

@@ -116,6 +116,12 @@ rbc_status rbc__part_index_add_column(rbc__part_index *index, const void *data, 
     return rbc__bytes_check(&index->column, err);
 }
 
+rbc_status rbc__part_index_set_told(rbc__part_index *index, const char *json, rbc_error *err) {
+    index->told.size = 0;
+    rbc__bytes_append(&index->told, json, strlen(json));
+    return rbc__bytes_check(&index->told, err);
+}
+
 void rbc__part_index_free(rbc__part_index *index) {
     free(index->episodes);
     free(index->skips);
@@ -123,6 +129,7 @@ void rbc__part_index_free(rbc__part_index *index) {
     free(index->unpacked);
     rbc__bytes_free(&index->blobs);
     rbc__bytes_free(&index->objects);
+    rbc__bytes_free(&index->told);
     rbc__bytes_free(&index->column);
     *index = (rbc__part_index){0};
 }

@@ -37,8 +37,9 @@ typedef struct rbc__part_index {
     rbc__bytes objects; /* of rbc__part_index_object, each with its bytes behind it */
     uint32_t num_arrays, num_tracks, num_strings;
     rbc__bytes column;
-    int64_t digest; /* of the part's file: catalog/identity.h */
-    char *unpacked; /* where it lies unpacked, NULL: it is not compressed as a whole */
+    rbc__bytes told; /* JSON, none: empty */
+    int64_t digest;  /* of the part's file: catalog/identity.h */
+    char *unpacked;  /* where it lies unpacked, NULL: it is not compressed as a whole */
 } rbc__part_index;
 
 typedef struct rbc__part_index_object {
@@ -60,6 +61,7 @@ rbc_status rbc__part_index_add_object(rbc__part_index *index, rbc__container kin
                                       const uint8_t *data, size_t bytes, rbc_error *err);
 rbc_status rbc__part_index_add_column(rbc__part_index *index, const void *data, size_t bytes,
                                       uint64_t *offset, rbc_error *err);
+rbc_status rbc__part_index_set_told(rbc__part_index *index, const char *json, rbc_error *err);
 void rbc__part_index_free(rbc__part_index *index);
 
 /* Writes indices of files; one connection's prepared statements. */

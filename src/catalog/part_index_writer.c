@@ -14,7 +14,7 @@ struct rbc__part_index_writer {
     bool in_transaction;
     sqlite3_stmt *find_task, *add_task, *count_task;
     sqlite3_stmt *add_episode, *add_layout, *add_skip, *add_summary, *add_span, *finish_part;
-    sqlite3_stmt *add_metadata, *add_object;
+    sqlite3_stmt *add_metadata, *add_object, *add_told;
 };
 
 rbc_status rbc__part_index_writer_create(sqlite3 *db, const char *catalog_path, const char *folder,
@@ -41,6 +41,7 @@ rbc_status rbc__part_index_writer_create(sqlite3 *db, const char *catalog_path, 
         {&writer->add_span, "INSERT INTO spans VALUES (?, ?, ?)"},
         {&writer->add_metadata, "INSERT INTO metadata VALUES (?, ?)"},
         {&writer->add_object, "INSERT INTO objects VALUES (?, ?, ?, ?)"},
+        {&writer->add_told, "INSERT INTO told VALUES (?, ?)"},
         {&writer->finish_part,
          "UPDATE parts SET indexed = 1, records = ?, episodes = ?, steps = ?,"
          " column_bytes = ?, column_digest = ?, digest = ?, unpacked = ? WHERE id = ?"},
@@ -70,6 +71,7 @@ void rbc__part_index_writer_destroy(rbc__part_index_writer **writer) {
     sqlite3_finalize((*writer)->add_span);
     sqlite3_finalize((*writer)->add_metadata);
     sqlite3_finalize((*writer)->add_object);
+    sqlite3_finalize((*writer)->add_told);
     sqlite3_finalize((*writer)->finish_part);
     free(*writer);
     *writer = NULL;
@@ -265,6 +267,12 @@ static rbc_status write_all(rbc__part_index_writer *writer, int64_t part_id,
     RBC__TRY(write_metadata(writer, part_id, index, err));
     RBC__TRY(write_objects(writer, part_id, index, err));
     RBC__TRY(write_summaries(writer, part_id, index, err));
+    if (index->told.size > 0) {
+        sqlite3_bind_int64(writer->add_told, 1, part_id);
+        sqlite3_bind_text64(writer->add_told, 2, (const char *)index->told.data, index->told.size,
+                            SQLITE_STATIC, SQLITE_UTF8);
+        RBC__TRY(rbc__statement_run(writer->add_told, err));
+    }
     rbc__column_file column;
     RBC__TRY(
         rbc__columns_write(writer->catalog_path, writer->folder, &index->column, &column, err));

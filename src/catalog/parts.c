@@ -209,17 +209,20 @@ static rbc_status load_counts(sqlite3 *db, rbc__catalog *catalog, rbc_error *err
                                    &catalog->num_skipped, err));
     RBC__TRY(rbc__database_integer(db, "SELECT value FROM meta WHERE key = 'tasks'",
                                    &catalog->num_tasks, err));
+    RBC__TRY(rbc__database_integer(db, "SELECT value FROM meta WHERE key = 'told'",
+                                   &catalog->num_told, err));
     int64_t most; /* a record that was left out takes a byte, is a whole file, or a row at least */
     RBC__TRY(rbc__database_integer(db, "PRAGMA page_count", &most, err));
     most *= MOST_ROWS_A_PAGE;
     if (catalog->num_tasks < 0 || catalog->num_tasks > catalog->num_episodes ||
+        catalog->num_told < 0 || catalog->num_told > catalog->num_parts ||
         catalog->num_skipped < 0 || !rbc__add_size(most, catalog->num_bytes, &most) ||
         !rbc__add_size(most, catalog->num_parts, &most) || catalog->num_skipped > most) {
         return rbc__fail(err, RBC_ERROR_FORMAT,
-                         "catalog '%s': %lld tasks and %lld records left out make no sense; open "
-                         "the dataset with rebuild",
+                         "catalog '%s': %lld tasks, %lld records left out and %lld parts that tell "
+                         "of themselves make no sense; open the dataset with rebuild",
                          catalog->path, (long long)catalog->num_tasks,
-                         (long long)catalog->num_skipped);
+                         (long long)catalog->num_skipped, (long long)catalog->num_told);
     }
     return RBC_OK;
 }
@@ -263,6 +266,54 @@ rbc_status rbc__parts_load(sqlite3 *db, const char *root, const rbc__schema *sch
     return status == RBC_OK && *current ? load_counts(db, catalog, err) : status;
 }
 
+/* The part is looked at by its path alone: its schema is not known yet. */
+static rbc_status told_of_row(sqlite3_stmt *select, const char *root, bool is_home, char **told,
+                              rbc_error *err) {
+    rbc__part_schema part = {.path = (char *)(uintptr_t)sqlite3_column_text(select, 0)};
+    const char *text = (const char *)sqlite3_column_text(select, 4);
+    rbc__file_identity found;
+    if (part.path == NULL || text == NULL) {
+        return RBC_OK;
+    }
+    rbc__schema schema = {.parts = &part, .num_parts = 1};
+    const comparison c = {root, &schema, &found, false, is_home};
+    const int folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool looked =
+        folder >= 0 && look_at(folder, root, &part, &found, NULL) == RBC_OK && found.bytes >= 0;
+    if (folder >= 0) {
+        close(folder);
+    }
+    if (looked && found.bytes == sqlite3_column_int64(select, 1) &&
+        is_unchanged(&c, 0, sqlite3_column_int64(select, 2), sqlite3_column_int64(select, 3))) {
+        *told = strdup(text);
+        return *told != NULL ? RBC_OK
+                             : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory", root);
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc__parts_told(sqlite3 *db, const char *format, const char *root, char **told,
+                           rbc_error *err) {
+    *told = NULL;
+    bool is_home;
+    RBC__TRY(find_home(db, root, &is_home, err));
+    sqlite3_stmt *select;
+    RBC__TRY(rbc__statement_prepare(db,
+                                    "SELECT p.path, p.size, p.mtime_ns, p.digest, t.data"
+                                    " FROM parts p CROSS JOIN told t ON t.part = p.id"
+                                    " WHERE p.position = 0 AND p.indexed AND"
+                                    " (SELECT value FROM meta WHERE key = 'format') = ? LIMIT 1",
+                                    &select, err));
+    sqlite3_bind_text(select, 1, format, -1, SQLITE_STATIC);
+    bool row;
+    rbc_status status = rbc__statement_step(select, &row, err);
+    if (status == RBC_OK && row) {
+        status = told_of_row(select, root, is_home, told, err);
+    }
+    rbc__statement_finish(&select);
+    return status;
+}
+
 typedef struct known_file {
     int64_t id, bytes, mtime_ns, digest, episodes;
     char *unpacked; /* NULL: it was not; or there was no memory to say */
@@ -296,6 +347,7 @@ static rbc_status drop_content(sqlite3 *db, int64_t id, rbc_error *err) {
     RBC__TRY(run_for(db, "DELETE FROM layouts WHERE key BETWEEN ? AND ?", first, last, err));
     RBC__TRY(run_for(db, "DELETE FROM metadata WHERE key BETWEEN ? AND ?", first, last, err));
     RBC__TRY(run_for(db, "DELETE FROM objects WHERE part = ?", id, 0, err));
+    RBC__TRY(run_for(db, "DELETE FROM told WHERE part = ?", id, 0, err));
     RBC__TRY(run_for(db, "DELETE FROM summaries WHERE part = ?", id, 0, err));
     RBC__TRY(run_for(db, "DELETE FROM spans WHERE part = ?", id, 0, err));
     return run_for(db, "DELETE FROM skipped WHERE part = ?", id, 0, err);
@@ -447,7 +499,7 @@ rbc_status rbc__parts_finish(sqlite3 *db, rbc_error *err) {
         "DELETE FROM tasks WHERE episodes = 0;"
         "INSERT INTO task_words (task_words) VALUES ('rebuild');"
         "INSERT OR REPLACE INTO meta VALUES ('tasks', (SELECT count(*) FROM tasks)),"
-        "  ('skipped', (SELECT count(*) FROM skipped));"
+        "  ('skipped', (SELECT count(*) FROM skipped)), ('told', (SELECT count(*) FROM told));"
         "UPDATE meta SET value = 1 WHERE key = 'complete';"
         "COMMIT;";
     const rbc_status status = rbc__database_exec(db, finish, doing_write, err);

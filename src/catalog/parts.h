@@ -18,6 +18,11 @@ rbc_status rbc__parts_look(const char *root, const rbc__schema *schema, rbc__wat
 rbc_status rbc__parts_load(sqlite3 *db, const char *root, const rbc__schema *schema,
                            const rbc__file_identity *found, bool may_unpack, rbc__catalog *catalog,
                            bool *current, rbc_error *err);
+/* What the first part told when it was indexed, malloc'ed; NULL where it told nothing, its file is
+ * not the one that was indexed, or the catalog is of another format. */
+rbc_status rbc__parts_told(sqlite3 *db, const char *format, const char *root, char **told,
+                           rbc_error *err);
+
 void rbc__parts_free(rbc__catalog *catalog);
 
 /* Drops what the catalog holds of files that are gone or changed and lists, in the dataset's order,

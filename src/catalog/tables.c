@@ -24,6 +24,7 @@ static const char create_tables[] =
     "CREATE TABLE metadata (key INTEGER PRIMARY KEY, data BLOB NOT NULL);"
     "CREATE TABLE objects (part INTEGER, kind INTEGER, number INTEGER, data BLOB NOT NULL,"
     " PRIMARY KEY (part, kind, number)) WITHOUT ROWID;"
+    "CREATE TABLE told (part INTEGER PRIMARY KEY, data TEXT NOT NULL);"
     "CREATE TABLE summaries (part INTEGER PRIMARY KEY, data BLOB NOT NULL);"
     "CREATE TABLE spans (part INTEGER, times INTEGER, data BLOB NOT NULL,"
     " PRIMARY KEY (part, times)) WITHOUT ROWID;"

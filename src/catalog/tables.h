@@ -15,6 +15,7 @@
  *  objects    of a part: kind 0 the names of the files that it points to besides its own
  *             (layout/blobs.h), else arrays, tracks and
  *             texts (layout/object.h)
+ *  told       of a part: a JSON object that its format may be given when the dataset is opened again
  *  summaries  steps and stamps of a part's episodes, packed (catalog/summary.h)
  *  spans      the same of each stream of stamps: samples, first and last stamp
  *  tasks      texts, how many episodes have each, and task_words, their full-text index

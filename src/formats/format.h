@@ -56,6 +56,9 @@ typedef struct rbc__index_sink {
      * with the number RBC__COLUMN_BLOB. */
     rbc_status (*column)(void *user, const void *data, size_t bytes, uint64_t *offset,
                          rbc_error *err);
+    /* What the format tells of the part beyond its episodes, a JSON object; once at most. It is kept
+     * in the catalog for as long as the part is what it is. */
+    rbc_status (*told)(void *user, const char *json, rbc_error *err);
     /* Where the part's file lies unpacked, if it is compressed as a whole: that is blob 0 then.
      * NULL: it is not. */
     const char *unpacked;
@@ -70,13 +73,15 @@ struct rbc__format {
     const char *format;    /* "rlds" */
     const char *looks_for; /* for the message where no format knows a path */
     void *user;            /* of who registered it */
+    bool is_told;          /* open() takes what the first part told */
 
     /* Whether `path` (a folder or file) looks like this format; cheap, reads no data. */
     rbc_status (*probe)(const rbc__format *self, const char *path, bool *accepts, rbc_error *err);
 
-    /* Parses the metadata of the dataset at `path`. */
-    rbc_status (*open)(const rbc__format *self, const char *path, rbc__reader **out,
-                       rbc_error *err);
+    /* Parses the metadata of the dataset at `path`. `told`: what the first part told the catalog
+     * when it was indexed, if that is there and the part's file is unchanged; NULL: nothing. A catalog is anybody's. */
+    rbc_status (*open)(const rbc__format *self, const char *path, const char *told,
+                       rbc__reader **out, rbc_error *err);
     void (*close)(rbc__reader **reader);
     const rbc__schema *(*schema)(const rbc__reader *reader);
 

@@ -15,6 +15,7 @@ long fake_line_delay_ns = 0;
 int fake_slow_first = 0;
 int fake_open_errno = 0;
 const char *fake_name = "fake";
+char fake_told[64];
 
 struct rbc__reader {
     char *path;
@@ -68,10 +69,11 @@ static void fake_close(rbc__reader **reader) {
     *reader = NULL;
 }
 
-static rbc_status fake_open(const rbc__format *self, const char *path, rbc__reader **out,
-                            rbc_error *err) {
+static rbc_status fake_open(const rbc__format *self, const char *path, const char *told,
+                            rbc__reader **out, rbc_error *err) {
     char list[512];
     (void)self;
+    snprintf(fake_told, sizeof fake_told, "%s", told != NULL ? told : "");
     snprintf(list, sizeof list, "%s/files", path);
     FILE *file = fopen(list, "r");
     if (file == NULL) {
@@ -229,11 +231,17 @@ static rbc_status fake_index_file(rbc__reader *reader, int64_t number, const rbc
     }
     free(line);
     fclose(file);
+    if (status == RBC_OK) {
+        char told[64];
+        snprintf(told, sizeof told, "{\"part\": %lld}", (long long)number);
+        status = sink->told(sink->user, told, err);
+    }
     return status;
 }
 
 const rbc__format fake_reader = {
     .format = "fake",
+    .is_told = true,
     .probe = fake_probe,
     .open = fake_open,
     .close = fake_close,

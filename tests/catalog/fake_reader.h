@@ -18,6 +18,8 @@ extern int fake_slow_first;
 
 /* The name that every dataset gives itself. */
 extern const char *fake_name;
+/* What it was told when it was last opened; each part tells {"part": N}. */
+extern char fake_told[64];
 /* Each file fails to open with this errno; 0: none does. */
 extern int fake_open_errno;
 

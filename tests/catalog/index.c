@@ -139,6 +139,44 @@ static void a_changed_file_alone_is_read_again(void **state) {
     rbc_dataset_close(&dataset);
 }
 
+/* Opens, and says what the format was told before and how many parts tell something. */
+static void open_told(const char *path, const rbc_open_params *params, const char *told,
+                      int64_t count) {
+    rbc_error err;
+    const char *json;
+    int64_t part = -1;
+    fake_told[0] = '\0';
+    rbc_dataset *dataset = scratch_open(path, params);
+    assert_string_equal(fake_told, told);
+    for (int64_t i = 0; i < count; ++i) {
+        char wanted[64];
+        snprintf(wanted, sizeof wanted, "{\"part\": %lld}", (long long)i);
+        assert_int_equal(rbc__dataset_told(dataset, i, &json, &part, &err), RBC_OK);
+        assert_string_equal(json, wanted);
+        assert_int_equal(part, i);
+    }
+    assert_int_equal(rbc__dataset_told(dataset, count, &json, &part, &err), RBC_OK);
+    assert_null(json);
+    rbc_dataset_close(&dataset);
+}
+
+static void what_the_first_part_told_is_given_back_until_it_changes(void **state) {
+    rbc_open_params given = RBC_OPEN_PARAMS_INIT;
+    given.catalog_path = scratch_path(*state, "given.sqlite");
+    open_told(*state, NULL, "", FILES);
+    open_told(*state, NULL, "{\"part\": 0}", FILES);
+    open_told(*state, &given, "", FILES);
+    open_told(*state, &given, "{\"part\": 0}", FILES);
+    given.rebuild = 1;
+    open_told(*state, &given, "", FILES);
+    fake_file_write(*state, 1, "7 0 -1 polish the mirror\n");
+    open_told(*state, NULL, "{\"part\": 0}", FILES);
+    fake_file_write(*state, 0, "7 0 -1 polish the mirror\n");
+    open_told(*state, NULL, "", FILES);
+    fake_files_list(*state, FILES - 2);
+    open_told(*state, NULL, "{\"part\": 0}", FILES - 2);
+}
+
 static void a_removed_file_is_dropped_with_its_tasks(void **state) {
     fake_file_write(*state, FILES - 1, "7 0 -1 polish the mirror\n");
     rbc_dataset *dataset = scratch_open(*state, NULL);
@@ -376,6 +414,7 @@ int main(void) {
         TEST(the_same_whatever_the_threads),
         TEST(progress_ends_complete_and_a_second_open_reads_nothing),
         TEST(a_changed_file_alone_is_read_again),
+        TEST(what_the_first_part_told_is_given_back_until_it_changes),
         TEST(a_removed_file_is_dropped_with_its_tasks),
         TEST(damage_raises_with_its_own_words),
         TEST(a_failed_update_leaves_the_catalog_there_was),

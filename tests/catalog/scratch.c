@@ -85,6 +85,7 @@ char *scratch_dump(const char *catalog_path) {
         "SELECT * FROM layouts ORDER BY key",
         "SELECT * FROM metadata ORDER BY key",
         "SELECT * FROM objects ORDER BY part, kind, number",
+        "SELECT * FROM told ORDER BY part",
         "SELECT * FROM summaries ORDER BY part",
         "SELECT * FROM spans ORDER BY part, times",
         "SELECT * FROM tasks ORDER BY id",

@@ -505,7 +505,7 @@ static void a_shard_that_shrinks_while_it_is_indexed(void **state) {
     cutting user = {.path = path};
     const rbc__index_sink sink = {
         .episode = cut_file, .damaged = no_damage, .progress = no_progress, .user = &user};
-    assert_int_equal(rbc__rlds_format.open(&rbc__rlds_format, folder, &reader, &err), RBC_OK);
+    assert_int_equal(rbc__rlds_format.open(&rbc__rlds_format, folder, NULL, &reader, &err), RBC_OK);
     assert_int_equal(rbc__rlds_format.index_part(reader, 0, &sink, &err), RBC_ERROR_IO);
     assert_contains(err.message, path);
     assert_contains(err.message, ": byte ");

@@ -25,7 +25,7 @@ static rbc_status try_open(const char *path, rbc__reader **reader, rbc_error *er
     const rbc__format *ops;
     *reader = NULL;
     const rbc_status status = rbc__format_find(path, NULL, &ops, err);
-    return status == RBC_OK ? ops->open(ops, path, reader, err) : status;
+    return status == RBC_OK ? ops->open(ops, path, NULL, reader, err) : status;
 }
 
 /* Opens `path` below `root` and hands the schema to the caller. */

@@ -265,7 +265,7 @@ void open_dataset(dataset *data, const char *path) {
     char file[4096];
     *data = (dataset){0};
     if (rbc__format_find(path, NULL, &data->ops, &err) != RBC_OK ||
-        data->ops->open(data->ops, path, &data->reader, &err) != RBC_OK) {
+        data->ops->open(data->ops, path, NULL, &data->reader, &err) != RBC_OK) {
         fail_msg("%s", err.message);
     }
     data->schema = data->ops->schema(data->reader);

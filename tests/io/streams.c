@@ -336,7 +336,7 @@ static void records_without_tensors_need_features_json(void **state) {
     put_record(&file, &features);
     write_file(root, "x.tfrecord", file.data, file.size);
     assert_int_equal(rbc__format_find(root, NULL, &ops, NULL), RBC_OK);
-    assert_int_equal(ops->open(ops, root, &reader, &err), RBC_ERROR_FORMAT);
+    assert_int_equal(ops->open(ops, root, NULL, &reader, &err), RBC_ERROR_FORMAT);
     assert_contains(err.message, "x.tfrecord: byte 12");
     assert_null(reader);
     rbc__bytes_free(&file);

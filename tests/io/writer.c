@@ -321,7 +321,7 @@ static void files_are_indexed_by_several_threads(void **state) {
     (void)state;
     make_folder(folder);
     write_all(folder, 1, 4);
-    assert_int_equal(rbc__rlds_format.open(&rbc__rlds_format, folder, &reader, NULL), RBC_OK);
+    assert_int_equal(rbc__rlds_format.open(&rbc__rlds_format, folder, NULL, &reader, NULL), RBC_OK);
     for (int i = 0; i < 4; ++i) {
         workers[i] = (worker){.reader = reader, .file = i};
         assert_int_equal(pthread_create(&threads[i], NULL, index_one, &workers[i]), 0);

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
+import shutil
+import sqlite3
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -386,6 +390,98 @@ def test_notes(tmp_path: Path) -> None:
         assert rc.open(path).notes == dataset.notes
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_a_catalog_that_travels_has_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bool
+) -> None:
+    """Elsewhere, by a user who has no cache and no h5py: streams, notes and splits are there."""
+    home, away = tmp_path / "home", tmp_path / "away"
+    home.mkdir()
+    path = home / "demo.hdf5"
+    write_demos(path, {0: 8, 2: 9, 5: 7}, image=None, attributes={"note": "kept"})
+    with h5py.File(path, "a") as file:
+        file["data"].attrs["total"] = 5
+        file["mask/train"] = [b"demo_0", b"demo_5"]
+    catalog = home / "demo.sqlite" if given else None
+    with pytest.warns(RuntimeWarning, match="total says 5 steps"):
+        made = rc.open(path, catalog=catalog)
+    shutil.copytree(home, away)  # times of change are others, and so are inodes
+    (away / path.name).touch()
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    (blocked / "h5py.py").write_text("raise ImportError('blocked')")
+    monkeypatch.syspath_prepend(str(blocked))
+    monkeypatch.delitem(sys.modules, "h5py")
+    monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "nothing"))
+    found = rc.open(away / path.name, catalog=None if catalog is None else away / "demo.sqlite")
+    assert found.notes == made.notes
+    assert any("total says 5 steps" in note for note in found.notes)
+    assert any("numbered 0 to 5, with gaps" in note for note in found.notes)
+    assert [e.metadata["episode"] for e in found.split("train")] == ["demo_0", "demo_5"]
+    assert found.splits["train"].num_steps == 15
+    assert not (tmp_path / "nothing").exists()
+    with (away / path.name).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(rc.errors.UnsupportedError, match="h5py is needed"):
+        rc.open(away / path.name)
+
+
+def test_notes_follow_the_files_that_they_are_of(tmp_path: Path) -> None:
+    for number in range(3):
+        write_demos(tmp_path / f"{number}.hdf5", {0: 5, 3 + number: 5}, image=None)
+    assert [note.partition(",")[0] for note in rc.open(tmp_path).notes] == [
+        f"{number}.hdf5: 2 episodes are numbered 0 to {3 + number}" for number in range(3)
+    ]
+    write_demos(tmp_path / "1.hdf5", {0: 5, 1: 5}, image=None)
+    (tmp_path / "2.hdf5").unlink()
+    for _ in range(2):
+        assert [note.partition(":")[0] for note in rc.open(tmp_path).notes] == ["0.hdf5"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"plan": None},
+        {"plan": {"layout": "x"}},
+        {"plan": {"leaves": [{"stream": 5}]}},
+        {"version": 0},
+        {"file": "../x"},
+        {"plan": 2**70},
+    ],
+)
+def test_what_a_strangers_catalog_remembers_is_checked(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    path, catalog = tmp_path / "demo.hdf5", tmp_path / "catalog.sqlite"
+    write_demos(path, {0: 8}, image=None)
+    wanted = list(rc.open(path, catalog=catalog).streams)
+    with contextlib.closing(sqlite3.connect(catalog)) as db:
+        (text,) = db.execute("SELECT data FROM told").fetchone()
+        told = json.loads(text)
+        told["remembered"].update(change)
+        db.execute("UPDATE told SET data = ?", (json.dumps(told),))
+        db.commit()
+    assert list(rc.open(path, catalog=catalog).streams) == wanted
+
+
+@pytest.mark.parametrize(
+    "runs", [[[0, 4]], [[-1, 1]], [[1, 1], [0, 1]], [[0, 0]], [[0, 2**70]], [["a", 1]], [5], [[1]]]
+)
+def test_splits_that_cannot_be_are_damage_of_the_catalog(tmp_path: Path, runs: Any) -> None:
+    path, catalog = tmp_path / "demo.hdf5", tmp_path / "catalog.sqlite"
+    write_demos(path, {0: 8, 1: 8, 2: 8}, image=None)
+    with h5py.File(path, "a") as file:
+        file["mask/train"] = [b"demo_0", b"demo_1"]
+    assert len(rc.open(path, catalog=catalog).split("train")) == 2
+    with contextlib.closing(sqlite3.connect(catalog)) as db:
+        (text,) = db.execute("SELECT data FROM told").fetchone()
+        told = {**json.loads(text), "splits": {"train": runs}}
+        db.execute("UPDATE told SET data = ?", (json.dumps(told),))
+        db.commit()
+    with pytest.raises(rc.errors.FormatError, match=r"catalog\.sqlite'.*split 'train'"):
+        rc.open(path, catalog=catalog)
+
+
 # ---- what is refused ----------------------------------------------------------------------------
 
 
@@ -451,7 +547,6 @@ def test_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "demo.hdf5"
     write_demos(path, {0: 8}, image=None)
     import importlib
-    import sys
 
     blocked = tmp_path / "blocked"
     blocked.mkdir()

@@ -463,6 +463,56 @@ def test_texts_tasks_and_metadata(folder: Path) -> None:
     assert [episode.metadata for episode in dataset][1:] == [{}, {"a": [1, 2]}, {}]
 
 
+def test_what_parts_note_and_remember_stays_in_the_catalog(folder: Path) -> None:
+    seen: list[Any] = []
+    for name in ("a", "b"):
+        (folder / name).write_bytes(STATE.tobytes())
+
+    def read(part: rc.Part) -> None:
+        part.episodes(
+            num_steps=STEPS[:3],
+            streams={"state": rc.Rows(offset=FIRST[:3] * 16)},
+            metadata=[{"in": ["even", "all of them"]}, '{"in": ["odd"]}', {"in": ["even", 5]}],
+        )
+        part.episodes(num_steps=STEPS[3:], streams={"state": rc.Rows(offset=FIRST[3:] * 16)})
+        part.note(f"read of {part.path}")
+        part.remember({"of": part.path, "at": [1, None]})
+
+    def declare(dataset: rc.Indexer) -> None:
+        seen.append(dataset.remembered)
+        dataset.splits_by = "in"
+        dataset.note("of all")
+        dataset.control_rate_hz = 10
+        dataset.stream("state", dtype="float32", shape=(4,))
+        for name in ("a", "b"):
+            dataset.part(name, read=read)
+
+    kind = Format(folder, declare)
+    for _ in range(2):
+        dataset = kind.open()
+        assert dataset.notes == ["of all", "a: read of a", "b: read of b"]
+        assert [e.id for e in dataset.split("even")] == [0, 2, 4, 6]
+        assert [e.id for e in dataset[2:].split("odd")] == [5]
+        assert dataset.splits["even"].num_steps == 2 * (STEPS[0] + STEPS[2])
+        assert list(dataset.splits) == ["train", "even", "all of them", "odd"]
+    (folder / "b").write_bytes(STATE.tobytes())
+    os.utime(folder / "b", ns=(5, 5))
+    kind.open()
+    os.utime(folder / "a", ns=(5, 5))
+    kind.open(rebuild=True)
+    assert seen == [None, *[{"of": "a", "at": [1, None]}] * 2, None]
+
+
+def test_what_is_no_json_is_not_remembered(folder: Path) -> None:
+    (folder / "data.bin").write_bytes(STATE.tobytes())
+
+    def read(part: rc.Part) -> None:
+        part.remember({"x": float("nan")})
+
+    with pytest.raises(rc.Error, match=r"remember: .*wanted a JSON object"):
+        Format(folder, lambda dataset: declare_state(dataset, read)).open()
+
+
 def test_ragged_streams_and_stamps(folder: Path) -> None:
     rows = RNG.integers(0, 4, TOTAL)
     points = RNG.random((int(rows.sum()), 3), np.float32)

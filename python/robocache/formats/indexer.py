@@ -79,9 +79,18 @@ class Indexer:
         splits_by: key of episodes' metadata whose list of names makes them episodes of splits of
             those names, besides that of their part; None where there is none.
         notes: what was said with :meth:`note`.
+        remembered: what the first part kept with :meth:`Part.remember` when it was indexed; None
+            where it kept nothing, its file has changed, or the catalog is to be made. It comes from
+            the catalog, which may be anybody's.
     """
 
-    def __init__(self, path: str, mapping: Mapping | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        mapping: Mapping | None = None,
+        remembered: dict[str, Any] | None = None,
+    ) -> None:
+        self.remembered = remembered
         self.path = path if os.path.isdir(path) else os.path.dirname(path)
         self.name: str = os.path.basename(path.rstrip("/"))
         self.version: str = ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import _arguments, _core
+from .._told import ToldPart
 from ..errors import ArgumentTypeError, InvalidArgumentError
 from .sources import ArrayRows, Column, Frames, Packing, Pieces, Rows, Source
 from .video import Video
@@ -87,10 +88,18 @@ class Part:
         folder: that paths begin at, see :attr:`Indexer.path`.
     """
 
-    def __init__(self, native: _core.Part, path: str, folder: str, streams: list[str]) -> None:
+    def __init__(
+        self,
+        native: _core.Part,
+        path: str,
+        folder: str,
+        streams: list[str],
+        splits_by: str | None = None,
+    ) -> None:
         self.path = path
         self.folder = folder
         self._native = native
+        self._told = ToldPart(splits_by)
         self._streams = {name: number for number, name in enumerate(streams)}
 
     def blobs(self, pattern: str, *, first: int = 0, count: int = 1, sizes: Any = None) -> int:
@@ -381,6 +390,7 @@ class Part:
         steps = _ints("num_steps", num_steps, none=False)
         if isinstance(steps, int):
             raise InvalidArgumentError("num_steps: found one number, wanted one an episode")
+        texts = None if metadata is None else [_metadata(e, m) for e, m in enumerate(metadata)]
         self._native.episodes(
             len(steps),
             steps,
@@ -388,7 +398,7 @@ class Part:
             _ints("offset", offset),
             _ints("bytes", bytes),
             None if tasks is None else [_text("tasks", task) for task in tasks],
-            None if metadata is None else [_metadata(e, each) for e, each in enumerate(metadata)],
+            texts,
             [
                 self._source(name, source)
                 for name, given in streams.items()
@@ -400,6 +410,25 @@ class Part:
             ],
             [self._stamps(name, given) for name, given in (stamps or {}).items()],
         )
+        self._told.add_episodes(len(steps), metadata)
+
+    def note(self, text: str) -> None:
+        """Says something of the part that users are to see, as :meth:`Indexer.note` does of the
+        dataset; it is kept in the catalog for as long as the part is what it is.
+        """
+        self._told.notes.append(_arguments.string("note", text))
+
+    def remember(self, value: Mapping[str, Any]) -> None:
+        """Keeps a JSON object in the catalog, which of the first part is
+        :attr:`Indexer.remembered` when the dataset is opened again.
+        """
+        self._told.remembered = dict(value)
+
+    def tell(self) -> None:
+        """Hands over what was noted and remembered, once all is read."""
+        text = self._told.to_json()
+        if text is not None:
+            self._native.told(text)
 
     def skip(self, record: int, message: str) -> None:
         """Tells of a damaged record; raises it unless it is opened with on_error="skip"."""

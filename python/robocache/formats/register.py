@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import _arguments, _causes, _core, errors
-from .._marks import Told
+from .._told import Told, remembered
 from ..errors import ArgumentTypeError, Error, InvalidArgumentError
 from . import builtin
 from .indexer import DeclaredPart, Indexer
@@ -74,11 +74,12 @@ class _Adapter:
         except BaseException as error:
             raise self._told(f"format '{self._name}', {path}", error, _causes.current()) from error
 
-    def open(self, path: str) -> tuple[Any, ...]:
-        """Returns a number for what was declared, and all of that."""
+    def open(self, path: str, told: str) -> tuple[Any, ...]:
+        """Returns a number for what was declared, and all of that; `told` by the first part."""
         opening = _causes.current()
         handle = next(self._numbers)
-        dataset = Indexer(path, None if opening.mapping is None else Mapping(*opening.mapping))
+        mapping = None if opening.mapping is None else Mapping(*opening.mapping)
+        dataset = Indexer(path, mapping, remembered(told))
         try:
             self._index(path, dataset)
             schema = dataset.schema()
@@ -94,7 +95,11 @@ class _Adapter:
         dataset, parts, opening = self._opened[handle]
         part = parts[number]
         try:
-            part.read(Part(native, part.path, dataset.path, list(dataset.streams)))
+            reading = Part(
+                native, part.path, dataset.path, list(dataset.streams), dataset.splits_by
+            )
+            part.read(reading)
+            reading.tell()
         except BaseException as error:
             raise self._told(prefix, error, opening) from error
 

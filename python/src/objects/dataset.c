@@ -272,6 +272,28 @@ static PyObject *dataset_skipped(PyObject *self, PyObject *index) {
     return text_object(message);
 }
 
+/* told(index) -> (JSON, path of the part, id of its first episode), or None past the last */
+static PyObject *dataset_told(PyObject *self, PyObject *index) {
+    const long long position = PyLong_AsLongLong(index);
+    if (position == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    rbc_dataset *dataset = handle_of(self);
+    const char *json = NULL;
+    int64_t part = 0;
+    rbc_error err;
+    if (rbc__dataset_told(dataset, position, &json, &part, &err) != RBC_OK) {
+        return raise_error(state_of_type(self), &err);
+    }
+    if (json == NULL) {
+        Py_INCREF(Py_None);
+        return Py_None;
+    }
+    return Py_BuildValue("(NNL)", text_object(json),
+                         text_object(rbc__dataset_schema(dataset)->parts[part].path),
+                         (long long)rbc__dataset_catalog(dataset)->parts[part].first_id);
+}
+
 /* select(split | None, where | None) -> Selection */
 static PyObject *dataset_select(PyObject *self, PyObject *args) {
     const char *split = NULL;
@@ -341,10 +363,15 @@ static PyObject *dataset_verify(PyObject *self, PyObject *unused) {
 }
 
 static PyMethodDef dataset_methods[] = {
-    {"info", dataset_info, METH_NOARGS, NULL},     {"stream", dataset_stream, METH_O, NULL},
-    {"split", dataset_split, METH_O, NULL},        {"task", dataset_task, METH_O, NULL},
-    {"skipped", dataset_skipped, METH_O, NULL},    {"select", dataset_select, METH_VARARGS, NULL},
-    {"verify", dataset_verify, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL},
+    {"info", dataset_info, METH_NOARGS, NULL},
+    {"stream", dataset_stream, METH_O, NULL},
+    {"split", dataset_split, METH_O, NULL},
+    {"task", dataset_task, METH_O, NULL},
+    {"skipped", dataset_skipped, METH_O, NULL},
+    {"told", dataset_told, METH_O, NULL},
+    {"select", dataset_select, METH_VARARGS, NULL},
+    {"verify", dataset_verify, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot dataset_slots[] = {

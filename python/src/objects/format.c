@@ -308,8 +308,8 @@ static void python_close(rbc__reader **reader) {
     }
 }
 
-static rbc_status python_open(const rbc__format *self, const char *path, rbc__reader **out,
-                              rbc_error *err) {
+static rbc_status python_open(const rbc__format *self, const char *path, const char *told,
+                              rbc__reader **out, rbc_error *err) {
     const python_format *format = self->user;
     *out = NULL;
     const python_call call = enter_python();
@@ -320,7 +320,8 @@ static rbc_status python_open(const rbc__format *self, const char *path, rbc__re
         PyErr_NoMemory();
     } else {
         reader->format = format;
-        schema = PyObject_CallMethod(format->adapter, "open", "N", path_object(path));
+        schema = PyObject_CallMethod(format->adapter, "open", "NN", path_object(path),
+                                     text_object(told != NULL ? told : ""));
     }
     if (schema == NULL || !read_schema(format, schema, reader)) {
         status = take_exception(format, err);
@@ -414,6 +415,7 @@ PyObject *register_format(PyObject *module, PyObject *args) {
         .ops = {.format = own_name,
                 .looks_for = own_looks_for,
                 .user = format,
+                .is_told = true,
                 .probe = python_probe,
                 .open = python_open,
                 .close = python_close,

@@ -182,6 +182,23 @@ static PyObject *part_skip(PyObject *self, PyObject *args) {
     return Py_None;
 }
 
+/* told(JSON) */
+static PyObject *part_told(PyObject *self, PyObject *text) {
+    const char *json = PyUnicode_AsUTF8AndSize(text, NULL);
+    if (json == NULL) {
+        return NULL;
+    }
+    part_call call;
+    if (begin_part_call(self, &call)) {
+        call.status = call.part->sink->told(call.part->sink->user, json, &call.err);
+    }
+    if (!end_part_call(&call)) {
+        return NULL;
+    }
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
 /* progress(bytes done) */
 static PyObject *part_progress(PyObject *self, PyObject *bytes) {
     const unsigned long long done = PyLong_AsUnsignedLongLong(bytes);
@@ -200,13 +217,19 @@ static PyObject *part_progress(PyObject *self, PyObject *bytes) {
     return Py_None;
 }
 
-static PyMethodDef part_methods[] = {
-    {"blobs", part_blobs, METH_VARARGS, NULL},     {"packing", part_packing, METH_O, NULL},
-    {"blocks", part_blocks, METH_VARARGS, NULL},   {"array", part_array, METH_VARARGS, NULL},
-    {"parquet", part_parquet, METH_VARARGS, NULL}, {"track", part_track, METH_VARARGS, NULL},
-    {"strings", part_strings, METH_O, NULL},       {"episodes", part_episodes, METH_VARARGS, NULL},
-    {"skip", part_skip, METH_VARARGS, NULL},       {"progress", part_progress, METH_O, NULL},
-    {"mp4", part_mp4, METH_VARARGS, NULL},         {NULL, NULL, 0, NULL}};
+static PyMethodDef part_methods[] = {{"blobs", part_blobs, METH_VARARGS, NULL},
+                                     {"packing", part_packing, METH_O, NULL},
+                                     {"blocks", part_blocks, METH_VARARGS, NULL},
+                                     {"array", part_array, METH_VARARGS, NULL},
+                                     {"parquet", part_parquet, METH_VARARGS, NULL},
+                                     {"track", part_track, METH_VARARGS, NULL},
+                                     {"strings", part_strings, METH_O, NULL},
+                                     {"episodes", part_episodes, METH_VARARGS, NULL},
+                                     {"skip", part_skip, METH_VARARGS, NULL},
+                                     {"progress", part_progress, METH_O, NULL},
+                                     {"told", part_told, METH_O, NULL},
+                                     {"mp4", part_mp4, METH_VARARGS, NULL},
+                                     {NULL, NULL, 0, NULL}};
 
 static PyType_Slot part_slots[] = {
     {Py_tp_dealloc, (void *)part_dealloc}, {Py_tp_methods, part_methods}, {0, NULL}};

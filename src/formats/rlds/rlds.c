@@ -332,14 +332,15 @@ static rbc_status open_folder(const char *folder, rbc__schema *schema, rbc__leav
     return status;
 }
 
-static rbc_status rlds_open(const rbc__format *self, const char *path, rbc__reader **out,
-                            rbc_error *err) {
+static rbc_status rlds_open(const rbc__format *self, const char *path, const char *told,
+                            rbc__reader **out, rbc_error *err) {
     rbc__schema schema = {0};
     rbc__leaves leaves = {0};
     rbc__rlds *reader = NULL;
     char *inside = NULL;
     char *folder = NULL;
     (void)self;
+    (void)told;
     *out = NULL;
     rbc_status status = rbc__rlds_find_folder(path, &inside, err);
     if (status == RBC_OK) {

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from ... import _causes
 from ...errors import Error, FormatError, InvalidArgumentError, NotFoundError
-from .. import recall
 from ..mapping import DRAFTED
 from . import layouts
 from .beside import Beside
@@ -29,7 +28,6 @@ __all__ = ["draft", "index"]
 
 _ENDINGS = (".hdf5", ".h5", ".hdf")
 _DEPTH = 4  # folders below the path, in which files are looked for
-_NOTED = 100  # files of which notes are kept
 _TRIED = 16  # files of which the first that can be read says what all hold
 
 
@@ -38,7 +36,7 @@ def index(path: str, dataset: Indexer) -> None:
     mapping = dataset.mapping
     files = find_files(path, None if mapping is None else mapping.text("files"))
     pool = readers(_causes.current())
-    plan = _plan(path, dataset, files, pool)
+    plan, is_of_first = _plan(dataset, files, pool)
     dataset.name = os.path.splitext(os.path.basename(path.rstrip("/")))[0]
     dataset.control_rate_hz = plan.rate_hz
     dataset.splits_by = "mask" if plan.has_masks else None
@@ -47,16 +45,14 @@ def index(path: str, dataset: Indexer) -> None:
     for leaf in plan.leaves:
         _declare(dataset, leaf)
 
-    notes = _Notes(path, dataset, files)
-
     def read(part: Part) -> None:
         reader = pool.take()
         try:
-            index = PartIndex(part, plan)
-            index.read(reader)
-            notes.set(part.path, index.notes)
+            PartIndex(part, plan).read(reader)
         finally:
             pool.give(reader)
+        if part.path == files[0] and is_of_first:
+            part.remember(_to_remember(dataset, files, plan))
 
     for file in files:
         dataset.part(file, read=read, split="all" if plan.has_masks else "train")
@@ -72,29 +68,6 @@ def draft(path: str) -> str:
         return layouts.draft(_survey(root, files[0], pool.take()), files[0])
     finally:
         pool.close()
-
-
-class _Notes:
-    """What was noted of single files when they were indexed, now or earlier."""
-
-    def __init__(self, path: str, dataset: Indexer, files: list[str]) -> None:
-        self._name = f"hdf5 notes {path}"
-        self._first = os.path.join(dataset.path, files[0])
-        self._dataset = dataset
-        self._all: dict[str, Any] = recall.get(self._name, self._first) or {}
-        for file in files:
-            self._tell(file, self._all.get(file, []))
-
-    def set(self, file: str, notes: list[str]) -> None:
-        if (notes or file in self._all) and len(self._all) < _NOTED:
-            self._all[file] = notes
-            self._tell(file, notes)
-            recall.put(self._name, self._first, self._all)
-
-    def _tell(self, file: str, notes: Any) -> None:
-        for note in notes:
-            if isinstance(note, str) and f"{file}: {note}" not in self._dataset.notes:
-                self._dataset.note(f"{file}: {note}")
 
 
 # ---- files --------------------------------------------------------------------------------------
@@ -140,16 +113,27 @@ def _by_number(file: str) -> list[tuple[int, int, str]]:
 # ---- what all files hold ------------------------------------------------------------------------
 
 
-def _plan(path: str, dataset: Indexer, files: list[str], pool: Any) -> layouts.Plan:
-    """Returns what the first file holds that can be read, found now or earlier."""
+def _to_remember(dataset: Indexer, files: list[str], plan: layouts.Plan | None) -> dict[str, Any]:
+    """Returns what the first file keeps; with None all but the plan."""
     mapping = dataset.mapping
-    name = f"hdf5 {path} {mapping.digest if mapping is not None else ''}"
-    found = recall.get(name, os.path.join(dataset.path, files[0]))
-    if found is not None:
-        try:
-            return layouts.Plan.from_json(found)
-        except (KeyError, TypeError, ValueError):
-            pass  # of an earlier version
+    return {
+        "file": files[0],
+        "mapping": None if mapping is None else mapping.digest,
+        "version": layouts.VERSION,
+        "plan": None if plan is None else plan.to_json(),
+    }
+
+
+def _plan(dataset: Indexer, files: list[str], pool: Any) -> tuple[layouts.Plan, bool]:
+    """Returns what the first file holds that can be read, found now or when it was indexed, and
+    whether that is the first.
+    """
+    mapping = dataset.mapping
+    found = dataset.remembered or {}
+    if {**found, "plan": None} == _to_remember(dataset, files, None):
+        plan = layouts.Plan.from_json(found["plan"])
+        if plan is not None:
+            return plan, True
     reader = pool.take()
     problem: Error | None = None
     try:
@@ -168,9 +152,7 @@ def _plan(path: str, dataset: Indexer, files: list[str], pool: Any) -> layouts.P
             except (FormatError, InvalidArgumentError) as error:
                 problem = problem or error
                 continue
-            if file == files[0]:
-                recall.put(name, os.path.join(dataset.path, file), plan.to_json())
-            return plan
+            return plan, file == files[0]
     finally:
         pool.give(reader)
     assert problem is not None

@@ -17,6 +17,7 @@ from .. import mapping as mappings
 
 __all__ = [
     "LOOKED_FOR",
+    "VERSION",
     "Leaf",
     "Plan",
     "Survey",
@@ -32,6 +33,9 @@ LOOKED_FOR = (
     "groups numbered alike (/data/demo_N, /traj_N, ...) with a dataset 'actions' or 'action', or "
     "one episode a file with /action or /actions, or with /joint_action/vector"
 )
+
+VERSION = 1
+"""Of what is recognised: what an earlier one remembered of a file is found out again."""
 
 _STEPS = ("actions", "action")
 _STEPS_OF_FILES = (*_STEPS, "joint_action/vector")
@@ -101,17 +105,37 @@ class Plan:
         return dataclasses.asdict(self)
 
     @staticmethod
-    def from_json(given: Mapping[str, Any]) -> Plan:
-        """Returns a plan; raises KeyError, TypeError or ValueError where it is none."""
-        leaves = tuple(Leaf(**{**leaf, "shape": tuple(leaf["shape"])}) for leaf in given["leaves"])
-        return Plan(
-            **{
-                **given,
-                "leaves": leaves,
-                "others": tuple(given["others"]),
-                "notes": tuple(given["notes"]),
-            }
-        )
+    def from_json(given: Any) -> Plan | None:
+        """Returns a plan; None where it is none: it may come from anybody's catalog."""
+        try:
+            leaves = tuple(
+                Leaf(**{**leaf, "shape": tuple(leaf["shape"])}) for leaf in given["leaves"]
+            )
+            told = {key: tuple(given[key]) for key in ("others", "notes")}
+            plan = Plan(**{**given, "leaves": leaves, **told})
+        except (KeyError, TypeError, ValueError):
+            return None
+        return plan if _is_sound(plan) and all(_is_sound(leaf) for leaf in leaves) else None
+
+
+def _is_sound(value: Plan | Leaf) -> bool:
+    """Whether what JSON held is of the types that are declared."""
+    kinds: dict[str, Any] = {
+        "str": str,
+        "str | None": (str, type(None)),
+        "float | None": (int, float, type(None)),
+        "bool": bool,
+        "dict[str, Any]": dict,
+        "tuple[str, ...]": str,
+        "tuple[int, ...]": int,
+        "tuple[Leaf, ...]": Leaf,
+    }
+    for field in dataclasses.fields(value):
+        found, kind = getattr(value, field.name), str(field.type)
+        each = found if kind.startswith("tuple") else (found,)
+        if not all(isinstance(item, kinds[kind]) for item in each):
+            return False
+    return True
 
 
 class Survey:

@@ -49,11 +49,7 @@ def check_kind(path: str) -> None:
 
 
 class PartIndex:
-    """Tells a part what its file holds.
-
-    Attributes:
-        notes: what users are to know of it, once it is read.
-    """
+    """Tells a part what its file holds."""
 
     def __init__(self, part: Part, plan: layouts.Plan) -> None:
         self._part = part
@@ -65,7 +61,6 @@ class PartIndex:
         self._packings: dict[Any, int | None] = {}
         self._skipped = False
         self._texts: dict[str, int] = {}
-        self.notes: list[str] = []
         self._late: list[dict[str, Any]] = []  # episodes, until all texts are known
         self._notes: dict[str, list[str]] = {}  # names of the episodes of which something is said
 
@@ -173,11 +168,12 @@ class PartIndex:
         is_stale = isinstance(total, int) and total != self._steps and not self._skipped
         if self._plan.series is not None and is_stale:
             self._note(f"total says {total} steps, the episodes have {self._steps}")
-        self.notes = [_about(note, names) for note, names in self._notes.items()]
-        if self.notes:
-            message = f"{self._path}: {'; '.join(self.notes)}"
+        notes = [_about(note, names) for note, names in self._notes.items()]
+        if notes:
+            message = f"{self._path}: {'; '.join(notes)}"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
-        self.notes += self._gaps
+        for note in notes + self._gaps:
+            self._part.note(note)
         if self._texts:
             self._part.strings(list(self._texts))
         for episode in self._late:
