@@ -1095,6 +1095,13 @@ typedef struct rbc_batch rbc_batch;
  * between two stamps so near to it is the middle, and limits and the ends of the episode are met by
  * what passes them by no more. */
 
+/* A vector is one field that the windows of several streams fill together. */
+typedef enum rbc_vector {
+    RBC_VECTOR_NONE = 0,   /* the window has a field of its own, of the stream's shape */
+    RBC_VECTOR_BEGINS = 1, /* its stream is the first of a vector, or alone in it */
+    RBC_VECTOR_JOINS = 2,  /* its stream follows that of the window before */
+} rbc_vector;
+
 /* A window of one stream around the sample's tick. Exactly one of `ticks` and `offsets_ns` is set;
  * both are relative to the sample's own time.
  *
@@ -1104,7 +1111,19 @@ typedef struct rbc_batch rbc_batch;
  * what is filled is not valid.
  *
  * Numeric streams take any resample mode; image and text streams hold and nearest; ragged streams
- * without stamps (point clouds) hold and nearest, delivered padded to `max_points`. */
+ * without stamps (point clouds) hold and nearest, delivered padded to `max_points`.
+ *
+ * `scale` and `offset` change what is delivered of numbers, after they are resampled:
+ * value * scale + offset, in float64, rounded to the stream's dtype where that is of floats, else to
+ * float32 (to half types through float32). What outside nan and zero fill stays NaN and 0, and so do
+ * the zeros of a stream that has no sample in the episode.
+ *
+ * The streams of a vector are one field, [batch, count, D0 + D1 + ...], each sample in C order,
+ * whatever its shape. Their windows have the same ticks or offsets and the same `outside`; name and
+ * squeeze are the first's. The vector's dtype is that of what is delivered of each: the widest of
+ * floats (float32 of float16 and bfloat16), the floats' of floats and integers, the smallest that
+ * holds all of integers. It is valid where all of its streams are; outside nan and zero fill all of
+ * it. */
 typedef struct rbc_window {
     size_t struct_size;
     const char *stream;
@@ -1121,6 +1140,9 @@ typedef struct rbc_window {
     int64_t max_points;  /* 0: not a point cloud */
     int32_t squeeze; /* its fields are [B, ...]: of one tick or offset, without an axis for it */
     const rbc_image_params *image; /* what is made of its images; NULL: they are as stored */
+    int32_t vector;                /* an rbc_vector */
+    const double *scale;           /* [elements of a sample]; NULL: 1 */
+    const double *offset;          /* likewise; NULL: 0 */
 } rbc_window;
 
 #define RBC_WINDOW_INIT                                                                            \
@@ -1138,7 +1160,10 @@ typedef struct rbc_window {
      .tolerance_ns = -1.0,                                                                         \
      .max_points = 0,                                                                              \
      .squeeze = 0,                                                                                 \
-     .image = NULL}
+     .image = NULL,                                                                                \
+     .vector = RBC_VECTOR_NONE,                                                                    \
+     .scale = NULL,                                                                                \
+     .offset = NULL}
 
 /* The positions of an epoch's order are dealt out in batches: row i of batch k of rank r is at
  * position base + (k * world_size + r) * batch_size + i, where base is the position that the epoch

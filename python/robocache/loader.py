@@ -17,7 +17,7 @@ from ._torch_data import BatchSampler, register
 from .batch import Batch, Text
 from .dataset import Dataset
 from .errors import ArgumentTypeError, Error, InvalidArgumentError, UnsupportedError
-from .window import Window, as_given, native_windows, own_names
+from .window import Window, as_given, identity_of, native_windows, own_names
 
 __all__ = ["DataLoader"]
 
@@ -424,7 +424,7 @@ class DataLoader:
 
     def _identity(self) -> dict[str, Any]:
         """Returns what has to be as it was for a position to mean the same samples."""
-        windows = repr((self._windows, self._snap_ns, self._clock, self._require))
+        windows = repr((identity_of(self._windows), self._snap_ns, self._clock, self._require))
         identity = {
             "fingerprint": f"{self.dataset._selection.fingerprint():016x}",
             "num_samples": self.num_samples,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import _arguments
+from . import _arguments, _vectors
 from ._readable import readable
 from .dataset import Dataset
 from .episode import StreamInfo
@@ -21,6 +21,7 @@ MAX_TICKS = 2**20  # of a window
 _INT32_MAX = 2**31 - 1
 _MAX_SECONDS = 9e9  # in int64 nanoseconds, and 285 years
 _MODES = ("linear", "hold", "nearest", "cubic", "slerp", "angle", "mean", "max", "min")
+_NO_VECTOR, _BEGINS, _JOINS = range(3)
 _OUTSIDES = ("hold", "nan", "zero", "extrapolate")
 
 
@@ -32,7 +33,15 @@ class Window:
         ticks: in periods of the loader's clock, relative to the sample's: range(-1, 1) is the last
             one and now.
         seconds: instead of ticks: seconds relative to the sample's time.
-        name: of the field in the batch; by default the stream's.
+        name: of the field in the batch; by default the name the window is given under.
+        source: the stream, where the window is given under another name; or a list of streams of
+            numbers, whose values are one vector: [..., D0 + D1 + ...], each sample in C order,
+            whatever its shape. Its dtype is that of the widest floats among them; without floats
+            an integer dtype that holds all. Such a vector is valid where all of its streams are.
+        scale: what is delivered is value * scale + offset, in float64 after resampling, rounded to
+            the stream's dtype if that is one of floats, else to float32: a number, or one for
+            each element of a sample or vector.
+        offset: likewise. What "nan" and "zero" fill stays NaN and 0.
         mode: as in resample_trajectories(), but "mean", "max" and "min" are over the period of the
             loader's clock that ends at the tick; image and text streams take "hold" and "nearest".
         outside: what is delivered where there is nothing: "hold" (the end sample), "extrapolate"
@@ -44,7 +53,8 @@ class Window:
         max_gap: between samples further apart, in seconds, nothing is valid.
             A hold is valid from its first sample on for as long as both allow, without them for
             ever. A mean, max or min is valid where its period holds a sample, whatever they are.
-        channels: modes of some channels, as in resample_trajectories().
+        channels: modes of some channels, as in resample_trajectories(); of a list of streams,
+            channels of the vector.
         max_points: for point clouds: points a sample is padded to; None: the most that a step of
             the loader's episodes has, for which all of them are looked at.
         image: what is made of images, or of arrays [H, W] or [H, W, C] that are some: each is
@@ -56,6 +66,9 @@ class Window:
     ticks: tuple[int, ...] | None
     seconds: tuple[float, ...] | None
     name: str | None
+    source: str | tuple[str, ...] | None
+    scale: Any
+    offset: Any
     mode: str
     outside: str
     tolerance: float | None
@@ -71,6 +84,9 @@ class Window:
         *,
         seconds: float | Sequence[float] | None = None,
         name: str | None = None,
+        source: str | Sequence[str] | None = None,
+        scale: Any = None,
+        offset: Any = None,
         mode: str = "hold",
         outside: str = "hold",
         tolerance: float | None = None,
@@ -88,6 +104,11 @@ class Window:
             "ticks": None if ticks is None else _ticks(ticks),
             "seconds": None if seconds is None else _seconds(seconds),
             "name": None if name is None else _arguments.string("Window: name", name),
+            "source": None if source is None else _source(source),
+            "scale": None if scale is None else _vectors.checked_numbers("Window: scale", scale),
+            "offset": None
+            if offset is None
+            else _vectors.checked_numbers("Window: offset", offset),
             "mode": _arguments.choice("Window: mode", mode, _MODES),
             "outside": _arguments.choice("Window: outside", outside, _OUTSIDES),
             "tolerance": _limit("tolerance", tolerance),
@@ -109,8 +130,37 @@ class Window:
         for key, value in values.items():
             object.__setattr__(self, key, value)
 
-    def _native(self, dataset: Dataset, info: StreamInfo) -> tuple[Any, ...]:
-        """Returns what _core.create_loader() wants of a window on stream `info`."""
+    def _native(self, dataset: Dataset, given: str) -> list[tuple[Any, ...]]:
+        """Returns what _core.create_loader() wants of a window that is given under a name."""
+        source = given if self.source is None else self.source
+        several = (source,) if isinstance(source, str) else source
+        argument = "streams" if self.source is None else f"streams[{given!r}]: source"
+        parts = [_find_stream(dataset, name, argument) for name in several]
+        shape = parts[0].shape
+        if not isinstance(source, str):
+            shape = (sum(map(_vectors.num_channels, parts)),)
+        name = self.name if self.source is None else self.name or given
+        scales = _vectors.shared_numbers("Window: scale", self.scale, parts, shape)
+        offsets = _vectors.shared_numbers("Window: offset", self.offset, parts, shape)
+        channels = [None if self.channels is None else list(self.channels)]
+        if not isinstance(source, str):
+            channels = _vectors.shared_channels(self.channels, parts)
+        windows = []
+        for i, part in enumerate(parts):
+            vector = _NO_VECTOR if isinstance(source, str) else _JOINS if i > 0 else _BEGINS
+            changes = (vector, scales[i], offsets[i])
+            has_changes = changes != (_NO_VECTOR, None, None)
+            window = self._native_part(dataset, part, name, channels[i])
+            windows.append((*window, changes if has_changes else None))
+        return windows
+
+    def _native_part(
+        self,
+        dataset: Dataset,
+        info: StreamInfo,
+        name: str | None,
+        channels: list[tuple[Any, str]] | None,
+    ) -> tuple[Any, ...]:
         max_points = self.max_points or 0
         if self.max_points is None and info.is_ragged and info.times is None:
             max_points = max(dataset._most_rows(info.name), 1)
@@ -119,12 +169,12 @@ class Window:
             offsets = [round(second * 1_000_000_000) for second in self.seconds]
         return (
             info.name,
-            self.name,
+            name,
             None if self.ticks is None else list(self.ticks),
             offsets,
             self.mode,
             self.outside,
-            None if self.channels is None else list(self.channels),
+            channels,
             info.shape[-1] if info.shape else 1,
             -1.0 if self.max_gap is None else self.max_gap * 1e9,
             -1.0 if self.tolerance is None else self.tolerance * 1e9,
@@ -132,6 +182,16 @@ class Window:
             self.squeeze,
             None if self.image is None else self.image._native(),
         )
+
+
+def _source(value: Any) -> str | tuple[str, ...]:
+    if isinstance(value, str):
+        return _arguments.string("Window: source", value)
+    names = _arguments.items("Window: source", value, "the name of a stream, or a list of names")
+    checked = tuple(_arguments.string("Window: source", name) for name in names)
+    if not checked:
+        raise InvalidArgumentError("Window: source: no stream found, wanted one or more")
+    return checked
 
 
 def _ticks(value: Any) -> tuple[int, ...]:
@@ -226,7 +286,16 @@ def native_windows(
         )
     for name, seconds in (delta_timestamps or {}).items():
         chosen.append((name, Window(seconds=seconds, name=name, mode="nearest")))
-    return [window._native(dataset, _find_stream(dataset, name)) for name, window in chosen]
+    return [native for name, window in chosen for native in window._native(dataset, name)]
+
+
+def identity_of(windows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Returns what has to be as it was for a state to be of the same windows.
+
+    That is what a window consists of without the changes that it does not have, so that a state of
+    a version that knew of none is still one.
+    """
+    return [window[:-1] if window[-1] is None else window for window in windows]
 
 
 def own_names(dataset: Dataset, argument: str, value: Any) -> list[str]:

@@ -97,8 +97,11 @@ static rbc_status add_window_fields(rbc__batch_spec *spec, rbc__window_spec *win
         if (used->is_cloud) {
             shape[ndim++] = window->max_points;
         }
-        for (int32_t i = 0; i < schema->ndim; ++i) {
+        for (int32_t i = 0; i < schema->ndim && !window->is_vector; ++i) {
             shape[ndim++] = schema->shape[i];
+        }
+        if (window->is_vector) {
+            shape[ndim++] = window->target_channels;
         }
     }
     if (asked->squeeze != 0 && window->width != 1) {
@@ -134,7 +137,17 @@ rbc_status rbc__batch_fields_add(rbc__batch_spec *spec, const rbc_window *window
     for (int32_t i = 0; i < spec->num_windows; ++i) {
         rbc_window window;
         RBC__TRY(rbc__window_at(windows, i, &window, err));
-        RBC__TRY(add_window_fields(spec, &spec->windows[i], &window, err));
+        rbc__window_spec *out = &spec->windows[i];
+        const rbc__window_spec *head = &spec->windows[out->head];
+        if (out->head == i) {
+            RBC__TRY(add_window_fields(spec, out, &window, err));
+        } else {
+            out->value_field = head->value_field;
+            out->pad_field = head->pad_field;
+            out->valid_field = head->valid_field;
+            out->lengths_field = head->lengths_field;
+            out->target_bytes = head->target_bytes;
+        }
     }
     RBC__TRY(add_field(spec, "episode_index", "", RBC_FIELD_TENSOR, i64, 0, NULL,
                        &spec->index_field, err));

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/params.h"
+#include "loader/vector.h"
 #include "ops/channel_runs.h"
 
 enum { NAME_BYTES = 160 };
@@ -102,36 +103,6 @@ static rbc_status check_limit(const rbc_window *window, const char *name, double
     const int64_t whole = limit >= 0x1p63 ? INT64_MAX : (int64_t)limit;
     *out = limit < 0.0 ? -1 : rbc__time_add_ns(whole, snap_ns);
     return RBC_OK;
-}
-
-static rbc_status check_outside(const rbc_window *window, const rbc__window_spec *out,
-                                const rbc__used_stream *used, rbc_error *err) {
-    const bool is_numeric =
-        (used->schema->kind == RBC_STREAM_NUMERIC || out->made != NULL) && !used->is_cloud;
-    switch (window->outside) {
-    case RBC_OUTSIDE_HOLD:
-    case RBC_OUTSIDE_ZERO:
-        return RBC_OK;
-    case RBC_OUTSIDE_NAN:
-        if (!is_numeric || !rbc__dtype_is_float(out->dtype)) {
-            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                             "stream '%s' is %s: outside nan needs a float dtype", window->stream,
-                             used->is_cloud ? "ragged" : rbc__dtype_name(out->dtype));
-        }
-        return RBC_OK;
-    case RBC_OUTSIDE_EXTRAPOLATE:
-        for (int32_t i = 0; i < out->num_runs; ++i) {
-            if (!is_numeric || out->runs[i].mode != RBC_RESAMPLE_LINEAR) {
-                return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                                 "stream '%s': outside extrapolate needs mode linear, not %s",
-                                 window->stream, rbc__mode_name(out->runs[i].mode));
-            }
-        }
-        return RBC_OK;
-    }
-    return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                     "stream '%s': outside %d is none of rbc_outside", window->stream,
-                     (int)window->outside);
 }
 
 static rbc_status copy_offsets(const rbc_window *window, const rbc__clock *clock,
@@ -303,12 +274,14 @@ static rbc_status set_window(rbc__batch_spec *spec, const rbc__batch_spec_params
     RBC__TRY(check_shape(&window, used, out, err));
     RBC__TRY(check_cloud(&window, used, out, err));
     out->dtype = used->schema->dtype;
+    out->stored = out->dtype;
     out->job_dtype = signed_dtype(out->dtype);
     out->outside = window.outside;
     out->is_held = true;
+    out->target_channels = out->num_channels;
     RBC__TRY(check_made(&window, used, out, err));
+    RBC__TRY(rbc__vector_set(&window, used, out, err));
     RBC__TRY(build_runs(&window, used, out, err));
-    RBC__TRY(check_outside(&window, out, used, err));
     RBC__TRY(check_limit(&window, "max_gap_ns", window.max_gap_ns, clock->snap_ns, &out->max_gap_ns,
                          err));
     RBC__TRY(check_limit(&window, "tolerance_ns", window.tolerance_ns, clock->snap_ns,
@@ -327,6 +300,40 @@ static rbc_status set_window(rbc__batch_spec *spec, const rbc__batch_spec_params
         spec->images_per_sample += out->width;
     }
     return RBC_OK;
+}
+
+static rbc_status check_outside(const rbc__batch_spec *spec, const rbc__batch_spec_params *params,
+                                int32_t index, rbc_error *err) {
+    rbc_window window;
+    RBC__TRY(rbc__window_at(params->windows, index, &window, err));
+    const rbc__window_spec *out = &spec->windows[index];
+    const rbc__used_stream *used = &spec->used[out->stream_at];
+    const bool is_numeric =
+        (used->schema->kind == RBC_STREAM_NUMERIC || out->made != NULL) && !used->is_cloud;
+    switch (window.outside) {
+    case RBC_OUTSIDE_HOLD:
+    case RBC_OUTSIDE_ZERO:
+        return RBC_OK;
+    case RBC_OUTSIDE_NAN:
+        if (!is_numeric || !rbc__dtype_is_float(out->dtype)) {
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                             "stream '%s' is %s: outside nan needs a float dtype", window.stream,
+                             used->is_cloud ? "ragged" : rbc__dtype_name(out->dtype));
+        }
+        return RBC_OK;
+    case RBC_OUTSIDE_EXTRAPOLATE:
+        for (int32_t i = 0; i < out->num_runs; ++i) {
+            if (!is_numeric || out->runs[i].mode != RBC_RESAMPLE_LINEAR) {
+                return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                                 "stream '%s': outside extrapolate needs mode linear, not %s",
+                                 window.stream, rbc__mode_name(out->runs[i].mode));
+            }
+        }
+        return RBC_OK;
+    }
+    return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                     "stream '%s': outside %d is none of rbc_outside", window.stream,
+                     (int)window.outside);
 }
 
 static rbc_status add_used(rbc__batch_spec *spec, const rbc__batch_spec_params *params,
@@ -400,6 +407,12 @@ rbc_status rbc__batch_spec_create(const rbc__batch_spec_params *params, rbc__bat
             status = set_window(spec, params, i, err);
         }
     }
+    if (status == RBC_OK) {
+        status = rbc__vectors_join(spec, params->windows, err);
+    }
+    for (int32_t i = 0; i < params->num_windows && status == RBC_OK; ++i) {
+        status = check_outside(spec, params, i, err);
+    }
     if (status != RBC_OK) {
         rbc__batch_spec_destroy(&spec);
         return status;
@@ -418,6 +431,8 @@ void rbc__batch_spec_destroy(rbc__batch_spec **spec) {
         free(p->windows[i].offsets_ns);
         free(p->windows[i].runs);
         free(p->windows[i].made);
+        free(p->windows[i].scale);
+        free(p->windows[i].offset);
     }
     for (int32_t i = 0; i < p->num_fields; ++i) {
         free(p->fields[i].name);

@@ -44,11 +44,21 @@ typedef struct rbc__window_spec {
     bool has_reduction;               /* mean, max or min among the runs */
     bool has_nearest;                 /* nearest among the runs */
     int64_t max_gap_ns, tolerance_ns; /* -1: no limit; with the clock's snap to spare */
-    rbc__dtype dtype;
+    rbc__dtype dtype;                 /* of the field */
+    rbc__dtype stored;                /* of the stream */
     rbc__dtype job_dtype; /* what the resampling kernel is told: signed for unsigned, same size */
     int64_t num_channels;
+    /* ---- of a vector, see vector.h ---- */
+    int32_t head;      /* window that the vector begins with: itself where it joins none */
+    int32_t num_parts; /* windows that make it up */
+    bool is_vector;
+    bool is_plain;
+    int64_t begin_bytes;     /* of its own part in a target */
+    int64_t target_channels; /* of all parts; of the head */
+    double *scale, *offset;  /* [num_channels], or NULL */
+    /* ---- */
     int64_t max_points;
-    int64_t target_bytes;   /* delivered for one target; 0 for text */
+    int64_t target_bytes;   /* delivered for one target, of all parts; 0 for text */
     rbc__image_shape image; /* as stored; -1 until it is known */
     rbc__image_spec *made;  /* what is made of images; NULL: they are delivered as stored */
     int32_t value_field, pad_field, valid_field, lengths_field; /* -1: none */

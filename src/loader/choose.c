@@ -40,18 +40,23 @@ static rbc_status gather_times(rbc__rows *rows, const rbc__row *row, const rbc__
     return RBC_OK;
 }
 
+/* What is not plain is filled in the end, once it is known of all parts of its vector. */
+static rbc_outside outside_of(const rbc__window_spec *window) {
+    return !window->is_plain && rbc__window_fills(window) ? RBC_OUTSIDE_HOLD : window->outside;
+}
+
 static void fill_source(const rbc__window_spec *window, const void *values, int64_t sample_bytes,
                         const int64_t *times, int64_t count, rbc__resample_source *out) {
     *out = (rbc__resample_source){.values = values,
                                   .sample_stride_bytes = sample_bytes,
-                                  .channel_stride_bytes = rbc__dtype_bytes(window->dtype),
+                                  .channel_stride_bytes = rbc__dtype_bytes(window->stored),
                                   .times = (const char *)times,
                                   .times_stride_bytes = sizeof(int64_t),
                                   .num_samples = count,
                                   .num_channels = window->num_channels,
                                   .runs = window->runs,
                                   .num_runs = window->num_runs,
-                                  .outside = window->outside,
+                                  .outside = outside_of(window),
                                   .max_gap = (double)window->max_gap_ns,
                                   .tolerance = (double)window->tolerance_ns,
                                   .max_gap_ns = window->max_gap_ns,
@@ -75,10 +80,10 @@ static void fill_job(const rbc__window_spec *window, const int64_t *targets, rbc
 }
 
 void rbc__choose_job(const rbc__window_spec *window, const rbc__cell *cell, int64_t sample_bytes,
-                     void *out, uint8_t *valid, rbc__align_job *job) {
+                     void *out, int64_t out_bytes, uint8_t *valid, rbc__align_job *job) {
     fill_source(window, cell->values, sample_bytes, cell->times, cell->end - cell->begin,
                 &job->source);
-    fill_job(window, cell->targets, window->job_dtype, out, window->target_bytes, valid, &job->job);
+    fill_job(window, cell->targets, window->job_dtype, out, out_bytes, valid, &job->job);
 }
 
 /* Runs a job of the chooser's own. */

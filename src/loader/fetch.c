@@ -242,6 +242,54 @@ static void copy_picks(const rbc__window_spec *window, const rbc__cell *cell, co
     }
 }
 
+/* The range of the samples taken; false: there are none. */
+static bool find_picked(const rbc__cell *cell, int64_t width, int64_t *first, int64_t *last) {
+    *first = INT64_MAX;
+    *last = -1;
+    for (int64_t i = 0; i < width; ++i) {
+        const int64_t pick = cell->picks[i];
+        *first = pick >= 0 && pick < *first ? pick : *first;
+        *last = pick > *last ? pick : *last;
+    }
+    return *last >= 0;
+}
+
+/* Samples that something is made of on their way into the field: they lie at `values`, and the picks
+ * count from there. */
+static rbc_status locate_parts(rbc__rows *rows, const rbc__row *row, const rbc__window_spec *window,
+                               rbc__cell *cell, rbc_error *err) {
+    const rbc__used_stream *used = &rows->params.spec->used[window->stream_at];
+    const rbc__loaded_stream *loaded = &row->episode->streams[window->stream_at];
+    const rbc__parsed_episode *parsed = &row->episode->parsed;
+    const int64_t bytes = used->sample_bytes;
+    int64_t first;
+    int64_t last;
+    cell->begin = 0;
+    cell->values = loaded->values;
+    if (loaded->values != NULL || !find_picked(cell, window->width, &first, &last)) {
+        return RBC_OK;
+    }
+    const bool is_sparse = last - first > SPARSE_MIN + SPARSE_FACTOR * window->width;
+    const int64_t count = is_sparse ? window->width : last - first + 1;
+    uint8_t *values = rbc__arena_take(&rows->arena, (size_t)(count * bytes));
+    if (values == NULL) {
+        return no_memory(err);
+    }
+    cell->values = values;
+    if (!is_sparse) {
+        cell->begin = first;
+        return rbc__request_values(rows->request, parsed, used->stream, first, count, values, err);
+    }
+    for (int64_t i = 0; i < window->width; i++, values += bytes) {
+        if (cell->picks[i] >= 0) {
+            RBC__TRY(rbc__request_values(rows->request, parsed, used->stream, cell->picks[i], 1,
+                                         values, err));
+            cell->picks[i] = i;
+        }
+    }
+    return RBC_OK;
+}
+
 /* Samples of numbers, and images stored as such, as they are. */
 static rbc_status locate_picks(rbc__rows *rows, const rbc__row *row, const rbc__window_spec *window,
                                rbc__cell *cell, uint8_t *dst, rbc_error *err) {
@@ -262,15 +310,9 @@ static rbc_status locate_picks(rbc__rows *rows, const rbc__row *row, const rbc__
     if (window->is_consecutive && picks[0] >= 0 && picks[width - 1] == picks[0] + width - 1) {
         return rbc__request_values(rows->request, parsed, used->stream, picks[0], width, dst, err);
     }
-    int64_t first = INT64_MAX;
-    int64_t last = -1;
-    for (int64_t i = 0; i < width; ++i) {
-        if (picks[i] >= 0) {
-            first = picks[i] < first ? picks[i] : first;
-            last = picks[i] > last ? picks[i] : last;
-        }
-    }
-    if (last < 0) {
+    int64_t first;
+    int64_t last;
+    if (!find_picked(cell, width, &first, &last)) {
         copy_picks(window, cell, NULL, 0, dst);
         return RBC_OK;
     }
@@ -432,6 +474,9 @@ static rbc_status locate(rbc__rows *rows, const rbc__row *row, const rbc__window
     if (cell->picks == NULL) {
         return locate_values(rows, row, window, cell, err);
     }
+    if (!window->is_plain) {
+        return locate_parts(rows, row, window, cell, err);
+    }
     uint8_t *dst = rbc__rows_field(rows, window->value_field, row);
     if (dst == NULL) {
         return no_memory(err);
@@ -459,12 +504,15 @@ static void choose_and_locate(rbc__rows *rows, const atomic_bool *cancel) {
             }
             rbc__cell *cell = rbc__rows_cell(rows, w, i);
             uint8_t *is_pad = rbc__rows_field(rows, window->pad_field, row);
-            uint8_t *valid = rbc__rows_field(rows, window->valid_field, row);
+            uint8_t *valid = window->num_parts > 1
+                                 ? rbc__arena_take(&rows->arena, (size_t)window->width)
+                                 : rbc__rows_field(rows, window->valid_field, row);
             rbc__request_for(rows->request, (int32_t)i, w);
             rbc_status status = is_pad != NULL && valid != NULL
                                     ? rbc__choose(rows, row, window, cell, is_pad, valid, &problem)
                                     : no_memory(&problem);
             if (status == RBC_OK) {
+                cell->valid = window->num_parts > 1 ? valid : NULL;
                 status = locate(rows, row, window, cell, &problem);
             }
             if (status != RBC_OK) {

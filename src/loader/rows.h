@@ -48,6 +48,7 @@ typedef struct rbc__cell {
     int64_t begin, end;
     uint32_t *wants;        /* [width] images and texts */
     const uint8_t **pixels; /* [width] images stored as numbers, of which others are made */
+    uint8_t *valid;         /* [width] of a part of a vector of several; NULL: the field's */
 } rbc__cell;
 
 #define RBC__RANK_NONE INT32_MAX
@@ -158,9 +159,9 @@ rbc_status rbc__choose(rbc__rows *rows, const rbc__row *row, const rbc__window_s
 /* Where a resampled window has a value, without making it. */
 rbc_status rbc__choose_valid(rbc__rows *rows, const rbc__row *row, const rbc__window_spec *window,
                              const rbc__cell *cell, uint8_t *valid, rbc_error *err);
-/* The job that makes the numbers of a resampled window, into `out` [targets, target_bytes]. */
+/* The job that makes the numbers of a resampled window, targets `out_bytes` apart. */
 void rbc__choose_job(const rbc__window_spec *window, const rbc__cell *cell, int64_t sample_bytes,
-                     void *out, uint8_t *valid, rbc__align_job *job);
+                     void *out, int64_t out_bytes, uint8_t *valid, rbc__align_job *job);
 /* Writes what outside nan or zero stands for to one target. */
 void rbc__deliver_nothing(const rbc__window_spec *window, uint8_t *dst);
 

@@ -320,6 +320,49 @@ static void slots_fit_the_memory_meant_for_them(void **state) {
     }
 }
 
+static void bad_vectors_are_named(void **state) {
+    (void)state;
+    static const double numbers[] = {1.0, 2.0, NAN, 4.0, 5.0, 6.0, 7.0};
+    static const struct {
+        const char *stream;
+        int32_t first, second; /* rbc_vector */
+        int32_t count;
+        rbc_outside outside;
+        const double *scale;
+        const char *message;
+    } bad[] = {
+        {"action", 2, 0, 3, RBC_OUTSIDE_HOLD, NULL, "'state' joins a vector, but there is no"},
+        {"action", 0, 2, 3, RBC_OUTSIDE_HOLD, NULL, "'state', which begins no vector"},
+        {"action", 1, 2, 2, RBC_OUTSIDE_HOLD, NULL, "has other ticks or another outside"},
+        {"action", 1, 2, 3, RBC_OUTSIDE_ZERO, NULL, "has other ticks or another outside"},
+        {"action", 1, 3, 3, RBC_OUTSIDE_HOLD, NULL, "'action': vector 3 is no rbc_vector"},
+        {"image", 1, 2, 3, RBC_OUTSIDE_HOLD, NULL, "'image': is of a vector, but holds images"},
+        {"note", 1, 2, 3, RBC_OUTSIDE_HOLD, NULL, "'note': is of a vector, but holds text"},
+        {"note", 0, 0, 3, RBC_OUTSIDE_HOLD, numbers, "'note': has a scale, but holds text"},
+        {"cloud", 1, 2, 3, RBC_OUTSIDE_HOLD, NULL, "but holds rows of any length"},
+        {"state", 0, 0, 3, RBC_OUTSIDE_HOLD, numbers, "'state': scale[2]: found nan"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i) {
+        const fake_params fake = FAKE_PARAMS_INIT;
+        rbc_window windows[] = {window_of("state"), window_of(bad[i].stream)};
+        windows[0].vector = bad[i].first;
+        windows[1].vector = bad[i].second;
+        windows[1].count = bad[i].count;
+        windows[1].outside = bad[i].outside;
+        windows[1].scale = bad[i].scale;
+        windows[1].max_points = strcmp(bad[i].stream, "cloud") == 0 ? 9 : 0;
+        rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
+        params.windows = windows;
+        params.num_windows = 2;
+        rbc_loader *loader = NULL;
+        rbc_error error = {.message = ""};
+        assert_int_equal(create(&fake, &params, &loader, &error), RBC_ERROR_INVALID_ARGUMENT);
+        if (strstr(error.message, bad[i].message) == NULL) {
+            fail_msg("'%s' is not in '%s'", bad[i].message, error.message);
+        }
+    }
+}
+
 static void batches_too_large_to_address_are_refused(void **state) {
     (void)state;
     const fake_params fake = FAKE_PARAMS_INIT;
@@ -448,6 +491,7 @@ int main(void) {
         cmocka_unit_test(fields_need_names_of_their_own),
         cmocka_unit_test(fields_are_aligned_and_in_order),
         cmocka_unit_test(slots_fit_the_memory_meant_for_them),
+        cmocka_unit_test(bad_vectors_are_named),
         cmocka_unit_test(batches_too_large_to_address_are_refused),
         cmocka_unit_test(a_selection_may_be_empty),
         cmocka_unit_test(streams_of_the_clock_are_checked),

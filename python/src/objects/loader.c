@@ -125,8 +125,29 @@ static bool read_offsets(PyObject *object, int64_t **offsets, int32_t *count) {
     return *offsets != NULL || PyErr_NoMemory() != NULL;
 }
 
+/* Borrows float64 numbers, one a channel of the stream, or None. */
+static bool read_numbers(PyObject *object, const double **numbers) {
+    *numbers = object == Py_None ? NULL : (const double *)(void *)PyBytes_AsString(object);
+    return object == Py_None || *numbers != NULL;
+}
+
+/* (vector, scale, offset), or None */
+static bool read_changes(PyObject *object, rbc_window *window) {
+    PyObject *scale = NULL;
+    PyObject *offset = NULL;
+    int vector = 0;
+    if (object == Py_None) {
+        return true;
+    }
+    if (!PyArg_ParseTuple(object, "iOO", &vector, &scale, &offset)) {
+        return false;
+    }
+    window->vector = vector;
+    return read_numbers(scale, &window->scale) && read_numbers(offset, &window->offset);
+}
+
 /* (stream, name, ticks, offsets_ns, mode, outside, channels, width, max_gap_ns, tolerance_ns,
- * max_points, squeeze, image) */
+ * max_points, squeeze, image, changes) */
 static bool read_window(module_state *state, PyObject *object, window_memory *memory,
                         rbc_window *window) {
     PyObject *ticks = NULL;
@@ -135,15 +156,16 @@ static bool read_window(module_state *state, PyObject *object, window_memory *me
     PyObject *outside = NULL;
     PyObject *channels = NULL;
     PyObject *image = NULL;
+    PyObject *changes = NULL;
     long long width = 0;
     long long max_points = 0;
     int squeeze = 0;
     *window = (rbc_window)RBC_WINDOW_INIT;
-    if (!PyArg_ParseTuple(object, "szOOOOOLddLpO", &window->stream, &window->name, &ticks, &offsets,
-                          &mode, &outside, &channels, &width, &window->max_gap_ns,
-                          &window->tolerance_ns, &max_points, &squeeze, &image) ||
+    if (!PyArg_ParseTuple(object, "szOOOOOLddLpOO", &window->stream, &window->name, &ticks,
+                          &offsets, &mode, &outside, &channels, &width, &window->max_gap_ns,
+                          &window->tolerance_ns, &max_points, &squeeze, &image, &changes) ||
         !parse_resample_mode(state, mode, &window->mode) ||
-        !parse_outside(state, outside, &window->outside)) {
+        !parse_outside(state, outside, &window->outside) || !read_changes(changes, window)) {
         return false;
     }
     window->max_points = max_points;
