@@ -634,6 +634,7 @@ def kept_statistics() -> dict[str, bytes]:
         "two_channels": head + b"\1\0" + counts + varint(0) + full + empty,
         "image": head[:2] + b"\4\1" + varint(1) + b"\1\1" + counts + problem + full,
         "scalar": scalar + b"\0\0" + counts + varint(0) + full[:44] + varint(0),
+        "no_channels": varint(0) + b"\1\6\xb0" + bytes(9) + b"\4\1\0",
     }
 
 

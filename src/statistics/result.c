@@ -373,10 +373,9 @@ static rbc_status get_all(reader *from, rbc_statistics **out, rbc_error *err) {
         from->failed || stream == NULL || dtype >= RBC__NUM_DTYPES || ndim > RBC_STREAM_MAX_DIMS;
     for (uint64_t i = 0; i < ndim && !from->failed; ++i) {
         shape[i] = get_number(from, INT32_MAX);
-        /* each takes some bytes */
-        from->failed = from->failed || !rbc__mul_size(channels, shape[i], &channels) ||
-                       (uint64_t)channels > from->end;
+        from->failed = from->failed || !rbc__mul_size(channels, shape[i], &channels);
     }
+    from->failed = from->failed || (uint64_t)channels > from->end; /* each takes some bytes */
     const bool is_ranked = get_fixed(from, 1) != 0;
     const bool is_image = get_fixed(from, 1) != 0;
     if (from->failed) {
