@@ -91,6 +91,7 @@ _LAZY = {
     "decode_jpeg": "jpeg",
     "image_key": "image",
     "open": "dataset",
+    "observability": "observability",
     "oxe": "oxe",
     "read_mp4": "formats.video",
     "register_format": "formats.register",

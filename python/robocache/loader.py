@@ -462,6 +462,17 @@ class DataLoader:
         del stages["waits_for"]
         return {**self._native.stats(), **self._native.memory(), **stages}
 
+    def _standing(self) -> dict[str, int]:
+        """Returns where it stands, as far as is known: from any thread, and nothing is settled."""
+        epoch, position, _ = self._native.tell()
+        return {
+            "epoch": epoch,
+            "position": position,
+            "num_samples": self._native.num_samples(),
+            "rank": self._share.rank,
+            "world_size": self._share.world_size,
+        }
+
     @property
     def waits_for(self) -> str | None:
         """The stage that the batch is in which next() waits for, in another thread, or None."""

@@ -201,6 +201,8 @@ def test_bench_measures_what_it_loads(
     assert found["samples_per_s"] == pytest.approx(found["samples"] / found["seconds"])
     assert (found["frames_per_s"] > 0) is images
     assert 0 <= found["wait_share"] <= 1
+    assert sum(found["wait_shares"].values()) == pytest.approx(found["wait_share"])
+    assert set(found["busy_threads"]) < set(found["wait_shares"])
     assert found["threads"] == 2
 
 

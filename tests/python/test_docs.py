@@ -159,6 +159,43 @@ def test_the_page_on_images_runs(
     assert names["policy_input"].dtype == np.float32
 
 
+def test_the_page_on_observability_runs(
+    bridge_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(bridge_path, tmp_path / "bridge_dataset" / "1.0.0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
+    names = run_page(DOCS / "observability.md")
+    assert names["stats"]["samples_delivered"] == names["loader"].num_samples
+    assert "held_up_by" in names["change"]
+    assert 'robocache_samples_total{loader="train"}' in names["text"]
+
+
+def documented(page: str, title: str) -> list[list[str]]:
+    """Returns the cells of the first table under a title, without its head."""
+    text = (DOCS / page).read_text().split(f"## {title}\n", 1)[1]
+    rows = re.search(r"^\|.*?(?=^[^|]|\Z)", text, re.DOTALL | re.MULTILINE)
+    assert rows is not None
+    lines = rows.group().strip().splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_metrics_are_documented() -> None:
+    from robocache.observability import STAGES
+    from robocache.observability.prometheus import GPU_METRICS, LOADER_METRICS
+
+    metrics = [*LOADER_METRICS, *GPU_METRICS]
+    assert documented("observability.md", "Prometheus") == [
+        [f"`robocache_{each.name}`", each.kind, each.meaning] for each in metrics
+    ]
+    assert [row[0] for row in documented("observability.md", "The stages")] == [
+        f"`{stage}`" for stage in STAGES
+    ]
+
+
 def test_the_page_on_jpeg_runs() -> None:
     pytest.importorskip("PIL")
     names = run_page(DOCS / "jpeg.md")

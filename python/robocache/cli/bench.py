@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import robocache
 from robocache._progress import format_bytes
+from robocache.observability import format_waits, rates, snapshot
 from robocache.suggest import suggest_windows
 
 from ._dataset import (
@@ -76,7 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
         ("samples/s", f"{result['samples_per_s']:,.0f}"),
         ("frames/s", f"{result['frames_per_s']:,.0f}"),
         ("read", f"{format_bytes(result['bytes_per_s'])}/s"),
-        ("waited", f"{result['wait_share']:.0%} of the time"),
+        ("waited", format_waits(result)),
+        ("threads", _threads(result)),
         ("batch", f"{format_bytes(result['slot_bytes'])} in each of {result['slots']} slots"),
         ("memory", f"{format_bytes(result['resident_bytes'])} resident"),
     ]
@@ -85,6 +87,11 @@ def run(arguments: argparse.Namespace) -> int:
     for name, text in rows:
         print(f"  {name:<10} {text}")
     return 0
+
+
+def _threads(result: dict[str, Any]) -> str:
+    parts = {**result["busy_threads"], "idle": result["idle_threads"]}
+    return ", ".join(f"{stage} {count:.2f}" for stage, count in parts.items() if count >= 0.005)
 
 
 def measure(
@@ -101,7 +108,9 @@ def measure(
 
     Returns:
         Counts and rates over that time. "wait_share" is the part of it for which the consumer,
-        which does nothing with a batch, waited; "resident_bytes" the process's peak.
+        which does nothing with a batch, waited, and "wait_shares" for which stage; "busy_threads"
+        how many threads were in each stage on average, "idle_threads" how many had nothing to do;
+        "resident_bytes" the process's peak.
     """
     windows = suggest_windows(dataset, images=images)
     threads = num_threads or len(os.sched_getaffinity(0))
@@ -120,7 +129,7 @@ def measure(
                 f"{dataset.path}: no samples in the episodes chosen"
             )
         next(iter(loader))
-        before = loader.stats()
+        before = snapshot(loader, gpus=False)
         start = time.perf_counter()
         elapsed = 0.0
         while elapsed < seconds:
@@ -128,21 +137,24 @@ def measure(
                 elapsed = time.perf_counter() - start
                 if elapsed >= seconds:
                     break
-        after = loader.stats()
-    change = {name: after[name] - before[name] for name in after}
+        after = snapshot(loader, gpus=False)
+    found = rates(before, after)
     return {
         "path": dataset.path,
         "batch_size": batch_size,
         "threads": threads,
         "streams": list(windows),
-        "seconds": elapsed,
-        "batches": change["batches_delivered"],
-        "samples": change["samples_delivered"],
-        "skipped": change["samples_skipped"],
-        "samples_per_s": change["samples_delivered"] / elapsed,
-        "frames_per_s": change["images_decoded"] / elapsed,
-        "bytes_per_s": change["bytes_read"] / elapsed,
-        "wait_share": change["wait_ns"] * 1e-9 / elapsed,
+        "seconds": found["seconds"],
+        "batches": after["batches_delivered"] - before["batches_delivered"],
+        "samples": after["samples_delivered"] - before["samples_delivered"],
+        "skipped": after["samples_skipped"] - before["samples_skipped"],
+        "samples_per_s": found["samples_per_s"],
+        "frames_per_s": found["images_per_s"],
+        "bytes_per_s": found["bytes_per_s"],
+        **{
+            name: found[name]
+            for name in ("wait_share", "wait_shares", "busy_threads", "idle_threads", "held_up_by")
+        },
         "slots": after["slots"],
         "slot_bytes": after["slot_bytes"],
         "resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
