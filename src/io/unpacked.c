@@ -162,7 +162,7 @@ const char *rbc__unpack_folder_path(const rbc__unpack_folder *folder) {
 rbc_status rbc__unpack_folder_free_bytes(const rbc__unpack_folder *folder, int64_t *bytes,
                                          rbc_error *err) {
     struct statvfs disk;
-    int64_t free_bytes;
+    int64_t free_bytes = 0;
     if (fstatvfs(folder->fd, &disk) != 0) {
         return rbc__fail_errno(err, errno, "'%s': its free space cannot be told", folder->path);
     }
@@ -251,7 +251,7 @@ typedef struct making {
 } making;
 
 static rbc_status check_bounds(making *m, uint64_t packed, rbc_error *err) {
-    int64_t free_bytes;
+    int64_t free_bytes = 0;
     if (m->bytes > CHECK_BYTES && m->bytes / RBC__UNPACK_MAX_RATIO > packed) {
         return rbc__fail(err, RBC_ERROR_FORMAT,
                          "%s: byte %llu: %llu bytes are unpacked so far, more than %d times as "

@@ -191,6 +191,7 @@ static void check_rows(const rbc__array_description *description, const rbc__arr
 static void random_order(int32_t ndim, uint8_t *order) {
     for (int32_t i = 0; i < ndim; ++i) {
         const int64_t other = up_to(i);
+        order[i] = (uint8_t)i;
         order[i] = order[other];
         order[other] = (uint8_t)i;
     }

@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -31,18 +32,19 @@ typedef struct libraries {
     bool is_own; /* built for RoboCache: nobody else uses them */
 } libraries;
 
+static void *open_library(const char *folder, const char *name) {
+    char path[PATH_MAX];
+    const char *const slash = folder[0] != '\0' ? "/" : "";
+    const int length = snprintf(path, sizeof path, "%s%s%s", folder, slash, name);
+    return length >= 0 && length < PATH_MAX ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+}
+
 /* Opens both in a folder; a folder of "" is the system's. */
 static bool open_in(const char *folder, bool is_own, libraries *out) {
-    const char *const slash = folder[0] != '\0' ? "/" : "";
-    char path[512];
     out->is_own = is_own;
-    (void)snprintf(path, sizeof path, "%s%s%s", folder, slash, is_own ? OWN_AVUTIL : AVUTIL);
-    out->avutil = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (out->avutil == NULL) {
-        return false;
-    }
-    (void)snprintf(path, sizeof path, "%s%s%s", folder, slash, is_own ? OWN_AVCODEC : AVCODEC);
-    out->avcodec = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    out->avutil = open_library(folder, is_own ? OWN_AVUTIL : AVUTIL);
+    out->avcodec =
+        out->avutil != NULL ? open_library(folder, is_own ? OWN_AVCODEC : AVCODEC) : NULL;
     return out->avcodec != NULL;
 }
 
@@ -50,15 +52,15 @@ static bool open_in(const char *folder, bool is_own, libraries *out) {
 static bool open_libraries(libraries *out) {
     const char *asked = getenv("ROBOCACHE_FFMPEG");
     Dl_info info;
-    char folder[512];
+    char folder[PATH_MAX];
     if (asked != NULL && asked[0] != '\0') {
         return open_in(asked, true, out) || open_in(asked, false, out);
     }
     if (dladdr((const void *)&once, &info) != 0 && info.dli_fname != NULL) {
         const char *slash = strrchr(info.dli_fname, '/');
         const int length = slash != NULL ? (int)(slash - info.dli_fname) : 0;
-        (void)snprintf(folder, sizeof folder, "%.*s/ffmpeg", length, info.dli_fname);
-        if (slash != NULL && open_in(folder, true, out)) {
+        const int needed = snprintf(folder, sizeof folder, "%.*s/ffmpeg", length, info.dli_fname);
+        if (slash != NULL && needed < PATH_MAX && open_in(folder, true, out)) {
             return true;
         }
     }

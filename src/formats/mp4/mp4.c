@@ -258,7 +258,7 @@ static rbc_status load(rbc__source *source, rbc__scratch *scratch, rbc__box *box
 /* The boxes of the file from its begin on that are of a type; the movie alone, or all fragments. */
 static rbc_status find_movie(rbc__source *source, rbc__box *out, rbc_error *err) {
     const uint64_t file_bytes = rbc__source_bytes(source);
-    uint64_t end;
+    uint64_t end = 0;
     for (uint64_t at = 0; at < file_bytes; at = end) {
         RBC__TRY(file_box(source, at, out, &end, err));
         if (out->type == RBC__BOX_TYPE('m', 'o', 'o', 'v')) {
@@ -273,7 +273,7 @@ static rbc_status find_movie(rbc__source *source, rbc__box *out, rbc_error *err)
 
 static rbc_status read_fragments(rbc__source *source, rbc__mp4_builder *builder,
                                  rbc__scratch *scratch, rbc_error *err) {
-    uint64_t end;
+    uint64_t end = 0;
     for (uint64_t at = 0; at < builder->file_bytes; at = end) {
         rbc__box box;
         RBC__TRY(file_box(source, at, &box, &end, err));

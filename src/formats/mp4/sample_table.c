@@ -152,8 +152,8 @@ static rbc_status read_chunk(sample_tables *t, uint32_t chunk, uint32_t count, u
     const uint8_t *entry = t->chunks.data + 8 + chunk * t->chunk_bytes;
     uint64_t offset = t->chunk_bytes == 8 ? rbc__load_be64(entry) : rbc__load_be32(entry);
     for (uint32_t i = 0; i < count; ++i, ++*sample) {
-        int64_t pts;
-        bool key;
+        int64_t pts = 0;
+        bool key = false;
         if (*sample == t->num_samples) {
             return rbc__box_fail(&t->runs, 0, err,
                                  "found more samples in chunks, wanted the %" PRIu32

@@ -60,7 +60,7 @@ static rbc_status pass(reader *r, uint64_t bytes) {
 
 /* A field's number and type; STOP ends the struct. */
 static rbc_status read_field(reader *r, int32_t *number, uint8_t *type) {
-    uint8_t byte;
+    uint8_t byte = 0;
     RBC__TRY(read_byte(r, &byte));
     *type = byte & 15;
     if (*type == STOP) {
@@ -70,7 +70,7 @@ static rbc_status read_field(reader *r, int32_t *number, uint8_t *type) {
         *number += byte >> 4;
         return RBC_OK;
     }
-    uint64_t value;
+    uint64_t value = 0;
     RBC__TRY(read_varint(r, &value));
     if (value >> 1 > INT16_MAX) {
         return fail(r, "found a field's number beyond 16 bits");
@@ -96,7 +96,7 @@ static rbc_status skip_items(reader *r, uint64_t count, const uint8_t types[2], 
 }
 
 static rbc_status skip_list(reader *r, int depth) {
-    uint8_t byte;
+    uint8_t byte = 0;
     RBC__TRY(read_byte(r, &byte));
     uint64_t count = byte >> 4;
     if (count == 15) {
@@ -107,12 +107,12 @@ static rbc_status skip_list(reader *r, int depth) {
 }
 
 static rbc_status skip_map(reader *r, int depth) {
-    uint64_t count;
+    uint64_t count = 0;
     RBC__TRY(read_varint(r, &count));
     if (count == 0) {
         return RBC_OK;
     }
-    uint8_t byte;
+    uint8_t byte = 0;
     RBC__TRY(read_byte(r, &byte));
     const uint8_t types[2] = {byte >> 4, byte & 15};
     return skip_items(r, count, types, 2, depth);
@@ -131,7 +131,7 @@ static rbc_status skip_struct(reader *r, int depth) {
 }
 
 static rbc_status skip(reader *r, uint8_t type, bool in_list, int depth) {
-    uint64_t value;
+    uint64_t value = 0;
     if (depth == MAX_DEPTH) {
         return fail(r, "found too many structs in each other");
     }
@@ -164,7 +164,7 @@ static rbc_status skip(reader *r, uint8_t type, bool in_list, int depth) {
 
 /* A number that is at least 0. */
 static rbc_status read_count(reader *r, uint8_t type, int32_t *out) {
-    uint64_t value;
+    uint64_t value = 0;
     if (type != I32) {
         return fail(r, "found another type, wanted i32");
     }
