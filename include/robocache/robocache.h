@@ -1102,8 +1102,21 @@ typedef enum rbc_vector {
     RBC_VECTOR_JOINS = 2,  /* its stream follows that of the window before */
 } rbc_vector;
 
-/* A window of one stream around the sample's tick. Exactly one of `ticks` and `offsets_ns` is set;
- * both are relative to the sample's own time.
+/* A tick that is drawn for each sample and epoch, uniformly from those of the episode that lie `first`
+ * to `last` ticks, both included, from the sample's own. Where there is none it is the end of the
+ * episode that is nearest, and is_pad is true. What it was is the field <name>_step_index.
+ *
+ * `share` is RBC_IMAGE_SHARE_SAMPLE, and all windows of a sample of the same range that share so have
+ * the same tick, or RBC_IMAGE_SHARE_WINDOW, and each has its own. With K = rbc_image_key(seed, epoch,
+ * episode, tick, share, the window's name, 0) and n ticks to draw from it is number (R * n) >> 64 of
+ * these, R = rbc_image_key(K, first, last, 0x667574757265, RBC_IMAGE_SHARE_SAMPLE, NULL, 0). */
+typedef struct rbc_future {
+    int32_t first, last;
+    int32_t share; /* an rbc_image_share, but not FRAME */
+} rbc_future;
+
+/* A window of one stream around the sample's tick. Exactly one of `ticks`, `offsets_ns` and `future`
+ * is set; all are relative to the sample's own time.
  *
  * What is delivered, and `valid`, is what rbc_resample() makes of the whole stream at these times,
  * but that mean, max and min are over the period of the clock that ends at a target, whatever the
@@ -1143,6 +1156,10 @@ typedef struct rbc_window {
     int32_t vector;                /* an rbc_vector */
     const double *scale;           /* [elements of a sample]; NULL: 1 */
     const double *offset;          /* likewise; NULL: 0 */
+    int64_t
+        clock_offset_ns; /* added to the stream's stamps, or to the times of its steps; the clock
+                                of the episodes stays */
+    const rbc_future *future; /* the window's one tick is drawn; NULL: it is not */
 } rbc_window;
 
 #define RBC_WINDOW_INIT                                                                            \
@@ -1163,7 +1180,9 @@ typedef struct rbc_window {
      .image = NULL,                                                                                \
      .vector = RBC_VECTOR_NONE,                                                                    \
      .scale = NULL,                                                                                \
-     .offset = NULL}
+     .offset = NULL,                                                                               \
+     .clock_offset_ns = 0,                                                                         \
+     .future = NULL}
 
 /* The positions of an epoch's order are dealt out in batches: row i of batch k of rank r is at
  * position base + (k * world_size + r) * batch_size + i, where base is the position that the epoch

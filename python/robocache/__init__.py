@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from .lerobot import LeRobotWriter
     from .loader import DataLoader
     from .rlds import Feature, RldsWriter
-    from .window import Window
+    from .window import Future, Window
 
 _LAZY = {
     "ArrayRows": "formats.sources",
@@ -76,6 +76,7 @@ _LAZY = {
     "Episode": "episode",
     "Feature": "rlds",
     "Frames": "formats.sources",
+    "Future": "window",
     "Image": "image",
     "Indexer": "formats.indexer",
     "LeRobotWriter": "lerobot",
@@ -126,6 +127,7 @@ __all__ = [
     "Error",
     "Feature",
     "Frames",
+    "Future",
     "Image",
     "Indexer",
     "LeRobotWriter",

@@ -10,13 +10,13 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import _arguments, _core
+from . import _arguments, _core, _normalize
 from ._progress import format_bytes
 from ._share import Share, check_ranks, find_share
 from ._torch_data import BatchSampler, register
 from .batch import Batch, Text
 from .dataset import Dataset
-from .errors import ArgumentTypeError, Error, InvalidArgumentError, UnsupportedError
+from .errors import ArgumentTypeError, Error, InvalidArgumentError, NotFoundError, UnsupportedError
 from .window import Window, as_given, identity_of, native_windows, own_names
 
 __all__ = ["DataLoader"]
@@ -199,7 +199,9 @@ class DataLoader:
         self._require = options["require"] = own_names(dataset, "require", require)
         self._ranks = check_ranks(rank, world_size)
         self._options = options
-        self._windows = native_windows(dataset, streams, delta_timestamps)
+        self._windows, self._normal = native_windows(
+            dataset, streams, delta_timestamps, self._on_error
+        )
         self._kind = _delivery(array)
         register(DataLoader)
         self._sent: tuple[int, int] | None = None  # ranks of the process that it was pickled in
@@ -478,6 +480,25 @@ class DataLoader:
         """The stage that the batch is in which next() waits for, in another thread, or None."""
         stage: str | None = self._native.stages()["waits_for"]
         return stage
+
+    def denormalize(self, name: str, values: Any) -> Any:
+        """Returns what values of a field were before ``Window(normalize=)``, as for a robot to do.
+
+        A window's scale and offset stay.
+
+        Args:
+            name: of the field.
+            values: [..., *shape of a sample] of NumPy, torch or JAX, on any device, such as what a
+                model predicts; of the same kind, in float64 where they are, else in float32.
+
+        Raises:
+            NotFoundError: no field of that name is normalised.
+            InvalidArgumentError: the values have another shape.
+        """
+        if _arguments.string("denormalize", name) not in self._normal:
+            listed = ", ".join(map(repr, self._normal)) or "none"
+            raise NotFoundError(f"denormalize: {name!r} is not normalised; {listed} is")
+        return _normalize.undo(name, values, *self._normal[name])
 
     @property
     def skipped(self) -> list[str]:

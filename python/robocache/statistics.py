@@ -188,15 +188,9 @@ class Statistics:
         Args:
             kind: "mean_std", "min_max" or "q01_q99".
         """
-        import numpy
-
-        low, high = self.bounds(kind)
-        middle = (low + high) / 2 if kind != "mean_std" else self.mean
-        half = (high - low) / 2 if kind != "mean_std" else self.std
-        known = self.count > 0
-        varies = known & (half > 0)
-        scale = 1 / numpy.where(varies, half, 1.0)
-        return scale, numpy.where(known, -numpy.nan_to_num(middle) * scale, 0.0)
+        if kind == "mean_std":
+            return scale_offset(kind, self.mean, self.std)
+        return scale_offset(kind, *self.bounds(kind))
 
     def normalize(self, values: Any, kind: str = "mean_std") -> Any:
         """Returns values normalised, see :meth:`scale_offset`: [..., *shape] of NumPy or torch."""
@@ -318,6 +312,25 @@ class StatisticsTable(dict[str, Statistics]):
                 }
             },
         )
+
+
+def scale_offset(
+    kind: str, low: NDArray[numpy.float64], high: NDArray[numpy.float64]
+) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64]]:
+    """Returns what normalises values, see :meth:`Statistics.scale_offset`.
+
+    Args:
+        kind: "mean_std", "min_max" or "q01_q99".
+        low: mean, lowest values or first percentiles; NaN where a channel has no value.
+        high: standard deviations, highest values or ninety-ninth percentiles.
+    """
+    import numpy
+
+    middle = (low + high) / 2 if kind != "mean_std" else low
+    half = (high - low) / 2 if kind != "mean_std" else high
+    known = ~numpy.isnan(middle)
+    scale = 1 / numpy.where(known & (half > 0), half, 1.0)
+    return scale, numpy.where(known, -numpy.nan_to_num(middle) * scale, 0.0)
 
 
 def merge(parts: Iterable[Statistics]) -> Statistics:

@@ -7,22 +7,55 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import _arguments, _vectors
+from . import _arguments, _normalize, _vectors
 from ._readable import readable
 from .dataset import Dataset
 from .episode import StreamInfo
 from .errors import ArgumentTypeError, InvalidArgumentError
 from .image import Image
 
-__all__ = ["Window"]
+__all__ = ["Future", "Window"]
 
 MAX_TICKS = 2**20  # of a window
 
 _INT32_MAX = 2**31 - 1
 _MAX_SECONDS = 9e9  # in int64 nanoseconds, and 285 years
 _MODES = ("linear", "hold", "nearest", "cubic", "slerp", "angle", "mean", "max", "min")
+_SHARES = ("window", "sample")
 _NO_VECTOR, _BEGINS, _JOINS = range(3)
+_NO_CHANGES = (_NO_VECTOR, None, None, 0, None)
 _OUTSIDES = ("hold", "nan", "zero", "extrapolate")
+
+
+@dataclass(frozen=True, init=False)
+class Future:
+    """A tick that is drawn for each sample, and each epoch anew: a goal.
+
+    It is drawn uniformly from those of the episode that lie `first` to `last` ticks, both included,
+    from the sample's own, by the seed, the epoch and the sample alone. Where there is none, as
+    behind the last step, it is the end of the episode that is nearest, and `<name>_is_pad` is true.
+    Which it was is `<name>_step_index`.
+
+    Attributes:
+        first: first tick, relative to the sample's.
+        last: last tick, likewise.
+        share: all windows of a "sample" that are given the same range and say so have the same
+            tick, or each "window" has its own.
+    """
+
+    first: int
+    last: int
+    share: str
+
+    def __init__(self, first: int, last: int, *, share: str = "sample") -> None:
+        for name, value in (("first", first), ("last", last)):
+            tick = _arguments.integer(f"Future: {name}", value, -_INT32_MAX - 1, _INT32_MAX)
+            object.__setattr__(self, name, tick)
+        if self.first > self.last:
+            raise InvalidArgumentError(
+                f"Future: found {self.first} to {self.last}, wanted the first not behind the last"
+            )
+        object.__setattr__(self, "share", _arguments.choice("Future: share", share, _SHARES))
 
 
 @dataclass(frozen=True, init=False)
@@ -31,7 +64,7 @@ class Window:
 
     Attributes:
         ticks: in periods of the loader's clock, relative to the sample's: range(-1, 1) is the last
-            one and now.
+            one and now. Or a :class:`Future`: one tick that is drawn.
         seconds: instead of ticks: seconds relative to the sample's time.
         name: of the field in the batch; by default the name the window is given under.
         source: the stream, where the window is given under another name; or a list of streams of
@@ -42,6 +75,16 @@ class Window:
             the stream's dtype if that is one of floats, else to float32: a number, or one for
             each element of a sample or vector.
         offset: likewise. What "nan" and "zero" fill stays NaN and 0.
+        normalize: what is delivered is normalised, after scale and offset: "mean_std" to mean 0 and
+            standard deviation 1, "min_max" or "q01_q99" from these to -1 and 1, by the statistics
+            of each stream over the loader's episodes and steps. Or by those given, of a sample or
+            vector as it is after scale and offset: Statistics, or a dict with "mean" and "std",
+            "min" and "max" or "q01" and "q99", and "mask", False for what stays as it is; then
+            "mean_std", or else what the dict has; or a pair of a kind and one of these.
+            :meth:`DataLoader.denormalize` is the way back.
+        clock_offset: seconds added to the stream's stamps, or to the times of its steps: for one
+            that says another time than it should. The clock of the episodes stays. One for each
+            of a list of streams, or one for all.
         mode: as in resample_trajectories(), but "mean", "max" and "min" are over the period of the
             loader's clock that ends at the tick; image and text streams take "hold" and "nearest".
         outside: what is delivered where there is nothing: "hold" (the end sample), "extrapolate"
@@ -63,12 +106,14 @@ class Window:
         squeeze: whether the fields of a window of one tick have no axis for it: [B, ...].
     """
 
-    ticks: tuple[int, ...] | None
+    ticks: tuple[int, ...] | Future | None
     seconds: tuple[float, ...] | None
     name: str | None
     source: str | tuple[str, ...] | None
     scale: Any
     offset: Any
+    normalize: Any
+    clock_offset: float | tuple[float, ...]
     mode: str
     outside: str
     tolerance: float | None
@@ -80,13 +125,15 @@ class Window:
 
     def __init__(
         self,
-        ticks: int | Sequence[int] | None = None,
+        ticks: int | Sequence[int] | Future | None = None,
         *,
         seconds: float | Sequence[float] | None = None,
         name: str | None = None,
         source: str | Sequence[str] | None = None,
         scale: Any = None,
         offset: Any = None,
+        normalize: Any = None,
+        clock_offset: float | Sequence[float] = 0.0,
         mode: str = "hold",
         outside: str = "hold",
         tolerance: float | None = None,
@@ -101,7 +148,7 @@ class Window:
         if ticks is None and seconds is None:
             ticks = 0
         values: dict[str, Any] = {
-            "ticks": None if ticks is None else _ticks(ticks),
+            "ticks": ticks if ticks is None or isinstance(ticks, Future) else _ticks(ticks),
             "seconds": None if seconds is None else _seconds(seconds),
             "name": None if name is None else _arguments.string("Window: name", name),
             "source": None if source is None else _source(source),
@@ -109,6 +156,8 @@ class Window:
             "offset": None
             if offset is None
             else _vectors.checked_numbers("Window: offset", offset),
+            "normalize": None if normalize is None else _normalize.checked(normalize),
+            "clock_offset": _clock_offset(clock_offset),
             "mode": _arguments.choice("Window: mode", mode, _MODES),
             "outside": _arguments.choice("Window: outside", outside, _OUTSIDES),
             "tolerance": _limit("tolerance", tolerance),
@@ -124,35 +173,59 @@ class Window:
             raise ArgumentTypeError(
                 f"Window: image: found {_arguments.found(image)}, wanted a robocache.Image"
             )
-        width = len(values["ticks"] or values["seconds"])
+        drawn = isinstance(values["ticks"], Future)
+        width = 1 if drawn else len(values["ticks"] or values["seconds"])
         if values["squeeze"] and width != 1:
             raise InvalidArgumentError(f"Window: squeeze: found with {width} ticks, wanted 1")
         for key, value in values.items():
             object.__setattr__(self, key, value)
 
-    def _native(self, dataset: Dataset, given: str) -> list[tuple[Any, ...]]:
-        """Returns what _core.create_loader() wants of a window that is given under a name."""
+    def _native(
+        self, dataset: Dataset, given: str, on_error: str
+    ) -> tuple[list[tuple[Any, ...]], tuple[str, _normalize.Affine | None]]:
+        """Returns what a loader wants of a window that is given under a name.
+
+        That is what _core.create_loader() does, and the field with what normalises it.
+        """
         source = given if self.source is None else self.source
         several = (source,) if isinstance(source, str) else source
         argument = "streams" if self.source is None else f"streams[{given!r}]: source"
         parts = [_find_stream(dataset, name, argument) for name in several]
         shape = parts[0].shape
+        channels = [None if self.channels is None else list(self.channels)]
         if not isinstance(source, str):
             shape = (sum(map(_vectors.num_channels, parts)),)
+            channels = _vectors.shared_channels(self.channels, parts)
         name = self.name if self.source is None else self.name or given
         scales = _vectors.shared_numbers("Window: scale", self.scale, parts, shape)
         offsets = _vectors.shared_numbers("Window: offset", self.offset, parts, shape)
-        channels = [None if self.channels is None else list(self.channels)]
-        if not isinstance(source, str):
-            channels = _vectors.shared_channels(self.channels, parts)
+        normal = None
+        if self.normalize is not None:
+            own = (self.scale, self.offset)
+            _normalize.check_streams(given, parts, self.image is not None)
+            normal = _normalize.find(self.normalize, dataset, given, parts, shape, own, on_error)
+            both = _normalize.chained(own, normal)
+            scales, offsets = (
+                _vectors.shared_numbers("normalize", each, parts, shape) for each in both
+            )
+        moved = self.clock_offset
+        if not isinstance(moved, tuple):
+            moved = (moved,) * len(parts)
+        if len(moved) != len(parts):
+            raise InvalidArgumentError(
+                f"streams[{given!r}]: clock_offset: found {len(moved)}, wanted one for each of "
+                f"{len(parts)} streams"
+            )
+        future = None
+        if isinstance(self.ticks, Future):
+            future = (self.ticks.first, self.ticks.last, _SHARES.index(self.ticks.share))
         windows = []
         for i, part in enumerate(parts):
             vector = _NO_VECTOR if isinstance(source, str) else _JOINS if i > 0 else _BEGINS
-            changes = (vector, scales[i], offsets[i])
-            has_changes = changes != (_NO_VECTOR, None, None)
+            changes = (vector, scales[i], offsets[i], round(moved[i] * 1e9), future)
             window = self._native_part(dataset, part, name, channels[i])
-            windows.append((*window, changes if has_changes else None))
-        return windows
+            windows.append((*window, None if changes == _NO_CHANGES else changes))
+        return windows, (name or parts[0].name, normal)
 
     def _native_part(
         self,
@@ -170,7 +243,7 @@ class Window:
         return (
             info.name,
             name,
-            None if self.ticks is None else list(self.ticks),
+            None if self.ticks is None or isinstance(self.ticks, Future) else list(self.ticks),
             offsets,
             self.mode,
             self.outside,
@@ -192,6 +265,17 @@ def _source(value: Any) -> str | tuple[str, ...]:
     if not checked:
         raise InvalidArgumentError("Window: source: no stream found, wanted one or more")
     return checked
+
+
+def _clock_offset(value: Any) -> float | tuple[float, ...]:
+    name = "Window: clock_offset"
+    checked = _vectors.checked_numbers(name, value)
+    for each in checked if isinstance(checked, tuple) else (checked,):
+        if not isinstance(each, float):
+            raise ArgumentTypeError(f"{name}: found {_arguments.found(value)}, wanted seconds")
+        if abs(each) > _MAX_SECONDS:
+            raise InvalidArgumentError(f"{name}: found {each:g}, wanted at most {_MAX_SECONDS:g}")
+    return checked  # type: ignore[no-any-return]
 
 
 def _ticks(value: Any) -> tuple[int, ...]:
@@ -259,7 +343,16 @@ def native_windows(
     dataset: Dataset,
     streams: Mapping[str, Window | Sequence[Window]] | Iterable[str] | None,
     delta_timestamps: Mapping[str, Sequence[float]] | None,
-) -> list[tuple[Any, ...]]:
+    on_error: str = "raise",
+) -> tuple[list[tuple[Any, ...]], dict[str, _normalize.Affine]]:
+    """Returns what _core.create_loader() wants, and what normalises which field.
+
+    Args:
+        dataset: whose streams are taken.
+        streams: as of a DataLoader.
+        delta_timestamps: likewise.
+        on_error: what damaged data does to the statistics that normalising needs.
+    """
     chosen: list[tuple[str, Window]] = []
     if streams is None and delta_timestamps is None:
         kept = (
@@ -286,7 +379,14 @@ def native_windows(
         )
     for name, seconds in (delta_timestamps or {}).items():
         chosen.append((name, Window(seconds=seconds, name=name, mode="nearest")))
-    return [native for name, window in chosen for native in window._native(dataset, name)]
+    natives: list[tuple[Any, ...]] = []
+    normal: dict[str, _normalize.Affine] = {}
+    for name, window in chosen:
+        own, (field, affine) = window._native(dataset, name, on_error)
+        natives += own
+        if affine is not None:
+            normal[field] = affine
+    return natives, normal
 
 
 def identity_of(windows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

@@ -121,6 +121,12 @@ static rbc_status add_window_fields(rbc__batch_spec *spec, rbc__window_spec *win
     RBC__TRY(add_field(spec, name, "_valid", RBC_FIELD_TENSOR, boolean, 1 - first, shape,
                        &window->valid_field, err));
     window->lengths_field = -1;
+    window->future_field = -1;
+    if (window->is_future) {
+        RBC__TRY(add_field(spec, name, "_step_index", RBC_FIELD_TENSOR,
+                           rbc__dtype_to_dlpack(RBC__I64), 1 - first, shape, &window->future_field,
+                           err));
+    }
     if (used->is_cloud) {
         RBC__TRY(add_field(spec, name, "_lengths", RBC_FIELD_TENSOR, rbc__dtype_to_dlpack(RBC__I64),
                            1 - first, shape, &window->lengths_field, err));
@@ -130,7 +136,7 @@ static rbc_status add_window_fields(rbc__batch_spec *spec, rbc__window_spec *win
 
 rbc_status rbc__batch_fields_add(rbc__batch_spec *spec, const rbc_window *windows, rbc_error *err) {
     const DLDataType i64 = rbc__dtype_to_dlpack(RBC__I64);
-    spec->fields = calloc(4 * (size_t)spec->num_windows + 5, sizeof *spec->fields);
+    spec->fields = calloc(5 * (size_t)spec->num_windows + 5, sizeof *spec->fields);
     if (spec->fields == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the fields of a batch");
     }
@@ -146,6 +152,7 @@ rbc_status rbc__batch_fields_add(rbc__batch_spec *spec, const rbc_window *window
             out->pad_field = head->pad_field;
             out->valid_field = head->valid_field;
             out->lengths_field = head->lengths_field;
+            out->future_field = head->future_field;
             out->target_bytes = head->target_bytes;
         }
     }

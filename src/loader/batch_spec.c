@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/params.h"
+#include "loader/future.h"
 #include "loader/vector.h"
 #include "ops/channel_runs.h"
 
@@ -107,17 +108,29 @@ static rbc_status check_limit(const rbc_window *window, const char *name, double
 
 static rbc_status copy_offsets(const rbc_window *window, const rbc__clock *clock,
                                rbc__window_spec *out, rbc_error *err) {
-    if ((window->ticks == NULL) == (window->offsets_ns == NULL)) {
+    static const int32_t now[] = {0};
+    const int32_t *ticks = window->future != NULL ? now : window->ticks;
+    const int32_t count = window->future != NULL ? 1 : window->count;
+    if (window->future != NULL) {
+        if (window->ticks != NULL || window->offsets_ns != NULL) {
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                             "stream '%s': future and ticks or offsets_ns are set, wanted one",
+                             window->stream);
+        }
+        RBC__TRY(rbc__future_check(window->future, window->stream, err));
+        out->is_future = true;
+        out->future = *window->future;
+    } else if ((window->ticks == NULL) == (window->offsets_ns == NULL)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "stream '%s': %s of ticks and offsets_ns are set, wanted one",
                          window->stream, window->ticks == NULL ? "none" : "both");
     }
-    if (window->count < 1) {
+    if (count < 1) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "stream '%s': the window has %d offsets; it must have at least 1",
                          window->stream, window->count);
     }
-    out->width = window->count;
+    out->width = count;
     out->ticks = calloc((size_t)out->width, sizeof *out->ticks);
     out->offsets_ns = calloc((size_t)out->width, sizeof *out->offsets_ns);
     if (out->ticks == NULL || out->offsets_ns == NULL) {
@@ -126,8 +139,8 @@ static rbc_status copy_offsets(const rbc_window *window, const rbc__clock *clock
     out->is_consecutive = true;
     out->is_exact = true;
     for (int64_t i = 0; i < out->width; ++i) {
-        if (window->ticks != NULL) {
-            out->ticks[i] = window->ticks[i];
+        if (ticks != NULL) {
+            out->ticks[i] = ticks[i];
         } else if (!rbc__rate_tick_at(&clock->rate, window->offsets_ns[i], clock->snap_ns,
                                       &out->ticks[i])) {
             out->offsets_ns[i] = window->offsets_ns[i];
@@ -292,9 +305,9 @@ static rbc_status set_window(rbc__batch_spec *spec, const rbc__batch_spec_params
                          "would give it some, is unknown: open the dataset with control_rate_hz",
                          window.stream, params->dataset_name);
     }
-    out->is_exact = out->is_exact && used->times < 0 && clock->ticks_are_steps &&
-                    !out->has_reduction && out->tolerance_ns < 0 && out->max_gap_ns < 0 &&
-                    out->outside != RBC_OUTSIDE_EXTRAPOLATE;
+    out->is_exact = out->is_exact && used->times < 0 && used->clock_offset_ns == 0 &&
+                    clock->ticks_are_steps && !out->has_reduction && out->tolerance_ns < 0 &&
+                    out->max_gap_ns < 0 && out->outside != RBC_OUTSIDE_EXTRAPOLATE;
     spec->max_width = out->width > spec->max_width ? out->width : spec->max_width;
     if (used->schema->kind == RBC_STREAM_IMAGE || out->made != NULL) {
         spec->images_per_sample += out->width;
@@ -354,7 +367,8 @@ static rbc_status add_used(rbc__batch_spec *spec, const rbc__batch_spec_params *
                          params->dataset_name, window.stream);
     }
     for (int32_t i = 0; i < spec->num_used; ++i) {
-        if (spec->used[i].stream == stream) {
+        if (spec->used[i].stream == stream &&
+            spec->used[i].clock_offset_ns == window.clock_offset_ns) {
             spec->windows[index].stream_at = i;
             return RBC_OK;
         }
@@ -364,6 +378,7 @@ static rbc_status add_used(rbc__batch_spec *spec, const rbc__batch_spec_params *
     *used = (rbc__used_stream){.stream = stream,
                                .schema = found,
                                .times = found->times,
+                               .clock_offset_ns = window.clock_offset_ns,
                                .is_cloud = found->is_ragged && found->times < 0};
     if (found->kind == RBC_STREAM_NUMERIC) {
         used->sample_bytes = rbc__dtype_bytes(found->dtype);

@@ -19,13 +19,14 @@
 #define RBC__FIELD_ALIGN    256
 #define RBC__FIELD_MAX_DIMS (RBC_STREAM_MAX_DIMS + 3)
 
-/* A stream that at least one window reads. */
+/* A stream that at least one window reads; with another offset of its clock it is another. */
 typedef struct rbc__used_stream {
     int32_t stream;
     const rbc__stream_schema *schema; /* borrowed from the dataset */
     int32_t times;                    /* stream with its stamps, or -1: it lies on the steps */
     int64_t sample_bytes;             /* of one numeric sample (a point, in a cloud); else 0 */
     bool is_cloud;                    /* ragged without stamps: a step is one sample */
+    int64_t clock_offset_ns;          /* added to its stamps, or to the times of its steps */
 } rbc__used_stream;
 
 typedef struct rbc__window_spec {
@@ -37,7 +38,9 @@ typedef struct rbc__window_spec {
     bool is_consecutive; /* ticks that follow each other one by one */
     /* Ticks are steps, so that samples are picked by index, without times. */
     bool is_exact;
-    bool is_held; /* every mode is hold: valid behind the last sample too */
+    bool is_held;   /* every mode is hold: valid behind the last sample too */
+    bool is_future; /* its only tick, 0, is from one that is drawn */
+    rbc_future future;
     rbc_outside outside;
     rbc__channel_run *runs; /* covering [0, num_channels) */
     int32_t num_runs;
@@ -61,7 +64,7 @@ typedef struct rbc__window_spec {
     int64_t target_bytes;   /* delivered for one target, of all parts; 0 for text */
     rbc__image_shape image; /* as stored; -1 until it is known */
     rbc__image_spec *made;  /* what is made of images; NULL: they are delivered as stored */
-    int32_t value_field, pad_field, valid_field, lengths_field; /* -1: none */
+    int32_t value_field, pad_field, valid_field, lengths_field, future_field; /* -1: none */
 } rbc__window_spec;
 
 typedef struct rbc__field_spec {

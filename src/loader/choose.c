@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "loader/future.h"
 #include "loader/rows.h"
 
 static rbc_status no_memory(rbc_error *err) {
@@ -18,10 +19,12 @@ static rbc_status gather_times(rbc__rows *rows, const rbc__row *row, const rbc__
                                rbc__cell *cell, rbc_error *err) {
     const rbc__loaded_stream *loaded = &row->episode->streams[window->stream_at];
     const rbc__clock *clock = rows->params.clock;
-    const rbc__stamps stamps = {.times = loaded->times,
-                                .count = loaded->num_samples,
-                                .rate = &clock->control,
-                                .origin_ns = rbc__clock_steps_start_ns(clock, row->episode_at)};
+    const rbc__stamps stamps = {
+        .times = loaded->times,
+        .count = loaded->num_samples,
+        .rate = &clock->control,
+        .origin_ns = rbc__time_add_ns(rbc__clock_steps_start_ns(clock, row->episode_at),
+                                      used_by(rows, window)->clock_offset_ns)};
     rbc__window_range(window, &stamps, clock->snap_ns, cell->targets, &cell->begin, &cell->end);
     if (loaded->times != NULL) {
         cell->times = loaded->times + cell->begin;
@@ -138,6 +141,29 @@ static rbc_status pick(rbc__rows *rows, const rbc__window_spec *window, rbc__cel
     return RBC_OK;
 }
 
+/* The tick that a window is around: the sample's own, or one that is drawn for it. `is_there` false:
+ * there was none to be drawn. */
+static rbc_status find_tick(rbc__rows *rows, const rbc__row *row, const rbc__window_spec *window,
+                            int64_t *tick, bool *is_there, rbc_error *err) {
+    *tick = row->tick;
+    *is_there = true;
+    if (!window->is_future) {
+        return RBC_OK;
+    }
+    uint8_t *field = rbc__rows_field(rows, window->future_field, row);
+    if (field == NULL) {
+        return no_memory(err);
+    }
+    const uint64_t key = rbc_image_key(rows->seed, rows->epoch,
+                                       rbc__episodes_id(rows->params.episodes, row->episode_at),
+                                       row->tick, (rbc_image_share)window->future.share,
+                                       rows->params.spec->fields[window->value_field].name, 0);
+    *is_there = rbc__future_draw(&window->future, key, row->tick,
+                                 rbc__clock_num_ticks(rows->params.clock, row->episode_at), tick);
+    memcpy(field, tick, sizeof *tick);
+    return RBC_OK;
+}
+
 rbc_status rbc__choose(rbc__rows *rows, const rbc__row *row, const rbc__window_spec *window,
                        rbc__cell *cell, uint8_t *is_pad, uint8_t *valid, rbc_error *err) {
     const rbc__loaded_stream *loaded = &row->episode->streams[window->stream_at];
@@ -147,13 +173,21 @@ rbc_status rbc__choose(rbc__rows *rows, const rbc__row *row, const rbc__window_s
     if (loaded->problem != NULL) {
         return rbc__pass_on(loaded->problem, err);
     }
+    int64_t tick;
+    bool is_there;
+    RBC__TRY(find_tick(rows, row, window, &tick, &is_there, err));
     if (window->is_exact) {
         cell->picks = rbc__arena_take(&rows->arena, (size_t)window->width * sizeof *cell->picks);
         if (cell->picks == NULL) {
             return no_memory(err);
         }
         rbc__window_picks(window, loaded->num_samples, rbc__clock_num_ticks(clock, row->episode_at),
-                          row->tick, cell->picks, is_pad, valid);
+                          tick, cell->picks, is_pad, valid);
+        if (!is_there) {
+            is_pad[0] = 1;
+            valid[0] = valid[0] && !rbc__window_fills(window);
+            cell->picks[0] = rbc__window_fills(window) ? -1 : cell->picks[0];
+        }
         return RBC_OK;
     }
     /* with reductions there is a target where each interval begins, too */
@@ -162,7 +196,8 @@ rbc_status rbc__choose(rbc__rows *rows, const rbc__row *row, const rbc__window_s
     if (cell->targets == NULL) {
         return no_memory(err);
     }
-    rbc__window_targets(window, clock, row->episode_at, row->tick, cell->targets, is_pad);
+    rbc__window_targets(window, clock, row->episode_at, tick, cell->targets, is_pad);
+    is_pad[0] = is_pad[0] || !is_there;
     RBC__TRY(gather_times(rows, row, window, cell, err));
     if (used->schema->kind == RBC_STREAM_NUMERIC && !used->is_cloud && window->made == NULL) {
         return RBC_OK;

@@ -372,6 +372,9 @@ static rbc_status settle_stream(const rbc__episodes *episodes, rbc__loaded_episo
     }
     if (loaded->times != NULL) {
         RBC__TRY(check_times(episodes, episode, used, loaded, err));
+        for (int64_t i = 0; used->clock_offset_ns != 0 && i < loaded->num_samples; ++i) {
+            loaded->times[i] = rbc__time_add_ns(loaded->times[i], used->clock_offset_ns);
+        }
     }
     return loaded->row_begins != NULL ? add_up_rows(episodes, episode, used, loaded, err) : RBC_OK;
 }

@@ -520,6 +520,10 @@ rbc_status rbc__rows_mask(rbc__rows *rows, int64_t i, rbc_error *err) {
             memset(rbc__batch_row(rows->batch, &spec->fields[window->lengths_field], row), 0,
                    (size_t)window->width * sizeof(int64_t));
         }
+        if (window->future_field >= 0) {
+            memset(rbc__batch_row(rows->batch, &spec->fields[window->future_field], row), 0,
+                   sizeof(int64_t));
+        }
         for (int64_t k = 0; k < window->width; ++k) {
             if (field->text_index < 0) {
                 rbc__deliver_nothing(window, rbc__batch_row(rows->batch, field, row) +

@@ -361,16 +361,19 @@ static void name_reference(const rbc__reference *reference, char *text, size_t b
 
 /* `found`: the stream's stamps, or NULL where it lies on the steps. */
 static void note_outside(const rbc__reference *reference, const rbc__clock *clock,
-                         const char *stream, const spans *found, rbc__notes *notes) {
+                         const rbc__used_stream *used, const spans *found, rbc__notes *notes) {
     int64_t count = 0;
     int64_t first_episode = -1;
     double offset_s = 0.0;
     for (int64_t e = 0; e < clock->from.num_episodes; ++e) {
-        const int64_t first = found ? found->first_ns[e] : rbc__clock_steps_start_ns(clock, e);
-        const int64_t last = found ? found->last_ns[e] : rbc__clock_steps_end_ns(clock, e);
+        int64_t first = found ? found->first_ns[e] : rbc__clock_steps_start_ns(clock, e);
+        int64_t last = found ? found->last_ns[e] : rbc__clock_steps_end_ns(clock, e);
         const int64_t begin = rbc__clock_origin_ns(clock, e);
         const int64_t end = rbc__clock_end_ns(clock, e);
-        if (last < first || rbc__clock_num_ticks(clock, e) == 0 ||
+        const bool is_empty = last < first;
+        first = rbc__time_add_ns(first, used->clock_offset_ns);
+        last = rbc__time_add_ns(last, used->clock_offset_ns);
+        if (is_empty || rbc__clock_num_ticks(clock, e) == 0 ||
             (first <= rbc__time_add_ns(end, clock->snap_ns) &&
              rbc__time_add_ns(last, clock->snap_ns) >= begin)) {
             continue;
@@ -387,7 +390,8 @@ static void note_outside(const rbc__reference *reference, const rbc__clock *cloc
         rbc__notes_add(notes,
                        "stream '%s' lies outside of the clock, which is that of %s, in %lld of "
                        "%lld episodes: in episode %lld it begins %.9g s %s the clock does",
-                       stream, name, (long long)count, (long long)clock->from.num_episodes,
+                       used->schema->name, name, (long long)count,
+                       (long long)clock->from.num_episodes,
                        (long long)rbc__selection_ids(reference->selection)[first_episode],
                        offset_s < 0.0 ? -offset_s : offset_s, offset_s < 0.0 ? "before" : "after");
     }
@@ -400,12 +404,12 @@ rbc_status rbc__reference_check(const rbc__reference *reference, const rbc__cloc
         const rbc__used_stream *used = &spec->used[i];
         if (used->times < 0) {
             if (reference->is_named && !reference->is_on_steps && clock->has_control) {
-                note_outside(reference, clock, used->schema->name, NULL, notes);
+                note_outside(reference, clock, used, NULL, notes);
             }
-        } else if (!reference->is_of[used->stream]) {
+        } else if (!reference->is_of[used->stream] || used->clock_offset_ns != 0) {
             spans found = {0};
             RBC__TRY(load_spans(reference->selection, used->times, &found, err));
-            note_outside(reference, clock, used->schema->name, &found, notes);
+            note_outside(reference, clock, used, &found, notes);
             free_spans(&found);
         }
     }

@@ -85,6 +85,7 @@ static rbc_status choose_windows(const rbc__batch_spec_params *params, const cha
             if (strcmp(window.stream, names[n]) == 0) {
                 window.struct_size = sizeof window;
                 window.vector = RBC_VECTOR_NONE;
+                window.future = NULL;
                 window.ticks = ticks;
                 window.offsets_ns = NULL;
                 window.count = TICKS_AT_ONCE;

@@ -113,7 +113,8 @@ static const char *name_of(const rbc__batch_spec *spec, const rbc__window_spec *
 }
 
 static bool same_targets(const rbc__window_spec *a, const rbc__window_spec *b) {
-    return a->width == b->width && a->outside == b->outside &&
+    return a->width == b->width && a->outside == b->outside && a->is_future == b->is_future &&
+           memcmp(&a->future, &b->future, sizeof a->future) == 0 &&
            memcmp(a->ticks, b->ticks, (size_t)a->width * sizeof *a->ticks) == 0 &&
            memcmp(a->offsets_ns, b->offsets_ns, (size_t)a->width * sizeof *a->offsets_ns) == 0;
 }

@@ -16,6 +16,8 @@
 static const int32_t two_states[] = {-1, 0};
 static const int32_t chunk[] = {0, 1, 2, 3, 4, 5, 6, 7};
 static const int32_t now[] = {0};
+static const double half = 0.5;
+static const rbc_future soon = {1, 5, RBC_IMAGE_SHARE_SAMPLE};
 
 void set_window(rbc_window *window, const char *stream, const int32_t *ticks, int32_t count) {
     const rbc_window defaults = RBC_WINDOW_INIT;
@@ -37,8 +39,17 @@ setup *make_setup(void) {
     set_window(&s.windows[3], "cloud", now, 1);
     s.windows[3].max_points = FAKE_MAX_POINTS;
     set_window(&s.windows[4], "note", two_states, 2);
+    set_window(&s.windows[5], "count", two_states, 2);
+    s.windows[5].name = "vector";
+    s.windows[5].vector = RBC_VECTOR_BEGINS;
+    s.windows[5].scale = &half;
+    set_window(&s.windows[6], "action", two_states, 2);
+    s.windows[6].vector = RBC_VECTOR_JOINS;
+    set_window(&s.windows[7], "count", NULL, 0);
+    s.windows[7].name = "goal";
+    s.windows[7].future = &soon;
     s.params.windows = s.windows;
-    s.params.num_windows = 5;
+    s.params.num_windows = 8;
     s.params.batch_size = 20;
     s.params.shuffle = 1;
     s.params.seed = 42;

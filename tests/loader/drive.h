@@ -8,7 +8,7 @@
 
 typedef struct setup {
     fake_params fake;
-    rbc_window windows[5];
+    rbc_window windows[8];
     rbc_loader_params params;
 } setup;
 

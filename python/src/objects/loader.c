@@ -95,6 +95,7 @@ typedef struct window_memory {
     int64_t *offsets_ns;
     rbc_channel_group *groups;
     rbc_image_params image;
+    rbc_future future;
 } window_memory;
 
 static bool read_ticks(PyObject *object, int32_t **ticks, int32_t *count) {
@@ -131,18 +132,28 @@ static bool read_numbers(PyObject *object, const double **numbers) {
     return object == Py_None || *numbers != NULL;
 }
 
-/* (vector, scale, offset), or None */
-static bool read_changes(PyObject *object, rbc_window *window) {
+/* (vector, scale, offset, clock_offset_ns, (first, last, share) or None), or None */
+static bool read_changes(PyObject *object, window_memory *memory, rbc_window *window) {
     PyObject *scale = NULL;
     PyObject *offset = NULL;
+    PyObject *future = NULL;
+    long long clock_offset_ns = 0;
     int vector = 0;
     if (object == Py_None) {
         return true;
     }
-    if (!PyArg_ParseTuple(object, "iOO", &vector, &scale, &offset)) {
+    if (!PyArg_ParseTuple(object, "iOOLO", &vector, &scale, &offset, &clock_offset_ns, &future)) {
         return false;
     }
+    if (future != Py_None) {
+        rbc_future *drawn = &memory->future;
+        if (!PyArg_ParseTuple(future, "iii", &drawn->first, &drawn->last, &drawn->share)) {
+            return false;
+        }
+        window->future = drawn;
+    }
     window->vector = vector;
+    window->clock_offset_ns = clock_offset_ns;
     return read_numbers(scale, &window->scale) && read_numbers(offset, &window->offset);
 }
 
@@ -165,7 +176,7 @@ static bool read_window(module_state *state, PyObject *object, window_memory *me
                           &offsets, &mode, &outside, &channels, &width, &window->max_gap_ns,
                           &window->tolerance_ns, &max_points, &squeeze, &image, &changes) ||
         !parse_resample_mode(state, mode, &window->mode) ||
-        !parse_outside(state, outside, &window->outside) || !read_changes(changes, window)) {
+        !parse_outside(state, outside, &window->outside) || !read_changes(changes, memory, window)) {
         return false;
     }
     window->max_points = max_points;
