@@ -88,6 +88,7 @@ _LAZY = {
     "Video": "formats.video",
     "Window": "window",
     "check_installation": "_install",
+    "config": "config",
     "datasets": "datasets",
     "decode_jpeg": "jpeg",
     "image_key": "image",

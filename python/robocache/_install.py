@@ -9,6 +9,8 @@ import sys
 from importlib import metadata
 from typing import Any
 
+from .config import describe_settings, find_unknown_variables
+
 _PACKAGES = ("numpy", "torch", "ml_dtypes", "jax", "cupy", "matplotlib", "pillow")
 _BUILDS = {"cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x")}
 
@@ -78,8 +80,10 @@ def check_installation() -> dict[str, Any]:
         features in use, threads), "cuda" (whether it can be used, else the reason; driver,
         devices), "video" (whether it can be decoded, else the reason; the codecs, FFmpeg's library
         and its licence), "packages" (version of each, None where it is not installed), "codecs"
-        (encodings of images that can be decoded) and "formats" (dataset formats that can be
-        opened). Nothing but the native module is imported.
+        (encodings of images that can be decoded), "formats" (dataset formats that can be opened),
+        "settings", see :func:`robocache.config.describe_settings`, and "unknown_variables",
+        messages of variables ROBOCACHE_* that nothing reads. Nothing but the native module is
+        imported.
     """
     from .formats.builtin import BUILTIN
 
@@ -110,6 +114,8 @@ def check_installation() -> dict[str, Any]:
         "packages": packages,
         "codecs": ["jpeg", "png", "jxl"] if available else [],
         "formats": ["rlds", *(each.name for each in BUILTIN)] if available else [],
+        "settings": describe_settings(),
+        "unknown_variables": find_unknown_variables(),
     }
 
 

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import _arguments, _core, _normalize
+from . import _arguments, _core, _normalize, config
 from ._progress import format_bytes
 from ._share import Share, check_ranks, find_share
 from ._torch_data import BatchSampler, register
@@ -105,11 +105,13 @@ class DataLoader:
             in random order among each other, so that each block is unpacked about once. Where
             nothing is packed that is a global shuffle. stats() has the factors to expect of either.
         seed: of the order.
-        num_threads: worker threads; 0 means the cores of the host over the ranks on it, see docs.
+        num_threads: worker threads; 0 means $ROBOCACHE_LOADER_THREADS, else the cores of the host
+            over the ranks on it, see docs.
         num_slots: batches prepared ahead; 0 means num_threads + 2.
         memory_bytes: what all may take together but for batches that are held: a quarter of it for
             batches prepared ahead, a quarter for episodes at hand, a quarter for blocks that are
-            unpacked, the rest for what is fetched ahead; 0 means num_slots batches and 512 MiB.
+            unpacked, the rest for what is fetched ahead; 0 means
+            $ROBOCACHE_LOADER_MEMORY_BYTES, else num_slots batches and 512 MiB.
         device: "cpu".
         drop_last: leave out a last batch that is not full.
         on_error: what a damaged sample does: "raise" from the batch it is in, the next batch being
@@ -243,7 +245,7 @@ class DataLoader:
             shuffle=2 if self._shuffle == "blocks" else int(self._shuffle),
             seed=self.seed,
             drop_last=self._drop_last,
-            num_threads=self._num_threads or share.default_threads(),
+            num_threads=self._threads(),
             num_slots=self._num_slots,
             on_error=self._on_error,
             rank=share.rank,
@@ -255,8 +257,12 @@ class DataLoader:
             snap_ns=self._snap_ns,
             clock=self._clock or [],
             require=self._require,
-            memory_bytes=self._memory_bytes,
+            memory_bytes=self._memory_bytes or config.value("loader_memory_bytes") or 0,
         )
+
+    def _threads(self) -> int:
+        asked: int = self._num_threads or config.value("loader_threads") or 0
+        return asked or self._share.default_threads()
 
     def _settle(self, epoch: int, position: int, *, is_starting: bool = False) -> bool:
         """Takes this process' share as it is now, to go on at a position of the share before.
@@ -349,6 +355,10 @@ class DataLoader:
             self._native.seek(epoch, position)
         self._epoch_asked = None
         self._is_iterated = True
+        if config.value("watch_seconds") and (self._share.rank, self._share.worker) == (0, 0):
+            from .observability.line import watch_as_set
+
+            watch_as_set(self)
         return self._native.iterate()
 
     def state_dict(self) -> dict[str, Any]:
@@ -523,7 +533,7 @@ class DataLoader:
         parts.append(f"rank {share.rank} of {share.world_size}, remainder {self._remainder!r}")
         if share.num_workers > 1:
             parts.append(f"worker {share.worker} of {share.num_workers}")
-        parts.append(f"{self._num_threads or share.default_threads()} threads")
+        parts.append(f"{self._threads()} threads")
         try:
             stats = self._native.stats()
             parts[0] = f"{self.num_samples} samples in {self._native.num_batches()} {parts[0]}"

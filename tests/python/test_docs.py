@@ -196,6 +196,23 @@ def test_metrics_are_documented() -> None:
     ]
 
 
+def test_settings_are_documented() -> None:
+    from robocache.config import SETTINGS
+
+    run_page(DOCS / "settings.md")
+    assert documented("settings.md", "The table") == [
+        [
+            f"`{each.name}`",
+            f"`{each.variable}`",
+            each.kind,
+            each.argument or "none",
+            each.default,
+            each.meaning,
+        ]
+        for each in SETTINGS
+    ]
+
+
 def test_the_page_on_jpeg_runs() -> None:
     pytest.importorskip("PIL")
     names = run_page(DOCS / "jpeg.md")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from typing import Any
 
 import robocache
@@ -25,6 +26,11 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for name, text in _rows(found):
             print(f"{name:<10} {text}".rstrip())
+        print("settings")
+        for setting in found["settings"]:
+            print(f"  {setting['name']:<20} {_setting(setting)}")
+        for message in found["unknown_variables"]:
+            warnings.warn(message, stacklevel=1)
     return 0 if found["native"]["available"] else 1
 
 
@@ -41,6 +47,14 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     rows += [(name, version or "not installed") for name, version in found["packages"].items()]
     return rows
+
+
+def _setting(setting: dict[str, Any]) -> str:
+    if setting["problem"] is not None:
+        return f"wrong: {setting['problem']}"
+    if setting["source"] == "default":
+        return f"{setting['default']} (default; ${setting['variable']} is not set)"
+    return f"{setting['value']} (${setting['variable']})"
 
 
 def _state(found: dict[str, Any], key: str) -> str:

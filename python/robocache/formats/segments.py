@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .. import config
 from ..errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -73,9 +74,7 @@ def _catalog(dataset: Dataset, name: str) -> str:
     is_writable = os.access(folder, os.W_OK) and os.stat(folder).st_mode & 0o222
     if is_writable or os.path.isfile(os.path.join(folder, file)):
         return os.path.join(folder, file)
-    cache = os.environ.get("ROBOCACHE_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "robocache"
-    )
+    cache = config.cache_folder()
     os.makedirs(cache, mode=0o700, exist_ok=True)
     digest = hashlib.sha256(dataset.catalog_path.encode()).hexdigest()[:16]
     return os.path.join(cache, f"{digest}.{name}.sqlite")

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from .. import _arguments
+from .. import _arguments, config
 from .._progress import format_bytes
 from ..errors import Error
 from .snapshot import format_waits, rates, snapshot
@@ -106,6 +106,17 @@ def watch(
     if interval_s is None:
         interval_s = 1.0 if to.isatty() else 30.0
     return Watch(loader, _arguments.positive("interval_s", interval_s), to, gpus=gpus)
+
+
+# Loaders that have a line since the environment asks for it.
+_watched: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def watch_as_set(loader: Any) -> None:
+    """Draws the line of a loader as $ROBOCACHE_WATCH_SECONDS says, once it is iterated."""
+    if loader not in _watched:
+        _watched.add(loader)
+        watch(loader, config.value("watch_seconds"))
 
 
 def _draw_until(watch: Watch) -> None:
