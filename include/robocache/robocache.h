@@ -673,7 +673,7 @@ typedef struct rbc_dataset_info {
     double control_rate_hz;   /* 0: unknown */
     int64_t num_episodes;
     int64_t num_steps;
-    int64_t num_bytes; /* of the data files */
+    int64_t num_bytes; /* of the data files, as far as the format tells their sizes */
     int64_t num_files;
     int64_t num_skipped; /* damaged records left out, see rbc_dataset_skipped() */
     int32_t num_streams;

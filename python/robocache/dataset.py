@@ -94,8 +94,8 @@ class Contents:
     """What the episodes of a dataset, or of a view of it, amount to.
 
     Attributes:
-        num_bytes: of the files; in a view, of its episodes' records.
-        num_files: that hold them.
+        num_bytes: of the files; in a view, of its episodes' records, 0 where episodes are none.
+        num_files: that hold them; in a view the parts of the dataset that its episodes are of.
         splits: those that hold any of them.
         num_tasks: distinct tasks.
         tasks: the first of those, with how many episodes have each.
@@ -175,7 +175,7 @@ class Dataset:
         self.control_rate_hz: float | None = info["control_rate_hz"] or None
         """Steps a second of data without time stamps; None where that is unknown."""
         self.num_bytes: int = info["num_bytes"]
-        """Size of the whole dataset's files."""
+        """Size of the whole dataset's files, as far as the format tells it."""
         self.num_files: int = info["num_files"]
         self.tasks = Tasks(native, info["num_tasks"])
         """Task texts of the whole dataset."""

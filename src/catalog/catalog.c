@@ -140,7 +140,7 @@ static rbc_status index_files(opening *o, sqlite3 *db, const char *folder, rbc_e
     rbc__unpack_folder_close(&folder_to_unpack);
     free(pending);
     if (status == RBC_OK) {
-        status = rbc__parts_finish(db, err);
+        status = rbc__parts_finish(db, o->schema, err);
     }
     return status;
 }

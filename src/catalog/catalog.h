@@ -34,7 +34,9 @@ typedef struct rbc__catalog {
                           there is none */
     rbc__catalog_part *parts;
     int64_t num_parts;
-    int64_t num_episodes, num_steps, num_bytes, num_skipped, num_tasks, num_told;
+    int64_t num_episodes, num_steps, num_skipped, num_tasks, num_told;
+    int64_t num_bytes;             /* of the parts that are files */
+    int64_t num_files, file_bytes; /* of those and the files that parts point to */
 } rbc__catalog;
 
 /* Finds the catalog of the dataset at `root`, or in its `file` (NULL: it is the folder), brings it up to date where files are new or changed,

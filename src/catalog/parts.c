@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "catalog/files.h"
 #include "catalog/identity.h"
 #include "catalog/key.h"
 #include "core/error.h"
@@ -211,18 +212,25 @@ static rbc_status load_counts(sqlite3 *db, rbc__catalog *catalog, rbc_error *err
                                    &catalog->num_tasks, err));
     RBC__TRY(rbc__database_integer(db, "SELECT value FROM meta WHERE key = 'told'",
                                    &catalog->num_told, err));
+    RBC__TRY(rbc__database_integer(db, "SELECT value FROM meta WHERE key = 'files'",
+                                   &catalog->num_files, err));
+    RBC__TRY(rbc__database_integer(db, "SELECT value FROM meta WHERE key = 'bytes'",
+                                   &catalog->file_bytes, err));
     int64_t most; /* a record that was left out takes a byte, is a whole file, or a row at least */
     RBC__TRY(rbc__database_integer(db, "PRAGMA page_count", &most, err));
     most *= MOST_ROWS_A_PAGE;
     if (catalog->num_tasks < 0 || catalog->num_tasks > catalog->num_episodes ||
-        catalog->num_told < 0 || catalog->num_told > catalog->num_parts ||
-        catalog->num_skipped < 0 || !rbc__add_size(most, catalog->num_bytes, &most) ||
+        catalog->num_told < 0 || catalog->num_told > catalog->num_parts || catalog->num_files < 0 ||
+        catalog->file_bytes < 0 || catalog->num_skipped < 0 ||
+        !rbc__add_size(most, catalog->num_bytes, &most) ||
         !rbc__add_size(most, catalog->num_parts, &most) || catalog->num_skipped > most) {
         return rbc__fail(err, RBC_ERROR_FORMAT,
-                         "catalog '%s': %lld tasks, %lld records left out and %lld parts that tell "
-                         "of themselves make no sense; open the dataset with rebuild",
+                         "catalog '%s': %lld tasks, %lld records left out, %lld parts that tell of "
+                         "themselves and %lld files of %lld bytes make no sense; open the dataset "
+                         "with rebuild",
                          catalog->path, (long long)catalog->num_tasks,
-                         (long long)catalog->num_skipped, (long long)catalog->num_told);
+                         (long long)catalog->num_skipped, (long long)catalog->num_told,
+                         (long long)catalog->num_files, (long long)catalog->file_bytes);
     }
     return RBC_OK;
 }
@@ -490,9 +498,18 @@ rbc_status rbc__parts_sync(sqlite3 *db, const char *root, const rbc__schema *sch
     return status;
 }
 
-rbc_status rbc__parts_finish(sqlite3 *db, rbc_error *err) {
+static rbc_status put_count(sqlite3 *db, const char *key, int64_t value, rbc_error *err) {
+    sqlite3_stmt *put;
+    RBC__TRY(rbc__statement_prepare(db, "INSERT OR REPLACE INTO meta VALUES (?, ?)", &put, err));
+    sqlite3_bind_text(put, 1, key, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(put, 2, value);
+    const rbc_status status = rbc__statement_run(put, err);
+    rbc__statement_finish(&put);
+    return status;
+}
+
+rbc_status rbc__parts_finish(sqlite3 *db, const rbc__schema *schema, rbc_error *err) {
     static const char finish[] =
-        "BEGIN IMMEDIATE;"
         "UPDATE parts SET first_id = numbered.before FROM (SELECT id,"
         "  coalesce(sum(episodes) OVER (ORDER BY position ROWS BETWEEN UNBOUNDED PRECEDING"
         "  AND 1 PRECEDING), 0) AS before FROM parts) AS numbered WHERE parts.id = numbered.id;"
@@ -502,7 +519,19 @@ rbc_status rbc__parts_finish(sqlite3 *db, rbc_error *err) {
         "  ('skipped', (SELECT count(*) FROM skipped)), ('told', (SELECT count(*) FROM told));"
         "UPDATE meta SET value = 1 WHERE key = 'complete';"
         "COMMIT;";
-    const rbc_status status = rbc__database_exec(db, finish, doing_write, err);
+    int64_t num_files = 0;
+    int64_t num_bytes = 0;
+    RBC__TRY(rbc__database_exec(db, "BEGIN IMMEDIATE", doing_write, err));
+    rbc_status status = rbc__files_count(db, schema, &num_files, &num_bytes, err);
+    if (status == RBC_OK) {
+        status = put_count(db, "files", num_files, err);
+    }
+    if (status == RBC_OK) {
+        status = put_count(db, "bytes", num_bytes, err);
+    }
+    if (status == RBC_OK) {
+        status = rbc__database_exec(db, finish, doing_write, err);
+    }
     if (status != RBC_OK) {
         sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
     }

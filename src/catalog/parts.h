@@ -34,7 +34,7 @@ rbc_status rbc__parts_sync(sqlite3 *db, const char *root, const rbc__schema *sch
                            rbc_error *err);
 
 /* When every file is indexed: numbers the episodes, forgets tasks that no episode has any more,
- * indexes the words of the others, and marks the catalog complete. One transaction. */
-rbc_status rbc__parts_finish(sqlite3 *db, rbc_error *err);
+ * indexes the words of the others, counts the files, and marks the catalog complete. One transaction. */
+rbc_status rbc__parts_finish(sqlite3 *db, const rbc__schema *schema, rbc_error *err);
 
 #endif

@@ -1,6 +1,6 @@
 /* The tables of a catalog.
  *
- *  meta       format, name and version of the dataset, totals, and whether it is complete
+ *  meta       format, name and version of the dataset, totals (its files too), and whether it is complete
  *  streams    as the format declared them, with unit and value map (scale 1, offset 0: none); a
  *             catalog of other streams is made anew
  *  parts      one row a part, mostly a data file: its size, mtime and digest, whether it is indexed,

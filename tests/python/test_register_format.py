@@ -503,6 +503,30 @@ def test_what_parts_note_and_remember_stays_in_the_catalog(folder: Path) -> None
     assert seen == [None, *[{"of": "a", "at": [1, None]}] * 2, None]
 
 
+def test_files_and_their_bytes_are_counted_once(folder: Path) -> None:
+    """Those that are parts, and those that parts point to, which may share them."""
+    for name, size in (("own", 64), ("a_0", 160), ("a_1", 80), ("shared", 16), ("unsized", 99)):
+        (folder / name).write_bytes(bytes(size))
+
+    def read(part: rc.Part) -> None:
+        part.blobs("a_{}", first=0, count=2, sizes=[160, 80])
+        part.blobs("shared", sizes=[16])
+        part.blobs("unsized")
+        part.episodes(num_steps=[4], streams={"state": rc.Rows(offset=[0], blob=1)})
+
+    def declare(dataset: rc.Indexer) -> None:
+        declare_state(dataset, read, "own")
+        dataset.part("first", read=read, stamp=1)
+        dataset.part("second", read=read, stamp=1)
+
+    kind = Format(folder, declare)
+    for _ in range(2):
+        dataset = kind.open()
+        assert (dataset.num_files, dataset.num_bytes) == (5, 64 + 160 + 80 + 16)
+        assert "5 files, 320 B)" in str(dataset)
+        assert " B)" not in str(dataset[:1])  # nobody told how much an episode takes
+
+
 def test_what_is_no_json_is_not_remembered(folder: Path) -> None:
     (folder / "data.bin").write_bytes(STATE.tobytes())
 

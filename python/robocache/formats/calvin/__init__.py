@@ -7,6 +7,7 @@ into columns while indexing; images and depth are read where they lie in their a
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import math
 import os
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ..indexer import Indexer
     from ..part import Part
 
-__all__ = ["LANGUAGE", "SPANS", "index", "index_segments", "step_files"]
+__all__ = ["LANGUAGE", "SPANS", "index", "index_segments", "parse_spans", "step_files"]
 
 SPANS = "ep_start_end_ids.npy"
 LANGUAGE = "language"  # stream of the instruction at each step
@@ -41,6 +42,7 @@ _COLUMN_BYTES = 4096
 _PART_STEPS = 2048  # episodes are gathered to so many
 _SLICE_STEPS = 1024
 _MOST_NAMES = 100_000
+_MOST_SPANS_BYTES = 1 << 30
 _DTYPES = frozenset(
     f"{kind}{bits}" for kind in ("uint", "int", "float") for bits in (8, 16, 32, 64)
 ) - {"float8"} | {"bool"}
@@ -124,22 +126,37 @@ class _Split:
     @cached_property
     def spans(self) -> list[tuple[int, int]]:
         """First and last step of each episode, as the file has them."""
-        import numpy
-
         file = os.path.join(self.path, SPANS)
-        try:
-            found = numpy.load(file, mmap_mode="r", allow_pickle=False)
-        except (ValueError, SyntaxError, RecursionError, EOFError) as error:
-            raise FormatError(f"{file}: {error}") from None
-        if found.dtype.kind not in "iu" or found.ndim != 2 or found.shape[1] != 2:
-            raise FormatError(
-                f"{file}: found {found.dtype} {found.shape}, wanted integers [episodes, 2]"
-            )
-        return [(int(first), int(last)) for first, last in found]
+        with open(file, "rb") as stream:
+            return parse_spans(stream.read(_MOST_SPANS_BYTES), file)
 
     @cached_property
     def annotations_file(self) -> str | None:
         return find_annotations(self.path)
+
+
+def parse_spans(data: bytes, what: str) -> list[tuple[int, int]]:
+    """Returns first and last step of each episode, as a NumPy file [episodes, 2] has them.
+
+    Args:
+        data: the file.
+        what: begins the message of the FormatError that is raised where it is none.
+    """
+    import numpy
+
+    stream = io.BytesIO(data)
+    shape, is_fortran, dtype = read_npy_header(stream, what)
+    if dtype.kind not in "iu" or len(shape) != 2 or shape[1] != 2:
+        raise FormatError(f"{what}: found {dtype} {shape}, wanted integers [episodes, 2]")
+    begin, wanted = stream.tell(), shape[0] * 2 * dtype.itemsize
+    if wanted != len(data) - begin:
+        raise FormatError(
+            f"{what}: byte {begin}: found {len(data) - begin} bytes, wanted {wanted} of "
+            f"{dtype} {shape}"
+        )
+    found = numpy.frombuffer(data, dtype, offset=begin)
+    spans = found.reshape(shape, order="F" if is_fortran else "C").tolist()
+    return [(first, last) for first, last in spans]
 
 
 def index(path: str, dataset: Indexer) -> None:

@@ -24,7 +24,7 @@ from ..npy_header import read_npy_header
 if TYPE_CHECKING:
     from ..indexer import Indexer
 
-__all__ = ["Annotation", "find_annotations", "index", "read_annotations"]
+__all__ = ["Annotation", "find_annotations", "index", "parse_annotations", "read_annotations"]
 
 _MAX_BYTES = 1 << 30
 _NUMBERS = re.compile(r"[<>|=]?[biuf][1248]")
@@ -74,7 +74,16 @@ def read_annotations(file: str) -> list[Annotation]:
         FormatError: it is not as CALVIN writes it; names byte and what was found.
         UnsupportedError: it is larger than 1 GiB.
     """
-    found = _read_pickled(file)
+    with open(file, "rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > _MAX_BYTES:
+            raise UnsupportedError(f"{file}: {size} bytes of annotations, at most {_MAX_BYTES} are")
+        return parse_annotations(stream.read(), file)
+
+
+def parse_annotations(data: bytes, file: str) -> list[Annotation]:
+    """Returns what the content of a file says; `file` begins messages."""
+    found = _read_pickled(data, file)
     spans = _member(file, found, "info", "indx")
     texts = _member(file, found, "language", "ann")
     tasks = _member(file, found, "language", "task", otherwise=[""] * len(texts))
@@ -316,18 +325,13 @@ _OPERATIONS: dict[str, Callable[[_Machine], None]] = {
 }
 
 
-def _read_pickled(file: str) -> Any:
+def _read_pickled(data: bytes, file: str) -> Any:
     """Returns the object of a .npy file that holds one."""
-    with open(file, "rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
-        if size > _MAX_BYTES:
-            raise UnsupportedError(f"{file}: {size} bytes of annotations, at most {_MAX_BYTES} are")
-        data = stream.read()
     header = io.BytesIO(data)
     shape, _, dtype = read_npy_header(header, f"{file}: byte 0")
     if shape != () or dtype.kind != "O":
         raise FormatError(f"{file}: found an array {dtype} {shape}, wanted one pickled dict")
-    machine = _Machine(room=size)
+    machine = _Machine(room=len(data))
     begin = header.tell()
     at, name = begin, "nothing"
     try:

@@ -116,12 +116,24 @@ def _fill(what: str, value: Any, dtype: Any) -> Any:
                 return numpy.array(float(value.replace("Infinity", "inf")), dtype)[()]
         if isinstance(value, str):  # version 2 writes what JSON cannot have so
             return numpy.frombuffer(base64.b64decode(value, validate=True), dtype)[0]
-        if isinstance(value, (bool, int, float)):
+        if isinstance(value, (bool, int, float)) and _can_be(value, dtype):
             with numpy.errstate(over="ignore"):
                 return numpy.array(value).astype(dtype)[()]
     except (ValueError, OverflowError, IndexError):
         pass
     raise FormatError(f"{what}: fill_value: found {value!r:.60}, wanted one of {dtype}")
+
+
+def _can_be(value: float, dtype: Any) -> bool:
+    """Whether a number is one of the dtype, rounded where that has floats."""
+    import numpy
+
+    if dtype.kind == "f":
+        return True
+    if dtype.kind == "b":
+        return value in (0, 1)
+    limits = numpy.iinfo(dtype)
+    return int(value) == value and limits.min <= value <= limits.max
 
 
 def _mapping(what: str, value: Any) -> dict[str, Any]:
