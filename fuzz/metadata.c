@@ -3,19 +3,27 @@
  * else the rest is the group, and is wrapped here. */
 #include "fuzz.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "catalog/metadata.h"
 
 static void get(const uint8_t *packed, size_t bytes, int64_t index) {
-    char *json;
+    uint8_t *group;
+    uint64_t group_bytes;
+    const char *json;
+    size_t json_bytes;
     rbc_error err;
-    if (rbc__metadata_get(packed, bytes, index, &json, &err) == RBC_OK) {
-        fuzz_drain(json, strlen(json) + 1);
-    } else {
-        fuzz_require(json == NULL && err.status == RBC_ERROR_FORMAT);
+    rbc_status status = rbc__metadata_unpack(packed, bytes, &group, &group_bytes, &err);
+    if (status == RBC_OK) {
+        status = rbc__metadata_find(group, group_bytes, index, &json, &json_bytes, &err);
     }
-    free(json);
+    if (status == RBC_OK) {
+        fuzz_drain(json, json_bytes);
+    } else {
+        fuzz_require(err.status == RBC_ERROR_FORMAT);
+    }
+    free(group);
 }
 
 /* The group in one block that is stored, which is a stream of zlib as well. */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "catalog/header.h"
+#include "catalog/key.h"
 #include "catalog/location.h"
 #include "catalog/lock.h"
 #include "catalog/partial.h"
@@ -374,4 +375,9 @@ int64_t rbc__catalog_part_of(const rbc__catalog *catalog, int64_t id) {
         }
     }
     return low;
+}
+
+int64_t rbc__catalog_key_of(const rbc__catalog *catalog, int64_t id) {
+    const rbc__catalog_part *part = &catalog->parts[rbc__catalog_part_of(catalog, id)];
+    return rbc__episode_key(part->id, id - part->first_id);
 }

@@ -75,6 +75,8 @@ rbc_status rbc__catalog_connect(const rbc__catalog *catalog, rbc__watch *watch,
 
 /* Index of the file that has episode `id`, which must exist. */
 int64_t rbc__catalog_part_of(const rbc__catalog *catalog, int64_t id);
+/* Its key in the tables, rbc__episode_key(). */
+int64_t rbc__catalog_key_of(const rbc__catalog *catalog, int64_t id);
 
 /* Steps and stamps of all episodes, as in rbc__episode_entry, into arrays of num_episodes. */
 rbc_status rbc__catalog_load_steps(const rbc__catalog *catalog, int64_t *steps, int64_t *start_ns,
@@ -86,7 +88,8 @@ rbc_status rbc__catalog_load_spans(const rbc__catalog *catalog, int32_t times, i
 
 /* Sets marks[id] to 1 for every episode for which the SQL expression `where` holds; `marks` has
  * num_episodes bytes. INVALID_ARGUMENT with SQLite's words when it is not one expression over the
- * columns of the view `episode` (catalog/tables.h), CANCELLED when `watch` says so. */
+ * columns of the view `episode` (catalog/tables.h) and metadata.KEY, or no episode has a KEY that was
+ * looked at; CANCELLED when `watch` says so. */
 rbc_status rbc__catalog_where(const rbc__catalog *catalog, const char *where, rbc__watch *watch,
                               uint8_t *marks, rbc_error *err);
 

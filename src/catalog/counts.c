@@ -30,8 +30,7 @@ static rbc_status read_rows(const rbc_selection *selection, const rbc__catalog *
     rbc_status status = rbc__statement_prepare(
         db, "SELECT bytes, coalesce(task, -1) FROM episodes WHERE key = ?", &select, err);
     for (int64_t i = 0; i < count && status == RBC_OK; ++i) {
-        const rbc__catalog_part *file = &catalog->parts[rbc__catalog_part_of(catalog, ids[i])];
-        sqlite3_bind_int64(select, 1, rbc__episode_key(file->id, ids[i] - file->first_id));
+        sqlite3_bind_int64(select, 1, rbc__catalog_key_of(catalog, ids[i]));
         bool row;
         status = rbc__statement_step(select, &row, err);
         if (status == RBC_OK &&

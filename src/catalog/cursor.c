@@ -7,7 +7,7 @@
 #include "catalog/database.h"
 #include "catalog/dataset_state.h"
 #include "catalog/key.h"
-#include "catalog/metadata.h"
+#include "catalog/metadata_reader.h"
 #include "core/error.h"
 #include "core/fork.h"
 
@@ -20,6 +20,7 @@ struct rbc__cursor {
     sqlite3_stmt *episode, *task;
     uint8_t *buffer; /* of the layout or text last returned */
     size_t buffer_bytes;
+    rbc__metadata_reader metadata;
 };
 
 static rbc_status connect(rbc__cursor *cursor, rbc_error *err) {
@@ -106,6 +107,7 @@ void rbc__cursor_close(rbc__cursor **cursor) {
     if ((*cursor)->pid == getpid()) {
         disconnect(*cursor);
     }
+    rbc__metadata_forget(&(*cursor)->metadata);
     free((*cursor)->buffer);
     free(*cursor);
     *cursor = NULL;
@@ -200,8 +202,7 @@ rbc_status rbc__cursor_episode(rbc__cursor *cursor, int64_t id, rbc__episode_row
     RBC__TRY(check_process(cursor, err));
     out->id = id;
     out->part = rbc__catalog_part_of(catalog, id);
-    const rbc__catalog_part *part = &catalog->parts[out->part];
-    sqlite3_bind_int64(cursor->episode, 1, rbc__episode_key(part->id, id - part->first_id));
+    sqlite3_bind_int64(cursor->episode, 1, rbc__catalog_key_of(catalog, id));
     const rbc_status status = take_episode(cursor, out, err);
     sqlite3_reset(cursor->episode);
     return status;
@@ -235,52 +236,23 @@ static rbc_status copy_value(rbc__cursor *cursor, const char *sql, const int64_t
     return status;
 }
 
-/* The group that holds an episode's metadata: the last of its sixty-four that begins with it or
- * before; `first` is the key of its first. */
-static rbc_status copy_group(rbc__cursor *cursor, int64_t key, int64_t *first, uint8_t **data,
-                             size_t *bytes, rbc_error *err) {
-    sqlite3_stmt *select;
-    bool row = false;
-    *data = NULL;
-    *first = key;
-    RBC__TRY(check_process(cursor, err));
-    RBC__TRY(rbc__statement_prepare(cursor->db,
-                                    "SELECT key FROM metadata WHERE key BETWEEN ? AND ?"
-                                    " ORDER BY key DESC LIMIT 1",
-                                    &select, err));
-    sqlite3_bind_int64(select, 1, key - key % RBC__METADATA_GROUP);
-    sqlite3_bind_int64(select, 2, key);
-    const rbc_status status = rbc__statement_step(select, &row, err);
-    if (status == RBC_OK && row) {
-        *first = sqlite3_column_int64(select, 0);
-    }
-    rbc__statement_finish(&select);
-    RBC__TRY(status);
-    return copy_value(cursor, "SELECT data FROM metadata WHERE key = ?", first, 1, data, bytes,
-                      err);
-}
-
 rbc_status rbc__cursor_metadata(rbc__cursor *cursor, int64_t id, char **json, rbc_error *err) {
     RBC__HOLD_FORKS();
     const rbc__catalog *catalog = cursor->catalog;
-    const rbc__catalog_part *part = &catalog->parts[rbc__catalog_part_of(catalog, id)];
-    const int64_t key = rbc__episode_key(part->id, id - part->first_id);
-    int64_t first;
-    uint8_t *data;
-    size_t bytes;
+    const char *text = NULL;
+    size_t bytes = 0;
     *json = NULL;
-    RBC__TRY(copy_group(cursor, key, &first, &data, &bytes, err));
-    if (data == NULL) {
-        *json = strdup("{}");
-        return *json != NULL ? RBC_OK
-                             : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
-                                         "catalog '%s': out of memory", catalog->path);
+    RBC__TRY(check_process(cursor, err));
+    const rbc_status status = rbc__metadata_read(
+        &cursor->metadata, cursor->db, rbc__catalog_key_of(catalog, id), &text, &bytes, err);
+    if (status != RBC_OK) {
+        return rbc__fail_within(err, status, "catalog '%s': episode %lld", catalog->path,
+                                (long long)id);
     }
-    const rbc_status status = rbc__metadata_get(data, bytes, key - first, json, err);
-    free(data);
-    return status == RBC_OK ? RBC_OK
-                            : rbc__fail_within(err, status, "catalog '%s': episode %lld",
-                                               catalog->path, (long long)id);
+    *json = strndup(text, bytes);
+    return *json != NULL ? RBC_OK
+                         : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog '%s': out of memory",
+                                     catalog->path);
 }
 
 static rbc_status copy_object(rbc__cursor *cursor, int64_t part, rbc__container kind,

@@ -1,8 +1,11 @@
 #include "catalog/expression.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "io/bytes.h"
 
 typedef enum token {
     NOTHING, /* the end */
@@ -103,4 +106,71 @@ size_t rbc__expression_count(const char *text) {
         behind_in = text - begin == 2 && strncasecmp(begin, "in", 2) == 0;
         count += !in_list;
     }
+}
+
+/* A word, which may be quoted, as a text of SQL. */
+static void put_text(rbc__bytes *out, const char *word, const char *end) {
+    const char quote = *word == '[' ? ']' : *word;
+    const bool is_quoted = strchr("\"`[", *word) != NULL;
+    rbc__bytes_byte(out, '\'');
+    for (const char *at = word + is_quoted; at < end - is_quoted; ++at) {
+        rbc__bytes_byte(out, (uint8_t)*at);
+        if (*at == '\'') {
+            rbc__bytes_byte(out, '\''); /* written twice */
+        } else if (is_quoted && *at == quote && at + 1 < end - 1) {
+            ++at; /* was written twice */
+        }
+    }
+    rbc__bytes_byte(out, '\'');
+}
+
+/* Whether what begins with a quote has one at its end too, which is not one of two within. */
+static bool is_closed(const char *word, const char *end) {
+    size_t quotes = 0;
+    for (const char *at = word; at < end; ++at) {
+        quotes += *at == *word;
+    }
+    return *word == '[' ? end[-1] == ']' : strchr("\"`", *word) == NULL || quotes % 2 == 0;
+}
+
+/* Behind a dot and a word, or `at` where they do not stand there. */
+static const char *behind_member(const char *at) {
+    const char *text = at + 1;
+    return *at == '.' && next_token(&text) == WORD && is_closed(at + 1, text) ? text : at;
+}
+
+char *rbc__expression_with_calls(const char *text) {
+    static const char name[] = "metadata";
+    rbc__bytes out = {0};
+    char before = '\0';
+    for (;;) {
+        const char *begin = text;
+        const token kind = next_token(&text);
+        if (kind == NOTHING) {
+            break;
+        }
+        const char *member = behind_member(text);
+        const bool is_metadata = kind == WORD && before != '.' && member > text &&
+                                 (size_t)(text - begin) == strlen(name) &&
+                                 strncasecmp(begin, name, strlen(name)) == 0;
+        if (!is_metadata) {
+            rbc__bytes_append(&out, begin, (size_t)(text - begin));
+            before = kind == SPACE ? before : *begin;
+            continue;
+        }
+        rbc__bytes_append(&out, "metadata(id", strlen("metadata(id"));
+        for (; member > text; member = behind_member(text)) {
+            rbc__bytes_append(&out, ", ", 2);
+            put_text(&out, text + 1, member);
+            text = member;
+        }
+        rbc__bytes_byte(&out, ')');
+        before = ')';
+    }
+    rbc__bytes_byte(&out, '\0');
+    if (rbc__bytes_check(&out, NULL) != RBC_OK) {
+        rbc__bytes_free(&out);
+        return NULL;
+    }
+    return (char *)out.data;
 }

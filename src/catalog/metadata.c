@@ -1,5 +1,3 @@
-#define _POSIX_C_SOURCE 200809L
-
 #include "catalog/metadata.h"
 
 #include <inttypes.h>
@@ -48,47 +46,44 @@ static rbc_status damaged(rbc_error *err) {
     return rbc__fail(err, RBC_ERROR_FORMAT, "metadata of the episodes is damaged");
 }
 
-static rbc_status unpack(const uint8_t *packed, size_t bytes, uint8_t **out, uint64_t *out_bytes,
-                         rbc_error *err) {
+rbc_status rbc__metadata_unpack(const uint8_t *packed, size_t packed_bytes, uint8_t **group,
+                                uint64_t *bytes, rbc_error *err) {
     const rbc__packing zlib = {1, {{RBC__PACKING_ZLIB, 0}}};
     rbc__unpacker *unpacker;
     uint64_t at = 0;
-    *out = NULL;
-    if (!rbc__varint_read(packed, bytes, &at, out_bytes) || *out_bytes > MAX_GROUP_SIZE) {
+    *group = NULL;
+    if (!rbc__varint_read(packed, packed_bytes, &at, bytes) || *bytes > MAX_GROUP_SIZE) {
         return damaged(err);
     }
-    RBC__TRY(rbc__packing_check_growth(&zlib, bytes - (size_t)at, (size_t)*out_bytes, err));
-    *out = malloc((size_t)*out_bytes + 1);
-    if (*out == NULL) {
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the metadata of an episode");
-    }
+    packed += at;
+    packed_bytes -= (size_t)at;
+    RBC__TRY(rbc__packing_check_growth(&zlib, packed_bytes, (size_t)*bytes, err));
     RBC__TRY(rbc__unpacker_create(&unpacker, err));
-    const rbc_status status = rbc__unpack(unpacker, &zlib, packed + at, bytes - (size_t)at, *out,
-                                          (size_t)*out_bytes, err);
+    uint8_t *texts = malloc((size_t)*bytes + 1);
+    rbc_status status =
+        texts != NULL
+            ? rbc__unpack(unpacker, &zlib, packed, packed_bytes, texts, (size_t)*bytes, err)
+            : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the metadata of an episode");
     rbc__unpacker_destroy(&unpacker);
-    return status == RBC_ERROR_FORMAT ? damaged(err) : status;
+    if (status != RBC_OK) {
+        free(texts);
+        return status == RBC_ERROR_FORMAT ? damaged(err) : status;
+    }
+    *group = texts;
+    return RBC_OK;
 }
 
-rbc_status rbc__metadata_get(const uint8_t *packed, size_t bytes, int64_t index, char **json,
-                             rbc_error *err) {
-    uint8_t *group = NULL;
-    uint64_t group_bytes = 0;
+rbc_status rbc__metadata_find(const uint8_t *group, uint64_t bytes, int64_t index,
+                              const char **json, size_t *json_bytes, rbc_error *err) {
     uint64_t at = 0;
     uint64_t length = 0;
-    *json = NULL;
-    rbc_status status = unpack(packed, bytes, &group, &group_bytes, err);
-    for (int64_t i = 0; status == RBC_OK && i <= index; ++i) {
+    for (int64_t i = 0; i <= index; ++i) {
         at += length;
-        if (!rbc__varint_read(group, group_bytes, &at, &length) || length > group_bytes - at) {
-            status = damaged(err);
+        if (!rbc__varint_read(group, bytes, &at, &length) || length > bytes - at) {
+            return damaged(err);
         }
     }
-    if (status == RBC_OK) {
-        *json = length > 0 ? strndup((const char *)group + at, (size_t)length) : strdup("{}");
-        status = *json != NULL ? RBC_OK
-                               : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
-                                           "no memory for the metadata of an episode");
-    }
-    free(group);
-    return status;
+    *json = length > 0 ? (const char *)group + at : "{}";
+    *json_bytes = length > 0 ? (size_t)length : 2;
+    return RBC_OK;
 }

@@ -15,6 +15,7 @@
 #include "catalog/database.h"
 #include "catalog/expression.h"
 #include "catalog/text_set.h"
+#include "catalog/where_metadata.h"
 #include "core/error.h"
 
 #define VIEW "episode"
@@ -69,8 +70,8 @@ static rbc_status refuse(sqlite3 *db, const char *where, rbc_error *err) {
     return rbc__fail(
         err, RBC_ERROR_INVALID_ARGUMENT,
         "where '%.*s%s': %s%s%s; wanted is one SQL expression over id, split, task, "
-        "num_steps, bytes, file and record, such as task MATCH 'drawer' AND num_steps "
-        ">= 10",
+        "num_steps, bytes, file, record and metadata.KEY, such as task MATCH 'drawer' AND "
+        "num_steps >= 10",
         QUOTED_BYTES, where, strlen(where) > QUOTED_BYTES ? "..." : "", sqlite3_errmsg(db),
         code == SQLITE_AUTH ? " (subqueries and other tables are not admitted)" : "", limits);
 }
@@ -79,8 +80,12 @@ static rbc_status refuse(sqlite3 *db, const char *where, rbc_error *err) {
 static rbc_status compile(sqlite3 *db, expression_guard *guard, const char *before,
                           const char *where, const char *behind, sqlite3_stmt **out,
                           rbc_error *err) {
-    char *sql;
-    if (asprintf(&sql, "%s%s\n%s", before, where, behind) < 0) {
+    char *sql = NULL;
+    char *expression = rbc__expression_with_calls(where);
+    const int length =
+        expression != NULL ? asprintf(&sql, "%s%s\n%s", before, expression, behind) : -1;
+    free(expression);
+    if (length < 0) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "where: out of memory");
     }
     guard->selects = 0;
@@ -231,27 +236,39 @@ static void limit_expression(sqlite3 *db) {
     sqlite3_limit(db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN_BYTES);
 }
 
-rbc_status rbc__catalog_where(const rbc__catalog *catalog, const char *where, rbc__watch *watch,
-                              uint8_t *marks, rbc_error *err) {
-    sqlite3 *db = NULL;
-    sqlite3 *words = NULL;
+/* With both connections open. */
+static rbc_status evaluate(const rbc__catalog *catalog, sqlite3 *db, sqlite3 *source,
+                           const char *where, rbc__watch *watch, uint8_t *marks, rbc_error *err) {
     expression_guard guard = {0};
-    RBC__TRY(check_size(where, err));
-    rbc_status status = rbc__catalog_connect(catalog, watch, &db, err);
-    if (status == RBC_OK) {
-        status = rbc__catalog_connect(catalog, watch, &words, err);
+    rbc__where_metadata *metadata = NULL;
+    if (sqlite3_create_function_v2(db, "match", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, source,
+                                   match, NULL, NULL, NULL) != SQLITE_OK ||
+        sqlite3_set_authorizer(db, authorize, &guard) != SQLITE_OK) {
+        return rbc__database_fail(db, err, "cannot be prepared for an expression");
     }
-    if (status == RBC_OK &&
-        (sqlite3_create_function_v2(db, "match", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, words,
-                                    match, NULL, NULL, NULL) != SQLITE_OK ||
-         sqlite3_set_authorizer(db, authorize, &guard) != SQLITE_OK)) {
-        status = rbc__database_fail(db, err, "cannot be prepared for an expression");
-    }
+    rbc_status status = rbc__where_metadata_create(catalog, source, db, &metadata, err);
     if (status == RBC_OK) {
         limit_expression(db);
         status = run(db, &guard, where, watch, marks, catalog->num_episodes, err);
+        status = rbc__where_metadata_settle(metadata, where, status, err);
+    }
+    rbc__where_metadata_destroy(&metadata);
+    return status;
+}
+
+rbc_status rbc__catalog_where(const rbc__catalog *catalog, const char *where, rbc__watch *watch,
+                              uint8_t *marks, rbc_error *err) {
+    sqlite3 *db = NULL;
+    sqlite3 *source = NULL; /* of what functions look up */
+    RBC__TRY(check_size(where, err));
+    rbc_status status = rbc__catalog_connect(catalog, watch, &db, err);
+    if (status == RBC_OK) {
+        status = rbc__catalog_connect(catalog, watch, &source, err);
+    }
+    if (status == RBC_OK) {
+        status = evaluate(catalog, db, source, where, watch, marks, err);
     }
     rbc__database_close(&db);
-    rbc__database_close(&words);
+    rbc__database_close(&source);
     return status;
 }

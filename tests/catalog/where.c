@@ -82,6 +82,17 @@ static void match_searches_words(void **state) {
     assert_int_equal(count("task MATCH 'drawer' AND num_steps >= 41"), FILES * 4);
 }
 
+static void metadata_is_looked_up_by_key(void **state) {
+    (void)state; /* {"line": LINE}, of whole numbers from 0 in each file */
+    assert_int_equal(count("metadata.line < 7"), FILES * 7);
+    assert_int_equal(count("METADATA.\"line\" = 3 OR metadata.[line] = 4 OR metadata.`line` = 5"),
+                     FILES * 3);
+    assert_int_equal(count("id = 60 AND metadata.line IN (9, 10, 11)"), 1);
+    assert_int_equal(count("NOT metadata.line < 7 AND task MATCH 'drawer'"),
+                     count("metadata.line >= 7 AND (metadata.line % 5) < 2"));
+    assert_int_equal(count("'metadata.none' = task OR metadata.line = 0 -- metadata.none"), FILES);
+}
+
 static void ids_come_in_order(void **state) {
     (void)state;
     rbc_selection *selection;
@@ -138,6 +149,17 @@ static void what_is_no_expression_is_refused(void **state) {
         "task MATCH '\"open'",
         "task MATCH 'AND'",
         "num_steps MATCH",
+        "metadata",
+        "metadata.5",
+        "metadata . line = 1",
+        "metadata.\"line",
+        "metadata.\"line\"\"",
+        "metadata.'line'",
+        "episode.metadata.line",
+        "metadata.lines = 1",
+        "metadata.line.more IS NULL",
+        "metadata() = 1",
+        "metadata(id)",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; ++i) {
         rbc_selection *selection = NULL;
@@ -284,6 +306,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_mean_what_they_say),
         cmocka_unit_test(match_searches_words),
+        cmocka_unit_test(metadata_is_looked_up_by_key),
         cmocka_unit_test(ids_come_in_order),
         cmocka_unit_test(what_is_no_expression_is_refused),
         cmocka_unit_test(monstrous_values_are_refused),

@@ -46,6 +46,66 @@ def delivered(dataset: rc.Dataset, **options: Any) -> list[tuple[int, int]]:
     ]
 
 
+# ---- by an expression over metadata ----
+
+KINDS = [
+    {"ok": True, "score": 0.5, "n": 3, "scene": "a'b", "at": {"x": 1, "y z": [1, 2]}},
+    {"ok": False, "score": None, "n": -4, "scene": "", "at": {"x": 2}, "Ok": 7},
+    {"n": 2**40, "scene": "tür", "at": {}, "a/b": 1},
+    {},
+]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("metadata.ok", [0]),
+        ("NOT metadata.ok", [1]),
+        ("metadata.ok IS NULL", [2, 3]),
+        ("metadata.Ok = 7", [1]),
+        ("metadata.score > 0.25", [0]),
+        ("metadata.score IS NULL", [1, 2, 3]),
+        ("metadata.n < 0 OR metadata.n = 1099511627776", [1, 2]),
+        ("metadata.scene = 'a''b'", [0]),
+        ("metadata.scene LIKE 't_r'", [2]),
+        ("length(metadata.scene) = 0", [1]),
+        ("metadata.at.x BETWEEN 1 AND 2 AND id > 0", [1]),
+        ("metadata.at.\"y z\" = '[1,2]'", [0]),
+        ("metadata.\"a/b\" = 1", [2]),
+        ("metadata.at = '{}'", [2]),
+        ("METADATA.[n] % 2 = 1 AND num_steps = 1", [0]),
+        ("id = 0 OR metadata.ok", [0]),
+    ],
+)
+def test_where_over_metadata(tmp_path: Path, expression: str, expected: list[int]) -> None:
+    data = flat_dataset.make(
+        tmp_path / "data", [1] * 4, {"x": np.zeros((4, 1), "f4")}, metadata=KINDS
+    )
+    assert ids(data.where(expression)) == expected
+    assert ids(data.take([3, 2, 1, 0]).where(expression)) == expected[::-1]
+
+
+def test_a_key_that_no_episode_has(data: rc.Dataset) -> None:
+    message = "no episode has 'scenes' in its metadata; there are .*scene"
+    with pytest.raises(rc.errors.InvalidArgumentError, match=message):
+        data.where("metadata.scenes = 'a'")
+    with pytest.raises(rc.errors.InvalidArgumentError, match="'scene.part' in its metadata"):
+        data.where("metadata.scene.part = 1")
+
+
+def test_where_over_the_metadata_of_many_episodes(tmp_path: Path) -> None:
+    count = 1000
+    data = flat_dataset.make(
+        tmp_path / "data",
+        [1] * count,
+        {"x": np.zeros((count, 1), "f4")},
+        metadata=[{"n": n, "text": "x" * (n % 7 * 100)} for n in range(count)],
+    )
+    assert ids(data.where("metadata.n % 10 = 3")) == list(range(3, count, 10))
+    assert ids(data.where("id = 999 OR (id < 4 AND metadata.n > 1)")) == [2, 3, 999]
+    assert len(data.where("length(metadata.text) > 500")) == sum(n % 7 > 5 for n in range(count))
+
+
 # ---- at random ----
 
 
