@@ -259,11 +259,13 @@ class Dataset:
         """Returns the episodes for which an SQL expression holds; a warning where there is none.
 
         Args:
-            expression: over the columns id, split, task, num_steps, bytes, file and record, and
-                ``task MATCH 'word'`` for full-text search.
+            expression: over the columns id, split, task, num_steps, bytes, file and record,
+                ``task MATCH 'word'`` for full-text search, and ``metadata.KEY`` for what the
+                metadata of an episode says, NULL where it has no such key.
 
         Raises:
-            InvalidArgumentError: SQLite does not take the expression; its own words are given.
+            InvalidArgumentError: SQLite does not take the expression, in its own words, or no
+                episode has a key.
         """
         expression = _arguments.string("where", expression)
         view = self._view(self._selection.refine(None, expression), f"where {expression}")

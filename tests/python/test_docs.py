@@ -46,6 +46,16 @@ def test_the_page_on_windows_runs(
     assert run_page(DOCS / "windows.md")["ds"].name == "bridge_dataset"
 
 
+def test_the_page_on_views_runs(
+    bridge_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(bridge_path, tmp_path / "bridge_dataset" / "1.0.0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
+    names = run_page(DOCS / "views.md")
+    assert 0 < len(names["levers"]) < len(names["ds"])
+
+
 def test_the_page_on_statistics_runs(
     bridge_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

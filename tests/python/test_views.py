@@ -71,7 +71,7 @@ KINDS = [
         ("length(metadata.scene) = 0", [1]),
         ("metadata.at.x BETWEEN 1 AND 2 AND id > 0", [1]),
         ("metadata.at.\"y z\" = '[1,2]'", [0]),
-        ("metadata.\"a/b\" = 1", [2]),
+        ('metadata."a/b" = 1', [2]),
         ("metadata.at = '{}'", [2]),
         ("METADATA.[n] % 2 = 1 AND num_steps = 1", [0]),
         ("id = 0 OR metadata.ok", [0]),
@@ -89,7 +89,7 @@ def test_a_key_that_no_episode_has(data: rc.Dataset) -> None:
     message = "no episode has 'scenes' in its metadata; there are .*scene"
     with pytest.raises(rc.errors.InvalidArgumentError, match=message):
         data.where("metadata.scenes = 'a'")
-    with pytest.raises(rc.errors.InvalidArgumentError, match="'scene.part' in its metadata"):
+    with pytest.raises(rc.errors.InvalidArgumentError, match=r"'scene\.part' in its metadata"):
         data.where("metadata.scene.part = 1")
 
 
