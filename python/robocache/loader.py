@@ -7,7 +7,7 @@ import importlib.util
 import itertools
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import _arguments, _core, _normalize, config
@@ -31,8 +31,10 @@ _MAX_EPOCH = 2**62
 
 def _delivery(array: str | None) -> Any:
     """Returns what _core.create_loader() makes tensors with."""
-    if array is not None and _arguments.string("array", array) not in ("numpy", "torch"):
-        raise InvalidArgumentError(f"array: {array!r} found, wanted 'numpy', 'torch' or None")
+    if array is not None:
+        _arguments.choice("array", array, ("numpy", "torch", "jax"))
+    if array == "jax":
+        return _jax_delivery()
     if array == "torch" or (array is None and importlib.util.find_spec("torch") is not None):
         try:
             import torch
@@ -42,6 +44,27 @@ def _delivery(array: str | None) -> Any:
     import numpy
 
     return numpy.asarray
+
+
+def _jax_delivery() -> Callable[[Any], Any]:
+    try:
+        import jax
+    except ImportError as error:
+        raise UnsupportedError(
+            f"array: jax cannot be imported: {error}; `pip install jax` installs it"
+        ) from error
+    import numpy
+
+    def deliver(field: Any) -> Any:
+        """Returns a JAX array over the memory of a field, or NumPy's of what JAX would narrow."""
+        values = numpy.asarray(field)
+        if values.dtype.itemsize == 8 and not jax.config.jax_enable_x64:
+            return values
+        if values.dtype.name == "bfloat16":  # NumPy exports none
+            return jax.numpy.asarray(values)
+        return jax.dlpack.from_dlpack(values)
+
+    return deliver
 
 
 def _state_integer(state: Mapping[str, Any], key: str, low: int, high: int = 2**62) -> int:
@@ -126,7 +149,8 @@ class DataLoader:
             have equally many batches), "repeat" (the first few come twice, to the same end) or
             "uneven" (every sample once; some ranks have one batch more or a smaller one, for which
             the others of a synchronous run would wait for ever). With one rank they are the same.
-        array: "torch" or "numpy"; by default torch tensors where torch is installed.
+        array: "torch", "numpy" or "jax"; by default torch tensors where torch is installed. JAX has
+            no 64-bit numbers unless jax_enable_x64 is set: until then such fields are NumPy's.
         jpeg_dct: "accurate" or "fast", see robocache.open(); by default as the dataset was opened.
         snap_ns: moments up to this many nanoseconds apart are one: stamps and targets, offsets in
             seconds and ticks. It takes up what was rounded on the way to nanoseconds; 0 compares

@@ -438,8 +438,8 @@ def test_wrong_arguments(bridge):
         rc.Window(0, seconds=0)
     with pytest.raises(TypeError, match="ticks"):
         rc.Window([0.5])
-    with pytest.raises(ValueError, match="array: 'jax' found"):
-        make(bridge, array="jax")
+    with pytest.raises(ValueError, match="array: found 'tensorflow', wanted one of"):
+        make(bridge, array="tensorflow")
     with pytest.raises(ValueError, match="rank"):
         make(bridge, rank=2, world_size=2)
 
