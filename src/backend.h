@@ -14,6 +14,7 @@
 #include "codec/jpeg_batch.h"
 #include "core/tensor.h"
 #include "image/image.h"
+#include "transfer.h"
 
 typedef enum rbc__time_type {
     RBC__TIME_I64 = 0, /* nanoseconds */
@@ -224,6 +225,7 @@ typedef struct rbc__backend {
     rbc_status (*image)(rbc_context *context, const rbc__image_job *job, int32_t device_id,
                         void *cu_stream, rbc_error *err);
     uint64_t (*image_workspace_bytes)(const rbc__image_job *job);
+    const rbc__transfer_ops *transfer; /* NULL: the device is the host */
 } rbc__backend;
 
 /* The backend for tensors on `device`, or an UNSUPPORTED error that says why there is none.

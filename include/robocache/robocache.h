@@ -1238,6 +1238,7 @@ typedef struct rbc_loader_params {
      * within 0.1 s, whatever the store does. NULL: nothing is heard. */
     rbc_interrupt_fn interrupt;
     void *interrupt_user;
+    DLDevice device; /* of batches: the CPU, or a CUDA device, see rbc_batch_order() */
 } rbc_loader_params;
 
 #define RBC_LOADER_PARAMS_INIT                                                                     \
@@ -1265,7 +1266,8 @@ typedef struct rbc_loader_params {
      .num_require = 0,                                                                             \
      .memory_bytes = 0,                                                                            \
      .interrupt = NULL,                                                                            \
-     .interrupt_user = NULL}
+     .interrupt_user = NULL,                                                                       \
+     .device = {kDLCPU, 0}}
 
 /* The loader keeps the selection. INVALID_ARGUMENT naming the parameter, window or stream (also
  * where the control rate is unknown and rate_hz is 0), NOT_FOUND for a stream that is not there,
@@ -1339,6 +1341,12 @@ RBC_API const char *rbc_batch_text(const rbc_batch *batch, int32_t field, int64_
 /* References may be taken and dropped from any thread; with the last one the slot goes back. */
 RBC_API void rbc_batch_retain(rbc_batch *batch);
 RBC_API void rbc_batch_release(rbc_batch **batch);
+/* Of a batch on a CUDA device, before work that uses its tensors is queued on `stream`: that work
+ * comes after the batch is there, and its memory is written again only once all that was queued on the
+ * stream is done that was when the last reference went. For each such stream; nobody waits on the
+ * host. One thread at a time; does nothing on the CPU. UNSUPPORTED: the stream is being captured;
+ * OUT_OF_MEMORY, DEVICE. */
+RBC_API rbc_status rbc_batch_order(rbc_batch *batch, void *stream, rbc_error *err);
 
 typedef struct rbc_loader_stats {
     int64_t batches_delivered;
@@ -1419,6 +1427,7 @@ typedef struct rbc_loader_memory {
     int64_t decoder_peak_bytes;
     int64_t num_decoders;     /* that have been opened */
     int64_t pictures_decoded; /* of video, those that were only needed for others too */
+    int64_t device_bytes;     /* of slots, on the device, beside the bound */
 } rbc_loader_memory;
 #define RBC_LOADER_MEMORY_INIT {.struct_size = sizeof(rbc_loader_memory)}
 /* INVALID_ARGUMENT on a bad struct_size. All 0 in a child made by fork(). */

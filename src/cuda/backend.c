@@ -1,4 +1,5 @@
 #include "cuda/ops.h"
+#include "cuda/runtime/staged.h"
 
 const rbc__backend rbc__cuda_backend = {
     .name = "cuda",
@@ -17,4 +18,5 @@ const rbc__backend rbc__cuda_backend = {
     .release_jpegs = rbc__cuda_release_jpegs,
     .image = rbc__cuda_image,
     .image_workspace_bytes = rbc__cuda_image_workspace_bytes,
+    .transfer = &rbc__cuda_transfer_ops,
 };

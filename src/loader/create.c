@@ -359,7 +359,7 @@ static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params,
         images > 0 ? clamp(SPLIT_RANGE_IMAGES / images, 1, RANGE_ROWS) : RANGE_ROWS;
     loader->dealt = loader->sampler;
     RBC__TRY(share_memory(loader, params, (*spec)->slot_bytes, err));
-    RBC__TRY(rbc__slots_create(*spec, (DLDevice){kDLCPU, 0}, loader->num_slots, params->num_threads,
+    RBC__TRY(rbc__slots_create(*spec, params->device, loader->num_slots, params->num_threads,
                                &loader->slots, err));
     *spec = NULL;
     for (int32_t i = 1; i < params->num_threads; ++i) {

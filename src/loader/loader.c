@@ -243,6 +243,7 @@ rbc_status rbc_loader_get_memory(const rbc_loader *loader, rbc_loader_memory *ou
             &loader->packed, loader->sampler.num_samples, found.segment_samples,
             found.group_segments, rbc__block_cache_max(loader->blocks));
         found.slot_bytes = slots.total * loader->spec->slot_bytes;
+        found.device_bytes = slots.device_bytes;
         found.block_bytes = blocks.bytes;
         found.block_peak_bytes = blocks.peak_bytes;
         found.decoder_bytes = videos.bytes;

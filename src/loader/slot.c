@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "core/error.h"
 
 struct rbc__slots {
@@ -12,6 +13,8 @@ struct rbc__slots {
     pid_t process;
     rbc__batch_spec *spec;
     DLDevice device;
+    const rbc__transfer_ops *ops; /* NULL: of the host */
+    rbc__transfer *transfer;
     int32_t num_arenas;
     int64_t keep; /* slots that are not freed when they come back */
     int64_t total, num_free, peak;
@@ -19,7 +22,8 @@ struct rbc__slots {
     rbc_batch *free_list;
 };
 
-static void free_batch(rbc_batch *batch, const rbc__batch_spec *spec) {
+static void free_batch(rbc_batch *batch, rbc__slots *slots) {
+    const rbc__batch_spec *spec = slots->spec;
     if (batch == NULL) {
         return;
     }
@@ -34,7 +38,11 @@ static void free_batch(rbc_batch *batch, const rbc__batch_spec *spec) {
     free(batch->text_refs);
     free(batch->shapes);
     free(batch->fields);
-    free(batch->data);
+    if (batch->staged != NULL) {
+        slots->ops->release(slots->transfer, batch->staged);
+    } else {
+        free(batch->data);
+    }
     free(batch);
 }
 
@@ -56,25 +64,52 @@ static bool allocate_texts(rbc_batch *batch, const rbc__batch_spec *spec) {
     return true;
 }
 
-static rbc_batch *allocate_batch(rbc__slots *slots) {
+static rbc_status fail_memory(const rbc__slots *slots, rbc_error *err) {
+    return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
+                     "no memory for a batch of %lld bytes beside %lld others",
+                     (long long)slots->spec->slot_bytes, (long long)slots->total - 1);
+}
+
+/* Memory for the rows, and where the tensors are. */
+static rbc_status allocate_rows(rbc__slots *slots, rbc_batch *batch, uint8_t **tensors,
+                                rbc_error *err) {
+    const int64_t slot_bytes = slots->spec->slot_bytes;
+    const int64_t bytes = slot_bytes > 0 ? slot_bytes : RBC__FIELD_ALIGN;
+    if (slots->ops != NULL) {
+        RBC__TRY(slots->ops->allocate(slots->transfer, bytes, &batch->staged, err));
+        batch->data = slots->ops->host(batch->staged);
+        *tensors = slots->ops->device(batch->staged);
+        return RBC_OK;
+    }
+    batch->data = aligned_alloc(RBC__FIELD_ALIGN, (size_t)bytes);
+    *tensors = batch->data;
+    return batch->data != NULL ? RBC_OK : fail_memory(slots, err);
+}
+
+static rbc_status allocate_batch(rbc__slots *slots, rbc_batch **out, rbc_error *err) {
     const rbc__batch_spec *spec = slots->spec;
     rbc_batch *batch = calloc(1, sizeof *batch);
     if (batch == NULL) {
-        return NULL;
+        return fail_memory(slots, err);
     }
+    uint8_t *tensors = NULL;
     const size_t num_fields = (size_t)spec->num_fields;
-    const size_t bytes = spec->slot_bytes > 0 ? (size_t)spec->slot_bytes : RBC__FIELD_ALIGN;
     batch->slots = slots;
     batch->num_arenas = slots->num_arenas;
-    batch->data = aligned_alloc(RBC__FIELD_ALIGN, bytes);
     batch->fields = calloc(num_fields, sizeof *batch->fields);
     batch->shapes = calloc(num_fields * RBC__FIELD_MAX_DIMS, sizeof *batch->shapes);
     batch->arenas = calloc((size_t)slots->num_arenas, sizeof *batch->arenas);
     batch->row_is_left_out = malloc((size_t)spec->batch_size);
-    if (batch->data == NULL || batch->fields == NULL || batch->shapes == NULL ||
-        batch->arenas == NULL || batch->row_is_left_out == NULL || !allocate_texts(batch, spec)) {
-        free_batch(batch, spec);
-        return NULL;
+    rbc_status status = RBC_OK;
+    if (batch->fields == NULL || batch->shapes == NULL || batch->arenas == NULL ||
+        batch->row_is_left_out == NULL || !allocate_texts(batch, spec)) {
+        status = fail_memory(slots, err);
+    } else {
+        status = allocate_rows(slots, batch, &tensors, err);
+    }
+    if (status != RBC_OK) {
+        free_batch(batch, slots);
+        return status;
     }
     for (int32_t i = 0; i < spec->num_fields; ++i) {
         const rbc__field_spec *field = &spec->fields[i];
@@ -83,25 +118,34 @@ static rbc_batch *allocate_batch(rbc__slots *slots) {
         batch->fields[i] = (rbc_field){
             .name = field->name,
             .kind = field->kind,
-            .tensor = {.data = field->kind == RBC_FIELD_TENSOR ? batch->data + field->offset : NULL,
+            .tensor = {.data = field->kind == RBC_FIELD_TENSOR ? tensors + field->offset : NULL,
                        .device = slots->device,
                        .ndim = field->ndim,
                        .dtype = field->dtype,
                        .shape = shape}};
     }
-    return batch;
+    *out = batch;
+    return RBC_OK;
 }
 
 rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device, int32_t num_slots,
                              int32_t num_arenas, rbc__slots **out, rbc_error *err) {
+    const rbc__backend *backend;
     *out = NULL;
-    if (device.device_type != kDLCPU) {
-        return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "batches are on the CPU alone");
-    }
+    RBC__TRY(rbc__backend_for(device, &backend, err));
     rbc__slots *slots = calloc(1, sizeof *slots);
     if (slots == NULL || pthread_mutex_init(&slots->lock, NULL) != 0) {
         free(slots);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d batch slots", num_slots);
+    }
+    if (backend->transfer != NULL) {
+        slots->ops = backend->transfer;
+        const rbc_status status = slots->ops->create(device.device_id, &slots->transfer, err);
+        if (status != RBC_OK) {
+            pthread_mutex_destroy(&slots->lock);
+            free(slots);
+            return status;
+        }
     }
     slots->process = getpid();
     slots->spec = spec;
@@ -113,6 +157,9 @@ rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device, int32_t num
 }
 
 static void destroy(rbc__slots *slots) {
+    if (slots->ops != NULL) {
+        slots->ops->destroy(slots->transfer);
+    }
     pthread_mutex_destroy(&slots->lock);
     rbc__batch_spec_destroy(&slots->spec);
     free(slots);
@@ -130,7 +177,7 @@ void rbc__slots_close(rbc__slots **handle) {
         rbc_batch *batch = slots->free_list;
         slots->free_list = batch->next_free;
         slots->total--;
-        free_batch(batch, slots->spec);
+        free_batch(batch, slots);
     }
     slots->num_free = 0;
     const bool is_last = slots->total == 0;
@@ -152,17 +199,12 @@ rbc_status rbc__slots_acquire(rbc__slots *slots, int64_t num_rows, rbc_batch **o
         slots->peak = slots->total > slots->peak ? slots->total : slots->peak;
     }
     pthread_mutex_unlock(&slots->lock);
-    if (batch == NULL) {
-        batch = allocate_batch(slots);
-    }
-    if (batch == NULL) {
+    const rbc_status status = batch == NULL ? allocate_batch(slots, &batch, err) : RBC_OK;
+    if (status != RBC_OK) {
         pthread_mutex_lock(&slots->lock);
         slots->total--;
-        const long long total = slots->total;
         pthread_mutex_unlock(&slots->lock);
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
-                         "no memory for a batch of %lld bytes beside %lld others",
-                         (long long)slots->spec->slot_bytes, total);
+        return status;
     }
     batch->next_free = NULL;
     atomic_store_explicit(&batch->references, 1, memory_order_relaxed);
@@ -180,6 +222,9 @@ void rbc__slots_release(rbc_batch *batch) {
     if (slots->process != getpid()) {
         return;
     }
+    if (batch->staged != NULL) {
+        slots->ops->give_back(slots->transfer, batch->staged);
+    }
     pthread_mutex_lock(&slots->lock);
     const bool is_kept = !slots->is_closed && slots->total <= slots->keep;
     if (is_kept) {
@@ -192,7 +237,7 @@ void rbc__slots_release(rbc_batch *batch) {
         return;
     }
     /* It still counts until it is gone, so that nobody destroys the spec meanwhile. */
-    free_batch(batch, slots->spec);
+    free_batch(batch, slots);
     pthread_mutex_lock(&slots->lock);
     slots->total--;
     const bool is_last = slots->is_closed && slots->total == 0;
@@ -202,10 +247,29 @@ void rbc__slots_release(rbc_batch *batch) {
     }
 }
 
+rbc_status rbc__batch_await(const rbc_batch *batch, rbc_error *err) {
+    const rbc__slots *slots = batch->slots;
+    return batch->staged == NULL ? RBC_OK : slots->ops->await(slots->transfer, batch->staged, err);
+}
+
+rbc_status rbc__batch_send(rbc_batch *batch, rbc_error *err) {
+    const rbc__slots *slots = batch->slots;
+    return batch->staged == NULL ? RBC_OK : slots->ops->send(slots->transfer, batch->staged, err);
+}
+
+rbc_status rbc_batch_order(rbc_batch *batch, void *stream, rbc_error *err) {
+    const rbc__slots *slots = batch->slots;
+    return batch->staged == NULL ? RBC_OK
+                                 : slots->ops->order(slots->transfer, batch->staged, stream, err);
+}
+
 void rbc__slots_count(rbc__slots *slots, rbc__slots_counts *out) {
     pthread_mutex_lock(&slots->lock);
-    *out = (rbc__slots_counts){
-        .total = slots->total, .in_use = slots->total - slots->num_free, .peak = slots->peak};
+    *out = (rbc__slots_counts){.total = slots->total,
+                               .in_use = slots->total - slots->num_free,
+                               .peak = slots->peak,
+                               .device_bytes =
+                                   slots->ops != NULL ? slots->total * slots->spec->slot_bytes : 0};
     pthread_mutex_unlock(&slots->lock);
 }
 

@@ -5,6 +5,8 @@
  * freed while there are more than the pool keeps. A slot is handed out with one reference. The pool
  * itself lives until its owner has closed it and the last slot has come back.
  *
+ * A slot of another device has its rows on the host until it is sent, and its tensors there.
+ *
  * In a child process made by fork() nothing here locks or frees: its copies of the slots stay.
  * Shared within src/loader. */
 #ifndef RBC_LOADER_SLOT_H
@@ -15,6 +17,7 @@
 #include <robocache/robocache.h>
 
 #include "loader/batch_spec.h"
+#include "transfer.h"
 
 /* A loop holds the batch it works on, and for a moment the next one too. */
 #define RBC__SLOTS_SPARE 2
@@ -39,9 +42,10 @@ struct rbc_batch {
     rbc_batch *next_free;
     int64_t position; /* where its round begins in the epoch */
     int64_t num_rows;
-    uint8_t *data;
-    rbc_field *fields;         /* shapes of their tensors point into `shapes` */
-    int64_t *shapes;           /* [num_fields][RBC__FIELD_MAX_DIMS] */
+    uint8_t *data;       /* on the host */
+    rbc__staged *staged; /* what `data` is the host's part of; NULL: the tensors are in `data` */
+    rbc_field *fields;   /* shapes of their tensors point into `shapes` */
+    int64_t *shapes;     /* [num_fields][RBC__FIELD_MAX_DIMS] */
     rbc__text_ref **text_refs; /* [num_text_fields] of [batch_size * row_elements] */
     rbc__text_arena *arenas;   /* [num_arenas] */
     int32_t num_arenas;
@@ -49,7 +53,8 @@ struct rbc_batch {
 };
 
 /* Takes the spec over, on success alone; `device` is where the fields of a batch are, `num_arenas`
- * the number of workers that can fill one at a time. UNSUPPORTED: a device other than the CPU. */
+ * the number of workers that can fill one at a time. UNSUPPORTED, INVALID_ARGUMENT, DEVICE: the device
+ * cannot be used. */
 rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device, int32_t num_slots,
                              int32_t num_arenas, rbc__slots **out, rbc_error *err);
 /* Frees the slots that are not handed out; the others when they come back. */
@@ -58,8 +63,15 @@ void rbc__slots_close(rbc__slots **handle);
 /* A slot for `num_rows` rows, one reference, no text, no row left out. OUT_OF_MEMORY. */
 rbc_status rbc__slots_acquire(rbc__slots *slots, int64_t num_rows, rbc_batch **out, rbc_error *err);
 
+/* Returns once the batch's rows may be written: a slot that was sent before may still be read. DEVICE.
+ */
+rbc_status rbc__batch_await(const rbc_batch *batch, rbc_error *err);
+/* Sends the rows to where the tensors are; on the host they are there. DEVICE. */
+rbc_status rbc__batch_send(rbc_batch *batch, rbc_error *err);
+
 typedef struct rbc__slots_counts {
     int64_t total, in_use, peak;
+    int64_t device_bytes; /* of all slots, where that is another than the host */
 } rbc__slots_counts;
 void rbc__slots_count(rbc__slots *slots, rbc__slots_counts *out);
 

@@ -160,6 +160,10 @@ static rbc__pending *take_range(rbc_loader *loader, int64_t *range) {
     return pending;
 }
 
+static bool has_failed(const rbc__pending *pending) {
+    return atomic_load_explicit(&pending->failed_row, memory_order_relaxed) < pending->num_rows;
+}
+
 static void fail_range(rbc__pending *pending, const rbc_error *error, int64_t row) {
     if (row < atomic_load_explicit(&pending->failed_row, memory_order_relaxed)) {
         pending->error = *error;
@@ -270,8 +274,25 @@ static void work_on(rbc__worker *worker, rbc__pending *pending, int64_t range,
     worker->timeline = timeline;
 }
 
+/* All rows of a batch are made: they are closed up and sent to where the batch is used. With the
+ * lock held, which is left meanwhile. */
+static void finish_batch(rbc_loader *loader, rbc__pending *pending) {
+    rbc_error error;
+    pthread_mutex_unlock(&loader->lock);
+    rbc__batch_finish(pending->batch);
+    const rbc_status status = rbc__batch_send(pending->batch, &error);
+    pthread_mutex_lock(&loader->lock);
+    if (status != RBC_OK) {
+        fail_range(pending, &error, 0);
+    }
+}
+
 /* With the lock held. `timeline` NULL: nothing was done for it. */
 static void finish_range(rbc_loader *loader, rbc__pending *pending, const rbc__timeline *timeline) {
+    const bool is_last = pending->done_ranges + 1 == pending->num_ranges;
+    if (is_last && pending->batch != NULL && !has_failed(pending)) { /* else none is delivered */
+        finish_batch(loader, pending);
+    }
     if (pending == loader->first_pending && timeline != NULL) {
         rbc__wait_divide(loader, timeline, timeline->since_ns);
     }
@@ -280,9 +301,6 @@ static void finish_range(rbc_loader *loader, rbc__pending *pending, const rbc__t
         return;
     }
     if (++pending->done_ranges == pending->num_ranges) {
-        if (pending->batch != NULL) { /* else none of it could be fetched */
-            rbc__batch_finish(pending->batch);
-        }
         pending->is_done = true;
         if (pending == loader->first_pending) {
             pthread_cond_signal(&loader->batch_ready);
@@ -325,12 +343,26 @@ static void make_range(rbc__worker *worker, rbc__pending *pending, rbc__rows *ro
     finish_range(loader, pending, rbc__rows_timeline(rows));
 }
 
+/* Whether the rows of a batch may be written, else why not. */
+static bool may_write(rbc_loader *loader, rbc__pending *pending, int64_t first) {
+    rbc_error error;
+    if (rbc__batch_await(pending->batch, &error) == RBC_OK) {
+        return true;
+    }
+    pthread_mutex_lock(&loader->lock);
+    fail_range(pending, &error, first);
+    pthread_mutex_unlock(&loader->lock);
+    return false;
+}
+
 /* The same of rows that a fetcher has handed over. */
 static void make_fetched(rbc__worker *worker, const rbc__fetched *fetched) {
     rbc_loader *loader = worker->loader;
     rbc__timeline *timeline = rbc__rows_timeline(fetched->rows);
     const int64_t begin_ns = rbc__timeline_enter(timeline, RBC_STAGE_ALIGN);
-    if (fetched->has_slot) {
+    int64_t first;
+    (void)rows_of(fetched->pending, fetched->range, &first);
+    if (fetched->has_slot && may_write(loader, fetched->pending, first)) {
         make_range(worker, fetched->pending, fetched->rows, begin_ns);
         return;
     }
@@ -395,6 +427,12 @@ void *rbc__worker_main(void *argument) {
         const int64_t begin_ns = rbc__timeline_begin(timeline, RBC_STAGE_ORDER);
         work_on(worker, pending, range, timeline);
         pthread_mutex_unlock(&loader->lock);
+        if (!may_write(loader, pending, first)) {
+            pthread_mutex_lock(&loader->lock);
+            work_on(worker, NULL, 0, NULL);
+            finish_range(loader, pending, timeline);
+            continue;
+        }
         rbc__rows_fetch(worker->rows, worker->maker, &pending->order, pending->position,
                         pending->batch, first, count, &pending->is_cancelled);
         rbc__timeline_enter(timeline, RBC_STAGE_ALIGN);

@@ -66,6 +66,12 @@ static CUresult check_allowed(void) {
     return 0;
 }
 
+static void count_wait(void) {
+    if ((unsigned long)pthread_self() == atomic_load(&rbc_host_device.watched)) {
+        atomic_fetch_add(&rbc_host_device.watched_waits, 1);
+    }
+}
+
 STUB cuGetErrorName(CUresult error, const char **name) {
     *name = error == OUT_OF_MEMORY         ? "CUDA_ERROR_OUT_OF_MEMORY"
             : error == CAPTURE_UNSUPPORTED ? "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"
@@ -333,7 +339,7 @@ STUB cuEventSynchronize(CUevent event) {
     if (result != 0) {
         return result;
     }
-    atomic_fetch_add(&rbc_host_device.num_waits, 1);
+    count_wait();
     pthread_mutex_lock(&event->lock);
     const uint64_t target = event->recorded;
     pthread_mutex_unlock(&event->lock);
@@ -482,7 +488,7 @@ static CUstream stream_of(CUstream handle) {
 /* Queues a copy of `what`; the bytes of its parameters apart, which may be few. */
 static CUresult queue_work(CUstream handle, const work *what, const void *parameters,
                            size_t parameter_bytes) {
-    const CUresult failed = may_fail();
+    const CUresult failed = what->kind == WORK_END ? 0 : may_fail();
     CUstream stream = stream_of(handle);
     if (failed != 0 || stream == NULL) {
         return failed != 0 ? failed : INVALID_CONTEXT;
@@ -534,7 +540,7 @@ STUB cuStreamSynchronize(CUstream handle) {
     if (stream == NULL || allowed != 0) {
         return allowed != 0 ? allowed : INVALID_CONTEXT;
     }
-    atomic_fetch_add(&rbc_host_device.num_waits, 1);
+    count_wait();
     pthread_mutex_lock(&stream->lock);
     const uint64_t target = stream->queued;
     while (stream->done < target) {

@@ -17,8 +17,10 @@ typedef struct host_device {
     atomic_int is_capturing;  /* some thread captures a stream: calls that a capture forbids fail */
     atomic_int num_forbidden; /* such calls, of threads that had not said that they may */
     atomic_llong device_bytes, pinned_bytes, peak_device_bytes;
-    atomic_llong num_copies, num_launches, num_waits; /* waits of the host */
-    atomic_int num_streams, num_events;               /* alive */
+    atomic_llong num_copies, num_launches;
+    atomic_ulong watched;               /* a thread, as pthread_self() names it */
+    atomic_int watched_waits;           /* of it for the device */
+    atomic_int num_streams, num_events; /* alive */
 } host_device;
 
 #endif

@@ -68,6 +68,7 @@ enum {
     RBC__CU_USER_OBJECT_NO_DESTRUCTOR_SYNC = 1,
     RBC__CU_GRAPH_USER_OBJECT_MOVE = 1,
     RBC__CU_LAST_SPECIAL_STREAM = 2, /* NULL, legacy, per thread: of whatever context is current */
+    RBC__CU_ERROR_OUT_OF_MEMORY = 2,
     RBC__CU_ERROR_NO_BINARY_FOR_GPU = 209,
     RBC__CU_ERROR_UNSUPPORTED_PTX = 222,
     RBC__CU_MIN_CAPABILITY = 80,

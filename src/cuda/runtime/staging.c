@@ -133,9 +133,10 @@ rbc_status rbc__cuda_staging_take(rbc__cuda_queue *queue, uint64_t bytes, rbc__c
         driver->event_record == NULL || driver->event_destroy == NULL ||
         driver->event_synchronize == NULL || driver->user_object_create == NULL ||
         driver->graph_retain_user_object == NULL) {
-        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
-                         "the CUDA driver (%d.%d) lacks functions that copying beside other work needs",
-                         driver->version / 1000, driver->version % 1000 / 10);
+        return rbc__fail(
+            err, RBC_ERROR_UNSUPPORTED,
+            "the CUDA driver (%d.%d) lacks functions that copying beside other work needs",
+            driver->version / 1000, driver->version % 1000 / 10);
     }
     /* Asking and allocating are no work of the stream, which may be captured. */
     int mode = RBC__CU_CAPTURE_MODE_RELAXED;
@@ -229,8 +230,7 @@ rbc_status rbc__cuda_staging_copy(rbc__cuda_queue *queue, rbc__cuda_staging *sta
         result = driver->memcpy_htod_async((CUdeviceptr)(uintptr_t)otherwise, staging->memory,
                                            bytes, queue->cu_stream);
     }
-    return result == 0 ? RBC_OK
-                       : rbc__cuda_fail(driver, result, err, "copying to the device");
+    return result == 0 ? RBC_OK : rbc__cuda_fail(driver, result, err, "copying to the device");
 }
 
 /* ---- giving back ---------------------------------------------------------------------------- */
@@ -249,8 +249,9 @@ static rbc_status give_to_graph(const rbc__cuda_queue *queue, rbc__cuda_staging 
     if (result == 0) {
         result = driver->graph_retain_user_object(graph, object, 1, RBC__CU_GRAPH_USER_OBJECT_MOVE);
     }
-    return result == 0 ? RBC_OK
-                       : rbc__cuda_fail(driver, result, err, "keeping staged bytes for a captured graph");
+    return result == 0
+               ? RBC_OK
+               : rbc__cuda_fail(driver, result, err, "keeping staged bytes for a captured graph");
 }
 
 rbc_status rbc__cuda_staging_give(rbc__cuda_queue *queue, rbc__cuda_staging *staging,
