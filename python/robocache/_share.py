@@ -42,17 +42,20 @@ class Share:
             )
 
     def default_threads(self) -> int:
-        """Returns this process' part of the cores: those of the host over its ranks and workers.
+        """Returns this process' part of the cores: those of the host over its processes.
 
-        $LOCAL_WORLD_SIZE, as torchrun sets it, says how many ranks share a host, or what Slurm and
-        Open MPI set; else all do.
+        $LOCAL_WORLD_SIZE, as torchrun sets it, says how many processes share a host, whatever the
+        ranks of loaders are: where several work on the same rows, all of them load. Open MPI says
+        so, too. Slurm's figure also stands in shells without ranks, and is believed of ranks alone.
+        Without any of them all ranks share a host.
         """
         cores = len(os.sched_getaffinity(0))
         ranks = self.world_size
-        for name in ("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE", "OMPI_COMM_WORLD_LOCAL_SIZE"):
+        for name in ("LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE"):
             found = os.environ.get(name, "")
-            if self.world_size > 1 and found.isdecimal() and int(found) > 0:
-                ranks = min(int(found), self.world_size)
+            if found.isdecimal() and int(found) > 0:
+                is_slurm = name.startswith("SLURM")
+                ranks = min(int(found), self.world_size) if is_slurm else int(found)
                 break
         return max(1, cores // (ranks * self.num_workers))
 

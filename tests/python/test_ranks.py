@@ -190,13 +190,15 @@ CORES = len(os.sched_getaffinity(0))
     ("world_size", "environment", "ranks_of_host"),
     [
         (1, {}, 1),
-        (1, {"LOCAL_WORLD_SIZE": "2"}, 1),
+        (1, {"LOCAL_WORLD_SIZE": "2"}, 2),  # both work on the same rows
+        (1, {"SLURM_NTASKS_PER_NODE": "2"}, 1),
         (2, {}, 2),
         (64, {}, 64),
         (64, {"LOCAL_WORLD_SIZE": "2"}, 2),
         (64, {"SLURM_NTASKS_PER_NODE": "2"}, 2),
         (64, {"SLURM_NTASKS_PER_NODE": "2(x3)", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}, 2),
         (2, {"LOCAL_WORLD_SIZE": "0"}, 2),
+        (1, {"OMPI_COMM_WORLD_LOCAL_SIZE": "2", "SLURM_NTASKS_PER_NODE": "64"}, 2),
     ],
 )
 def test_ranks_of_a_host_share_its_cores(
@@ -206,9 +208,8 @@ def test_ranks_of_a_host_share_its_cores(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    before = len(os.listdir("/proc/self/task"))
     loader = make(bridge, num_threads=0, rank=0, world_size=world_size, drop_last=False)
     wanted = max(1, CORES // ranks_of_host)
-    assert len(os.listdir("/proc/self/task")) - before == wanted
+    assert loader.stats()["threads"] == wanted
     assert f"{wanted} threads" in repr(loader)
     loader.close()
