@@ -411,7 +411,7 @@ class Part:
 def create_loader(
     selection: Selection,
     windows: list[tuple[Any, ...]],
-    types: tuple[Any, type, type],
+    types: tuple[Any, type, type, Any],
     *,
     batch_size: int,
     rate_hz: float,
@@ -431,7 +431,9 @@ def create_loader(
     clock: list[str],
     require: list[str],
     memory_bytes: int,
+    device: int,
 ) -> Loader: ...
+def batch_order(batch: Any, stream: int, /) -> None: ...
 
 class Writer:
     def add(

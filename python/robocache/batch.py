@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +31,10 @@ class Text(list[Any]):
 class Batch(dict[str, Any]):
     """Tensors and :class:`Text` by the names of fields."""
 
-    __slots__ = ()
+    __slots__ = ("_native",)  # of a batch on a device: its memory
+
+    def __reduce__(self) -> tuple[type[Batch], tuple[dict[str, Any]]]:
+        return (Batch, (dict(self),))
 
     @property
     def tensors(self) -> dict[str, Any]:
@@ -41,6 +45,22 @@ class Batch(dict[str, Any]):
     def text(self) -> dict[str, Text]:
         """The fields that are text."""
         return {name: value for name, value in self.items() if isinstance(value, Text)}
+
+    def record_stream(self, stream: Any) -> None:
+        """Lets work on another stream use a batch that a loader delivered on a CUDA device.
+
+        To be called before that work is queued, once for each stream but the one that was current
+        when the batch was delivered: the work comes after the batch is there, and the batch's
+        memory is used again only after it. Tensor.record_stream() of its tensors does nothing,
+        since their memory is the loader's. On the CPU there is nothing to do.
+
+        Args:
+            stream: a torch.cuda.Stream, or its address.
+        """
+        native = getattr(self, "_native", None)
+        if native is not None:
+            core = importlib.import_module("robocache._core")
+            core.batch_order(native, int(getattr(stream, "cuda_stream", stream)))
 
     def to(self, *args: Any, **kwargs: Any) -> Batch:
         """Returns a batch of what Tensor.to() makes of each tensor, such as ``to("cuda")``.

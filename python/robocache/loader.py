@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import itertools
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -44,6 +45,41 @@ def _delivery(array: str | None) -> Any:
     import numpy
 
     return numpy.asarray
+
+
+def _device(device: Any, kind: Any) -> int:
+    """Returns the number of the CUDA device that batches go to, or -1: they stay on the CPU."""
+    found = re.fullmatch(r"cpu|cuda(?::(\d+))?", str(device))
+    if found is None:
+        raise InvalidArgumentError(f"device: found {device!r}, wanted 'cpu', 'cuda' or 'cuda:N'")
+    if found[0] == "cpu":
+        return -1
+    if not isinstance(kind, type):
+        raise InvalidArgumentError(
+            f"device: found {device!r} without torch's tensors, wanted array='torch'"
+        )
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UnsupportedError(
+            f"device: {device!r} found, and this PyTorch ({torch.__version__}) sees no CUDA device"
+        )
+    number = torch.cuda.current_device() if found[1] is None else int(found[1])
+    if number >= torch.cuda.device_count():
+        raise InvalidArgumentError(
+            f"device: found {device!r}, wanted a number below {torch.cuda.device_count()}"
+        )
+    torch.empty(1, device=f"cuda:{number}")  # makes the device's context
+    return number
+
+
+def _stream_of(device: int) -> Callable[[], int] | None:
+    """Returns what gives the address of the stream that is current on a device."""
+    if device < 0:
+        return None
+    import torch
+
+    return lambda: int(torch.cuda.current_stream(device).cuda_stream)
 
 
 def _jax_delivery() -> Callable[[Any], Any]:
@@ -135,7 +171,10 @@ class DataLoader:
             batches prepared ahead, a quarter for episodes at hand, a quarter for blocks that are
             unpacked, the rest for what is fetched ahead; 0 means
             $ROBOCACHE_LOADER_MEMORY_BYTES, else num_slots batches and 512 MiB.
-        device: "cpu".
+        device: "cpu", or "cuda" or "cuda:1" for torch tensors there. Batches are made on the host,
+            in pinned memory, and copied beside other work. Nothing waits for that: work on the
+            stream that is current when a batch is delivered comes after its copy; for other
+            streams see Batch.record_stream().
         drop_last: leave out a last batch that is not full.
         on_error: what a damaged sample does: "raise" from the batch it is in, the next batch being
             next; "skip", which leaves it out of its batch; or "mask", which keeps its row with
@@ -202,8 +241,6 @@ class DataLoader:
             raise ArgumentTypeError(f"dataset: found {found}, wanted what robocache.open gives")
         if streams is not None:
             streams = options["streams"] = as_given(streams)
-        if str(device) != "cpu":
-            raise UnsupportedError(f"device: {device!r} found, this build delivers to 'cpu' only")
         self.dataset = dataset
         self.batch_size = _arguments.integer("batch_size", batch_size, 1, _INT32_MAX)
         self.seed = _arguments.integer("seed", seed, 0, 2**64 - 1)
@@ -229,6 +266,7 @@ class DataLoader:
             dataset, streams, delta_timestamps, self._on_error
         )
         self._kind = _delivery(array)
+        self._device = _device(device, self._kind)
         register(DataLoader)
         self._sent: tuple[int, int] | None = None  # ranks of the process that it was pickled in
         self._is_iterated = False  # since it was made or moved: its share is settled
@@ -263,7 +301,7 @@ class DataLoader:
         self._native = _core.create_loader(
             self.dataset._selection,
             self._windows,
-            (self._kind, Batch, Text),
+            (self._kind, Batch, Text, _stream_of(self._device)),
             batch_size=self.batch_size,
             rate_hz=self._rate_hz or 0.0,
             shuffle=2 if self._shuffle == "blocks" else int(self._shuffle),
@@ -282,6 +320,7 @@ class DataLoader:
             clock=self._clock or [],
             require=self._require,
             memory_bytes=self._memory_bytes or config.value("loader_memory_bytes") or 0,
+            device=self._device,
         )
 
     def _threads(self) -> int:

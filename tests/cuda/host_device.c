@@ -26,6 +26,9 @@ enum {
 __attribute__((visibility("default"))) host_device rbc_host_device;
 host_device rbc_host_device = {.fail_after = -1};
 
+__attribute__((visibility("default"))) host_device_bytes rbc_host_device_bytes;
+host_device_bytes rbc_host_device_bytes;
+
 #define STUB __attribute__((visibility("default"))) CUresult
 
 #define X(need, name, symbol, parameters) STUB symbol parameters;
@@ -217,10 +220,7 @@ static void *allocate(size_t bytes, atomic_llong *sum) {
     }
     *(size_t *)(void *)memory = bytes;
     memset(memory + FRONT, 0xa5, bytes);
-    const long long now = atomic_fetch_add(sum, (long long)bytes) + (long long)bytes;
-    if (sum == &rbc_host_device.device_bytes && now > rbc_host_device.peak_device_bytes) {
-        rbc_host_device.peak_device_bytes = now;
-    }
+    atomic_fetch_add(sum, (long long)bytes);
     return memory + FRONT;
 }
 
@@ -239,7 +239,7 @@ static void *address_of(CUdeviceptr address) {
 STUB cuMemAlloc_v2(CUdeviceptr *address, size_t bytes) {
     CUresult result = check_allowed();
     result = result == 0 ? may_fail() : result;
-    void *memory = result == 0 ? allocate(bytes, &rbc_host_device.device_bytes) : NULL;
+    void *memory = result == 0 ? allocate(bytes, &rbc_host_device_bytes.on_device) : NULL;
     *address = (CUdeviceptr)(uintptr_t)memory;
     return result != 0 ? result : memory != NULL ? 0 : OUT_OF_MEMORY;
 }
@@ -247,7 +247,7 @@ STUB cuMemAlloc_v2(CUdeviceptr *address, size_t bytes) {
 STUB cuMemFree_v2(CUdeviceptr address) {
     const CUresult result = check_allowed();
     if (result == 0) {
-        release(address_of(address), &rbc_host_device.device_bytes);
+        release(address_of(address), &rbc_host_device_bytes.on_device);
     }
     return result;
 }
@@ -256,14 +256,14 @@ STUB cuMemHostAlloc(void **memory, size_t bytes, unsigned flags) {
     (void)flags;
     CUresult result = check_allowed();
     result = result == 0 ? may_fail() : result;
-    *memory = result == 0 ? allocate(bytes, &rbc_host_device.pinned_bytes) : NULL;
+    *memory = result == 0 ? allocate(bytes, &rbc_host_device_bytes.pinned) : NULL;
     return result != 0 ? result : *memory != NULL ? 0 : OUT_OF_MEMORY;
 }
 
 STUB cuMemFreeHost(void *memory) {
     const CUresult result = check_allowed();
     if (result == 0) {
-        release(memory, &rbc_host_device.pinned_bytes);
+        release(memory, &rbc_host_device_bytes.pinned);
     }
     return result;
 }
@@ -417,7 +417,7 @@ static CUresult do_work(const work *w) {
                    ? 0
                    : LAUNCH_FAILED;
     case WORK_FREE:
-        release(w->to, &rbc_host_device.device_bytes);
+        release(w->to, &rbc_host_device_bytes.on_device);
         return 0;
     case WORK_END:
         break;
@@ -592,7 +592,7 @@ STUB cuMemsetD8Async(CUdeviceptr address, unsigned char value, size_t count, CUs
 
 STUB cuMemAllocAsync(CUdeviceptr *address, size_t bytes, CUstream stream) {
     (void)stream;
-    void *memory = allocate(bytes, &rbc_host_device.device_bytes);
+    void *memory = allocate(bytes, &rbc_host_device_bytes.on_device);
     *address = (CUdeviceptr)(uintptr_t)memory;
     return memory != NULL ? 0 : OUT_OF_MEMORY;
 }

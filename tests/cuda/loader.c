@@ -20,6 +20,7 @@
 #include "host_device.h"
 
 static host_device *device;
+static host_device_bytes *bytes;
 static const rbc__cuda_driver *driver;
 
 /* ---- work of a training loop --------------------------------------------------------------------
@@ -32,20 +33,20 @@ typedef struct copied {
 } copied;
 
 static uint64_t tensor_bytes(const rbc_field *field) {
-    uint64_t bytes = (uint64_t)field->tensor.dtype.bits / 8;
+    uint64_t product = (uint64_t)field->tensor.dtype.bits / 8;
     for (int32_t d = 0; d < field->tensor.ndim; ++d) {
-        bytes *= (uint64_t)field->tensor.shape[d];
+        product *= (uint64_t)field->tensor.shape[d];
     }
-    return bytes;
+    return product;
 }
 
 static void append_text(copied *out, const rbc_batch *batch, int32_t f, int64_t elements) {
     for (int64_t i = 0; i < elements; ++i) {
-        uint64_t bytes = 0;
-        const char *text = rbc_batch_text(batch, f, i, &bytes);
-        out->bytes = realloc(out->bytes, out->num_bytes + bytes + 1);
-        memcpy(out->bytes + out->num_bytes, text, bytes + 1);
-        out->num_bytes += bytes + 1;
+        uint64_t length = 0;
+        const char *text = rbc_batch_text(batch, f, i, &length);
+        out->bytes = realloc(out->bytes, out->num_bytes + length + 1);
+        memcpy(out->bytes + out->num_bytes, text, length + 1);
+        out->num_bytes += length + 1;
     }
 }
 
@@ -68,17 +69,17 @@ static copied copy_batch(const rbc_batch *batch, CUstream stream) {
     out.bytes = realloc(out.bytes, out.num_bytes + 1);
     for (int32_t f = 0; f < rbc_batch_num_fields(batch); ++f) {
         const rbc_field *field = rbc_batch_field(batch, f);
-        const uint64_t bytes = field->kind == RBC_FIELD_TENSOR ? tensor_bytes(field) : 0;
-        if (bytes > 0 && stream == NULL) {
-            memcpy(out.bytes + at, field->tensor.data, bytes);
-        } else if (bytes > 0) {
+        const uint64_t own = field->kind == RBC_FIELD_TENSOR ? tensor_bytes(field) : 0;
+        if (own > 0 && stream == NULL) {
+            memcpy(out.bytes + at, field->tensor.data, own);
+        } else if (own > 0) {
             assert_int_equal(field->tensor.device.device_type, kDLCUDA);
             assert_int_equal(driver->memcpy_dtoh_async(out.bytes + at,
                                                        (CUdeviceptr)(uintptr_t)field->tensor.data,
-                                                       bytes, stream),
+                                                       own, stream),
                              0);
         }
-        at += bytes;
+        at += own;
     }
     return out;
 }
@@ -140,8 +141,8 @@ static void await_no_stream(void) {
 
 static void check_nothing_is_left(void) {
     await_no_stream();
-    assert_int_equal(atomic_load(&device->device_bytes), 0);
-    assert_int_equal(atomic_load(&device->pinned_bytes), 0);
+    assert_int_equal(atomic_load(&bytes->on_device), 0);
+    assert_int_equal(atomic_load(&bytes->pinned), 0);
     assert_int_equal(atomic_load(&device->num_events), 0);
     assert_int_equal(fake_num_open(), 0);
 }
@@ -457,7 +458,8 @@ int main(void) {
         return 1;
     }
     device = dlsym(library, "rbc_host_device");
-    if (device == NULL || rbc__cuda_driver_get(&driver, NULL) != RBC_OK) {
+    bytes = dlsym(library, "rbc_host_device_bytes");
+    if (device == NULL || bytes == NULL || rbc__cuda_driver_get(&driver, NULL) != RBC_OK) {
         return 1;
     }
     const struct CMUnitTest tests[] = {

@@ -432,8 +432,10 @@ def test_wrong_arguments(bridge):
         make(bridge, streams={"action": rc.Window(mode="smooth")})
     with pytest.raises(TypeError, match="dataset"):
         make("path")
-    with pytest.raises(NotImplementedError, match="device: 'cuda' found"):
+    with pytest.raises(ValueError, match="device: found 'cuda' without torch's tensors"):
         make(bridge, device="cuda")
+    with pytest.raises(ValueError, match="device: found 'tpu', wanted 'cpu', 'cuda' or 'cuda:N'"):
+        make(bridge, device="tpu")
     with pytest.raises(ValueError, match="ticks and seconds"):
         rc.Window(0, seconds=0)
     with pytest.raises(TypeError, match="ticks"):

@@ -176,6 +176,7 @@ static PyMethodDef methods[] = {
     {"get_image_limits", get_image_limits, METH_NOARGS, doc_get_image_limits},
     {"image_key", image_key, METH_VARARGS, NULL},
     {"image_output", image_output, METH_VARARGS, NULL},
+    {"batch_order", batch_order, METH_VARARGS, NULL},
     {"image_apply", image_apply, METH_VARARGS, NULL},
     {"open_dataset", open_dataset, METH_VARARGS, NULL},
     {"register_format", register_format, METH_VARARGS, NULL},

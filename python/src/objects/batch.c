@@ -227,3 +227,42 @@ PyObject *field_text(PyObject *text_type, rbc_batch *batch, int32_t index, const
     Py_XDECREF(list);
     return text;
 }
+
+/* ---- batches on a device ------------------------------------------------------------------------
+ */
+
+#define HELD_CAPSULE "robocache.batch"
+
+static void release_held(PyObject *capsule) {
+    rbc_batch *batch = PyCapsule_GetPointer(capsule, HELD_CAPSULE);
+    rbc_batch_release(&batch);
+}
+
+bool batch_hold(rbc_batch *batch, PyObject *dict) {
+    PyObject *capsule = PyCapsule_New(batch, HELD_CAPSULE, release_held);
+    if (capsule == NULL) {
+        return false;
+    }
+    rbc_batch_retain(batch);
+    const bool is_set = PyObject_SetAttrString(dict, "_native", capsule) == 0;
+    Py_DECREF(capsule);
+    return is_set;
+}
+
+PyObject *batch_order(PyObject *module, PyObject *args) {
+    PyObject *capsule = NULL;
+    unsigned long long stream = 0;
+    rbc_error err;
+    if (!PyArg_ParseTuple(args, "OK", &capsule, &stream)) {
+        return NULL;
+    }
+    rbc_batch *batch = PyCapsule_GetPointer(capsule, HELD_CAPSULE);
+    if (batch == NULL) {
+        return NULL;
+    }
+    if (rbc_batch_order(batch, (void *)(uintptr_t)stream, &err) !=
+        RBC_OK) { // NOLINT(performance-no-int-to-ptr)
+        return raise_error(state_of_module(module), &err);
+    }
+    Py_RETURN_NONE;
+}

@@ -51,6 +51,7 @@ static void release_delivery(delivery *how) {
     Py_CLEAR(how->text_type);
     Py_CLEAR(how->from_dlpack);
     Py_CLEAR(how->asarray);
+    Py_CLEAR(how->cu_stream);
 }
 
 static void loader_dealloc(PyObject *self) {
@@ -176,7 +177,8 @@ static bool read_window(module_state *state, PyObject *object, window_memory *me
                           &offsets, &mode, &outside, &channels, &width, &window->max_gap_ns,
                           &window->tolerance_ns, &max_points, &squeeze, &image, &changes) ||
         !parse_resample_mode(state, mode, &window->mode) ||
-        !parse_outside(state, outside, &window->outside) || !read_changes(changes, memory, window)) {
+        !parse_outside(state, outside, &window->outside) ||
+        !read_changes(changes, memory, window)) {
         return false;
     }
     window->max_points = max_points;
@@ -221,11 +223,17 @@ static bool read_names(PyObject *list, const char ***names, int32_t *count) {
     return true;
 }
 
-/* (kind, batch type, text type); kind: numpy.asarray for NumPy, the type torch.Tensor for torch. */
+/* (kind, batch type, text type, stream); kind: numpy.asarray for NumPy, the type torch.Tensor for torch;
+ * stream: None, or what gives the stream that is current on the device, as a number. */
 static bool find_delivery(module_state *state, PyObject *types, delivery *how) {
     PyObject *kind = NULL;
-    if (!PyArg_ParseTuple(types, "OOO", &kind, &how->batch_type, &how->text_type)) {
+    PyObject *stream = NULL;
+    if (!PyArg_ParseTuple(types, "OOOO", &kind, &how->batch_type, &how->text_type, &stream)) {
         return false;
+    }
+    if (stream != Py_None) {
+        Py_INCREF(stream);
+        how->cu_stream = stream;
     }
     Py_INCREF(how->batch_type);
     Py_INCREF(how->text_type);
@@ -316,7 +324,7 @@ PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
                                "shuffle",      "seed",     "drop_last",  "num_threads", "num_slots",
                                "on_error",     "rank",     "world_size", "part",        "num_parts",
                                "remainder",    "jpeg_dct", "snap_ns",    "clock",       "require",
-                               "memory_bytes", NULL};
+                               "memory_bytes", "device",   NULL};
     module_state *state = state_of_module(module);
     PyObject *selection = NULL;
     PyObject *windows = NULL;
@@ -338,13 +346,14 @@ PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
     int num_parts = 1;
     long long snap_ns = 0;
     long long memory_bytes = 0;
+    int device = -1;
     rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O!O!$idiKpiiOiiiiOOLO!O!L", keywords, state->selection_type,
+            args, kwargs, "O!O!O!$idiKpiiOiiiiOOLO!O!Li", keywords, state->selection_type,
             &selection, &PyList_Type, &windows, &PyTuple_Type, &types, &batch_size, &params.rate_hz,
             &shuffle, &seed, &drop_last, &num_threads, &num_slots, &on_error, &rank, &world_size,
             &part, &num_parts, &remainder, &jpeg_dct, &snap_ns, &PyList_Type, &clock, &PyList_Type,
-            &require, &memory_bytes) ||
+            &require, &memory_bytes, &device) ||
         !parse_policies(state, on_error, remainder, &params) ||
         !parse_jpeg_dct(state, jpeg_dct, &params.jpeg_dct)) {
         return NULL;
@@ -377,6 +386,9 @@ PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
     params.world_size = world_size;
     params.snap_ns = snap_ns;
     params.memory_bytes = memory_bytes;
+    if (device >= 0) {
+        params.device = (DLDevice){kDLCUDA, device};
+    }
     params.part = part;
     params.num_parts = num_parts;
     PyObject *result =
@@ -410,10 +422,32 @@ static PyObject *field_names(loader_object *loader, const rbc_batch *batch) {
     return names;
 }
 
+/* Orders a batch on a device before what comes on the stream that is current, and lets its dict hold
+ * it, for other streams. */
+static bool deliver_on_device(module_state *state, const loader_object *loader, rbc_batch *batch,
+                              PyObject *dict) {
+    rbc_error err;
+    PyObject *number = PyObject_CallFunctionObjArgs(loader->how.cu_stream, NULL);
+    void *stream = number == NULL ? NULL : PyLong_AsVoidPtr(number);
+    Py_XDECREF(number);
+    if (PyErr_Occurred()) {
+        return false;
+    }
+    if (rbc_batch_order(batch, stream, &err) != RBC_OK) {
+        raise_error(state, &err);
+        return false;
+    }
+    return batch_hold(batch, dict);
+}
+
 static PyObject *batch_dict(module_state *state, loader_object *loader, rbc_batch *batch) {
     PyObject *names = field_names(loader, batch);
     PyObject *dict =
         names == NULL ? NULL : PyObject_CallFunctionObjArgs(loader->how.batch_type, NULL);
+    if (dict != NULL && loader->how.cu_stream != NULL &&
+        !deliver_on_device(state, loader, batch, dict)) {
+        Py_CLEAR(dict);
+    }
     const int32_t count = rbc_batch_num_fields(batch);
     for (int32_t i = 0; dict != NULL && i < count; ++i) {
         const rbc_field *field = rbc_batch_field(batch, i);

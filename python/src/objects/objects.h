@@ -38,11 +38,14 @@ typedef struct delivery {
     const DLPackExchangeAPI *api; /* torch with the C exchange API */
     PyObject *from_dlpack;        /* older torch: torch.utils.dlpack.from_dlpack */
     PyObject *asarray;            /* NumPy: numpy.asarray */
+    PyObject *cu_stream;          /* of batches on a device: gives the stream that is current */
 } delivery;
 
 /* A tensor over the batch's memory, which it keeps alive. */
 PyObject *field_tensor(module_state *state, const delivery *how, rbc_batch *batch,
                        const rbc_field *field);
+/* Lets a dict hold a batch, as its attribute `_native`. */
+bool batch_hold(rbc_batch *batch, PyObject *dict);
 /* A `text_type` of str for [B], of list[str] for [B, W]. */
 PyObject *field_text(PyObject *text_type, rbc_batch *batch, int32_t index, const rbc_field *field);
 
@@ -57,6 +60,8 @@ PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs);
  * keys, out); (seed, epoch, episode, tick, share, name, frame) to a key. */
 PyObject *image_output(PyObject *module, PyObject *args);
 PyObject *image_apply(PyObject *module, PyObject *args);
+/* batch_order(batch, stream): `batch` is what a batch on a device holds as `_native`. */
+PyObject *batch_order(PyObject *module, PyObject *args);
 PyObject *image_key(PyObject *module, PyObject *args);
 /* What Image._native() returns. */
 bool read_image_params(module_state *state, PyObject *object, rbc_image_params *out);
