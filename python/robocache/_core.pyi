@@ -464,7 +464,7 @@ def create_writer(
 # NUL: names, and offsets, packed bytes, unpacked bytes and methods as int64 in bytes.
 def zip_members(path: str, suffixes: bytes, /) -> tuple[bytes, bytes, bytes, bytes, bytes]: ...
 
-# Keys are (name, values [n, ...] or None, offsets, bytes, methods); fills those and file_bytes [n].
+# Keys are (name, values [n, ...] or None, offsets, bytes); fills those and file_bytes [n].
 def npz_read_steps(
     begin: str,
     end: str,

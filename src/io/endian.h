@@ -9,6 +9,12 @@
 #error "the file formats are little-endian and are read as they lie"
 #endif
 
+static inline uint16_t rbc__load_u16(const uint8_t *at) {
+    uint16_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+
 static inline uint32_t rbc__load_u32(const uint8_t *at) {
     uint32_t value;
     memcpy(&value, at, sizeof value);

@@ -26,10 +26,6 @@
 #define FLAG_ENCRYPTED 1U
 #define EXTRA_ZIP64    1U
 
-static uint16_t load_u16(const uint8_t *at) {
-    return (uint16_t)rbc__load_uint(at, 2);
-}
-
 void rbc__zip_free(rbc__zip *zip) {
     rbc__scratch_free(&zip->memory);
     *zip = (rbc__zip){0};
@@ -46,7 +42,7 @@ static rbc_status read_tail(rbc__source *source, uint64_t bytes, rbc__zip *zip, 
 static bool find_end(const uint8_t *tail, uint64_t bytes, uint64_t *out) {
     for (uint64_t at = bytes < END_BYTES ? 0 : bytes - END_BYTES + 1; at-- > 0;) {
         if (rbc__load_u32(tail + at) == END_SIGNATURE &&
-            load_u16(tail + at + 20) == bytes - at - END_BYTES) {
+            rbc__load_u16(tail + at + 20) == bytes - at - END_BYTES) {
             *out = at;
             return true;
         }
@@ -91,14 +87,14 @@ static rbc_status read_end64(rbc__source *source, uint64_t end_offset, rbc__zip 
 
 static rbc_status read_end(rbc__source *source, const uint8_t *end, uint64_t end_offset,
                            rbc__zip *zip, rbc_error *err) {
-    const uint16_t disk = load_u16(end + 4);
-    zip->num_members = load_u16(end + 10);
+    const uint16_t disk = rbc__load_u16(end + 4);
+    zip->num_members = rbc__load_u16(end + 10);
     zip->directory_bytes = rbc__load_u32(end + 12);
     zip->directory_offset = rbc__load_u32(end + 16);
     if (zip->num_members == UINT16_MAX || zip->directory_bytes == UINT32_MAX ||
         zip->directory_offset == UINT32_MAX || disk == UINT16_MAX) {
         RBC__TRY(read_end64(source, end_offset, zip, err));
-    } else if (disk != 0 || load_u16(end + 6) != 0) {
+    } else if (disk != 0 || rbc__load_u16(end + 6) != 0) {
         return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "%s: zip archive of several files",
                          rbc__source_path(source));
     }
@@ -159,11 +155,11 @@ static bool read_extra64(const uint8_t *extra, uint64_t bytes, rbc__zip_member *
         is_wanted = is_wanted || *wanted[i] == UINT32_MAX;
     }
     while (is_wanted && bytes >= 4) {
-        const uint64_t length = load_u16(extra + 2);
+        const uint64_t length = rbc__load_u16(extra + 2);
         if (length > bytes - 4) {
             return false;
         }
-        if (load_u16(extra) == EXTRA_ZIP64) {
+        if (rbc__load_u16(extra) == EXTRA_ZIP64) {
             uint64_t at = 0;
             for (int i = 0; i < 3; ++i) {
                 if (*wanted[i] != UINT32_MAX) {
@@ -192,9 +188,9 @@ bool rbc__zip_next(const rbc__zip *zip, const rbc__source *source, uint64_t *at,
     const uint8_t *entry = zip->directory + *at;
     const uint64_t left = zip->directory_bytes - *at;
     const uint64_t offset = zip->directory_offset + *at;
-    const uint64_t name_bytes = left < ENTRY_BYTES ? 0 : load_u16(entry + 28);
-    const uint64_t extra_bytes = left < ENTRY_BYTES ? 0 : load_u16(entry + 30);
-    const uint64_t comment_bytes = left < ENTRY_BYTES ? 0 : load_u16(entry + 32);
+    const uint64_t name_bytes = left < ENTRY_BYTES ? 0 : rbc__load_u16(entry + 28);
+    const uint64_t extra_bytes = left < ENTRY_BYTES ? 0 : rbc__load_u16(entry + 30);
+    const uint64_t comment_bytes = left < ENTRY_BYTES ? 0 : rbc__load_u16(entry + 32);
     const uint64_t entry_bytes = ENTRY_BYTES + name_bytes + extra_bytes + comment_bytes;
     if (left < entry_bytes || rbc__load_u32(entry) != ENTRY_SIGNATURE) {
         *status = fail_damaged(source, offset, "no entry of its directory, or one cut off", err);
@@ -203,13 +199,13 @@ bool rbc__zip_next(const rbc__zip *zip, const rbc__source *source, uint64_t *at,
     *out = (rbc__zip_member){
         .name = (const char *)entry + ENTRY_BYTES,
         .name_bytes = name_bytes,
-        .method = load_u16(entry + 10),
+        .method = rbc__load_u16(entry + 10),
         .crc32 = rbc__load_u32(entry + 16),
         .packed_bytes = rbc__load_u32(entry + 20),
         .unpacked_bytes = rbc__load_u32(entry + 24),
         .header_offset = rbc__load_u32(entry + 42),
     };
-    if ((load_u16(entry + 8) & FLAG_ENCRYPTED) != 0) {
+    if ((rbc__load_u16(entry + 8) & FLAG_ENCRYPTED) != 0) {
         *status = rbc__fail(err, RBC_ERROR_UNSUPPORTED,
                             "%s: byte %" PRIu64 ": zip archive: member '%.*s' is encrypted",
                             rbc__source_path(source), offset, (int)out->name_bytes, out->name);
@@ -237,7 +233,8 @@ rbc_status rbc__zip_locate(rbc__source *source, const rbc__zip *zip, const rbc__
                            uint64_t *offset, rbc_error *err) {
     uint8_t header[HEADER_BYTES];
     RBC__TRY(rbc__source_read(source, member->header_offset, sizeof header, header, err));
-    *offset = member->header_offset + HEADER_BYTES + load_u16(header + 26) + load_u16(header + 28);
+    *offset = member->header_offset + HEADER_BYTES + rbc__load_u16(header + 26) +
+              rbc__load_u16(header + 28);
     if (rbc__load_u32(header) != HEADER_SIGNATURE || *offset > zip->directory_offset ||
         member->packed_bytes > zip->directory_offset - *offset) {
         return rbc__fail(err, RBC_ERROR_FORMAT,

@@ -76,5 +76,6 @@ rbc_status rbc__undo_fletcher32(rbc__undoing *undoing, rbc_error *err);
 rbc_status rbc__undo_crc32c(rbc__undoing *undoing, rbc_error *err);
 rbc_status rbc__undo_jxl(rbc__undoing *undoing, rbc_error *err);
 rbc_status rbc__undo_varint(rbc__undoing *undoing, rbc_error *err);
+rbc_status rbc__undo_zip(rbc__undoing *undoing, rbc_error *err);
 
 #endif

@@ -90,6 +90,7 @@ static const rbc__method methods[] = {
                              .undo = rbc__undo_crc32c},
     [RBC__PACKING_JXL] = {.name = "jxl", .growth = GROWTH_JXL, .undo = rbc__undo_jxl},
     [RBC__PACKING_VARINT] = {.name = "varint", .growth = 8, .undo = rbc__undo_varint},
+    [RBC__PACKING_ZIP] = {.name = "zip", .growth = GROWTH_DEFLATE, .undo = rbc__undo_zip},
 };
 
 #define NUM_KINDS (sizeof methods / sizeof *methods)

@@ -43,6 +43,9 @@ typedef enum rbc__packing_kind {
     RBC__PACKING_CRC32C = 17,          /* zarr version 3: 4 bytes behind the data */
     RBC__PACKING_VARINT = 18,          /* integers as protobuf's varints; gives an int64 each */
     RBC__PACKING_JXL = 19,             /* the frames of a JPEG XL image, one behind the other */
+    /* A member of a zip archive, its header included: stored or deflated, and held to the header's
+     * CRC, where it has one: archives that were written to a pipe have it behind the data. */
+    RBC__PACKING_ZIP = 20,
 } rbc__packing_kind;
 
 #define RBC__PACKING_MAX_STEPS 8

@@ -100,6 +100,42 @@ static const damage damages[] = {
     {{RBC__PACKING_BZ2, 0}, 3, "BZZ", "the stream at byte 0 of 3 is damaged"},
     {{RBC__PACKING_LZ4_FRAME, 0}, 3, {4, 0x22, 0x4D}, "the frame at byte 0 of 3 is cut short"},
     {{RBC__PACKING_LZF, 0}, 1, {0x20}, "1 bytes are damaged or cut short"},
+    {{RBC__PACKING_ZIP, 0},
+     29,
+     {'P', 'K', 3, 4},
+     "29 bytes do not begin with the header of a zip archive's member"},
+    {{RBC__PACKING_ZIP, 0},
+     30,
+     {'P', 'K', 1, 2},
+     "30 bytes do not begin with the header of a zip archive's member"},
+    {{RBC__PACKING_ZIP, 0},
+     30,
+     {'P', 'K', 3, 4, [26] = 1},
+     "the header takes 31 of 30 bytes, method 0, flags 0000; wanted one that is stored or deflated "
+     "and not encrypted"},
+    {{RBC__PACKING_ZIP, 0},
+     30,
+     {'P', 'K', 3, 4, [8] = 12},
+     "the header takes 30 of 30 bytes, method 12, flags 0000; wanted one that is stored or "
+     "deflated "
+     "and not encrypted"},
+    {{RBC__PACKING_ZIP, 0},
+     30,
+     {'P', 'K', 3, 4, [6] = 1},
+     "the header takes 30 of 30 bytes, method 0, flags 0001; wanted one that is stored or deflated "
+     "and not encrypted"},
+    {{RBC__PACKING_ZIP, 0},
+     31,
+     {'P', 'K', 3, 4, [8] = 8, [30] = 7},
+     "the stream at byte 30 of 31 is damaged or cut short"},
+    {{RBC__PACKING_ZIP, 0},
+     33,
+     {'P', 'K', 3, 4, [8] = 8, [30] = 3, [32] = 9},
+     "ends at byte 32 of 33, wanted at the last"},
+    {{RBC__PACKING_ZIP, 0},
+     31,
+     {'P', 'K', 3, 4, [14] = 5, [30] = 'a'},
+     "the CRC of 1 bytes is e8b7be43, wanted 00000005 as the header has it"},
 };
 
 static void expect(rbc__unpacker *unpacker, const damage *one) {

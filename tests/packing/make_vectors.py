@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import struct
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -217,9 +219,25 @@ def with_crc32c(data: bytes) -> bytes:
     return bytes(CRC32C(location="end").encode(data))
 
 
+def zips() -> list[Vector]:
+    """Members of archives with their headers, as zipfile writes them."""
+    out = []
+    for method, name in ((zipfile.ZIP_STORED, "stored"), (zipfile.ZIP_DEFLATED, "deflated")):
+        for size in SIZES if name == "stored" else [*SIZES, LARGE]:
+            file = io.BytesIO()
+            with zipfile.ZipFile(file, "w", method) as archive:
+                member = zipfile.ZipInfo("rgb_static.npy", (2020, 1, 1, 0, 0, 0))
+                member.compress_type = method
+                with archive.open(member, "w", force_zip64=size == LARGE) as stream:
+                    stream.write(text(size))
+                packed = file.getvalue()[: archive.start_dir]
+            out.append((f"zip_{name}", "text", size, packed, ["zip"]))
+    return out
+
+
 def main() -> None:
     with (Path(__file__).parent / "vectors.bin").open("wb") as file:
-        for name, kind, size, packed, steps in streams() + blosc() + chunks() + chains():
+        for name, kind, size, packed, steps in streams() + blosc() + chunks() + chains() + zips():
             line = f"{name} {kind} {size} {len(packed)} {' '.join(steps)}\n"
             file.write(line.encode() + packed)
 

@@ -649,6 +649,56 @@ def test_archives_cut_off_and_changed_are_read_or_refused(tmp_path: Path) -> Non
         read_or_refuse(dataset[1]["rgb_static"].read, "episode_0000001.npz")
 
 
+def piped(path: Path, arrays: dict[str, Any]) -> None:
+    """With each CRC behind its data, as an archive that is written to a pipe has it."""
+
+    class Pipe(io.RawIOBase):
+        content = b""
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int:
+            Pipe.content += bytes(data)
+            return len(data)
+
+    with zipfile.ZipFile(Pipe(), "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[arg-type]
+        for name, array in arrays.items():
+            archive.writestr(f"{name}.npy", npy(array))
+    path.write_bytes(Pipe.content)
+
+
+@pytest.mark.parametrize("write", [deflated, stored])
+def test_a_changed_bit_of_an_image_is_never_another_image(tmp_path: Path, write: Write) -> None:
+    """What inflate alone would take for other pixels, the archive's CRC tells."""
+    steps = write_split(tmp_path / "training", [(0, 2)], write=write)
+    dataset = opened(tmp_path)  # which does not look at the step in the middle again
+    path = tmp_path / "training/episode_0000001.npz"
+    data = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo("rgb_static.npy")
+    lengths = struct.unpack_from("<HH", data, member.header_offset + 26)
+    begin = member.header_offset + 30 + sum(lengths)
+    found = set()
+    for at in RNG.integers(begin, begin + member.compress_size, 60).tolist():
+        changed = bytearray(data)
+        changed[at] ^= 1 << RNG.integers(8)
+        path.write_bytes(changed)
+        with pytest.raises(rc.errors.FormatError, match=r"episode_0000001\.npz") as caught:
+            rc.open(tmp_path, progress=False)[0]["rgb_static"].read(1, 1)
+        found.add("CRC" in str(caught.value))
+    assert True in found
+    path.write_bytes(data)
+    check(dataset, steps)
+
+
+def test_archives_written_to_a_pipe(tmp_path: Path) -> None:
+    steps = write_split(tmp_path / "training", [(0, 3)], write=piped)
+    with zipfile.ZipFile(tmp_path / "training/episode_0000000.npz") as archive:
+        assert all(member.flag_bits & 8 for member in archive.infolist())
+    check(opened(tmp_path), steps)
+
+
 # ---- by name ------------------------------------------------------------------------------------
 
 

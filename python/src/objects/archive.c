@@ -136,7 +136,7 @@ PyObject *zip_members(PyObject *module, PyObject *args) {
 /* The arrays that a key is read into. */
 typedef struct key_memory {
     tensor values;
-    ints_memory ints[3];
+    ints_memory ints[2];
 } key_memory;
 
 /* int64 [count], which is written to. */
@@ -155,18 +155,17 @@ static bool read_room(module_state *state, PyObject *object, const char *name, i
     return true;
 }
 
-/* (name, values [n, *shape] or None, offsets, bytes, methods) */
+/* (name, values [n, *shape] or None, offsets, bytes) */
 static bool read_key(module_state *state, PyObject *object, int64_t count, key_memory *memory,
                      rbc__npz_key *key) {
     PyObject *values;
-    PyObject *ints[3];
-    if (!PyArg_ParseTuple(object, "sOOOO", &key->name, &values, &ints[0], &ints[1], &ints[2])) {
+    PyObject *ints[2];
+    if (!PyArg_ParseTuple(object, "sOOO", &key->name, &values, &ints[0], &ints[1])) {
         return false;
     }
     if (values == Py_None) {
         return read_room(state, ints[0], "offsets", count, &memory->ints[0], &key->offsets) &&
-               read_room(state, ints[1], "bytes", count, &memory->ints[1], &key->bytes) &&
-               read_room(state, ints[2], "methods", count, &memory->ints[2], &key->methods);
+               read_room(state, ints[1], "bytes", count, &memory->ints[1], &key->bytes);
     }
     if (!tensor_read(state, values, key->name, NULL, &memory->values)) {
         return false;
@@ -231,7 +230,7 @@ PyObject *npz_read_steps(PyObject *module, PyObject *args) {
     }
     for (Py_ssize_t i = 0; memory != NULL && i < num_keys; ++i) {
         tensor_release(&memory[i].values);
-        release_ints(memory[i].ints, 3);
+        release_ints(memory[i].ints, 2);
     }
     release_ints(&sizes, 1);
     PyMem_Free(memory);

@@ -130,9 +130,8 @@ static rbc_status read_member(reader *r, rbc__source *source, const rbc__zip_mem
         if (key->values != NULL) {
             status = copy_member(r, source, member, offset, key, step, err);
         } else {
-            key->offsets[step] = (int64_t)offset;
-            key->bytes[step] = (int64_t)member->packed_bytes;
-            key->methods[step] = member->method;
+            key->offsets[step] = (int64_t)member->header_offset;
+            key->bytes[step] = (int64_t)(offset - member->header_offset + member->packed_bytes);
         }
     }
     if (status == RBC_ERROR_FORMAT || status == RBC_ERROR_UNSUPPORTED) {

@@ -19,8 +19,8 @@ typedef struct rbc__npz_key {
     rbc__dtype dtype;
     int32_t ndim;
     const int64_t *shape;
-    /* Located: [n] each; methods are zip's. */
-    int64_t *offsets, *bytes, *methods;
+    /* Located: [n] each, of the member with its header, as RBC__PACKING_ZIP undoes it. */
+    int64_t *offsets, *bytes;
 } rbc__npz_key;
 
 typedef struct rbc__npz_steps {

@@ -317,7 +317,9 @@ def _read(
     episodes: Sequence[_Episode],
     texts: _Texts | None,
 ) -> None:
-    packings: dict[int, Any] = {0: None, 8: part.packing(["deflate"])}
+    import numpy
+
+    packing = part.packing(["zip"])
     if texts is not None:
         texts.declare(part, len(split.spans))
     bytes_done = 0
@@ -337,7 +339,12 @@ def _read(
         streams: dict[str, Any] = {
             key.name: Column(steps.values[key.name])
             if key.is_column
-            else _pieces(steps.located[key.name], blob, packings)
+            else Pieces(
+                offset=steps.located[key.name][0],
+                bytes=steps.located[key.name][1],
+                blob=blob + numpy.arange(episode.num_steps),
+                packing=packing,
+            )
             for key in keys
         }
         if texts is not None:
@@ -354,24 +361,6 @@ def _read(
         )
 
 
-def _pieces(located: Any, blob: int, packings: dict[int, Any]) -> list[Pieces]:
-    """Returns runs of steps whose member is packed alike; `located` is [3, n]."""
-    import numpy
-
-    offsets, sizes, methods = located
-    begins = [0, *(numpy.flatnonzero(numpy.diff(methods)) + 1).tolist(), len(methods)]
-    return [
-        Pieces(
-            offset=offsets[begin:end],
-            bytes=sizes[begin:end],
-            blob=blob + numpy.arange(begin, end),
-            count=[end - begin],
-            packing=packings[int(methods[begin])],
-        )
-        for begin, end in itertools.pairwise(begins)
-    ]
-
-
 class _Steps:
     """What the archives of a run of steps hold, as the native reader fills it."""
 
@@ -382,7 +371,7 @@ class _Steps:
             key.name: numpy.empty((count, *key.shape), key.dtype) for key in keys if key.is_column
         }
         self.located = {
-            key.name: numpy.empty((3, count), numpy.int64) for key in keys if not key.is_column
+            key.name: numpy.empty((2, count), numpy.int64) for key in keys if not key.is_column
         }
         self.file_bytes = numpy.empty(count, numpy.int64)
         _core.npz_read_steps(
@@ -392,7 +381,7 @@ class _Steps:
             first,
             count,
             [
-                (key.name, self.values[key.name], None, None, None)
+                (key.name, self.values[key.name], None, None)
                 if key.is_column
                 else (key.name, None, *self.located[key.name])
                 for key in keys
