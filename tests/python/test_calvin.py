@@ -414,6 +414,7 @@ PICKLES = {
         b"cnumpy\ndtype\n(S'V8'\ntR.",
         "found the dtype 'V8'",
     ),
+    "a dtype that is none": (b"cnumpy\ndtype\n(S'b8'\ntR.", "found the dtype 'b8'"),
     "more than the file has": (
         b"("
         + LONG[2:]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Annotation", "find_annotations", "index", "parse_annotations", "read_annotations"]
 
 _MAX_BYTES = 1 << 30
-_NUMBERS = re.compile(r"[<>|=]?[biuf][1248]")
+_NUMBERS = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
 _GLOBALS = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
