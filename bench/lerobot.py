@@ -1,11 +1,15 @@
-"""LeRobot datasets, loaded by RoboCache and by LeRobot's own class: rates in pairs, scale, memory.
+"""LeRobot datasets, loaded by RoboCache and by LeRobot's own class: rates in turns, by the clock.
 
     python bench/lerobot.py SET --lerobot PYTHON --json bench/results/lerobot.json
 
-SET is a dataset of version 3.0 with one video, as LeRobot writes it; PYTHON the interpreter of an
-environment with LeRobot. The set is laid out many times over by hard links, so that a decoded frame
-is not met again before its memory has been used for others. Contenders take turns; rates are
-frames a second by the clock and by processor time, which other work on the machine changes less.
+SET is a dataset of version 3.0 with one video in groups of two pictures, as LeRobot writes it;
+PYTHON the interpreter of an environment with LeRobot. The video is encoded again in groups of 30
+and of 250 pictures, and each set is laid out many times over by hard links, so that a decoded frame
+is not met again before its memory has been used for others.
+
+What the decoder allows is the rate at which FFmpeg's program decodes the same file in order, one
+process on one thread for each core, over the decodes that a window of two frames needs: from where
+its groups begin to the last frame that is wanted. It is measured in turns with the loaders.
 """
 
 from __future__ import annotations
@@ -14,7 +18,6 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,13 +27,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from operations.measure import machine, spread
+from video import decodes_needed, encode
 
 import robocache as rc
 
 PEER = Path(__file__).parent / "loader/lerobot_peer.py"
+GROUPS = (2, 30, 250)
 COPIES = 20
 BATCH = 32
+BATCHES = 4  # at least
+THREADS = 2
 MEMORY = 512 << 20
+VIDEO, FLOATS, JPEG = "DataLoader, uint8", "LeRobotDataLoader, float32", "JPEG in RLDS"
+DECODER = "FFmpeg, in order"
+
+
+# ---- sets ---------------------------------------------------------------------------------------
 
 
 def lay_out(source: Path, to: Path, copies: int) -> Path:
@@ -79,107 +91,212 @@ def copied(source: Path, to: Path) -> Path:
     return to
 
 
-# ---- rates --------------------------------------------------------------------------------------
+def encode_again(folder: Path, group: int) -> None:
+    """Encodes the videos of a set in groups of so many pictures."""
+    for file in folder.glob("videos/*/*/*.mp4"):
+        given = file.rename(file.with_suffix(".given"))
+        encode(given, file, "av1", group, 10**9)
+        given.unlink()
+
+
+def jpeg_beside(source: Path, folder: Path) -> rc.Dataset:
+    """Writes the same frames as JPEG in RLDS."""
+    dataset = rc.open(source, catalog=folder / "c", progress=False)
+    camera = camera_of(source)
+    features = {
+        camera: rc.Feature("uint8", dataset.streams[camera].shape, encoding="jpeg"),
+        "observation.state": rc.Feature("float32", dataset.streams["observation.state"].shape),
+        "action": rc.Feature("float32", dataset.streams["action"].shape),
+    }
+    with rc.RldsWriter(folder, "jpeg", features, control_rate_hz=30) as writer:
+        for episode in dataset:
+            steps = {name: episode[name].values for name in ("observation.state", "action")}
+            writer.add_episode({camera: list(episode[camera].values), **steps})
+    return rc.open(folder / "jpeg", progress=False)
+
+
+def camera_of(folder: Path) -> str:
+    info = json.loads((folder / "meta/info.json").read_text())
+    return next(name for name, f in info["features"].items() if f["dtype"] == "video")
 
 
 def deltas_of(folder: Path) -> dict[str, list[float]]:
     """Windows of two frames and states, and of sixteen actions."""
-    info = json.loads((folder / "meta/info.json").read_text())
-    camera = next(name for name, f in info["features"].items() if f["dtype"] == "video")
-    past, chunk = [-1 / info["fps"], 0.0], [k / info["fps"] for k in range(16)]
-    return {camera: past, "observation.state": past, "action": chunk}
+    fps = json.loads((folder / "meta/info.json").read_text())["fps"]
+    past, chunk = [-1 / fps, 0.0], [k / fps for k in range(16)]
+    return {camera_of(folder): past, "observation.state": past, "action": chunk}
 
 
-def rate_of(loader: Any, camera: str, seconds: float) -> dict[str, float]:
+# ---- contenders ---------------------------------------------------------------------------------
+
+Found = dict[str, float]
+
+
+def rate_of(loader: Any, camera: str, seconds: float) -> Found:
     """Returns frames, and the seconds and processor time that they took after the first batch."""
-    frames, begin, spent = 0, 0.0, 0.0
+    frames, number, begin, spent = 0, 0, 0.0, 0.0
     while True:
         for batch in loader:
             now = time.monotonic()
-            if begin == 0:
+            number += 1
+            if number == 1:
                 begin, spent = now, time.process_time()
                 continue
             frames += len(batch[camera]) * 2
-            if now - begin > seconds:
+            if now - begin > seconds and number > BATCHES:
                 wall = now - begin
                 return {"frames": frames, "wall_s": wall, "cpu_s": time.process_time() - spent}
 
 
-def ours(folder: Path, name: str, seconds: float) -> dict[str, float]:
-    deltas = deltas_of(folder)
-    camera = next(iter(deltas))
-    options = {"shuffle": True, "num_threads": 2, "memory_bytes": MEMORY}
-    if name == "DataLoader, uint8":
-        dataset = rc.open(folder, progress=False)
-        loader: Any = rc.DataLoader(dataset, BATCH, delta_timestamps=deltas, **options)
-    else:
-        loader = rc.datasets.LeRobotDataLoader(
-            folder,
-            BATCH,
-            delta_timestamps=deltas,
-            return_uint8=name.endswith("uint8"),
-            **options,
-        )
-    return rate_of(loader, camera, seconds)
+def ours(folder: Path, name: str, seconds: float) -> Found:
+    camera = camera_of(folder)
+    options: dict[str, Any] = {
+        "shuffle": True,
+        "num_threads": THREADS,
+        "memory_bytes": MEMORY,
+        "delta_timestamps": deltas_of(folder),
+    }
+    if name == FLOATS:
+        return rate_of(rc.datasets.LeRobotDataLoader(folder, BATCH, **options), camera, seconds)
+    loader = rc.DataLoader(rc.open(folder, progress=False), BATCH, **options)
+    found = rate_of(loader, camera, seconds)
+    stats = loader.stats()
+    return {**found, "decodes_a_window": 2 * stats["pictures_decoded"] / stats["images_decoded"]}
 
 
-def theirs(
-    python: str, folder: Path, backend: str, workers: int, dtype: str, seconds: float
-) -> Any:
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    arguments = [json.dumps(deltas_of(folder)), str(seconds), str(workers), backend, dtype]
-    done = subprocess.run(
-        [python, str(PEER), "rate", str(folder), *arguments],
-        env={**environment, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
+def jpeg(dataset: rc.Dataset, deltas: dict[str, list[float]], seconds: float) -> Found:
+    loader = rc.DataLoader(
+        dataset,
+        BATCH,
+        delta_timestamps=deltas,
+        shuffle=True,
+        num_threads=THREADS,
+        memory_bytes=MEMORY,
     )
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return rate_of(loader, next(iter(deltas)), seconds)
 
 
-def rates(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    contenders: dict[str, Any] = {
-        name: lambda name=name: ours(folder, name, arguments.seconds)
-        for name in ("DataLoader, uint8", "LeRobotDataLoader, float32", "LeRobotDataLoader, uint8")
-    }
-    for peer in (
-        ("torchcodec", 2, "float32"),
-        ("torchcodec", 2, "uint8"),
-        ("torchcodec", 0, "float32"),
-        ("pyav", 2, "float32"),
-    ):
-        backend, workers, dtype = peer
-        contenders[f"LeRobotDataset, {backend}, {workers} workers, {dtype}"] = lambda peer=peer: (
-            theirs(arguments.lerobot, folder, *peer, arguments.seconds)
+def decoder(file: Path, frames: int, seconds: float) -> Found:
+    """FFmpeg's program, a process a core."""
+    once, loops = 0.0, 0
+    while once < seconds:
+        command = ["ffmpeg", "-v", "error", "-stream_loop", str(loops), "-threads", "1"]
+        command += ["-i", str(file), "-an", "-vsync", "0", "-f", "null", "-"]
+        begin, before = time.monotonic(), os.times()
+        running = [subprocess.Popen(command) for _ in range(THREADS)]
+        if any(process.wait() != 0 for process in running):
+            raise RuntimeError(f"{command} failed")
+        once, after = time.monotonic() - begin, os.times()
+        decoded = THREADS * frames * (loops + 1)
+        loops = max(2 * loops, int(1.2 * (loops + 1) * seconds / once))
+    spent = after.children_user + after.children_system
+    spent -= before.children_user + before.children_system
+    return {"frames": decoded, "wall_s": once, "cpu_s": spent}
+
+
+class Peer:
+    """LeRobot's class, in a process of its own that answers what it is asked to measure."""
+
+    def __init__(self, python: str) -> None:
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        self.process = subprocess.Popen(
+            [python, str(PEER), "rate"],
+            env={**environment, "HF_HUB_OFFLINE": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-    found: dict[str, list[dict[str, float]]] = {}
-    for _ in range(arguments.rounds):
-        for name, measure in contenders.items():
-            found.setdefault(name, []).append(measure())
-            last = found[name][-1]
-            print(f"{name:40} {last['frames'] / last['wall_s']:8.0f} frames/s", flush=True)
-    by = {
-        unit: {
-            name: [each["frames"] / each[unit] for each in rounds] for name, rounds in found.items()
+
+    def __call__(self, folder: Path, backend: str, dtype: str, seconds: float) -> Found:
+        asked = {
+            "folder": str(folder),
+            "deltas": deltas_of(folder),
+            "seconds": seconds,
+            "batches": BATCHES,
+            "workers": THREADS,
+            "backend": backend,
+            "dtype": dtype,
         }
-        for unit in ("wall_s", "cpu_s")
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(json.dumps(asked), file=self.process.stdin, flush=True)
+        for line in self.process.stdout:
+            if line.startswith("found "):
+                found: Found = json.loads(line.removeprefix("found "))
+                return found
+        raise RuntimeError(f"LeRobot's side ended with {self.process.wait()}")
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+# ---- in turns -----------------------------------------------------------------------------------
+
+
+def per_second(found: Found, unit: str = "wall_s") -> float:
+    return found["frames"] / found[unit]
+
+
+def measure_group(
+    group: int, source: Path, large: Path, peer: Peer | None, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Returns rates and ratios of a set with groups of so many pictures."""
+    file = next(source.glob("videos/*/*/*.mp4"))
+    frames = json.loads((source / "meta/info.json").read_text())["total_frames"]
+    seconds = arguments.seconds
+    contenders: dict[str, Any] = {
+        DECODER: lambda: decoder(file, frames, seconds),
+        VIDEO: lambda: ours(large, VIDEO, seconds),
     }
-    peers = [name for name in contenders if name.startswith("LeRobotDataset")]
-    ratio = {}
-    for mine in contenders:
-        for peer in peers:
-            if mine not in peers and mine.rpartition(" ")[2] == peer.rpartition(" ")[2]:
-                ratio[f"{mine} over {peer}"] = {
-                    unit: spread(
-                        [a / b for a, b in zip(by[unit][mine], by[unit][peer], strict=True)]
-                    )
-                    for unit in by
-                }
+    if peer:
+        for backend in ("torchcodec", "pyav"):
+            contenders[f"LeRobotDataset, {backend}, uint8"] = lambda backend=backend: peer(
+                large, backend, "uint8", seconds
+            )
+    if group == 2:
+        (beside_folder := large.with_name("beside")).mkdir()
+        beside = jpeg_beside(source, beside_folder)
+        contenders[JPEG] = lambda: jpeg(beside, deltas_of(source), seconds)
+        contenders[FLOATS] = lambda: ours(large, FLOATS, seconds)
+        if peer:
+            contenders["LeRobotDataset, torchcodec, float32"] = lambda: peer(
+                large, "torchcodec", "float32", seconds
+            )
+    found: dict[str, list[Found]] = {}
+    for turn in range(arguments.rounds):
+        for name, measure in contenders.items():
+            if turn == 0 or group == 2 or not name.startswith("LeRobotDataset"):
+                found.setdefault(name, []).append(measure())
+                rate = per_second(found[name][-1])
+                print(f"groups of {group:3}  {name:36} {rate:8.0f} frames/s", flush=True)
+    needed = decodes_needed(file)
+
+    def over(one: str, other: str, factor: float = 1.0) -> dict[str, float]:
+        pairs = zip(found[one], found[other], strict=False)
+        return spread([factor * per_second(a) / per_second(b) for a, b in pairs])
+
+    ratios = {f"{VIDEO} over what the decoder allows": over(VIDEO, DECODER, needed / 2)}
+    for name in found:
+        if name.startswith("LeRobotDataset"):
+            mine = FLOATS if name.endswith("float32") else VIDEO
+            ratios[f"{mine} over {name}"] = over(mine, name)
+    if JPEG in found:
+        ratios[f"{JPEG} over {VIDEO}"] = over(JPEG, VIDEO)
     return {
-        "frames_per_s": {name: spread(values) for name, values in by["wall_s"].items()},
-        "frames_per_cpu_s": {name: spread(values) for name, values in by["cpu_s"].items()},
-        "ratio": ratio,
+        "group": group,
+        "decodes_needed_a_window": needed,
+        "decodes_a_window": spread([each["decodes_a_window"] for each in found[VIDEO]]),
+        "bytes_a_frame": file.stat().st_size / frames,
+        **({"jpeg_bytes_a_frame": beside.num_bytes / frames} if group == 2 else {}),
+        "ratios": ratios,
+        "frames_per_s": {n: spread([per_second(f) for f in each]) for n, each in found.items()},
+        "frames_per_cpu_s": {
+            n: spread([per_second(f, "cpu_s") for f in each])
+            for n, each in found.items()
+            if "cpu_s" in each[0]
+        },
     }
 
 
@@ -205,180 +322,31 @@ def item_cost(folder: Path) -> dict[str, Any]:
     }
 
 
-# ---- JPEG beside --------------------------------------------------------------------------------
-
-
-def jpeg_rate(source: Path, folder: Path, seconds: float) -> dict[str, Any]:
-    """The same frames as JPEG in RLDS, and the same windows of them."""
-    dataset = rc.open(source, catalog=folder / "c", progress=False)
-    camera = next(name for name, info in dataset.streams.items() if info.kind == "image")
-    shape = dataset.streams[camera].shape
-    features = {
-        "image": rc.Feature("uint8", shape, encoding="jpeg"),
-        "observation.state": rc.Feature("float32", dataset.streams["observation.state"].shape),
-        "action": rc.Feature("float32", dataset.streams["action"].shape),
-    }
-    with rc.RldsWriter(folder, "jpeg", features, control_rate_hz=30) as writer:
-        for episode in dataset:
-            steps = {name: episode[name].values for name in ("observation.state", "action")}
-            writer.add_episode({"image": list(episode[camera].values), **steps})
-    jpeg = rc.open(folder / "jpeg", progress=False)
-    windows = {
-        "image": rc.Window(range(-1, 1)),
-        "observation.state": rc.Window(range(-1, 1)),
-        "action": rc.Window(range(16)),
-    }
-    loader = rc.DataLoader(jpeg, BATCH, streams=windows, shuffle=True, num_threads=2)
-    found = rate_of(loader, "image", seconds)
-    return {
-        "frames_per_s": found["frames"] / found["wall_s"],
-        "frames_per_cpu_s": found["frames"] / found["cpu_s"],
-        "bytes_a_frame": jpeg.num_bytes / sum(e.num_steps for e in jpeg),
-        "video_bytes_a_frame": sum(p.stat().st_size for p in source.glob("videos/*/*/*.mp4"))
-        / sum(e.num_steps for e in dataset),
-    }
-
-
-# ---- scale --------------------------------------------------------------------------------------
-
-
-def many_episodes(folder: Path, count: int, version: str) -> dict[str, Any]:
-    """Indexes a set of many short episodes of numbers, and opens it again."""
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from tests.python import lerobot_sets as sets
-
-    made = sets.make(folder, version, [10] * count, files=[i // 1000 for i in range(count)])
-    files = len(list(folder.glob("data/*/*.parquet")))
-    begin = time.monotonic()
-    dataset = rc.open(folder, progress=False)
-    indexed = time.monotonic() - begin
-    opened, spent = [], []
-    for _ in range(5):
-        begin, before = time.monotonic(), time.process_time()
-        assert len(rc.open(folder, progress=False)) == count
-        opened.append(time.monotonic() - begin)
-        spent.append(time.process_time() - before)
-    columns = sum(p.stat().st_size for p in folder.glob(".robocache*") if p.is_file())
-    beside = [p for p in folder.glob(".robocache*/**/*") if p.is_file()]
-    columns += sum(p.stat().st_size for p in beside)
-    stored = sum(c.nbytes for c in made.episodes[0].values()) * count
-    assert len(dataset) == count
-    return {
-        "version": version,
-        "episodes": count,
-        "parquet_files": files,
-        "index_s": indexed,
-        "files_per_s": files / indexed,
-        "episodes_per_s": count / indexed,
-        "open_s": spread(opened),
-        "open_cpu_s": spread(spent),
-        "catalog_and_columns_bytes": columns,
-        "numbers_bytes_in_memory": stored,
-    }
-
-
-def columns_cost(source: Path, folder: Path) -> dict[str, Any]:
-    """What columns take beside the data of a set with video."""
-    dataset = rc.open(source, catalog=folder / "set.sqlite", progress=False)
-    kept = sum(p.stat().st_size for p in folder.rglob("set*") if p.is_file())
-    steps = sum(e.num_steps for e in dataset)
-    data = sum(
-        p.stat().st_size for p in source.rglob("*") if p.is_file() and "robocache" not in p.name
-    )
-    return {"bytes_a_step": kept / steps, "share_of_the_data": kept / data}
-
-
-# ---- memory -------------------------------------------------------------------------------------
-
-
-def memory(folder: Path, files: int, batches: int) -> dict[str, Any]:
-    """Resident memory while small batches are drawn from many tiny clips."""
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from tests.python import lerobot_sets as sets
-    from tests.python import numbered_video as video
-
-    camera = "observation.images.top"
-    shape = [video.HEIGHT, video.WIDTH, 3]
-    feature = {"dtype": "video", "shape": shape, "names": ["height", "width", "channels"]}
-    first = folder / f"videos/chunk-000/{camera}/episode_000000.mp4"
-    video.write(first, range(8), "h264", group=2)
-    for number in range(1, files):
-        path = folder / f"videos/chunk-{number // 1000:03}/{camera}/episode_{number:06}.mp4"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.link(first, path)
-    sets.make(folder, "v2.1", [8] * files, features={camera: feature})
-    dataset = rc.open(folder, progress=False)
-    loader = rc.DataLoader(
-        dataset,
-        4,
-        shuffle=True,
-        num_threads=2,
-        memory_bytes=64 << 20,
-        streams={camera: rc.Window(range(-1, 1))},
-        array="numpy",
-    )
-    drawn, resident, most, descriptors = 0, [], 0, 0
-    while drawn < batches:
-        for batch in loader:
-            drawn += 1
-            if drawn % 100 == 0:
-                found = video.numbers_of(batch[camera])[:, 1]
-                assert found.tolist() == batch["step_index"].tolist()
-                stats = loader.stats()
-                used = ("slots_bytes", "episode_bytes", "block_bytes", "fetched_bytes")
-                most = max(most, sum(stats[key] for key in used))
-                descriptors = max(descriptors, len(os.listdir("/proc/self/fd")))
-            if drawn % (batches // 20) == 0:
-                resident.append(resident_bytes())
-            if drawn == batches:
-                break
-    return {
-        "files": files,
-        "batches": batches,
-        "bound_bytes": loader.stats()["memory_bytes"],
-        "most_used_bytes": most,
-        "most_descriptors": descriptors,
-        "resident_bytes": resident,
-        "growth_after_half": resident[-1] / resident[len(resident) // 2],
-    }
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def main() -> None:
+    os.environ.setdefault("SVT_LOG", "1")  # of the encoder: errors alone
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("path", type=Path, help="a set of version 3.0 with one video")
     parser.add_argument("--lerobot", help="interpreter of an environment with LeRobot")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--only", nargs="+", default=["rates", "items", "jpeg", "scale", "memory"])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each contender")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    result: dict[str, Any] = {}
-    if arguments.json and arguments.json.exists():
-        result = json.loads(arguments.json.read_text())
-    result["machine"] = machine()
+    result: dict[str, Any] = {"machine": machine(), "threads": THREADS, "groups": []}
+    peer = Peer(arguments.lerobot) if arguments.lerobot else None
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        source = copied(arguments.path, root / "set")
-        large = lay_out(source, root / "large", COPIES)
-        for name, measure in {
-            "rates": lambda: rates(large, arguments),
-            "items": lambda: item_cost(large),
-            "jpeg": lambda: jpeg_rate(source, root, arguments.seconds),
-            "scale": lambda: [
-                many_episodes(root / version, 50_000, version) for version in ("v3.0", "v2.1")
-            ],
-            "columns": lambda: columns_cost(source, root),
-            "memory": lambda: memory(root / "tiny", 20_000, 100_000),
-        }.items():
-            if name in arguments.only:
-                result[name] = measure()
-                print(name, json.dumps(result[name]), flush=True)
-                if arguments.json:
-                    arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+        for group in GROUPS:
+            source = copied(arguments.path, root / f"{group}")
+            if group != 2:
+                encode_again(source, group)
+            large = lay_out(source, root / f"{group} large", COPIES)
+            result["groups"].append(measure_group(group, source, large, peer, arguments))
+            print(json.dumps(result["groups"][-1]["ratios"], indent=1), flush=True)
+        result["items"] = item_cost(root / "2 large")
+    if peer:
+        peer.close()
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     read FOLDER OUT.npz DELTAS                       each item, as LeRobot gives it
     write FOLDER CODEC FILES                         pictures that tell their numbers
-    rate FOLDER DELTAS SECONDS WORKERS BACKEND DTYPE       shuffled batches of 32
+    rate                                             shuffled batches of 32, as lines of input ask
 
 Called by bench/lerobot_proof.py and bench/lerobot.py. FILES is "one" for all episodes in a file, or
 "each". It uses nothing of RoboCache.
@@ -11,7 +11,6 @@ Called by bench/lerobot_proof.py and bench/lerobot.py. FILES is "one" for all ep
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -102,46 +101,44 @@ def write(folder: str, codec: str, files: str) -> None:
     path.write_text(json.dumps({**info, **dict.fromkeys(LIMITS, 100)}))
 
 
-def rate(folder: str, deltas: str, seconds: str, workers: str, backend: str, dtype: str) -> None:
-    """Prints frames, the seconds that they took after the first batch, and the processor time of
-    all of them."""
-    windows = json.loads(deltas)
-    dataset = LeRobotDataset(
-        "local/set",
-        root=folder,
-        delta_timestamps=windows,
-        video_backend=backend,
-        return_uint8=dtype == "uint8",
-    )
+def rate(asked: dict[str, Any], dataset: LeRobotDataset) -> dict[str, float]:
+    """Returns frames, and the seconds that they took after the first batch."""
     camera = dataset.meta.camera_keys[0]
     loader = torch.utils.data.DataLoader(
-        dataset, batch_size=32, shuffle=True, num_workers=int(workers)
+        dataset, batch_size=32, shuffle=True, num_workers=asked["workers"]
     )
-    frames, first, begin, spent = 0, 0, 0.0, processor_time()
-    batches = iter(loader)
-    for batch in batches:
+    frames, first, begin = 0, 0, 0.0
+    for number, batch in enumerate(loader):
         now = time.monotonic()
-        frames += len(batch["index"]) * len(windows[camera])
-        if begin == 0:
+        frames += len(batch["index"]) * len(asked["deltas"][camera])
+        if number == 0:
             begin, first = now, frames
-        elif now - begin > float(seconds):
+        elif now - begin > asked["seconds"] and number >= asked["batches"]:
             break
-    wall = time.monotonic() - begin
-    del batches  # ends the workers, whose time is counted then
-    cpu = (processor_time() - spent) * (frames - first) / frames
-    print(json.dumps({"frames": frames - first, "wall_s": wall, "cpu_s": cpu}))
+    return {"frames": frames - first, "wall_s": now - begin}
 
 
-def processor_time() -> float:
-    """Of this process and the workers that it had."""
-    usages = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+def answer() -> None:
+    """Answers each line of the input, what to measure, with a line."""
+    datasets: dict[tuple[str, ...], LeRobotDataset] = {}
+    for line in sys.stdin:
+        asked = json.loads(line)
+        key = (asked["folder"], asked["backend"], asked["dtype"])
+        if key not in datasets:
+            datasets[key] = LeRobotDataset(
+                "local/set",
+                root=asked["folder"],
+                delta_timestamps=asked["deltas"],
+                video_backend=asked["backend"],
+                return_uint8=asked["dtype"] == "uint8",
+            )
+        print("found", json.dumps(rate(asked, datasets[key])), flush=True)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "read":
         read(*sys.argv[2:5])
     elif sys.argv[1] == "rate":
-        rate(*sys.argv[2:8])
+        answer()
     else:
         write(*sys.argv[2:5])

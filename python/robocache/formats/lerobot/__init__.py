@@ -31,7 +31,6 @@ EPISODES_A_PART = 100
 
 _MAX_COLUMN_BYTES = 4096
 _ALL = 2**62
-_ODD, _MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
 
 def index(path: str, dataset: Indexer) -> None:
@@ -302,26 +301,32 @@ def _last_listed(info: Info, tables: Tables) -> int:
 
 def _stamps_by_group(folder: str) -> dict[int, int]:
     """Returns a stamp of the parquet files of each group of episodes, told by the last number in
-    their names. Gone through at every open: it looks at each file once, in any order.
+    their names. Gone through at every open: it looks at each file once, in any order. hash() of
+    whole numbers is the same in every process.
     """
     stamps: dict[int, int] = {}
     below = [folder] if os.path.isdir(folder) else []
     while below:
-        with os.scandir(below.pop()) as entries:
-            for entry in entries:
-                name = entry.name
-                if name.endswith(".parquet"):
-                    digits = name[-14:-8]
-                    if not digits.isdecimal() or name[-15:-14].isdecimal():
-                        match = re.search(r"([0-9]+)[^0-9]*$", entry.path)
-                        digits = match[1] if match else "0"
-                    found = entry.stat()
-                    number = int(digits)
-                    mixed = (found.st_mtime_ns ^ found.st_size << 24 ^ number << 40) * _ODD & _MASK
-                    group = number // EPISODES_A_PART
-                    stamps[group] = stamps.get(group, 0) + (mixed ^ mixed >> 31)
-                elif entry.is_dir():
-                    below.append(entry.path)
+        where = below.pop()
+        descriptor = os.open(where, os.O_RDONLY | os.O_DIRECTORY)  # names of it are found sooner
+        try:
+            with os.scandir(descriptor) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if name.endswith(".parquet"):
+                        digits = name[-14:-8]
+                        if name[-15:-14] != "_" or not digits.isdecimal():
+                            match = re.search(r"([0-9]+)[^0-9]*$", f"{where}/{name}")
+                            digits = match[1] if match else "0"
+                        found = entry.stat()
+                        number = int(digits)
+                        group = number // EPISODES_A_PART
+                        stamp = hash((number, found.st_size, found.st_mtime_ns))
+                        stamps[group] = stamps.get(group, 0) + stamp
+                    elif entry.is_dir():
+                        below.append(f"{where}/{name}")
+        finally:
+            os.close(descriptor)
     return stamps
 
 
