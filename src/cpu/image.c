@@ -343,7 +343,10 @@ static void deliver(const run *r, uint8_t planes[RBC__IMAGE_MAX_CHANNELS][RBC__I
     uint8_t *out = r->item->out;
     for (int32_t c = 0; c < spec->channels; ++c) {
         uint8_t *to = out + (is_first ? c * total + first : first * spec->channels + c) * bytes;
-        if (spec->has_table) {
+        if (spec->has_table && step == 1 && r->kernels->normalise != NULL) {
+            r->kernels->normalise(planes[c], count, spec->mean[c], spec->deviation[c], spec->dtype,
+                                  to);
+        } else if (spec->has_table) {
             const void *table =
                 bytes == 4 ? (const void *)spec->table.f32[c] : (const void *)spec->table.half[c];
             r->kernels->look_up(planes[c], count, table, (int32_t)bytes, to, step);

@@ -61,6 +61,7 @@ typedef struct rbc__image_spec {
     bool is_random;          /* what is made of an image depends on its key */
     bool has_colour;         /* step 5 is asked for */
     bool has_table;          /* step 6 */
+    float mean[RBC__IMAGE_MAX_CHANNELS], deviation[RBC__IMAGE_MAX_CHANNELS]; /* of the table */
     union {
         float f32[RBC__IMAGE_MAX_CHANNELS][256];
         uint16_t half[RBC__IMAGE_MAX_CHANNELS][256]; /* float16 and bfloat16 */

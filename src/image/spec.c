@@ -148,6 +148,8 @@ static void fill_table(rbc__image_spec *spec) {
         const int32_t at = p->num_mean > 1 ? c : 0;
         const float mean = p->num_mean > 0 ? (float)p->mean[at] : 0.0F;
         const float deviation = p->num_mean > 0 ? (float)p->std[at] : 1.0F;
+        spec->mean[c] = mean;
+        spec->deviation[c] = deviation;
         for (int32_t x = 0; x < 256; ++x) {
             const float unit = (float)x / 255.0F;
             const float value = (unit - mean) / deviation;

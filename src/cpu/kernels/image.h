@@ -9,6 +9,9 @@
 /* Rows that go through the first pass of resizing together. */
 #define RBC__IMAGE_ROWS 16
 
+/* Bytes of rows that are turned together at most. */
+#define RBC__IMAGE_TURNED 64
+
 /* Pixels whose colours are changed together. */
 #define RBC__IMAGE_TILE 256
 
@@ -37,6 +40,10 @@ typedef struct rbc__image_kernels {
     /* out[i * step] = table[values[i]], of elements of 2 or 4 bytes. */
     void (*look_up)(const uint8_t *values, int32_t count, const void *table, int32_t element_bytes,
                     void *out, int64_t step);
+    /* (value / 255 - mean) / deviation of at most RBC__IMAGE_TILE values to a float dtype of 2 or 4
+     * bytes, which is what a table holds; NULL: looking it up is quicker. */
+    void (*normalise)(const uint8_t *values, int32_t count, float mean, float deviation,
+                      rbc__dtype dtype, void *out);
 } rbc__image_kernels;
 
 extern const rbc__image_kernels RBC__KERNEL(image_kernels);
@@ -54,7 +61,7 @@ static inline void rbc__image_span(const rbc__image_axis *axis, int32_t *first, 
 
 static inline int64_t rbc__image_block_bytes(int64_t columns_in, int64_t columns_out,
                                              int64_t channels) {
-    return ((columns_in + columns_out) * channels + 2 * RBC__IMAGE_ROWS) * RBC__IMAGE_ROWS;
+    return ((columns_in + columns_out) * channels + 2 * RBC__IMAGE_TURNED) * RBC__IMAGE_ROWS;
 }
 
 #endif

@@ -1,7 +1,9 @@
 /* Colours of images, on planes of a tile, in 32 bits. */
 #include <string.h>
 
+#include "core/half.h"
 #include "cpu/kernels/image_isa.h"
+#include "cpu/kernels/image_lanes.h"
 
 #define TILE RBC__IMAGE_TILE
 #define ONE  RBC__IMAGE_ONE_FACTOR
@@ -14,15 +16,15 @@
 
 static void sum_some(const uint8_t *pixels, int64_t bytes, int32_t channels, int32_t brightness,
                      int64_t *sums) {
-    uint32_t lanes[SUM_LANES] = {0};
+    uint32_t parts[SUM_LANES] = {0};
     int64_t at = 0;
     for (; at + SUM_LANES <= bytes; at += SUM_LANES) {
         for (int32_t i = 0; i < SUM_LANES; ++i) {
-            lanes[i] += (uint32_t)rbc__image_blend(pixels[at + i], 0, brightness);
+            parts[i] += (uint32_t)rbc__image_blend(pixels[at + i], 0, brightness);
         }
     }
     for (int32_t i = 0; i < SUM_LANES; ++i) {
-        sums[i % channels] += lanes[i];
+        sums[i % channels] += parts[i];
     }
     for (; at < bytes; ++at) {
         sums[at % channels] += rbc__image_blend(pixels[at], 0, brightness);
@@ -130,10 +132,31 @@ static void image_look_up(const uint8_t *values, int32_t count, const void *tabl
     }
 }
 
+#if LANES > 4
+static void image_normalise(const uint8_t *values, int32_t count, float mean, float deviation,
+                            rbc__dtype dtype, void *out) {
+    float block[TILE];
+    float *restrict floats = dtype == RBC__F32 ? out : block;
+    uint16_t *restrict halves = out;
+    for (int32_t i = 0; i < count; ++i) {
+        floats[i] = ((float)values[i] / 255.0F - mean) / deviation;
+    }
+    for (int32_t i = 0; dtype == RBC__F16 && i < count; ++i) {
+        halves[i] = rbc__f16_of_f32(block[i]);
+    }
+    for (int32_t i = 0; dtype == RBC__BF16 && i < count; ++i) {
+        halves[i] = rbc__bf16_of_f32(block[i]);
+    }
+}
+#else
+#define image_normalise NULL
+#endif
+
 const rbc__image_kernels RBC__KERNEL(image_kernels) = {
     .across = RBC__KERNEL(image_across),
     .down = RBC__KERNEL(image_down),
     .sums = image_sums,
     .colour = image_colour,
     .look_up = image_look_up,
+    .normalise = image_normalise,
 };

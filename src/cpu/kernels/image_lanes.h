@@ -11,6 +11,60 @@
 #include <immintrin.h>
 #endif
 
+/* WIDE: bytes of the vectors that bytes are moved in. */
+#if defined(__AVX512BW__)
+#define WIDE 64
+#elif defined(__AVX2__)
+#define WIDE 32
+#else
+#define WIDE 16
+#endif
+
+typedef uint8_t wide __attribute__((vector_size(WIDE)));
+
+/* The bytes of the lower, or upper, half of each 16 of `a` and `b` in turn. */
+static inline wide wide_low(wide a, wide b) {
+#if defined(__AVX512BW__)
+    return (wide)_mm512_unpacklo_epi8((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+    return (wide)_mm256_unpacklo_epi8((__m256i)a, (__m256i)b);
+#else
+    return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+#endif
+}
+
+static inline wide wide_high(wide a, wide b) {
+#if defined(__AVX512BW__)
+    return (wide)_mm512_unpackhi_epi8((__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+    return (wide)_mm256_unpackhi_epi8((__m256i)a, (__m256i)b);
+#else
+    return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15,
+                                   31);
+#endif
+}
+
+/* Each 16 bytes [i][k] of PIECES vectors, `i` counted in vectors, become [k][i]. */
+#define PIECES (WIDE / 16)
+static inline void wide_square(wide a[PIECES]) {
+#if defined(__AVX512BW__)
+    const __m512i low = _mm512_shuffle_i32x4((__m512i)a[0], (__m512i)a[1], 0x44);
+    const __m512i high = _mm512_shuffle_i32x4((__m512i)a[0], (__m512i)a[1], 0xee);
+    const __m512i low_after = _mm512_shuffle_i32x4((__m512i)a[2], (__m512i)a[3], 0x44);
+    const __m512i high_after = _mm512_shuffle_i32x4((__m512i)a[2], (__m512i)a[3], 0xee);
+    a[0] = (wide)_mm512_shuffle_i32x4(low, low_after, 0x88);
+    a[1] = (wide)_mm512_shuffle_i32x4(low, low_after, 0xdd);
+    a[2] = (wide)_mm512_shuffle_i32x4(high, high_after, 0x88);
+    a[3] = (wide)_mm512_shuffle_i32x4(high, high_after, 0xdd);
+#elif defined(__AVX2__)
+    const __m256i low = _mm256_permute2x128_si256((__m256i)a[0], (__m256i)a[1], 0x20);
+    a[1] = (wide)_mm256_permute2x128_si256((__m256i)a[0], (__m256i)a[1], 0x31);
+    a[0] = (wide)low;
+#else
+    (void)a;
+#endif
+}
+
 #if defined(__AVX512F__)
 #define LANES 16
 #elif defined(__AVX2__)

@@ -7,59 +7,68 @@
 
 #define ROWS RBC__IMAGE_ROWS
 
-typedef uint8_t bytes16 __attribute__((vector_size(16)));
-
 #define HALF RBC__IMAGE_HALF_WEIGHT
 
-static inline bytes16 load16(const uint8_t *at) {
-    bytes16 bytes;
-    memcpy(&bytes, at, sizeof bytes);
-    return bytes;
-}
-
-/* 16 rows of 16 bytes, rows[i], become 16 columns: four times each byte of the first half is put
- * before that of the second, which moves a byte from [row][column] to [column][row]. */
-static inline void turn(bytes16 a[16]) {
-    bytes16 b[16];
+/* 16 rows of 16 bytes, rows[i], become 16 columns, in each 16 bytes of the vectors: four times each
+ * byte of the first half is put before that of the second, which moves a byte from [row][column] to
+ * [column][row]. */
+static inline void turn(wide a[16]) {
+    wide b[16];
     for (int32_t round = 0; round < 4; ++round) {
         for (int32_t i = 0; i < 8; ++i) {
-            b[2 * i] = __builtin_shufflevector(a[i], a[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5,
-                                               21, 6, 22, 7, 23);
-            b[2 * i + 1] = __builtin_shufflevector(a[i], a[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12,
-                                                   28, 13, 29, 14, 30, 15, 31);
+            b[2 * i] = wide_low(a[i], a[i + 8]);
+            b[2 * i + 1] = wide_high(a[i], a[i + 8]);
         }
-        memcpy(a, b, sizeof b);
+        for (int32_t i = 0; i < 16; ++i) {
+            a[i] = b[i];
+        }
     }
 }
 
 /* Rows of `bytes` to columns of 16; rows that are not there repeat the last. */
 static void turn_rows(const uint8_t *src, int64_t stride, int32_t rows, int64_t bytes,
                       uint8_t *columns) {
-    bytes16 a[16];
-    for (int64_t at = 0; at < bytes; at += 16) {
+    wide a[16];
+    for (int64_t at = 0; at < bytes; at += WIDE) {
         const int64_t left = bytes - at;
         for (int32_t r = 0; r < ROWS; ++r) {
             const uint8_t *row = src + (r < rows ? r : rows - 1) * stride + at;
-            if (left >= 16) {
-                a[r] = load16(row);
+            if (left >= WIDE) {
+                memcpy(&a[r], row, WIDE);
             } else {
-                a[r] = (bytes16){0};
+                a[r] = (wide){0};
                 memcpy(&a[r], row, (size_t)left);
             }
         }
         turn(a);
-        memcpy(columns + at * ROWS, a, sizeof a);
+        for (int32_t r = 0; r < ROWS; r += PIECES) {
+            wide_square(&a[r]);
+            for (int32_t k = 0; k < PIECES; ++k) {
+                memcpy(columns + (at + 16 * k + r) * ROWS, &a[r + k], WIDE);
+            }
+        }
     }
 }
 
 /* Columns of 16 to rows of `bytes`. */
 static void turn_columns(const uint8_t *columns, int64_t bytes, int32_t rows, uint8_t *dst,
                          int64_t stride) {
-    bytes16 a[16];
-    for (int64_t at = 0; at < bytes; at += 16) {
-        const int64_t left = bytes - at < 16 ? bytes - at : 16;
-        memcpy(a, columns + at * ROWS, sizeof a);
+    wide a[16];
+    for (int64_t at = 0; at < bytes; at += WIDE) {
+        const int64_t left = bytes - at < WIDE ? bytes - at : WIDE;
+        for (int32_t r = 0; r < ROWS; r += PIECES) {
+            for (int32_t k = 0; k < PIECES; ++k) {
+                memcpy(&a[r + k], columns + (at + 16 * k + r) * ROWS, WIDE);
+            }
+            wide_square(&a[r]);
+        }
         turn(a);
+        if (left == WIDE && rows == ROWS) {
+            for (int32_t r = 0; r < ROWS; ++r) {
+                memcpy(dst + r * stride + at, &a[r], WIDE);
+            }
+            continue;
+        }
         for (int32_t r = 0; r < rows; ++r) {
             memcpy(dst + r * stride + at, &a[r], (size_t)left);
         }
@@ -105,7 +114,7 @@ void RBC__KERNEL(image_across)(const uint8_t *src, int64_t src_stride, int32_t r
     int32_t end;
     rbc__image_span(axis, &first, &end);
     const int64_t bytes_in = (int64_t)(end - first) * channels;
-    uint8_t *made = block + (bytes_in + ROWS) * ROWS;
+    uint8_t *made = block + (bytes_in + RBC__IMAGE_TURNED) * ROWS;
     turn_rows(src + (int64_t)first * channels, src_stride, rows, bytes_in, block);
     const int32_t most = most_taps(axis);
     for (int32_t i = 0; i < axis->count; ++i) {
