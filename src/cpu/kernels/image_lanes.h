@@ -44,24 +44,44 @@ static inline wide wide_high(wide a, wide b) {
 #endif
 }
 
-/* Each 16 bytes [i][k] of PIECES vectors, `i` counted in vectors, become [k][i]. */
-#define PIECES (WIDE / 16)
-static inline void wide_square(wide a[PIECES]) {
+/* Bytes of 16 that lie `stride` apart, side by side. */
+static inline wide wide_gather(const uint8_t *at, int64_t stride) {
 #if defined(__AVX512BW__)
-    const __m512i low = _mm512_shuffle_i32x4((__m512i)a[0], (__m512i)a[1], 0x44);
-    const __m512i high = _mm512_shuffle_i32x4((__m512i)a[0], (__m512i)a[1], 0xee);
-    const __m512i low_after = _mm512_shuffle_i32x4((__m512i)a[2], (__m512i)a[3], 0x44);
-    const __m512i high_after = _mm512_shuffle_i32x4((__m512i)a[2], (__m512i)a[3], 0xee);
-    a[0] = (wide)_mm512_shuffle_i32x4(low, low_after, 0x88);
-    a[1] = (wide)_mm512_shuffle_i32x4(low, low_after, 0xdd);
-    a[2] = (wide)_mm512_shuffle_i32x4(high, high_after, 0x88);
-    a[3] = (wide)_mm512_shuffle_i32x4(high, high_after, 0xdd);
+    __m512i all = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)at));
+    all = _mm512_inserti32x4(all, _mm_loadu_si128((const __m128i *)(const void *)(at + stride)), 1);
+    all = _mm512_inserti32x4(all, _mm_loadu_si128((const __m128i *)(const void *)(at + 2 * stride)),
+                             2);
+    return (wide)_mm512_inserti32x4(
+        all, _mm_loadu_si128((const __m128i *)(const void *)(at + 3 * stride)), 3);
 #elif defined(__AVX2__)
-    const __m256i low = _mm256_permute2x128_si256((__m256i)a[0], (__m256i)a[1], 0x20);
-    a[1] = (wide)_mm256_permute2x128_si256((__m256i)a[0], (__m256i)a[1], 0x31);
-    a[0] = (wide)low;
+    const __m256i first =
+        _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)at));
+    return (wide)_mm256_inserti128_si256(
+        first, _mm_loadu_si128((const __m128i *)(const void *)(at + stride)), 1);
 #else
-    (void)a;
+    (void)stride;
+    wide bytes;
+    memcpy(&bytes, at, sizeof bytes);
+    return bytes;
+#endif
+}
+
+/* The way back. */
+static inline void wide_scatter(wide bytes, uint8_t *at, int64_t stride) {
+#if defined(__AVX512BW__)
+    _mm_storeu_si128((__m128i *)(void *)at, _mm512_castsi512_si128((__m512i)bytes));
+    _mm_storeu_si128((__m128i *)(void *)(at + stride),
+                     _mm512_extracti32x4_epi32((__m512i)bytes, 1));
+    _mm_storeu_si128((__m128i *)(void *)(at + 2 * stride),
+                     _mm512_extracti32x4_epi32((__m512i)bytes, 2));
+    _mm_storeu_si128((__m128i *)(void *)(at + 3 * stride),
+                     _mm512_extracti32x4_epi32((__m512i)bytes, 3));
+#elif defined(__AVX2__)
+    _mm_storeu_si128((__m128i *)(void *)at, _mm256_castsi256_si128((__m256i)bytes));
+    _mm_storeu_si128((__m128i *)(void *)(at + stride), _mm256_extracti128_si256((__m256i)bytes, 1));
+#else
+    (void)stride;
+    memcpy(at, &bytes, sizeof bytes);
 #endif
 }
 

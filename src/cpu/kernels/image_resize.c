@@ -41,11 +41,8 @@ static void turn_rows(const uint8_t *src, int64_t stride, int32_t rows, int64_t 
             }
         }
         turn(a);
-        for (int32_t r = 0; r < ROWS; r += PIECES) {
-            wide_square(&a[r]);
-            for (int32_t k = 0; k < PIECES; ++k) {
-                memcpy(columns + (at + 16 * k + r) * ROWS, &a[r + k], WIDE);
-            }
+        for (int32_t r = 0; r < ROWS; ++r) {
+            wide_scatter(a[r], columns + (at + r) * ROWS, 16 * ROWS);
         }
     }
 }
@@ -56,11 +53,8 @@ static void turn_columns(const uint8_t *columns, int64_t bytes, int32_t rows, ui
     wide a[16];
     for (int64_t at = 0; at < bytes; at += WIDE) {
         const int64_t left = bytes - at < WIDE ? bytes - at : WIDE;
-        for (int32_t r = 0; r < ROWS; r += PIECES) {
-            for (int32_t k = 0; k < PIECES; ++k) {
-                memcpy(&a[r + k], columns + (at + 16 * k + r) * ROWS, WIDE);
-            }
-            wide_square(&a[r]);
+        for (int32_t r = 0; r < ROWS; ++r) {
+            a[r] = wide_gather(columns + (at + r) * ROWS, 16 * ROWS);
         }
         turn(a);
         if (left == WIDE && rows == ROWS) {
