@@ -1,0 +1,206 @@
+"""Batches of images on a GPU: frames a second by threads, and what the device does of it.
+
+usage: python bench/device_loading.py [--frames N] [--seconds S] [--json FILE]
+
+Distinct JPEGs of 256x256, cropped at random, resized to 224x224, normalised, bfloat16 with channels
+first, by a loader whose batches `Batch.to("cuda")` copies and by one with device="cuda". What is
+delivered is compared with the host's before anything is timed. `device` is the GPU's time a frame,
+by events, for decoding and for the image work where both are done there, from streams and pixels
+that lie there: what a loader that decodes on the GPU could reach at best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import statistics
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+import robocache as rc
+
+SIDE, BATCH, STEPS = 256, 256, 100
+CHAIN = rc.Image(
+    size=(224, 224),
+    crop=("random", (0.8, 1.0)),
+    flip=0.5,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    dtype="bfloat16",
+    channels="first",
+)
+
+
+def encode(number: int) -> list[bytes]:
+    """Return the JPEGs of an episode: scenes of smooth shapes and some noise, about 20 kB each."""
+    rng = np.random.default_rng(number)
+    frames = []
+    for _ in range(STEPS):
+        small = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+        scene = np.asarray(Image.fromarray(small).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+        noisy = scene + rng.integers(-14, 15, scene.shape)
+        buffer = io.BytesIO()
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
+        frames.append(buffer.getvalue())
+    return frames
+
+
+def write(folder: Path, frames: int) -> Path:
+    features = {
+        "image": rc.Feature("uint8", (SIDE, SIDE, 3), encoding="jpeg"),
+        "action": rc.Feature("float32", (7,)),
+    }
+    rng = np.random.default_rng(0)
+    with rc.RldsWriter(folder, "frames", features) as writer, ProcessPoolExecutor() as pool:
+        for images in pool.map(encode, range(-(-frames // STEPS))):
+            steps = {"image": images, "action": rng.random((STEPS, 7), dtype=np.float32)}
+            writer.add_episode(steps, split="train")
+    return folder / "frames" / "1.0.0"
+
+
+def make(dataset: rc.Dataset, **options: Any) -> rc.DataLoader:
+    streams = {
+        "image": rc.Window(0, image=CHAIN, squeeze=True),
+        "action": rc.Window(range(8)),
+    }
+    return rc.DataLoader(dataset, BATCH, streams=streams, shuffle=True, seed=1, **options)
+
+
+def check(dataset: rc.Dataset) -> None:
+    on_host, on_device = iter(make(dataset)), iter(make(dataset, device="cuda"))
+    for _ in range(4):
+        wanted, found = next(on_host), next(on_device)
+        for name, value in wanted.tensors.items():
+            assert torch.equal(found[name].cpu(), value), name
+
+
+def resident_bytes() -> int:
+    """Return what is in memory of this process, without pages of files."""
+    text = Path("/proc/self/status").read_text()
+    return sum(
+        int(line.split()[1]) * 1024
+        for line in text.splitlines()
+        if line.startswith(("RssAnon", "RssShmem"))
+    )
+
+
+def measure(dataset: rc.Dataset, how: str, threads: int, seconds: float) -> dict[str, Any]:
+    options = {"device": "cuda"} if how == "device" else {}
+    before = resident_bytes()
+    begin = time.perf_counter()
+    loader = make(dataset, num_threads=threads, **options)
+    total = torch.zeros((), device="cuda")
+    first_ms, rates, count, batches = 0.0, [], 0, 0
+    window = begin
+    while time.perf_counter() - begin < seconds:
+        for given in loader:
+            batch = given if how == "device" else given.to("cuda", non_blocking=True)
+            total += batch["image"][:, :, 0, 0].float().sum()  # a little work that needs it
+            if batches == 0:
+                torch.cuda.synchronize()
+                first_ms = (time.perf_counter() - begin) * 1e3
+            batches += 1
+            count += len(batch["image"])
+            now = time.perf_counter()
+            if now - window > 1.0:
+                torch.cuda.synchronize()
+                now = time.perf_counter()
+                rates.append(count / (now - window))
+                window, count = now, 0
+            if now - begin > seconds:
+                break
+    stats = loader.stats()
+    rates = rates[1:] or rates
+    row = {
+        "how": how,
+        "threads": threads,
+        "frames_per_second": statistics.median(rates),
+        "spread": [min(rates), max(rates)],
+        "first_batch_ms": first_ms,
+        "host_bytes": resident_bytes() - before,
+        "stats": {k: v for k, v in stats.items() if isinstance(v, (int, float, str))},
+    }
+    print(
+        f"{how:7s} {threads:2d} threads {row['frames_per_second']:9.0f} frames/s "
+        f"({min(rates):.0f} to {max(rates):.0f}), first batch {first_ms:.0f} ms, "
+        f"{row['host_bytes'] / 1e6:.0f} MB",
+        flush=True,
+    )
+    return row
+
+
+def event_us(call: Any, repeats: int = 30) -> float:
+    """Return the median time of a call on the device, in microseconds."""
+    times = []
+    for _ in range(repeats + 3):
+        events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
+        torch.cuda._sleep(2_000_000)  # the host is ahead then
+        events[0].record()
+        call()
+        events[1].record()
+        torch.cuda.synchronize()
+        times.append(events[0].elapsed_time(events[1]) * 1e3)
+    return statistics.median(times[3:])
+
+
+def device_times() -> dict[str, float]:
+    """Return the device's time a frame of decoding and of the image work."""
+    streams = [image for number in range(3) for image in encode(number)][:BATCH]
+    data = torch.frombuffer(bytearray(b"".join(streams)), dtype=torch.uint8).cuda()
+    offsets = torch.tensor([0, *map(len, streams)]).cumsum(0)
+    pixels = rc.decode_jpeg((data, offsets), size=(SIDE, SIDE))
+    keys = list(range(BATCH))
+    assert torch.equal(CHAIN(pixels, key=keys).cpu(), CHAIN(pixels.cpu(), key=keys))
+    jitter = rc.Image(size=(224, 224), crop=("random", 0.9), brightness=0.2, contrast=0.2,
+                      saturation=0.2, hue=0.05, dtype="bfloat16", channels="first")  # fmt: skip
+    assert torch.equal(jitter(pixels, key=keys).cpu(), jitter(pixels.cpu(), key=keys))
+    here = torch.zeros(BATCH, 3, 224, 224, dtype=torch.bfloat16).pin_memory()
+    there = torch.empty_like(here, device="cuda")
+    found = {
+        "decode": event_us(lambda: rc.decode_jpeg((data, offsets), size=(SIDE, SIDE))) / BATCH,
+        "image": event_us(lambda: CHAIN(pixels, key=keys)) / BATCH,
+        "image with jitter": event_us(lambda: jitter(pixels, key=keys)) / BATCH,
+        "copy": event_us(lambda: there.copy_(here, non_blocking=True)) / BATCH,
+    }
+    print("device, us a frame:", "  ".join(f"{name} {us:.3f}" for name, us in found.items()))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=20_000)
+    parser.add_argument("--seconds", type=float, default=12.0, help="for each row")
+    parser.add_argument("--json", type=Path, help="write the result to this file")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.perf_counter()
+        dataset = rc.open(write(Path(folder), arguments.frames), control_rate_hz=10.0)
+        print(f"{arguments.frames} frames written in {time.perf_counter() - begin:.0f} s")
+        check(dataset)
+        result = {
+            "gpu": torch.cuda.get_device_name(),
+            "cores": os.cpu_count(),
+            "torch": torch.__version__,
+            "frames": arguments.frames,
+            "device_us": device_times(),
+            "rows": [
+                measure(dataset, how, threads, arguments.seconds)
+                for threads in (1, 2, 4, 8, 16)
+                for how in ("copied", "device")
+            ],
+        }
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

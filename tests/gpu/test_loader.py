@@ -1,0 +1,114 @@
+"""Loaders that deliver on a device: the batches of the host, whatever the device is doing."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import robocache as rc
+from tests.python import small_dataset
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> rc.Dataset:
+    path: Path = small_dataset.write(tmp_path_factory.mktemp("device"))
+    return rc.open(path, control_rate_hz=small_dataset.RATE_HZ)
+
+
+def make(dataset: rc.Dataset, **options: Any) -> rc.DataLoader:
+    image = rc.Image(size=(64, 48), crop=("random", 0.8), contrast=0.4, dtype="bfloat16")
+    streams = {
+        "observation/image": rc.Window(range(-1, 1), image=image, name="image"),
+        "observation/state": rc.Window(range(2), mode="linear"),
+        "observation/cloud": rc.Window(0, max_points=40),
+        "language_instruction": rc.Window(0),
+    }
+    common = {"batch_size": 4, "shuffle": True, "seed": 3, "num_threads": 2}
+    return rc.DataLoader(dataset, streams=streams, **{**common, **options})
+
+
+def compare(wanted: rc.Batch, found: dict[str, Any]) -> None:
+    for name, value in wanted.items():
+        other = found[name]
+        same = torch.equal(value, other.cpu()) if torch.is_tensor(value) else value == other
+        assert same, name
+
+
+def keep_busy() -> None:
+    """Queue some milliseconds of work, so that the host runs ahead."""
+    torch.cuda._sleep(3_000_000)
+
+
+def test_batches_are_those_of_the_host(small: rc.Dataset) -> None:
+    on_host, on_device = make(small), make(small, device="cuda", num_slots=1)
+    for _ in range(20):
+        copies = []
+        for batch in on_device:
+            keep_busy()
+            assert all(value.is_cuda for value in batch.tensors.values())
+            copies.append({k: v.clone() for k, v in batch.tensors.items()} | dict(batch.text))
+            del batch
+        for wanted, found in zip(on_host, copies, strict=True):
+            compare(wanted, found)
+
+
+def test_other_streams(small: rc.Dataset) -> None:
+    wanted, other, copies = list(make(small)), torch.cuda.Stream(), []
+    for batch in make(small, device="cuda", num_slots=1):
+        batch.record_stream(other)
+        with torch.cuda.stream(other):
+            keep_busy()
+            copies.append({k: v.clone() for k, v in batch.tensors.items()} | dict(batch.text))
+    torch.cuda.synchronize()
+    for a, b in zip(wanted, copies, strict=True):
+        compare(a, b)
+
+
+def test_a_step_is_captured_while_loading(small: rc.Dataset) -> None:
+    loader = make(small, device="cuda", num_threads=4)
+    state = torch.empty(4, 2, 4, device="cuda")
+    graph = torch.cuda.CUDAGraph()
+    batches = iter(loader)
+    first = next(batches)
+    weight = torch.ones(4, 4, device="cuda")
+    state.copy_(first["observation/state"])
+    (state @ weight).sum()
+    torch.cuda.synchronize()
+    with torch.cuda.graph(graph):
+        total = (state @ weight).sum()
+        first.clear()
+        gc.collect()
+    for batch in batches:
+        if len(batch["observation/state"]) == len(state):
+            state.copy_(batch["observation/state"])
+            graph.replay()
+            torch.testing.assert_close(total, (batch["observation/state"] @ weight).sum())
+
+
+def test_memory_goes_back(small: rc.Dataset) -> None:
+    for loader in [make(small, device="cuda") for _ in range(2)]:  # the first loads what stays
+        next(iter(loader))
+    del loader
+    gc.collect()
+    torch.cuda.synchronize()
+    free, _ = torch.cuda.mem_get_info()
+    for _ in range(30):
+        loader = make(small, device="cuda")
+        held = [batch["image"] for batch in loader]
+        del loader, held
+        gc.collect()
+    torch.cuda.synchronize()
+    assert torch.cuda.mem_get_info()[0] >= free - (64 << 20)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two devices")
+def test_two_devices(small: rc.Dataset) -> None:
+    loaders = [make(small), make(small, device="cuda:0"), make(small, device="cuda:1")]
+    for wanted, first, second in zip(*loaders, strict=True):
+        compare(wanted, first)
+        compare(wanted, second)
+        assert second["image"].device.index == 1
