@@ -40,11 +40,19 @@ static uint64_t tensor_bytes(const rbc_field *field) {
     return product;
 }
 
+static void grow(copied *out, uint64_t by) {
+    void *grown = realloc(out->bytes, out->num_bytes + by + 1);
+    if (grown == NULL) {
+        abort();
+    }
+    out->bytes = grown;
+}
+
 static void append_text(copied *out, const rbc_batch *batch, int32_t f, int64_t elements) {
     for (int64_t i = 0; i < elements; ++i) {
         uint64_t length = 0;
         const char *text = rbc_batch_text(batch, f, i, &length);
-        out->bytes = realloc(out->bytes, out->num_bytes + length + 1);
+        grow(out, length + 1);
         memcpy(out->bytes + out->num_bytes, text, length + 1);
         out->num_bytes += length + 1;
     }
@@ -66,7 +74,7 @@ static copied copy_batch(const rbc_batch *batch, CUstream stream) {
         const rbc_field *field = rbc_batch_field(batch, f);
         out.num_bytes += field->kind == RBC_FIELD_TENSOR ? tensor_bytes(field) : 0;
     }
-    out.bytes = realloc(out.bytes, out.num_bytes + 1);
+    grow(&out, 0);
     for (int32_t f = 0; f < rbc_batch_num_fields(batch); ++f) {
         const rbc_field *field = rbc_batch_field(batch, f);
         const uint64_t own = field->kind == RBC_FIELD_TENSOR ? tensor_bytes(field) : 0;
