@@ -60,8 +60,11 @@ static void add_episode(rbc_rlds_writer *writer, int episode) {
         {.values = &tensors[1], .row_lengths = rows},
         {.values = &tensors[2], .row_lengths = rows},
         {.bytes = texts, .num_bytes = text_bytes, .num_samples = steps}};
-    fuzz_require(rbc_rlds_writer_add(writer, episode < 3 ? "train" : "val", steps, streams, NULL,
-                                     NULL) == RBC_OK);
+    int64_t line = episode;
+    const DLTensor number = {.data = &line, .device = cpu, .ndim = 0, .dtype = i64};
+    const rbc_rlds_data metadata = {.values = &number};
+    fuzz_require(rbc_rlds_writer_add(writer, episode < 3 ? "train" : "val", steps, streams,
+                                     &metadata, NULL) == RBC_OK);
 }
 
 rbc_status fuzz_dataset_open(rbc_dataset **out, rbc_error *err) {
@@ -90,6 +93,9 @@ void fuzz_dataset_make(void) {
     params.name = "fuzzed";
     params.streams = streams;
     params.num_streams = 4;
+    const rbc_stream_info metadata = {.name = "line", .dtype = i64};
+    params.metadata = &metadata;
+    params.num_metadata = 1;
     rbc_rlds_writer *writer;
     fuzz_require(rbc_rlds_writer_create(&params, &writer, NULL) == RBC_OK);
     for (int i = 0; i < FUZZ_NUM_EPISODES; ++i) {

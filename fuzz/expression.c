@@ -1,5 +1,5 @@
-/* Fuzzes the count of what an expression holds: nothing behind its end is read, a token has a byte
- * at least, and what SQLite leaves out counts nothing. */
+/* Fuzzes the words of an expression: nothing behind its end is read, a token has a byte at least, and
+ * what SQLite leaves out counts nothing. */
 #include "fuzz.h"
 
 #include <stdlib.h>
@@ -22,6 +22,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(longer + sizeof before - 1, text, length + 1);
     fuzz_require(rbc__expression_count(longer) == count + 3);
     free(longer);
+    /* what is written as calls is done: nothing is found in it again */
+    char *calls = rbc__expression_with_calls(text);
+    fuzz_require(calls != NULL);
+    char *again = rbc__expression_with_calls(calls);
+    fuzz_require(again != NULL && strcmp(calls, again) == 0);
+    free(again);
+    free(calls);
     free(text);
     return 0;
 }

@@ -279,7 +279,7 @@ static rbc_status told_of_row(sqlite3_stmt *select, const char *root, bool is_ho
                               rbc_error *err) {
     rbc__part_schema part = {.path = (char *)(uintptr_t)sqlite3_column_text(select, 0)};
     const char *text = (const char *)sqlite3_column_text(select, 4);
-    rbc__file_identity found;
+    rbc__file_identity found = {.bytes = -1};
     if (part.path == NULL || text == NULL) {
         return RBC_OK;
     }
