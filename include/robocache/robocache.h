@@ -1136,7 +1136,7 @@ typedef struct rbc_future {
  * squeeze are the first's. The vector's dtype is that of what is delivered of each: the widest of
  * floats (float32 of float16 and bfloat16), the floats' of floats and integers, the smallest that
  * holds all of integers. It is valid where all of its streams are; outside nan and zero fill all of
- * it. */
+ * it. With `pad_to` of its first window it has as many elements, those behind the streams' zeros. */
 typedef struct rbc_window {
     size_t struct_size;
     const char *stream;
@@ -1160,6 +1160,7 @@ typedef struct rbc_window {
         clock_offset_ns; /* added to the stream's stamps, or to the times of its steps; the clock
                                 of the episodes stays */
     const rbc_future *future; /* the window's one tick is drawn; NULL: it is not */
+    int64_t pad_to; /* of a vector: elements that it has at least; 0: those of its streams */
 } rbc_window;
 
 #define RBC_WINDOW_INIT                                                                            \
@@ -1182,7 +1183,8 @@ typedef struct rbc_window {
      .scale = NULL,                                                                                \
      .offset = NULL,                                                                               \
      .clock_offset_ns = 0,                                                                         \
-     .future = NULL}
+     .future = NULL,                                                                               \
+     .pad_to = 0}
 
 /* The positions of an epoch's order are dealt out in batches: row i of batch k of rank r is at
  * position base + (k * world_size + r) * batch_size + i, where base is the position that the epoch
@@ -1269,6 +1271,62 @@ typedef struct rbc_loader_params {
      .interrupt_user = NULL,                                                                       \
      .device = {kDLCPU, 0}}
 
+/* Several datasets in exact proportions. A cycle of the mixture holds `weight` samples of each member;
+ * cycles follow each other, across epochs, each in a random order of its own where shuffled. Each
+ * member gives its samples in its own order, all of them before any again, and counts its own
+ * epochs. Which sample is where follows from the seed and the position alone. */
+typedef struct rbc_mixture_member {
+    size_t struct_size;
+    const char *name; /* in the batches, and for messages; each another */
+    const rbc_selection *selection;
+    int64_t weight;
+    /* What it makes of the fields of a batch, [num_windows], under the same names as the others, in
+     * the same shapes and dtypes. One with a name and no stream (NULL): the dataset has nothing for
+     * it, and its rows hold zeros there, no text, is_pad and valid false. */
+    const rbc_window *windows;
+    int32_t num_windows;
+    double rate_hz; /* its clock, as those of a loader's params */
+    const char *const *clock;
+    const char *const *require;
+    int32_t num_clock, num_require;
+} rbc_mixture_member;
+
+#define RBC_MIXTURE_MEMBER_INIT                                                                    \
+    {.struct_size = sizeof(rbc_mixture_member),                                                    \
+     .name = NULL,                                                                                 \
+     .selection = NULL,                                                                            \
+     .weight = 1,                                                                                  \
+     .windows = NULL,                                                                              \
+     .num_windows = 0,                                                                             \
+     .rate_hz = 0.0,                                                                               \
+     .clock = NULL,                                                                                \
+     .require = NULL,                                                                              \
+     .num_clock = 0,                                                                               \
+     .num_require = 0}
+
+/* How long an epoch of a mixture lasts. */
+typedef enum rbc_epoch {
+    RBC_EPOCH_FIRST = 0, /* as many whole cycles as the member that runs out first has samples for,
+                              but one at least: no sample comes twice */
+    RBC_EPOCH_LAST = 1,  /* until each member has given as many samples as it has */
+    RBC_EPOCH_SAMPLES = 2, /* so many samples */
+} rbc_epoch;
+
+typedef struct rbc_mixture_params {
+    size_t struct_size;
+    const rbc_mixture_member *members; /* [num_members] */
+    int32_t num_members;
+    int32_t epoch; /* an rbc_epoch */
+    int64_t epoch_samples;
+} rbc_mixture_params;
+
+#define RBC_MIXTURE_PARAMS_INIT                                                                    \
+    {.struct_size = sizeof(rbc_mixture_params),                                                    \
+     .members = NULL,                                                                              \
+     .num_members = 0,                                                                             \
+     .epoch = RBC_EPOCH_FIRST,                                                                     \
+     .epoch_samples = 0}
+
 /* The loader keeps the selection. INVALID_ARGUMENT naming the parameter, window or stream (also
  * where the control rate is unknown and rate_hz is 0), NOT_FOUND for a stream that is not there,
  * UNSUPPORTED for one that cannot be batched, FORMAT or IO where the first images of a stream of
@@ -1276,11 +1334,29 @@ typedef struct rbc_loader_params {
 RBC_API rbc_status rbc_loader_create(const rbc_selection *selection,
                                      const rbc_loader_params *params, rbc_loader **out,
                                      rbc_error *err);
+/* The same of a mixture; what members say themselves of windows, rate, clock and require is not looked
+ * at in `params`. Batches have two fields more: "dataset" (text [B]) and "dataset_index" ([B] int64,
+ * the member's number). INVALID_ARGUMENT besides where the fields of two members differ, or a member
+ * has no sample. */
+RBC_API rbc_status rbc_loader_create_mixture(const rbc_mixture_params *mixture,
+                                             const rbc_loader_params *params, rbc_loader **out,
+                                             rbc_error *err);
 /* Stops the threads, and waits for them for 0.1 s at most: one that hangs in a read ends when that
  * returns. Batches still held stay valid. */
 RBC_API void rbc_loader_destroy(rbc_loader **loader);
 
 RBC_API int64_t rbc_loader_num_samples(const rbc_loader *loader); /* of all ranks, one epoch */
+
+/* A dataset that a loader draws from: one, or the members of its mixture. */
+typedef struct rbc_loader_member {
+    size_t struct_size;
+    int64_t num_samples;                     /* of an epoch of its own */
+    int64_t segment_samples, group_segments; /* of RBC_SHUFFLE_BLOCKS; 1: a global shuffle */
+} rbc_loader_member;
+#define RBC_LOADER_MEMBER_INIT {.struct_size = sizeof(rbc_loader_member)}
+/* NOT_FOUND past the last, INVALID_ARGUMENT on a bad struct_size. */
+RBC_API rbc_status rbc_loader_get_member(const rbc_loader *loader, int32_t index,
+                                         rbc_loader_member *out, rbc_error *err);
 /* Of this rank, or of its part, in one epoch. */
 RBC_API int64_t rbc_loader_num_batches(const rbc_loader *loader);
 /* Batches an epoch of the rank, or part, that has most. A round is one batch of each that still has

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from .jpeg import decode_jpeg
     from .lerobot import LeRobotWriter
     from .loader import DataLoader
+    from .mixture import Mix, mix
     from .rlds import Feature, RldsWriter
     from .window import Future, Window
 
@@ -80,6 +81,7 @@ _LAZY = {
     "Image": "image",
     "Indexer": "formats.indexer",
     "LeRobotWriter": "lerobot",
+    "Mix": "mixture",
     "Part": "formats.part",
     "Pieces": "formats.sources",
     "RldsWriter": "rlds",
@@ -92,6 +94,7 @@ _LAZY = {
     "datasets": "datasets",
     "decode_jpeg": "jpeg",
     "image_key": "image",
+    "mix": "mixture",
     "open": "dataset",
     "observability": "observability",
     "oxe": "oxe",
@@ -132,6 +135,7 @@ __all__ = [
     "Image",
     "Indexer",
     "LeRobotWriter",
+    "Mix",
     "Part",
     "Pieces",
     "Plan",
@@ -150,6 +154,7 @@ __all__ = [
     "get_image_limits",
     "get_num_threads",
     "image_key",
+    "mix",
     "open",
     "read_mp4",
     "register_format",

@@ -23,7 +23,7 @@ def found(value: object) -> str:
     return reprlib.repr(value)
 
 
-def _plain(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
     """Returns a number or list of Python's for NumPy's and torch's, all else as it is."""
     if not hasattr(value, "tolist"):
         return value
@@ -39,7 +39,7 @@ def _is_number(value: object) -> bool:
 
 def integer(name: str, value: Any, low: int, high: int = INT64_MAX) -> int:
     """Returns a whole number from `low` to `high`; a float may be one."""
-    plain = _plain(value)
+    plain = as_plain(value)
     if isinstance(plain, float) and plain.is_integer():
         plain = int(plain)
     try:
@@ -56,7 +56,7 @@ def integer(name: str, value: Any, low: int, high: int = INT64_MAX) -> int:
 
 def number(name: str, value: Any) -> float:
     """Returns a number that is not NaN."""
-    plain = _plain(value)
+    plain = as_plain(value)
     if not _is_number(plain):
         raise ArgumentTypeError(f"{name}: found {found(value)}, wanted a number")
     if math.isnan(plain):
@@ -82,7 +82,7 @@ def at_least_zero(name: str, value: Any) -> float:
 
 def items(name: str, value: Any, wanted: str) -> Iterable[Any]:
     """Returns one number in a list, or any iterable of values as it is."""
-    plain = _plain(value)
+    plain = as_plain(value)
     if _is_number(plain):
         return [plain]
     if isinstance(plain, (str, bytes)) or not isinstance(plain, Iterable):
@@ -92,7 +92,7 @@ def items(name: str, value: Any, wanted: str) -> Iterable[Any]:
 
 def flag(name: str, value: Any) -> bool:
     """Returns True or False, given as such or as 1 or 0."""
-    plain = _plain(value)
+    plain = as_plain(value)
     if not isinstance(plain, (bool, int)) or plain not in (0, 1):
         raise ArgumentTypeError(f"{name}: found {found(value)}, wanted True or False")
     return bool(plain)

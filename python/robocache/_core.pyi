@@ -327,6 +327,7 @@ class Loader:
     def stats(self) -> dict[str, int]: ...
     def stages(self) -> dict[str, Any]: ...
     def memory(self) -> dict[str, Any]: ...
+    def members(self) -> list[tuple[int, int, int]]: ...
     def warning(self, index: int, /) -> str | None: ...
     def skipped(self, index: int, /) -> str | None: ...
 
@@ -409,12 +410,10 @@ class Part:
     def progress(self, bytes_done: int, /) -> None: ...
 
 def create_loader(
-    selection: Selection,
-    windows: list[tuple[Any, ...]],
+    members: list[tuple[Any, ...]],
     types: tuple[Any, type, type, Any],
     *,
     batch_size: int,
-    rate_hz: float,
     shuffle: int,
     seed: int,
     drop_last: bool,
@@ -428,10 +427,10 @@ def create_loader(
     remainder: str,
     jpeg_dct: str | None,
     snap_ns: int,
-    clock: list[str],
-    require: list[str],
     memory_bytes: int,
     device: int,
+    epoch: int,
+    epoch_samples: int,
 ) -> Loader: ...
 def batch_order(batch: Any, stream: int, /) -> None: ...
 

@@ -14,7 +14,7 @@ from .errors import ArgumentTypeError, InvalidArgumentError
 
 def checked_numbers(name: str, value: Any) -> Any:
     """Returns a finite number, or nested tuples of such."""
-    plain = value.tolist() if hasattr(value, "tolist") else value
+    plain = _arguments.as_plain(value)
     if isinstance(plain, (list, tuple)):
         return tuple(checked_numbers(name, each) for each in plain)
     number = _arguments.number(name, plain)

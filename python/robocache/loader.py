@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import _arguments, _core, _normalize, config
+from ._members import Member, find_members
 from ._progress import format_bytes
 from ._share import Share, check_ranks, find_share
 from ._torch_data import BatchSampler, register
 from .batch import Batch, Text
 from .dataset import Dataset
 from .errors import ArgumentTypeError, Error, InvalidArgumentError, NotFoundError, UnsupportedError
-from .window import Window, as_given, identity_of, native_windows, own_names
+from .mixture import Mix
+from .window import Window, as_given
 
 __all__ = ["DataLoader"]
 
@@ -28,6 +30,7 @@ _STATE_VERSION = 2
 _STATE_TYPES = (str, int, float, type(None))
 _INT32_MAX = 2**31 - 1
 _MAX_EPOCH = 2**62
+_EPOCHS = ("first", "last")  # of a mixture, or a number of samples
 
 
 def _delivery(array: str | None) -> Any:
@@ -150,10 +153,11 @@ class DataLoader:
     state that the epoch is continued from.
 
     Args:
-        dataset: the episodes to draw from.
+        dataset: the episodes to draw from, or a mixture of datasets: :func:`robocache.mix`.
         batch_size: samples a batch.
         rate_hz: the clock; by default the dataset's control rate. 29.97 means 30000/1001, and so on
-            for all video rates; any other float a short fraction that rounds to it.
+            for all video rates; any other float a short fraction that rounds to it. In a mixture
+            this, clock and require may be dicts of the datasets' names to what is each one's own.
         streams: stream names to Window, or to a list of them; a list of names takes one tick of
             each; by default all numeric and image streams, those left out with a warning that
             cannot be read or are named as another field of the batch is.
@@ -210,10 +214,10 @@ class DataLoader:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: Dataset | Mix,
         batch_size: int = 1,
         *,
-        rate_hz: float | None = None,
+        rate_hz: float | Mapping[str, float | None] | None = None,
         streams: Mapping[str, Window | Sequence[Window]] | Sequence[str] | None = None,
         delta_timestamps: Mapping[str, Sequence[float]] | None = None,
         shuffle: bool | str = False,
@@ -230,15 +234,12 @@ class DataLoader:
         array: str | None = None,
         jpeg_dct: str | None = None,
         snap_ns: int = SNAP_NS,
-        clock: str | Sequence[str] | None = None,
-        require: str | Sequence[str] = (),
+        clock: str | Sequence[str] | Mapping[str, Any] | None = None,
+        require: str | Sequence[str] | Mapping[str, Any] = (),
     ) -> None:
         options = {
             name: value for name, value in locals().items() if name not in ("self", "dataset")
         }
-        if not isinstance(dataset, Dataset):
-            found = _arguments.found(dataset)
-            raise ArgumentTypeError(f"dataset: found {found}, wanted what robocache.open gives")
         if streams is not None:
             streams = options["streams"] = as_given(streams)
         self.dataset = dataset
@@ -248,23 +249,24 @@ class DataLoader:
         self._drop_last = _arguments.flag("drop_last", drop_last)
         self._remainder = _arguments.choice("remainder", remainder, ("drop", "repeat", "uneven"))
         self._on_error = _arguments.choice("on_error", on_error, ("raise", "skip", "mask"))
-        self._rate_hz = None if rate_hz is None else _arguments.positive("rate_hz", rate_hz)
         self._num_threads = _arguments.integer("num_threads", num_threads, 0, _INT32_MAX)
         self._num_slots = _arguments.integer("num_slots", num_slots, 0, _INT32_MAX)
         self._memory_bytes = _arguments.integer("memory_bytes", memory_bytes, 0)
         self._jpeg_dct = jpeg_dct
         self._snap_ns = _arguments.integer("snap_ns", snap_ns, 0)
-        self._clock = options["clock"] = (
-            None if clock is None else own_names(dataset, "clock", clock)
-        )
-        if self._clock == []:
-            raise InvalidArgumentError("clock: no stream found, wanted one or more, or None")
-        self._require = options["require"] = own_names(dataset, "require", require)
         self._ranks = check_ranks(rank, world_size)
         self._options = options
-        self._windows, self._normal = native_windows(
-            dataset, streams, delta_timestamps, self._on_error
+        self._members = find_members(
+            dataset,
+            streams=streams,
+            delta_timestamps=delta_timestamps,
+            rate_hz=rate_hz,
+            clock=clock,
+            require=require,
+            on_error=self._on_error,
         )
+        if isinstance(dataset, Dataset):
+            options["clock"], options["require"] = self._members[0].clock, self._members[0].require
         self._kind = _delivery(array)
         self._device = _device(device, self._kind)
         register(DataLoader)
@@ -274,7 +276,8 @@ class DataLoader:
         self._sampled: tuple[Iterator[Batch], int, int] | None = None
         self._create(find_share(self._ranks, None, is_starting=False))
         for message in self._warnings():
-            warnings.warn(f"{dataset.path}: {message}", stacklevel=2)
+            where = dataset.path if isinstance(dataset, Dataset) else dataset
+            warnings.warn(f"{where}: {message}", stacklevel=2)
         if len(self) == 0:
             warnings.warn(f"{self!r} has no batch: {self._why_empty()}", stacklevel=2)
 
@@ -287,10 +290,10 @@ class DataLoader:
             yield message
 
     def _why_empty(self) -> str:
-        if len(self.dataset) == 0:
+        if isinstance(self.dataset, Dataset) and len(self.dataset) == 0:
             return f"{self.dataset!r} is empty"
-        if self.num_samples == 0 and self._require:
-            return f"{', '.join(self._require)} is valid at no tick"
+        if self.num_samples == 0 and self._members[0].require:
+            return f"{', '.join(self._members[0].require)} is valid at no tick"
         world_size = f" and world_size {self.world_size}" if self.world_size > 1 else ""
         return f"{self.num_samples} samples are too few for drop_last {self._drop_last}{world_size}"
 
@@ -298,12 +301,11 @@ class DataLoader:
         """Makes the native loader, which begins anew."""
         self._share = share
         self._process = os.getpid()
+        epoch = "first" if isinstance(self.dataset, Dataset) else self.dataset.epoch
         self._native = _core.create_loader(
-            self.dataset._selection,
-            self._windows,
+            [member.native() for member in self._members],
             (self._kind, Batch, Text, _stream_of(self._device)),
             batch_size=self.batch_size,
-            rate_hz=self._rate_hz or 0.0,
             shuffle=2 if self._shuffle == "blocks" else int(self._shuffle),
             seed=self.seed,
             drop_last=self._drop_last,
@@ -317,10 +319,10 @@ class DataLoader:
             remainder=self._remainder,
             jpeg_dct=self._jpeg_dct,
             snap_ns=self._snap_ns,
-            clock=self._clock or [],
-            require=self._require,
             memory_bytes=self._memory_bytes or config.value("loader_memory_bytes") or 0,
             device=self._device,
+            epoch=_EPOCHS.index(epoch) if isinstance(epoch, str) else len(_EPOCHS),
+            epoch_samples=0 if isinstance(epoch, str) else epoch,
         )
 
     def _threads(self) -> int:
@@ -342,6 +344,12 @@ class DataLoader:
             self._native.close()
         else:
             self.dataset = self.dataset._reopen()
+            if isinstance(self.dataset, Dataset):
+                reopened = [self.dataset]
+            else:
+                reopened = list(self.dataset.datasets.values())
+            for member, dataset in zip(self._members, reopened, strict=True):
+                member.dataset = dataset
         self._create(share)
         self._native.seek(epoch, position)
         return True
@@ -499,18 +507,27 @@ class DataLoader:
 
     def _identity(self) -> dict[str, Any]:
         """Returns what has to be as it was for a position to mean the same samples."""
-        windows = repr((identity_of(self._windows), self._snap_ns, self._clock, self._require))
-        identity = {
-            "fingerprint": f"{self.dataset._selection.fingerprint():016x}",
+        own = [member.identity(self._snap_ns) for member in self._members]
+        rates = [member.rate for member in self._members]
+        segments = [f"{length} x {count}" for _, length, count in self._native.members()]
+        identity: dict[str, Any] = {}
+        rate: float | str | None
+        if isinstance(self.dataset, Dataset):
+            identity["fingerprint"] = f"{self.dataset._selection.fingerprint():016x}"
+            windows, rate = repr(own[0]), rates[0]
+        else:
+            identity["fingerprint"] = self.dataset._fingerprint()
+            identity["mixture"] = f"epoch {self.dataset.epoch}"
+            windows, rate = repr(own), " ".join(f"{rate:g}" for rate in rates)
+        identity |= {
             "num_samples": self.num_samples,
             "shuffle": self._shuffle,
             "seed": self.seed,
-            "rate_hz": self._rate_hz or self.dataset.control_rate_hz,
+            "rate_hz": rate,
             "windows": hashlib.sha256(windows.encode()).hexdigest()[:16],
         }
         if self._shuffle == "blocks":
-            memory = self._native.memory()
-            identity["segments"] = f"{memory['segment_samples']} x {memory['group_segments']}"
+            identity["segments"] = ", ".join(segments)
         return identity
 
     def stats(self) -> dict[str, Any]:
@@ -554,7 +571,7 @@ class DataLoader:
         stage: str | None = self._native.stages()["waits_for"]
         return stage
 
-    def denormalize(self, name: str, values: Any) -> Any:
+    def denormalize(self, name: str, values: Any, dataset: str | int | None = None) -> Any:
         """Returns what values of a field were before ``Window(normalize=)``, as for a robot to do.
 
         A window's scale and offset stay.
@@ -563,15 +580,35 @@ class DataLoader:
             name: of the field.
             values: [..., *shape of a sample] of NumPy, torch or JAX, on any device, such as what a
                 model predicts; of the same kind, in float64 where they are, else in float32.
+            dataset: whose values they are to be, in a mixture: its name or index.
 
         Raises:
             NotFoundError: no field of that name is normalised.
-            InvalidArgumentError: the values have another shape.
+            InvalidArgumentError: the values have another shape, or there is no such dataset.
         """
-        if _arguments.string("denormalize", name) not in self._normal:
-            listed = ", ".join(map(repr, self._normal)) or "none"
+        normal = self._find_member(dataset).normal
+        if _arguments.string("denormalize", name) not in normal:
+            listed = ", ".join(map(repr, normal)) or "none"
             raise NotFoundError(f"denormalize: {name!r} is not normalised; {listed} is")
-        return _normalize.undo(name, values, *self._normal[name])
+        return _normalize.undo(name, values, *normal[name])
+
+    def _find_member(self, dataset: str | int | None) -> Member:
+        if isinstance(self.dataset, Dataset):
+            if dataset is not None:
+                raise InvalidArgumentError(
+                    f"denormalize: dataset {_arguments.found(dataset)} found, wanted None: the "
+                    "loader is of no mixture"
+                )
+            return self._members[0]
+        names = self.dataset.names
+        if dataset is None or isinstance(dataset, str):
+            if dataset not in names:
+                raise InvalidArgumentError(
+                    f"denormalize: dataset {dataset!r} found, wanted one of the mixture: "
+                    f"{', '.join(map(repr, names))}"
+                )
+            return self._members[names.index(dataset)]
+        return self._members[_arguments.integer("dataset", dataset, 0, len(names) - 1)]
 
     @property
     def skipped(self) -> list[str]:
@@ -587,10 +624,10 @@ class DataLoader:
 
     def __repr__(self) -> str:
         """Says what is delivered, to whom, with what, and what is next."""
-        share, rate_hz = self._share, self._rate_hz or self.dataset.control_rate_hz
+        share, rates = self._share, [member.rate for member in self._members]
         parts = [f"batches of {self.batch_size}"]
-        if rate_hz is not None:
-            parts.append(f"{rate_hz:g} Hz")
+        if None not in rates:
+            parts.append(", ".join(f"{rate:g}" for rate in dict.fromkeys(rates)) + " Hz")
         how = "shuffled by blocks, seed" if self._shuffle == "blocks" else "shuffled by seed"
         parts.append(f"{how} {self.seed}" if self._shuffle else "in order")
         parts.append(f"rank {share.rank} of {share.world_size}, remainder {self._remainder!r}")

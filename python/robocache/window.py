@@ -24,6 +24,7 @@ _MODES = ("linear", "hold", "nearest", "cubic", "slerp", "angle", "mean", "max",
 _SHARES = ("window", "sample")
 _NO_VECTOR, _BEGINS, _JOINS = range(3)
 _NO_CHANGES = (_NO_VECTOR, None, None, 0, None)
+_OWN = ("source", "scale", "offset", "clock_offset")  # may be dicts, by the datasets of a mixture
 _OUTSIDES = ("hold", "nan", "zero", "extrapolate")
 
 
@@ -71,6 +72,9 @@ class Window:
             numbers, whose values are one vector: [..., D0 + D1 + ...], each sample in C order,
             whatever its shape. Its dtype is that of the widest floats among them; without floats
             an integer dtype that holds all. Such a vector is valid where all of its streams are.
+            In a mixture a dict of its datasets' names to these; None: a dataset that has none,
+            whose rows hold zeros, with `is_pad` and `valid` False. So also scale, offset and
+            clock_offset: dicts of what is each dataset's own.
         scale: what is delivered is value * scale + offset, in float64 after resampling, rounded to
             the stream's dtype if that is one of floats, else to float32: a number, or one for
             each element of a sample or vector.
@@ -98,6 +102,8 @@ class Window:
             ever. A mean, max or min is valid where its period holds a sample, whatever they are.
         channels: modes of some channels, as in resample_trajectories(); of a list of streams,
             channels of the vector.
+        pad_to: elements that a vector has at least: zeros behind those of its streams, as where
+            datasets of a mixture have other sizes. A stream of any shape is a vector then.
         max_points: for point clouds: points a sample is padded to; None: the most that a step of
             the loader's episodes has, for which all of them are looked at.
         image: what is made of images, or of arrays [H, W] or [H, W, C] that are some: each is
@@ -109,16 +115,17 @@ class Window:
     ticks: tuple[int, ...] | Future | None
     seconds: tuple[float, ...] | None
     name: str | None
-    source: str | tuple[str, ...] | None
+    source: Any
     scale: Any
     offset: Any
     normalize: Any
-    clock_offset: float | tuple[float, ...]
+    clock_offset: Any
     mode: str
     outside: str
     tolerance: float | None
     max_gap: float | None
     channels: Sequence[tuple[Any, str]] | None
+    pad_to: int | None
     max_points: int | None
     squeeze: bool
     image: Image | None
@@ -129,16 +136,17 @@ class Window:
         *,
         seconds: float | Sequence[float] | None = None,
         name: str | None = None,
-        source: str | Sequence[str] | None = None,
+        source: str | Sequence[str] | Mapping[str, str | Sequence[str] | None] | None = None,
         scale: Any = None,
         offset: Any = None,
         normalize: Any = None,
-        clock_offset: float | Sequence[float] = 0.0,
+        clock_offset: float | Sequence[float] | Mapping[str, Any] = 0.0,
         mode: str = "hold",
         outside: str = "hold",
         tolerance: float | None = None,
         max_gap: float | None = None,
         channels: Sequence[tuple[Any, str]] | None = None,
+        pad_to: int | None = None,
         max_points: int | None = None,
         squeeze: bool = False,
         image: Image | None = None,
@@ -151,18 +159,19 @@ class Window:
             "ticks": ticks if ticks is None or isinstance(ticks, Future) else _ticks(ticks),
             "seconds": None if seconds is None else _seconds(seconds),
             "name": None if name is None else _arguments.string("Window: name", name),
-            "source": None if source is None else _source(source),
-            "scale": None if scale is None else _vectors.checked_numbers("Window: scale", scale),
-            "offset": None
-            if offset is None
-            else _vectors.checked_numbers("Window: offset", offset),
+            "source": None if source is None else _each(source, _source),
+            "scale": _numbers("scale", scale),
+            "offset": _numbers("offset", offset),
             "normalize": None if normalize is None else _normalize.checked(normalize),
-            "clock_offset": _clock_offset(clock_offset),
+            "clock_offset": _each(clock_offset, _clock_offset),
             "mode": _arguments.choice("Window: mode", mode, _MODES),
             "outside": _arguments.choice("Window: outside", outside, _OUTSIDES),
             "tolerance": _limit("tolerance", tolerance),
             "max_gap": _limit("max_gap", max_gap),
             "channels": None if channels is None else _channels(channels),
+            "pad_to": None
+            if pad_to is None
+            else _arguments.integer("Window: pad_to", pad_to, 1, _INT32_MAX),
             "max_points": None
             if max_points is None
             else _arguments.integer("Window: max_points", max_points, 1),
@@ -180,6 +189,47 @@ class Window:
         for key, value in values.items():
             object.__setattr__(self, key, value)
 
+    def _of(self, given: str, member: str | None, names: Sequence[str]) -> Window | None:
+        """Returns the window as it is of one dataset of a mixture; None where that lacks it.
+
+        Args:
+            given: the name it is given under.
+            member: the dataset; None: there is no mixture.
+            names: of all datasets.
+        """
+        own = {}
+        for attribute in _OWN:
+            values = getattr(self, attribute)
+            if not isinstance(values, dict):
+                continue
+            argument = f"streams[{given!r}]: {attribute}"
+            if member is None:
+                raise InvalidArgumentError(
+                    f"{argument}: found a dict, which is for the datasets of a mixture"
+                )
+            for name in values:
+                if name not in names:
+                    raise InvalidArgumentError(
+                        f"{argument}: found {name!r}, wanted names of the mixture's datasets: "
+                        f"{', '.join(map(repr, names))}"
+                    )
+            if member not in values and attribute == "source":
+                raise InvalidArgumentError(
+                    f"{argument}: nothing found for dataset {member!r}, wanted a stream, several, "
+                    "or None where it has none"
+                )
+            own[attribute] = values.get(member)
+            if own[attribute] is None and attribute == "source":
+                return None
+        if own.get("clock_offset", 0.0) is None:
+            own["clock_offset"] = 0.0
+        if not own:
+            return self
+        window: Window = object.__new__(Window)
+        for key, value in {**self.__dict__, **own}.items():
+            object.__setattr__(window, key, value)
+        return window
+
     def _native(
         self, dataset: Dataset, given: str, on_error: str
     ) -> tuple[list[tuple[Any, ...]], tuple[str, _normalize.Affine | None]]:
@@ -187,13 +237,14 @@ class Window:
 
         That is what _core.create_loader() does, and the field with what normalises it.
         """
-        source = given if self.source is None else self.source
+        source = _arguments.string("streams", given) if self.source is None else self.source
         several = (source,) if isinstance(source, str) else source
         argument = "streams" if self.source is None else f"streams[{given!r}]: source"
         parts = [_find_stream(dataset, name, argument) for name in several]
         shape = parts[0].shape
         channels = [None if self.channels is None else list(self.channels)]
-        if not isinstance(source, str):
+        is_vector = not isinstance(source, str) or self.pad_to is not None
+        if is_vector:
             shape = (sum(map(_vectors.num_channels, parts)),)
             channels = _vectors.shared_channels(self.channels, parts)
         name = self.name if self.source is None else self.name or given
@@ -221,8 +272,11 @@ class Window:
             future = (self.ticks.first, self.ticks.last, _SHARES.index(self.ticks.share))
         windows = []
         for i, part in enumerate(parts):
-            vector = _NO_VECTOR if isinstance(source, str) else _JOINS if i > 0 else _BEGINS
-            changes = (vector, scales[i], offsets[i], round(moved[i] * 1e9), future)
+            vector = _NO_VECTOR if not is_vector else _JOINS if i > 0 else _BEGINS
+            changes: tuple[Any, ...] = (
+                *(vector, scales[i], offsets[i], round(moved[i] * 1e9), future),
+                *(() if self.pad_to is None or i > 0 else (self.pad_to,)),
+            )
             window = self._native_part(dataset, part, name, channels[i])
             windows.append((*window, None if changes == _NO_CHANGES else changes))
         return windows, (name or parts[0].name, normal)
@@ -255,6 +309,20 @@ class Window:
             self.squeeze,
             None if self.image is None else self.image._native(),
         )
+
+
+def _each(value: Any, check: Callable[[Any], Any]) -> Any:
+    """Checks a value, or, in a dict of them, that of each dataset of a mixture."""
+    if isinstance(value, Mapping):
+        return {name: None if own is None else check(own) for name, own in value.items()}
+    return check(value)
+
+
+def _numbers(name: str, value: Any) -> Any:
+    def check(own: Any) -> Any:
+        return _vectors.checked_numbers(f"Window: {name}", own)
+
+    return None if value is None else _each(value, check)
 
 
 def _source(value: Any) -> str | tuple[str, ...]:
@@ -344,6 +412,9 @@ def native_windows(
     streams: Mapping[str, Window | Sequence[Window]] | Iterable[str] | None,
     delta_timestamps: Mapping[str, Sequence[float]] | None,
     on_error: str = "raise",
+    *,
+    member: str | None = None,
+    names: Sequence[str] = (),
 ) -> tuple[list[tuple[Any, ...]], dict[str, _normalize.Affine]]:
     """Returns what _core.create_loader() wants, and what normalises which field.
 
@@ -352,6 +423,8 @@ def native_windows(
         streams: as of a DataLoader.
         delta_timestamps: likewise.
         on_error: what damaged data does to the statistics that normalising needs.
+        member: which dataset of a mixture it is; None: the only one.
+        names: of the mixture's datasets.
     """
     chosen: list[tuple[str, Window]] = []
     if streams is None and delta_timestamps is None:
@@ -382,7 +455,11 @@ def native_windows(
     natives: list[tuple[Any, ...]] = []
     normal: dict[str, _normalize.Affine] = {}
     for name, window in chosen:
-        own, (field, affine) = window._native(dataset, name, on_error)
+        own_window = window._of(name, member, names)
+        if own_window is None:
+            natives.append(_absent(window.name or name))
+            continue
+        own, (field, affine) = own_window._native(dataset, name, on_error)
         natives += own
         if affine is not None:
             normal[field] = affine
@@ -396,6 +473,11 @@ def identity_of(windows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     a version that knew of none is still one.
     """
     return [window[:-1] if window[-1] is None else window for window in windows]
+
+
+def _absent(name: str) -> tuple[Any, ...]:
+    """Returns what _core.create_loader() wants of a field that a dataset has no stream for."""
+    return (None, name, [0], None, "hold", "hold", None, 1, -1.0, -1.0, 0, False, None, None)
 
 
 def own_names(dataset: Dataset, argument: str, value: Any) -> list[str]:

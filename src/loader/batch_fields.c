@@ -134,9 +134,10 @@ static rbc_status add_window_fields(rbc__batch_spec *spec, rbc__window_spec *win
     return RBC_OK;
 }
 
-rbc_status rbc__batch_fields_add(rbc__batch_spec *spec, const rbc_window *windows, rbc_error *err) {
+rbc_status rbc__batch_fields_add(rbc__batch_spec *spec, const rbc_window *windows, bool is_mixture,
+                                 rbc_error *err) {
     const DLDataType i64 = rbc__dtype_to_dlpack(RBC__I64);
-    spec->fields = calloc(5 * (size_t)spec->num_windows + 5, sizeof *spec->fields);
+    spec->fields = calloc(5 * (size_t)spec->num_windows + 7, sizeof *spec->fields);
     if (spec->fields == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the fields of a batch");
     }
@@ -164,8 +165,15 @@ rbc_status rbc__batch_fields_add(rbc__batch_spec *spec, const rbc_window *window
         add_field(spec, "step_index", "", RBC_FIELD_TENSOR, i64, 0, NULL, &spec->step_field, err));
     RBC__TRY(
         add_field(spec, "time_ns", "", RBC_FIELD_TENSOR, i64, 0, NULL, &spec->time_field, err));
-    return add_field(spec, "task", "", RBC_FIELD_TEXT, rbc__dtype_to_dlpack(RBC__U8), 0, NULL,
-                     &spec->task_field, err);
+    RBC__TRY(add_field(spec, "task", "", RBC_FIELD_TEXT, rbc__dtype_to_dlpack(RBC__U8), 0, NULL,
+                       &spec->task_field, err));
+    if (is_mixture) {
+        RBC__TRY(add_field(spec, "dataset", "", RBC_FIELD_TEXT, rbc__dtype_to_dlpack(RBC__U8), 0,
+                           NULL, &spec->dataset_field, err));
+        RBC__TRY(add_field(spec, "dataset_index", "", RBC_FIELD_TENSOR, i64, 0, NULL,
+                           &spec->number_field, err));
+    }
+    return RBC_OK;
 }
 
 int32_t rbc__slots_default(int32_t num_threads, int64_t slot_bytes) {

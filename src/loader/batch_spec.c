@@ -406,6 +406,7 @@ rbc_status rbc__batch_spec_create(const rbc__batch_spec_params *params, rbc__bat
         spec->batch_size = params->batch_size;
         spec->jpeg_dct = params->jpeg_dct;
         spec->max_width = 1;
+        spec->dataset_field = spec->number_field = -1;
         spec->num_windows = params->num_windows;
         spec->windows = calloc((size_t)params->num_windows + 1, sizeof *spec->windows);
         spec->used = calloc((size_t)params->num_windows + 1, sizeof *spec->used);
@@ -453,6 +454,7 @@ void rbc__batch_spec_destroy(rbc__batch_spec **spec) {
         free(p->fields[i].name);
     }
     free(p->fields);
+    free(p->absent);
     free(p->windows);
     free(p->used);
     free(p);

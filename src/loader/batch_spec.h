@@ -56,7 +56,9 @@ typedef struct rbc__window_spec {
     int32_t num_parts; /* windows that make it up */
     bool is_vector;
     bool is_plain;
-    int64_t begin_bytes;     /* of its own part in a target */
+    int64_t begin_bytes; /* of its own part in a target */
+    int64_t pad_to;      /* elements of a target at least; of the head; 0: no more than there are */
+    int64_t tail_bytes;  /* of zeros behind the last part */
     int64_t target_channels; /* of all parts; of the head */
     double *scale, *offset;  /* [num_channels], or NULL */
     /* ---- */
@@ -92,6 +94,9 @@ typedef struct rbc__batch_spec {
     int32_t num_fields;
     int32_t num_text_fields;
     int32_t index_field, id_field, step_field, time_field, task_field;
+    int32_t dataset_field, number_field; /* of a mixture; -1: there is one dataset */
+    int32_t *absent;                     /* [num_absent] fields of streams that the dataset lacks */
+    int32_t num_absent;
     int64_t slot_bytes;
 } rbc__batch_spec;
 
@@ -115,9 +120,10 @@ void rbc__batch_spec_destroy(rbc__batch_spec **spec);
 /* Whether the images of a window have to be looked at for the shape of its field. */
 bool rbc__window_needs_shape(const rbc__window_spec *window, const rbc__used_stream *used);
 
-/* Names, shapes and offsets of the fields. INVALID_ARGUMENT when two have one name or a slot would
- * not fit int64. */
-rbc_status rbc__batch_fields_add(rbc__batch_spec *spec, const rbc_window *windows, rbc_error *err);
+/* Names, shapes and offsets of the fields; those of mixtures say which dataset a row is of.
+ * INVALID_ARGUMENT when two have one name or a slot would not fit int64. */
+rbc_status rbc__batch_fields_add(rbc__batch_spec *spec, const rbc_window *windows, bool is_mixture,
+                                 rbc_error *err);
 
 /* Window `index` as this library knows it, whatever struct_size the caller was built with; the
  * windows lie struct_size of the first apart. INVALID_ARGUMENT on a bad struct_size. */

@@ -154,7 +154,7 @@ static rbc_status find_tick(rbc__rows *rows, const rbc__row *row, const rbc__win
     if (field == NULL) {
         return no_memory(err);
     }
-    const uint64_t key = rbc_image_key(rows->seed, rows->epoch,
+    const uint64_t key = rbc_image_key(rows->params.order.seed, row->epoch,
                                        rbc__episodes_id(rows->params.episodes, row->episode_at),
                                        row->tick, (rbc_image_share)window->future.share,
                                        rows->params.spec->fields[window->value_field].name, 0);

@@ -11,8 +11,7 @@
 #include "core/error.h"
 #include "core/monotonic.h"
 #include "core/params.h"
-#include "loader/kept_steps.h"
-#include "loader/require.h"
+#include "loader/mixed_fields.h"
 
 #define MAX_THREADS 1024
 
@@ -20,8 +19,7 @@
 #define CLOSE_NS 100000000
 
 /* All workers' caches of episodes together. */
-#define CACHE_BYTES    (INT64_C(128) << 20)
-#define CACHE_EPISODES 512
+#define CACHE_BYTES (INT64_C(128) << 20)
 
 /* Rows of a range: enough work to make the lock cheap, little enough to share a batch out.
  */
@@ -35,9 +33,6 @@
 #define MIN_FETCHERS       32
 #define MAX_FETCHERS       256
 #define SPLIT_RANGE_IMAGES 64
-
-/* Blocks that are unpacked more often than so are worth telling. */
-#define WORTH_A_NOTE 3.0
 
 /* Of what blocks may take, one part in so many is for decoders of video where frames are wanted: where
  * one for each thread takes more, up to the other. */
@@ -89,113 +84,63 @@ static rbc_status copy_params(const rbc_loader_params *params, rbc_loader_params
     return RBC_OK;
 }
 
-static bool has_stamps(const rbc__schema *schema) {
-    for (int32_t i = 0; i < schema->num_streams; ++i) {
-        if (schema->streams[i].times >= 0) {
-            return true;
-        }
-    }
-    return false;
+/* Says whose an error is, in a mixture. */
+static rbc_status within(const rbc__member *member, rbc_status status, rbc_error *err) {
+    return status == RBC_OK || member->name == NULL
+               ? status
+               : rbc__fail_within(err, status, "dataset '%s'", member->name);
 }
 
-/* The clock's rate and that of steps without stamps. */
-static rbc_status choose_rates(const rbc_loader *loader, const rbc_loader_params *params,
-                               double *rate_hz, double *control_hz, rbc_error *err) {
-    *control_hz = rbc__dataset_control_rate(loader->dataset);
-    *rate_hz = params->rate_hz;
-    if (*rate_hz == 0.0) {
-        if (*control_hz <= 0.0) {
-            rbc_dataset_info info;
-            rbc_dataset_get_info(loader->dataset, &info);
-            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                             "the control rate of dataset '%s' (%s) is unknown: set rate_hz",
-                             info.name, info.path);
-        }
-        *rate_hz = *control_hz;
+static int64_t most_images(const rbc_loader *loader) {
+    int64_t most = 0;
+    for (int32_t i = 0; i < loader->num_members; ++i) {
+        const int64_t images = loader->members[i].spec->images_per_sample;
+        most = images > most ? images : most;
     }
-    if (*control_hz <= 0.0 && !has_stamps(rbc__dataset_schema(loader->dataset))) {
-        *control_hz = *rate_hz;
-    }
-    return RBC_OK;
+    return most;
 }
 
-/* One worker is made first: it finds the image shapes that the dataset does not declare. */
+static rbc_status make_maker(rbc_loader *loader, int32_t index, rbc_error *err) {
+    const bool is_fetcher = index >= loader->num_threads;
+    return rbc__maker_create(loader->spec->jpeg_dct, !is_fetcher && loader->has_images,
+                             &loader->workers[index].maker, err);
+}
+
+/* The first worker's maker is there already: it has looked at the datasets. */
 static rbc_status make_worker(rbc_loader *loader, int32_t index, rbc_error *err) {
     rbc__worker *worker = &loader->workers[index];
     const bool is_fetcher = index >= loader->num_threads;
     worker->loader = loader;
     worker->index = is_fetcher ? -1 : index;
-    RBC__TRY(rbc__maker_create(loader->spec->jpeg_dct,
-                               !is_fetcher && loader->spec->images_per_sample > 0, &worker->maker,
-                               err));
+    RBC__TRY(worker->maker == NULL ? make_maker(loader, index, err) : RBC_OK);
     return is_fetcher ? RBC_OK
-                      : rbc__rows_create(&loader->rows_params, RANGE_ROWS, &worker->rows, err);
+                      : rbc__mixed_rows_create(&loader->mixture, loader->rows_params, false,
+                                               RANGE_ROWS, &worker->rows, err);
 }
 
-static rbc_status find_image_shapes(rbc_loader *loader, rbc__batch_spec *spec, rbc_error *err) {
-    for (int32_t i = 0; i < spec->num_windows; ++i) {
-        rbc__image_shape *image = &spec->windows[i].image;
-        const rbc__used_stream *used = &spec->used[spec->windows[i].stream_at];
-        if (!rbc__window_needs_shape(&spec->windows[i], used)) {
-            continue;
-        }
-        rbc__image_shape found;
-        RBC__TRY(rbc__rows_image_shape(loader->workers[0].rows, loader->workers[0].maker,
-                                       spec->windows[i].stream_at, &found, err));
-        image->is_first = image->height < 0 || image->width < 0;
-        image->height = image->height >= 0 ? image->height : found.height;
-        image->width = image->width >= 0 ? image->width : found.width;
-        image->channels = image->channels >= 0 ? image->channels : found.channels;
-    }
-    return RBC_OK;
-}
-
-static rbc_status prepare_clock(rbc_loader *loader, const rbc_loader_params *params,
-                                rbc_error *err) {
-    const rbc_selection *selection = loader->selection;
-    rbc__reference *reference = &loader->reference;
-    rbc__clock_params clock = {.snap_ns = params->snap_ns,
-                               .num_episodes = rbc_selection_size(selection),
-                               .steps = rbc__selection_steps(selection),
-                               .steps_start_ns = rbc__selection_start_ns(selection),
-                               .steps_end_ns = rbc__selection_end_ns(selection)};
-    RBC__TRY(choose_rates(loader, params, &clock.rate_hz, &clock.control_rate_hz, err));
-    RBC__TRY(rbc__reference_init(reference, selection, params->clock, params->num_clock,
-                                 clock.control_rate_hz > 0.0, err));
-    clock.start_ns = reference->start_ns != NULL ? reference->start_ns : clock.steps_start_ns;
-    clock.end_ns = reference->end_ns != NULL ? reference->end_ns : clock.steps_end_ns;
-    clock.is_on_steps = reference->is_on_steps;
-    clock.is_named = reference->is_named;
-    RBC__TRY(rbc__clock_init(&loader->clock, &clock, err));
-    RBC__TRY(rbc__keep_steps(&loader->clock, selection, err));
-    return rbc__sampler_init(&loader->sampler, rbc__clock_num_samples(&loader->clock), params, err);
-}
-
-static rbc_status require(rbc_loader *loader, const rbc_loader_params *params,
-                          const rbc__batch_spec_params *spec_params, rbc_error *err) {
-    if (params->num_require == 0) {
-        return RBC_OK;
-    }
-    rbc__request_watch *watch = loader->watch.interrupt != NULL ? &loader->watch : NULL;
-    RBC__TRY(rbc__require(&loader->clock, spec_params, loader->selection, params->require,
-                          params->num_require, params->on_error, watch, err));
-    return rbc__sampler_init(&loader->sampler, rbc__clock_num_samples(&loader->clock), params, err);
-}
-
-/* Decoders of video: one for each thread, and for each stream more that a thread goes through; 0 where
- * no frames are wanted. `*bytes`: that they take, about. */
-static int32_t count_decoders(const rbc__batch_spec *spec, int32_t num_threads, int64_t *bytes) {
+/* The largest decoder of a dataset's videos, and the streams of frames that a thread goes through. */
+static int32_t count_streams(const rbc__batch_spec *spec, int64_t *largest) {
     int32_t num_streams = 0;
-    int64_t largest = 0;
     for (int32_t i = 0; i < spec->num_used; ++i) {
         const rbc__stream_schema *schema = spec->used[i].schema;
         if (schema->stored.encoding == RBC__ENCODING_FRAME && schema->ndim == 3) {
             const int64_t each =
                 rbc__video_decoder_bytes(clamp(schema->shape[0], 0, MAX_PICTURE_EDGE),
                                          clamp(schema->shape[1], 0, MAX_PICTURE_EDGE));
-            largest = each > largest ? each : largest;
+            *largest = each > *largest ? each : *largest;
             ++num_streams;
         }
+    }
+    return num_streams;
+}
+
+/* Decoders of video: one for each thread, and for each stream more that a thread goes through; 0 where
+ * no frames are wanted. `*bytes`: that they take, about. */
+static int32_t count_decoders(const rbc_loader *loader, int32_t num_threads, int64_t *bytes) {
+    int32_t num_streams = 0;
+    int64_t largest = 0;
+    for (int32_t i = 0; i < loader->num_members; ++i) {
+        num_streams += count_streams(loader->members[i].spec, &largest);
     }
     const int32_t count = num_streams > 0 ? num_threads + num_streams - 1 : 0;
     *bytes = count * largest;
@@ -206,19 +151,19 @@ static int32_t count_decoders(const rbc__batch_spec *spec, int32_t num_threads, 
 static rbc_status share_decoders(rbc_loader *loader, int32_t num_threads, int64_t bound,
                                  rbc_error *err) {
     int64_t wanted;
-    const int32_t count = count_decoders(loader->spec, num_threads, &wanted);
+    const int32_t count = count_decoders(loader, num_threads, &wanted);
     const int64_t most = bound / MAX_DECODERS_SHARE;
     if (loader->memory_bytes == 0) {
         const int64_t more = wanted > most ? wanted - most : 0;
         bound += more;
         loader->memory_bytes = DEFAULT_SHARED_BYTES + more;
     } else if (wanted > most) {
-        rbc__notes_add(
-            &loader->notes,
-            "decoders of video, %d of them, take about %lld bytes, of which memory_bytes of %lld "
-            "holds %lld; %lld would do",
-            count, (long long)wanted, (long long)loader->memory_bytes, (long long)most,
-            (long long)wanted * MAX_DECODERS_SHARE * 4);
+        rbc__notes_add(&loader->notes,
+                       "decoders of video, %d of them, take about %lld bytes, of which "
+                       "memory_bytes of %lld "
+                       "holds %lld; %lld would do",
+                       count, (long long)wanted, (long long)loader->memory_bytes, (long long)most,
+                       (long long)wanted * MAX_DECODERS_SHARE * 4);
         wanted = most;
     }
     const int64_t decoder_bytes =
@@ -235,16 +180,15 @@ static void release_loader(void *owner) {
     rbc__loader_release(owner);
 }
 
-/* What threads share of the dataset. */
+/* What threads share. */
 static rbc_status prepare_store(rbc_loader *loader, const rbc_loader_params *params,
                                 rbc_error *err) {
     loader->num_fetchers = (int32_t)clamp((int64_t)FETCHERS_A_WORKER * params->num_threads,
                                           MIN_FETCHERS, MAX_FETCHERS);
     const int32_t num_workers = params->num_threads + loader->num_fetchers;
-    rbc__request_params requests = rbc__dataset_requests(loader->dataset);
     loader->workers = calloc((size_t)num_workers, sizeof *loader->workers);
     loader->spare_room = num_workers;
-    loader->spare_rows = calloc((size_t)loader->spare_room, sizeof(rbc__rows *));
+    loader->spare_rows = calloc((size_t)loader->spare_room, sizeof(rbc__mixed_rows *));
     if (loader->workers == NULL || loader->spare_rows == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d workers",
                          params->num_threads);
@@ -252,18 +196,10 @@ static rbc_status prepare_store(rbc_loader *loader, const rbc_loader_params *par
     loader->memory_bytes = params->memory_bytes;
     const int64_t bound =
         params->memory_bytes > 0 ? params->memory_bytes / 4 : DEFAULT_SHARED_BYTES / 2;
-    RBC__TRY(rbc__episodes_create(loader->spec, loader->selection, CACHE_EPISODES,
-                                  bound < CACHE_BYTES ? bound : CACHE_BYTES, &loader->episodes,
-                                  err));
+    loader->episode_bytes = bound < CACHE_BYTES ? bound : CACHE_BYTES;
+    loader->has_images = most_images(loader) > 0;
     RBC__TRY(share_decoders(loader, params->num_threads, bound, err));
     loader->ahead_bytes = bound / 2;
-    requests.cache = loader->blocks;
-    requests.videos = loader->videos;
-    requests.watch = loader->watch.interrupt != NULL ? &loader->watch : NULL;
-    loader->rows_params = (rbc__rows_params){.spec = loader->spec,
-                                             .clock = &loader->clock,
-                                             .episodes = loader->episodes,
-                                             .requests = requests};
     return RBC_OK;
 }
 
@@ -289,80 +225,135 @@ static rbc_status share_memory(rbc_loader *loader, const rbc_loader_params *para
     return RBC_OK;
 }
 
-/* How the selection is packed, and what follows for its order. */
-static rbc_status divide_blocks(rbc_loader *loader, const rbc_loader_params *params,
-                                rbc_error *err) {
-    int64_t segment_samples;
-    int64_t group_segments;
-    RBC__TRY(rbc__packed_measure(loader->workers[0].rows, loader->workers[0].maker, &loader->packed,
-                                 err));
-    rbc__packed_divide(&loader->packed, RBC__GROUP_BYTES, &segment_samples, &group_segments);
-    if (params->shuffle == RBC_SHUFFLE_BLOCKS) {
-        rbc__sampler_divide(&loader->sampler, segment_samples, group_segments);
+/* What all datasets have to say, and how they are mixed. */
+static rbc_status prepare_members(rbc_loader *loader, const rbc_mixture_params *mixture,
+                                  const rbc_loader_params *params, rbc_error *err) {
+    rbc__request_watch *watch = loader->watch.interrupt != NULL ? &loader->watch : NULL;
+    const int32_t count = mixture->num_members;
+    loader->members = calloc((size_t)count, sizeof *loader->members);
+    loader->rows_params = calloc((size_t)count, sizeof(rbc__rows_params *));
+    loader->sizes = calloc((size_t)count, sizeof *loader->sizes);
+    loader->begins = calloc((size_t)count + 1, sizeof *loader->begins);
+    if (loader->members == NULL || loader->rows_params == NULL || loader->sizes == NULL ||
+        loader->begins == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d datasets", count);
     }
-    const rbc__packed *packed = &loader->packed;
-    const int64_t num_samples = loader->sampler.num_samples;
-    const int64_t cache_bytes = rbc__block_cache_max(loader->blocks);
-    const double global = rbc__packed_factor_global(packed, num_samples, cache_bytes);
-    const double by_blocks = rbc__packed_factor_blocks(packed, num_samples, segment_samples,
-                                                       group_segments, cache_bytes);
-    loader->rows_params.requests.keeps_pictures =
-        params->shuffle != RBC_SHUFFLE_GLOBAL || global <= 1.0;
-    if (params->shuffle == RBC_SHUFFLE_GLOBAL && global > WORTH_A_NOTE) {
-        rbc__notes_add(&loader->notes,
-                       "shuffled globally, each packed block, which serves %.0f samples, is to be "
-                       "unpacked %.1f times an epoch; shuffle by blocks: %.2f times",
-                       packed->block_samples, global, by_blocks);
-    } else if (params->shuffle == RBC_SHUFFLE_BLOCKS && by_blocks > WORTH_A_NOTE) {
-        const double group_bytes =
-            packed->bytes_per_sample * (double)segment_samples * (double)group_segments;
-        rbc__notes_add(&loader->notes,
-                       "shuffled by blocks, each packed block, which serves %.0f samples, is to be "
-                       "unpacked %.1f times an epoch: those that are shuffled together take %.0f "
-                       "bytes, of which %lld can be held; memory_bytes of %.0f would do",
-                       packed->block_samples, by_blocks, group_bytes, (long long)cache_bytes,
-                       4.0 * group_bytes);
+    loader->num_members = count;
+    for (int32_t i = 0; i < count; ++i) {
+        rbc_mixture_member from;
+        RBC__TRY(rbc__mixture_member_at(mixture->members, i, &from, err));
+        rbc__member *member = &loader->members[i];
+        const rbc_status status = rbc__member_prepare(member, &from, params, watch, err);
+        RBC__TRY(within(member, status, err));
+        member->rows_params.number = i;
+        member->rows_params.order.seed = rbc__mixture_seed(params->seed, i);
+        loader->rows_params[i] = &member->rows_params;
+        loader->sizes[i] = member->rows_params.order.num_samples;
+        loader->begins[i + 1] = loader->begins[i] + from.weight;
+        if (loader->members[i].spec->jpeg_dct != loader->members[0].spec->jpeg_dct) {
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                             "jpeg_dct: dataset '%s' was opened with another than '%s': choose one "
+                             "for the loader",
+                             member->name, loader->members[0].name);
+        }
+        if ((count > 1 || mixture->epoch == RBC_EPOCH_SAMPLES) && loader->sizes[i] == 0) {
+            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                             "dataset '%s' has no sample, of which a mixture could take any",
+                             member->name);
+        }
+    }
+    loader->spec = loader->members[0].spec;
+    return RBC_OK;
+}
+
+static rbc_status mix(rbc_loader *loader, const rbc_mixture_params *mixture,
+                      const rbc_loader_params *params, rbc_error *err) {
+    int64_t num_samples = loader->sizes[0];
+    loader->mixture = (rbc__mixture){.num_members = loader->num_members,
+                                     .sizes = loader->sizes,
+                                     .begins = loader->begins,
+                                     .shuffle = params->shuffle != RBC_SHUFFLE_NONE,
+                                     .seed = params->seed};
+    if (mixture->epoch == RBC_EPOCH_SAMPLES) {
+        num_samples = mixture->epoch_samples;
+    } else if (loader->num_members > 1) {
+        RBC__TRY(mixture->epoch == RBC_EPOCH_FIRST
+                     ? rbc__mixture_first(&loader->mixture, &num_samples, err)
+                     : rbc__mixture_last(&loader->mixture, &num_samples, err));
+    }
+    loader->mixture.num_samples = num_samples;
+    RBC__TRY(rbc__sampler_init(&loader->sampler, num_samples, params, err));
+    loader->dealt = loader->sampler;
+    return RBC_OK;
+}
+
+/* Memory is shared out among datasets as samples are. */
+static int64_t share_of(const rbc_loader *loader, int32_t member, int64_t bytes) {
+    const int64_t *begins = loader->begins;
+    const double share =
+        (double)(begins[member + 1] - begins[member]) / (double)begins[loader->num_members];
+    return loader->num_members == 1 ? bytes : (int64_t)((double)bytes * share);
+}
+
+static rbc_status open_members(rbc_loader *loader, const rbc_loader_params *params,
+                               rbc_error *err) {
+    const rbc__request_params requests = {.cache = loader->blocks,
+                                          .videos = loader->videos,
+                                          .watch = loader->watch.interrupt != NULL ? &loader->watch
+                                                                                   : NULL};
+    for (int32_t i = 0; i < loader->num_members; ++i) {
+        RBC__TRY(rbc__member_open(&loader->members[i], &requests,
+                                  share_of(loader, i, loader->episode_bytes), err));
+    }
+    RBC__TRY(make_maker(loader, 0, err));
+    for (int32_t i = 0; i < loader->num_members; ++i) {
+        rbc__member *member = &loader->members[i];
+        const int64_t cache_bytes = share_of(loader, i, rbc__block_cache_max(loader->blocks));
+        const rbc_status status =
+            rbc__member_look(member, loader->workers[0].maker, params, cache_bytes, err);
+        RBC__TRY(within(member, status, err));
+        member->rows_params.requests.watch = NULL;
     }
     return RBC_OK;
 }
 
-static rbc_status prepare(rbc_loader *loader, const rbc_loader_params *params,
-                          rbc__batch_spec **spec, rbc_error *err) {
-    rbc_jpeg_dct jpeg_dct;
-    RBC__TRY(rbc__jpeg_dct_choose(params->jpeg_dct, rbc__dataset_jpeg_dct(loader->dataset),
-                                  &jpeg_dct, err));
-    RBC__TRY(prepare_clock(loader, params, err));
-    rbc_dataset_info info;
-    rbc_dataset_get_info(loader->dataset, &info);
-    const rbc__batch_spec_params spec_params = {.dataset_name = info.name,
-                                                .schema = rbc__dataset_schema(loader->dataset),
-                                                .windows = params->windows,
-                                                .num_windows = params->num_windows,
-                                                .batch_size = params->batch_size,
-                                                .clock = &loader->clock,
-                                                .jpeg_dct = jpeg_dct};
-    RBC__TRY(rbc__batch_spec_create(&spec_params, spec, err));
-    loader->spec = *spec;
-    RBC__TRY(rbc__reference_check(&loader->reference, &loader->clock, *spec, &loader->notes, err));
-    RBC__TRY(require(loader, params, &spec_params, err));
+/* One field of a batch for what all datasets have of it. */
+static rbc_status join_fields(rbc_loader *loader, rbc_error *err) {
+    if (loader->num_members == 1 && loader->members[0].num_absent == 0) {
+        return RBC_OK;
+    }
+    rbc__mixed_spec *specs = calloc((size_t)loader->num_members, sizeof *specs);
+    if (specs == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d datasets",
+                         loader->num_members);
+    }
+    for (int32_t i = 0; i < loader->num_members; ++i) {
+        const rbc__member *member = &loader->members[i];
+        specs[i] =
+            (rbc__mixed_spec){member->name, member->spec, member->absent, member->num_absent};
+    }
+    const rbc_status status = rbc__mixed_fields_join(specs, loader->num_members, err);
+    free(specs);
+    return status;
+}
+
+static rbc_status prepare(rbc_loader *loader, const rbc_mixture_params *mixture,
+                          const rbc_loader_params *params, rbc_error *err) {
+    RBC__TRY(rbc__sampler_init(&loader->sampler, 0, params, err)); /* checks them */
+    RBC__TRY(prepare_members(loader, mixture, params, err));
+    RBC__TRY(mix(loader, mixture, params, err));
     RBC__TRY(prepare_store(loader, params, err));
-    RBC__TRY(make_worker(loader, 0, err));
-    RBC__TRY(find_image_shapes(loader, *spec, err));
-    RBC__TRY(divide_blocks(loader, params, err));
-    RBC__TRY(rbc__batch_fields_add(*spec, params->windows, err));
-    rbc__rows_destroy(&loader->workers[0].rows); /* was made before all that was known */
-    loader->rows_params.requests.watch = NULL;
-    RBC__TRY(rbc__rows_create(&loader->rows_params, RANGE_ROWS, &loader->workers[0].rows, err));
-    const int64_t images = (*spec)->images_per_sample;
+    RBC__TRY(open_members(loader, params, err));
+    RBC__TRY(join_fields(loader, err));
+    const int64_t images = most_images(loader);
     loader->range_rows = images > 0 ? clamp(RANGE_IMAGES / images, 1, RANGE_ROWS) : RANGE_ROWS;
     loader->split_range_rows =
         images > 0 ? clamp(SPLIT_RANGE_IMAGES / images, 1, RANGE_ROWS) : RANGE_ROWS;
-    loader->dealt = loader->sampler;
-    RBC__TRY(share_memory(loader, params, (*spec)->slot_bytes, err));
-    RBC__TRY(rbc__slots_create(*spec, params->device, loader->num_slots, params->num_threads,
-                               &loader->slots, err));
-    *spec = NULL;
-    for (int32_t i = 1; i < params->num_threads; ++i) {
+    RBC__TRY(share_memory(loader, params, loader->spec->slot_bytes, err));
+    RBC__TRY(rbc__slots_create(loader->members[0].spec, params->device, loader->num_slots,
+                               params->num_threads, &loader->slots, err));
+    loader->members[0].spec = NULL; /* the slots', as long as there are batches */
+    for (int32_t i = 0; i < params->num_threads; ++i) {
         RBC__TRY(make_worker(loader, i, err));
     }
     return RBC_OK;
@@ -409,7 +400,11 @@ static rbc_status start_workers(rbc_loader *loader, rbc_error *err) {
     int32_t started;
     pthread_mutex_lock(&loader->lock); /* those that run count themselves out */
     const int failure = start_threads(loader, 0, loader->num_threads, &started);
-    if (failure == 0 && loader->rows_params.requests.store->is_remote) {
+    bool is_remote = false;
+    for (int32_t i = 0; i < loader->num_members; ++i) {
+        is_remote = is_remote || loader->rows_params[i]->requests.store->is_remote;
+    }
+    if (failure == 0 && is_remote) {
         rbc__loader_split(loader);
     }
     pthread_mutex_unlock(&loader->lock);
@@ -455,11 +450,11 @@ static void free_loader(rbc_loader *loader) {
     rbc__loader_cancel_pending(loader);
     for (int32_t i = 0; loader->workers != NULL && i < loader->num_threads + loader->num_fetchers;
          ++i) {
-        rbc__rows_destroy(&loader->workers[i].rows);
+        rbc__mixed_rows_destroy(&loader->workers[i].rows);
         rbc__maker_destroy(&loader->workers[i].maker);
     }
     for (int32_t i = 0; i < loader->num_spare; ++i) {
-        rbc__rows_destroy(&loader->spare_rows[i]);
+        rbc__mixed_rows_destroy(&loader->spare_rows[i]);
     }
     for (int64_t i = 0; i < loader->num_skipped_kept; ++i) {
         free(loader->skipped[i]);
@@ -467,20 +462,22 @@ static void free_loader(rbc_loader *loader) {
     free(loader->skipped);
     free(loader->spare_rows);
     free(loader->workers);
-    rbc__episodes_destroy(&loader->episodes);
+    for (int32_t i = 0; i < loader->num_members; ++i) {
+        rbc__member_free(&loader->members[i]);
+    }
+    rbc__notes_free(&loader->notes);
+    free(loader->members);
+    free(loader->rows_params);
+    free(loader->sizes);
+    free(loader->begins);
     rbc__block_cache_destroy(&loader->blocks);
     rbc__video_pool_destroy(&loader->videos);
     rbc__slots_close(&loader->slots);
-    rbc__batch_spec_destroy(&loader->unused_spec);
-    rbc__clock_free(&loader->clock);
-    rbc__reference_free(&loader->reference);
-    rbc__notes_free(&loader->notes);
     pthread_cond_destroy(&loader->batch_ready);
     pthread_cond_destroy(&loader->work_ready);
     pthread_cond_destroy(&loader->fetch_ready);
     pthread_cond_destroy(&loader->thread_done);
     pthread_mutex_destroy(&loader->lock);
-    rbc_selection_destroy(&loader->selection);
     free(loader);
 }
 
@@ -506,6 +503,39 @@ static void stop_threads(rbc_loader *loader) {
     pthread_mutex_unlock(&loader->lock);
 }
 
+static rbc_status create(const rbc_mixture_params *mixture, const rbc_loader_params *params,
+                         rbc_loader **out, rbc_error *err) {
+    rbc_loader *loader = calloc(1, sizeof *loader);
+    if (loader == NULL || !init_locks(loader)) {
+        free(loader);
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a loader");
+    }
+    loader->process = getpid();
+    loader->shared_lock = &loader->lock;
+    loader->on_error = params->on_error;
+    loader->watch = (rbc__request_watch){.interrupt = params->interrupt,
+                                         .user = params->interrupt_user,
+                                         .retain = retain_loader,
+                                         .release = release_loader,
+                                         .owner = loader};
+    loader->num_threads = params->num_threads;
+    atomic_init(&loader->references, 1);
+    rbc_status status = prepare(loader, mixture, params, err);
+    if (loader->watch.is_stopped) { /* whatever came of what was not read */
+        status = rbc__fail(err, RBC_ERROR_CANCELLED, "making a loader was stopped");
+    }
+    if (status == RBC_OK) {
+        status = start_workers(loader, err);
+    }
+    if (status != RBC_OK) {
+        stop_threads(loader);
+        rbc__loader_release(loader);
+        return status;
+    }
+    *out = loader;
+    return RBC_OK;
+}
+
 rbc_status rbc_loader_create(const rbc_selection *selection, const rbc_loader_params *params,
                              rbc_loader **out, rbc_error *err) {
     *out = NULL;
@@ -514,39 +544,31 @@ rbc_status rbc_loader_create(const rbc_selection *selection, const rbc_loader_pa
     if (selection == NULL) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "selection is NULL");
     }
-    rbc_loader *loader = calloc(1, sizeof *loader);
-    if (loader == NULL || !init_locks(loader)) {
-        free(loader);
-        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a loader");
-    }
-    loader->selection = rbc__selection_retain(selection);
-    loader->process = getpid();
-    loader->shared_lock = &loader->lock;
-    loader->dataset = rbc_selection_dataset(selection);
-    loader->on_error = checked.on_error;
-    loader->watch = (rbc__request_watch){.interrupt = checked.interrupt,
-                                         .user = checked.interrupt_user,
-                                         .retain = retain_loader,
-                                         .release = release_loader,
-                                         .owner = loader};
-    loader->num_threads = checked.num_threads;
-    atomic_init(&loader->references, 1);
-    rbc__batch_spec *spec = NULL;
-    rbc_status status = prepare(loader, &checked, &spec, err);
-    if (loader->watch.is_stopped) { /* whatever came of what was not read */
-        status = rbc__fail(err, RBC_ERROR_CANCELLED, "making a loader was stopped");
-    }
-    if (status == RBC_OK) {
-        status = start_workers(loader, err);
-    }
-    if (status != RBC_OK) {
-        loader->unused_spec = spec;
-        stop_threads(loader);
-        rbc__loader_release(loader);
-        return status;
-    }
-    *out = loader;
-    return RBC_OK;
+    const rbc_mixture_member alone = {.struct_size = sizeof alone,
+                                      .selection = selection,
+                                      .weight = 1,
+                                      .windows = checked.windows,
+                                      .num_windows = checked.num_windows,
+                                      .rate_hz = checked.rate_hz,
+                                      .clock = checked.clock,
+                                      .num_clock = checked.num_clock,
+                                      .require = checked.require,
+                                      .num_require = checked.num_require};
+    const rbc_mixture_params mixture = {
+        .struct_size = sizeof mixture, .members = &alone, .num_members = 1};
+    return create(&mixture, &checked, out, err);
+}
+
+rbc_status rbc_loader_create_mixture(const rbc_mixture_params *mixture,
+                                     const rbc_loader_params *params, rbc_loader **out,
+                                     rbc_error *err) {
+    *out = NULL;
+    rbc_loader_params checked;
+    rbc_mixture_params mixed = RBC_MIXTURE_PARAMS_INIT;
+    RBC__TRY(copy_params(params, &checked, err));
+    RBC__TRY(rbc__params_read(mixture, &mixed, sizeof mixed, "mixture", err));
+    RBC__TRY(rbc__mixture_check(&mixed, err));
+    return create(&mixed, &checked, out, err);
 }
 
 void rbc_loader_destroy(rbc_loader **loader) {

@@ -15,23 +15,44 @@
 #define SPARSE_FACTOR 4
 #define SPARSE_MIN    64
 
-rbc_status rbc__rows_create(const rbc__rows_params *params, int64_t max_rows, rbc__rows **out,
-                            rbc_error *err) {
-    rbc__rows *rows = calloc(1, sizeof *rows);
-    const size_t num_windows = (size_t)params->spec->num_windows;
-    *out = NULL;
-    if (rows != NULL) {
-        rows->params = *params;
-        rows->room = max_rows;
-        rows->rows = calloc((size_t)max_rows, sizeof *rows->rows);
-        rows->cells = calloc(num_windows * (size_t)max_rows, sizeof *rows->cells);
-        rows->num_aside = params->spec->num_fields;
-        rows->aside = calloc((size_t)rows->num_aside + 1, sizeof(uint8_t *));
+static rbc_status make_room(rbc__rows *rows, int64_t room, rbc_error *err) {
+    const size_t num_windows = (size_t)rows->params.spec->num_windows;
+    rbc__row *grown = realloc(rows->rows, (size_t)room * sizeof *grown);
+    if (grown != NULL) {
+        rows->rows = grown;
+        free(rows->cells); /* nothing is in them before rows are fetched */
+        rows->cells = calloc(num_windows * (size_t)room + 1, sizeof *rows->cells);
     }
-    rbc_status status =
-        rows == NULL || rows->rows == NULL || rows->cells == NULL || rows->aside == NULL
-            ? rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a worker")
-            : rbc__request_create(&params->requests, &rows->request, err);
+    if (grown == NULL || rows->cells == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %lld rows", (long long)room);
+    }
+    rows->room = room;
+    return RBC_OK;
+}
+
+static rbc_status prepare(rbc__rows *rows, int64_t room, rbc__timeline *timeline, rbc_error *err) {
+    rows->num_aside = rows->params.spec->num_fields;
+    rows->aside = calloc((size_t)rows->num_aside + 1, sizeof(uint8_t *));
+    if (rows->aside == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a worker");
+    }
+    RBC__TRY(make_room(rows, room, err));
+    RBC__TRY(rbc__request_create(&rows->params.requests, &rows->request, err));
+    if (timeline != NULL) {
+        rbc__request_share_timeline(rows->request, timeline);
+    }
+    return RBC_OK;
+}
+
+rbc_status rbc__rows_create(const rbc__rows_params *params, int64_t room, rbc__timeline *timeline,
+                            rbc__rows **out, rbc_error *err) {
+    rbc__rows *rows = calloc(1, sizeof *rows);
+    *out = NULL;
+    if (rows == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a worker");
+    }
+    rows->params = *params;
+    const rbc_status status = prepare(rows, room, timeline, err);
     if (status != RBC_OK) {
         rbc__rows_destroy(&rows);
         return status;
@@ -110,9 +131,14 @@ const rbc_error *rbc__rows_failure(rbc__rows *rows, int64_t i, rbc_error *no_mem
         problem = no_memory;
         rbc__fail(problem, RBC_ERROR_OUT_OF_MEMORY, "no memory for what went wrong");
     }
-    rbc__fail_within(problem, problem->status, "episode %lld, step %lld",
-                     (long long)rbc__episodes_id(rows->params.episodes, row->episode_at),
-                     (long long)row->tick);
+    const long long id = rbc__episodes_id(rows->params.episodes, row->episode_at);
+    if (rows->params.name != NULL) {
+        rbc__fail_within(problem, problem->status, "dataset '%s', episode %lld, step %lld",
+                         rows->params.name, id, (long long)row->tick);
+    } else {
+        rbc__fail_within(problem, problem->status, "episode %lld, step %lld", id,
+                         (long long)row->tick);
+    }
     return problem;
 }
 
@@ -522,18 +548,29 @@ static void choose_and_locate(rbc__rows *rows, const atomic_bool *cancel) {
     }
 }
 
-void rbc__rows_fetch(rbc__rows *rows, rbc__maker *maker, const rbc__order *order, int64_t position,
-                     rbc_batch *batch, int64_t first, int64_t count, const atomic_bool *cancel) {
+rbc_status rbc__rows_add(rbc__rows *rows, int64_t index, int64_t epoch, int64_t position,
+                         rbc_error *err) {
+    if (rows->num_rows == rows->room) {
+        RBC__TRY(make_room(rows, 2 * rows->room, err));
+    }
+    rows->rows[rows->num_rows++] = (rbc__row){
+        .index = index, .epoch = epoch, .position = position, .failed_rank = RBC__RANK_NONE};
+    return RBC_OK;
+}
+
+void rbc__rows_fetch(rbc__rows *rows, rbc__maker *maker, rbc_batch *batch,
+                     const atomic_bool *cancel) {
     const rbc__clock *clock = rows->params.clock;
+    rbc__order *order = &rows->params.order;
     rows->batch = batch;
     rows->chooser = maker;
-    rows->seed = order->seed;
-    rows->epoch = (int64_t)order->epoch;
-    rows->num_rows = count;
-    for (int64_t i = 0; i < count; ++i) {
+    for (int64_t i = 0; i < rows->num_rows; ++i) {
         rbc__row *row = &rows->rows[i];
-        *row = (rbc__row){.index = first + i, .failed_rank = RBC__RANK_NONE};
-        rbc__clock_find(clock, rbc__order_sample(order, position + first + i), &row->episode_at,
+        if (!rows->has_order || order->epoch != (uint64_t)row->epoch) {
+            rbc__order_begin(order, row->epoch);
+            rows->has_order = true;
+        }
+        rbc__clock_find(clock, rbc__order_sample(order, row->position), &row->episode_at,
                         &row->tick);
         row->tick_ns = rbc__time_add_ns(rbc__clock_origin_ns(clock, row->episode_at),
                                         rbc__rate_time_ns(&clock->rate, row->tick));

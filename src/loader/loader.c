@@ -51,7 +51,6 @@ int64_t rbc_loader_batches_left(const rbc_loader *loader) {
 static void begin_at(rbc_loader *loader, int64_t epoch, int64_t position) {
     rbc__loader_cancel_pending(loader);
     loader->epoch = epoch;
-    rbc__sampler_order(&loader->sampler, epoch, &loader->order);
     loader->dealt = loader->sampler;
     rbc__sampler_begin(&loader->dealt, position);
     loader->next_begun = 0;
@@ -67,6 +66,12 @@ rbc_status rbc_loader_seek(rbc_loader *loader, int64_t epoch, int64_t position, 
     if (epoch < 0) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "epoch is %lld; wanted at least 0",
                          (long long)epoch);
+    }
+    if (epoch >= rbc__mixture_num_epochs(&loader->mixture)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "epoch is %lld; a mixture of %lld samples an epoch has %lld",
+                         (long long)epoch, (long long)loader->sampler.num_samples,
+                         (long long)rbc__mixture_num_epochs(&loader->mixture));
     }
     if (position < 0 || position > loader->sampler.num_samples) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
@@ -221,6 +226,46 @@ void rbc_loader_get_stats(const rbc_loader *loader, rbc_loader_stats *out) {
     out->slot_bytes = loader->spec->slot_bytes;
 }
 
+/* What is foretold of a mixture is that of the dataset which is unpacked most often. */
+static void add_member(const rbc_loader *loader, const rbc__member *member,
+                       rbc_loader_memory *sum) {
+    int64_t num_episodes;
+    int64_t bytes;
+    const int64_t num_samples = member->rows_params.order.num_samples;
+    const double global =
+        rbc__packed_factor_global(&member->packed, num_samples, member->cache_bytes);
+    const double by_blocks =
+        rbc__packed_factor_blocks(&member->packed, num_samples, member->segment_samples,
+                                  member->group_segments, member->cache_bytes);
+    rbc__episodes_count(member->episodes, &num_episodes, &bytes);
+    sum->num_episodes += num_episodes;
+    sum->episode_bytes += bytes;
+    if (member == loader->members || global > sum->unpack_factor_global) {
+        sum->unpack_factor_global = global;
+        sum->unpack_factor_blocks = by_blocks;
+        sum->segment_samples = member->segment_samples;
+        sum->group_segments = member->group_segments;
+    }
+}
+
+rbc_status rbc_loader_get_member(const rbc_loader *loader, int32_t index, rbc_loader_member *out,
+                                 rbc_error *err) {
+    rbc_loader_member found = {0};
+    RBC__TRY(rbc__params_read(out, &found, sizeof found, "member", err));
+    if (index < 0 || index >= loader->num_members) {
+        return rbc__fail(err, RBC_ERROR_NOT_FOUND, "there is no dataset %d: the loader has %d",
+                         index, loader->num_members);
+    }
+    const rbc__member *member = &loader->members[index];
+    const size_t struct_size = out->struct_size;
+    found = (rbc_loader_member){.struct_size = struct_size,
+                                .num_samples = member->rows_params.order.num_samples,
+                                .segment_samples = member->segment_samples,
+                                .group_segments = member->group_segments};
+    memcpy(out, &found, struct_size < sizeof found ? struct_size : sizeof found);
+    return RBC_OK;
+}
+
 rbc_status rbc_loader_get_memory(const rbc_loader *loader, rbc_loader_memory *out, rbc_error *err) {
     rbc_loader_memory found = {0};
     RBC__TRY(rbc__params_read(out, &found, sizeof found, "memory", err));
@@ -233,15 +278,10 @@ rbc_status rbc_loader_get_memory(const rbc_loader *loader, rbc_loader_memory *ou
         rbc__slots_count(loader->slots, &slots);
         rbc__block_cache_count(loader->blocks, &blocks);
         rbc__video_pool_count(loader->videos, &videos);
-        rbc__episodes_count(loader->episodes, &found.num_episodes, &found.episode_bytes);
         found.bound_bytes = loader->memory_bytes;
-        rbc__packed_divide(&loader->packed, RBC__GROUP_BYTES, &found.segment_samples,
-                           &found.group_segments);
-        found.unpack_factor_global = rbc__packed_factor_global(
-            &loader->packed, loader->sampler.num_samples, rbc__block_cache_max(loader->blocks));
-        found.unpack_factor_blocks = rbc__packed_factor_blocks(
-            &loader->packed, loader->sampler.num_samples, found.segment_samples,
-            found.group_segments, rbc__block_cache_max(loader->blocks));
+        for (int32_t i = 0; i < loader->num_members; ++i) {
+            add_member(loader, &loader->members[i], &found);
+        }
         found.slot_bytes = slots.total * loader->spec->slot_bytes;
         found.device_bytes = slots.device_bytes;
         found.block_bytes = blocks.bytes;
@@ -264,17 +304,33 @@ rbc_status rbc_loader_get_memory(const rbc_loader *loader, rbc_loader_memory *ou
     return RBC_OK;
 }
 
+/* Tells text `*at` of these, where they have it; else `*at` is what is left for others. */
+static bool note_at(const rbc__notes *notes, const char *name, int64_t *at, char *message,
+                    uint64_t message_bytes) {
+    if (*at < 0 || *at >= notes->count) {
+        *at -= *at < 0 ? 0 : notes->count;
+        return false;
+    }
+    if (message_bytes > 0 && name != NULL) {
+        snprintf(message, (size_t)message_bytes, "dataset '%s': %s", name, notes->texts[*at]);
+    } else if (message_bytes > 0) {
+        snprintf(message, (size_t)message_bytes, "%s", notes->texts[*at]);
+    }
+    return true;
+}
+
 rbc_status rbc_loader_warning(const rbc_loader *loader, int64_t index, char *message,
                               uint64_t message_bytes, rbc_error *err) {
-    const rbc__notes *notes = &loader->notes;
-    if (index < 0 || index >= notes->count) {
-        return rbc__fail(err, RBC_ERROR_NOT_FOUND, "there is no warning %lld: there are %lld",
-                         (long long)index, (long long)notes->count);
+    int64_t at = index;
+    bool is_found = note_at(&loader->notes, NULL, &at, message, message_bytes);
+    for (int32_t i = 0; i < loader->num_members && !is_found; ++i) {
+        const rbc__member *member = &loader->members[i];
+        is_found = note_at(&member->notes, member->name, &at, message, message_bytes);
     }
-    if (message_bytes > 0) {
-        snprintf(message, (size_t)message_bytes, "%s", notes->texts[index]);
-    }
-    return RBC_OK;
+    return is_found
+               ? RBC_OK
+               : rbc__fail(err, RBC_ERROR_NOT_FOUND, "there is no warning %lld: there are %lld",
+                           (long long)index, (long long)(index < 0 ? 0 : index - at));
 }
 
 rbc_status rbc_loader_skipped(const rbc_loader *loader, int64_t index, char *message,

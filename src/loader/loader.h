@@ -23,10 +23,9 @@
 #include <robocache/robocache.h>
 
 #include "core/timeline.h"
-#include "loader/blocks.h"
-#include "loader/clock.h"
-#include "loader/reference.h"
-#include "loader/rows.h"
+#include "loader/member.h"
+#include "loader/mixed_rows.h"
+#include "loader/mixture.h"
 #include "loader/sampler.h"
 #include "loader/slot.h"
 
@@ -40,10 +39,9 @@ typedef struct rbc__skip {
 typedef struct rbc__pending rbc__pending;
 struct rbc__pending {
     rbc__pending *next;
-    int64_t index;    /* of the batch, among those dealt out */
-    rbc_batch *batch; /* NULL: it has no slot yet */
-    rbc__order order;
-    int64_t position; /* of row 0 in the epoch */
+    int64_t index;           /* of the batch, among those dealt out */
+    rbc_batch *batch;        /* NULL: it has no slot yet */
+    int64_t epoch, position; /* of row 0 */
     int64_t num_rows, range_rows;
     int64_t num_ranges, taken_ranges, done_ranges;
     int64_t row_bytes;        /* that a row was expected to take when it was begun, fetched ahead */
@@ -61,7 +59,7 @@ struct rbc__fetched {
     rbc__fetched *next;
     rbc__pending *pending;
     int64_t range;
-    rbc__rows *rows;
+    rbc__mixed_rows *rows;
     int64_t bytes;
     bool has_slot; /* its batch had one when it was taken: without, it is not made */
 };
@@ -69,7 +67,7 @@ struct rbc__fetched {
 typedef struct rbc__worker {
     rbc_loader *loader;
     int32_t index; /* of its arena of strings; -1: a fetcher, which writes none */
-    rbc__rows *rows;
+    rbc__mixed_rows *rows;
     rbc__maker *maker;
     /* ---- guarded by the loader's lock ---- */
     rbc__pending *pending; /* whose range it works on; NULL: none */
@@ -79,23 +77,20 @@ typedef struct rbc__worker {
 
 struct rbc_loader {
     pid_t process;
-    rbc_dataset *dataset;
-    rbc_selection *selection;
-    rbc__reference reference;
-    rbc__clock clock;
-    rbc__notes notes;
+    rbc__member *members; /* [num_members] */
+    int32_t num_members;
+    const rbc__rows_params **rows_params; /* [num_members] the members' */
+    int64_t *sizes, *begins;              /* the mixture's */
+    rbc__mixture mixture;
+    rbc__notes notes;     /* of all of them */
     rbc__sampler sampler; /* of whole epochs */
     rbc__slots *slots;
-    const rbc__batch_spec *spec;
-    rbc__batch_spec
-        *unused_spec; /* owned, where making the loader failed before the slots took it */
-    rbc__episodes *episodes;
+    const rbc__batch_spec *spec; /* of the slots: the first member's */
+    bool has_images;
     rbc__block_cache *blocks;
     rbc__video_pool *videos;
-    rbc__objects objects;
-    rbc__rows_params rows_params;
+    int64_t episode_bytes;    /* that episodes at hand may take */
     rbc__request_watch watch; /* while it is made */
-    rbc__packed packed;
     rbc_on_error on_error;
     int32_t num_slots;
     int64_t range_rows, split_range_rows;
@@ -118,7 +113,6 @@ struct rbc_loader {
     bool is_split;
     bool is_begun; /* a seek or a first next has said where to begin */
     int64_t epoch;
-    rbc__order order;       /* of the epoch */
     rbc__sampler dealt;     /* from where the epoch was begun: batches are numbered from there */
     int64_t next_begun;     /* batch that is begun next */
     int64_t next_delivered; /* batch that is delivered next; num_rounds: the end was told */
@@ -127,9 +121,9 @@ struct rbc_loader {
     int32_t num_pending, num_filling; /* of them, those that have a slot */
     rbc__fetched *fetched;            /* in the order of batches and ranges */
     int64_t fetched_bytes, max_fetched_bytes;
-    int64_t expected_bytes; /* of ranges of pending batches that are not fetched yet */
-    int64_t row_bytes;      /* to be expected of one row; 0: nothing has been fetched yet */
-    rbc__rows **spare_rows; /* [num_spare] for fetchers */
+    int64_t expected_bytes;       /* of ranges of pending batches that are not fetched yet */
+    int64_t row_bytes;            /* to be expected of one row; 0: nothing has been fetched yet */
+    rbc__mixed_rows **spare_rows; /* [num_spare] for fetchers */
     int32_t num_spare, spare_room;
     int32_t num_idle;      /* workers that wait for work */
     rbc_error begin_error; /* why a batch could not be begun; status RBC_OK: none */

@@ -82,7 +82,7 @@ static int64_t same_image(const rbc__list_of_jobs *jobs, const rbc__sample *samp
 static uint64_t key_of(const rbc__rows *rows, const rbc__row *row, const rbc__window_spec *window,
                        int64_t i) {
     const char *name = rows->params.spec->fields[window->value_field].name;
-    return rbc_image_key(rows->seed, rows->epoch,
+    return rbc_image_key(rows->params.order.seed, row->epoch,
                          rbc__episodes_id(rows->params.episodes, row->episode_at), row->tick,
                          (rbc_image_share)window->made->params.share, name, i);
 }
@@ -437,19 +437,45 @@ static void put_i64(const rbc__rows *rows, const rbc__row *row, int32_t field, i
            sizeof value);
 }
 
+/* A field of a stream that the dataset lacks. */
+static rbc_status put_absent(rbc__rows *rows, const rbc__row *row, const rbc__field_spec *field,
+                             rbc_error *err) {
+    if (field->text_index < 0) {
+        memset(rbc__batch_row(rows->batch, field, row->index), 0, (size_t)field->row_bytes);
+        return RBC_OK;
+    }
+    for (int64_t i = 0; i < field->row_elements; ++i) {
+        RBC__TRY(rbc__batch_put_text(rows->batch, rows->text_arena, field->text_index,
+                                     row->index * field->row_elements + i, "", 0, err));
+    }
+    return RBC_OK;
+}
+
 /* What is said of each row, whether it could be made or not. */
 static void put_facts(rbc__rows *rows, rbc__row *row) {
     const rbc__batch_spec *spec = rows->params.spec;
     rbc_error problem;
+    rbc_status status = RBC_OK;
     const char *task = row->episode != NULL ? row->episode->task : "";
     const uint64_t task_bytes = row->episode != NULL ? row->episode->task_bytes : 0;
     put_i64(rows, row, spec->index_field, row->episode_at);
     put_i64(rows, row, spec->id_field, rbc__episodes_id(rows->params.episodes, row->episode_at));
     put_i64(rows, row, spec->step_field, row->tick);
     put_i64(rows, row, spec->time_field, row->tick_ns);
-    if (rbc__batch_put_text(rows->batch, rows->text_arena,
-                            spec->fields[spec->task_field].text_index, row->index, task, task_bytes,
-                            &problem) != RBC_OK) {
+    status = rbc__batch_put_text(rows->batch, rows->text_arena,
+                                 spec->fields[spec->task_field].text_index, row->index, task,
+                                 task_bytes, &problem);
+    if (status == RBC_OK && spec->dataset_field >= 0) {
+        const char *name = rows->params.name;
+        put_i64(rows, row, spec->number_field, rows->params.number);
+        status = rbc__batch_put_text(rows->batch, rows->text_arena,
+                                     spec->fields[spec->dataset_field].text_index, row->index, name,
+                                     strlen(name), &problem);
+    }
+    for (int32_t i = 0; i < spec->num_absent && status == RBC_OK; ++i) {
+        status = put_absent(rows, row, &spec->fields[spec->absent[i]], &problem);
+    }
+    if (status != RBC_OK) {
         rbc__row_fail(row, spec->num_windows, &problem);
     }
 }
@@ -460,9 +486,9 @@ static void move_to_batch(rbc__rows *rows, rbc_batch *batch) {
     rows->batch = batch;
     for (int32_t f = 0; f < rows->num_aside; ++f) {
         const rbc__field_spec *field = &spec->fields[f];
-        if (rows->aside[f] != NULL) {
-            memcpy(rbc__batch_row(batch, field, rows->rows[0].index), rows->aside[f],
-                   (size_t)(rows->num_rows * field->row_bytes));
+        for (int64_t i = 0; rows->aside[f] != NULL && i < rows->num_rows; ++i) {
+            memcpy(rbc__batch_row(batch, field, rows->rows[i].index),
+                   rows->aside[f] + i * field->row_bytes, (size_t)field->row_bytes);
         }
     }
 }

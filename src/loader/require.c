@@ -114,7 +114,7 @@ static rbc_status prepare(const rbc__batch_spec *spec, const rbc__clock *clock,
     params.episodes = *episodes;
     params.requests.cache = *blocks;
     params.requests.watch = watch;
-    RBC__TRY(rbc__rows_create(&params, 1, &out->rows, err));
+    RBC__TRY(rbc__rows_create(&params, 1, NULL, &out->rows, err));
     return rbc__maker_create(spec->jpeg_dct, false, &out->maker, err);
 }
 

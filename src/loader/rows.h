@@ -31,12 +31,15 @@
 #include "loader/slot.h"
 #include "loader/window.h"
 
-/* What the rows of a loader share. */
+/* What the rows of a dataset share. */
 typedef struct rbc__rows_params {
     const rbc__batch_spec *spec;
     const rbc__clock *clock;
     rbc__episodes *episodes;
     rbc__request_params requests;
+    rbc__order order; /* of its own epochs */
+    const char *name; /* of the dataset in its mixture; NULL: it is the only one */
+    int64_t number;   /* in the mixture */
 } rbc__rows_params;
 
 /* One window of one row. */
@@ -54,8 +57,9 @@ typedef struct rbc__cell {
 #define RBC__RANK_NONE INT32_MAX
 
 typedef struct rbc__row {
-    int64_t index;      /* in the batch */
-    int64_t episode_at; /* position of the episode in the selection */
+    int64_t index;           /* in the batch */
+    int64_t epoch, position; /* of its dataset */
+    int64_t episode_at;      /* position of the episode in the selection */
     rbc__loaded_episode *episode;
     int64_t tick, tick_ns;
     int32_t failed_rank; /* window that failed, -1: all of it; RBC__RANK_NONE */
@@ -76,10 +80,9 @@ struct rbc__rows {
     rbc__request *request;
     rbc__arena arena;
     int64_t num_rows, room;
-    rbc__row *rows;   /* [room] */
-    rbc__cell *cells; /* [num_windows][room] */
-    uint64_t seed;    /* of the order; with the epoch it decides what is drawn of images */
-    int64_t epoch;
+    rbc__row *rows;    /* [room] */
+    rbc__cell *cells;  /* [num_windows][room] */
+    bool has_order;    /* params.order is that of the epoch of a row before */
     rbc_batch *batch;  /* NULL: there is none yet, and fields are kept aside */
     uint8_t **aside;   /* [num_aside] of [num_rows]; NULL: nothing of the field is fetched */
     int32_t num_aside; /* the fields, once they are known */
@@ -90,15 +93,19 @@ struct rbc__rows {
     rbc__maker *chooser; /* of the thread that fetches */
 };
 
-/* `max_rows` rows at a time. Borrows what the params point to, and `chooser`. */
-rbc_status rbc__rows_create(const rbc__rows_params *params, int64_t max_rows, rbc__rows **out,
-                            rbc_error *err);
+/* With room for `room` rows at a time, at least 1. Borrows what the params point to. `timeline` is
+ * that of other rows that are worked on with these, or NULL. */
+rbc_status rbc__rows_create(const rbc__rows_params *params, int64_t room, rbc__timeline *timeline,
+                            rbc__rows **out, rbc_error *err);
 void rbc__rows_destroy(rbc__rows **handle);
 
-/* Stages 1 to 6 of rows [first, first + count) of a batch whose samples are those at `position` and
- * after it of the epoch. `batch` NULL: there is no slot for it yet. `maker` chooses. */
-void rbc__rows_fetch(rbc__rows *rows, rbc__maker *maker, const rbc__order *order, int64_t position,
-                     rbc_batch *batch, int64_t first, int64_t count, const atomic_bool *cancel);
+/* One more row, which is at `position` of the dataset's own epoch. OUT_OF_MEMORY. */
+rbc_status rbc__rows_add(rbc__rows *rows, int64_t index, int64_t epoch, int64_t position,
+                         rbc_error *err);
+/* Stages 1 to 6 of the rows that were added. `batch` NULL: there is no slot for it yet. `maker`
+ * chooses. */
+void rbc__rows_fetch(rbc__rows *rows, rbc__maker *maker, rbc_batch *batch,
+                     const atomic_bool *cancel);
 /* Stages 7 to 9, into `batch`. Strings go through its arena `text_arena`. */
 void rbc__rows_make(rbc__rows *rows, rbc__maker *maker, rbc_batch *batch, int32_t text_arena,
                     const atomic_bool *cancel);

@@ -85,11 +85,7 @@ rbc_status rbc__sampler_init(rbc__sampler *out, int64_t num_samples,
                           .rank = params->rank,
                           .world_size = params->world_size,
                           .part = params->part,
-                          .num_parts = params->num_parts,
-                          .shuffle = params->shuffle != RBC_SHUFFLE_NONE,
-                          .segment_samples = 1,
-                          .group_segments = 1,
-                          .seed = params->seed};
+                          .num_parts = params->num_parts};
     rbc__sampler_begin(out, 0);
     return RBC_OK;
 }
@@ -122,21 +118,11 @@ void rbc__sampler_batch(const rbc__sampler *sampler, int64_t index, int64_t *pos
     *rows = sampler->batch_size;
 }
 
-void rbc__sampler_divide(rbc__sampler *sampler, int64_t segment_samples, int64_t group_segments) {
-    sampler->segment_samples = segment_samples;
-    sampler->group_segments = group_segments;
-}
-
-void rbc__sampler_order(const rbc__sampler *sampler, int64_t epoch, rbc__order *out) {
-    *out = (rbc__order){.num_samples = sampler->num_samples,
-                        .shuffle = sampler->shuffle,
-                        .segment_samples = sampler->segment_samples,
-                        .group_segments = sampler->group_segments,
-                        .seed = sampler->seed,
-                        .epoch = (uint64_t)epoch};
-    rbc__permutation_init(&out->permutation,
-                          (uint64_t)(sampler->num_samples / sampler->segment_samples),
-                          sampler->seed, (uint64_t)epoch);
+void rbc__order_begin(rbc__order *order, int64_t epoch) {
+    order->epoch = (uint64_t)epoch;
+    rbc__permutation_init(&order->permutation,
+                          (uint64_t)(order->num_samples / order->segment_samples), order->seed,
+                          (uint64_t)epoch);
 }
 
 /* The image of `at` among `size`, permuted in a way that group `group` has to itself. */

@@ -44,12 +44,9 @@ typedef struct rbc__sampler {
     int64_t rank_batches;  /* of this rank */
     int64_t last_rows;     /* of batch rank_batches - 1 of the rank */
     int64_t last_position; /* of its first row */
-    bool shuffle;
-    int64_t segment_samples, group_segments; /* 1 and 1: a global shuffle; see rbc__order */
-    uint64_t seed;
 } rbc__sampler;
 
-/* Order of one epoch.
+/* Order of one epoch of a dataset.
  *
  * Shuffled by blocks, with L = segment_samples and K = group_segments: the samples are S = floor(N /
  * L) segments of L each that follow each other, and a rest. The segments are permuted; K of them in
@@ -59,7 +56,7 @@ typedef struct rbc__sampler {
 typedef struct rbc__order {
     int64_t num_samples;
     bool shuffle;
-    int64_t segment_samples, group_segments;
+    int64_t segment_samples, group_segments; /* 1 and 1: a global shuffle */
     uint64_t seed, epoch;
     rbc__permutation permutation; /* of samples, or of segments */
 } rbc__order;
@@ -75,14 +72,12 @@ void rbc__sampler_begin(rbc__sampler *sampler, int64_t base);
  * epoch's end, num_samples, where there is no such round. */
 int64_t rbc__sampler_round(const rbc__sampler *sampler, int64_t index);
 
-/* Shuffles by blocks, see rbc__order: both at least 1. */
-void rbc__sampler_divide(rbc__sampler *sampler, int64_t segment_samples, int64_t group_segments);
-
 /* First position and number of rows of batch `index` in [0, num_batches). */
 void rbc__sampler_batch(const rbc__sampler *sampler, int64_t index, int64_t *position,
                         int64_t *rows);
 
-void rbc__sampler_order(const rbc__sampler *sampler, int64_t epoch, rbc__order *out);
+/* The order of another epoch; all but epoch and permutation is set. */
+void rbc__order_begin(rbc__order *order, int64_t epoch);
 
 /* Sample at `position` of the epoch; positions past the end continue at the beginning. */
 int64_t rbc__order_sample(const rbc__order *order, int64_t position);

@@ -30,9 +30,8 @@ static const rbc__timeline *first_timeline(const rbc_loader *loader) {
         return first->timeline;
     }
     const rbc__fetched *fetched = loader->fetched;
-    return fetched != NULL && fetched->pending == loader->first_pending
-               ? rbc__rows_timeline(fetched->rows)
-               : NULL;
+    return fetched != NULL && fetched->pending == loader->first_pending ? &fetched->rows->timeline
+                                                                        : NULL;
 }
 
 static bool is_ready(const rbc_loader *loader) {

@@ -62,6 +62,13 @@ rbc_status rbc__vector_set(const rbc_window *window, const rbc__used_stream *use
                          window->stream, window->vector);
     }
     out->is_vector = window->vector != RBC_VECTOR_NONE;
+    out->pad_to = window->pad_to;
+    if (window->pad_to < 0 || (window->pad_to > 0 && window->vector != RBC_VECTOR_BEGINS)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "stream '%s': pad_to is %lld; wanted at least 0, and 0 but where a vector "
+                         "begins",
+                         window->stream, (long long)window->pad_to);
+    }
     if (out->is_vector || window->scale != NULL || window->offset != NULL) {
         RBC__TRY(check_numbers(window, used, out, err));
     }
@@ -148,6 +155,25 @@ static rbc_status join(rbc__batch_spec *spec, int32_t head, int32_t at, rbc_erro
     return RBC_OK;
 }
 
+/* The vector that begins at window `head`, if one does, gets its padding. */
+static rbc_status pad(rbc__batch_spec *spec, int32_t head, rbc_error *err) {
+    rbc__window_spec *first = &spec->windows[head];
+    if (first->head != head || first->pad_to == 0) {
+        return RBC_OK;
+    }
+    if (first->target_channels > first->pad_to) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "stream '%s': pad_to is %lld; the vector that begins with it has %lld "
+                         "elements",
+                         name_of(spec, first), (long long)first->pad_to,
+                         (long long)first->target_channels);
+    }
+    rbc__window_spec *last = &spec->windows[head + first->num_parts - 1];
+    last->tail_bytes = (first->pad_to - first->target_channels) * rbc__dtype_bytes(first->dtype);
+    first->target_channels = first->pad_to;
+    return RBC_OK;
+}
+
 rbc_status rbc__vectors_join(rbc__batch_spec *spec, const rbc_window *windows, rbc_error *err) {
     int32_t head = 0;
     for (int32_t i = 0; i < spec->num_windows; ++i) {
@@ -167,14 +193,17 @@ rbc_status rbc__vectors_join(rbc__batch_spec *spec, const rbc_window *windows, r
         spec->windows[head].num_parts += 1;
     }
     for (int32_t i = 0; i < spec->num_windows; ++i) {
+        RBC__TRY(pad(spec, i, err));
+    }
+    for (int32_t i = 0; i < spec->num_windows; ++i) {
         rbc__window_spec *window = &spec->windows[i];
         const rbc__window_spec *first = &spec->windows[window->head];
         const rbc__used_stream *used = &spec->used[window->stream_at];
         window->num_parts = first->num_parts;
         window->dtype = first->dtype;
         window->is_plain =
-            !has_numbers(used, window) ||
-            (window->num_parts == 1 && window->scale == NULL && window->offset == NULL);
+            !has_numbers(used, window) || (window->num_parts == 1 && window->scale == NULL &&
+                                           window->offset == NULL && window->pad_to == 0);
         if (window->head < i) {
             window->begin_bytes =
                 spec->windows[i - 1].begin_bytes + rbc__vector_part_bytes(&spec->windows[i - 1]);
@@ -248,6 +277,7 @@ static void put_floats(const rbc__window_spec *window, const uint8_t *sample, ui
 
 void rbc__vector_put(const rbc__window_spec *window, const uint8_t *sample, uint8_t *target) {
     uint8_t *dst = target + window->begin_bytes;
+    memset(dst + rbc__vector_part_bytes(window), 0, (size_t)window->tail_bytes);
     if (sample == NULL) {
         memset(dst, 0, (size_t)rbc__vector_part_bytes(window));
     } else if (window->stored == window->dtype && window->scale == NULL && window->offset == NULL) {

@@ -52,19 +52,19 @@ static void give_back(rbc__pending *pending) {
 }
 
 /* Rows that a fetcher may use again. */
-static void keep_rows(rbc_loader *loader, rbc__rows *rows) {
+static void keep_rows(rbc_loader *loader, rbc__mixed_rows *rows) {
     if (loader->num_spare < loader->spare_room) {
         loader->spare_rows[loader->num_spare++] = rows;
         return;
     }
-    rbc__rows_destroy(&rows);
+    rbc__mixed_rows_destroy(&rows);
 }
 
 static void drop_fetched(rbc_loader *loader) {
     while (loader->fetched != NULL) {
         rbc__fetched *fetched = loader->fetched;
         loader->fetched = fetched->next;
-        rbc__rows_end(fetched->rows);
+        rbc__mixed_rows_end(fetched->rows);
         keep_rows(loader, fetched->rows);
         give_back(fetched->pending);
         free(fetched);
@@ -113,7 +113,7 @@ static rbc_status begin_batch(rbc_loader *loader, rbc_error *err) {
         }
     }
     ++loader->next_begun;
-    pending->order = loader->order;
+    pending->epoch = loader->epoch;
     pending->range_rows = loader->is_split ? loader->split_range_rows : loader->range_rows;
     pending->row_bytes = loader->is_split ? loader->row_bytes : 0;
     loader->expected_bytes += pending->num_rows * pending->row_bytes;
@@ -220,21 +220,27 @@ static rbc_status note_skip(rbc_loader *loader, rbc__pending *pending, int64_t r
 }
 
 /* Deals with the rows that failed. False, with `error` and `failed_row`, when one fails for good. */
-static bool settle_rows(rbc_loader *loader, rbc__pending *pending, rbc__rows *rows,
+static bool settle_rows(rbc_loader *loader, rbc__pending *pending, rbc__mixed_rows *rows,
                         rbc_error *error, int64_t *failed_row) {
+    if (rows->error.status != RBC_OK) {
+        *error = rows->error;
+        *failed_row = rows->first;
+        return false;
+    }
     for (int64_t i = 0; i < rows->num_rows; ++i) {
         rbc_error no_memory;
-        const rbc_error *problem = rbc__rows_failure(rows, i, &no_memory);
+        const rbc_error *problem = rbc__mixed_rows_failure(rows, i, &no_memory);
         if (problem == NULL) {
             continue;
         }
-        const int64_t row = rows->rows[i].index;
+        const int64_t row = rows->first + i;
         if (loader->on_error == RBC_ON_ERROR_RAISE || rbc__is_shortage(problem)) {
             *error = *problem;
             *failed_row = row;
             return false;
         }
-        if (loader->on_error == RBC_ON_ERROR_MASK && rbc__rows_mask(rows, i, error) != RBC_OK) {
+        if (loader->on_error == RBC_ON_ERROR_MASK &&
+            rbc__mixed_rows_mask(rows, i, error) != RBC_OK) {
             *failed_row = row;
             return false;
         }
@@ -322,17 +328,17 @@ static void measure_reads(rbc_loader *loader, const rbc__rows_stats *stats) {
 }
 
 /* Makes rows that have been fetched. Takes the lock, which is held then. */
-static void make_range(rbc__worker *worker, rbc__pending *pending, rbc__rows *rows,
+static void make_range(rbc__worker *worker, rbc__pending *pending, rbc__mixed_rows *rows,
                        int64_t begin_ns) {
     rbc_loader *loader = worker->loader;
     rbc_error error;
     int64_t failed_row = 0;
-    rbc__rows_make(rows, worker->maker, pending->batch, worker->index, &pending->is_cancelled);
+    rbc__mixed_rows_make(rows, worker->maker, pending->batch, worker->index,
+                         &pending->is_cancelled);
     const bool is_good = settle_rows(loader, pending, rows, &error, &failed_row);
-    const int64_t busy_ns =
-        rbc__timeline_enter(rbc__rows_timeline(rows), RBC__STAGE_NONE) - begin_ns;
-    const rbc__rows_stats stats = rbc__rows_take_stats(rows);
-    rbc__rows_end(rows);
+    const int64_t busy_ns = rbc__timeline_enter(&rows->timeline, RBC__STAGE_NONE) - begin_ns;
+    const rbc__rows_stats stats = rbc__mixed_rows_take_stats(rows);
+    rbc__mixed_rows_end(rows);
     pthread_mutex_lock(&loader->lock);
     work_on(worker, NULL, 0, NULL);
     add_stats(loader, &stats, busy_ns);
@@ -340,7 +346,7 @@ static void make_range(rbc__worker *worker, rbc__pending *pending, rbc__rows *ro
     if (!is_good) {
         fail_range(pending, &error, failed_row);
     }
-    finish_range(loader, pending, rbc__rows_timeline(rows));
+    finish_range(loader, pending, &rows->timeline);
 }
 
 /* Whether the rows of a batch may be written, else why not. */
@@ -358,7 +364,7 @@ static bool may_write(rbc_loader *loader, rbc__pending *pending, int64_t first) 
 /* The same of rows that a fetcher has handed over. */
 static void make_fetched(rbc__worker *worker, const rbc__fetched *fetched) {
     rbc_loader *loader = worker->loader;
-    rbc__timeline *timeline = rbc__rows_timeline(fetched->rows);
+    rbc__timeline *timeline = &fetched->rows->timeline;
     const int64_t begin_ns = rbc__timeline_enter(timeline, RBC_STAGE_ALIGN);
     int64_t first;
     (void)rows_of(fetched->pending, fetched->range, &first);
@@ -366,7 +372,7 @@ static void make_fetched(rbc__worker *worker, const rbc__fetched *fetched) {
         make_range(worker, fetched->pending, fetched->rows, begin_ns);
         return;
     }
-    rbc__rows_end(fetched->rows);
+    rbc__mixed_rows_end(fetched->rows);
     pthread_mutex_lock(&loader->lock);
     work_on(worker, NULL, 0, NULL);
     finish_range(loader, fetched->pending, timeline);
@@ -410,7 +416,7 @@ void *rbc__worker_main(void *argument) {
             continue;
         }
         if (fetched != NULL) {
-            work_on(worker, pending, fetched->range, rbc__rows_timeline(fetched->rows));
+            work_on(worker, pending, fetched->range, &fetched->rows->timeline);
             pthread_mutex_unlock(&loader->lock);
             make_fetched(worker, fetched);
             keep_rows(loader, fetched->rows);
@@ -423,7 +429,7 @@ void *rbc__worker_main(void *argument) {
             finish_range(loader, pending, NULL);
             continue;
         }
-        rbc__timeline *timeline = rbc__rows_timeline(worker->rows);
+        rbc__timeline *timeline = &worker->rows->timeline;
         const int64_t begin_ns = rbc__timeline_begin(timeline, RBC_STAGE_ORDER);
         work_on(worker, pending, range, timeline);
         pthread_mutex_unlock(&loader->lock);
@@ -433,8 +439,8 @@ void *rbc__worker_main(void *argument) {
             finish_range(loader, pending, timeline);
             continue;
         }
-        rbc__rows_fetch(worker->rows, worker->maker, &pending->order, pending->position,
-                        pending->batch, first, count, &pending->is_cancelled);
+        rbc__mixed_rows_fetch(worker->rows, worker->maker, pending->epoch, pending->position,
+                              pending->batch, first, count, &pending->is_cancelled);
         rbc__timeline_enter(timeline, RBC_STAGE_ALIGN);
         make_range(worker, pending, worker->rows, begin_ns);
     }
@@ -470,20 +476,19 @@ static void hand_over(rbc_loader *loader, rbc__fetched *fetched) {
 }
 
 /* Rows for a fetcher; NULL: no memory. With the lock held. */
-static rbc__rows *spare_rows(rbc_loader *loader) {
-    rbc__rows *rows = NULL;
-    rbc__rows_params params = loader->rows_params;
+static rbc__mixed_rows *spare_rows(rbc_loader *loader) {
+    rbc__mixed_rows *rows = NULL;
     if (loader->num_spare > 0) {
         return loader->spare_rows[--loader->num_spare];
     }
-    params.requests.is_split = true;
-    (void)rbc__rows_create(&params, loader->split_range_rows, &rows, NULL);
+    (void)rbc__mixed_rows_create(&loader->mixture, loader->rows_params, true,
+                                 loader->split_range_rows, &rows, NULL);
     return rows;
 }
 
 /* Reading takes the time of whoever does it, and no core: it is counted by itself. */
-static void count_fetch(rbc_loader *loader, rbc__rows *rows) {
-    const rbc__rows_stats stats = rbc__rows_take_stats(rows);
+static void count_fetch(rbc_loader *loader, rbc__mixed_rows *rows) {
+    const rbc__rows_stats stats = rbc__mixed_rows_take_stats(rows);
     add_stats(loader, &stats, 0);
 }
 
@@ -501,7 +506,7 @@ void *rbc__fetcher_main(void *argument) {
             continue;
         }
         rbc__fetched *fetched = calloc(1, sizeof *fetched);
-        rbc__rows *rows = fetched != NULL ? spare_rows(loader) : NULL;
+        rbc__mixed_rows *rows = fetched != NULL ? spare_rows(loader) : NULL;
         int64_t first;
         const int64_t count = rows_of(pending, range, &first);
         if (rows == NULL) {
@@ -513,23 +518,23 @@ void *rbc__fetcher_main(void *argument) {
             finish_range(loader, pending, NULL);
             continue;
         }
-        rbc__timeline *timeline = rbc__rows_timeline(rows);
+        rbc__timeline *timeline = &rows->timeline;
         rbc__timeline_begin(timeline, RBC_STAGE_ORDER);
         work_on(worker, pending, range, timeline);
         pthread_mutex_unlock(&loader->lock);
         if (!is_given_up(loader, pending, first)) {
-            rbc__rows_fetch(rows, worker->maker, &pending->order, pending->position, NULL, first,
-                            count, &pending->is_cancelled);
+            rbc__mixed_rows_fetch(rows, worker->maker, pending->epoch, pending->position, NULL,
+                                  first, count, &pending->is_cancelled);
         }
         *fetched = (rbc__fetched){
-            .pending = pending, .range = range, .rows = rows, .bytes = rbc__rows_bytes(rows)};
+            .pending = pending, .range = range, .rows = rows, .bytes = rbc__mixed_rows_bytes(rows)};
         rbc__timeline_enter(timeline, RBC_STAGE_QUEUE);
         pthread_mutex_lock(&loader->lock);
         work_on(worker, NULL, 0, NULL);
         count_fetch(loader, rows);
         if (atomic_load_explicit(&pending->is_cancelled, memory_order_relaxed)) {
             pthread_mutex_unlock(&loader->lock);
-            rbc__rows_end(rows);
+            rbc__mixed_rows_end(rows);
             pthread_mutex_lock(&loader->lock);
             keep_rows(loader, rows);
             give_back(pending);

@@ -101,14 +101,15 @@ void rbc__block_cache_destroy(rbc__block_cache **cache) {
 
 static rbc__cached_block **bucket_of(const rbc__block_cache *cache, const rbc__block_key *key) {
     uint64_t hash = (uint64_t)key->blob * UINT64_C(0x9e3779b97f4a7c15);
-    hash = (hash ^ key->offset ^ (uint64_t)key->track << 40 ^ (uint64_t)key->kind << 62) *
+    hash = (hash ^ key->offset ^ (uint64_t)key->track << 40 ^ (uint64_t)key->kind << 62 ^
+            (uint64_t)(uintptr_t)key->owner) *
            UINT64_C(0xff51afd7ed558ccd);
     return &cache->buckets[(hash >> 32) & cache->mask];
 }
 
 static bool same_key(const rbc__block_key *a, const rbc__block_key *b) {
     return a->blob == b->blob && a->offset == b->offset && a->track == b->track &&
-           a->kind == b->kind;
+           a->kind == b->kind && a->owner == b->owner;
 }
 
 static void unlink_use(rbc__block_cache *cache, rbc__cached_block *block) {

@@ -29,10 +29,11 @@ typedef enum rbc__block_kind {
 } rbc__block_kind;
 
 typedef struct rbc__block_key {
-    int64_t blob;    /* of an object its part, of pictures the part's blob 0 */
-    uint64_t offset; /* where it begins; of others which of them it is */
-    uint32_t track;  /* of packets and pictures: its number */
-    uint32_t kind;   /* rbc__block_kind */
+    int64_t blob;      /* of an object its part, of pictures the part's blob 0 */
+    uint64_t offset;   /* where it begins; of others which of them it is */
+    uint32_t track;    /* of packets and pictures: its number */
+    uint32_t kind;     /* rbc__block_kind */
+    const void *owner; /* which dataset's, where several share the cache; never followed */
 } rbc__block_key;
 
 rbc_status rbc__block_cache_create(int64_t max_bytes, rbc__block_cache **out, rbc_error *err);

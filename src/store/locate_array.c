@@ -41,13 +41,13 @@ static rbc_status add_chunks(rbc__request *request, const rbc__located_stream *s
             continue;
         }
         const int64_t blob = rbc__blob_id(s->parsed->part, chunk.blob);
-        const rbc__wanted_block wanted = {.key = {blob, (uint64_t)chunk.offset, 0, RBC__KEY_BLOCK},
-                                          .blob = blob,
-                                          .offset = (uint64_t)chunk.offset,
-                                          .packing =
-                                              packing_of_chunk(&object->packing, chunk.skipped),
-                                          .packed_bytes = (uint64_t)chunk.bytes,
-                                          .unpacked_bytes = (uint64_t)array->chunk_bytes};
+        const rbc__wanted_block wanted = {
+            .key = {blob, (uint64_t)chunk.offset, 0, RBC__KEY_BLOCK, request->params.store},
+            .blob = blob,
+            .offset = (uint64_t)chunk.offset,
+            .packing = packing_of_chunk(&object->packing, chunk.skipped),
+            .packed_bytes = (uint64_t)chunk.bytes,
+            .unpacked_bytes = (uint64_t)array->chunk_bytes};
         RBC__TRY(rbc__request_add_block(request, &wanted, is_first, &index, err));
         if (is_first) {
             want->index = index;

@@ -55,7 +55,7 @@ static rbc_status close_stretch(rbc__request *request, rbc__wanted_group *group,
     const int64_t blob = rbc__blob_id(group->part, open->blob);
     const rbc__group_source source = {.number = open->blob, .offset = open->offset, .bytes = bytes};
     const rbc__wanted_block wanted = {
-        .key = {blob, open->offset, group->track_number, RBC__KEY_PACKETS},
+        .key = {blob, open->offset, group->track_number, RBC__KEY_PACKETS, request->params.store},
         .blob = blob,
         .offset = open->offset,
         .packed_bytes = bytes,
@@ -95,12 +95,13 @@ static rbc_status add_packet(rbc__request *request, rbc__wanted_group *group, st
         }
         const int64_t blob = rbc__blob_id(group->part, block.blob);
         const rbc__group_source source = {.number = packet->number, .in_block = true};
-        const rbc__wanted_block wanted = {.key = {blob, block.offset, 0, RBC__KEY_BLOCK},
-                                          .packing = group->track->packings[block.packing],
-                                          .blob = blob,
-                                          .offset = block.offset,
-                                          .packed_bytes = block.packed_bytes,
-                                          .unpacked_bytes = block.unpacked_bytes};
+        const rbc__wanted_block wanted = {
+            .key = {blob, block.offset, 0, RBC__KEY_BLOCK, request->params.store},
+            .packing = group->track->packings[block.packing],
+            .blob = blob,
+            .offset = block.offset,
+            .packed_bytes = block.packed_bytes,
+            .unpacked_bytes = block.unpacked_bytes};
         return add_source(request, group, &source, &wanted, err);
     }
     if (!may_join(open, packet)) {
@@ -180,7 +181,7 @@ static rbc_status begin_group(rbc__request *request, rbc__wanted_group *group, r
     if (request->params.keeps_pictures) {
         const rbc__block_key key = {rbc__blob_id(group->part, 0),
                                     (uint64_t)group->number << 32 | (uint64_t)group->first,
-                                    group->track_number, RBC__KEY_PICTURES};
+                                    group->track_number, RBC__KEY_PICTURES, request->params.store};
         RBC__TRY(rbc__block_pin(cache, &key, &group->pin, err));
         if (rbc__block_is_settled(cache, group->pin)) {
             return RBC_OK;

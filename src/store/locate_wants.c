@@ -102,13 +102,14 @@ rbc_status rbc__located_add_block(rbc__request *request, const rbc__located_stre
                                   const rbc__run *run, uint32_t *index, rbc_error *err) {
     const rbc__layout *layout = s->parsed->layout;
     const rbc__block *block = &layout->blocks[run->number];
-    const rbc__wanted_block wanted = {
-        .key = {rbc__blob_id(s->parsed->part, block->blob), block->offset, 0, RBC__KEY_BLOCK},
-        .packing = layout->packings[block->packing],
-        .blob = rbc__blob_id(s->parsed->part, block->blob),
-        .offset = block->offset,
-        .packed_bytes = block->packed_bytes,
-        .unpacked_bytes = block->unpacked_bytes};
+    const rbc__wanted_block wanted = {.key = {rbc__blob_id(s->parsed->part, block->blob),
+                                              block->offset, 0, RBC__KEY_BLOCK,
+                                              request->params.store},
+                                      .packing = layout->packings[block->packing],
+                                      .blob = rbc__blob_id(s->parsed->part, block->blob),
+                                      .offset = block->offset,
+                                      .packed_bytes = block->packed_bytes,
+                                      .unpacked_bytes = block->unpacked_bytes};
     return rbc__request_add_block(request, &wanted, true, index, err);
 }
 

@@ -87,7 +87,8 @@ static rbc_status load(const rbc__objects *objects, rbc__block_cache *cache, rbc
 static rbc_status get(const rbc__objects *objects, rbc__block_cache *cache, int64_t part,
                       rbc__container kind, uint32_t number, const void **out,
                       rbc__cached_block **pin, rbc_error *err) {
-    const rbc__block_key key = {part, (uint64_t)kind << 32 | number, 0, RBC__KEY_OBJECT};
+    const rbc__block_key key = {part, (uint64_t)kind << 32 | number, 0, RBC__KEY_OBJECT,
+                                objects->user};
     const uint8_t *data = NULL;
     size_t bytes;
     bool again = true;

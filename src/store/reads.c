@@ -188,10 +188,10 @@ static void hand_in_blocks(rbc__request *request) {
 static void read_planned(rbc__request *request, const atomic_bool *cancel) {
     place_reads(request);
     rbc__read *reads = request->reads.items;
-    const int32_t before = request->timeline.stage;
-    const int64_t begin = rbc__timeline_enter(&request->timeline, RBC_STAGE_READ);
+    const int32_t before = request->timeline->stage;
+    const int64_t begin = rbc__timeline_enter(request->timeline, RBC_STAGE_READ);
     rbc__request_store_read(request, reads, request->reads.count, cancel);
-    request->stats.read_ns += rbc__timeline_enter(&request->timeline, before) - begin;
+    request->stats.read_ns += rbc__timeline_enter(request->timeline, before) - begin;
     bool all_good = true;
     for (size_t i = 0; i < request->reads.count; ++i) {
         all_good = all_good && reads[i].status == RBC_OK;
@@ -199,9 +199,9 @@ static void read_planned(rbc__request *request, const atomic_bool *cancel) {
     }
     request->stats.num_reads += (int64_t)request->reads.count;
     if (!all_good) {
-        rbc__timeline_enter(&request->timeline, RBC_STAGE_READ);
+        rbc__timeline_enter(request->timeline, RBC_STAGE_READ);
         settle_ranges(request, cancel);
-        rbc__timeline_enter(&request->timeline, before);
+        rbc__timeline_enter(request->timeline, before);
     }
 }
 

@@ -29,7 +29,8 @@ rbc_status rbc__request_create(const rbc__request_params *params, rbc__request *
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a request");
     }
     request->params = *params;
-    rbc__timeline_init(&request->timeline);
+    rbc__timeline_init(&request->own_timeline);
+    request->timeline = &request->own_timeline;
     const rbc_status status = rbc__unpacker_create(&request->unpacker, err);
     if (status != RBC_OK) {
         free(request);
@@ -156,5 +157,9 @@ rbc__request_stats rbc__request_take_stats(rbc__request *request) {
 }
 
 rbc__timeline *rbc__request_timeline(rbc__request *request) {
-    return &request->timeline;
+    return request->timeline;
+}
+
+void rbc__request_share_timeline(rbc__request *request, rbc__timeline *timeline) {
+    request->timeline = timeline;
 }

@@ -126,5 +126,7 @@ rbc__request_stats rbc__request_take_stats(rbc__request *request);
 
 /* What it has been doing: reading, unpacking, decoding frames, and else what the caller enters. */
 rbc__timeline *rbc__request_timeline(rbc__request *request);
+/* Enters stages in another one from now on, which outlives the request. */
+void rbc__request_share_timeline(rbc__request *request, rbc__timeline *timeline);
 
 #endif

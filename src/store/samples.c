@@ -262,8 +262,8 @@ static rbc_status finish_values(rbc__request *request, rbc__want *want, rbc_erro
 
 /* What the unpacker made of a sample is its own only until it unpacks the next. */
 static rbc_status keep_unpacked(rbc__request *request, rbc__want *want, rbc_error *err) {
-    if (request->timeline.stage != RBC_STAGE_UNPACK) { /* which the wants after it count to */
-        rbc__timeline_enter(&request->timeline, RBC_STAGE_UNPACK);
+    if (request->timeline->stage != RBC_STAGE_UNPACK) { /* which the wants after it count to */
+        rbc__timeline_enter(request->timeline, RBC_STAGE_UNPACK);
     }
     const uint8_t *found = want->data;
     uint64_t bytes = 0;
@@ -328,16 +328,16 @@ static rbc_status finish_sample(rbc__request *request, rbc__want *want, rbc_erro
 
 void rbc__request_finish(rbc__request *request, const atomic_bool *cancel) {
     rbc_error problem;
-    const int32_t before = request->timeline.stage;
+    const int32_t before = request->timeline->stage;
     if (request->blocks.count > 0) {
-        const int64_t begin = rbc__timeline_enter(&request->timeline, RBC_STAGE_UNPACK);
+        const int64_t begin = rbc__timeline_enter(request->timeline, RBC_STAGE_UNPACK);
         rbc__request_unpack(request, cancel);
-        request->stats.unpack_ns += rbc__timeline_enter(&request->timeline, before) - begin;
+        request->stats.unpack_ns += rbc__timeline_enter(request->timeline, before) - begin;
     }
     if (request->groups.count > 0) {
-        const int64_t begin = rbc__timeline_enter(&request->timeline, RBC_STAGE_DECODE);
+        const int64_t begin = rbc__timeline_enter(request->timeline, RBC_STAGE_DECODE);
         rbc__request_decode(request, cancel);
-        request->stats.decode_ns += rbc__timeline_enter(&request->timeline, before) - begin;
+        request->stats.decode_ns += rbc__timeline_enter(request->timeline, before) - begin;
     }
     for (size_t i = 0; i < request->wants.count; ++i) {
         rbc__want *want = rbc__request_want(request, i);
@@ -348,8 +348,8 @@ void rbc__request_finish(rbc__request *request, const atomic_bool *cancel) {
             rbc__request_fail(request, want, &problem);
         }
     }
-    if (request->timeline.stage != before) {
-        rbc__timeline_enter(&request->timeline, before);
+    if (request->timeline->stage != before) {
+        rbc__timeline_enter(request->timeline, before);
     }
 }
 

@@ -81,9 +81,9 @@ static void read_alone(rbc__request *request, rbc__wanted_block *block, const at
         rbc__fail(&problem, RBC_ERROR_OUT_OF_MEMORY, "no memory for a block");
         rbc__read_fail(&one, &problem);
     } else {
-        rbc__timeline_enter(&request->timeline, RBC_STAGE_READ);
+        rbc__timeline_enter(request->timeline, RBC_STAGE_READ);
         rbc__request_store_read(request, &one, 1, cancel);
-        rbc__timeline_enter(&request->timeline, RBC_STAGE_UNPACK);
+        rbc__timeline_enter(request->timeline, RBC_STAGE_UNPACK);
     }
     if (one.status == RBC_OK) {
         publish(request, block, packed, (size_t)block->packed_bytes);
@@ -103,7 +103,7 @@ static void await_block(rbc__request *request, rbc__wanted_block *block,
     rbc_error problem;
     bool again = true;
     while (again && block->status == RBC_OK) {
-        if (rbc__block_get(cache, block->pin, unpack_block, &u, cancel, &request->timeline,
+        if (rbc__block_get(cache, block->pin, unpack_block, &u, cancel, request->timeline,
                            &block->data, &block->bytes, &again, &problem) != RBC_OK) {
             block_failed(block, &problem);
         } else if (again) {

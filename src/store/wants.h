@@ -130,7 +130,8 @@ struct rbc__request {
     size_t arena_used;
     bool is_planned;
     rbc__request_stats stats;
-    rbc__timeline timeline;
+    rbc__timeline *timeline; /* its own, or that of whoever shares his */
+    rbc__timeline own_timeline;
 };
 
 static inline rbc__want *rbc__request_want(const rbc__request *request, size_t index) {

@@ -31,16 +31,22 @@ static int64_t draw(uint64_t *random, int64_t below) {
     return (int64_t)(*random >> 11) % below;
 }
 
-static rbc_loader_params draw_world(uint64_t *random, uint64_t seed, bool is_shuffled) {
+static rbc_loader_params draw_world(uint64_t *random) {
     rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
-    params.seed = seed;
-    params.shuffle = is_shuffled ? RBC_SHUFFLE_GLOBAL : RBC_SHUFFLE_NONE;
     params.batch_size = 1 + (int32_t)draw(random, draw(random, 3) == 0 ? 64 : 9);
     params.world_size = 1 + (int32_t)draw(random, MAX_WORLD);
     params.num_parts = draw(random, 4) == 0 ? 1 + (int32_t)draw(random, MAX_PARTS) : 1;
     params.remainder = (rbc_remainder)draw(random, 3);
     params.drop_last = (int32_t)draw(random, 2);
     return params;
+}
+
+static rbc__order order_of(int64_t num_samples, uint64_t seed, bool is_shuffled) {
+    return (rbc__order){.num_samples = num_samples,
+                        .shuffle = is_shuffled,
+                        .segment_samples = 1,
+                        .group_segments = 1,
+                        .seed = seed};
 }
 
 /* One epoch. `given` counts how often each position was given; those of all ranks and parts of a
@@ -56,8 +62,7 @@ static void take_epoch(uint64_t seed) {
     rbc__order whole = {0};
     while (!is_over) {
         rbc__sampler samplers[MAX_WORLD][MAX_PARTS];
-        rbc__order order;
-        rbc_loader_params params = draw_world(&random, seed, is_shuffled);
+        rbc_loader_params params = draw_world(&random);
         for (params.rank = 0; params.rank < params.world_size; ++params.rank) {
             for (params.part = 0; params.part < params.num_parts; ++params.part) {
                 rbc__sampler *s = &samplers[params.rank][params.part];
@@ -68,7 +73,8 @@ static void take_epoch(uint64_t seed) {
                                  s->num_rounds > 0 ? position : num_samples);
             }
         }
-        rbc__sampler_order(&samplers[0][0], epoch, &order);
+        rbc__order order = order_of(num_samples, seed, is_shuffled);
+        rbc__order_begin(&order, epoch);
         ++num_worlds;
         if (whole.num_samples == 0) {
             whole = order;

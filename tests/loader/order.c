@@ -232,6 +232,15 @@ static void parts_share_the_batches_of_a_rank(void **state) {
     }
 }
 
+static rbc__order order_of(int64_t num_samples, int64_t segment_samples, int64_t group_segments,
+                           uint64_t seed) {
+    return (rbc__order){.num_samples = num_samples,
+                        .shuffle = true,
+                        .segment_samples = segment_samples,
+                        .group_segments = group_segments,
+                        .seed = seed};
+}
+
 /* What position p holds, shuffled by blocks, as sampler.h draws it: p's group takes its samples from
  * as many segments, which no other group has. */
 static void check_groups(const rbc__order *order, const int64_t *samples) {
@@ -263,15 +272,10 @@ static void blocks_are_a_permutation(void **state) {
         random = rbc__permutation_hash(random, 3, (uint64_t)n);
         rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
         params.batch_size = 1 + (int32_t)(random % 40);
-        params.shuffle = RBC_SHUFFLE_BLOCKS;
-        params.seed = random;
         const int64_t segment = 1 + (int64_t)(random >> 8) % (n % 3 == 0 ? 2500 : 50);
         const int64_t group = 1 + (int64_t)(random >> 40) % (n % 5 == 0 ? 4096 : 9);
-        rbc__sampler whole;
-        rbc__order order;
-        assert_int_equal(rbc__sampler_init(&whole, n, &params, NULL), RBC_OK);
-        rbc__sampler_divide(&whole, segment, group);
-        rbc__sampler_order(&whole, n % 4, &order);
+        rbc__order order = order_of(n, segment, group, random);
+        rbc__order_begin(&order, n % 4);
         memset(is_seen, 0, sizeof is_seen);
         for (int64_t p = 0; p < n; ++p) {
             samples[p] = rbc__order_sample(&order, p);
@@ -285,10 +289,9 @@ static void blocks_are_a_permutation(void **state) {
         params.world_size = 1 + (int32_t)(random >> 20) % 5;
         for (params.rank = 0; params.rank < params.world_size; ++params.rank) {
             rbc__sampler sampler;
-            rbc__order same;
+            rbc__order same = order_of(n, segment, group, random);
             assert_int_equal(rbc__sampler_init(&sampler, n, &params, NULL), RBC_OK);
-            rbc__sampler_divide(&sampler, segment, group);
-            rbc__sampler_order(&sampler, n % 4, &same);
+            rbc__order_begin(&same, n % 4);
             for (int64_t k = sampler.num_batches - 1; k >= 0; --k) {
                 int64_t position;
                 int64_t rows;
@@ -305,15 +308,10 @@ static void blocks_are_a_permutation(void **state) {
 
 static void blocks_differ_by_epoch_and_seed(void **state) {
     (void)state;
-    rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
-    params.shuffle = RBC_SHUFFLE_BLOCKS;
     rbc__order orders[3];
     for (int64_t i = 0; i < 3; ++i) {
-        rbc__sampler sampler;
-        params.seed = i == 2;
-        assert_int_equal(rbc__sampler_init(&sampler, 1000, &params, NULL), RBC_OK);
-        rbc__sampler_divide(&sampler, 20, 5);
-        rbc__sampler_order(&sampler, i == 1, &orders[i]);
+        orders[i] = order_of(1000, 20, 5, i == 2);
+        rbc__order_begin(&orders[i], i == 1);
     }
     int same[3] = {0};
     for (int64_t p = 0; p < 1000; ++p) {

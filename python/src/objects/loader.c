@@ -1,9 +1,8 @@
 #define _POSIX_C_SOURCE 200809L
 
+#include "objects/members.h"
 #include "objects/objects.h"
 #include "tensors/tensor.h"
-
-#include "operations/resample.h"
 
 #include <time.h>
 #include <unistd.h>
@@ -90,139 +89,6 @@ static rbc_loader *enter(PyObject *self) {
     return handle;
 }
 
-/* Memory of one window's arrays. */
-typedef struct window_memory {
-    int32_t *ticks;
-    int64_t *offsets_ns;
-    rbc_channel_group *groups;
-    rbc_image_params image;
-    rbc_future future;
-} window_memory;
-
-static bool read_ticks(PyObject *object, int32_t **ticks, int32_t *count) {
-    const Py_ssize_t size = PyList_Size(object);
-    *ticks = PyMem_Calloc((size_t)size + 1, sizeof(**ticks));
-    for (Py_ssize_t i = 0; *ticks != NULL && i < size; ++i) {
-        const long value = PyLong_AsLong(PyList_GetItem(object, i));
-        if ((value == -1 && PyErr_Occurred()) || value < INT32_MIN || value > INT32_MAX) {
-            PyErr_SetString(PyExc_OverflowError, "a tick of the window has more than 32 bits");
-            return false;
-        }
-        (*ticks)[i] = (int32_t)value;
-    }
-    *count = (int32_t)size;
-    return *ticks != NULL || PyErr_NoMemory() != NULL;
-}
-
-static bool read_offsets(PyObject *object, int64_t **offsets, int32_t *count) {
-    const Py_ssize_t size = PyList_Size(object);
-    *offsets = PyMem_Calloc((size_t)size + 1, sizeof(**offsets));
-    for (Py_ssize_t i = 0; *offsets != NULL && i < size; ++i) {
-        (*offsets)[i] = PyLong_AsLongLong(PyList_GetItem(object, i));
-        if ((*offsets)[i] == -1 && PyErr_Occurred()) {
-            return false;
-        }
-    }
-    *count = (int32_t)size;
-    return *offsets != NULL || PyErr_NoMemory() != NULL;
-}
-
-/* Borrows float64 numbers, one a channel of the stream, or None. */
-static bool read_numbers(PyObject *object, const double **numbers) {
-    *numbers = object == Py_None ? NULL : (const double *)(void *)PyBytes_AsString(object);
-    return object == Py_None || *numbers != NULL;
-}
-
-/* (vector, scale, offset, clock_offset_ns, (first, last, share) or None), or None */
-static bool read_changes(PyObject *object, window_memory *memory, rbc_window *window) {
-    PyObject *scale = NULL;
-    PyObject *offset = NULL;
-    PyObject *future = NULL;
-    long long clock_offset_ns = 0;
-    int vector = 0;
-    if (object == Py_None) {
-        return true;
-    }
-    if (!PyArg_ParseTuple(object, "iOOLO", &vector, &scale, &offset, &clock_offset_ns, &future)) {
-        return false;
-    }
-    if (future != Py_None) {
-        rbc_future *drawn = &memory->future;
-        if (!PyArg_ParseTuple(future, "iii", &drawn->first, &drawn->last, &drawn->share)) {
-            return false;
-        }
-        window->future = drawn;
-    }
-    window->vector = vector;
-    window->clock_offset_ns = clock_offset_ns;
-    return read_numbers(scale, &window->scale) && read_numbers(offset, &window->offset);
-}
-
-/* (stream, name, ticks, offsets_ns, mode, outside, channels, width, max_gap_ns, tolerance_ns,
- * max_points, squeeze, image, changes) */
-static bool read_window(module_state *state, PyObject *object, window_memory *memory,
-                        rbc_window *window) {
-    PyObject *ticks = NULL;
-    PyObject *offsets = NULL;
-    PyObject *mode = NULL;
-    PyObject *outside = NULL;
-    PyObject *channels = NULL;
-    PyObject *image = NULL;
-    PyObject *changes = NULL;
-    long long width = 0;
-    long long max_points = 0;
-    int squeeze = 0;
-    *window = (rbc_window)RBC_WINDOW_INIT;
-    if (!PyArg_ParseTuple(object, "szOOOOOLddLpOO", &window->stream, &window->name, &ticks,
-                          &offsets, &mode, &outside, &channels, &width, &window->max_gap_ns,
-                          &window->tolerance_ns, &max_points, &squeeze, &image, &changes) ||
-        !parse_resample_mode(state, mode, &window->mode) ||
-        !parse_outside(state, outside, &window->outside) ||
-        !read_changes(changes, memory, window)) {
-        return false;
-    }
-    window->max_points = max_points;
-    window->squeeze = squeeze;
-    if (ticks != Py_None && !read_ticks(ticks, &memory->ticks, &window->count)) {
-        return false;
-    }
-    if (offsets != Py_None && !read_offsets(offsets, &memory->offsets_ns, &window->count)) {
-        return false;
-    }
-    if (channels != Py_None &&
-        !parse_channels(state, channels, width, &memory->groups, &window->num_groups)) {
-        return false;
-    }
-    if (image != Py_None) {
-        if (!read_image_params(state, image, &memory->image)) {
-            return false;
-        }
-        window->image = &memory->image;
-    }
-    window->ticks = memory->ticks;
-    window->offsets_ns = memory->offsets_ns;
-    window->groups = memory->groups;
-    return true;
-}
-
-/* Borrows the texts of a list of str. */
-static bool read_names(PyObject *list, const char ***names, int32_t *count) {
-    const Py_ssize_t size = PyList_Size(list);
-    *names = PyMem_Calloc((size_t)size + 1, sizeof(**names));
-    if (*names == NULL) {
-        PyErr_NoMemory();
-        return false;
-    }
-    for (Py_ssize_t i = 0; i < size; ++i) {
-        (*names)[i] = PyUnicode_AsUTF8AndSize(PyList_GetItem(list, i), NULL);
-        if ((*names)[i] == NULL) {
-            return false;
-        }
-    }
-    *count = (int32_t)size;
-    return true;
-}
-
 /* (kind, batch type, text type, stream); kind: numpy.asarray for NumPy, the type torch.Tensor for torch;
  * stream: None, or what gives the stream that is current on the device, as a number. */
 static bool find_delivery(module_state *state, PyObject *types, delivery *how) {
@@ -275,8 +141,31 @@ static bool parse_policies(module_state *state, PyObject *on_error, PyObject *re
     return ok;
 }
 
-static PyObject *create(module_state *state, selection_object *selection,
-                        const rbc_loader_params *params, PyObject *types) {
+/* A loader of a mixture, or of the only dataset, which has no name. */
+static rbc_status create_handle(const members *from, int epoch, long long epoch_samples,
+                                const rbc_loader_params *params, rbc_loader **out, rbc_error *err) {
+    const rbc_mixture_member *first = from->items;
+    if (from->count == 1 && first->name == NULL) {
+        rbc_loader_params alone = *params;
+        alone.windows = first->windows;
+        alone.num_windows = first->num_windows;
+        alone.rate_hz = first->rate_hz;
+        alone.clock = first->clock;
+        alone.num_clock = first->num_clock;
+        alone.require = first->require;
+        alone.num_require = first->num_require;
+        return rbc_loader_create(first->selection, &alone, out, err);
+    }
+    rbc_mixture_params mixture = RBC_MIXTURE_PARAMS_INIT;
+    mixture.members = from->items;
+    mixture.num_members = from->count;
+    mixture.epoch = epoch;
+    mixture.epoch_samples = epoch_samples;
+    return rbc_loader_create_mixture(&mixture, params, out, err);
+}
+
+static PyObject *create(module_state *state, const members *from, int epoch,
+                        long long epoch_samples, const rbc_loader_params *params, PyObject *types) {
     delivery how = {0};
     if (!find_delivery(state, types, &how)) {
         release_delivery(&how);
@@ -288,7 +177,7 @@ static PyObject *create(module_state *state, selection_object *selection,
     PyThreadState *thread = PyEval_SaveThread();
     heard.interrupt = hear_signals;
     heard.interrupt_user = &thread;
-    const rbc_status status = rbc_loader_create(selection->handle, &heard, &handle, &err);
+    const rbc_status status = create_handle(from, epoch, epoch_samples, &heard, &handle, &err);
     PyEval_RestoreThread(thread);
     if (status != RBC_OK || PyErr_Occurred()) {
         rbc_loader_destroy(&handle);
@@ -317,23 +206,20 @@ static PyObject *create(module_state *state, selection_object *selection,
     return (PyObject *)loader;
 }
 
-/* create_loader(selection, windows, types, *, batch_size, ...): `types` are the type of tensors, of
- * batches and of texts. Everything has to be given. */
+/* create_loader(members, types, *, batch_size, ...): `types` are the type of tensors, of batches and of
+ * texts. Everything has to be given. */
 PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
-    static char *keywords[] = {"selection",    "windows",  "types",      "batch_size",  "rate_hz",
-                               "shuffle",      "seed",     "drop_last",  "num_threads", "num_slots",
-                               "on_error",     "rank",     "world_size", "part",        "num_parts",
-                               "remainder",    "jpeg_dct", "snap_ns",    "clock",       "require",
-                               "memory_bytes", "device",   NULL};
+    static char *keywords[] = {
+        "members",       "types",     "batch_size", "shuffle", "seed",         "drop_last",
+        "num_threads",   "num_slots", "on_error",   "rank",    "world_size",   "part",
+        "num_parts",     "remainder", "jpeg_dct",   "snap_ns", "memory_bytes", "epoch",
+        "epoch_samples", "device",    NULL};
     module_state *state = state_of_module(module);
-    PyObject *selection = NULL;
-    PyObject *windows = NULL;
+    PyObject *list = NULL;
     PyObject *types = NULL;
     PyObject *on_error = NULL;
     PyObject *remainder = NULL;
     PyObject *jpeg_dct = NULL;
-    PyObject *clock = NULL;
-    PyObject *require = NULL;
     unsigned long long seed = 0;
     int batch_size = 0;
     int shuffle = 0;
@@ -344,38 +230,21 @@ PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
     int world_size = 1;
     int part = 0;
     int num_parts = 1;
+    int epoch = 0;
     long long snap_ns = 0;
     long long memory_bytes = 0;
     int device = -1;
+    long long epoch_samples = 0;
     rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O!O!$idiKpiiOiiiiOOLO!O!Li", keywords, state->selection_type,
-            &selection, &PyList_Type, &windows, &PyTuple_Type, &types, &batch_size, &params.rate_hz,
-            &shuffle, &seed, &drop_last, &num_threads, &num_slots, &on_error, &rank, &world_size,
-            &part, &num_parts, &remainder, &jpeg_dct, &snap_ns, &PyList_Type, &clock, &PyList_Type,
-            &require, &memory_bytes, &device) ||
+            args, kwargs, "O!O!$iiKpiiOiiiiOOLLiLi", keywords, &PyList_Type, &list, &PyTuple_Type,
+            &types, &batch_size, &shuffle, &seed, &drop_last, &num_threads, &num_slots, &on_error,
+            &rank, &world_size, &part, &num_parts, &remainder, &jpeg_dct, &snap_ns, &memory_bytes,
+            &epoch, &epoch_samples, &device) ||
         !parse_policies(state, on_error, remainder, &params) ||
         !parse_jpeg_dct(state, jpeg_dct, &params.jpeg_dct)) {
         return NULL;
     }
-    const Py_ssize_t count = PyList_Size(windows);
-    rbc_window *read = PyMem_Calloc((size_t)count + 1, sizeof(*read));
-    window_memory *memory = PyMem_Calloc((size_t)count + 1, sizeof(*memory));
-    bool ok = read != NULL && memory != NULL;
-    if (!ok) {
-        PyErr_NoMemory();
-    }
-    for (Py_ssize_t i = 0; ok && i < count; ++i) {
-        ok = read_window(state, PyList_GetItem(windows, i), &memory[i], &read[i]);
-    }
-    const char **clock_names = NULL;
-    const char **require_names = NULL;
-    ok = ok && read_names(clock, &clock_names, &params.num_clock) &&
-         read_names(require, &require_names, &params.num_require);
-    params.clock = clock_names;
-    params.require = require_names;
-    params.windows = read;
-    params.num_windows = (int32_t)count;
     params.batch_size = batch_size;
     params.shuffle = shuffle;
     params.seed = seed;
@@ -391,17 +260,11 @@ PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
     }
     params.part = part;
     params.num_parts = num_parts;
-    PyObject *result =
-        ok ? create(state, (selection_object *)(void *)selection, &params, types) : NULL;
-    for (Py_ssize_t i = 0; memory != NULL && i < count; ++i) {
-        PyMem_Free(memory[i].ticks);
-        PyMem_Free(memory[i].offsets_ns);
-        PyMem_Free(memory[i].groups);
-    }
-    PyMem_Free(clock_names);
-    PyMem_Free(require_names);
-    PyMem_Free(read);
-    PyMem_Free(memory);
+    members read;
+    PyObject *result = members_read(state, list, &read)
+                           ? create(state, &read, epoch, epoch_samples, &params, types)
+                           : NULL;
+    members_free(&read);
     return result;
 }
 
@@ -836,6 +699,25 @@ static PyObject *loader_memory(PyObject *self, PyObject *unused) {
         memory.is_split ? Py_True : Py_False);
 }
 
+/* members() -> [(num_samples, segment_samples, group_segments)] of the datasets */
+static PyObject *loader_members(PyObject *self, PyObject *unused) {
+    (void)unused;
+    const rbc_loader *handle = open_handle(self);
+    PyObject *list = handle == NULL ? NULL : PyList_New(0);
+    rbc_loader_member member = RBC_LOADER_MEMBER_INIT;
+    for (int32_t i = 0; list != NULL && rbc_loader_get_member(handle, i, &member, NULL) == RBC_OK;
+         ++i) {
+        PyObject *item =
+            Py_BuildValue("(LLL)", (long long)member.num_samples, (long long)member.segment_samples,
+                          (long long)member.group_segments);
+        if (item == NULL || PyList_Append(list, item) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(item);
+    }
+    return list;
+}
+
 /* warning(index) -> message, or None past the last */
 static PyObject *loader_warning(PyObject *self, PyObject *index) {
     const rbc_loader *handle = enter(self);
@@ -877,6 +759,7 @@ static PyMethodDef loader_methods[] = {
     {"stats", loader_stats, METH_NOARGS, NULL},
     {"stages", loader_stages, METH_NOARGS, NULL},
     {"memory", loader_memory, METH_NOARGS, NULL},
+    {"members", loader_members, METH_NOARGS, NULL},
     {"warning", loader_warning, METH_O, NULL},
     {"skipped", loader_skipped, METH_O, NULL},
     {NULL, NULL, 0, NULL},
