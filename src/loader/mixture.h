@@ -12,7 +12,8 @@
  * It is sample k of that member, counted over all epochs: k = c * weight + (s - the share's first
  * slot). A member of n samples is in its own epoch k / n then, at position k % n, which has an order
  * of its own under the member's seed: see sampler.h. So each dataset gives all of its samples once
- * before any of them again, whatever an epoch of the mixture is.
+ * before any of them again, whatever an epoch of the mixture is, but that in the cycle in which it
+ * wraps the last of one epoch and the first of the next come among each other.
  *
  * A mixture of one has cycles of one position: it is that dataset, position p of epoch e that of its
  * own, where an epoch has as many samples as the dataset. */

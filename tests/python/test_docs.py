@@ -46,6 +46,15 @@ def test_the_page_on_windows_runs(
     assert run_page(DOCS / "windows.md")["ds"].name == "bridge_dataset"
 
 
+def test_the_page_on_mixtures_runs(
+    bridge_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(bridge_path, tmp_path / "bridge_dataset" / "1.0.0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
+    assert run_page(DOCS / "mixtures.md")["mix"].names == ["bridge", "mine"]
+
+
 def test_the_page_on_views_runs(
     bridge_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
