@@ -86,9 +86,9 @@ def mix(
     remainders; ``Mix.error`` and the repr say by how much that is off.
 
     Cycles follow each other across epochs, and each dataset gives all of its samples before it
-    gives any again, then in the order of its next epoch (in the cycle in which it wraps, shuffled as
-    it is, the two come among each other). Shuffled, the order within each cycle is
-    random too; without, a cycle has the datasets one after the other.
+    gives any again, then in the order of its next epoch; in the cycle in which it wraps the two
+    come among each other. Shuffled, the order within each cycle is random too; without, a cycle has
+    the datasets one after the other.
 
     Args:
         datasets: by the name that batches and windows call them: a dataset and its weight, or a
