@@ -260,7 +260,7 @@ static void copy_picks(const rbc__window_spec *window, const rbc__cell *cell, co
                        int64_t first, uint8_t *dst) {
     const int64_t bytes = window->target_bytes;
     for (int64_t i = 0; i < window->width; i++, dst += bytes) {
-        if (cell->picks[i] < 0) {
+        if (cell->picks[i] < 0 || values == NULL) {
             rbc__deliver_nothing(window, dst);
         } else {
             memcpy(dst, values + (cell->picks[i] - first) * bytes, (size_t)bytes);

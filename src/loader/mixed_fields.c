@@ -156,8 +156,8 @@ static rbc_status list_absent(const rbc__mixed_spec *own, const layout *all, rbc
 /* Puts the fields of all in the place of the dataset's own. */
 static rbc_status adopt(const rbc__mixed_spec *own, const layout *all, rbc_error *err) {
     rbc__batch_spec *spec = own->spec;
-    rbc__field_spec *fields = calloc((size_t)all->num_fields, sizeof *fields);
-    spec->absent = calloc((size_t)all->num_fields, sizeof *spec->absent);
+    rbc__field_spec *fields = calloc((size_t)all->num_fields + 1, sizeof *fields);
+    spec->absent = calloc((size_t)all->num_fields + 1, sizeof *spec->absent);
     bool has_memory = fields != NULL && spec->absent != NULL;
     for (int32_t i = 0; has_memory && i < all->num_fields; ++i) {
         fields[i] = all->fields[i];
@@ -222,9 +222,9 @@ rbc_status rbc__mixed_fields_join(const rbc__mixed_spec *specs, int32_t count, r
         most += (size_t)specs[i].spec->num_fields;
     }
     /* The names are those of the specs until each has its copies. */
-    layout all = {.fields = calloc(most, sizeof *all.fields),
-                  .owners = calloc(most, sizeof *all.owners)};
-    char **names = calloc(most, sizeof *names);
+    layout all = {.fields = calloc(most + 1, sizeof *all.fields),
+                  .owners = calloc(most + 1, sizeof *all.owners)};
+    char **names = calloc(most + 1, sizeof *names);
     rbc_status status =
         all.fields != NULL && all.owners != NULL && names != NULL
             ? join(specs, count, &all, err)
