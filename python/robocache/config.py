@@ -41,7 +41,7 @@ class Setting:
         except ValueError:
             kind = "a whole number" if self.kind == "integer" else "seconds,"
             raise InvalidArgumentError(
-                f"environment: ${self.variable}: found {text!r}, wanted {kind} {self._range()}"
+                f"${self.variable}: found {text!r}, wanted {kind} {self._range()}"
             ) from None
         return found
 

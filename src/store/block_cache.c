@@ -358,8 +358,8 @@ static rbc_status unpack_block(rbc__block_cache *cache, rbc__cached_block *block
 
 /* A block that others read or unpack is waited for, or is no more. */
 static void note_wait(rbc__timeline *timeline, block_state state) {
-    const rbc_stage stage = state == BLOCK_READING ? RBC_STAGE_READ : RBC_STAGE_UNPACK;
-    if (timeline != NULL && timeline->stage != (int32_t)stage) {
+    const int32_t stage = state == BLOCK_READING ? RBC_STAGE_READ : RBC_STAGE_UNPACK;
+    if (timeline != NULL && timeline->stage != stage) {
         rbc__timeline_enter(timeline, stage);
     }
 }
