@@ -1152,8 +1152,8 @@ typedef struct rbc_window {
     double tolerance_ns; /* negative: no limit */
     int64_t max_points;  /* 0: not a point cloud */
     int32_t squeeze; /* its fields are [B, ...]: of one tick or offset, without an axis for it */
+    int32_t vector;  /* an rbc_vector */
     const rbc_image_params *image; /* what is made of its images; NULL: they are as stored */
-    int32_t vector;                /* an rbc_vector */
     const double *scale;           /* [elements of a sample]; NULL: 1 */
     const double *offset;          /* likewise; NULL: 0 */
     int64_t

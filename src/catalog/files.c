@@ -16,7 +16,11 @@ typedef struct file {
 typedef struct files {
     file *items;
     size_t count, room;
+    int64_t num_unnamed; /* counted by their number alone */
 } files;
+
+/* More files of one part are not told apart by name: they are counted, and their bytes are not. */
+#define MAX_NAMED (1 << 22)
 
 static rbc_status add(files *found, const char *path, int64_t bytes, rbc_error *err) {
     if (found->count == found->room) {
@@ -53,8 +57,12 @@ static rbc_status add_parts(sqlite3 *db, const rbc__schema *schema, files *found
 static rbc_status add_group(const uint8_t *data, size_t bytes, files *found, rbc_error *err) {
     rbc__blobs *blobs;
     RBC__TRY(rbc__blobs_parse(data, bytes, "catalog", &blobs, err));
-    const uint64_t count = rbc__blobs_count(blobs);
+    uint64_t count = rbc__blobs_count(blobs);
     rbc_status status = RBC_OK;
+    if (count > MAX_NAMED) {
+        found->num_unnamed += (int64_t)count;
+        count = 0;
+    }
     for (uint64_t i = 1; i <= count && status == RBC_OK; ++i) {
         char *path;
         int64_t size;
@@ -100,7 +108,8 @@ rbc_status rbc__files_count(sqlite3 *db, const rbc__schema *schema, int64_t *num
     if (status == RBC_OK) {
         status = add_blobs(db, &found, err);
     }
-    *num_files = *num_bytes = 0;
+    *num_files = found.num_unnamed;
+    *num_bytes = 0;
     if (found.count > 0) {
         qsort(found.items, found.count, sizeof *found.items, compare);
     }

@@ -9,8 +9,8 @@
 #include "core/error.h"
 #include "cuda/common/arithmetic.h"
 #include "cuda/jpeg/layout.h"
-#include "cuda/runtime/staging.h"
 #include "cuda/ops.h"
+#include "cuda/runtime/staging.h"
 
 enum {
     STREAM_ALIGNMENT = 16,

@@ -2,8 +2,8 @@
 #include "core/error.h"
 #include "cuda/common/arithmetic.h"
 #include "cuda/jpeg/jpeg_params.h"
-#include "cuda/runtime/staging.h"
 #include "cuda/ops.h"
+#include "cuda/runtime/staging.h"
 
 enum {
     ALIGNMENT = 16,
