@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _BOUNDS = {"mean_std": ("mean", "std"), "min_max": ("min", "max"), "q01_q99": ("q01", "q99")}
 
 # Frames between the warning of constant channels and who makes the loader.
-_TO_THE_CALLER = 6
+_TO_THE_CALLER = 7
 
 
 def checked(value: Any) -> Any:

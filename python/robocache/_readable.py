@@ -41,7 +41,7 @@ def readable(dataset: Dataset, names: Iterable[str]) -> list[str]:
             left_out[name] = reason
     if left_out:
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in left_out.items())
-        warnings.warn(f"{dataset.path}: streams are left out: {reasons}", stacklevel=4)
+        warnings.warn(f"{dataset.path}: streams are left out: {reasons}", stacklevel=5)
     return kept
 
 

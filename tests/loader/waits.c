@@ -69,10 +69,11 @@ static void assert_waits_for(rbc_loader *loader, rbc_stage stage) {
 
 static void assert_adds_up(rbc_loader *loader) {
     rbc_loader_stats stats;
+    const int64_t read = stages_of(loader).bytes[RBC_STAGE_READ]; /* threads may read on */
     rbc_loader_get_stats(loader, &stats);
     const rbc_loader_stages stages = stages_of(loader);
     assert_int_equal(sum_of(stages.wait_ns), stats.wait_ns);
-    assert_int_equal(stages.bytes[RBC_STAGE_READ], stats.bytes_read);
+    assert_in_range(stats.bytes_read, read, stages.bytes[RBC_STAGE_READ]);
 }
 
 static void finish(rbc_loader *loader, const uint64_t *good, int64_t count) {
@@ -135,9 +136,10 @@ static void a_consumer_that_does_not_come_is_told(void **state) {
         rbc_batch_release(&batch);
         const int64_t begin_ns = rbc__now_ns();
         rbc_loader_stages stages = stages_of(loader);
-        /* whether the slot that was given back is taken up before the next call is not told */
-        while (stages.batches_ready < 2 || stages.num_idle < stages.num_threads) {
+        /* of a store later batches may come first and take the other slots */
+        while (stages.batches_ready < 1 || stages.num_idle < stages.num_threads) {
             assert_true(rbc__now_ns() - begin_ns < PATIENCE_NS);
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
             stages = stages_of(loader);
         }
         assert_int_equal(stages.num_threads, 2);

@@ -190,7 +190,7 @@ def test_repr_of_a_loader(small):
         "shuffled by seed 5",
         "rank 1 of 2, remainder 'drop'",
         "1 threads",
-        "epoch 0, batch 1>",
+        "epoch 0, sample 32>",
     ):
         assert part in text
     loader.close()

@@ -948,7 +948,7 @@ WRONG: dict[str, tuple[Read, str]] = {
         later("blobs", pattern="x", sizes=[-1]),
         "blobs 'x': number 0 has -1",
     ),
-    "a packing that is not": (later("packing", steps=["zip"]), "'zip'"),
+    "a packing that is not": (later("packing", steps=["zap"]), "'zap'"),
     "too many steps of packing": (later("packing", steps=["zlib"] * 9), "packing: found 9 steps"),
     "a packing in a text": (later("packing", steps="zlib"), "packing: found 'zlib', wanted a list"),
     "a block past the file": (
