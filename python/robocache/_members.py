@@ -9,7 +9,7 @@ from typing import Any
 from . import _arguments, _normalize
 from .dataset import Dataset
 from .errors import ArgumentTypeError, InvalidArgumentError
-from .mixture import Mix
+from .mixture import Mix, check_members
 from .window import Window, identity_of, native_windows, own_names
 
 
@@ -118,18 +118,8 @@ def _shared_out(
     """Returns what is given for each dataset: in a dict by their names, or the same for all."""
     if None in datasets or not isinstance(given, Mapping):
         return dict.fromkeys(datasets, given)
-    check_names(argument, given, list(datasets))
+    check_members(argument, given, list(datasets))
     return {name: given.get(name) for name in datasets}
-
-
-def check_names(argument: str, given: Mapping[Any, Any], names: Sequence[Any]) -> None:
-    """Checks that the keys of a dict are names of a mixture's datasets."""
-    for name in given:
-        if name not in names:
-            raise InvalidArgumentError(
-                f"{argument}: found {_arguments.found(name)}, wanted names of the mixture's "
-                f"datasets: {', '.join(map(repr, names))}"
-            )
 
 
 def _required(

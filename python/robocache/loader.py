@@ -178,7 +178,8 @@ class DataLoader:
         device: "cpu", or "cuda" or "cuda:1" for torch tensors there. Batches are made on the host,
             in pinned memory, and copied beside other work. Nothing waits for that: work on the
             stream that is current when a batch is delivered comes after its copy; for other
-            streams see Batch.record_stream().
+            streams see Batch.record_stream(). Experimental: this has run on stand-ins for a CUDA
+            driver, and not yet on a device.
         drop_last: leave out a last batch that is not full.
         on_error: what a damaged sample does: "raise" from the batch it is in, the next batch being
             next; "skip", which leaves it out of its batch; or "mask", which keeps its row with

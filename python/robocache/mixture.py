@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import _arguments
@@ -120,6 +120,16 @@ def mix(
             raise InvalidArgumentError("datasets: found '', wanted a name")
         members[name], weights[name] = _member(name, given)
     return Mix(members, weights, epoch)
+
+
+def check_members(argument: str, given: Mapping[Any, Any], names: Sequence[Any]) -> None:
+    """Checks that the keys of a dict are names of a mixture's datasets."""
+    for name in given:
+        if name not in names:
+            raise InvalidArgumentError(
+                f"{argument}: found {_arguments.found(name)}, wanted names of the mixture's "
+                f"datasets: {', '.join(map(repr, names))}"
+            )
 
 
 def _member(name: str, given: Any) -> tuple[Dataset, float]:

@@ -13,6 +13,7 @@ from .dataset import Dataset
 from .episode import StreamInfo
 from .errors import ArgumentTypeError, InvalidArgumentError
 from .image import Image
+from .mixture import check_members
 
 __all__ = ["Future", "Window"]
 
@@ -207,12 +208,7 @@ class Window:
                 raise InvalidArgumentError(
                     f"{argument}: found a dict, which is for the datasets of a mixture"
                 )
-            for name in values:
-                if name not in names:
-                    raise InvalidArgumentError(
-                        f"{argument}: found {name!r}, wanted names of the mixture's datasets: "
-                        f"{', '.join(map(repr, names))}"
-                    )
+            check_members(argument, values, names)
             if member not in values and attribute == "source":
                 raise InvalidArgumentError(
                     f"{argument}: nothing found for dataset {member!r}, wanted a stream, several, "

@@ -11,7 +11,6 @@
 #include "core/error.h"
 #include "io/json.h"
 
-#define MAX_KEYS   64 /* of which it is remembered whether any episode has them */
 #define KEYS_SHOWN 8
 
 /* A key, or one within another, as the arguments of a call name it. */
@@ -27,7 +26,7 @@ struct rbc__where_metadata {
     int64_t id;   /* of the episode read last; -1: none */
     json_t *root; /* its metadata */
     char *shown;  /* keys of the first that was read and has any */
-    key keys[MAX_KEYS];
+    key *keys; /* that were looked for */
     int num_keys;
     rbc_error error;
 };
@@ -73,27 +72,33 @@ static void show_keys(rbc__where_metadata *m) {
     }
 }
 
-/* Remembers whether any episode had a key. */
-static void remember(rbc__where_metadata *m, sqlite3_value **names, int count, bool found) {
+/* Remembers whether any episode had a key. False: no memory. */
+static bool remember(rbc__where_metadata *m, sqlite3_value **names, int count, bool found) {
     char *name = NULL;
     for (int i = 0; i < count; ++i) {
         const char *text = (const char *)sqlite3_value_text(names[i]);
-        name = text != NULL ? join(name, text, ".") : name;
+        name = join(name, text != NULL ? text : "", ".");
+        if (name == NULL) {
+            return false;
+        }
     }
     int at = 0;
-    while (name != NULL && at < m->num_keys && strcmp(m->keys[at].name, name) != 0) {
+    while (at < m->num_keys && strcmp(m->keys[at].name, name) != 0) {
         ++at;
     }
-    if (name == NULL || at == MAX_KEYS) {
+    if (at < m->num_keys) {
+        m->keys[at].found = m->keys[at].found || found;
         free(name);
-        return;
+        return true;
     }
-    if (at == m->num_keys) {
-        m->keys[m->num_keys++] = (key){name, found};
-        return;
+    key *grown = realloc(m->keys, (size_t)(at + 1) * sizeof *grown);
+    if (grown == NULL) {
+        free(name);
+        return false;
     }
-    m->keys[at].found = m->keys[at].found || found;
-    free(name);
+    m->keys = grown;
+    m->keys[m->num_keys++] = (key){name, found};
+    return true;
 }
 
 static void give(sqlite3_context *context, const json_t *value) {
@@ -151,8 +156,9 @@ static void metadata(sqlite3_context *context, int count, sqlite3_value **values
         const char *name = (const char *)sqlite3_value_text(values[i]);
         value = name != NULL ? json_object_get(value, name) : NULL;
     }
-    remember(m, values + 1, count - 1, value != NULL);
-    if (value != NULL) {
+    if (!remember(m, values + 1, count - 1, value != NULL)) {
+        sqlite3_result_error_nomem(context);
+    } else if (value != NULL) {
         give(context, value);
     }
 }
@@ -182,6 +188,7 @@ void rbc__where_metadata_destroy(rbc__where_metadata **metadata) {
     for (int i = 0; i < closing->num_keys; ++i) {
         free(closing->keys[i].name);
     }
+    free(closing->keys);
     rbc__metadata_forget(&closing->reader);
     json_decref(closing->root);
     free(closing->shown);

@@ -25,63 +25,42 @@ def run_page(page: Path) -> dict[str, Any]:
     return names
 
 
-def test_the_page_on_data_runs(
-    bridge_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def with_bridge(bridge_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Returns a folder that is the current one and holds bridge_dataset/1.0.0."""
     shutil.copytree(bridge_path, tmp_path / "bridge_dataset" / "1.0.0")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_the_page_on_data_runs(with_bridge: Path) -> None:
     names = run_page(DOCS / "data.md")
     assert names["ds"].streams["observation/state"].rate_hz == 5
     assert names["mine"].streams["observation/force"].rate_hz == pytest.approx(250, rel=0.01)
     assert len(names["mine"]) == 1
 
 
-def test_the_page_on_windows_runs(
-    bridge_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(bridge_path, tmp_path / "bridge_dataset" / "1.0.0")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
+def test_the_page_on_windows_runs(with_bridge: Path) -> None:
     assert run_page(DOCS / "windows.md")["ds"].name == "bridge_dataset"
 
 
-def test_the_page_on_mixtures_runs(
-    bridge_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(bridge_path, tmp_path / "bridge_dataset" / "1.0.0")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
+def test_the_page_on_mixtures_runs(with_bridge: Path) -> None:
     assert run_page(DOCS / "mixtures.md")["mix"].names == ["bridge", "mine"]
 
 
-def test_the_page_on_views_runs(
-    bridge_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(bridge_path, tmp_path / "bridge_dataset" / "1.0.0")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
+def test_the_page_on_views_runs(with_bridge: Path) -> None:
     names = run_page(DOCS / "views.md")
     assert 0 < len(names["levers"]) < len(names["ds"])
 
 
-def test_the_page_on_statistics_runs(
-    bridge_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(bridge_path, tmp_path / "bridge_dataset" / "1.0.0")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
+def test_the_page_on_statistics_runs(with_bridge: Path) -> None:
     names = run_page(DOCS / "statistics.md")
     assert names["st"].count.tolist() == [250] * 7
-    assert json.loads((tmp_path / "stats.json").read_text())["action"]["count"] == [250]
+    assert json.loads((with_bridge / "stats.json").read_text())["action"]["count"] == [250]
 
 
-def test_the_page_on_open_x_runs(
-    bridge_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(bridge_path, tmp_path / "bridge_dataset" / "1.0.0")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
+def test_the_page_on_open_x_runs(with_bridge: Path) -> None:
     names = run_page(DOCS / "oxe.md")
     assert names["found"]["action"].shape == (9, 7)
 
@@ -167,26 +146,14 @@ def test_the_page_on_lerobot_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(names["item"]["action"]) == 16
 
 
-def test_the_page_on_images_runs(
-    bridge_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(bridge_path, tmp_path / "bridge_dataset" / "1.0.0")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
+def test_the_page_on_images_runs(with_bridge: Path) -> None:
     names = run_page(DOCS / "images.md")
     assert names["batch"]["image"].shape == (8, 3, 224, 224)
     assert names["policy_input"].dtype == np.float32
 
 
-def test_the_page_on_observability_runs(
-    bridge_path: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    shutil.copytree(bridge_path, tmp_path / "bridge_dataset" / "1.0.0")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
+@pytest.mark.usefixtures("with_bridge")
+def test_the_page_on_observability_runs() -> None:
     names = run_page(DOCS / "observability.md")
     assert names["stats"]["samples_delivered"] == names["loader"].num_samples
     assert "held_up_by" in names["change"]

@@ -93,6 +93,17 @@ def test_a_key_that_no_episode_has(data: rc.Dataset) -> None:
         data.where("metadata.scene.part = 1")
 
 
+def test_as_many_keys_as_one_likes(tmp_path: Path) -> None:
+    metadata = [{f"k{k}": k for k in range(70)}]
+    data = flat_dataset.make(
+        tmp_path / "data", [1], {"x": np.zeros((1, 1), "f4")}, metadata=metadata
+    )
+    terms = [f"metadata.k{k} = {k}" for k in range(70)]
+    assert ids(data.where(" AND ".join(terms))) == [0]
+    with pytest.raises(rc.errors.InvalidArgumentError, match="'k70' in its metadata"):
+        data.where(" AND ".join([*terms, "metadata.k70 IS NULL"]))
+
+
 def test_where_over_the_metadata_of_many_episodes(tmp_path: Path) -> None:
     count = 1000
     data = flat_dataset.make(

@@ -1,5 +1,6 @@
 #define _POSIX_C_SOURCE 200809L
 
+#include "objects/loader.h"
 #include "objects/members.h"
 #include "objects/objects.h"
 #include "tensors/tensor.h"
@@ -12,34 +13,12 @@
 
 #define CLOSE_POLL_NS 1000000L
 
-typedef struct loader_object {
-    PyObject_HEAD rbc_loader *handle; /* NULL: closed */
-    pid_t process;
-    delivery how;
-    PyObject *names;  /* list of the fields' names, filled with the first batch */
-    bool busy;        /* a call waits without the GIL: a loader has one consumer */
-    bool closing;     /* another thread waits for that call to end */
-    bool is_fresh;    /* nothing was handed out since the last seek: iterations begin there */
-    bool is_asked;    /* and a batch was asked for, in this iteration */
-    int64_t begun_at; /* position of the last seek */
-    int64_t iteration;
-    rbc_batch *kept; /* taken out, and then an exception came: the next to be handed out */
-    int64_t kept_epoch;
-    /* Where the consumer's time goes, from an iteration's first call to its end. */
-    int64_t called_from_ns, outside_from_ns; /* a call goes on, or is to come, since; 0: not */
-    int64_t called_ns, outside_ns, deliver_ns;
-} loader_object;
-
 /* One pass over the rest of an epoch. */
 typedef struct iterator_object {
     PyObject_HEAD PyObject *loader;
     int64_t iteration;
     bool is_over;
 } iterator_object;
-
-static loader_object *as_loader(PyObject *self) {
-    return (loader_object *)(void *)self;
-}
 
 static iterator_object *as_iterator(PyObject *self) {
     return (iterator_object *)(void *)self;
@@ -64,8 +43,7 @@ static void loader_dealloc(PyObject *self) {
     free_instance(self);
 }
 
-/* The loader's handle, or NULL with an exception where it is closed. */
-static rbc_loader *open_handle(PyObject *self) {
+rbc_loader *loader_handle(PyObject *self) {
     loader_object *loader = as_loader(self);
     if (loader->handle == NULL || loader->closing) {
         raise_value(state_of_type(self), "the loader is closed");
@@ -81,7 +59,7 @@ static bool is_busy(const loader_object *loader) {
 
 /* The same for the consumer's calls, of which there is one at a time. */
 static rbc_loader *enter(PyObject *self) {
-    rbc_loader *handle = open_handle(self);
+    rbc_loader *handle = loader_handle(self);
     if (handle != NULL && is_busy(as_loader(self))) {
         raise_value(state_of_type(self), "the loader is being used by another thread");
         return NULL;
@@ -373,7 +351,7 @@ static PyObject *loader_tell(PyObject *self, PyObject *unused) {
     (void)unused;
     int64_t epoch = 0;
     int64_t position = 0;
-    const rbc_loader *handle = open_handle(self);
+    const rbc_loader *handle = loader_handle(self);
     if (handle == NULL) {
         return NULL;
     }
@@ -495,7 +473,7 @@ static PyObject *hand_out(PyObject *self) {
     return dict;
 }
 
-static int64_t now_ns(void) {
+int64_t loader_now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
@@ -503,7 +481,7 @@ static int64_t now_ns(void) {
 
 /* The time between calls is over. */
 static int64_t end_outside(loader_object *loader) {
-    const int64_t now = now_ns();
+    const int64_t now = loader_now_ns();
     if (loader->outside_from_ns > 0) {
         loader->outside_ns += now - loader->outside_from_ns;
         loader->outside_from_ns = 0;
@@ -524,7 +502,7 @@ static PyObject *iterator_next(PyObject *self) {
     loader->called_from_ns = from_ns;
     PyObject *batch = hand_out(self);
     if (loader->called_from_ns == from_ns) { /* else a handler of signals has iterated meanwhile */
-        const int64_t now = now_ns();
+        const int64_t now = loader_now_ns();
         loader->called_ns += now - from_ns;
         loader->called_from_ns = 0;
         loader->outside_from_ns = iterator->is_over ? 0 : now;
@@ -573,149 +551,23 @@ static PyObject *loader_close(PyObject *self, PyObject *unused) {
 
 static PyObject *loader_num_samples(PyObject *self, PyObject *unused) {
     (void)unused;
-    const rbc_loader *handle = open_handle(self);
+    const rbc_loader *handle = loader_handle(self);
     return handle == NULL ? NULL : PyLong_FromLongLong(rbc_loader_num_samples(handle));
 }
 
 static PyObject *loader_num_batches(PyObject *self, PyObject *unused) {
     (void)unused;
-    const rbc_loader *handle = open_handle(self);
+    const rbc_loader *handle = loader_handle(self);
     return handle == NULL ? NULL : PyLong_FromLongLong(rbc_loader_num_batches(handle));
 }
 
 static PyObject *loader_batches_left(PyObject *self, PyObject *unused) {
     (void)unused;
     const loader_object *loader = as_loader(self);
-    const rbc_loader *handle = open_handle(self);
+    const rbc_loader *handle = loader_handle(self);
     return handle == NULL ? NULL
                           : PyLong_FromLongLong(rbc_loader_batches_left(handle) +
                                                 (loader->kept != NULL ? 1 : 0));
-}
-
-/* Sets dict["<before><stage><after>"] for each stage. */
-static bool put_stages(PyObject *dict, const char *before, const char *after,
-                       const int64_t *values) {
-    for (int i = 0; i < RBC_NUM_STAGES; ++i) {
-        char key[64];
-        snprintf(key, sizeof key, "%s%s%s", before, rbc_stage_name((rbc_stage)i), after);
-        PyObject *value = PyLong_FromLongLong(values[i]);
-        const bool is_set = value != NULL && PyDict_SetItemString(dict, key, value) == 0;
-        Py_XDECREF(value);
-        if (!is_set) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* stages() -> dict of where the time goes, see rbc_loader_stages. "wait_ns" is the sum of its parts. */
-static PyObject *loader_stages(PyObject *self, PyObject *unused) {
-    (void)unused;
-    rbc_loader *handle = open_handle(self);
-    if (handle == NULL) {
-        return NULL;
-    }
-    loader_object *loader = as_loader(self);
-    rbc_loader_stages stages = RBC_LOADER_STAGES_INIT;
-    rbc_error err;
-    if (rbc_loader_get_stages(handle, &stages, &err) != RBC_OK) {
-        return raise_error(state_of_type(self), &err);
-    }
-    int64_t wait_ns = 0;
-    for (int i = 0; i < RBC_NUM_STAGES; ++i) {
-        wait_ns += stages.wait_ns[i];
-    }
-    const int64_t now = now_ns();
-    const int64_t called_ns =
-        loader->called_ns + (loader->called_from_ns > 0 ? now - loader->called_from_ns : 0);
-    const int64_t outside_ns =
-        loader->outside_ns + (loader->outside_from_ns > 0 ? now - loader->outside_from_ns : 0);
-    if (called_ns - wait_ns > loader->deliver_ns) { /* which never decreases */
-        loader->deliver_ns = called_ns - wait_ns;
-    }
-    stages.busy_ns[RBC_STAGE_DELIVER] = loader->deliver_ns;
-    PyObject *dict = Py_BuildValue(
-        "{s:L,s:L,s:L,s:s,s:L,s:L,s:L,s:i,s:i,s:i,s:i}", "wait_ns", (long long)wait_ns,
-        "outside_ns", (long long)outside_ns, "idle_ns", (long long)stages.idle_ns, "waits_for",
-        stages.waits_for < 0 ? NULL : rbc_stage_name((rbc_stage)stages.waits_for), "batches_begun",
-        (long long)stages.batches_begun, "batches_ready", (long long)stages.batches_ready,
-        "ranges_fetched", (long long)stages.ranges_fetched, "threads", stages.num_threads,
-        "threads_idle", stages.num_idle, "fetchers", stages.num_fetchers, "fetchers_idle",
-        stages.num_idle_fetchers);
-    if (dict != NULL && (!put_stages(dict, "stage_", "_ns", stages.busy_ns) ||
-                         !put_stages(dict, "stage_", "_bytes", stages.bytes) ||
-                         !put_stages(dict, "wait_", "_ns", stages.wait_ns))) {
-        Py_CLEAR(dict);
-    }
-    return dict;
-}
-
-static PyObject *loader_stats(PyObject *self, PyObject *unused) {
-    (void)unused;
-    const rbc_loader *handle = open_handle(self);
-    if (handle == NULL) {
-        return NULL;
-    }
-    rbc_loader_stats stats;
-    rbc_loader_get_stats(handle, &stats);
-    return Py_BuildValue(
-        "{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L}", "batches_delivered",
-        (long long)stats.batches_delivered, "samples_delivered", (long long)stats.samples_delivered,
-        "samples_skipped", (long long)stats.samples_skipped, "images_decoded",
-        (long long)stats.images_decoded, "bytes_read", (long long)stats.bytes_read, "slots",
-        (long long)stats.slots, "slots_in_use", (long long)stats.slots_in_use, "slots_peak",
-        (long long)stats.slots_peak, "slot_bytes", (long long)stats.slot_bytes, "wait_ns",
-        (long long)stats.wait_ns, "fetch_ns", (long long)stats.fetch_ns, "decode_ns",
-        (long long)stats.decode_ns, "align_ns", (long long)stats.align_ns);
-}
-
-/* memory() -> dict of what is held and unpacked, see rbc_loader_memory */
-static PyObject *loader_memory(PyObject *self, PyObject *unused) {
-    (void)unused;
-    const rbc_loader *handle = open_handle(self);
-    if (handle == NULL) {
-        return NULL;
-    }
-    rbc_loader_memory memory = RBC_LOADER_MEMORY_INIT;
-    rbc_error err;
-    if (rbc_loader_get_memory(handle, &memory, &err) != RBC_OK) {
-        return raise_error(state_of_type(self), &err);
-    }
-    return Py_BuildValue(
-        "{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:d,s:d,s:L,s:L,s:O}",
-        "memory_bytes", (long long)memory.bound_bytes, "slots_bytes", (long long)memory.slot_bytes,
-        "episode_bytes", (long long)memory.episode_bytes, "episodes_at_hand",
-        (long long)memory.num_episodes, "block_bytes", (long long)memory.block_bytes,
-        "block_peak_bytes", (long long)memory.block_peak_bytes, "fetched_bytes",
-        (long long)memory.fetched_bytes, "fetched_peak_bytes", (long long)memory.fetched_peak_bytes,
-        "blocks_read", (long long)memory.blocks_read, "blocks_found",
-        (long long)memory.blocks_found, "unpack_ns", (long long)memory.unpack_ns, "samples_masked",
-        (long long)memory.samples_masked, "decoder_bytes", (long long)memory.decoder_bytes,
-        "decoder_peak_bytes", (long long)memory.decoder_peak_bytes, "decoders_opened",
-        (long long)memory.num_decoders, "pictures_decoded", (long long)memory.pictures_decoded,
-        "unpack_factor_global", memory.unpack_factor_global, "unpack_factor_blocks",
-        memory.unpack_factor_blocks, "segment_samples", (long long)memory.segment_samples,
-        "group_segments", (long long)memory.group_segments, "is_split",
-        memory.is_split ? Py_True : Py_False);
-}
-
-/* members() -> [(num_samples, segment_samples, group_segments)] of the datasets */
-static PyObject *loader_members(PyObject *self, PyObject *unused) {
-    (void)unused;
-    const rbc_loader *handle = open_handle(self);
-    PyObject *list = handle == NULL ? NULL : PyList_New(0);
-    rbc_loader_member member = RBC_LOADER_MEMBER_INIT;
-    for (int32_t i = 0; list != NULL && rbc_loader_get_member(handle, i, &member, NULL) == RBC_OK;
-         ++i) {
-        PyObject *item =
-            Py_BuildValue("(LLL)", (long long)member.num_samples, (long long)member.segment_samples,
-                          (long long)member.group_segments);
-        if (item == NULL || PyList_Append(list, item) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(item);
-    }
-    return list;
 }
 
 /* warning(index) -> message, or None past the last */
@@ -734,7 +586,7 @@ static PyObject *loader_warning(PyObject *self, PyObject *index) {
 
 /* skipped(index) -> message, or None past the last */
 static PyObject *loader_skipped(PyObject *self, PyObject *index) {
-    const rbc_loader *handle = open_handle(self);
+    const rbc_loader *handle = loader_handle(self);
     const long long position = handle == NULL ? -1 : PyLong_AsLongLong(index);
     if (position == -1 && PyErr_Occurred()) {
         return NULL;
