@@ -268,11 +268,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    began = time.monotonic()
-    counts = run(arguments.target, arguments.runs, arguments.seed)
     commit = subprocess.run(
         ["git", "show", "-s", "--format=%H %cs"], capture_output=True, text=True, check=True
     ).stdout.split()
+    began = time.monotonic()
+    counts = run(arguments.target, arguments.runs, arguments.seed)
     row = {
         "target": f"parsers.py {arguments.target}",
         "runs": arguments.runs,
