@@ -201,7 +201,7 @@ def read_alone(folder: Path) -> float:
     """Steps a second of which only those bytes are read that indexing needs, by one thread."""
     path = folder / "training" / "episode_0000000.npz"
     _, *numbers = _core.zip_members(str(path), b"")
-    offsets, packed, unpacked, _ = (np.frombuffer(n, np.int64).tolist() for n in numbers)
+    _, offsets, packed, unpacked, _ = (np.frombuffer(n, np.int64).tolist() for n in numbers)
     begin = time.perf_counter()
     for step in range(CALVIN_STEPS):
         file = os.open(folder / "training" / f"episode_{step:07}.npz", os.O_RDONLY)
@@ -220,7 +220,7 @@ def unpacked_alone(kind: str, folder: Path, seconds: float, threads: int) -> flo
     path = str(folder / "training" / "episode_0000000.npz")
     names, *numbers = _core.zip_members(path, b"")
     members = []
-    for name, offset, packed, unpacked, method in zip(
+    for name, _, offset, packed, unpacked, method in zip(
         names.decode().split("\0"), *(np.frombuffer(n, np.int64) for n in numbers), strict=False
     ):
         if name.removesuffix(".npy") in IMAGES["calvin"] and method == 8:

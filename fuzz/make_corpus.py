@@ -546,6 +546,16 @@ def packings() -> dict[str, bytes]:
             width, groups = int(parameter or 0) & 0xFFFF, int(parameter or 0) >> 16
             made[name] += bytes([kinds[kind], width | min(groups, 3) << 6])
         made[name] += block
+    # With the CRC behind the data, and a chunk that was packed before an archive took it.
+    at = 3 + 2
+    piped = made["zip_deflated"]
+    made["zip_piped"] = piped[: at + 6] + b"\x08" + piped[at + 7 :]
+    with io.BytesIO() as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(zipfile.ZipInfo("0.0"), made["zlib"][at:])
+            end = archive.start_dir
+        chain = bytes([2]) + made["zlib"][1:5] + bytes([kinds["zip"], 0])
+        made["zip_of_zlib"] = chain + file.getvalue()[:end]
     return made
 
 

@@ -460,8 +460,9 @@ def create_writer(
 ) -> Writer: ...
 
 # Of the members whose names have one of the suffixes, each of which, as the names, is ended by a
-# NUL: names, and offsets, packed bytes, unpacked bytes and methods as int64 in bytes.
-def zip_members(path: str, suffixes: bytes, /) -> tuple[bytes, bytes, bytes, bytes, bytes]: ...
+# NUL: names, and offsets of headers and of what is behind them, packed bytes, unpacked bytes and
+# methods as int64 in bytes.
+def zip_members(path: str, suffixes: bytes, /) -> tuple[bytes, ...]: ...
 
 # Keys are (name, values [n, ...] or None, offsets, bytes); fills those and file_bytes [n].
 def npz_read_steps(

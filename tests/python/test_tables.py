@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -523,6 +525,28 @@ def test_arrays_with_any_bytes_are_read_or_refused(tmp_path: Path) -> None:
                 found = str(error)
             assert found is None or name in found or "samples, wanted as many" in found
         file.write_bytes(data)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_changed_bit_of_an_archive_is_never_another_value(tmp_path: Path, save: Any) -> None:
+    """The CRC of a deflated member is held, and that of a stored one where it is copied."""
+    save(tmp_path / "x.npz", a=RNG.integers(0, 9, (400, 3)))
+    whole, copied = {"path": "x.npz", "member": "a"}, {"path": "x.npz", "member": "a", "column": 1}
+    data = (tmp_path / "x.npz").read_bytes()
+    with zipfile.ZipFile(tmp_path / "x.npz") as archive:
+        member = archive.getinfo("a.npy")
+    begin = (
+        member.header_offset + 30 + sum(struct.unpack_from("<HH", data, member.header_offset + 26))
+    )
+    end = begin + member.compress_size - 1  # the last byte may have bits that nothing reads
+    for source in (copied, whole)[: 1 + (save is np.savez_compressed)]:
+        mapping = {"format": "tables", "rate_hz": 10, "streams": {"x": source}}
+        for at in RNG.integers(begin + 200, end, 30).tolist():
+            changed = bytearray(data)
+            changed[at] ^= 1 << RNG.integers(8)
+            (tmp_path / "x.npz").write_bytes(changed)
+            with pytest.raises(rc.errors.FormatError, match=r"x\.npz"):
+                opened(tmp_path, mapping, rebuild=True)[0]["x"].read()
 
 
 def test_the_page_on_tables_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

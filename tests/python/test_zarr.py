@@ -295,6 +295,47 @@ def test_archives(tmp_path: Path, version: Any, method: int) -> None:
     assert opened(path).catalog_path.endswith(".replay.zarr.zip.robocache.sqlite")
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("codec", [None, numcodecs.Zlib()])
+def test_a_changed_bit_of_an_archive_is_never_another_value(
+    tmp_path: Path, method: int, codec: Any
+) -> None:
+    """Its CRC tells of every chunk that is packed, by the archive or before; and of metadata."""
+    path = tmp_path / "a.zarr.zip"
+    with zarr.storage.ZipStore(path, mode="w", compression=method) as store:
+        group = zarr.open_group(store, mode="w", zarr_format=2)
+        for name, width in (("x", 1100), ("column", 6)):
+            group.create_array(
+                f"data/{name}",
+                shape=(ROWS, width),
+                chunks=(9, width),
+                dtype="f4",
+                compressors=codec,
+            )[:] = RNG.random((ROWS, width))
+        write_ends(group)
+    data = path.read_bytes()
+    is_in_place = method == zipfile.ZIP_STORED and codec is None
+    for member, is_read in (
+        ("data/x/1.0", not is_in_place),
+        ("data/column/1.0", not is_in_place),
+        ("data/x/.zarray", True),
+        ("meta/episode_ends/0", not is_in_place),
+    ):
+        with zipfile.ZipFile(path) as archive:
+            info = archive.getinfo(member)
+        begin = info.header_offset + 30 + len(member)
+        assert data[begin - len(member) : begin] == member.encode()
+        end = begin + info.compress_size - 1  # the last byte may have bits that nothing reads
+        for at in RNG.integers(begin, end, 12 if is_read else 0).tolist():
+            changed = bytearray(data)
+            changed[at] ^= 1 << RNG.integers(8)
+            other = tmp_path / "b.zarr.zip"
+            other.write_bytes(changed)
+            with pytest.raises(rc.errors.FormatError, match=r"b\.zarr\.zip"):
+                [e[name].read() for e in opened(other, rebuild=True) for name in ("x", "column")]
+    check(path, opened(path))
+
+
 def test_an_archive_of_a_folder_and_members_that_are_written_again(tmp_path: Path) -> None:
     """As `zip -r` makes it, with the folder's name before all names; the last of a name counts."""
     path = write_v2(tmp_path / "replay.zarr")

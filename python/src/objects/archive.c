@@ -9,16 +9,18 @@
 /* ---- zip archives ------------------------------------------------------------------------------
  */
 
+enum { NUM_NUMBERS = 5 };
+
 /* Of the members of an archive, in the order of its directory. */
 typedef struct members {
     int64_t count, room;
-    int64_t *numbers[4]; /* offsets, packed and unpacked bytes, methods */
-    char *names;         /* each ended by a NUL */
+    int64_t *numbers[NUM_NUMBERS]; /* of headers, of data, packed and unpacked bytes, methods */
+    char *names;                   /* each ended by a NUL */
     size_t names_bytes, names_room;
 } members;
 
 static void members_free(members *found) {
-    for (int i = 0; i < 4; ++i) {
+    for (int i = 0; i < NUM_NUMBERS; ++i) {
         free(found->numbers[i]);
     }
     free(found->names);
@@ -29,7 +31,7 @@ static bool members_reserve(members *found, uint64_t count, uint64_t names_bytes
     found->names_room = names_bytes;
     found->names = malloc(names_bytes + 1);
     bool ok = found->names != NULL;
-    for (int i = 0; i < 4; ++i) {
+    for (int i = 0; i < NUM_NUMBERS; ++i) {
         found->numbers[i] = malloc((count + 1) * sizeof(int64_t));
         ok = ok && found->numbers[i] != NULL;
     }
@@ -47,9 +49,9 @@ static rbc_status add_member(rbc__source *source, const rbc__zip *zip,
     }
     uint64_t offset;
     RBC__TRY(rbc__zip_locate(source, zip, member, &offset, err));
-    const uint64_t numbers[] = {offset, member->packed_bytes, member->unpacked_bytes,
-                                member->method};
-    for (int i = 0; i < 4; ++i) {
+    const uint64_t numbers[] = {member->header_offset, offset, member->packed_bytes,
+                                member->unpacked_bytes, member->method};
+    for (int i = 0; i < NUM_NUMBERS; ++i) {
         if (numbers[i] > INT64_MAX) {
             return rbc__fail(err, RBC_ERROR_FORMAT,
                              "%s: byte %llu: zip archive: found a size of %llu bytes",
@@ -101,7 +103,8 @@ static rbc_status read_members(const char *path, const char *suffixes, size_t su
 }
 
 /* zip_members(path, suffixes of names, each ended by a NUL, or none for all) -> (names, each ended by
- * a NUL; offsets, packed bytes, unpacked bytes and methods as int64 in bytes) */
+ * a NUL; offsets of headers and of what is behind them, packed bytes, unpacked bytes and methods as
+ * int64 in bytes) */
 PyObject *zip_members(PyObject *module, PyObject *args) {
     const char *path;
     const char *suffixes;
@@ -120,9 +123,10 @@ PyObject *zip_members(PyObject *module, PyObject *args) {
     PyObject *result = NULL;
     if (status == RBC_OK) {
         const Py_ssize_t bytes = (Py_ssize_t)found.count * (Py_ssize_t)sizeof(int64_t);
-        result = Py_BuildValue("y#y#y#y#y#", found.names, (Py_ssize_t)found.names_bytes,
+        result = Py_BuildValue("y#y#y#y#y#y#", found.names, (Py_ssize_t)found.names_bytes,
                                (char *)found.numbers[0], bytes, (char *)found.numbers[1], bytes,
-                               (char *)found.numbers[2], bytes, (char *)found.numbers[3], bytes);
+                               (char *)found.numbers[2], bytes, (char *)found.numbers[3], bytes,
+                               (char *)found.numbers[4], bytes);
     } else {
         raise_error(state_of_module(module), &err);
     }

@@ -53,6 +53,21 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Zipped:
+    """How a member lies in its archive.
+
+    Attributes:
+        header: bytes of the archive's header before it, which has its CRC.
+        unpacked_bytes: of the member.
+        is_deflated: else it lies as it is.
+    """
+
+    header: int
+    unpacked_bytes: int
+    is_deflated: bool
+
+
+@dataclass(frozen=True)
 class Array:
     """An array that was found, [samples, *shape]; its values are not read yet.
 
@@ -62,7 +77,7 @@ class Array:
         offset, num_bytes: where what holds it lies in the file: itself, or its member of an .npz.
         header: bytes before the values there.
         full: its shape before columns were chosen.
-        unpacked_bytes: of a deflated member; 0 of what lies as it is.
+        zipped: of a member of an archive, else None.
         is_fortran: the first axis goes fastest.
     """
 
@@ -76,7 +91,7 @@ class Array:
     num_bytes: int = 0
     header: int = 0
     full: tuple[int, ...] = ()
-    unpacked_bytes: int = 0
+    zipped: Zipped | None = None
     is_fortran: bool = False
     is_csv: bool = False
 
@@ -97,12 +112,13 @@ class Array:
 
         if self.is_csv:
             return _read_csv(self.file, self.wanted, self.dtype)
+        before = self.zipped.header if self.zipped is not None else 0
         with open(self.file, "rb") as file:
-            file.seek(self.offset)
-            data = file.read(self.num_bytes)
-        if self.unpacked_bytes:
+            file.seek(self.offset - before)
+            data = file.read(before + self.num_bytes)
+        if self.zipped is not None:
             try:
-                data = _core.unpack([("deflate", 0, 0)], data, self.unpacked_bytes)
+                data = _core.unpack([("zip", 0, 0)], data, self.zipped.unpacked_bytes)
             except FormatError as error:
                 raise FormatError(f"{self.what}: byte {self.offset}: {error}") from None
         size = math.prod(self.full) * self.dtype.itemsize
@@ -121,14 +137,14 @@ class Array:
             return Column(self.values(), count=[self.count])
         size = os.path.getsize(self.file)
         blob = part.blobs(_escaped(self.name), sizes=[size])
-        if not self.unpacked_bytes:
+        if self.zipped is None or not self.zipped.is_deflated:
             return Rows(offset=[self.offset + self.header], blob=blob, count=[self.count])
         block = part.block(
-            offset=self.offset,
-            bytes=self.num_bytes,
-            unpacked_bytes=self.unpacked_bytes,
+            offset=self.offset - self.zipped.header,
+            bytes=self.zipped.header + self.num_bytes,
+            unpacked_bytes=self.zipped.unpacked_bytes,
             blob=blob,
-            packing=part.packing(["deflate"]),
+            packing=part.packing(["zip"]),
         )
         return Rows(offset=[self.header], block=block, count=[self.count])
 
@@ -201,7 +217,9 @@ def _find_member(path: str, name: str, wanted: Wanted) -> Array:
     if member not in texts:
         raise FormatError(f"{path}: found no member '{member}'")
     at = texts.index(member)
-    offset, packed, unpacked, method = (int(numpy.frombuffer(n, numpy.int64)[at]) for n in numbers)
+    before, offset, packed, unpacked, method = (
+        int(numpy.frombuffer(each, numpy.int64)[at]) for each in numbers
+    )
     what = f"{path}: member '{member}'"
     if method not in (0, 8):
         raise UnsupportedError(f"{what}: is packed by zip's method {method}")
@@ -211,9 +229,8 @@ def _find_member(path: str, name: str, wanted: Wanted) -> Array:
             header = stream.tell()
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
         raise FormatError(f"{what}: {error}") from None
-    array = Array(path, name, wanted, dtype, 0, (), offset, packed, header)
-    if method:
-        array = replace(array, unpacked_bytes=unpacked)
+    zipped = Zipped(offset - before, unpacked, method != 0)
+    array = Array(path, name, wanted, dtype, 0, (), offset, packed, header, zipped=zipped)
     return _whole(array, shape, is_fortran, unpacked)
 
 

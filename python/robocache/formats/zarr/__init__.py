@@ -250,18 +250,11 @@ def _source(part: Part, stream: _Stream, chunks: Chunks, first: Any, count: Any)
     rows = numpy.arange(int(count.sum())) + numpy.repeat(first - begins, count)
     if stream.is_column:
         return Column(chunks.read(part)[rows])
-    sizes, methods = chunks.sizes.ravel()[rows], chunks.methods.ravel()[rows]
-    methods = set(methods[sizes > 0].tolist())
-    if len(methods) > 1:
-        raise UnsupportedError(
-            f"{chunks.store.what(stream.array.key)}: found images that are deflated and images "
-            "that are not"
-        )
     return Pieces(
         offset=chunks.offsets.ravel()[rows],
-        bytes=sizes,
+        bytes=chunks.sizes.ravel()[rows],
         blob=chunks.blobs.ravel()[rows],
-        packing=part.packing(["deflate"]) if 8 in methods else None,
+        packing=part.packing(["zip"]) if chunks.are_members else None,
     )
 
 

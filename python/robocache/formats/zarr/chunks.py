@@ -29,7 +29,7 @@ class Chunks:
         blobs: numbers of blobs of the part.
         offsets: of the bytes in them.
         sizes: of the bytes there; 0 where the chunk is absent.
-        methods: how zip packed each besides: 0 or 8.
+        are_members: they are members of an archive, header and all, held to its CRC.
     """
 
     store: Store
@@ -37,16 +37,17 @@ class Chunks:
     blobs: Any
     offsets: Any
     sizes: Any
-    methods: Any
+    are_members: bool
+
+    @property
+    def _steps(self) -> tuple[str, ...]:
+        array = self.array
+        steps = array.steps if array.image is None else (array.image,)
+        return (*steps, "zip") if self.are_members else steps
 
     def add_to(self, part: Part) -> int:
         """Tells the part of the array and returns its number."""
-        array = self.array
-        steps = array.steps if array.image is None else (array.image,)
-        skipped = None
-        if self.methods.any():
-            skipped = ((self.methods == 0).astype("int64") << len(steps)).ravel()
-            steps = (*steps, "deflate")
+        array, steps = self.array, self._steps
         return part.array(
             shape=array.shape,
             chunks=array.chunks,
@@ -56,7 +57,6 @@ class Chunks:
             offsets=self.offsets.ravel(),
             sizes=self.sizes.ravel(),
             packing=part.packing(steps) if steps else None,
-            skipped=skipped,
             order=array.order,
         )
 
@@ -86,11 +86,8 @@ class Chunks:
         )
         data = self.store.read_range(key, int(self.offsets[index]), int(self.sizes[index]))
         size = math.prod(array.chunks) * array.dtype.itemsize
-        steps = [packing_step(step) for step in array.steps]
-        if self.methods[index]:
-            steps.append(("deflate", 0, 0))
         try:
-            data = _core.unpack(steps, data, size)
+            data = _core.unpack([packing_step(step) for step in self._steps], data, size)
         except FormatError as error:
             raise FormatError(f"{self.store.what(key)}: {error}") from None
         order = array.order or tuple(range(len(array.chunks)))
@@ -113,9 +110,15 @@ def find_chunks(part: Part, store: Store, array: ZarrArray) -> Chunks:
     shape = [n for a, n in enumerate(grid) if a != axis] + [grid[axis]]
     tables = [
         numpy.moveaxis(table.reshape(shape), -1, axis)
-        for table in (located.blobs, located.offsets, located.sizes, located.methods)
+        for table in (
+            located.blobs,
+            located.offsets,
+            located.sizes,
+            located.headers,
+            located.methods,
+        )
     ]
-    blobs, offsets, sizes, methods = tables
+    blobs, offsets, sizes, headers, methods = tables
     for index in numpy.argwhere(sizes == 0)[:1].tolist():
         raise FormatError(f"{store.what(_key(array, index))}: found an empty file, wanted a chunk")
     if array.shards is not None:
@@ -128,7 +131,12 @@ def find_chunks(part: Part, store: Store, array: ZarrArray) -> Chunks:
                 f"{store.what(_key(array, index))}: found {sizes[tuple(index)]} bytes, wanted a "
                 f"chunk of {size}"
             )
-    return Chunks(store, array, blobs, offsets, numpy.maximum(sizes, 0), methods)
+    # Rows of members that are not packed are read where they lie, without all of the member.
+    are_members = bool(headers.any() and (array.steps or array.image or methods.any()))
+    sizes = numpy.maximum(sizes, 0)
+    if are_members:
+        offsets, sizes = offsets - headers, sizes + headers
+    return Chunks(store, array, blobs, offsets, sizes, are_members)
 
 
 def _grid(shape: tuple[int, ...], chunks: tuple[int, ...]) -> list[int]:
@@ -156,7 +164,7 @@ def _find_in_shards(store: Store, array: ZarrArray, grid: list[int], tables: lis
 
     per_shard = [s // c for s, c in zip(array.stored, array.chunks, strict=True)]
     found = numpy.zeros((3, *numpy.multiply(grid, per_shard)), numpy.int64)
-    blobs, offsets, sizes, methods = tables
+    blobs, offsets, sizes, _, methods = tables
     for index in numpy.argwhere(sizes >= 0).tolist():
         at = tuple(index)
         key = _key(array, index)
@@ -169,7 +177,7 @@ def _find_in_shards(store: Store, array: ZarrArray, grid: list[int], tables: lis
             found[1 + k][inside] = table[:, k].reshape(per_shard)
     kept = tuple(slice(n) for n in _grid(array.shape, array.chunks))
     blobs, offsets, sizes = (each[kept] for each in found)
-    return Chunks(store, array, blobs, offsets, sizes, numpy.zeros_like(sizes))
+    return Chunks(store, array, blobs, offsets, sizes, are_members=False)
 
 
 def _read_index(store: Store, key: str, array: ZarrArray, offset: int, size: int) -> Any:

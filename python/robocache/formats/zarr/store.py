@@ -6,7 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import _core
 from ...errors import FormatError, IoError, UnsupportedError
@@ -31,6 +31,7 @@ class Located:
         blobs: numbers of blobs of the part.
         offsets: of the bytes in them.
         sizes: of the bytes there.
+        headers: bytes of the header that an archive has before them; 0 in a folder.
         methods: how each is packed besides, as zip has it: 0 or 8.
     """
 
@@ -40,6 +41,7 @@ class Located:
         self.blobs = numpy.zeros(count, numpy.int64)
         self.offsets = numpy.zeros(count, numpy.int64)
         self.sizes = numpy.full(count, -1, numpy.int64)
+        self.headers = numpy.zeros(count, numpy.int64)
         self.methods = numpy.zeros(count, numpy.int64)
 
 
@@ -210,6 +212,16 @@ class _Folder(Store):
         return self._read_file(self.what(key), key, offset, size)
 
 
+class _Member(NamedTuple):
+    """What the directory of an archive says of a member."""
+
+    header: int
+    offset: int
+    packed: int
+    unpacked: int
+    method: int
+
+
 class _Archive(Store):
     def __init__(self, path: str) -> None:
         self.path = path
@@ -217,25 +229,25 @@ class _Archive(Store):
         groups = [key for key in self._metadata if key.endswith((".zgroup", "zarr.json"))]
         root = min(groups, key=lambda key: (key.count("/"), key), default="")
         self._root = root.rpartition("/")[0]
-        self._all: dict[str, tuple[int, int, int, int]] | None = None
+        self._all: dict[str, _Member] | None = None
 
-    def _members(self, suffixes: tuple[str, ...]) -> dict[str, tuple[int, int, int, int]]:
-        """Returns offset, packed and unpacked bytes and method of each, the last of a name."""
+    def _members(self, suffixes: tuple[str, ...]) -> dict[str, _Member]:
+        """Returns those whose names end so, the last of a name."""
         import numpy
 
         joined = "".join(f"{suffix}\0" for suffix in suffixes).encode()
         names, *numbers = _core.zip_members(self.path, joined)
         columns = [numpy.frombuffer(each, numpy.int64).tolist() for each in numbers]
         texts = names.decode("utf-8", "surrogateescape").split("\0")[:-1]
-        return dict(zip(texts, zip(*columns, strict=True), strict=True))
+        return dict(zip(texts, map(_Member, *columns), strict=True))
 
-    def _find(self, key: str) -> tuple[int, int, int, int] | None:
+    def _find(self, key: str) -> _Member | None:
         name = f"{self._root}/{key}" if self._root else key
         members = self._metadata if key.endswith(METADATA) else self.members
         return members.get(name)
 
     @property
-    def members(self) -> dict[str, tuple[int, int, int, int]]:
+    def members(self) -> dict[str, _Member]:
         """All of them; read when chunks are wanted."""
         if self._all is None:
             self._all = self._members(())
@@ -252,17 +264,14 @@ class _Archive(Store):
         found = self._find(key)
         if found is None:
             return None
-        offset, packed, unpacked, method = found
-        self._check_method(key, method)
-        if packed > max_bytes or unpacked > max_bytes:
+        self._check_method(key, found.method)
+        if found.packed > max_bytes or found.unpacked > max_bytes:
             raise FormatError(f"{self.what(key)}: found more than {max_bytes} bytes")
+        data = self.read_range(key, found.header, found.offset - found.header + found.packed)
         try:
-            with open(self.path, "rb") as file:
-                file.seek(offset)
-                data = file.read(packed)
-        except OSError as error:
-            raise _io_error(self.path, error) from error
-        return data if method == 0 else _core.unpack([("deflate", 0, 0)], data, unpacked)
+            return _core.unpack([("zip", 0, 0)], data, found.unpacked)
+        except FormatError as error:
+            raise FormatError(f"{self.what(key)}: {error}") from None
 
     def _check_method(self, key: str, method: int) -> None:
         if method not in (0, 8):
@@ -288,10 +297,11 @@ class _Archive(Store):
             for number in range(numbers):
                 found = self.members.get(f"{prefix}{number}{suffix}")
                 if found is not None:
-                    self._check_method(f"{prefix}{number}{suffix}", found[3])
-                    located.offsets[at + number] = found[0]
-                    located.sizes[at + number] = found[1]
-                    located.methods[at + number] = found[3]
+                    self._check_method(f"{prefix}{number}{suffix}", found.method)
+                    located.offsets[at + number] = found.offset
+                    located.sizes[at + number] = found.packed
+                    located.headers[at + number] = found.offset - found.header
+                    located.methods[at + number] = found.method
             part.progress(0)
             at += numbers
         return located
