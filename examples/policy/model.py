@@ -1,0 +1,164 @@
+"""A policy from a picture and a state to a chunk of actions: a transformer that learns a flow.
+
+    picture  [B, S, S, 3] ─► patches ──┐
+    state    [B, D] ─────────────────► ├─► transformer ─► velocity [B, T, A]
+    noisy actions [B, T, A], time [B] ─┘
+
+Flow matching: with actions a, noise n and time t, both drawn, x = (1 - t) n + t a lies on the way
+from noise to actions, and the network learns the velocity a - n there. To act, it goes that way
+from noise on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a policy is told, and how large it is."""
+
+    state: int
+    action: int
+    chunk: int
+    size: int = 224  # of pictures, in pixels
+    patch: int = 16
+    width: int = 384
+    depth: int = 6
+    head: int = 64
+
+    @property
+    def tokens(self) -> int:
+        return (self.size // self.patch) ** 2 + 1 + self.chunk
+
+    def flops(self) -> float:
+        """Operations of a training step a frame: those forward, and twice as many backward."""
+        layer = 24 * self.width**2 * self.tokens + 4 * self.width * self.tokens**2
+        patches = (self.size // self.patch) ** 2
+        return 3.0 * (self.depth * layer + 2 * patches * 3 * self.patch**2 * self.width)
+
+
+class Block(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads = max(1, shape.width // shape.head)
+        self.norms = nn.ModuleList(nn.LayerNorm(shape.width) for _ in range(2))
+        self.project = nn.Linear(shape.width, 3 * shape.width)
+        self.join = nn.Linear(shape.width, shape.width)
+        self.widen = nn.Linear(shape.width, 4 * shape.width)
+        self.narrow = nn.Linear(4 * shape.width, shape.width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        batch, count, width = tokens.shape
+        parts = self.project(self.norms[0](tokens)).view(batch, count, 3, self.heads, -1)
+        queries, keys, values = parts.permute(2, 0, 3, 1, 4).unbind(0)
+        seen = functional.scaled_dot_product_attention(queries, keys, values)
+        tokens = tokens + self.join(seen.transpose(1, 2).reshape(batch, count, width))
+        return tokens + self.narrow(functional.gelu(self.widen(self.norms[1](tokens))))
+
+
+class Policy(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        width, patches = shape.width, (shape.size // shape.patch) ** 2
+        self.see = nn.Linear(3 * shape.patch**2, width)
+        self.feel = nn.Linear(shape.state, width)
+        self.intend = nn.Linear(shape.action, width)
+        self.when = nn.Linear(64, width)
+        self.positions = nn.Parameter(torch.randn(patches + 1 + shape.chunk, width) * 0.02)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
+        self.norm = nn.LayerNorm(width)
+        self.move = nn.Linear(width, shape.action)
+        nn.init.zeros_(self.move.weight)
+        nn.init.zeros_(self.move.bias)
+
+    def embed(self, picture: Tensor, state: Tensor, noisy: Tensor, time: Tensor) -> Tensor:
+        """Returns a token for each patch, for the state and for each action."""
+        side, count = self.shape.patch, self.shape.size // self.shape.patch
+        pixels = picture.to(state.dtype) / 127.5 - 1
+        cut = pixels.view(-1, count, side, count, side, 3).transpose(2, 3).flatten(3).flatten(1, 2)
+        angles = time[:, 0] * torch.logspace(0, 3, 32, device=time.device)
+        moment = self.when(torch.cat([angles.sin(), angles.cos()], 1))
+        intended = self.intend(noisy) + moment[:, None]
+        tokens = torch.cat([self.see(cut), self.feel(state)[:, None], intended], 1)
+        return tokens + self.positions
+
+    def forward(self, picture: Tensor, state: Tensor, noisy: Tensor, time: Tensor) -> Tensor:
+        """uint8 [B, S, S, 3], [B, D], [B, T, A] and [B, 1, 1] to [B, T, A]."""
+        tokens = self.embed(picture, state, noisy, time)
+        for block in self.blocks:
+            tokens = block(tokens)
+        velocity: Tensor = self.move(self.norm(tokens[:, -self.shape.chunk :]))
+        return velocity.float()
+
+    @torch.no_grad()
+    def act(self, picture: Tensor, state: Tensor, steps: int = 8) -> Tensor:
+        """Returns a chunk of normalised actions, [B, T, A], on the way from noise."""
+        actions = torch.randn(len(state), self.shape.chunk, self.shape.action, device=state.device)
+        for step in range(steps):
+            time = torch.full((len(state), 1, 1), step / steps, device=state.device)
+            actions = actions + self(picture, state, actions, time) / steps
+        return actions
+
+
+class Trainer:
+    """A policy, its optimizer, and a step of training; what is drawn hangs on seed and step alone.
+
+    Args:
+        shape: of the policy.
+        device: "cpu" or a CUDA device, where it works in bfloat16 and is compiled block by block.
+        seed: of the weights, and of what is drawn in steps.
+        rate: of learning.
+        rank: whose rows these are, of several processes; None: there is one alone.
+    """
+
+    def __init__(
+        self, shape: Shape, device: str, seed: int = 0, rate: float = 3e-4, rank: int | None = None
+    ) -> None:
+        torch.manual_seed(seed)
+        self.device = torch.device(device)
+        self.on_gpu = self.device.type == "cuda"
+        self.seed = seed + (rank or 0) * 1_000_003
+        self.policy = Policy(shape).to(self.device)
+        self.module: Any = self.policy
+        if self.on_gpu:
+            self.policy.embed = torch.compile(self.policy.embed)
+            for block in self.policy.blocks:
+                block.compile()  # what is compiled for one serves all
+        if rank is not None:
+            devices = [self.device] if self.on_gpu else None
+            self.module = nn.parallel.DistributedDataParallel(self.policy, devices)
+        self.optimizer = torch.optim.AdamW(self.policy.parameters(), rate, fused=self.on_gpu)
+        self.chance = torch.Generator(self.device)
+
+    def step(self, batch: dict[str, Any], number: int) -> Tensor:
+        """Learns from a batch; returns its loss, which nobody has waited for."""
+        self.chance.manual_seed(self.seed + number * 7919)
+        actions = batch["actions"]
+        shape = (len(actions), 1, 1)
+        time = torch.rand(shape, generator=self.chance, device=self.device)
+        noise = torch.randn(actions.shape, generator=self.chance, device=self.device)
+        noisy = (1 - time) * noise + time * actions
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.on_gpu):
+            velocity = self.module(batch["picture"], batch["state"], noisy, time)
+        # What lies behind an episode's end, or where the stream has nothing, is not learnt.
+        is_real = batch["actions_valid"] & ~batch["actions_is_pad"]
+        error = (velocity - (actions - noise)).square().mean(2)
+        loss = (error * is_real).sum() / is_real.sum().clamp(min=1)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"policy": self.policy.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.policy.load_state_dict(state["policy"])
+        self.optimizer.load_state_dict(state["optimizer"])

@@ -1,0 +1,221 @@
+"""Trains a policy from pictures, on one GPU, on several, or on the CPU.
+
+    python examples/train_policy.py --tiny                        # a made-up arm, on the CPU too
+    python examples/train_policy.py DATASET                       # RLDS with JPEGs, LeRobot, ...
+    python examples/train_policy.py DATASET --checkpoint run.pt   # and --resume to go on with it
+    torchrun --nproc-per-node 4 examples/train_policy.py DATASET  # a share for each GPU
+
+DATASET has a camera, "observation/state" (or "observation.state") and "action". The policy is a
+transformer over patches of the picture, the state and a chunk of actions, which learns a flow from
+noise to actions (policy/model.py). A checkpoint holds the policy, the optimizer and where the
+loader stands; a run that goes on with it learns from the batches that the first one would have.
+
+--feed says who makes the batches, so that they can be compared: robocache-gpu (batches are on the
+GPU when they come), robocache-host (batches on the host, and `to()`), torch (PyTorch's DataLoader
+with 16 processes and Pillow), lerobot (LeRobot's own dataset in that loader), resident (one batch
+for ever: as quick as the policy itself can be). Needs PyTorch and Pillow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+import robocache as rc
+from policy import data
+from policy.feeds import FEEDS, Feed, Wanted, open_feed
+from policy.model import Shape, Trainer
+
+START = time.monotonic()
+TINY = {
+    "steps": 60,
+    "batch_size": 16,
+    "size": 32,
+    "patch": 8,
+    "width": 64,
+    "depth": 2,
+    "rate": 2e-3,
+}
+WHOLE = {"steps": 1000, "batch_size": 128, "size": 224, "patch": 16, "width": 384, "depth": 6,
+         "rate": 3e-4}  # fmt: skip
+
+Told = Callable[[int, dict[str, Any], torch.Tensor], None]
+
+
+@dataclass
+class Run:
+    """A feed and who learns from it, with where they stand."""
+
+    feed: Feed
+    trainer: Trainer
+    done: int = 0  # steps
+
+    def go(self, steps: int, told: Told | None = None) -> list[float]:
+        """Trains up to step number `steps`, and returns the losses of those that were left.
+
+        Losses stay on the device until the end, so that the host need not wait for each.
+        """
+        losses = []
+        while self.done < steps:
+            batch = next(self.feed)
+            loss = self.trainer.step(batch, self.done)
+            self.done += 1
+            losses.append(loss)
+            if told is not None:
+                told(self.done, batch, loss)
+        return torch.stack(losses).tolist() if losses else []
+
+    def save(self, path: Path) -> None:
+        """Writes a checkpoint, whole or not at all. The state of any rank serves all of them."""
+        state = {"steps": self.done, "feed": self.feed.state_dict(), **self.trainer.state_dict()}
+        aside = path.with_name(path.name + ".partial")
+        torch.save(state, aside)
+        os.replace(aside, path)
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.trainer.device)
+        self.trainer.load_state_dict(state)
+        self.feed.load_state_dict(state["feed"])
+        self.done = state["steps"]
+
+
+def make(dataset: rc.Dataset, arguments: argparse.Namespace, rank: int | None = None) -> Run:
+    streams = data.find_streams(dataset, arguments.camera)
+    wanted = Wanted(
+        streams,
+        arguments.batch_size,
+        arguments.chunk,
+        arguments.size,
+        arguments.device,
+        arguments.seed,
+        arguments.jpeg,
+        arguments.threads,
+        arguments.workers,
+    )
+    shape = Shape(
+        streams.num_states,
+        streams.num_actions,
+        arguments.chunk,
+        arguments.size,
+        arguments.patch,
+        arguments.width,
+        arguments.depth,
+    )
+    feed = open_feed(arguments.feed, dataset, wanted)
+    return Run(feed, Trainer(shape, arguments.device, arguments.seed, arguments.rate, rank))
+
+
+def train(dataset: rc.Dataset, arguments: argparse.Namespace, rank: int | None = None) -> None:
+    run = make(dataset, arguments, rank)
+    is_first = not rank
+    if arguments.resume:
+        run.load(arguments.checkpoint)
+    first, told_at = run.done, time.monotonic()
+
+    def tell(step: int, _: dict[str, Any], loss: torch.Tensor) -> None:
+        nonlocal told_at
+        if step == first + 1:
+            loss.item()
+            if is_first:
+                print(f"first step after {time.monotonic() - START:.1f} s", flush=True)
+        if is_first and time.monotonic() - told_at > 5.0:
+            told_at = time.monotonic()
+            print(f"step {step:5}  loss {loss.item():.3f}", flush=True)
+        if arguments.checkpoint and is_first and step % arguments.save_every == 0:
+            run.save(arguments.checkpoint)
+
+    losses = run.go(min(first + 1, arguments.steps), tell)  # the first one compiles
+    run.feed.waited_s, begin = 0.0, time.monotonic()
+    losses += run.go(arguments.steps, tell)
+    took = time.monotonic() - begin
+    if arguments.checkpoint and is_first:
+        run.save(arguments.checkpoint)
+    run.feed.close()
+    if is_first and len(losses) > 1:
+        rate = (
+            (len(losses) - 1) * arguments.batch_size * (dist.get_world_size() if rank == 0 else 1)
+        )
+        count = max(1, len(losses) // 10)
+        begun, ended = (sum(part) / count for part in (losses[:count], losses[-count:]))
+        print(
+            f"{arguments.feed}: {len(losses)} steps, {rate / took:.0f} frames/s, "
+            f"{run.feed.waited_s / took:.1%} of the time waiting for data, "
+            f"loss {begun:.3f} to {ended:.3f}"
+        )
+
+
+def parse(given: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("data", type=Path, nargs="?", help="a dataset; without, --tiny's arm")
+    parser.add_argument("--tiny", action="store_true", help="a small policy of small pictures")
+    parser.add_argument("--feed", choices=FEEDS, default="robocache-gpu")
+    parser.add_argument("--steps", type=int, help="in all, those before --resume among them")
+    parser.add_argument("--batch-size", type=int, help="of each process")
+    parser.add_argument("--size", type=int, help="of pictures, in pixels")
+    parser.add_argument("--patch", type=int)
+    parser.add_argument("--width", type=int)
+    parser.add_argument("--depth", type=int)
+    parser.add_argument("--rate", type=float, help="of learning")
+    parser.add_argument("--chunk", type=int, default=8, help="actions to come")
+    parser.add_argument("--camera", help="a stream; by default the first of pictures in colours")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--jpeg", help="where robocache-gpu decodes: cpu, cuda or auto")
+    parser.add_argument("--threads", type=int, default=0, help="of RoboCache; 0: all cores")
+    parser.add_argument("--workers", type=int, default=16, help="processes of torch and lerobot")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--checkpoint", type=Path, help="a file, written at the end and now and then"
+    )
+    parser.add_argument("--save-every", type=int, default=500, help="steps")
+    parser.add_argument("--resume", action="store_true", help="go on with the checkpoint")
+    parser.add_argument("--deterministic", action="store_true", help="the same losses every time")
+    arguments = parser.parse_args(given)
+    if arguments.data is None and not arguments.tiny:
+        parser.error("a dataset or --tiny is wanted")
+    if arguments.resume and arguments.checkpoint is None:
+        parser.error("--resume goes with --checkpoint")
+    for name, value in (TINY if arguments.tiny else WHOLE).items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
+    return arguments
+
+
+def begin_ranks(arguments: argparse.Namespace) -> int | None:
+    """Joins the processes that torchrun has started; returns None where this one is alone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return None
+    on_gpu = arguments.device.startswith("cuda")
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        arguments.device = f"cuda:{os.environ['LOCAL_RANK']}"
+    dist.init_process_group("nccl" if on_gpu else "gloo")
+    return dist.get_rank()
+
+
+def main() -> None:
+    arguments = parse()
+    if arguments.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    if arguments.device == "cpu":
+        torch.set_num_threads(1)  # the other cores make batches
+    rank = begin_ranks(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        path = arguments.data or data.write(Path(folder), 400, 48, steps=20)
+        train(rc.open(path), arguments, rank)
+        if rank is not None:
+            dist.barrier()
+            dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
