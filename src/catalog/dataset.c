@@ -202,6 +202,7 @@ void rbc_dataset_close(rbc_dataset **dataset) {
     rbc__listing_free(&closed->tasks);
     rbc__listing_free(&closed->skipped);
     rbc__listing_free(&closed->told);
+    rbc__answers_free(&closed->answers);
     pthread_mutex_destroy(&closed->lock);
     free(closed->steps);
     free(closed->stream_rates);

@@ -46,6 +46,14 @@ const int64_t *rbc__selection_end_ns(const rbc_selection *selection);
 /* Steps of the episode at `position` that are kept. */
 int64_t rbc__selection_num_kept(const rbc_selection *selection, int64_t position);
 
+/* What was worked out of the data before, by a text that says all it depends on, see answers.h: whether
+ * it is there. `*values` [*count] is the caller's, released with free(). */
+bool rbc__dataset_recall(rbc_dataset *dataset, const char *question, int64_t **values,
+                         int64_t *count);
+/* Keeps a copy for later, where there is room and memory; what was asked for least lately goes. */
+void rbc__dataset_remember(rbc_dataset *dataset, const char *question, const int64_t *values,
+                           int64_t count);
+
 /* What the episodes of a selection amount to. */
 typedef struct rbc__selection_counts {
     int64_t num_bytes;                     /* of their records */

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "catalog/answers.h"
 #include "catalog/blob_names.h"
 #include "catalog/catalog.h"
 #include "codec/video_pool.h"
@@ -59,6 +60,7 @@ struct rbc_dataset {
     int64_t *steps;       /* [3 * num_episodes]: steps, start_ns, end_ns; NULL until first needed */
     double *stream_rates; /* [num_streams]; negative: not measured yet */
     rbc__listing tasks, skipped, told;
+    rbc__answers answers;
 };
 
 /* Steps and stamps of every episode of the dataset, loaded the first time. */

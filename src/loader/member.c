@@ -134,8 +134,8 @@ rbc_status rbc__member_prepare(rbc__member *member, const rbc_mixture_member *fr
     RBC__TRY(rbc__reference_check(&member->reference, &member->clock, member->spec, &member->notes,
                                   err));
     if (from->num_require > 0) {
-        RBC__TRY(rbc__require(&member->clock, &spec, member->selection, from->require,
-                              from->num_require, params->on_error, watch, err));
+        RBC__TRY(rbc__require(&member->clock, &spec, &member->reference, member->selection,
+                              from->require, from->num_require, params->on_error, watch, err));
     }
     member->rows_params.order = order_of(member, params);
     return RBC_OK;

@@ -1,5 +1,8 @@
+#define _POSIX_C_SOURCE 200809L
+
 #include "loader/require.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,14 +121,62 @@ static rbc_status prepare(const rbc__batch_spec *spec, const rbc__clock *clock,
     return rbc__maker_create(spec->jpeg_dct, false, &out->maker, err);
 }
 
-static rbc_status require(rbc__clock *clock, const rbc__batch_spec_params *params,
-                          const rbc_selection *selection, rbc_on_error on_error,
-                          rbc__request_watch *watch, rbc__tick_runs *r, rbc_error *err) {
-    rbc__batch_spec *spec = NULL;
+static void word_clock(FILE *out, const rbc__clock *clock, const rbc__reference *reference,
+                       int32_t num_streams) {
+    (void)fprintf(
+        out, "clock %llu/%llu Hz, steps %d: %llu/%llu Hz, snap %lld, on steps %d, named %d of",
+        (unsigned long long)clock->rate.numerator, (unsigned long long)clock->rate.denominator,
+        clock->has_control, (unsigned long long)clock->control.numerator,
+        (unsigned long long)clock->control.denominator, (long long)clock->snap_ns,
+        reference->is_on_steps, reference->is_named);
+    for (int32_t i = 0; i < num_streams; ++i) {
+        if (reference->is_of[i]) {
+            fprintf(out, " %d", i);
+        }
+    }
+}
+
+static void word_window(FILE *out, const rbc__batch_spec *spec, const rbc__window_spec *window) {
+    const rbc__used_stream *used = &spec->used[window->stream_at];
+    (void)fprintf(out, "; stream %d %+lld ns, gap %lld, tolerance %lld, outside %d,", used->stream,
+                  (long long)used->clock_offset_ns, (long long)window->max_gap_ns,
+                  (long long)window->tolerance_ns, (int)window->outside);
+    for (int32_t i = 0; i < window->num_runs; ++i) {
+        (void)fprintf(out, " mode %d", (int)window->runs[i].mode);
+    }
+}
+
+/* All that says which ticks are left; released with free(). NULL: there is no memory. */
+static char *word_question(const rbc__batch_spec *spec, const rbc__clock *clock,
+                           const rbc__reference *reference, const rbc_selection *selection,
+                           rbc_on_error on_error) {
+    char *text = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+    if (out == NULL) {
+        return NULL;
+    }
+    (void)fprintf(out, "require: %016llx of %lld episodes, raise %d, ",
+                  (unsigned long long)rbc__selection_fingerprint(selection),
+                  (long long)rbc_selection_size(selection), on_error == RBC_ON_ERROR_RAISE);
+    word_clock(out, clock, reference,
+               rbc__dataset_schema(rbc_selection_dataset(selection))->num_streams);
+    for (int32_t i = 0; i < spec->num_windows; ++i) {
+        word_window(out, spec, &spec->windows[i]);
+    }
+    if (fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static rbc_status look(const rbc__batch_spec *spec, rbc__clock *clock,
+                       const rbc_selection *selection, rbc_on_error on_error,
+                       rbc__request_watch *watch, rbc__tick_runs *r, rbc_error *err) {
     rbc__episodes *episodes = NULL;
     rbc__block_cache *blocks = NULL;
     prober p = {0};
-    RBC__TRY(rbc__batch_spec_create(params, &spec, err));
     rbc_status status = prepare(spec, clock, selection, watch, &episodes, &blocks, &p, err);
     if (status == RBC_OK) {
         status = scan(clock, &p, on_error, r, err);
@@ -134,13 +185,49 @@ static rbc_status require(rbc__clock *clock, const rbc__batch_spec_params *param
     rbc__maker_destroy(&p.maker);
     rbc__episodes_destroy(&episodes);
     rbc__block_cache_destroy(&blocks);
-    rbc__batch_spec_destroy(&spec);
+    return status;
+}
+
+static rbc_status remember(rbc_dataset *dataset, const char *question, const rbc__tick_runs *r,
+                           rbc_error *err) {
+    int64_t *pairs;
+    RBC__TRY(rbc__tick_runs_pack(r, &pairs, err));
+    rbc__dataset_remember(dataset, question, pairs, 2 * r->count);
+    free(pairs);
+    return RBC_OK;
+}
+
+/* What is asked of the same data again is not read again. */
+static rbc_status require(rbc__clock *clock, const rbc__batch_spec *spec,
+                          const rbc__reference *reference, const rbc_selection *selection,
+                          rbc_on_error on_error, rbc__request_watch *watch, rbc__tick_runs *r,
+                          rbc_error *err) {
+    rbc_dataset *dataset = rbc_selection_dataset(selection);
+    char *question = word_question(spec, clock, reference, selection, on_error);
+    if (question == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "require: no memory for %d windows",
+                         spec->num_windows);
+    }
+    rbc_status status;
+    int64_t *pairs;
+    int64_t count;
+    if (rbc__dataset_recall(dataset, question, &pairs, &count)) {
+        status = rbc__tick_runs_unpack(r, pairs, count / 2, err);
+        free(pairs);
+    } else {
+        status = look(spec, clock, selection, on_error, watch, r, err);
+        if (status == RBC_OK) {
+            status = remember(dataset, question, r, err);
+        }
+    }
+    free(question);
     return status;
 }
 
 rbc_status rbc__require(rbc__clock *clock, const rbc__batch_spec_params *params,
-                        const rbc_selection *selection, const char *const *names, int32_t num_names,
-                        rbc_on_error on_error, rbc__request_watch *watch, rbc_error *err) {
+                        const rbc__reference *reference, const rbc_selection *selection,
+                        const char *const *names, int32_t num_names, rbc_on_error on_error,
+                        rbc__request_watch *watch, rbc_error *err) {
     int32_t ticks[TICKS_AT_ONCE];
     for (int32_t i = 0; i < TICKS_AT_ONCE; ++i) {
         ticks[i] = i;
@@ -148,6 +235,7 @@ rbc_status rbc__require(rbc__clock *clock, const rbc__batch_spec_params *params,
     rbc__batch_spec_params probe = *params;
     const size_t most = (size_t)params->num_windows * (size_t)num_names + 1;
     rbc_window *windows = calloc(most, sizeof *windows);
+    rbc__batch_spec *spec = NULL;
     rbc__tick_runs r;
     rbc_status status = rbc__tick_runs_begin(&r, err);
     if (status == RBC_OK) {
@@ -158,8 +246,12 @@ rbc_status rbc__require(rbc__clock *clock, const rbc__batch_spec_params *params,
     }
     if (status == RBC_OK) {
         probe.windows = windows;
-        status = require(clock, &probe, selection, on_error, watch, &r, err);
+        status = rbc__batch_spec_create(&probe, &spec, err);
     }
+    if (status == RBC_OK) {
+        status = require(clock, spec, reference, selection, on_error, watch, &r, err);
+    }
+    rbc__batch_spec_destroy(&spec);
     free(windows);
     if (status == RBC_OK) {
         rbc__tick_runs_give(&r, clock);

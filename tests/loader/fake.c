@@ -498,6 +498,28 @@ void rbc_dataset_get_info(const rbc_dataset *dataset, rbc_dataset_info *out) {
     *out = (rbc_dataset_info){.name = "fake", .path = "/fake"};
 }
 
+bool rbc__dataset_recall(rbc_dataset *dataset, const char *question, int64_t **values,
+                         int64_t *count) {
+    (void)dataset;
+    (void)question;
+    (void)values;
+    (void)count;
+    return false;
+}
+
+void rbc__dataset_remember(rbc_dataset *dataset, const char *question, const int64_t *values,
+                           int64_t count) {
+    (void)dataset;
+    (void)question;
+    (void)values;
+    (void)count;
+}
+
+uint64_t rbc__selection_fingerprint(const rbc_selection *selection) {
+    (void)selection;
+    return 1;
+}
+
 const int64_t *rbc__selection_ids(const rbc_selection *selection) {
     return selection->ids;
 }

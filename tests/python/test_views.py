@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -299,6 +300,44 @@ def test_required_streams_leave_out_more(tmp_path: Path) -> None:
     view = delivered(data.steps({0: [(5, 12), (15, 17), (25, 30)]}), **options)
     assert whole == [(0, tick) for tick in range(10, 20)]
     assert view == [(0, tick) for tick in (10, 11, 15, 16)]
+
+
+def test_required_streams_are_looked_at_once_a_view(tmp_path: Path) -> None:
+    steps = [15, 10, 12]
+    total = sum(steps)
+    stamps = 10**18 + np.arange(total) * 100_000_000
+    late = stamps + np.where(RNG.random(total) < 0.3, 60_000_000, 0)
+    data = flat_dataset.make(
+        tmp_path / "once",
+        steps,
+        {"x": VALUES[:total], "x_time_ns": stamps, "y": VALUES[:total], "y_time_ns": late},
+        stamps={"x": "x_time_ns", "y": "y_time_ns"},
+    )
+    streams = {"x": rc.Window(0), "y": rc.Window(0, mode="hold", tolerance=0.01)}
+    options: dict[str, Any] = {"streams": streams, "clock": "x", "rate_hz": 10, "require": ["y"]}
+    views = [lambda: data, lambda: data[1:], lambda: data.steps({1: [(1, 4), (6, 10)]})]
+    found = [delivered(view(), **options) for view in views]
+    assert len(found[0]) < total
+    os.truncate(tmp_path / "once" / "stream_003.bin", 0)  # the stamps of y
+    for view, wanted in zip(views, found, strict=True):
+        loader = rc.DataLoader(view(), 1, array="numpy", **options)
+        assert loader.num_samples == len(wanted)
+        assert rc.DataLoader(view(), 5, shuffle=True, **options).num_samples == len(wanted)
+    for other in (
+        {"streams": {**streams, "y": rc.Window(0, mode="hold", tolerance=0.02)}},
+        {"streams": {**streams, "y": rc.Window(0, mode="hold", max_gap=0.01)}},
+        {"streams": {**streams, "y": rc.Window(0, mode="nearest", tolerance=0.01)}},
+        {"streams": {**streams, "y": rc.Window(0, tolerance=0.01, outside="zero")}},
+        {"streams": {**streams, "y": rc.Window(0, tolerance=0.01, clock_offset=0.1)}},
+        {"streams": {**streams, "z": rc.Window(0, source="y")}},
+        {"rate_hz": 20},
+        {"clock": "y"},
+        {"snap_ns": 0},
+    ):
+        with pytest.raises(rc.Error, match=r"stream_003\.bin"):
+            rc.DataLoader(data, 1, **{**options, **other})
+    with pytest.raises(rc.Error, match=r"stream_003\.bin"):
+        rc.DataLoader(data[:2], 1, **options)
 
 
 def test_a_view_is_pickled_with_its_steps(data: rc.Dataset) -> None:
