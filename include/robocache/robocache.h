@@ -865,6 +865,15 @@ RBC_API rbc_status rbc_episode_bytes(rbc_episode *episode, int32_t stream, int64
 
 typedef struct rbc_statistics rbc_statistics;
 
+/* How far counting is, of what had not been kept: episodes whose numbers are read, images decoded.
+ * Called before each round of reading, of a few MB, and at the end, from the thread that called.
+ * Return non-zero to end the call with CANCELLED. */
+typedef struct rbc_statistics_progress {
+    int64_t episodes_done, episodes_total;
+    int64_t images_done, images_total; /* of all streams of images together */
+} rbc_statistics_progress;
+typedef int (*rbc_statistics_progress_fn)(const rbc_statistics_progress *progress, void *user);
+
 typedef struct rbc_statistics_params {
     size_t struct_size;
     const char *const *streams; /* [num_streams] of numbers or images */
@@ -876,7 +885,7 @@ typedef struct rbc_statistics_params {
     int32_t keep;          /* non-zero: what was kept is taken, and what is computed is kept, in
                               "<catalog>.statistics" or, where that cannot be written, the user's
                               cache. What has something left out is not kept */
-    rbc_interrupt_fn interrupt; /* NULL allowed */
+    rbc_statistics_progress_fn progress; /* NULL allowed */
     void *user;
 } rbc_statistics_params;
 
@@ -888,7 +897,7 @@ typedef struct rbc_statistics_params {
      .num_images = 0,                                                                              \
      .on_error = RBC_ON_ERROR_RAISE,                                                               \
      .keep = 1,                                                                                    \
-     .interrupt = NULL,                                                                            \
+     .progress = NULL,                                                                             \
      .user = NULL}
 
 /* Into out[num_streams], each to be destroyed; NULL all after a failure. NOT_FOUND, UNSUPPORTED

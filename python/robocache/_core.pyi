@@ -295,7 +295,14 @@ class Selection:
     def ranges(self, index: int, /) -> list[tuple[int, int]] | None: ...
     def metadata(self, index: int, /) -> str: ...
     def statistics(
-        self, names: list[str], images: int, num_threads: int, skip: bool, keep: bool, /
+        self,
+        names: list[str],
+        images: int,
+        num_threads: int,
+        skip: bool,
+        keep: bool,
+        progress: Callable[[int, int, int, int], object] | None,
+        /,
     ) -> list[Statistics]: ...
     def open(self, index: int, /) -> Episode: ...
 

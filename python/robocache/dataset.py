@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from . import _arguments, _causes, _core, _views
 from ._cached import cached_property
-from ._progress import ProgressBar, format_bytes
+from ._progress import ProgressBar, format_bytes, reporting
 from ._table import make_table
 from ._told import Told, read_told
 from .episode import Episode, Episodes, Stream, StreamInfo, parse_metadata, position_of, positions
@@ -388,6 +387,7 @@ class Dataset:
         num_threads: int = 0,
         on_error: str = "raise",
         keep: bool = True,
+        progress: bool | Callable[[int, int, int, int], object] | None = None,
     ) -> StatisticsTable:
         """Returns what the values of streams are like, see docs/statistics.md.
 
@@ -402,9 +402,13 @@ class Dataset:
             on_error: what damaged data does: "raise", or "skip" to leave the rest of the episode
                 out, see :attr:`robocache.statistics.Statistics.num_skipped`.
             keep: False neither takes what was kept nor keeps anything.
+            progress: True draws a progress bar on stderr, None does where stderr is a terminal; or
+                a function of episodes read, all episodes, images decoded, all images, called
+                before each few MB; returning False stops.
 
         Raises:
             UnsupportedError: a stream is text, or its shape is not declared.
+            CancelledError: `progress` returned False.
         """
         from .statistics import StatisticsTable, compute
 
@@ -431,6 +435,8 @@ class Dataset:
             num_threads=num_threads,
             on_error=on_error,
             keep=keep,
+            progress=progress,
+            title=self.name,
         )
         return StatisticsTable(zip(names, found, strict=True), self.name, self.num_steps, len(self))
 
@@ -623,34 +629,23 @@ def open(  # noqa: A001 - the public name is robocache.open
             stacklevel=3,
         )
 
-    if progress is None:
-        progress = sys.stderr.isatty()
-    bar = None
-    callback: Callable[[int, int, int, int, int], object] | None
-    if callable(progress):
-        callback = progress
-    elif _arguments.flag("progress", progress):
-        bar = callback = ProgressBar(os.path.basename(path))
-    else:
-        callback = None
-    try:
-        with _causes.opening(declared) as opening:
-            native = _core.open_dataset(
-                path,
-                catalog or "",
-                callback,
-                options["on_error"],
-                options["control_rate_hz"] or 0.0,
-                _arguments.flag("rebuild", rebuild),
-                _arguments.integer("num_threads", num_threads, 0, 2**31 - 1),
-                options["jpeg_dct"],
-                options["format"],
-                unpack or "",
-                tell_unpacking,
-            )
-    finally:
-        if bar is not None:
-            bar.close()
+    with (
+        reporting(progress, ProgressBar, os.path.basename(path)) as callback,
+        _causes.opening(declared) as opening,
+    ):
+        native = _core.open_dataset(
+            path,
+            catalog or "",
+            callback,
+            options["on_error"],
+            options["control_rate_hz"] or 0.0,
+            _arguments.flag("rebuild", rebuild),
+            _arguments.integer("num_threads", num_threads, 0, 2**31 - 1),
+            options["jpeg_dct"],
+            options["format"],
+            unpack or "",
+            tell_unpacking,
+        )
     if opening.ignores_mapping:
         raise UnsupportedError(f"{where}: format {options['format']!r} takes no mapping")
     # a file is not found again by the folder that it lies in

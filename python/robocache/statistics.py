@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _arguments, _core
 from ._cached import cached_property
+from ._progress import StatisticsBar, reporting
 from .errors import InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
@@ -353,15 +354,19 @@ def compute(
     num_threads: int,
     on_error: str,
     keep: bool,
+    progress: bool | Callable[[int, int, int, int], object] | None,
+    title: str,
 ) -> list[Statistics]:
     """Computes, or finds, the statistics of streams over a selection."""
-    found = selection.statistics(
-        list(names),
-        _arguments.integer("images", images, 0),
-        _arguments.integer("num_threads", num_threads, 0, 1024),
-        _arguments.choice("on_error", on_error, ("raise", "skip")) == "skip",
-        _arguments.flag("keep", keep),
-    )
+    with reporting(progress, StatisticsBar, title) as told:
+        found = selection.statistics(
+            list(names),
+            _arguments.integer("images", images, 0),
+            _arguments.integer("num_threads", num_threads, 0, 1024),
+            _arguments.choice("on_error", on_error, ("raise", "skip")) == "skip",
+            _arguments.flag("keep", keep),
+            told,
+        )
     return [Statistics(native) for native in found]
 
 

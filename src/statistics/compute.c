@@ -22,6 +22,7 @@ typedef struct computing {
     asked *asked;         /* [num_streams] */
     rbc_statistics **out; /* [num_streams]; those that are there already are not computed */
     rbc__pool *pool;
+    rbc_statistics_progress progress;
 } computing;
 
 static rbc_status copy_params(const rbc_statistics_params *given, rbc_statistics_params *out,
@@ -93,17 +94,18 @@ static rbc_status finish(const computing *c, rbc__counted *counted, int32_t inde
     return RBC_OK;
 }
 
-static rbc__counting counting_of(const computing *c, rbc__counted *streams, int32_t num_streams) {
+static rbc__counting counting_of(computing *c, rbc__counted *streams, int32_t num_streams) {
     return (rbc__counting){.selection = c->selection,
                            .pool = c->pool,
                            .streams = streams,
                            .num_streams = num_streams,
                            .on_error = c->params.on_error,
-                           .interrupt = c->params.interrupt,
-                           .user = c->params.user};
+                           .report = c->params.progress,
+                           .user = c->params.user,
+                           .progress = &c->progress};
 }
 
-static rbc_status compute_numbers(const computing *c, rbc_error *err) {
+static rbc_status compute_numbers(computing *c, rbc_error *err) {
     const int32_t num_asked = c->params.num_streams;
     rbc__counted *streams = calloc((size_t)num_asked + 1, sizeof *streams);
     if (streams == NULL) {
@@ -135,7 +137,7 @@ static rbc_status compute_numbers(const computing *c, rbc_error *err) {
     return status;
 }
 
-static rbc_status compute_images(const computing *c, int32_t index, rbc_error *err) {
+static rbc_status compute_images(computing *c, int32_t index, rbc_error *err) {
     rbc__counted counted = {0};
     rbc__counting counting = counting_of(c, &counted, 1);
     rbc_status status =
@@ -147,11 +149,26 @@ static rbc_status compute_images(const computing *c, int32_t index, rbc_error *e
     return status;
 }
 
+/* Adds what stream `index` has to be counted for. */
+static void plan(computing *c, int32_t index) {
+    rbc_statistics_progress *progress = &c->progress;
+    if (c->asked[index].is_image) {
+        const int64_t num_steps = rbc_selection_num_steps(c->selection);
+        progress->images_total +=
+            c->params.num_images < num_steps ? c->params.num_images : num_steps;
+    } else {
+        progress->episodes_total = rbc_selection_size(c->selection);
+    }
+}
+
 static rbc_status compute(computing *c, rbc_error *err) {
     bool is_due = false;
     for (int32_t i = 0; i < c->params.num_streams; ++i) {
         RBC__TRY(ask(c, i, err));
-        is_due = is_due || c->out[i] == NULL;
+        if (c->out[i] == NULL) {
+            is_due = true;
+            plan(c, i);
+        }
     }
     if (!is_due) {
         return RBC_OK;
@@ -164,6 +181,10 @@ static rbc_status compute(computing *c, rbc_error *err) {
         }
     }
     rbc__pool_destroy(&c->pool);
+    if (status == RBC_OK) {
+        const rbc__counting counted = counting_of(c, NULL, 0);
+        status = rbc__counting_report(&counted, err);
+    }
     return status;
 }
 

@@ -144,8 +144,8 @@ rbc_status rbc__counted_finish(rbc__counted *counted, rbc__pool *pool, rbc_error
 
 /* ---- */
 
-rbc_status rbc__counting_ask(const rbc__counting *counting, rbc_error *err) {
-    return counting->interrupt != NULL && counting->interrupt(counting->user) != 0
+rbc_status rbc__counting_report(const rbc__counting *counting, rbc_error *err) {
+    return counting->report != NULL && counting->report(counting->progress, counting->user) != 0
                ? rbc__fail(err, RBC_ERROR_CANCELLED, "statistics: cancelled")
                : RBC_OK;
 }

@@ -37,8 +37,9 @@ typedef struct rbc__counting {
     rbc__counted *streams;
     int32_t num_streams;
     rbc_on_error on_error;
-    rbc_interrupt_fn interrupt;
+    rbc_statistics_progress_fn report; /* NULL: nobody is told */
     void *user;
+    rbc_statistics_progress *progress;
     rbc__filled *filled; /* [RBC__ROUND_SLOTS][num_streams] */
 } rbc__counting;
 
@@ -54,8 +55,8 @@ rbc_status rbc__counting_reserve(rbc__counting *counting, rbc_error *err);
 void rbc__counting_free(rbc__counting *counting);
 /* Adds what the slots hold. */
 rbc_status rbc__counting_add(rbc__counting *counting, int64_t num_slots, rbc_error *err);
-/* CANCELLED where the caller says so. */
-rbc_status rbc__counting_ask(const rbc__counting *counting, rbc_error *err);
+/* Tells the caller of the progress; CANCELLED where he says so. */
+rbc_status rbc__counting_report(const rbc__counting *counting, rbc_error *err);
 /* What becomes of `problem`, which episode `id` had: raised, or counted as skipped. */
 rbc_status rbc__counting_skip(rbc__counting *counting, int64_t id, const rbc_error *problem,
                               rbc_error *err);

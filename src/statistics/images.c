@@ -118,7 +118,7 @@ static rbc_status look_at(image_round *r, int64_t index, rbc_error *err) {
 
 static rbc_status run_round(image_round *r, rbc_error *err) {
     rbc__counting *counting = r->counting;
-    RBC__TRY(rbc__counting_ask(counting, err));
+    RBC__TRY(rbc__counting_report(counting, err));
     rbc__pool_run(counting->pool, r->num_slots, fill_slot, r);
     int64_t channels = 0;
     for (int64_t i = 0; i < r->num_slots && channels == 0; ++i) {
@@ -130,6 +130,7 @@ static rbc_status run_round(image_round *r, rbc_error *err) {
     for (int64_t i = 0; i < r->num_slots; ++i) {
         RBC__TRY(look_at(r, i, err));
     }
+    counting->progress->images_done += r->num_slots;
     return rbc__counting_add(counting, r->num_slots, err);
 }
 

@@ -283,7 +283,7 @@ static rbc_status look_at_slots(round_of *r, bool *more, rbc_error *err) {
 static rbc_status run_round(round_of *r, rbc_error *err) {
     bool more = true;
     while (more) {
-        RBC__TRY(rbc__counting_ask(r->counting, err));
+        RBC__TRY(rbc__counting_report(r->counting, err));
         atomic_store(&r->next, 0);
         rbc__pool_run(r->counting->pool, r->num_lanes, run_lane, r);
         RBC__TRY(look_at_slots(r, &more, err));
@@ -323,6 +323,7 @@ rbc_status rbc__count_numbers(rbc__counting *counting, rbc_error *err) {
     for (int64_t position = 0; status == RBC_OK && position < size;) {
         choose_slots(&r, &position);
         status = run_round(&r, err);
+        counting->progress->episodes_done += r.num_slots;
         close_slots(&r);
     }
     for (int64_t i = 0; r.requests != NULL && i < r.num_lanes; ++i) {

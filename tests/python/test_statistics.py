@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -427,6 +428,40 @@ def test_export_to_openvla(bridge: rc.Dataset, tmp_path: Path) -> None:
     assert none["action"]["mask"] == [True] * 7
     with pytest.raises(rc.Error, match="mask: 2 channels found, wanted 7, those of 'action'"):
         table.to_openvla(mask=[True, False])
+
+
+def test_progress_is_told(bridge: rc.Dataset) -> None:
+    told: list[tuple[int, ...]] = []
+    names = ["action", "observation/image_0"]
+    bridge.statistics(names, images=40, keep=False, progress=lambda *counts: told.append(counts))
+    assert told[0] == (0, 50, 0, 40)
+    assert told[-1] == (50, 50, 40, 40)
+    assert (50, 50, 32, 40) in told  # images come in rounds of 32
+    assert told == sorted(told)
+    told.clear()
+    for _ in range(2):
+        bridge.statistics(["action"], progress=lambda *counts: told.append(counts))
+    assert told.count((50, 50, 0, 0)) <= 1  # what was kept is not counted again
+    calls = iter(range(10))
+    with pytest.raises(rc.errors.CancelledError, match="statistics: cancelled"):
+        bridge.statistics(names, images=40, keep=False, progress=lambda *_: next(calls) < 1)
+    assert next(calls) == 2
+    with pytest.raises(ZeroDivisionError):
+        bridge.statistics(["action"], keep=False, progress=lambda *_: 1 / 0)
+    with pytest.raises(rc.errors.ArgumentTypeError, match="progress"):
+        bridge.statistics(["action"], progress="yes")  # type: ignore[arg-type]
+
+
+def test_a_bar_is_drawn(bridge: rc.Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+    bridge.statistics(["action", "observation/image_0"], images=40, keep=False, progress=True)
+    drawn = capsys.readouterr().err
+    assert drawn.count("\n") == 1
+    lines = drawn.split("\r")
+    assert re.search(r"statistics of bridge_dataset \[\.+\]   0%  0/50 episodes", lines[1])
+    assert re.search(r"statistics of bridge_dataset \[#+\] 100%  40/40 images", lines[-1])
+    bridge.statistics(["action"], keep=False)  # stderr is no terminal
+    bridge.statistics(["action"], keep=False, progress=False)
+    assert capsys.readouterr().err == ""
 
 
 def test_the_command_prints_them(

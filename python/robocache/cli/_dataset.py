@@ -67,9 +67,7 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="TOML that declares episodes and streams; default: robocache.toml in the folder",
     )
-    parser.add_argument(
-        "--no-progress", action="store_true", help="draw no progress bar while indexing"
-    )
+    parser.add_argument("--no-progress", action="store_true", help="draw no progress bar")
 
 
 def add_selection_arguments(parser: argparse.ArgumentParser) -> None:

@@ -53,7 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the tables, or JSON, and writes the files asked for."""
     dataset = select(open_dataset(arguments), arguments)
     table = dataset.statistics(
-        arguments.stream, images=arguments.images, on_error=arguments.on_error
+        arguments.stream,
+        images=arguments.images,
+        on_error=arguments.on_error,
+        progress=False if arguments.no_progress else None,
     )
     if arguments.lerobot is not None:
         table.to_lerobot(arguments.lerobot)

@@ -29,27 +29,31 @@ static void dataset_dealloc(PyObject *self) {
     free_instance(self);
 }
 
-typedef struct progress_call {
-    PyObject *callable; /* or NULL */
-    PyThreadState *thread;
-} progress_call;
-
-/* Runs on the thread that opened, which gave up the GIL. A Python error stays set for the caller.
- */
-static int report_progress(const rbc_progress *progress, void *user) {
-    progress_call *call = user;
+int tell_progress(progress_call *call, const long long *counts, int num_counts) {
     PyEval_RestoreThread(call->thread);
     int stop = PyErr_Occurred() != NULL || PyErr_CheckSignals() < 0;
     if (!stop && call->callable != NULL) {
+        PyObject *arguments = PyTuple_New(num_counts);
+        for (int i = 0; arguments != NULL && i < num_counts; ++i) {
+            PyObject *count = PyLong_FromLongLong(counts[i]);
+            if (count == NULL || PyTuple_SetItem(arguments, i, count) < 0) {
+                Py_CLEAR(arguments);
+            }
+        }
         PyObject *result =
-            PyObject_CallFunction(call->callable, "LLLLL", (long long)progress->files_done,
-                                  (long long)progress->files_total, (long long)progress->bytes_done,
-                                  (long long)progress->bytes_total, (long long)progress->episodes);
+            arguments != NULL ? PyObject_CallObject(call->callable, arguments) : NULL;
         stop = result == NULL || result == Py_False;
+        Py_XDECREF(arguments);
         Py_XDECREF(result);
     }
     call->thread = PyEval_SaveThread();
     return stop;
+}
+
+static int report_progress(const rbc_progress *progress, void *user) {
+    const long long counts[] = {progress->files_done, progress->files_total, progress->bytes_done,
+                                progress->bytes_total, progress->episodes};
+    return tell_progress(user, counts, 5);
 }
 
 typedef struct unpack_call {

@@ -87,6 +87,16 @@ void free_instance(PyObject *self);
  * The exception of a signal's handler stays set for the caller. */
 int hear_signals(void *user);
 
+/* A callable that is told of progress, or NULL, and the state of the thread that called, which gave up
+ * the GIL. */
+typedef struct progress_call {
+    PyObject *callable;
+    PyThreadState *thread;
+} progress_call;
+/* Calls it with the counts, on that thread; non-zero to stop: it returned False, or raised, or a
+ * signal's handler did, which stays set for the caller. */
+int tell_progress(progress_call *call, const long long *counts, int num_counts);
+
 /* UTF-8 text from files; what is not valid is shown escaped. */
 PyObject *text_object(const char *text);
 

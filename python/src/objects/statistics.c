@@ -191,14 +191,22 @@ static PyObject *wrap_all(module_state *state, rbc_statistics **found, Py_ssize_
     return result;
 }
 
-/* statistics([name, ...], images, threads, skip, keep) -> [Statistics, ...], of a Selection */
+static int report_statistics(const rbc_statistics_progress *progress, void *user) {
+    const long long counts[] = {progress->episodes_done, progress->episodes_total,
+                                progress->images_done, progress->images_total};
+    return tell_progress(user, counts, 4);
+}
+
+/* statistics([name, ...], images, threads, skip, keep, progress) -> [Statistics, ...], of a
+ * Selection */
 PyObject *selection_statistics(PyObject *self, PyObject *args) {
     PyObject *names = NULL;
     long long images = 0;
     int threads = 0;
     int skip = 0;
     int keep = 1;
-    if (!PyArg_ParseTuple(args, "OLipp", &names, &images, &threads, &skip, &keep)) {
+    PyObject *progress = NULL;
+    if (!PyArg_ParseTuple(args, "OLippO", &names, &images, &threads, &skip, &keep, &progress)) {
         return NULL;
     }
     PyObject *items = PySequence_List(names);
@@ -220,7 +228,7 @@ PyObject *selection_statistics(PyObject *self, PyObject *args) {
     PyObject *result = NULL;
     if (ok) {
         rbc_error err;
-        PyThreadState *thread = PyEval_SaveThread();
+        progress_call call = {progress == Py_None ? NULL : progress, PyEval_SaveThread()};
         const rbc_statistics_params params = {
             .struct_size = sizeof params,
             .streams = streams,
@@ -229,12 +237,12 @@ PyObject *selection_statistics(PyObject *self, PyObject *args) {
             .num_images = images,
             .on_error = skip != 0 ? RBC_ON_ERROR_SKIP : RBC_ON_ERROR_RAISE,
             .keep = keep,
-            .interrupt = hear_signals,
-            .user = &thread,
+            .progress = report_statistics,
+            .user = &call,
         };
         const rbc_status status = rbc_statistics_compute(((selection_object *)(void *)self)->handle,
                                                          &params, found, &err);
-        PyEval_RestoreThread(thread);
+        PyEval_RestoreThread(call.thread);
         if (PyErr_Occurred()) {
             for (Py_ssize_t i = 0; i < count && status == RBC_OK; ++i) {
                 rbc_statistics_destroy(&found[i]);
