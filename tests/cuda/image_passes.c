@@ -11,7 +11,7 @@ static void run_axes(const image_launch *p, const image_item *item, uint32_t blo
 }
 
 static void run_tile(const image_launch *p, const image_item *item, uint32_t block) {
-    uint32_t words[IMAGE_CHUNK * IMAGE_TILE];
+    image_shared shared;
     image_sums sums[IMAGE_THREADS];
     const image_tile tile = tile_of(item, block);
     if (tile.count[1] == 0) {
@@ -20,17 +20,20 @@ static void run_tile(const image_launch *p, const image_item *item, uint32_t blo
     for (uint32_t thread = 0; thread < IMAGE_THREADS; ++thread) {
         sums_begin(&sums[thread]);
     }
-    memset(words, 0xa5, sizeof words);
+    memset(&shared, 0xa5, sizeof shared);
+    for (uint32_t thread = 0; thread < IMAGE_THREADS; ++thread) {
+        rows_fill(&tile, thread, shared.rows);
+    }
     for (int32_t start = tile.from; start < tile.to; start += IMAGE_CHUNK) {
         for (uint32_t thread = 0; thread < IMAGE_THREADS; ++thread) {
-            pass_first(&tile, p->channels, start, thread, words);
+            pass_first(&tile, p->channels, start, thread, shared.words);
         }
         for (uint32_t thread = 0; thread < IMAGE_THREADS; ++thread) {
-            pass_second(&tile, start, thread, words, &sums[thread]);
+            pass_second(&tile, p->channels, start, thread, &shared, &sums[thread]);
         }
     }
     for (uint32_t thread = 0; thread < IMAGE_THREADS; ++thread) {
-        const int64_t grey = tile_put(p, &tile, thread, &sums[thread]);
+        const int64_t grey = tile_put(p, &tile, p->channels, thread, &sums[thread]);
         if (item->made != NULL) {
             *item->grey += grey;
         }
@@ -55,6 +58,7 @@ bool image_passes_run(const char *kernel, unsigned blocks, const image_launch *l
         void (*run)(const image_launch *p, const image_item *item, uint32_t block);
     } kernels[] = {{"rbc__image_axes_cuda", run_axes},
                    {"rbc__image_tile_cuda", run_tile},
+                   {"rbc__image_tile_rgb_cuda", run_tile},
                    {"rbc__image_finish_cuda", run_finish},
                    {"rbc__image_move_cuda", run_move}};
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; ++i) {

@@ -30,7 +30,9 @@ static rbc_status launch_all(rbc__cuda_queue *queue, const rbc__image_job *job,
     if (job->spec->stored != RBC__U8) {
         return launch(queue, RBC__CUDA_image_move, IMAGE_THREADS, &pixels, err);
     }
-    RBC__TRY(launch(queue, RBC__CUDA_image_tile, IMAGE_THREADS, &tiles, err));
+    const rbc__cuda_kernel tile =
+        job->spec->channels == 3 ? RBC__CUDA_image_tile_rgb : RBC__CUDA_image_tile;
+    RBC__TRY(launch(queue, tile, IMAGE_THREADS, &tiles, err));
     return layout->has_contrast ? launch(queue, RBC__CUDA_image_finish, IMAGE_THREADS, &pixels, err)
                                 : RBC_OK;
 }

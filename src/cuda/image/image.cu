@@ -16,25 +16,31 @@ extern "C" __global__ void __launch_bounds__(IMAGE_AXIS_THREADS)
     axes_fill(&p, item, block, threadIdx.x);
 }
 
-extern "C" __global__ void __launch_bounds__(IMAGE_THREADS)
-    rbc__image_tile_cuda(const __grid_constant__ image_launch p) {
-    __shared__ uint32_t words[IMAGE_CHUNK * IMAGE_TILE];
+/* Returns the grey of what the thread put down. */
+INLINE int64_t run_tile(const image_launch *p, const image_tile *tile, uint32_t channels,
+                        image_shared *shared) {
+    image_sums sums;
+    sums_begin(&sums);
+    rows_fill(tile, threadIdx.x, shared->rows);
+    for (int32_t start = tile->from; start < tile->to; start += IMAGE_CHUNK) {
+        pass_first(tile, channels, start, threadIdx.x, shared->words);
+        __syncthreads();
+        pass_second(tile, channels, start, threadIdx.x, shared, &sums);
+        __syncthreads();
+    }
+    return tile_put(p, tile, channels, threadIdx.x, &sums);
+}
+
+INLINE void run_block(const image_launch *p, uint32_t channels) {
+    __shared__ image_shared shared;
     launch_await();
     unsigned block;
-    const image_item *item = item_of_block(&p, &block);
+    const image_item *item = item_of_block(p, &block);
     const image_tile tile = tile_of(item, block);
     if (tile.count[1] == 0) {
         return;
     }
-    image_sums sums;
-    sums_begin(&sums);
-    for (int32_t start = tile.from; start < tile.to; start += IMAGE_CHUNK) {
-        pass_first(&tile, p.channels, start, threadIdx.x, words);
-        __syncthreads();
-        pass_second(&tile, start, threadIdx.x, words, &sums);
-        __syncthreads();
-    }
-    int64_t grey = tile_put(&p, &tile, threadIdx.x, &sums);
+    int64_t grey = run_tile(p, &tile, channels, &shared);
     if (item->made != 0) {
         UNROLL
         for (int step = 16; step > 0; step /= 2) {
@@ -44,6 +50,16 @@ extern "C" __global__ void __launch_bounds__(IMAGE_THREADS)
             atomicAdd((unsigned long long *)item->grey, (unsigned long long)grey);
         }
     }
+}
+
+extern "C" __global__ void __launch_bounds__(IMAGE_THREADS)
+    rbc__image_tile_cuda(const __grid_constant__ image_launch p) {
+    run_block(&p, p.channels);
+}
+
+extern "C" __global__ void __launch_bounds__(IMAGE_THREADS)
+    rbc__image_tile_rgb_cuda(const __grid_constant__ image_launch p) {
+    run_block(&p, 3);
 }
 
 extern "C" __global__ void __launch_bounds__(IMAGE_THREADS)

@@ -8,11 +8,13 @@
 
 #ifdef __CUDACC__
 #include "cuda/common/launch.cuh"
-#define UNROLL _Pragma("unroll")
+#define UNROLL     _Pragma("unroll")
+#define ALIGNED_16 __align__(16)
 #else
 #include <stdbool.h>
 #define INLINE static inline
 #define UNROLL
+#define ALIGNED_16
 #endif
 
 /* ---- axes ---- */
@@ -111,14 +113,50 @@ INLINE image_tile tile_of(const image_item *item, uint32_t block) {
     return tile;
 }
 
-/* A pixel, its colours multiplied by alpha where that is asked for. */
-INLINE void load_pixel(const image_tile *tile, uint32_t channels, const uint8_t *at,
-                       int32_t values[IMAGE_CHANNELS]) {
+/* Where a pixel along the second axis comes from: its first pixel of the image, how many, and the
+ * first of their weights; 0 where there are fewer. */
+typedef struct image_row {
+    int32_t first, taps;
+    int32_t unused[2];
+    int32_t held[IMAGE_HELD];
+} ALIGNED_16 image_row;
+
+/* What the threads of a block share. */
+typedef struct image_shared {
+    uint32_t words[IMAGE_CHUNK * IMAGE_TILE];
+    image_row rows[IMAGE_TILE];
+} image_shared;
+
+/* The first weights of pixel `own` of an axis; 0 where there are fewer taps. */
+INLINE void hold_weights(const image_axis *axis, int32_t own, int32_t taps,
+                         int32_t held[IMAGE_HELD]) {
+    UNROLL
+    for (int k = 0; k < IMAGE_HELD; ++k) {
+        held[k] = k < taps ? axis->weights[(int64_t)k * axis->count + own] : 0;
+    }
+}
+
+INLINE void rows_fill(const image_tile *tile, uint32_t thread, image_row *rows) {
+    if ((int32_t)thread < tile->count[1]) {
+        const image_axis *axis = tile->axes[1];
+        const int32_t own = tile->begin[1] + (int32_t)thread;
+        image_row row = {0};
+        row.first = axis->first[own];
+        row.taps = axis->taps[own];
+        hold_weights(axis, own, row.taps, row.held);
+        rows[thread] = row;
+    }
+}
+
+/* Adds a pixel to sums, its colours multiplied by alpha where that is asked for. */
+INLINE void add_pixel(const image_tile *tile, uint32_t channels, const uint8_t *at, int32_t weight,
+                      int32_t sums[IMAGE_CHANNELS]) {
+    int32_t values[IMAGE_CHANNELS];
     UNROLL
     for (uint32_t c = 0; c < IMAGE_CHANNELS; ++c) {
         values[c] = c < channels ? at[c] : 0;
     }
-    if (tile->item->is_multiplied) {
+    if (channels % 2 == 0 && tile->item->is_multiplied) {
         const uint32_t alpha = at[channels - 1];
         UNROLL
         for (uint32_t c = 0; c + 1 < IMAGE_CHANNELS; ++c) {
@@ -126,6 +164,10 @@ INLINE void load_pixel(const image_tile *tile, uint32_t channels, const uint8_t 
                 values[c] = (int32_t)rbc__image_times_alpha((uint32_t)values[c], alpha);
             }
         }
+    }
+    UNROLL
+    for (int c = 0; c < IMAGE_CHANNELS; ++c) {
+        sums[c] += values[c] * weight;
     }
 }
 
@@ -140,28 +182,31 @@ INLINE void pass_first(const image_tile *tile, uint32_t channels, int32_t start,
     }
     const int32_t own = tile->begin[0] + i;
     const int32_t taps = axis->taps[own];
-    const uint8_t *line = tile->item->pixels + axis->first[own] * axis->step;
-    for (int32_t j = (int32_t)(thread / 32); j < IMAGE_CHUNK && start + j < tile->to;
-         j += IMAGE_WARPS) {
-        const uint8_t *at = line + (start + j) * tile->axes[1]->step;
+    const int64_t step = axis->step;
+    const int64_t line_step = tile->axes[1]->step;
+    const int32_t lines = rbc__image_lesser(IMAGE_CHUNK, tile->to - start);
+    int32_t held[IMAGE_HELD];
+    hold_weights(axis, own, taps, held);
+    const int32_t begin = (int32_t)(thread / 32);
+    const uint8_t *at = tile->item->pixels + axis->first[own] * step + (start + begin) * line_step;
+    for (int32_t j = begin; j < lines; j += IMAGE_WARPS, at += IMAGE_WARPS * line_step) {
         int32_t sums[IMAGE_CHANNELS];
         UNROLL
         for (int c = 0; c < IMAGE_CHANNELS; ++c) {
             sums[c] = RBC__IMAGE_HALF_WEIGHT;
         }
-        for (int32_t k = 0; k < taps; ++k) {
-            const int32_t weight = axis->weights[(int64_t)k * axis->count + own];
-            int32_t values[IMAGE_CHANNELS];
-            load_pixel(tile, channels, at + k * axis->step, values);
-            UNROLL
-            for (int c = 0; c < IMAGE_CHANNELS; ++c) {
-                sums[c] += values[c] * weight;
-            }
+        UNROLL
+        for (int k = 0; k < IMAGE_HELD; ++k) { /* those that there are not weigh 0 */
+            add_pixel(tile, channels, at + rbc__image_lesser(k, taps - 1) * step, held[k], sums);
+        }
+        for (int32_t k = IMAGE_HELD; k < taps; ++k) {
+            add_pixel(tile, channels, at + k * step, axis->weights[(int64_t)k * axis->count + own],
+                      sums);
         }
         uint32_t word = 0;
         UNROLL
-        for (int c = 0; c < IMAGE_CHANNELS; ++c) {
-            word |= (uint32_t)rbc__image_of_sum(sums[c]) << (8 * c);
+        for (uint32_t c = 0; c < IMAGE_CHANNELS; ++c) {
+            word |= c < channels ? (uint32_t)rbc__image_of_sum(sums[c]) << (8 * c) : 0;
         }
         words[j * IMAGE_TILE + i] = word;
     }
@@ -182,31 +227,42 @@ INLINE void sums_begin(image_sums *sums) {
     }
 }
 
+INLINE void add_word(uint32_t channels, uint32_t word, int32_t weight,
+                     int32_t sums[IMAGE_CHANNELS]) {
+    UNROLL
+    for (uint32_t c = 0; c < IMAGE_CHANNELS; ++c) {
+        if (c < channels) {
+            sums[c] += (int32_t)(word >> (8 * c) & 255) * weight;
+        }
+    }
+}
+
 /* The second pass over a chunk. */
-INLINE void pass_second(const image_tile *tile, int32_t start, uint32_t thread,
-                        const uint32_t *words, image_sums *sums) {
+INLINE void pass_second(const image_tile *tile, uint32_t channels, int32_t start, uint32_t thread,
+                        const image_shared *shared, image_sums *sums) {
     const image_axis *axis = tile->axes[1];
     const int32_t i = (int32_t)(thread % 32);
-    if (i >= tile->count[0]) {
-        return;
-    }
+    const int32_t lines = rbc__image_lesser(IMAGE_CHUNK, tile->to - start);
     UNROLL
     for (int o = 0; o < IMAGE_OWN; ++o) {
         const int32_t in_tile = (int32_t)(thread / 32) + o * IMAGE_WARPS;
         if (in_tile >= tile->count[1]) {
             continue;
         }
-        const int32_t own = tile->begin[1] + in_tile;
-        const int32_t first = axis->first[own];
-        const int32_t begin = rbc__image_greater(first, start);
-        const int32_t end = rbc__image_lesser(first + axis->taps[own], start + IMAGE_CHUNK);
-        for (int32_t s = begin; s < end; ++s) {
-            const int32_t weight = axis->weights[(int64_t)(s - first) * axis->count + own];
-            const uint32_t word = words[(s - start) * IMAGE_TILE + i];
-            UNROLL
-            for (int c = 0; c < IMAGE_CHANNELS; ++c) {
-                sums->of[o][c] += (int32_t)(word >> (8 * c) & 255) * weight;
-            }
+        const image_row row = shared->rows[in_tile];
+        const int32_t first = row.first - start; /* line of the chunk; may be before it */
+        UNROLL
+        for (int k = 0; k < IMAGE_HELD; ++k) {
+            const int32_t line = first + k;
+            const bool is_here = line >= 0 && line < lines;
+            add_word(channels, shared->words[(is_here ? line : 0) * IMAGE_TILE + i],
+                     is_here ? row.held[k] : 0, sums->of[o]);
+        }
+        const int32_t end = rbc__image_lesser(row.taps, lines - first);
+        for (int32_t k = rbc__image_greater(IMAGE_HELD, -first); k < end; ++k) {
+            const int64_t at = (int64_t)k * axis->count + tile->begin[1] + in_tile;
+            add_word(channels, shared->words[(first + k) * IMAGE_TILE + i], axis->weights[at],
+                     sums->of[o]);
         }
     }
 }
@@ -244,15 +300,16 @@ INLINE int64_t grey_of(const image_item *item, uint32_t channels, const int32_t 
                         : rbc__image_grey(bright[0], bright[1], bright[2]);
 }
 
-INLINE void deliver_pixel(const image_launch *p, const image_item *item, int64_t at,
-                          const int32_t v[IMAGE_CHANNELS]) {
+INLINE void deliver_pixel(const image_launch *p, const image_item *item, uint32_t channels,
+                          int64_t at, const int32_t v[IMAGE_CHANNELS]) {
     const int64_t total = (int64_t)item->axes[IMAGE_DOWN].count * item->axes[IMAGE_ACROSS].count;
+    const int64_t step = p->channels_first ? total : 1;
+    int64_t to = p->channels_first ? at : at * channels;
     UNROLL
-    for (uint32_t c = 0; c < IMAGE_CHANNELS; ++c) {
-        if (c >= p->channels) {
+    for (uint32_t c = 0; c < IMAGE_CHANNELS; ++c, to += step) {
+        if (c >= channels) {
             break;
         }
-        const int64_t to = p->channels_first ? (int64_t)c * total + at : at * p->channels + c;
         const uint32_t entry = c * 256 + (uint32_t)v[c];
         if (p->table == 0) {
             item->out[to] = (uint8_t)v[c];
@@ -266,8 +323,8 @@ INLINE void deliver_pixel(const image_launch *p, const image_item *item, int64_t
 
 /* Puts down the pixels that a thread has: whole, or, where the contrast of the image hangs on all of
  * them, as words. Returns their grey then. */
-INLINE int64_t tile_put(const image_launch *p, const image_tile *tile, uint32_t thread,
-                        const image_sums *sums) {
+INLINE int64_t tile_put(const image_launch *p, const image_tile *tile, uint32_t channels,
+                        uint32_t thread, const image_sums *sums) {
     const image_item *item = tile->item;
     const int32_t i = (int32_t)(thread % 32);
     int64_t grey = 0;
@@ -287,11 +344,11 @@ INLINE int64_t tile_put(const image_launch *p, const image_tile *tile, uint32_t 
         for (int c = 0; c < IMAGE_CHANNELS; ++c) {
             v[c] = rbc__image_of_sum(sums->of[o][c]);
         }
-        if (item->is_multiplied) {
-            const uint32_t alpha = (uint32_t)(p->channels == 2 ? v[1] : v[3]);
+        if (channels % 2 == 0 && item->is_multiplied) {
+            const uint32_t alpha = (uint32_t)(channels == 2 ? v[1] : v[3]);
             UNROLL
             for (uint32_t c = 0; c + 1 < IMAGE_CHANNELS; ++c) {
-                if (c + 1 < p->channels) {
+                if (c + 1 < channels) {
                     v[c] = (int32_t)rbc__image_by_alpha((uint32_t)v[c], alpha);
                 }
             }
@@ -299,13 +356,13 @@ INLINE int64_t tile_put(const image_launch *p, const image_tile *tile, uint32_t 
         if (item->made != 0) {
             item->made[at] =
                 (uint32_t)v[0] | (uint32_t)v[1] << 8 | (uint32_t)v[2] << 16 | (uint32_t)v[3] << 24;
-            grey += grey_of(item, p->channels, v);
+            grey += grey_of(item, channels, v);
             continue;
         }
         if (p->has_colour) {
-            change_colours(item, p->channels, 0, v);
+            change_colours(item, channels, 0, v);
         }
-        deliver_pixel(p, item, at, v);
+        deliver_pixel(p, item, channels, at, v);
     }
     return grey;
 }
@@ -323,7 +380,7 @@ INLINE void finish_pixel(const image_launch *p, const image_item *item, int64_t 
         v[c] = (int32_t)(word >> (8 * c) & 255);
     }
     change_colours(item, p->channels, rbc__image_centre(*item->grey, total), v);
-    deliver_pixel(p, item, at, v);
+    deliver_pixel(p, item, p->channels, at, v);
 }
 
 /* Pixel `at` of a result of which nothing is computed: depth. */

@@ -10,7 +10,8 @@ enum {
     IMAGE_CHANNELS = 4,
     IMAGE_AXIS_THREADS = 128,
     IMAGE_TILE = 32,  /* pixels of the result along either axis */
-    IMAGE_CHUNK = 32, /* pixels of the image, along the axis of the second pass, at once */
+    IMAGE_CHUNK = 40, /* pixels of the image, along the axis of the second pass, at once */
+    IMAGE_HELD = 4,   /* weights of a pixel that a thread holds at once */
     IMAGE_WARPS = 8,
     IMAGE_THREADS = 32 * IMAGE_WARPS,
     IMAGE_OWN = IMAGE_TILE / IMAGE_WARPS, /* pixels of the result that a thread has */
