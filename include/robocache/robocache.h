@@ -1124,6 +1124,32 @@ typedef struct rbc_future {
     int32_t share; /* an rbc_image_share, but not FRAME */
 } rbc_future;
 
+/* What a window makes of clouds and of depth images: of each a grid, as rbc_voxelize() and
+ * rbc_voxelize_depth() do, to the bit, in the place of its points.
+ *
+ * A cloud is a sample of [.., N, D] with D at least 3, or, of a ragged stream without stamps, what a
+ * step holds of rows [D]: x, y and z of floats, and behind them the D - 3 features that sum, mean, max
+ * and min are of; occupancy and count leave those alone. A depth image is a sample of [H, W] or
+ * [H, W, 1], of u16, f32 or f64.
+ *
+ * Where there is no sample, and where outside zero fills, the grid is empty. The field
+ * "<name>_dropped", i64 [batch, count], says how many points lay outside of the grid or were not
+ * finite, invalid pixels among them. */
+typedef struct rbc_voxels {
+    size_t struct_size;
+    const rbc_voxelize_params *grid;
+    const rbc_depth_params *depth; /* samples are depth images; NULL: clouds */
+    const double *intrinsics;      /* [9] in rows, with depth: fx 0 cx, 0 fy cy, 0 0 1 */
+    const double *pose;            /* [12] in rows, camera to world, with depth; NULL: none */
+} rbc_voxels;
+
+#define RBC_VOXELS_INIT                                                                            \
+    {.struct_size = sizeof(rbc_voxels),                                                            \
+     .grid = NULL,                                                                                 \
+     .depth = NULL,                                                                                \
+     .intrinsics = NULL,                                                                           \
+     .pose = NULL}
+
 /* A window of one stream around the sample's tick. Exactly one of `ticks`, `offsets_ns` and `future`
  * is set; all are relative to the sample's own time.
  *
@@ -1133,7 +1159,7 @@ typedef struct rbc_future {
  * what is filled is not valid.
  *
  * Numeric streams take any resample mode; image and text streams hold and nearest; ragged streams
- * without stamps (point clouds) hold and nearest, delivered padded to `max_points`.
+ * without stamps (point clouds) hold and nearest, delivered padded to `max_points`, or as voxels.
  *
  * `scale` and `offset` change what is delivered of numbers, after they are resampled:
  * value * scale + offset, in float64, rounded to the stream's dtype where that is of floats, else to
@@ -1170,6 +1196,7 @@ typedef struct rbc_window {
                                 of the episodes stays */
     const rbc_future *future; /* the window's one tick is drawn; NULL: it is not */
     int64_t pad_to; /* of a vector: elements that it has at least; 0: those of its streams */
+    const rbc_voxels *voxels; /* what is made of its clouds or depth images; NULL: nothing */
 } rbc_window;
 
 #define RBC_WINDOW_INIT                                                                            \
@@ -1193,7 +1220,8 @@ typedef struct rbc_window {
      .offset = NULL,                                                                               \
      .clock_offset_ns = 0,                                                                         \
      .future = NULL,                                                                               \
-     .pad_to = 0}
+     .pad_to = 0,                                                                                  \
+     .voxels = NULL}
 
 /* The positions of an epoch's order are dealt out in batches: row i of batch k of rank r is at
  * position base + (k * world_size + r) * batch_size + i, where base is the position that the epoch

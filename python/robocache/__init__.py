@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from .loader import DataLoader
     from .mixture import Mix, mix
     from .rlds import Feature, RldsWriter
+    from .voxels import Voxels
     from .window import Future, Window
 
 _LAZY = {
@@ -88,6 +89,7 @@ _LAZY = {
     "Rows": "formats.sources",
     "Stream": "episode",
     "Video": "formats.video",
+    "Voxels": "voxels",
     "Window": "window",
     "check_installation": "_install",
     "config": "config",
@@ -143,6 +145,7 @@ __all__ = [
     "Rows",
     "Stream",
     "Video",
+    "Voxels",
     "Window",
     "__version__",
     "check_installation",

@@ -14,6 +14,7 @@ from .episode import StreamInfo
 from .errors import ArgumentTypeError, InvalidArgumentError
 from .image import Image
 from .mixture import check_members
+from .voxels import Voxels
 
 __all__ = ["Future", "Window"]
 
@@ -25,7 +26,8 @@ _MODES = ("linear", "hold", "nearest", "cubic", "slerp", "angle", "mean", "max",
 _SHARES = ("window", "sample")
 _NO_VECTOR, _BEGINS, _JOINS = range(3)
 _NO_CHANGES = (_NO_VECTOR, None, None, 0, None)
-_OWN = ("source", "scale", "offset", "clock_offset")  # may be dicts, by the datasets of a mixture
+_OWN = ("source", "scale", "offset", "clock_offset", "voxelize")  # dicts, of a mixture's datasets
+_NOT_OF_GRIDS = ("image", "scale", "offset", "normalize", "channels", "pad_to", "max_points")
 _OUTSIDES = ("hold", "nan", "zero", "extrapolate")
 
 
@@ -74,8 +76,8 @@ class Window:
             whatever its shape. Its dtype is that of the widest floats among them; without floats
             an integer dtype that holds all. Such a vector is valid where all of its streams are.
             In a mixture a dict of its datasets' names to these; None: a dataset that has none,
-            whose rows hold zeros, with `is_pad` and `valid` False. So also scale, offset and
-            clock_offset: dicts of what is each dataset's own.
+            whose rows hold zeros, with `is_pad` and `valid` False. So also scale, offset,
+            clock_offset and voxelize: dicts of what is each dataset's own.
         scale: what is delivered is value * scale + offset, in float64 after resampling, rounded to
             the stream's dtype if that is one of floats, else to float32: a number, or one for
             each element of a sample or vector.
@@ -110,6 +112,9 @@ class Window:
         image: what is made of images, or of arrays [H, W] or [H, W, C] that are some: each is
             turned, cropped, resized and so on straight into the batch, and those of a stream may
             differ in size. Where there is none, the batch has zeros (NaN with outside "nan").
+        voxelize: what is made of point clouds or depth images: a grid each, [B, W, X, Y, Z], with
+            features [..., F], and `<name>_dropped`, int64 [B, W], the points outside of it. Where
+            there is none, the grid is empty.
         squeeze: whether the fields of a window of one tick have no axis for it: [B, ...].
     """
 
@@ -130,6 +135,7 @@ class Window:
     max_points: int | None
     squeeze: bool
     image: Image | None
+    voxelize: Any
 
     def __init__(
         self,
@@ -151,6 +157,7 @@ class Window:
         max_points: int | None = None,
         squeeze: bool = False,
         image: Image | None = None,
+        voxelize: Voxels | Mapping[str, Voxels | None] | None = None,
     ) -> None:
         if ticks is not None and seconds is not None:
             raise InvalidArgumentError("Window: ticks and seconds found, wanted one of them")
@@ -178,11 +185,18 @@ class Window:
             else _arguments.integer("Window: max_points", max_points, 1),
             "squeeze": _arguments.flag("Window: squeeze", squeeze),
             "image": image,
+            "voxelize": None if voxelize is None else _each(voxelize, _voxels),
         }
         if image is not None and not isinstance(image, Image):
             raise ArgumentTypeError(
                 f"Window: image: found {_arguments.found(image)}, wanted a robocache.Image"
             )
+        if voxelize is not None:
+            for other in _NOT_OF_GRIDS:
+                if values[other] is not None:
+                    raise InvalidArgumentError(
+                        f"Window: voxelize: found with {other}, wanted one of them"
+                    )
         drawn = isinstance(values["ticks"], Future)
         width = 1 if drawn else len(values["ticks"] or values["seconds"])
         if values["squeeze"] and width != 1:
@@ -272,6 +286,7 @@ class Window:
             changes: tuple[Any, ...] = (
                 *(vector, scales[i], offsets[i], round(moved[i] * 1e9), future),
                 *(() if self.pad_to is None or i > 0 else (self.pad_to,)),
+                *(() if self.voxelize is None else (0, self.voxelize._native(part))),
             )
             window = self._native_part(dataset, part, name, channels[i])
             windows.append((*window, None if changes == _NO_CHANGES else changes))
@@ -285,7 +300,8 @@ class Window:
         channels: list[tuple[Any, str]] | None,
     ) -> tuple[Any, ...]:
         max_points = self.max_points or 0
-        if self.max_points is None and info.is_ragged and info.times is None:
+        is_cloud = info.is_ragged and info.times is None
+        if self.max_points is None and self.voxelize is None and is_cloud:
             max_points = max(dataset._most_rows(info.name), 1)
         offsets = None
         if self.seconds is not None:
@@ -312,6 +328,14 @@ def _each(value: Any, check: Callable[[Any], Any]) -> Any:
     if isinstance(value, Mapping):
         return {name: None if own is None else check(own) for name, own in value.items()}
     return check(value)
+
+
+def _voxels(value: Any) -> Voxels:
+    if not isinstance(value, Voxels):
+        raise ArgumentTypeError(
+            f"Window: voxelize: found {_arguments.found(value)}, wanted a robocache.Voxels"
+        )
+    return value
 
 
 def _numbers(name: str, value: Any) -> Any:

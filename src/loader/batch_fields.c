@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/error.h"
-#include "loader/batch_spec.h"
+#include "loader/voxels.h"
 
 static rbc_status add_field(rbc__batch_spec *spec, const char *name, const char *suffix,
                             rbc_field_kind kind, DLDataType dtype, int32_t ndim,
@@ -89,6 +89,8 @@ static rbc_status add_window_fields(rbc__batch_spec *spec, rbc__window_spec *win
     int32_t ndim = 1;
     if (window->made != NULL) {
         RBC__TRY(add_made_extents(window, schema, asked, shape, &ndim, err));
+    } else if (window->voxels != NULL) {
+        RBC__TRY(rbc__voxels_extents(window, used, shape, &ndim, err));
     } else if (schema->kind == RBC_STREAM_IMAGE) {
         shape[ndim++] = window->image.height;
         shape[ndim++] = window->image.width;
@@ -116,18 +118,24 @@ static rbc_status add_window_fields(rbc__batch_spec *spec, rbc__window_spec *win
                        rbc__dtype_to_dlpack(is_text ? RBC__U8 : window->dtype), ndim - first,
                        shape + first, &window->value_field, err));
     window->target_bytes = spec->fields[window->value_field].row_bytes / window->width;
+    if (window->voxels != NULL) {
+        window->voxels->grid_bytes = window->target_bytes;
+    }
     RBC__TRY(add_field(spec, name, "_is_pad", RBC_FIELD_TENSOR, boolean, 1 - first, shape,
                        &window->pad_field, err));
     RBC__TRY(add_field(spec, name, "_valid", RBC_FIELD_TENSOR, boolean, 1 - first, shape,
                        &window->valid_field, err));
-    window->lengths_field = -1;
+    window->lengths_field = window->dropped_field = -1;
     window->future_field = -1;
     if (window->is_future) {
         RBC__TRY(add_field(spec, name, "_step_index", RBC_FIELD_TENSOR,
                            rbc__dtype_to_dlpack(RBC__I64), 1 - first, shape, &window->future_field,
                            err));
     }
-    if (used->is_cloud) {
+    if (window->voxels != NULL) {
+        RBC__TRY(add_field(spec, name, "_dropped", RBC_FIELD_TENSOR, rbc__dtype_to_dlpack(RBC__I64),
+                           1 - first, shape, &window->dropped_field, err));
+    } else if (used->is_cloud) {
         RBC__TRY(add_field(spec, name, "_lengths", RBC_FIELD_TENSOR, rbc__dtype_to_dlpack(RBC__I64),
                            1 - first, shape, &window->lengths_field, err));
     }
@@ -153,6 +161,7 @@ rbc_status rbc__batch_fields_add(rbc__batch_spec *spec, const rbc_window *window
             out->pad_field = head->pad_field;
             out->valid_field = head->valid_field;
             out->lengths_field = head->lengths_field;
+            out->dropped_field = head->dropped_field;
             out->future_field = head->future_field;
             out->target_bytes = head->target_bytes;
         }

@@ -9,6 +9,7 @@
 #include "core/params.h"
 #include "loader/future.h"
 #include "loader/vector.h"
+#include "loader/voxels.h"
 #include "ops/channel_runs.h"
 
 enum { NAME_BYTES = 160 };
@@ -202,7 +203,7 @@ static rbc_status check_cloud(const rbc_window *window, const rbc__used_stream *
                          window->stream,
                          used->schema->kind == RBC_STREAM_IMAGE ? "images" : "strings");
     }
-    if (used->is_cloud != (window->max_points > 0)) {
+    if (window->voxels == NULL && used->is_cloud != (window->max_points > 0)) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          used->is_cloud
                              ? "stream '%s' has any number of rows a step: max_points is "
@@ -292,6 +293,7 @@ static rbc_status set_window(rbc__batch_spec *spec, const rbc__batch_spec_params
     out->outside = window.outside;
     out->is_held = true;
     out->target_channels = out->num_channels;
+    RBC__TRY(rbc__voxels_set(&window, used, out, err));
     RBC__TRY(check_made(&window, used, out, err));
     RBC__TRY(rbc__vector_set(&window, used, out, err));
     RBC__TRY(build_runs(&window, used, out, err));
@@ -309,7 +311,7 @@ static rbc_status set_window(rbc__batch_spec *spec, const rbc__batch_spec_params
                     clock->ticks_are_steps && !out->has_reduction && out->tolerance_ns < 0 &&
                     out->max_gap_ns < 0 && out->outside != RBC_OUTSIDE_EXTRAPOLATE;
     spec->max_width = out->width > spec->max_width ? out->width : spec->max_width;
-    if (used->schema->kind == RBC_STREAM_IMAGE || out->made != NULL) {
+    if (used->schema->kind == RBC_STREAM_IMAGE || out->made != NULL || out->voxels != NULL) {
         spec->images_per_sample += out->width;
     }
     return RBC_OK;
@@ -447,6 +449,7 @@ void rbc__batch_spec_destroy(rbc__batch_spec **spec) {
         free(p->windows[i].offsets_ns);
         free(p->windows[i].runs);
         free(p->windows[i].made);
+        free(p->windows[i].voxels);
         free(p->windows[i].scale);
         free(p->windows[i].offset);
     }

@@ -63,10 +63,12 @@ typedef struct rbc__window_spec {
     double *scale, *offset;  /* [num_channels], or NULL */
     /* ---- */
     int64_t max_points;
-    int64_t target_bytes;   /* delivered for one target, of all parts; 0 for text */
-    rbc__image_shape image; /* as stored; -1 until it is known */
-    rbc__image_spec *made;  /* what is made of images; NULL: they are delivered as stored */
-    int32_t value_field, pad_field, valid_field, lengths_field, future_field; /* -1: none */
+    int64_t target_bytes;           /* delivered for one target, of all parts; 0 for text */
+    rbc__image_shape image;         /* as stored; -1 until it is known */
+    rbc__image_spec *made;          /* what is made of images; NULL: they are delivered as stored */
+    struct rbc__voxel_spec *voxels; /* what is made of clouds; NULL: they are delivered as stored */
+    int32_t value_field, pad_field, valid_field;
+    int32_t lengths_field, dropped_field, future_field; /* -1: none */
 } rbc__window_spec;
 
 typedef struct rbc__field_spec {
@@ -88,7 +90,7 @@ typedef struct rbc__batch_spec {
     rbc__window_spec *windows;
     int32_t num_windows;
     int64_t max_width;
-    int64_t images_per_sample;
+    int64_t images_per_sample; /* and grids */
     rbc_jpeg_dct jpeg_dct;
     rbc__field_spec *fields;
     int32_t num_fields;
@@ -116,6 +118,13 @@ typedef struct rbc__batch_spec_params {
 rbc_status rbc__batch_spec_create(const rbc__batch_spec_params *params, rbc__batch_spec **out,
                                   rbc_error *err);
 void rbc__batch_spec_destroy(rbc__batch_spec **spec);
+
+/* Whether a window takes whole samples, and something else is made of them than numbers. */
+static inline bool rbc__window_takes_samples(const rbc__window_spec *window,
+                                             const rbc__used_stream *used) {
+    return used->schema->kind != RBC_STREAM_NUMERIC || used->is_cloud || window->made != NULL ||
+           window->voxels != NULL;
+}
 
 /* Whether the images of a window have to be looked at for the shape of its field. */
 bool rbc__window_needs_shape(const rbc__window_spec *window, const rbc__used_stream *used);

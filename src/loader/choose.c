@@ -199,7 +199,7 @@ rbc_status rbc__choose(rbc__rows *rows, const rbc__row *row, const rbc__window_s
     rbc__window_targets(window, clock, row->episode_at, tick, cell->targets, is_pad);
     is_pad[0] = is_pad[0] || !is_there;
     RBC__TRY(gather_times(rows, row, window, cell, err));
-    if (used->schema->kind == RBC_STREAM_NUMERIC && !used->is_cloud && window->made == NULL) {
+    if (!rbc__window_takes_samples(window, used)) {
         return RBC_OK;
     }
     return pick(rows, window, cell, is_pad, valid, err);

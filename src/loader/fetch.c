@@ -429,16 +429,37 @@ static rbc_status locate_samples(rbc__rows *rows, const rbc__row *row,
     return RBC_OK;
 }
 
-/* Images stored as numbers, of which others are made: each sample once. */
+/* Which values of the stream a sample is, and their bytes. */
+static void find_sample(const rbc__rows *rows, const rbc__row *row, const rbc__window_spec *window,
+                        int64_t pick, int64_t *first, int64_t *count, int64_t *bytes) {
+    const rbc__used_stream *used = &rows->params.spec->used[window->stream_at];
+    const int64_t *begins = row->episode->streams[window->stream_at].row_begins;
+    const rbc__image_shape *image = &window->image;
+    if (begins != NULL) {
+        *first = begins[pick];
+        *count = begins[pick + 1] - begins[pick];
+        *bytes = *count * used->sample_bytes;
+        return;
+    }
+    *first = pick;
+    *count = 1;
+    *bytes = used->schema->kind == RBC_STREAM_NUMERIC
+                 ? used->sample_bytes
+                 : image->height * image->width * image->channels *
+                       rbc__dtype_bytes(used->schema->dtype);
+}
+
+/* Images and clouds stored as numbers, of which others are made: each sample once. */
 static rbc_status locate_pixels(rbc__rows *rows, const rbc__row *row,
                                 const rbc__window_spec *window, rbc__cell *cell, rbc_error *err) {
     const rbc__used_stream *used = &rows->params.spec->used[window->stream_at];
     const rbc__loaded_stream *loaded = &row->episode->streams[window->stream_at];
-    const rbc__image_shape *image = &window->image;
-    const int64_t bytes =
-        image->height * image->width * image->channels * rbc__dtype_bytes(used->schema->dtype);
-    cell->pixels = rbc__arena_take(&rows->arena, (size_t)window->width * sizeof(uint8_t *));
-    if (cell->pixels == NULL) {
+    const size_t width = (size_t)window->width;
+    cell->pixels = rbc__arena_take(&rows->arena, width * sizeof(uint8_t *));
+    cell->num_points = loaded->row_begins == NULL
+                           ? NULL
+                           : rbc__arena_take(&rows->arena, width * sizeof *cell->num_points);
+    if (cell->pixels == NULL || (loaded->row_begins != NULL && cell->num_points == NULL)) {
         return no_memory(err);
     }
     for (int64_t i = 0; i < window->width; ++i) {
@@ -446,19 +467,27 @@ static rbc_status locate_pixels(rbc__rows *rows, const rbc__row *row,
         if (cell->picks[i] < 0) {
             continue;
         }
+        int64_t first;
+        int64_t count;
+        int64_t bytes;
+        find_sample(rows, row, window, cell->picks[i], &first, &count, &bytes);
+        if (cell->num_points != NULL) {
+            cell->num_points[i] = count;
+        }
         const int64_t same = same_sample_before(cell->picks, i);
         if (same < i) {
             cell->pixels[i] = cell->pixels[same];
         } else if (loaded->values != NULL) {
-            cell->pixels[i] = loaded->values + cell->picks[i] * bytes;
+            cell->pixels[i] = loaded->values + first * bytes;
         } else {
             uint8_t *pixels = rbc__arena_take(&rows->arena, (size_t)bytes);
             if (pixels == NULL) {
                 return no_memory(err);
             }
             cell->pixels[i] = pixels;
-            RBC__TRY(rbc__request_values(rows->request, &row->episode->parsed, used->stream,
-                                         cell->picks[i], 1, pixels, err));
+            RBC__TRY(count == 0 ? RBC_OK
+                                : rbc__request_values(rows->request, &row->episode->parsed,
+                                                      used->stream, first, count, pixels, err));
         }
     }
     return RBC_OK;
@@ -494,7 +523,7 @@ static rbc_status locate(rbc__rows *rows, const rbc__row *row, const rbc__window
     if (!rbc__stream_has_numbers(used->schema)) {
         return locate_samples(rows, row, window, cell, err);
     }
-    if (window->made != NULL) {
+    if (window->made != NULL || window->voxels != NULL) {
         return locate_pixels(rows, row, window, cell, err);
     }
     if (cell->picks == NULL) {

@@ -135,7 +135,7 @@ static void put_frames(rbc__rows *rows, rbc_batch *batch) {
     for (int32_t w = 0; w < spec->num_windows; ++w) {
         const rbc__window_spec *window = &spec->windows[w];
         const bool has_frames =
-            window->made == NULL &&
+            window->made == NULL && window->voxels == NULL &&
             spec->used[window->stream_at].schema->stored.encoding == RBC__ENCODING_FRAME;
         for (int64_t i = 0; has_frames && i < rows->num_rows; ++i) {
             const rbc__row *row = &rows->rows[i];
@@ -240,6 +240,116 @@ static void decode_images(rbc__rows *rows, rbc__maker *maker) {
         }
     }
     rows->stats.decode_ns += rbc__timeline_enter(rbc__rows_timeline(rows), RBC_STAGE_ALIGN) - begin;
+}
+
+/* ---- grids --------------------------------------------------------------------------------------
+ */
+
+/* An earlier job of the same points into the same grid, or -1. */
+static int64_t same_grid(const rbc__list_of_jobs *jobs, const rbc__voxel_spec *spec,
+                         const uint8_t *source, int64_t num_points) {
+    const int64_t last = jobs->num_voxel - 1;
+    for (int64_t i = last; i >= 0 && last - i < SAME_IMAGE_JOBS; --i) {
+        const rbc__voxel_job *job = &jobs->voxel[i];
+        if (job->source == source && job->num_points == num_points && job->spec == spec) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* Of an encoded image that is to be decoded: number of the job, and where its pixels will be. */
+static rbc_status add_depth(rbc__rows *rows, int64_t row, int32_t w, int64_t i,
+                            const rbc__sample *sample, rbc__voxel_job *out, rbc_error *err) {
+    const rbc__window_spec *window = &rows->params.spec->windows[w];
+    out->decode = same_image(&rows->jobs, sample, window, 0);
+    if (out->decode < 0) {
+        const rbc__voxel_spec *voxels = window->voxels;
+        uint8_t *pixels =
+            rbc__arena_take(&rows->arena, (size_t)(voxels->num_points * voxels->point_bytes));
+        if (pixels == NULL) {
+            return no_memory(err);
+        }
+        out->decode = rows->jobs.num_decode;
+        RBC__TRY(add_image(rows, row, w, i, sample, false, pixels, err));
+        rows->jobs.decode[out->decode].row_bytes = voxels->depth.row_stride_bytes;
+    }
+    out->points = rows->jobs.decode[out->decode].dst;
+    return RBC_OK;
+}
+
+static rbc_status add_grid(rbc__rows *rows, int64_t row_at, int32_t w, int64_t i, uint8_t *dst,
+                           int64_t *dropped, rbc_error *err) {
+    const rbc__batch_spec *spec = rows->params.spec;
+    const rbc__window_spec *window = &spec->windows[w];
+    const rbc__cell *cell = rbc__rows_cell(rows, w, row_at);
+    rbc__voxel_job job = {.spec = window->voxels,
+                          .num_points = window->voxels->num_points,
+                          .out = dst,
+                          .dropped = dropped,
+                          .decode = -1,
+                          .window = w,
+                          .row = row_at};
+    rbc__sample sample = {0};
+    if (cell->pixels != NULL) {
+        job.source = cell->pixels[i];
+        job.num_points =
+            job.source != NULL && cell->num_points != NULL ? cell->num_points[i] : job.num_points;
+    } else if (cell->wants[i] != UINT32_MAX) {
+        rbc__request_get(rows->request, cell->wants[i], &sample);
+        job.source = sample.num_bytes > 0 ? sample.bytes : NULL;
+        uint8_t *valid = rbc__batch_row(rows->batch, &spec->fields[window->valid_field],
+                                        rows->rows[row_at].index);
+        valid[i] = valid[i] && sample.num_bytes > 0;
+    }
+    if (job.source == NULL) {
+        rbc__deliver_nothing(window, dst);
+        *dropped = 0;
+        return RBC_OK;
+    }
+    job.points = job.source;
+    job.same = same_grid(&rows->jobs, job.spec, job.source, job.num_points);
+    if (cell->pixels == NULL && sample.encoding != RBC__ENCODING_FRAME) {
+        RBC__TRY(add_depth(rows, row_at, w, i, &sample, &job, err));
+    }
+    rbc__voxel_job *added = rbc__jobs_add_voxel(&rows->jobs);
+    if (added == NULL) {
+        return no_memory(err);
+    }
+    *added = job;
+    return RBC_OK;
+}
+
+static rbc_status add_grids(rbc__rows *rows, int64_t row_at, int32_t w, rbc_error *err) {
+    const rbc__batch_spec *spec = rows->params.spec;
+    const rbc__window_spec *window = &spec->windows[w];
+    const int64_t row = rows->rows[row_at].index;
+    uint8_t *dst = rbc__batch_row(rows->batch, &spec->fields[window->value_field], row);
+    uint8_t *dropped = rbc__batch_row(rows->batch, &spec->fields[window->dropped_field], row);
+    for (int64_t i = 0; i < window->width; ++i) {
+        RBC__TRY(add_grid(rows, row_at, w, i, dst + i * window->target_bytes,
+                          (int64_t *)(void *)dropped + i, err));
+    }
+    return RBC_OK;
+}
+
+static void make_grids(rbc__rows *rows, rbc__maker *maker) {
+    rbc__list_of_jobs *jobs = &rows->jobs;
+    for (int64_t i = 0; i < jobs->num_voxel; ++i) {
+        rbc__voxel_job *job = &jobs->voxel[i];
+        const rbc__decode_job *decode = job->decode >= 0 ? &jobs->decode[job->decode] : NULL;
+        if (decode != NULL && decode->status != RBC_OK) {
+            job->status = decode->status;
+            fail_image(rows, job->row, job->window, decode);
+        }
+    }
+    maker->ops->voxelize(maker, jobs->voxel, jobs->num_voxel);
+    for (int64_t i = 0; i < jobs->num_voxel; ++i) {
+        const rbc__voxel_job *job = &jobs->voxel[i];
+        if (job->status != RBC_OK) {
+            rbc__row_fail(&rows->rows[job->row], job->window, job->problem);
+        }
+    }
 }
 
 /* ---- text ---------------------------------------------------------------------------------------
@@ -390,6 +500,9 @@ static rbc_status make_cell(rbc__rows *rows, int64_t row_at, int32_t w, rbc_erro
     const rbc__window_spec *window = &rows->params.spec->windows[w];
     const rbc__used_stream *used = &rows->params.spec->used[window->stream_at];
     const rbc__cell *cell = rbc__rows_cell(rows, w, row_at);
+    if (window->voxels != NULL) {
+        return add_grids(rows, row_at, w, err);
+    }
     if (cell->pixels != NULL) {
         return add_pixels(rows, row_at, w, err);
     }
@@ -514,6 +627,9 @@ void rbc__rows_make(rbc__rows *rows, rbc__maker *maker, rbc_batch *batch, int32_
     if (rows->jobs.num_decode > 0) {
         decode_images(rows, maker);
     }
+    if (rows->jobs.num_voxel > 0) {
+        make_grids(rows, maker);
+    }
     if (rows->jobs.num_align > 0) {
         maker->ops->align(maker, rows->jobs.align, rows->jobs.num_align);
         for (int64_t i = 0; i < rows->jobs.num_align; ++i) {
@@ -544,6 +660,10 @@ rbc_status rbc__rows_mask(rbc__rows *rows, int64_t i, rbc_error *err) {
                (size_t)window->width);
         if (window->lengths_field >= 0) {
             memset(rbc__batch_row(rows->batch, &spec->fields[window->lengths_field], row), 0,
+                   (size_t)window->width * sizeof(int64_t));
+        }
+        if (window->dropped_field >= 0) {
+            memset(rbc__batch_row(rows->batch, &spec->fields[window->dropped_field], row), 0,
                    (size_t)window->width * sizeof(int64_t));
         }
         if (window->future_field >= 0) {

@@ -38,6 +38,16 @@ rbc__copy_job *rbc__jobs_add_copy(rbc__list_of_jobs *jobs) {
     return &grown[jobs->num_copy++];
 }
 
+rbc__voxel_job *rbc__jobs_add_voxel(rbc__list_of_jobs *jobs) {
+    rbc__voxel_job *grown = grow(jobs->voxel, jobs->num_voxel, &jobs->voxel_room, sizeof *grown);
+    if (grown == NULL) {
+        return NULL;
+    }
+    jobs->voxel = grown;
+    grown[jobs->num_voxel] = (rbc__voxel_job){0};
+    return &grown[jobs->num_voxel++];
+}
+
 rbc__align_job *rbc__jobs_add_align(rbc__list_of_jobs *jobs) {
     rbc__align_job *grown = grow(jobs->align, jobs->num_align, &jobs->align_room, sizeof *grown);
     if (grown == NULL) {
@@ -52,16 +62,20 @@ void rbc__jobs_clear(rbc__list_of_jobs *jobs) {
     for (int64_t i = 0; i < jobs->num_decode; ++i) {
         free(jobs->decode[i].problem);
     }
+    for (int64_t i = 0; i < jobs->num_voxel; ++i) {
+        free(jobs->voxel[i].problem);
+    }
     for (int64_t i = 0; i < jobs->num_align; ++i) {
         free(jobs->align[i].problem);
     }
-    jobs->num_decode = jobs->num_copy = jobs->num_align = 0;
+    jobs->num_decode = jobs->num_copy = jobs->num_voxel = jobs->num_align = 0;
 }
 
 void rbc__jobs_free(rbc__list_of_jobs *jobs) {
     rbc__jobs_clear(jobs);
     free(jobs->decode);
     free(jobs->copy);
+    free(jobs->voxel);
     free(jobs->align);
     *jobs = (rbc__list_of_jobs){0};
 }
@@ -162,6 +176,43 @@ static void decode(rbc__maker *maker, rbc__decode_job *jobs, int64_t count) {
     }
 }
 
+static rbc_status make_grid(rbc__maker *maker, const rbc__voxel_job *job, rbc_error *err) {
+    rbc__voxelize_job grid = job->spec->job;
+    rbc__depth_source depth = job->spec->depth;
+    const char *points = (const char *)job->points;
+    grid.cloud.num_points = job->num_points;
+    if (job->spec->is_depth) {
+        depth.depth = points;
+        grid.cloud.depth = &depth;
+    } else {
+        grid.cloud.points = points;
+        grid.cloud.features = points + 3 * grid.cloud.axis_stride_bytes;
+    }
+    grid.out = (char *)job->out;
+    grid.dropped = job->dropped;
+    grid.workspace_bytes = maker->backend->voxelize_workspace_bytes(maker->context, &grid);
+    RBC__TRY(rbc__scratch_reserve(&maker->workspace, (size_t)grid.workspace_bytes + 1, err));
+    grid.workspace = (char *)maker->workspace.data;
+    return maker->backend->voxelize(maker->context, &grid, 0, NULL, err);
+}
+
+static void voxelize(rbc__maker *maker, rbc__voxel_job *jobs, int64_t count) {
+    rbc_error problem;
+    for (int64_t i = 0; i < count; ++i) {
+        rbc__voxel_job *job = &jobs[i];
+        if (job->status == RBC_OK && job->same >= 0) {
+            const rbc__voxel_job *same = &jobs[job->same];
+            job->status = same->status;
+            job->problem = same->problem != NULL ? copy_of(same->problem) : NULL;
+            memcpy(job->out, same->out, (size_t)job->spec->grid_bytes);
+            *job->dropped = *same->dropped;
+        } else if (job->status == RBC_OK) {
+            job->status = make_grid(maker, job, &problem);
+            job->problem = job->status != RBC_OK ? copy_of(&problem) : NULL;
+        }
+    }
+}
+
 static void align(rbc__maker *maker, rbc__align_job *jobs, int64_t count) {
     rbc_error problem;
     for (int64_t i = 0; i < count; ++i) {
@@ -185,7 +236,7 @@ static void destroy(rbc__maker *maker) {
 
 rbc_status rbc__maker_create(rbc_jpeg_dct jpeg_dct, bool has_images, rbc__maker **out,
                              rbc_error *err) {
-    static const rbc__maker_ops ops = {decode, align, destroy};
+    static const rbc__maker_ops ops = {decode, voxelize, align, destroy};
     rbc_context_params alone = RBC_CONTEXT_PARAMS_INIT;
     alone.num_threads = 1;
     rbc__maker *maker = calloc(1, sizeof *maker);

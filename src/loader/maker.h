@@ -1,4 +1,4 @@
-/* What decodes and aligns: a table of two functions, each for many rows at once. The CPU's is here;
+/* What decodes, voxelizes and aligns: a table of functions, each for many rows at once. The CPU's is here;
  * another device's takes the same jobs.
  *
  * A maker is used by one thread at a time. */
@@ -12,6 +12,7 @@
 #include "backend.h"
 #include "codec/codec.h"
 #include "io/source.h"
+#include "loader/voxels.h"
 
 /* An image to be decoded to `dst`, or to be decoded, and what `made` says to be made of it. */
 typedef struct rbc__decode_job {
@@ -55,12 +56,31 @@ typedef struct rbc__align_job {
     int64_t row;
 } rbc__align_job;
 
+/* Points, or a depth image, that become a grid. */
+typedef struct rbc__voxel_job {
+    const rbc__voxel_spec *spec;
+    const uint8_t *points;
+    int64_t num_points;
+    uint8_t *out;
+    int64_t *dropped;
+    int64_t same; /* number of an earlier job that makes the same; -1: there is none */
+    rbc_status status;
+    rbc_error *problem; /* as above */
+    /* ---- the caller's own ---- */
+    const uint8_t *source; /* what the points are decoded from, or these */
+    int64_t decode;        /* number of the job that decodes them; -1: they are there */
+    int32_t window;
+    int64_t row;
+} rbc__voxel_job;
+
 /* Jobs of each kind, in arrays that grow. */
 typedef struct rbc__list_of_jobs {
     rbc__decode_job *decode;
     int64_t num_decode, decode_room;
     rbc__copy_job *copy;
     int64_t num_copy, copy_room;
+    rbc__voxel_job *voxel;
+    int64_t num_voxel, voxel_room;
     rbc__align_job *align;
     int64_t num_align, align_room;
 } rbc__list_of_jobs;
@@ -68,6 +88,7 @@ typedef struct rbc__list_of_jobs {
 /* NULL: no memory. */
 rbc__decode_job *rbc__jobs_add_decode(rbc__list_of_jobs *jobs);
 rbc__copy_job *rbc__jobs_add_copy(rbc__list_of_jobs *jobs);
+rbc__voxel_job *rbc__jobs_add_voxel(rbc__list_of_jobs *jobs);
 rbc__align_job *rbc__jobs_add_align(rbc__list_of_jobs *jobs);
 void rbc__jobs_clear(rbc__list_of_jobs *jobs);
 void rbc__jobs_free(rbc__list_of_jobs *jobs);
@@ -77,6 +98,8 @@ typedef struct rbc__maker rbc__maker;
 typedef struct rbc__maker_ops {
     /* Each job says how it went. */
     void (*decode)(rbc__maker *maker, rbc__decode_job *jobs, int64_t count);
+    /* Those whose status is RBC_OK. */
+    void (*voxelize)(rbc__maker *maker, rbc__voxel_job *jobs, int64_t count);
     void (*align)(rbc__maker *maker, rbc__align_job *jobs, int64_t count);
     void (*destroy)(rbc__maker *maker);
 } rbc__maker_ops;
@@ -86,7 +109,7 @@ struct rbc__maker {
     rbc__decoder *decoder;          /* of headers, on the CPU; NULL where there are no images */
     const rbc__backend *backend;    /* the CPU's, also for what is chosen by resampling */
     rbc_context *context;           /* of one thread */
-    rbc__scratch pixels, workspace; /* of one image that another is made of */
+    rbc__scratch pixels, workspace; /* of one image that another is made of, of one grid */
 };
 
 rbc_status rbc__maker_create(rbc_jpeg_dct jpeg_dct, bool has_images, rbc__maker **out,

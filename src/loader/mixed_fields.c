@@ -52,10 +52,15 @@ static const char *remedy(const rbc__batch_spec *spec, int32_t index,
                           const rbc__field_spec *other) {
     const rbc__field_spec *field = &spec->fields[index];
     bool is_image = false;
+    bool is_grid = false;
     for (int32_t i = 0; i < spec->num_windows; ++i) {
         const rbc__window_spec *window = &spec->windows[i];
         is_image = is_image || (window->value_field == index &&
                                 spec->used[window->stream_at].schema->kind == RBC_STREAM_IMAGE);
+        is_grid = is_grid || (window->value_field == index && window->voxels != NULL);
+    }
+    if (is_grid) {
+        return "give both windows voxelize=Voxels() of one grid_size and mode";
     }
     if (is_image) {
         return "give the window image=Image(size=, dtype=), which resizes both";
@@ -113,7 +118,8 @@ static int32_t moved(const layout *all, const rbc__batch_spec *spec, int32_t fie
 
 /* Whether `field` is one of those of window `name`. */
 static bool is_of_window(const char *field, const char *name) {
-    static const char *const suffixes[] = {"", "_is_pad", "_valid", "_lengths", "_step_index"};
+    static const char *const suffixes[] = {"",         "_is_pad",  "_valid",
+                                           "_lengths", "_dropped", "_step_index"};
     const size_t bytes = strlen(name);
     bool is = false;
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; ++i) {
@@ -180,6 +186,7 @@ static rbc_status adopt(const rbc__mixed_spec *own, const layout *all, rbc_error
         window->pad_field = moved(all, spec, window->pad_field);
         window->valid_field = moved(all, spec, window->valid_field);
         window->lengths_field = moved(all, spec, window->lengths_field);
+        window->dropped_field = moved(all, spec, window->dropped_field);
         window->future_field = moved(all, spec, window->future_field);
     }
     int32_t *const facts[] = {&spec->index_field, &spec->id_field,   &spec->step_field,

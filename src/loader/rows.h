@@ -49,9 +49,11 @@ typedef struct rbc__cell {
     const int64_t *times; /* of samples [begin, end) */
     const uint8_t *values;
     int64_t begin, end;
-    uint32_t *wants;        /* [width] images and texts */
-    const uint8_t **pixels; /* [width] images stored as numbers, of which others are made */
-    uint8_t *valid;         /* [width] of a part of a vector of several; NULL: the field's */
+    uint32_t *wants; /* [width] images and texts */
+    const uint8_t *
+        *pixels;         /* [width] images and clouds stored as numbers, of which others are made */
+    int64_t *num_points; /* [width] of ragged clouds; NULL: as many as the window says */
+    uint8_t *valid;      /* [width] of a part of a vector of several; NULL: the field's */
 } rbc__cell;
 
 #define RBC__RANK_NONE INT32_MAX

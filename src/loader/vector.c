@@ -33,7 +33,7 @@ static rbc_status copy_numbers(const rbc_window *window, const char *name, const
 }
 
 static bool has_numbers(const rbc__used_stream *used, const rbc__window_spec *window) {
-    return used->schema->kind == RBC_STREAM_NUMERIC && !used->is_cloud && window->made == NULL;
+    return !rbc__window_takes_samples(window, used);
 }
 
 static rbc_status check_numbers(const rbc_window *window, const rbc__used_stream *used,
@@ -46,10 +46,10 @@ static rbc_status check_numbers(const rbc_window *window, const rbc__used_stream
     }
     return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                      "stream '%s': %s, but holds %s; wanted numbers%s", window->stream, what,
-                     used->schema->kind == RBC_STREAM_TEXT ? "text"
-                     : used->schema->kind == RBC_STREAM_IMAGE || out->made != NULL
-                         ? "images"
-                         : "rows of any length",
+                     used->schema->kind == RBC_STREAM_TEXT                         ? "text"
+                     : used->schema->kind == RBC_STREAM_IMAGE || out->made != NULL ? "images"
+                     : out->voxels != NULL                                         ? "clouds"
+                                           : "rows of any length",
                      used->schema->kind == RBC_STREAM_IMAGE || out->made != NULL
                          ? ", for images see rbc_image_params"
                          : "");

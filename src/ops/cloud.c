@@ -149,8 +149,8 @@ static rbc_status read_matrix(rbc__operands *operands, const DLTensor *matrix, c
     return RBC_OK;
 }
 
-static rbc_status read_depth_params(const rbc_depth_params *params, rbc__depth_source *source,
-                                    rbc_error *err) {
+rbc_status rbc__depth_read_params(const rbc_depth_params *params, rbc__depth_source *source,
+                                  rbc_error *err) {
     rbc_depth_params p = RBC_DEPTH_PARAMS_INIT;
     RBC__TRY(rbc__params_read(params, &p, sizeof p, "depth params", err));
     RBC__TRY(rbc__cloud_check_numbers("depth_scale", &p.depth_scale, 1, false, true, err));
@@ -196,7 +196,7 @@ rbc_status rbc__depth_read(rbc__operands *operands, const DLTensor *depth,
     if (params == NULL && intrinsics == NULL) {
         return RBC_OK;
     }
-    RBC__TRY(read_depth_params(params, source, err));
+    RBC__TRY(rbc__depth_read_params(params, source, err));
     RBC__TRY(read_matrix(operands, intrinsics, "intrinsics", 3, 3, *batch, *has_batch,
                          &source->intrinsics, &source->intrinsics_are_f64,
                          source->intrinsics_stride_bytes, err));

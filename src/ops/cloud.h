@@ -23,6 +23,10 @@ rbc_status rbc__depth_read(rbc__operands *operands, const DLTensor *depth,
                            const rbc_depth_params *params, rbc__depth_source *source,
                            int64_t *batch, bool *has_batch, rbc_error *err);
 
+/* The part of that which is of `params` alone, of any struct_size. */
+rbc_status rbc__depth_read_params(const rbc_depth_params *params, rbc__depth_source *source,
+                                  rbc_error *err);
+
 /* Each of `values` is finite once rounded to the type computed in, and positive where asked for. */
 rbc_status rbc__cloud_check_numbers(const char *name, const double *values, int32_t count,
                                     bool is_f64, bool must_be_positive, rbc_error *err);

@@ -1,3 +1,5 @@
+#include "ops/voxelize.h"
+
 #include <inttypes.h>
 
 #include "core/error.h"
@@ -59,6 +61,14 @@ static rbc_status read_reduce(const rbc_voxelize_params *params, rbc__voxelize_j
     return RBC_OK;
 }
 
+rbc_status rbc__voxelize_read(const rbc_voxelize_params *given, rbc__voxelize_job *job,
+                              rbc_error *err) {
+    rbc_voxelize_params params = RBC_VOXELIZE_PARAMS_INIT;
+    RBC__TRY(rbc__params_read(given, &params, sizeof params, "params", err));
+    RBC__TRY(read_reduce(&params, job, err));
+    return read_grid(&params, job, err);
+}
+
 static rbc_status read_outputs(rbc__operands *operands, const DLTensor *out, const DLTensor *counts,
                                const DLTensor *dropped, bool has_batch, rbc__voxelize_job *job,
                                rbc_error *err) {
@@ -89,10 +99,7 @@ static rbc_status voxelize(rbc_context *context, rbc__operands *operands, bool h
                            const rbc_voxelize_params *given, rbc__voxelize_job *job,
                            const DLTensor *out, const DLTensor *counts, const DLTensor *dropped,
                            const DLTensor *workspace, void *stream, rbc_error *err) {
-    rbc_voxelize_params params = RBC_VOXELIZE_PARAMS_INIT;
-    RBC__TRY(rbc__params_read(given, &params, sizeof params, "params", err));
-    RBC__TRY(read_reduce(&params, job, err));
-    RBC__TRY(read_grid(&params, job, err));
+    RBC__TRY(rbc__voxelize_read(given, job, err));
     RBC__TRY(read_outputs(operands, out, counts, dropped, has_batch, job, err));
     const rbc__backend *backend;
     RBC__TRY(rbc__backend_for(out->device, &backend, err));
@@ -108,10 +115,7 @@ static rbc_status voxelize(rbc_context *context, rbc__operands *operands, bool h
 static rbc_status workspace_bytes(rbc_context *context, const DLTensor *points,
                                   const rbc_voxelize_params *given, rbc__voxelize_job *job,
                                   uint64_t *bytes, rbc_error *err) {
-    rbc_voxelize_params params = RBC_VOXELIZE_PARAMS_INIT;
-    RBC__TRY(rbc__params_read(given, &params, sizeof params, "params", err));
-    RBC__TRY(read_reduce(&params, job, err));
-    RBC__TRY(read_grid(&params, job, err));
+    RBC__TRY(rbc__voxelize_read(given, job, err));
     const rbc__backend *backend;
     RBC__TRY(rbc__backend_for(points->device, &backend, err));
     *bytes = backend->voxelize_workspace_bytes(context, job);

@@ -363,6 +363,56 @@ static void bad_vectors_are_named(void **state) {
     }
 }
 
+/* What no one can ask for from Python. */
+static void bad_voxels_are_named(void **state) {
+    (void)state;
+    const fake_params fake = FAKE_PARAMS_INIT;
+    const rbc_voxelize_params grid = {
+        .struct_size = sizeof grid, .grid_size = {2, 2, 2}, .voxel_size = {1, 1, 1}};
+    const rbc_voxelize_params flat = {
+        .struct_size = sizeof flat, .grid_size = {2, 0, 2}, .voxel_size = {1, 1, 1}};
+    const rbc_depth_params depth = RBC_DEPTH_PARAMS_INIT;
+    const rbc_image_params image = RBC_IMAGE_PARAMS_INIT;
+    const rbc_voxels good = {.struct_size = sizeof good, .grid = &grid};
+    const struct {
+        const char *stream;
+        rbc_voxels voxels;
+        const rbc_image_params *image;
+        int64_t max_points;
+        const char *message;
+    } bad[] = {
+        {"cloud", {.struct_size = 3}, NULL, 0, "voxels.struct_size is 3"},
+        {"cloud", {.struct_size = sizeof good}, NULL, 0, "voxels: grid is NULL"},
+        {"cloud", good, NULL, 4, "stream 'cloud': voxelize: found max_points too"},
+        {"cloud", good, &image, 0, "stream 'cloud': voxelize: found image too"},
+        {"cloud",
+         {.struct_size = sizeof good, .grid = &flat},
+         NULL,
+         0,
+         "stream 'cloud': voxelize: grid_size[1] is 0"},
+        {"action",
+         {.struct_size = sizeof good, .grid = &grid, .depth = &depth},
+         NULL,
+         0,
+         "stream 'action': voxelize: found depth images without intrinsics"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; ++i) {
+        rbc_window window = window_of(bad[i].stream);
+        window.voxels = &bad[i].voxels;
+        window.image = bad[i].image;
+        window.max_points = bad[i].max_points;
+        rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
+        params.windows = &window;
+        params.num_windows = 1;
+        rbc_loader *loader = NULL;
+        rbc_error error = {.message = ""};
+        assert_int_equal(create(&fake, &params, &loader, &error), RBC_ERROR_INVALID_ARGUMENT);
+        if (strstr(error.message, bad[i].message) == NULL) {
+            fail_msg("'%s' is not in '%s'", bad[i].message, error.message);
+        }
+    }
+}
+
 static void batches_too_large_to_address_are_refused(void **state) {
     (void)state;
     const fake_params fake = FAKE_PARAMS_INIT;
@@ -492,6 +542,7 @@ int main(void) {
         cmocka_unit_test(fields_are_aligned_and_in_order),
         cmocka_unit_test(slots_fit_the_memory_meant_for_them),
         cmocka_unit_test(bad_vectors_are_named),
+        cmocka_unit_test(bad_voxels_are_named),
         cmocka_unit_test(batches_too_large_to_address_are_refused),
         cmocka_unit_test(a_selection_may_be_empty),
         cmocka_unit_test(streams_of_the_clock_are_checked),

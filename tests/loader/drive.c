@@ -17,6 +17,11 @@ static const int32_t two_states[] = {-1, 0};
 static const int32_t chunk[] = {0, 1, 2, 3, 4, 5, 6, 7};
 static const int32_t now[] = {0};
 static const double half = 0.5;
+static const rbc_voxelize_params grid = {.struct_size = sizeof grid,
+                                         .reduce = RBC_VOXEL_COUNT,
+                                         .grid_size = {3, 4, 5},
+                                         .voxel_size = {0.5, 0.4, 0.3}};
+static const rbc_voxels voxels = {.struct_size = sizeof voxels, .grid = &grid};
 static const rbc_future soon = {1, 5, RBC_IMAGE_SHARE_SAMPLE};
 
 void set_window(rbc_window *window, const char *stream, const int32_t *ticks, int32_t count) {
@@ -49,7 +54,10 @@ setup *make_setup(void) {
     s.windows[7].name = "goal";
     s.windows[7].future = &soon;
     s.params.windows = s.windows;
-    s.params.num_windows = 8;
+    set_window(&s.windows[8], "cloud", two_states, 2);
+    s.windows[8].name = "grid";
+    s.windows[8].voxels = &voxels;
+    s.params.num_windows = 9;
     s.params.batch_size = 20;
     s.params.shuffle = 1;
     s.params.seed = 42;

@@ -8,14 +8,14 @@
 
 typedef struct setup {
     fake_params fake;
-    rbc_window windows[8];
+    rbc_window windows[9];
     rbc_loader_params params;
 } setup;
 
 void set_window(rbc_window *window, const char *stream, const int32_t *ticks, int32_t count);
 
-/* States, actions, images, a cloud and text; 20 episodes; shuffled batches of 20 rows, each in
- * three units that different workers may fill. The same memory each time. */
+/* States, actions, images, a cloud, its grids and text; 20 episodes; shuffled batches of 20 rows, each
+ * in four units that different workers may fill. The same memory each time. */
 setup *make_setup(void);
 
 /* The test fails where it cannot be made. */

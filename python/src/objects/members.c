@@ -36,20 +36,75 @@ static bool read_numbers(PyObject *object, const double **numbers) {
     return object == Py_None || *numbers != NULL;
 }
 
-/* (vector, scale, offset, clock_offset_ns, (first, last, share) or None), of what is padded pad_to
- * too, or None */
+static bool read_matrix(PyObject *tuple, double *out, Py_ssize_t count) {
+    if (PyTuple_Size(tuple) != count) {
+        PyErr_Format(PyExc_ValueError, "a matrix of %zd numbers", PyTuple_Size(tuple));
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < count; ++i) {
+        out[i] = PyFloat_AsDouble(PyTuple_GetItem(tuple, i));
+    }
+    return !PyErr_Occurred();
+}
+
+/* (reduce, grid_size, voxel_size, origin or None, camera or None), where a camera is (depth_scale,
+ * min_depth, max_depth, pixel_offset, intrinsics, pose or None) */
+static bool read_voxels(PyObject *object, window_memory *memory) {
+    rbc_voxelize_params *grid = &memory->grid;
+    rbc_depth_params *depth = &memory->depth;
+    PyObject *origin = NULL;
+    PyObject *camera = NULL;
+    PyObject *intrinsics = NULL;
+    PyObject *pose = NULL;
+    int reduce = 0;
+    long long size[3];
+    memory->voxels = (rbc_voxels)RBC_VOXELS_INIT;
+    *grid = (rbc_voxelize_params)RBC_VOXELIZE_PARAMS_INIT;
+    *depth = (rbc_depth_params)RBC_DEPTH_PARAMS_INIT;
+    if (!PyArg_ParseTuple(object, "i(LLL)(ddd)OO", &reduce, &size[0], &size[1], &size[2],
+                          &grid->voxel_size[0], &grid->voxel_size[1], &grid->voxel_size[2], &origin,
+                          &camera)) {
+        return false;
+    }
+    grid->reduce = (rbc_voxel_reduce)reduce;
+    grid->has_origin = origin != Py_None;
+    for (int axis = 0; axis < 3; ++axis) {
+        grid->grid_size[axis] = size[axis];
+    }
+    memory->voxels.grid = grid;
+    if (grid->has_origin && !read_matrix(origin, grid->origin, 3)) {
+        return false;
+    }
+    if (camera == Py_None) {
+        return true;
+    }
+    memory->voxels.depth = depth;
+    memory->voxels.intrinsics = memory->intrinsics;
+    if (!PyArg_ParseTuple(camera, "ddddO!O", &depth->depth_scale, &depth->min_depth,
+                          &depth->max_depth, &depth->pixel_offset, &PyTuple_Type, &intrinsics,
+                          &pose) ||
+        !read_matrix(intrinsics, memory->intrinsics, 9)) {
+        return false;
+    }
+    memory->voxels.pose = pose != Py_None ? memory->pose : NULL;
+    return pose == Py_None || read_matrix(pose, memory->pose, 12);
+}
+
+/* (vector, scale, offset, clock_offset_ns, (first, last, share) or None), of what is padded or
+ * voxelized pad_to and voxels too, or None */
 static bool read_changes(PyObject *object, window_memory *memory, rbc_window *window) {
     PyObject *scale = NULL;
     PyObject *offset = NULL;
     PyObject *future = NULL;
+    PyObject *voxels = NULL;
     long long clock_offset_ns = 0;
     long long pad_to = 0;
     int vector = 0;
     if (object == Py_None) {
         return true;
     }
-    if (!PyArg_ParseTuple(object, "iOOLO|L", &vector, &scale, &offset, &clock_offset_ns, &future,
-                          &pad_to)) {
+    if (!PyArg_ParseTuple(object, "iOOLO|LO", &vector, &scale, &offset, &clock_offset_ns, &future,
+                          &pad_to, &voxels)) {
         return false;
     }
     if (future != Py_None) {
@@ -58,6 +113,12 @@ static bool read_changes(PyObject *object, window_memory *memory, rbc_window *wi
             return false;
         }
         window->future = drawn;
+    }
+    if (voxels != NULL) {
+        if (!read_voxels(voxels, memory)) {
+            return false;
+        }
+        window->voxels = &memory->voxels;
     }
     window->vector = vector;
     window->pad_to = pad_to;

@@ -11,6 +11,10 @@ typedef struct window_memory {
     rbc_channel_group *groups;
     rbc_image_params image;
     rbc_future future;
+    rbc_voxels voxels;
+    rbc_voxelize_params grid;
+    rbc_depth_params depth;
+    double intrinsics[9], pose[12];
 } window_memory;
 
 /* Memory of what one dataset has; the texts are borrowed from Python. */
