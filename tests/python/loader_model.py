@@ -25,7 +25,7 @@ import numpy as np
 
 import robocache as rc
 
-LENGTHS = (1, 4, 2, 9, 5)
+LENGTHS = {"numbered": (1, 4, 2, 9, 5), "other": (3, 1, 7)}  # of the datasets' episodes
 STEPS_A_RUN = 100
 SHARE = ("batch_size", "rank", "world_size")
 # The thread sanitizer has no threads in children of processes that had some.
@@ -79,31 +79,47 @@ def await_threads(count):
         time.sleep(0.0001)
 
 
-def write_dataset(folder: Path) -> rc.Dataset:
-    """Writes and opens episodes whose actions say which step they are."""
-    features = {"action": rc.Feature("int64", (2,)), "language_instruction": rc.Feature("str")}
-    with rc.RldsWriter(folder, "numbered", features) as writer:
-        for episode, steps in enumerate(LENGTHS):
-            action = [(episode, step) for step in range(steps)]
-            text = [f"episode {episode}"] * steps
-            writer.add_episode({"action": action, "language_instruction": text})
-    return rc.open(folder / "numbered", control_rate_hz=10, progress=False)
+def write_datasets(folder: Path) -> dict[str, rc.Dataset]:
+    """Writes and opens episodes whose actions say which step of which dataset they are."""
+    features = {"action": rc.Feature("int64", (3,)), "language_instruction": rc.Feature("str")}
+    for number, (name, lengths) in enumerate(LENGTHS.items()):
+        with rc.RldsWriter(folder, name, features) as writer:
+            for episode, steps in enumerate(lengths):
+                action = [(number, episode, step) for step in range(steps)]
+                text = [f"episode {episode}"] * steps
+                writer.add_episode({"action": action, "language_instruction": text})
+    return {name: rc.open(folder / name, control_rate_hz=10, progress=False) for name in LENGTHS}
+
+
+def samples_of(name):
+    """All samples of a dataset, as `rows_of()` has them, in order."""
+    number = list(LENGTHS).index(name)
+    return [(number, e, s) for e, steps in enumerate(LENGTHS[name]) for s in range(steps)]
 
 
 def rows_of(batch):
     """The rows of a batch, after a look at whether its fields belong together."""
-    pairs = list(zip(batch["episode_index"].tolist(), batch["step_index"].tolist(), strict=True))
-    assert batch["action"][:, 0].tolist() == [list(pair) for pair in pairs]
-    assert batch["task"] == [f"episode {episode}" for episode, _ in pairs]
-    return pairs
+    numbers = batch["dataset_index"].tolist() if "dataset_index" in batch else None
+    names = ("episode_index", "step_index")
+    indices = [batch[name].tolist() for name in names]
+    rows = list(zip(numbers or [0] * len(indices[0]), *indices, strict=True))
+    assert batch["action"][:, 0].tolist() == [list(row) for row in rows]
+    assert batch["task"] == [f"episode {episode}" for _, episode, _ in rows]
+    if numbers is not None:
+        assert batch["dataset"] == [list(LENGTHS)[number] for number in numbers]
+    return rows
 
 
 class Run:
     """One loader and its model, and the steps that are taken with both."""
 
-    def __init__(self, dataset, seed):
+    def __init__(self, datasets, seed):
         self.random = random.Random(seed)
-        self.dataset = dataset
+        self.datasets = datasets
+        self.dataset, self.num_samples = datasets["numbered"], len(samples_of("numbered"))
+        self.cycle = {}
+        if self.random.random() < 0.3:
+            self.mix()
         self.options = {
             "shuffle": self.random.random() < 0.7,
             "seed": seed,
@@ -116,6 +132,20 @@ class Run:
         self.make()
         self.states = [self.state()]
         self.held = []
+
+    def mix(self):
+        """Takes a mixture of the datasets."""
+        self.cycle = {name: self.random.choice([1, 1, 2, 5]) for name in LENGTHS}
+        epoch = self.random.choice(["first", "last", self.random.randint(1, 60)])
+        pairs = {name: (self.datasets[name], weight) for name, weight in self.cycle.items()}
+        self.dataset = rc.mix(pairs, epoch=epoch)
+        sizes = [(len(samples_of(name)), weight) for name, weight in self.cycle.items()]
+        cycles = {
+            "first": max(1, min(size // weight for size, weight in sizes)),
+            "last": max(-(-size // weight) for size, weight in sizes),
+        }
+        length = sum(self.cycle.values())
+        self.num_samples = cycles[epoch] * length if epoch in cycles else epoch
 
     def share(self):
         world = self.random.choice([1, 1, 2, 3, 5])
@@ -156,9 +186,22 @@ class Run:
                 state = loader.state_dict()
                 loader.load_state_dict({**state, "epoch": epoch})
                 self.orders[epoch] = [rows_of(batch)[0] for batch in loader]
-            wanted = [(e, s) for e, steps in enumerate(LENGTHS) for s in range(steps)]
-            assert sorted(self.orders[epoch]) == wanted
+            self.check_order(epoch)
         return self.orders[epoch]
+
+    def check_order(self, epoch):
+        """All samples, or, of a mixture, the right share of them in each whole cycle."""
+        order = self.orders[epoch]
+        assert len(order) == self.num_samples
+        if not self.cycle:
+            assert sorted(order) == samples_of("numbered")
+            return
+        length = sum(self.cycle.values())
+        first = -epoch * self.num_samples % length
+        for begin in range(first, len(order) - length + 1, length):
+            of_cycle = collections.Counter(row[0] for row in order[begin : begin + length])
+            assert [of_cycle[number] for number in range(len(LENGTHS))] == [*self.cycle.values()]
+        assert set(order) <= {row for name in LENGTHS for row in samples_of(name)}
 
     def state(self):
         state = json.loads(json.dumps(self.loader.state_dict()))
@@ -215,7 +258,7 @@ class Run:
         stats = self.loader.stats()
         assert stats["samples_skipped"] == 0 == len(self.loader.skipped)
         assert 0 <= stats["slots_in_use"] <= stats["slots"] <= stats["slots_peak"]
-        assert self.loader.num_samples == sum(LENGTHS)
+        assert self.loader.num_samples == self.num_samples
 
     def close(self):
         """A closed loader says so; another goes on where it stood."""
@@ -306,9 +349,11 @@ class Run:
         self.loader.close()
         self.resume(state)
         self.next()
-        index = self.random.randrange(len(LENGTHS))
-        assert len(self.dataset.episodes[index]["action"].values) == LENGTHS[index]
-        assert len(self.dataset.where("num_steps > 3").episodes) == 3
+        for name, lengths in LENGTHS.items():
+            index = self.random.randrange(len(lengths))
+            values = self.datasets[name].episodes[index]["action"].values
+            assert len(values) == lengths[index]
+        assert len(self.datasets["numbered"].where("num_steps > 3").episodes) == 3
         self.orders.clear()
         self.order(0)
         for batch, rows in self.held:
@@ -332,11 +377,11 @@ STEPS = {
 }
 
 
-def check(dataset: rc.Dataset, seed: int, steps: int) -> collections.Counter[str]:
+def check(datasets: dict[str, rc.Dataset], seed: int, steps: int) -> collections.Counter[str]:
     """Takes `steps` steps in runs of their own seeds; returns how often each was taken."""
     counts: collections.Counter[str] = collections.Counter()
     while steps > 0:
-        run, done = Run(dataset, seed), []
+        run, done = Run(datasets, seed), []
         try:
             for step in run.random.choices(
                 *zip(*STEPS.items(), strict=True), k=min(steps, STEPS_A_RUN)
@@ -347,6 +392,7 @@ def check(dataset: rc.Dataset, seed: int, steps: int) -> collections.Counter[str
             raise AssertionError(f"run {seed}, {run.options}: {' '.join(done)}") from error
         run.loader.close()  # it makes arrays with a method of the run, which has it
         counts.update(done)
+        counts["mixed"] += bool(run.cycle)
         steps -= len(done)
         seed += 1
     return counts
@@ -360,10 +406,12 @@ def main() -> None:
     arguments = parser.parse_args()
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        counts = check(write_dataset(Path(folder)), arguments.seed, arguments.steps)
+        counts = check(write_datasets(Path(folder)), arguments.seed, arguments.steps)
+        runs_mixed = counts.pop("mixed")
         gc.collect()
     seconds = round(time.monotonic() - begin)
-    print(json.dumps({"steps": sum(counts.values()), "seconds": seconds, "counts": counts}))
+    told = {"steps": sum(counts.values()), "seconds": seconds, "mixed_runs": runs_mixed}
+    print(json.dumps({**told, "counts": counts}))
 
 
 if __name__ == "__main__":

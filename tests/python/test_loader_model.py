@@ -8,11 +8,13 @@ from tests.python import loader_model
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return loader_model.write_dataset(tmp_path_factory.mktemp("numbered"))
+def datasets(tmp_path_factory):
+    return loader_model.write_datasets(tmp_path_factory.mktemp("numbered"))
 
 
 @pytest.mark.parametrize("seed", range(0, 40, 10))
-def test_a_loader_does_what_its_model_does(dataset, seed):
-    counts = loader_model.check(dataset, seed, 1000)
+def test_a_loader_does_what_its_model_does(datasets, seed):
+    counts = loader_model.check(datasets, seed, 1000)
+    mixed = counts.pop("mixed")
     assert sum(counts.values()) == 1000
+    assert 0 < mixed < 10  # of the runs of 100 steps
