@@ -4,7 +4,7 @@
 
 #include "fake.h"
 
-#define MAX_BATCHES 512
+#define MAX_BATCHES 1024
 
 typedef struct setup {
     fake_params fake;

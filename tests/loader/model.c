@@ -1,5 +1,5 @@
-/* Loaders against a model of them: random stores and random steps, each compared with what the model
- * says, while another thread looks at the loaders and releases batches.
+/* Loaders against a model of them: random datasets, mixtures of two and stores, and random steps, each
+ * compared with what the model says, while another thread looks at the loaders and releases batches.
  *
  *   test_loader_model [--steps N] [--seed S]
  *
@@ -26,6 +26,7 @@
 #define NUM_EPOCHS       3
 #define NUM_CLIENTS      2
 #define MAX_HELD         6
+#define MAX_WINDOWS      4
 #define PATIENCE_SECONDS 60
 #define CLOSE_SECONDS    5.0 /* closing waits for 0.1 s; the rest is for machines that are busy */
 
@@ -75,7 +76,12 @@ typedef struct client {
 typedef struct run {
     uint64_t seed, random;
     setup setup;
-    rbc_selection *selection;
+    bool is_mixed; /* with another dataset, of other windows */
+    fake_params other;
+    rbc_window other_windows[MAX_WINDOWS];
+    rbc_mixture_member members[2];
+    rbc_mixture_params mixture;
+    rbc_selection *selections[2];
     uint64_t digests[NUM_EPOCHS][MAX_BATCHES];
     int64_t slot_bytes;
     client clients[NUM_CLIENTS];
@@ -85,7 +91,7 @@ static run the_run;
 static atomic_bool hangs;
 static atomic_llong num_steps; /* of all runs */
 static atomic_int last_action;
-static int64_t counts[NUM_ACTIONS], num_failed, num_short, num_timed_out, num_split;
+static int64_t counts[NUM_ACTIONS], num_failed, num_short, num_timed_out, num_split, num_mixed;
 
 /* What the other thread looks at and releases. */
 static pthread_mutex_t looking = PTHREAD_MUTEX_INITIALIZER; /* held while a loader is looked at */
@@ -184,7 +190,7 @@ static void draw_setup(run *r) {
     s->windows[2].max_points = FAKE_MAX_POINTS;
     set_window(&s->windows[3], "note", now, 1);
     s->params.windows = s->windows;
-    s->params.num_windows = 1 + (int32_t)draw(r, 4);
+    s->params.num_windows = 1 + (int32_t)draw(r, MAX_WINDOWS);
     s->params.batch_size = sizes[draw(r, 5)];
     s->params.shuffle = (int32_t)draw(r, 3);
     s->params.seed = draw(r, 1000);
@@ -194,10 +200,74 @@ static void draw_setup(run *r) {
     s->params.rank = (int32_t)draw(r, (uint64_t)s->params.world_size);
 }
 
+/* Another dataset, which lacks some of the streams. */
+static void draw_mixture(run *r) {
+    const rbc_mixture_params mixture = RBC_MIXTURE_PARAMS_INIT;
+    const rbc_epoch epochs[] = {RBC_EPOCH_FIRST, RBC_EPOCH_LAST, RBC_EPOCH_SAMPLES};
+    const int32_t num_windows = r->setup.params.num_windows;
+    r->is_mixed = draw(r, 3) == 0;
+    num_mixed += r->is_mixed;
+    r->other = r->setup.fake;
+    r->other.num_episodes = 1 + (int64_t)draw(r, 6);
+    r->other.is_packed = draw(r, 2) == 0;
+    r->other.failing_step = draw(r, 3) == 0 ? 12 : -1;
+    r->other.failing_episode = draw(r, 3) == 0 ? 2 : -1;
+    memcpy(r->other_windows, r->setup.windows, sizeof r->other_windows);
+    for (int i = 0; i < num_windows; ++i) {
+        if (draw(r, 3) == 0) {
+            r->other_windows[i].name = r->other_windows[i].stream;
+            r->other_windows[i].stream = NULL;
+        }
+    }
+    r->mixture = mixture;
+    r->mixture.members = r->members;
+    r->mixture.num_members = 2;
+    r->mixture.epoch = epochs[draw(r, 3)];
+    r->mixture.epoch_samples = 1 + (int64_t)draw(r, 400);
+    for (int i = 0; i < 2; ++i) {
+        const rbc_mixture_member member = RBC_MIXTURE_MEMBER_INIT;
+        r->members[i] = member;
+        r->members[i].name = i == 0 ? "one" : "other";
+        r->members[i].weight = 1 + (int64_t)draw(r, 3);
+        r->members[i].windows = i == 0 ? r->setup.windows : r->other_windows;
+        r->members[i].num_windows = num_windows;
+    }
+}
+
+static void make_selections(run *r) {
+    r->other.read_us = r->setup.fake.read_us;
+    r->other.short_every = r->setup.fake.short_every;
+    r->other.is_remote = r->setup.fake.is_remote;
+    r->other.hangs = r->setup.fake.hangs;
+    r->selections[0] = fake_create(&r->setup.fake);
+    r->selections[1] = fake_create(&r->other);
+}
+
+static void destroy_selections(run *r) {
+    rbc_selection_destroy(&r->selections[0]);
+    rbc_selection_destroy(&r->selections[1]);
+}
+
+static rbc_status create_loader(run *r, const rbc_loader_params *params, rbc_loader **out,
+                                rbc_error *err) {
+    if (!r->is_mixed) {
+        return rbc_loader_create(r->selections[0], params, out, err);
+    }
+    r->members[0].selection = r->selections[0];
+    r->members[1].selection = r->selections[1];
+    return rbc_loader_create_mixture(&r->mixture, params, out, err);
+}
+
 /* What is delivered where reading is quick and never falls short. */
 static void fill_model(run *r) {
+    rbc_loader *loader = NULL;
+    rbc_error error;
     r->setup.params.num_threads = 1;
-    rbc_loader *loader = open_loader(&r->setup);
+    make_selections(r);
+    if (create_loader(r, &r->setup.params, &loader, &error) != RBC_OK) {
+        fail_msg("seed %" PRIu64 ": %s", r->seed, error.message);
+    }
+    destroy_selections(r);
     model *m = &r->clients[0].model;
     rbc_loader_stats stats;
     *m = (model){(const uint64_t(*)[MAX_BATCHES])r->digests, rbc_loader_num_batches(loader),
@@ -245,7 +315,7 @@ static void open_client(run *r, int at) {
     params.memory_bytes =
         (int64_t)rooms[draw(r, 3)] * r->slot_bytes * (params.num_slots > 0 ? params.num_slots : 1);
     rbc_status status;
-    while ((status = rbc_loader_create(r->selection, &params, &c->loader, &error)) ==
+    while ((status = create_loader(r, &params, &c->loader, &error)) ==
            RBC_ERROR_IO) { /* measuring how it is packed fell short */
     }
     if (status != RBC_OK) {
@@ -408,9 +478,10 @@ static void take_run(uint64_t seed, int threads_before) {
     memset(r, 0, sizeof *r);
     r->seed = r->random = seed;
     draw_setup(r);
+    draw_mixture(r);
     fill_model(r);
     draw_store(r);
-    r->selection = fake_create(&r->setup.fake);
+    make_selections(r);
     for (int i = 0; i < NUM_CLIENTS; ++i) {
         open_client(r, i);
     }
@@ -420,7 +491,7 @@ static void take_run(uint64_t seed, int threads_before) {
     for (int i = 0; i < NUM_CLIENTS; ++i) {
         close_client(r, i);
     }
-    rbc_selection_destroy(&r->selection);
+    destroy_selections(r);
     atomic_store(&hangs, false);
     for (int i = 0; i < NUM_CLIENTS; ++i) { /* they outlive their loader and the dataset */
         while (r->clients[i].num_held > 0) {
@@ -450,9 +521,9 @@ static void loaders_do_what_their_model_does(void **state) {
         printf("\"%s\": %" PRId64 ", ", action_names[i], counts[i]);
     }
     printf("\"timed_out\": %" PRId64 ", \"short\": %" PRId64 ", \"damaged\": %" PRId64
-           ", \"split\": %" PRId64 "}}\n",
-           num_timed_out, num_short, num_failed, num_split);
-    assert_true(num_timed_out > 0 || wanted_steps < STEPS_A_RUN);
+           ", \"split\": %" PRId64 ", \"mixed\": %" PRId64 "}}\n",
+           num_timed_out, num_short, num_failed, num_split, num_mixed);
+    assert_true((num_timed_out > 0 && num_mixed > 0) || wanted_steps < STEPS_A_RUN);
 }
 
 int main(int argc, char **argv) {
