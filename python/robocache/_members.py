@@ -9,7 +9,7 @@ from typing import Any
 from . import _arguments, _normalize
 from .dataset import Dataset
 from .errors import ArgumentTypeError, InvalidArgumentError
-from .mixture import Mix, check_members
+from .mixture import Mix, check_members, of_member
 from .window import Window, identity_of, native_windows, own_names
 
 
@@ -32,7 +32,7 @@ class Member:
     dataset: Dataset
     weight: int
     windows: list[tuple[Any, ...]]
-    normal: dict[str, _normalize.Affine]
+    normal: dict[str, _normalize.Normal]
     rate_hz: float | None
     clock: list[str] | None
     require: list[str]
@@ -96,18 +96,19 @@ def find_members(
             dataset, streams, delta_timestamps, on_error, member=name, names=names
         )
         rate = rates[name]
-        member = Member(
-            name,
-            dataset,
-            weights[name],
-            windows,
-            normal,
-            None if rate is None else _arguments.positive("rate_hz", rate),
-            None if clocks[name] is None else own_names(dataset, "clock", clocks[name]),
-            _required(requires[name], streams, dataset, name, names),
-        )
-        if member.clock == []:
-            raise InvalidArgumentError("clock: no stream found, wanted one or more, or None")
+        with of_member(name):
+            member = Member(
+                name,
+                dataset,
+                weights[name],
+                windows,
+                normal,
+                None if rate is None else _arguments.positive("rate_hz", rate),
+                None if clocks[name] is None else own_names(dataset, "clock", clocks[name]),
+                _required(requires[name], streams, dataset, name, names),
+            )
+            if member.clock == []:
+                raise InvalidArgumentError("clock: no stream found, wanted one or more, or None")
         members.append(member)
     return members
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     Numbers: TypeAlias = NDArray[Any]
     Affine: TypeAlias = tuple[Numbers, Numbers]  # scale and offset
+    Normal: TypeAlias = tuple[Numbers, Numbers, int]  # and `pad_to`, 0 where nothing is padded
 
 _BOUNDS = {"mean_std": ("mean", "std"), "min_max": ("min", "max"), "q01_q99": ("q01", "q99")}
 
@@ -88,6 +89,7 @@ def find(
     shape: tuple[int, ...],
     own: tuple[Any, Any],
     on_error: str,
+    member: str | None,
 ) -> Affine:
     """Returns scale and offset that normalise a target of `shape`: float64 [*shape].
 
@@ -99,6 +101,7 @@ def find(
         shape: of a target.
         own: scale and offset of the window, which are applied before; None: none.
         on_error: what damaged data does to statistics.
+        member: name of the dataset in a mixture, for warnings.
     """
     import numpy
 
@@ -116,7 +119,7 @@ def find(
 
     constant = joined(table[part.name].constant for part in parts)
     if constant.any():
-        _warn_of_constant(given, constant)
+        _warn_of_constant(given, constant, member)
     scale, offset = map(
         joined, zip(*(table[part.name].scale_offset(normalize) for part in parts), strict=True)
     )
@@ -137,15 +140,16 @@ def chained(own: tuple[Any, Any], normal: Affine) -> Affine:
     return factor * scale, shift * scale + offset
 
 
-def _warn_of_constant(given: str, constant: Numbers) -> None:
+def _warn_of_constant(given: str, constant: Numbers, member: str | None) -> None:
     import numpy
 
     channels = [list(map(int, index)) for index in numpy.argwhere(constant)]
     listed = ", ".join(str(each[0] if len(each) == 1 else each) for each in channels[:20])
     more = f" and {len(channels) - 20} more" if len(channels) > 20 else ""
     what = f"channels {listed}{more} have" if constant.ndim else "it has"
+    whose = "" if member is None else f"dataset {member!r}: "
     warnings.warn(
-        f"streams[{given!r}]: normalize: {what} one value only, which becomes 0",
+        f"{whose}streams[{given!r}]: normalize: {what} one value only, which becomes 0",
         stacklevel=_TO_THE_CALLER,
     )
 
@@ -170,17 +174,24 @@ def _of_given(kind: str, given: Any, name: str, shape: tuple[int, ...]) -> Affin
         ) from None
 
 
-def undo(name: str, values: Any, scale: Numbers, offset: Numbers) -> Any:
-    """Returns values before scale and offset: in float64 where they are, else in float32."""
+def undo(name: str, values: Any, scale: Numbers, offset: Numbers, pad_to: int) -> Any:
+    """Returns values before scale and offset: in float64 where they are, else in float32.
+
+    Vectors may have what they are padded with, which stays as it is, or not.
+    """
     import numpy
 
-    factor, shift = 1 / scale, -offset / scale
     if not hasattr(values, "shape"):
         values = numpy.asarray(values, numpy.float64)
+    if scale.ndim == 1 and pad_to > scale.size and tuple(values.shape[-1:]) == (pad_to,):
+        padding = (0, pad_to - scale.size)
+        scale, offset = numpy.pad(scale, padding, constant_values=1), numpy.pad(offset, padding)
+    factor, shift = 1 / scale, -offset / scale
     if tuple(values.shape[len(values.shape) - scale.ndim :]) != scale.shape:
         raise InvalidArgumentError(
             f"denormalize: {name!r}: found shape {list(values.shape)}, wanted "
             f"[..., {', '.join(map(str, scale.shape))}]"
+            + (f", or {pad_to} with what it is padded with" if pad_to > scale.size else "")
         )
     is_double = str(values.dtype).endswith("float64")
     if hasattr(values, "new_tensor"):

@@ -580,7 +580,9 @@ class DataLoader:
         Args:
             name: of the field.
             values: [..., *shape of a sample] of NumPy, torch or JAX, on any device, such as what a
-                model predicts; of the same kind, in float64 where they are, else in float32.
+                model predicts; of the same kind, in float64 where they are, else in float32. Of a
+                window with `pad_to`, with or without the elements behind those of the dataset,
+                which stay as they are.
             dataset: whose values they are to be, in a mixture: its name or index.
 
         Raises:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from . import _arguments
 from .dataset import Dataset
-from .errors import ArgumentTypeError, InvalidArgumentError
+from .errors import ArgumentTypeError, Error, InvalidArgumentError
 
 __all__ = ["Mix", "mix"]
 
@@ -130,6 +131,17 @@ def check_members(argument: str, given: Mapping[Any, Any], names: Sequence[Any])
                 f"{argument}: found {_arguments.found(name)}, wanted names of the mixture's "
                 f"datasets: {', '.join(map(repr, names))}"
             )
+
+
+@contextlib.contextmanager
+def of_member(name: str | None) -> Iterator[None]:
+    """Says in errors which dataset of a mixture they are of; None: there is but one."""
+    try:
+        yield
+    except Error as error:
+        if name is not None:
+            error.args = (f"dataset {name!r}: {error}",)
+        raise
 
 
 def _member(name: str, given: Any) -> tuple[Dataset, float]:

@@ -13,7 +13,7 @@ from .dataset import Dataset
 from .episode import StreamInfo
 from .errors import ArgumentTypeError, InvalidArgumentError
 from .image import Image
-from .mixture import check_members
+from .mixture import check_members, of_member
 from .voxels import Voxels
 
 __all__ = ["Future", "Window"]
@@ -241,8 +241,8 @@ class Window:
         return window
 
     def _native(
-        self, dataset: Dataset, given: str, on_error: str
-    ) -> tuple[list[tuple[Any, ...]], tuple[str, _normalize.Affine | None]]:
+        self, dataset: Dataset, given: str, on_error: str, member: str | None
+    ) -> tuple[list[tuple[Any, ...]], tuple[str, _normalize.Normal | None]]:
         """Returns what a loader wants of a window that is given under a name.
 
         That is what _core.create_loader() does, and the field with what normalises it.
@@ -264,8 +264,11 @@ class Window:
         if self.normalize is not None:
             own = (self.scale, self.offset)
             _normalize.check_streams(given, parts, self.image is not None)
-            normal = _normalize.find(self.normalize, dataset, given, parts, shape, own, on_error)
-            both = _normalize.chained(own, normal)
+            affine = _normalize.find(
+                self.normalize, dataset, given, parts, shape, own, on_error, member
+            )
+            both = _normalize.chained(own, affine)
+            normal = (*affine, self.pad_to or 0)
             scales, offsets = (
                 _vectors.shared_numbers("normalize", each, parts, shape) for each in both
             )
@@ -435,7 +438,7 @@ def native_windows(
     *,
     member: str | None = None,
     names: Sequence[str] = (),
-) -> tuple[list[tuple[Any, ...]], dict[str, _normalize.Affine]]:
+) -> tuple[list[tuple[Any, ...]], dict[str, _normalize.Normal]]:
     """Returns what _core.create_loader() wants, and what normalises which field.
 
     Args:
@@ -473,16 +476,17 @@ def native_windows(
     for name, seconds in (delta_timestamps or {}).items():
         chosen.append((name, Window(seconds=seconds, name=name, mode="nearest")))
     natives: list[tuple[Any, ...]] = []
-    normal: dict[str, _normalize.Affine] = {}
+    normal: dict[str, _normalize.Normal] = {}
     for name, window in chosen:
         own_window = window._of(name, member, names)
         if own_window is None:
             natives.append(_absent(window.name or name))
             continue
-        own, (field, affine) = own_window._native(dataset, name, on_error)
+        with of_member(member):
+            own, (field, undone) = own_window._native(dataset, name, on_error, member)
         natives += own
-        if affine is not None:
-            normal[field] = affine
+        if undone is not None:
+            normal[field] = undone
     return natives, normal
 
 

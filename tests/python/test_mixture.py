@@ -395,6 +395,38 @@ def test_vectors_are_padded(datasets, pad_to):
     assert next(iter(alone))["action"].shape == (1, 1, 4)
 
 
+def test_the_way_back_of_what_is_padded(datasets):
+    """With what it is padded with, which stays as it is, or without."""
+    source = {"left": "action", "right": ["arm", "hand"]}
+    streams = {"action": rc.Window(0, source=source, pad_to=5, normalize="min_max", squeeze=True)}
+    loader = make(mixed(datasets), streams=streams)
+    batch = next(iter(loader))
+    for i, name in enumerate(batch["dataset"]):
+        own = datasets[name].episodes[int(batch["episode_index"][i])]
+        step = int(batch["step_index"][i])
+        values = np.concatenate(
+            [own[stream].values[step] for stream in np.atleast_1d(source[name])]
+        )
+        row = batch["action"][i]
+        row[len(values) :] = 7  # what a model predicts there
+        found = loader.denormalize("action", row, dataset=name)
+        assert np.allclose(found[: len(values)], values, atol=1e-3)
+        assert (found[len(values) :] == 7).all()
+        short = loader.denormalize("action", row[: len(values)], dataset=name)
+        assert (short == found[: len(values)]).all()
+        tensors = loader.denormalize("action", torch.from_numpy(row), dataset=name)
+        assert torch.equal(tensors, torch.from_numpy(found))
+    with pytest.raises(rc.Error, match=r"wanted \[\.\.\., 3\], or 5 with what it is padded"):
+        loader.denormalize("action", np.zeros(4), dataset="left")
+
+
+def test_a_warning_of_what_is_constant_names_the_dataset(datasets):
+    one_step = rc.mix({"left": datasets["left"].steps({0: [(0, 1)]}), "right": datasets["right"]})
+    streams = {"a": rc.Window(0, source=ACTION["action"].source, normalize="mean_std")}
+    with pytest.warns(UserWarning, match="^dataset 'left': streams.*: channels 0, 1, 2 have one"):
+        make(one_step, streams=streams)
+
+
 def test_required_windows(datasets):
     streams = {
         **ACTION,
@@ -416,7 +448,17 @@ SOURCES = {"left": "action", "right": "motion"}
     ("options", "message"),
     [
         ({"streams": None}, "streams: None found with a mixture"),
-        ({"streams": ["action"]}, "stream 'action': not in the dataset"),
+        ({"streams": ["action"]}, "^dataset 'right': stream 'action': not in the dataset"),
+        (
+            {"streams": {"a": rc.Window(source={**SOURCES, "left": ["action", "x"]})}},
+            "^dataset 'left': stream 'x': not in the dataset",
+        ),
+        ({"require": {"right": ["x"]}}, "^dataset 'right': stream 'x': not in the dataset"),
+        ({"clock": {"right": ["x"]}}, "^dataset 'right': stream 'x': not in the dataset"),
+        (
+            {"streams": {"a": rc.Window(source=SOURCES, normalize={"mean": [0], "std": [1, 2]})}},
+            "^dataset 'left': streams",
+        ),
         (
             {"streams": {"a": rc.Window(source={"left": "action"})}},
             r"streams\['a'\]: source: nothing found for dataset 'right'",
