@@ -6,6 +6,7 @@ Needs Matplotlib, which ``pip install robocache[view]`` brings.
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ _MASK_TITLE_IN = 0.10
 _AXIS_IN = 0.5
 _MASK_ROW_IN = 0.14
 _CHUNK_ROW_IN = 0.055
+_LINE_CHARACTERS = 18  # of a label, which is left of the numbers of an axis
+_NAME_CHARACTERS = 32  # of a label in one line
 
 _VALID, _INVALID = "#8fc7a1", "#d1495b"
 _INSIDE, _PADDING = "#e9ebf0", "#44507a"
@@ -160,7 +163,8 @@ class _Canvas:
         """Writes text left of the row of that height which begins at the current height."""
         y = 1.0 - (self.top_in + height_in / 2) / self.height_in
         x = (_LEFT_IN - 0.5) / _WIDTH_IN
-        self.figure.text(x, y, text, ha="right", va="center", fontsize=8, **options)
+        size = min(8, height_in * 72 / (1.25 * (text.count("\n") + 1)))
+        self.figure.text(x, y, text, ha="right", va="center", fontsize=size, **options)
 
     def note(self, text: str) -> None:
         """Writes a line at the current height and goes on below it."""
@@ -445,10 +449,18 @@ def _draw_valid(canvas: _Canvas, sheet: Sheet) -> Any:
                 hatch="////",
                 lw=0,
             )
-    axis.set_yticks(np.arange(len(sheet.valid)) + 0.5, list(sheet.valid))
-    axis.tick_params(axis="y", length=0)
-    for label in axis.get_yticklabels():
-        label.set_fontsize(6)
+    axis.set_yticks([])
+    for row, name in enumerate(sheet.valid):
+        axis.text(
+            -0.005,
+            row + 0.5,
+            # The whole name stands beside the stream's own row.
+            name if len(name) <= _NAME_CHARACTERS else f"…{name[1 - _NAME_CHARACTERS :]}",
+            transform=axis.get_yaxis_transform(),
+            ha="right",
+            va="center",
+            fontsize=6,
+        )
     hatched = ", gaps hatched" if any(len(gaps) for gaps in sheet.gaps.values()) else ""
     axis.set_title(f"valid{hatched}", fontsize=7, loc="right", pad=1.5, color="0.35")
     canvas.top_in += height + _GAP_IN
@@ -489,5 +501,13 @@ def _mesh(
 
 
 def _wrapped(name: str) -> str:
-    """Breaks a stream's name behind its slashes where it is long."""
-    return name if len(name) <= 20 else name.replace("/", "/\n")
+    """Breaks a stream's name into lines, behind what divides its words where it can."""
+    if len(name) <= _LINE_CHARACTERS:
+        return name
+    pieces = re.findall(rf"[^/._]{{1,{_LINE_CHARACTERS - 1}}}[/._]?|[/._]", name)
+    lines = [""]
+    for piece in pieces:
+        if len(lines[-1]) + len(piece) > _LINE_CHARACTERS or lines[-1].endswith("/"):
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)

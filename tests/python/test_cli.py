@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 import robocache as rc
-from robocache import cli
+from robocache import cli, view
 from tests.python import small_dataset
 
 STEPS = sum(small_dataset.num_steps(i) for i in range(small_dataset.NUM_EPISODES))
@@ -296,6 +297,40 @@ def test_view_draws_every_kind_and_tells_of_the_rest(
     assert read_json(capsys, "view", odd_path, "-o", limited, *options)["gaps"] == {}
     read_json(capsys, "view", odd_path, "-o", limited, "--max-gap", "0.5", "--json")
     assert limited.read_bytes() != picture.read_bytes()
+
+
+def test_view_cuts_no_names(tmp_path: Path) -> None:
+    """Nor do labels of several lines leave their rows."""
+    pytest.importorskip("matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    names = [
+        "observation.images.left_wrist_camera_fisheye",
+        "observation/state/joint_positions_of_the_right_arm_without_gripper",
+        "withoutanythingthatdivideswordsinitsverylongname",
+        "action",
+    ]
+    features = {name: rc.Feature("float32", (2,)) for name in names}
+    features[names[0]] = rc.Feature("uint8", (16, 24, 3), encoding="png")
+    values: dict[str, Any] = {name: np.random.default_rng(0).random((12, 2)) for name in names}
+    values[names[0]] = np.zeros((12, 16, 24, 3), np.uint8)
+    with rc.RldsWriter(tmp_path, "long", features, control_rate_hz=10) as writer:
+        writer.add_episode(values)
+    figure = view.contact_sheet(rc.open(tmp_path / "long", progress=False), 0)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    shown = ""
+    rows = []
+    for text in figure.findobj(Text):
+        if text.get_text():
+            extent = text.get_window_extent(renderer)
+            assert extent.x0 >= 0, text.get_text()
+            shown += text.get_text().replace("\n", "") + "\n"
+            if text.axes is None and text.get_ha() == "right":
+                rows.append(extent)
+    assert all(name in shown for name in names)
+    rows.sort(key=lambda extent: extent.y0)
+    assert all(low.y1 <= high.y0 for low, high in itertools.pairwise(rows))
 
 
 def test_view_says_what_it_wrote(
