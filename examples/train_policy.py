@@ -18,10 +18,13 @@ for ever: as quick as the policy itself can be). Needs PyTorch and Pillow.
 
 from __future__ import annotations
 
+import time
+
+START = time.monotonic()
+
 import argparse
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +38,6 @@ from policy import data
 from policy.feeds import FEEDS, Feed, Wanted, open_feed
 from policy.model import Shape, Trainer
 
-START = time.monotonic()
 TINY = {
     "steps": 60,
     "batch_size": 16,
@@ -111,7 +113,10 @@ def make(dataset: rc.Dataset, arguments: argparse.Namespace, rank: int | None = 
         arguments.depth,
     )
     feed = open_feed(arguments.feed, dataset, wanted)
-    return Run(feed, Trainer(shape, arguments.device, arguments.seed, arguments.rate, rank))
+    trainer = Trainer(
+        shape, arguments.device, arguments.seed, arguments.rate, rank, not arguments.eager
+    )
+    return Run(feed, trainer)
 
 
 def train(dataset: rc.Dataset, arguments: argparse.Namespace, rank: int | None = None) -> None:
@@ -171,6 +176,7 @@ def parse(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--jpeg", help="where robocache-gpu decodes: cpu, cuda or auto")
     parser.add_argument("--threads", type=int, default=0, help="of RoboCache; 0: all cores")
     parser.add_argument("--workers", type=int, default=16, help="processes of torch and lerobot")
+    parser.add_argument("--eager", action="store_true", help="do not compile the policy")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--checkpoint", type=Path, help="a file, written at the end and now and then"

@@ -116,10 +116,17 @@ class Trainer:
         seed: of the weights, and of what is drawn in steps.
         rate: of learning.
         rank: whose rows these are, of several processes; None: there is one alone.
+        is_compiled: on a GPU; the first step takes as many seconds longer as compiling does.
     """
 
     def __init__(
-        self, shape: Shape, device: str, seed: int = 0, rate: float = 3e-4, rank: int | None = None
+        self,
+        shape: Shape,
+        device: str,
+        seed: int = 0,
+        rate: float = 3e-4,
+        rank: int | None = None,
+        is_compiled: bool = True,
     ) -> None:
         torch.manual_seed(seed)
         self.device = torch.device(device)
@@ -127,10 +134,10 @@ class Trainer:
         self.seed = seed + (rank or 0) * 1_000_003
         self.policy = Policy(shape).to(self.device)
         self.module: Any = self.policy
-        if self.on_gpu:
-            self.policy.embed = torch.compile(self.policy.embed)
+        if self.on_gpu and is_compiled:
+            self.policy.embed = torch.compile(self.policy.embed, dynamic=False)
             for block in self.policy.blocks:
-                block.compile()  # what is compiled for one serves all
+                block.compile(dynamic=False)  # what is compiled for one serves all
         if rank is not None:
             devices = [self.device] if self.on_gpu else None
             self.module = nn.parallel.DistributedDataParallel(self.policy, devices)
