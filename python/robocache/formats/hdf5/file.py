@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -14,6 +15,7 @@ import numpy as np
 __all__ = [
     "UNREADABLE",
     "DamageError",
+    "Dataset",
     "File",
     "attributes",
     "check_own",
@@ -98,62 +100,127 @@ def path_of(identifier: Any) -> str:
     return "?" if name is None else name.decode("utf-8", "replace")
 
 
+class Dataset:
+    """A dataset that is open, and what is asked of it more than once, which libhdf5 is slow to say.
+
+    Attributes:
+        id: h5py's.
+        shape: None where there is nothing in it (a null dataspace).
+        plist: how it was created.
+    """
+
+    def __init__(self, identifier: Any) -> None:
+        self.id = identifier
+        self.shape: tuple[int, ...] | None = identifier.shape
+        self.plist = identifier.get_create_plist()
+
+    @functools.cached_property
+    def dtype(self) -> Any:
+        """Of its elements, as NumPy has it."""
+        return self.id.dtype
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        """Its shape, where it has one."""
+        assert self.shape is not None
+        return self.shape
+
+    @property
+    def path(self) -> str:
+        """What messages call it."""
+        return path_of(self.id)
+
+    @property
+    def values(self) -> Any:
+        """What is indexed to read it."""
+        return h5py.Dataset(self.id)
+
+
+@functools.cache
+def _access() -> Any:
+    """Returns how files are opened: without a lock, and closed with all that is open in them.
+
+    h5py.File, which makes it anew for each file and asks much else, takes twice as long.
+    """
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    slots, lines, _, preemption = access.get_cache()
+    access.set_cache(slots, lines, 1 << 22, preemption)
+    access.set_file_locking(False, ignore_when_disabled=False)
+    return access
+
+
 class File:
     """An open file, and where its objects may lie: in files below `root`."""
 
     def __init__(self, path: str, root: str) -> None:
         self.path = path
-        self.root = os.path.realpath(root)
         self.bytes = {"": os.path.getsize(path)}
-        self.own = os.path.realpath(path)
-        access = {"name": path, "mode": "r", "locking": False, "rdcc_nbytes": 1 << 22}
+        self._root = root
+        name, flags = os.fsencode(path), h5py.h5f.ACC_RDONLY
         try:
-            self.handle = h5py.File(**access)
+            self.id = h5py.h5f.open(name, flags, _access())
         except OSError as error:
             if "already open for" not in str(error):
                 raise
             try:  # by a writer that lets others read meanwhile
-                self.handle = h5py.File(**access, swmr=True)
+                self.id = h5py.h5f.open(name, flags | h5py.h5f.ACC_SWMR_READ, _access())
             except OSError:
                 raise DamageError(
                     f"{error}: a program is writing to it, or ended without closing it; "
                     f"h5clear -s {os.path.basename(path)} says that it is whole"
                 ) from None
-        self.id = self.handle.id
 
     def close(self) -> None:
         """Closes the file."""
-        self.handle.close()
+        self.id.close()
+
+    @functools.cached_property
+    def root(self) -> str:
+        """The folder below which everything has to lie."""
+        return os.path.realpath(self._root)
+
+    @functools.cached_property
+    def own(self) -> str:
+        """The file itself, however links name it."""
+        return os.path.realpath(self.path)
 
     def open(self, start: Any, name: bytes) -> Any:
         """Opens an object, or raises DamageError that says why not."""
-        shown = name.decode("utf-8", "replace")
-        at = f"{path_of(start).rstrip('/')}/{shown}" if not shown.startswith("/") else shown
-        self._check_links(start, name, at)
+        is_linked = self._check_links(start, name)
         try:
             found = h5py.h5o.open(start, name)
         except UNREADABLE as error:
-            raise DamageError(f"{at}: {self._link(start, name) or why(error)}") from None
-        self.blob(found, at)
+            told = self._link(start, name) or why(error)
+            raise DamageError(f"{_below(start, name)}: {told}") from None
+        if is_linked:
+            self.blob(found, _below(start, name))
         return found
 
-    def _check_links(self, start: Any, name: bytes, at: str) -> None:
-        """Raises DamageError where a link on the way leads to what is no file below the root."""
+    def _check_links(self, start: Any, name: bytes) -> bool:
+        """Returns whether a link on the way may lead to another file; raises DamageError where it
+        leads to what is no file below the root.
+        """
         begin = b"/" if name.startswith(b"/") else b""
         parts = name.strip(b"/").split(b"/")
+        is_linked = False
         for count in range(1, len(parts) + 1):
             path = begin + b"/".join(parts[:count])
             try:
-                if start.links.get_info(path).type != h5py.h5l.TYPE_EXTERNAL:
+                kind = start.links.get_info(path).type
+                is_linked = is_linked or kind != h5py.h5l.TYPE_HARD
+                if kind != h5py.h5l.TYPE_EXTERNAL:
                     continue
                 target = os.fsdecode(start.links.get_val(path)[0])
             except UNREADABLE:
-                return  # opening tells why
+                return True  # opening tells why
             real = os.path.realpath(os.path.join(os.path.dirname(self.path), target))
-            if os.path.exists(real) and not os.path.isfile(real):
-                raise DamageError(f"{at}: links to {real!r}, which is no file")
             if os.path.exists(real):
+                at = _below(start, name)
+                if not os.path.isfile(real):
+                    raise DamageError(f"{at}: links to {real!r}, which is no file")
                 self.below(target, at)
+        return is_linked
 
     def _link(self, start: Any, name: bytes) -> str | None:
         """Returns what a link that leads nowhere says."""
@@ -191,6 +258,12 @@ class File:
         return blob
 
 
+def _below(start: Any, name: bytes) -> str:
+    """Returns what messages call what has a name in a group."""
+    shown = name.decode("utf-8", "replace")
+    return shown if shown.startswith("/") else f"{path_of(start).rstrip('/')}/{shown}"
+
+
 def why(error: BaseException) -> str:
     """Returns what an exception says, on one line."""
     text = str(error.args[0]) if error.args else type(error).__name__
@@ -218,20 +291,19 @@ def series_of(names: Sequence[str]) -> dict[str, list[str]]:
     return {prefix: sorted(each, key=natural) for prefix, each in found.items()}
 
 
-def check_own(dataset: Any, path: str) -> None:
+def check_own(dataset: Dataset, path: str) -> None:
     """Raises DamageError where reading values would open other files."""
-    plist = dataset.get_create_plist()
+    plist = dataset.plist
     if plist.get_external_count() or plist.get_layout() == h5py.h5d.VIRTUAL:
         raise DamageError(f"{path}: its values lie in other files")
 
 
-def texts_of(dataset: Any, path: str) -> list[str]:
+def texts_of(dataset: Dataset, path: str) -> list[str]:
     """Returns the strings of a dataset, one after the other."""
     check_own(dataset, path)
-    dtype = dataset.dtype
-    if math.prod(dataset.shape) * max(dtype.itemsize, 8) > MOST_TEXT:
+    if math.prod(dataset.extents) * max(dataset.dtype.itemsize, 8) > MOST_TEXT:
         raise DamageError(f"{path}: holds more than {MOST_TEXT} bytes of text")
-    values = np.asarray(h5py.Dataset(dataset)[()]).reshape(-1)
+    values = np.asarray(dataset.values[()]).reshape(-1)
     texts = [
         bytes(value).split(b"\0")[0].decode() if isinstance(value, bytes) else str(value)
         for value in values.tolist()

@@ -12,6 +12,7 @@ import numpy as np
 from .file import (
     UNREADABLE,
     DamageError,
+    Dataset,
     File,
     attributes,
     check_own,
@@ -34,10 +35,10 @@ SMALL_FILE = 64 << 20  # all of whose numbers may become columns
 SMALL_ITEMS = 256  # of a dataset that becomes metadata
 
 
-def values_of(dataset: Any, path: str, rows: int, field: str | None) -> Any:
+def values_of(dataset: Dataset, path: str, rows: int, field: str | None) -> Any:
     """Returns the first rows of a dataset, or of one of its fields, in this machine's order."""
     check_own(dataset, path)
-    whole = h5py.Dataset(dataset)
+    whole = dataset.values
     selected = whole.fields(field)[:rows] if field is not None else whole[:rows]
     array = np.asarray(selected)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -97,9 +98,9 @@ class Scan:
         if isinstance(group, h5py.h5g.GroupID):
             for name in sorted(names_of(group)):
                 path = "/mask/" + name.decode("utf-8", "replace")
-                dataset = self.file.open(group, name)
-                if isinstance(dataset, h5py.h5d.DatasetID) and dataset.shape is not None:
-                    found[path[6:]] = texts_of(dataset, path)
+                names = self.file.open(group, name)
+                if isinstance(names, h5py.h5d.DatasetID) and names.shape is not None:
+                    found[path[6:]] = texts_of(Dataset(names), path)
         return found
 
     def episode(self, base: Any, name: str, episodes: int) -> tuple[dict[str, Any], list[Any]]:
@@ -110,10 +111,13 @@ class Scan:
         message: dict[str, Any] = {"episode": name, "attributes": attributes(group) if name else {}}
         if message["attributes"].get("num_samples") == 0 and not names_of(group):
             return {**message, "steps": 0}, []
-        steps = self.dataset(group, self.steps).shape[0]
+        datasets = {self.steps: self.dataset(group, self.steps)}
+        steps = datasets[self.steps].extents[0]
         if steps == 0:
             return {**message, "steps": 0}, []
-        datasets = {leaf["path"]: self.dataset(group, leaf["path"]) for leaf in self.leaves}
+        for leaf in self.leaves:
+            if leaf["path"] not in datasets:
+                datasets[leaf["path"]] = self.dataset(group, leaf["path"])
         if self.columns is None:
             self.columns = self.is_worth_copying(datasets, episodes)
         message["steps"] = steps
@@ -127,31 +131,32 @@ class Scan:
         message["small"], message["extra"] = self.others(group)
         return message, arrays
 
-    def dataset(self, group: Any, path: str) -> Any:
+    def dataset(self, group: Any, path: str) -> Dataset:
         """Opens a dataset that has rows."""
         found = self.file.open(group, to_bytes(path))
-        if not isinstance(found, h5py.h5d.DatasetID) or found.shape is None:
+        dataset = Dataset(found) if isinstance(found, h5py.h5d.DatasetID) else None
+        if dataset is None or dataset.shape is None:
             raise DamageError(f"{path_of(group)}/{path}: is no dataset with values")
-        if not found.shape:
-            raise DamageError(f"{path_of(found)}: found one value, wanted rows")
-        return found
+        if not dataset.shape:
+            raise DamageError(f"{dataset.path}: found one value, wanted rows")
+        return dataset
 
-    def is_worth_copying(self, datasets: Mapping[str, Any], episodes: int) -> bool:
+    def is_worth_copying(self, datasets: Mapping[str, Dataset], episodes: int) -> bool:
         """Whether small numbers, as many as the first episode has, take a tenth of the file."""
         numbers = 0
         for leaf in self.leaves:
-            rows, *sample = datasets[leaf["path"]].shape
+            rows, *sample = datasets[leaf["path"]].extents
             bytes_ = math.prod(sample) * datasets[leaf["path"]].dtype.itemsize
             if leaf["kind"] == "numeric" and bytes_ <= SAMPLE_BYTES:
                 numbers += rows * bytes_
         return bool(numbers * episodes * 10 <= self.file.bytes[""])
 
     def leaf(
-        self, leaf: Mapping[str, Any], dataset: Any, steps: int
+        self, leaf: Mapping[str, Any], dataset: Dataset, steps: int
     ) -> tuple[dict[str, Any], list[Any]]:
         """Returns where the samples of one stream lie in one episode."""
-        path = path_of(dataset)
-        rows = dataset.shape[0]
+        path, shape = dataset.path, dataset.extents
+        rows = shape[0]
         if rows not in (steps, steps + 1):
             wanted = f"{steps}, as {self.steps} has"
             raise DamageError(f"{path}: found {rows} rows, wanted {wanted}")
@@ -162,14 +167,14 @@ class Scan:
             return self.encoded(leaf, dataset, path)
         field = leaf["field"]
         inner = dtype if field is None else self.field(dtype, field, path)
-        found = (inner.base.str, [*dataset.shape[1:], *inner.shape])
+        found = (inner.base.str, [*shape[1:], *inner.shape])
         native = (np.dtype(leaf["dtype"]).newbyteorder("="), leaf["shape"])
         if (inner.base.newbyteorder("="), found[1]) != native:
             raise DamageError(
                 f"{path}: found {inner.base.newbyteorder('=').name} {found[1]}, "
                 f"wanted {native[0].name} {leaf['shape']}, as the first episode has"
             )
-        sample_bytes = inner.itemsize * math.prod(dataset.shape[1:])
+        sample_bytes = inner.itemsize * math.prod(shape[1:])
         is_small = leaf["kind"] == "numeric" and sample_bytes <= SAMPLE_BYTES
         is_small = is_small and sample_bytes * steps <= MOST_VALUES
         is_swapped = inner.base.str[0] != leaf["dtype"][0] and inner.base.itemsize > 1
@@ -192,7 +197,7 @@ class Scan:
         if field is not None:
             described["offset"] += dtype.fields[field][1]
             described["stride"] = dtype.itemsize
-        return {**described, "shape": list(dataset.shape), "dtype": dtype.str}, arrays
+        return {**described, "shape": list(shape), "dtype": dtype.str}, arrays
 
     @staticmethod
     def field(dtype: Any, field: str, path: str) -> Any:
@@ -202,40 +207,41 @@ class Scan:
         return dtype.fields[field][0]
 
     @staticmethod
-    def is_packed(dataset: Any, described: Mapping[str, Any]) -> bool:
+    def is_packed(dataset: Dataset, described: Mapping[str, Any]) -> bool:
         """Whether rows would have to be unpacked, or gathered from several chunks."""
         if described["at"] != "chunks":
             return False
-        return bool(described["filters"]) or list(described["chunk"][1:]) != list(dataset.shape[1:])
+        is_cut = tuple(described["chunk"][1:]) != dataset.extents[1:]
+        return is_cut or bool(described["filters"])
 
     def encoded(
-        self, leaf: Mapping[str, Any], dataset: Any, path: str
+        self, leaf: Mapping[str, Any], dataset: Dataset, path: str
     ) -> tuple[dict[str, Any], list[Any]]:
         """Returns where rows of bytes lie, each an image and zeros behind it."""
-        dtype = dataset.dtype
-        width = dtype.itemsize if len(dataset.shape) == 1 else dataset.shape[1]
-        if dtype.itemsize * math.prod(dataset.shape[1:]) != width or width == 0:
-            raise DamageError(f"{path}: found {dtype} {dataset.shape}, wanted rows of bytes")
+        dtype, shape = dataset.dtype, dataset.extents
+        width = dtype.itemsize if len(shape) == 1 else shape[1]
+        if dtype.itemsize * math.prod(shape[1:]) != width or width == 0:
+            raise DamageError(f"{path}: found {dtype} {shape}, wanted rows of bytes")
         described, arrays = lies(self.file, dataset, path)
-        if described["at"] == "chunks" and list(described["chunk"][1:]) != list(dataset.shape[1:]):
+        if described["at"] == "chunks" and list(described["chunk"][1:]) != list(shape[1:]):
             raise DamageError(f"{path}: its rows are cut into chunks {described['chunk']}")
         lengths = self.lengths(leaf, dataset, path, width)
-        return {**described, "width": width, "rows": dataset.shape[0]}, [*arrays, lengths]
+        return {**described, "width": width, "rows": shape[0]}, [*arrays, lengths]
 
-    def lengths(self, leaf: Mapping[str, Any], dataset: Any, path: str, width: int) -> Any:
+    def lengths(self, leaf: Mapping[str, Any], dataset: Dataset, path: str, width: int) -> Any:
         """Returns the bytes of each row: the whole width, or what the dataset of lengths says where
         one of its rows, which have no names, fits this camera's images.
         """
-        rows = dataset.shape[0]
+        rows = dataset.extents[0]
         full = np.full(rows, width, np.int64)
         if leaf.get("lengths") is None:
             return full
         table = self.file.open(self.file.id, to_bytes(leaf["lengths"]))
-        said = np.atleast_2d(h5py.Dataset(table)[()])
+        said = np.atleast_2d(Dataset(table).values[()])
         if said.ndim != 2 or said.shape[1] != rows or said.dtype.kind not in "iuf":
             return full
         looked_at = sorted({0, rows // 2, rows - 1})
-        images = [bytes(h5py.Dataset(dataset)[row]) for row in looked_at]
+        images = [bytes(dataset.values[row]) for row in looked_at]
         for candidate in said.astype(np.int64):
             if (
                 (candidate > 0).all()
@@ -279,17 +285,18 @@ class Scan:
     @staticmethod
     def keep_small(found: Any, path: str, small: dict[str, Any]) -> bool:
         """Reads a dataset of few values, and returns whether it is one."""
-        if not isinstance(found, h5py.h5d.DatasetID) or found.shape is None:
+        dataset = Dataset(found) if isinstance(found, h5py.h5d.DatasetID) else None
+        if dataset is None or dataset.shape is None:
             return False
-        kind = type_of(found, found.dtype).get("type")
-        if math.prod(found.shape) > SMALL_ITEMS or kind not in ("text", "numeric"):
+        kind = type_of(dataset.dtype).get("type")
+        if math.prod(dataset.shape) > SMALL_ITEMS or kind not in ("text", "numeric"):
             return False
         if kind == "text":
-            texts = texts_of(found, path)
-            small[path] = texts[0] if found.shape == () else texts
+            texts = texts_of(dataset, path)
+            small[path] = texts[0] if dataset.shape == () else texts
         else:
-            check_own(found, path)
-            small[path] = plain(h5py.Dataset(found)[()])
+            check_own(dataset, path)
+            small[path] = plain(dataset.values[()])
         return True
 
 

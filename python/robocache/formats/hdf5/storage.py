@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .file import DamageError, File
+from .file import DamageError, Dataset, File
 
 __all__ = ["NotInPlaceError", "filters_of", "layout_of", "lies"]
 
@@ -39,9 +39,9 @@ class NotInPlaceError(DamageError):
     """What only libhdf5 reads: a filter that is none of ours, or values in an object's header."""
 
 
-def filters_of(dataset: Any) -> list[tuple[int, str, list[int]]]:
+def filters_of(dataset: Dataset) -> list[tuple[int, str, list[int]]]:
     """Returns number, name and parameters of each filter, in the order in which they act."""
-    plist = dataset.get_create_plist()
+    plist = dataset.plist
     found = []
     for index in range(plist.get_nfilters()):
         code, _, values, name = plist.get_filter(index)
@@ -50,41 +50,38 @@ def filters_of(dataset: Any) -> list[tuple[int, str, list[int]]]:
     return found
 
 
-def layout_of(dataset: Any) -> str:
+def layout_of(dataset: Dataset) -> str:
     """Returns "compact", "contiguous", "chunked" or "virtual"."""
-    plist = dataset.get_create_plist()
     return {
         h5py.h5d.COMPACT: "compact",
         h5py.h5d.CONTIGUOUS: "contiguous",
         h5py.h5d.CHUNKED: "chunked",
-    }.get(plist.get_layout(), "virtual")
+    }.get(dataset.plist.get_layout(), "virtual")
 
 
-def fill_of(dataset: Any) -> bytes:
+def fill_of(dataset: Dataset) -> bytes:
     """Returns the fill value's bytes as they are stored; zeros where it is not defined."""
-    dtype = dataset.dtype
-    value = np.zeros((), dtype)
-    plist = dataset.get_create_plist()
+    value = np.zeros((), dataset.dtype)
+    plist = dataset.plist
     if plist.fill_value_defined() != h5py.h5d.FILL_VALUE_UNDEFINED:
         plist.get_fill_value(value)
     return value.tobytes()
 
 
-def lies(file: File, dataset: Any, path: str) -> tuple[dict[str, Any], list[Any]]:
+def lies(file: File, dataset: Dataset, path: str) -> tuple[dict[str, Any], list[Any]]:
     """Returns where the bytes of a dataset lie, and the arrays of that."""
-    blob = file.blob(dataset, path)
+    blob = file.blob(dataset.id, path)
     size = file.bytes[blob]
     layout = layout_of(dataset)
-    total = math.prod(dataset.shape) * dataset.dtype.itemsize
+    total = math.prod(dataset.extents) * dataset.dtype.itemsize
     if layout == "virtual":
         raise DamageError(f"{path}: is a virtual dataset, whose values lie in others")
     if layout == "compact":
         raise NotInPlaceError(f"{path}: lies in its object header (compact)")
     if layout == "contiguous":
-        plist = dataset.get_create_plist()
-        if plist.get_external_count():
+        if dataset.plist.get_external_count():
             return _external(file, dataset, path, total)
-        offset = dataset.get_offset()
+        offset = dataset.id.get_offset()
         if offset is None or total == 0:
             return {"at": "nowhere", "fill": fill_of(dataset).hex()}, []
         _check_inside(path, "it", offset, total, size)
@@ -99,8 +96,10 @@ def _check_inside(path: str, what: str, offset: int, bytes_: int, size: int) -> 
         )
 
 
-def _external(file: File, dataset: Any, path: str, total: int) -> tuple[dict[str, Any], list[Any]]:
-    plist = dataset.get_create_plist()
+def _external(
+    file: File, dataset: Dataset, path: str, total: int
+) -> tuple[dict[str, Any], list[Any]]:
+    plist = dataset.plist
     if plist.get_external_count() != 1:
         raise DamageError(
             f"{path}: lies in {plist.get_external_count()} external files, wanted one"
@@ -111,14 +110,13 @@ def _external(file: File, dataset: Any, path: str, total: int) -> tuple[dict[str
     return {"at": "contiguous", "blob": blob, "offset": offset}, []
 
 
-def _chunked(dataset: Any, path: str, blob: str, size: int) -> tuple[dict[str, Any], list[Any]]:
-    plist = dataset.get_create_plist()
-    chunk = plist.get_chunk()
+def _chunked(dataset: Dataset, path: str, blob: str, size: int) -> tuple[dict[str, Any], list[Any]]:
+    chunk = dataset.plist.get_chunk()
     filters = filters_of(dataset)
     for code, name, _ in filters:
         if code not in _READ_IN_PLACE:
             raise NotInPlaceError(f"{path}: filter {name} is not read")
-    grid = [-(-extent // cut) for extent, cut in zip(dataset.shape, chunk, strict=True)]
+    grid = [-(-extent // cut) for extent, cut in zip(dataset.extents, chunk, strict=True)]
     count = math.prod(grid)
     if count > MOST_CHUNKS:
         raise DamageError(f"{path}: found {count} chunks, wanted at most {MOST_CHUNKS}")
@@ -128,7 +126,7 @@ def _chunked(dataset: Any, path: str, blob: str, size: int) -> tuple[dict[str, A
         found.extend(chunk[0])
         found.extend(chunk[1:])
 
-    dataset.chunk_iter(visit)
+    dataset.id.chunk_iter(visit)
     offsets, sizes = np.zeros(count, np.int64), np.zeros(count, np.int64)
     skipped = np.zeros(count, np.int64)
     if found:

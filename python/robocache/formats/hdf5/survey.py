@@ -11,6 +11,7 @@ import numpy as np
 from .file import (
     UNREADABLE,
     DamageError,
+    Dataset,
     File,
     attributes,
     check_own,
@@ -65,7 +66,7 @@ def visit(
     try:
         found = file.open(start, name)
         if isinstance(found, h5py.h5d.DatasetID):
-            nodes.append({"path": path, "kind": "dataset", **describe(file, found, path)})
+            nodes.append({"path": path, "kind": "dataset", **describe(Dataset(found), path)})
             return
         if not isinstance(found, h5py.h5g.GroupID):
             nodes.append({"path": path, "kind": "other"})
@@ -106,28 +107,28 @@ def _is_group(group: Any, name: str) -> bool:
         return True  # and what it is told of when it is looked at
 
 
-def describe(file: File, dataset: Any, path: str) -> dict[str, Any]:
+def describe(dataset: Dataset, path: str) -> dict[str, Any]:
     """Returns shape, dtype and, where they would be, what stands against reading it."""
     shape = dataset.shape
-    node: dict[str, Any] = {"attributes": attributes(dataset)}
+    node: dict[str, Any] = {"attributes": attributes(dataset.id)}
     if shape is None:
         return {**node, "shape": None, "why": "holds nothing (a null dataspace)"}
-    node["shape"] = list(shape)
+    node["shape"], count = list(shape), math.prod(shape)
     node["filters"] = [name for _, name, _ in filters_of(dataset)]
     node["layout"] = layout_of(dataset)
     try:
         dtype = dataset.dtype
     except UNREADABLE as error:
         return {**node, "why": f"its type is none of NumPy's ({why(error)})"}
-    node.update(type_of(dataset, dtype))
-    if len(shape) in (1, 2) and math.prod(shape) and "why" not in node:
-        node["begins"] = firstto_bytes(dataset, dtype).hex()
-    if node.get("type") == "text" and math.prod(shape) == 1:
+    node.update(type_of(dtype))
+    if len(shape) in (1, 2) and count and "why" not in node:
+        node["begins"] = first_bytes(dataset, dtype).hex()
+    if node.get("type") == "text" and count == 1:
         node["value"] = texts_of(dataset, path)[0]
     return node
 
 
-def type_of(dataset: Any, dtype: Any) -> dict[str, Any]:
+def type_of(dtype: Any) -> dict[str, Any]:
     """Returns "type" ("numeric", "text", "compound") and "dtype", or "why" it is none."""
     if dtype.names is not None:
         fields = {}
@@ -155,9 +156,9 @@ def _scalar(dtype: Any) -> dict[str, Any]:
     return {"why": f"holds {base}"}
 
 
-def firstto_bytes(dataset: Any, dtype: Any) -> bytes:
+def first_bytes(dataset: Dataset, dtype: Any) -> bytes:
     """Returns the first bytes of a row of bytes, which tell a JPEG; none of other rows."""
-    shape = dataset.shape
+    shape = dataset.extents
     if dtype.kind == "S" and dtype.itemsize >= 16 and len(shape) == 1:
         selected: tuple[Any, ...] = (0,)
     elif dtype == np.uint8 and len(shape) == 2 and shape[1] >= 16:
@@ -166,7 +167,7 @@ def firstto_bytes(dataset: Any, dtype: Any) -> bytes:
         return b""
     try:
         check_own(dataset, "")
-        value = h5py.Dataset(dataset)[selected]
+        value = dataset.values[selected]
     except UNREADABLE:
         return b""
     return bytes(value)[:16]
