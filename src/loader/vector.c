@@ -275,6 +275,15 @@ static void put_floats(const rbc__window_spec *window, const uint8_t *sample, ui
     }
 }
 
+/* The same of float32 with scale and offset, the usual case, in a third of the time. */
+static void put_f32(const rbc__window_spec *window, const uint8_t *sample, uint8_t *dst) {
+    const float *from = (const float *)(const void *)sample;
+    float *to = (float *)(void *)dst;
+    for (int64_t i = 0; i < window->num_channels; ++i) {
+        to[i] = (float)((double)from[i] * window->scale[i] + window->offset[i]);
+    }
+}
+
 void rbc__vector_put(const rbc__window_spec *window, const uint8_t *sample, uint8_t *target) {
     uint8_t *dst = target + window->begin_bytes;
     memset(dst + rbc__vector_part_bytes(window), 0, (size_t)window->tail_bytes);
@@ -284,6 +293,9 @@ void rbc__vector_put(const rbc__window_spec *window, const uint8_t *sample, uint
         if (sample != dst) {
             memcpy(dst, sample, (size_t)rbc__vector_part_bytes(window));
         }
+    } else if (window->stored == RBC__F32 && window->dtype == RBC__F32 && window->scale != NULL &&
+               window->offset != NULL) {
+        put_f32(window, sample, dst);
     } else if (rbc__dtype_is_float(window->dtype)) {
         put_floats(window, sample, dst);
     } else {
