@@ -152,6 +152,14 @@ def test_the_page_on_images_runs(with_bridge: Path) -> None:
     assert names["policy_input"].dtype == np.float32
 
 
+def test_the_page_on_voxels_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run_page(DOCS / "voxels.md")
+    assert names["batch"]["cloud"].shape == (8, 2, 32, 32, 16, 3)
+    assert names["batch"]["depth"].shape == (8, 64, 64, 64)
+    assert names["batch"]["depth"].any()
+
+
 @pytest.mark.usefixtures("with_bridge")
 def test_the_page_on_observability_runs() -> None:
     names = run_page(DOCS / "observability.md")

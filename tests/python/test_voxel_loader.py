@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -528,3 +530,17 @@ def test_what_does_not_fit_is_said(
 def test_wrong_arguments_are_said(arguments: Any, says: str) -> None:
     with pytest.raises(rc.Error, match=f"Voxels: {says}"):
         rc.Voxels(**{"grid_size": 4, "voxel_size": 0.5, **arguments})
+
+
+def test_the_example_draws_a_depth_image(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    np.savez(tmp_path / "data.npz", depth=np.full((12, 16), 0.5, np.float32))
+    (tmp_path / "robocache.toml").write_text(
+        'format = "tables"\nrate_hz = 1\n'
+        'streams.depth = { path = "data.npz", member = "depth", single = true, unit = "m" }\n'
+    )
+    example = Path(__file__).resolve().parents[2] / "examples" / "voxels.py"
+    command: list[Any] = [sys.executable, example, tmp_path, "depth", tmp_path / "out.png"]
+    options = ["--intrinsics", "20", "20", "8", "6", "--height", "0.6"]
+    subprocess.run([*command, *options], check=True)
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
