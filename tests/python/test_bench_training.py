@@ -1,4 +1,4 @@
-"""bench/training.py runs from end to end where there is no GPU, so that it does where there is one."""
+"""bench/training.py runs from end to end without a GPU, so that it does where there is one."""
 
 from __future__ import annotations
 
