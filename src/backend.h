@@ -166,6 +166,7 @@ typedef struct rbc__jpeg_job {
     char *workspace;
     uint64_t workspace_bytes;
     void *kept; /* RBC__JPEG_KEPT_BYTES of the batch, zeros at first, for the backend to keep */
+    rbc__pipe *pipe; /* whose stream it goes on, which takes copies too; NULL: another stream */
 } rbc__jpeg_job;
 
 enum { RBC__JPEG_KEPT_BYTES = 512 };
@@ -185,6 +186,7 @@ typedef struct rbc__image_job {
     int64_t count;
     char *workspace;
     uint64_t workspace_bytes;
+    rbc__pipe *pipe; /* as above */
 } rbc__image_job;
 
 typedef struct rbc__backend {
@@ -225,7 +227,8 @@ typedef struct rbc__backend {
     rbc_status (*image)(rbc_context *context, const rbc__image_job *job, int32_t device_id,
                         void *cu_stream, rbc_error *err);
     uint64_t (*image_workspace_bytes)(const rbc__image_job *job);
-    const rbc__transfer_ops *transfer; /* NULL: the device is the host */
+    const rbc__transfer_ops *transfer; /* NULL, as the next, of a backend on the host */
+    const rbc__pipe_ops *pipe;
 } rbc__backend;
 
 /* The backend for tensors on `device`, or an UNSUPPORTED error that says why there is none.

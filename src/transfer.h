@@ -17,6 +17,7 @@
 
 typedef struct rbc__transfer rbc__transfer;
 typedef struct rbc__staged rbc__staged;
+typedef struct rbc__pipe rbc__pipe;
 
 typedef struct rbc__transfer_ops {
     /* For one device, with a stream for its copies. UNSUPPORTED, INVALID_ARGUMENT: no such device;
@@ -25,9 +26,10 @@ typedef struct rbc__transfer_ops {
     /* When all its memory is released. */
     void (*destroy)(rbc__transfer *transfer);
 
-    /* `bytes` of either, owned by the caller. OUT_OF_MEMORY, DEVICE. */
-    rbc_status (*allocate)(rbc__transfer *transfer, int64_t bytes, rbc__staged **out,
-                           rbc_error *err);
+    /* Owned by the caller; what is sent is `host_bytes` to the beginning of `device_bytes`, which are
+     * at least as many. OUT_OF_MEMORY, DEVICE. */
+    rbc_status (*allocate)(rbc__transfer *transfer, int64_t host_bytes, int64_t device_bytes,
+                           rbc__staged **out, rbc_error *err);
     /* Waits for what was sent, and for the work that it was given back for. */
     void (*release)(rbc__transfer *transfer, rbc__staged *staged);
     uint8_t *(*host)(const rbc__staged *staged);
@@ -35,7 +37,16 @@ typedef struct rbc__transfer_ops {
 
     /* Returns once the host may write its part. Also of several threads at once. DEVICE. */
     rbc_status (*await)(rbc__transfer *transfer, const rbc__staged *staged, rbc_error *err);
-    /* Queues a copy of all of it to the device, behind the work that it was given back for. DEVICE. */
+    /* Lets what comes on the pipe from now on come behind the work that it was given back for. Also
+     * of several threads at once. DEVICE. */
+    rbc_status (*follow)(rbc__transfer *transfer, rbc__staged *staged, rbc__pipe *pipe,
+                         rbc_error *err);
+    /* Queues a move of bytes within its part on the device, before it is sent; they do not overlap.
+     * DEVICE. */
+    rbc_status (*move)(rbc__transfer *transfer, rbc__staged *staged, int64_t to, int64_t from,
+                       int64_t bytes, rbc_error *err);
+    /* Queues a copy of its part on the host to the device, behind the work that it was given back for.
+     * DEVICE. */
     rbc_status (*send)(rbc__transfer *transfer, rbc__staged *staged, rbc_error *err);
     /* Lets what comes on `cu_stream` from now on see what was sent, and notes that it uses it.
      * UNSUPPORTED: the stream is being captured. OUT_OF_MEMORY, DEVICE. */
@@ -44,5 +55,35 @@ typedef struct rbc__transfer_ops {
     /* What is queued by now on the streams that it was ordered for is the last that uses it. */
     void (*give_back)(rbc__transfer *transfer, rbc__staged *staged);
 } rbc__transfer_ops;
+
+typedef struct rbc__pipe_memory {
+    uint8_t *host, *device; /* as many bytes as were reserved */
+} rbc__pipe_memory;
+
+/* A stream of a device with memory of its own, of one thread at a time. What is queued on it happens
+ * in order; the memory may be written once it has been waited for. */
+typedef struct rbc__pipe_ops {
+    /* As rbc__transfer_ops.create(). */
+    rbc_status (*create)(int32_t device_id, rbc__pipe **out, rbc_error *err);
+    /* Waits for what is queued. */
+    void (*destroy)(rbc__pipe *pipe);
+    /* The calling thread uses it, until it leaves: the device is current there. DEVICE. */
+    rbc_status (*enter)(rbc__pipe *pipe, rbc_error *err);
+    void (*leave)(rbc__pipe *pipe);
+    /* For operations of the backend. */
+    void *(*stream)(const rbc__pipe *pipe);
+
+    /* Memory of at least these sizes, whose contents are lost; waits where it has to grow.
+     * OUT_OF_MEMORY, DEVICE. */
+    rbc_status (*reserve)(rbc__pipe *pipe, int64_t host_bytes, int64_t device_bytes,
+                          rbc__pipe_memory *out, rbc_error *err);
+    /* Queues a copy between memories of the host and the device, either way, or within the device.
+     * DEVICE. */
+    rbc_status (*copy)(rbc__pipe *pipe, void *to, const void *from, int64_t bytes, rbc_error *err);
+    /* Waits on the host for all that is queued. DEVICE. */
+    rbc_status (*wait)(rbc__pipe *pipe, rbc_error *err);
+    /* That it holds. From any thread. */
+    void (*count)(const rbc__pipe *pipe, int64_t *host_bytes, int64_t *device_bytes);
+} rbc__pipe_ops;
 
 #endif

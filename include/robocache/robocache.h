@@ -1247,6 +1247,15 @@ typedef enum rbc_shuffle {
                                about once. What is not packed is shuffled globally */
 } rbc_shuffle;
 
+/* Where the JPEGs of batches are decoded, and images made of them: pixels are the same. What a device
+ * does not decode (see rbc_jpeg_info.on_cpu, and other codecs) is decoded on the CPU and copied. */
+typedef enum rbc_jpeg_on {
+    RBC_JPEG_ON_AUTO = 0, /* batches on a device: by it and by the workers, as fast as either is, as
+                             measured all the time; on the CPU: there */
+    RBC_JPEG_ON_CPU = 1,
+    RBC_JPEG_ON_CUDA = 2, /* by the batches' device, which is one of CUDA */
+} rbc_jpeg_on;
+
 typedef struct rbc_loader_params {
     size_t struct_size;
     const rbc_window *windows;
@@ -1278,6 +1287,7 @@ typedef struct rbc_loader_params {
     rbc_interrupt_fn interrupt;
     void *interrupt_user;
     DLDevice device; /* of batches: the CPU, or a CUDA device, see rbc_batch_order() */
+    rbc_jpeg_on jpeg;
 } rbc_loader_params;
 
 #define RBC_LOADER_PARAMS_INIT                                                                     \
@@ -1306,7 +1316,8 @@ typedef struct rbc_loader_params {
      .memory_bytes = 0,                                                                            \
      .interrupt = NULL,                                                                            \
      .interrupt_user = NULL,                                                                       \
-     .device = {kDLCPU, 0}}
+     .device = {kDLCPU, 0},                                                                        \
+     .jpeg = RBC_JPEG_ON_AUTO}
 
 /* Several datasets in exact proportions. A cycle of the mixture holds `weight` samples of each member;
  * cycles follow each other, across epochs, each in a random order of its own where shuffled. Each
@@ -1510,6 +1521,10 @@ typedef struct rbc_loader_stages {
     int32_t num_idle;       /* of them, those that have nothing to do */
     int32_t num_fetchers;   /* threads that only fetch; 0 where reading takes no time to speak of */
     int32_t num_idle_fetchers;
+    /* ---- decoding on a device, see rbc_jpeg_on ---- */
+    int64_t images_on_device; /* of rbc_loader_stats.images_decoded */
+    double device_image_ns;   /* that the device takes for one, as measured lately; 0: not yet */
+    double host_image_ns;     /* the same of a worker */
 } rbc_loader_stages;
 #define RBC_LOADER_STAGES_INIT {.struct_size = sizeof(rbc_loader_stages)}
 /* From any thread, also while another waits in rbc_loader_next(). INVALID_ARGUMENT on a bad
@@ -1540,7 +1555,8 @@ typedef struct rbc_loader_memory {
     int64_t decoder_peak_bytes;
     int64_t num_decoders;     /* that have been opened */
     int64_t pictures_decoded; /* of video, those that were only needed for others too */
-    int64_t device_bytes;     /* of slots, on the device, beside the bound */
+    int64_t device_bytes;     /* of slots and of workers that decode there, beside the bound */
+    int64_t pinned_bytes; /* of the host: slot_bytes, where batches are on a device, and workers' */
 } rbc_loader_memory;
 #define RBC_LOADER_MEMORY_INIT {.struct_size = sizeof(rbc_loader_memory)}
 /* INVALID_ARGUMENT on a bad struct_size. All 0 in a child made by fork(). */

@@ -438,6 +438,7 @@ def create_loader(
     device: int,
     epoch: int,
     epoch_samples: int,
+    jpeg: int,
 ) -> Loader: ...
 def batch_order(batch: Any, stream: int, /) -> None: ...
 

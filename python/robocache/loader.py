@@ -30,6 +30,7 @@ _STATE_VERSION = 2
 _STATE_TYPES = (str, int, float, type(None))
 _INT32_MAX = 2**31 - 1
 _MAX_EPOCH = 2**62
+_JPEG_ON = ("auto", "cpu", "cuda")  # as rbc_jpeg_on numbers them
 _EPOCHS = ("first", "last")  # of a mixture, or a number of samples
 
 
@@ -234,6 +235,7 @@ class DataLoader:
         remainder: str = "drop",
         array: str | None = None,
         jpeg_dct: str | None = None,
+        jpeg: str | None = None,
         snap_ns: int = SNAP_NS,
         clock: str | Sequence[str] | Mapping[str, Any] | None = None,
         require: str | Sequence[str] | Mapping[str, Any] = (),
@@ -254,6 +256,9 @@ class DataLoader:
         self._num_slots = _arguments.integer("num_slots", num_slots, 0, _INT32_MAX)
         self._memory_bytes = _arguments.integer("memory_bytes", memory_bytes, 0)
         self._jpeg_dct = jpeg_dct
+        self._jpeg = _JPEG_ON.index(
+            _arguments.choice("jpeg", "auto" if jpeg is None else jpeg, _JPEG_ON)
+        )
         self._snap_ns = _arguments.integer("snap_ns", snap_ns, 0)
         self._ranks = check_ranks(rank, world_size)
         self._options = options
@@ -319,6 +324,7 @@ class DataLoader:
             num_parts=share.num_workers,
             remainder=self._remainder,
             jpeg_dct=self._jpeg_dct,
+            jpeg=self._jpeg,
             snap_ns=self._snap_ns,
             memory_bytes=self._memory_bytes or config.value("loader_memory_bytes") or 0,
             device=self._device,

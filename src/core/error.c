@@ -132,7 +132,7 @@ bool rbc__is_shortage(const rbc_error *err) {
         ETIMEDOUT, EHOSTDOWN, EHOSTUNREACH, ECONNRESET, EREMOTEIO,
     };
     if (err->status == RBC_ERROR_OUT_OF_MEMORY || err->status == RBC_ERROR_CANCELLED ||
-        err->status == RBC_ERROR_INTERNAL) {
+        err->status == RBC_ERROR_INTERNAL || err->status == RBC_ERROR_DEVICE) {
         return true;
     }
     for (size_t i = 0; err->status == RBC_ERROR_IO && i < sizeof codes / sizeof *codes; ++i) {

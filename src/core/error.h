@@ -24,7 +24,7 @@ rbc_status rbc__fail_within(rbc_error *err, rbc_status status, const char *forma
 /* Hands `problem` to the caller as it is; returns its status. */
 rbc_status rbc__pass_on(const rbc_error *problem, rbc_error *err);
 
-/* Is this a shortage of the machine, memory or descriptors or a failing disk, which says nothing of
+/* Is this a shortage of the machine, memory or descriptors or a failing disk or device, which says nothing of
  * the data that was asked for, and may be over by the next try? Nothing is recorded as damaged for
  * it. A defect of ours and being stopped count as well. */
 bool rbc__is_shortage(const rbc_error *err);

@@ -1,4 +1,5 @@
 #include "cuda/ops.h"
+#include "cuda/runtime/pipe.h"
 #include "cuda/runtime/staged.h"
 
 const rbc__backend rbc__cuda_backend = {
@@ -19,4 +20,5 @@ const rbc__backend rbc__cuda_backend = {
     .image = rbc__cuda_image,
     .image_workspace_bytes = rbc__cuda_image_workspace_bytes,
     .transfer = &rbc__cuda_transfer_ops,
+    .pipe = &rbc__cuda_pipe_ops,
 };

@@ -38,10 +38,15 @@ rbc_status rbc__batch_put_text(rbc_batch *batch, int32_t arena, int32_t text_ind
     return RBC_OK;
 }
 
-static void move_row(rbc_batch *batch, const rbc__batch_spec *spec, int64_t from, int64_t to) {
+static rbc_status move_row(rbc_batch *batch, const rbc__batch_spec *spec, int64_t from, int64_t to,
+                           rbc_error *err) {
     for (int32_t i = 0; i < spec->num_fields; ++i) {
         const rbc__field_spec *field = &spec->fields[i];
-        if (field->text_index < 0) {
+        if (field->is_there) {
+            RBC__TRY(rbc__batch_move(batch, field->offset + to * field->row_bytes,
+                                     field->offset + from * field->row_bytes, field->row_bytes,
+                                     err));
+        } else if (field->text_index < 0) {
             memcpy(rbc__batch_row(batch, field, to), rbc__batch_row(batch, field, from),
                    (size_t)field->row_bytes);
         } else {
@@ -50,9 +55,10 @@ static void move_row(rbc_batch *batch, const rbc__batch_spec *spec, int64_t from
                    (size_t)field->row_elements * sizeof *refs);
         }
     }
+    return RBC_OK;
 }
 
-void rbc__batch_finish(rbc_batch *batch) {
+rbc_status rbc__batch_finish(rbc_batch *batch, rbc_error *err) {
     const rbc__batch_spec *spec = rbc__slots_spec(batch->slots);
     int64_t kept = 0;
     for (int64_t row = 0; row < batch->num_rows; ++row) {
@@ -60,7 +66,7 @@ void rbc__batch_finish(rbc_batch *batch) {
             continue;
         }
         if (kept != row) {
-            move_row(batch, spec, row, kept);
+            RBC__TRY(move_row(batch, spec, row, kept, err));
         }
         ++kept;
     }
@@ -68,6 +74,7 @@ void rbc__batch_finish(rbc_batch *batch) {
     for (int32_t i = 0; i < spec->num_fields; ++i) {
         batch->fields[i].tensor.shape[0] = kept;
     }
+    return RBC_OK;
 }
 
 int64_t rbc_batch_position(const rbc_batch *batch) {

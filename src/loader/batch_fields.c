@@ -182,7 +182,67 @@ rbc_status rbc__batch_fields_add(rbc__batch_spec *spec, const rbc_window *window
         RBC__TRY(add_field(spec, "dataset_index", "", RBC_FIELD_TENSOR, i64, 0, NULL,
                            &spec->number_field, err));
     }
+    spec->host_bytes = spec->slot_bytes;
     return RBC_OK;
+}
+
+/* Whether a window's images come one by one, each to be decoded or made. */
+static bool has_images(const rbc__batch_spec *spec, const rbc__window_spec *window) {
+    const rbc__stream_schema *schema = spec->used[window->stream_at].schema;
+    const uint8_t encoding = schema->stored.encoding;
+    return window->voxels == NULL && (window->made != NULL || (schema->kind == RBC_STREAM_IMAGE &&
+                                                               (encoding == RBC__ENCODING_IMAGE ||
+                                                                encoding == RBC__ENCODING_FRAME ||
+                                                                encoding == RBC__ENCODING_ROS)));
+}
+
+/* Whether field `field` is of images that a device may decode, in some spec, and of images in all. */
+static bool is_decoded(rbc__batch_spec *const *specs, int32_t count, int32_t field) {
+    bool is_any = false;
+    for (int32_t i = 0; i < count; ++i) {
+        for (int32_t w = 0; w < specs[i]->num_windows; ++w) {
+            const rbc__window_spec *window = &specs[i]->windows[w];
+            const rbc__stream_schema *schema = specs[i]->used[window->stream_at].schema;
+            if (window->value_field != field) {
+                continue;
+            }
+            if (!has_images(specs[i], window)) {
+                return false;
+            }
+            is_any = is_any || (schema->kind == RBC_STREAM_IMAGE && schema->dtype == RBC__U8 &&
+                                schema->stored.encoding == RBC__ENCODING_IMAGE);
+        }
+    }
+    return is_any;
+}
+
+/* Puts fields one behind the other, from `at` on, and returns where they end. */
+static int64_t place(rbc__batch_spec *spec, bool are_there, int64_t at) {
+    for (int32_t i = 0; i < spec->num_fields; ++i) {
+        rbc__field_spec *field = &spec->fields[i];
+        if (field->is_there == are_there) {
+            const int64_t end = at + field->row_bytes * spec->batch_size + RBC__FIELD_ALIGN - 1;
+            field->offset = at;
+            at = end - end % RBC__FIELD_ALIGN;
+        }
+    }
+    return at;
+}
+
+bool rbc__batch_fields_split(rbc__batch_spec *const *specs, int32_t count) {
+    bool has_any = false;
+    for (int32_t f = 0; f < specs[0]->num_fields; ++f) {
+        const bool is_there = is_decoded(specs, count, f);
+        for (int32_t i = 0; i < count; ++i) {
+            specs[i]->fields[f].is_there = is_there;
+        }
+        has_any = has_any || is_there;
+    }
+    for (int32_t i = 0; i < count; ++i) {
+        specs[i]->host_bytes = place(specs[i], false, 0);
+        (void)place(specs[i], true, specs[i]->host_bytes);
+    }
+    return has_any;
 }
 
 int32_t rbc__slots_default(int32_t num_threads, int64_t slot_bytes) {

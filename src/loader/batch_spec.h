@@ -1,8 +1,8 @@
 /* What a loader makes of each sample: its windows, checked once, and the fields of a batch.
  *
  * A batch slot is one allocation. Each tensor field is a C-order array of batch_size rows that
- * begins at a multiple of RBC__FIELD_ALIGN bytes, so that a slot can be copied to a device whole or
- * field by field. Shared within src/loader. */
+ * begins at a multiple of RBC__FIELD_ALIGN bytes. Fields that are made on a device come last, so that
+ * those before them are copied there as one. Shared within src/loader. */
 #ifndef RBC_LOADER_BATCH_SPEC_H
 #define RBC_LOADER_BATCH_SPEC_H
 
@@ -80,6 +80,7 @@ typedef struct rbc__field_spec {
     int64_t row_elements;
     int64_t row_bytes;  /* 0 for text */
     int64_t offset;     /* from the slot's first byte */
+    bool is_there;      /* made on the batch's device, not on the host */
     int32_t text_index; /* among the text fields, or -1 */
 } rbc__field_spec;
 
@@ -100,6 +101,7 @@ typedef struct rbc__batch_spec {
     int32_t *absent;                     /* [num_absent] fields of streams that the dataset lacks */
     int32_t num_absent;
     int64_t slot_bytes;
+    int64_t host_bytes; /* of them, those of fields that are made on the host */
 } rbc__batch_spec;
 
 typedef struct rbc__batch_spec_params {
@@ -133,6 +135,10 @@ bool rbc__window_needs_shape(const rbc__window_spec *window, const rbc__used_str
  * INVALID_ARGUMENT when two have one name or a slot would not fit int64. */
 rbc_status rbc__batch_fields_add(rbc__batch_spec *spec, const rbc_window *windows, bool is_mixture,
                                  rbc_error *err);
+
+/* Has the fields of images of 8 bits that come encoded made on the batch's device: they are put behind
+ * the others in the slots of all specs, whose fields are the same. Whether there are any. */
+bool rbc__batch_fields_split(rbc__batch_spec *const *specs, int32_t count);
 
 /* Window `index` as this library knows it, whatever struct_size the caller was built with; the
  * windows lie struct_size of the first apart. INVALID_ARGUMENT on a bad struct_size. */

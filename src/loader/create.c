@@ -3,6 +3,7 @@
 #include "loader/loader.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -11,6 +12,7 @@
 #include "core/error.h"
 #include "core/monotonic.h"
 #include "core/params.h"
+#include "loader/device_maker.h"
 #include "loader/mixed_fields.h"
 
 #define MAX_THREADS 1024
@@ -26,6 +28,12 @@
 #define RANGE_ROWS   64
 #define RANGE_IMAGES 16
 
+/* The same where a device decodes: enough images that it is busy with those of a few workers, and
+ * the pinned memory that a worker has for their streams and for results of its own, about. */
+#define MOST_RANGE_ROWS    128
+#define RANGE_IMAGES_THERE 128
+#define WORKER_BYTES_THERE (INT64_C(12) << 20)
+
 /* Where reading takes its time there are fetchers, and ranges that are worth waiting for. A core
  * makes some 4,500 images of 256x256 a second; a range of 64 of them is fetched in two reads, one
  * after the other: with this many to a core it may take 0.2 s. */
@@ -39,6 +47,9 @@
 #define DECODERS_SHARE     4
 #define MAX_DECODERS_SHARE 2
 #define MAX_PICTURE_EDGE   65536
+
+/* Batches on a device, where nobody says how many. */
+#define DEVICE_SLOTS_BYTES (INT64_C(2) << 30)
 
 /* Blocks, episodes and what is fetched ahead, where nobody says. */
 #define DEFAULT_SHARED_BYTES (INT64_C(512) << 20)
@@ -80,6 +91,16 @@ static rbc_status copy_params(const rbc_loader_params *params, rbc_loader_params
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "memory_bytes is %lld; wanted at least 0",
                          (long long)out->memory_bytes);
     }
+    if (out->jpeg != RBC_JPEG_ON_AUTO && out->jpeg != RBC_JPEG_ON_CPU &&
+        out->jpeg != RBC_JPEG_ON_CUDA) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "jpeg is %d; wanted auto, cpu or cuda",
+                         (int)out->jpeg);
+    }
+    if (out->jpeg == RBC_JPEG_ON_CUDA && out->device.device_type == kDLCPU) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "jpeg is cuda and the batches are on the CPU: images are decoded on the "
+                         "device that they are delivered on; wanted device cuda, or jpeg cpu");
+    }
     out->num_threads = out->num_threads > 0 ? out->num_threads : rbc__num_cores();
     return RBC_OK;
 }
@@ -102,11 +123,15 @@ static int64_t most_images(const rbc_loader *loader) {
 
 static rbc_status make_maker(rbc_loader *loader, int32_t index, rbc_error *err) {
     const bool is_fetcher = index >= loader->num_threads;
+    if (loader->decodes_there && !is_fetcher) {
+        return rbc__device_maker_create(loader->device, loader->spec->jpeg_dct, &loader->pace,
+                                        &loader->workers[index].maker, err);
+    }
     return rbc__maker_create(loader->spec->jpeg_dct, !is_fetcher && loader->has_images,
                              &loader->workers[index].maker, err);
 }
 
-/* The first worker's maker is there already: it has looked at the datasets. */
+/* The first worker's maker may be there already: it has looked at the datasets. */
 static rbc_status make_worker(rbc_loader *loader, int32_t index, rbc_error *err) {
     rbc__worker *worker = &loader->workers[index];
     const bool is_fetcher = index >= loader->num_threads;
@@ -115,7 +140,7 @@ static rbc_status make_worker(rbc_loader *loader, int32_t index, rbc_error *err)
     RBC__TRY(worker->maker == NULL ? make_maker(loader, index, err) : RBC_OK);
     return is_fetcher ? RBC_OK
                       : rbc__mixed_rows_create(&loader->mixture, loader->rows_params, false,
-                                               RANGE_ROWS, &worker->rows, err);
+                                               MOST_RANGE_ROWS, &worker->rows, err);
 }
 
 /* The largest decoder of a dataset's videos, and the streams of frames that a thread goes through. */
@@ -203,23 +228,40 @@ static rbc_status prepare_store(rbc_loader *loader, const rbc_loader_params *par
     return RBC_OK;
 }
 
+/* Slots where nobody says how many. */
+static int32_t default_slots(const rbc_loader *loader, int32_t num_threads) {
+    const rbc__batch_spec *spec = loader->spec;
+    const int32_t slots = rbc__slots_default(num_threads, spec->host_bytes);
+    const int64_t there = clamp(DEVICE_SLOTS_BYTES / (spec->slot_bytes + 1), 3, slots);
+    return loader->decodes_there ? (int32_t)there : slots;
+}
+
 /* How many slots there are within the bound, a quarter of which is the others'. */
 static rbc_status share_memory(rbc_loader *loader, const rbc_loader_params *params,
-                               int64_t slot_bytes, rbc_error *err) {
-    loader->num_slots = params->num_slots > 0 ? params->num_slots
-                                              : rbc__slots_default(params->num_threads, slot_bytes);
+                               rbc_error *err) {
+    const int64_t slot_bytes = loader->spec->host_bytes;
+    const int64_t worker_bytes =
+        loader->decodes_there ? params->num_threads * WORKER_BYTES_THERE : 0;
+    loader->num_slots =
+        params->num_slots > 0 ? params->num_slots : default_slots(loader, params->num_threads);
     if (params->memory_bytes == 0) {
-        loader->memory_bytes += loader->num_slots * slot_bytes;
+        loader->memory_bytes += loader->num_slots * slot_bytes + worker_bytes;
         return RBC_OK;
     }
-    const int64_t room = params->memory_bytes / 4;
-    const int64_t fit = slot_bytes > 0 ? room / slot_bytes : loader->num_slots;
+    const int64_t room = params->memory_bytes / 4 - worker_bytes;
+    const int64_t fit = room <= 0 ? 0 : slot_bytes > 0 ? room / slot_bytes : loader->num_slots;
     if (fit < 1 || (params->num_slots > 0 && fit < params->num_slots)) {
+        char beside[128] = "";
+        if (worker_bytes > 0) {
+            (void)snprintf(beside, sizeof beside,
+                           ", beside %lld bytes with which %d threads feed the device",
+                           (long long)worker_bytes, params->num_threads);
+        }
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
                          "memory_bytes is %lld: a quarter of it is for batches, of which one takes "
-                         "%lld bytes and %d are asked for",
+                         "%lld bytes and %d are asked for%s",
                          (long long)params->memory_bytes, (long long)slot_bytes,
-                         params->num_slots > 0 ? params->num_slots : 1);
+                         params->num_slots > 0 ? params->num_slots : 1, beside);
     }
     loader->num_slots = fit < loader->num_slots ? (int32_t)fit : loader->num_slots;
     return RBC_OK;
@@ -337,6 +379,29 @@ static rbc_status join_fields(rbc_loader *loader, rbc_error *err) {
     return status;
 }
 
+/* Where JPEGs are decoded. */
+static rbc_status choose_decoder(rbc_loader *loader, const rbc_loader_params *params,
+                                 rbc_error *err) {
+    if (params->device.device_type == kDLCPU || params->jpeg == RBC_JPEG_ON_CPU) {
+        return RBC_OK;
+    }
+    rbc__batch_spec **specs = calloc((size_t)loader->num_members, sizeof(rbc__batch_spec *));
+    if (specs == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d datasets",
+                         loader->num_members);
+    }
+    for (int32_t i = 0; i < loader->num_members; ++i) {
+        specs[i] = loader->members[i].spec;
+    }
+    loader->decodes_there = rbc__batch_fields_split(specs, loader->num_members);
+    free(specs);
+    loader->pace.is_shared = params->jpeg == RBC_JPEG_ON_AUTO;
+    if (loader->decodes_there) {
+        rbc__maker_destroy(&loader->workers[0].maker);
+    }
+    return RBC_OK;
+}
+
 static rbc_status prepare(rbc_loader *loader, const rbc_mixture_params *mixture,
                           const rbc_loader_params *params, rbc_error *err) {
     RBC__TRY(rbc__sampler_init(&loader->sampler, 0, params, err)); /* checks them */
@@ -345,11 +410,14 @@ static rbc_status prepare(rbc_loader *loader, const rbc_mixture_params *mixture,
     RBC__TRY(prepare_store(loader, params, err));
     RBC__TRY(open_members(loader, params, err));
     RBC__TRY(join_fields(loader, err));
+    RBC__TRY(choose_decoder(loader, params, err));
     const int64_t images = most_images(loader);
-    loader->range_rows = images > 0 ? clamp(RANGE_IMAGES / images, 1, RANGE_ROWS) : RANGE_ROWS;
-    loader->split_range_rows =
-        images > 0 ? clamp(SPLIT_RANGE_IMAGES / images, 1, RANGE_ROWS) : RANGE_ROWS;
-    RBC__TRY(share_memory(loader, params, loader->spec->slot_bytes, err));
+    const int64_t most = loader->decodes_there ? MOST_RANGE_ROWS : RANGE_ROWS;
+    const int64_t few = loader->decodes_there ? RANGE_IMAGES_THERE : RANGE_IMAGES;
+    const int64_t many = loader->decodes_there ? RANGE_IMAGES_THERE : SPLIT_RANGE_IMAGES;
+    loader->range_rows = images > 0 ? clamp(few / images, 1, most) : RANGE_ROWS;
+    loader->split_range_rows = images > 0 ? clamp(many / images, 1, most) : RANGE_ROWS;
+    RBC__TRY(share_memory(loader, params, err));
     RBC__TRY(rbc__slots_create(loader->members[0].spec, params->device, loader->num_slots,
                                params->num_threads, &loader->slots, err));
     loader->members[0].spec = NULL; /* the slots', as long as there are batches */
@@ -519,6 +587,7 @@ static rbc_status create(const rbc_mixture_params *mixture, const rbc_loader_par
                                          .release = release_loader,
                                          .owner = loader};
     loader->num_threads = params->num_threads;
+    loader->device = params->device;
     atomic_init(&loader->references, 1);
     rbc_status status = prepare(loader, mixture, params, err);
     if (loader->watch.is_stopped) { /* whatever came of what was not read */

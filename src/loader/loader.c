@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include "loader/loader.h"
+#include "loader/device_maker.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -282,8 +283,16 @@ rbc_status rbc_loader_get_memory(const rbc_loader *loader, rbc_loader_memory *ou
         for (int32_t i = 0; i < loader->num_members; ++i) {
             add_member(loader, &loader->members[i], &found);
         }
-        found.slot_bytes = slots.total * loader->spec->slot_bytes;
+        found.slot_bytes = slots.host_bytes;
         found.device_bytes = slots.device_bytes;
+        found.pinned_bytes = slots.device_bytes > 0 ? slots.host_bytes : 0;
+        for (int32_t i = 0; i < loader->num_threads; ++i) {
+            int64_t host_bytes;
+            int64_t device_bytes;
+            rbc__device_maker_count(loader->workers[i].maker, &host_bytes, &device_bytes);
+            found.pinned_bytes += host_bytes;
+            found.device_bytes += device_bytes;
+        }
         found.block_bytes = blocks.bytes;
         found.block_peak_bytes = blocks.peak_bytes;
         found.decoder_bytes = videos.bytes;

@@ -26,6 +26,7 @@
 #include "loader/member.h"
 #include "loader/mixed_rows.h"
 #include "loader/mixture.h"
+#include "loader/pace.h"
 #include "loader/sampler.h"
 #include "loader/slot.h"
 
@@ -87,6 +88,9 @@ struct rbc_loader {
     rbc__slots *slots;
     const rbc__batch_spec *spec; /* of the slots: the first member's */
     bool has_images;
+    bool decodes_there; /* workers decode on the device of the batches */
+    DLDevice device;
+    rbc__pace pace;
     rbc__block_cache *blocks;
     rbc__video_pool *videos;
     int64_t episode_bytes;    /* that episodes at hand may take */
@@ -139,6 +143,7 @@ struct rbc_loader {
     int64_t wait_from_ns; /* the consumer waits, and up to then that is counted; 0: it does not */
     int64_t idle_ns, idle_since_ns; /* of workers; sum of when those idle now began to be */
     int64_t bytes_unpacked, bytes_decoded;
+    int64_t images_there;
 };
 
 /* worker.c. The threads of the rbc__worker that `argument` is. */

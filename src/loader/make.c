@@ -12,15 +12,7 @@
 #define SAME_IMAGE_JOBS 64
 
 void rbc__deliver_nothing(const rbc__window_spec *window, uint8_t *dst) {
-    if (window->outside != RBC_OUTSIDE_NAN) {
-        memset(dst, 0, (size_t)window->target_bytes);
-        return;
-    }
-    const uint64_t nan = rbc__dtype_nan(window->dtype); /* in the low bytes: little endian */
-    const int64_t step = rbc__dtype_bytes(window->dtype);
-    for (int64_t at = 0; at < window->target_bytes; at += step) {
-        memcpy(dst + at, &nan, (size_t)step);
-    }
+    rbc__put_nothing(window->dtype, window->outside == RBC_OUTSIDE_NAN, window->target_bytes, dst);
 }
 
 /* What the request failed at. */
@@ -65,13 +57,14 @@ static bool is_made_alike(const rbc__decode_job *job, const rbc__window_spec *wi
 
 /* An earlier job of the same image into the same pixels, or -1. */
 static int64_t same_image(const rbc__list_of_jobs *jobs, const rbc__sample *sample,
-                          const rbc__window_spec *window, uint64_t key) {
+                          const rbc__window_spec *window, bool is_there, uint64_t key) {
     const int64_t last = jobs->num_decode - 1;
     for (int64_t i = last; i >= 0 && last - i < SAME_IMAGE_JOBS; --i) {
         const rbc__decode_job *job = &jobs->decode[i];
         if (job->encoded == sample->bytes && job->num_bytes == sample->num_bytes &&
             job->is_ros == (sample->encoding == RBC__ENCODING_ROS) &&
-            job->pixels == sample->stored && is_made_alike(job, window, key)) {
+            job->pixels == sample->stored && job->is_there == is_there &&
+            is_made_alike(job, window, key)) {
             return i;
         }
     }
@@ -87,6 +80,16 @@ static uint64_t key_of(const rbc__rows *rows, const rbc__row *row, const rbc__wi
                          (rbc_image_share)window->made->params.share, name, i);
 }
 
+/* No image, on the batch's device. */
+static rbc__decode_job nothing_of(const rbc__window_spec *window, uint8_t *dst) {
+    return (rbc__decode_job){.made = window->made,
+                             .dst = dst,
+                             .bytes = window->target_bytes,
+                             .is_there = true,
+                             .is_nothing = true,
+                             .is_nan = window->outside == RBC_OUTSIDE_NAN};
+}
+
 /* Image `i` of a window, encoded, or, `is_pixels`, as it is. */
 static rbc_status add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t i,
                             const rbc__sample *sample, bool is_pixels, uint8_t *dst,
@@ -94,13 +97,15 @@ static rbc_status add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t i,
     const rbc__window_spec *window = &rows->params.spec->windows[w];
     const int64_t pick = rbc__rows_cell(rows, w, row)->picks[i];
     const uint64_t key = window->made != NULL ? key_of(rows, &rows->rows[row], window, i) : 0;
-    const int64_t same = same_image(&rows->jobs, sample, window, key);
+    const bool is_there = rows->params.spec->fields[window->value_field].is_there;
+    const int64_t same = same_image(&rows->jobs, sample, window, is_there, key);
     if (same >= 0) {
         rbc__copy_job *copy = rbc__jobs_add_copy(&rows->jobs);
         if (copy == NULL) {
             return no_memory(err);
         }
-        *copy = (rbc__copy_job){.from = same, .window = w, .row = row};
+        *copy =
+            (rbc__copy_job){.from = same, .bytes = window->target_bytes, .window = w, .row = row};
         copy->dst = dst;
         return RBC_OK;
     }
@@ -119,6 +124,8 @@ static rbc_status add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t i,
         .is_pixels = is_pixels,
         .dst = dst,
         .row_bytes = window->made == NULL ? window->target_bytes / window->image.height : 0,
+        .bytes = window->target_bytes,
+        .is_there = is_there,
         .stream = rows->params.spec->used[window->stream_at].schema->name,
         .window = w,
         .row = row,
@@ -129,6 +136,24 @@ static rbc_status add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t i,
     return RBC_OK;
 }
 
+/* No image for element `dst` of a window. */
+static rbc_status add_nothing(rbc__rows *rows, int64_t row, int32_t w, uint8_t *dst,
+                              rbc_error *err) {
+    const rbc__window_spec *window = &rows->params.spec->windows[w];
+    if (window->target_bytes == 0 || !rows->params.spec->fields[window->value_field].is_there) {
+        rbc__deliver_nothing(window, dst);
+        return RBC_OK;
+    }
+    rbc__decode_job *job = rbc__jobs_add_decode(&rows->jobs);
+    if (job == NULL) {
+        return no_memory(err);
+    }
+    *job = nothing_of(window, dst);
+    job->window = w;
+    job->row = row;
+    return RBC_OK;
+}
+
 /* Says where frames go, which are decoded when the request is finished. */
 static void put_frames(rbc__rows *rows, rbc_batch *batch) {
     const rbc__batch_spec *spec = rows->params.spec;
@@ -136,6 +161,7 @@ static void put_frames(rbc__rows *rows, rbc_batch *batch) {
         const rbc__window_spec *window = &spec->windows[w];
         const bool has_frames =
             window->made == NULL && window->voxels == NULL &&
+            !spec->fields[window->value_field].is_there &&
             spec->used[window->stream_at].schema->stored.encoding == RBC__ENCODING_FRAME;
         for (int64_t i = 0; has_frames && i < rows->num_rows; ++i) {
             const rbc__row *row = &rows->rows[i];
@@ -156,6 +182,7 @@ static rbc_status add_images(rbc__rows *rows, int64_t row_at, int32_t w, rbc_err
     const rbc__window_spec *window = &spec->windows[w];
     const rbc__row *row = &rows->rows[row_at];
     const rbc__cell *cell = rbc__rows_cell(rows, w, row_at);
+    const bool is_there = spec->fields[window->value_field].is_there;
     uint8_t *dst = rbc__batch_row(rows->batch, &spec->fields[window->value_field], row->index);
     uint8_t *valid = rbc__batch_row(rows->batch, &spec->fields[window->valid_field], row->index);
     for (int64_t i = 0; i < window->width; i++, dst += window->target_bytes) {
@@ -165,8 +192,8 @@ static rbc_status add_images(rbc__rows *rows, int64_t row_at, int32_t w, rbc_err
         }
         valid[i] = valid[i] && sample.num_bytes > 0;
         if (sample.num_bytes == 0 || window->target_bytes == 0) {
-            rbc__deliver_nothing(window, dst);
-        } else if (window->made != NULL) {
+            RBC__TRY(add_nothing(rows, row_at, w, dst, err));
+        } else if (window->made != NULL || is_there) {
             const bool is_frame = sample.encoding == RBC__ENCODING_FRAME;
             RBC__TRY(add_image(rows, row_at, w, i, &sample, is_frame, dst, err));
         } else if (sample.encoding ==
@@ -190,7 +217,7 @@ static rbc_status add_pixels(rbc__rows *rows, int64_t row_at, int32_t w, rbc_err
     uint8_t *dst = rbc__batch_row(rows->batch, &spec->fields[window->value_field], row->index);
     for (int64_t i = 0; i < window->width; i++, dst += window->target_bytes) {
         if (cell->pixels[i] == NULL) {
-            rbc__deliver_nothing(window, dst);
+            RBC__TRY(add_nothing(rows, row_at, w, dst, err));
         } else {
             const rbc__sample sample = {.bytes = cell->pixels[i],
                                         .blob = rbc__blob_id(row->episode->parsed.part, 0)};
@@ -217,11 +244,12 @@ static void fail_image(rbc__rows *rows, int64_t row, int32_t window, const rbc__
 static void decode_images(rbc__rows *rows, rbc__maker *maker) {
     const rbc__list_of_jobs *jobs = &rows->jobs;
     const int64_t begin = rbc__timeline_enter(rbc__rows_timeline(rows), RBC_STAGE_DECODE);
-    maker->ops->decode(maker, jobs->decode, jobs->num_decode);
+    maker->ops->decode(maker, rows->batch, &rows->jobs);
     for (int64_t i = 0; i < jobs->num_decode; ++i) {
         const rbc__decode_job *job = &jobs->decode[i];
-        if (!job->is_pixels && !job->is_reused) {
+        if (!job->is_pixels && !job->is_reused && !job->is_nothing) {
             ++rows->stats.images_decoded;
+            rows->stats.images_there += job->was_there;
             rows->stats.bytes_decoded += job->shape.height * job->shape.width *
                                          job->shape.channels * (job->shape.bits > 8 ? 2 : 1);
         }
@@ -234,9 +262,6 @@ static void decode_images(rbc__rows *rows, rbc__maker *maker) {
         const rbc__decode_job *from = &jobs->decode[copy->from];
         if (from->status != RBC_OK) {
             fail_image(rows, copy->row, copy->window, from);
-        } else {
-            memcpy(copy->dst, from->dst,
-                   (size_t)rows->params.spec->windows[copy->window].target_bytes);
         }
     }
     rows->stats.decode_ns += rbc__timeline_enter(rbc__rows_timeline(rows), RBC_STAGE_ALIGN) - begin;
@@ -262,7 +287,7 @@ static int64_t same_grid(const rbc__list_of_jobs *jobs, const rbc__voxel_spec *s
 static rbc_status add_depth(rbc__rows *rows, int64_t row, int32_t w, int64_t i,
                             const rbc__sample *sample, rbc__voxel_job *out, rbc_error *err) {
     const rbc__window_spec *window = &rows->params.spec->windows[w];
-    out->decode = same_image(&rows->jobs, sample, window, 0);
+    out->decode = same_image(&rows->jobs, sample, window, false, 0);
     if (out->decode < 0) {
         const rbc__voxel_spec *voxels = window->voxels;
         uint8_t *pixels =
@@ -554,7 +579,9 @@ static void put_i64(const rbc__rows *rows, const rbc__row *row, int32_t field, i
 static rbc_status put_absent(rbc__rows *rows, const rbc__row *row, const rbc__field_spec *field,
                              rbc_error *err) {
     if (field->text_index < 0) {
-        memset(rbc__batch_row(rows->batch, field, row->index), 0, (size_t)field->row_bytes);
+        if (!field->is_there) {
+            memset(rbc__batch_row(rows->batch, field, row->index), 0, (size_t)field->row_bytes);
+        }
         return RBC_OK;
     }
     for (int64_t i = 0; i < field->row_elements; ++i) {
@@ -606,6 +633,25 @@ static void move_to_batch(rbc__rows *rows, rbc_batch *batch) {
     }
 }
 
+/* Images of streams that the dataset lacks, where they are made on the batch's device. */
+static rbc_status add_absent(rbc__rows *rows, int64_t row_at, rbc_error *err) {
+    const rbc__batch_spec *spec = rows->params.spec;
+    for (int32_t i = 0; i < spec->num_absent; ++i) {
+        const rbc__field_spec *field = &spec->fields[spec->absent[i]];
+        rbc__decode_job *job = field->is_there ? rbc__jobs_add_decode(&rows->jobs) : NULL;
+        if (job != NULL) {
+            job->dst = rbc__batch_row(rows->batch, field, rows->rows[row_at].index);
+            job->bytes = field->row_bytes;
+            job->is_there = job->is_nothing = true;
+            job->window = spec->num_windows;
+            job->row = row_at;
+        } else if (field->is_there) {
+            return no_memory(err);
+        }
+    }
+    return RBC_OK;
+}
+
 void rbc__rows_make(rbc__rows *rows, rbc__maker *maker, rbc_batch *batch, int32_t text_arena,
                     const atomic_bool *cancel) {
     const rbc__batch_spec *spec = rows->params.spec;
@@ -622,6 +668,11 @@ void rbc__rows_make(rbc__rows *rows, rbc__maker *maker, rbc_batch *batch, int32_
             if (rows->rows[i].failed_rank > w && make_cell(rows, i, w, &problem) != RBC_OK) {
                 rbc__row_fail(&rows->rows[i], w, &problem);
             }
+        }
+    }
+    for (int64_t i = 0; i < rows->num_rows; ++i) {
+        if (add_absent(rows, i, &problem) != RBC_OK) {
+            rbc__row_fail(&rows->rows[i], spec->num_windows, &problem);
         }
     }
     if (rows->jobs.num_decode > 0) {
@@ -648,7 +699,37 @@ void rbc__rows_make(rbc__rows *rows, rbc__maker *maker, rbc_batch *batch, int32_
     }
 }
 
-rbc_status rbc__rows_mask(rbc__rows *rows, int64_t i, rbc_error *err) {
+/* No image at all targets of a window of a row, on the batch's device. */
+static rbc_status mask_there(rbc__rows *rows, const rbc__window_spec *window, int64_t row,
+                             rbc__maker *maker, rbc_error *err) {
+    const rbc__field_spec *field = &rows->params.spec->fields[window->value_field];
+    rbc__list_of_jobs jobs = {0};
+    rbc_status status = RBC_OK;
+    for (int64_t k = 0; k < window->width && status == RBC_OK; ++k) {
+        rbc__decode_job *job = rbc__jobs_add_decode(&jobs);
+        if (job == NULL) {
+            status = no_memory(err);
+        } else {
+            *job = nothing_of(window,
+                              rbc__batch_row(rows->batch, field, row) + k * window->target_bytes);
+        }
+    }
+    if (status == RBC_OK) {
+        maker->ops->decode(maker, rows->batch, &jobs);
+    }
+    for (int64_t k = 0; k < jobs.num_decode && status == RBC_OK; ++k) {
+        status = jobs.decode[k].status;
+        if (status != RBC_OK && jobs.decode[k].problem != NULL && err != NULL) {
+            *err = *jobs.decode[k].problem;
+        } else if (status != RBC_OK) {
+            status = no_memory(err);
+        }
+    }
+    rbc__jobs_free(&jobs);
+    return status;
+}
+
+rbc_status rbc__rows_mask(rbc__rows *rows, int64_t i, rbc__maker *maker, rbc_error *err) {
     const rbc__batch_spec *spec = rows->params.spec;
     const int64_t row = rows->rows[i].index;
     for (int32_t w = 0; w < spec->num_windows; ++w) {
@@ -669,6 +750,10 @@ rbc_status rbc__rows_mask(rbc__rows *rows, int64_t i, rbc_error *err) {
         if (window->future_field >= 0) {
             memset(rbc__batch_row(rows->batch, &spec->fields[window->future_field], row), 0,
                    sizeof(int64_t));
+        }
+        if (field->is_there) {
+            RBC__TRY(mask_there(rows, window, row, maker, err));
+            continue;
         }
         for (int64_t k = 0; k < window->width; ++k) {
             if (field->text_index < 0) {

@@ -123,7 +123,7 @@ static rbc_status decode_aside(rbc__maker *maker, rbc__decode_job *job, rbc_erro
 
 /* What job->made says, of pixels of job->shape. */
 static rbc_status make_image(rbc__maker *maker, const rbc__decode_job *job, const void *pixels,
-                             rbc_error *err) {
+                             void *dst, rbc_error *err) {
     rbc__image_item item = {.pixels = pixels, .row_stride_bytes = row_bytes_of(job)};
     rbc__image_job image = {.spec = job->made, .items = &item, .count = 1};
     rbc_status status = rbc__image_draw_for(job->made, job->key, job->shape.height,
@@ -133,7 +133,7 @@ static rbc_status make_image(rbc__maker *maker, const rbc__decode_job *job, cons
     }
     item.height = (int32_t)job->shape.height;
     item.width = (int32_t)job->shape.width;
-    item.out = job->dst;
+    item.out = dst;
     image.workspace_bytes = maker->backend->image_workspace_bytes(&image);
     RBC__TRY(rbc__scratch_reserve(&maker->workspace, (size_t)image.workspace_bytes + 1, err));
     image.workspace = (char *)maker->workspace.data;
@@ -148,30 +148,65 @@ static bool is_there(const rbc__decode_job *before, const rbc__decode_job *job) 
            before->shape.bits == job->shape.bits;
 }
 
-static void decode(rbc__maker *maker, rbc__decode_job *jobs, int64_t count) {
+void rbc__put_nothing(rbc__dtype dtype, bool is_nan, int64_t bytes, uint8_t *dst) {
+    if (!is_nan) {
+        memset(dst, 0, (size_t)bytes);
+        return;
+    }
+    const uint64_t nan = rbc__dtype_nan(dtype); /* in the low bytes: little endian */
+    const int64_t step = rbc__dtype_bytes(dtype);
+    for (int64_t at = 0; at < bytes; at += step) {
+        memcpy(dst + at, &nan, (size_t)step);
+    }
+}
+
+rbc_status rbc__maker_run(rbc__maker *maker, rbc__decode_job *job, const rbc__decode_job **before,
+                          void *dst, rbc_error *err) {
+    if (job->is_nothing) {
+        rbc__put_nothing(job->made != NULL ? job->made->dtype : RBC__U8, job->is_nan, job->bytes,
+                         dst);
+        return RBC_OK;
+    }
+    if (job->made == NULL && job->is_pixels) {
+        memcpy(dst, job->encoded, (size_t)job->bytes);
+        return RBC_OK;
+    }
+    if (job->made == NULL) {
+        return decode_to(maker, job, dst, job->row_bytes, err);
+    }
+    if (job->is_pixels) {
+        return make_image(maker, job, job->encoded, dst, err);
+    }
+    job->is_reused = is_there(*before, job);
+    if (job->is_reused) {
+        job->shape = (*before)->shape;
+    } else {
+        *before = NULL;
+        RBC__TRY(decode_aside(maker, job, err));
+    }
+    *before = job;
+    return make_image(maker, job, maker->pixels.data, dst, err);
+}
+
+void rbc__decode_job_fail(rbc__decode_job *job, const rbc_error *problem) {
+    job->status = problem->status;
+    job->problem = copy_of(problem);
+}
+
+static void decode(rbc__maker *maker, rbc_batch *batch, rbc__list_of_jobs *jobs) {
     rbc_error problem;
-    const rbc__decode_job *before = NULL; /* whose pixels maker->pixels holds */
-    for (int64_t i = 0; i < count; ++i) {
-        rbc__decode_job *job = &jobs[i];
-        if (job->made == NULL) {
-            job->status = decode_to(maker, job, job->dst, job->row_bytes, &problem);
-        } else if (job->is_pixels) {
-            job->status = make_image(maker, job, job->encoded, &problem);
-        } else {
-            job->is_reused = is_there(before, job);
-            if (job->is_reused) {
-                job->shape = before->shape;
-            } else {
-                before = NULL;
-                job->status = decode_aside(maker, job, &problem);
-            }
-            if (job->status == RBC_OK) {
-                before = job;
-                job->status = make_image(maker, job, maker->pixels.data, &problem);
-            }
+    const rbc__decode_job *before = NULL;
+    (void)batch;
+    for (int64_t i = 0; i < jobs->num_decode; ++i) {
+        rbc__decode_job *job = &jobs->decode[i];
+        if (rbc__maker_run(maker, job, &before, job->dst, &problem) != RBC_OK) {
+            rbc__decode_job_fail(job, &problem);
         }
-        if (job->status != RBC_OK) {
-            job->problem = copy_of(&problem);
+    }
+    for (int64_t i = 0; i < jobs->num_copy; ++i) {
+        const rbc__copy_job *copy = &jobs->copy[i];
+        if (jobs->decode[copy->from].status == RBC_OK) {
+            memcpy(copy->dst, jobs->decode[copy->from].dst, (size_t)copy->bytes);
         }
     }
 }
@@ -196,7 +231,7 @@ static rbc_status make_grid(rbc__maker *maker, const rbc__voxel_job *job, rbc_er
     return maker->backend->voxelize(maker->context, &grid, 0, NULL, err);
 }
 
-static void voxelize(rbc__maker *maker, rbc__voxel_job *jobs, int64_t count) {
+void rbc__maker_voxelize(rbc__maker *maker, rbc__voxel_job *jobs, int64_t count) {
     rbc_error problem;
     for (int64_t i = 0; i < count; ++i) {
         rbc__voxel_job *job = &jobs[i];
@@ -213,7 +248,7 @@ static void voxelize(rbc__maker *maker, rbc__voxel_job *jobs, int64_t count) {
     }
 }
 
-static void align(rbc__maker *maker, rbc__align_job *jobs, int64_t count) {
+void rbc__maker_align(rbc__maker *maker, rbc__align_job *jobs, int64_t count) {
     rbc_error problem;
     for (int64_t i = 0; i < count; ++i) {
         rbc__align_job *job = &jobs[i];
@@ -226,32 +261,37 @@ static void align(rbc__maker *maker, rbc__align_job *jobs, int64_t count) {
     }
 }
 
-static void destroy(rbc__maker *maker) {
+void rbc__maker_clear(rbc__maker *maker) {
     rbc__decoder_destroy(&maker->decoder);
     rbc_context_destroy(&maker->context);
     rbc__scratch_free(&maker->pixels);
     rbc__scratch_free(&maker->workspace);
+}
+
+rbc_status rbc__maker_init(rbc__maker *maker, rbc_jpeg_dct jpeg_dct, bool has_images,
+                           rbc_error *err) {
+    rbc_context_params alone = RBC_CONTEXT_PARAMS_INIT;
+    alone.num_threads = 1;
+    RBC__TRY(rbc__backend_for((DLDevice){kDLCPU, 0}, &maker->backend, err));
+    RBC__TRY(rbc_context_create(&alone, &maker->context, err));
+    return has_images ? rbc__decoder_create(jpeg_dct, &maker->decoder, err) : RBC_OK;
+}
+
+static void destroy(rbc__maker *maker) {
+    rbc__maker_clear(maker);
     free(maker);
 }
 
 rbc_status rbc__maker_create(rbc_jpeg_dct jpeg_dct, bool has_images, rbc__maker **out,
                              rbc_error *err) {
-    static const rbc__maker_ops ops = {decode, voxelize, align, destroy};
-    rbc_context_params alone = RBC_CONTEXT_PARAMS_INIT;
-    alone.num_threads = 1;
+    static const rbc__maker_ops ops = {decode, rbc__maker_voxelize, rbc__maker_align, destroy};
     rbc__maker *maker = calloc(1, sizeof *maker);
     *out = NULL;
     if (maker == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a worker");
     }
     maker->ops = &ops;
-    rbc_status status = rbc__backend_for((DLDevice){kDLCPU, 0}, &maker->backend, err);
-    if (status == RBC_OK) {
-        status = rbc_context_create(&alone, &maker->context, err);
-    }
-    if (status == RBC_OK && has_images) {
-        status = rbc__decoder_create(jpeg_dct, &maker->decoder, err);
-    }
+    const rbc_status status = rbc__maker_init(maker, jpeg_dct, has_images, err);
     if (status != RBC_OK) {
         destroy(maker);
         return status;

@@ -1,5 +1,5 @@
 /* What decodes, voxelizes and aligns: a table of functions, each for many rows at once. The CPU's is here;
- * another device's takes the same jobs.
+ * that of devices, which decodes there, is in device_maker.c.
  *
  * A maker is used by one thread at a time. */
 #ifndef RBC_LOADER_MAKER_H
@@ -26,7 +26,11 @@ typedef struct rbc__decode_job {
     bool is_ros;    /* rows of pixels, else what its first bytes say */
     uint8_t pixels; /* rbc__ros_pixels, then */
     uint8_t *dst;
-    int64_t row_bytes;
+    int64_t row_bytes, bytes; /* of a row of pixels without `made`, and of all */
+    bool is_there;            /* `dst` is on the batch's device */
+    bool is_nothing;          /* there: no image, but zeros, or NaN of the dtype of `made` */
+    bool is_nan;
+    bool was_there;     /* set where it was decoded on the device */
     const char *stream; /* for messages */
     rbc_status status;
     rbc_error *problem; /* malloc'ed where it failed; NULL: no memory */
@@ -41,6 +45,7 @@ typedef struct rbc__decode_job {
 typedef struct rbc__copy_job {
     int64_t from; /* number of the decode job */
     uint8_t *dst;
+    int64_t bytes;
     int32_t window;
     int64_t row;
 } rbc__copy_job;
@@ -96,8 +101,8 @@ void rbc__jobs_free(rbc__list_of_jobs *jobs);
 typedef struct rbc__maker rbc__maker;
 
 typedef struct rbc__maker_ops {
-    /* Each job says how it went. */
-    void (*decode)(rbc__maker *maker, rbc__decode_job *jobs, int64_t count);
+    /* Decodes and copies into the batch; each decode job says how it went. */
+    void (*decode)(rbc__maker *maker, rbc_batch *batch, rbc__list_of_jobs *jobs);
     /* Those whose status is RBC_OK. */
     void (*voxelize)(rbc__maker *maker, rbc__voxel_job *jobs, int64_t count);
     void (*align)(rbc__maker *maker, rbc__align_job *jobs, int64_t count);
@@ -114,6 +119,24 @@ struct rbc__maker {
 
 rbc_status rbc__maker_create(rbc_jpeg_dct jpeg_dct, bool has_images, rbc__maker **out,
                              rbc_error *err);
+
+/* What stands for nothing in `bytes` of a dtype: zeros, or NaN. */
+void rbc__put_nothing(rbc__dtype dtype, bool is_nan, int64_t bytes, uint8_t *dst);
+
+/* ---- for makers of other devices ---- */
+
+/* What one job says, on the host and into `dst` there. `*before` is the job whose pixels the maker
+ * holds, or NULL, before and after. */
+rbc_status rbc__maker_run(rbc__maker *maker, rbc__decode_job *job, const rbc__decode_job **before,
+                          void *dst, rbc_error *err);
+/* Notes that a job failed. */
+void rbc__decode_job_fail(rbc__decode_job *job, const rbc_error *problem);
+void rbc__maker_voxelize(rbc__maker *maker, rbc__voxel_job *jobs, int64_t count);
+void rbc__maker_align(rbc__maker *maker, rbc__align_job *jobs, int64_t count);
+void rbc__maker_clear(rbc__maker *maker);
+/* `maker` is zeros; to be cleared also after a failure. */
+rbc_status rbc__maker_init(rbc__maker *maker, rbc_jpeg_dct jpeg_dct, bool has_images,
+                           rbc_error *err);
 
 static inline void rbc__maker_destroy(rbc__maker **maker) {
     if (*maker != NULL) {

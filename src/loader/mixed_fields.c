@@ -202,7 +202,7 @@ static rbc_status adopt(const rbc__mixed_spec *own, const layout *all, rbc_error
     spec->fields = fields;
     spec->num_fields = all->num_fields;
     spec->num_text_fields = all->num_text_fields;
-    spec->slot_bytes = all->slot_bytes;
+    spec->slot_bytes = spec->host_bytes = all->slot_bytes;
     return RBC_OK;
 }
 

@@ -107,8 +107,9 @@ const rbc_error *rbc__mixed_rows_failure(rbc__mixed_rows *rows, int64_t i, rbc_e
     return rbc__rows_failure(rows->of[rows->rows[i].member], rows->rows[i].at, no_memory);
 }
 
-rbc_status rbc__mixed_rows_mask(rbc__mixed_rows *rows, int64_t i, rbc_error *err) {
-    return rbc__rows_mask(rows->of[rows->rows[i].member], rows->rows[i].at, err);
+rbc_status rbc__mixed_rows_mask(rbc__mixed_rows *rows, int64_t i, rbc__maker *maker,
+                                rbc_error *err) {
+    return rbc__rows_mask(rows->of[rows->rows[i].member], rows->rows[i].at, maker, err);
 }
 
 int64_t rbc__mixed_rows_bytes(const rbc__mixed_rows *rows) {
@@ -122,6 +123,7 @@ int64_t rbc__mixed_rows_bytes(const rbc__mixed_rows *rows) {
 static void add(rbc__rows_stats *sum, const rbc__rows_stats *more) {
     sum->images_decoded += more->images_decoded;
     sum->bytes_read += more->bytes_read;
+    sum->images_there += more->images_there;
     sum->fetch_ns += more->fetch_ns;
     sum->unpack_ns += more->unpack_ns;
     sum->decode_ns += more->decode_ns;

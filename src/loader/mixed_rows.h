@@ -47,7 +47,8 @@ void rbc__mixed_rows_end(rbc__mixed_rows *rows);
 
 /* As of rows, of row `i` of them in the order of the batch. */
 const rbc_error *rbc__mixed_rows_failure(rbc__mixed_rows *rows, int64_t i, rbc_error *no_memory);
-rbc_status rbc__mixed_rows_mask(rbc__mixed_rows *rows, int64_t i, rbc_error *err);
+rbc_status rbc__mixed_rows_mask(rbc__mixed_rows *rows, int64_t i, rbc__maker *maker,
+                                rbc_error *err);
 
 int64_t rbc__mixed_rows_bytes(const rbc__mixed_rows *rows);
 rbc__rows_stats rbc__mixed_rows_take_stats(rbc__mixed_rows *rows);

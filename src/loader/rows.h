@@ -70,6 +70,7 @@ typedef struct rbc__row {
 
 typedef struct rbc__rows_stats {
     int64_t images_decoded, bytes_read;
+    int64_t images_there; /* decoded on the batch's device */
     int64_t fetch_ns, unpack_ns, decode_ns;
     int64_t num_reads, read_ns; /* of the store alone */
     int64_t bytes_unpacked, bytes_decoded;
@@ -119,8 +120,8 @@ void rbc__rows_end(rbc__rows *rows);
 const rbc_error *rbc__rows_failure(rbc__rows *rows, int64_t i, rbc_error *no_memory);
 
 /* Makes row `i` of them one with nothing in it: masks false, numbers 0 (NaN where that stands for
- * nothing), texts empty. OUT_OF_MEMORY. */
-rbc_status rbc__rows_mask(rbc__rows *rows, int64_t i, rbc_error *err);
+ * nothing), texts empty. `maker` does so where that is on a device. OUT_OF_MEMORY, DEVICE. */
+rbc_status rbc__rows_mask(rbc__rows *rows, int64_t i, rbc__maker *maker, rbc_error *err);
 
 /* Bytes that fetched rows hold in memory. */
 int64_t rbc__rows_bytes(const rbc__rows *rows);

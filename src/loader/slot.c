@@ -70,19 +70,22 @@ static rbc_status fail_memory(const rbc__slots *slots, rbc_error *err) {
                      (long long)slots->spec->slot_bytes, (long long)slots->total - 1);
 }
 
-/* Memory for the rows, and where the tensors are. */
-static rbc_status allocate_rows(rbc__slots *slots, rbc_batch *batch, uint8_t **tensors,
-                                rbc_error *err) {
-    const int64_t slot_bytes = slots->spec->slot_bytes;
-    const int64_t bytes = slot_bytes > 0 ? slot_bytes : RBC__FIELD_ALIGN;
+static int64_t at_least_some(int64_t bytes) {
+    return bytes > 0 ? bytes : RBC__FIELD_ALIGN;
+}
+
+/* Memory for the rows. */
+static rbc_status allocate_rows(rbc__slots *slots, rbc_batch *batch, rbc_error *err) {
+    const int64_t bytes = at_least_some(slots->spec->slot_bytes);
     if (slots->ops != NULL) {
-        RBC__TRY(slots->ops->allocate(slots->transfer, bytes, &batch->staged, err));
+        RBC__TRY(slots->ops->allocate(slots->transfer, at_least_some(slots->spec->host_bytes),
+                                      bytes, &batch->staged, err));
         batch->data = slots->ops->host(batch->staged);
-        *tensors = slots->ops->device(batch->staged);
+        batch->there = slots->ops->device(batch->staged);
         return RBC_OK;
     }
     batch->data = aligned_alloc(RBC__FIELD_ALIGN, (size_t)bytes);
-    *tensors = batch->data;
+    batch->there = batch->data;
     return batch->data != NULL ? RBC_OK : fail_memory(slots, err);
 }
 
@@ -92,7 +95,6 @@ static rbc_status allocate_batch(rbc__slots *slots, rbc_batch **out, rbc_error *
     if (batch == NULL) {
         return fail_memory(slots, err);
     }
-    uint8_t *tensors = NULL;
     const size_t num_fields = (size_t)spec->num_fields;
     batch->slots = slots;
     batch->num_arenas = slots->num_arenas;
@@ -105,7 +107,7 @@ static rbc_status allocate_batch(rbc__slots *slots, rbc_batch **out, rbc_error *
         batch->row_is_left_out == NULL || !allocate_texts(batch, spec)) {
         status = fail_memory(slots, err);
     } else {
-        status = allocate_rows(slots, batch, &tensors, err);
+        status = allocate_rows(slots, batch, err);
     }
     if (status != RBC_OK) {
         free_batch(batch, slots);
@@ -115,14 +117,15 @@ static rbc_status allocate_batch(rbc__slots *slots, rbc_batch **out, rbc_error *
         const rbc__field_spec *field = &spec->fields[i];
         int64_t *shape = batch->shapes + (size_t)i * RBC__FIELD_MAX_DIMS;
         memcpy(shape, field->shape, sizeof field->shape);
-        batch->fields[i] = (rbc_field){
-            .name = field->name,
-            .kind = field->kind,
-            .tensor = {.data = field->kind == RBC_FIELD_TENSOR ? tensors + field->offset : NULL,
-                       .device = slots->device,
-                       .ndim = field->ndim,
-                       .dtype = field->dtype,
-                       .shape = shape}};
+        batch->fields[i] = (rbc_field){.name = field->name,
+                                       .kind = field->kind,
+                                       .tensor = {.data = field->kind == RBC_FIELD_TENSOR
+                                                              ? batch->there + field->offset
+                                                              : NULL,
+                                                  .device = slots->device,
+                                                  .ndim = field->ndim,
+                                                  .dtype = field->dtype,
+                                                  .shape = shape}};
     }
     *out = batch;
     return RBC_OK;
@@ -252,6 +255,17 @@ rbc_status rbc__batch_await(const rbc_batch *batch, rbc_error *err) {
     return batch->staged == NULL ? RBC_OK : slots->ops->await(slots->transfer, batch->staged, err);
 }
 
+rbc_status rbc__batch_follow(const rbc_batch *batch, rbc__pipe *pipe, rbc_error *err) {
+    const rbc__slots *slots = batch->slots;
+    return slots->ops->follow(slots->transfer, batch->staged, pipe, err);
+}
+
+rbc_status rbc__batch_move(const rbc_batch *batch, int64_t to, int64_t from, int64_t bytes,
+                           rbc_error *err) {
+    const rbc__slots *slots = batch->slots;
+    return slots->ops->move(slots->transfer, batch->staged, to, from, bytes, err);
+}
+
 rbc_status rbc__batch_send(rbc_batch *batch, rbc_error *err) {
     const rbc__slots *slots = batch->slots;
     return batch->staged == NULL ? RBC_OK : slots->ops->send(slots->transfer, batch->staged, err);
@@ -268,6 +282,7 @@ void rbc__slots_count(rbc__slots *slots, rbc__slots_counts *out) {
     *out = (rbc__slots_counts){.total = slots->total,
                                .in_use = slots->total - slots->num_free,
                                .peak = slots->peak,
+                               .host_bytes = slots->total * slots->spec->host_bytes,
                                .device_bytes =
                                    slots->ops != NULL ? slots->total * slots->spec->slot_bytes : 0};
     pthread_mutex_unlock(&slots->lock);

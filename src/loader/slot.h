@@ -43,6 +43,7 @@ struct rbc_batch {
     int64_t position; /* where its round begins in the epoch */
     int64_t num_rows;
     uint8_t *data;       /* on the host */
+    uint8_t *there;      /* on its device; `data` where that is the host */
     rbc__staged *staged; /* what `data` is the host's part of; NULL: the tensors are in `data` */
     rbc_field *fields;   /* shapes of their tensors point into `shapes` */
     int64_t *shapes;     /* [num_fields][RBC__FIELD_MAX_DIMS] */
@@ -66,21 +67,24 @@ rbc_status rbc__slots_acquire(rbc__slots *slots, int64_t num_rows, rbc_batch **o
 /* Returns once the batch's rows may be written: a slot that was sent before may still be read. DEVICE.
  */
 rbc_status rbc__batch_await(const rbc_batch *batch, rbc_error *err);
-/* Sends the rows to where the tensors are; on the host they are there. DEVICE. */
+/* Lets what is made on the pipe from now on be made behind all that used the slot before. DEVICE. */
+rbc_status rbc__batch_follow(const rbc_batch *batch, rbc__pipe *pipe, rbc_error *err);
+/* Sends what was made on the host to where the tensors are; on the host it is there. DEVICE. */
 rbc_status rbc__batch_send(rbc_batch *batch, rbc_error *err);
 
 typedef struct rbc__slots_counts {
     int64_t total, in_use, peak;
-    int64_t device_bytes; /* of all slots, where that is another than the host */
+    int64_t host_bytes;   /* of all slots */
+    int64_t device_bytes; /* the same on their device, where that is another than the host */
 } rbc__slots_counts;
 void rbc__slots_count(rbc__slots *slots, rbc__slots_counts *out);
 
 const rbc__batch_spec *rbc__slots_spec(const rbc__slots *slots);
 
-/* First byte of row `row` of tensor field `field`. */
+/* First byte of row `row` of tensor field `field`; where the field is made there, on the device. */
 static inline uint8_t *rbc__batch_row(const rbc_batch *batch, const rbc__field_spec *field,
                                       int64_t row) {
-    return batch->data + field->offset + row * field->row_bytes;
+    return (field->is_there ? batch->there : batch->data) + field->offset + row * field->row_bytes;
 }
 
 /* Copies a string to element `element` of text field `text_index`; workers that write to one batch
@@ -88,8 +92,11 @@ static inline uint8_t *rbc__batch_row(const rbc_batch *batch, const rbc__field_s
 rbc_status rbc__batch_put_text(rbc_batch *batch, int32_t arena, int32_t text_index, int64_t element,
                                const void *text, uint64_t num_bytes, rbc_error *err);
 
-/* Closes the gaps of the rows that are left out and sets the shapes. */
-void rbc__batch_finish(rbc_batch *batch);
+/* Closes the gaps of the rows that are left out and sets the shapes. DEVICE. */
+rbc_status rbc__batch_finish(rbc_batch *batch, rbc_error *err);
+/* Queues a move of bytes on the batch's device, which come to lie `to` from its beginning. DEVICE. */
+rbc_status rbc__batch_move(const rbc_batch *batch, int64_t to, int64_t from, int64_t bytes,
+                           rbc_error *err);
 
 /* Puts the slot back among the free ones, or frees it. For a slot that was never delivered. */
 void rbc__slots_release(rbc_batch *batch);

@@ -221,7 +221,7 @@ static rbc_status note_skip(rbc_loader *loader, rbc__pending *pending, int64_t r
 
 /* Deals with the rows that failed. False, with `error` and `failed_row`, when one fails for good. */
 static bool settle_rows(rbc_loader *loader, rbc__pending *pending, rbc__mixed_rows *rows,
-                        rbc_error *error, int64_t *failed_row) {
+                        rbc__maker *maker, rbc_error *error, int64_t *failed_row) {
     if (rows->error.status != RBC_OK) {
         *error = rows->error;
         *failed_row = rows->first;
@@ -240,7 +240,7 @@ static bool settle_rows(rbc_loader *loader, rbc__pending *pending, rbc__mixed_ro
             return false;
         }
         if (loader->on_error == RBC_ON_ERROR_MASK &&
-            rbc__mixed_rows_mask(rows, i, error) != RBC_OK) {
+            rbc__mixed_rows_mask(rows, i, maker, error) != RBC_OK) {
             *failed_row = row;
             return false;
         }
@@ -262,6 +262,7 @@ static void add_stats(rbc_loader *loader, const rbc__rows_stats *stats, int64_t 
     }
     loader->bytes_unpacked += stats->bytes_unpacked;
     loader->bytes_decoded += stats->bytes_decoded;
+    loader->images_there += stats->images_there;
     loader->unpack_ns += stats->unpack_ns;
     sum->images_decoded += stats->images_decoded;
     sum->bytes_read += stats->bytes_read;
@@ -285,8 +286,10 @@ static void work_on(rbc__worker *worker, rbc__pending *pending, int64_t range,
 static void finish_batch(rbc_loader *loader, rbc__pending *pending) {
     rbc_error error;
     pthread_mutex_unlock(&loader->lock);
-    rbc__batch_finish(pending->batch);
-    const rbc_status status = rbc__batch_send(pending->batch, &error);
+    rbc_status status = rbc__batch_finish(pending->batch, &error);
+    if (status == RBC_OK) {
+        status = rbc__batch_send(pending->batch, &error);
+    }
     pthread_mutex_lock(&loader->lock);
     if (status != RBC_OK) {
         fail_range(pending, &error, 0);
@@ -335,7 +338,7 @@ static void make_range(rbc__worker *worker, rbc__pending *pending, rbc__mixed_ro
     int64_t failed_row = 0;
     rbc__mixed_rows_make(rows, worker->maker, pending->batch, worker->index,
                          &pending->is_cancelled);
-    const bool is_good = settle_rows(loader, pending, rows, &error, &failed_row);
+    const bool is_good = settle_rows(loader, pending, rows, worker->maker, &error, &failed_row);
     const int64_t busy_ns = rbc__timeline_enter(&rows->timeline, RBC__STAGE_NONE) - begin_ns;
     const rbc__rows_stats stats = rbc__mixed_rows_take_stats(rows);
     rbc__mixed_rows_end(rows);

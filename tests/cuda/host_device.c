@@ -10,6 +10,7 @@
 
 #include "cuda/runtime/driver.h"
 #include "image_passes.h"
+#include "jpeg_kernels.h"
 
 enum {
     OUT_OF_MEMORY = 2,
@@ -392,6 +393,10 @@ static void pause_a_little(unsigned *state) {
     }
 }
 
+static bool run_kernel(const char *name, unsigned blocks, const void *parameters) {
+    return image_passes_run(name, blocks, parameters) || jpeg_kernels_run(name, blocks, parameters);
+}
+
 static CUresult do_work(const work *w) {
     switch (w->kind) {
     case WORK_COPY:
@@ -412,10 +417,7 @@ static CUresult do_work(const work *w) {
         event_drop(w->event);
         return 0;
     case WORK_LAUNCH:
-        return image_passes_run(w->kernel, w->blocks,
-                                (const image_launch *)(const void *)w->parameters)
-                   ? 0
-                   : LAUNCH_FAILED;
+        return run_kernel(w->kernel, w->blocks, w->parameters) ? 0 : LAUNCH_FAILED;
     case WORK_FREE:
         release(w->to, &rbc_host_device_bytes.on_device);
         return 0;
@@ -585,6 +587,10 @@ STUB cuMemcpyDtoHAsync_v2(void *destination, CUdeviceptr source, size_t bytes, C
     return queue_copy(destination, address_of(source), bytes, stream);
 }
 
+STUB cuMemcpyAsync(CUdeviceptr destination, CUdeviceptr source, size_t bytes, CUstream stream) {
+    return queue_copy(address_of(destination), address_of(source), bytes, stream);
+}
+
 STUB cuMemsetD8Async(CUdeviceptr address, unsigned char value, size_t count, CUstream stream) {
     const work w = {.kind = WORK_FILL, .to = address_of(address), .value = value, .bytes = count};
     return queue_work(stream, &w, NULL, 0);
@@ -613,7 +619,9 @@ STUB cuLaunchKernel(CUfunction of, unsigned grid_x, unsigned grid_y, unsigned gr
     (void)extra;
     const work w = {.kind = WORK_LAUNCH, .kernel = of->name, .blocks = grid_x * grid_y};
     atomic_fetch_add(&rbc_host_device.num_launches, 1);
-    return queue_work(stream, &w, parameters[0], sizeof(image_launch));
+    const bool is_of_jpegs = strncmp(of->name, "rbc__jpeg_", 10) == 0;
+    return queue_work(stream, &w, parameters[0],
+                      is_of_jpegs ? sizeof(jpeg_launch) : sizeof(image_launch));
 }
 
 STUB cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction of, void **parameters,

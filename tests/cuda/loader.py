@@ -13,10 +13,12 @@ import gc
 import re
 import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
 from typing import Any
 
+import decoding
 import pytest
 
 CAPSULE = b"dlpack_exchange_api"
@@ -184,18 +186,24 @@ def main() -> int:
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         dataset = rc.open(small_dataset.write(Path(folder)), control_rate_hz=small_dataset.RATE_HZ)
-        for check in (
-            check_batches,
-            check_resuming,
-            check_other_streams,
-            check_tensors_hold_the_batch,
-            check_errors,
-        ):
+        checks: list[tuple[Any, tuple[Any, ...]]] = [
+            (check, (dataset, driver, stream))
+            for check in (
+                check_batches,
+                check_resuming,
+                check_other_streams,
+                check_tensors_hold_the_batch,
+                check_errors,
+            )
+        ]
+        checks += [(check, (Path(folder), stream)) for check in decoding.CHECKS]
+        for check, arguments in checks:
+            begin = time.monotonic()
             try:
-                check(dataset, driver, stream)
+                check(*arguments)
                 gc.collect()
                 assert list(counts) == [0, 0], "memory of the device is left"
-                print(f"[       OK ] {check.__name__}")
+                print(f"[       OK ] {check.__name__}, {time.monotonic() - begin:.1f} s")
             except Exception:
                 failed += 1
                 traceback.print_exc()

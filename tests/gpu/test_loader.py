@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import robocache as rc
+from tests.cuda import decoding
 from tests.python import small_dataset
 
 
@@ -56,6 +57,33 @@ def test_batches_are_those_of_the_host(small: rc.Dataset) -> None:
             compare(wanted, found)
 
 
+class Copies:
+    """Copies of tensors on the host, as the checks of decoding want them."""
+
+    def copy(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.cpu()
+
+    def synchronize(self) -> None:
+        torch.cuda.synchronize()
+
+
+@pytest.mark.parametrize("check", decoding.CHECKS, ids=lambda check: str(check.__name__))
+def test_decoding(tmp_path: Path, check: Any) -> None:
+    check(tmp_path, Copies())
+
+
+def test_an_epoch_goes_on_where_another_stopped(small: rc.Dataset) -> None:
+    wanted = list(make(small))
+    first = make(small, device="cuda", jpeg="cuda")
+    batches = iter(first)
+    for _ in range(5):
+        next(batches)
+    second = make(small, device="cuda", jpeg="auto")
+    second.load_state_dict(first.state_dict())
+    for a, b in zip(wanted[5:], second, strict=True):
+        compare(a, b)
+
+
 def test_other_streams(small: rc.Dataset) -> None:
     wanted, other, copies = list(make(small)), torch.cuda.Stream(), []
     for batch in make(small, device="cuda", num_slots=1):
@@ -68,8 +96,9 @@ def test_other_streams(small: rc.Dataset) -> None:
         compare(a, b)
 
 
-def test_a_step_is_captured_while_loading(small: rc.Dataset) -> None:
-    loader = make(small, device="cuda", num_threads=4)
+@pytest.mark.parametrize("jpeg", ["cpu", "cuda", "auto"])
+def test_a_step_is_captured_while_loading(small: rc.Dataset, jpeg: str) -> None:
+    loader = make(small, device="cuda", num_threads=4, jpeg=jpeg)
     state = torch.empty(4, 2, 4, device="cuda")
     graph = torch.cuda.CUDAGraph()
     batches = iter(loader)

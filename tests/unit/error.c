@@ -92,8 +92,8 @@ static void a_shortage_is_told_from_damage(void **state) {
         assert_false(rbc__is_shortage(&err));
     }
     static const rbc_status ours[] = {RBC_ERROR_OUT_OF_MEMORY, RBC_ERROR_INTERNAL,
-                                      RBC_ERROR_CANCELLED};
-    for (size_t i = 0; i < 3; ++i) {
+                                      RBC_ERROR_CANCELLED, RBC_ERROR_DEVICE};
+    for (size_t i = 0; i < 4; ++i) {
         rbc__fail(&err, ours[i], "a file");
         assert_true(rbc__is_shortage(&err));
     }

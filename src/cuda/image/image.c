@@ -67,5 +67,6 @@ rbc_status rbc__cuda_image(rbc_context *context, const rbc__image_job *job, int3
     }
     rbc__cuda_queue queue;
     RBC__TRY(rbc__cuda_enter(device_id, cu_stream, &queue, err));
+    queue.pipe = job->pipe;
     return rbc__cuda_leave(&queue, run(&queue, job, err));
 }

@@ -408,6 +408,7 @@ rbc_status rbc__cuda_decode_jpeg(rbc_context *context, const rbc__jpeg_job *job,
         rbc__cuda_queue queue;
         status = rbc__cuda_enter(device_id, cu_stream, &queue, err);
         if (status == RBC_OK) {
+            queue.pipe = job->pipe;
             status = rbc__cuda_leave(&queue, run_on(context, &queue, &d, err));
         }
     }

@@ -43,6 +43,7 @@ rbc_status rbc__cuda_enter(int32_t device_id, void *cu_stream, rbc__cuda_queue *
     out->multiprocessors = device->multiprocessors;
     out->is_pushed = current != device->context;
     out->capture = rbc__cuda_capture_of_thread();
+    out->pipe = NULL;
     out->err = err;
     out->launches.count = 0;
     out->launches.bytes = 0;

@@ -43,6 +43,7 @@ typedef struct rbc__cuda_queue {
     int32_t multiprocessors;
     bool is_pushed;              /* the device's context was not current and is now */
     rbc__cuda_capture *capture;  /* NULL unless this thread captures, see capture.h */
+    struct rbc__pipe *pipe;      /* whose stream it is, or NULL; set by the caller */
     rbc_error *err;              /* of the call; may be NULL */
     rbc__cuda_launches launches; /* not yet given to the driver */
 } rbc__cuda_queue;

@@ -1,10 +1,12 @@
 #include "cuda/runtime/staged.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/error.h"
-#include "cuda/runtime/device.h"
+#include "cuda/runtime/entered.h"
+#include "cuda/runtime/pipe.h"
 
 enum { FEW_STREAMS = 2 };
 
@@ -12,6 +14,7 @@ struct rbc__transfer {
     const rbc__cuda_driver *driver;
     const rbc__cuda_device *device;
     CUstream copies;
+    pthread_mutex_t lock; /* of the users of its memory while several threads fill it */
 };
 
 /* A stream that uses a memory, and the end of its work. */
@@ -22,7 +25,7 @@ typedef struct user {
 } user;
 
 struct rbc__staged {
-    int64_t bytes;
+    int64_t bytes; /* on the host */
     void *host;
     CUdeviceptr device;
     CUevent sent;
@@ -30,37 +33,14 @@ struct rbc__staged {
     int32_t num_users, room;
 };
 
-/* ---- the calling thread -------------------------------------------------------------------------
- */
+typedef rbc__cuda_entered entered;
 
-typedef struct entered {
-    bool is_pushed;
-    int mode;
-} entered;
-
-/* Makes the device current, and says that what is done is no part of a capture. */
 static rbc_status enter(const rbc__transfer *t, entered *out, rbc_error *err) {
-    CUcontext current = NULL;
-    CUresult result = t->driver->ctx_get_current(&current);
-    out->is_pushed = result == 0 && current != t->device->context;
-    if (out->is_pushed) {
-        result = t->driver->ctx_push_current(t->device->context);
-    }
-    if (result != 0) {
-        return rbc__cuda_fail(t->driver, result, err, "making CUDA device %d current",
-                              (int)t->device->id);
-    }
-    out->mode = RBC__CU_CAPTURE_MODE_RELAXED;
-    (void)t->driver->thread_exchange_stream_capture_mode(&out->mode);
-    return RBC_OK;
+    return rbc__cuda_entered_begin(t->driver, t->device, out, err);
 }
 
 static void leave(const rbc__transfer *t, entered *e) {
-    (void)t->driver->thread_exchange_stream_capture_mode(&e->mode);
-    if (e->is_pushed) {
-        CUcontext popped = NULL;
-        (void)t->driver->ctx_pop_current(&popped);
-    }
+    rbc__cuda_entered_end(t->driver, e);
 }
 
 static rbc_status leave_with(const rbc__transfer *t, entered *e, CUresult result, const char *what,
@@ -79,7 +59,7 @@ static bool has_functions(const rbc__cuda_driver *d) {
            d->mem_free != NULL && d->event_create != NULL && d->event_record != NULL &&
            d->event_synchronize != NULL && d->event_destroy != NULL &&
            d->stream_wait_event != NULL && d->stream_destroy != NULL &&
-           d->memcpy_htod_async != NULL;
+           d->memcpy_htod_async != NULL && d->memcpy_async != NULL;
 }
 
 static rbc_status create(int32_t device_id, rbc__transfer **out, rbc_error *err) {
@@ -93,10 +73,12 @@ static rbc_status create(int32_t device_id, rbc__transfer **out, rbc_error *err)
                          driver->version / 1000, driver->version % 1000 / 10);
     }
     rbc__transfer *t = calloc(1, sizeof *t);
-    if (t == NULL) {
+    if (t == NULL || pthread_mutex_init(&t->lock, NULL) != 0) {
+        free(t);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory to copy batches to a device");
     }
-    *t = (rbc__transfer){.driver = driver, .device = device};
+    t->driver = driver;
+    t->device = device;
     entered e;
     rbc_status status = enter(t, &e, err);
     if (status == RBC_OK) {
@@ -104,6 +86,7 @@ static rbc_status create(int32_t device_id, rbc__transfer **out, rbc_error *err)
         status = leave_with(t, &e, result, "cuStreamCreate", err);
     }
     if (status != RBC_OK) {
+        pthread_mutex_destroy(&t->lock);
         free(t);
         return status;
     }
@@ -117,6 +100,7 @@ static void destroy(rbc__transfer *t) {
         (void)t->driver->stream_destroy(t->copies);
         leave(t, &e);
     }
+    pthread_mutex_destroy(&t->lock);
     free(t);
 }
 
@@ -158,7 +142,8 @@ static void drop(const rbc__transfer *t, rbc__staged *s) {
     free(s);
 }
 
-static rbc_status allocate(rbc__transfer *t, int64_t bytes, rbc__staged **out, rbc_error *err) {
+static rbc_status allocate(rbc__transfer *t, int64_t host_bytes, int64_t device_bytes,
+                           rbc__staged **out, rbc_error *err) {
     *out = NULL;
     entered e;
     rbc__staged *s = calloc(1, sizeof *s);
@@ -168,13 +153,16 @@ static rbc_status allocate(rbc__transfer *t, int64_t bytes, rbc__staged **out, r
         free(users);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory to stage a batch");
     }
-    s->bytes = bytes;
+    s->bytes = host_bytes;
     s->users = users;
     s->room = FEW_STREAMS;
+    int64_t bytes = host_bytes;
     const char *what = "pinned host memory";
-    CUresult result = t->driver->mem_host_alloc(&s->host, (size_t)bytes, RBC__CU_MEM_HOST_PORTABLE);
+    CUresult result =
+        t->driver->mem_host_alloc(&s->host, (size_t)host_bytes, RBC__CU_MEM_HOST_PORTABLE);
     if (result == 0) {
         what = "memory";
+        bytes = device_bytes;
         result = t->driver->mem_alloc(&s->device, (size_t)bytes);
     }
     if (result == 0) {
@@ -222,15 +210,42 @@ static rbc_status await(rbc__transfer *t, const rbc__staged *s, rbc_error *err) 
     return leave_with(t, &e, result, "waiting for a batch that was sent", err);
 }
 
+/* Lets what comes on the stream come behind the work of the users; the device is current. */
+static CUresult follow_users(rbc__transfer *t, rbc__staged *s, CUstream cu_stream) {
+    CUresult result = 0;
+    (void)pthread_mutex_lock(&t->lock);
+    for (int32_t i = 0; i < s->num_users && result == 0; ++i) {
+        user *u = &s->users[i];
+        u->is_done = u->is_done || mark_end(t, u);
+        if (u->is_done) {
+            result = t->driver->stream_wait_event(cu_stream, u->event, 0);
+        }
+    }
+    (void)pthread_mutex_unlock(&t->lock);
+    return result;
+}
+
+static rbc_status follow(rbc__transfer *t, rbc__staged *s, rbc__pipe *pipe, rbc_error *err) {
+    entered e;
+    RBC__TRY(enter(t, &e, err));
+    const CUresult result = follow_users(t, s, rbc__cuda_pipe_stream(pipe));
+    return leave_with(t, &e, result, "waiting for the memory of a batch", err);
+}
+
+static rbc_status move(rbc__transfer *t, rbc__staged *s, int64_t to, int64_t from, int64_t bytes,
+                       rbc_error *err) {
+    entered e;
+    RBC__TRY(enter(t, &e, err));
+    const CUdeviceptr device = s->device;
+    const CUresult result = t->driver->memcpy_async(
+        device + (CUdeviceptr)to, device + (CUdeviceptr)from, (size_t)bytes, t->copies);
+    return leave_with(t, &e, result, "closing up a batch", err);
+}
+
 static rbc_status send(rbc__transfer *t, rbc__staged *s, rbc_error *err) {
     entered e;
     RBC__TRY(enter(t, &e, err));
-    CUresult result = 0;
-    for (int32_t i = 0; i < s->num_users && result == 0; ++i) {
-        if (s->users[i].is_done || mark_end(t, &s->users[i])) {
-            result = t->driver->stream_wait_event(t->copies, s->users[i].event, 0);
-        }
-    }
+    CUresult result = follow_users(t, s, t->copies);
     if (result == 0) {
         s->num_users = 0;
         result = t->driver->memcpy_htod_async(s->device, s->host, (size_t)s->bytes, t->copies);
@@ -317,6 +332,8 @@ const rbc__transfer_ops rbc__cuda_transfer_ops = {
     .host = host_part,
     .device = device_part,
     .await = await,
+    .follow = follow,
+    .move = move,
     .send = send,
     .order = order,
     .give_back = give_back,

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "cuda/common/arithmetic.h"
+#include "cuda/runtime/pipe.h"
 
 enum {
     LEAST_BYTES = 1 << 20,
@@ -31,7 +32,7 @@ struct rbc__cuda_staging {
     _Atomic(use) use;
 };
 
-static rbc__cuda_staging *all;
+static rbc__cuda_stagings shared;
 static _Atomic uint64_t num_given;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
@@ -40,8 +41,12 @@ static bool is_free(const rbc__cuda_driver *driver, const rbc__cuda_staging *sta
     return now == IDLE || (now == READ_OUT && driver->event_query(staging->event) == 0);
 }
 
+static rbc__cuda_stagings *stagings_of(const rbc__cuda_queue *queue) {
+    return queue->pipe != NULL ? rbc__cuda_pipe_stagings(queue->pipe) : &shared;
+}
+
 static rbc__cuda_staging *find(const rbc__cuda_queue *queue, uint64_t bytes) {
-    for (rbc__cuda_staging *s = all; s != NULL; s = s->next) {
+    for (rbc__cuda_staging *s = stagings_of(queue)->first; s != NULL; s = s->next) {
         if (s->device == queue->device->id && s->bytes >= bytes && is_free(queue->driver, s)) {
             return s;
         }
@@ -53,7 +58,7 @@ static rbc__cuda_staging *find(const rbc__cuda_queue *queue, uint64_t bytes) {
 static void keep_few(const rbc__cuda_queue *queue) {
     const rbc__cuda_staging *oldest = NULL;
     int count = 0;
-    for (const rbc__cuda_staging *s = all; s != NULL; s = s->next) {
+    for (const rbc__cuda_staging *s = stagings_of(queue)->first; s != NULL; s = s->next) {
         if (s->device == queue->device->id && s->use == READ_OUT) {
             ++count;
             oldest = oldest == NULL || s->given < oldest->given ? s : oldest;
@@ -84,10 +89,12 @@ static void drop(const rbc__cuda_driver *driver, rbc__cuda_staging *staging) {
 
 /* Those that are too small and that nobody reads are not kept beside a larger one. */
 static void drop_smaller(const rbc__cuda_queue *queue, uint64_t bytes) {
-    for (rbc__cuda_staging **at = &all; *at != NULL;) {
+    rbc__cuda_stagings *stagings = stagings_of(queue);
+    for (rbc__cuda_staging **at = &stagings->first; *at != NULL;) {
         rbc__cuda_staging *s = *at;
         if (s->device == queue->device->id && s->bytes < bytes && is_free(queue->driver, s)) {
             *at = s->next;
+            stagings->bytes -= (int64_t)s->bytes;
             drop(queue->driver, s);
         } else {
             at = &s->next;
@@ -119,8 +126,10 @@ static rbc_status create(const rbc__cuda_queue *queue, uint64_t bytes, rbc__cuda
                               (unsigned long long)bytes);
     }
     s->memory = memory;
-    s->next = all;
-    all = s;
+    rbc__cuda_stagings *stagings = stagings_of(queue);
+    s->next = stagings->first;
+    stagings->first = s;
+    stagings->bytes += (int64_t)s->bytes;
     *out = s;
     return RBC_OK;
 }
@@ -222,7 +231,7 @@ rbc_status rbc__cuda_staging_copy(rbc__cuda_queue *queue, rbc__cuda_staging *sta
     const rbc__cuda_driver *driver = queue->driver;
     int capturing = 0;
     CUresult result = driver->stream_is_capturing(queue->cu_stream, &capturing);
-    if (result == 0 && capturing == 0 && has_twin(queue, staging)) {
+    if (result == 0 && capturing == 0 && queue->pipe == NULL && has_twin(queue, staging)) {
         *where = (unsigned char *)(uintptr_t)staging->twin;
         result = copy_beside(queue, staging, bytes);
     } else if (result == 0) {
@@ -276,4 +285,13 @@ rbc_status rbc__cuda_staging_give(rbc__cuda_queue *queue, rbc__cuda_staging *sta
     staging->given = ++num_given;
     atomic_store_explicit(&staging->use, READ_OUT, memory_order_release);
     return RBC_OK;
+}
+
+void rbc__cuda_stagings_drop(const rbc__cuda_driver *driver, rbc__cuda_stagings *stagings) {
+    while (stagings->first != NULL) {
+        rbc__cuda_staging *s = stagings->first;
+        stagings->first = s->next;
+        drop(driver, s);
+    }
+    stagings->bytes = 0;
 }

@@ -1,0 +1,187 @@
+#include "cuda/runtime/pipe.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "core/error.h"
+#include "cuda/runtime/entered.h"
+
+/* Memory that grows takes this much more than is asked for, so that it soon grows no more. */
+enum { SPARE_PART = 4 };
+
+struct rbc__pipe {
+    const rbc__cuda_driver *driver;
+    const rbc__cuda_device *device;
+    CUstream cu_stream;
+    rbc__cuda_entered entered;
+    void *host;
+    CUdeviceptr memory;
+    _Atomic int64_t host_bytes, memory_bytes;
+    rbc__cuda_stagings stagings;
+};
+
+CUstream rbc__cuda_pipe_stream(const rbc__pipe *pipe) {
+    return pipe->cu_stream;
+}
+
+rbc__cuda_stagings *rbc__cuda_pipe_stagings(rbc__pipe *pipe) {
+    return &pipe->stagings;
+}
+
+static rbc_status told(const rbc__pipe *pipe, CUresult result, const char *what, rbc_error *err) {
+    return result == 0 ? RBC_OK
+                       : rbc__cuda_fail(pipe->driver, result, err, "%s, CUDA device %d", what,
+                                        (int)pipe->device->id);
+}
+
+static rbc_status enter(rbc__pipe *pipe, rbc_error *err) {
+    return rbc__cuda_entered_begin(pipe->driver, pipe->device, &pipe->entered, err);
+}
+
+static void leave(rbc__pipe *pipe) {
+    rbc__cuda_entered_end(pipe->driver, &pipe->entered);
+}
+
+static bool has_functions(const rbc__cuda_driver *d) {
+    return d->mem_host_alloc != NULL && d->mem_free_host != NULL && d->mem_alloc != NULL &&
+           d->mem_free != NULL && d->stream_destroy != NULL && d->memcpy_async != NULL;
+}
+
+static rbc_status create(int32_t device_id, rbc__pipe **out, rbc_error *err) {
+    *out = NULL;
+    const rbc__cuda_driver *driver = NULL;
+    rbc__cuda_device *device = NULL;
+    RBC__TRY(rbc__cuda_device_get(device_id, &driver, &device, err));
+    if (!has_functions(driver)) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
+                         "the CUDA driver (%d.%d) lacks functions that decoding into batches needs",
+                         driver->version / 1000, driver->version % 1000 / 10);
+    }
+    rbc__pipe *pipe = calloc(1, sizeof *pipe);
+    if (pipe == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for work on a device");
+    }
+    pipe->driver = driver;
+    pipe->device = device;
+    rbc_status status = enter(pipe, err);
+    if (status == RBC_OK) {
+        const CUresult result =
+            driver->stream_create(&pipe->cu_stream, RBC__CU_STREAM_NON_BLOCKING);
+        leave(pipe);
+        status = told(pipe, result, "cuStreamCreate", err);
+    }
+    if (status != RBC_OK) {
+        free(pipe);
+        return status;
+    }
+    *out = pipe;
+    return RBC_OK;
+}
+
+static void drop_memory(rbc__pipe *pipe) {
+    if (pipe->memory != 0) {
+        (void)pipe->driver->mem_free(pipe->memory);
+        pipe->memory = 0;
+        pipe->memory_bytes = 0;
+    }
+}
+
+static void drop_host(rbc__pipe *pipe) {
+    if (pipe->host != NULL) {
+        (void)pipe->driver->mem_free_host(pipe->host);
+        pipe->host = NULL;
+        pipe->host_bytes = 0;
+    }
+}
+
+static void destroy(rbc__pipe *pipe) {
+    if (enter(pipe, NULL) == RBC_OK) {
+        (void)pipe->driver->stream_synchronize(pipe->cu_stream);
+        drop_memory(pipe);
+        drop_host(pipe);
+        rbc__cuda_stagings_drop(pipe->driver, &pipe->stagings);
+        (void)pipe->driver->stream_destroy(pipe->cu_stream);
+        leave(pipe);
+    }
+    free(pipe);
+}
+
+static void *stream(const rbc__pipe *pipe) {
+    return pipe->cu_stream;
+}
+
+static rbc_status wait(rbc__pipe *pipe, rbc_error *err) {
+    return told(pipe, pipe->driver->stream_synchronize(pipe->cu_stream), "decoding images", err);
+}
+
+static rbc_status fail_memory(const rbc__pipe *pipe, CUresult result, int64_t bytes,
+                              const char *what, rbc_error *err) {
+    (void)rbc__cuda_fail(pipe->driver, result, err, "%lld bytes for images: %s, CUDA device %d",
+                         (long long)bytes, what, (int)pipe->device->id);
+    if (result != RBC__CU_ERROR_OUT_OF_MEMORY) {
+        return RBC_ERROR_DEVICE;
+    }
+    if (err != NULL) {
+        err->status = RBC_ERROR_OUT_OF_MEMORY;
+    }
+    return RBC_ERROR_OUT_OF_MEMORY;
+}
+
+static rbc_status grow_host(rbc__pipe *pipe, int64_t bytes, rbc_error *err) {
+    const int64_t room = bytes + bytes / SPARE_PART;
+    RBC__TRY(wait(pipe, err));
+    drop_host(pipe);
+    const CUresult result =
+        pipe->driver->mem_host_alloc(&pipe->host, (size_t)room, RBC__CU_MEM_HOST_PORTABLE);
+    if (result != 0) {
+        pipe->host = NULL;
+        return fail_memory(pipe, result, room, "pinned host memory", err);
+    }
+    pipe->host_bytes = room;
+    return RBC_OK;
+}
+
+static rbc_status grow_memory(rbc__pipe *pipe, int64_t bytes, rbc_error *err) {
+    const int64_t room = bytes + bytes / SPARE_PART;
+    RBC__TRY(wait(pipe, err));
+    drop_memory(pipe);
+    const CUresult result = pipe->driver->mem_alloc(&pipe->memory, (size_t)room);
+    if (result != 0) {
+        pipe->memory = 0;
+        return fail_memory(pipe, result, room, "memory", err);
+    }
+    pipe->memory_bytes = room;
+    return RBC_OK;
+}
+
+static rbc_status reserve(rbc__pipe *pipe, int64_t host_bytes, int64_t device_bytes,
+                          rbc__pipe_memory *out, rbc_error *err) {
+    RBC__TRY(host_bytes > pipe->host_bytes ? grow_host(pipe, host_bytes, err) : RBC_OK);
+    RBC__TRY(device_bytes > pipe->memory_bytes ? grow_memory(pipe, device_bytes, err) : RBC_OK);
+    out->host = pipe->host;
+    out->device = (uint8_t *)(uintptr_t)pipe->memory; // NOLINT(performance-no-int-to-ptr)
+    return RBC_OK;
+}
+
+static rbc_status copy(rbc__pipe *pipe, void *to, const void *from, int64_t bytes, rbc_error *err) {
+    const CUresult result = pipe->driver->memcpy_async(
+        (CUdeviceptr)(uintptr_t)to, (CUdeviceptr)(uintptr_t)from, (size_t)bytes, pipe->cu_stream);
+    return told(pipe, result, "copying images", err);
+}
+
+static void count(const rbc__pipe *pipe, int64_t *host_bytes, int64_t *device_bytes) {
+    *host_bytes = pipe->host_bytes + pipe->stagings.bytes;
+    *device_bytes = pipe->memory_bytes;
+}
+
+const rbc__pipe_ops rbc__cuda_pipe_ops = {
+    .create = create,
+    .destroy = destroy,
+    .enter = enter,
+    .leave = leave,
+    .stream = stream,
+    .reserve = reserve,
+    .copy = copy,
+    .wait = wait,
+    .count = count,
+};
