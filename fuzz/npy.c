@@ -7,7 +7,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     rbc__npy npy;
+    rbc__npy_header header;
     rbc_error err;
+    if (rbc__npy_read_header(data, size, &header, &err) == RBC_OK) {
+        fuzz_require(header.bytes <= size && header.ndim <= RBC__NPY_MAX_DIMS);
+        fuzz_require(memchr(header.descr, 0, sizeof header.descr) != NULL);
+    } else {
+        fuzz_require(rbc__npy_parse(data, size, &npy, NULL) == err.status);
+    }
     if (rbc__npy_parse(data, size, &npy, &err) != RBC_OK) {
         fuzz_require(err.status == RBC_ERROR_FORMAT || err.status == RBC_ERROR_UNSUPPORTED);
         fuzz_require(strlen(err.message) > 0);

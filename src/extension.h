@@ -18,6 +18,7 @@
  * formats/mp4/mp4.h        rbc__mp4_read(): the tables of a video's file
  * io/source.h              rbc__source_open(), _close()
  * formats/parquet/pages.h  rbc__parquet_scan(): where the byte strings of a column lie
+ * layout/npy.h             rbc__npy_read_header(): of a NumPy file
  * layout/object.h          rbc__array_object_encode()
  * layout/schema.h          what such an indexer declares, rbc__schema_free()
  * cuda/runtime/capture.h   rbc__cuda_capture: the launches of a plan, and their replay
@@ -40,6 +41,7 @@
 #include "formats/npz/steps.h"
 #include "formats/parquet/pages.h"
 #include "io/zip.h"
+#include "layout/npy.h"
 #include "layout/object.h"
 #include "packing/packing.h"
 

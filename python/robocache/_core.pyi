@@ -472,6 +472,10 @@ def create_writer(
 # methods as int64 in bytes.
 def zip_members(path: str, suffixes: bytes, /) -> tuple[bytes, ...]: ...
 
+# What the header that a .npy file begins with says: dtype as NumPy writes it, whether the first
+# axis goes fastest, shape, bytes of the header.
+def npy_header(data: bytes, /) -> tuple[str, bool, tuple[int, ...], int]: ...
+
 # Keys are (name, values [n, ...] or None, offsets, bytes); fills those and file_bytes [n].
 def npz_read_steps(
     begin: str,

@@ -64,7 +64,7 @@ static bool take_extent(text *t, int64_t *out) {
     return t->at > begin;
 }
 
-static bool take_shape(text *t, rbc__npy *out) {
+static bool take_shape(text *t, rbc__npy_header *out) {
     if (!take(t, "(")) {
         return false;
     }
@@ -98,16 +98,15 @@ static bool find_dtype(const char *descr, rbc__npy *out) {
     return false;
 }
 
-static rbc_status parse_header(text t, rbc__npy *out, rbc_error *err) {
+static rbc_status parse_text(text t, rbc__npy_header *out, rbc_error *err) {
     char key[32];
-    char descr[64] = "";
     bool has_shape = false;
     bool has_order = false;
     bool ok = take(&t, "{");
     while (ok && !take(&t, "}")) {
         ok = take_string(&t, key, sizeof key) && take(&t, ":");
         if (ok && strcmp(key, "descr") == 0) {
-            if (!take_string(&t, descr, sizeof descr)) {
+            if (!take_string(&t, out->descr, sizeof out->descr)) {
                 return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
                                  "a .npy array of records; plain numbers are supported");
             }
@@ -123,18 +122,15 @@ static rbc_status parse_header(text t, rbc__npy *out, rbc_error *err) {
         }
         ok = ok && (take(&t, ",") || (t.at < t.end && *t.at == '}'));
     }
-    if (!ok || !has_shape || !has_order || descr[0] == '\0') {
-        return rbc__fail(err, RBC_ERROR_FORMAT, "the header of a .npy array is damaged");
-    }
-    if (!find_dtype(descr, out)) {
-        return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "a .npy array of dtype '%s'", descr);
-    }
-    return RBC_OK;
+    return ok && has_shape && has_order && out->descr[0] != '\0'
+               ? RBC_OK
+               : rbc__fail(err, RBC_ERROR_FORMAT, "the header of a .npy array is damaged");
 }
 
-rbc_status rbc__npy_parse(const uint8_t *data, uint64_t bytes, rbc__npy *out, rbc_error *err) {
+rbc_status rbc__npy_read_header(const uint8_t *data, uint64_t bytes, rbc__npy_header *out,
+                                rbc_error *err) {
     static const uint8_t magic[6] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
-    *out = (rbc__npy){0};
+    *out = (rbc__npy_header){0};
     if (bytes < 10 || memcmp(data, magic, sizeof magic) != 0 || data[6] < 1 || data[6] > 3) {
         return rbc__fail(err, RBC_ERROR_FORMAT, "no .npy array");
     }
@@ -147,14 +143,24 @@ rbc_status rbc__npy_parse(const uint8_t *data, uint64_t bytes, rbc__npy *out, rb
                          header, bytes);
     }
     const char *at = (const char *)data + begin;
-    RBC__TRY(parse_header((text){at, at + header}, out, err));
+    out->bytes = begin + header;
+    return parse_text((text){at, at + header}, out, err);
+}
+
+rbc_status rbc__npy_parse(const uint8_t *data, uint64_t bytes, rbc__npy *out, rbc_error *err) {
+    rbc__npy_header header;
+    RBC__TRY(rbc__npy_read_header(data, bytes, &header, err));
+    *out = (rbc__npy){.is_fortran = header.is_fortran, .ndim = header.ndim, .offset = header.bytes};
+    memcpy(out->shape, header.shape, sizeof out->shape);
+    if (!find_dtype(header.descr, out)) {
+        return rbc__fail(err, RBC_ERROR_UNSUPPORTED, "a .npy array of dtype '%s'", header.descr);
+    }
     int64_t values = rbc__dtype_bytes(out->dtype);
     for (int32_t i = 0; i < out->ndim; ++i) {
         if (!rbc__mul_size(values, out->shape[i], &values)) {
             return rbc__fail(err, RBC_ERROR_FORMAT, "a .npy array is larger than 2^63 bytes");
         }
     }
-    out->offset = begin + header;
     out->bytes = (uint64_t)values;
     if (out->bytes > bytes - out->offset) {
         return rbc__fail(err, RBC_ERROR_FORMAT,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import tokenize
+import re
 from typing import IO, TYPE_CHECKING, Any
 
-from ..errors import FormatError
+from .. import _core
+from ..errors import FormatError, UnsupportedError
 
 if TYPE_CHECKING:
     import numpy
 
 __all__ = ["read_npy_header"]
+
+_MAX_BYTES = 65536
+_DTYPE = re.compile(r"[<>|=]?([biufcSUO?]|[mM]8)[0-9]{0,9}(\[[a-zA-Z0-9]{1,9}\])?")
 
 
 def read_npy_header(stream: IO[bytes], what: str) -> tuple[tuple[int, ...], bool, numpy.dtype[Any]]:
@@ -18,17 +22,26 @@ def read_npy_header(stream: IO[bytes], what: str) -> tuple[tuple[int, ...], bool
 
     Args:
         stream: at the beginning of the array.
-        what: begins the message of the FormatError that is raised where it is none.
-    """
-    from numpy.lib import format as npy
+        what: begins the message of the error that is raised.
 
+    Raises:
+        FormatError: there is no array, or its header is damaged.
+        UnsupportedError: it holds records.
+    """
+    import numpy
+
+    begin = stream.read(10)
+    if begin[6:7] > b"\1":  # the header's size has 2 bytes in version 1, then 4
+        begin += stream.read(2)
+    size = int.from_bytes(begin[8:], "little")
     try:
-        version = npy.read_magic(stream)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, is_fortran, dtype = read(stream)
-    except (
-        *(ValueError, TypeError, KeyError, SyntaxError, EOFError, tokenize.TokenError),
-        *(RecursionError, MemoryError, OverflowError),
-    ) as error:
-        raise FormatError(f"{what}: no NumPy array: {error}") from None
+        data = begin + stream.read(min(size, _MAX_BYTES))
+        descr, is_fortran, shape, _ = _core.npy_header(data)
+        dtype = numpy.dtype(descr) if _DTYPE.fullmatch(descr) else None
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{what}: {error}") from None
+    except (TypeError, ValueError):
+        dtype = None
+    if dtype is None:
+        raise FormatError(f"{what}: found {descr!r}, which is no dtype of NumPy's")
     return shape, is_fortran, dtype

@@ -1,4 +1,5 @@
-/* What formats in Python read files with: zip archives, and bytes that are packed. */
+/* What formats in Python read files with: zip archives, headers of NumPy's files, and bytes that are
+ * packed. */
 #include "objects/objects.h"
 #include "tensors/tensor.h"
 
@@ -243,6 +244,38 @@ PyObject *npz_read_steps(PyObject *module, PyObject *args) {
         return NULL;
     }
     Py_RETURN_NONE;
+}
+
+/* ---- NumPy's files ------------------------------------------------------------------------------
+ */
+
+/* npy_header(bytes) -> (dtype as NumPy writes it, is Fortran order, shape, bytes of the header) */
+PyObject *npy_header(PyObject *module, PyObject *args) {
+    const char *data;
+    Py_ssize_t bytes;
+    if (!PyArg_ParseTuple(args, "y#", &data, &bytes)) {
+        return NULL;
+    }
+    rbc__npy_header header;
+    rbc_error err;
+    if (rbc__npy_read_header((const uint8_t *)data, (uint64_t)bytes, &header, &err) != RBC_OK) {
+        return raise_error(state_of_module(module), &err);
+    }
+    PyObject *descr = PyUnicode_DecodeLatin1(header.descr, (Py_ssize_t)strlen(header.descr), NULL);
+    PyObject *shape = PyTuple_New(header.ndim);
+    for (int32_t i = 0; shape != NULL && i < header.ndim; ++i) {
+        PyObject *extent = PyLong_FromLongLong(header.shape[i]);
+        if (extent == NULL || PyTuple_SetItem(shape, i, extent) != 0) {
+            Py_CLEAR(shape);
+        }
+    }
+    if (descr == NULL || shape == NULL) {
+        Py_XDECREF(descr);
+        Py_XDECREF(shape);
+        return NULL;
+    }
+    return Py_BuildValue("NNNK", descr, PyBool_FromLong(header.is_fortran), shape,
+                         (unsigned long long)header.bytes);
 }
 
 /* ---- packed bytes -------------------------------------------------------------------------------

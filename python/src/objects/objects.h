@@ -71,6 +71,7 @@ PyObject *create_writer(PyObject *module, PyObject *args);
 PyObject *read_mp4(PyObject *module, PyObject *args);
 PyObject *video_decoders(PyObject *module, PyObject *unused);
 PyObject *zip_members(PyObject *module, PyObject *args);
+PyObject *npy_header(PyObject *module, PyObject *args);
 PyObject *npz_read_steps(PyObject *module, PyObject *args);
 PyObject *unpack_bytes(PyObject *module, PyObject *args);
 

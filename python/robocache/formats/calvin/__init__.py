@@ -21,7 +21,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from ... import _core
-from ...errors import Error, FormatError
+from ...errors import Error, FormatError, UnsupportedError
 from ..damage import is_damage
 from ..npy_header import read_npy_header
 from ..sources import Column, Pieces
@@ -237,8 +237,11 @@ def _read_keys(file: str) -> Iterator[_Key]:
                 name, extension = os.path.splitext(member.filename)
                 if extension != ".npy":
                     continue
-                with archive.open(member) as stream:
-                    shape, _, dtype = read_npy_header(stream, f"{file}: {member.filename}")
+                try:
+                    with archive.open(member) as stream:
+                        shape, _, dtype = read_npy_header(stream, f"{file}: {member.filename}")
+                except UnsupportedError:  # records
+                    continue
                 if dtype.name in _DTYPES and len(shape) <= 7:
                     yield _Key(name, dtype.name, shape)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
