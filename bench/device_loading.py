@@ -3,10 +3,10 @@
 usage: python bench/device_loading.py [--frames N] [--seconds S] [--json FILE]
 
 Distinct JPEGs of 256x256, cropped at random, resized to 224x224, normalised, bfloat16 with channels
-first, by a loader whose batches `Batch.to("cuda")` copies and by one with device="cuda". What is
-delivered is compared with the host's before anything is timed. `device` is the GPU's time a frame,
-by events, for decoding and for the image work where both are done there, from streams and pixels
-that lie there: what a loader that decodes on the GPU could reach at best.
+first, by a loader whose batches `Batch.to("cuda")` copies ("copied") and by some with device="cuda"
+and each `jpeg=`. What is delivered is compared with the host's before anything is timed. `device_us`
+is the GPU's time a frame, by events, for decoding and for the image work from streams and pixels that
+lie there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import io
 import json
 import os
+import re
 import statistics
 import tempfile
 import time
@@ -76,11 +77,12 @@ def make(dataset: rc.Dataset, **options: Any) -> rc.DataLoader:
 
 
 def check(dataset: rc.Dataset) -> None:
-    on_host, on_device = iter(make(dataset)), iter(make(dataset, device="cuda"))
-    for _ in range(4):
-        wanted, found = next(on_host), next(on_device)
-        for name, value in wanted.tensors.items():
-            assert torch.equal(found[name].cpu(), value), name
+    for jpeg in ("cpu", "cuda", "auto"):
+        on_host, on_device = iter(make(dataset)), iter(make(dataset, device="cuda", jpeg=jpeg))
+        for _ in range(4):
+            wanted, found = next(on_host), next(on_device)
+            for name, value in wanted.tensors.items():
+                assert torch.equal(found[name].cpu(), value), name
 
 
 def resident_bytes() -> int:
@@ -93,8 +95,16 @@ def resident_bytes() -> int:
     )
 
 
+def waited(stats: dict[str, Any]) -> str:
+    """Return what the consumer waited for most."""
+    waits = {name: ns for name, ns in stats.items() if re.fullmatch(r"wait_\w+_ns", name)}
+    most = max(waits, key=lambda name: waits[name])
+    total = stats["wait_ns"] + stats["outside_ns"] + stats["stage_deliver_ns"]
+    return f"{most[5:-3]} waited for {waits[most] / max(total, 1):.0%} of the time"
+
+
 def measure(dataset: rc.Dataset, how: str, threads: int, seconds: float) -> dict[str, Any]:
-    options = {"device": "cuda"} if how == "device" else {}
+    options = {} if how == "copied" else {"device": "cuda", "jpeg": how}
     before = resident_bytes()
     begin = time.perf_counter()
     loader = make(dataset, num_threads=threads, **options)
@@ -103,7 +113,7 @@ def measure(dataset: rc.Dataset, how: str, threads: int, seconds: float) -> dict
     window = begin
     while time.perf_counter() - begin < seconds:
         for given in loader:
-            batch = given if how == "device" else given.to("cuda", non_blocking=True)
+            batch = given if options else given.to("cuda", non_blocking=True)
             total += batch["image"][:, :, 0, 0].float().sum()  # a little work that needs it
             if batches == 0:
                 torch.cuda.synchronize()
@@ -119,6 +129,7 @@ def measure(dataset: rc.Dataset, how: str, threads: int, seconds: float) -> dict
             if now - begin > seconds:
                 break
     stats = loader.stats()
+    frames = max(stats["images_decoded"], 1)
     rates = rates[1:] or rates
     row = {
         "how": how,
@@ -129,10 +140,17 @@ def measure(dataset: rc.Dataset, how: str, threads: int, seconds: float) -> dict
         "host_bytes": resident_bytes() - before,
         "stats": {k: v for k, v in stats.items() if isinstance(v, (int, float, str))},
     }
+    stages = " ".join(
+        f"{name} {stats[f'stage_{name}_ns'] / frames / 1e3:.1f}"
+        for name in ("order", "read", "unpack", "decode", "align")
+    )
     print(
         f"{how:7s} {threads:2d} threads {row['frames_per_second']:9.0f} frames/s "
         f"({min(rates):.0f} to {max(rates):.0f}), first batch {first_ms:.0f} ms, "
-        f"{row['host_bytes'] / 1e6:.0f} MB",
+        f"{stats['images_on_device'] / frames:.0%} on the device; "
+        f"MB: host {row['host_bytes'] / 1e6:.0f}, pinned {stats['pinned_bytes'] / 1e6:.0f}, "
+        f"device {stats['device_bytes'] / 1e6:.0f}; thread us a frame: {stages}; "
+        f"{waited(stats)}",
         flush=True,
     )
     return row
@@ -179,6 +197,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=20_000)
     parser.add_argument("--seconds", type=float, default=12.0, help="for each row")
+    parser.add_argument("--threads", type=int, nargs="*", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--how", nargs="*", default=["copied", "cpu", "cuda", "auto"])
     parser.add_argument("--json", type=Path, help="write the result to this file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -194,8 +214,8 @@ def main() -> None:
             "device_us": device_times(),
             "rows": [
                 measure(dataset, how, threads, arguments.seconds)
-                for threads in (1, 2, 4, 8, 16)
-                for how in ("copied", "device")
+                for threads in arguments.threads
+                for how in arguments.how
             ],
         }
     if arguments.json is not None:
