@@ -4,9 +4,8 @@ usage: python bench/device_loading.py [--frames N] [--seconds S] [--json FILE]
 
 Distinct JPEGs of 256x256, cropped at random, resized to 224x224, normalised, bfloat16 with channels
 first, by a loader whose batches `Batch.to("cuda")` copies ("copied") and by some with device="cuda"
-and each `jpeg=`. What is delivered is compared with the host's before anything is timed. `device_us`
-is the GPU's time a frame, by events, for decoding and for the image work from streams and pixels that
-lie there.
+and each `jpeg=`. What is delivered is compared with the host's before anything is timed. The
+device's own time a frame, by events, is of streams and pixels that lie there.
 """
 
 from __future__ import annotations
