@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <turbojpeg.h>
 
+#include "../random.h"
 #include "codec/codec.h"
 
 #define HEIGHT 37
@@ -187,10 +188,8 @@ static void damage_never_crashes(void **state) {
         assert_non_null(copy);
         memcpy(copy, f->jpeg, f->bytes);
         for (int i = 0; i < 3; ++i) {
-            key ^= key << 13;
-            key ^= key >> 7;
-            key ^= key << 17;
-            copy[key % f->bytes] = (uint8_t)(key >> 56);
+            const uint64_t drawn = xorshift(&key);
+            copy[drawn % f->bytes] = (uint8_t)(drawn >> 56);
         }
         failures += decode(f, copy, f->bytes, 3, dst, &err) != RBC_OK;
         free(copy);

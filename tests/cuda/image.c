@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "../random.h"
 #include "core/error.h"
 #include "host_device.h"
 #include "image/image.h"
@@ -21,10 +22,7 @@ static rbc_context *context;
 static uint64_t state = 88172645463325252u;
 
 static uint64_t bits(void) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
+    return xorshift(&state);
 }
 
 static int32_t between(int32_t low, int32_t high) {

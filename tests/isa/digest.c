@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../random.h"
 #include "backend.h"
 #include "core/half.h"
 
@@ -21,10 +22,7 @@ rbc_status rbc__backend_for(DLDevice device, const rbc__backend **out, rbc_error
 static uint64_t random_state = 88172645463325252u;
 
 static double random_unit(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (double)(random_state >> 11) * 0x1p-53;
+    return xorshift_unit(&random_state);
 }
 
 static uint64_t digest(const void *bytes, size_t count) {

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "../random.h"
 #include "layout/array_copy.h"
 
 enum { BLOBS = 1000, PACKINGS = 4 };
@@ -15,14 +16,11 @@ enum { BLOBS = 1000, PACKINGS = 4 };
 static uint64_t state = 1;
 
 static uint64_t any_number(void) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state * UINT64_C(0x2545F4914F6CDD1D) >> 16;
+    return xorshift_number(&state) >> 16;
 }
 
 static int64_t up_to(int64_t most) {
-    return (int64_t)(any_number() % ((uint64_t)most + 1));
+    return xorshift_up_to(&state, most);
 }
 
 /* ---- an array by index arithmetic ---- */

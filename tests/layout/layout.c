@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "../random.h"
 #include "codec/ros_image.h"
 #include "layout/layout.h"
 
@@ -23,10 +24,7 @@ static const rbc__layout_stream streams[NUM_STREAMS] = {
 static uint64_t seed = 1;
 
 static uint64_t up_to(uint64_t most) {
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return (seed * UINT64_C(0x2545F4914F6CDD1D) >> 16) % (most + 1);
+    return (xorshift_number(&seed) >> 16) % (most + 1);
 }
 
 static rbc__layout_stream stream_of(uint32_t id) {

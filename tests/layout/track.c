@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "../random.h"
 #include "layout/track.h"
 
 enum { BLOBS = 3, BLOCKS = 500, MOST_PACKETS = 200 };
@@ -18,10 +19,7 @@ static const rbc__time_base TIME_BASE = {1, 15360};
 static uint64_t state = 1;
 
 static int64_t up_to(int64_t most) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (int64_t)((state * UINT64_C(0x2545F4914F6CDD1D) >> 16) % ((uint64_t)most + 1));
+    return xorshift_up_to(&state, most);
 }
 
 static void encode(const rbc__track_packet *packets, int64_t num_packets, rbc__bytes *out) {

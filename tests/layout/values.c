@@ -9,16 +9,14 @@
 
 #include <cmocka.h>
 
+#include "../random.h"
 #include "io/bytes.h"
 #include "layout/values.h"
 
 static uint64_t seed = 1;
 
 static uint64_t any_number(void) {
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed * UINT64_C(0x2545F4914F6CDD1D);
+    return xorshift_number(&seed);
 }
 
 /* ---- floats ---- */

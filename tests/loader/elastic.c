@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "loader/sampler.h"
+#include "steps.h"
 
 #define MAX_SAMPLES 400
 #define MAX_WORLD   6
@@ -148,13 +149,7 @@ static void others_go_on_where_ranks_stopped(void **state) {
 }
 
 int main(int argc, char **argv) {
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--steps") == 0) {
-            wanted_steps = strtoll(argv[i + 1], NULL, 10);
-        } else if (strcmp(argv[i], "--seed") == 0) {
-            first_seed = strtoull(argv[i + 1], NULL, 10);
-        }
-    }
+    take_steps(argc, argv, &wanted_steps, &first_seed);
     const struct CMUnitTest tests[] = {cmocka_unit_test(others_go_on_where_ranks_stopped)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@
 
 #include "drive.h"
 #include "loader/mixture.h"
+#include "steps.h"
 
 #define MAX_MEMBERS   6
 #define MAX_SIZE      40
@@ -400,13 +401,7 @@ static void what_does_not_fit_is_refused(void **state) {
 }
 
 int main(int argc, char **argv) {
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--steps") == 0) {
-            wanted_steps = strtoll(argv[i + 1], NULL, 10);
-        } else if (strcmp(argv[i], "--seed") == 0) {
-            first_seed = strtoull(argv[i + 1], NULL, 10);
-        }
-    }
+    take_steps(argc, argv, &wanted_steps, &first_seed);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(positions_are_dealt_out_in_exact_proportion),
         cmocka_unit_test(epochs_end_with_the_first_or_the_last),

@@ -21,6 +21,7 @@
 
 #include "core/monotonic.h"
 #include "drive.h"
+#include "steps.h"
 
 #define STEPS_A_RUN      200
 #define NUM_EPOCHS       3
@@ -527,13 +528,7 @@ static void loaders_do_what_their_model_does(void **state) {
 }
 
 int main(int argc, char **argv) {
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--steps") == 0) {
-            wanted_steps = strtoll(argv[i + 1], NULL, 10);
-        } else if (strcmp(argv[i], "--seed") == 0) {
-            first_seed = strtoull(argv[i + 1], NULL, 10);
-        }
-    }
+    take_steps(argc, argv, &wanted_steps, &first_seed);
     const struct CMUnitTest tests[] = {cmocka_unit_test(loaders_do_what_their_model_does)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

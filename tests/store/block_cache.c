@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "../random.h"
 #include "core/error.h"
 #include "store/block_cache.h"
 
@@ -321,10 +322,7 @@ typedef struct worker {
 } worker;
 
 static uint64_t any(worker *self) {
-    self->seed ^= self->seed << 13;
-    self->seed ^= self->seed >> 7;
-    self->seed ^= self->seed << 17;
-    return self->seed * UINT64_C(0x2545F4914F6CDD1D) >> 16;
+    return xorshift_number(&self->seed) >> 16;
 }
 
 /* Pins several blocks, reads those that it has claimed, and gets all: as requests do. */

@@ -1,5 +1,6 @@
 /* Requests of what lies in blocks and in arrays: each block is read and unpacked once, arrays are
  * gathered as index arithmetic has it. */
+#include "../random.h"
 #include "fixture.h"
 
 #include <stdio.h>
@@ -7,10 +8,7 @@
 static uint64_t seed = 1;
 
 static int64_t up_to(int64_t most) {
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return (int64_t)((seed * UINT64_C(0x2545F4914F6CDD1D) >> 16) % ((uint64_t)most + 1));
+    return xorshift_up_to(&seed, most);
 }
 
 static rbc__block_cache_counts counts_of(fixture *f) {

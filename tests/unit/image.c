@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "../random.h"
 #include "image/image.h"
 
 enum { TRIALS = 600, MAX_TAPS = 400 };
@@ -16,10 +17,7 @@ enum { TRIALS = 600, MAX_TAPS = 400 };
 static uint64_t state = 88172645463325252u;
 
 static uint64_t bits(void) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
+    return xorshift(&state);
 }
 
 static int32_t between(int32_t low, int32_t high) {

@@ -1,4 +1,5 @@
 #include "resample_trial.h"
+#include "../random.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -16,19 +17,12 @@
 
 static uint64_t random_state = 1;
 
-static uint64_t random_bits(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
-
 int64_t random_below(int64_t n) {
-    return (int64_t)(random_bits() >> 1) % n;
+    return (int64_t)(xorshift(&random_state) >> 1) % n;
 }
 
 static double random_unit(void) {
-    return (double)(random_bits() >> 11) * 0x1p-53;
+    return xorshift_unit(&random_state);
 }
 
 static void store(void *item, rbc__dtype dtype, double value) {
