@@ -1,4 +1,4 @@
-/* A loader as Python has it. Shared by loader.c and loader_stats.c. */
+/* A loader as Python has it. Shared within python/src/objects. */
 #ifndef RBC_PYTHON_LOADER_H
 #define RBC_PYTHON_LOADER_H
 
