@@ -135,7 +135,7 @@ static inline rbc__timeline *rbc__rows_timeline(const rbc__rows *rows) {
 /* Counted since the last call. */
 rbc__rows_stats rbc__rows_take_stats(rbc__rows *rows);
 
-/* ---- outside of batches ---- */
+/* ---- outside of batches: probe.c ---- */
 
 /* Has an episode of the selection at hand, as rows[0]. */
 rbc_status rbc__rows_open(rbc__rows *rows, rbc__maker *maker, int64_t episode, rbc_error *err);
@@ -150,7 +150,10 @@ rbc_status rbc__rows_valid(rbc__rows *rows, rbc__maker *maker, int64_t episode, 
 rbc_status rbc__rows_image_shape(rbc__rows *rows, rbc__maker *maker, int32_t stream_at,
                                  rbc__image_shape *out, rbc_error *err);
 
-/* ---- between fetch.c, choose.c and make.c ---- */
+/* ---- between fetch.c, choose.c, make.c and probe.c ---- */
+
+/* Stages 2 and 3: the episodes of the rows that were added, at hand or read. What fails is theirs. */
+void rbc__rows_find_episodes(rbc__rows *rows, const atomic_bool *cancel);
 
 /* First byte of the row in a field, in the batch or aside; NULL: no memory. */
 uint8_t *rbc__rows_field(rbc__rows *rows, int32_t field, const rbc__row *row);
