@@ -53,7 +53,7 @@ if hasattr(_native, "native_info"):
 if TYPE_CHECKING:
     from ._install import check_installation
     from .batch import Batch
-    from .dataset import Dataset, open  # noqa: A004
+    from .dataset import Dataset
     from .episode import Episode, Stream
     from .formats.indexer import Indexer
     from .formats.part import Part
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from .lerobot import LeRobotWriter
     from .loader import DataLoader
     from .mixture import Mix, mix
+    from .opening import open  # noqa: A004
     from .rlds import Feature, RldsWriter
     from .voxels import Voxels
     from .window import Future, Window
@@ -97,7 +98,7 @@ _LAZY = {
     "decode_jpeg": "jpeg",
     "image_key": "image",
     "mix": "mixture",
-    "open": "dataset",
+    "open": "opening",
     "observability": "observability",
     "oxe": "oxe",
     "read_mp4": "formats.video",

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..dataset import Dataset
-from ..dataset import open as open_dataset
 from ..formats.lerobot.info import Info, load_json, load_lines
 from ..formats.lerobot.tables import Tables
+from ..opening import open as open_dataset
 
 if TYPE_CHECKING:
     import numpy

@@ -10,10 +10,10 @@ from typing import Any
 
 from .. import _arguments
 from ..dataset import Dataset
-from ..dataset import open as open_dataset
 from ..episode import StreamInfo
 from ..errors import ArgumentTypeError, UnsupportedError
 from ..loader import DataLoader
+from ..opening import open as open_dataset
 from ..window import MAX_TICKS, Window
 
 __all__ = ["NamedDataLoader", "Windows", "is_wanted"]

@@ -14,11 +14,11 @@ from typing import Any
 from .. import _arguments
 from ..batch import Batch
 from ..dataset import Dataset
-from ..dataset import open as open_dataset
 from ..episode import Episode
 from ..errors import InvalidArgumentError, NotFoundError, UnsupportedError
 from ..formats.lerobot.reader import STAMPS
 from ..loader import DataLoader
+from ..opening import open as open_dataset
 from ..window import Window
 from ._lerobot_meta import LeRobotMetadata
 
