@@ -359,18 +359,25 @@ def names_of(given: str | None, setting: Setting) -> list[str]:
     return ["resident", *ours, "robocache-host", "torch"]
 
 
+def compared(feeds: list[str]) -> list[str]:
+    return [name for name in feeds if name not in ("resident", "lerobot")]
+
+
 def turns(
-    setting: Setting, dataset: rc.Dataset, arguments: argparse.Namespace, until: float
+    setting: Setting,
+    dataset: rc.Dataset,
+    arguments: argparse.Namespace,
+    until: float,
+    feeds: list[str],
 ) -> Iterator[Row]:
     """Yields a row for each appetite, round and feed."""
-    feeds = names_of(arguments.feeds, setting)
     streams = data.find_streams(dataset)
     per_round = -(-arguments.steps // arguments.rounds)
     for number, appetite in enumerate(setting.appetites):
         wanted = Wanted(streams, appetite.batch_size, CHUNK, setting.size, setting.device,
                         threads=arguments.threads, workers=setting.workers)  # fmt: skip
         if number == 0:
-            check_feeds(dataset, wanted, [name for name in feeds if name != "resident"])
+            check_feeds(dataset, wanted, compared(feeds))
         trainer = calibrate(setting, appetite, dataset, wanted)
         done = 0
         for turn in range(arguments.rounds):
@@ -473,11 +480,12 @@ def main() -> None:
         path = data.write(Path(folder), setting.frames, setting.side)
         print(f"{setting.frames} frames written in {time.perf_counter() - begin:.0f} s", flush=True)
         dataset = rc.open(path, progress=False)
-        result: dict[str, Any] = {**machine(setting), "rows": []}
+        feeds = names_of(arguments.feeds, setting)
+        result: dict[str, Any] = {**machine(setting), "equal": compared(feeds), "rows": []}
         result["resume"] = resume_apart(Path(folder), setting.device)
         print(result["resume"], HEAD, sep="\n", flush=True)
         try:
-            for row in turns(setting, dataset, arguments, until):
+            for row in turns(setting, dataset, arguments, until, feeds):
                 rows.append(row)
                 print(line(row), flush=True)
                 result["rows"].append(asdict(row))

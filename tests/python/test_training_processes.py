@@ -102,6 +102,24 @@ def test_fsdp(bridge_copy: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(saved["policy"][name], value)
 
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples/train_policy.py"
+
+
+@pytest.mark.slow
+def test_the_example_goes_on_with_another_number_of_processes(
+    bridge_copy: Path, tmp_path: Path
+) -> None:
+    """DistributedDataParallel in two processes, then one goes on where both stood."""
+    common = ["--tiny", "--device", "cpu", "--checkpoint", tmp_path / "run.pt", bridge_copy]
+    torchrun(EXAMPLE, "--steps", "3", *common)
+    first = torch.load(tmp_path / "run.pt")
+    assert (first["steps"], first["feed"]["position"]) == (3, 3 * 2 * 16)
+    command = [sys.executable, EXAMPLE, "--steps", "5", "--resume", *common]
+    subprocess.run(command, check=True, env=environment())
+    second = torch.load(tmp_path / "run.pt")
+    assert (second["steps"], second["feed"]["position"]) == (5, 5 * 16 + 3 * 16)
+
+
 LOOP = """
 import json, sys, time
 import robocache as rc
