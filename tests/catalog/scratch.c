@@ -162,3 +162,48 @@ const char *scratch_refused(const char *path, const rbc_open_params *params, rbc
     assert_int_equal(err.status, status);
     return err.message;
 }
+
+int scratch_setup(void **state) {
+    char *folder = scratch_make();
+    fake_dataset_make(scratch_path(folder, "data"), SCRATCH_FILES, SCRATCH_LINES);
+    setenv("ROBOCACHE_CACHE", scratch_path(folder, "cache"), 1);
+    *state = folder;
+    return 0;
+}
+
+int scratch_teardown(void **state) {
+    unsetenv("ROBOCACHE_CACHE");
+    scratch_remove((char **)state);
+    return 0;
+}
+
+void scratch_lay(const char *path, const char *sql) {
+    rbc_open_params params = RBC_OPEN_PARAMS_INIT;
+    char folder[600];
+    snprintf(folder, sizeof folder, "%s", getenv("ROBOCACHE_CACHE"));
+    strrchr(folder, '/')[0] = '\0';
+    params.catalog_path = scratch_path(folder, "made");
+    rbc_dataset *dataset = scratch_open(scratch_path(folder, "data"), &params);
+    rbc_dataset_close(&dataset);
+    scratch_exec(params.catalog_path, sql);
+    assert_int_equal(rename(params.catalog_path, path), 0);
+}
+
+void scratch_write(const char *path, const void *bytes, size_t count) {
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, count, file), count);
+    fclose(file);
+}
+
+uint8_t *scratch_read(const char *path, size_t *bytes) {
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    *bytes = (size_t)info.st_size;
+    uint8_t *content = malloc(*bytes + 1);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    assert_int_equal(fread(content, 1, *bytes, file), *bytes);
+    fclose(file);
+    return content;
+}

@@ -2,6 +2,7 @@
 #ifndef TESTS_CATALOG_SCRATCH_H
 #define TESTS_CATALOG_SCRATCH_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <robocache/robocache.h>
@@ -11,6 +12,19 @@ char *scratch_make(void);
 void scratch_remove(char **folder);
 /* "folder/name", in a buffer of its own for each of the last eight calls. */
 const char *scratch_path(const char *folder, const char *name);
+
+/* For tests that each have a folder, `*state`: in it "data", a fake dataset of SCRATCH_FILES files of
+ * SCRATCH_LINES episodes, and "cache", where catalogs are that cannot be beside the data. */
+#define SCRATCH_FILES 6
+#define SCRATCH_LINES 20
+int scratch_setup(void **state);
+int scratch_teardown(void **state);
+/* Lays the catalog of that dataset at `path`, changed by `sql`. */
+void scratch_lay(const char *path, const char *sql);
+
+void scratch_write(const char *path, const void *bytes, size_t count);
+/* All of a file; the caller frees it. */
+uint8_t *scratch_read(const char *path, size_t *bytes);
 
 /* Every table of the catalog as text, file times left out; the caller frees it. */
 char *scratch_dump(const char *catalog_path);
