@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
 
 import robocache as rc
+from robocache import datasets
 from robocache.datasets import BridgeDataLoader, RTXDataLoader
+from robocache.datasets.base import NamedDataLoader
 
 BOTH = pytest.mark.parametrize("use_robocache", [True, False])
 
@@ -86,3 +90,12 @@ def test_what_the_plain_path_cannot_do_is_said(bridge_copy):
         RTXDataLoader(bridge_copy, 8, False, streams=windows)
     with pytest.raises(ValueError, match="observation_horizon: found 0, wanted 1"):
         RTXDataLoader(bridge_copy, 8, observation_horizon=0)
+
+
+def test_loaders_by_name_have_one_base():
+    names = ("BridgeDataLoader", "CalvinDataLoader", "LeRobotDataLoader", "RobomimicDataLoader")
+    for name in (*names, "RTXDataLoader"):
+        loader = getattr(datasets, name)
+        assert issubclass(loader, NamedDataLoader)
+        positional = list(inspect.signature(loader).parameters)[:3]
+        assert positional == ["dataset_path", "batch_size", "use_robocache"]

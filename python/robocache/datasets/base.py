@@ -6,7 +6,7 @@ import copy
 import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _arguments
 from ..dataset import Dataset
@@ -16,7 +16,10 @@ from ..loader import DataLoader
 from ..opening import open as open_dataset
 from ..window import MAX_TICKS, Window
 
-__all__ = ["NamedDataLoader", "Windows", "is_wanted"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["ChunkDataLoader", "NamedDataLoader", "Windows", "is_wanted"]
 
 Windows = Mapping[str, Window]
 
@@ -24,6 +27,30 @@ _MAX_THREADS = 1024
 
 
 class NamedDataLoader:
+    """A loader by the name of a dataset: what it is beyond that, another one does underneath."""
+
+    _loader: Any
+
+    def __copy__(self) -> Self:
+        """Returns a loader that starts where this one stands."""
+        again = type(self).__new__(type(self))
+        again.__dict__.update({**self.__dict__, "_loader": copy.copy(self._loader)})
+        return again
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self._loader)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __getattr__(self, name: str) -> Any:
+        """Gives state_dict(), stats() and all else of the loader underneath."""
+        if name == "_loader":
+            raise AttributeError(name)
+        return getattr(self._loader, name)
+
+
+class ChunkDataLoader(NamedDataLoader):
     """Batches of observations and action chunks; subclasses know the dataset's streams.
 
     What the arguments mean is said with :class:`RTXDataLoader`; `split` of another name and what
@@ -67,7 +94,7 @@ class NamedDataLoader:
             )
         self.streams = _checked(streams)
         if use_robocache:
-            self._loader: Any = DataLoader(
+            self._loader = DataLoader(
                 self.dataset,
                 batch_size,
                 streams=self.streams,
@@ -104,24 +131,6 @@ class NamedDataLoader:
     def _plain_reader(self) -> Any:
         """Returns a `Reader` of _plain.py: what reads the files for the plain path."""
         raise NotImplementedError
-
-    def __copy__(self) -> NamedDataLoader:
-        """Returns a loader that starts where this one stands."""
-        again = type(self).__new__(type(self))
-        again.__dict__.update({**self.__dict__, "_loader": copy.copy(self._loader)})
-        return again
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(self._loader)
-
-    def __len__(self) -> int:
-        return len(self._loader)
-
-    def __getattr__(self, name: str) -> Any:
-        """Gives state_dict(), stats() and all else of the loader underneath."""
-        if name == "_loader":
-            raise AttributeError(name)
-        return getattr(self._loader, name)
 
 
 def _horizon(name: str, ticks: Any) -> int:

@@ -10,14 +10,14 @@ from typing import Any
 from ..dataset import Dataset
 from ..episode import StreamInfo
 from ..window import Window
-from .base import NamedDataLoader
+from .base import ChunkDataLoader
 
 __all__ = ["CalvinDataLoader"]
 
 _IMAGES = ("rgb_static", "rgb_gripper")
 
 
-class CalvinDataLoader(NamedDataLoader):
+class CalvinDataLoader(ChunkDataLoader):
     """Batches of observations and action chunks from CALVIN.
 
     Every sample is a step: of "rgb_static", "rgb_gripper" and "robot_obs" the last

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import copy
 import itertools
 import os
 from collections import OrderedDict
@@ -21,6 +20,7 @@ from ..loader import DataLoader
 from ..opening import open as open_dataset
 from ..window import Window
 from ._lerobot_meta import LeRobotMetadata
+from .base import NamedDataLoader
 
 __all__ = ["LeRobotDataLoader", "LeRobotDataset", "LeRobotMetadata"]
 
@@ -158,7 +158,7 @@ class LeRobotDataset:
         )
 
 
-class LeRobotDataLoader:
+class LeRobotDataLoader(NamedDataLoader):
     """Batches of a LeRobot dataset with the keys, shapes and dtypes of its items.
 
     What torch's DataLoader makes of :class:`LeRobotDataset`, or of LeRobot's own class: numbers
@@ -206,7 +206,7 @@ class LeRobotDataLoader:
     ) -> None:
         batch_size = _arguments.integer("batch_size", batch_size, 1, 2**31 - 1)
         if not _arguments.flag("use_robocache", use_robocache):
-            self._loader: Any = _lerobots_own(
+            self._loader = _lerobots_own(
                 dataset_path,
                 episodes,
                 delta_timestamps,
@@ -249,25 +249,10 @@ class LeRobotDataLoader:
             **loader_options,
         )
 
-    def __copy__(self) -> LeRobotDataLoader:
-        """Returns a loader that starts where this one stands."""
-        again = type(self).__new__(type(self))
-        again.__dict__.update({**self.__dict__, "_loader": copy.copy(self._loader)})
-        return again
-
     def __iter__(self) -> Iterator[dict[str, Any]]:
         if self._as_items is None:
-            return iter(self._loader)
+            return super().__iter__()
         return map(self._batch, self._loader)
-
-    def __len__(self) -> int:
-        return len(self._loader)
-
-    def __getattr__(self, name: str) -> Any:
-        """Gives state_dict(), stats() and all else of the loader underneath."""
-        if name == "_loader":
-            raise AttributeError(name)
-        return getattr(self._loader, name)
 
     def _batch(self, batch: Batch) -> Batch:
         assert self._as_items is not None

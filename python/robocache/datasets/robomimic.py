@@ -11,12 +11,12 @@ from ..dataset import Dataset
 from ..episode import StreamInfo
 from ..errors import UnsupportedError
 from ..window import Window
-from .base import NamedDataLoader, is_wanted
+from .base import ChunkDataLoader, is_wanted
 
 __all__ = ["RobomimicDataLoader"]
 
 
-class RobomimicDataLoader(NamedDataLoader):
+class RobomimicDataLoader(ChunkDataLoader):
     """Batches of observations and action chunks from robomimic's files.
 
     Every sample is a step: of each numeric and image stream under "obs/" the last

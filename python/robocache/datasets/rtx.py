@@ -8,12 +8,12 @@ from typing import Any
 
 from ..dataset import Dataset
 from ..window import Window
-from .base import NamedDataLoader, is_wanted
+from .base import ChunkDataLoader, is_wanted
 
 __all__ = ["BridgeDataLoader", "RTXDataLoader"]
 
 
-class RTXDataLoader(NamedDataLoader):
+class RTXDataLoader(ChunkDataLoader):
     """Batches of observations and action chunks from an RT-X dataset.
 
     Every sample is a step: of each numeric and image stream under "observation/" the last
