@@ -72,12 +72,13 @@ class Setting:
     patch: int
     warm: int  # steps before the clock starts, more than any feed holds ready
     workers: int
+    is_compiled: bool
     appetites: tuple[Appetite, ...]
 
 
 APPETITES = (Appetite(5e3, 64, 768), Appetite(2e4, 256, 384), Appetite(6e4, 512, 192))
-REAL = Setting("cuda", 20_000, 256, 224, 16, 40, 16, APPETITES)
-TINY = Setting("cpu", 400, 48, 32, 8, 2, 1, (Appetite(5e2, 16, 64),))
+REAL = Setting("cuda", 20_000, 256, 224, 16, 40, 16, True, APPETITES)
+TINY = Setting("cpu", 400, 48, 32, 8, 2, 1, False, (Appetite(5e2, 16, 64),))
 
 
 # ---- what is measured ---------------------------------------------------------------------------
@@ -240,7 +241,7 @@ def make_trainer(setting: Setting, appetite: Appetite, depth: int, wanted: Wante
     streams = wanted.streams
     shape = Shape(streams.num_states, streams.num_actions, CHUNK, setting.size, setting.patch,
                   appetite.width, depth)  # fmt: skip
-    return Trainer(shape, setting.device)
+    return Trainer(shape, setting.device, is_compiled=setting.is_compiled)
 
 
 def seconds_a_step(trainer: Trainer, feed: Feed, setting: Setting, steps: int) -> float:
@@ -305,13 +306,14 @@ def check_feeds(dataset: rc.Dataset, wanted: Wanted, feeds: list[str]) -> None:
     print(f"what {', '.join(feeds)} deliver is equal; pictures {tuple(batch[PICTURE].shape)}")
 
 
-def check_resume(folder: Path, device: str) -> None:
+def check_resume(folder: Path, device: str, *, is_compiled: bool) -> None:
     """Compares losses and batches of a run with those of one that goes on from its middle."""
     torch.use_deterministic_algorithms(True)
     (path,) = folder.glob("*/*")
     dataset = rc.open(path, progress=False)
     given = ["--tiny"] if device == "cpu" else ["--batch-size", "64", "--depth", "4"]
-    arguments = train_policy.parse([*given, "--device", device])
+    given += ["--device", device] + ([] if is_compiled else ["--eager"])
+    arguments = train_policy.parse([str(path), *given])
 
     def go(run: train_policy.Run, steps: int) -> tuple[list[float], list[Any]]:
         seen: list[Any] = []
@@ -334,9 +336,10 @@ def check_resume(folder: Path, device: str) -> None:
     print(f"a resumed run: 20 batches and losses the same, {found[0]:.6f} to {found[-1]:.6f}")
 
 
-def resume_apart(folder: Path, device: str) -> str:
+def resume_apart(folder: Path, setting: Setting) -> str:
     """Runs check_resume() in a process of its own, which is deterministic."""
-    command = [sys.executable, __file__, "--resume-of", folder, "--device", device]
+    command = [sys.executable, __file__, "--resume-of", folder, "--device", setting.device]
+    command += [] if setting.is_compiled else ["--eager"]
     environment = {**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     return done.stdout.strip() if done.returncode == 0 else f"resume FAILED: {done.stderr[-2000:]}"
@@ -459,21 +462,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--feeds", help="names with commas; robocache-gpu:cuda decodes there")
     parser.add_argument("--threads", type=int, default=0, help="of RoboCache; 0: all cores")
+    parser.add_argument("--eager", action="store_true", help="do not compile the policies")
     parser.add_argument("--tiny", action="store_true", help="small, on the CPU")
     parser.add_argument("--json", type=Path, help="write the result to this file, row by row")
     parser.add_argument("--resume-of", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--device", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.resume_of is not None:
-        check_resume(arguments.resume_of, arguments.device)
+        check_resume(arguments.resume_of, arguments.device, is_compiled=not arguments.eager)
         return
     until = time.perf_counter() + arguments.seconds
     setting = TINY if arguments.tiny else REAL
     setting = replace(setting, frames=arguments.frames or setting.frames)
+    setting = replace(setting, is_compiled=setting.is_compiled and not arguments.eager)
     if arguments.tiny:
         torch.set_num_threads(1)
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-    torch.backends.cuda.matmul.allow_tf32 = True
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
@@ -482,7 +486,7 @@ def main() -> None:
         dataset = rc.open(path, progress=False)
         feeds = names_of(arguments.feeds, setting)
         result: dict[str, Any] = {**machine(setting), "equal": compared(feeds), "rows": []}
-        result["resume"] = resume_apart(Path(folder), setting.device)
+        result["resume"] = resume_apart(Path(folder), setting)
         print(result["resume"], HEAD, sep="\n", flush=True)
         try:
             for row in turns(setting, dataset, arguments, until, feeds):
