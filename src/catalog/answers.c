@@ -11,19 +11,29 @@
 
 #define ANSWERS_BYTES (INT64_C(64) << 20) /* of all together */
 
-static void forget(rbc__answers *answers, int32_t index) {
-    rbc__answer *gone = &answers->each[index];
-    answers->bytes -= gone->count * (int64_t)sizeof *gone->values;
-    free(gone->question);
-    free(gone->values);
-    --answers->count;
-    memmove(gone, gone + 1, (size_t)(answers->count - index) * sizeof *gone);
+static int64_t bytes_of(const rbc__answer *answer) {
+    return answer->count * (int64_t)sizeof *answer->values;
 }
 
 void rbc__answers_free(rbc__answers *answers) {
-    while (answers->count > 0) {
-        forget(answers, answers->count - 1);
+    for (int32_t i = 0; i < answers->count; ++i) {
+        free(answers->each[i].question);
+        free(answers->each[i].values);
     }
+    *answers = (rbc__answers){0};
+}
+
+/* Forgets the oldest, until there is room for one more of `bytes`. */
+static void make_room(rbc__answers *answers, int64_t bytes) {
+    int32_t gone = 0;
+    while (answers->count - gone == RBC__MAX_ANSWERS || answers->bytes > ANSWERS_BYTES - bytes) {
+        answers->bytes -= bytes_of(&answers->each[gone]);
+        free(answers->each[gone].question);
+        free(answers->each[gone].values);
+        ++gone;
+    }
+    answers->count -= gone;
+    memmove(answers->each, answers->each + gone, (size_t)answers->count * sizeof *answers->each);
 }
 
 static int32_t find(const rbc__answers *answers, const char *question) {
@@ -77,14 +87,13 @@ void rbc__dataset_remember(rbc_dataset *dataset, const char *question, const int
         return;
     }
     pthread_mutex_lock(&dataset->lock);
-    const int32_t index = find(answers, question);
-    if (index >= 0) {
-        forget(answers, index);
+    if (find(answers, question) < 0) {
+        make_room(answers, bytes);
+        answers->each[answers->count++] = given;
+        answers->bytes += bytes;
+        given = (rbc__answer){0};
     }
-    while (answers->count == RBC__MAX_ANSWERS || answers->bytes > ANSWERS_BYTES - bytes) {
-        forget(answers, 0);
-    }
-    answers->each[answers->count++] = given;
-    answers->bytes += bytes;
     pthread_mutex_unlock(&dataset->lock);
+    free(given.question); /* another thread was quicker */
+    free(given.values);
 }
