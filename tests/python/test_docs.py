@@ -121,6 +121,10 @@ def test_the_page_on_formats_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         np.testing.assert_array_equal(episode["observation/image"].values, images)
         np.testing.assert_array_equal(episode["action"].values, state[:, :4] + 1)
     assert kitchen[1].task == "task 1"
+    np.save(tmp_path / "kitchen/episode 1/action.npy", states[1][:, :4] + 2)  # which was copied
+    np.testing.assert_array_equal(
+        names["rc"].open("kitchen")[1]["action"].values, states[1][:, :4] + 2
+    )
     assert sum(len(batch["action"]) for batch in names["loader"]) == 13
     assert [(episode.num_steps, episode.task) for episode in tars] == [(2, "do 0"), (1, "do 2")]
     assert tars[1]["action"].values.tolist() == [[2, 0]]
