@@ -27,13 +27,13 @@ import tempfile
 import time
 import types
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from loading import machine, spread
+from unpacking import UNPACK_RATE, unpacked_alone
 
 import robocache as rc
 from robocache import _core
@@ -214,9 +214,8 @@ def read_alone(folder: Path) -> float:
     return CALVIN_STEPS / (time.perf_counter() - begin)
 
 
-def unpacked_alone(kind: str, folder: Path, seconds: float, threads: int) -> float:
-    """Windows a second of which the images are only unpacked, by as many threads."""
-    assert kind == "calvin"
+def windows_alone(program: str, folder: Path, seconds: float, threads: int) -> float:
+    """Windows a second of which the images are only unpacked, by as many threads of C."""
     path = str(folder / "training" / "episode_0000000.npz")
     names, *numbers = _core.zip_members(path, b"")
     members = []
@@ -226,18 +225,8 @@ def unpacked_alone(kind: str, folder: Path, seconds: float, threads: int) -> flo
         if name.removesuffix(".npy") in IMAGES["calvin"] and method == 8:
             data = Path(path).read_bytes()[offset : offset + packed]
             members.append((data, int(unpacked)))
-
-    def work(_: int) -> int:
-        windows, end = 0, time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            for _ in range(WINDOW):
-                for data, unpacked in members:
-                    _core.unpack([("deflate", 0, 0)], data, unpacked)
-            windows += 1
-        return windows
-
-    with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(work, range(threads))) / seconds
+    rate = unpacked_alone(program, members, "deflate", seconds, threads)
+    return rate / (WINDOW * len(members))
 
 
 # ---- the projects' own code ---------------------------------------------------------------------
@@ -322,6 +311,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.5)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--original", type=Path)
+    parser.add_argument("--unpack-rate", default=UNPACK_RATE, help="bench/loader/unpack_rate.c")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--program", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -357,8 +347,11 @@ def main() -> None:
                         )
                     if kind == "calvin" and images:
                         alone.append(
-                            unpacked_alone(
-                                kind, folders[kind], arguments.seconds, arguments.threads
+                            windows_alone(
+                                arguments.unpack_rate,
+                                folders[kind],
+                                arguments.seconds,
+                                arguments.threads,
                             )
                         )
                 ratios = [a / b for a, b in zip(rates["ours"], rates["theirs"], strict=True)]

@@ -156,9 +156,13 @@ def pickle_seeds() -> list[bytes]:
         "language": {"ann": np.array(["x", "y"], object)},
         "info": {"indx": np.array([[1, 5], [7, 9]])},
     }
+    empty = {
+        "language": {"ann": [], "task": []},
+        "info": {"indx": np.zeros((0, 2), ">i4"), "episodes": np.zeros((2, 0))},
+    }
     header = npy(np.array(None, object))
     header = header[: header.index(b"\n") + 1]
-    wrapped = [np.array(each, object).reshape(()) for each in (said, arrays)]
+    wrapped = [np.array(each, object).reshape(()) for each in (said, arrays, empty)]
     return [header + pickle.dumps(each, p) for each in wrapped for p in (2, 3, 4, 5)]
 
 

@@ -396,6 +396,10 @@ def test_pickles_of_every_protocol(tmp_path: Path, protocol: int) -> None:
 
 LONG = pickle.dumps("x" * 1000)[:-1]
 
+ONE_TEXT = b"S'language'\n}(S'ann'\n]S'a'\nauu."
+HUGE_AND_EMPTY = b"(I0\nL4611686018427387904L\nL4611686018427387904L\nt"
+DOUBLED = b"(]\x94" + b"".join(b"h%ch%c\x86\x94" % (i, i) for i in range(60)) + b"l"
+# each a tuple of the one before, twice
 PICKLES = {
     "what it calls": (pickle.dumps(Evil()), r"byte \d+: pickle: STACK_GLOBAL: .*posix"),
     "an old way to call": (b"cos\nsystem\n(S'true'\ntR.", r"pickle: GLOBAL: .*'os'.'system'"),
@@ -430,6 +434,42 @@ PICKLES = {
     "a span that goes back": (
         pickle.dumps({"language": {"ann": ["a"]}, "info": {"indx": [(4, 2)]}}),
         r"info.indx\[0\]: found steps 4 to 2",
+    ),
+    "an array that is never filled": (
+        b"}(S'info'\n}(S'indx'\n]cnumpy.core.multiarray\n_reconstruct\n(tRau" + ONE_TEXT,
+        r"info.indx\[0\]: found an array without values",
+    ),
+    "an array of nothing, many times": (
+        pickle.dumps({"language": {"ann": ["a"]}, "info": {"indx": np.empty((2**33, 0))}}),
+        "found 0 of info.indx, 1 of language.ann",
+    ),
+    "an array of nothing, too many times": (
+        b"}(S'info'\n}(S'indx'\ncnumpy.core.numeric\n_frombuffer\n(S''\ncnumpy\ndtype\n(S'i8'\ntR"
+        + HUGE_AND_EMPTY
+        + b"S'C'\ntRuS'language'\n}u.",
+        "found no list language.ann",
+    ),
+    "lists in lists": (
+        b"}(S'info'\n}(S'indx'\n]" + b"]" * 9999 + b"a" * 9998 + b"au" + ONE_TEXT,
+        r"info.indx\[0\]: found a list, wanted two integers",
+    ),
+    "2^60 lists, by their memo": (
+        b"}(S'x'\n" + DOUBLED + b"S'info'\n}(S'indx'\n]h<au" + ONE_TEXT,
+        r"info.indx\[0\]: found \['a tuple', 'a tuple'\], wanted two integers",
+    ),
+    "a name of 2^60 tuples": (DOUBLED + b"h<\x8c\x01a\x93.", "would import a tuple.'a'"),
+    "a number of 5,000 bytes": (
+        b"}(S'info'\n}(S'indx'\n](" + b"\x8b\x88\x13\0\0" + b"\x7f" * 5000 + b"K\x01tau" + ONE_TEXT,
+        r"info.indx\[0\]: found steps a int to 1",
+    ),
+    "a text that becomes many arrays": (
+        LONG
+        + b"".join(
+            b"cnumpy.core.multiarray\n_reconstruct\n(tR(I1\n(I125\ntcnumpy\ndtype\n(S'i8'\ntRI00\nh\x00tb"
+            for _ in range(20)
+        )
+        + b"N.",
+        "more of its texts than the file has bytes",
     ),
     "a span of three": (
         pickle.dumps({"language": {"ann": ["a"]}, "info": {"indx": [(4, 2, 5)]}}),

@@ -115,14 +115,25 @@ def _member(file: str, found: Any, outer: str, inner: str, otherwise: Any = None
 
 
 def _span(what: str, span: Any) -> tuple[int, int]:
-    if isinstance(span, _Array):
+    if isinstance(span, _Array) and span.shape in ((), (2,)):
         span = span.items(what)
-    numbers = [*span] if isinstance(span, (tuple, list)) else []
-    if len(numbers) != 2 or not all(type(number) is int for number in numbers):
-        raise FormatError(f"{what}: found {span!r:.80}, wanted two integers")
-    if not 0 <= numbers[0] <= numbers[1] < 2**62:
-        raise FormatError(f"{what}: found steps {numbers[0]} to {numbers[1]}")
-    return numbers[0], numbers[1]
+    numbers = span if isinstance(span, (tuple, list)) and len(span) == 2 else ()
+    if not numbers or not all(type(number) is int for number in numbers):
+        found = [_shown(number) for number in numbers] or _shown(span)
+        raise FormatError(f"{what}: found {found}, wanted two integers")
+    first, last = numbers
+    if not 0 <= first <= last < 2**62:
+        raise FormatError(f"{what}: found steps {_shown(first)} to {_shown(last)}")
+    return first, last
+
+
+def _shown(value: Any) -> str:
+    """Returns what messages say of a value, however large, and however deep it nests."""
+    if isinstance(value, str):
+        return repr(value[:60])
+    if type(value) is int and -(2**64) < value < 2**64:
+        return str(value)
+    return f"a {type(value).__name__}"
 
 
 # ---- a pickle, gone through without being executed ----------------------------------------------
@@ -153,9 +164,11 @@ class _Array:
         """Returns it as nested lists; of objects only where it has one axis or none."""
         import numpy
 
+        if not self.dtype:
+            raise FormatError(f"{what}: found an array without values")
         if isinstance(self.data, list):
             if len(self.shape) > 1:
-                raise FormatError(f"{what}: found an array of objects of shape {self.shape}")
+                raise FormatError(f"{what}: found an array of objects of {len(self.shape)} axes")
             return self.data
         array = numpy.frombuffer(self.data, self.dtype).reshape(self.shape)
         listed = array.tolist()
@@ -186,6 +199,12 @@ class _Machine:
             self.stack.append(_known(*argument.split(" ", 1)))
         elif name not in ("PROTO", "FRAME", "STOP"):
             raise ValueError("wanted dicts, lists, texts, numbers and NumPy arrays alone")
+
+    def spend(self, num_bytes: int) -> None:
+        """Takes so many bytes of the room for what the pickle does not hold itself."""
+        self.room -= num_bytes
+        if self.room < 0:
+            raise ValueError("makes more of its texts than the file has bytes")
 
     def pop_mark(self) -> list[Any]:
         """Returns what lies above the last mark, which goes too."""
@@ -225,71 +244,73 @@ class _Machine:
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, _Global) or not isinstance(arguments, tuple):
             raise ValueError("calls what is no function")
-        made = _call(function, arguments)
-        if isinstance(made, bytes):
-            self.room -= len(made)
-        if self.room < 0:
-            raise ValueError("makes more of its texts than the file has bytes")
-        self.stack.append(made)
+        self.stack.append(_call(self, function, arguments))
 
     def build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, _Dtype) and isinstance(state, tuple) and len(state) > 1:
             if state[1] not in ("<", ">", "|", "="):
-                raise ValueError(f"found the byte order {state[1]!r:.20}")
+                raise ValueError(f"found the byte order {_shown(state[1])}")
             target.text = state[1] + target.text.lstrip("<>|=")
         elif isinstance(target, _Array) and isinstance(state, tuple) and len(state) == 5:
-            _fill(target, *state[1:])
+            _fill(self, target, *state[1:])
         else:
             raise ValueError("sets the state of what is no array")
 
 
 def _known(module: Any, name: Any) -> _Global:
-    if (module, name) not in _GLOBALS:
-        raise ValueError(f"would import {module!r:.60}.{name!r:.60}, which nobody calls here")
+    is_named = isinstance(module, str) and isinstance(name, str)
+    if not is_named or (module, name) not in _GLOBALS:
+        raise ValueError(f"would import {_shown(module)}.{_shown(name)}, which nobody calls here")
     return _Global(module, name)
 
 
-def _call(function: _Global, arguments: tuple[Any, ...]) -> Any:
+def _call(machine: _Machine, function: _Global, arguments: tuple[Any, ...]) -> Any:
     """Returns what the few functions that NumPy's pickles name would make."""
     if function.name == "_reconstruct":
         return _Array()
     if function.name == "dtype" and arguments and isinstance(arguments[0], str):
         if arguments[0] != "O8" and arguments[0] != "O" and not _NUMBERS.fullmatch(arguments[0]):
-            raise ValueError(f"found the dtype {arguments[0]!r:.40}")
+            raise ValueError(f"found the dtype {_shown(arguments[0])}")
         return _Dtype(arguments[0])
     if function.name == "encode" and len(arguments) == 2 and isinstance(arguments[0], str):
         if arguments[1] not in ("latin1", "latin-1"):
-            raise ValueError(f"found the encoding {arguments[1]!r:.40}")
+            raise ValueError(f"found the encoding {_shown(arguments[1])}")
+        machine.spend(len(arguments[0]))
         return arguments[0].encode("latin-1")
     if function.name == "scalar" and len(arguments) == 2:
         array = _Array()
-        _fill(array, (1,), arguments[0], False, arguments[1])
+        _fill(machine, array, (1,), arguments[0], False, arguments[1])
         return array.items("a number")[0]
     if function.name == "_frombuffer" and len(arguments) == 4 and arguments[3] == "C":
         array = _Array()
-        _fill(array, arguments[2], arguments[1], False, arguments[0])
+        _fill(machine, array, arguments[2], arguments[1], False, arguments[0])
         return array
     raise ValueError(f"calls {function.name} with what it does not take")
 
 
-def _fill(array: _Array, shape: Any, dtype: Any, is_fortran: Any, data: Any) -> None:
+def _fill(
+    machine: _Machine, array: _Array, shape: Any, dtype: Any, is_fortran: Any, data: Any
+) -> None:
     if not isinstance(shape, tuple) or not all(
         type(extent) is int and extent >= 0 for extent in shape
     ):
-        raise ValueError(f"found an array of shape {shape!r:.60}")
+        raise ValueError("found an array whose shape is no tuple of extents")
     if not isinstance(dtype, _Dtype) or len(shape) > 32 or (is_fortran and len(shape) > 1):
         raise ValueError("found an array of another kind than NumPy's in C order")
     count = math.prod(shape)
     if dtype.text.lstrip("<>|=").startswith("O"):
         if not isinstance(data, list) or len(data) != count:
-            raise ValueError(f"found no list of {count} objects of an array")
+            raise ValueError("found no list of as many objects as the array's shape has")
     else:
         if isinstance(data, str):  # Python 2 wrote bytes as text
+            machine.spend(len(data))
             data = data.encode("latin-1")
         wanted = count * int(dtype.text[-1])
         if not isinstance(data, (bytes, bytearray)) or len(data) != wanted:
-            raise ValueError(f"found no {wanted} bytes of an array of shape {shape}")
+            raise ValueError("found another number of bytes than the array's shape has")
+        if count == 0:  # which may have more axes and rows than memory can hold
+            shape = (0,)
     array.shape, array.dtype, array.data = shape, dtype.text, data
 
 
