@@ -32,6 +32,7 @@ _GLOBALS = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
     ("_codecs", "encode"),
+    ("__builtin__", "bytes"),  # of none: protocol 2 has no others
     *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
     *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
     *((f"numpy.{core}.multiarray", "scalar") for core in ("core", "_core")),
@@ -273,6 +274,8 @@ def _call(machine: _Machine, function: _Global, arguments: tuple[Any, ...]) -> A
         if arguments[0] != "O8" and arguments[0] != "O" and not _NUMBERS.fullmatch(arguments[0]):
             raise ValueError(f"found the dtype {_shown(arguments[0])}")
         return _Dtype(arguments[0])
+    if function.name == "bytes" and not arguments:
+        return b""
     if function.name == "encode" and len(arguments) == 2 and isinstance(arguments[0], str):
         if arguments[1] not in ("latin1", "latin-1"):
             raise ValueError(f"found the encoding {_shown(arguments[1])}")
