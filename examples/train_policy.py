@@ -41,14 +41,15 @@ from policy.model import Shape, Trainer
 TINY = {
     "steps": 60,
     "batch_size": 16,
+    "rate": 2e-3,
     "size": 32,
     "patch": 8,
     "width": 64,
     "depth": 2,
-    "rate": 2e-3,
 }
-WHOLE = {"steps": 1000, "batch_size": 128, "size": 224, "patch": 16, "width": 384, "depth": 6,
-         "rate": 3e-4}  # fmt: skip
+WHOLE = {"steps": 1000, "batch_size": 128, "rate": 3e-4, "size": 224, "patch": 16, "width": 384,
+         "depth": 6}  # fmt: skip
+TELL_EVERY = 20  # steps
 
 Told = Callable[[int, dict[str, Any], torch.Tensor], None]
 
@@ -94,65 +95,62 @@ def make(dataset: rc.Dataset, arguments: argparse.Namespace, rank: int | None = 
     streams = data.find_streams(dataset, arguments.camera)
     wanted = Wanted(
         streams,
-        arguments.batch_size,
-        arguments.chunk,
-        arguments.size,
-        arguments.device,
-        arguments.seed,
-        arguments.jpeg,
-        arguments.threads,
-        arguments.workers,
+        batch_size=arguments.batch_size,
+        chunk=arguments.chunk,
+        size=arguments.size,
+        device=arguments.device,
+        seed=arguments.seed,
+        jpeg=arguments.jpeg,
+        threads=arguments.threads,
+        workers=arguments.workers,
     )
     shape = Shape(
-        streams.num_states,
-        streams.num_actions,
-        arguments.chunk,
-        arguments.size,
-        arguments.patch,
-        arguments.width,
-        arguments.depth,
+        state=streams.num_states,
+        action=streams.num_actions,
+        chunk=arguments.chunk,
+        size=arguments.size,
+        patch=arguments.patch,
+        width=arguments.width,
+        depth=arguments.depth,
     )
-    feed = open_feed(arguments.feed, dataset, wanted)
     trainer = Trainer(
-        shape, arguments.device, arguments.seed, arguments.rate, rank, not arguments.eager
+        shape,
+        arguments.device,
+        seed=arguments.seed,
+        rate=arguments.rate,
+        rank=rank,
+        is_compiled=not arguments.eager,
     )
-    return Run(feed, trainer)
+    return Run(open_feed(arguments.feed, dataset, wanted), trainer)
 
 
 def train(dataset: rc.Dataset, arguments: argparse.Namespace, rank: int | None = None) -> None:
     run = make(dataset, arguments, rank)
-    is_first = not rank
     if arguments.resume:
         run.load(arguments.checkpoint)
-    first, told_at = run.done, time.monotonic()
-
-    def tell(step: int, _: dict[str, Any], loss: torch.Tensor) -> None:
-        nonlocal told_at
-        if step == first + 1:
-            loss.item()
-            if is_first:
-                print(f"first step after {time.monotonic() - START:.1f} s", flush=True)
-        if is_first and time.monotonic() - told_at > 5.0:
-            told_at = time.monotonic()
-            print(f"step {step:5}  loss {loss.item():.3f}", flush=True)
-        if arguments.checkpoint and is_first and step % arguments.save_every == 0:
-            run.save(arguments.checkpoint)
-
-    losses = run.go(min(first + 1, arguments.steps), tell)  # the first one compiles
+    tells = not rank  # one of several processes does
+    losses = run.go(min(run.done + 1, arguments.steps))  # the first step compiles
+    if tells and losses:
+        print(f"first step after {time.monotonic() - START:.1f} s", flush=True)
     run.feed.waited_s, begin = 0.0, time.monotonic()
-    losses += run.go(arguments.steps, tell)
+    while run.done < arguments.steps:
+        due = [run.done - run.done % n + n for n in (TELL_EVERY, arguments.save_every)]
+        losses += run.go(min(*due, arguments.steps))
+        if tells:
+            print(f"step {run.done:6}  loss {losses[-1]:.3f}", flush=True)
+            if arguments.checkpoint and run.done % arguments.save_every == 0:
+                run.save(arguments.checkpoint)
     took = time.monotonic() - begin
-    if arguments.checkpoint and is_first:
+    if tells and arguments.checkpoint:
         run.save(arguments.checkpoint)
     run.feed.close()
-    if is_first and len(losses) > 1:
-        rate = (
-            (len(losses) - 1) * arguments.batch_size * (dist.get_world_size() if rank == 0 else 1)
-        )
-        count = max(1, len(losses) // 10)
-        begun, ended = (sum(part) / count for part in (losses[:count], losses[-count:]))
+    if tells and len(losses) > 1:
+        processes = 1 if rank is None else dist.get_world_size()
+        frames = (len(losses) - 1) * arguments.batch_size * processes
+        some = max(1, len(losses) // 10)
+        begun, ended = (sum(part) / some for part in (losses[:some], losses[-some:]))
         print(
-            f"{arguments.feed}: {len(losses)} steps, {rate / took:.0f} frames/s, "
+            f"{arguments.feed}: {len(losses)} steps, {frames / took:.0f} frames/s, "
             f"{run.feed.waited_s / took:.1%} of the time waiting for data, "
             f"loss {begun:.3f} to {ended:.3f}"
         )
