@@ -80,6 +80,8 @@ typedef struct rbc__pipe_ops {
     /* Queues a copy between memories of the host and the device, either way, or within the device.
      * DEVICE. */
     rbc_status (*copy)(rbc__pipe *pipe, void *to, const void *from, int64_t bytes, rbc_error *err);
+    /* Queues zeros for memory on the device. DEVICE. */
+    rbc_status (*clear)(rbc__pipe *pipe, void *to, int64_t bytes, rbc_error *err);
     /* Waits on the host for all that is queued. DEVICE. */
     rbc_status (*wait)(rbc__pipe *pipe, rbc_error *err);
     /* That it holds. From any thread. */

@@ -136,9 +136,10 @@ bool rbc__window_needs_shape(const rbc__window_spec *window, const rbc__used_str
 rbc_status rbc__batch_fields_add(rbc__batch_spec *spec, const rbc_window *windows, bool is_mixture,
                                  rbc_error *err);
 
-/* Has the fields of images of 8 bits that come encoded made on the batch's device: they are put behind
- * the others in the slots of all specs, whose fields are the same. Whether there are any. */
-bool rbc__batch_fields_split(rbc__batch_spec *const *specs, int32_t count);
+/* Has the fields of grids made on the batch's device and, where it decodes, those of images of 8 bits
+ * that come encoded: they are put behind the others in the slots of all specs, whose fields are the
+ * same. Whether there are any. */
+bool rbc__batch_fields_split(rbc__batch_spec *const *specs, int32_t count, bool decodes);
 
 /* Window `index` as this library knows it, whatever struct_size the caller was built with; the
  * windows lie struct_size of the first apart. INVALID_ARGUMENT on a bad struct_size. */

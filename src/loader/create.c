@@ -123,7 +123,7 @@ static int64_t most_images(const rbc_loader *loader) {
 
 static rbc_status make_maker(rbc_loader *loader, int32_t index, rbc_error *err) {
     const bool is_fetcher = index >= loader->num_threads;
-    if (loader->decodes_there && !is_fetcher) {
+    if (loader->makes_there && !is_fetcher) {
         return rbc__device_maker_create(loader->device, loader->spec->jpeg_dct, &loader->pace,
                                         &loader->workers[index].maker, err);
     }
@@ -233,15 +233,14 @@ static int32_t default_slots(const rbc_loader *loader, int32_t num_threads) {
     const rbc__batch_spec *spec = loader->spec;
     const int32_t slots = rbc__slots_default(num_threads, spec->host_bytes);
     const int64_t there = clamp(DEVICE_SLOTS_BYTES / (spec->slot_bytes + 1), 3, slots);
-    return loader->decodes_there ? (int32_t)there : slots;
+    return loader->makes_there ? (int32_t)there : slots;
 }
 
 /* How many slots there are within the bound, a quarter of which is the others'. */
 static rbc_status share_memory(rbc_loader *loader, const rbc_loader_params *params,
                                rbc_error *err) {
     const int64_t slot_bytes = loader->spec->host_bytes;
-    const int64_t worker_bytes =
-        loader->decodes_there ? params->num_threads * WORKER_BYTES_THERE : 0;
+    const int64_t worker_bytes = loader->makes_there ? params->num_threads * WORKER_BYTES_THERE : 0;
     loader->num_slots =
         params->num_slots > 0 ? params->num_slots : default_slots(loader, params->num_threads);
     if (params->memory_bytes == 0) {
@@ -379,10 +378,10 @@ static rbc_status join_fields(rbc_loader *loader, rbc_error *err) {
     return status;
 }
 
-/* Where JPEGs are decoded. */
-static rbc_status choose_decoder(rbc_loader *loader, const rbc_loader_params *params,
-                                 rbc_error *err) {
-    if (params->device.device_type == kDLCPU || params->jpeg == RBC_JPEG_ON_CPU) {
+/* Which fields are made on the device of the batches. */
+static rbc_status split_fields(rbc_loader *loader, const rbc_loader_params *params,
+                               rbc_error *err) {
+    if (params->device.device_type == kDLCPU) {
         return RBC_OK;
     }
     rbc__batch_spec **specs = calloc((size_t)loader->num_members, sizeof(rbc__batch_spec *));
@@ -393,10 +392,11 @@ static rbc_status choose_decoder(rbc_loader *loader, const rbc_loader_params *pa
     for (int32_t i = 0; i < loader->num_members; ++i) {
         specs[i] = loader->members[i].spec;
     }
-    loader->decodes_there = rbc__batch_fields_split(specs, loader->num_members);
+    loader->makes_there =
+        rbc__batch_fields_split(specs, loader->num_members, params->jpeg != RBC_JPEG_ON_CPU);
     free(specs);
     loader->pace.is_shared = params->jpeg == RBC_JPEG_ON_AUTO;
-    if (loader->decodes_there) {
+    if (loader->makes_there) {
         rbc__maker_destroy(&loader->workers[0].maker);
     }
     return RBC_OK;
@@ -410,11 +410,11 @@ static rbc_status prepare(rbc_loader *loader, const rbc_mixture_params *mixture,
     RBC__TRY(prepare_store(loader, params, err));
     RBC__TRY(open_members(loader, params, err));
     RBC__TRY(join_fields(loader, err));
-    RBC__TRY(choose_decoder(loader, params, err));
+    RBC__TRY(split_fields(loader, params, err));
     const int64_t images = most_images(loader);
-    const int64_t most = loader->decodes_there ? MOST_RANGE_ROWS : RANGE_ROWS;
-    const int64_t few = loader->decodes_there ? RANGE_IMAGES_THERE : RANGE_IMAGES;
-    const int64_t many = loader->decodes_there ? RANGE_IMAGES_THERE : SPLIT_RANGE_IMAGES;
+    const int64_t most = loader->makes_there ? MOST_RANGE_ROWS : RANGE_ROWS;
+    const int64_t few = loader->makes_there ? RANGE_IMAGES_THERE : RANGE_IMAGES;
+    const int64_t many = loader->makes_there ? RANGE_IMAGES_THERE : SPLIT_RANGE_IMAGES;
     loader->range_rows = images > 0 ? clamp(few / images, 1, most) : RANGE_ROWS;
     loader->split_range_rows = images > 0 ? clamp(many / images, 1, most) : RANGE_ROWS;
     RBC__TRY(share_memory(loader, params, err));

@@ -6,6 +6,7 @@
 #include "codec/jpeg_batch.h"
 #include "core/error.h"
 #include "core/monotonic.h"
+#include "loader/device_voxels.h"
 #include "loader/slot.h"
 
 enum {
@@ -48,6 +49,16 @@ typedef struct device_maker {
 
 static int64_t aligned(int64_t bytes) {
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/* Whether all that a job does is to clear. */
+static bool is_cleared(const rbc__decode_job *job) {
+    return job->is_nothing && !job->is_nan;
+}
+
+/* Of pinned memory, where the job is done on the host. */
+static int64_t bytes_here(const rbc__decode_job *job) {
+    return is_cleared(job) ? 0 : aligned(job->bytes);
 }
 
 static const rbc__pipe_ops *pipe_of(const device_maker *m) {
@@ -153,7 +164,7 @@ static int64_t choose(device_maker *m, rbc__decode_job *jobs, int64_t first, int
         const bool is_there = is_plain(job, image, &m->draws[i - first]);
         const int64_t samples = is_there ? image->height * image->width * 3 : 0;
         device_bytes += aligned(samples * BYTES_A_SAMPLE + 2 * (int64_t)job->num_bytes);
-        host_bytes += is_there ? 0 : aligned(job->bytes);
+        host_bytes += is_there ? 0 : bytes_here(job);
         if (i > first && (device_bytes > MOST_DEVICE_BYTES || host_bytes > MOST_HOST_BYTES)) {
             break;
         }
@@ -170,7 +181,7 @@ static void share(device_maker *m, rbc__decode_job *jobs, int64_t count) {
     int64_t own = rbc__pace_share(m->pace, m->num_images, rbc__now_ns());
     int64_t bytes = 0;
     for (int64_t i = 0; i < count; ++i) {
-        bytes += m->image_of[i] < 0 && jobs[i].is_there ? aligned(jobs[i].bytes) : 0;
+        bytes += m->image_of[i] < 0 && jobs[i].is_there ? bytes_here(&jobs[i]) : 0;
     }
     for (int64_t i = count - 1; i >= 0 && own > 0; --i) {
         if (m->image_of[i] < 0 || m->image_of[i] != m->num_images - 1) {
@@ -276,8 +287,8 @@ static rbc_status lay_out(device_maker *m, const rbc__decode_job *jobs, int64_t 
         }
     }
     for (int64_t i = 0; i < count; ++i) {
-        host_bytes += m->image_of[i] < 0 && jobs[i].is_there ? aligned(jobs[i].bytes) : 0;
-        largest = jobs[i].is_there && jobs[i].bytes > largest ? jobs[i].bytes : largest;
+        host_bytes += m->image_of[i] < 0 && jobs[i].is_there ? bytes_here(&jobs[i]) : 0;
+        largest = m->image_of[i] >= 0 && jobs[i].bytes > largest ? jobs[i].bytes : largest;
     }
     host_bytes = host_bytes < m->results + largest ? m->results + largest : host_bytes;
     RBC__TRY(pipe_of(m)->reserve(m->pipe, host_bytes, device_bytes, &m->memory, err));
@@ -324,6 +335,9 @@ static rbc_status queue_all(device_maker *m, const rbc__decode_job *jobs, int64_
 static rbc_status run_here(device_maker *m, rbc__decode_job *job, const rbc__decode_job **before,
                            uint8_t *at, rbc_error *err) {
     rbc_error problem;
+    if (is_cleared(job)) {
+        return pipe_of(m)->clear(m->pipe, job->dst, job->bytes, err);
+    }
     if (rbc__maker_run(&m->base, job, before, at, &problem) != RBC_OK) {
         rbc__decode_job_fail(job, &problem);
         return RBC_OK;
@@ -340,7 +354,7 @@ static rbc_status run_others(device_maker *m, rbc__decode_job *jobs, int64_t cou
     for (int64_t i = 0; i < count; ++i) {
         if (jobs[i].is_there && m->image_of[i] < 0) {
             RBC__TRY(run_here(m, &jobs[i], &before, at, err));
-            at += aligned(jobs[i].bytes);
+            at += bytes_here(&jobs[i]);
             num_decoded += !jobs[i].is_nothing && !jobs[i].is_pixels;
         }
     }
@@ -443,6 +457,33 @@ static void decode(rbc__maker *maker, rbc_batch *batch, rbc__list_of_jobs *jobs)
     }
 }
 
+static rbc_status voxelize_there(device_maker *m, rbc_batch *batch, const rbc__voxel_job *jobs,
+                                 int64_t count, rbc_error *err) {
+    RBC__TRY(pipe_of(m)->enter(m->pipe, err));
+    rbc_status status = rbc__batch_follow(batch, m->pipe, err);
+    if (status == RBC_OK) {
+        status = rbc__device_voxelize(m->device, m->device_id, m->pipe, m->base.context, jobs,
+                                      count, err);
+    }
+    if (status != RBC_OK) { /* nothing is queued any more that uses the pipe's memory */
+        (void)pipe_of(m)->wait(m->pipe, NULL);
+    }
+    pipe_of(m)->leave(m->pipe);
+    return status;
+}
+
+static void voxelize(rbc__maker *maker, rbc_batch *batch, rbc__voxel_job *jobs, int64_t count) {
+    rbc_error problem;
+    if (voxelize_there((device_maker *)(void *)maker, batch, jobs, count, &problem) == RBC_OK) {
+        return;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+        if (jobs[i].status == RBC_OK) {
+            rbc__voxel_job_fail(&jobs[i], &problem);
+        }
+    }
+}
+
 static void destroy(rbc__maker *maker) {
     device_maker *m = (device_maker *)(void *)maker;
     if (m->pipe != NULL) {
@@ -461,7 +502,7 @@ static void destroy(rbc__maker *maker) {
     free(m);
 }
 
-static const rbc__maker_ops device_ops = {decode, rbc__maker_voxelize, rbc__maker_align, destroy};
+static const rbc__maker_ops device_ops = {decode, voxelize, rbc__maker_align, destroy};
 
 rbc_status rbc__device_maker_create(DLDevice device, rbc_jpeg_dct jpeg_dct, rbc__pace *pace,
                                     rbc__maker **out, rbc_error *err) {

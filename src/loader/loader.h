@@ -88,7 +88,7 @@ struct rbc_loader {
     rbc__slots *slots;
     const rbc__batch_spec *spec; /* of the slots: the first member's */
     bool has_images;
-    bool decodes_there; /* workers decode on the device of the batches */
+    bool makes_there; /* workers decode or voxelize on the device of the batches */
     DLDevice device;
     rbc__pace pace;
     rbc__block_cache *blocks;

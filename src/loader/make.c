@@ -97,7 +97,8 @@ static rbc_status add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t i,
     const rbc__window_spec *window = &rows->params.spec->windows[w];
     const int64_t pick = rbc__rows_cell(rows, w, row)->picks[i];
     const uint64_t key = window->made != NULL ? key_of(rows, &rows->rows[row], window, i) : 0;
-    const bool is_there = rows->params.spec->fields[window->value_field].is_there;
+    const bool is_there =
+        window->voxels == NULL && rows->params.spec->fields[window->value_field].is_there;
     const int64_t same = same_image(&rows->jobs, sample, window, is_there, key);
     if (same >= 0) {
         rbc__copy_job *copy = rbc__jobs_add_copy(&rows->jobs);
@@ -253,7 +254,10 @@ static void decode_images(rbc__rows *rows, rbc__maker *maker) {
             rows->stats.bytes_decoded += job->shape.height * job->shape.width *
                                          job->shape.channels * (job->shape.bits > 8 ? 2 : 1);
         }
-        if (job->status != RBC_OK) {
+        /* Of depth images make_grids() tells, in the order of their window. */
+        const bool is_told =
+            job->is_nothing || rows->params.spec->windows[job->window].voxels == NULL;
+        if (job->status != RBC_OK && is_told) {
             fail_image(rows, job->row, job->window, job);
         }
     }
@@ -328,9 +332,8 @@ static rbc_status add_grid(rbc__rows *rows, int64_t row_at, int32_t w, int64_t i
         valid[i] = valid[i] && sample.num_bytes > 0;
     }
     if (job.source == NULL) {
-        rbc__deliver_nothing(window, dst);
         *dropped = 0;
-        return RBC_OK;
+        return add_nothing(rows, row_at, w, dst, err);
     }
     job.points = job.source;
     job.same = same_grid(&rows->jobs, job.spec, job.source, job.num_points);
@@ -368,7 +371,7 @@ static void make_grids(rbc__rows *rows, rbc__maker *maker) {
             fail_image(rows, job->row, job->window, decode);
         }
     }
-    maker->ops->voxelize(maker, jobs->voxel, jobs->num_voxel);
+    maker->ops->voxelize(maker, rows->batch, jobs->voxel, jobs->num_voxel);
     for (int64_t i = 0; i < jobs->num_voxel; ++i) {
         const rbc__voxel_job *job = &jobs->voxel[i];
         if (job->status != RBC_OK) {

@@ -231,8 +231,14 @@ static rbc_status make_grid(rbc__maker *maker, const rbc__voxel_job *job, rbc_er
     return maker->backend->voxelize(maker->context, &grid, 0, NULL, err);
 }
 
-void rbc__maker_voxelize(rbc__maker *maker, rbc__voxel_job *jobs, int64_t count) {
+void rbc__voxel_job_fail(rbc__voxel_job *job, const rbc_error *problem) {
+    job->status = problem->status;
+    job->problem = copy_of(problem);
+}
+
+static void voxelize(rbc__maker *maker, rbc_batch *batch, rbc__voxel_job *jobs, int64_t count) {
     rbc_error problem;
+    (void)batch;
     for (int64_t i = 0; i < count; ++i) {
         rbc__voxel_job *job = &jobs[i];
         if (job->status == RBC_OK && job->same >= 0) {
@@ -242,8 +248,9 @@ void rbc__maker_voxelize(rbc__maker *maker, rbc__voxel_job *jobs, int64_t count)
             memcpy(job->out, same->out, (size_t)job->spec->grid_bytes);
             *job->dropped = *same->dropped;
         } else if (job->status == RBC_OK) {
-            job->status = make_grid(maker, job, &problem);
-            job->problem = job->status != RBC_OK ? copy_of(&problem) : NULL;
+            if (make_grid(maker, job, &problem) != RBC_OK) {
+                rbc__voxel_job_fail(job, &problem);
+            }
         }
     }
 }
@@ -284,7 +291,7 @@ static void destroy(rbc__maker *maker) {
 
 rbc_status rbc__maker_create(rbc_jpeg_dct jpeg_dct, bool has_images, rbc__maker **out,
                              rbc_error *err) {
-    static const rbc__maker_ops ops = {decode, rbc__maker_voxelize, rbc__maker_align, destroy};
+    static const rbc__maker_ops ops = {decode, voxelize, rbc__maker_align, destroy};
     rbc__maker *maker = calloc(1, sizeof *maker);
     *out = NULL;
     if (maker == NULL) {

@@ -1,5 +1,5 @@
 /* What decodes, voxelizes and aligns: a table of functions, each for many rows at once. The CPU's is here;
- * that of devices, which decodes there, is in device_maker.c.
+ * that of devices, which decodes and voxelizes there, is in device_maker.c.
  *
  * A maker is used by one thread at a time. */
 #ifndef RBC_LOADER_MAKER_H
@@ -103,8 +103,8 @@ typedef struct rbc__maker rbc__maker;
 typedef struct rbc__maker_ops {
     /* Decodes and copies into the batch; each decode job says how it went. */
     void (*decode)(rbc__maker *maker, rbc_batch *batch, rbc__list_of_jobs *jobs);
-    /* Those whose status is RBC_OK. */
-    void (*voxelize)(rbc__maker *maker, rbc__voxel_job *jobs, int64_t count);
+    /* Makes grids of the batch, of jobs whose status is RBC_OK. */
+    void (*voxelize)(rbc__maker *maker, rbc_batch *batch, rbc__voxel_job *jobs, int64_t count);
     void (*align)(rbc__maker *maker, rbc__align_job *jobs, int64_t count);
     void (*destroy)(rbc__maker *maker);
 } rbc__maker_ops;
@@ -131,7 +131,7 @@ rbc_status rbc__maker_run(rbc__maker *maker, rbc__decode_job *job, const rbc__de
                           void *dst, rbc_error *err);
 /* Notes that a job failed. */
 void rbc__decode_job_fail(rbc__decode_job *job, const rbc_error *problem);
-void rbc__maker_voxelize(rbc__maker *maker, rbc__voxel_job *jobs, int64_t count);
+void rbc__voxel_job_fail(rbc__voxel_job *job, const rbc_error *problem);
 void rbc__maker_align(rbc__maker *maker, rbc__align_job *jobs, int64_t count);
 void rbc__maker_clear(rbc__maker *maker);
 /* `maker` is zeros; to be cleared also after a failure. */

@@ -11,6 +11,7 @@
 #include "cuda/runtime/driver.h"
 #include "image_passes.h"
 #include "jpeg_kernels.h"
+#include "voxel_kernels.h"
 
 enum {
     OUT_OF_MEMORY = 2,
@@ -394,7 +395,8 @@ static void pause_a_little(unsigned *state) {
 }
 
 static bool run_kernel(const char *name, unsigned blocks, const void *parameters) {
-    return image_passes_run(name, blocks, parameters) || jpeg_kernels_run(name, blocks, parameters);
+    return image_passes_run(name, blocks, parameters) ||
+           jpeg_kernels_run(name, blocks, parameters) || voxel_kernels_run(name, parameters);
 }
 
 static CUresult do_work(const work *w) {
@@ -608,6 +610,14 @@ STUB cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
     return queue_work(stream, &w, NULL, 0);
 }
 
+/* Of the launch of a kernel. */
+static size_t parameter_bytes(const char *name) {
+    const size_t of_voxels = voxel_kernels_bytes(name);
+    return strncmp(name, "rbc__jpeg_", 10) == 0 ? sizeof(jpeg_launch)
+           : of_voxels > 0                      ? of_voxels
+                                                : sizeof(image_launch);
+}
+
 STUB cuLaunchKernel(CUfunction of, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                     unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
                     CUstream stream, void **parameters, void **extra) {
@@ -619,9 +629,7 @@ STUB cuLaunchKernel(CUfunction of, unsigned grid_x, unsigned grid_y, unsigned gr
     (void)extra;
     const work w = {.kind = WORK_LAUNCH, .kernel = of->name, .blocks = grid_x * grid_y};
     atomic_fetch_add(&rbc_host_device.num_launches, 1);
-    const bool is_of_jpegs = strncmp(of->name, "rbc__jpeg_", 10) == 0;
-    return queue_work(stream, &w, parameters[0],
-                      is_of_jpegs ? sizeof(jpeg_launch) : sizeof(image_launch));
+    return queue_work(stream, &w, parameters[0], parameter_bytes(of->name));
 }
 
 STUB cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction of, void **parameters,

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import decoding
+import grids
 import pytest
 
 CAPSULE = b"dlpack_exchange_api"
@@ -196,7 +197,8 @@ def main() -> int:
                 check_errors,
             )
         ]
-        checks += [(check, (Path(folder), stream)) for check in decoding.CHECKS]
+        both = (*decoding.CHECKS, *grids.CHECKS)
+        checks += [(check, (Path(folder), stream)) for check in both]
         for check, arguments in checks:
             begin = time.monotonic()
             try:

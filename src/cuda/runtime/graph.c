@@ -78,6 +78,16 @@ static bool fill(const rbc__cuda_queue *queue, const rbc__cuda_launches *launche
            driver->graph_instantiate(&graph->executable, graph->graph, 0) == 0;
 }
 
+/* No graph is made on the device any more. */
+static void turn_off(const rbc__cuda_queue *queue) {
+    rbc__cuda_graphs *graphs = &queue->device->graphs;
+    if (graphs->capturing != NULL && queue->driver->stream_destroy != NULL) {
+        (void)queue->driver->stream_destroy(graphs->capturing);
+        graphs->capturing = NULL;
+    }
+    graphs->is_off = true;
+}
+
 static rbc__cuda_graph *create(const rbc__cuda_queue *queue, const rbc__cuda_launches *launches) {
     rbc__cuda_graph *graph = calloc(1, sizeof *graph);
     if (graph == NULL) {
@@ -90,7 +100,7 @@ static rbc__cuda_graph *create(const rbc__cuda_queue *queue, const rbc__cuda_lau
     (void)queue->driver->thread_exchange_stream_capture_mode(&mode);
     if (!ok) {
         rbc__cuda_graph_destroy(queue->driver, &graph);
-        queue->device->graphs.is_off = true;
+        turn_off(queue);
     }
     return graph;
 }

@@ -44,7 +44,8 @@ static void leave(rbc__pipe *pipe) {
 
 static bool has_functions(const rbc__cuda_driver *d) {
     return d->mem_host_alloc != NULL && d->mem_free_host != NULL && d->mem_alloc != NULL &&
-           d->mem_free != NULL && d->stream_destroy != NULL && d->memcpy_async != NULL;
+           d->mem_free != NULL && d->stream_destroy != NULL && d->memcpy_async != NULL &&
+           d->memset_d8_async != NULL;
 }
 
 static rbc_status create(int32_t device_id, rbc__pipe **out, rbc_error *err) {
@@ -169,6 +170,12 @@ static rbc_status copy(rbc__pipe *pipe, void *to, const void *from, int64_t byte
     return told(pipe, result, "copying images", err);
 }
 
+static rbc_status clear(rbc__pipe *pipe, void *to, int64_t bytes, rbc_error *err) {
+    const CUresult result = pipe->driver->memset_d8_async((CUdeviceptr)(uintptr_t)to, 0,
+                                                          (size_t)bytes, pipe->cu_stream);
+    return told(pipe, result, "clearing", err);
+}
+
 static void count(const rbc__pipe *pipe, int64_t *host_bytes, int64_t *device_bytes) {
     *host_bytes = pipe->host_bytes + pipe->stagings.bytes;
     *device_bytes = pipe->memory_bytes;
@@ -182,6 +189,7 @@ const rbc__pipe_ops rbc__cuda_pipe_ops = {
     .stream = stream,
     .reserve = reserve,
     .copy = copy,
+    .clear = clear,
     .wait = wait,
     .count = count,
 };
