@@ -1416,7 +1416,9 @@ RBC_API int64_t rbc_loader_batches_left(const rbc_loader *loader);
 
 /* Begins epoch `epoch` at `position`, from 0 to rbc_loader_num_samples(): the samples from there on
  * are dealt out in batches, of which this rank's first is next, or RBC_END where it has none. Work
- * in flight is dropped. What sample k of an epoch is depends on the selection, the seed and the
+ * in flight is dropped, unless that epoch is the one after an epoch that was delivered to its end:
+ * once a loader has gone on so, it begins the first batches of an epoch before the last of the one
+ * before it are delivered. What sample k of an epoch is depends on the selection, the seed and the
  * epoch alone. */
 RBC_API rbc_status rbc_loader_seek(rbc_loader *loader, int64_t epoch, int64_t position,
                                    rbc_error *err);

@@ -62,6 +62,21 @@ static void begin_at(rbc_loader *loader, int64_t epoch, int64_t position) {
     pthread_cond_broadcast(&loader->fetch_ready);
 }
 
+/* With the lock held: the epoch that was to follow has come, with what was begun of it. */
+static void go_on(rbc_loader *loader) {
+    const int64_t num_dealt = loader->dealt.num_batches;
+    for (rbc__pending *pending = loader->first_pending; pending != NULL; pending = pending->next) {
+        pending->index -= num_dealt;
+    }
+    ++loader->epoch;
+    loader->dealt = loader->sampler;
+    loader->next_begun -= num_dealt;
+    loader->next_delivered = 0;
+    loader->begin_error.status = RBC_OK;
+    pthread_cond_broadcast(&loader->work_ready);
+    pthread_cond_broadcast(&loader->fetch_ready);
+}
+
 rbc_status rbc_loader_seek(rbc_loader *loader, int64_t epoch, int64_t position, rbc_error *err) {
     RBC__TRY(check_process(loader, err));
     if (epoch < 0) {
@@ -80,7 +95,14 @@ rbc_status rbc_loader_seek(rbc_loader *loader, int64_t epoch, int64_t position, 
                          (long long)loader->sampler.num_samples);
     }
     pthread_mutex_lock(&loader->lock);
-    begin_at(loader, epoch, position);
+    const bool is_next = loader->is_begun && epoch == loader->epoch + 1 && position == 0 &&
+                         loader->next_delivered >= loader->dealt.num_batches;
+    if (is_next) {
+        loader->goes_on = true;
+        go_on(loader);
+    } else {
+        begin_at(loader, epoch, position);
+    }
     pthread_mutex_unlock(&loader->lock);
     return RBC_OK;
 }

@@ -40,7 +40,7 @@ typedef struct rbc__skip {
 typedef struct rbc__pending rbc__pending;
 struct rbc__pending {
     rbc__pending *next;
-    int64_t index;           /* of the batch, among those dealt out */
+    int64_t index;           /* of the batch, among those dealt out and, behind them, to be dealt */
     rbc_batch *batch;        /* NULL: it has no slot yet */
     int64_t epoch, position; /* of row 0 */
     int64_t num_rows, range_rows;
@@ -117,8 +117,9 @@ struct rbc_loader {
     bool is_split;
     bool is_begun; /* a seek or a first next has said where to begin */
     int64_t epoch;
-    rbc__sampler dealt;     /* from where the epoch was begun: batches are numbered from there */
-    int64_t next_begun;     /* batch that is begun next */
+    bool goes_on;       /* an epoch was once followed by the next: that is begun before it ends */
+    rbc__sampler dealt; /* from where the epoch was begun: batches are numbered from there */
+    int64_t next_begun; /* batch that is begun next; behind those dealt out: of the next epoch */
     int64_t next_delivered; /* batch that is delivered next; num_rounds: the end was told */
     rbc__pending *first_pending, *last_pending;
     rbc__pending *open_pending;       /* the first with ranges not taken yet */
@@ -162,6 +163,9 @@ void rbc__loader_release(rbc_loader *loader);
 
 /* With the lock held: wakes as many threads as one more batch can use. */
 void rbc__loader_wake(rbc_loader *loader);
+
+/* With the lock held: how many batches may be begun, those of the next epoch among them. */
+int64_t rbc__loader_num_foreseen(const rbc_loader *loader);
 
 /* With the lock held: takes every pending batch out of the list; those being worked on are freed
  * later. */

@@ -91,9 +91,26 @@ void rbc__loader_cancel_pending(rbc_loader *loader) {
 /* ---- taking work, with the lock held ------------------------------------------------------------
  */
 
+int64_t rbc__loader_num_foreseen(const rbc_loader *loader) {
+    const bool is_followed =
+        loader->goes_on && loader->epoch + 1 < rbc__mixture_num_epochs(&loader->mixture);
+    return loader->dealt.num_batches + (is_followed ? loader->sampler.num_batches : 0);
+}
+
+/* Who deals out batch `*index`, which becomes its number there. */
+static const rbc__sampler *dealer_of(const rbc_loader *loader, int64_t *index) {
+    if (*index < loader->dealt.num_batches) {
+        return &loader->dealt;
+    }
+    *index -= loader->dealt.num_batches;
+    return &loader->sampler;
+}
+
 static rbc_status give_slot(rbc_loader *loader, rbc__pending *pending, rbc_error *err) {
     RBC__TRY(rbc__slots_acquire(loader->slots, pending->num_rows, &pending->batch, err));
-    pending->batch->position = rbc__sampler_round(&loader->dealt, pending->index);
+    int64_t index = pending->index;
+    const rbc__sampler *dealer = dealer_of(loader, &index);
+    pending->batch->position = rbc__sampler_round(dealer, index);
     ++loader->num_filling;
     return RBC_OK;
 }
@@ -104,7 +121,9 @@ static rbc_status begin_batch(rbc_loader *loader, rbc_error *err) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory to begin a batch");
     }
     pending->index = loader->next_begun;
-    rbc__sampler_batch(&loader->dealt, pending->index, &pending->position, &pending->num_rows);
+    int64_t index = pending->index;
+    const rbc__sampler *dealer = dealer_of(loader, &index);
+    rbc__sampler_batch(dealer, index, &pending->position, &pending->num_rows);
     if (!loader->is_split) {
         const rbc_status status = give_slot(loader, pending, err);
         if (status != RBC_OK) {
@@ -113,7 +132,7 @@ static rbc_status begin_batch(rbc_loader *loader, rbc_error *err) {
         }
     }
     ++loader->next_begun;
-    pending->epoch = loader->epoch;
+    pending->epoch = dealer == &loader->dealt ? loader->epoch : loader->epoch + 1;
     pending->range_rows = loader->is_split ? loader->split_range_rows : loader->range_rows;
     pending->row_bytes = loader->is_split ? loader->row_bytes : 0;
     loader->expected_bytes += pending->num_rows * pending->row_bytes;
@@ -128,7 +147,7 @@ static rbc_status begin_batch(rbc_loader *loader, rbc_error *err) {
 }
 
 static bool may_begin(const rbc_loader *loader) {
-    if (!loader->is_begun || loader->next_begun >= loader->dealt.num_batches ||
+    if (!loader->is_begun || loader->next_begun >= rbc__loader_num_foreseen(loader) ||
         loader->begin_error.status != RBC_OK) {
         return false;
     }

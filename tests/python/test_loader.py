@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -87,6 +88,46 @@ def test_contents_of_batches(bridge):
     assert samples(batches) == [
         (episode.id, step) for episode in bridge.episodes for step in range(10)
     ]
+
+
+def await_ready(loader):
+    """Waits until a batch is ready that nobody has asked for."""
+    deadline = time.monotonic() + 60
+    while loader.stats()["batches_ready"] == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 300}, {"rank": 1, "world_size": 3}])
+def test_the_next_epoch_is_begun_before_one_ends(bridge, options):
+    given = {"batch_size": 48, "shuffle": True, "seed": 5, **options}
+    loader, other = make(bridge, **given), make(bridge, **given)
+    wanted = []
+    for number in range(6):
+        other.set_epoch(number)
+        wanted.append(epoch(other))
+
+    def check(batches, number):
+        for found, expected in zip(batches, wanted[number], strict=True):
+            same(found, expected)
+
+    check(epoch(loader), 0)
+    assert loader.stats()["batches_begun"] == 0  # nobody has gone on yet
+    check(epoch(loader), 1)
+    await_ready(loader)
+    assert (loader.epoch, loader.state_dict()["position"]) == (1, 500)
+    check(epoch(loader), 2)
+    await_ready(loader)
+    state = loader.state_dict()
+    loader.set_epoch(5)
+    check(epoch(loader), 5)
+    await_ready(loader)
+    loader.load_state_dict(state)
+    check(epoch(loader), 3)
+    iterator = iter(loader)
+    same(next(iterator), wanted[4][0])
+    loader.set_epoch(5)
+    check(epoch(loader), 5)
 
 
 def test_images(bridge):
