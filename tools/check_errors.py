@@ -29,7 +29,7 @@ RULES = {
     r"\bat byte(?: offset)? %": 'say where first: "path: byte N: ..."',
 }
 NAMES = re.compile(
-    r"(?:[A-Z0-9_]{2,}|[A-Z][a-z]*[A-Z]\w*|Feature|Future|Image|Window|Plan|Python)\b|[%{$]"
+    r"(?:[A-Z0-9_]{2,}|[A-Z][a-z]*[A-Z]\w*|Feature|Future|Image|Voxels|Window|Plan|Python)\b|[%{$]"
     r"|[a-z0-9'\"(\[]"
 )
 
