@@ -20,10 +20,10 @@ asan)
         python -m pytest -p no:cacheprovider tests/python tests/conformance "${@:2}"
     ;;
 tsan)
-    TSAN_OPTIONS=halt_on_error=1 ctest --preset tsan
+    export TSAN_OPTIONS="halt_on_error=1 suppressions=$PWD/tools/tsan_suppressions.txt"
+    ctest --preset tsan
     # The threads of OpenMP, whose library is not instrumented, would be taken for races.
     LD_PRELOAD=$(gcc -print-file-name=libtsan.so) OMP_NUM_THREADS=1 \
-        TSAN_OPTIONS="halt_on_error=1 suppressions=$PWD/tools/tsan_suppressions.txt" \
         PYTHONPATH=$PWD/build/tsan/python \
         python -m pytest -p no:cacheprovider -o timeout=1200 tests/python tests/conformance \
         "${@:2}"
