@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import robocache as rc
+from tests.python.numbered_video import needs_encoder
 
 from . import mp4_boxes as mp4
 from .video_files import (
@@ -96,8 +97,7 @@ KINDS = {
 
 def written(path: Path, kind: str, frames: int = 100, **more) -> Path:
     codec, options, settings = KINDS[kind]
-    if codec not in av.codecs_available:
-        pytest.skip(f"PyAV has no encoder {codec}")
+    needs_encoder(codec)
     return write_video(path, codec, frames, options=options, **settings, **more)
 
 
