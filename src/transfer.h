@@ -27,7 +27,8 @@ typedef struct rbc__transfer_ops {
     void (*destroy)(rbc__transfer *transfer);
 
     /* Owned by the caller; what is sent is `host_bytes` to the beginning of `device_bytes`, which are
-     * at least as many. OUT_OF_MEMORY, DEVICE. */
+     * at least as many. Without `host_bytes` it has no part on the host, and is for delivering to.
+     * OUT_OF_MEMORY, DEVICE. */
     rbc_status (*allocate)(rbc__transfer *transfer, int64_t host_bytes, int64_t device_bytes,
                            rbc__staged **out, rbc_error *err);
     /* Waits for what was sent, and for the work that it was given back for. */
@@ -52,6 +53,10 @@ typedef struct rbc__transfer_ops {
      * UNSUPPORTED: the stream is being captured. OUT_OF_MEMORY, DEVICE. */
     rbc_status (*order)(rbc__transfer *transfer, rbc__staged *staged, void *cu_stream,
                         rbc_error *err);
+    /* The same, of a copy of it in `front`, which is as large: the first stream that it is delivered on
+     * takes the copy, behind all work that what was delivered there before was ordered for. */
+    rbc_status (*deliver)(rbc__transfer *transfer, rbc__staged *staged, rbc__staged *front,
+                          void *cu_stream, rbc_error *err);
     /* What is queued by now on the streams that it was ordered for is the last that uses it. */
     void (*give_back)(rbc__transfer *transfer, rbc__staged *staged);
 } rbc__transfer_ops;

@@ -1288,6 +1288,11 @@ typedef struct rbc_loader_params {
     void *interrupt_user;
     DLDevice device; /* of batches: the CPU, or a CUDA device, see rbc_batch_order() */
     rbc_jpeg_on jpeg;
+    /* Not 0, of a device: the tensors of every batch have the same addresses there, so that a graph
+     * captured once reads each. rbc_batch_order() copies a batch to them, as work of the first stream
+     * that it is given and behind what all streams had that the batch before was ordered for. From then on
+     * tensors of earlier batches are those of this one. */
+    int32_t fixed_slots;
 } rbc_loader_params;
 
 #define RBC_LOADER_PARAMS_INIT                                                                     \
@@ -1317,7 +1322,8 @@ typedef struct rbc_loader_params {
      .interrupt = NULL,                                                                            \
      .interrupt_user = NULL,                                                                       \
      .device = {kDLCPU, 0},                                                                        \
-     .jpeg = RBC_JPEG_ON_AUTO}
+     .jpeg = RBC_JPEG_ON_AUTO,                                                                     \
+     .fixed_slots = 0}
 
 /* Several datasets in exact proportions. A cycle of the mixture holds `weight` samples of each member;
  * cycles follow each other, across epochs, each in a random order of its own where shuffled. Each

@@ -439,6 +439,7 @@ def create_loader(
     epoch: int,
     epoch_samples: int,
     jpeg: int,
+    fixed_slots: bool,
 ) -> Loader: ...
 def batch_order(batch: Any, stream: int, /) -> None: ...
 

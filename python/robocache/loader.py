@@ -236,6 +236,7 @@ class DataLoader:
         array: str | None = None,
         jpeg_dct: str | None = None,
         jpeg: str | None = None,
+        slots: str | None = None,
         snap_ns: int = SNAP_NS,
         clock: str | Sequence[str] | Mapping[str, Any] | None = None,
         require: str | Sequence[str] | Mapping[str, Any] = (),
@@ -259,6 +260,7 @@ class DataLoader:
         self._jpeg = _JPEG_ON.index(
             _arguments.choice("jpeg", "auto" if jpeg is None else jpeg, _JPEG_ON)
         )
+        self._slots = None if slots is None else _arguments.choice("slots", slots, ("fixed",))
         self._snap_ns = _arguments.integer("snap_ns", snap_ns, 0)
         self._ranks = check_ranks(rank, world_size)
         self._options = options
@@ -275,6 +277,16 @@ class DataLoader:
             options["clock"], options["require"] = self._members[0].clock, self._members[0].require
         self._kind = _delivery(array)
         self._device = _device(device, self._kind)
+        if self._device < 0 and self._slots is not None:
+            raise InvalidArgumentError(
+                "slots: 'fixed' found with device 'cpu', wanted device='cuda': fixed addresses are "
+                "for CUDA graphs"
+            )
+        if self._device < 0 and jpeg == "cuda":
+            raise InvalidArgumentError(
+                "jpeg: 'cuda' found with device 'cpu', wanted device='cuda' or jpeg='cpu': images "
+                "are decoded on the device that batches are on"
+            )
         register(DataLoader)
         self._sent: tuple[int, int] | None = None  # ranks of the process that it was pickled in
         self._is_iterated = False  # since it was made or moved: its share is settled
@@ -325,6 +337,7 @@ class DataLoader:
             remainder=self._remainder,
             jpeg_dct=self._jpeg_dct,
             jpeg=self._jpeg,
+            fixed_slots=self._slots == "fixed",
             snap_ns=self._snap_ns,
             memory_bytes=self._memory_bytes or config.value("loader_memory_bytes") or 0,
             device=self._device,

@@ -101,6 +101,12 @@ static rbc_status copy_params(const rbc_loader_params *params, rbc_loader_params
                          "jpeg is cuda and the batches are on the CPU: images are decoded on the "
                          "device that they are delivered on; wanted device cuda, or jpeg cpu");
     }
+    if (out->fixed_slots != 0 && out->device.device_type == kDLCPU) {
+        return rbc__fail(
+            err, RBC_ERROR_INVALID_ARGUMENT,
+            "fixed_slots is set and the batches are on the CPU: fixed addresses are for "
+            "graphs of CUDA; wanted device cuda");
+    }
     out->num_threads = out->num_threads > 0 ? out->num_threads : rbc__num_cores();
     return RBC_OK;
 }
@@ -419,7 +425,7 @@ static rbc_status prepare(rbc_loader *loader, const rbc_mixture_params *mixture,
     loader->split_range_rows = images > 0 ? clamp(many / images, 1, most) : RANGE_ROWS;
     RBC__TRY(share_memory(loader, params, err));
     RBC__TRY(rbc__slots_create(loader->members[0].spec, params->device, loader->num_slots,
-                               params->num_threads, &loader->slots, err));
+                               params->num_threads, params->fixed_slots != 0, &loader->slots, err));
     loader->members[0].spec = NULL; /* the slots', as long as there are batches */
     for (int32_t i = 0; i < params->num_threads; ++i) {
         RBC__TRY(make_worker(loader, i, err));

@@ -15,6 +15,7 @@ struct rbc__slots {
     DLDevice device;
     const rbc__transfer_ops *ops; /* NULL: of the host */
     rbc__transfer *transfer;
+    rbc__staged *front; /* where the tensors of all batches are; NULL: each has its own */
     int32_t num_arenas;
     int64_t keep; /* slots that are not freed when they come back */
     int64_t total, num_free, peak;
@@ -113,26 +114,40 @@ static rbc_status allocate_batch(rbc__slots *slots, rbc_batch **out, rbc_error *
         free_batch(batch, slots);
         return status;
     }
+    uint8_t *tensors = slots->front != NULL ? slots->ops->device(slots->front) : batch->there;
     for (int32_t i = 0; i < spec->num_fields; ++i) {
         const rbc__field_spec *field = &spec->fields[i];
         int64_t *shape = batch->shapes + (size_t)i * RBC__FIELD_MAX_DIMS;
         memcpy(shape, field->shape, sizeof field->shape);
-        batch->fields[i] = (rbc_field){.name = field->name,
-                                       .kind = field->kind,
-                                       .tensor = {.data = field->kind == RBC_FIELD_TENSOR
-                                                              ? batch->there + field->offset
-                                                              : NULL,
-                                                  .device = slots->device,
-                                                  .ndim = field->ndim,
-                                                  .dtype = field->dtype,
-                                                  .shape = shape}};
+        batch->fields[i] = (rbc_field){
+            .name = field->name,
+            .kind = field->kind,
+            .tensor = {.data = field->kind == RBC_FIELD_TENSOR ? tensors + field->offset : NULL,
+                       .device = slots->device,
+                       .ndim = field->ndim,
+                       .dtype = field->dtype,
+                       .shape = shape}};
     }
     *out = batch;
     return RBC_OK;
 }
 
+/* Of a device: what goes to and from it, and the front where addresses are to be fixed. */
+static rbc_status prepare_device(rbc__slots *slots, const rbc__batch_spec *spec, DLDevice device,
+                                 bool is_fixed, rbc_error *err) {
+    RBC__TRY(slots->ops->create(device.device_id, &slots->transfer, err));
+    const rbc_status status =
+        is_fixed ? slots->ops->allocate(slots->transfer, 0, at_least_some(spec->slot_bytes),
+                                        &slots->front, err)
+                 : RBC_OK;
+    if (status != RBC_OK) {
+        slots->ops->destroy(slots->transfer);
+    }
+    return status;
+}
+
 rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device, int32_t num_slots,
-                             int32_t num_arenas, rbc__slots **out, rbc_error *err) {
+                             int32_t num_arenas, bool is_fixed, rbc__slots **out, rbc_error *err) {
     const rbc__backend *backend;
     *out = NULL;
     RBC__TRY(rbc__backend_for(device, &backend, err));
@@ -143,7 +158,7 @@ rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device, int32_t num
     }
     if (backend->transfer != NULL) {
         slots->ops = backend->transfer;
-        const rbc_status status = slots->ops->create(device.device_id, &slots->transfer, err);
+        const rbc_status status = prepare_device(slots, spec, device, is_fixed, err);
         if (status != RBC_OK) {
             pthread_mutex_destroy(&slots->lock);
             free(slots);
@@ -160,6 +175,9 @@ rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device, int32_t num
 }
 
 static void destroy(rbc__slots *slots) {
+    if (slots->front != NULL) {
+        slots->ops->release(slots->transfer, slots->front);
+    }
     if (slots->ops != NULL) {
         slots->ops->destroy(slots->transfer);
     }
@@ -273,8 +291,12 @@ rbc_status rbc__batch_send(rbc_batch *batch, rbc_error *err) {
 
 rbc_status rbc_batch_order(rbc_batch *batch, void *stream, rbc_error *err) {
     const rbc__slots *slots = batch->slots;
-    return batch->staged == NULL ? RBC_OK
-                                 : slots->ops->order(slots->transfer, batch->staged, stream, err);
+    if (batch->staged == NULL) {
+        return RBC_OK;
+    }
+    return slots->front != NULL
+               ? slots->ops->deliver(slots->transfer, batch->staged, slots->front, stream, err)
+               : slots->ops->order(slots->transfer, batch->staged, stream, err);
 }
 
 void rbc__slots_count(rbc__slots *slots, rbc__slots_counts *out) {
@@ -283,8 +305,10 @@ void rbc__slots_count(rbc__slots *slots, rbc__slots_counts *out) {
                                .in_use = slots->total - slots->num_free,
                                .peak = slots->peak,
                                .host_bytes = slots->total * slots->spec->host_bytes,
-                               .device_bytes =
-                                   slots->ops != NULL ? slots->total * slots->spec->slot_bytes : 0};
+                               .device_bytes = slots->ops != NULL
+                                                   ? (slots->total + (slots->front != NULL)) *
+                                                         slots->spec->slot_bytes
+                                                   : 0};
     pthread_mutex_unlock(&slots->lock);
 }
 

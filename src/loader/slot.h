@@ -54,10 +54,11 @@ struct rbc_batch {
 };
 
 /* Takes the spec over, on success alone; `device` is where the fields of a batch are, `num_arenas`
- * the number of workers that can fill one at a time. UNSUPPORTED, INVALID_ARGUMENT, DEVICE: the device
+ * the number of workers that can fill one at a time. With `is_fixed`, which is for devices, the tensors
+ * of all batches are in one place there, the front. UNSUPPORTED, INVALID_ARGUMENT, DEVICE: the device
  * cannot be used. */
 rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device, int32_t num_slots,
-                             int32_t num_arenas, rbc__slots **out, rbc_error *err);
+                             int32_t num_arenas, bool is_fixed, rbc__slots **out, rbc_error *err);
 /* Frees the slots that are not handed out; the others when they come back. */
 void rbc__slots_close(rbc__slots **handle);
 

@@ -221,6 +221,22 @@ def check_large_frames(folder: Path, stream: Any) -> None:
     assert loader.stats()["pinned_bytes"] < 120 << 20
 
 
+def check_fixed_addresses(folder: Path, stream: Any) -> None:
+    """With slots="fixed" every batch lies where the first did, and the next call overwrites it."""
+    import robocache as rc
+
+    dataset = open_frames(folder / "fixed", GOOD)
+    options: dict[str, Any] = {"num_threads": 3, "shuffle": True, "num_slots": 2}
+    wanted, _ = deliver(dataset, stream, **options)
+    for jpeg in ("cpu", "cuda", "auto"):
+        placed = {"device": "cuda", "jpeg": jpeg, "slots": "fixed"}
+        found, _ = deliver(dataset, stream, **placed, **options)
+        compare(wanted, found)
+        loader = rc.DataLoader(dataset, 8, streams=windows(), seed=3, **placed, **options)
+        held = [{n: t.data_ptr() for n, t in batch.tensors.items()} for batch in loader]
+        assert all(addresses == held[0] for addresses in held)
+
+
 def check_places(folder: Path, stream: Any) -> None:
     """Where JPEGs cannot be decoded is said."""
     import pytest
@@ -229,10 +245,12 @@ def check_places(folder: Path, stream: Any) -> None:
 
     del stream
     dataset = open_frames(folder / "places", ("plain",))
-    with pytest.raises(rc.errors.InvalidArgumentError, match="jpeg is cuda and the batches are on"):
+    with pytest.raises(rc.errors.InvalidArgumentError, match="jpeg: 'cuda' found with device 'cpu'"):
         rc.DataLoader(dataset, jpeg="cuda")
     with pytest.raises(rc.Error, match="jpeg: found 'gpu', wanted one of 'auto', 'cpu', 'cuda'"):
         rc.DataLoader(dataset, jpeg="gpu")
+    with pytest.raises(rc.errors.InvalidArgumentError, match="slots: 'fixed' found with device"):
+        rc.DataLoader(dataset, slots="fixed")
     with pytest.raises(rc.errors.InvalidArgumentError, match="threads feed the device"):
         rc.DataLoader(dataset, device="cuda", memory_bytes=1 << 20)
     for jpeg in ("auto", "cpu", None):
@@ -296,6 +314,7 @@ def check_random(folder: Path, stream: Any) -> None:
             "num_threads": int(rng.integers(1, 9)),
             "num_slots": int(rng.integers(0, 5)),
             "jpeg": str(rng.choice(["cuda", "auto"])),
+            "slots": [None, "fixed"][rng.integers(2)],
         }
         wanted, _ = deliver(dataset, stream, streams, num_threads=1, **options)
         try:
@@ -311,6 +330,7 @@ CHECKS = (
     check_damage,
     check_mixtures,
     check_large_frames,
+    check_fixed_addresses,
     check_places,
     check_random,
 )

@@ -25,12 +25,13 @@ typedef struct user {
 } user;
 
 struct rbc__staged {
-    int64_t bytes; /* on the host */
+    int64_t bytes, device_bytes; /* `bytes` on the host */
     void *host;
     CUdeviceptr device;
     CUevent sent;
     user *users; /* [num_users] of [room]; events stay for those that come after */
     int32_t num_users, room;
+    bool is_delivered; /* since it was sent, to a front */
 };
 
 typedef rbc__cuda_entered entered;
@@ -154,12 +155,15 @@ static rbc_status allocate(rbc__transfer *t, int64_t host_bytes, int64_t device_
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory to stage a batch");
     }
     s->bytes = host_bytes;
+    s->device_bytes = device_bytes;
     s->users = users;
     s->room = FEW_STREAMS;
     int64_t bytes = host_bytes;
     const char *what = "pinned host memory";
-    CUresult result =
-        t->driver->mem_host_alloc(&s->host, (size_t)host_bytes, RBC__CU_MEM_HOST_PORTABLE);
+    CUresult result = 0;
+    if (host_bytes > 0) {
+        result = t->driver->mem_host_alloc(&s->host, (size_t)host_bytes, RBC__CU_MEM_HOST_PORTABLE);
+    }
     if (result == 0) {
         what = "memory";
         bytes = device_bytes;
@@ -248,6 +252,7 @@ static rbc_status send(rbc__transfer *t, rbc__staged *s, rbc_error *err) {
     CUresult result = follow_users(t, s, t->copies);
     if (result == 0) {
         s->num_users = 0;
+        s->is_delivered = false;
         result = t->driver->memcpy_htod_async(s->device, s->host, (size_t)s->bytes, t->copies);
     }
     if (result == 0) {
@@ -293,7 +298,33 @@ static CUresult add_user(const rbc__transfer *t, rbc__staged *s, CUstream cu_str
     return 0;
 }
 
-static rbc_status order(rbc__transfer *t, rbc__staged *s, void *cu_stream, rbc_error *err) {
+/* The device is current. */
+static CUresult order_on(const rbc__transfer *t, rbc__staged *s, CUstream cu_stream) {
+    const CUresult result = is_user(s, cu_stream) ? 0 : add_user(t, s, cu_stream);
+    return result == 0 ? t->driver->stream_wait_event(cu_stream, s->sent, 0) : result;
+}
+
+/* Copies what was sent to the front, as work of the stream. */
+static CUresult copy_to_front(rbc__transfer *t, rbc__staged *s, rbc__staged *front,
+                              CUstream cu_stream) {
+    CUresult result = order_on(t, s, cu_stream);
+    if (result == 0) {
+        result = follow_users(t, front, cu_stream);
+    }
+    if (result == 0) {
+        front->num_users = 0;
+        result =
+            t->driver->memcpy_async(front->device, s->device, (size_t)s->device_bytes, cu_stream);
+    }
+    if (result == 0) {
+        result = t->driver->event_record(front->sent, cu_stream);
+    }
+    s->is_delivered = result == 0;
+    return result;
+}
+
+static rbc_status deliver(rbc__transfer *t, rbc__staged *s, rbc__staged *front, void *cu_stream,
+                          rbc_error *err) {
     entered e;
     int capturing = RBC__CU_CAPTURE_STATUS_NONE;
     RBC__TRY(enter(t, &e, err));
@@ -304,13 +335,17 @@ static rbc_status order(rbc__transfer *t, rbc__staged *s, void *cu_stream, rbc_e
                          "the stream is being captured into a graph; wanted batches to be taken "
                          "outside of that");
     }
-    if (result == 0 && !is_user(s, cu_stream)) {
-        result = add_user(t, s, cu_stream);
+    if (result == 0 && front != NULL && !s->is_delivered) {
+        result = copy_to_front(t, s, front, cu_stream);
     }
     if (result == 0) {
-        result = t->driver->stream_wait_event(cu_stream, s->sent, 0);
+        result = order_on(t, front != NULL ? front : s, cu_stream);
     }
     return leave_with(t, &e, result, "delivering a batch", err);
+}
+
+static rbc_status order(rbc__transfer *t, rbc__staged *s, void *cu_stream, rbc_error *err) {
+    return deliver(t, s, NULL, cu_stream, err);
 }
 
 static void give_back(rbc__transfer *t, rbc__staged *s) {
@@ -336,5 +371,6 @@ const rbc__transfer_ops rbc__cuda_transfer_ops = {
     .move = move,
     .send = send,
     .order = order,
+    .deliver = deliver,
     .give_back = give_back,
 };
