@@ -160,7 +160,7 @@ def event_us(call: Any, repeats: int = 30) -> float:
     times = []
     for _ in range(repeats + 3):
         events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
-        torch.cuda._sleep(2_000_000)  # the host is ahead then
+        torch.cuda._sleep(20_000_000)  # the host is ahead then
         events[0].record()
         call()
         events[1].record()

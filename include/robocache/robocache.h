@@ -1250,8 +1250,9 @@ typedef enum rbc_shuffle {
 /* Where the JPEGs of batches are decoded, and images made of them: pixels are the same. What a device
  * does not decode (see rbc_jpeg_info.on_cpu, and other codecs) is decoded on the CPU and copied. */
 typedef enum rbc_jpeg_on {
-    RBC_JPEG_ON_AUTO = 0, /* batches on a device: by it and by the workers, as fast as either is, as
-                             measured all the time; on the CPU: there */
+    RBC_JPEG_ON_AUTO =
+        0, /* batches on a device: by the workers as long as that keeps the loader ahead,
+                             by the device as far as it does not; on the CPU: there */
     RBC_JPEG_ON_CPU = 1,
     RBC_JPEG_ON_CUDA = 2, /* by the batches' device, which is one of CUDA */
 } rbc_jpeg_on;
@@ -1531,8 +1532,7 @@ typedef struct rbc_loader_stages {
     int32_t num_idle_fetchers;
     /* ---- decoding on a device, see rbc_jpeg_on ---- */
     int64_t images_on_device; /* of rbc_loader_stats.images_decoded */
-    double device_image_ns;   /* that the device takes for one, as measured lately; 0: not yet */
-    double host_image_ns;     /* the same of a worker */
+    double device_share; /* of the ranges of rows that come next, 0 to 1: those that it decodes */
 } rbc_loader_stages;
 #define RBC_LOADER_STAGES_INIT {.struct_size = sizeof(rbc_loader_stages)}
 /* From any thread, also while another waits in rbc_loader_next(). INVALID_ARGUMENT on a bad

@@ -401,7 +401,10 @@ static rbc_status split_fields(rbc_loader *loader, const rbc_loader_params *para
     loader->makes_there =
         rbc__batch_fields_split(specs, loader->num_members, params->jpeg != RBC_JPEG_ON_CPU);
     free(specs);
-    loader->pace.is_shared = params->jpeg == RBC_JPEG_ON_AUTO;
+    rbc__pace_init(&loader->pace, params->jpeg == RBC_JPEG_ON_AUTO);
+    if (params->jpeg == RBC_JPEG_ON_CPU) {
+        rbc__pace_set(&loader->pace, 0);
+    }
     if (loader->makes_there) {
         rbc__maker_destroy(&loader->workers[0].maker);
     }

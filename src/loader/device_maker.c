@@ -5,7 +5,6 @@
 
 #include "codec/jpeg_batch.h"
 #include "core/error.h"
-#include "core/monotonic.h"
 #include "loader/device_voxels.h"
 #include "loader/slot.h"
 
@@ -140,8 +139,10 @@ static bool is_same(const rbc__jpeg_image *image, const rbc__decode_job *job,
                RBC_OK;
 }
 
-/* The jobs from `first` on that are done at once; returns the number behind them. */
-static int64_t choose(device_maker *m, rbc__decode_job *jobs, int64_t first, int64_t count) {
+/* The jobs from `first` on that are done at once, on the host where the device is not to; returns the
+ * number behind them. */
+static int64_t choose(device_maker *m, rbc__decode_job *jobs, int64_t first, int64_t count,
+                      bool is_devices) {
     int64_t device_bytes = 0;
     int64_t host_bytes = 0;
     int64_t i = first;
@@ -161,7 +162,7 @@ static int64_t choose(device_maker *m, rbc__decode_job *jobs, int64_t first, int
             *own = last;
             continue;
         }
-        const bool is_there = is_plain(job, image, &m->draws[i - first]);
+        const bool is_there = is_devices && is_plain(job, image, &m->draws[i - first]);
         const int64_t samples = is_there ? image->height * image->width * 3 : 0;
         device_bytes += aligned(samples * BYTES_A_SAMPLE + 2 * (int64_t)job->num_bytes);
         host_bytes += is_there ? 0 : bytes_here(job);
@@ -174,31 +175,6 @@ static int64_t choose(device_maker *m, rbc__decode_job *jobs, int64_t first, int
         }
     }
     return i;
-}
-
-/* Gives some of the images back to the host: the last of them, whose jobs are done there then. */
-static void share(device_maker *m, rbc__decode_job *jobs, int64_t count) {
-    int64_t own = rbc__pace_share(m->pace, m->num_images, rbc__now_ns());
-    int64_t bytes = 0;
-    for (int64_t i = 0; i < count; ++i) {
-        bytes += m->image_of[i] < 0 && jobs[i].is_there ? bytes_here(&jobs[i]) : 0;
-    }
-    for (int64_t i = count - 1; i >= 0 && own > 0; --i) {
-        if (m->image_of[i] < 0 || m->image_of[i] != m->num_images - 1) {
-            continue;
-        }
-        bytes += aligned(jobs[i].bytes);
-        if (bytes > MOST_HOST_BYTES) {
-            return;
-        }
-        m->image_of[i] = -1;
-        if (jobs[i].is_reused) { /* the job that it came with is still to be found */
-            jobs[i].is_reused = false;
-            continue;
-        }
-        --m->num_images;
-        --own;
-    }
 }
 
 /* ---- on the device -----------------------------------------------------------------------------
@@ -348,17 +324,13 @@ static rbc_status run_here(device_maker *m, rbc__decode_job *job, const rbc__dec
 static rbc_status run_others(device_maker *m, rbc__decode_job *jobs, int64_t count,
                              rbc_error *err) {
     const rbc__decode_job *before = NULL;
-    const int64_t begin_ns = rbc__now_ns();
     uint8_t *at = m->memory.host + m->results;
-    int64_t num_decoded = 0;
     for (int64_t i = 0; i < count; ++i) {
         if (jobs[i].is_there && m->image_of[i] < 0) {
             RBC__TRY(run_here(m, &jobs[i], &before, at, err));
             at += bytes_here(&jobs[i]);
-            num_decoded += !jobs[i].is_nothing && !jobs[i].is_pixels;
         }
     }
-    rbc__pace_worked(m->pace, num_decoded, begin_ns, rbc__now_ns());
     return RBC_OK;
 }
 
@@ -384,15 +356,11 @@ static rbc_status settle(device_maker *m, rbc__decode_job *jobs, int64_t count, 
  */
 
 static rbc_status run(device_maker *m, rbc__decode_job *jobs, int64_t count, rbc_error *err) {
-    const int64_t begin_ns = rbc__now_ns();
-    const int64_t num_images = m->num_images;
-    rbc__pace_begin(m->pace, num_images);
     rbc_status status = queue_all(m, jobs, count, err);
     if (status == RBC_OK) {
         status = run_others(m, jobs, count, err);
     }
     const rbc_status waited = pipe_of(m)->wait(m->pipe, status == RBC_OK ? err : NULL);
-    rbc__pace_end(m->pace, num_images, begin_ns, rbc__now_ns());
     RBC__TRY(status == RBC_OK ? waited : status);
     return settle(m, jobs, count, err);
 }
@@ -418,10 +386,10 @@ static rbc_status decode_there(device_maker *m, rbc_batch *batch, rbc__list_of_j
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the images of a batch");
     }
     RBC__TRY(rbc__batch_follow(batch, m->pipe, err));
+    const bool is_devices = rbc__pace_deal(m->pace);
     for (int64_t first = 0; first < jobs->num_decode;) {
         rbc__decode_job *from = jobs->decode + first;
-        const int64_t end = choose(m, jobs->decode, first, jobs->num_decode);
-        share(m, from, end - first);
+        const int64_t end = choose(m, jobs->decode, first, jobs->num_decode, is_devices);
         RBC__TRY(run(m, from, end - first, err));
         first = end;
     }

@@ -170,6 +170,14 @@ static rbc_status copy_error(rbc_error *err, const rbc_error *from) {
     return from->status;
 }
 
+static int64_t count_ready(const rbc_loader *loader) {
+    int64_t count = 0;
+    for (const rbc__pending *at = loader->first_pending; at != NULL && at->is_done; at = at->next) {
+        ++count;
+    }
+    return count;
+}
+
 /* With the lock held: the first pending batch leaves the list, as a batch or as its error. After a
  * shortage it and those behind it are begun again. */
 static rbc_status deliver_first(rbc_loader *loader, rbc_batch **out, rbc_error *err) {
@@ -186,6 +194,9 @@ static rbc_status deliver_first(rbc_loader *loader, rbc_batch **out, rbc_error *
         loader->last_pending = NULL;
     }
     --loader->num_pending;
+    rbc__pace_set(&loader->pace, rbc__pace_taken(rbc__pace_share(&loader->pace), loader->is_awaited,
+                                                 count_ready(loader), loader->num_slots));
+    loader->is_awaited = false;
     rbc_batch *batch = pending->batch; /* NULL where it failed before it had a slot */
     loader->num_filling -= batch != NULL;
     ++loader->next_delivered;
@@ -217,6 +228,8 @@ rbc_status rbc_loader_next(rbc_loader *loader, int64_t timeout_ns, rbc_batch **o
         loader->next_delivered = loader->dealt.num_rounds;
     } else {
         loader->wait_from_ns = rbc__now_ns();
+        loader->is_awaited =
+            loader->is_awaited || loader->first_pending == NULL || !loader->first_pending->is_done;
         status = wait_for_first(loader, timeout_ns);
         rbc__wait_divide(loader, NULL, rbc__now_ns());
         loader->wait_from_ns = 0;

@@ -145,6 +145,7 @@ struct rbc_loader {
     int64_t idle_ns, idle_since_ns; /* of workers; sum of when those idle now began to be */
     int64_t bytes_unpacked, bytes_decoded;
     int64_t images_there;
+    bool is_awaited; /* the batch that is delivered next was not ready when it was asked for */
 };
 
 /* worker.c. The threads of the rbc__worker that `argument` is. */

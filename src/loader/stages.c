@@ -98,8 +98,8 @@ static void count(rbc_loader *loader, rbc_loader_stages *out) {
     out->num_fetchers = loader->is_split ? loader->num_fetchers : 0;
     out->num_idle_fetchers = loader->num_idle_fetchers;
     out->images_on_device = loader->images_there;
-    out->device_image_ns = atomic_load_explicit(&loader->pace.device_ns, memory_order_relaxed);
-    out->host_image_ns = atomic_load_explicit(&loader->pace.host_ns, memory_order_relaxed);
+    out->device_share =
+        loader->makes_there ? (double)rbc__pace_share(&loader->pace) / RBC__PACE_ALL : 0.0;
 }
 
 rbc_status rbc_loader_get_stages(rbc_loader *loader, rbc_loader_stages *out, rbc_error *err) {

@@ -417,6 +417,13 @@ static void leave(rbc_loader *loader) {
     rbc__loader_release(loader);
 }
 
+/* Whether batches wait for the consumer, and not for anything else; with the lock held. */
+static bool is_full(const rbc_loader *loader) {
+    const rbc__pending *first = loader->first_pending;
+    return first != NULL && first->is_done &&
+           (loader->is_split ? loader->num_filling : loader->num_pending) >= loader->num_slots;
+}
+
 void *rbc__worker_main(void *argument) {
     rbc__worker *worker = argument;
     rbc_loader *loader = worker->loader;
@@ -429,6 +436,9 @@ void *rbc__worker_main(void *argument) {
                                                     : NULL;
         if (pending == NULL) {
             const int64_t begin_ns = rbc__now_ns();
+            if (is_full(loader)) {
+                rbc__pace_set(&loader->pace, rbc__pace_full(rbc__pace_share(&loader->pace)));
+            }
             ++loader->num_idle;
             loader->idle_since_ns += begin_ns;
             pthread_cond_wait(&loader->work_ready, &loader->lock);

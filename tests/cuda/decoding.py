@@ -237,6 +237,29 @@ def check_fixed_addresses(folder: Path, stream: Any) -> None:
         assert all(addresses == held[0] for addresses in held)
 
 
+def check_slow_loop(folder: Path, stream: Any) -> None:
+    """A loop that finds all slots full is left the device: jpeg="auto" decodes on the cores."""
+    import time
+
+    import robocache as rc
+
+    del stream
+    dataset = open_frames(folder / "slow", ("plain",))
+    streams = {"image": rc.Window(0)}
+    loader = rc.DataLoader(dataset, streams=streams, num_threads=2, num_slots=3, device="cuda")
+    assert loader.stats()["device_share"] == 1
+    left = len(loader)
+    for _ in loader:
+        left -= 1
+        while (stats := loader.stats())["batches_ready"] < min(3, left) or (
+            stats["threads_idle"] < 2
+        ):
+            time.sleep(0.001)
+    stats = loader.stats()
+    assert stats["device_share"] < 0.5
+    assert 0 < stats["images_on_device"] < stats["images_decoded"]
+
+
 def check_places(folder: Path, stream: Any) -> None:
     """Where JPEGs cannot be decoded is said."""
     import pytest
@@ -245,7 +268,9 @@ def check_places(folder: Path, stream: Any) -> None:
 
     del stream
     dataset = open_frames(folder / "places", ("plain",))
-    with pytest.raises(rc.errors.InvalidArgumentError, match="jpeg: 'cuda' found with device 'cpu'"):
+    with pytest.raises(
+        rc.errors.InvalidArgumentError, match="jpeg: 'cuda' found with device 'cpu'"
+    ):
         rc.DataLoader(dataset, jpeg="cuda")
     with pytest.raises(rc.Error, match="jpeg: found 'gpu', wanted one of 'auto', 'cpu', 'cuda'"):
         rc.DataLoader(dataset, jpeg="gpu")
@@ -331,6 +356,7 @@ CHECKS = (
     check_mixtures,
     check_large_frames,
     check_fixed_addresses,
+    check_slow_loop,
     check_places,
     check_random,
 )

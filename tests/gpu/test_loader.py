@@ -118,6 +118,25 @@ def test_a_step_is_captured_while_loading(small: rc.Dataset, jpeg: str) -> None:
             torch.testing.assert_close(total, (batch["observation/state"] @ weight).sum())
 
 
+def test_one_graph_reads_every_batch(small: rc.Dataset) -> None:
+    wanted = list(make(small, drop_last=True))
+    loader = make(small, drop_last=True, device="cuda", slots="fixed", jpeg="cuda", num_slots=2)
+    graph, found = torch.cuda.CUDAGraph(), []
+    for number, batch in enumerate(loader):
+        if number == 0:
+            image, state = batch["image"], batch["observation/state"]
+            (image.float().sum() + state.sum()).item()
+            torch.cuda.synchronize()
+            with torch.cuda.graph(graph):
+                seen = image.clone(), state * 2
+        keep_busy()
+        graph.replay()
+        found.append(tuple(each.clone() for each in seen))
+    for batch, (pixels, doubled) in zip(wanted, found, strict=True):
+        assert torch.equal(batch["image"], pixels.cpu())
+        assert torch.equal(batch["observation/state"] * 2, doubled.cpu())
+
+
 def test_memory_goes_back(small: rc.Dataset) -> None:
     for loader in [make(small, device="cuda") for _ in range(2)]:  # the first loads what stays
         next(iter(loader))

@@ -13,6 +13,7 @@ struct rbc__pipe {
     const rbc__cuda_driver *driver;
     const rbc__cuda_device *device;
     CUstream cu_stream;
+    CUevent done; /* that is waited for: waiting for the stream would keep the core */
     rbc__cuda_entered entered;
     void *host;
     CUdeviceptr memory;
@@ -45,7 +46,21 @@ static void leave(rbc__pipe *pipe) {
 static bool has_functions(const rbc__cuda_driver *d) {
     return d->mem_host_alloc != NULL && d->mem_free_host != NULL && d->mem_alloc != NULL &&
            d->mem_free != NULL && d->stream_destroy != NULL && d->memcpy_async != NULL &&
-           d->memset_d8_async != NULL;
+           d->memset_d8_async != NULL && d->event_create != NULL && d->event_record != NULL &&
+           d->event_synchronize != NULL && d->event_destroy != NULL;
+}
+
+static CUresult make_stream(rbc__pipe *pipe) {
+    const rbc__cuda_driver *driver = pipe->driver;
+    CUresult result = driver->event_create(&pipe->done, RBC__CU_EVENT_DISABLE_TIMING |
+                                                            RBC__CU_EVENT_BLOCKING_SYNC);
+    if (result == 0) {
+        result = driver->stream_create(&pipe->cu_stream, RBC__CU_STREAM_NON_BLOCKING);
+        if (result != 0) {
+            (void)driver->event_destroy(pipe->done);
+        }
+    }
+    return result;
 }
 
 static rbc_status create(int32_t device_id, rbc__pipe **out, rbc_error *err) {
@@ -66,10 +81,8 @@ static rbc_status create(int32_t device_id, rbc__pipe **out, rbc_error *err) {
     pipe->device = device;
     rbc_status status = enter(pipe, err);
     if (status == RBC_OK) {
-        const CUresult result =
-            driver->stream_create(&pipe->cu_stream, RBC__CU_STREAM_NON_BLOCKING);
+        status = told(pipe, make_stream(pipe), "a stream to decode on", err);
         leave(pipe);
-        status = told(pipe, result, "cuStreamCreate", err);
     }
     if (status != RBC_OK) {
         free(pipe);
@@ -101,6 +114,7 @@ static void destroy(rbc__pipe *pipe) {
         drop_memory(pipe);
         drop_host(pipe);
         rbc__cuda_stagings_drop(pipe->driver, &pipe->stagings);
+        (void)pipe->driver->event_destroy(pipe->done);
         (void)pipe->driver->stream_destroy(pipe->cu_stream);
         leave(pipe);
     }
@@ -112,7 +126,10 @@ static void *stream(const rbc__pipe *pipe) {
 }
 
 static rbc_status wait(rbc__pipe *pipe, rbc_error *err) {
-    return told(pipe, pipe->driver->stream_synchronize(pipe->cu_stream), "decoding images", err);
+    CUresult result = pipe->driver->event_record(pipe->done, pipe->cu_stream);
+    result = result == 0 ? pipe->driver->event_synchronize(pipe->done)
+                         : pipe->driver->stream_synchronize(pipe->cu_stream);
+    return told(pipe, result, "decoding images", err);
 }
 
 static rbc_status fail_memory(const rbc__pipe *pipe, CUresult result, int64_t bytes,

@@ -171,7 +171,8 @@ static rbc_status allocate(rbc__transfer *t, int64_t host_bytes, int64_t device_
     }
     if (result == 0) {
         what = "an event";
-        result = t->driver->event_create(&s->sent, RBC__CU_EVENT_DISABLE_TIMING);
+        result = t->driver->event_create(&s->sent, RBC__CU_EVENT_DISABLE_TIMING |
+                                                       RBC__CU_EVENT_BLOCKING_SYNC);
     }
     if (result != 0) {
         drop(t, s);
