@@ -54,9 +54,10 @@ class _Bar:
 
     def _columns(self) -> int:
         try:
-            return max(os.get_terminal_size(self._stream.fileno()).columns, 2)
+            columns = os.get_terminal_size(self._stream.fileno()).columns
         except (OSError, ValueError, AttributeError):
-            return 80  # no terminal
+            columns = 0  # no terminal
+        return max(columns, 2) if columns > 0 else 80  # a terminal may not say, either
 
     def close(self) -> None:
         """Ends the line, where one was begun."""

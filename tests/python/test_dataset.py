@@ -375,7 +375,7 @@ def test_progress_bar_draws_one_line():
     assert "2/2 files, 50 episodes" in last
 
 
-@pytest.mark.parametrize("columns", [120, 80, 60, 40, 20, 5])
+@pytest.mark.parametrize("columns", [120, 80, 60, 40, 20, 5, 0])
 def test_progress_bar_fits_the_terminal(columns, monkeypatch):
     class Screen(io.StringIO):
         def fileno(self):
@@ -389,7 +389,8 @@ def test_progress_bar_fits_the_terminal(columns, monkeypatch):
     bar.close()
     lines = screen.getvalue().rstrip("\n").split("\r")[1:]
     assert len(lines) == 5
-    assert all(len(line) < columns for line in lines)
+    assert all(len(line) < (columns or 80) for line in lines)
+    assert max(map(len, lines)) > (columns or 80) // 2
     assert "0 B/s" not in screen.getvalue()
     assert "%" in lines[-1]
     if columns == 120:
