@@ -30,7 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +221,8 @@ def measure_training(
     shape = Shape(streams.num_states, streams.num_actions, CHUNK, size.size, size.patch,
                   size.width, size.depth)  # fmt: skip
     rank = here.rank if here.world_size > 1 else None
-    trainer = Trainer(shape, here.device, rank=rank)
+    trainer = Trainer(shape, here.device, rank=rank, is_captured=False)
+    wanted = replace(wanted, threads=max(here.cores - 1, 1))
     feed = RoboCacheFeed(dataset, wanted, on_device=True)
     done, losses = 0, []
 

@@ -5,11 +5,11 @@
 
 Policies of three sizes (examples/policy) take about 5,000, 20,000 and 60,000 frames a second: of a
 given width, each gets as many layers as the device takes just so long for. Feeds take turns, round
-by round, each opened for its turn alone. Before anything is timed, what they deliver is compared,
-and a run that was resumed with one that was not. Pictures are distinct JPEGs of 256x256, about 20
-kB.
+by round, each opened for its turn alone, and the batch that stays before and after each. Before
+anything is timed, what they deliver is compared, and a run that was resumed with one that was not.
+Pictures are distinct JPEGs of 256x256, about 20 kB.
 
-    ratio     frames a second over those of the batch that stays, of the same round
+    ratio     frames a second over those of the batch that stays, of the turns before and after
     wait      part of the time that the loop spent in next()
     step      from the end of one step on the device to the end of the next, p50 and p99
     busy      part of the time in which a step was under way on the device, by events
@@ -50,7 +50,8 @@ from policy.model import Shape, Trainer
 from robocache import observability
 
 CHUNK = 8
-COMPILE_S = 40.0  # kept back for each policy that is still to be made
+CEILING_STEPS = 200  # of each turn of the batch that stays
+SETTLE_S = 3.0  # of training before anything is timed: clocks settle under load
 HAS_JPEG = "jpeg" in inspect.signature(rc.DataLoader).parameters
 
 
@@ -73,12 +74,13 @@ class Setting:
     warm: int  # steps before the clock starts, more than any feed holds ready
     workers: int
     is_compiled: bool
+    is_captured: bool
     appetites: tuple[Appetite, ...]
 
 
-APPETITES = (Appetite(5e3, 64, 768), Appetite(2e4, 256, 384), Appetite(6e4, 512, 192))
-REAL = Setting("cuda", 20_000, 256, 224, 16, 40, 16, True, APPETITES)
-TINY = Setting("cpu", 400, 48, 32, 8, 2, 1, False, (Appetite(5e2, 16, 64),))
+APPETITES = (Appetite(5e3, 64, 512), Appetite(2e4, 256, 256), Appetite(6e4, 512, 192))
+REAL = Setting("cuda", 20_000, 256, 224, 16, 40, 16, True, True, APPETITES)
+TINY = Setting("cpu", 400, 48, 32, 8, 2, 1, False, False, (Appetite(5e2, 16, 64),))
 
 
 # ---- what is measured ---------------------------------------------------------------------------
@@ -241,16 +243,25 @@ def make_trainer(setting: Setting, appetite: Appetite, depth: int, wanted: Wante
     streams = wanted.streams
     shape = Shape(streams.num_states, streams.num_actions, CHUNK, setting.size, setting.patch,
                   appetite.width, depth)  # fmt: skip
-    return Trainer(shape, setting.device, is_compiled=setting.is_compiled)
+    return Trainer(
+        shape, setting.device, is_compiled=setting.is_compiled, is_captured=setting.is_captured
+    )
 
 
-def seconds_a_step(trainer: Trainer, feed: Feed, setting: Setting, steps: int) -> float:
-    for number in range(max(2, steps // 4)):
-        trainer.step(next(feed), number)
-    synchronize(setting.device)
+def seconds_a_step(trainer: Trainer, feed: Feed, setting: Setting, seconds: float) -> float:
+    """Returns how long a step takes, by steps of about so long, behind as many to settle."""
+    number = 0
     begin = time.perf_counter()
-    for number in range(steps):
+    while number < 5 or time.perf_counter() - begin < seconds:
         trainer.step(next(feed), number)
+        number += 1
+        synchronize(setting.device)
+        if number == 4:  # compiled and captured
+            begin = time.perf_counter()
+    steps = max(number - 4, 2)
+    begin = time.perf_counter()
+    for each in range(number, number + steps):
+        trainer.step(next(feed), each)
     synchronize(setting.device)
     return (time.perf_counter() - begin) / steps
 
@@ -258,17 +269,17 @@ def seconds_a_step(trainer: Trainer, feed: Feed, setting: Setting, steps: int) -
 def calibrate(setting: Setting, appetite: Appetite, dataset: rc.Dataset, wanted: Wanted) -> Trainer:
     """Returns a policy with as many layers as make the appetite, from how long two depths take."""
     feed = open_feed("resident", dataset, wanted)
-    steps = 30 if setting.device == "cuda" else 2
+    settle_s = SETTLE_S if setting.device == "cuda" else 0.2
     times = {}
     for depth in (2, 6):
         trainer = make_trainer(setting, appetite, depth, wanted)
-        times[depth] = seconds_a_step(trainer, feed, setting, steps)
+        times[depth] = seconds_a_step(trainer, feed, setting, settle_s / 2)
         del trainer
     layer = (times[6] - times[2]) / 4
     asked = appetite.batch_size / appetite.frames_per_second
     depth = max(1, round((asked - times[2]) / layer + 2)) if layer > 0 else 2
     trainer = make_trainer(setting, appetite, min(depth, 48), wanted)
-    found = wanted.batch_size / seconds_a_step(trainer, feed, setting, steps)
+    found = wanted.batch_size / seconds_a_step(trainer, feed, setting, settle_s)
     print(
         f"policy of width {appetite.width}, {trainer.policy.shape.depth} layers: {found:.0f} "
         f"frames/s, {trainer.policy.shape.flops() * found / 1e12:.1f} TFLOP/s",
@@ -376,7 +387,11 @@ def turns(
     """Yields a row for each appetite, round and feed."""
     streams = data.find_streams(dataset)
     per_round = -(-arguments.steps // arguments.rounds)
+    others = [name for name in feeds if name != "resident"]
+    order = [name for other in others for name in ("resident", other)] + ["resident"]
     for number, appetite in enumerate(setting.appetites):
+        now = time.perf_counter()
+        own_until = now + (until - now) / (len(setting.appetites) - number)
         wanted = Wanted(streams, appetite.batch_size, CHUNK, setting.size, setting.device,
                         threads=arguments.threads, workers=setting.workers)  # fmt: skip
         if number == 0:
@@ -384,24 +399,32 @@ def turns(
         trainer = calibrate(setting, appetite, dataset, wanted)
         done = 0
         for turn in range(arguments.rounds):
-            ceiling = 0.0
-            for position, name in enumerate(feeds):
-                policies = len(setting.appetites) - number - 1
-                windows = (policies * arguments.rounds + arguments.rounds - turn) * len(feeds)
-                left = until - time.perf_counter() - COMPILE_S * policies
+            rows: list[Row] = []
+            for position, name in enumerate(order):
+                left = (arguments.rounds - turn) * len(order) - position
+                limit = max((own_until - time.perf_counter()) / left * 2, 2.0)
+                steps = min(CEILING_STEPS, per_round) if name == "resident" else per_round
                 before = host_bytes(), device_bytes(setting.device)
                 feed = open_named(name, dataset, wanted)
-                limit = max(left / (windows - position) * 2, 2.0)
-                found = measure(trainer, feed, setting, per_round, limit, done)
+                found = measure(trainer, feed, setting, steps, limit, done)
                 feed.close()
                 done += setting.warm + found["steps"]
                 for key, bytes_before in zip(("host_bytes", "device_bytes"), before, strict=True):
                     found[key] -= bytes_before
-                row = Row(appetite.frames_per_second, name, turn, **found)
-                ceiling = row.frames_per_second if name == "resident" else ceiling
-                row.ratio = row.frames_per_second / ceiling if ceiling else 0.0
-                yield row
+                rows.append(Row(appetite.frames_per_second, name, turn, **found))
+                if name == "resident":
+                    rows[-1].ratio = 1.0
+                    yield from with_ratios(rows[-3:])
         del trainer
+
+
+def with_ratios(rows: list[Row]) -> list[Row]:
+    """Returns a turn of the batch that stays, with the turn before it, now that there are both."""
+    if len(rows) == 1:
+        return rows
+    first, own, last = rows
+    own.ratio = 2 * own.frames_per_second / (first.frames_per_second + last.frames_per_second)
+    return [own, last]
 
 
 def line(row: Row) -> str:
@@ -462,7 +485,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--feeds", help="names with commas; robocache-gpu:cuda decodes there")
     parser.add_argument("--threads", type=int, default=0, help="of RoboCache; 0: all cores")
-    parser.add_argument("--eager", action="store_true", help="do not compile the policies")
+    parser.add_argument("--eager", action="store_true", help="compile and capture nothing")
+    parser.add_argument("--no-graph", action="store_true", help="do not capture a step")
     parser.add_argument("--tiny", action="store_true", help="small, on the CPU")
     parser.add_argument("--json", type=Path, help="write the result to this file, row by row")
     parser.add_argument("--resume-of", type=Path, help=argparse.SUPPRESS)
@@ -474,7 +498,11 @@ def main() -> None:
     until = time.perf_counter() + arguments.seconds
     setting = TINY if arguments.tiny else REAL
     setting = replace(setting, frames=arguments.frames or setting.frames)
-    setting = replace(setting, is_compiled=setting.is_compiled and not arguments.eager)
+    setting = replace(
+        setting,
+        is_compiled=setting.is_compiled and not arguments.eager,
+        is_captured=setting.is_captured and not (arguments.eager or arguments.no_graph),
+    )
     if arguments.tiny:
         torch.set_num_threads(1)
         os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -500,9 +528,10 @@ def main() -> None:
             raise SystemExit(1) from None
         finally:
             print(table(rows), flush=True)
-    ours = [row for row in rows if row.feed.startswith("robocache")]
-    if not all(row.loss[1] < ours[0].loss[0] for row in ours[-1:]):
-        raise SystemExit(f"the loss did not fall: {ours[0].loss[0]} to {ours[-1].loss[1]}")
+    for appetite in setting.appetites:
+        own = [row for row in rows if row.appetite == appetite.frames_per_second]
+        if own and not own[-1].loss[1] < own[0].loss[0]:
+            raise SystemExit(f"the loss did not fall: {own[0].loss[0]} to {own[-1].loss[1]}")
 
 
 if __name__ == "__main__":

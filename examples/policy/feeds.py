@@ -16,6 +16,7 @@ from __future__ import annotations
 import io
 import itertools
 import multiprocessing
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ class Wanted:
     jpeg: str | None = (
         None  # of "robocache-gpu": where pictures are decoded; None: as the loader likes
     )
-    threads: int = 0  # of RoboCache; 0: all cores
+    threads: int = 0  # of RoboCache; 0: all cores but one, which is the loop's
     workers: int = 16  # processes, of PyTorch's and LeRobot's DataLoader
 
 
@@ -119,6 +120,12 @@ def _crop(height: int, width: int) -> tuple[int, int]:
     return (height * 9 // 10, width * 9 // 10)
 
 
+def cores_but_one() -> int:
+    """Returns this process' share of the host's cores but one, which launches the loop's work."""
+    share = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(share - 1, 1)
+
+
 class RoboCacheFeed(Feed):
     """rc.DataLoader: batches that are on the device when they come, or host batches and `to()`."""
 
@@ -134,7 +141,7 @@ class RoboCacheFeed(Feed):
             shuffle=True,
             seed=wanted.seed,
             drop_last=True,
-            num_threads=wanted.threads,
+            num_threads=wanted.threads or cores_but_one(),
             **options,
         )
         super().__init__()

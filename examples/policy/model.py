@@ -11,12 +11,15 @@ from noise on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+FIELDS = ("picture", "state", "actions", "actions_is_pad", "actions_valid")  # of a batch
 
 
 @dataclass(frozen=True)
@@ -110,13 +113,18 @@ class Policy(nn.Module):
 class Trainer:
     """A policy, its optimizer, and a step of training; what is drawn hangs on seed and step alone.
 
+    On a GPU the policy works in bfloat16 and is compiled, block by block. Where the process is
+    alone the third step is captured in a CUDA graph: later ones cost the host little more than the
+    copies of a batch to where the graph reads it, so that the GPU need not wait for busy cores.
+
     Args:
         shape: of the policy.
-        device: "cpu" or a CUDA device, where it works in bfloat16 and is compiled block by block.
+        device: "cpu" or a CUDA device.
         seed: of the weights, and of what is drawn in steps.
         rate: of learning.
         rank: whose rows these are, of several processes; None: there is one alone.
-        is_compiled: on a GPU; the first step takes as many seconds longer as compiling does.
+        is_compiled: on a GPU; the first steps take as many seconds longer as compiling does.
+        is_captured: on a GPU, where the process is alone.
     """
 
     def __init__(
@@ -127,6 +135,7 @@ class Trainer:
         rate: float = 3e-4,
         rank: int | None = None,
         is_compiled: bool = True,
+        is_captured: bool = True,
     ) -> None:
         torch.manual_seed(seed)
         self.device = torch.device(device)
@@ -141,21 +150,39 @@ class Trainer:
         if rank is not None:
             devices = [self.device] if self.on_gpu else None
             self.module = nn.parallel.DistributedDataParallel(self.policy, devices)
-        self.optimizer = torch.optim.AdamW(self.policy.parameters(), rate, fused=self.on_gpu)
+        self.optimizer = torch.optim.AdamW(
+            self.policy.parameters(), rate, fused=self.on_gpu, capturable=self.on_gpu
+        )
         self.chance = torch.Generator(self.device)
+        self.inputs: dict[str, Tensor] = {}
+        captures = is_captured and self.on_gpu and rank is None
+        self.captured = Captured(self.learn) if captures else None
 
     def step(self, batch: dict[str, Any], number: int) -> Tensor:
         """Learns from a batch; returns its loss, which nobody has waited for."""
-        self.chance.manual_seed(self.seed + number * 7919)
         actions = batch["actions"]
-        shape = (len(actions), 1, 1)
-        time = torch.rand(shape, generator=self.chance, device=self.device)
-        noise = torch.randn(actions.shape, generator=self.chance, device=self.device)
+        if not self.inputs:
+            self.inputs = {name: torch.empty_like(batch[name]) for name in FIELDS}
+            self.inputs["time"] = torch.empty(len(actions), 1, 1, device=self.device)
+            self.inputs["noise"] = torch.empty_like(actions)
+        for name in FIELDS:
+            self.inputs[name].copy_(batch[name])
+        self.chance.manual_seed(self.seed + number * 7919)
+        self.inputs["time"].uniform_(generator=self.chance)
+        self.inputs["noise"].normal_(generator=self.chance)
+        return self.learn() if self.captured is None else self.captured()
+
+    def learn(self) -> Tensor:
+        """Does a step with what lies in `inputs`."""
+        given = self.inputs
+        time, noise, actions = (given[name] for name in ("time", "noise", "actions"))
         noisy = (1 - time) * noise + time * actions
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.on_gpu):
-            velocity = self.module(batch["picture"], batch["state"], noisy, time)
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.on_gpu, cache_enabled=False
+        ):
+            velocity = self.module(given["picture"], given["state"], noisy, time)
         # What lies behind an episode's end, or where the stream has nothing, is not learnt.
-        is_real = batch["actions_valid"] & ~batch["actions_is_pad"]
+        is_real = given["actions_valid"] & ~given["actions_is_pad"]
         error = (velocity - (actions - noise)).square().mean(2)
         loss = (error * is_real).sum() / is_real.sum().clamp(min=1)
         self.optimizer.zero_grad(set_to_none=True)
@@ -169,3 +196,34 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.captured is not None:
+            self.captured = Captured(self.learn)  # the optimizer's state lies elsewhere now
+
+
+class Captured:
+    """Work on a GPU that is the same each time, captured in a CUDA graph the third time."""
+
+    def __init__(self, work: Callable[[], Tensor]) -> None:
+        self.work = work
+        self.stream = torch.cuda.Stream()
+        self.graph: Any = None
+        self.result: Any = None
+        self.done = 0
+
+    def __call__(self) -> Tensor:
+        self.done += 1
+        if self.done <= 2:  # libraries take their workspaces, the optimizer its state
+            self.stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.stream):
+                result = self.work()
+            torch.cuda.current_stream().wait_stream(self.stream)
+            return result.clone()
+        if self.graph is None:
+            self.graph = torch.cuda.CUDAGraph()
+            # Threads of loaders may allocate meanwhile.
+            with torch.cuda.graph(
+                self.graph, stream=self.stream, capture_error_mode="thread_local"
+            ):
+                self.result = self.work()
+        self.graph.replay()
+        return self.result.clone()

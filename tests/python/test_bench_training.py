@@ -33,10 +33,12 @@ def test_each_feed_is_measured(tmp_path):
     )
     assert found["equal"] == feeds[1:]
     assert found["resume"].startswith("a resumed run: 20 batches and losses the same")
-    assert [row["feed"] for row in found["rows"]] == feeds
+    wanted = [name for feed in feeds[1:] for name in ("resident", feed)]
+    assert [row["feed"] for row in found["rows"]] == [*wanted, "resident"]
     for row in found["rows"]:
         assert 1 <= row["steps"] <= 12
         assert row["frames_per_second"] > 0
+        assert row["ratio"] > 0
         assert 0 <= row["wait"] <= 1
         assert row["step_ms"][0] <= row["step_ms"][1]
 
