@@ -89,13 +89,13 @@ class Voxels:
             if depth_scale is None
             else _arguments.positive("Voxels: depth_scale", depth_scale),
             "min_depth": _arguments.at_least_zero("Voxels: min_depth", min_depth),
-            "max_depth": _arguments.positive("Voxels: max_depth", min(max_depth, 1e30)),
+            "max_depth": min(_arguments.number("Voxels: max_depth", max_depth), 1e30),
             "pixel_offset": _finite("pixel_offset", pixel_offset),
         }
         if values["min_depth"] >= values["max_depth"]:
             raise InvalidArgumentError(
-                f"Voxels: max_depth: found {max_depth:g}, wanted more than min_depth, which is "
-                f"{min_depth:g}"
+                f"Voxels: max_depth: found {values['max_depth']:g}, wanted more than min_depth, "
+                f"which is {values['min_depth']:g}"
             )
         depth_only = {"pose": pose, "depth_scale": depth_scale}
         for name, given in depth_only.items():
@@ -144,12 +144,18 @@ class Voxels:
                 f"samples: found {_arguments.found(samples)}, wanted clouds [N, D] or [B, N, D], D "
                 "at least 3"
             )
+        try:
+            points, features = samples[..., :3], samples[..., 3:]
+        except (TypeError, IndexError, RuntimeError) as error:
+            raise ArgumentTypeError(
+                f"samples: found {_arguments.found(samples)}, which cannot be sliced: {error}"
+            ) from error
         return package.voxelize_point_cloud(
-            samples[..., :3],
+            points,
             self.grid_size,
             self.voxel_size,
             self.origin,
-            features=None if self.mode in _MODES[:2] else samples[..., 3:],
+            features=None if self.mode in _MODES[:2] else features,
             mode=self.mode,
             lengths=lengths,
         )

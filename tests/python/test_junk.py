@@ -144,6 +144,10 @@ def test_decoding(parameter: str, backend: str | None) -> None:
      lambda v: rc.Window(mode=v), lambda v: rc.Window(outside=v), lambda v: rc.Window(name=v),
      lambda v: rc.Window(tolerance=v), lambda v: rc.Window(max_gap=v),
      lambda v: rc.Window(channels=v), lambda v: rc.Window(max_points=v), rc.Feature,
+     lambda v: rc.Window(voxelize=v), lambda v: rc.Voxels(v, 0.5), lambda v: rc.Voxels(4, v),
+     lambda v: rc.Voxels(4, 0.5, v), lambda v: rc.Voxels(4, 0.5, mode=v),
+     lambda v: rc.Voxels(4, 0.5, intrinsics=v), lambda v: rc.Voxels(4, 0.5, max_depth=v),
+     lambda v: rc.Voxels(4, 0.5, min_depth=v), rc.Voxels(4, 0.5),
      lambda v: rc.Feature("float32", v), lambda v: rc.Feature("uint8", (-1, -1, 3), v),
      lambda v: rc.Feature("float32", (3,), ragged=v)],
 )  # fmt: skip
