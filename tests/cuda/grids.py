@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ CAMERA: dict[str, Any] = {
     "intrinsics": [[14, 0, 8], [0, 15, 6], [0, 0, 1]],
     "origin": (-1, -1, 0),
 }
+FEATURED = ("cloud", "half")
+EXACT = ("occupancy", "count")  # modes whose kernels the stand-in has
 POSE = [[0, 0, 1, -0.5], [-1, 0, 0, 0.25], [0, -1, 0, 1]]
 
 
@@ -127,4 +130,67 @@ def check_grids_of_mixtures(folder: Path, stream: Any) -> None:
         compare(wanted, found)
 
 
-CHECKS = (check_grids, check_grids_that_fail, check_grids_of_mixtures)
+def random_windows(rng: Any, modes: tuple[str, ...]) -> dict[str, Any]:
+    """Return some windows of some streams, grids of these modes among them."""
+    import robocache as rc
+
+    def voxels(stream: str) -> Any:
+        size = rng.uniform(0.05, 1.0, 3)
+        origin = None if rng.random() < 0.4 else rng.uniform(-2, 1, 3)
+        options: dict[str, Any] = {"mode": str(rng.choice(modes if stream in FEATURED else EXACT))}
+        if stream in ("depth", "sized", "range"):
+            options["intrinsics"] = CAMERA["intrinsics"]
+            options["pose"] = None if rng.random() < 0.5 else POSE
+            options["min_depth"] = float(rng.choice([0.0, 0.7]))
+            options["max_depth"] = float(rng.choice([1e30, 2.0]))
+            options["pixel_offset"] = float(rng.choice([0.0, 0.5]))
+        return rc.Voxels(rng.integers(1, 9, 3), size, origin, **options)
+
+    def window(stream: str, name: str) -> Any:
+        first = int(rng.integers(-4, 3))
+        ticks: Any = range(first, first + int(rng.integers(1, 5)))
+        return rc.Window(
+            rc.Future(1, 5) if rng.random() < 0.2 else ticks,
+            name=name,
+            voxelize=voxels(stream),
+            mode=str(rng.choice(["hold", "nearest"])),
+            outside=str(rng.choice(["hold", "zero"])),
+        )
+
+    streams = {}
+    for stream in rng.permutation([*FEATURED, "double", "depth", "sized", "range"])[:3]:
+        several = range(int(rng.integers(1, 3)))
+        streams[str(stream)] = [window(str(stream), f"{stream} {i}") for i in several]
+    if rng.random() < 0.4:
+        streams["image"] = [rc.Window(0)]
+    return streams
+
+
+def check_random_grids(folder: Path, stream: Any) -> None:
+    """Configurations that nobody has thought of: ROBOCACHE_CONFIGURATIONS of them."""
+    dataset = open_clouds(folder / "random grids")
+    seed = int(os.environ.get("ROBOCACHE_SEED", "1"))
+    for number in range(int(os.environ.get("ROBOCACHE_CONFIGURATIONS", "6"))):
+        rng = np.random.default_rng((seed, number))
+        streams = random_windows(rng, getattr(stream, "modes", EXACT))
+        options = {
+            "batch_size": int(rng.integers(1, 40)),
+            "shuffle": bool(rng.integers(2)),
+            "seed": int(rng.integers(100)),
+            "on_error": str(rng.choice(["raise", "skip", "mask"])),
+        }
+        placed = {
+            "num_threads": int(rng.integers(1, 9)),
+            "num_slots": int(rng.integers(0, 5)),
+            "jpeg": str(rng.choice(["cpu", "cuda", "auto"])),
+        }
+        wanted, _ = deliver(dataset, stream, streams, num_threads=1, **options)
+        try:
+            found, _ = deliver(dataset, stream, streams, device="cuda", **placed, **options)
+            compare(wanted, found)
+        except BaseException:
+            print(f"configuration {number} of seed {seed}: {options} {placed} {streams}")
+            raise
+
+
+CHECKS = (check_grids, check_grids_that_fail, check_grids_of_mixtures, check_random_grids)
