@@ -26,7 +26,7 @@ struct rbc__where_metadata {
     int64_t id;   /* of the episode read last; -1: none */
     json_t *root; /* its metadata */
     char *shown;  /* keys of the first that was read and has any */
-    key *keys; /* that were looked for */
+    key *keys;    /* that were looked for */
     int num_keys;
     rbc_error error;
 };

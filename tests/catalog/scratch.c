@@ -42,7 +42,8 @@ const char *scratch_path(const char *folder, const char *name) {
     static char paths[8][600];
     static int next = 0;
     char *path = paths[next++ % 8];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    const int length = snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    assert_in_range(length, 1, sizeof paths[0] - 1);
     return path;
 }
 

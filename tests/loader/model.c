@@ -223,7 +223,7 @@ static void draw_mixture(run *r) {
     r->mixture = mixture;
     r->mixture.members = r->members;
     r->mixture.num_members = 2;
-    r->mixture.epoch = epochs[draw(r, 3)];
+    r->mixture.epoch = (int32_t)epochs[draw(r, 3)];
     r->mixture.epoch_samples = 1 + (int64_t)draw(r, 400);
     for (int i = 0; i < 2; ++i) {
         const rbc_mixture_member member = RBC_MIXTURE_MEMBER_INIT;
