@@ -304,9 +304,10 @@ HEAD = "what            ranks   frames/s  effic.   wait threads  cores busy  hos
 
 
 def topology() -> dict[str, Any]:
-    smi = shutil.which("nvidia-smi") or "true"
-    told = subprocess.run([smi, "topo", "-m"], capture_output=True, text=True, check=False)
-    links = told.stdout
+    links = None
+    if shutil.which("nvidia-smi"):
+        command = ["nvidia-smi", "topo", "-m"]
+        links = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     return {
         "date": datetime.date.today().isoformat(),
         "torch": torch.__version__,
@@ -338,12 +339,12 @@ def on_this_host(arguments: argparse.Namespace) -> None:
     counts = [int(count) for count in arguments.ranks.split(",")]
     size = TINY if arguments.tiny else REAL
     cores = arguments.cores or max(len(os.sched_getaffinity(0)) // max(counts), 1)
-    result: dict[str, Any] = {**topology(), "cores_a_rank": cores, "runs": []}
     with tempfile.TemporaryDirectory() as folder:
         path = arguments.data
         if path is None:
             path = data.write(Path(folder), arguments.frames or size.frames, size.side, steps=31)
             rc.open(path, progress=False)
+        result: dict[str, Any] = {**topology(), "cores_a_rank": cores, "runs": []}
         first: dict[str, float] = {}
         print(HEAD, flush=True)
         for count in counts:
