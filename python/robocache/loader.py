@@ -142,9 +142,9 @@ class DataLoader:
     A sample is a tick of the clock in an episode, and every tick of every episode is one. A batch
     is a dict with, for every window: `<name>` [B, W, ...], `<name>_is_pad` [B, W] bool (the time
     lies outside the episode), `<name>_valid` [B, W] bool (the stream's samples speak of that time,
-    see :class:`Window`), for point clouds `<name>_lengths` [B, W] int64; and "episode_index" (of
-    ``dataset.episodes``), "episode_id" (Episode.id, the same in every view), "step_index",
-    "time_ns" (int64 [B]) and "task" (list of str). Text windows are lists of lists of str. Tensors
+    see :class:`Window`), for point clouds `<name>_lengths` [B, W] int64, for grids of voxels
+    `<name>_dropped`; and "episode_index" (of ``dataset.episodes``), "episode_id" (Episode.id, the
+    same in every view), "step_index", "time_ns" (int64 [B]) and "task" (list of str). Text windows are lists of lists of str. Tensors
     stay valid for as long as they are held. See :class:`robocache.Batch` for what it can do.
 
     ``for batch in loader`` delivers one epoch; the next ``for`` delivers the next one, also after

@@ -6,8 +6,8 @@
  *                    4 choose  windows -> numbers of samples (choose.c)
  *                    5 locate  -> ranges of blobs, blocks (store/locate.c)
  *                    6 read    all at once (store/reads.c)
- *   MAKE  (make.c)   7 unpack  each block once (store/unpack.c)
- *                    8 decode  all images of the rows
+ *   MAKE  (make*.c)  7 unpack  each block once (store/unpack.c)
+ *                    8 decode  all images of the rows; then clouds become grids
  *                    9 align   all numbers that are resampled
  *
  * Fetching waits for stores and needs no core; making needs one. A row that fails goes no further
