@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import io
 import os
 from pathlib import Path
@@ -157,19 +159,18 @@ def check_pixels(folder: Path, stream: Any) -> None:
     for threads, options in ((1, {}), (3, {"shuffle": True, "num_slots": 1})):
         wanted, _ = deliver(dataset, stream, num_threads=threads, **options)
         for jpeg in ("cpu", "cuda", "auto", None):
-            for _ in range(2):
-                found, loader = deliver(
-                    dataset, stream, num_threads=threads, device="cuda", jpeg=jpeg, **options
-                )
-                compare(wanted, found)
-                stats = loader.stats()
-                if jpeg == "cuda":
-                    on_host = sum(kind in ("progressive", "png") for kind in GOOD)
-                    share = stats["images_on_device"] / stats["images_decoded"]
-                    assert 1 - on_host / len(GOOD) < share < 1, share
-                assert (stats["images_on_device"] > 0) == (jpeg != "cpu")
-                assert stats["device_bytes"] > 0
-                assert stats["pinned_bytes"] > 0
+            found, loader = deliver(
+                dataset, stream, num_threads=threads, device="cuda", jpeg=jpeg, **options
+            )
+            compare(wanted, found)
+            stats = loader.stats()
+            if jpeg == "cuda":
+                on_host = sum(kind in ("progressive", "png") for kind in GOOD)
+                share = stats["images_on_device"] / stats["images_decoded"]
+                assert 1 - on_host / len(GOOD) < share < 1, share
+            assert (stats["images_on_device"] > 0) == (jpeg != "cpu")
+            assert stats["device_bytes"] > 0
+            assert stats["pinned_bytes"] > 0
 
 
 def check_damage(folder: Path, stream: Any) -> None:
@@ -212,8 +213,7 @@ def check_large_frames(folder: Path, stream: Any) -> None:
     """What goes to the device at once is bounded, and one frame may be larger than that."""
     import robocache as rc
 
-    kinds = ("plain", "plain", "plain", "plain", "plain", "png")
-    dataset = open_frames(folder / "large", kinds, "plain", (6,), (1504, 1600))
+    dataset = open_frames(folder / "large", ("plain",), "plain", (5,), (1504, 1600))
     streams = {"image": rc.Window(0, squeeze=True)}
     wanted, _ = deliver(dataset, stream, streams, num_threads=1)
     found, loader = deliver(dataset, stream, streams, num_threads=1, device="cuda", jpeg="cuda")
@@ -350,6 +350,88 @@ def check_random(folder: Path, stream: Any) -> None:
             raise
 
 
+def counters(stream: Any) -> Any:
+    """Return what the stand-in is told and tells: see host_device.h."""
+    return (ctypes.c_int * 4).in_dll(stream._driver, "rbc_host_device")
+
+
+def check_failures(folder: Path, stream: Any) -> None:
+    """Whatever the device fails at is raised, and no batch is lost for it."""
+    import robocache as rc
+
+    dataset = open_frames(folder / "failures", ("plain", "png"))
+    options: dict[str, Any] = {"num_threads": 2, "batch_size": 20}
+    wanted, _ = deliver(dataset, stream, **options)
+    stats = counters(stream)
+    num_raised = 0
+    for on_error, first in (("raise", 0), ("skip", 9)):
+        for calls in range(first, 140, 19):
+            stats[1] = calls  # the one after so many fails
+            found: list[Any] = []
+            try:
+                found, _ = deliver(
+                    dataset, stream, device="cuda", jpeg="cuda", on_error=on_error, **options
+                )
+            except rc.Error:
+                num_raised += 1  # making the loader
+                continue
+            finally:
+                stats[1] = -1
+            errors = [each for each in found if isinstance(each, str)]
+            num_raised += len(errors)
+            assert all("CUDA_ERROR_OUT_OF_MEMORY" in each for each in errors)
+            compare(wanted, [each for each in found if not isinstance(each, str)])
+    assert num_raised > 5
+
+
+def check_captures(folder: Path, stream: Any) -> None:
+    """While some thread captures, loaders do nothing that a capture forbids."""
+    import robocache as rc
+
+    dataset = open_frames(folder / "captures", GOOD)
+    for jpeg in ("cuda", "auto"):
+        loader = rc.DataLoader(dataset, 4, streams=windows(), device="cuda", jpeg=jpeg)
+        batches = iter(loader)
+        next(batches)
+        stats = counters(stream)
+        stats[2], stats[3] = 1, 0
+        try:
+            for _ in batches:
+                pass
+            loader.close()
+            del batches, loader
+            gc.collect()
+            assert stats[3] == 0
+        finally:
+            stats[2] = 0
+
+
+def check_stops(folder: Path, stream: Any) -> None:
+    """Loops that break, loaders that are closed or seek with images under way, two at a time."""
+    import robocache as rc
+
+    dataset = open_frames(folder / "stops", (*GOOD, *DAMAGED))
+    options: dict[str, Any] = {"num_threads": 3, "on_error": "skip", "shuffle": True}
+    wanted, _ = deliver(dataset, stream, **options)
+    for count in range(6):
+        loaders = [
+            rc.DataLoader(dataset, 8, streams=windows(), seed=3, device="cuda", **options)
+            for _ in range(2)
+        ]
+        iterators = [iter(loader) for loader in loaders]
+        for _ in range(count):
+            held = [next(iterator) for iterator in iterators]
+            del held
+        loaders[0].close()
+        loaders[1].load_state_dict(loaders[1].state_dict())
+        found = [
+            {**{n: stream.copy(v) for n, v in batch.tensors.items()}, **batch.text}
+            for batch in loaders[1]
+        ]
+        stream.synchronize()
+        compare(wanted[count:], found)
+
+
 CHECKS = (
     check_pixels,
     check_damage,
@@ -360,3 +442,6 @@ CHECKS = (
     check_places,
     check_random,
 )
+
+# Those that tell the stand-in what to do.
+STAND_IN_CHECKS = (check_failures, check_captures, check_stops)

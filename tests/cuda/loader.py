@@ -197,7 +197,7 @@ def main() -> int:
                 check_errors,
             )
         ]
-        both = (*decoding.CHECKS, *grids.CHECKS)
+        both = (*decoding.CHECKS, *decoding.STAND_IN_CHECKS, *grids.CHECKS)
         checks += [(check, (Path(folder), stream)) for check in both]
         for check, arguments in checks:
             begin = time.monotonic()
