@@ -18,9 +18,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import decoding
-import grids
 import pytest
+
+from tests.cuda import decoding, grids
 
 CAPSULE = b"dlpack_exchange_api"
 
