@@ -144,8 +144,9 @@ class DataLoader:
     lies outside the episode), `<name>_valid` [B, W] bool (the stream's samples speak of that time,
     see :class:`Window`), for point clouds `<name>_lengths` [B, W] int64, for grids of voxels
     `<name>_dropped`; and "episode_index" (of ``dataset.episodes``), "episode_id" (Episode.id, the
-    same in every view), "step_index", "time_ns" (int64 [B]) and "task" (list of str). Text windows are lists of lists of str. Tensors
-    stay valid for as long as they are held. See :class:`robocache.Batch` for what it can do.
+    same in every view), "step_index", "time_ns" (int64 [B]) and "task" (list of str). Text windows
+    are lists of lists of str. Tensors stay valid for as long as they are held. See
+    :class:`robocache.Batch` for what it can do.
 
     ``for batch in loader`` delivers one epoch; the next ``for`` delivers the next one, also after
     an early ``break``. Which samples an epoch holds, and in which order, depends on the episodes,
@@ -176,11 +177,14 @@ class DataLoader:
             batches prepared ahead, a quarter for episodes at hand, a quarter for blocks that are
             unpacked, the rest for what is fetched ahead; 0 means
             $ROBOCACHE_LOADER_MEMORY_BYTES, else num_slots batches and 512 MiB.
-        device: "cpu", or "cuda" or "cuda:1" for torch tensors there. Batches are made on the host,
-            in pinned memory, and copied beside other work. Nothing waits for that: work on the
-            stream that is current when a batch is delivered comes after its copy; for other
-            streams see Batch.record_stream(). Experimental: this has run on stand-ins for a CUDA
-            driver, and not yet on a device.
+        device: "cpu", or "cuda" or "cuda:1" for torch tensors there. Nothing waits for the device:
+            work on the stream that is current when a batch is delivered comes after what the batch
+            is made by; for other streams see Batch.record_stream().
+        jpeg: where JPEGs are decoded, and images made of them, of batches on a GPU: "cuda", there;
+            "cpu"; or "auto", the default: by the cores as long as that keeps the loader ahead, by
+            the GPU as far as it does not. The pixels are the same. With device="cpu" by the cores.
+        slots: "fixed" has the tensors of every batch on a GPU at the same addresses, so that a CUDA
+            graph captured once reads each, see docs/gpu.md: the next batch overwrites them.
         drop_last: leave out a last batch that is not full.
         on_error: what a damaged sample does: "raise" from the batch it is in, the next batch being
             next; "skip", which leaves it out of its batch; or "mask", which keeps its row with
@@ -559,7 +563,10 @@ class DataLoader:
         "decoder_bytes" and "fetched_bytes" are in use. "unpack_factor_global" and
         "unpack_factor_blocks" say how often each packed block is to be unpacked in an epoch,
         shuffled so; 0 where nothing is packed. "pictures_decoded" are those of video that decoders
-        went through, of which "images_decoded" counts the ones that were wanted.
+        went through, of which "images_decoded" counts the ones that were wanted. Of batches on a
+        GPU "images_on_device" are those of them that it decoded, "device_share" the part of those
+        to come that it will (jpeg="auto"), "device_bytes" and "pinned_bytes" what is held there and
+        for it.
 
         Where the time goes, by the stages "queue", "order", "read", "unpack", "decode", "align" and
         "deliver": "stage_<stage>_ns" that the threads were in it, "stage_<stage>_bytes" that came

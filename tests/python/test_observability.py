@@ -149,7 +149,8 @@ def test_a_snapshot_says_where_the_loader_stands(dataset):
 
 
 def made_up(**figures):
-    names = ("batches_delivered", "samples_delivered", "images_decoded", "bytes_read", "wait_ns")
+    names = ["batches_delivered", "samples_delivered", "images_decoded", "images_on_device"]
+    names += ["bytes_read", "wait_ns"]
     stages = [f"{kind}_{stage}_ns" for kind in ("wait", "stage") for stage in STAGES]
     return dict.fromkeys([*names, *stages, "time_ns", "outside_ns", "idle_ns"], 0) | figures
 
@@ -288,6 +289,12 @@ def test_waits_in_words():
 def test_the_line_says_what_is_waited_for_now(dataset):
     now = {**observability.snapshot(make(dataset)), "waits_for": "read"}
     assert "| waited 0%, now for read |" in line.format_line(now, now)
+    later = now | {
+        "time_ns": now["time_ns"] + SECOND,
+        "images_decoded": now["images_decoded"] + 200,
+        "images_on_device": 150,
+    }
+    assert "200 images/s (75% on the GPU)" in line.format_line(now, later)
 
 
 # ---- Prometheus ----------------------------------------------------------------------------------

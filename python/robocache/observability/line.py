@@ -138,6 +138,9 @@ def format_line(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     speeds = [f"{change['samples_per_s']:,.0f} samples/s"]
     if now["images_decoded"]:
         speeds.append(f"{change['images_per_s']:,.0f} images/s")
+    if now["images_on_device"] and change["images_per_s"]:
+        share = change["images_on_device_per_s"] / change["images_per_s"]
+        speeds[-1] += f" ({share:.0%} on the GPU)"
     speeds.append(f"{format_bytes(change['bytes_per_s'])}/s")
     told.append(", ".join(speeds))
     waits_for = f", now for {now['waits_for']}" if now["waits_for"] else ""

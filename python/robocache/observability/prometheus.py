@@ -55,6 +55,12 @@ LOADER_METRICS = (
     Metric("samples_masked_total", "counter", "samples masked", _one("samples_masked")),
     Metric("images_total", "counter", "images decoded", _one("images_decoded")),
     Metric(
+        "images_on_device_total",
+        "counter",
+        "of them, by the GPU that batches are on",
+        _one("images_on_device"),
+    ),
+    Metric(
         "wait_seconds_total",
         "counter",
         "the training loop waited, by the stage that it waited for",

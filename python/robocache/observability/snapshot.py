@@ -40,12 +40,13 @@ def rates(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]
     """Returns what happened between two snapshots of a loader, a second.
 
     Returns:
-        "seconds" between them; "batches_per_s", "samples_per_s", "images_per_s" and "bytes_per_s"
-        (read); of that time the parts "wait_share" (next() waited), "wait_shares" (a dict: for each
-        stage), "deliver_share" (next() handed out) and "outside_share" (between its calls), 0 to 1;
-        "busy_threads", how many threads were in each stage on average (a dict), "idle_threads", how
-        many had nothing to do; and "held_up_by", the stage that was waited for most where waiting
-        took more than a twentieth of the time, else None: the training loop is what takes time.
+        "seconds" between them; "batches_per_s", "samples_per_s", "images_per_s", of them
+        "images_on_device_per_s", and "bytes_per_s" (read); of that time the parts "wait_share"
+        (next() waited), "wait_shares" (a dict: for each stage), "deliver_share" (next() handed
+        out) and "outside_share" (between its calls), 0 to 1; "busy_threads", how many threads were
+        in each stage on average (a dict), "idle_threads", how many had nothing to do; and
+        "held_up_by", the stage that was waited for most where waiting took more than a twentieth
+        of the time, else None: the training loop is what takes time.
     """
     seconds: float = max((after["time_ns"] - before["time_ns"]) * 1e-9, 1e-9)
 
@@ -62,6 +63,7 @@ def rates(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]
         "batches_per_s": each("batches_delivered"),
         "samples_per_s": each("samples_delivered"),
         "images_per_s": each("images_decoded"),
+        "images_on_device_per_s": each("images_on_device"),
         "bytes_per_s": each("bytes_read"),
         "wait_share": wait_share,
         "wait_shares": waits,
