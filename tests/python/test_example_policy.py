@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -137,19 +134,3 @@ def test_lerobot_data(test_data, tmp_path, one_thread):
     arguments.feed = "torch"
     with pytest.raises(SystemExit, match="wanted jpeg"):
         train_policy.make(dataset, arguments)
-
-
-def run(*arguments, launcher=()):
-    command = [sys.executable, *launcher, EXAMPLES / "train_policy.py", *arguments]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_the_command(bridge_copy, tmp_path):
-    common = ["--tiny", "--device", "cpu", "--checkpoint", tmp_path / "run.pt", bridge_copy]
-    run("--steps", "4", *common)
-    told = run("--steps", "7", "--resume", *common)
-    assert re.search(r"first step after [\d.]+ s", told)
-    assert re.search(r"robocache-gpu: 3 steps, \d+ frames/s, .* loss [\d.]+ to [\d.]+", told), told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -115,7 +116,10 @@ def test_the_example_goes_on_with_another_number_of_processes(
     first = torch.load(tmp_path / "run.pt")
     assert (first["steps"], first["feed"]["position"]) == (3, 3 * 2 * 16)
     command = [sys.executable, EXAMPLE, "--steps", "5", "--resume", *common]
-    subprocess.run(command, check=True, env=environment())
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
+    assert re.search(r"first step after [\d.]+ s: imports [\d.]+, the dataset ", done.stdout)
+    told = r"robocache-gpu: 2 steps, \d+ frames/s, .* loss [\d.]+ to [\d.]+"
+    assert re.search(told, done.stdout), done.stdout
     second = torch.load(tmp_path / "run.pt")
     assert (second["steps"], second["feed"]["position"]) == (5, 5 * 16 + 3 * 16)
 
