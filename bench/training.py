@@ -10,7 +10,9 @@ anything is timed, what they deliver is compared, and a run that was resumed wit
 Pictures are distinct JPEGs of 256x256, about 20 kB.
 
     ratio     frames a second over those of the batch that stays, of the turns before and after
-    wait      part of the time that the loop spent in next()
+    wait      part of the time that the device waited for a batch: between the end of a step and the
+              begin of the next, by events. What the loop spends in next() is more, where it is ahead
+              of the device and held back by batches that queued steps still use
     step      from the end of one step on the device to the end of the next, p50 and p99
     busy      part of the time in which a step was under way on the device, by events
     NVML      part of the time in which any kernel ran, decoders' too
@@ -181,6 +183,7 @@ class Row:
     steps: int
     frames_per_second: float
     wait: float
+    in_next: float
     wait_of_loader: float | None
     step_ms: tuple[float, float]
     busy: float
@@ -224,7 +227,8 @@ def measure(
     return {
         "steps": len(losses),
         "frames_per_second": frames / took,
-        "wait": waited / took,
+        "wait": max(0.0, float((times[1:, 0] - times[:-1, 1]).sum())) / 1e3 / took,
+        "in_next": waited / took,
         "wait_of_loader": (after["wait_ns"] - stats["wait_ns"]) / 1e9 / took if stats else None,
         "step_ms": tuple(np.percentile(between, [50, 99]).tolist()),
         "busy": float((times[:, 1] - times[:, 0]).sum() / 1e3 / took),
