@@ -10,9 +10,9 @@ anything is timed, what they deliver is compared, and a run that was resumed wit
 Pictures are distinct JPEGs of 256x256, about 20 kB.
 
     ratio     frames a second over those of the batch that stays, of the turns before and after
-    wait      part of the time that the device waited for a batch: between the end of a step and the
-              begin of the next, by events. What the loop spends in next() is more, where it is ahead
-              of the device and held back by batches that queued steps still use
+    wait      part of the time that the device waited for a batch: between the end of a step and
+              the begin of the next, by events. What the loop spends in next() is more where it is
+              ahead of the device, held back by batches that queued steps still use
     step      from the end of one step on the device to the end of the next, p50 and p99
     busy      part of the time in which a step was under way on the device, by events
     NVML      part of the time in which any kernel ran, decoders' too
