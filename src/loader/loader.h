@@ -87,16 +87,14 @@ struct rbc_loader {
     rbc__sampler sampler; /* of whole epochs */
     rbc__slots *slots;
     const rbc__batch_spec *spec; /* of the slots: the first member's */
-    bool has_images;
-    bool makes_there; /* workers decode or voxelize on the device of the batches */
-    DLDevice device;
-    rbc__pace pace;
     rbc__block_cache *blocks;
     rbc__video_pool *videos;
     int64_t episode_bytes;    /* that episodes at hand may take */
     rbc__request_watch watch; /* while it is made */
     rbc_on_error on_error;
     int32_t num_slots;
+    DLDevice device;
+    rbc__pace pace;
     int64_t range_rows, split_range_rows;
     int64_t memory_bytes; /* that slots, episodes, blocks and what is fetched ahead may take */
     int64_t ahead_bytes;  /* of them, what is fetched ahead */
@@ -104,6 +102,8 @@ struct rbc_loader {
     int32_t num_threads;  /* workers */
     int32_t num_fetchers; /* where reading takes its time */
     atomic_bool is_stopping;
+    bool has_images;
+    bool makes_there;      /* workers decode or voxelize on the device of the batches */
     atomic_int references; /* the handle, and each thread */
 
     /* ---- guarded by lock ---- */
@@ -118,6 +118,7 @@ struct rbc_loader {
     bool is_begun; /* a seek or a first next has said where to begin */
     int64_t epoch;
     bool goes_on;       /* an epoch was once followed by the next: that is begun before it ends */
+    bool is_awaited;    /* the batch that is delivered next was not ready when it was asked for */
     rbc__sampler dealt; /* from where the epoch was begun: batches are numbered from there */
     int64_t next_begun; /* batch that is begun next; behind those dealt out: of the next epoch */
     int64_t next_delivered; /* batch that is delivered next; num_rounds: the end was told */
@@ -145,7 +146,6 @@ struct rbc_loader {
     int64_t idle_ns, idle_since_ns; /* of workers; sum of when those idle now began to be */
     int64_t bytes_unpacked, bytes_decoded;
     int64_t images_there;
-    bool is_awaited; /* the batch that is delivered next was not ready when it was asked for */
 };
 
 /* worker.c. The threads of the rbc__worker that `argument` is. */

@@ -210,6 +210,47 @@ static void batches_are_those_of_the_host(void **state) {
     atomic_store(&device->max_pause_us, 0);
 }
 
+/* Images that the device decodes and makes others of, and what is damaged of them. */
+static void images_are_those_of_the_host(void **state) {
+    (void)state;
+    static const rbc_jpeg_on places[] = {RBC_JPEG_ON_CUDA, RBC_JPEG_ON_AUTO, RBC_JPEG_ON_CPU};
+    static const rbc_on_error policies[] = {RBC_ON_ERROR_SKIP, RBC_ON_ERROR_MASK};
+    rbc_image_params image = RBC_IMAGE_PARAMS_INIT;
+    image.crop = RBC_IMAGE_CROP_RANDOM;
+    image.crop_scale[0] = 0.5;
+    image.size[0] = 5;
+    image.size[1] = 9;
+    image.contrast[0] = 0.5;
+    image.contrast[1] = 1.5;
+    for (int trial = 0; trial < 12; ++trial) {
+        setup *s = make_setup();
+        s->fake.is_jpeg = true;
+        s->fake.damages_images = trial % 2 == 1;
+        s->params.on_error = policies[trial / 2 % 2];
+        s->params.num_threads = 3;
+        s->windows[2].image = trial % 4 < 3 ? &image : NULL;
+        atomic_store(&device->max_pause_us, 100);
+        rbc_loader *loader = open_on(s, cpu);
+        const int64_t count = train(loader, NULL, wanted);
+        rbc_loader_destroy(&loader);
+        s->params.jpeg = places[trial / 4];
+        s->params.fixed_slots = trial % 3 == 1;
+        loader = open_on(s, cuda0);
+        CUstream stream = make_stream(0);
+        assert_int_equal(train(loader, stream, found), count);
+        rbc_loader_stages stages = RBC_LOADER_STAGES_INIT;
+        assert_int_equal(rbc_loader_get_stages(loader, &stages, NULL), RBC_OK);
+        assert_int_equal(stages.images_on_device > 0, s->params.jpeg != RBC_JPEG_ON_CPU);
+        compare(wanted, found, count);
+        rbc_loader_destroy(&loader);
+        assert_int_equal(driver->stream_destroy(stream), 0);
+        drop(wanted, count);
+        drop(found, count);
+        check_nothing_is_left();
+    }
+    atomic_store(&device->max_pause_us, 0);
+}
+
 static void an_epoch_resumes_anywhere(void **state) {
     (void)state;
     setup *s = make_setup();
@@ -294,6 +335,7 @@ static void damage_is_that_of_the_host(void **state) {
 static void loaders_stop_at_any_time(void **state) {
     (void)state;
     setup *s = make_setup();
+    s->fake.is_jpeg = true;
     atomic_store(&device->max_pause_us, 500);
     for (int64_t trial = 0; trial < 12; ++trial) {
         rbc_loader *loader = open_on(s, cuda0);
@@ -354,6 +396,7 @@ static void loaders_of_several_devices_run_side_by_side(void **state) {
     static consumer consumers[3];
     pthread_t threads[3];
     setup *s = make_setup();
+    s->fake.is_jpeg = true;
     atomic_store(&device->max_pause_us, 300);
     rbc_loader *loader = open_on(s, cpu);
     const int64_t count = train(loader, NULL, wanted);
@@ -380,6 +423,7 @@ static void loaders_of_several_devices_run_side_by_side(void **state) {
 static void a_capture_is_not_disturbed(void **state) {
     (void)state;
     setup *s = make_setup();
+    s->fake.is_jpeg = true;
     CUstream stream = make_stream(0);
     rbc_loader *loader = open_on(s, cuda0);
     rbc_batch *batch = NULL;
@@ -472,6 +516,7 @@ int main(void) {
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batches_are_those_of_the_host),
+        cmocka_unit_test(images_are_those_of_the_host),
         cmocka_unit_test(an_epoch_resumes_anywhere),
         cmocka_unit_test(damage_is_that_of_the_host),
         cmocka_unit_test(loaders_stop_at_any_time),

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <turbojpeg.h>
 
 #include "core/error.h"
 
@@ -227,6 +228,24 @@ static void *encode(int64_t episode, int32_t stream, int64_t sample, size_t *byt
     return encoded;
 }
 
+/* Each sixth ends too soon where they are to be damaged. */
+static void *encode_jpeg(const fake_params *params, int64_t episode, int32_t stream, int64_t sample,
+                         size_t *bytes) {
+    uint8_t pixels[FAKE_IMAGE_BYTES];
+    unsigned char *buffer = NULL;
+    unsigned long size = 0;
+    fake_pixels(episode, stream, sample, pixels);
+    tjhandle jpeg = tjInitCompress();
+    tjCompress2(jpeg, pixels, FAKE_IMAGE_WIDTH, 0, FAKE_IMAGE_HEIGHT, TJPF_RGB, &buffer, &size,
+                TJSAMP_420, 90, 0);
+    tjDestroy(jpeg);
+    *bytes = params->damages_images && sample % 6 == 1 ? size - 12 : size;
+    void *encoded = malloc(size);
+    memcpy(encoded, buffer, size);
+    tjFree(buffer);
+    return encoded;
+}
+
 static int64_t count_of(const rbc_dataset *dataset, int64_t episode, int32_t stream) {
     int64_t points = 0;
     if (stream != FAKE_CLOUD) {
@@ -294,7 +313,9 @@ static void put_samples(const rbc_dataset *dataset, int64_t episode, int32_t str
             fake_note(episode, i, note, sizeof note);
             bytes = strlen(note);
         } else if (!fake_image_is_empty(stream, i)) {
-            encoded = encode(episode, stream, i, &bytes);
+            encoded = dataset->params.is_jpeg && stream == FAKE_IMAGE
+                          ? encode_jpeg(&dataset->params, episode, stream, i, &bytes)
+                          : encode(episode, stream, i, &bytes);
         }
         rbc__bytes_append(&out->data, encoded != NULL ? encoded : note, bytes);
         rbc__bytes_fixed(&ends, out->data.size - begin, 4);

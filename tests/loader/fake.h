@@ -17,7 +17,7 @@ enum {
     FAKE_IMU,      /* f32 [3], with stamps of its own, jittered, some of them equal */
     FAKE_IMU_TIME, /* i64 [] */
     FAKE_POSE,     /* f64 [5]: a quaternion and a gripper; the stamps of FAKE_IMU */
-    FAKE_IMAGE,    /* u8 [6, 8, 3] PNG, on the steps; each fifth is empty */
+    FAKE_IMAGE,    /* u8 [6, 8, 3] PNG or JPEG, on the steps; each fifth is empty */
     FAKE_CAMERA,   /* u8 [-1, -1, 3] PNG; the stamps of FAKE_IMU */
     FAKE_CLOUD,    /* f32 [3], any number of points a step */
     FAKE_NOTE,     /* text, on the steps */
@@ -45,9 +45,11 @@ typedef struct fake_params {
     atomic_bool *hangs;       /* reads return only once it is false; NULL: at once */
     bool is_packed;           /* FAKE_IMAGE lies in blocks of FAKE_BLOCK_IMAGES */
     atomic_int *until_hang;   /* counts reads down: the one that makes it 0 hangs; NULL: all do */
+    bool is_jpeg;             /* FAKE_IMAGE: pixels are about those of fake_pixels() */
+    bool damages_images;      /* and each sixth of them is cut short */
 } fake_params;
 
-#define FAKE_PARAMS_INIT {20, 5.0, false, -1, -1, -1, 0, 0, false, NULL, false, NULL}
+#define FAKE_PARAMS_INIT {20, 5.0, false, -1, -1, -1, 0, 0, false, NULL, false, NULL, false, false}
 
 /* The selection holds the dataset; destroy it with rbc_selection_destroy(). */
 rbc_selection *fake_create(const fake_params *params);
