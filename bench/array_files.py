@@ -112,29 +112,43 @@ class CalvinWindows:
         return {key: torch.from_numpy(np.stack([step[key] for step in steps])) for key in self.keys}
 
 
+def padded(rows: np.ndarray, begin: int, end: int) -> np.ndarray:
+    """Rows `begin` to `end` of a window, whose other rows are the first or last of them."""
+    if begin == 0 and end == WINDOW:
+        return rows
+    window = np.empty((WINDOW, *rows.shape[1:]), rows.dtype)
+    window[:begin], window[begin:end], window[end:] = rows[0], rows, rows[-1]
+    return window
+
+
 class ZarrWindows:
-    """Windows of arrays that lie in memory."""
+    """Windows of arrays that lie in memory, padded where they reach beyond their episode."""
 
     def __init__(self, folder: Path, keys: tuple[str, ...]) -> None:
         import zarr
 
         group = zarr.open_group(folder, mode="r")
+        self.keys = keys
         self.arrays = {key: group[f"data/{key}"][:] for key in keys}
         ends = group["meta/episode_ends"][:]
         begins = np.concatenate([[0], ends[:-1]])
-        self.starts = np.concatenate(
+        self.starts = starts = np.concatenate(
             [np.arange(a, b + 1 - WINDOW) for a, b in zip(begins, ends, strict=True)]
+        )
+        # Rows of the arrays, and where in the window they are; none is padded of those.
+        self.windows = np.stack(
+            [starts, starts + WINDOW, np.zeros_like(starts), np.full_like(starts, WINDOW)], 1
         )
 
     def __len__(self) -> int:
-        return len(self.starts)
+        return len(self.windows)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        start = int(self.starts[index])
-        return {
-            key: torch.from_numpy(array[start : start + WINDOW])
-            for key, array in self.arrays.items()
-        }
+        first, last, begin, end = self.windows[index]
+        found = {}
+        for key in self.keys:
+            found[key] = padded(self.arrays[key][first:last], begin, end)
+        return {key: torch.from_numpy(rows) for key, rows in found.items()}
 
 
 def their_dataset(kind: str, folder: Path, keys: tuple[str, ...]) -> Any:

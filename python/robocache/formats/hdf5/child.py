@@ -34,14 +34,17 @@ def allow(seconds: float) -> None:
 
 
 def send(out: BinaryIO, message: Mapping[str, Any], arrays: Sequence[Any] = ()) -> None:
-    """Writes the size of a JSON object, the object, and the arrays that it lists."""
+    """Writes the size of a JSON object, the object, and the arrays that it lists.
+
+    They are on their way once the buffer is full or the request is answered: a file of one episode
+    wakes who asked once.
+    """
     arrays = [np.ascontiguousarray(array) for array in arrays]
     listed = [[array.dtype.str, list(array.shape)] for array in arrays]
     head = json.dumps({**message, "arrays": listed}, allow_nan=False).encode()
     out.write(struct.pack("<Q", len(head)) + head)
     for array in arrays:
         out.write(memoryview(array.reshape(-1).view(np.uint8)))
-    out.flush()
 
 
 def answer(out: BinaryIO, request: Mapping[str, Any]) -> None:
@@ -91,6 +94,7 @@ def main() -> None:
             send(out, {"end": True, "why": f"asks for more than {MEMORY_BYTES} bytes of memory"})
         except Exception as error:  # of h5py, over what no file should hold
             send(out, {"end": True, "why": f"cannot be read: {type(error).__name__}: {error}"})
+        out.flush()
 
 
 if __name__ == "__main__":
