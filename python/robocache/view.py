@@ -222,6 +222,7 @@ def _draw(figure_class: Any, sheet: Sheet, dataset: Dataset) -> Any:
     for axis in axes:
         axis.set_xlim(*_span_s(sheet))
         axis.tick_params(labelsize=7, labelbottom=axis is axes[-1])
+        axis.yaxis.get_offset_text().set_fontsize(7)
         for side in axis.spines.values():
             side.set_linewidth(0.5)
     axes[-1].set_xlabel(

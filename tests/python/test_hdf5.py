@@ -101,6 +101,11 @@ def test_libero_images_are_said_to_be_upside_down_h3(tmp_path: Path) -> None:
     assert said in str(dataset)
     assert [episode.task for episode in dataset] == ["open the drawer"] * 2
     check_against_h5py(dataset, demos(path))  # delivered as stored
+    assert 'rc.Image(orient="flip_vertical") turns them' in str(dataset)
+    window = rc.Window(0, image=rc.Image(orient="flip_vertical"))
+    loader = rc.DataLoader(dataset, 11, streams={"obs/front_image": window}, array="numpy")
+    stored = np.concatenate([episode["obs/front_image"].values for episode in dataset])
+    np.testing.assert_array_equal(next(iter(loader))["obs/front_image"][:, 0], stored[:, ::-1])
     with h5py.File(path, "a") as file:
         file["data"].attrs["macros_image_convention"] = "opencv"
     assert not rc.open(path).notes

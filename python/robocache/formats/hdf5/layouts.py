@@ -335,7 +335,10 @@ def _upside_down(attributes: Mapping[str, Any], leaves: list[Leaf]) -> list[str]
     if not images or not (convention == "opengl" or (convention is None and is_libero)):
         return []
     because = "macros_image_convention is 'opengl'" if convention else "as LIBERO's are"
-    return [f"images are stored upside down ({because}) and delivered so: {', '.join(images)}"]
+    turned = 'rc.Image(orient="flip_vertical") turns them'
+    return [
+        f"images are stored upside down ({because}) and delivered so: {', '.join(images)}; {turned}"
+    ]
 
 
 def rate_of(attributes: Mapping[str, Any]) -> float | None:
