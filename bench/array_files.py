@@ -239,7 +239,7 @@ def windows_alone(program: str, folder: Path, seconds: float, threads: int) -> f
         if name.removesuffix(".npy") in IMAGES["calvin"] and method == 8:
             data = Path(path).read_bytes()[offset : offset + packed]
             members.append((data, int(unpacked)))
-    rate = unpacked_alone(program, members, "deflate", seconds, threads)
+    rate, _ = unpacked_alone(program, members, "deflate", seconds, threads)
     return rate / (WINDOW * len(members))
 
 

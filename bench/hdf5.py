@@ -201,30 +201,37 @@ def against_unpacking(program: str, path: Path, seconds: float, rounds: int) -> 
             for row in range(0, 100, 10)
         ]
 
-    def loaded() -> float:
-        """Of the second half of the time, when the cache is what it stays."""
+    def loaded() -> tuple[float, float]:
+        """Chunks a second, and a second of processor time, once the cache is what it stays."""
         iterator = iter(forever_any(loader))
         for _ in range(10):
             next(iterator)
-        before, began = loader.stats()["blocks_read"], time.perf_counter()
+        before, began, spent = (
+            loader.stats()["blocks_read"],
+            time.perf_counter(),
+            time.process_time(),
+        )
         while time.perf_counter() - began < seconds:
             next(iterator)
-        return (loader.stats()["blocks_read"] - before) / (time.perf_counter() - began)
+        chunks = loader.stats()["blocks_read"] - before
+        return chunks / (time.perf_counter() - began), chunks / (time.process_time() - spent)
 
     pairs = []
     for _ in range(rounds):
         pairs.append((loaded(), unpacked_alone(program, chunks, "zlib", seconds, 2)))
     loader.close()
-    share = statistics.median(a / b for a, b in pairs)
+    shares = [a[0] / b[0] for a, b in pairs]
+    of_cpu = [a[1] / b[1] for a, b in pairs]
     row = {
         "what": "packed, few chunks held: chunks unpacked, over unpacking alone",
-        "robocache": round(statistics.median(a for a, _ in pairs)),
-        "other": round(statistics.median(b for _, b in pairs)),
+        "robocache": round(statistics.median(a[0] for a, _ in pairs)),
+        "other": round(statistics.median(b[0] for _, b in pairs)),
         "other_is": "two threads of C that only unpack, by libdeflate",
-        "ratio": round(share, 2),
-        "ratios": [round(a / b, 2) for a, b in pairs],
+        "ratio": round(statistics.median(shares), 2),
+        "ratios": [round(share, 2) for share in shares],
+        "ratios_of_cpu": [round(share, 2) for share in of_cpu],
         "wanted": 0.8,
-        "is_reached": share >= 0.8,
+        "is_reached": statistics.median(shares) >= 0.8,
     }
     print(json.dumps(row), flush=True)
     return row

@@ -16,8 +16,9 @@ UNPACK_RATE = "build/release/bench/unpack_rate"  # cmake --build --preset releas
 
 def unpacked_alone(
     program: str, blocks: Sequence[tuple[bytes, int]], kind: str, seconds: float, threads: int
-) -> float:
-    """Returns the blocks a second that so many threads unpack in turn, each into one buffer.
+) -> tuple[float, float]:
+    """Returns the blocks a second that so many threads unpack in turn, each into one buffer, and
+    those a second of processor time.
 
     Args:
         program: of bench/loader/unpack_rate.c.
@@ -30,5 +31,5 @@ def unpacked_alone(
         file.flush()
         options = [file.name, str(threads), str(seconds), kind]
         done = subprocess.run([os.path.abspath(program), *options], check=True, capture_output=True)
-    rate: float = json.loads(done.stdout)["blocks_per_s"]
-    return rate
+    found = json.loads(done.stdout)
+    return found["blocks_per_s"], found["blocks_per_cpu_s"]

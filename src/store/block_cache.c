@@ -246,6 +246,16 @@ void rbc__block_unpin(rbc__block_cache *cache, rbc__cached_block *block) {
     pthread_mutex_unlock(&cache->lock);
 }
 
+/* What is counted: objects are read from a catalog, pictures are not read, packets not unpacked. */
+
+static bool is_read(const rbc__cached_block *block) {
+    return block->key.kind == RBC__KEY_BLOCK || block->key.kind == RBC__KEY_PACKETS;
+}
+
+static bool is_unpacked(const rbc__cached_block *block) {
+    return block->key.kind == RBC__KEY_BLOCK || block->key.kind == RBC__KEY_PICTURES;
+}
+
 /* ---- reading ------------------------------------------------------------------------------------
  */
 
@@ -260,7 +270,7 @@ uint32_t rbc__block_claim(rbc__block_cache *cache, rbc__cached_block *block,
         block->claimant = cancel;
         claim = block->claim;
     }
-    if (block->key.kind != RBC__KEY_PICTURES) {
+    if (is_read(block)) {
         ++*(is_claimed ? &cache->counts.num_reads : &cache->counts.num_found);
     }
     pthread_mutex_unlock(&cache->lock);
@@ -279,7 +289,7 @@ static bool end_claim(rbc__cached_block *block, uint32_t claim) {
 bool rbc__block_is_settled(rbc__block_cache *cache, rbc__cached_block *block) {
     pthread_mutex_lock(&cache->lock);
     const bool is_settled = block->state == BLOCK_READY || block->state == BLOCK_DAMAGED;
-    cache->counts.num_found += is_settled;
+    cache->counts.num_found += is_settled && is_read(block);
     pthread_mutex_unlock(&cache->lock);
     return is_settled;
 }
@@ -308,7 +318,7 @@ bool rbc__block_publish(rbc__block_cache *cache, rbc__cached_block *block, uint3
         block->data = data;
         block->data_bytes = bytes;
         account(cache, (int64_t)bytes);
-        cache->counts.num_unpacked += block->key.kind != RBC__KEY_PACKETS;
+        cache->counts.num_unpacked += is_unpacked(block);
         set_state(cache, block, BLOCK_READY);
         keep_bound(cache);
     }
@@ -350,7 +360,7 @@ static rbc_status unpack_block(rbc__block_cache *cache, rbc__cached_block *block
     block->data = data;
     block->data_bytes = bytes;
     account(cache, bytes_of(block));
-    cache->counts.num_unpacked += block->key.kind != RBC__KEY_PACKETS;
+    cache->counts.num_unpacked += is_unpacked(block);
     set_state(cache, block, BLOCK_READY);
     keep_bound(cache);
     return RBC_OK;

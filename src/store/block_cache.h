@@ -81,8 +81,9 @@ rbc_status rbc__block_get(rbc__block_cache *cache, rbc__cached_block *block,
                           rbc_error *err);
 
 typedef struct rbc__block_cache_counts {
-    int64_t bytes, peak_bytes; /* packed and unpacked */
-    int64_t num_reads, num_unpacked, num_found;
+    int64_t bytes, peak_bytes;    /* packed and unpacked, and objects */
+    int64_t num_reads, num_found; /* of blocks and packets */
+    int64_t num_unpacked;         /* blocks and pictures */
 } rbc__block_cache_counts;
 void rbc__block_cache_count(rbc__block_cache *cache, rbc__block_cache_counts *out);
 

@@ -34,7 +34,7 @@ static rbc__block_key key_of(uint64_t number) {
     static const char owners[2];
     const uint64_t half = number / 2; /* of two datasets, which differ in nothing else */
     return (rbc__block_key){(int64_t)(half % 3), half / 3 * 4096, half % 7 == 0 ? 5 : 0,
-                            half % 7 == 0 ? RBC__KEY_OBJECT : RBC__KEY_BLOCK, &owners[number % 2]};
+                            RBC__KEY_BLOCK, &owners[number % 2]};
 }
 
 static rbc__cached_block *pin(rbc__block_cache *cache, uint64_t number) {
