@@ -62,6 +62,7 @@ class Appetite:
     frames_per_second: float
     batch_size: int
     width: int
+    depth: int = 0  # 0: found by calibrating
 
 
 @dataclass(frozen=True)
@@ -274,15 +275,17 @@ def calibrate(setting: Setting, appetite: Appetite, dataset: rc.Dataset, wanted:
     """Returns a policy with as many layers as make the appetite, from how long two depths take."""
     feed = open_feed("resident", dataset, wanted)
     settle_s = SETTLE_S if setting.device == "cuda" else 0.2
-    times = {}
-    for depth in (2, 6):
-        trainer = make_trainer(setting, appetite, depth, wanted)
-        times[depth] = seconds_a_step(trainer, feed, setting, settle_s / 2)
-        del trainer
-    layer = (times[6] - times[2]) / 4
-    asked = appetite.batch_size / appetite.frames_per_second
-    depth = max(1, round((asked - times[2]) / layer + 2)) if layer > 0 else 2
-    trainer = make_trainer(setting, appetite, min(depth, 48), wanted)
+    depth = appetite.depth
+    if depth == 0:
+        times = {}
+        for each in (2, 6):
+            trainer = make_trainer(setting, appetite, each, wanted)
+            times[each] = seconds_a_step(trainer, feed, setting, settle_s / 2)
+            del trainer
+        layer = (times[6] - times[2]) / 4
+        asked = appetite.batch_size / appetite.frames_per_second
+        depth = min(max(1, round((asked - times[2]) / layer + 2)), 48) if layer > 0 else 2
+    trainer = make_trainer(setting, appetite, depth, wanted)
     found = wanted.batch_size / seconds_a_step(trainer, feed, setting, settle_s)
     print(
         f"policy of width {appetite.width}, {trainer.policy.shape.depth} layers: {found:.0f} "
@@ -486,6 +489,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=480.0, help="for all of it")
     parser.add_argument("--steps", type=int, default=1000, help="of each feed, over all rounds")
     parser.add_argument("--frames", type=int, help="of the dataset")
+    parser.add_argument("--depths", help="layers of each policy, with commas; else calibrated")
+    parser.add_argument("--no-resume", action="store_true", help="do not compare a resumed run")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--feeds", help="names with commas; robocache-gpu:cuda decodes there")
     parser.add_argument("--threads", type=int, default=0, help="of RoboCache; 0: all cores")
@@ -502,6 +507,10 @@ def main() -> None:
     until = time.perf_counter() + arguments.seconds
     setting = TINY if arguments.tiny else REAL
     setting = replace(setting, frames=arguments.frames or setting.frames)
+    if arguments.depths is not None:
+        depths = map(int, arguments.depths.split(","))
+        deep = [replace(a, depth=d) for a, d in zip(setting.appetites, depths, strict=True)]
+        setting = replace(setting, appetites=tuple(deep))
     setting = replace(
         setting,
         is_compiled=setting.is_compiled and not arguments.eager,
@@ -518,8 +527,9 @@ def main() -> None:
         dataset = rc.open(path, progress=False)
         feeds = names_of(arguments.feeds, setting)
         result: dict[str, Any] = {**machine(setting), "equal": compared(feeds), "rows": []}
-        result["resume"] = resume_apart(Path(folder), setting)
-        print(result["resume"], HEAD, sep="\n", flush=True)
+        if not arguments.no_resume:
+            result["resume"] = resume_apart(Path(folder), setting)
+        print(result.get("resume", "no run was resumed"), HEAD, sep="\n", flush=True)
         try:
             for row in turns(setting, dataset, arguments, until, feeds):
                 rows.append(row)
