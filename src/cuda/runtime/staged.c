@@ -32,6 +32,8 @@ struct rbc__staged {
     user *users; /* [num_users] of [room]; events stay for those that come after */
     int32_t num_users, room;
     bool is_delivered; /* since it was sent, to a front */
+    rbc__staged *front;
+    const rbc__staged *shown; /* of a front: what was delivered to it last */
 };
 
 typedef rbc__cuda_entered entered;
@@ -321,6 +323,8 @@ static CUresult copy_to_front(rbc__transfer *t, rbc__staged *s, rbc__staged *fro
         result = t->driver->event_record(front->sent, cu_stream);
     }
     s->is_delivered = result == 0;
+    s->front = front;
+    front->shown = s;
     return result;
 }
 
@@ -349,13 +353,24 @@ static rbc_status order(rbc__transfer *t, rbc__staged *s, void *cu_stream, rbc_e
     return deliver(t, s, NULL, cu_stream, err);
 }
 
+/* The device is current. */
+static void mark_ends(rbc__transfer *t, rbc__staged *s) {
+    (void)pthread_mutex_lock(&t->lock);
+    for (int32_t i = 0; i < s->num_users; ++i) {
+        s->users[i].is_done = mark_end(t, &s->users[i]);
+    }
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
 static void give_back(rbc__transfer *t, rbc__staged *s) {
     entered e;
     if (s->num_users == 0 || enter(t, &e, NULL) != RBC_OK) {
         return;
     }
-    for (int32_t i = 0; i < s->num_users; ++i) {
-        s->users[i].is_done = mark_end(t, &s->users[i]);
+    mark_ends(t, s);
+    /* What is behind another in the front is used no more: that one has waited for its users. */
+    if (s->front != NULL && s->front->shown == s) {
+        mark_ends(t, s->front);
     }
     leave(t, &e);
 }
