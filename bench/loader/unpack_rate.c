@@ -77,15 +77,15 @@ static uint8_t *read_whole(const char *path, size_t *bytes) {
     if (file == NULL) {
         return NULL;
     }
-    const long size = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : 0;
-    rewind(file);
-    uint8_t *data = malloc(size > 0 ? (size_t)size : 1);
+    const long size = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
+    const bool ok = size >= 0 && fseek(file, 0, SEEK_SET) == 0;
+    uint8_t *data = ok ? malloc((size_t)size + 1) : NULL;
     if (data != NULL && fread(data, 1, (size_t)size, file) != (size_t)size) {
         free(data);
         data = NULL;
     }
     (void)fclose(file);
-    *bytes = (size_t)size;
+    *bytes = ok ? (size_t)size : 0;
     return data;
 }
 
