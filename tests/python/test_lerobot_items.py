@@ -119,6 +119,7 @@ def test_batches_are_items_together(
     assert (seen == sorted(seen)) == (shuffle is False)
 
 
+@pytest.mark.forks
 def test_batches_are_those_of_a_torch_loader_over_the_items(made: sets.Made) -> None:
     items = rc.datasets.LeRobotDataset(made.root, delta_timestamps=DELTAS)
     others = torch.utils.data.DataLoader(items, batch_size=4, num_workers=1)
