@@ -125,9 +125,10 @@ def test_the_example_goes_on_with_another_number_of_processes(
 
 
 LOOP = """
-import json, sys, time
+import json, signal, sys, time
 import robocache as rc
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which jobs in the background ignore
 path, out = sys.argv[1:]
 loader = rc.DataLoader(rc.open(path, progress=False), 16, streams=["action"], shuffle=True, seed=3)
 seen = []
