@@ -171,7 +171,7 @@ class DataLoader:
             nothing is packed that is a global shuffle. stats() has the factors to expect of either.
         seed: of the order.
         num_threads: worker threads; 0 means $ROBOCACHE_LOADER_THREADS, else the cores of the host
-            over the ranks on it, see docs.
+            over the ranks on it, see docs, less one for the loop where batches are on a GPU.
         num_slots: batches prepared ahead; 0 means num_threads + 2.
         memory_bytes: what all may take together but for batches that are held: a quarter of it for
             batches prepared ahead, a quarter for episodes at hand, a quarter for blocks that are
@@ -351,7 +351,8 @@ class DataLoader:
 
     def _threads(self) -> int:
         asked: int = self._num_threads or config.value("loader_threads") or 0
-        return asked or self._share.default_threads()
+        # A loop on a GPU needs a core to launch its kernels in time.
+        return asked or max(1, self._share.default_threads() - (self._device >= 0))
 
     def _settle(self, epoch: int, position: int, *, is_starting: bool = False) -> bool:
         """Takes this process' share as it is now, to go on at a position of the share before.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,11 @@ def test_an_epoch_goes_on_where_another_stopped(small: rc.Dataset) -> None:
     second.load_state_dict(first.state_dict())
     for a, b in zip(wanted[5:], second, strict=True):
         compare(a, b)
+
+
+def test_a_core_is_left_to_the_loop(small: rc.Dataset) -> None:
+    threads = make(small, device="cuda", num_threads=0).stats()["threads"]
+    assert threads == max(1, len(os.sched_getaffinity(0)) - 1)
 
 
 def test_other_streams(small: rc.Dataset) -> None:
