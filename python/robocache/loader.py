@@ -565,9 +565,9 @@ class DataLoader:
         "unpack_factor_blocks" say how often each packed block is to be unpacked in an epoch,
         shuffled so; 0 where nothing is packed. "pictures_decoded" are those of video that decoders
         went through, of which "images_decoded" counts the ones that were wanted. Of batches on a
-        GPU "images_on_device" are those of them that it decoded, "device_share" the part of those
-        to come that it will (jpeg="auto"), "device_bytes" and "pinned_bytes" what is held there and
-        for it.
+        GPU "images_on_device" are those of them that it decoded, "core_image_ns" what a core takes
+        for one and "loop_batch_ns" the training loop for a batch, as measured lately, by which
+        jpeg="auto" goes; "device_bytes" and "pinned_bytes" are held there and for it.
 
         Where the time goes, by the stages "queue", "order", "read", "unpack", "decode", "align" and
         "deliver": "stage_<stage>_ns" that the threads were in it, "stage_<stage>_bytes" that came

@@ -401,10 +401,7 @@ static rbc_status split_fields(rbc_loader *loader, const rbc_loader_params *para
     loader->makes_there =
         rbc__batch_fields_split(specs, loader->num_members, params->jpeg != RBC_JPEG_ON_CPU);
     free(specs);
-    rbc__pace_init(&loader->pace, params->jpeg == RBC_JPEG_ON_AUTO);
-    if (params->jpeg == RBC_JPEG_ON_CPU) {
-        rbc__pace_set(&loader->pace, 0);
-    }
+    loader->pace.is_shared = params->jpeg == RBC_JPEG_ON_AUTO;
     if (loader->makes_there) {
         rbc__maker_destroy(&loader->workers[0].maker);
     }
@@ -426,6 +423,10 @@ static rbc_status prepare(rbc_loader *loader, const rbc_mixture_params *mixture,
     const int64_t many = loader->makes_there ? RANGE_IMAGES_THERE : SPLIT_RANGE_IMAGES;
     loader->range_rows = images > 0 ? clamp(few / images, 1, most) : RANGE_ROWS;
     loader->split_range_rows = images > 0 ? clamp(many / images, 1, most) : RANGE_ROWS;
+    loader->core_range_rows = loader->makes_there && loader->pace.is_shared && images > 0
+                                  ? clamp(RANGE_IMAGES / images, 1, RANGE_ROWS)
+                                  : loader->range_rows;
+    loader->images_per_row = images;
     RBC__TRY(share_memory(loader, params, err));
     RBC__TRY(rbc__slots_create(loader->members[0].spec, params->device, loader->num_slots,
                                params->num_threads, params->fixed_slots != 0, &loader->slots, err));

@@ -5,6 +5,7 @@
 
 #include "codec/jpeg_batch.h"
 #include "core/error.h"
+#include "core/monotonic.h"
 #include "loader/device_voxels.h"
 #include "loader/slot.h"
 
@@ -141,8 +142,7 @@ static bool is_same(const rbc__jpeg_image *image, const rbc__decode_job *job,
 
 /* The jobs from `first` on that are done at once, on the host where the device is not to; returns the
  * number behind them. */
-static int64_t choose(device_maker *m, rbc__decode_job *jobs, int64_t first, int64_t count,
-                      bool is_devices) {
+static int64_t choose(device_maker *m, rbc__decode_job *jobs, int64_t first, int64_t count) {
     int64_t device_bytes = 0;
     int64_t host_bytes = 0;
     int64_t i = first;
@@ -162,7 +162,7 @@ static int64_t choose(device_maker *m, rbc__decode_job *jobs, int64_t first, int
             *own = last;
             continue;
         }
-        const bool is_there = is_devices && is_plain(job, image, &m->draws[i - first]);
+        const bool is_there = !m->base.is_on_host && is_plain(job, image, &m->draws[i - first]);
         const int64_t samples = is_there ? image->height * image->width * 3 : 0;
         device_bytes += aligned(samples * BYTES_A_SAMPLE + 2 * (int64_t)job->num_bytes);
         host_bytes += is_there ? 0 : bytes_here(job);
@@ -325,11 +325,17 @@ static rbc_status run_others(device_maker *m, rbc__decode_job *jobs, int64_t cou
                              rbc_error *err) {
     const rbc__decode_job *before = NULL;
     uint8_t *at = m->memory.host + m->results;
+    const int64_t begin_ns = rbc__now_ns();
+    int64_t num_decoded = 0;
     for (int64_t i = 0; i < count; ++i) {
         if (jobs[i].is_there && m->image_of[i] < 0) {
             RBC__TRY(run_here(m, &jobs[i], &before, at, err));
             at += bytes_here(&jobs[i]);
+            num_decoded += !jobs[i].is_nothing && !jobs[i].is_pixels;
         }
+    }
+    if (m->base.is_on_host) {
+        rbc__pace_worked(m->pace, num_decoded, rbc__now_ns() - begin_ns);
     }
     return RBC_OK;
 }
@@ -386,10 +392,9 @@ static rbc_status decode_there(device_maker *m, rbc_batch *batch, rbc__list_of_j
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for the images of a batch");
     }
     RBC__TRY(rbc__batch_follow(batch, m->pipe, err));
-    const bool is_devices = rbc__pace_deal(m->pace);
     for (int64_t first = 0; first < jobs->num_decode;) {
         rbc__decode_job *from = jobs->decode + first;
-        const int64_t end = choose(m, jobs->decode, first, jobs->num_decode, is_devices);
+        const int64_t end = choose(m, jobs->decode, first, jobs->num_decode);
         RBC__TRY(run(m, from, end - first, err));
         first = end;
     }

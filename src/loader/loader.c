@@ -170,14 +170,6 @@ static rbc_status copy_error(rbc_error *err, const rbc_error *from) {
     return from->status;
 }
 
-static int64_t count_ready(const rbc_loader *loader) {
-    int64_t count = 0;
-    for (const rbc__pending *at = loader->first_pending; at != NULL && at->is_done; at = at->next) {
-        ++count;
-    }
-    return count;
-}
-
 /* With the lock held: the first pending batch leaves the list, as a batch or as its error. After a
  * shortage it and those behind it are begun again. */
 static rbc_status deliver_first(rbc_loader *loader, rbc_batch **out, rbc_error *err) {
@@ -194,9 +186,6 @@ static rbc_status deliver_first(rbc_loader *loader, rbc_batch **out, rbc_error *
         loader->last_pending = NULL;
     }
     --loader->num_pending;
-    rbc__pace_set(&loader->pace, rbc__pace_taken(rbc__pace_share(&loader->pace), loader->is_awaited,
-                                                 count_ready(loader), loader->num_slots));
-    loader->is_awaited = false;
     rbc_batch *batch = pending->batch; /* NULL where it failed before it had a slot */
     loader->num_filling -= batch != NULL;
     ++loader->next_delivered;
@@ -228,8 +217,7 @@ rbc_status rbc_loader_next(rbc_loader *loader, int64_t timeout_ns, rbc_batch **o
         loader->next_delivered = loader->dealt.num_rounds;
     } else {
         loader->wait_from_ns = rbc__now_ns();
-        loader->is_awaited =
-            loader->is_awaited || loader->first_pending == NULL || !loader->first_pending->is_done;
+        rbc__pace_asked(&loader->pace, loader->wait_from_ns);
         status = wait_for_first(loader, timeout_ns);
         rbc__wait_divide(loader, NULL, rbc__now_ns());
         loader->wait_from_ns = 0;
@@ -239,6 +227,7 @@ rbc_status rbc_loader_next(rbc_loader *loader, int64_t timeout_ns, rbc_batch **o
             rbc__loader_wake(loader);
         } else if (status == RBC_OK) {
             status = deliver_first(loader, out, err);
+            rbc__pace_returned(&loader->pace, rbc__now_ns());
         }
     }
     pthread_mutex_unlock(&loader->lock);

@@ -43,8 +43,7 @@ struct rbc__pending {
     int64_t index;           /* of the batch, among those dealt out and, behind them, to be dealt */
     rbc_batch *batch;        /* NULL: it has no slot yet */
     int64_t epoch, position; /* of row 0 */
-    int64_t num_rows, range_rows;
-    int64_t num_ranges, taken_ranges, done_ranges;
+    int64_t num_rows, taken_rows, done_rows; /* in ranges, from the first on */
     int64_t row_bytes;        /* that a row was expected to take when it was begun, fetched ahead */
     atomic_bool is_cancelled; /* out of the list, freed when the last range is back */
     bool is_done;
@@ -59,7 +58,7 @@ typedef struct rbc__fetched rbc__fetched;
 struct rbc__fetched {
     rbc__fetched *next;
     rbc__pending *pending;
-    int64_t range;
+    int64_t first, count;
     rbc__mixed_rows *rows;
     int64_t bytes;
     bool has_slot; /* its batch had one when it was taken: without, it is not made */
@@ -71,8 +70,8 @@ typedef struct rbc__worker {
     rbc__mixed_rows *rows;
     rbc__maker *maker;
     /* ---- guarded by the loader's lock ---- */
-    rbc__pending *pending; /* whose range it works on; NULL: none */
-    int64_t range;
+    rbc__pending *pending;         /* whose range it works on; NULL: none */
+    int64_t first;                 /* row of that */
     const rbc__timeline *timeline; /* of that range's rows */
 } rbc__worker;
 
@@ -96,6 +95,9 @@ struct rbc_loader {
     DLDevice device;
     rbc__pace pace;
     int64_t range_rows, split_range_rows;
+    int64_t
+        core_range_rows; /* of a range that a core makes where a device could; else range_rows */
+    int64_t images_per_row;
     int64_t memory_bytes; /* that slots, episodes, blocks and what is fetched ahead may take */
     int64_t ahead_bytes;  /* of them, what is fetched ahead */
     rbc__worker *workers; /* [num_threads], then [num_fetchers] */
@@ -118,7 +120,6 @@ struct rbc_loader {
     bool is_begun; /* a seek or a first next has said where to begin */
     int64_t epoch;
     bool goes_on;       /* an epoch was once followed by the next: that is begun before it ends */
-    bool is_awaited;    /* the batch that is delivered next was not ready when it was asked for */
     rbc__sampler dealt; /* from where the epoch was begun: batches are numbered from there */
     int64_t next_begun; /* batch that is begun next; behind those dealt out: of the next epoch */
     int64_t next_delivered; /* batch that is delivered next; num_rounds: the end was told */

@@ -114,6 +114,7 @@ struct rbc__maker {
     rbc__decoder *decoder;          /* of headers, on the CPU; NULL where there are no images */
     const rbc__backend *backend;    /* the CPU's, also for what is chosen by resampling */
     rbc_context *context;           /* of one thread */
+    bool is_on_host;                /* a device leaves the images of the next range to this core */
     rbc__scratch pixels, workspace; /* of one image that another is made of, of one grid */
 };
 

@@ -1,33 +1,46 @@
 #include "loader/pace.h"
 
-enum {
-    MORE = RBC__PACE_ALL / 8, /* who is behind catches up within a few batches */
-    LESS = RBC__PACE_ALL / 64,
-    FEW_READY = 4, /* less than one slot in so many */
-};
+/* Of what is measured, about the last so many count. A loop that waits for its device once in a while
+ * is as slow on average. */
+static const double IMAGES_KEPT = 8.0;
+static const double BATCHES_KEPT = 16.0;
 
-void rbc__pace_init(rbc__pace *pace, bool is_shared) {
-    pace->is_shared = is_shared;
-    atomic_init(&pace->share, RBC__PACE_ALL);
-    atomic_init(&pace->dealt, 0);
-}
+/* A pause, to save a model say, counts as no more than so many batches. */
+static const double MOST_BATCHES = 4.0;
 
-bool rbc__pace_deal(rbc__pace *pace) {
-    if (!pace->is_shared) {
-        return true;
+static const double TIMES_FASTER = 2.0;
+static const int64_t FEW_AHEAD = 2;
+
+bool rbc__pace_is_on_host(double image_ns, double batch_ns, int64_t num_images, int64_t distance) {
+    if (image_ns <= 0.0) {
+        return batch_ns > 0.0 && distance >= FEW_AHEAD;
     }
-    const unsigned share = rbc__pace_share(pace);
-    const unsigned before = atomic_fetch_add_explicit(&pace->dealt, share, memory_order_relaxed);
-    return before % RBC__PACE_ALL + share >= RBC__PACE_ALL;
+    return (double)num_images * image_ns * TIMES_FASTER <= (double)distance * batch_ns;
 }
 
-unsigned rbc__pace_taken(unsigned share, bool was_awaited, int64_t num_ready, int64_t num_slots) {
-    if (!was_awaited && num_ready > 0 && num_ready * FEW_READY >= num_slots) {
-        return share;
+static double follow(double known, double found, double kept) {
+    return known > 0.0 ? known + (found - known) / kept : found;
+}
+
+void rbc__pace_returned(rbc__pace *pace, int64_t now_ns) {
+    pace->returned_ns = now_ns;
+}
+
+void rbc__pace_asked(rbc__pace *pace, int64_t now_ns) {
+    if (pace->returned_ns > 0 && now_ns > pace->returned_ns) {
+        const double own = (double)(now_ns - pace->returned_ns);
+        const double most = pace->batch_ns * MOST_BATCHES;
+        pace->batch_ns =
+            follow(pace->batch_ns, most > 0.0 && own > most ? most : own, BATCHES_KEPT);
     }
-    return share + MORE < RBC__PACE_ALL ? share + MORE : RBC__PACE_ALL;
+    pace->returned_ns = 0;
 }
 
-unsigned rbc__pace_full(unsigned share) {
-    return share > LESS ? share - LESS : 0;
+void rbc__pace_worked(rbc__pace *pace, int64_t num_images, int64_t ns) {
+    if (num_images > 0 && ns > 0) {
+        const double known = atomic_load_explicit(&pace->image_ns, memory_order_relaxed);
+        atomic_store_explicit(&pace->image_ns,
+                              follow(known, (double)ns / (double)num_images, IMAGES_KEPT),
+                              memory_order_relaxed);
+    }
 }

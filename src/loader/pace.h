@@ -1,8 +1,8 @@
-/* Which part of a loader's images its device decodes, and the cores the rest.
+/* Who decodes the images of a range of rows, where a loader's device and its cores both can.
  *
- * The device is faster by far, but what it does it takes from the training loop. So the cores decode as
- * long as that keeps the loader ahead: the device's share shrinks while workers find all slots full, and
- * grows where a batch is waited for or few are ready. A range of rows goes to one or the other as a whole. */
+ * The device is faster by far, but what it does it takes from the training loop. So a core decodes what
+ * it has the time for: the batch is needed when the loop has worked through those before it. Shared
+ * within src/loader. */
 #ifndef RBC_LOADER_PACE_H
 #define RBC_LOADER_PACE_H
 
@@ -10,31 +10,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { RBC__PACE_ALL = 1024 }; /* a share of 1 */
-
 typedef struct rbc__pace {
-    bool is_shared;    /* else the device decodes all that it can */
-    atomic_uint share; /* the device's, of RBC__PACE_ALL */
-    atomic_uint dealt; /* of ranges to the device, in the same unit, wrapped */
+    bool is_shared;          /* else the device decodes all that it can */
+    _Atomic double image_ns; /* that a core takes for one, as measured lately; 0: not yet */
+    /* ---- guarded by the loader's lock ---- */
+    double batch_ns;     /* the loop's own time for a batch, as measured lately; 0: not yet */
+    int64_t returned_ns; /* when the loop got its batch; 0: it asks for the next, or has none */
 } rbc__pace;
 
-/* All is the device's at first: its batches are there sooner. */
-void rbc__pace_init(rbc__pace *pace, bool is_shared);
+/* Whether a core decodes `num_images` of a batch that `distance` others are delivered before: where
+ * that takes half of the time there is. One range tells how long it takes. */
+bool rbc__pace_is_on_host(double image_ns, double batch_ns, int64_t num_images, int64_t distance);
 
-/* Whether the next range is the device's. */
-bool rbc__pace_deal(rbc__pace *pace);
+/* The loop got a batch, and asks for the next. */
+void rbc__pace_returned(rbc__pace *pace, int64_t now_ns);
+void rbc__pace_asked(rbc__pace *pace, int64_t now_ns);
 
-/* The share that follows `share` where a batch is taken, which was waited for or not, and `num_ready`
- * others of `num_slots` are ready; and where a worker finds all slots full and the next batch ready. */
-unsigned rbc__pace_taken(unsigned share, bool was_awaited, int64_t num_ready, int64_t num_slots);
-unsigned rbc__pace_full(unsigned share);
-
-static inline unsigned rbc__pace_share(const rbc__pace *pace) {
-    return atomic_load_explicit(&pace->share, memory_order_relaxed);
-}
-
-static inline void rbc__pace_set(rbc__pace *pace, unsigned share) {
-    atomic_store_explicit(&pace->share, share, memory_order_relaxed);
-}
+/* A core has decoded so many within so long. */
+void rbc__pace_worked(rbc__pace *pace, int64_t num_images, int64_t ns);
 
 #endif

@@ -22,7 +22,7 @@ static const rbc__timeline *first_timeline(const rbc_loader *loader) {
     for (int32_t i = 0; i < loader->num_threads + loader->num_fetchers; ++i) {
         const rbc__worker *worker = &loader->workers[i];
         if (worker->pending == loader->first_pending &&
-            (first == NULL || worker->range < first->range)) {
+            (first == NULL || worker->first < first->first)) {
             first = worker;
         }
     }
@@ -98,8 +98,9 @@ static void count(rbc_loader *loader, rbc_loader_stages *out) {
     out->num_fetchers = loader->is_split ? loader->num_fetchers : 0;
     out->num_idle_fetchers = loader->num_idle_fetchers;
     out->images_on_device = loader->images_there;
-    out->device_share =
-        loader->makes_there ? (double)rbc__pace_share(&loader->pace) / RBC__PACE_ALL : 0.0;
+    out->loop_batch_ns = (int64_t)loader->pace.batch_ns;
+    out->core_image_ns =
+        (int64_t)atomic_load_explicit(&loader->pace.image_ns, memory_order_relaxed);
 }
 
 rbc_status rbc_loader_get_stages(rbc_loader *loader, rbc_loader_stages *out, rbc_error *err) {

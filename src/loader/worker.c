@@ -35,7 +35,7 @@ void rbc__loader_wake(rbc_loader *loader) {
         return;
     }
     const int64_t ranges =
-        (loader->sampler.batch_size + loader->range_rows - 1) / loader->range_rows;
+        (loader->sampler.batch_size + loader->core_range_rows - 1) / loader->core_range_rows;
     const int64_t wake = ranges < loader->num_idle ? ranges : loader->num_idle;
     for (int64_t i = 0; i < wake; ++i) {
         pthread_cond_signal(&loader->work_ready);
@@ -43,10 +43,10 @@ void rbc__loader_wake(rbc_loader *loader) {
 }
 
 /* A taken range is back: the last of a batch that was cancelled frees it. */
-static void give_back(rbc__pending *pending) {
-    ++pending->done_ranges;
+static void give_back(rbc__pending *pending, int64_t count) {
+    pending->done_rows += count;
     if (atomic_load_explicit(&pending->is_cancelled, memory_order_relaxed) &&
-        pending->done_ranges == pending->taken_ranges) {
+        pending->done_rows == pending->taken_rows) {
         rbc__pending_destroy(pending);
     }
 }
@@ -66,7 +66,7 @@ static void drop_fetched(rbc_loader *loader) {
         loader->fetched = fetched->next;
         rbc__mixed_rows_end(fetched->rows);
         keep_rows(loader, fetched->rows);
-        give_back(fetched->pending);
+        give_back(fetched->pending, fetched->count);
         free(fetched);
     }
     loader->fetched_bytes = 0;
@@ -77,7 +77,7 @@ void rbc__loader_cancel_pending(rbc_loader *loader) {
         rbc__pending *pending = loader->first_pending;
         loader->first_pending = pending->next;
         atomic_store_explicit(&pending->is_cancelled, true, memory_order_relaxed);
-        if (pending->done_ranges == pending->taken_ranges) {
+        if (pending->done_rows == pending->taken_rows) {
             rbc__pending_destroy(pending);
         }
     }
@@ -133,10 +133,8 @@ static rbc_status begin_batch(rbc_loader *loader, rbc_error *err) {
     }
     ++loader->next_begun;
     pending->epoch = dealer == &loader->dealt ? loader->epoch : loader->epoch + 1;
-    pending->range_rows = loader->is_split ? loader->split_range_rows : loader->range_rows;
     pending->row_bytes = loader->is_split ? loader->row_bytes : 0;
     loader->expected_bytes += pending->num_rows * pending->row_bytes;
-    pending->num_ranges = (pending->num_rows + pending->range_rows - 1) / pending->range_rows;
     atomic_store_explicit(&pending->failed_row, pending->num_rows, memory_order_relaxed);
     *(loader->last_pending != NULL ? &loader->last_pending->next : &loader->first_pending) =
         pending;
@@ -160,8 +158,18 @@ static bool may_begin(const rbc_loader *loader) {
     return loader->num_pending < loader->num_slots;
 }
 
-/* The next range of rows to fetch, or NULL when there is none now. */
-static rbc__pending *take_range(rbc_loader *loader, int64_t *range) {
+/* Whether a core is to decode the images of `rows` rows of a batch, where a device could. */
+static bool is_on_host(const rbc_loader *loader, const rbc__pending *pending, int64_t rows) {
+    return loader->makes_there && loader->pace.is_shared &&
+           rbc__pace_is_on_host(atomic_load_explicit(&loader->pace.image_ns, memory_order_relaxed),
+                                loader->pace.batch_ns, rows * loader->images_per_row,
+                                pending->index - loader->next_delivered);
+}
+
+/* The next range of rows to fetch, or NULL when there is none now. Where its maker is known, that is
+ * told what to do. */
+static rbc__pending *take_range(rbc_loader *loader, rbc__maker *maker, int64_t *first,
+                                int64_t *count) {
     if (loader->open_pending == NULL) {
         if (!may_begin(loader)) {
             return NULL;
@@ -172,8 +180,16 @@ static rbc__pending *take_range(rbc_loader *loader, int64_t *range) {
         }
     }
     rbc__pending *pending = loader->open_pending;
-    *range = pending->taken_ranges++;
-    if (pending->taken_ranges == pending->num_ranges) {
+    const int64_t rest = pending->num_rows - pending->taken_rows;
+    int64_t most = loader->is_split ? loader->split_range_rows : loader->range_rows;
+    if (maker != NULL) {
+        maker->is_on_host = is_on_host(loader, pending, loader->core_range_rows);
+        most = maker->is_on_host ? loader->core_range_rows : most;
+    }
+    *first = pending->taken_rows;
+    *count = rest < most ? rest : most;
+    pending->taken_rows += *count;
+    if (pending->taken_rows == pending->num_rows) {
         loader->open_pending = NULL;
     }
     return pending;
@@ -216,12 +232,6 @@ static rbc__fetched *take_fetched(rbc_loader *loader) {
 
 /* ---- rows ---------------------------------------------------------------------------------------
  */
-
-static int64_t rows_of(const rbc__pending *pending, int64_t range, int64_t *first) {
-    *first = range * pending->range_rows;
-    const int64_t rest = pending->num_rows - *first;
-    return rest < pending->range_rows ? rest : pending->range_rows;
-}
 
 static rbc_status note_skip(rbc_loader *loader, rbc__pending *pending, int64_t row,
                             const rbc_error *problem, rbc_error *err) {
@@ -293,10 +303,10 @@ static void add_stats(rbc_loader *loader, const rbc__rows_stats *stats, int64_t 
 }
 
 /* Says what a thread works on, or that it does not; with the lock held. */
-static void work_on(rbc__worker *worker, rbc__pending *pending, int64_t range,
+static void work_on(rbc__worker *worker, rbc__pending *pending, int64_t first,
                     const rbc__timeline *timeline) {
     worker->pending = pending;
-    worker->range = range;
+    worker->first = first;
     worker->timeline = timeline;
 }
 
@@ -316,8 +326,9 @@ static void finish_batch(rbc_loader *loader, rbc__pending *pending) {
 }
 
 /* With the lock held. `timeline` NULL: nothing was done for it. */
-static void finish_range(rbc_loader *loader, rbc__pending *pending, const rbc__timeline *timeline) {
-    const bool is_last = pending->done_ranges + 1 == pending->num_ranges;
+static void finish_range(rbc_loader *loader, rbc__pending *pending, int64_t count,
+                         const rbc__timeline *timeline) {
+    const bool is_last = pending->done_rows + count == pending->num_rows;
     if (is_last && pending->batch != NULL && !has_failed(pending)) { /* else none is delivered */
         finish_batch(loader, pending);
     }
@@ -325,10 +336,11 @@ static void finish_range(rbc_loader *loader, rbc__pending *pending, const rbc__t
         rbc__wait_divide(loader, timeline, timeline->since_ns);
     }
     if (atomic_load_explicit(&pending->is_cancelled, memory_order_relaxed)) {
-        give_back(pending);
+        give_back(pending, count);
         return;
     }
-    if (++pending->done_ranges == pending->num_ranges) {
+    pending->done_rows += count;
+    if (pending->done_rows == pending->num_rows) {
         pending->is_done = true;
         if (pending == loader->first_pending) {
             pthread_cond_signal(&loader->batch_ready);
@@ -351,7 +363,7 @@ static void measure_reads(rbc_loader *loader, const rbc__rows_stats *stats) {
 
 /* Makes rows that have been fetched. Takes the lock, which is held then. */
 static void make_range(rbc__worker *worker, rbc__pending *pending, rbc__mixed_rows *rows,
-                       int64_t begin_ns) {
+                       int64_t count, int64_t begin_ns) {
     rbc_loader *loader = worker->loader;
     rbc_error error;
     int64_t failed_row = 0;
@@ -368,7 +380,7 @@ static void make_range(rbc__worker *worker, rbc__pending *pending, rbc__mixed_ro
     if (!is_good) {
         fail_range(pending, &error, failed_row);
     }
-    finish_range(loader, pending, &rows->timeline);
+    finish_range(loader, pending, count, &rows->timeline);
 }
 
 /* Whether the rows of a batch may be written, else why not. */
@@ -388,16 +400,14 @@ static void make_fetched(rbc__worker *worker, const rbc__fetched *fetched) {
     rbc_loader *loader = worker->loader;
     rbc__timeline *timeline = &fetched->rows->timeline;
     const int64_t begin_ns = rbc__timeline_enter(timeline, RBC_STAGE_ALIGN);
-    int64_t first;
-    (void)rows_of(fetched->pending, fetched->range, &first);
-    if (fetched->has_slot && may_write(loader, fetched->pending, first)) {
-        make_range(worker, fetched->pending, fetched->rows, begin_ns);
+    if (fetched->has_slot && may_write(loader, fetched->pending, fetched->first)) {
+        make_range(worker, fetched->pending, fetched->rows, fetched->count, begin_ns);
         return;
     }
     rbc__mixed_rows_end(fetched->rows);
     pthread_mutex_lock(&loader->lock);
     work_on(worker, NULL, 0, NULL);
-    finish_range(loader, fetched->pending, timeline);
+    finish_range(loader, fetched->pending, fetched->count, timeline);
 }
 
 static bool is_given_up(const rbc_loader *loader, const rbc__pending *pending, int64_t first) {
@@ -417,28 +427,20 @@ static void leave(rbc_loader *loader) {
     rbc__loader_release(loader);
 }
 
-/* Whether batches wait for the consumer, and not for anything else; with the lock held. */
-static bool is_full(const rbc_loader *loader) {
-    const rbc__pending *first = loader->first_pending;
-    return first != NULL && first->is_done &&
-           (loader->is_split ? loader->num_filling : loader->num_pending) >= loader->num_slots;
-}
-
 void *rbc__worker_main(void *argument) {
     rbc__worker *worker = argument;
     rbc_loader *loader = worker->loader;
     pthread_mutex_lock(&loader->lock);
     while (!atomic_load_explicit(&loader->is_stopping, memory_order_relaxed)) {
-        int64_t range = 0;
+        int64_t first = 0;
+        int64_t count = 0;
         rbc__fetched *fetched = take_fetched(loader);
-        rbc__pending *pending = fetched != NULL     ? fetched->pending
-                                : !loader->is_split ? take_range(loader, &range)
-                                                    : NULL;
+        rbc__pending *pending = fetched != NULL ? fetched->pending
+                                : !loader->is_split
+                                    ? take_range(loader, worker->maker, &first, &count)
+                                    : NULL;
         if (pending == NULL) {
             const int64_t begin_ns = rbc__now_ns();
-            if (is_full(loader)) {
-                rbc__pace_set(&loader->pace, rbc__pace_full(rbc__pace_share(&loader->pace)));
-            }
             ++loader->num_idle;
             loader->idle_since_ns += begin_ns;
             pthread_cond_wait(&loader->work_ready, &loader->lock);
@@ -448,33 +450,32 @@ void *rbc__worker_main(void *argument) {
             continue;
         }
         if (fetched != NULL) {
-            work_on(worker, pending, fetched->range, &fetched->rows->timeline);
+            work_on(worker, pending, fetched->first, &fetched->rows->timeline);
+            worker->maker->is_on_host = is_on_host(loader, pending, fetched->count);
             pthread_mutex_unlock(&loader->lock);
             make_fetched(worker, fetched);
             keep_rows(loader, fetched->rows);
             free(fetched);
             continue;
         }
-        int64_t first;
-        const int64_t count = rows_of(pending, range, &first);
         if (is_given_up(loader, pending, first)) {
-            finish_range(loader, pending, NULL);
+            finish_range(loader, pending, count, NULL);
             continue;
         }
         rbc__timeline *timeline = &worker->rows->timeline;
         const int64_t begin_ns = rbc__timeline_begin(timeline, RBC_STAGE_ORDER);
-        work_on(worker, pending, range, timeline);
+        work_on(worker, pending, first, timeline);
         pthread_mutex_unlock(&loader->lock);
         if (!may_write(loader, pending, first)) {
             pthread_mutex_lock(&loader->lock);
             work_on(worker, NULL, 0, NULL);
-            finish_range(loader, pending, timeline);
+            finish_range(loader, pending, count, timeline);
             continue;
         }
         rbc__mixed_rows_fetch(worker->rows, worker->maker, pending->epoch, pending->position,
                               pending->batch, first, count, &pending->is_cancelled);
         rbc__timeline_enter(timeline, RBC_STAGE_ALIGN);
-        make_range(worker, pending, worker->rows, begin_ns);
+        make_range(worker, pending, worker->rows, count, begin_ns);
     }
     leave(loader);
     return NULL;
@@ -495,7 +496,7 @@ static void settle_expected(rbc_loader *loader, const rbc__pending *pending, int
 static void hand_over(rbc_loader *loader, rbc__fetched *fetched) {
     rbc__fetched **at = &loader->fetched;
     while (*at != NULL && ((*at)->pending->index < fetched->pending->index ||
-                           ((*at)->pending == fetched->pending && (*at)->range < fetched->range))) {
+                           ((*at)->pending == fetched->pending && (*at)->first < fetched->first))) {
         at = &(*at)->next;
     }
     fetched->next = *at;
@@ -529,8 +530,9 @@ void *rbc__fetcher_main(void *argument) {
     rbc_loader *loader = worker->loader;
     pthread_mutex_lock(&loader->lock);
     while (!atomic_load_explicit(&loader->is_stopping, memory_order_relaxed)) {
-        int64_t range = 0;
-        rbc__pending *pending = take_range(loader, &range);
+        int64_t first = 0;
+        int64_t count = 0;
+        rbc__pending *pending = take_range(loader, NULL, &first, &count);
         if (pending == NULL) {
             ++loader->num_idle_fetchers;
             pthread_cond_wait(&loader->fetch_ready, &loader->lock);
@@ -539,27 +541,28 @@ void *rbc__fetcher_main(void *argument) {
         }
         rbc__fetched *fetched = calloc(1, sizeof *fetched);
         rbc__mixed_rows *rows = fetched != NULL ? spare_rows(loader) : NULL;
-        int64_t first;
-        const int64_t count = rows_of(pending, range, &first);
         if (rows == NULL) {
             rbc_error error;
             free(fetched);
             rbc__fail(&error, RBC_ERROR_OUT_OF_MEMORY, "no memory to fetch a batch");
             fail_range(pending, &error, 0);
             settle_expected(loader, pending, count, 0);
-            finish_range(loader, pending, NULL);
+            finish_range(loader, pending, count, NULL);
             continue;
         }
         rbc__timeline *timeline = &rows->timeline;
         rbc__timeline_begin(timeline, RBC_STAGE_ORDER);
-        work_on(worker, pending, range, timeline);
+        work_on(worker, pending, first, timeline);
         pthread_mutex_unlock(&loader->lock);
         if (!is_given_up(loader, pending, first)) {
             rbc__mixed_rows_fetch(rows, worker->maker, pending->epoch, pending->position, NULL,
                                   first, count, &pending->is_cancelled);
         }
-        *fetched = (rbc__fetched){
-            .pending = pending, .range = range, .rows = rows, .bytes = rbc__mixed_rows_bytes(rows)};
+        *fetched = (rbc__fetched){.pending = pending,
+                                  .first = first,
+                                  .count = count,
+                                  .rows = rows,
+                                  .bytes = rbc__mixed_rows_bytes(rows)};
         rbc__timeline_enter(timeline, RBC_STAGE_QUEUE);
         pthread_mutex_lock(&loader->lock);
         work_on(worker, NULL, 0, NULL);
@@ -569,7 +572,7 @@ void *rbc__fetcher_main(void *argument) {
             rbc__mixed_rows_end(rows);
             pthread_mutex_lock(&loader->lock);
             keep_rows(loader, rows);
-            give_back(pending);
+            give_back(pending, count);
             free(fetched);
             continue;
         }

@@ -238,7 +238,7 @@ def check_fixed_addresses(folder: Path, stream: Any) -> None:
 
 
 def check_slow_loop(folder: Path, stream: Any) -> None:
-    """A loop that finds all slots full is left the device: jpeg="auto" decodes on the cores."""
+    """A loop that finds all slots full is left the device: cores decode with jpeg="auto", too."""
     import time
 
     import robocache as rc
@@ -247,7 +247,6 @@ def check_slow_loop(folder: Path, stream: Any) -> None:
     dataset = open_frames(folder / "slow", ("plain",))
     streams = {"image": rc.Window(0)}
     loader = rc.DataLoader(dataset, streams=streams, num_threads=2, num_slots=3, device="cuda")
-    assert loader.stats()["device_share"] == 1
     left = len(loader)
     for _ in loader:
         left -= 1
@@ -256,7 +255,8 @@ def check_slow_loop(folder: Path, stream: Any) -> None:
         ):
             time.sleep(0.001)
     stats = loader.stats()
-    assert stats["device_share"] < 0.5
+    assert stats["core_image_ns"] > 0
+    assert stats["loop_batch_ns"] > 0
     assert 0 < stats["images_on_device"] < stats["images_decoded"]
 
 

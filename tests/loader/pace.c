@@ -1,4 +1,4 @@
-/* How a loader's images are shared out between its device and its cores. */
+/* Who decodes: a loader's device, or its cores where they have the time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,117 +8,142 @@
 
 #include "loader/pace.h"
 
-static void shares_follow_what_is_ready(void **state) {
+#define MS 1e6
+
+static void a_core_decodes_what_it_has_the_time_for(void **state) {
     (void)state;
-    enum { ALL = RBC__PACE_ALL, MORE = ALL / 8, LESS = ALL / 64 };
     static const struct {
-        unsigned share;
-        bool was_awaited;
-        int64_t num_ready, num_slots; /* num_slots 0: a worker finds all full */
-        unsigned follows;
+        double image_ns, batch_ns;
+        int64_t num_images, distance;
+        bool is_on_host;
     } cases[] = {
-        {ALL, true, 0, 18, ALL}, /* no more than all */
-        {ALL - 1, false, 0, 18, ALL},   {0, false, 0, 18, MORE},
-        {0, false, 4, 18, MORE}, /* few are ready */
-        {0, false, 5, 18, 0},    /* enough are */
-        {0, true, 17, 18, MORE}, /* and yet this one was not */
-        {500, false, 18, 18, 500},      {500, false, 0, 3, 500 + MORE},
-        {500, false, 1, 3, 500},        {500, false, 0, 1, 500 + MORE},
-        {ALL, false, 0, 0, ALL - LESS}, {LESS + 1, false, 0, 0, 1},
-        {LESS, false, 0, 0, 0},         {0, false, 0, 0, 0},
+        {0.0, 0.0, 16, 17, false},      /* nothing is known */
+        {0.0, 3 * MS, 16, 1, false},    /* how long a core takes is to be found out ... */
+        {0.0, 3 * MS, 16, 2, true},     /* ... where there is some time */
+        {0.6 * MS, 0.0, 16, 17, false}, /* a loop that only takes */
+        {0.6 * MS, 0.01 * MS, 16, 17, false},
+        {0.6 * MS, 13 * MS, 16, 0, false}, /* it is waited for */
+        {0.6 * MS, 13 * MS, 16, 1, false},
+        {0.6 * MS, 13 * MS, 16, 2, true},
+        {0.5 * MS, 8 * MS, 16, 2, true}, /* exactly half of the time */
+        {0.5 * MS, 8 * MS, 17, 2, false},
+        {0.6 * MS, 3.2 * MS, 16, 6, true},
+        {0.6 * MS, 3.2 * MS, 16, 5, false},
+        {0.6 * MS, 1 * MS, 16, 17, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
-        const unsigned found = cases[i].num_slots == 0
-                                   ? rbc__pace_full(cases[i].share)
-                                   : rbc__pace_taken(cases[i].share, cases[i].was_awaited,
-                                                     cases[i].num_ready, cases[i].num_slots);
-        assert_int_equal(found, cases[i].follows);
+        assert_int_equal(rbc__pace_is_on_host(cases[i].image_ns, cases[i].batch_ns,
+                                              cases[i].num_images, cases[i].distance),
+                         cases[i].is_on_host);
     }
 }
 
-static void ranges_are_dealt_in_proportion(void **state) {
+static void times_are_followed(void **state) {
     (void)state;
-    enum { RANGES = 4096 };
-    static const unsigned shares[] = {0, 1, 100, 512, 1000, RBC__PACE_ALL};
-    rbc__pace pace;
-    for (size_t i = 0; i < sizeof shares / sizeof *shares; ++i) {
-        unsigned count = 0;
-        rbc__pace_init(&pace, true);
-        rbc__pace_set(&pace, shares[i]);
-        for (int k = 0; k < RANGES; ++k) {
-            count += rbc__pace_deal(&pace);
-        }
-        assert_int_equal(count, RANGES / RBC__PACE_ALL * shares[i]);
-    }
-    rbc__pace_init(&pace, false);
-    rbc__pace_set(&pace, 0);
-    assert_true(rbc__pace_deal(&pace)); /* nothing is shared */
+    rbc__pace pace = {0};
+    rbc__pace_asked(&pace, 5000); /* the first: nothing came before */
+    assert_true(pace.batch_ns == 0.0);
+    rbc__pace_returned(&pace, 10000);
+    rbc__pace_asked(&pace, 11600);
+    assert_true(pace.batch_ns == 1600.0);
+    rbc__pace_asked(&pace, 99999); /* the same call, once more */
+    assert_true(pace.batch_ns == 1600.0);
+    rbc__pace_returned(&pace, 100000);
+    rbc__pace_asked(&pace, 100000000); /* a pause */
+    assert_true(pace.batch_ns == 1600.0 + 3 * 1600.0 / 16);
+    rbc__pace_worked(&pace, 0, 500);
+    rbc__pace_worked(&pace, 10, 500);
+    assert_true(pace.image_ns == 50.0);
+    rbc__pace_worked(&pace, 10, 1300);
+    assert_true(pace.image_ns == 60.0);
 }
 
-static int64_t count_ready(const double *made_at, int first, int end, double now) {
-    int64_t ready = 0;
-    for (int i = first; i < end && made_at[i] <= now; ++i) {
-        ++ready;
+/* ---- a loader, in milliseconds ------------------------------------------------------------------
+ */
+
+enum { ROWS = 64, CORE_ROWS = 16, WORKERS = 15, SLOTS = 17, BATCHES = 3000, COUNTED = 2000 };
+
+static const double IMAGE_MS = 0.62, DEVICE_IMAGE_MS = 0.0025, QUEUE_MS = 0.5;
+
+typedef struct outcome {
+    double waited; /* of the loop's time, in the last COUNTED batches */
+    double on_device;
+} outcome;
+
+static void take_rows(double step_ms, int taken, double now, int *begun, int *rest, double *workers,
+                      double *device_free, double *done_at, double *device_rows) {
+    for (int w = 0; w < WORKERS; ++w) {
+        while (workers[w] <= now && (*rest > 0 || (*begun < BATCHES && *begun < taken + SLOTS))) {
+            if (*rest == 0) {
+                done_at[*begun] = 0.0;
+                *rest = ROWS;
+                ++*begun;
+            }
+            const int batch = *begun - 1;
+            const bool is_on_host =
+                rbc__pace_is_on_host(IMAGE_MS * MS, step_ms * MS, CORE_ROWS, batch - taken);
+            const int rows = is_on_host && *rest > CORE_ROWS ? CORE_ROWS : *rest;
+            *rest -= rows;
+            if (is_on_host) {
+                workers[w] = now + rows * IMAGE_MS;
+            } else {
+                const double from = *device_free > now ? *device_free : now;
+                *device_free = from + rows * DEVICE_IMAGE_MS;
+                workers[w] = *device_free + QUEUE_MS;
+                *device_rows += batch >= BATCHES - COUNTED ? rows : 0;
+            }
+            done_at[batch] = workers[w] > done_at[batch] ? workers[w] : done_at[batch];
+        }
     }
-    return ready;
 }
 
-/* A loop that takes a batch each `step` while the cores make one in `host` and the device one in
- * `device`, alternately as they are dealt; returns the device's share of the last of them. */
-static double settle(double step, double host, double device, double *waited) {
-    enum { SLOTS = 18, BATCHES = 4000, COUNTED = 1000 };
-    rbc__pace pace;
-    double made_at[BATCHES];
-    double now = 0.0, host_free = 0.0, device_free = 0.0;
-    int begun = 0, on_device = 0;
-    *waited = 0.0;
-    rbc__pace_init(&pace, true);
-    for (int taken = 0; taken < BATCHES; ++taken) {
-        for (; begun < BATCHES && begun < taken + SLOTS; ++begun) {
-            double *free_at = rbc__pace_deal(&pace) ? &device_free : &host_free;
-            on_device += free_at == &device_free && begun >= BATCHES - COUNTED;
-            *free_at =
-                (*free_at > now ? *free_at : now) + (free_at == &device_free ? device : host);
-            made_at[begun] = *free_at;
+static outcome simulate(double step_ms) {
+    static double done_at[BATCHES];
+    double workers[WORKERS] = {0};
+    double now = 0.0, device_free = 0.0, waited = 0.0, device_rows = 0.0, next_take = 0.0;
+    int begun = 0, rest = 0, taken = 0;
+    double asked_at = 0.0, counted_from = 0.0;
+    while (taken < BATCHES) {
+        take_rows(step_ms, taken, now, &begun, &rest, workers, &device_free, done_at, &device_rows);
+        const bool is_made = taken < begun && (taken < begun - 1 || rest == 0);
+        if (now >= next_take && is_made && done_at[taken] <= now) {
+            if (taken >= BATCHES - COUNTED) {
+                counted_from = counted_from > 0.0 ? counted_from : now;
+                waited += now - asked_at;
+            }
+            ++taken;
+            next_take = now + step_ms;
+            asked_at = next_take;
+            continue;
         }
-        const bool was_awaited = made_at[taken] > now;
-        if (was_awaited) {
-            *waited += taken >= BATCHES - COUNTED ? made_at[taken] - now : 0.0;
-            now = made_at[taken];
-        }
-        const int64_t ready = count_ready(made_at, taken + 1, begun, now);
-        rbc__pace_set(&pace, rbc__pace_taken(rbc__pace_share(&pace), was_awaited, ready, SLOTS));
-        now += step;
-        if (count_ready(made_at, taken + 1, begun, now) == SLOTS - 1) {
-            rbc__pace_set(&pace, rbc__pace_full(rbc__pace_share(&pace)));
-        }
+        now += 0.05;
     }
-    *waited /= COUNTED * step;
-    return (double)on_device / COUNTED;
+    return (outcome){waited / (now - counted_from), device_rows / ((double)COUNTED * ROWS)};
 }
 
 static void the_device_does_what_the_cores_cannot(void **state) {
     (void)state;
     static const struct {
-        double step, least, most, waited;
+        double step_ms;
+        double least, most; /* of the rows, the device's */
+        double waited;      /* of the loop's time, which goes in steps */
     } cases[] = {
-        {0.0, 0.98, 1.0, -1.0}, /* a loop that only takes */
-        {5.0, 0.5, 0.7, 0.01},  /* cores would take 10 */
-        {11.0, 0.0, 0.2, 0.01}, /* cores do */
-        {40.0, 0.0, 0.01, 0.0},
+        {0.0, 1.0, 1.0, 1.1},     /* a loop that only takes */
+        {1.05, 0.6, 1.0, 0.03},   /* 60,000 frames a second */
+        {3.2, 0.0, 0.35, 0.005},  /* 20,000: cores would do 24,000 */
+        {12.8, 0.0, 0.01, 0.005}, /* 5,000 */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
-        double waited;
-        const double share = settle(cases[i].step, 10.0, 0.2, &waited);
-        assert_true(share >= cases[i].least && share <= cases[i].most);
-        assert_true(cases[i].waited < 0.0 || waited <= cases[i].waited);
+        const outcome found = simulate(cases[i].step_ms);
+        assert_true(found.on_device >= cases[i].least && found.on_device <= cases[i].most);
+        assert_true(found.waited <= cases[i].waited + 1e-9);
     }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shares_follow_what_is_ready),
-        cmocka_unit_test(ranges_are_dealt_in_proportion),
+        cmocka_unit_test(a_core_decodes_what_it_has_the_time_for),
+        cmocka_unit_test(times_are_followed),
         cmocka_unit_test(the_device_does_what_the_cores_cannot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,14 +43,15 @@ PyObject *loader_stages(PyObject *self, PyObject *unused) {
     }
     stages.busy_ns[RBC_STAGE_DELIVER] = loader->deliver_ns;
     PyObject *dict = Py_BuildValue(
-        "{s:L,s:L,s:L,s:s,s:L,s:L,s:L,s:i,s:i,s:i,s:i,s:L,s:d}", "wait_ns", (long long)wait_ns,
+        "{s:L,s:L,s:L,s:s,s:L,s:L,s:L,s:i,s:i,s:i,s:i,s:L,s:L,s:L}", "wait_ns", (long long)wait_ns,
         "outside_ns", (long long)outside_ns, "idle_ns", (long long)stages.idle_ns, "waits_for",
         stages.waits_for < 0 ? NULL : rbc_stage_name((rbc_stage)stages.waits_for), "batches_begun",
         (long long)stages.batches_begun, "batches_ready", (long long)stages.batches_ready,
         "ranges_fetched", (long long)stages.ranges_fetched, "threads", stages.num_threads,
         "threads_idle", stages.num_idle, "fetchers", stages.num_fetchers, "fetchers_idle",
         stages.num_idle_fetchers, "images_on_device", (long long)stages.images_on_device,
-        "device_share", stages.device_share);
+        "core_image_ns", (long long)stages.core_image_ns, "loop_batch_ns",
+        (long long)stages.loop_batch_ns);
     if (dict != NULL && (!put_stages(dict, "stage_", "_ns", stages.busy_ns) ||
                          !put_stages(dict, "stage_", "_bytes", stages.bytes) ||
                          !put_stages(dict, "wait_", "_ns", stages.wait_ns))) {
