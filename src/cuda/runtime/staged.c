@@ -15,6 +15,8 @@ struct rbc__transfer {
     const rbc__cuda_device *device;
     CUstream copies;
     pthread_mutex_t lock; /* of the users of its memory while several threads fill it */
+    pthread_mutex_t
+        front_lock; /* of a front, which is delivered to and given back from any thread */
 };
 
 /* A stream that uses a memory, and the end of its work. */
@@ -76,7 +78,8 @@ static rbc_status create(int32_t device_id, rbc__transfer **out, rbc_error *err)
                          driver->version / 1000, driver->version % 1000 / 10);
     }
     rbc__transfer *t = calloc(1, sizeof *t);
-    if (t == NULL || pthread_mutex_init(&t->lock, NULL) != 0) {
+    if (t == NULL || pthread_mutex_init(&t->lock, NULL) != 0 ||
+        pthread_mutex_init(&t->front_lock, NULL) != 0) {
         free(t);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory to copy batches to a device");
     }
@@ -90,6 +93,7 @@ static rbc_status create(int32_t device_id, rbc__transfer **out, rbc_error *err)
     }
     if (status != RBC_OK) {
         pthread_mutex_destroy(&t->lock);
+        pthread_mutex_destroy(&t->front_lock);
         free(t);
         return status;
     }
@@ -104,6 +108,7 @@ static void destroy(rbc__transfer *t) {
         leave(t, &e);
     }
     pthread_mutex_destroy(&t->lock);
+    pthread_mutex_destroy(&t->front_lock);
     free(t);
 }
 
@@ -340,12 +345,14 @@ static rbc_status deliver(rbc__transfer *t, rbc__staged *s, rbc__staged *front, 
                          "the stream is being captured into a graph; wanted batches to be taken "
                          "outside of that");
     }
+    (void)pthread_mutex_lock(&t->front_lock);
     if (result == 0 && front != NULL && !s->is_delivered) {
         result = copy_to_front(t, s, front, cu_stream);
     }
     if (result == 0) {
         result = order_on(t, front != NULL ? front : s, cu_stream);
     }
+    (void)pthread_mutex_unlock(&t->front_lock);
     return leave_with(t, &e, result, "delivering a batch", err);
 }
 
@@ -369,9 +376,11 @@ static void give_back(rbc__transfer *t, rbc__staged *s) {
     }
     mark_ends(t, s);
     /* What is behind another in the front is used no more: that one has waited for its users. */
+    (void)pthread_mutex_lock(&t->front_lock);
     if (s->front != NULL && s->front->shown == s) {
         mark_ends(t, s->front);
     }
+    (void)pthread_mutex_unlock(&t->front_lock);
     leave(t, &e);
 }
 
