@@ -11,11 +11,31 @@ static const double MOST_BATCHES = 4.0;
 static const double TIMES_FASTER = 2.0;
 static const int64_t FEW_AHEAD = 2;
 
+/* A core that is slower than it was counts little, one that is faster a half. */
+static const double FASTER_KEPT = 2.0;
+
+static const double RANGES_BELIEVED = 64.0;
+static const double LEAST_BELIEVED = 0.125;
+
 bool rbc__pace_is_on_host(double image_ns, double batch_ns, int64_t num_images, int64_t distance) {
     if (image_ns <= 0.0) {
         return batch_ns > 0.0 && distance >= FEW_AHEAD;
     }
     return (double)num_images * image_ns * TIMES_FASTER <= (double)distance * batch_ns;
+}
+
+bool rbc__pace_deal(rbc__pace *pace, int64_t num_images, int64_t distance) {
+    const double image_ns = atomic_load_explicit(&pace->image_ns, memory_order_relaxed);
+    const double least =
+        atomic_load_explicit(&pace->measured_ns, memory_order_relaxed) * LEAST_BELIEVED;
+    if (rbc__pace_is_on_host(image_ns, pace->batch_ns, num_images, distance)) {
+        return true;
+    }
+    if (distance >= FEW_AHEAD && image_ns > least) {
+        atomic_store_explicit(&pace->image_ns, image_ns - image_ns / RANGES_BELIEVED,
+                              memory_order_relaxed);
+    }
+    return false;
 }
 
 static double follow(double known, double found, double kept) {
@@ -38,9 +58,10 @@ void rbc__pace_asked(rbc__pace *pace, int64_t now_ns) {
 
 void rbc__pace_worked(rbc__pace *pace, int64_t num_images, int64_t ns) {
     if (num_images > 0 && ns > 0) {
-        const double known = atomic_load_explicit(&pace->image_ns, memory_order_relaxed);
-        atomic_store_explicit(&pace->image_ns,
-                              follow(known, (double)ns / (double)num_images, IMAGES_KEPT),
-                              memory_order_relaxed);
+        const double found = (double)ns / (double)num_images;
+        const double before = atomic_load_explicit(&pace->measured_ns, memory_order_relaxed);
+        const double now = follow(before, found, found < before ? FASTER_KEPT : IMAGES_KEPT);
+        atomic_store_explicit(&pace->measured_ns, now, memory_order_relaxed);
+        atomic_store_explicit(&pace->image_ns, now, memory_order_relaxed);
     }
 }

@@ -159,11 +159,10 @@ static bool may_begin(const rbc_loader *loader) {
 }
 
 /* Whether a core is to decode the images of `rows` rows of a batch, where a device could. */
-static bool is_on_host(const rbc_loader *loader, const rbc__pending *pending, int64_t rows) {
+static bool is_on_host(rbc_loader *loader, const rbc__pending *pending, int64_t rows) {
     return loader->makes_there && loader->pace.is_shared &&
-           rbc__pace_is_on_host(atomic_load_explicit(&loader->pace.image_ns, memory_order_relaxed),
-                                loader->pace.batch_ns, rows * loader->images_per_row,
-                                pending->index - loader->next_delivered);
+           rbc__pace_deal(&loader->pace, rows * loader->images_per_row,
+                          pending->index - loader->next_delivered);
 }
 
 /* The next range of rows to fetch, or NULL when there is none now. Where its maker is known, that is

@@ -56,6 +56,36 @@ static void times_are_followed(void **state) {
     assert_true(pace.image_ns == 50.0);
     rbc__pace_worked(&pace, 10, 1300);
     assert_true(pace.image_ns == 60.0);
+    rbc__pace_worked(&pace, 10, 200); /* faster than thought */
+    assert_true(pace.image_ns == 40.0);
+}
+
+/* How many ranges go to the device before a core gets one; `most`: none did. */
+static int ranges_before(rbc__pace *pace, int64_t distance, int most) {
+    int count = 0;
+    while (count < most && !rbc__pace_deal(pace, 16, distance)) {
+        ++count;
+    }
+    return count;
+}
+
+static void what_was_measured_is_not_believed_for_ever(void **state) {
+    (void)state;
+    rbc__pace pace = {.batch_ns = 13 * MS};
+    rbc__pace_worked(&pace, 16, (int64_t)(16 * 8.4 * MS)); /* while threads began */
+    int ranges = 0;
+    for (int i = 0; i < 5; ++i) {
+        ranges += ranges_before(&pace, 5, 1000);
+        rbc__pace_worked(&pace, 16, (int64_t)(16 * 0.62 * MS));
+    }
+    assert_true(ranges > 0 && ranges < 300);
+    assert_true(pace.measured_ns < 1 * MS);
+    assert_int_equal(ranges_before(&pace, 5, 1000), 0);
+
+    rbc__pace slow = {.batch_ns = 0.1 * MS}; /* the cores cannot keep up */
+    rbc__pace_worked(&slow, 16, (int64_t)(16 * 0.62 * MS));
+    assert_int_equal(ranges_before(&slow, 17, 10000), 10000);
+    assert_int_equal(ranges_before(&slow, 1, 10), 10);
 }
 
 /* ---- a loader, in milliseconds ------------------------------------------------------------------
@@ -118,7 +148,7 @@ static outcome simulate(double step_ms) {
         }
         now += 0.05;
     }
-    return (outcome){waited / (now - counted_from), device_rows / ((double)COUNTED * ROWS)};
+    return (outcome){waited / (now - counted_from), device_rows / ((double)COUNTED * (double)ROWS)};
 }
 
 static void the_device_does_what_the_cores_cannot(void **state) {
@@ -144,6 +174,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_core_decodes_what_it_has_the_time_for),
         cmocka_unit_test(times_are_followed),
+        cmocka_unit_test(what_was_measured_is_not_believed_for_ever),
         cmocka_unit_test(the_device_does_what_the_cores_cannot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
