@@ -279,6 +279,8 @@ def as_rank(arguments: argparse.Namespace) -> None:
         print(result["order"], *map(line, result["rows"]), sep="\n", flush=True)
     dist.barrier()
     dist.destroy_process_group()
+    sys.stdout.flush()
+    os._exit(0)  # a thread of gloo's may still ask for Python, and abort where that shuts down
 
 
 # ---- all of it, on this host --------------------------------------------------------------------
