@@ -1532,7 +1532,7 @@ typedef struct rbc_loader_stages {
     int32_t num_idle_fetchers;
     /* ---- decoding on a device, see rbc_jpeg_on ---- */
     int64_t images_on_device; /* of rbc_loader_stats.images_decoded */
-    int64_t core_image_ns;    /* that a core takes for one, as measured lately; 0: not yet */
+    int64_t core_image_ns;    /* that a core is believed to take for one; 0: not measured yet */
     int64_t loop_batch_ns;    /* between a batch and the call for the next, likewise */
 } rbc_loader_stages;
 #define RBC_LOADER_STAGES_INIT {.struct_size = sizeof(rbc_loader_stages)}

@@ -92,9 +92,7 @@ def test_contents_of_batches(bridge):
 
 def await_ready(loader):
     """Waits until a batch is ready that nobody has asked for."""
-    deadline = time.monotonic() + 60
     while loader.stats()["batches_ready"] == 0:
-        assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
