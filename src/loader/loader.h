@@ -96,15 +96,14 @@ struct rbc_loader {
     rbc__pace pace;
     int64_t range_rows, split_range_rows;
     int64_t
-        core_range_rows; /* of a range that a core makes where a device could; else range_rows */
-    int64_t images_per_row;
-    int64_t memory_bytes; /* that slots, episodes, blocks and what is fetched ahead may take */
-    int64_t ahead_bytes;  /* of them, what is fetched ahead */
-    rbc__worker *workers; /* [num_threads], then [num_fetchers] */
-    int32_t num_threads;  /* workers */
-    int32_t num_fetchers; /* where reading takes its time */
+        core_range_rows;    /* of a range that a core makes where a device could; else range_rows */
+    int64_t images_per_row; /* and grids, at the most of any member */
+    int64_t memory_bytes;   /* that slots, episodes, blocks and what is fetched ahead may take */
+    int64_t ahead_bytes;    /* of them, what is fetched ahead */
+    rbc__worker *workers;   /* [num_threads], then [num_fetchers] */
+    int32_t num_threads;    /* workers */
+    int32_t num_fetchers;   /* where reading takes its time */
     atomic_bool is_stopping;
-    bool has_images;
     bool makes_there;      /* workers decode or voxelize on the device of the batches */
     atomic_int references; /* the handle, and each thread */
 
@@ -158,9 +157,7 @@ void *rbc__fetcher_main(void *argument);
  * batch. */
 void rbc__wait_divide(rbc_loader *loader, const rbc__timeline *timeline, int64_t now_ns);
 
-/* create.c. Starts the fetchers, with the lock held; where none can be started, nothing changes. */
-void rbc__loader_split(rbc_loader *loader);
-/* Lets go of the state; the last frees it. */
+/* create.c. Lets go of the state; the last frees it. */
 void rbc__loader_release(rbc_loader *loader);
 
 /* With the lock held: wakes as many threads as one more batch can use. */

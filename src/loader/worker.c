@@ -5,7 +5,7 @@
 
 #include "core/error.h"
 #include "core/monotonic.h"
-#include "loader/loader.h"
+#include "loader/threads.h"
 
 /* Where most reads take longer than this they are left to fetchers. A few may, when a thread loses
  * its core. */
@@ -356,7 +356,7 @@ static void measure_reads(rbc_loader *loader, const rbc__rows_stats *stats) {
     loader->slow_share += ((is_slow ? 1.0 : 0.0) - loader->slow_share) * 0.05;
     loader->num_reads += stats->num_reads;
     if (loader->num_reads >= MEASURED_READS && loader->slow_share > 0.5) {
-        rbc__loader_split(loader);
+        rbc__threads_split(loader);
     }
 }
 
