@@ -35,7 +35,7 @@ class BatchSampler:
     def __init__(self, loader: DataLoader) -> None:
         self.sampler = loader
         self.batch_size = loader.batch_size
-        self.drop_last = loader._drop_last
+        self.drop_last = loader._parameters.drop_last
 
     def __len__(self) -> int:
         return len(self.sampler)

@@ -3,137 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import itertools
 import os
-import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from . import _arguments, _core, _normalize, config
+from ._delivery import find_device, find_kind, stream_of
 from ._members import Member, find_members
+from ._parameters import Parameters
 from ._progress import format_bytes
 from ._share import Share, check_ranks, find_share
+from ._state import MAX_EPOCH, State, read_state
 from ._torch_data import BatchSampler, register
 from .batch import Batch, Text
 from .dataset import Dataset
-from .errors import ArgumentTypeError, Error, InvalidArgumentError, NotFoundError, UnsupportedError
+from .errors import Error, InvalidArgumentError, NotFoundError
 from .mixture import Mix
 from .window import Window, as_given
 
 __all__ = ["DataLoader"]
 
 SNAP_NS = 1000
-
-_STATE_VERSION = 2
-_STATE_TYPES = (str, int, float, type(None))
-_INT32_MAX = 2**31 - 1
-_MAX_EPOCH = 2**62
-_JPEG_ON = ("auto", "cpu", "cuda")  # as rbc_jpeg_on numbers them
-_EPOCHS = ("first", "last")  # of a mixture, or a number of samples
-
-
-def _delivery(array: str | None) -> Any:
-    """Returns what _core.create_loader() makes tensors with."""
-    if array is not None:
-        _arguments.choice("array", array, ("numpy", "torch", "jax"))
-    if array == "jax":
-        return _jax_delivery()
-    if array == "torch" or (array is None and importlib.util.find_spec("torch") is not None):
-        try:
-            import torch
-        except ImportError as error:
-            raise UnsupportedError(f"array: torch cannot be imported: {error}") from error
-        return torch.Tensor
-    import numpy
-
-    return numpy.asarray
-
-
-def _device(device: Any, kind: Any) -> int:
-    """Returns the number of the CUDA device that batches go to, or -1: they stay on the CPU."""
-    found = re.fullmatch(r"cpu|cuda(?::(\d+))?", str(device))
-    if found is None:
-        raise InvalidArgumentError(f"device: found {device!r}, wanted 'cpu', 'cuda' or 'cuda:N'")
-    if found[0] == "cpu":
-        return -1
-    if not isinstance(kind, type):
-        raise InvalidArgumentError(
-            f"device: found {device!r} without torch's tensors, wanted array='torch'"
-        )
-    import torch
-
-    if not torch.cuda.is_available():
-        raise UnsupportedError(
-            f"device: {device!r} found, and this PyTorch ({torch.__version__}) sees no CUDA device"
-        )
-    number = torch.cuda.current_device() if found[1] is None else int(found[1])
-    if number >= torch.cuda.device_count():
-        raise InvalidArgumentError(
-            f"device: found {device!r}, wanted a number below {torch.cuda.device_count()}"
-        )
-    torch.empty(1, device=f"cuda:{number}")  # makes the device's context
-    return number
-
-
-def _stream_of(device: int) -> Callable[[], int] | None:
-    """Returns what gives the address of the stream that is current on a device."""
-    if device < 0:
-        return None
-    import torch
-
-    return lambda: int(torch.cuda.current_stream(device).cuda_stream)
-
-
-def _jax_delivery() -> Callable[[Any], Any]:
-    try:
-        import jax
-    except ImportError as error:
-        raise UnsupportedError(
-            f"array: jax cannot be imported: {error}; `pip install jax` installs it"
-        ) from error
-    import numpy
-
-    def deliver(field: Any) -> Any:
-        """Returns a JAX array over the memory of a field, or NumPy's of what JAX would narrow."""
-        values = numpy.asarray(field)
-        if values.dtype.itemsize == 8 and not jax.config.jax_enable_x64:
-            return values
-        if values.dtype.name == "bfloat16":  # NumPy exports none
-            return jax.numpy.asarray(values)
-        return jax.dlpack.from_dlpack(values)
-
-    return deliver
-
-
-def _state_integer(state: Mapping[str, Any], key: str, low: int, high: int = 2**62) -> int:
-    value = state.get(key)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ArgumentTypeError(f"state: {key} {_arguments.found(value)} found, wanted an integer")
-    if not low <= value <= high:
-        raise InvalidArgumentError(f"state: {key} {value} found, wanted {low} to {high}")
-    return value
-
-
-def _position(state: Mapping[str, Any], version: int, num_samples: int, round_samples: int) -> int:
-    """Returns how many samples of its epoch a state is behind.
-
-    States of version 1 count rounds of so many samples.
-    """
-    if version > 1:
-        return _state_integer(state, "position", 0, num_samples)
-    num_rounds = _state_integer(state, "num_batches", 0)
-    rounds = _state_integer(state, "position", 0, num_rounds)
-    return num_samples if rounds >= num_rounds else min(rounds * round_samples, num_samples)
-
-
-def _shuffle(given: bool | str) -> bool | str:
-    if not isinstance(given, str):
-        return _arguments.flag("shuffle", given)
-    if given != "blocks":
-        raise InvalidArgumentError(f"shuffle: found {given!r}, wanted True, False or 'blocks'")
-    return given
 
 
 class DataLoader:
@@ -251,21 +143,9 @@ class DataLoader:
         if streams is not None:
             streams = options["streams"] = as_given(streams)
         self.dataset = dataset
-        self.batch_size = _arguments.integer("batch_size", batch_size, 1, _INT32_MAX)
-        self.seed = _arguments.integer("seed", seed, 0, 2**64 - 1)
-        self._shuffle: bool | str = _shuffle(shuffle)
-        self._drop_last = _arguments.flag("drop_last", drop_last)
-        self._remainder = _arguments.choice("remainder", remainder, ("drop", "repeat", "uneven"))
-        self._on_error = _arguments.choice("on_error", on_error, ("raise", "skip", "mask"))
-        self._num_threads = _arguments.integer("num_threads", num_threads, 0, _INT32_MAX)
-        self._num_slots = _arguments.integer("num_slots", num_slots, 0, _INT32_MAX)
-        self._memory_bytes = _arguments.integer("memory_bytes", memory_bytes, 0)
-        self._jpeg_dct = jpeg_dct
-        self._jpeg = _JPEG_ON.index(
-            _arguments.choice("jpeg", "auto" if jpeg is None else jpeg, _JPEG_ON)
-        )
-        self._slots = None if slots is None else _arguments.choice("slots", slots, ("fixed",))
-        self._snap_ns = _arguments.integer("snap_ns", snap_ns, 0)
+        self._parameters = Parameters.check(options)
+        self.batch_size = self._parameters.batch_size
+        self.seed = self._parameters.seed
         self._ranks = check_ranks(rank, world_size)
         self._options = options
         self._members = find_members(
@@ -275,22 +155,13 @@ class DataLoader:
             rate_hz=rate_hz,
             clock=clock,
             require=require,
-            on_error=self._on_error,
+            on_error=self._parameters.on_error,
         )
         if isinstance(dataset, Dataset):
             options["clock"], options["require"] = self._members[0].clock, self._members[0].require
-        self._kind = _delivery(array)
-        self._device = _device(device, self._kind)
-        if self._device < 0 and self._slots is not None:
-            raise InvalidArgumentError(
-                "slots: 'fixed' found with device 'cpu', wanted device='cuda': fixed addresses are "
-                "for CUDA graphs"
-            )
-        if self._device < 0 and jpeg == "cuda":
-            raise InvalidArgumentError(
-                "jpeg: 'cuda' found with device 'cpu', wanted device='cuda' or jpeg='cpu': images "
-                "are decoded on the device that batches are on"
-            )
+        self._kind = find_kind(array)
+        self._device = find_device(device, self._kind)
+        self._parameters.check_device(self._device)
         register(DataLoader)
         self._sent: tuple[int, int] | None = None  # ranks of the process that it was pickled in
         self._is_iterated = False  # since it was made or moved: its share is settled
@@ -317,7 +188,8 @@ class DataLoader:
         if self.num_samples == 0 and self._members[0].require:
             return f"{', '.join(self._members[0].require)} is valid at no tick"
         world_size = f" and world_size {self.world_size}" if self.world_size > 1 else ""
-        return f"{self.num_samples} samples are too few for drop_last {self._drop_last}{world_size}"
+        drop_last = self._parameters.drop_last
+        return f"{self.num_samples} samples are too few for drop_last {drop_last}{world_size}"
 
     def _create(self, share: Share) -> None:
         """Makes the native loader, which begins anew."""
@@ -326,31 +198,18 @@ class DataLoader:
         epoch = "first" if isinstance(self.dataset, Dataset) else self.dataset.epoch
         self._native = _core.create_loader(
             [member.native() for member in self._members],
-            (self._kind, Batch, Text, _stream_of(self._device)),
-            batch_size=self.batch_size,
-            shuffle=2 if self._shuffle == "blocks" else int(self._shuffle),
-            seed=self.seed,
-            drop_last=self._drop_last,
+            (self._kind, Batch, Text, stream_of(self._device)),
             num_threads=self._threads(),
-            num_slots=self._num_slots,
-            on_error=self._on_error,
             rank=share.rank,
             world_size=share.world_size,
             part=share.worker,
             num_parts=share.num_workers,
-            remainder=self._remainder,
-            jpeg_dct=self._jpeg_dct,
-            jpeg=self._jpeg,
-            fixed_slots=self._slots == "fixed",
-            snap_ns=self._snap_ns,
-            memory_bytes=self._memory_bytes or config.value("loader_memory_bytes") or 0,
             device=self._device,
-            epoch=_EPOCHS.index(epoch) if isinstance(epoch, str) else len(_EPOCHS),
-            epoch_samples=0 if isinstance(epoch, str) else epoch,
+            **self._parameters.native(epoch),
         )
 
     def _threads(self) -> int:
-        asked: int = self._num_threads or config.value("loader_threads") or 0
+        asked: int = self._parameters.num_threads or config.value("loader_threads") or 0
         # A loop on a GPU needs a core to launch its kernels in time.
         return asked or max(1, self._share.default_threads() - (self._device >= 0))
 
@@ -416,7 +275,7 @@ class DataLoader:
         As torch's DistributedSampler has it. Without a call every iteration delivers the epoch
         after the last. After :meth:`load_state_dict` the state's own epoch leaves its position.
         """
-        epoch = _arguments.integer("epoch", epoch, 0, _MAX_EPOCH)
+        epoch = _arguments.integer("epoch", epoch, 0, MAX_EPOCH)
         now, _, is_fresh = self._native.tell()
         if not is_fresh:
             self._epoch_asked = epoch
@@ -473,15 +332,7 @@ class DataLoader:
         epoch, position, _ = self._native.tell()
         if self._epoch_asked is not None and position >= self.num_samples:
             epoch, position = self._epoch_asked, 0
-        return {
-            "version": _STATE_VERSION,
-            "epoch": epoch,
-            "position": position,
-            "world_size": self._share.world_size,
-            "num_workers": self._share.num_workers,
-            "batch_size": self.batch_size,
-            **self._identity(),
-        }
+        return State(epoch, position, self._share, self.batch_size).write(self._identity())
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continues where a :meth:`state_dict` was taken, from the next iteration on.
@@ -497,30 +348,9 @@ class DataLoader:
                 several worker processes, which do not keep step, and there are not as many here.
             ArgumentTypeError: it is no state.
         """
-        state = state_dict
-        if not isinstance(state, Mapping):
-            raise ArgumentTypeError(
-                f"state: found {_arguments.found(state)}, wanted what state_dict() gives"
-            )
-        version = _state_integer(state, "version", 0)
-        if not 1 <= version <= _STATE_VERSION:
-            raise InvalidArgumentError(
-                f"state: version {version} found, 1 to {_STATE_VERSION} wanted"
-            )
-        for key, value in self._identity().items():
-            found = state.get(key)
-            if key not in state or not isinstance(found, _STATE_TYPES) or found != value:
-                raise InvalidArgumentError(
-                    f"state: {key} {_arguments.found(found)} found, this loader has {value!r}"
-                )
-        epoch = _state_integer(state, "epoch", 0, _MAX_EPOCH)
-        world_size = _state_integer(state, "world_size", 1, _INT32_MAX)
-        num_workers = _state_integer(state, "num_workers", 1, _INT32_MAX)
-        batch_size = _state_integer(state, "batch_size", 1, _INT32_MAX)
-        share = Share(world_size=world_size, num_workers=num_workers)
-        position = _position(state, version, self.num_samples, share.num_lanes * batch_size)
-        if position >= self.num_samples:
-            epoch, position = epoch + 1, 0
+        epoch, position, share, batch_size = read_state(
+            state_dict, self._identity(), self.num_samples
+        )
         self._settle(epoch, 0)
         if position > 0:
             share.check_move(batch_size, self._share, self.batch_size)
@@ -532,7 +362,7 @@ class DataLoader:
 
     def _identity(self) -> dict[str, Any]:
         """Returns what has to be as it was for a position to mean the same samples."""
-        own = [member.identity(self._snap_ns) for member in self._members]
+        own = [member.identity(self._parameters.snap_ns) for member in self._members]
         rates = [member.rate for member in self._members]
         segments = [f"{length} x {count}" for _, length, count in self._native.members()]
         identity: dict[str, Any] = {}
@@ -546,12 +376,12 @@ class DataLoader:
             windows, rate = repr(own), " ".join(f"{rate:g}" for rate in rates)
         identity |= {
             "num_samples": self.num_samples,
-            "shuffle": self._shuffle,
+            "shuffle": self._parameters.shuffle,
             "seed": self.seed,
             "rate_hz": rate,
             "windows": hashlib.sha256(windows.encode()).hexdigest()[:16],
         }
-        if self._shuffle == "blocks":
+        if self._parameters.shuffle == "blocks":
             identity["segments"] = ", ".join(segments)
         return identity
 
@@ -655,12 +485,14 @@ class DataLoader:
     def __repr__(self) -> str:
         """Says what is delivered, to whom, with what, and what is next."""
         share, rates = self._share, [member.rate for member in self._members]
+        shuffle = self._parameters.shuffle
         parts = [f"batches of {self.batch_size}"]
         if None not in rates:
             parts.append(", ".join(f"{rate:g}" for rate in dict.fromkeys(rates)) + " Hz")
-        how = "shuffled by blocks, seed" if self._shuffle == "blocks" else "shuffled by seed"
-        parts.append(f"{how} {self.seed}" if self._shuffle else "in order")
-        parts.append(f"rank {share.rank} of {share.world_size}, remainder {self._remainder!r}")
+        how = "shuffled by blocks, seed" if shuffle == "blocks" else "shuffled by seed"
+        parts.append(f"{how} {self.seed}" if shuffle else "in order")
+        remainder = self._parameters.remainder
+        parts.append(f"rank {share.rank} of {share.world_size}, remainder {remainder!r}")
         if share.num_workers > 1:
             parts.append(f"worker {share.worker} of {share.num_workers}")
         parts.append(f"{self._threads()} threads")
