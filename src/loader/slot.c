@@ -10,6 +10,7 @@
 
 struct rbc__slots {
     pthread_mutex_t lock;
+    pthread_mutex_t rows_lock; /* of whoever allocates memory for rows, who holds no other lock */
     pid_t process;
     rbc__batch_spec *spec;
     DLDevice device;
@@ -77,17 +78,40 @@ static int64_t at_least_some(int64_t bytes) {
 
 /* Memory for the rows. */
 static rbc_status allocate_rows(rbc__slots *slots, rbc_batch *batch, rbc_error *err) {
-    const int64_t bytes = at_least_some(slots->spec->slot_bytes);
+    const rbc__batch_spec *spec = slots->spec;
+    const int64_t bytes = at_least_some(spec->slot_bytes);
     if (slots->ops != NULL) {
-        RBC__TRY(slots->ops->allocate(slots->transfer, at_least_some(slots->spec->host_bytes),
-                                      bytes, &batch->staged, err));
+        RBC__TRY(slots->ops->allocate(slots->transfer, at_least_some(spec->host_bytes), bytes,
+                                      &batch->staged, err));
         batch->data = slots->ops->host(batch->staged);
         batch->there = slots->ops->device(batch->staged);
+    } else {
+        batch->data = aligned_alloc(RBC__FIELD_ALIGN, (size_t)bytes);
+        batch->there = batch->data;
+        RBC__TRY(batch->data != NULL ? RBC_OK : fail_memory(slots, err));
+    }
+    uint8_t *tensors = slots->front != NULL ? slots->ops->device(slots->front) : batch->there;
+    for (int32_t i = 0; i < spec->num_fields; ++i) {
+        const rbc__field_spec *field = &spec->fields[i];
+        batch->fields[i].tensor.data =
+            field->kind == RBC_FIELD_TENSOR ? tensors + field->offset : NULL;
+    }
+    return RBC_OK;
+}
+
+/* The first who wants to write them allocates them. */
+static rbc_status need_rows(rbc__slots *slots, rbc_batch *batch, rbc_error *err) {
+    if (atomic_load_explicit(&batch->has_rows, memory_order_acquire)) {
         return RBC_OK;
     }
-    batch->data = aligned_alloc(RBC__FIELD_ALIGN, (size_t)bytes);
-    batch->there = batch->data;
-    return batch->data != NULL ? RBC_OK : fail_memory(slots, err);
+    rbc_status status = RBC_OK;
+    pthread_mutex_lock(&slots->rows_lock);
+    if (!atomic_load_explicit(&batch->has_rows, memory_order_relaxed)) {
+        status = allocate_rows(slots, batch, err);
+        atomic_store_explicit(&batch->has_rows, status == RBC_OK, memory_order_release);
+    }
+    pthread_mutex_unlock(&slots->rows_lock);
+    return status;
 }
 
 static rbc_status allocate_batch(rbc__slots *slots, rbc_batch **out, rbc_error *err) {
@@ -103,30 +127,21 @@ static rbc_status allocate_batch(rbc__slots *slots, rbc_batch **out, rbc_error *
     batch->shapes = calloc(num_fields * RBC__FIELD_MAX_DIMS, sizeof *batch->shapes);
     batch->arenas = calloc((size_t)slots->num_arenas, sizeof *batch->arenas);
     batch->row_is_left_out = malloc((size_t)spec->batch_size);
-    rbc_status status = RBC_OK;
     if (batch->fields == NULL || batch->shapes == NULL || batch->arenas == NULL ||
         batch->row_is_left_out == NULL || !allocate_texts(batch, spec)) {
-        status = fail_memory(slots, err);
-    } else {
-        status = allocate_rows(slots, batch, err);
-    }
-    if (status != RBC_OK) {
         free_batch(batch, slots);
-        return status;
+        return fail_memory(slots, err);
     }
-    uint8_t *tensors = slots->front != NULL ? slots->ops->device(slots->front) : batch->there;
     for (int32_t i = 0; i < spec->num_fields; ++i) {
         const rbc__field_spec *field = &spec->fields[i];
         int64_t *shape = batch->shapes + (size_t)i * RBC__FIELD_MAX_DIMS;
         memcpy(shape, field->shape, sizeof field->shape);
-        batch->fields[i] = (rbc_field){
-            .name = field->name,
-            .kind = field->kind,
-            .tensor = {.data = field->kind == RBC_FIELD_TENSOR ? tensors + field->offset : NULL,
-                       .device = slots->device,
-                       .ndim = field->ndim,
-                       .dtype = field->dtype,
-                       .shape = shape}};
+        batch->fields[i] = (rbc_field){.name = field->name,
+                                       .kind = field->kind,
+                                       .tensor = {.device = slots->device,
+                                                  .ndim = field->ndim,
+                                                  .dtype = field->dtype,
+                                                  .shape = shape}};
     }
     *out = batch;
     return RBC_OK;
@@ -152,7 +167,8 @@ rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device, int32_t num
     *out = NULL;
     RBC__TRY(rbc__backend_for(device, &backend, err));
     rbc__slots *slots = calloc(1, sizeof *slots);
-    if (slots == NULL || pthread_mutex_init(&slots->lock, NULL) != 0) {
+    if (slots == NULL || pthread_mutex_init(&slots->lock, NULL) != 0 ||
+        pthread_mutex_init(&slots->rows_lock, NULL) != 0) {
         free(slots);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d batch slots", num_slots);
     }
@@ -160,6 +176,7 @@ rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device, int32_t num
         slots->ops = backend->transfer;
         const rbc_status status = prepare_device(slots, spec, device, is_fixed, err);
         if (status != RBC_OK) {
+            pthread_mutex_destroy(&slots->rows_lock);
             pthread_mutex_destroy(&slots->lock);
             free(slots);
             return status;
@@ -181,9 +198,38 @@ static void destroy(rbc__slots *slots) {
     if (slots->ops != NULL) {
         slots->ops->destroy(slots->transfer);
     }
+    pthread_mutex_destroy(&slots->rows_lock);
     pthread_mutex_destroy(&slots->lock);
     rbc__batch_spec_destroy(&slots->spec);
     free(slots);
+}
+
+/* A slot that is not kept, which counts until it is gone, so that nobody destroys the spec meanwhile.
+ * With the lock held. */
+static rbc_batch *take_surplus(rbc__slots *slots) {
+    rbc_batch *batch = slots->free_list;
+    if (batch == NULL || (!slots->is_closed && slots->total <= slots->keep)) {
+        return NULL;
+    }
+    slots->free_list = batch->next_free;
+    slots->num_free--;
+    return batch;
+}
+
+/* Frees what is not kept. Takes the lock, which is held, and whoever frees the last slot of a closed pool
+ * destroys that. */
+static void trim(rbc__slots *slots) {
+    for (rbc_batch *batch; (batch = take_surplus(slots)) != NULL;) {
+        pthread_mutex_unlock(&slots->lock);
+        free_batch(batch, slots);
+        pthread_mutex_lock(&slots->lock);
+        slots->total--;
+    }
+    const bool is_last = slots->is_closed && slots->total == 0;
+    pthread_mutex_unlock(&slots->lock);
+    if (is_last) {
+        destroy(slots);
+    }
 }
 
 void rbc__slots_close(rbc__slots **handle) {
@@ -194,18 +240,7 @@ void rbc__slots_close(rbc__slots **handle) {
     }
     pthread_mutex_lock(&slots->lock);
     slots->is_closed = true;
-    while (slots->free_list != NULL) {
-        rbc_batch *batch = slots->free_list;
-        slots->free_list = batch->next_free;
-        slots->total--;
-        free_batch(batch, slots);
-    }
-    slots->num_free = 0;
-    const bool is_last = slots->total == 0;
-    pthread_mutex_unlock(&slots->lock);
-    if (is_last) {
-        destroy(slots);
-    }
+    trim(slots);
 }
 
 rbc_status rbc__slots_acquire(rbc__slots *slots, int64_t num_rows, rbc_batch **out,
@@ -238,6 +273,20 @@ rbc_status rbc__slots_acquire(rbc__slots *slots, int64_t num_rows, rbc_batch **o
     return RBC_OK;
 }
 
+/* Puts a slot among the free ones, with the lock held. */
+static void put_back(rbc__slots *slots, rbc_batch *batch) {
+    batch->next_free = slots->free_list;
+    slots->free_list = batch;
+    ++slots->num_free;
+}
+
+void rbc__slots_put_back(rbc_batch *batch) {
+    rbc__slots *slots = batch->slots;
+    pthread_mutex_lock(&slots->lock);
+    put_back(slots, batch);
+    pthread_mutex_unlock(&slots->lock);
+}
+
 void rbc__slots_release(rbc_batch *batch) {
     rbc__slots *slots = batch->slots;
     if (slots->process != getpid()) {
@@ -247,29 +296,13 @@ void rbc__slots_release(rbc_batch *batch) {
         slots->ops->give_back(slots->transfer, batch->staged);
     }
     pthread_mutex_lock(&slots->lock);
-    const bool is_kept = !slots->is_closed && slots->total <= slots->keep;
-    if (is_kept) {
-        batch->next_free = slots->free_list;
-        slots->free_list = batch;
-        ++slots->num_free;
-    }
-    pthread_mutex_unlock(&slots->lock);
-    if (is_kept) {
-        return;
-    }
-    /* It still counts until it is gone, so that nobody destroys the spec meanwhile. */
-    free_batch(batch, slots);
-    pthread_mutex_lock(&slots->lock);
-    slots->total--;
-    const bool is_last = slots->is_closed && slots->total == 0;
-    pthread_mutex_unlock(&slots->lock);
-    if (is_last) {
-        destroy(slots);
-    }
+    put_back(slots, batch);
+    trim(slots);
 }
 
-rbc_status rbc__batch_await(const rbc_batch *batch, rbc_error *err) {
-    const rbc__slots *slots = batch->slots;
+rbc_status rbc__batch_await(rbc_batch *batch, rbc_error *err) {
+    rbc__slots *slots = batch->slots;
+    RBC__TRY(need_rows(slots, batch, err));
     return batch->staged == NULL ? RBC_OK : slots->ops->await(slots->transfer, batch->staged, err);
 }
 

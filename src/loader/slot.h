@@ -42,11 +42,12 @@ struct rbc_batch {
     rbc_batch *next_free;
     int64_t position; /* where its round begins in the epoch */
     int64_t num_rows;
-    uint8_t *data;       /* on the host */
-    uint8_t *there;      /* on its device; `data` where that is the host */
-    rbc__staged *staged; /* what `data` is the host's part of; NULL: the tensors are in `data` */
-    rbc_field *fields;   /* shapes of their tensors point into `shapes` */
-    int64_t *shapes;     /* [num_fields][RBC__FIELD_MAX_DIMS] */
+    atomic_bool has_rows; /* `data`, `there` and `staged` are set, once rows were to be written */
+    uint8_t *data;        /* on the host */
+    uint8_t *there;       /* on its device; `data` where that is the host */
+    rbc__staged *staged;  /* what `data` is the host's part of; NULL: the tensors are in `data` */
+    rbc_field *fields;    /* shapes of their tensors point into `shapes` */
+    int64_t *shapes;      /* [num_fields][RBC__FIELD_MAX_DIMS] */
     rbc__text_ref **text_refs; /* [num_text_fields] of [batch_size * row_elements] */
     rbc__text_arena *arenas;   /* [num_arenas] */
     int32_t num_arenas;
@@ -65,9 +66,10 @@ void rbc__slots_close(rbc__slots **handle);
 /* A slot for `num_rows` rows, one reference, no text, no row left out. OUT_OF_MEMORY. */
 rbc_status rbc__slots_acquire(rbc__slots *slots, int64_t num_rows, rbc_batch **out, rbc_error *err);
 
-/* Returns once the batch's rows may be written: a slot that was sent before may still be read. DEVICE.
- */
-rbc_status rbc__batch_await(const rbc_batch *batch, rbc_error *err);
+/* Returns once the batch's rows may be written: their memory is allocated when that is first asked, and a
+ * slot that was sent before may still be read. Of several threads at once, which hold no lock: what
+ * memory comes from may want others. OUT_OF_MEMORY, DEVICE. */
+rbc_status rbc__batch_await(rbc_batch *batch, rbc_error *err);
 /* Lets what is made on the pipe from now on be made behind all that used the slot before. DEVICE. */
 rbc_status rbc__batch_follow(const rbc_batch *batch, rbc__pipe *pipe, rbc_error *err);
 /* Sends what was made on the host to where the tensors are; on the host it is there. DEVICE. */
@@ -99,7 +101,9 @@ rbc_status rbc__batch_finish(rbc_batch *batch, rbc_error *err);
 rbc_status rbc__batch_move(const rbc_batch *batch, int64_t to, int64_t from, int64_t bytes,
                            rbc_error *err);
 
-/* Puts the slot back among the free ones, or frees it. For a slot that was never delivered. */
+/* Puts the slot back among the free ones, and frees those that are not kept: without locks, likewise. */
 void rbc__slots_release(rbc_batch *batch);
+/* Puts a slot that was never delivered back, and frees nothing. */
+void rbc__slots_put_back(rbc_batch *batch);
 
 #endif

@@ -21,7 +21,7 @@ void rbc__pending_destroy(rbc__pending *pending) {
     }
     free(pending->skips);
     if (pending->batch != NULL) {
-        rbc__slots_release(pending->batch);
+        rbc__slots_put_back(pending->batch);
     }
     free(pending);
 }
