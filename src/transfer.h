@@ -20,9 +20,10 @@ typedef struct rbc__staged rbc__staged;
 typedef struct rbc__pipe rbc__pipe;
 
 typedef struct rbc__transfer_ops {
-    /* For one device, with a stream for its copies. UNSUPPORTED, INVALID_ARGUMENT: no such device;
-     * OUT_OF_MEMORY, DEVICE. */
-    rbc_status (*create)(int32_t device_id, rbc__transfer **out, rbc_error *err);
+    /* For one device, with a stream for its copies; `allocator` is copied, without functions it is the
+     * driver's. UNSUPPORTED, INVALID_ARGUMENT: no such device; OUT_OF_MEMORY, DEVICE. */
+    rbc_status (*create)(int32_t device_id, const rbc_device_allocator *allocator,
+                         rbc__transfer **out, rbc_error *err);
     /* When all its memory is released. */
     void (*destroy)(rbc__transfer *transfer);
 
@@ -69,7 +70,8 @@ typedef struct rbc__pipe_memory {
  * in order; the memory may be written once it has been waited for. */
 typedef struct rbc__pipe_ops {
     /* As rbc__transfer_ops.create(). */
-    rbc_status (*create)(int32_t device_id, rbc__pipe **out, rbc_error *err);
+    rbc_status (*create)(int32_t device_id, const rbc_device_allocator *allocator, rbc__pipe **out,
+                         rbc_error *err);
     /* Waits for what is queued. */
     void (*destroy)(rbc__pipe *pipe);
     /* The calling thread uses it, until it leaves: the device is current there. DEVICE. */

@@ -1257,6 +1257,21 @@ typedef enum rbc_jpeg_on {
     RBC_JPEG_ON_CUDA = 2, /* by the batches' device, which is one of CUDA */
 } rbc_jpeg_on;
 
+/* Where the memory that a loader has on a device comes from, such as a framework's allocator. The
+ * functions are called from any thread, some while a loader is made and some until its last batch is
+ * gone, with the device's context current; they may call whatever they like but the loader's own next,
+ * seek and destroy. */
+typedef struct rbc_device_allocator {
+    /* At least `bytes`, of an address that is a multiple of 256, which the loader uses on streams of its
+     * own once what is queued on `stream` by then is done; `stream` is the same at every call for a
+     * device of the process. OUT_OF_MEMORY, DEVICE. */
+    rbc_status (*allocate)(void *user, int32_t device_id, uint64_t bytes, void *stream, void **out,
+                           rbc_error *err);
+    /* Nothing uses the memory any more, on any stream. */
+    void (*free)(void *user, int32_t device_id, void *memory);
+    void *user;
+} rbc_device_allocator;
+
 typedef struct rbc_loader_params {
     size_t struct_size;
     const rbc_window *windows;
@@ -1294,6 +1309,8 @@ typedef struct rbc_loader_params {
      * that it is given and behind what all streams had that the batch before was ordered for. From then on
      * tensors of earlier batches are those of this one. */
     int32_t fixed_slots;
+    const rbc_device_allocator *device_allocator; /* of batches on a device, and of what is made
+                                                     there; copied. NULL: the driver's */
 } rbc_loader_params;
 
 #define RBC_LOADER_PARAMS_INIT                                                                     \
@@ -1324,7 +1341,8 @@ typedef struct rbc_loader_params {
      .interrupt_user = NULL,                                                                       \
      .device = {kDLCPU, 0},                                                                        \
      .jpeg = RBC_JPEG_ON_AUTO,                                                                     \
-     .fixed_slots = 0}
+     .fixed_slots = 0,                                                                             \
+     .device_allocator = NULL}
 
 /* Several datasets in exact proportions. A cycle of the mixture holds `weight` samples of each member;
  * cycles follow each other, across epochs, each in a random order of its own where shuffled. Each

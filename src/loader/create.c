@@ -64,6 +64,11 @@ static rbc_status copy_params(const rbc_loader_params *params, rbc_loader_params
             "fixed_slots is set and the batches are on the CPU: fixed addresses are for "
             "graphs of CUDA; wanted device cuda");
     }
+    if (out->device_allocator != NULL &&
+        (out->device_allocator->allocate == NULL || out->device_allocator->free == NULL)) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "device_allocator lacks a function; wanted allocate and free");
+    }
     out->num_threads = out->num_threads > 0 ? out->num_threads : rbc__num_cores();
     return RBC_OK;
 }
@@ -227,8 +232,9 @@ static rbc_status prepare(rbc_loader *loader, const rbc_mixture_params *mixture,
     RBC__TRY(split_fields(loader, params, err));
     rbc__shares_ranges(loader);
     RBC__TRY(rbc__shares_slots(loader, params, err));
-    RBC__TRY(rbc__slots_create(loader->members[0].spec, params->device, loader->num_slots,
-                               params->num_threads, params->fixed_slots != 0, &loader->slots, err));
+    RBC__TRY(rbc__slots_create(loader->members[0].spec, params->device, &loader->allocator,
+                               loader->num_slots, params->num_threads, params->fixed_slots != 0,
+                               &loader->slots, err));
     loader->members[0].spec = NULL; /* the slots', as long as there are batches */
     return rbc__threads_make(loader, err);
 }
@@ -312,6 +318,9 @@ static rbc_status create(const rbc_mixture_params *mixture, const rbc_loader_par
                                          .owner = loader};
     loader->num_threads = params->num_threads;
     loader->device = params->device;
+    if (params->device_allocator != NULL) {
+        loader->allocator = *params->device_allocator;
+    }
     atomic_init(&loader->references, 1);
     rbc_status status = prepare(loader, mixture, params, err);
     if (loader->watch.is_stopped) { /* whatever came of what was not read */

@@ -477,8 +477,9 @@ static void destroy(rbc__maker *maker) {
 
 static const rbc__maker_ops device_ops = {decode, voxelize, rbc__maker_align, destroy};
 
-rbc_status rbc__device_maker_create(DLDevice device, rbc_jpeg_dct jpeg_dct, rbc__pace *pace,
-                                    rbc__maker **out, rbc_error *err) {
+rbc_status rbc__device_maker_create(DLDevice device, const rbc_device_allocator *allocator,
+                                    rbc_jpeg_dct jpeg_dct, rbc__pace *pace, rbc__maker **out,
+                                    rbc_error *err) {
     device_maker *m = calloc(1, sizeof *m);
     *out = NULL;
     if (m == NULL) {
@@ -493,7 +494,7 @@ rbc_status rbc__device_maker_create(DLDevice device, rbc_jpeg_dct jpeg_dct, rbc_
         status = rbc__backend_for(device, &m->device, err);
     }
     if (status == RBC_OK) {
-        status = pipe_of(m)->create(device.device_id, &m->pipe, err);
+        status = pipe_of(m)->create(device.device_id, allocator, &m->pipe, err);
     }
     if (status != RBC_OK) {
         destroy(&m->base);

@@ -9,8 +9,9 @@
 
 /* The pace is that of all makers of a loader, which it must outlive. UNSUPPORTED, DEVICE,
  * OUT_OF_MEMORY. */
-rbc_status rbc__device_maker_create(DLDevice device, rbc_jpeg_dct jpeg_dct, rbc__pace *pace,
-                                    rbc__maker **out, rbc_error *err);
+rbc_status rbc__device_maker_create(DLDevice device, const rbc_device_allocator *allocator,
+                                    rbc_jpeg_dct jpeg_dct, rbc__pace *pace, rbc__maker **out,
+                                    rbc_error *err);
 
 /* Memory of a maker's own, pinned and on the device; 0 of one of the CPU. From any thread. */
 void rbc__device_maker_count(const rbc__maker *maker, int64_t *host_bytes, int64_t *device_bytes);

@@ -93,6 +93,7 @@ struct rbc_loader {
     rbc_on_error on_error;
     int32_t num_slots;
     DLDevice device;
+    rbc_device_allocator allocator; /* of memory there; without functions: the driver's */
     rbc__pace pace;
     int64_t range_rows, split_range_rows;
     int64_t

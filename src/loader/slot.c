@@ -149,8 +149,9 @@ static rbc_status allocate_batch(rbc__slots *slots, rbc_batch **out, rbc_error *
 
 /* Of a device: what goes to and from it, and the front where addresses are to be fixed. */
 static rbc_status prepare_device(rbc__slots *slots, const rbc__batch_spec *spec, DLDevice device,
-                                 bool is_fixed, rbc_error *err) {
-    RBC__TRY(slots->ops->create(device.device_id, &slots->transfer, err));
+                                 const rbc_device_allocator *allocator, bool is_fixed,
+                                 rbc_error *err) {
+    RBC__TRY(slots->ops->create(device.device_id, allocator, &slots->transfer, err));
     const rbc_status status =
         is_fixed ? slots->ops->allocate(slots->transfer, 0, at_least_some(spec->slot_bytes),
                                         &slots->front, err)
@@ -161,7 +162,8 @@ static rbc_status prepare_device(rbc__slots *slots, const rbc__batch_spec *spec,
     return status;
 }
 
-rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device, int32_t num_slots,
+rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device,
+                             const rbc_device_allocator *allocator, int32_t num_slots,
                              int32_t num_arenas, bool is_fixed, rbc__slots **out, rbc_error *err) {
     const rbc__backend *backend;
     *out = NULL;
@@ -174,7 +176,7 @@ rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device, int32_t num
     }
     if (backend->transfer != NULL) {
         slots->ops = backend->transfer;
-        const rbc_status status = prepare_device(slots, spec, device, is_fixed, err);
+        const rbc_status status = prepare_device(slots, spec, device, allocator, is_fixed, err);
         if (status != RBC_OK) {
             pthread_mutex_destroy(&slots->rows_lock);
             pthread_mutex_destroy(&slots->lock);

@@ -54,11 +54,12 @@ struct rbc_batch {
     uint8_t *row_is_left_out; /* [batch_size] */
 };
 
-/* Takes the spec over, on success alone; `device` is where the fields of a batch are, `num_arenas`
+/* Takes the spec over, on success alone; `device` is where the fields of a batch are, in memory of `allocator`, `num_arenas`
  * the number of workers that can fill one at a time. With `is_fixed`, which is for devices, the tensors
  * of all batches are in one place there, the front. UNSUPPORTED, INVALID_ARGUMENT, DEVICE: the device
  * cannot be used. */
-rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device, int32_t num_slots,
+rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device,
+                             const rbc_device_allocator *allocator, int32_t num_slots,
                              int32_t num_arenas, bool is_fixed, rbc__slots **out, rbc_error *err);
 /* Frees the slots that are not handed out; the others when they come back. */
 void rbc__slots_close(rbc__slots **handle);

@@ -38,8 +38,8 @@ rbc_status rbc__threads_make_room(rbc_loader *loader, rbc_error *err) {
 rbc_status rbc__threads_make_maker(rbc_loader *loader, int32_t index, rbc_error *err) {
     const bool is_fetcher = index >= loader->num_threads;
     if (loader->makes_there && !is_fetcher) {
-        return rbc__device_maker_create(loader->device, loader->spec->jpeg_dct, &loader->pace,
-                                        &loader->workers[index].maker, err);
+        return rbc__device_maker_create(loader->device, &loader->allocator, loader->spec->jpeg_dct,
+                                        &loader->pace, &loader->workers[index].maker, err);
     }
     return rbc__maker_create(loader->spec->jpeg_dct, !is_fetcher && loader->images_per_row > 0,
                              &loader->workers[index].maker, err);

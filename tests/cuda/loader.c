@@ -2,7 +2,6 @@
  * a device does what is queued late and in an order of its own. */
 #define _POSIX_C_SOURCE 200809L
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,157 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
-#include "../loader/drive.h"
-#include "cuda/runtime/driver.h"
-#include "host_device.h"
-
-static host_device *device;
-static host_device_bytes *bytes;
-static const rbc__cuda_driver *driver;
-
-/* ---- work of a training loop --------------------------------------------------------------------
- */
-
-/* What a batch holds, text behind the tensors. */
-typedef struct copied {
-    uint8_t *bytes;
-    uint64_t num_bytes;
-} copied;
-
-static uint64_t tensor_bytes(const rbc_field *field) {
-    uint64_t product = (uint64_t)field->tensor.dtype.bits / 8;
-    for (int32_t d = 0; d < field->tensor.ndim; ++d) {
-        product *= (uint64_t)field->tensor.shape[d];
-    }
-    return product;
-}
-
-static void grow(copied *out, uint64_t by) {
-    void *grown = realloc(out->bytes, out->num_bytes + by + 1);
-    if (grown == NULL) {
-        abort();
-    }
-    out->bytes = grown;
-}
-
-static void append_text(copied *out, const rbc_batch *batch, int32_t f, int64_t elements) {
-    for (int64_t i = 0; i < elements; ++i) {
-        uint64_t length = 0;
-        const char *text = rbc_batch_text(batch, f, i, &length);
-        grow(out, length + 1);
-        memcpy(out->bytes + out->num_bytes, text, length + 1);
-        out->num_bytes += length + 1;
-    }
-}
-
-/* Copies a batch; of one on a device, `stream` does so sometime. */
-static copied copy_batch(const rbc_batch *batch, CUstream stream) {
-    copied out = {0};
-    for (int32_t f = 0; f < rbc_batch_num_fields(batch); ++f) {
-        const rbc_field *field = rbc_batch_field(batch, f);
-        if (field->kind == RBC_FIELD_TEXT) {
-            append_text(&out, batch, f,
-                        field->tensor.shape[0] *
-                            (field->tensor.ndim > 1 ? field->tensor.shape[1] : 1));
-        }
-    }
-    uint64_t at = out.num_bytes;
-    for (int32_t f = 0; f < rbc_batch_num_fields(batch); ++f) {
-        const rbc_field *field = rbc_batch_field(batch, f);
-        out.num_bytes += field->kind == RBC_FIELD_TENSOR ? tensor_bytes(field) : 0;
-    }
-    grow(&out, 0);
-    for (int32_t f = 0; f < rbc_batch_num_fields(batch); ++f) {
-        const rbc_field *field = rbc_batch_field(batch, f);
-        const uint64_t own = field->kind == RBC_FIELD_TENSOR ? tensor_bytes(field) : 0;
-        if (own > 0 && stream == NULL) {
-            memcpy(out.bytes + at, field->tensor.data, own);
-        } else if (own > 0) {
-            assert_int_equal(field->tensor.device.device_type, kDLCUDA);
-            assert_int_equal(driver->memcpy_dtoh_async(out.bytes + at,
-                                                       (CUdeviceptr)(uintptr_t)field->tensor.data,
-                                                       own, stream),
-                             0);
-        }
-        at += own;
-    }
-    return out;
-}
-
-static CUstream make_stream(int32_t device_id) {
-    CUcontext context = NULL;
-    CUstream stream = NULL;
-    assert_int_equal(driver->primary_ctx_retain(&context, device_id), 0);
-    assert_int_equal(driver->ctx_push_current(context), 0);
-    assert_int_equal(driver->stream_create(&stream, RBC__CU_STREAM_NON_BLOCKING), 0);
-    assert_int_equal(driver->ctx_pop_current(&context), 0);
-    return stream;
-}
-
-/* All batches of a loader from here on; none is waited for. */
-static int64_t train(rbc_loader *loader, CUstream stream, copied *out) {
-    rbc_batch *batch = NULL;
-    rbc_error error;
-    rbc_status status;
-    int64_t count = 0;
-    while ((status = rbc_loader_next(loader, -1, &batch, &error)) == RBC_OK) {
-        assert_true(count < MAX_BATCHES);
-        if (stream != NULL) {
-            assert_int_equal(rbc_batch_order(batch, stream, &error), RBC_OK);
-        }
-        out[count++] = copy_batch(batch, stream);
-        rbc_batch_release(&batch);
-    }
-    if (status != RBC_END) {
-        fail_msg("%s", error.message);
-    }
-    if (stream != NULL) {
-        assert_int_equal(driver->stream_synchronize(stream), 0);
-    }
-    return count;
-}
-
-static void compare(const copied *a, const copied *b, int64_t count) {
-    for (int64_t i = 0; i < count; ++i) {
-        assert_int_equal(a[i].num_bytes, b[i].num_bytes);
-        assert_memory_equal(a[i].bytes, b[i].bytes, a[i].num_bytes);
-    }
-}
-
-static void drop(copied *batches, int64_t count) {
-    for (int64_t i = 0; i < count; ++i) {
-        free(batches[i].bytes);
-        batches[i] = (copied){0};
-    }
-}
-
-/* Streams end by themselves once they are destroyed. */
-static void await_no_stream(void) {
-    for (int i = 0; atomic_load(&device->num_streams) > 0 && i < 20000; ++i) {
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    }
-    assert_int_equal(atomic_load(&device->num_streams), 0);
-}
-
-static void check_nothing_is_left(void) {
-    await_no_stream();
-    assert_int_equal(atomic_load(&bytes->on_device), 0);
-    assert_int_equal(atomic_load(&bytes->pinned), 0);
-    assert_int_equal(atomic_load(&device->num_events), 0);
-    assert_int_equal(fake_num_open(), 0);
-}
-
-static rbc_loader *open_on(setup *s, DLDevice where) {
-    s->params.device = where;
-    return open_loader(s);
-}
-
-static const DLDevice cpu = {kDLCPU, 0};
-static const DLDevice cuda0 = {kDLCUDA, 0};
+#include "training.h"
 
 /* ---- tests --------------------------------------------------------------------------------------
  */
@@ -205,7 +57,7 @@ static void batches_are_those_of_the_host(void **state) {
         assert_int_equal(driver->stream_destroy(stream), 0);
         drop(wanted, count);
         drop(found, count);
-        check_nothing_is_left();
+        check_left(0);
     }
     atomic_store(&device->max_pause_us, 0);
 }
@@ -246,7 +98,7 @@ static void images_are_those_of_the_host(void **state) {
         assert_int_equal(driver->stream_destroy(stream), 0);
         drop(wanted, count);
         drop(found, count);
-        check_nothing_is_left();
+        check_left(0);
     }
     atomic_store(&device->max_pause_us, 0);
 }
@@ -277,7 +129,7 @@ static void an_epoch_resumes_anywhere(void **state) {
     rbc_loader_destroy(&loader);
     assert_int_equal(driver->stream_destroy(stream), 0);
     drop(wanted, count);
-    check_nothing_is_left();
+    check_left(0);
     atomic_store(&device->max_pause_us, 0);
 }
 
@@ -327,7 +179,7 @@ static void damage_is_that_of_the_host(void **state) {
         drop(wanted, counts[0]);
         drop(found, counts[1]);
         assert_int_equal(driver->stream_destroy(stream), 0);
-        check_nothing_is_left();
+        check_left(0);
     }
 }
 
@@ -369,7 +221,7 @@ static void loaders_stop_at_any_time(void **state) {
             compare(&found[3 * i], &found[3 * i + 2], 1);
         }
         drop(found, 3 * trial);
-        check_nothing_is_left();
+        check_left(0);
     }
     atomic_store(&device->max_pause_us, 0);
 }
@@ -414,7 +266,7 @@ static void loaders_of_several_devices_run_side_by_side(void **state) {
         drop(consumers[i].batches, count);
     }
     drop(wanted, count);
-    check_nothing_is_left();
+    check_left(0);
     atomic_store(&device->max_pause_us, 0);
 }
 
@@ -440,7 +292,7 @@ static void a_capture_is_not_disturbed(void **state) {
     assert_int_equal(atomic_load(&device->num_forbidden), 0);
     atomic_store(&device->is_capturing, 0);
     assert_int_equal(driver->stream_destroy(stream), 0);
-    check_nothing_is_left();
+    check_left(0);
 }
 
 /* Whatever fails, it is said, and the next call goes on. */
@@ -482,7 +334,7 @@ static void failures_of_the_device_are_told(void **state) {
     assert_true(num_failed > 5);
     rbc_selection_destroy(&selection);
     assert_int_equal(driver->stream_destroy(stream), 0);
-    check_nothing_is_left();
+    check_left(0);
 }
 
 static void a_device_that_is_not_there_is_told(void **state) {
@@ -500,18 +352,11 @@ static void a_device_that_is_not_there_is_told(void **state) {
                      RBC_ERROR_UNSUPPORTED);
     s->params.device = cpu;
     rbc_selection_destroy(&selection);
-    check_nothing_is_left();
+    check_left(0);
 }
 
 int main(void) {
-    void *library = dlopen(HOST_DEVICE, RTLD_NOW | RTLD_GLOBAL);
-    if (library == NULL) {
-        (void)fprintf(stderr, "%s\n", dlerror());
-        return 1;
-    }
-    device = dlsym(library, "rbc_host_device");
-    bytes = dlsym(library, "rbc_host_device_bytes");
-    if (device == NULL || bytes == NULL || rbc__cuda_driver_get(&driver, NULL) != RBC_OK) {
+    if (!training_begin()) {
         return 1;
     }
     const struct CMUnitTest tests[] = {

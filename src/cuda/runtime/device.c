@@ -154,6 +154,20 @@ rbc_status rbc__cuda_device_get(int32_t device_id, const rbc__cuda_driver **driv
                : prepare_once(*driver, device_id, *out, err);
 }
 
+/* One stream takes them all: several would take the device's queues from other work. */
+CUstream rbc__cuda_device_copies(const rbc__cuda_driver *driver, rbc__cuda_device *device) {
+    CUstream none = NULL;
+    CUstream made = atomic_load_explicit(&device->copies, memory_order_acquire);
+    if (made != NULL || driver->stream_create(&made, RBC__CU_STREAM_NON_BLOCKING) != 0) {
+        return made;
+    }
+    if (!atomic_compare_exchange_strong(&device->copies, &none, made)) {
+        (void)driver->stream_destroy(made); /* another thread was quicker */
+        return none;
+    }
+    return made;
+}
+
 const char *rbc__cuda_kernel_name(rbc__cuda_kernel kernel) {
     return kernels[kernel].name;
 }

@@ -20,8 +20,8 @@ typedef struct rbc__cuda_device {
     int32_t id;
     int32_t multiprocessors;
     CUcontext context;
-    _Atomic(CUstream) known_stream; /* was found to be of `context` last */
-    _Atomic(CUstream) copies;       /* for copies beside other work; NULL until first used */
+    _Atomic(CUstream) known_stream;                       /* was found to be of `context` last */
+    _Atomic(CUstream) copies;                             /* NULL until first used */
     _Atomic(CUfunction) functions[RBC__CUDA_NUM_KERNELS]; /* NULL until first used */
     rbc__cuda_graphs graphs;
 } rbc__cuda_device;
@@ -43,6 +43,10 @@ rbc_status rbc__cuda_device_get(int32_t device_id, const rbc__cuda_driver **driv
  * UNSUPPORTED: the build has none for the device. DEVICE. */
 rbc_status rbc__cuda_device_function(const rbc__cuda_driver *driver, rbc__cuda_device *device,
                                      rbc__cuda_kernel kernel, CUfunction *out, rbc_error *err);
+
+/* A stream for copies and allocations beside other work, made on first use; the device is current. NULL:
+ * it could not be made. */
+CUstream rbc__cuda_device_copies(const rbc__cuda_driver *driver, rbc__cuda_device *device);
 
 const char *rbc__cuda_kernel_name(rbc__cuda_kernel kernel);
 

@@ -5,13 +5,17 @@
 
 #include "core/error.h"
 #include "cuda/runtime/entered.h"
+#include "cuda/runtime/memory.h"
 
 /* Memory that grows takes this much more than is asked for, so that it soon grows no more. */
 enum { SPARE_PART = 4 };
 
+static const char WHAT[] = "for images"; /* memory is, where it fails */
+
 struct rbc__pipe {
     const rbc__cuda_driver *driver;
-    const rbc__cuda_device *device;
+    rbc__cuda_device *device;
+    rbc_device_allocator allocator;
     CUstream cu_stream;
     CUevent done; /* that is waited for: waiting for the stream would keep the core */
     rbc__cuda_entered entered;
@@ -44,8 +48,8 @@ static void leave(rbc__pipe *pipe) {
 }
 
 static bool has_functions(const rbc__cuda_driver *d) {
-    return d->mem_host_alloc != NULL && d->mem_free_host != NULL && d->mem_alloc != NULL &&
-           d->mem_free != NULL && d->stream_destroy != NULL && d->memcpy_async != NULL &&
+    return d->mem_host_alloc != NULL && d->mem_free_host != NULL &&
+           rbc__cuda_memory_has_functions(d) && d->memcpy_async != NULL &&
            d->memset_d8_async != NULL && d->event_create != NULL && d->event_record != NULL &&
            d->event_synchronize != NULL && d->event_destroy != NULL;
 }
@@ -63,7 +67,8 @@ static CUresult make_stream(rbc__pipe *pipe) {
     return result;
 }
 
-static rbc_status create(int32_t device_id, rbc__pipe **out, rbc_error *err) {
+static rbc_status create(int32_t device_id, const rbc_device_allocator *allocator, rbc__pipe **out,
+                         rbc_error *err) {
     *out = NULL;
     const rbc__cuda_driver *driver = NULL;
     rbc__cuda_device *device = NULL;
@@ -79,6 +84,7 @@ static rbc_status create(int32_t device_id, rbc__pipe **out, rbc_error *err) {
     }
     pipe->driver = driver;
     pipe->device = device;
+    pipe->allocator = *allocator;
     rbc_status status = enter(pipe, err);
     if (status == RBC_OK) {
         status = told(pipe, make_stream(pipe), "a stream to decode on", err);
@@ -93,11 +99,9 @@ static rbc_status create(int32_t device_id, rbc__pipe **out, rbc_error *err) {
 }
 
 static void drop_memory(rbc__pipe *pipe) {
-    if (pipe->memory != 0) {
-        (void)pipe->driver->mem_free(pipe->memory);
-        pipe->memory = 0;
-        pipe->memory_bytes = 0;
-    }
+    rbc__cuda_memory_free(pipe->driver, pipe->device, &pipe->allocator, pipe->memory);
+    pipe->memory = 0;
+    pipe->memory_bytes = 0;
 }
 
 static void drop_host(rbc__pipe *pipe) {
@@ -132,19 +136,6 @@ static rbc_status wait(rbc__pipe *pipe, rbc_error *err) {
     return told(pipe, result, "decoding images", err);
 }
 
-static rbc_status fail_memory(const rbc__pipe *pipe, CUresult result, int64_t bytes,
-                              const char *what, rbc_error *err) {
-    (void)rbc__cuda_fail(pipe->driver, result, err, "%lld bytes for images: %s, CUDA device %d",
-                         (long long)bytes, what, (int)pipe->device->id);
-    if (result != RBC__CU_ERROR_OUT_OF_MEMORY) {
-        return RBC_ERROR_DEVICE;
-    }
-    if (err != NULL) {
-        err->status = RBC_ERROR_OUT_OF_MEMORY;
-    }
-    return RBC_ERROR_OUT_OF_MEMORY;
-}
-
 static rbc_status grow_host(rbc__pipe *pipe, int64_t bytes, rbc_error *err) {
     const int64_t room = bytes + bytes / SPARE_PART;
     RBC__TRY(wait(pipe, err));
@@ -153,7 +144,8 @@ static rbc_status grow_host(rbc__pipe *pipe, int64_t bytes, rbc_error *err) {
         pipe->driver->mem_host_alloc(&pipe->host, (size_t)room, RBC__CU_MEM_HOST_PORTABLE);
     if (result != 0) {
         pipe->host = NULL;
-        return fail_memory(pipe, result, room, "pinned host memory", err);
+        return rbc__cuda_memory_fail(pipe->driver, pipe->device, result, room, WHAT,
+                                     "pinned host memory", err);
     }
     pipe->host_bytes = room;
     return RBC_OK;
@@ -163,11 +155,8 @@ static rbc_status grow_memory(rbc__pipe *pipe, int64_t bytes, rbc_error *err) {
     const int64_t room = bytes + bytes / SPARE_PART;
     RBC__TRY(wait(pipe, err));
     drop_memory(pipe);
-    const CUresult result = pipe->driver->mem_alloc(&pipe->memory, (size_t)room);
-    if (result != 0) {
-        pipe->memory = 0;
-        return fail_memory(pipe, result, room, "memory", err);
-    }
+    RBC__TRY(rbc__cuda_memory_allocate(pipe->driver, pipe->device, &pipe->allocator, room, WHAT,
+                                       &pipe->memory, err));
     pipe->memory_bytes = room;
     return RBC_OK;
 }

@@ -6,13 +6,15 @@
 
 #include "core/error.h"
 #include "cuda/runtime/entered.h"
+#include "cuda/runtime/memory.h"
 #include "cuda/runtime/pipe.h"
 
 enum { FEW_STREAMS = 2 };
 
 struct rbc__transfer {
     const rbc__cuda_driver *driver;
-    const rbc__cuda_device *device;
+    rbc__cuda_device *device;
+    rbc_device_allocator allocator;
     CUstream copies;
     pthread_mutex_t lock; /* of the users of its memory while several threads fill it */
     pthread_mutex_t
@@ -60,14 +62,14 @@ static rbc_status leave_with(const rbc__transfer *t, entered *e, CUresult result
  */
 
 static bool has_functions(const rbc__cuda_driver *d) {
-    return d->mem_host_alloc != NULL && d->mem_free_host != NULL && d->mem_alloc != NULL &&
-           d->mem_free != NULL && d->event_create != NULL && d->event_record != NULL &&
-           d->event_synchronize != NULL && d->event_destroy != NULL &&
-           d->stream_wait_event != NULL && d->stream_destroy != NULL &&
-           d->memcpy_htod_async != NULL && d->memcpy_async != NULL;
+    return d->mem_host_alloc != NULL && d->mem_free_host != NULL &&
+           rbc__cuda_memory_has_functions(d) && d->event_create != NULL &&
+           d->event_record != NULL && d->event_synchronize != NULL && d->event_destroy != NULL &&
+           d->stream_wait_event != NULL && d->memcpy_htod_async != NULL && d->memcpy_async != NULL;
 }
 
-static rbc_status create(int32_t device_id, rbc__transfer **out, rbc_error *err) {
+static rbc_status create(int32_t device_id, const rbc_device_allocator *allocator,
+                         rbc__transfer **out, rbc_error *err) {
     *out = NULL;
     const rbc__cuda_driver *driver = NULL;
     rbc__cuda_device *device = NULL;
@@ -85,6 +87,7 @@ static rbc_status create(int32_t device_id, rbc__transfer **out, rbc_error *err)
     }
     t->driver = driver;
     t->device = device;
+    t->allocator = *allocator;
     entered e;
     rbc_status status = enter(t, &e, err);
     if (status == RBC_OK) {
@@ -140,14 +143,36 @@ static void drop(const rbc__transfer *t, rbc__staged *s) {
         (void)driver->event_synchronize(s->sent);
         (void)driver->event_destroy(s->sent);
     }
-    if (s->device != 0) {
-        (void)driver->mem_free(s->device);
-    }
+    rbc__cuda_memory_free(driver, t->device, &t->allocator, s->device);
     if (s->host != NULL) {
         (void)driver->mem_free_host(s->host);
     }
     free(s->users);
     free(s);
+}
+
+static rbc_status allocate_parts(const rbc__transfer *t, rbc__staged *s, rbc_error *err) {
+    static const char what[] = "of a batch";
+    const rbc__cuda_driver *driver = t->driver;
+    CUresult result = 0;
+    if (s->bytes > 0) {
+        result = driver->mem_host_alloc(&s->host, (size_t)s->bytes, RBC__CU_MEM_HOST_PORTABLE);
+    }
+    if (result != 0) {
+        s->host = NULL;
+        return rbc__cuda_memory_fail(driver, t->device, result, s->bytes, what,
+                                     "pinned host memory", err);
+    }
+    RBC__TRY(rbc__cuda_memory_allocate(driver, t->device, &t->allocator, s->device_bytes, what,
+                                       &s->device, err));
+    result =
+        driver->event_create(&s->sent, RBC__CU_EVENT_DISABLE_TIMING | RBC__CU_EVENT_BLOCKING_SYNC);
+    if (result != 0) {
+        s->sent = NULL;
+        return rbc__cuda_memory_fail(driver, t->device, result, s->device_bytes, what, "an event",
+                                     err);
+    }
+    return RBC_OK;
 }
 
 static rbc_status allocate(rbc__transfer *t, int64_t host_bytes, int64_t device_bytes,
@@ -165,31 +190,11 @@ static rbc_status allocate(rbc__transfer *t, int64_t host_bytes, int64_t device_
     s->device_bytes = device_bytes;
     s->users = users;
     s->room = FEW_STREAMS;
-    int64_t bytes = host_bytes;
-    const char *what = "pinned host memory";
-    CUresult result = 0;
-    if (host_bytes > 0) {
-        result = t->driver->mem_host_alloc(&s->host, (size_t)host_bytes, RBC__CU_MEM_HOST_PORTABLE);
-    }
-    if (result == 0) {
-        what = "memory";
-        bytes = device_bytes;
-        result = t->driver->mem_alloc(&s->device, (size_t)bytes);
-    }
-    if (result == 0) {
-        what = "an event";
-        result = t->driver->event_create(&s->sent, RBC__CU_EVENT_DISABLE_TIMING |
-                                                       RBC__CU_EVENT_BLOCKING_SYNC);
-    }
-    if (result != 0) {
+    const rbc_status status = allocate_parts(t, s, err);
+    if (status != RBC_OK) {
         drop(t, s);
         leave(t, &e);
-        (void)rbc__cuda_fail(t->driver, result, err, "%lld bytes of a batch: %s, CUDA device %d",
-                             (long long)bytes, what, (int)t->device->id);
-        if (err != NULL && result == RBC__CU_ERROR_OUT_OF_MEMORY) {
-            err->status = RBC_ERROR_OUT_OF_MEMORY;
-        }
-        return result == RBC__CU_ERROR_OUT_OF_MEMORY ? RBC_ERROR_OUT_OF_MEMORY : RBC_ERROR_DEVICE;
+        return status;
     }
     leave(t, &e);
     *out = s;

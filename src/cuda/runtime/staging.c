@@ -176,22 +176,6 @@ void rbc__cuda_staging_release(rbc__cuda_staging *staging) {
 
 /* ---- copying -------------------------------------------------------------------------------- */
 
-/* One stream takes the copies of a device: several would take its queues from other work. */
-static bool has_stream(const rbc__cuda_driver *driver, rbc__cuda_device *device) {
-    CUstream made = NULL;
-    CUstream none = NULL;
-    if (atomic_load_explicit(&device->copies, memory_order_acquire) != NULL) {
-        return true;
-    }
-    if (driver->stream_create(&made, RBC__CU_STREAM_NON_BLOCKING) != 0) {
-        return false;
-    }
-    if (!atomic_compare_exchange_strong(&device->copies, &none, made)) {
-        (void)driver->stream_destroy(made); /* another thread was quicker */
-    }
-    return true;
-}
-
 static bool has_twin(const rbc__cuda_queue *queue, rbc__cuda_staging *staging) {
     const rbc__cuda_driver *driver = queue->driver;
     if (staging->twin != 0) {
@@ -204,7 +188,7 @@ static bool has_twin(const rbc__cuda_queue *queue, rbc__cuda_staging *staging) {
     int mode = RBC__CU_CAPTURE_MODE_RELAXED; /* allocating is no work of a stream */
     (void)driver->thread_exchange_stream_capture_mode(&mode);
     const bool is_made =
-        has_stream(driver, queue->device) &&
+        rbc__cuda_device_copies(driver, queue->device) != NULL &&
         driver->event_create(&staging->copied, RBC__CU_EVENT_DISABLE_TIMING) == 0 &&
         driver->mem_alloc(&staging->twin, staging->bytes) == 0;
     if (!is_made) {
