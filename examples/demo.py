@@ -180,13 +180,14 @@ def run_epochs(
     )
     batch: dict[str, Any] = {}
     voxels = None
-    frames = 0
+    cameras = [name for name in plan.streams if dataset.streams[name].kind == "image"]
     for epoch in range(EPOCHS):
-        samples = 0
+        samples = images = 0
         fuse_s = voxel_s = 0.0
         start = time.perf_counter()
         for batch in loader:
             samples += len(batch["time_ns"])
+            images += sum(batch[f"{name}_valid"].size for name in cameras)
             before = time.perf_counter()
             fused = fuse(batch, plan)
             between = time.perf_counter()
@@ -194,10 +195,8 @@ def run_epochs(
             fuse_s += between - before
             voxel_s += time.perf_counter() - between
         seconds = time.perf_counter() - start
-        decoded = loader.stats()["images_decoded"] - frames
-        frames += decoded
         line = f"    epoch {epoch}: {samples} samples in {len(loader)} batches, {seconds:.2f} s: "
-        line += f"{samples / seconds:,.0f} samples/s, {decoded / seconds:,.0f} images/s"
+        line += f"{samples / seconds:,.0f} samples/s, {images / seconds:,.0f} images/s"
         parts = [f"{fuse_s * 1e3:.1f} ms fusing"] if fused is not None else []
         parts += [f"{voxel_s * 1e3:.1f} ms voxelizing"] if voxels is not None else []
         print(f"{line} ({', '.join(parts)})" if parts else line)

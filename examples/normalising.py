@@ -41,7 +41,9 @@ def draw(axis: Any, found: Statistics, kind: str | None, channels: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dataset")
     parser.add_argument("stream")
     parser.add_argument("out")
