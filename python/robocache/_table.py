@@ -26,7 +26,7 @@ def make_table(dataset: Dataset, rates_hz: Mapping[str, float]) -> list[str]:
     if not dataset._chosen or contents.num_bytes > 0:
         files = "file" if contents.num_files == 1 else "files"
         told += [f"{contents.num_files} {files}", format_bytes(contents.num_bytes)]
-    lines = [f"{title}  ({', '.join(told)})", dataset.path]
+    lines = [f"{title}  ({', '.join(told)})", dataset._opened["path"]]
     if dataset._chosen:
         lines.append(f"chosen    {dataset._chosen}")
     splits = ", ".join(f"{s.name} {s.num_episodes}" for s in contents.splits.values())

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from .errors import UnsupportedError
+from .errors import NotFoundError, UnsupportedError
 
 __all__ = ["Batch", "Text"]
 
@@ -29,9 +29,17 @@ class Text(list[Any]):
 
 
 class Batch(dict[str, Any]):
-    """Tensors and :class:`Text` by the names of fields."""
+    """Tensors and :class:`Text` by the names of fields; its repr is a line for each."""
 
     __slots__ = ("_native",)  # of a batch on a device: its memory
+
+    def __missing__(self, name: object) -> Any:
+        raise NotFoundError(f"batch: no field {name!r}, it has {', '.join(map(str, self))}")
+
+    def __repr__(self) -> str:
+        width = max(map(len, self), default=0)
+        lines = [f"  {name:<{width}}  {_describe(value)}" for name, value in self.items()]
+        return "\n".join(["<Batch", *lines]) + ">"
 
     def __reduce__(self) -> tuple[type[Batch], tuple[dict[str, Any]]]:
         return (Batch, (dict(self),))
@@ -86,3 +94,13 @@ class Batch(dict[str, Any]):
                     "DataLoader(array='torch') delivers tensors that have"
                 )
         return Batch({name: function(value) for name, value in self.items()})
+
+
+def _describe(value: Any) -> str:
+    """Returns dtype, shape and, of a device's, where a tensor is; of text how much there is."""
+    if not hasattr(value, "shape"):
+        return f"{len(value)} texts" if isinstance(value, Text) else repr(value)
+    dtype = str(value.dtype).removeprefix("torch.")
+    device = str(getattr(value, "device", "cpu"))
+    where = "" if device == "cpu" else f" on {device}"
+    return f"{dtype} {list(value.shape)}{where}"

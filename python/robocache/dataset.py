@@ -166,6 +166,7 @@ class Dataset:
         self.format: str = info["format"]
         """"rlds" and such."""
         self.path: str = info["path"]
+        """The folder in which paths of its files begin, that of the file where it is one."""
         self.catalog_path: str = info["catalog_path"]
         self.control_rate_hz: float | None = info["control_rate_hz"] or None
         """Steps a second of data without time stamps; None where that is unknown."""
@@ -458,6 +459,11 @@ class Dataset:
         if isinstance(index, slice):
             taken = list(positions("dataset", index, len(self)))
             return self._view(self._selection.take(taken), f"{len(taken)} taken")
+        if not hasattr(index, "__index__") and not isinstance(index, float):
+            raise ArgumentTypeError(
+                f"dataset: found {_arguments.found(index)}, wanted the position of an episode or a "
+                "slice; take() chooses several, and streams are of an episode: dataset[0]['action']"
+            )
         return Episode(self, position_of("dataset", index, len(self)))
 
     def __copy__(self) -> Dataset:
@@ -502,9 +508,10 @@ class Dataset:
         return len(self._selection)
 
     def __repr__(self) -> str:
+        version = f" {self.version}" if self.version else ""
         chosen = f" ({self._chosen})" if self._chosen else ""
         return (
-            f"<Dataset {self.name!r} {self.version}{chosen}: {len(self)} episodes, "
+            f"<Dataset {self.name!r}{version}{chosen}: {len(self)} episodes, "
             f"{self.num_steps} steps>"
         )
 

@@ -163,6 +163,15 @@ class Stream:
     def raw(self, index: int) -> bytes:
         """Returns a sample of a text or image stream as it lies in the file."""
         index = _arguments.integer("index", index, 0)
+        if self.info.kind == "numeric":
+            raise InvalidArgumentError(
+                f"stream {self.name!r}: is numeric, wanted text or images, whose samples lie in "
+                "bytes of their own; read() gives numbers"
+            )
+        if index >= self.num_samples:
+            raise NotFoundError(
+                f"stream {self.name!r}: sample {index} found, the episode has {self.num_samples}"
+            )
         return self._episode._native.bytes(self.info.index, index)
 
     def _sample_shape(self, first: int, count: int) -> tuple[int, ...]:
@@ -207,7 +216,7 @@ class Episode(Mapping[str, Stream]):
         """What the robot was told to do; "" where that is not recorded."""
         self.split: str = info["split"]
         self.file: str = info["file"]
-        """File that holds the episode, relative to the dataset."""
+        """File that holds the episode, relative to :attr:`Dataset.path`."""
         self.offset: int = info["offset"]
         """Byte offset of the episode's record in its file, framing left out."""
         self.num_bytes: int = info["bytes"]
@@ -250,6 +259,9 @@ class Episodes(Sequence[Episode]):
         if isinstance(index, slice):
             return [self[i] for i in positions("episodes", index, len(self))]
         return Episode(self._dataset, position_of("episodes", index, len(self)))
+
+    def __repr__(self) -> str:
+        return f"<Episodes of {self._dataset!r}>"
 
     def __iter__(self) -> Iterator[Episode]:
         # Sequence's own would take an error that is an IndexError for the end.

@@ -47,6 +47,26 @@ def test_pinning_keeps_text(small, monkeypatch):
     assert pinned["action"].data_ptr() != batch["action"].data_ptr()
 
 
+def test_a_batch_is_shown_by_its_fields(small):
+    batch = first(small, ["action"])
+    action, *_ = batch["action"].shape
+    lines = repr(batch).splitlines()
+    assert len(lines) == 1 + len(batch)
+    assert lines[1].split(maxsplit=1) == ["action", f"float32 {list(batch['action'].shape)}"]
+    assert lines[-1].split(maxsplit=1) == ["task", f"{action} texts>"]
+    assert repr(batch.to("meta")).splitlines()[1].endswith("] on meta")
+    assert repr(rc.Batch()) == "<Batch>"
+
+
+def test_a_field_that_is_not_there_names_those_that_are(small):
+    batch = first(small, ["action"])
+    with pytest.raises(
+        rc.errors.NotFoundError, match=r"'action_pad', it has action, action_is_pad"
+    ):
+        batch["action_pad"]
+    assert batch.get("action_pad") is None
+
+
 def test_text_is_told_apart(small):
     batch = first(small, ["action", "language_instruction"])
     assert list(batch.text) == ["language_instruction", "task"]
@@ -150,8 +170,12 @@ def test_a_dataset_iterates_and_subscripts(small):
     assert [view[i].index for i in range(len(view))] == [0, 1]
     with pytest.raises(IndexError, match="dataset: index 4 found, wanted 0 to 3"):
         small[4]
-    with pytest.raises(TypeError, match="dataset: found 'action', wanted an integer"):
-        small["action"]
+    for index in ("action", [0, 1], None):
+        with pytest.raises(
+            TypeError, match=r"dataset: found .*, wanted the position of an episode"
+        ):
+            small[index]
+    assert repr(small.episodes) == f"<Episodes of {small!r}>"
 
 
 def test_iterating_does_not_take_a_damaged_episode_for_the_end(small, monkeypatch):
