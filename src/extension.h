@@ -13,6 +13,7 @@
  * formats/batch.h          rbc__batch_writer: episodes that an indexer in Python describes;
  *                          rbc__stream_check() of the streams that it declares
  * formats/npz/steps.h      rbc__npz_read_steps(): archives of arrays, one a step
+ * io/foreign.h             what a file is that is not what its path says
  * io/zip.h                 the directory of a zip archive
  * packing/packing.h        rbc__unpack(): what indexers in Python unpack themselves
  * formats/mp4/mp4.h        rbc__mp4_read(): the tables of a video's file
@@ -40,6 +41,7 @@
 #include "formats/mp4/mp4.h"
 #include "formats/npz/steps.h"
 #include "formats/parquet/pages.h"
+#include "io/foreign.h"
 #include "io/zip.h"
 #include "layout/npy.h"
 #include "layout/object.h"

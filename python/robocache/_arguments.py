@@ -68,7 +68,8 @@ def positive(name: str, value: Any) -> float:
     """Returns a finite number above 0."""
     checked = number(name, value)
     if not 0 < checked < math.inf:
-        raise InvalidArgumentError(f"{name}: {found(value)} found, wanted positive")
+        wanted = "a finite number" if checked > 0 else "positive"
+        raise InvalidArgumentError(f"{name}: {found(value)} found, wanted {wanted}")
     return checked
 
 
@@ -115,8 +116,9 @@ def path(name: str, value: Any) -> str:
         os.fsencode(text)
     except (TypeError, UnicodeError):
         raise ArgumentTypeError(f"{name}: found {found(value)}, wanted a path") from None
-    if "\0" in text:
-        raise InvalidArgumentError(f"{name}: found {text!r}, wanted a path without NUL")
+    if not text or "\0" in text:
+        wanted = "a path without NUL" if text else "a path"
+        raise InvalidArgumentError(f"{name}: found {text!r}, wanted {wanted}")
     return text
 
 

@@ -11,7 +11,10 @@ from typing import Any
 
 from .config import describe_settings, find_unknown_variables
 
-_PACKAGES = ("numpy", "torch", "ml_dtypes", "jax", "cupy", "matplotlib", "pillow")
+_PACKAGES = (
+    *("numpy", "torch", "ml_dtypes", "jax", "cupy"),
+    *("h5py", "pyarrow", "av", "matplotlib", "pillow"),
+)
 _BUILDS = {"cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x")}
 
 
@@ -80,7 +83,8 @@ def check_installation() -> dict[str, Any]:
         features in use, threads), "cuda" (whether it can be used, else the reason; driver,
         devices), "video" (whether it can be decoded, else the reason; the codecs, FFmpeg's library
         and its licence), "packages" (version of each, None where it is not installed), "codecs"
-        (encodings of images that can be decoded), "formats" (dataset formats that can be opened),
+        (encodings of images that can be decoded), "formats" (of datasets that can be opened once
+        they are indexed), "not_indexed" (those that cannot be indexed here, and why),
         "settings", see :func:`robocache.config.describe_settings`, and "unknown_variables",
         messages of variables ROBOCACHE_* that nothing reads. Nothing but the native module is
         imported.
@@ -114,6 +118,11 @@ def check_installation() -> dict[str, Any]:
         "packages": packages,
         "codecs": ["jpeg", "png", "jxl"] if available else [],
         "formats": ["rlds", *(each.name for each in BUILTIN)] if available else [],
+        "not_indexed": {
+            each.name: f"needs {each.needs}: pip install 'robocache[{each.name}]'"
+            for each in BUILTIN
+            if each.needs is not None and packages[each.needs] is None
+        },
         "settings": describe_settings(),
         "unknown_variables": find_unknown_variables(),
     }

@@ -10,7 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from . import _arguments
-from .errors import ArgumentTypeError, FormatError, InvalidArgumentError, NotFoundError
+from .errors import (
+    ArgumentTypeError,
+    FormatError,
+    InvalidArgumentError,
+    IoError,
+    NotFoundError,
+)
 
 if TYPE_CHECKING:
     from .dataset import Dataset
@@ -184,11 +190,13 @@ def _by_table(dataset: Dataset, table: Mapping[Any, Any]) -> list[Ranges]:
 
 
 def _read_table(path: str) -> Mapping[Any, Any]:
-    with open(path, "rb") as file:
-        try:
+    try:
+        with open(path, "rb") as file:
             table = json.load(file)
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"{path}: found no JSON: {error}") from None
+    except OSError as error:
+        raise IoError(f"steps: {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path}: found no JSON: {error}") from None
     if not isinstance(table, dict):
         raise FormatError(f"{path}: found {_arguments.found(table)}, wanted an object of ranges")
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from array import array
 from collections.abc import Callable, Mapping
@@ -58,7 +59,7 @@ def open(  # noqa: A001 - the public name is robocache.open
     """Opens a dataset, indexing what is new or changed since the last time.
 
     Args:
-        path: folder of the dataset, such as "bridge_dataset/1.0.0".
+        path: folder or file of the dataset, such as "bridge_dataset/1.0.0" or "demo.hdf5".
         catalog: file of the index; by default beside the dataset, or, where that cannot be written
             or used, in $ROBOCACHE_CACHE or ~/.cache/robocache. One given here that is damaged, no
             catalog, or that of another dataset is an error, and left as it is.
@@ -89,7 +90,13 @@ def open(  # noqa: A001 - the public name is robocache.open
         InvalidArgumentError: `catalog` is that of another dataset.
         CancelledError: `progress` returned False. What is indexed so far stays.
     """
-    path = os.path.abspath(_arguments.path("path", path))
+    path = _arguments.path("path", path)
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", path):
+        raise UnsupportedError(
+            f"path: found the URL {path!r}, wanted a folder or file of this machine: nothing is "
+            "read over a network"
+        )
+    path = os.path.abspath(path)
     if catalog is not None:
         catalog = os.path.abspath(_arguments.path("catalog", catalog))
     if unpack is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import _arguments, _core
 from ._cached import cached_property
 from ._progress import StatisticsBar, reporting
-from .errors import InvalidArgumentError, NotFoundError
+from .errors import InvalidArgumentError, IoError, NotFoundError
 
 if TYPE_CHECKING:
     import numpy
@@ -415,6 +415,10 @@ def _for_openvla(found: Statistics) -> dict[str, Any]:
 
 def _write(path: str | os.PathLike[str] | None, value: dict[str, Any]) -> dict[str, Any]:
     if path is not None:
-        with open(_arguments.path("path", path), "w", encoding="utf-8") as file:
-            json.dump(value, file, indent=4)
+        name = _arguments.path("path", path)
+        try:
+            with open(name, "w", encoding="utf-8") as file:
+                json.dump(value, file, indent=4)
+        except OSError as error:
+            raise IoError(f"path: {name}: {error.strerror}") from error
     return value

@@ -119,9 +119,10 @@ rbc_status rbc__format_find(const char *path, const char *name, const rbc__forma
         bool accepts = false;
         RBC__TRY(format->probe(format, path, &accepts, err));
         if (accepts && found != NULL) {
-            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                             "%s: formats '%s' and '%s' both know it; name the one that is meant",
-                             path, found->format, format->format);
+            return rbc__fail(
+                err, RBC_ERROR_INVALID_ARGUMENT,
+                "%s: formats '%s' and '%s' both know it; name the one that is meant: format='%s'",
+                path, found->format, format->format, found->format);
         }
         found = accepts ? format : found;
     }
@@ -131,5 +132,5 @@ rbc_status rbc__format_find(const char *path, const char *name, const rbc__forma
     }
     list_formats(false, err);
     return rbc__fail_within(err, RBC_ERROR_UNSUPPORTED,
-                            "%s: no reader knows what is there; the formats are", path);
+                            "%s: no format knows what is there; there are", path);
 }

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "io/endian.h"
+#include "io/foreign.h"
 
 #define END_SIGNATURE     0x06054b50U
 #define END_BYTES         22U
@@ -117,6 +118,24 @@ static rbc_status read_end(rbc__source *source, const uint8_t *end, uint64_t end
     return RBC_OK;
 }
 
+/* FORMAT, of a file without an end record: what it is, where that is known. */
+static rbc_status refuse_file(rbc__source *source, rbc_error *err) {
+    uint8_t begin[RBC__FOREIGN_PEEK_BYTES];
+    char what[RBC_ERROR_MESSAGE_BYTES / 2];
+    const uint64_t file_bytes = rbc__source_bytes(source);
+    const uint64_t peek = file_bytes < sizeof begin ? file_bytes : sizeof begin;
+    RBC__TRY(rbc__source_read(source, 0, peek, begin, err));
+    const bool is_archive = peek >= 4 && memcmp(begin, "PK\x03\x04", 4) == 0;
+    if (!is_archive && rbc__foreign_describe(begin, (size_t)peek, true, what, sizeof what)) {
+        return rbc__fail(err, RBC_ERROR_FORMAT, "%s: byte 0: no zip archive: it %s",
+                         rbc__source_path(source), what);
+    }
+    return rbc__fail(err, RBC_ERROR_FORMAT,
+                     "%s: no zip archive, or one that is cut off: its %" PRIu64
+                     " bytes have no end record",
+                     rbc__source_path(source), file_bytes);
+}
+
 rbc_status rbc__zip_read(rbc__source *source, rbc__zip *zip, rbc_error *err) {
     const uint64_t file_bytes = rbc__source_bytes(source);
     const uint64_t reads[] = {FIRST_READ, MAX_COMMENT + END_BYTES};
@@ -129,10 +148,7 @@ rbc_status rbc__zip_read(rbc__source *source, rbc__zip *zip, rbc_error *err) {
         is_found = find_end(zip->memory.data, tail_bytes, &end);
     }
     if (!is_found) {
-        return rbc__fail(err, RBC_ERROR_FORMAT,
-                         "%s: no zip archive, or one that is cut off: its %" PRIu64
-                         " bytes have no end record",
-                         rbc__source_path(source), file_bytes);
+        return refuse_file(source, err);
     }
     const uint64_t tail_offset = file_bytes - tail_bytes;
     RBC__TRY(read_end(source, zip->memory.data + end, tail_offset + end, zip, err));

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "io/endian.h"
+#include "io/foreign.h"
 
 #define MAX_HEADER 65536
 
@@ -132,7 +133,10 @@ rbc_status rbc__npy_read_header(const uint8_t *data, uint64_t bytes, rbc__npy_he
     static const uint8_t magic[6] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
     *out = (rbc__npy_header){0};
     if (bytes < 10 || memcmp(data, magic, sizeof magic) != 0 || data[6] < 1 || data[6] > 3) {
-        return rbc__fail(err, RBC_ERROR_FORMAT, "no .npy array");
+        char what[RBC_ERROR_MESSAGE_BYTES / 2];
+        return rbc__foreign_describe(data, (size_t)bytes, true, what, sizeof what)
+                   ? rbc__fail(err, RBC_ERROR_FORMAT, "no .npy array: it %s", what)
+                   : rbc__fail(err, RBC_ERROR_FORMAT, "no .npy array");
     }
     const unsigned width = data[6] == 1 ? 2 : 4;
     const uint64_t begin = 8 + width;

@@ -66,8 +66,8 @@ static rbc_status ask(computing *c, int32_t index, rbc_error *err) {
     }
     if (a->is_image && c->params.num_images == 0) {
         return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "statistics: stream '%s' has images, which are decoded only where "
-                         "num_images says how many: it is 0",
+                         "statistics: stream '%s' has images, of which as many are decoded as is "
+                         "asked for: found 0 images, wanted more",
                          a->schema->name);
     }
     a->key =

@@ -254,7 +254,7 @@ static void what_is_no_npy_file(void **state) {
         rbc_error err;
         assert_int_equal(rbc__npy_parse((const uint8_t *)cases[i], strlen(cases[i]), &npy, &err),
                          RBC_ERROR_FORMAT);
-        assert_string_equal(err.message, "no .npy array");
+        assert_ptr_equal(strstr(err.message, "no .npy array"), err.message);
     }
     rbc__npy npy;
     rbc_error err;

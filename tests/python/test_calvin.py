@@ -618,6 +618,8 @@ def encrypted(path: Path, arrays: dict[str, Any]) -> None:
     path.write_bytes(data)
 
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+
 STEPS: dict[str, tuple[Write, str]] = {
     "no such key": (without("scene_obs"), r"found no member 'scene_obs\.npy'"),
     "another shape": (other("actions", np.zeros(8)), r"member 'actions\.npy'"),
@@ -629,6 +631,10 @@ STEPS: dict[str, tuple[Write, str]] = {
     "encrypted": (encrypted, r"member '.*' is encrypted"),
     "empty": (lambda path, arrays: path.write_bytes(b"") and None, "no zip archive"),
     "no archive": (lambda path, arrays: path.write_bytes(bytes(500)) and None, "no zip archive"),
+    "a pointer": (
+        lambda path, arrays: path.write_bytes(LFS_POINTER) and None,
+        "byte 0: no zip archive: it is a Git LFS pointer to 9 bytes",
+    ),
     "gone": (lambda path, arrays: None, "cannot be opened"),
 }
 

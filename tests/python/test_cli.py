@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import os
@@ -435,6 +436,19 @@ def test_doctor_says_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert rc.__version__ in text
     assert "cuda" in text
     assert "video" in text
+
+
+def test_doctor_says_what_cannot_be_indexed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "h5py" else found(name)
+    )
+    assert cli.main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    assert "hdf5 (indexing needs h5py: pip install 'robocache[hdf5]'), lerobot" in text
+    assert re.search(r"^h5py +not installed$", text, re.MULTILINE)
 
 
 def test_it_runs_as_a_program_without_torch(dataset_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_formats_that_come_along(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_formats_of_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     options = ["--import", folder.parent / "my_formats.py"]
-    with pytest.raises(rc.errors.UnsupportedError, match="no reader knows"):
+    with pytest.raises(rc.errors.UnsupportedError, match="no format knows"):
         rc.open(folder)
     # registered again, the module says so, as it does in Python
     assert cli.main(["info", str(folder), *map(str, options), *map(str, options)]) == 1

@@ -87,6 +87,10 @@ def test_errors_of_reading_name_the_stream(bridge):
     assert isinstance(caught.value, rc.Error)
     with pytest.raises(rc.Error, match="observation/state"):
         episode["observation/state"].read(5, 6)
+    with pytest.raises(rc.Error, match=r"'observation/state': is numeric, .* read\(\) gives"):
+        episode["observation/state"].raw(0)
+    with pytest.raises(IndexError, match=r"'observation/image_0': sample 10 found, .* has 10"):
+        episode["observation/image_0"].raw(10)
 
 
 def test_episodes_are_a_sequence(bridge):
@@ -463,3 +467,26 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         os.mkfifo(tmp_path / name)
         with pytest.raises(rc.Error, match=name):
             rc.open(tmp_path / name, progress=False)
+
+
+@pytest.mark.parametrize("path", ["https://host/bridge/1.0.0", "s3://bucket/x", "gs://bucket/x"])
+def test_a_url_is_no_path(path):
+    with pytest.raises(rc.errors.UnsupportedError, match=f"path: found the URL '{path}'"):
+        rc.open(path)
+
+
+def test_an_empty_path_is_not_the_current_folder(bridge_path, monkeypatch):
+    monkeypatch.chdir(bridge_path)
+    with pytest.raises(rc.errors.InvalidArgumentError, match="path: found '', wanted a path"):
+        rc.open("")
+
+
+def test_files_that_cannot_be_read_or_written_are_named(bridge, tmp_path):
+    gone = tmp_path / "gone" / "file.json"
+    for call in (
+        lambda: bridge.steps(gone),
+        lambda: bridge.statistics(["action"]).to_lerobot(gone),
+        lambda: bridge.statistics(["action"]).to_openvla(gone),
+    ):
+        with pytest.raises(rc.errors.IoError, match=rf"{gone}: No such file"):
+            call()

@@ -493,13 +493,13 @@ def test_splits_that_cannot_be_are_damage_of_the_catalog(tmp_path: Path, runs: A
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "is empty, wanted an HDF5 file"),
+        (b"", "wanted an HDF5 file, but the file is empty"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
-        (b"<!DOCTYPE html>", "is a page of HTML"),
+        (b"<!DOCTYPE html>", "is an HTML page"),
         (b"\x1f\x8b\x08", "compressed with gzip"),
         (b"\x89HDF\r\n\x1a\n" + bytes(88), "bad byte number in an address"),
         (b"\x89HDF\r\n\x1a\n", "x.hdf5"),
-        (b"some text", "file signature not found"),
+        (b"some text", "is text that begins 'some text'"),
     ],
 )
 def test_files_that_are_no_hdf5_h5(tmp_path: Path, content: bytes, says: str) -> None:

@@ -431,7 +431,7 @@ def damage_of_kind(made: sets.Made) -> None:
         (damage_of_length, r"found 3 rows, wanted 2 \(meta/episodes.jsonl\)"),
         (damage_of_listing, r"episode_000001.parquet: found neither this file nor another"),
         (damage_of_bytes, r"episode_000001.parquet: found no parquet that can be read"),
-        (damage_of_pointer, r"episode_000001.parquet: is a Git LFS pointer"),
+        (damage_of_pointer, r"episode_000001.parquet: .* Git LFS pointer to 9 bytes"),
         (damage_of_columns, r"episode_000001.parquet: found columns .* wanted 'action' too"),
         (damage_of_width, r"action: found rows of shape \[5\], wanted \[2\]"),
         (damage_of_nulls, r"next.done: row 1: found no value"),

@@ -1269,7 +1269,7 @@ def test_names_of_formats(folder: Path) -> None:
     with pytest.raises(rc.errors.ArgumentTypeError, match="probe: found 3"):
         rc.register_format("other", probe=3, index=mine.index)  # type: ignore
     rc.register_format(mine.name, replace=True, **functions)
-    with pytest.raises(rc.errors.UnsupportedError, match=r"no reader knows .* rlds \(looked for"):
+    with pytest.raises(rc.errors.UnsupportedError, match=r"no format knows .* rlds \(looked for"):
         mine.open()
     with pytest.raises(rc.errors.UnsupportedError, match="found no format 'nothing'; the formats"):
         mine.open(format="nothing")

@@ -36,13 +36,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     native, cuda = found["native"], found["cuda"]
+
+    def format_of(name: str) -> str:
+        missing = found["not_indexed"].get(name)
+        return name if missing is None else f"{name} (indexing {missing})"
+
     rows = [
         ("robocache", found["robocache"]),
         ("python", f"{found['python']} on {found['platform']}"),
         ("native", _state(native, "available")),
         ("cuda", _state(cuda, "available")),
         ("video", _state(found["video"], "available")),
-        ("formats", ", ".join(found["formats"]) or "none"),
+        ("formats", ", ".join(map(format_of, found["formats"])) or "none"),
         ("codecs", ", ".join(found["codecs"]) or "none"),
     ]
     rows += [(name, version or "not installed") for name, version in found["packages"].items()]

@@ -107,6 +107,8 @@ def format_stream(found: Statistics) -> list[str]:
 
 def _remark(found: Statistics, index: tuple[int, ...]) -> str:
     remarks = ["constant"] if found.constant[index] else []
+    if not found.has_quantiles and found.count[index]:
+        remarks.append("too many channels for quantiles")
     for what, counts in (
         ("nan", found.num_nan),
         ("inf", found.num_positive_infinite),

@@ -35,11 +35,13 @@ class Builtin:
         name: "lerobot"; of the module, too, with dots for underscores.
         looks_for: what `probe` does, for the message where no format knows a path.
         probe: whether `path`, which exists, looks like the format. Reads no data.
+        needs: the package that it reads files with, which the extra of the format's name installs.
     """
 
     name: str
     looks_for: str
     probe: Callable[[str], bool]
+    needs: str | None = None
 
     def index(self, path: str, dataset: Indexer) -> None:
         """Declares streams and parts of the dataset at `path`."""
@@ -139,12 +141,8 @@ BUILTIN: tuple[Builtin, ...] = (
     Builtin("tables", "a mapping of the format 'tables'", lambda path: False),
     Builtin("zarr", "a Zarr group with data/* and meta/episode_ends, or .zarr.zip", _is_zarr),
     Builtin("calvin_language", "nothing: for Dataset.segments()", lambda path: False),
-    Builtin("hdf5", "a file *.hdf5 or *.h5, here or in the folders inside", _has_hdf5),
-    Builtin(
-        "lerobot",
-        "meta/info.json, as LeRobot's datasets have it",
-        _is_lerobot,
-    ),
+    Builtin("hdf5", "a file *.hdf5 or *.h5, here or in the folders inside", _has_hdf5, "h5py"),
+    Builtin("lerobot", "meta/info.json, as LeRobot's datasets have it", _is_lerobot, "pyarrow"),
 )
 
 

@@ -95,7 +95,9 @@ class Part:
         folder: str,
         streams: list[str],
         splits_by: str | None = None,
+        prefix: str = "",
     ) -> None:
+        self._prefix = prefix  # of every message, also of one that is told within another
         self.path = path
         self.folder = folder
         self._native = native
@@ -432,9 +434,8 @@ class Part:
 
     def skip(self, record: int, message: str) -> None:
         """Tells of a damaged record; raises it unless it is opened with on_error="skip"."""
-        self._native.skip(
-            _arguments.integer("record", record, 0), _arguments.string("message", message)
-        )
+        message = _arguments.string("message", message).replace(f"{self._prefix}: ", "")
+        self._native.skip(_arguments.integer("record", record, 0), message)
 
     def progress(self, bytes_done: int) -> None:
         """Tells how much of the part was gone through; raises where indexing is to stop."""

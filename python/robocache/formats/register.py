@@ -96,7 +96,7 @@ class _Adapter:
         part = parts[number]
         try:
             reading = Part(
-                native, part.path, dataset.path, list(dataset.streams), dataset.splits_by
+                native, part.path, dataset.path, list(dataset.streams), dataset.splits_by, prefix
             )
             part.read(reading)
             reading.tell()
@@ -118,12 +118,20 @@ class _Adapter:
             kind, text = errors.CancelledError, repr(error)
         if kind is ArgumentTypeError:
             kind = InvalidArgumentError
-        told = kind(text if text.startswith(prefix) else f"{prefix}: {text}")
+        told = kind(_prefixed(prefix, text))
         if isinstance(error, OSError) and isinstance(told, OSError):
             told.errno = error.errno
         if not isinstance(error, Error):
             opening.add(str(told), error)
         return told
+
+
+def _prefixed(prefix: str, text: str) -> str:
+    """Returns a message behind what it is of, which it may have said itself, as may its path."""
+    name, _, path = prefix.partition(", ")
+    if path and text.startswith(path):
+        prefix = name
+    return f"{prefix}: {text.replace(f'{prefix}: ', '')}"
 
 
 for _format in builtin.BUILTIN:

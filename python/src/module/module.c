@@ -188,6 +188,7 @@ static PyMethodDef methods[] = {
     {"zip_members", zip_members, METH_VARARGS, NULL},
     {"npz_read_steps", npz_read_steps, METH_VARARGS, NULL},
     {"npy_header", npy_header, METH_VARARGS, NULL},
+    {"describe_foreign", describe_foreign, METH_VARARGS, NULL},
     {"unpack", unpack_bytes, METH_VARARGS, NULL},
     {"load_statistics", load_statistics, METH_O, NULL},
     {"merge_statistics", merge_statistics, METH_O, NULL},

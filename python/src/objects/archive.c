@@ -278,6 +278,26 @@ PyObject *npy_header(PyObject *module, PyObject *args) {
                          (unsigned long long)header.bytes);
 }
 
+/* ---- files of other kinds -----------------------------------------------------------------------
+ */
+
+/* describe_foreign(the beginning of a file, whether text is foreign there) -> str, or None */
+PyObject *describe_foreign(PyObject *module, PyObject *args) {
+    (void)module;
+    const char *data;
+    Py_ssize_t bytes;
+    int text_is_foreign;
+    char what[RBC_ERROR_MESSAGE_BYTES];
+    if (!PyArg_ParseTuple(args, "y#p", &data, &bytes, &text_is_foreign)) {
+        return NULL;
+    }
+    if (!rbc__foreign_describe((const uint8_t *)data, (size_t)bytes, text_is_foreign != 0, what,
+                               sizeof what)) {
+        Py_RETURN_NONE;
+    }
+    return PyUnicode_DecodeLatin1(what, (Py_ssize_t)strlen(what), NULL);
+}
+
 /* ---- packed bytes -------------------------------------------------------------------------------
  */
 

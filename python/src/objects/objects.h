@@ -72,6 +72,7 @@ PyObject *read_mp4(PyObject *module, PyObject *args);
 PyObject *video_decoders(PyObject *module, PyObject *unused);
 PyObject *zip_members(PyObject *module, PyObject *args);
 PyObject *npy_header(PyObject *module, PyObject *args);
+PyObject *describe_foreign(PyObject *module, PyObject *args);
 PyObject *npz_read_steps(PyObject *module, PyObject *args);
 PyObject *unpack_bytes(PyObject *module, PyObject *args);
 

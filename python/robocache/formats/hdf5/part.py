@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...errors import FormatError
+from ..damage import foreign
 from ..sources import ArrayRows, Column, Pieces, Rows
 from . import layouts
 from .beside import Beside
@@ -34,18 +35,9 @@ _FILTERS = {
 
 def check_kind(path: str) -> None:
     """Raises FormatError where a file is something else altogether, and says what."""
-    with open(path, "rb") as file:
-        begins = file.read(512)
-    kinds = {
-        b"": "is empty",
-        b"version https://git-lfs": "is a Git LFS pointer: fetch the data with `git lfs pull`",
-        b"\x1f\x8b": "is compressed with gzip: unpack it first",
-        b"PK\x03\x04": "is a zip archive: unpack it first",
-        b"<": "is a page of HTML or XML, as servers send with an error",
-    }
-    for begin, what in kinds.items():
-        if begins.startswith(begin) if begin else not begins:
-            raise FormatError(f"{path}: {what}, wanted an HDF5 file")
+    error = foreign(path, "an HDF5 file")
+    if error is not None:
+        raise error
 
 
 class PartIndex:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ... import _arguments
 from ...errors import FormatError, UnsupportedError
+from ..damage import foreign
 
 __all__ = ["Feature", "Info", "Modality", "Slice", "load_json", "load_lines", "rate_of"]
 
@@ -51,9 +52,10 @@ def read_text(path: str) -> str:
 def load_json(path: str) -> dict[str, Any]:
     """Returns the object that a JSON file holds."""
     text = read_text(path)
-    if text.startswith("version https://git-lfs"):
-        raise FormatError(f"{path}: is a Git LFS pointer; fetch the file itself: git lfs pull")
-    return _object(path, text)
+    try:
+        return _object(path, text)
+    except FormatError as error:
+        raise foreign(path, "JSON", is_text=True) or error from None
 
 
 def load_lines(path: str) -> Iterator[dict[str, Any]]:

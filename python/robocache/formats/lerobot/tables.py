@@ -13,6 +13,7 @@ from typing import Any
 from ... import _arguments
 from ...errors import FormatError
 from ..builtin import need
+from ..damage import foreign
 from .info import Info, load_lines
 
 __all__ = ["Clip", "Episode", "Files", "Tables", "find_files", "parquet_damage"]
@@ -389,10 +390,8 @@ def parquet_damage(path: str, error: Exception) -> FormatError | None:
     """Returns what an exception of pyarrow says is wrong with a file; None: a shortage."""
     if isinstance(error, OSError) and error.errno is not None:
         return None
-    with open(path, "rb") as file:
-        if file.read(23) == b"version https://git-lfs":
-            return FormatError(f"{path}: is a Git LFS pointer; fetch the file: git lfs pull")
-    return FormatError(f"{path}: found no parquet that can be read: {error}")
+    damage = foreign(path, "parquet")
+    return damage or FormatError(f"{path}: found no parquet that can be read: {error}")
 
 
 def read_table(path: str, wanted: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import _core
 from ...errors import FormatError, InvalidArgumentError, IoError, UnsupportedError
+from ..damage import foreign
 from ..npy_header import read_npy_header
 from ..sources import Column, Rows
 
@@ -292,10 +293,13 @@ def _open_csv(path: str) -> Any:
 
 def _header(path: str, reader: Any, wanted: Wanted) -> tuple[list[int], int]:
     """Returns the numbers of the wanted columns and how many there are; the header is read."""
+    damage = foreign(path, "a table with a header", is_text=True)
+    if damage is not None:
+        raise damage
     try:
         names = [name.strip() for name in next(reader)]
-    except StopIteration:
-        raise FormatError(f"{path}: found an empty file, wanted a table with a header") from None
+    except StopIteration:  # a byte order mark alone
+        raise FormatError(f"{path}: found no line, wanted a table with a header") from None
     columns = wanted.columns if wanted.columns is not None else tuple(range(len(names)))
     numbers = []
     for column in columns:

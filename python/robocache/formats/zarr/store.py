@@ -95,7 +95,9 @@ class Store:
         try:
             found = json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise FormatError(f"{self.what(key)}: {error}") from None
+            what = _core.describe_foreign(data, False)
+            problem = f"found no JSON: {error}" if what is None else f"the file {what}"
+            raise FormatError(f"{self.what(key)}: {problem}") from None
         if not isinstance(found, dict):
             raise FormatError(f"{self.what(key)}: found no object of JSON")
         return found
