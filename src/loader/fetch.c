@@ -45,7 +45,7 @@ static void give_to_rows(rbc__rows *rows, const int64_t *positions,
                 row->episode = opened[k];
                 ++num_users;
             } else {
-                rbc__row_fail(row, -1, problems[k]);
+                rbc__row_fail(row, -1, 0, problems[k]);
             }
         }
         if (opened[k] != NULL) {
@@ -80,7 +80,7 @@ void rbc__rows_find_episodes(rbc__rows *rows, const atomic_bool *cancel) {
     rbc_error **problems = rbc__arena_take(&rows->arena, room * sizeof(rbc_error *));
     if (positions == NULL || found == NULL || problems == NULL) {
         for (int64_t i = 0; i < rows->num_rows; ++i) {
-            rbc__row_fail(&rows->rows[i], -1, NULL);
+            rbc__row_fail(&rows->rows[i], -1, 0, NULL);
         }
         return;
     }
@@ -429,7 +429,7 @@ static void choose_and_locate(rbc__rows *rows, const atomic_bool *cancel) {
                 status = locate(rows, row, window, cell, &problem);
             }
             if (status != RBC_OK) {
-                rbc__row_fail(row, w, &problem);
+                rbc__row_fail(row, w, 0, &problem);
             }
         }
     }

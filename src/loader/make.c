@@ -19,7 +19,7 @@ static void take_failures(rbc__rows *rows) {
         int32_t rank;
         const rbc_error *problem = rbc__request_failure(rows->request, (int32_t)i, &rank);
         if (problem != NULL) {
-            rbc__row_fail(&rows->rows[i], rank, problem);
+            rbc__row_fail(&rows->rows[i], rank, 0, problem);
         }
     }
 }
@@ -129,7 +129,7 @@ static void put_facts(rbc__rows *rows, rbc__row *row) {
         status = put_absent(rows, row, &spec->fields[spec->absent[i]], &problem);
     }
     if (status != RBC_OK) {
-        rbc__row_fail(row, spec->num_windows, &problem);
+        rbc__row_fail(row, spec->num_windows, 0, &problem);
     }
 }
 
@@ -160,13 +160,13 @@ void rbc__rows_make(rbc__rows *rows, rbc__maker *maker, rbc_batch *batch, int32_
     for (int32_t w = 0; w < spec->num_windows; ++w) {
         for (int64_t i = 0; i < rows->num_rows; ++i) {
             if (rows->rows[i].failed_rank > w && make_cell(rows, i, w, &problem) != RBC_OK) {
-                rbc__row_fail(&rows->rows[i], w, &problem);
+                rbc__row_fail(&rows->rows[i], w, 0, &problem);
             }
         }
     }
     for (int64_t i = 0; i < rows->num_rows; ++i) {
         if (rbc__add_absent(rows, i, &problem) != RBC_OK) {
-            rbc__row_fail(&rows->rows[i], spec->num_windows, &problem);
+            rbc__row_fail(&rows->rows[i], spec->num_windows, 0, &problem);
         }
     }
     if (rows->jobs.num_decode > 0) {

@@ -26,12 +26,13 @@ rbc_status rbc__add_nothing(rbc__rows *rows, int64_t row, int32_t w, uint8_t *ds
 /* Image `i` of a window, encoded, or, `is_pixels`, as it is. */
 rbc_status rbc__add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t i,
                           const rbc__sample *sample, bool is_pixels, uint8_t *dst, rbc_error *err);
-/* An earlier job of the same image into the same pixels, or -1. */
-int64_t rbc__same_image(const rbc__list_of_jobs *jobs, const rbc__sample *sample,
-                        const rbc__window_spec *window, bool is_there, uint64_t key);
+/* An earlier job of sample `pick` of the window's stream into the same pixels, or -1. */
+int64_t rbc__same_image(const rbc__rows *rows, int32_t w, int64_t pick, const rbc__sample *sample,
+                        bool is_there, uint64_t key);
 void rbc__decode_images(rbc__rows *rows, rbc__maker *maker);
-/* Notes that a row failed for want of the image that a job decodes. */
-void rbc__fail_image(rbc__rows *rows, int64_t row, int32_t window, const rbc__decode_job *job);
+/* Notes that a target of a row failed for want of the image that a job decodes. */
+void rbc__fail_image(rbc__rows *rows, int64_t row, int32_t window, int64_t target,
+                     const rbc__decode_job *job);
 /* Nothing at all targets of a window, on the batch's device; `row` is that of the batch. */
 rbc_status rbc__mask_there(rbc__rows *rows, const rbc__window_spec *window, int64_t row,
                            rbc__maker *maker, rbc_error *err);

@@ -22,7 +22,8 @@ static int64_t same_grid(const rbc__list_of_jobs *jobs, const rbc__voxel_spec *s
 static rbc_status add_depth(rbc__rows *rows, int64_t row, int32_t w, int64_t i,
                             const rbc__sample *sample, rbc__voxel_job *out, rbc_error *err) {
     const rbc__window_spec *window = &rows->params.spec->windows[w];
-    out->decode = rbc__same_image(&rows->jobs, sample, window, false, 0);
+    out->decode =
+        rbc__same_image(rows, w, rbc__rows_cell(rows, w, row)->picks[i], sample, false, 0);
     if (out->decode < 0) {
         const rbc__voxel_spec *voxels = window->voxels;
         uint8_t *pixels =
@@ -99,14 +100,14 @@ void rbc__make_grids(rbc__rows *rows, rbc__maker *maker) {
         const rbc__decode_job *decode = job->decode >= 0 ? &jobs->decode[job->decode] : NULL;
         if (decode != NULL && decode->status != RBC_OK) {
             job->status = decode->status;
-            rbc__fail_image(rows, job->row, job->window, decode);
+            rbc__fail_image(rows, job->row, job->window, 0, decode);
         }
     }
     maker->ops->voxelize(maker, rows->batch, jobs->voxel, jobs->num_voxel);
     for (int64_t i = 0; i < jobs->num_voxel; ++i) {
         const rbc__voxel_job *job = &jobs->voxel[i];
         if (job->status != RBC_OK) {
-            rbc__row_fail(&rows->rows[job->row], job->window, job->problem);
+            rbc__row_fail(&rows->rows[job->row], job->window, 0, job->problem);
         }
     }
 }

@@ -19,13 +19,17 @@ static bool is_made_alike(const rbc__decode_job *job, const rbc__window_spec *wi
     return same_shape(&job->shape, &window->image);
 }
 
-/* An earlier job of the same image into the same pixels, or -1. */
-int64_t rbc__same_image(const rbc__list_of_jobs *jobs, const rbc__sample *sample,
-                        const rbc__window_spec *window, bool is_there, uint64_t key) {
+/* Samples that share their bytes are told apart: where they are damaged a message names one. */
+int64_t rbc__same_image(const rbc__rows *rows, int32_t w, int64_t pick, const rbc__sample *sample,
+                        bool is_there, uint64_t key) {
+    const rbc__list_of_jobs *jobs = &rows->jobs;
+    const rbc__window_spec *window = &rows->params.spec->windows[w];
+    const char *stream = rows->params.spec->used[window->stream_at].schema->name;
     const int64_t last = jobs->num_decode - 1;
     for (int64_t i = last; i >= 0 && last - i < RBC__SAME_JOBS; --i) {
         const rbc__decode_job *job = &jobs->decode[i];
         if (job->encoded == sample->bytes && job->num_bytes == sample->num_bytes &&
+            job->pick == pick && job->stream == stream &&
             job->is_ros == (sample->encoding == RBC__ENCODING_ROS) &&
             job->pixels == sample->stored && job->is_there == is_there &&
             is_made_alike(job, window, key)) {
@@ -62,15 +66,18 @@ rbc_status rbc__add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t i,
     const uint64_t key = window->made != NULL ? key_of(rows, &rows->rows[row], window, i) : 0;
     const bool is_there =
         window->voxels == NULL && rows->params.spec->fields[window->value_field].is_there;
-    const int64_t same = rbc__same_image(&rows->jobs, sample, window, is_there, key);
+    const int64_t same = rbc__same_image(rows, w, pick, sample, is_there, key);
     if (same >= 0) {
         rbc__copy_job *copy = rbc__jobs_add_copy(&rows->jobs);
         if (copy == NULL) {
             return rbc__no_job_memory(err);
         }
-        *copy =
-            (rbc__copy_job){.from = same, .bytes = window->target_bytes, .window = w, .row = row};
-        copy->dst = dst;
+        *copy = (rbc__copy_job){.from = same,
+                                .dst = dst,
+                                .bytes = window->target_bytes,
+                                .window = w,
+                                .row = row,
+                                .target = i};
         return RBC_OK;
     }
     rbc__decode_job *job = rbc__jobs_add_decode(&rows->jobs);
@@ -93,6 +100,7 @@ rbc_status rbc__add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t i,
         .stream = rows->params.spec->used[window->stream_at].schema->name,
         .window = w,
         .row = row,
+        .target = i,
         .pick = pick,
         .blob = sample->blob,
         .offset = sample->offset,
@@ -190,18 +198,19 @@ rbc_status rbc__add_pixels(rbc__rows *rows, int64_t row_at, int32_t w, rbc_error
     return RBC_OK;
 }
 
-void rbc__fail_image(rbc__rows *rows, int64_t row, int32_t window, const rbc__decode_job *job) {
+void rbc__fail_image(rbc__rows *rows, int64_t row, int32_t window, int64_t target,
+                     const rbc__decode_job *job) {
     char name[1024];
     rbc_error problem;
     if (job->problem == NULL) {
-        rbc__row_fail(&rows->rows[row], window, NULL);
+        rbc__row_fail(&rows->rows[row], window, target, NULL);
         return;
     }
     problem = *job->problem;
     rbc__fail_within(&problem, problem.status, "%s: byte %llu: sample %lld",
                      rbc__rows_blob_name(rows, job->blob, name, sizeof name),
                      (unsigned long long)job->offset, (long long)job->pick);
-    rbc__row_fail(&rows->rows[row], window, &problem);
+    rbc__row_fail(&rows->rows[row], window, target, &problem);
 }
 
 void rbc__decode_images(rbc__rows *rows, rbc__maker *maker) {
@@ -220,14 +229,14 @@ void rbc__decode_images(rbc__rows *rows, rbc__maker *maker) {
         const bool is_told =
             job->is_nothing || rows->params.spec->windows[job->window].voxels == NULL;
         if (job->status != RBC_OK && is_told) {
-            rbc__fail_image(rows, job->row, job->window, job);
+            rbc__fail_image(rows, job->row, job->window, job->target, job);
         }
     }
     for (int64_t i = 0; i < jobs->num_copy; ++i) {
         const rbc__copy_job *copy = &jobs->copy[i];
         const rbc__decode_job *from = &jobs->decode[copy->from];
         if (from->status != RBC_OK) {
-            rbc__fail_image(rows, copy->row, copy->window, from);
+            rbc__fail_image(rows, copy->row, copy->window, copy->target, from);
         }
     }
     rows->stats.decode_ns += rbc__timeline_enter(rbc__rows_timeline(rows), RBC_STAGE_ALIGN) - begin;

@@ -91,7 +91,7 @@ static void finish_alignment(rbc__rows *rows, const rbc__align_job *job) {
                                                  name, sizeof name),
                              spec->used[window->stream_at].schema->name);
         }
-        rbc__row_fail(row, job->window, job->problem != NULL ? &problem : NULL);
+        rbc__row_fail(row, job->window, 0, job->problem != NULL ? &problem : NULL);
         return;
     }
     for (int64_t i = 0; window->has_reduction && i < window->width; ++i) {

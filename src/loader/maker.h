@@ -36,7 +36,7 @@ typedef struct rbc__decode_job {
     rbc_error *problem; /* malloc'ed where it failed; NULL: no memory */
     /* ---- the caller's own ---- */
     int32_t window;
-    int64_t row, pick;
+    int64_t row, target, pick;
     int64_t blob;
     uint64_t offset;
 } rbc__decode_job;
@@ -47,7 +47,7 @@ typedef struct rbc__copy_job {
     uint8_t *dst;
     int64_t bytes;
     int32_t window;
-    int64_t row;
+    int64_t row, target;
 } rbc__copy_job;
 
 /* Numbers to be resampled: one source, one row. */

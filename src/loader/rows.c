@@ -105,11 +105,12 @@ rbc_status rbc__rows_add(rbc__rows *rows, int64_t index, int64_t epoch, int64_t 
 /* ---- failures -----------------------------------------------------------------------------------
  */
 
-void rbc__row_fail(rbc__row *row, int32_t rank, const rbc_error *problem) {
-    if (rank >= row->failed_rank) {
+void rbc__row_fail(rbc__row *row, int32_t rank, int64_t target, const rbc_error *problem) {
+    if (rank > row->failed_rank || (rank == row->failed_rank && target >= row->failed_target)) {
         return;
     }
     row->failed_rank = rank;
+    row->failed_target = target;
     if (row->problem == NULL) {
         row->problem = malloc(sizeof *row->problem);
     }

@@ -11,8 +11,10 @@
  *                    9 align   all numbers that are resampled
  *
  * Fetching waits for stores and needs no core; making needs one. A row that fails goes no further
- * with the window that failed, and with those after it; its failure is that of the first window
- * that failed, in the order of the spec, whichever stage found it. Shared within src/loader. */
+ * with the window that failed, and with those after it. Its failure is that of the first window that
+ * failed, in the order of the spec, whichever stage found it; in that window, what fails in an earlier
+ * stage goes before, and in one stage the first target. So it is the same whatever rows are worked on
+ * together. Shared within src/loader. */
 #ifndef RBC_LOADER_ROWS_H
 #define RBC_LOADER_ROWS_H
 
@@ -64,8 +66,9 @@ typedef struct rbc__row {
     int64_t episode_at;      /* position of the episode in the selection */
     rbc__loaded_episode *episode;
     int64_t tick, tick_ns;
-    int32_t failed_rank; /* window that failed, -1: all of it; RBC__RANK_NONE */
-    rbc_error *problem;  /* NULL: there was no memory for it */
+    int32_t failed_rank;   /* window that failed, -1: all of it; RBC__RANK_NONE */
+    int64_t failed_target; /* of that window */
+    rbc_error *problem;    /* NULL: there was no memory for it */
 } rbc__row;
 
 typedef struct rbc__rows_stats {
@@ -158,8 +161,9 @@ void rbc__rows_find_episodes(rbc__rows *rows, const atomic_bool *cancel);
 /* First byte of the row in a field, in the batch or aside; NULL: no memory. */
 uint8_t *rbc__rows_field(rbc__rows *rows, int32_t field, const rbc__row *row);
 
-/* Notes the failure of window `rank`, unless an earlier one has failed. */
-void rbc__row_fail(rbc__row *row, int32_t rank, const rbc_error *problem);
+/* Notes the failure of a target of window `rank`, unless an earlier window or target has failed; of
+ * all of a window at target 0. */
+void rbc__row_fail(rbc__row *row, int32_t rank, int64_t target, const rbc_error *problem);
 
 static inline rbc__cell *rbc__rows_cell(const rbc__rows *rows, int32_t window, int64_t row) {
     return &rows->cells[window * rows->room + row];

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import io
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,8 @@ def check_pixels(folder: Path, stream: Any) -> None:
 
 def check_damage(folder: Path, stream: Any) -> None:
     """What is damaged is told, left out or masked as on the host."""
+    import robocache as rc
+
     dataset = open_frames(folder / "damaged", (*GOOD, *DAMAGED, "other size"))
     for on_error in ("raise", "skip", "mask"):
         options = {"on_error": on_error, "num_threads": 2, "shuffle": True}
@@ -185,6 +188,19 @@ def check_damage(folder: Path, stream: Any) -> None:
             assert sorted(on_host.skipped) == sorted(on_device.skipped)
         assert any(isinstance(each, str) for each in wanted) == (on_error == "raise")
         assert (len(on_host.skipped) > 10) == (on_error != "raise")
+    skipped = set()
+    for batch_size, given in itertools.product((1, 30), (None, "cpu", "cuda", "auto")):
+        options = {"device": "cuda", "jpeg": given} if given is not None else {}
+        _, loader = deliver(
+            dataset,
+            stream,
+            {"image": rc.Window(range(-1, 2))},
+            batch_size=batch_size,
+            on_error="skip",
+            **options,
+        )
+        skipped.add(tuple(sorted(loader.skipped)))
+    assert len(skipped) == 1, "an error depends on who shares a range of rows"
 
 
 def check_mixtures(folder: Path, stream: Any) -> None:

@@ -19,6 +19,7 @@ import torch
 import robocache as rc
 from tests.python.interrupts import interrupting
 from tests.python.loader_model import await_threads, num_threads
+from tests.python.tfrecord_bytes import masked_crc
 
 WINDOWS = {
     "observation/state": rc.Window(range(-1, 1), mode="linear"),
@@ -593,19 +594,6 @@ def test_exception_of_a_signal_handler_comes_through(bridge):
     assert len(next(iter(loader))["task"]) == 4
 
 
-def crc32c(data):
-    table = []
-    for byte in range(256):
-        value = byte
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ table[(crc ^ byte) & 255]
-    return crc ^ 0xFFFFFFFF
-
-
 def damaged_dataset(bridge_path, tmp_path):
     """The bytes of a JPEG are damaged and the record's CRC made right again."""
     folder = tmp_path / "1.0.0"
@@ -618,9 +606,7 @@ def damaged_dataset(bridge_path, tmp_path):
     length = int.from_bytes(content[:8], "little")
     start = content.index(b"\xff\xd8\xff", 12, 12 + length)
     content[start + 2 : start + 40] = bytes(38)
-    value = crc32c(content[12 : 12 + length])
-    masked = (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-    content[12 + length : 16 + length] = masked.to_bytes(4, "little")
+    content[12 + length : 16 + length] = masked_crc(content[12 : 12 + length])
     shard.write_bytes(content)
     return rc.open(folder, progress=False).split("train")
 

@@ -9,7 +9,6 @@ import pickle
 import re
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import warnings
@@ -24,6 +23,7 @@ import robocache as rc
 from robocache import cli
 from robocache.errors import FormatError, IoError, NotFoundError
 from tests.python import small_dataset
+from tests.python.tfrecord_bytes import framed
 
 
 def two_members(data: bytes) -> bytes:
@@ -138,22 +138,6 @@ def dlimp_record() -> bytes:
     tensor = bytes([8, 1]) + field(2, shape) + field(4, values.tobytes())
     feature = field(1, field(1, tensor))
     return field(1, field(1, field(1, b"action") + field(2, feature)))
-
-
-def masked_crc(data: bytes) -> int:
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    crc ^= 0xFFFFFFFF
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def framed(payload: bytes) -> bytes:
-    length = struct.pack("<Q", len(payload))
-    crcs = [struct.pack("<I", masked_crc(data)) for data in (length, payload)]
-    return length + crcs[0] + payload + crcs[1]
 
 
 def test_streams_are_derived_from_a_packed_record(tmp_path: Path) -> None:
