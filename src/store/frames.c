@@ -84,11 +84,21 @@ static rbc_status decode_packets(rbc__request *request, const rbc__wanted_group 
                                           .cancel = cancel};
         status = rbc__video_pool_decode(request->params.videos, group->track->codec,
                                         &group->track->video, &decoded, err);
+    }
+    if (status == RBC_OK) {
         request->stats.num_frames += num_frames;
         request->stats.bytes_decoded += num_frames * (int64_t)group->frame_bytes;
     }
     free(packets);
     return status;
+}
+
+static rbc_status fail_group(const rbc__request *request, const rbc__wanted_group *group,
+                             rbc_status status, rbc_error *err) {
+    char name[1024];
+    rbc__store *store = request->params.store;
+    return rbc__fail_within(err, status, "%s: byte %" PRIu64,
+                            store->ops->name(store, group->blob, name, sizeof name), group->offset);
 }
 
 /* The first of its blocks that failed, or NULL. */
@@ -132,8 +142,8 @@ static int compare_wants(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-/* Memory of the request's own, for frames that nobody has said where to put. */
-static uint8_t *own_memory(rbc__request *request, uint64_t bytes) {
+/* Memory of the request's own. */
+static void *own_memory(rbc__request *request, uint64_t bytes) {
     uint8_t **made = rbc__list_add(&request->made_samples, sizeof(uint8_t *));
     if (made != NULL) {
         *made = malloc((size_t)bytes);
@@ -162,6 +172,31 @@ static rbc_status list_frames(rbc__request *request, const rbc__wanted_group *gr
     return RBC_OK;
 }
 
+/* What failed for frames together is decoded again for each, so that each has its own failure: those
+ * before what is damaged are there whoever wants others. */
+static rbc_status decode_apart(rbc__request *request, const rbc__wanted_group *group,
+                               rbc__want *const *wants, size_t num_wants,
+                               const rbc__video_frame *frames, const atomic_bool *cancel,
+                               rbc_error *err) {
+    rbc_error *problem = NULL;
+    for (size_t i = 0; i < num_wants; ++i) {
+        if (i == 0 || wants[i]->offset != wants[i - 1]->offset) {
+            rbc_error found;
+            problem = NULL;
+            if (decode_packets(request, group, frames++, 1, cancel, &found) != RBC_OK) {
+                (void)fail_group(request, group, found.status, &found);
+                problem = own_memory(request, sizeof *problem);
+                if (problem == NULL) {
+                    return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a frame");
+                }
+                *problem = found;
+            }
+        }
+        wants[i]->problem = problem;
+    }
+    return RBC_OK;
+}
+
 static rbc_status decode_wanted(rbc__request *request, const rbc__wanted_group *group,
                                 const atomic_bool *cancel, rbc_error *err) {
     size_t num_wants;
@@ -176,6 +211,9 @@ static rbc_status decode_wanted(rbc__request *request, const rbc__wanted_group *
         status = list_frames(request, group, wants, num_wants, frames, &num_frames, err);
         if (status == RBC_OK) {
             status = decode_packets(request, group, frames, num_frames, cancel, err);
+        }
+        if (status == RBC_ERROR_FORMAT && num_frames > 1) {
+            status = decode_apart(request, group, wants, num_wants, frames, cancel, err);
         }
     }
     free(wants);
@@ -252,14 +290,6 @@ static rbc_status decode_segments(rbc__request *request, segments *all, size_t b
     }
     free(frames);
     return status;
-}
-
-static rbc_status fail_group(const rbc__request *request, const rbc__wanted_group *group,
-                             rbc_status status, rbc_error *err) {
-    char name[1024];
-    rbc__store *store = request->params.store;
-    return rbc__fail_within(err, status, "%s: byte %" PRIu64,
-                            store->ops->name(store, group->blob, name, sizeof name), group->offset);
 }
 
 /* Ends the claim of a segment. */

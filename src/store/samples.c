@@ -214,6 +214,11 @@ static rbc_status fail_block(const rbc__request *request, const rbc__want *want,
 /* A frame of a group that may have failed. */
 static rbc_status finish_frame(const rbc__request *request, rbc__want *want, rbc_error *err) {
     const rbc__wanted_group *group = rbc__request_group(request, want->index);
+    if (want->problem != NULL) {
+        want->data = NULL;
+        return fail_shared(request, want, want->problem->status, want->problem, group->blob,
+                           group->offset, err);
+    }
     if (group->status == RBC_OK) {
         if (group->pin != NULL) {
             want->data =

@@ -103,6 +103,7 @@ typedef struct rbc__want {
     uint64_t elements;  /* of each */
     uint8_t *dst;
     const uint8_t *data;         /* FROM_LAYOUT; of a sample, once it is there */
+    const rbc_error *problem;    /* of a frame that failed where others of its group did not */
     const rbc__packing *packing; /* that each sample is packed with; NULL: it is not */
     const rbc__value_map *map;   /* from numbers to values; NULL: they are the values */
     const rbc__array_object *array;
@@ -125,7 +126,8 @@ struct rbc__request {
     int32_t tag, rank;
     const atomic_bool *cancel; /* that claims are given up by; NULL: never */
     rbc__list_of ranges, blocks, groups, sources, wants, failures, objects, reads, order;
-    rbc__list_of made_samples; /* owned: images and texts that were packed by themselves, frames */
+    rbc__list_of
+        made_samples; /* owned: images and texts that were packed by themselves, frames and why one failed */
     rbc__scratch arena, unpacked, gathered;
     size_t arena_used;
     bool is_planned;

@@ -432,3 +432,29 @@ def test_matrix_and_range_of_the_container_where_the_pictures_say_none(tmp_path,
     for picture, frame in zip(ours, decoded(tmp_path / "plain.mp4"), strict=True):
         frame.colorspace, frame.color_range = 1, 1 + is_full
         assert np.array_equal(picture, rgb(frame))
+
+
+@pytest.mark.parametrize("kind", ["h264", "mpeg4", "av1"])
+def test_frames_before_a_damaged_one_do_not_depend_on_who_wants_others(tmp_path, kind) -> None:
+    """Where pictures are not kept, each range of rows decodes the frames that it wants."""
+    path = written(tmp_path / "a.mp4", kind, 120)
+    needs_decoder(open_videos(tmp_path, "a.mp4"))
+    packets = packets_of(path)
+    overwrite(path, packets[75].pos, np.random.default_rng(5).bytes(packets[75].size))
+    found = []
+    for batch_size, num_threads in ((1, 1), (5, 2), (16, 1)):
+        loader = rc.DataLoader(
+            open_videos(tmp_path, "a.mp4"),
+            batch_size=batch_size,
+            shuffle=True,
+            on_error="skip",
+            streams={"camera": rc.Window(0)},
+            num_threads=num_threads,
+            memory_bytes=4 << 20,
+            array="numpy",
+        )
+        assert loader.stats()["unpack_factor_global"] > 1
+        steps = sorted(int(step) for batch in loader for step in batch["step_index"])
+        found.append((steps, sorted(loader.skipped)))
+    assert len(found[0][1]) > 0
+    assert found[0] == found[1] == found[2]
