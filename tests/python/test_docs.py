@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import robocache as rc
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-def run_page(page: Path) -> dict[str, Any]:
+def run_page(page: Path, **given: Any) -> dict[str, Any]:
     text = page.read_text()
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = dict(given)
     for block in re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         code = "\n" * text.count("\n", 0, block.start(1)) + block.group(1)
         exec(compile(code, str(page), "exec"), names)
@@ -32,6 +34,32 @@ def with_bridge(bridge_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ROBOCACHE_CACHE", str(tmp_path / "cache"))
     return tmp_path
+
+
+@pytest.mark.usefixtures("with_bridge")
+@pytest.mark.parametrize("page", [DOCS.parent / "README.md", DOCS / "index.md"])
+def test_the_first_pages_run(page: Path) -> None:
+    names = run_page(page)
+    assert len(names["ds"]) == 50
+    assert names["batch"]["action" if page.parent == DOCS else "actions"].shape == (58, 16, 7)
+
+
+@pytest.mark.usefixtures("with_bridge")
+def test_the_page_on_rlds_runs() -> None:
+    names = run_page(DOCS / "rlds.md")
+    assert names["batch"]["actions"].shape == (32, 16, 7)
+    assert names["batch"]["observation/image_0"].shape == (32, 1, 64, 64, 3)
+    assert next(iter(names["loader"]))["observation/state"].shape == (32, 2, 7)
+
+
+def test_the_page_on_alignment_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = np.arange(5) * 100_000_000
+    pose = np.tile(np.array([0, 0, 0, 0, 0, 0, 1, 1], np.float32), (1, 5, 1))
+    found: list[Any] = []
+    call = rc.resample_trajectories
+    monkeypatch.setattr(rc, "resample_trajectories", lambda *a, **k: found.append(call(*a, **k)))
+    run_page(DOCS / "alignment.md", rc=rc, pose=pose, times=times[None], ticks=times[None, 1:])
+    np.testing.assert_array_equal(found[0], pose[:, 1:])
 
 
 def test_the_page_on_data_runs(with_bridge: Path) -> None:
