@@ -161,7 +161,7 @@ def train(dataset: rc.Dataset, arguments: argparse.Namespace, rank: int | None =
         print(
             f"{arguments.feed}: {len(losses)} steps, {frames / took:.0f} frames/s, "
             f"{run.feed.waited_s / took:.1%} of the time waiting for data, "
-            f"loss {begun:.3f} to {ended:.3f}"
+            f"mean loss {begun:.3f} of the first {some}, {ended:.3f} of the last"
         )
 
 

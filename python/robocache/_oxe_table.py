@@ -374,7 +374,24 @@ CONVENTIONS: dict[str, Convention] = {
         source="openvla",
         state_form="quat",
     ),
+    "libero": Convention(
+        _INVERTED,
+        ("@state[:6]", "@state[-2:]"),
+        _images("image", wrist="wrist_image"),
+        state_form="axis_angle",
+        source="openvla",
+        note="the rotations of action and state are axis and angle; OpenVLA takes them for euler",
+    ),
 }
 
-ALIASES = {"bridge": "bridge_oxe", "droid_100": "droid", "fmb_dataset": "fmb"}
+ALIASES = {
+    "bridge": "bridge_oxe",
+    "droid_100": "droid",
+    "fmb_dataset": "fmb",
+    **{
+        f"libero_{suite}{kind}": "libero"
+        for suite in ("10", "90", "goal", "object", "spatial")
+        for kind in ("", "_no_noops")
+    },
+}
 """Names under which the same data is published."""

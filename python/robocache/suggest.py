@@ -21,6 +21,7 @@ __all__ = ["is_action", "is_point_cloud", "suggest_windows"]
 
 _ACTIONS = {"action", "actions", "rel_actions"}
 _PICTURE_SIDE = 16
+_EPISODES = 16  # are looked at
 
 
 def is_action(info: StreamInfo) -> bool:
@@ -52,8 +53,8 @@ def suggest_windows(
     """Returns a window for every stream of a dataset that can be batched.
 
     Args:
-        dataset: whose streams are looked at; nothing is read but the sizes of some images where
-            none is declared.
+        dataset: whose streams are looked at. Read are vectors of at most 16 episodes, for angles,
+            and the sizes of some images where none is declared.
         images: whether image streams are taken.
         chunk: ticks of action streams, from the sample's own on.
         max_points: what point clouds are padded to; None leaves them out.
@@ -61,6 +62,8 @@ def suggest_windows(
     Returns:
         For :class:`robocache.DataLoader`: images and depth held at the sample's tick, vectors of
         floats interpolated there, other numbers held there, actions as a chunk of future ticks.
+        Channels of a vector that stay from -pi to pi and jump by more than pi from one sample to
+        the next have the mode "angle".
         Left out are text, the stamps of other streams and, with a warning, streams that cannot be
         read or hold images of several sizes.
     """
@@ -92,5 +95,22 @@ def suggest_windows(
             # A single number is a reward or a flag more often than something that moves.
             is_vector = info.dtype.startswith("float") and info.shape
             mode = "linear" if is_vector else "hold"
-            windows[name] = robocache.Window(0, mode=mode)
+            angles = _angles(dataset, info) if is_vector else None
+            windows[name] = robocache.Window(0, mode=mode, channels=angles)
     return windows
+
+
+def _angles(dataset: Dataset, info: StreamInfo) -> list[tuple[int, str]] | None:
+    """Returns the channels of a vector that go round a circle, None where none does."""
+    import numpy
+
+    if len(info.shape) != 1:
+        return None
+    jumps = numpy.zeros(info.shape, bool)
+    within = numpy.ones(info.shape, bool)
+    for episode in dataset[:: -(-len(dataset) // _EPISODES) or 1]:
+        values = episode[info.name].values.astype(float)
+        with numpy.errstate(invalid="ignore"):
+            within &= ~(abs(values) > numpy.pi * 1.001).any(0)
+            jumps |= (abs(numpy.diff(values, axis=0)) > numpy.pi).any(0)
+    return [(int(channel), "angle") for channel in numpy.flatnonzero(jumps & within)] or None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import robocache
 
+from . import _arguments
 from ._sheet import Sheet, Signal, gather
 from .errors import InvalidArgumentError, UnsupportedError
 
@@ -105,16 +106,17 @@ def save_contact_sheet(
     Raises:
         IoError: the file cannot be written. Otherwise as contact_sheet() does.
     """
+    name = _arguments.path("path", path)
     figure_class = _figure_class()
-    file_format = os.path.splitext(os.fspath(path))[1].lstrip(".").lower() or "png"
+    file_format = os.path.splitext(name)[1].lstrip(".").lower() or "png"
     sheet = gather(dataset, index, rate_hz, num_frames, chunk, max_gap)
     figure = _draw(figure_class, sheet, dataset)
     try:
-        figure.savefig(path, dpi=100, format=file_format)
+        figure.savefig(name, dpi=100, format=file_format)
     except OSError as error:
-        raise robocache.errors.IoError(f"{os.fspath(path)}: {error.strerror or error}") from error
+        raise robocache.errors.IoError(f"{name}: {error.strerror or error}") from error
     except ValueError as error:
-        raise InvalidArgumentError(f"{os.fspath(path)}: {error}") from error
+        raise InvalidArgumentError(f"{name}: {error}") from error
     return {
         "format": file_format,
         "episode": sheet.episode.id,

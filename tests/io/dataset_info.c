@@ -92,6 +92,8 @@ static void published_rates_are_known_and_others_are_not_guessed(void **state) {
     assert_true(rbc__control_rate("fractal20220817_data") == 3);
     assert_true(rbc__control_rate("asu_table_top_converted_externally_to_rlds") == 12.5);
     assert_true(rbc__control_rate("droid") == 15);
+    assert_true(rbc__control_rate("libero_spatial_no_noops") == 20);
+    assert_true(rbc__control_rate("libero_90") == 20);
     assert_true(rbc__control_rate("my_own_data") == 0);
     assert_true(rbc__control_rate("") == 0);
 }

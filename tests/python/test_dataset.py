@@ -490,3 +490,31 @@ def test_files_that_cannot_be_read_or_written_are_named(bridge, tmp_path):
     ):
         with pytest.raises(rc.errors.IoError, match=rf"{gone}: No such file"):
             call()
+
+
+def test_a_record_that_lacks_a_feature_is_named_and_others_load_r5(tmp_path):
+    """Of the metadata, too, of which all else than the one record has every key."""
+
+    def write(name, keys, count):
+        metadata = {key: rc.Feature("str") for key in keys}
+        features = {"action": rc.Feature("float32", (2,))}
+        with rc.RldsWriter(
+            tmp_path, name, features, metadata=metadata, control_rate_hz=5
+        ) as writer:
+            for _ in range(count):
+                writer.add_episode({"action": np.zeros((3, 2))}, metadata=dict.fromkeys(keys, "a"))
+        (shard,) = (tmp_path / name).glob("*/*.tfrecord*")
+        return shard
+
+    whole, lacking = write("whole", "xy", 2), write("lacking", "x", 1)
+    begin = whole.stat().st_size
+    whole.write_bytes(whole.read_bytes() + lacking.read_bytes())
+    info = whole.parent / "dataset_info.json"
+    table = json.loads(info.read_text())
+    table["splits"][0]["shardLengths"] = ["3"]
+    info.write_text(json.dumps(table))
+    message = rf"{whole.name}: byte {begin + 12}: .* no feature 'episode_metadata/y'"
+    with pytest.raises(rc.errors.FormatError, match=message):
+        rc.open(whole.parent, progress=False)
+    dataset = rc.open(whole.parent, on_error="skip", progress=False)
+    assert (len(dataset), len(dataset.skipped)) == (2, 1)

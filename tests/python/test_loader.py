@@ -228,6 +228,12 @@ def test_order_depends_on_seed_and_epoch(bridge):
     assert loader.epoch == 1
 
 
+def test_without_shuffling_samples_come_as_they_lie_r2(bridge):
+    loader = make(bridge, batch_size=7, shuffle=False)
+    wanted = [(i, step) for i, each in enumerate(bridge) for step in range(each.num_steps)]
+    assert samples(epoch(loader)) == samples(epoch(loader)) == wanted
+
+
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_ranks_share_the_epoch(bridge, world_size):
     whole = epoch(make(bridge, shuffle=True, seed=3))

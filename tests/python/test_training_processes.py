@@ -118,7 +118,7 @@ def test_the_example_goes_on_with_another_number_of_processes(
     command = [sys.executable, EXAMPLE, "--steps", "5", "--resume", *common]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     assert re.search(r"first step after [\d.]+ s: imports [\d.]+, the dataset ", done.stdout)
-    told = r"robocache-gpu: 2 steps, \d+ frames/s, .* loss [\d.]+ to [\d.]+"
+    told = r"robocache-gpu: 2 steps, \d+ frames/s, .* mean loss [\d.]+ of the first 1, [\d.]+"
     assert re.search(told, done.stdout), done.stdout
     second = torch.load(tmp_path / "run.pt")
     assert (second["steps"], second["feed"]["position"]) == (5, 5 * 16 + 3 * 16)
