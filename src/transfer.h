@@ -60,6 +60,10 @@ typedef struct rbc__transfer_ops {
                           void *cu_stream, rbc_error *err);
     /* What is queued by now on the streams that it was ordered for is the last that uses it. */
     void (*give_back)(rbc__transfer *transfer, rbc__staged *staged);
+    /* How many were given back, and not ordered again since, whose work is still under way; and whether
+     * `staged` is one of them. They do not wait. */
+    int64_t (*num_used)(rbc__transfer *transfer);
+    bool (*is_used)(rbc__transfer *transfer, const rbc__staged *staged);
 } rbc__transfer_ops;
 
 typedef struct rbc__pipe_memory {

@@ -233,8 +233,8 @@ static rbc_status prepare(rbc_loader *loader, const rbc_mixture_params *mixture,
     rbc__shares_ranges(loader);
     RBC__TRY(rbc__shares_slots(loader, params, err));
     RBC__TRY(rbc__slots_create(loader->members[0].spec, params->device, &loader->allocator,
-                               loader->num_slots, params->num_threads, params->fixed_slots != 0,
-                               &loader->slots, err));
+                               loader->num_slots, loader->num_more_slots, params->num_threads,
+                               params->fixed_slots != 0, &loader->slots, err));
     loader->members[0].spec = NULL; /* the slots', as long as there are batches */
     return rbc__threads_make(loader, err);
 }

@@ -92,6 +92,7 @@ struct rbc_loader {
     rbc__request_watch watch; /* while it is made */
     rbc_on_error on_error;
     int32_t num_slots;
+    int32_t num_more_slots; /* for batches that are given back and used by queued work */
     DLDevice device;
     rbc_device_allocator allocator; /* of memory there; without functions: the driver's */
     rbc__pace pace;

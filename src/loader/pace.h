@@ -1,8 +1,8 @@
 /* Who decodes the images of a range of rows, where a loader's device and its cores both can.
  *
  * The device is faster by far, but what it does it takes from the training loop. So a core decodes what
- * it has the time for: the batch is needed when the loop has worked through those before it. Shared
- * within src/loader. */
+ * it has the time for: the batch is needed when the device has worked through those before it, of which
+ * the loop may have queued some, far ahead of the device. Shared within src/loader. */
 #ifndef RBC_LOADER_PACE_H
 #define RBC_LOADER_PACE_H
 
@@ -19,8 +19,8 @@ typedef struct rbc__pace {
     int64_t returned_ns; /* when the loop got its batch; 0: it asks for the next, or has none */
 } rbc__pace;
 
-/* Whether a core decodes `num_images` of a batch that `distance` others are delivered before: where
- * that takes half of the time there is. One range tells how long it takes. */
+/* Whether a core decodes `num_images` of a batch that `distance` others come before, to be delivered or
+ * queued: where that takes half of the time there is. One range tells how long it takes. */
 bool rbc__pace_is_on_host(double image_ns, double batch_ns, int64_t num_images, int64_t distance);
 
 /* The same of the next range. What a core was measured at is believed less with each range that it

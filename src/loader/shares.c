@@ -111,12 +111,22 @@ static int32_t default_slots(const rbc_loader *loader) {
     return loader->makes_there ? (int32_t)there : slots;
 }
 
+/* Slots beside them for batches that queued work still uses: threads that make images on the device
+ * would wait for that. `fit` slots have room on the host. */
+static int32_t more_slots(const rbc_loader *loader, int64_t fit) {
+    const int64_t there = DEVICE_SLOTS_BYTES / (loader->spec->slot_bytes + 1);
+    const int64_t room = (there < fit ? there : fit) - loader->num_slots;
+    return loader->makes_there ? (int32_t)clamp(room, 0, loader->num_slots) : 0;
+}
+
 rbc_status rbc__shares_slots(rbc_loader *loader, const rbc_loader_params *params, rbc_error *err) {
     const int64_t slot_bytes = loader->spec->host_bytes;
     const int64_t worker_bytes = loader->makes_there ? loader->num_threads * WORKER_BYTES_THERE : 0;
     loader->num_slots = params->num_slots > 0 ? params->num_slots : default_slots(loader);
     if (params->memory_bytes == 0) {
-        loader->memory_bytes += loader->num_slots * slot_bytes + worker_bytes;
+        loader->num_more_slots = more_slots(loader, INT32_MAX);
+        loader->memory_bytes +=
+            (loader->num_slots + loader->num_more_slots) * slot_bytes + worker_bytes;
         return RBC_OK;
     }
     const int64_t room = params->memory_bytes / 4 - worker_bytes;
@@ -135,6 +145,7 @@ rbc_status rbc__shares_slots(rbc_loader *loader, const rbc_loader_params *params
                          params->num_slots > 0 ? params->num_slots : 1, beside);
     }
     loader->num_slots = fit < loader->num_slots ? (int32_t)fit : loader->num_slots;
+    loader->num_more_slots = more_slots(loader, fit);
     return RBC_OK;
 }
 

@@ -21,7 +21,8 @@ struct rbc__slots {
     int64_t keep; /* slots that are not freed when they come back */
     int64_t total, num_free, peak;
     bool is_closed;
-    rbc_batch *free_list;
+    int64_t num_more;
+    rbc_batch *first_free, *last_free; /* as they came back */
 };
 
 static void free_batch(rbc_batch *batch, rbc__slots *slots) {
@@ -164,7 +165,8 @@ static rbc_status prepare_device(rbc__slots *slots, const rbc__batch_spec *spec,
 
 rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device,
                              const rbc_device_allocator *allocator, int32_t num_slots,
-                             int32_t num_arenas, bool is_fixed, rbc__slots **out, rbc_error *err) {
+                             int32_t num_more, int32_t num_arenas, bool is_fixed, rbc__slots **out,
+                             rbc_error *err) {
     const rbc__backend *backend;
     *out = NULL;
     RBC__TRY(rbc__backend_for(device, &backend, err));
@@ -189,6 +191,7 @@ rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device,
     slots->device = device;
     slots->num_arenas = num_arenas;
     slots->keep = (int64_t)num_slots + RBC__SLOTS_SPARE;
+    slots->num_more = num_more;
     *out = slots;
     return RBC_OK;
 }
@@ -206,16 +209,20 @@ static void destroy(rbc__slots *slots) {
     free(slots);
 }
 
+/* The first of the free slots; there is one. With the lock held. */
+static rbc_batch *take_first(rbc__slots *slots) {
+    rbc_batch *batch = slots->first_free;
+    slots->first_free = batch->next_free;
+    slots->last_free = slots->first_free != NULL ? slots->last_free : NULL;
+    slots->num_free--;
+    return batch;
+}
+
 /* A slot that is not kept, which counts until it is gone, so that nobody destroys the spec meanwhile.
  * With the lock held. */
 static rbc_batch *take_surplus(rbc__slots *slots) {
-    rbc_batch *batch = slots->free_list;
-    if (batch == NULL || (!slots->is_closed && slots->total <= slots->keep)) {
-        return NULL;
-    }
-    slots->free_list = batch->next_free;
-    slots->num_free--;
-    return batch;
+    const bool is_kept = !slots->is_closed && slots->total <= slots->keep + slots->num_more;
+    return slots->first_free == NULL || is_kept ? NULL : take_first(slots);
 }
 
 /* Frees what is not kept. Takes the lock, which is held, and whoever frees the last slot of a closed pool
@@ -245,14 +252,18 @@ void rbc__slots_close(rbc__slots **handle) {
     trim(slots);
 }
 
+/* Whether the next free slot, if there is one, is to be left alone. With the lock held. */
+static bool wants_more(const rbc__slots *slots) {
+    const rbc_batch *next = slots->first_free;
+    return next == NULL || (slots->total < slots->keep + slots->num_more && next->staged != NULL &&
+                            slots->ops->is_used(slots->transfer, next->staged));
+}
+
 rbc_status rbc__slots_acquire(rbc__slots *slots, int64_t num_rows, rbc_batch **out,
                               rbc_error *err) {
     pthread_mutex_lock(&slots->lock);
-    rbc_batch *batch = slots->free_list;
-    if (batch != NULL) {
-        slots->free_list = batch->next_free;
-        slots->num_free--;
-    } else {
+    rbc_batch *batch = wants_more(slots) ? NULL : take_first(slots);
+    if (batch == NULL) {
         ++slots->total;
         slots->peak = slots->total > slots->peak ? slots->total : slots->peak;
     }
@@ -277,8 +288,9 @@ rbc_status rbc__slots_acquire(rbc__slots *slots, int64_t num_rows, rbc_batch **o
 
 /* Puts a slot among the free ones, with the lock held. */
 static void put_back(rbc__slots *slots, rbc_batch *batch) {
-    batch->next_free = slots->free_list;
-    slots->free_list = batch;
+    batch->next_free = NULL;
+    *(slots->last_free != NULL ? &slots->last_free->next_free : &slots->first_free) = batch;
+    slots->last_free = batch;
     ++slots->num_free;
 }
 
@@ -332,6 +344,10 @@ rbc_status rbc_batch_order(rbc_batch *batch, void *stream, rbc_error *err) {
     return slots->front != NULL
                ? slots->ops->deliver(slots->transfer, batch->staged, slots->front, stream, err)
                : slots->ops->order(slots->transfer, batch->staged, stream, err);
+}
+
+int64_t rbc__slots_num_used(rbc__slots *slots) {
+    return slots->ops != NULL ? slots->ops->num_used(slots->transfer) : 0;
 }
 
 void rbc__slots_count(rbc__slots *slots, rbc__slots_counts *out) {

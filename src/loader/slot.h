@@ -2,7 +2,9 @@
  *
  * The pool keeps num_slots + RBC__SLOTS_SPARE of them. One more is allocated whenever none is free,
  * so that a consumer who holds many batches never makes the loader wait, and a slot given back is
- * freed while there are more than the pool keeps. A slot is handed out with one reference. The pool
+ * freed while there are more than the pool keeps. The one that was given back first is the next; where
+ * work that is queued on a device still uses it, one more is allocated of the `num_more` that the pool
+ * may keep for that. A slot is handed out with one reference. The pool
  * itself lives until its owner has closed it and the last slot has come back.
  *
  * A slot of another device has its rows on the host until it is sent, and its tensors there.
@@ -55,12 +57,14 @@ struct rbc_batch {
 };
 
 /* Takes the spec over, on success alone; `device` is where the fields of a batch are, in memory of `allocator`, `num_arenas`
- * the number of workers that can fill one at a time. With `is_fixed`, which is for devices, the tensors
+ * the number of workers that can fill one at a time, and `num_more` are slots for batches that are given
+ * back, but used by work that is queued. With `is_fixed`, which is for devices, the tensors
  * of all batches are in one place there, the front. UNSUPPORTED, INVALID_ARGUMENT, DEVICE: the device
  * cannot be used. */
 rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device,
                              const rbc_device_allocator *allocator, int32_t num_slots,
-                             int32_t num_arenas, bool is_fixed, rbc__slots **out, rbc_error *err);
+                             int32_t num_more, int32_t num_arenas, bool is_fixed, rbc__slots **out,
+                             rbc_error *err);
 /* Frees the slots that are not handed out; the others when they come back. */
 void rbc__slots_close(rbc__slots **handle);
 
@@ -75,6 +79,9 @@ rbc_status rbc__batch_await(rbc_batch *batch, rbc_error *err);
 rbc_status rbc__batch_follow(const rbc_batch *batch, rbc__pipe *pipe, rbc_error *err);
 /* Sends what was made on the host to where the tensors are; on the host it is there. DEVICE. */
 rbc_status rbc__batch_send(rbc_batch *batch, rbc_error *err);
+
+/* Batches that are given back, and used by work that is queued on their device. */
+int64_t rbc__slots_num_used(rbc__slots *slots);
 
 typedef struct rbc__slots_counts {
     int64_t total, in_use, peak;

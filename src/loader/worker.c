@@ -160,9 +160,12 @@ static bool may_begin(const rbc_loader *loader) {
 
 /* Whether a core is to decode the images of `rows` rows of a batch, where a device could. */
 static bool is_on_host(rbc_loader *loader, const rbc__pending *pending, int64_t rows) {
-    return loader->makes_there && loader->pace.is_shared &&
-           rbc__pace_deal(&loader->pace, rows * loader->images_per_row,
-                          pending->index - loader->next_delivered);
+    if (!loader->makes_there || !loader->pace.is_shared) {
+        return false;
+    }
+    const int64_t num_before =
+        pending->index - loader->next_delivered + rbc__slots_num_used(loader->slots);
+    return rbc__pace_deal(&loader->pace, rows * loader->images_per_row, num_before);
 }
 
 /* The next range of rows to fetch, or NULL when there is none now. Where its maker is known, that is

@@ -441,6 +441,9 @@ static void *run_stream(void *argument) {
         work *w = stream->first;
         pthread_mutex_unlock(&stream->lock);
         pause_a_little(&state);
+        while (atomic_load(&rbc_host_device.held) == (unsigned long)(uintptr_t)stream) {
+            nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+        }
         const CUresult result = do_work(w);
         is_over = w->kind == WORK_END;
         pthread_mutex_lock(&stream->lock);

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "loader/loader.h"
 #include "training.h"
 
 /* ---- tests --------------------------------------------------------------------------------------
@@ -50,7 +51,7 @@ static void batches_are_those_of_the_host(void **state) {
         atomic_store(&device->watched, 0);
         assert_int_equal(driver->stream_synchronize(stream), 0);
         rbc_loader_get_stats(loader, &stats);
-        assert_true(s->params.num_slots == 0 || stats.slots_peak <= s->params.num_slots + 2);
+        assert_true(s->params.num_slots == 0 || stats.slots_peak <= 2 * s->params.num_slots + 2);
         assert_int_equal(got, count);
         compare(wanted, found, count);
         rbc_loader_destroy(&loader);
@@ -101,6 +102,50 @@ static void images_are_those_of_the_host(void **state) {
         check_left(0);
     }
     atomic_store(&device->max_pause_us, 0);
+}
+
+/* A loop that is far ahead of its device: what queued work uses is left alone while there is room for
+ * more, and counts as time that is left. */
+static void batches_that_queued_work_uses_are_left_alone(void **state) {
+    (void)state;
+    enum { SLOTS = 3, ALL = 2 * SLOTS + RBC__SLOTS_SPARE };
+    setup *s = make_setup();
+    s->fake.is_jpeg = true;
+    s->params.num_slots = SLOTS;
+    s->params.jpeg = RBC_JPEG_ON_AUTO;
+    rbc_loader *loader = open_on(s, cpu);
+    const int64_t count = train(loader, NULL, wanted);
+    assert_true(count > ALL);
+    rbc_loader_destroy(&loader);
+    loader = open_on(s, cuda0);
+    CUstream stream = make_stream(0);
+    atomic_store(&device->held, (unsigned long)(uintptr_t)stream);
+    rbc_loader_stats stats;
+    int64_t got = 0;
+    for (; got < ALL; ++got) {
+        rbc_batch *batch = NULL;
+        rbc_error error;
+        assert_int_equal(rbc_loader_next(loader, 60 * INT64_C(1000000000), &batch, &error), RBC_OK);
+        assert_int_equal(rbc_batch_order(batch, stream, &error), RBC_OK);
+        found[got] = copy_batch(batch, stream);
+        rbc_batch_release(&batch);
+        assert_int_equal(rbc__slots_num_used(loader->slots), got + 1);
+    }
+    rbc_loader_get_stats(loader, &stats);
+    assert_int_equal(stats.slots_peak, ALL);
+    atomic_store(&device->held, 0);
+    assert_int_equal(driver->stream_synchronize(stream), 0);
+    got += train(loader, stream, found + got);
+    assert_int_equal(rbc__slots_num_used(loader->slots), 0);
+    rbc_loader_get_stats(loader, &stats);
+    assert_true(stats.slots_peak <= ALL);
+    assert_int_equal(got, count);
+    compare(wanted, found, count);
+    rbc_loader_destroy(&loader);
+    assert_int_equal(driver->stream_destroy(stream), 0);
+    drop(wanted, count);
+    drop(found, count);
+    check_left(0);
 }
 
 static void an_epoch_resumes_anywhere(void **state) {
@@ -362,6 +407,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batches_are_those_of_the_host),
         cmocka_unit_test(images_are_those_of_the_host),
+        cmocka_unit_test(batches_that_queued_work_uses_are_left_alone),
         cmocka_unit_test(an_epoch_resumes_anywhere),
         cmocka_unit_test(damage_is_that_of_the_host),
         cmocka_unit_test(loaders_stop_at_any_time),

@@ -16,7 +16,10 @@ struct rbc__transfer {
     rbc__cuda_device *device;
     rbc_device_allocator allocator;
     CUstream copies;
-    pthread_mutex_t lock; /* of the users of its memory while several threads fill it */
+    /* Given back, in that order, and used by work that is not over. */
+    rbc__staged *first_used, *last_used;
+    int64_t num_used;
+    pthread_mutex_t lock; /* of those, and of the users of a memory while several threads fill it */
     pthread_mutex_t
         front_lock; /* of a front, which is delivered to and given back from any thread */
 };
@@ -35,6 +38,9 @@ struct rbc__staged {
     CUevent sent;
     user *users; /* [num_users] of [room]; events stay for those that come after */
     int32_t num_users, room;
+    int32_t num_marked; /* users whose end was recorded when it was given back */
+    bool is_used;       /* among those of the transfer: */
+    rbc__staged *next_used;
     bool is_delivered; /* since it was sent, to a front */
     rbc__staged *front;
     const rbc__staged *shown; /* of a front: what was delivered to it last */
@@ -64,8 +70,9 @@ static rbc_status leave_with(const rbc__transfer *t, entered *e, CUresult result
 static bool has_functions(const rbc__cuda_driver *d) {
     return d->mem_host_alloc != NULL && d->mem_free_host != NULL &&
            rbc__cuda_memory_has_functions(d) && d->event_create != NULL &&
-           d->event_record != NULL && d->event_synchronize != NULL && d->event_destroy != NULL &&
-           d->stream_wait_event != NULL && d->memcpy_htod_async != NULL && d->memcpy_async != NULL;
+           d->event_record != NULL && d->event_synchronize != NULL && d->event_query != NULL &&
+           d->event_destroy != NULL && d->stream_wait_event != NULL &&
+           d->memcpy_htod_async != NULL && d->memcpy_async != NULL;
 }
 
 static rbc_status create(int32_t device_id, const rbc_device_allocator *allocator,
@@ -127,9 +134,57 @@ static bool mark_end(const rbc__transfer *t, const user *u) {
            t->driver->event_record(u->event, u->cu_stream) == 0;
 }
 
+/* It is not one of those in use any more; with the lock held. */
+static void forget_use(rbc__transfer *t, rbc__staged *s) {
+    rbc__staged *before = NULL;
+    rbc__staged *at = s->is_used ? t->first_used : NULL;
+    while (at != NULL && at != s) {
+        before = at;
+        at = at->next_used;
+    }
+    if (at == NULL) {
+        return;
+    }
+    *(before != NULL ? &before->next_used : &t->first_used) = s->next_used;
+    t->last_used = t->last_used == s ? before : t->last_used;
+    s->next_used = NULL;
+    s->is_used = false;
+    t->num_used--;
+}
+
+/* Its users' ends are recorded; with the lock held. */
+static void note_use(rbc__transfer *t, rbc__staged *s) {
+    forget_use(t, s);
+    *(t->last_used != NULL ? &t->last_used->next_used : &t->first_used) = s;
+    t->last_used = s;
+    s->num_marked = s->num_users;
+    s->is_used = true;
+    ++t->num_used;
+}
+
+static bool is_over(const rbc__transfer *t, const rbc__staged *s) {
+    for (int32_t i = 0; i < s->num_marked; ++i) {
+        if (t->driver->event_query(s->users[i].event) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Forgets those whose work is over, in the order in which they were given back; the device is current,
+ * with the lock held. */
+static void forget_over(rbc__transfer *t) {
+    while (t->first_used != NULL && is_over(t, t->first_used)) {
+        forget_use(t, t->first_used);
+    }
+}
+
 /* Waits for all that uses it, and frees it; the device is current. */
-static void drop(const rbc__transfer *t, rbc__staged *s) {
+static void drop(rbc__transfer *t, rbc__staged *s) {
     const rbc__cuda_driver *driver = t->driver;
+    (void)pthread_mutex_lock(&t->lock);
+    forget_use(t, s);
+    (void)pthread_mutex_unlock(&t->lock);
     for (int32_t i = 0; i < s->room; ++i) {
         if (s->users[i].event != NULL) {
             if (i < s->num_users && !s->users[i].is_done) {
@@ -312,7 +367,10 @@ static CUresult add_user(const rbc__transfer *t, rbc__staged *s, CUstream cu_str
 }
 
 /* The device is current. */
-static CUresult order_on(const rbc__transfer *t, rbc__staged *s, CUstream cu_stream) {
+static CUresult order_on(rbc__transfer *t, rbc__staged *s, CUstream cu_stream) {
+    (void)pthread_mutex_lock(&t->lock);
+    forget_use(t, s);
+    (void)pthread_mutex_unlock(&t->lock);
     const CUresult result = is_user(s, cu_stream) ? 0 : add_user(t, s, cu_stream);
     return result == 0 ? t->driver->stream_wait_event(cu_stream, s->sent, 0) : result;
 }
@@ -365,13 +423,14 @@ static rbc_status order(rbc__transfer *t, rbc__staged *s, void *cu_stream, rbc_e
     return deliver(t, s, NULL, cu_stream, err);
 }
 
-/* The device is current. */
-static void mark_ends(rbc__transfer *t, rbc__staged *s) {
-    (void)pthread_mutex_lock(&t->lock);
+/* The device is current, with the lock held. */
+static bool mark_ends(const rbc__transfer *t, rbc__staged *s) {
+    bool is_marked = true;
     for (int32_t i = 0; i < s->num_users; ++i) {
         s->users[i].is_done = mark_end(t, &s->users[i]);
+        is_marked = is_marked && s->users[i].is_done;
     }
-    (void)pthread_mutex_unlock(&t->lock);
+    return is_marked;
 }
 
 static void give_back(rbc__transfer *t, rbc__staged *s) {
@@ -379,14 +438,42 @@ static void give_back(rbc__transfer *t, rbc__staged *s) {
     if (s->num_users == 0 || enter(t, &e, NULL) != RBC_OK) {
         return;
     }
-    mark_ends(t, s);
+    (void)pthread_mutex_lock(&t->lock);
+    if (mark_ends(t, s)) {
+        note_use(t, s);
+    }
+    (void)pthread_mutex_unlock(&t->lock);
     /* What is behind another in the front is used no more: that one has waited for its users. */
     (void)pthread_mutex_lock(&t->front_lock);
     if (s->front != NULL && s->front->shown == s) {
-        mark_ends(t, s->front);
+        (void)pthread_mutex_lock(&t->lock);
+        (void)mark_ends(t, s->front);
+        (void)pthread_mutex_unlock(&t->lock);
     }
     (void)pthread_mutex_unlock(&t->front_lock);
     leave(t, &e);
+}
+
+/* Of `s`, or of all where that is NULL. */
+static int64_t count_used(rbc__transfer *t, const rbc__staged *s) {
+    entered e;
+    if (enter(t, &e, NULL) != RBC_OK) {
+        return 0;
+    }
+    (void)pthread_mutex_lock(&t->lock);
+    forget_over(t);
+    const int64_t count = s == NULL ? t->num_used : s->is_used;
+    (void)pthread_mutex_unlock(&t->lock);
+    leave(t, &e);
+    return count;
+}
+
+static int64_t num_used(rbc__transfer *t) {
+    return count_used(t, NULL);
+}
+
+static bool is_used(rbc__transfer *t, const rbc__staged *s) {
+    return count_used(t, s) != 0;
 }
 
 const rbc__transfer_ops rbc__cuda_transfer_ops = {
@@ -403,4 +490,6 @@ const rbc__transfer_ops rbc__cuda_transfer_ops = {
     .order = order,
     .deliver = deliver,
     .give_back = give_back,
+    .num_used = num_used,
+    .is_used = is_used,
 };
