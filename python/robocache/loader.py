@@ -172,7 +172,7 @@ class DataLoader:
             where = dataset.path if isinstance(dataset, Dataset) else dataset
             warnings.warn(f"{where}: {message}", stacklevel=2)
         if len(self) == 0:
-            warnings.warn(f"{self!r} has no batch: {self._why_empty()}", stacklevel=2)
+            warnings.warn(f"the loader has no batch: {self._why_empty()}", stacklevel=2)
 
     def _warnings(self) -> Iterator[str]:
         """Yields what the native loader found that is hardly meant."""
