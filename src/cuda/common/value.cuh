@@ -2,7 +2,7 @@
 #ifndef RBC_CUDA_VALUE_CUH
 #define RBC_CUDA_VALUE_CUH
 
-#include "cuda/common/vec16.cuh"
+#include "cuda/common/float.cuh"
 #include "cuda/resample/resample_params.h"
 
 typedef unsigned long long item; /* the bits of a value */

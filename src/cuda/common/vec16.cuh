@@ -3,53 +3,10 @@
 #ifndef RBC_CUDA_VEC16_CUH
 #define RBC_CUDA_VEC16_CUH
 
-#include "cuda/common/launch.cuh"
-
-enum {
-    VALUE_F32,
-    VALUE_F64,
-    VALUE_F16,
-    VALUE_BF16,
-    VALUE_COPY, /* any dtype, moved and never computed with */
-};
+#include "cuda/common/float.cuh"
 
 INLINE int value_bytes(int dtype) {
     return dtype == VALUE_F64 ? 8 : dtype == VALUE_F32 ? 4 : 2;
-}
-
-INLINE float bf16_low(unsigned word) {
-    return __uint_as_float(word << 16);
-}
-
-INLINE float bf16_high(unsigned word) {
-    return __uint_as_float(word & 0xffff0000u);
-}
-
-INLINE unsigned bf16_pack(float low, float high) {
-    unsigned word;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
-    return word;
-}
-
-INLINE float f16_widen(unsigned short bits) {
-    float value;
-    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
-    return value;
-}
-
-INLINE unsigned f16_pack(float low, float high) {
-    unsigned word;
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
-    return word;
-}
-
-/* a + w * (b - a), every operation rounded. */
-INLINE float lerp_f32(float a, float b, float w) {
-    return __fadd_rn(a, __fmul_rn(w, __fsub_rn(b, a)));
-}
-
-INLINE double lerp_f64(double a, double b, double w) {
-    return __dadd_rn(a, __dmul_rn(w, __dsub_rn(b, a)));
 }
 
 INLINE unsigned lerp_word(unsigned a, unsigned b, float w, int dtype) {

@@ -4,6 +4,7 @@
 
 #include "cuda/resample/adjoint_params.h"
 #include "cuda/resample/target_samples.cuh"
+#include "cuda/resample/tile.cuh"
 
 /* Samples [first, end) of batch row `batch` are the block's, [own_first, own_end) of them the
  * thread's, in one channel. */

@@ -35,6 +35,16 @@ INLINE void stamp_store(char *address, stamp value, int type) {
     }
 }
 
+/* Targets of one row, in global memory. */
+typedef struct row_targets {
+    const char *first;
+    long long stride, count;
+} row_targets;
+
+INLINE stamp row_target(const row_targets *targets, long long index, int type) {
+    return stamp_load(targets->first + index * targets->stride, type);
+}
+
 INLINE double stamp_f64(stamp value) {
     return __longlong_as_double(value);
 }
@@ -160,25 +170,6 @@ INLINE long long row_length(const resample_source *source, long long batch) {
     const long long length =
         source->lengths_are_i64 ? *(const long long *)address : (long long)*(const int *)address;
     return length < 0 ? 0 : length > source->num_samples ? source->num_samples : length;
-}
-
-/* Upper bound of `target` in global memory by a whole warp: 33 parts a step. */
-INLINE long long clock_search_warp(const row_clock *clock, stamp target, int type) {
-    const int lane = (int)(threadIdx.x & 31);
-    long long begin = 0;
-    long long count = clock->length;
-    while (count > 0) {
-        const long long step = (count + 32) / 33;
-        const long long probe = begin + (lane + 1) * step - 1;
-        const int right =
-            probe < begin + count &&
-            stamp_at_most(stamp_load(clock->global + probe * clock->stride, type), target, type);
-        const int passed = __popc(__ballot_sync(0xffffffffu, right));
-        const long long left = count - passed * step;
-        begin += passed * step;
-        count = passed == 32 || left < step - 1 ? left : step - 1;
-    }
-    return begin;
 }
 
 #endif

@@ -90,7 +90,7 @@ static rbc_status launch_runs(rbc__cuda_queue *queue, const rbc__resample_job *j
     const rbc__resample_source *source = &job->sources[0];
     adjoint_launch params = {
         .launch = describe_targets(job),
-        .source = rbc__cuda_describe_source(job, source, source->out_channel, 1),
+        .source = rbc__cuda_describe_source(job->dtype, source, source->out_channel, 1),
     };
     const uint32_t shared = cache_bytes(job, &params.source);
     const rbc__cuda_kernel kernel =

@@ -191,14 +191,14 @@ INLINE void resample_backward(const adjoint_launch *p, int dtype, int type) {
         const int mode = part.is_mine ? mode_of_channel(p, part.channel) : 0;
         const char *grad = launch->out + part.batch * launch->out_batch_stride +
                            part.channel * launch->out_channel_stride;
+        const row_targets row = targets_of_row(launch, part.batch);
         tile targets;
         targets.batch = part.batch;
         for (targets.first = range[0]; targets.first < range[1]; targets.first += ADJOINT_TILE) {
             const long long left = range[1] - targets.first;
             targets.count = (int)(left < ADJOINT_TILE ? left : ADJOINT_TILE);
             for (int j = (int)threadIdx.x; j < targets.count; j += (int)blockDim.x) {
-                find_samples(launch, source, &clock, &targets, targets.first + j, &brackets[j],
-                             type);
+                find_samples(&row, source, &clock, targets.first + j, &brackets[j], type);
             }
             __syncthreads();
             if (part.is_mine) {

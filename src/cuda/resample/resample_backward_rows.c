@@ -81,7 +81,7 @@ rbc_status rbc__cuda_launch_backward_rows(rbc__cuda_queue *queue, const rbc__res
         .targets_capacity = are_cached ? (uint32_t)job->num_targets : 0,
         .shares_begin = shares_begin,
         .ranges_begin = ranges_begin,
-        .source = rbc__cuda_describe_source(job, source, source->out_channel, 1),
+        .source = rbc__cuda_describe_source(job->dtype, source, source->out_channel, 1),
     };
     rbc__cuda_divide_by(launch.row_slices, &launch.row_magic, &launch.row_shift);
     const rbc__cuda_shape shape = {

@@ -2,14 +2,9 @@
 #include "cuda/resample/resample_launch.h"
 
 static rbc__cuda_kernel generic_kernel(rbc__dtype dtype, uint32_t *integer) {
-    static const uint32_t integers[RBC__NUM_DTYPES] = {
-        [RBC__U8] = VALUE_U8,   [RBC__I8] = VALUE_I8,   [RBC__I16] = VALUE_I16,
-        [RBC__I32] = VALUE_I32, [RBC__I64] = VALUE_I64, [RBC__BOOL] = VALUE_U8,
-        [RBC__U16] = VALUE_U16, [RBC__U32] = VALUE_U32, [RBC__U64] = VALUE_U64,
-    };
     static const rbc__cuda_kernel kernels[RBC__NUM_DTYPES] = {
         RBC__CUDA_VALUES_OF(resample_generic, integer)};
-    *integer = integers[dtype];
+    *integer = rbc__cuda_value_of(dtype);
     return kernels[dtype];
 }
 
@@ -102,7 +97,7 @@ static rbc_status launch_part(rbc__cuda_queue *queue, const rbc__resample_job *w
         params.launch.valid += taken->first * job.valid_source_stride_bytes;
     }
     for (int32_t i = 0; i < job.num_sources; ++i) {
-        params.sources[i] = rbc__cuda_describe_source(&job, &job.sources[i], first_column, 1);
+        params.sources[i] = rbc__cuda_describe_source(job.dtype, &job.sources[i], first_column, 1);
         describe_runs(&job.sources[i], (uint32_t)i, params.sources[i].out_begin, &params);
     }
     const uint32_t cached = rbc__cuda_share_cache(params.sources, job.num_sources, job.time_type);

@@ -20,8 +20,19 @@ int64_t rbc__cuda_stamp_bytes(rbc__time_type type) {
     return type == RBC__TIME_F32 ? 4 : 8;
 }
 
-bool rbc__cuda_skips_missing(const rbc__resample_job *job, const rbc__resample_source *source) {
-    return (source->flags & RBC_NAN_IS_MISSING) != 0 && rbc__dtype_is_float(job->dtype);
+uint32_t rbc__cuda_value_of(rbc__dtype dtype) {
+    static const uint32_t values[RBC__NUM_DTYPES] = {
+        [RBC__F32] = VALUE_F32,   [RBC__F64] = VALUE_F64, [RBC__F16] = VALUE_F16,
+        [RBC__BF16] = VALUE_BF16, [RBC__U8] = VALUE_U8,   [RBC__I8] = VALUE_I8,
+        [RBC__I16] = VALUE_I16,   [RBC__I32] = VALUE_I32, [RBC__I64] = VALUE_I64,
+        [RBC__BOOL] = VALUE_U8,   [RBC__U16] = VALUE_U16, [RBC__U32] = VALUE_U32,
+        [RBC__U64] = VALUE_U64,
+    };
+    return values[dtype];
+}
+
+bool rbc__cuda_skips_missing(rbc__dtype dtype, const rbc__resample_source *source) {
+    return (source->flags & RBC_NAN_IS_MISSING) != 0 && rbc__dtype_is_float(dtype);
 }
 
 int64_t rbc__cuda_num_columns(const rbc__resample_job *job) {
@@ -71,9 +82,8 @@ static uint32_t mode_bits(const rbc__resample_source *source) {
     return bits;
 }
 
-resample_source rbc__cuda_describe_source(const rbc__resample_job *job,
-                                          const rbc__resample_source *from, int64_t first_column,
-                                          int64_t slice_bytes) {
+resample_source rbc__cuda_describe_source(rbc__dtype dtype, const rbc__resample_source *from,
+                                          int64_t first_column, int64_t slice_bytes) {
     const int64_t begin = from->out_channel - first_column;
     return (resample_source){
         .values = from->values,
@@ -95,7 +105,7 @@ resample_source rbc__cuda_describe_source(const rbc__resample_job *job,
         .outside = (uint32_t)from->outside,
         .mode = from->num_runs > 0 ? (uint32_t)from->runs[0].mode : MODE_HOLD,
         .modes = mode_bits(from),
-        .nan_is_missing = rbc__cuda_skips_missing(job, from),
+        .nan_is_missing = rbc__cuda_skips_missing(dtype, from),
     };
 }
 

@@ -1,5 +1,5 @@
 /* What the launches of resample and fuse have in common: a job in the terms of the kernels, and how
- * it is cut into blocks. Shared within src/cuda/resample. */
+ * it is cut into blocks. Interface of src/cuda/resample. */
 #ifndef RBC_CUDA_RESAMPLE_LAUNCH_H
 #define RBC_CUDA_RESAMPLE_LAUNCH_H
 
@@ -17,21 +17,23 @@ enum {
     RBC__CUDA_MAX_ROW_BYTES = 1 << 22, /* so that offsets in a tile are 31-bit */
 };
 
+/* VALUE_ of a dtype; of bool that of u8. */
+uint32_t rbc__cuda_value_of(rbc__dtype dtype);
+
 int64_t rbc__cuda_stamp_bytes(rbc__time_type type);
 
 /* Channels of all sources together. */
 int64_t rbc__cuda_num_columns(const rbc__resample_job *job);
 
 /* Whether NaN values of the source count as absent. */
-bool rbc__cuda_skips_missing(const rbc__resample_job *job, const rbc__resample_source *source);
+bool rbc__cuda_skips_missing(rbc__dtype dtype, const rbc__resample_source *source);
 
 /* The job without its tiles and sources. */
 resample_launch rbc__cuda_describe_job(const rbc__resample_job *job);
 
 /* Columns count from `first_column` on, in slices of `slice_bytes`. */
-resample_source rbc__cuda_describe_source(const rbc__resample_job *job,
-                                          const rbc__resample_source *from, int64_t first_column,
-                                          int64_t slice_bytes);
+resample_source rbc__cuda_describe_source(rbc__dtype dtype, const rbc__resample_source *from,
+                                          int64_t first_column, int64_t slice_bytes);
 
 /* Gives each source its part of the shared memory for stamps; returns the bytes used. */
 uint32_t rbc__cuda_share_cache(resample_source *sources, int32_t count, rbc__time_type type);

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "cuda/common/dtypes.h"
+
 enum {
     RESAMPLE_MAX_SOURCES = 12,    /* of one launch; more streams take several */
     RESAMPLE_MAX_RUNS = 40,       /* likewise */
@@ -37,18 +39,6 @@ enum {
     OUTSIDE_NAN = 1,
     OUTSIDE_ZERO = 2,
     OUTSIDE_EXTRAPOLATE = 3,
-};
-
-/* Dtypes that are compared and copied only; those computed with are in vec16.cuh. */
-enum {
-    VALUE_U8 = 16,
-    VALUE_I8,
-    VALUE_I16,
-    VALUE_I32,
-    VALUE_I64,
-    VALUE_U16,
-    VALUE_U32,
-    VALUE_U64,
 };
 
 /* A limit in the unit of the times: ns for CLOCK_I64, else seconds. Negative: none. */

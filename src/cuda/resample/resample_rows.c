@@ -11,7 +11,7 @@ bool rbc__cuda_has_whole_rows(const rbc__resample_job *job) {
     for (int32_t i = 0; i < job->num_sources; ++i) {
         const rbc__resample_source *source = &job->sources[i];
         if (source->num_runs != 1 || source->runs[0].mode > RBC_RESAMPLE_NEAREST ||
-            rbc__cuda_skips_missing(job, source) || source->num_channels == 0 ||
+            rbc__cuda_skips_missing(job->dtype, source) || source->num_channels == 0 ||
             (source->channel_stride_bytes != bytes && source->num_channels > 1)) {
             return false;
         }
@@ -77,7 +77,7 @@ rbc_status rbc__cuda_launch_rows(rbc__cuda_queue *queue, const rbc__resample_job
     resample_launch_many many = {0}; /* also what no source uses: launches are compared */
     many.launch = rbc__cuda_describe_job(job);
     for (int32_t i = 0; i < job->num_sources; ++i) {
-        many.sources[i] = rbc__cuda_describe_source(job, &job->sources[i], 0, bytes);
+        many.sources[i] = rbc__cuda_describe_source(job->dtype, &job->sources[i], 0, bytes);
     }
     const uint32_t cached = rbc__cuda_share_cache(many.sources, job->num_sources, job->time_type);
     const int64_t tile = rbc__cuda_choose_tile(

@@ -4,7 +4,7 @@
 #define RBC_CUDA_TARGET_SAMPLES_CUH
 
 #include "cuda/resample/blend.cuh"
-#include "cuda/resample/tile.cuh"
+#include "cuda/resample/bracket.cuh"
 
 /* What the first stage leaves for the second; `last`: newest sample at or before the target. */
 typedef struct target_samples {
@@ -60,14 +60,14 @@ INLINE void find_neighbours(const row_clock *clock, const bracket *around, cubic
 }
 
 /* First sample of the interval that ends at `target`. */
-INLINE long long interval_begin(const resample_launch *launch, const row_clock *clock,
-                                long long batch, long long target, int type) {
+INLINE long long interval_begin(const row_targets *targets, const row_clock *clock,
+                                long long target, int type) {
     stamp begin;
     if (target > 0) {
-        begin = target_at(launch, batch, target - 1, type);
-    } else if (launch->num_targets > 1) {
-        const stamp first = target_at(launch, batch, 0, type);
-        const stamp step = stamp_difference(target_at(launch, batch, 1, type), first, type);
+        begin = row_target(targets, target - 1, type);
+    } else if (targets->count > 1) {
+        const stamp first = row_target(targets, 0, type);
+        const stamp step = stamp_difference(row_target(targets, 1, type), first, type);
         begin = stamp_difference(first, step, type);
     } else {
         return 0;
@@ -83,15 +83,13 @@ INLINE int has_reduction(const resample_source *source) {
     return source->modes >> MODE_MEAN != 0;
 }
 
-INLINE void find_samples(const resample_launch *launch, const resample_source *source,
-                         const row_clock *clock, const tile *part, long long target,
-                         target_samples *out, int type) {
-    out->time = target_at(launch, part->batch, target, type);
+INLINE void find_samples(const row_targets *targets, const resample_source *source,
+                         const row_clock *clock, long long target, target_samples *out, int type) {
+    out->time = row_target(targets, target, type);
     bracket around = bracket_search(clock, out->time, type, 0);
     out->last = around.left;
     out->valid = 1;
-    out->begin =
-        has_reduction(source) ? interval_begin(launch, clock, part->batch, target, type) : 0;
+    out->begin = has_reduction(source) ? interval_begin(targets, clock, target, type) : 0;
     cubic_weights cubic;
     const int is_cubic = has_mode(source, MODE_CUBIC) && clock->length > 0;
     if (is_cubic) {

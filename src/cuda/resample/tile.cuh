@@ -29,6 +29,14 @@ INLINE tile tile_of_block(const resample_launch *launch) {
     return found;
 }
 
+INLINE row_targets targets_of_row(const resample_launch *launch, long long batch) {
+    row_targets targets;
+    targets.first = launch->targets + batch * launch->targets_batch_stride;
+    targets.stride = launch->targets_stride;
+    targets.count = launch->num_targets;
+    return targets;
+}
+
 INLINE stamp target_at(const resample_launch *launch, long long batch, long long target, int type) {
     return stamp_load(launch->targets + batch * launch->targets_batch_stride +
                           target * launch->targets_stride,
@@ -53,6 +61,25 @@ INLINE void cache_stamps(const row_clock *clock, char *cache, long long first, i
     for (int i = (int)threadIdx.x + done * (int)blockDim.x; i < count; i += (int)blockDim.x) {
         stamp_store(cache + i * bytes, stamp_load(from + i * clock->stride, type), type);
     }
+}
+
+/* Upper bound of `target` in global memory by a whole warp: 33 parts a step. */
+INLINE long long clock_search_warp(const row_clock *clock, stamp target, int type) {
+    const int lane = (int)(threadIdx.x & 31);
+    long long begin = 0;
+    long long count = clock->length;
+    while (count > 0) {
+        const long long step = (count + 32) / 33;
+        const long long probe = begin + (lane + 1) * step - 1;
+        const int right =
+            probe < begin + count &&
+            stamp_at_most(stamp_load(clock->global + probe * clock->stride, type), target, type);
+        const int passed = __popc(__ballot_sync(0xffffffffu, right));
+        const long long left = count - passed * step;
+        begin += passed * step;
+        count = passed == 32 || left < step - 1 ? left : step - 1;
+    }
+    return begin;
 }
 
 /* For a row too long for the cache: bounds of the samples that the tile's targets can touch. One

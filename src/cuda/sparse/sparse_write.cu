@@ -1,5 +1,6 @@
 /* Counts, the points of voxels and copies of their features; padding. */
 #include "cuda/common/value.cuh"
+#include "cuda/common/vec16.cuh"
 #include "cuda/sparse/sparse.cuh"
 
 enum {

@@ -5,6 +5,7 @@
 #define RBC_CUDA_REDUCE_CUH
 
 #include "cuda/common/value.cuh"
+#include "cuda/common/vec16.cuh"
 #include "cuda/voxelize/voxel_params.h"
 
 enum {
