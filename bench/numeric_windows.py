@@ -21,7 +21,8 @@ EPISODES, STEPS, EPOCHS, BATCH = 20, 300, 3, 256
 RATE_HZ, FASTER = 50, 20  # of the steps; samples of the force in a step
 
 
-def write(folder: Path) -> rc.Dataset:
+def write(folder: Path, images: list[bytes] | None = None) -> rc.Dataset:
+    """Write and open episodes of numbers, with these images over and over where they are given."""
     features = {
         "state": rc.Feature("float32", (14,)),
         "action": rc.Feature("float32", (14,)),
@@ -30,13 +31,19 @@ def write(folder: Path) -> rc.Dataset:
         "force_time_ns": rc.Feature("int64", ragged=True),
         "tactile": rc.Feature("float32", (32, 32, 3)),
     }
+    if images is not None:
+        features["image"] = rc.Feature("uint8", (256, 256, 3), encoding="jpeg")
     rng = np.random.default_rng(0)
     times = np.arange(STEPS) * (1_000_000_000 // RATE_HZ)
     finer = np.arange(FASTER) * (1_000_000_000 // RATE_HZ // FASTER)
     with rc.RldsWriter(folder, "numbers", features, control_rate_hz=RATE_HZ) as writer:
         for _ in range(EPISODES):
+            frames = (
+                {} if images is None else {"image": [images[i % len(images)] for i in range(STEPS)]}
+            )
             writer.add_episode(
                 {
+                    **frames,
                     "state": rng.normal(size=(STEPS, 14)),
                     "action": rng.normal(size=(STEPS, 14)),
                     "action_time_ns": times,

@@ -189,6 +189,31 @@ typedef struct rbc__image_job {
     rbc__pipe *pipe; /* as above */
 } rbc__image_job;
 
+/* Numbers of one row that a window takes of a stream, which are resampled, scaled, and put into a
+ * batch: all but that is on the host. Element i is made at target first + i * step. */
+typedef struct rbc__align_item {
+    rbc__resample_source source; /* of int64 stamps, side by side, and samples of `stored` */
+    rbc__dtype stored;
+    const int64_t *targets; /* [num_targets] */
+    int64_t num_targets;
+    int64_t first, step, count;
+    const uint8_t *nothing;       /* [count], 1: there is no value; NULL: all 0 */
+    bool is_nan;                  /* NaN stands for no value, else zero */
+    const double *scale, *offset; /* [channels], or NULL; computed in float64, rounded once */
+    rbc__dtype dtype; /* of the output; that of the samples unless it is of floats or holds
+                                     their integers */
+    uint8_t *out;     /* of the first element, channels side by side */
+    int64_t out_stride_bytes;
+    int64_t tail_bytes; /* of zeros behind the channels of an element */
+} rbc__align_item;
+
+typedef struct rbc__align_items {
+    const rbc__align_item *items;
+    int64_t count;
+    uint8_t *host, *device; /* memory of the pipe, of align_bytes() each; not looked at by that */
+    rbc__pipe *pipe;        /* whose stream it goes on */
+} rbc__align_items;
+
 typedef struct rbc__backend {
     const char *name; /* "cpu", "cuda" */
     DLDeviceType device_type;
@@ -227,6 +252,11 @@ typedef struct rbc__backend {
     rbc_status (*image)(rbc_context *context, const rbc__image_job *job, int32_t device_id,
                         void *cu_stream, rbc_error *err);
     uint64_t (*image_workspace_bytes)(const rbc__image_job *job);
+    /* Copies what items need to the device and makes all of them in one launch. NULL, as the next, of
+     * a backend on the host. */
+    rbc_status (*align)(rbc_context *context, const rbc__align_items *list, int32_t device_id,
+                        void *cu_stream, rbc_error *err);
+    int64_t (*align_bytes)(const rbc__align_items *list);
     const rbc__transfer_ops *transfer; /* NULL, as the next, of a backend on the host */
     const rbc__pipe_ops *pipe;
 } rbc__backend;

@@ -1272,6 +1272,14 @@ typedef struct rbc_device_allocator {
     void *user;
 } rbc_device_allocator;
 
+/* Where the numbers of batches are resampled, scaled and put into their fields. Which samples are taken
+ * and where there is a value is found on the CPU. Samples that are delivered as they are stored are
+ * copied. Clouds, images and text are not meant. */
+typedef enum rbc_align_on {
+    RBC_ALIGN_ON_CPU = 0,
+    RBC_ALIGN_ON_CUDA = 1, /* by the batches' device, which is one of CUDA */
+} rbc_align_on;
+
 typedef struct rbc_loader_params {
     size_t struct_size;
     const rbc_window *windows;
@@ -1311,6 +1319,7 @@ typedef struct rbc_loader_params {
     int32_t fixed_slots;
     const rbc_device_allocator *device_allocator; /* of batches on a device, and of what is made
                                                      there; copied. NULL: the driver's */
+    rbc_align_on align;
 } rbc_loader_params;
 
 #define RBC_LOADER_PARAMS_INIT                                                                     \
@@ -1342,7 +1351,8 @@ typedef struct rbc_loader_params {
      .device = {kDLCPU, 0},                                                                        \
      .jpeg = RBC_JPEG_ON_AUTO,                                                                     \
      .fixed_slots = 0,                                                                             \
-     .device_allocator = NULL}
+     .device_allocator = NULL,                                                                     \
+     .align = RBC_ALIGN_ON_CPU}
 
 /* Several datasets in exact proportions. A cycle of the mixture holds `weight` samples of each member;
  * cycles follow each other, across epochs, each in a random order of its own where shuffled. Each

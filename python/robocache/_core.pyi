@@ -440,6 +440,7 @@ def create_loader(
     epoch_samples: int,
     jpeg: int,
     fixed_slots: bool,
+    align: int,
 ) -> Loader: ...
 def batch_order(batch: Any, stream: int, /) -> None: ...
 

@@ -12,6 +12,7 @@ from .errors import InvalidArgumentError
 INT32_MAX = 2**31 - 1
 
 _JPEG_ON = ("auto", "cpu", "cuda")  # as rbc_jpeg_on numbers them
+_ALIGN_ON = ("cpu", "cuda")  # as rbc_align_on numbers them
 _EPOCHS = ("first", "last")  # of a mixture, or a number of samples
 
 
@@ -30,13 +31,14 @@ class Parameters:
     remainder: str
     jpeg_dct: str | None
     jpeg: str
+    align: str
     slots: str | None
     snap_ns: int
 
     @classmethod
     def check(cls, given: Mapping[str, Any]) -> Parameters:
         """Returns those among the arguments by their names."""
-        jpeg, slots = given["jpeg"], given["slots"]
+        jpeg, align, slots = given["jpeg"], given["align"], given["slots"]
         return cls(
             batch_size=_arguments.integer("batch_size", given["batch_size"], 1, INT32_MAX),
             seed=_arguments.integer("seed", given["seed"], 0, 2**64 - 1),
@@ -51,6 +53,7 @@ class Parameters:
             memory_bytes=_arguments.integer("memory_bytes", given["memory_bytes"], 0),
             jpeg_dct=given["jpeg_dct"],
             jpeg=_arguments.choice("jpeg", "auto" if jpeg is None else jpeg, _JPEG_ON),
+            align=_arguments.choice("align", "cpu" if align is None else align, _ALIGN_ON),
             slots=None if slots is None else _arguments.choice("slots", slots, ("fixed",)),
             snap_ns=_arguments.integer("snap_ns", given["snap_ns"], 0),
         )
@@ -68,6 +71,12 @@ class Parameters:
                 "are decoded on the device that batches are on"
             )
 
+        if device < 0 and self.align == "cuda":
+            raise InvalidArgumentError(
+                "align: 'cuda' found with device 'cpu', wanted device='cuda' or align='cpu': "
+                "numbers are aligned on the device that batches are on"
+            )
+
     def native(self, epoch: str | int) -> dict[str, Any]:
         """Returns what _core.create_loader() wants of them, and of a mixture's epoch."""
         return {
@@ -80,6 +89,7 @@ class Parameters:
             "remainder": self.remainder,
             "jpeg_dct": self.jpeg_dct,
             "jpeg": _JPEG_ON.index(self.jpeg),
+            "align": _ALIGN_ON.index(self.align),
             "fixed_slots": self.slots == "fixed",
             "snap_ns": self.snap_ns,
             "memory_bytes": self.memory_bytes or config.value("loader_memory_bytes") or 0,

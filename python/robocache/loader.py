@@ -75,6 +75,10 @@ class DataLoader:
         jpeg: where JPEGs are decoded, and images made of them, of batches on a GPU: "cuda", there;
             "cpu"; or "auto", the default: by the cores as long as that keeps the loader ahead, by
             the GPU as far as it does not. The pixels are the same. With device="cpu" by the cores.
+        align: where numbers are resampled, normalised and put into vectors, of batches on a GPU:
+            "cuda", there, those of many rows at once; or "cpu", the default, from where they are
+            copied. Numbers, masks and errors are the same. What is delivered as it is stored is
+            copied either way. With device="cpu" by the cores.
         slots: "fixed" has the tensors of every batch on a GPU at the same addresses, so that a CUDA
             graph captured once reads each, see docs/gpu.md: the next batch overwrites them.
         drop_last: leave out a last batch that is not full.
@@ -132,6 +136,7 @@ class DataLoader:
         array: str | None = None,
         jpeg_dct: str | None = None,
         jpeg: str | None = None,
+        align: str | None = None,
         slots: str | None = None,
         snap_ns: int = SNAP_NS,
         clock: str | Sequence[str] | Mapping[str, Any] | None = None,

@@ -19,6 +19,8 @@ const rbc__backend rbc__cuda_backend = {
     .release_jpegs = rbc__cuda_release_jpegs,
     .image = rbc__cuda_image,
     .image_workspace_bytes = rbc__cuda_image_workspace_bytes,
+    .align = rbc__cuda_align,
+    .align_bytes = rbc__cuda_align_bytes,
     .transfer = &rbc__cuda_transfer_ops,
     .pipe = &rbc__cuda_pipe_ops,
 };

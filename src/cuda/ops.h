@@ -32,4 +32,8 @@ rbc_status rbc__cuda_image(rbc_context *context, const rbc__image_job *job, int3
                            void *cu_stream, rbc_error *err);
 uint64_t rbc__cuda_image_workspace_bytes(const rbc__image_job *job);
 
+rbc_status rbc__cuda_align(rbc_context *context, const rbc__align_items *list, int32_t device_id,
+                           void *cu_stream, rbc_error *err);
+int64_t rbc__cuda_align_bytes(const rbc__align_items *list);
+
 #endif

@@ -231,6 +231,24 @@ static bool is_voxelized(rbc__batch_spec *const *specs, int32_t count, int32_t f
     return is_any;
 }
 
+/* Whether field `field` is of numbers, in all specs, and in some they are not just copied. */
+static bool is_aligned(rbc__batch_spec *const *specs, int32_t count, int32_t field) {
+    bool is_any = false;
+    for (int32_t i = 0; i < count; ++i) {
+        for (int32_t w = 0; w < specs[i]->num_windows; ++w) {
+            const rbc__window_spec *window = &specs[i]->windows[w];
+            if (window->value_field != field) {
+                continue;
+            }
+            if (rbc__window_takes_samples(window, &specs[i]->used[window->stream_at])) {
+                return false;
+            }
+            is_any = is_any || !window->is_exact || !window->is_plain;
+        }
+    }
+    return is_any;
+}
+
 /* Puts fields one behind the other, from `at` on, and returns where they end. */
 static int64_t place(rbc__batch_spec *spec, bool are_there, int64_t at) {
     for (int32_t i = 0; i < spec->num_fields; ++i) {
@@ -244,11 +262,13 @@ static int64_t place(rbc__batch_spec *spec, bool are_there, int64_t at) {
     return at;
 }
 
-bool rbc__batch_fields_split(rbc__batch_spec *const *specs, int32_t count, bool decodes) {
+bool rbc__batch_fields_split(rbc__batch_spec *const *specs, int32_t count, bool decodes,
+                             bool aligns) {
     bool has_any = false;
     for (int32_t f = 0; f < specs[0]->num_fields; ++f) {
-        const bool is_there =
-            is_voxelized(specs, count, f) || (decodes && is_decoded(specs, count, f));
+        const bool is_there = is_voxelized(specs, count, f) ||
+                              (decodes && is_decoded(specs, count, f)) ||
+                              (aligns && is_aligned(specs, count, f));
         for (int32_t i = 0; i < count; ++i) {
             specs[i]->fields[f].is_there = is_there;
         }

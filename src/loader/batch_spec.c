@@ -79,8 +79,10 @@ static rbc_status build_runs(const rbc_window *window, const rbc__used_stream *u
         .dtype = RBC__F32, /* what the stream's own goes with is told below */
         .num_channels = out->num_channels,
     };
-    out->runs = calloc((size_t)rbc__max_runs(&modes), sizeof *out->runs);
-    if (out->runs == NULL) {
+    const size_t most = (size_t)rbc__max_runs(&modes);
+    out->runs = calloc(most, sizeof *out->runs);
+    out->empty_runs = calloc(most, sizeof *out->empty_runs);
+    if (out->runs == NULL || out->empty_runs == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %d channel groups",
                          num_groups);
     }
@@ -88,10 +90,12 @@ static rbc_status build_runs(const rbc_window *window, const rbc__used_stream *u
     for (int32_t i = 0; i < out->num_runs && status == RBC_OK; ++i) {
         const rbc__channel_run *run = &out->runs[i];
         status = check_mode(window, run->mode, used, err);
+        out->empty_runs[i] = (rbc__channel_run){0, 0, run->mode};
         out->has_reduction = out->has_reduction || is_reduction(run->mode);
         out->has_nearest = out->has_nearest || run->mode == RBC_RESAMPLE_NEAREST;
         out->is_held = out->is_held && run->mode == RBC_RESAMPLE_HOLD;
     }
+    out->held_run = (rbc__channel_run){0, out->num_channels, RBC_RESAMPLE_HOLD};
     return status;
 }
 
@@ -448,6 +452,7 @@ void rbc__batch_spec_destroy(rbc__batch_spec **spec) {
         free(p->windows[i].ticks);
         free(p->windows[i].offsets_ns);
         free(p->windows[i].runs);
+        free(p->windows[i].empty_runs);
         free(p->windows[i].made);
         free(p->windows[i].voxels);
         free(p->windows[i].scale);

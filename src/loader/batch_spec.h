@@ -44,6 +44,8 @@ typedef struct rbc__window_spec {
     rbc_outside outside;
     rbc__channel_run *runs; /* covering [0, num_channels) */
     int32_t num_runs;
+    rbc__channel_run *empty_runs;     /* [num_runs] of the same modes, without channels */
+    rbc__channel_run held_run;        /* of all channels, of what is taken as it is */
     bool has_reduction;               /* mean, max or min among the runs */
     bool has_nearest;                 /* nearest among the runs */
     int64_t max_gap_ns, tolerance_ns; /* -1: no limit; with the clock's snap to spare */
@@ -128,6 +130,13 @@ static inline bool rbc__window_takes_samples(const rbc__window_spec *window,
            window->voxels != NULL;
 }
 
+/* Whether the numbers of a window are made on the batch's device. */
+static inline bool rbc__window_is_aligned_there(const rbc__batch_spec *spec,
+                                                const rbc__window_spec *window) {
+    return spec->fields[window->value_field].is_there &&
+           !rbc__window_takes_samples(window, &spec->used[window->stream_at]);
+}
+
 /* Whether the images of a window have to be looked at for the shape of its field. */
 bool rbc__window_needs_shape(const rbc__window_spec *window, const rbc__used_stream *used);
 
@@ -136,10 +145,11 @@ bool rbc__window_needs_shape(const rbc__window_spec *window, const rbc__used_str
 rbc_status rbc__batch_fields_add(rbc__batch_spec *spec, const rbc_window *windows, bool is_mixture,
                                  rbc_error *err);
 
-/* Has the fields of grids made on the batch's device and, where it decodes, those of images of 8 bits
- * that come encoded: they are put behind the others in the slots of all specs, whose fields are the
- * same. Whether there are any. */
-bool rbc__batch_fields_split(rbc__batch_spec *const *specs, int32_t count, bool decodes);
+/* Has the fields of grids made on the batch's device, where it decodes those of images of 8 bits
+ * that come encoded, and where it aligns those of numbers of which something is made: they are put
+ * behind the others in the slots of all specs, whose fields are the same. Whether there are any. */
+bool rbc__batch_fields_split(rbc__batch_spec *const *specs, int32_t count, bool decodes,
+                             bool aligns);
 
 /* Window `index` as this library knows it, whatever struct_size the caller was built with; the
  * windows lie struct_size of the first apart. INVALID_ARGUMENT on a bad struct_size. */

@@ -48,7 +48,7 @@ static rbc_outside outside_of(const rbc__window_spec *window) {
     return !window->is_plain && rbc__window_fills(window) ? RBC_OUTSIDE_HOLD : window->outside;
 }
 
-static void fill_source(const rbc__window_spec *window, const void *values, int64_t sample_bytes,
+void rbc__choose_source(const rbc__window_spec *window, const void *values, int64_t sample_bytes,
                         const int64_t *times, int64_t count, rbc__resample_source *out) {
     *out = (rbc__resample_source){.values = values,
                                   .sample_stride_bytes = sample_bytes,
@@ -84,8 +84,8 @@ static void fill_job(const rbc__window_spec *window, const int64_t *targets, rbc
 
 void rbc__choose_job(const rbc__window_spec *window, const rbc__cell *cell, int64_t sample_bytes,
                      void *out, int64_t out_bytes, uint8_t *valid, rbc__align_job *job) {
-    fill_source(window, cell->values, sample_bytes, cell->times, cell->end - cell->begin,
-                &job->source);
+    rbc__choose_source(window, cell->values, sample_bytes, cell->times, cell->end - cell->begin,
+                       &job->source);
     fill_job(window, cell->targets, window->job_dtype, out, out_bytes, valid, &job->job);
 }
 
@@ -126,7 +126,7 @@ static rbc_status pick(rbc__rows *rows, const rbc__window_spec *window, rbc__cel
     const rbc__channel_run run_of_one = {0, 1, window->runs[0].mode};
     rbc__resample_source source;
     rbc__resample_job job;
-    fill_source(window, indices, sizeof(int64_t), cell->times, count, &source);
+    rbc__choose_source(window, indices, sizeof(int64_t), cell->times, count, &source);
     source.channel_stride_bytes = sizeof(int64_t);
     source.num_channels = 1;
     source.runs = &run_of_one;
@@ -209,19 +209,14 @@ rbc_status rbc__choose_valid(rbc__rows *rows, const rbc__row *row, const rbc__wi
                              const rbc__cell *cell, uint8_t *valid, rbc_error *err) {
     (void)row;
     const size_t num_targets = (size_t)rbc__window_num_targets(window);
-    const size_t runs_bytes = (size_t)window->num_runs * sizeof *window->runs;
-    RBC__TRY(rbc__scratch_reserve(&rows->intervals, runs_bytes + num_targets, err));
+    RBC__TRY(rbc__scratch_reserve(&rows->intervals, num_targets, err));
     /* Of runs without channels the kernel only says where they have a value. */
-    rbc__channel_run *runs = (rbc__channel_run *)(void *)rows->intervals.data;
-    for (int32_t i = 0; i < window->num_runs; ++i) {
-        runs[i] = (rbc__channel_run){0, 0, window->runs[i].mode};
-    }
-    uint8_t *rows_valid = rows->intervals.data + runs_bytes;
+    uint8_t *rows_valid = rows->intervals.data;
     rbc__resample_source source;
     rbc__resample_job job;
-    fill_source(window, cell->times, 0, cell->times, cell->end - cell->begin, &source);
+    rbc__choose_source(window, cell->times, 0, cell->times, cell->end - cell->begin, &source);
     source.num_channels = 0;
-    source.runs = runs;
+    source.runs = window->empty_runs;
     fill_job(window, cell->targets, window->job_dtype, rows_valid, 0, rows_valid, &job);
     RBC__TRY(run(rows, window, &source, &job, err));
     for (int64_t i = 0; i < window->width; ++i) {

@@ -58,6 +58,15 @@ static rbc_status copy_params(const rbc_loader_params *params, rbc_loader_params
                          "jpeg is cuda and the batches are on the CPU: images are decoded on the "
                          "device that they are delivered on; wanted device cuda, or jpeg cpu");
     }
+    if (out->align != RBC_ALIGN_ON_CPU && out->align != RBC_ALIGN_ON_CUDA) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT, "align is %d; wanted cpu or cuda",
+                         (int)out->align);
+    }
+    if (out->align == RBC_ALIGN_ON_CUDA && out->device.device_type == kDLCPU) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "align is cuda and the batches are on the CPU: numbers are aligned on the "
+                         "device that they are delivered on; wanted device cuda, or align cpu");
+    }
     if (out->fixed_slots != 0 && out->device.device_type == kDLCPU) {
         return rbc__fail(
             err, RBC_ERROR_INVALID_ARGUMENT,
@@ -211,7 +220,8 @@ static rbc_status split_fields(rbc_loader *loader, const rbc_loader_params *para
         specs[i] = loader->members[i].spec;
     }
     loader->makes_there =
-        rbc__batch_fields_split(specs, loader->num_members, params->jpeg != RBC_JPEG_ON_CPU);
+        rbc__batch_fields_split(specs, loader->num_members, params->jpeg != RBC_JPEG_ON_CPU,
+                                params->align == RBC_ALIGN_ON_CUDA);
     free(specs);
     loader->pace.is_shared = params->jpeg == RBC_JPEG_ON_AUTO;
     if (loader->makes_there) {

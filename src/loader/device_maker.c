@@ -6,6 +6,7 @@
 #include "codec/jpeg_batch.h"
 #include "core/error.h"
 #include "core/monotonic.h"
+#include "loader/device_numbers.h"
 #include "loader/device_voxels.h"
 #include "loader/slot.h"
 
@@ -457,6 +458,22 @@ static void voxelize(rbc__maker *maker, rbc_batch *batch, rbc__voxel_job *jobs, 
     }
 }
 
+static rbc_status align_there(rbc__maker *maker, rbc_batch *batch, const rbc__align_item *items,
+                              int64_t count, rbc_error *err) {
+    device_maker *m = (device_maker *)(void *)maker;
+    RBC__TRY(pipe_of(m)->enter(m->pipe, err));
+    rbc_status status = rbc__batch_follow(batch, m->pipe, err);
+    if (status == RBC_OK) {
+        status =
+            rbc__device_align(m->device, m->device_id, m->pipe, m->base.context, items, count, err);
+    }
+    if (status != RBC_OK) { /* as above */
+        (void)pipe_of(m)->wait(m->pipe, NULL);
+    }
+    pipe_of(m)->leave(m->pipe);
+    return status;
+}
+
 static void destroy(rbc__maker *maker) {
     device_maker *m = (device_maker *)(void *)maker;
     if (m->pipe != NULL) {
@@ -475,7 +492,7 @@ static void destroy(rbc__maker *maker) {
     free(m);
 }
 
-static const rbc__maker_ops device_ops = {decode, voxelize, rbc__maker_align, destroy};
+static const rbc__maker_ops device_ops = {decode, voxelize, rbc__maker_align, align_there, destroy};
 
 rbc_status rbc__device_maker_create(DLDevice device, const rbc_device_allocator *allocator,
                                     rbc_jpeg_dct jpeg_dct, rbc__pace *pace, rbc__maker **out,

@@ -1,4 +1,4 @@
-/* A maker that decodes JPEGs, makes images of them, and voxelizes, on the device that batches are on. What the
+/* A maker that decodes JPEGs, makes images of them, voxelizes, and aligns, on the device that batches are on. What the
  * device does not decode (other codecs, other kinds of JPEG, damage) it decodes on the host, as the
  * CPU's maker does, and copies: pixels and errors are those of the host. */
 #ifndef RBC_LOADER_DEVICE_MAKER_H

@@ -387,7 +387,7 @@ static rbc_status locate(rbc__rows *rows, const rbc__row *row, const rbc__window
     if (cell->picks == NULL) {
         return locate_values(rows, row, window, cell, err);
     }
-    if (!window->is_plain) {
+    if (!window->is_plain || spec->fields[window->value_field].is_there) {
         return locate_parts(rows, row, window, cell, err);
     }
     uint8_t *dst = rbc__rows_field(rows, window->value_field, row);

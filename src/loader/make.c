@@ -176,6 +176,7 @@ void rbc__rows_make(rbc__rows *rows, rbc__maker *maker, rbc_batch *batch, int32_
         rbc__make_grids(rows, maker);
     }
     rbc__align_numbers(rows, maker);
+    rbc__align_there(rows, maker);
     for (int64_t i = 0; i < rows->num_rows; ++i) {
         put_facts(rows, &rows->rows[i]);
     }

@@ -1,5 +1,5 @@
 /* Stages 7 to 9, cut by what is made: images (make_images.c), grids (make_grids.c), numbers
- * (make_numbers.c), and the rest of a row (make.c). Each adds jobs for a window of a row, and has them
+ * (make_numbers.c, make_there.c), and the rest of a row (make.c). Each adds jobs for a window of a row, and has them
  * done once all are known. `row` is a number among the rows, `w` the window's. Shared within src/loader. */
 #ifndef RBC_LOADER_MAKE_H
 #define RBC_LOADER_MAKE_H
@@ -46,5 +46,7 @@ void rbc__make_grids(rbc__rows *rows, rbc__maker *maker);
 
 rbc_status rbc__add_numbers(rbc__rows *rows, int64_t row, int32_t w, rbc_error *err);
 void rbc__align_numbers(rbc__rows *rows, rbc__maker *maker);
+/* Makes the numbers that are made on the batch's device, once the masks of all windows are there. */
+void rbc__align_there(rbc__rows *rows, rbc__maker *maker);
 
 #endif

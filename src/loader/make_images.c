@@ -48,13 +48,14 @@ static uint64_t key_of(const rbc__rows *rows, const rbc__row *row, const rbc__wi
                          (rbc_image_share)window->made->params.share, name, i);
 }
 
-/* No image, on the batch's device. */
+/* Nothing at one target, on the batch's device. */
 static rbc__decode_job nothing_of(const rbc__window_spec *window, uint8_t *dst) {
     return (rbc__decode_job){.made = window->made,
                              .dst = dst,
                              .bytes = window->target_bytes,
                              .is_there = true,
                              .is_nothing = true,
+                             .dtype = window->dtype,
                              .is_nan = window->outside == RBC_OUTSIDE_NAN};
 }
 
@@ -261,7 +262,7 @@ rbc_status rbc__add_absent(rbc__rows *rows, int64_t row_at, rbc_error *err) {
     return RBC_OK;
 }
 
-/* No image at all targets of a window of a row, on the batch's device. */
+/* Nothing at all targets of a window of a row, on the batch's device. */
 rbc_status rbc__mask_there(rbc__rows *rows, const rbc__window_spec *window, int64_t row,
                            rbc__maker *maker, rbc_error *err) {
     const rbc__field_spec *field = &rows->params.spec->fields[window->value_field];

@@ -48,9 +48,20 @@ static rbc_status add_alignment(rbc__rows *rows, int64_t row_at, int32_t w, rbc_
     const rbc__cell *cell = rbc__rows_cell(rows, w, row_at);
     uint8_t *out = rbc__batch_row(rows->batch, &spec->fields[window->value_field], row->index) +
                    window->begin_bytes;
+    const bool is_there = spec->fields[window->value_field].is_there;
     uint8_t *valid = valid_of(rows, row, window, cell);
     int64_t out_bytes = window->target_bytes;
-    if (window->has_reduction || window->dtype != window->stored) {
+    if (is_there) {
+        /* The host says where there is a value, the device makes it. */
+        out_bytes = 0;
+        out = window->has_reduction
+                  ? rbc__arena_take(&rows->arena, (size_t)rbc__window_num_targets(window))
+                  : valid;
+        if (out == NULL) {
+            return rbc__no_job_memory(err);
+        }
+        valid = out;
+    } else if (window->has_reduction || window->dtype != window->stored) {
         /* Of reductions the targets at which intervals begin have rows too, which are left behind. */
         const size_t num_targets = (size_t)rbc__window_num_targets(window);
         out_bytes = rbc__vector_stored_bytes(window);
@@ -68,6 +79,10 @@ static rbc_status add_alignment(rbc__rows *rows, int64_t row_at, int32_t w, rbc_
     job->row = row_at;
     rbc__choose_job(window, cell, spec->used[window->stream_at].sample_bytes, out, out_bytes, valid,
                     job);
+    if (is_there) {
+        job->source.num_channels = 0;
+        job->source.runs = window->empty_runs;
+    }
     return RBC_OK;
 }
 
@@ -75,7 +90,8 @@ static void finish_alignment(rbc__rows *rows, const rbc__align_job *job) {
     const rbc__batch_spec *spec = rows->params.spec;
     const rbc__window_spec *window = &spec->windows[job->window];
     rbc__row *row = &rows->rows[job->row];
-    uint8_t *out = rbc__batch_row(rows->batch, &spec->fields[window->value_field], row->index);
+    const rbc__field_spec *field = &spec->fields[window->value_field];
+    uint8_t *out = rbc__batch_row(rows->batch, field, row->index);
     const rbc__cell *cell = rbc__rows_cell(rows, job->window, job->row);
     uint8_t *valid = valid_of(rows, row, window, cell);
     const uint8_t *is_pad =
@@ -97,7 +113,8 @@ static void finish_alignment(rbc__rows *rows, const rbc__align_job *job) {
     for (int64_t i = 0; window->has_reduction && i < window->width; ++i) {
         valid[i] = (uint8_t)job->job.valid[rbc__window_target_index(window, i)];
     }
-    for (int64_t i = 0; (window->has_reduction || !window->is_plain) && i < window->width; ++i) {
+    const bool is_moved = !field->is_there && (window->has_reduction || !window->is_plain);
+    for (int64_t i = 0; is_moved && i < window->width; ++i) {
         const uint8_t *made = (const uint8_t *)job->job.out + rbc__window_target_index(window, i) *
                                                                   job->job.out_target_stride_bytes;
         if (window->is_plain) {
@@ -109,7 +126,9 @@ static void finish_alignment(rbc__rows *rows, const rbc__align_job *job) {
     for (int64_t i = 0; i < window->width && window->is_plain && rbc__window_fills(window); ++i) {
         if (is_pad[i]) {
             valid[i] = 0;
-            rbc__deliver_nothing(window, out + (size_t)i * bytes);
+            if (!field->is_there) {
+                rbc__deliver_nothing(window, out + (size_t)i * bytes);
+            }
         }
     }
 }
@@ -119,7 +138,8 @@ static void finish_vector(rbc__rows *rows, int64_t row_at, int32_t head) {
     const rbc__batch_spec *spec = rows->params.spec;
     const rbc__window_spec *window = &spec->windows[head];
     const rbc__row *row = &rows->rows[row_at];
-    uint8_t *out = rbc__batch_row(rows->batch, &spec->fields[window->value_field], row->index);
+    const rbc__field_spec *field = &spec->fields[window->value_field];
+    uint8_t *out = rbc__batch_row(rows->batch, field, row->index);
     uint8_t *valid = rbc__batch_row(rows->batch, &spec->fields[window->valid_field], row->index);
     const uint8_t *is_pad =
         rbc__batch_row(rows->batch, &spec->fields[window->pad_field], row->index);
@@ -133,7 +153,9 @@ static void finish_vector(rbc__rows *rows, int64_t row_at, int32_t head) {
         }
         if (rbc__window_fills(window) && (is_pad[i] || !valid[i])) {
             valid[i] = 0;
-            rbc__deliver_nothing(window, out + i * window->target_bytes);
+            if (!field->is_there) {
+                rbc__deliver_nothing(window, out + i * window->target_bytes);
+            }
         }
     }
 }
@@ -143,6 +165,9 @@ rbc_status rbc__add_numbers(rbc__rows *rows, int64_t row, int32_t w, rbc_error *
     const rbc__cell *cell = rbc__rows_cell(rows, w, row);
     if (cell->picks == NULL) {
         return add_alignment(rows, row, w, err);
+    }
+    if (rows->params.spec->fields[window->value_field].is_there) {
+        return RBC_OK;
     }
     if (!window->is_plain) {
         put_picks(rows, &rows->rows[row], window, cell);

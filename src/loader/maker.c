@@ -163,8 +163,7 @@ void rbc__put_nothing(rbc__dtype dtype, bool is_nan, int64_t bytes, uint8_t *dst
 rbc_status rbc__maker_run(rbc__maker *maker, rbc__decode_job *job, const rbc__decode_job **before,
                           void *dst, rbc_error *err) {
     if (job->is_nothing) {
-        rbc__put_nothing(job->made != NULL ? job->made->dtype : RBC__U8, job->is_nan, job->bytes,
-                         dst);
+        rbc__put_nothing(job->dtype, job->is_nan, job->bytes, dst);
         return RBC_OK;
     }
     if (job->made == NULL && job->is_pixels) {
@@ -291,7 +290,7 @@ static void destroy(rbc__maker *maker) {
 
 rbc_status rbc__maker_create(rbc_jpeg_dct jpeg_dct, bool has_images, rbc__maker **out,
                              rbc_error *err) {
-    static const rbc__maker_ops ops = {decode, voxelize, rbc__maker_align, destroy};
+    static const rbc__maker_ops ops = {decode, voxelize, rbc__maker_align, NULL, destroy};
     rbc__maker *maker = calloc(1, sizeof *maker);
     *out = NULL;
     if (maker == NULL) {

@@ -1,5 +1,5 @@
 /* What decodes, voxelizes and aligns: a table of functions, each for many rows at once. The CPU's is here;
- * that of devices, which decodes and voxelizes there, is in device_maker.c.
+ * that of devices, which decodes, voxelizes and aligns there, is in device_maker.c.
  *
  * A maker is used by one thread at a time. */
 #ifndef RBC_LOADER_MAKER_H
@@ -28,8 +28,9 @@ typedef struct rbc__decode_job {
     uint8_t *dst;
     int64_t row_bytes, bytes; /* of a row of pixels without `made`, and of all */
     bool is_there;            /* `dst` is on the batch's device */
-    bool is_nothing;          /* there: no image, but zeros, or NaN of the dtype of `made` */
+    bool is_nothing;          /* there: nothing, but zeros, or NaN of `dtype` */
     bool is_nan;
+    rbc__dtype dtype;
     bool was_there;     /* set where it was decoded on the device */
     const char *stream; /* for messages */
     rbc_status status;
@@ -106,6 +107,9 @@ typedef struct rbc__maker_ops {
     /* Makes grids of the batch, of jobs whose status is RBC_OK. */
     void (*voxelize)(rbc__maker *maker, rbc_batch *batch, rbc__voxel_job *jobs, int64_t count);
     void (*align)(rbc__maker *maker, rbc__align_job *jobs, int64_t count);
+    /* Makes numbers of the batch on its device. NULL of the CPU's. OUT_OF_MEMORY, DEVICE. */
+    rbc_status (*align_there)(rbc__maker *maker, rbc_batch *batch, const rbc__align_item *items,
+                              int64_t count, rbc_error *err);
     void (*destroy)(rbc__maker *maker);
 } rbc__maker_ops;
 

@@ -176,6 +176,9 @@ rbc_status rbc__choose(rbc__rows *rows, const rbc__row *row, const rbc__window_s
 /* Where a resampled window has a value, without making it. */
 rbc_status rbc__choose_valid(rbc__rows *rows, const rbc__row *row, const rbc__window_spec *window,
                              const rbc__cell *cell, uint8_t *valid, rbc_error *err);
+/* Its samples, `count` of them with stamps, as the kernel takes them. */
+void rbc__choose_source(const rbc__window_spec *window, const void *values, int64_t sample_bytes,
+                        const int64_t *times, int64_t count, rbc__resample_source *out);
 /* The job that makes the numbers of a resampled window, targets `out_bytes` apart. */
 void rbc__choose_job(const rbc__window_spec *window, const rbc__cell *cell, int64_t sample_bytes,
                      void *out, int64_t out_bytes, uint8_t *valid, rbc__align_job *job);

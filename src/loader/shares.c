@@ -154,8 +154,8 @@ void rbc__shares_ranges(rbc_loader *loader) {
     const int64_t most = loader->makes_there ? RBC__MOST_RANGE_ROWS : RANGE_ROWS;
     const int64_t few = loader->makes_there ? RANGE_IMAGES_THERE : RANGE_IMAGES;
     const int64_t many = loader->makes_there ? RANGE_IMAGES_THERE : SPLIT_RANGE_IMAGES;
-    loader->range_rows = images > 0 ? clamp(few / images, 1, most) : RANGE_ROWS;
-    loader->split_range_rows = images > 0 ? clamp(many / images, 1, most) : RANGE_ROWS;
+    loader->range_rows = images > 0 ? clamp(few / images, 1, most) : most;
+    loader->split_range_rows = images > 0 ? clamp(many / images, 1, most) : most;
     loader->core_range_rows = loader->makes_there && loader->pace.is_shared && images > 0
                                   ? clamp(RANGE_IMAGES / images, 1, RANGE_ROWS)
                                   : loader->range_rows;

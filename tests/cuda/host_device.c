@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "align_passes.h"
 #include "cuda/runtime/driver.h"
 #include "image_passes.h"
 #include "jpeg_kernels.h"
@@ -395,7 +396,8 @@ static void pause_a_little(unsigned *state) {
 }
 
 static bool run_kernel(const char *name, unsigned blocks, const void *parameters) {
-    return image_passes_run(name, blocks, parameters) ||
+    return align_passes_run(name, blocks, parameters) ||
+           image_passes_run(name, blocks, parameters) ||
            jpeg_kernels_run(name, blocks, parameters) || voxel_kernels_run(name, parameters);
 }
 
@@ -616,9 +618,10 @@ STUB cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
 /* Of the launch of a kernel. */
 static size_t parameter_bytes(const char *name) {
     const size_t of_voxels = voxel_kernels_bytes(name);
-    return strncmp(name, "rbc__jpeg_", 10) == 0 ? sizeof(jpeg_launch)
-           : of_voxels > 0                      ? of_voxels
-                                                : sizeof(image_launch);
+    return strncmp(name, "rbc__jpeg_", 10) == 0   ? sizeof(jpeg_launch)
+           : strcmp(name, "rbc__align_cuda") == 0 ? sizeof(align_launch)
+           : of_voxels > 0                        ? of_voxels
+                                                  : sizeof(image_launch);
 }
 
 STUB cuLaunchKernel(CUfunction of, unsigned grid_x, unsigned grid_y, unsigned grid_z,

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.cuda import decoding, grids
+from tests.cuda import aligning, decoding, grids
 
 CAPSULE = b"dlpack_exchange_api"
 
@@ -198,6 +198,7 @@ def main() -> int:
             )
         ]
         both = (*decoding.CHECKS, *decoding.STAND_IN_CHECKS, *grids.CHECKS)
+        both += (*aligning.CHECKS, *aligning.STAND_IN_CHECKS)
         checks += [(check, (Path(folder), stream)) for check in both]
         for check, arguments in checks:
             begin = time.monotonic()

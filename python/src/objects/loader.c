@@ -188,11 +188,10 @@ static PyObject *create(module_state *state, const members *from, int epoch,
  * texts. Everything has to be given. */
 PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
     static char *keywords[] = {
-        "members",    "types",        "batch_size", "shuffle",       "seed",
-        "drop_last",  "num_threads",  "num_slots",  "on_error",      "rank",
-        "world_size", "part",         "num_parts",  "remainder",     "jpeg_dct",
-        "snap_ns",    "memory_bytes", "epoch",      "epoch_samples", "device",
-        "jpeg",       "fixed_slots",  NULL};
+        "members",       "types",     "batch_size", "shuffle",     "seed",         "drop_last",
+        "num_threads",   "num_slots", "on_error",   "rank",        "world_size",   "part",
+        "num_parts",     "remainder", "jpeg_dct",   "snap_ns",     "memory_bytes", "epoch",
+        "epoch_samples", "device",    "jpeg",       "fixed_slots", "align",        NULL};
     module_state *state = state_of_module(module);
     PyObject *list = NULL;
     PyObject *types = NULL;
@@ -215,13 +214,15 @@ PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
     int device = -1;
     int jpeg = 0;
     int fixed_slots = 0;
+    int align = 0;
     long long epoch_samples = 0;
     rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O!$iiKpiiOiiiiOOLLiLiip", keywords, &PyList_Type, &list, &PyTuple_Type,
-            &types, &batch_size, &shuffle, &seed, &drop_last, &num_threads, &num_slots, &on_error,
-            &rank, &world_size, &part, &num_parts, &remainder, &jpeg_dct, &snap_ns, &memory_bytes,
-            &epoch, &epoch_samples, &device, &jpeg, &fixed_slots) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!$iiKpiiOiiiiOOLLiLiipi", keywords,
+                                     &PyList_Type, &list, &PyTuple_Type, &types, &batch_size,
+                                     &shuffle, &seed, &drop_last, &num_threads, &num_slots,
+                                     &on_error, &rank, &world_size, &part, &num_parts, &remainder,
+                                     &jpeg_dct, &snap_ns, &memory_bytes, &epoch, &epoch_samples,
+                                     &device, &jpeg, &fixed_slots, &align) ||
         !parse_policies(state, on_error, remainder, &params) ||
         !parse_jpeg_dct(state, jpeg_dct, &params.jpeg_dct)) {
         return NULL;
@@ -238,6 +239,7 @@ PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
     params.memory_bytes = memory_bytes;
     params.jpeg = (rbc_jpeg_on)jpeg;
     params.fixed_slots = fixed_slots;
+    params.align = (rbc_align_on)align;
     if (device >= 0) {
         params.device = (DLDevice){kDLCUDA, device};
     }

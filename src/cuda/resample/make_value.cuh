@@ -58,8 +58,7 @@ INLINE long long present_before(const row_clock *clock, const channel_view *view
 
 /* bracket_weigh() for the samples that are there. */
 INLINE void weigh_present(const row_clock *clock, const resample_source *source, stamp time,
-                          const channel_view *view, bracket *around, const cubic_weights *cubic,
-                          int type) {
+                          bracket *around, const cubic_weights *cubic, int type) {
     if (around->left >= 0 && stamp_equal(clock_at(clock, around->left, type, 0), time, type)) {
         around->right = around->left;
         around->flags = EXACT;
@@ -104,7 +103,7 @@ INLINE void bracket_present(const row_clock *clock, const resample_source *sourc
             cubic.next = present_from(clock, view, after, dtype, type);
         }
     }
-    weigh_present(clock, source, target->time, view, &around, &cubic, type);
+    weigh_present(clock, source, target->time, &around, &cubic, type);
     if (mode == MODE_CUBIC) {
         weigh_cubic(clock, &around, &cubic, type);
         target->cubic = cubic;
