@@ -67,8 +67,9 @@ static void set_samples(const rbc__window_spec *window, const rbc__cell *cell, i
 static rbc_status set_nothing(rbc__rows *rows, const rbc__row *row, const rbc__window_spec *window,
                               const rbc__cell *cell, rbc__align_item *item, rbc_error *err) {
     const rbc__field_spec *fields = rows->params.spec->fields;
-    const bool fills = rbc__window_fills(window);
-    if (!fills && cell->picks == NULL) {
+    /* Of a plain window that is resampled the kernel fills the channels that have no value. */
+    const bool fills_invalid = !window->is_plain || cell->picks != NULL;
+    if (!rbc__window_fills(window)) {
         return RBC_OK;
     }
     const uint8_t *is_pad = rbc__batch_row(rows->batch, &fields[window->pad_field], row->index);
@@ -78,9 +79,7 @@ static rbc_status set_nothing(rbc__rows *rows, const rbc__row *row, const rbc__w
         return rbc__no_job_memory(err);
     }
     for (int64_t i = 0; i < window->width; ++i) {
-        /* Of a plain window the kernel itself fills the channels that have no value. */
-        const bool is_filled = fills && (is_pad[i] || (!window->is_plain && !valid[i]));
-        nothing[i] = is_filled || (cell->picks != NULL && cell->picks[i] < 0);
+        nothing[i] = is_pad[i] || (fills_invalid && !valid[i]);
     }
     item->nothing = nothing;
     return RBC_OK;

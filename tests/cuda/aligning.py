@@ -14,7 +14,7 @@ from tests.cuda.decoding import DAMAGED, GOOD, counters, deliver, open_frames
 STEPS = (31, 1, 23)
 STEP_NS = 100_000_000
 START_NS = 1_760_000_000_000_000_000
-INTEGERS = ("uint8", "int8", "int16", "uint16", "int32", "int64", "bool")
+INTEGERS = (*("uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"),)
 FLOATS = ("float32", "float64", "float16")
 ORDERED = ("uint8", "int8", "int16", "int32", "int64")  # integers that have a greatest
 BETWEEN = ("linear", "cubic", "angle")
@@ -58,6 +58,7 @@ def open_numbers(folder: Path) -> Any:
     clocks["tactile"] = rc.Feature("float32", (9, 5), ragged=True)
     clocks["never"] = rc.Feature("float32", (2,), ragged=True)
     steps = {f"step {dtype}": rc.Feature(dtype, (2,)) for dtype in ("float32", "float16", "int32")}
+    steps["step floats"] = rc.Feature("float32", (3,))
     steps["action"] = rc.Feature("float32", (7,))
     steps["flag"] = rc.Feature("bool", ())
     features = {**clocks, **steps, "action_time_ns": rc.Feature("int64")}
@@ -194,6 +195,7 @@ def check_numbers_that_fail(folder: Path, stream: Any) -> None:
             rc.Window(range(3), name="scaled", scale=2.0),
             rc.Window(seconds=[0.0, 0.03], name="between", mode="linear", outside="nan"),
         ],
+        "wide": rc.Window(0, mode="linear", clock_offset=0.03, outside="nan"),
         "image": rc.Window(0),
         "vector": rc.Window([-9, 0], source=["action", "action"], outside="nan", pad_to=8),
     }
@@ -223,6 +225,11 @@ def check_numbers_of_mixtures(folder: Path, stream: Any) -> None:
             source={"own": "float16s", "steps": "step float16", "none": None},
             pad_to=3,
             outside="zero",
+        ),
+        "stored": rc.Window(
+            [-3, 0],
+            source={"own": "float32s", "steps": "step floats", "none": None},
+            outside="nan",
         ),
         "all": rc.Window(range(2), source="float32s", mode="linear"),
     }
@@ -263,7 +270,11 @@ def check_large_numbers(folder: Path, stream: Any) -> None:
             rc.Window(0, name="one", mode="linear", tolerance=0.1, squeeze=True),
         ]
     }
-    both(dataset, stream, streams, num_threads=1, batch_size=3)
+    options: dict[str, Any] = {"num_threads": 1, "batch_size": 3}
+    wanted, _ = deliver(dataset, stream, streams, **options)
+    found, loader = deliver(dataset, stream, streams, device="cuda", align="cuda", **options)
+    compare(wanted, found)
+    assert loader.stats()["pinned_bytes"] < 20 << 20
 
 
 def check_places_of_numbers(folder: Path, stream: Any) -> None:
@@ -348,14 +359,18 @@ def check_random_numbers(folder: Path, stream: Any) -> None:
 
 
 def check_launches(folder: Path, stream: Any) -> None:
-    """All windows of all rows of a range are one launch."""
+    """All windows of all rows of a range are one launch, and copies are none."""
+    import robocache as rc
+
     dataset = open_numbers(folder / "launched numbers")
     launches = (ctypes.c_longlong * 4).in_dll(stream._driver, "rbc_host_device")
     before = launches[3]  # see host_device.h
-    found, _ = deliver(
-        dataset, stream, windows(), device="cuda", align="cuda", num_threads=1, batch_size=20
-    )
+    options: dict[str, Any] = {"device": "cuda", "align": "cuda", "batch_size": 20}
+    found, _ = deliver(dataset, stream, windows(), num_threads=1, **options)
     assert launches[3] - before == len(found) > 2
+    before = launches[3]
+    deliver(dataset, stream, {"flag": rc.Window(range(3))}, **options)
+    assert launches[3] == before
 
 
 def check_numbers_of_failing_devices(folder: Path, stream: Any) -> None:

@@ -72,8 +72,10 @@ def open_frames(
         streams[name] = (np.cumsum(sizes) - sizes, sizes)
     actions = rng.normal(size=(total, 3)).astype(np.float32)
 
+    wide = actions[:, :2].astype(np.float64)
+
     def read(part: rc.Part) -> None:
-        sources: dict[str, Any] = {"action": rc.Column(actions)}
+        sources: dict[str, Any] = {"action": rc.Column(actions), "wide": rc.Column(wide)}
         for name, (offset, length) in streams.items():
             blob = part.blobs(f"{name}.bin")
             sources[name] = rc.Pieces(offset=offset, bytes=length, blob=blob)
@@ -84,6 +86,7 @@ def open_frames(
         for name in streams:
             dataset.stream(name, kind="image", shape=(height, width, 3))
         dataset.stream("action", dtype="float32", shape=(3,))
+        dataset.stream("wide", dtype="float64", shape=(2,))
         dataset.part("all", read=read, stamp=1)
 
     rc.register_format(str(folder), probe=lambda path: path == str(folder), index=index)
