@@ -125,7 +125,7 @@ def windows() -> dict[str, Any]:
         "pose": [
             rc.Window(near, name="pose", channels=poses),
             rc.Window(range(-40, 40), name="long", mode="linear", outside="zero"),
-            rc.Window(near, name="channels", channels=poses, outside="nan", max_gap=0.05),
+            rc.Window(near, name="channels", channels=poses, outside="nan", tolerance=0.02),
             rc.Window(rc.Future(1, 9), name="goal", mode="cubic", outside="nan"),
             rc.Window(near, name="normal", channels=poses, normalize="mean_std"),
         ],
