@@ -16,14 +16,15 @@ typedef struct host_device_bytes {
     atomic_llong on_device, pinned;
 } host_device_bytes;
 
-/* What a test asks and counts; the library exports one as rbc_host_device. */
+/* What a test asks and counts; the library exports one as rbc_host_device. Tests in Python know the
+ * first six by where they lie. */
 typedef struct host_device {
     atomic_int max_pause_us;  /* before each thing that a stream does */
-    atomic_ulong held;        /* a stream that does nothing meanwhile */
     atomic_int fail_after;    /* calls that queue or allocate, until one fails; -1: none does */
     atomic_int is_capturing;  /* some thread captures a stream: calls that a capture forbids fail */
     atomic_int num_forbidden; /* such calls, of threads that had not said that they may */
     atomic_llong num_copies, num_launches;
+    atomic_ulong held;                  /* a stream that does nothing meanwhile */
     atomic_ulong watched;               /* a thread, as pthread_self() names it */
     atomic_int watched_waits;           /* of it for the device */
     atomic_int num_streams, num_events; /* alive */
