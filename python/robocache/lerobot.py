@@ -14,7 +14,7 @@ from typing import Any
 from . import _arguments
 from ._lerobot_stats import add_stats, stats_of, stats_of_pictures
 from ._lerobot_video import VideoFiles
-from .errors import ArgumentTypeError, InvalidArgumentError, NotFoundError
+from .errors import ArgumentTypeError, InvalidArgumentError, IoError, NotFoundError
 from .formats.builtin import need
 from .formats.lerobot.info import NUMERIC
 
@@ -72,6 +72,7 @@ class LeRobotWriter:
     Raises:
         InvalidArgumentError: a feature cannot be written, or the folder is not empty.
         UnsupportedError: a library is missing.
+        IoError: the folder cannot be made.
     """
 
     def __init__(
@@ -103,8 +104,11 @@ class LeRobotWriter:
         if os.path.isdir(self.path) and os.listdir(self.path):
             raise InvalidArgumentError(f"path: {self.path}: found a folder that is not empty")
         parent = os.path.dirname(self.path)
-        os.makedirs(parent, exist_ok=True)
-        self._partial = tempfile.mkdtemp(prefix=f".{os.path.basename(self.path)}.", dir=parent)
+        try:
+            os.makedirs(parent, exist_ok=True)
+            self._partial = tempfile.mkdtemp(prefix=f".{os.path.basename(self.path)}.", dir=parent)
+        except OSError as error:
+            raise IoError(f"path: {self.path}: cannot be made: {error.strerror}") from error
         self._is_open = True
         group = _arguments.integer("group", group, 1, 100_000)
         self._videos = {

@@ -214,7 +214,7 @@ static rbc_status open_beside(opening *o, const char *root, bool *passed, rbc_er
     const rbc_status status = load_current(o, BESIDE_DATA, &current, passed, err);
     if (status == RBC_OK && !current) {
         *passed = true;
-        return rbc__fail_errno(err, EROFS, "catalog '%s' is not to be written", o->catalog->path);
+        return rbc__fail_errno(err, EACCES, "catalog '%s' is not to be written", o->catalog->path);
     }
     return status;
 }

@@ -55,6 +55,7 @@ static rbc_status cache_folder(char **out, rbc_error *err) {
 }
 
 static rbc_status make_folders(char *path, rbc_error *err) {
+    int first_failed = 0; /* of those above, which is why the last fails */
     for (char *at = path + 1;; ++at) {
         const char kept = *at;
         if (kept != '/' && kept != '\0') {
@@ -63,9 +64,10 @@ static rbc_status make_folders(char *path, rbc_error *err) {
         *at = '\0';
         const int failed = mkdir(path, S_IRWXU) != 0 && errno != EEXIST ? errno : 0;
         *at = kept;
+        first_failed = first_failed != 0 ? first_failed : failed;
         if (kept == '\0') {
             return failed == 0 ? RBC_OK
-                               : rbc__fail_errno(err, failed,
+                               : rbc__fail_errno(err, first_failed,
                                                  "folder '%s' for catalogs cannot be made", path);
         }
     }

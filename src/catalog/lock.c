@@ -34,6 +34,9 @@ static rbc_status open_file(const char *path, int *out, bool *blocked, rbc_error
     int fd = open(path, O_RDWR | flags, 0666);
     if (fd < 0 && errno == EACCES) {
         fd = open(path, O_RDONLY | (flags & ~O_CREAT));
+        if (fd < 0 && errno == ENOENT) { /* it may not be made, rather than be written */
+            errno = EACCES;
+        }
     }
     if (fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) {
         *out = fd;

@@ -201,8 +201,10 @@ static void an_unwritable_folder_has_its_catalog_in_the_cache(void **state) {
     char *cache = scratch_make();
     assert_int_equal(chmod(cache, 0777), 0);
     setenv("ROBOCACHE_CACHE", scratch_path(cache, "cache/here"), 1);
-    assert_int_equal(chmod(*state, 0555), 0);
+    /* somebody else's folder, then one that nobody may write to */
+    const mode_t modes[] = {geteuid() == 0 ? 0755 : 0555, 0555};
     for (int round = 0; round < 2; ++round) {
+        assert_int_equal(chmod(*state, modes[round]), 0);
         assert_int_equal(open_in_unprivileged_child(*state), 0);
         assert_int_not_equal(access(scratch_path(*state, ".robocache.sqlite"), F_OK), 0);
     }
@@ -238,6 +240,7 @@ static void where_nothing_can_be_written_both_locations_are_named(void **state) 
     const char *message = scratch_refused(*state, NULL, RBC_ERROR_IO);
     assert_non_null(strstr(message, scratch_path(*state, ".robocache.sqlite")));
     assert_non_null(strstr(message, "file/cache"));
+    assert_non_null(strstr(message, "is not to be written: Permission denied"));
     unsetenv("ROBOCACHE_CACHE");
     rbc_open_params params = RBC_OPEN_PARAMS_INIT;
     params.catalog_path = scratch_path(blocked, "missing/catalog");

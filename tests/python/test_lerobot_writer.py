@@ -143,6 +143,12 @@ def test_nothing_is_left_behind_after_an_exception(tmp_path: Path) -> None:
         rc.LeRobotWriter(tmp_path / "a", FEATURES, fps=10)
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(rc.errors.IoError, match=r"path: .*file/set: cannot be made: \w+"):
+        rc.LeRobotWriter(tmp_path / "file" / "set", FEATURES, fps=10)
+
+
 def test_features_that_cannot_be(tmp_path: Path) -> None:
     for feature, message in (
         ({"dtype": "complex64", "shape": (1,)}, "dtype: .*complex64"),
