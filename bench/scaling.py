@@ -12,6 +12,7 @@ each is measured at:
     host, device       loaders alone, batches delivered on the host and on the rank's GPU
     pictures, numbers  of the JPEGs and all else, or of state and actions alone
     training           the policy of examples/policy, its gradients shared (DistributedDataParallel)
+    ceiling            the same with one batch that stays on the GPU
 
 Before that, the ranks compare what they are given with what one rank would be: each sample once
 ("uneven"), all but fewer than there are ranks ("drop"), in the same order.
@@ -40,10 +41,17 @@ from training import CHUNK, device_bytes, host_bytes, synchronize
 
 import robocache as rc
 from policy import data
-from policy.feeds import PICTURE, RoboCacheFeed, Wanted, windows
+from policy.feeds import PICTURE, Wanted, open_feed, windows
 from policy.model import Shape, Trainer
 
-WHATS = ("host, numbers", "device, numbers", "host, pictures", "device, pictures", "training")
+WHATS = (
+    "host, numbers",
+    "device, numbers",
+    "host, pictures",
+    "device, pictures",
+    "training",
+    "ceiling",
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class Size:
     width: int
     depth: int
     batch_size: int
+    is_captured: bool = True
 
 
 REAL = Size(20_000, 256, 224, 16, 384, 6, 256)
@@ -163,15 +172,16 @@ def cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def timed(here: Rank, loader: rc.DataLoader, go: Any) -> dict[str, Any]:
+def timed(here: Rank, loader: rc.DataLoader | None, go: Any) -> dict[str, Any]:
     """Returns what this rank did while `go` ran, which returns frames: begun together."""
-    before = loader.stats()
+    nothing = {"threads": 0, "wait_ns": 0, "idle_ns": 0, "images_on_device": 0}
+    before = nothing if loader is None else loader.stats()
     here.barrier()
     used, begin = cpu_seconds(), time.perf_counter()
     frames = go()
     synchronize(here.device)
     took = time.perf_counter() - begin
-    after = loader.stats()
+    after = nothing if loader is None else loader.stats()
     return {
         "host": socket.gethostname(),
         "frames": frames,
@@ -179,6 +189,7 @@ def timed(here: Rank, loader: rc.DataLoader, go: Any) -> dict[str, Any]:
         "threads": after["threads"],
         "cores": here.cores,
         "cores_busy": (cpu_seconds() - used) / took,
+        "images_on_device": after["images_on_device"] - before["images_on_device"],
         "wait": (after["wait_ns"] - before["wait_ns"]) / 1e9 / took,
         "idle": (after["idle_ns"] - before["idle_ns"]) / 1e9 / took / max(after["threads"], 1),
         "host_bytes": host_bytes(),
@@ -214,16 +225,16 @@ def measure_loading(
 
 
 def measure_training(
-    here: Rank, dataset: rc.Dataset, wanted: Wanted, size: Size, seconds: float
+    here: Rank, dataset: rc.Dataset, wanted: Wanted, what: str, size: Size, seconds: float
 ) -> dict[str, Any]:
     """Trains for about so long: as many steps on each rank, by what rank 0 takes for a few."""
     streams = wanted.streams
     shape = Shape(streams.num_states, streams.num_actions, CHUNK, size.size, size.patch,
                   size.width, size.depth)  # fmt: skip
     rank = here.rank if here.world_size > 1 else None
-    trainer = Trainer(shape, here.device, rank=rank, is_captured=False)
+    trainer = Trainer(shape, here.device, rank=rank, is_captured=size.is_captured)
     wanted = replace(wanted, threads=max(here.cores - 1, 1))
-    feed = RoboCacheFeed(dataset, wanted, on_device=True)
+    feed = open_feed("resident" if what == "ceiling" else "robocache-gpu", dataset, wanted)
     done, losses = 0, []
 
     def go(steps: int) -> int:
@@ -241,7 +252,7 @@ def measure_training(
     synchronize(here.device)
     asked = int(seconds / ((time.perf_counter() - begin) / warm))
     steps = max(here.gather(asked)[0], warm)
-    found = timed(here, feed.loader, lambda: go(steps))
+    found = timed(here, getattr(feed, "loader", None), lambda: go(steps))
     feed.close()
     values = torch.stack(losses).tolist()
     found["loss"] = (sum(values[:warm]) / warm, sum(values[-warm:]) / warm)
@@ -253,7 +264,7 @@ def measure_training(
 def as_rank(arguments: argparse.Namespace) -> None:
     """Does this process' part, and writes what all ranks found where it is the first."""
     here = join(arguments)
-    size = TINY if arguments.tiny else REAL
+    size = replace(TINY if arguments.tiny else REAL, is_captured=not arguments.no_graph)
     dataset = rc.open(arguments.data, progress=False)
     streams = data.find_streams(dataset)
     wanted = Wanted(streams, size.batch_size, CHUNK, size.size, here.device, threads=here.cores,
@@ -266,8 +277,8 @@ def as_rank(arguments: argparse.Namespace) -> None:
         "rows": [],
     }
     for what in arguments.what.split(";"):
-        if what == "training":
-            found = measure_training(here, dataset, wanted, size, arguments.seconds)
+        if what in ("training", "ceiling"):
+            found = measure_training(here, dataset, wanted, what, size, arguments.seconds)
         else:
             found = measure_loading(here, dataset, wanted, what, arguments.seconds)
         ranks = here.gather(found)
@@ -329,6 +340,7 @@ def run_ranks(count: int, path: Path, cores: int, arguments: argparse.Namespace)
         command += ["--cores", str(cores), "--seconds", str(arguments.seconds)]
         command += ["--what", arguments.what, *(["--tiny"] if arguments.tiny else [])]
         command += ["--jpeg", arguments.jpeg] if arguments.jpeg else []
+        command += ["--no-graph"] if arguments.no_graph else []
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, check=False, env=environment, stdout=subprocess.DEVNULL)
         if done.returncode:
@@ -370,6 +382,7 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=0, help="of a rank; 0: an equal share")
     parser.add_argument("--frames", type=int, help="of the dataset that is written")
     parser.add_argument("--jpeg", help="where the GPU's loader decodes: cpu, cuda or auto")
+    parser.add_argument("--no-graph", action="store_true", help="do not capture a step")
     parser.add_argument("--tiny", action="store_true", help="small, on the CPU")
     parser.add_argument("--json", type=Path, help="write the result to this file")
     arguments = parser.parse_args()

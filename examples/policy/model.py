@@ -124,7 +124,7 @@ class Trainer:
         rate: of learning.
         rank: whose rows these are, of several processes; None: there is one alone.
         is_compiled: on a GPU; the first steps take as many seconds longer as compiling does.
-        is_captured: on a GPU, where the process is alone.
+        is_captured: on a GPU; with several processes what they exchange, too.
     """
 
     def __init__(
@@ -147,16 +147,21 @@ class Trainer:
             self.policy.embed = torch.compile(self.policy.embed, dynamic=False)
             for block in self.policy.blocks:
                 block.compile(dynamic=False)  # what is compiled for one serves all
+        captures = is_captured and self.on_gpu
+        stream = torch.cuda.Stream(self.device) if captures else None
         if rank is not None:
             devices = [self.device] if self.on_gpu else None
-            self.module = nn.parallel.DistributedDataParallel(self.policy, devices)
+            with torch.cuda.stream(stream):  # None: the current one
+                self.module = nn.parallel.DistributedDataParallel(
+                    self.policy, devices, gradient_as_bucket_view=True
+                )
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters(), rate, fused=self.on_gpu, capturable=self.on_gpu
         )
         self.chance = torch.Generator(self.device)
         self.inputs: dict[str, Tensor] = {}
-        captures = is_captured and self.on_gpu and rank is None
-        self.captured = Captured(self.learn) if captures else None
+        self.warm = 2 if rank is None else 11  # DistributedDataParallel measures its first ten
+        self.captured = None if stream is None else Captured(self.learn, self.warm, stream)
 
     def step(self, batch: dict[str, Any], number: int) -> Tensor:
         """Learns from a batch; returns its loss, which nobody has waited for."""
@@ -197,22 +202,24 @@ class Trainer:
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.captured is not None:
-            self.captured = Captured(self.learn)  # the optimizer's state lies elsewhere now
+            # The optimizer's state lies elsewhere now.
+            self.captured = Captured(self.learn, self.warm, self.captured.stream)
 
 
 class Captured:
-    """Work on a GPU that is the same each time, captured in a CUDA graph the third time."""
+    """Work on a GPU that is the same each time, captured in a CUDA graph after so many times."""
 
-    def __init__(self, work: Callable[[], Tensor]) -> None:
+    def __init__(self, work: Callable[[], Tensor], warm: int, stream: torch.cuda.Stream) -> None:
         self.work = work
-        self.stream = torch.cuda.Stream()
+        self.warm = warm
+        self.stream = stream
         self.graph: Any = None
         self.result: Any = None
         self.done = 0
 
     def __call__(self) -> Tensor:
         self.done += 1
-        if self.done <= 2:  # libraries take their workspaces, the optimizer its state
+        if self.done <= self.warm:  # libraries take their workspaces, the optimizer its state
             self.stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self.stream):
                 result = self.work()
