@@ -441,6 +441,7 @@ def create_loader(
     jpeg: int,
     fixed_slots: bool,
     align: int,
+    device_memory: str | None,
 ) -> Loader: ...
 def batch_order(batch: Any, stream: int, /) -> None: ...
 

@@ -91,6 +91,7 @@ class Parameters:
             "jpeg": _JPEG_ON.index(self.jpeg),
             "align": _ALIGN_ON.index(self.align),
             "fixed_slots": self.slots == "fixed",
+            "device_memory": config.value("device_memory"),
             "snap_ns": self.snap_ns,
             "memory_bytes": self.memory_bytes or config.value("loader_memory_bytes") or 0,
             "epoch": _EPOCHS.index(epoch) if isinstance(epoch, str) else len(_EPOCHS),

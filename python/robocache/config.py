@@ -18,12 +18,13 @@ class Setting:
 
     name: str
     variable: str
-    kind: str  # "folder", "integer" or "seconds"
+    kind: str  # "folder", "integer", "seconds" or "choice"
     argument: str  # that outranks the variable
     default: str  # in words
     meaning: str
     low: int = 1
     high: int = 2**62
+    choices: tuple[str, ...] = ()
 
     def read(self, text: str) -> str | int | float:
         """Returns what the text of a variable means.
@@ -32,6 +33,11 @@ class Setting:
             InvalidArgumentError: nothing; the message says what was wanted.
         """
         if self.kind == "folder":
+            return text
+        if self.kind == "choice":
+            if text not in self.choices:
+                wanted = " or ".join(map(repr, self.choices))
+                raise InvalidArgumentError(f"${self.variable}: found {text!r}, wanted {wanted}")
             return text
         number = int if self.kind == "integer" else float
         try:
@@ -91,6 +97,15 @@ SETTINGS = (
         "`DataLoader(memory_bytes=)`",
         "batches prepared ahead, and 512 MiB",
         "bytes that a loader may hold",
+    ),
+    Setting(
+        "device_memory",
+        "ROBOCACHE_DEVICE_MEMORY",
+        "choice",
+        "",
+        "`torch` where PyTorch's allocator can be asked, else `driver`",
+        "where a loader's memory on a GPU is from",
+        choices=("torch", "driver"),
     ),
     Setting(
         "watch_seconds",

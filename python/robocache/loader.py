@@ -413,9 +413,9 @@ class DataLoader:
         and of them "batches_ready"; "ranges_fetched", parts of batches that wait for a worker;
         "threads", "threads_idle", "fetchers", "fetchers_idle". See also :attr:`waits_for`.
         """
-        stages = self._native.stages()
-        del stages["waits_for"]
-        return {**self._native.stats(), **self._native.memory(), **stages}
+        stages, memory = self._native.stages(), self._native.memory()
+        del stages["waits_for"], memory["device_memory"]
+        return {**self._native.stats(), **memory, **stages}
 
     def _standing(self) -> dict[str, int]:
         """Returns where it stands, as far as is known: from any thread, and nothing is settled."""
@@ -433,6 +433,12 @@ class DataLoader:
         """The stage that the batch is in which next() waits for, in another thread, or None."""
         stage: str | None = self._native.stages()["waits_for"]
         return stage
+
+    @property
+    def device_memory(self) -> str | None:
+        """What "device_bytes" of stats() are asked of, "torch" or "driver"; None: on the CPU."""
+        asked: str | None = self._native.memory()["device_memory"]
+        return asked
 
     def denormalize(self, name: str, values: Any, dataset: str | int | None = None) -> Any:
         """Returns what values of a field were before ``Window(normalize=)``, as for a robot to do.

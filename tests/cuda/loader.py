@@ -1,14 +1,16 @@
 """DataLoader(device="cuda") against device="cpu", on a stand-in for a device.
 
-usage: PYTHONPATH=PACKAGE python tests/cuda/loader.py HOST_DEVICE PRETEND_CUDA
+usage: PYTHONPATH=PACKAGE python tests/cuda/loader.py HOST_DEVICE PRETEND_CUDA TORCH_CUDA
 
-PACKAGE holds an extension module with empty kernels; the libraries are the stand-in for the driver,
-and an exchange API that hands torch's tensors of the host out for tensors of the device.
+PACKAGE holds an extension module with empty kernels; the libraries are stand-ins for the driver
+and for torch's allocator, and an exchange API that hands torch's tensors of the host out for those
+of the device.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import gc
 import re
 import sys
@@ -20,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from tests.cuda import aligning, decoding, grids
+from tests.cuda import aligning, decoding, grids, torch_memory
 
 CAPSULE = b"dlpack_exchange_api"
 
@@ -185,32 +187,44 @@ def main() -> int:
     ctypes.c_int.in_dll(driver, "rbc_host_device").value = 300  # pauses, in microseconds
     counts = (ctypes.c_longlong * 2).in_dll(driver, "rbc_host_device_bytes")
     failed = 0
+
+    def run(check: Any, *arguments: Any) -> None:
+        nonlocal failed
+        begin = time.monotonic()
+        try:
+            check(*arguments)
+            gc.collect()
+            assert list(counts) == [0, 0], "memory of the device is left"
+            print(f"[       OK ] {check.__name__}, {time.monotonic() - begin:.1f} s")
+        except Exception:
+            failed += 1
+            traceback.print_exc()
+            print(f"[  FAILED  ] {check.__name__}")
+
     with tempfile.TemporaryDirectory() as folder:
-        dataset = rc.open(small_dataset.write(Path(folder)), control_rate_hz=small_dataset.RATE_HZ)
-        checks: list[tuple[Any, tuple[Any, ...]]] = [
-            (check, (dataset, driver, stream))
-            for check in (
-                check_batches,
-                check_resuming,
-                check_other_streams,
-                check_tensors_hold_the_batch,
-                check_errors,
-            )
-        ]
+        path = small_dataset.write(Path(folder))
+        dataset = rc.open(path, control_rate_hz=small_dataset.RATE_HZ)
+        for check in (
+            check_batches,
+            check_resuming,
+            check_other_streams,
+            check_tensors_hold_the_batch,
+            check_errors,
+        ):
+            run(check, dataset, driver, stream)
         both = (*decoding.CHECKS, *decoding.STAND_IN_CHECKS, *grids.CHECKS)
         both += (*aligning.CHECKS, *aligning.STAND_IN_CHECKS)
-        checks += [(check, (Path(folder), stream)) for check in both]
-        for check, arguments in checks:
-            begin = time.monotonic()
-            try:
-                check(*arguments)
-                gc.collect()
-                assert list(counts) == [0, 0], "memory of the device is left"
-                print(f"[       OK ] {check.__name__}, {time.monotonic() - begin:.1f} s")
-            except Exception:
-                failed += 1
-                traceback.print_exc()
-                print(f"[  FAILED  ] {check.__name__}")
+        for own in both:
+            run(own, Path(folder), stream)
+        of_loaders = functools.partial(make, dataset)
+        run(torch_memory.check_without, of_loaders)
+        allocator = torch_memory.load(sys.argv[3])  # from here on loaders find it
+        run(check_batches, dataset, driver, stream)
+        run(torch_memory.check_counts, of_loaders, allocator, counts)
+        run(torch_memory.check_failures, of_loaders, allocator)
+        run(torch_memory.check_history, of_loaders, allocator)
+        run(torch_memory.check_end, path, sys.argv[1:])
+        assert allocator.bytes == 0
     return int(failed > 0)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -143,20 +145,87 @@ def test_one_graph_reads_every_batch(small: rc.Dataset) -> None:
         assert torch.equal(batch["observation/state"] * 2, doubled.cpu())
 
 
-def test_memory_goes_back(small: rc.Dataset) -> None:
+def wait_for(is_so: Callable[[], bool]) -> bool:
+    """Wait until it is so: a thread may be the last to let go of a loader."""
+    deadline = time.monotonic() + 10
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return is_so()
+
+
+@pytest.mark.parametrize("memory", ["torch", "driver"])
+def test_memory_goes_back(small: rc.Dataset, monkeypatch: pytest.MonkeyPatch, memory: str) -> None:
+    monkeypatch.setenv("ROBOCACHE_DEVICE_MEMORY", memory)
     for loader in [make(small, device="cuda") for _ in range(2)]:  # the first loads what stays
         next(iter(loader))
     del loader
     gc.collect()
     torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    allocated = torch.cuda.memory_allocated()
     free, _ = torch.cuda.mem_get_info()
+    reserved = []
     for _ in range(30):
         loader = make(small, device="cuda")
         held = [batch["image"] for batch in loader]
+        assert loader.device_memory == memory
+        grown = torch.cuda.memory_allocated() - allocated
+        assert grown >= loader.stats()["device_bytes"] if memory == "torch" else grown == 0
         del loader, held
         gc.collect()
+        assert wait_for(lambda: torch.cuda.memory_allocated() == allocated)
+        reserved.append(torch.cuda.memory_reserved())
+    assert reserved[-1] <= max(reserved[:5])  # the next loader has what the one before had
     torch.cuda.synchronize()
+    torch.cuda.empty_cache()
     assert torch.cuda.mem_get_info()[0] >= free - (64 << 20)
+
+
+def test_torch_gives_what_it_keeps(small: rc.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch keeps all memory of the device, it frees some of that for a loader."""
+    image = rc.Image(size=(512, 512), dtype="bfloat16")
+    window = rc.Window(range(-1, 1), image=image, name="image")
+    streams = {"observation/image": window}
+    options: dict[str, Any] = {"num_threads": 2, "streams": streams}
+    wanted = list(rc.DataLoader(small, 16, **options))
+    torch.cuda.empty_cache()
+    kept = torch.empty(torch.cuda.mem_get_info()[0] - (48 << 20), dtype=torch.uint8, device="cuda")
+    del kept
+    monkeypatch.setenv("ROBOCACHE_DEVICE_MEMORY", "driver")
+    with pytest.raises(rc.errors.OutOfMemoryError, match=r"bytes .*: memory, CUDA device 0"):
+        list(rc.DataLoader(small, 16, device="cuda", **options))
+    monkeypatch.delenv("ROBOCACHE_DEVICE_MEMORY")
+    loader = rc.DataLoader(small, 16, device="cuda", **options)
+    for a, b in zip(wanted, loader, strict=True):
+        compare(a, b)
+    assert loader.stats()["device_bytes"] > 48 << 20
+
+
+def test_a_full_device_is_told(small: rc.Dataset) -> None:
+    torch.cuda.empty_cache()
+    held = torch.empty(torch.cuda.mem_get_info()[0] - (48 << 20), dtype=torch.uint8, device="cuda")
+    message = r"bytes of a batch: memory, CUDA device 0: PyTorch's allocator"
+    with pytest.raises(rc.errors.OutOfMemoryError, match=message):
+        make(small, device="cuda", batch_size=4000, slots="fixed")
+    del held
+    torch.cuda.empty_cache()
+
+
+def test_the_history_of_memory_is_recorded(small: rc.Dataset) -> None:
+    """Torch asks for Python's lock wherever memory is allocated then."""
+    wanted = list(make(small))
+    torch.cuda.memory._record_memory_history(max_entries=10_000)
+    try:
+        for _ in range(5):
+            loader = make(small, device="cuda", jpeg="cuda", num_threads=4)
+            held = []
+            for a, b in zip(wanted, loader, strict=True):
+                loader.stats()
+                compare(a, b)
+                held.append(b)
+            del loader, held, b
+    finally:
+        torch.cuda.memory._record_memory_history(enabled=None)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two devices")

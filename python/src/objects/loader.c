@@ -4,6 +4,7 @@
 #include "objects/members.h"
 #include "objects/objects.h"
 #include "tensors/tensor.h"
+#include "tensors/torch_memory.h"
 
 #include <time.h>
 #include <unistd.h>
@@ -142,6 +143,22 @@ static rbc_status create_handle(const members *from, int epoch, long long epoch_
     return rbc_loader_create_mixture(&mixture, params, out, err);
 }
 
+/* What allocates on the device: the driver, or PyTorch where it can be asked and `wanted` does not say
+ * "driver". */
+static bool find_memory(module_state *state, const char *wanted, rbc_loader_params *params) {
+    const char *why = NULL;
+    if (params->device.device_type == kDLCPU || (wanted != NULL && strcmp(wanted, "driver") == 0)) {
+        return true;
+    }
+    params->device_allocator = torch_memory_find(&why);
+    if (params->device_allocator == NULL && wanted != NULL) {
+        PyErr_Format(state->errors[RBC_ERROR_UNSUPPORTED],
+                     "$ROBOCACHE_DEVICE_MEMORY: found 'torch', and %s; wanted 'driver'", why);
+        return false;
+    }
+    return true;
+}
+
 static PyObject *create(module_state *state, const members *from, int epoch,
                         long long epoch_samples, const rbc_loader_params *params, PyObject *types) {
     delivery how = {0};
@@ -171,6 +188,9 @@ static PyObject *create(module_state *state, const members *from, int epoch,
     loader->handle = handle;
     loader->how = how;
     loader->process = getpid();
+    loader->memory = params->device.device_type == kDLCPU ? NULL
+                     : params->device_allocator != NULL   ? "torch"
+                                                          : "driver";
     loader->names = NULL;
     loader->busy = false;
     loader->closing = false;
@@ -188,10 +208,11 @@ static PyObject *create(module_state *state, const members *from, int epoch,
  * texts. Everything has to be given. */
 PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
     static char *keywords[] = {
-        "members",       "types",     "batch_size", "shuffle",     "seed",         "drop_last",
-        "num_threads",   "num_slots", "on_error",   "rank",        "world_size",   "part",
-        "num_parts",     "remainder", "jpeg_dct",   "snap_ns",     "memory_bytes", "epoch",
-        "epoch_samples", "device",    "jpeg",       "fixed_slots", "align",        NULL};
+        "members",    "types",        "batch_size", "shuffle",       "seed",
+        "drop_last",  "num_threads",  "num_slots",  "on_error",      "rank",
+        "world_size", "part",         "num_parts",  "remainder",     "jpeg_dct",
+        "snap_ns",    "memory_bytes", "epoch",      "epoch_samples", "device",
+        "jpeg",       "fixed_slots",  "align",      "device_memory", NULL};
     module_state *state = state_of_module(module);
     PyObject *list = NULL;
     PyObject *types = NULL;
@@ -215,14 +236,15 @@ PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
     int jpeg = 0;
     int fixed_slots = 0;
     int align = 0;
+    const char *device_memory = NULL;
     long long epoch_samples = 0;
     rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!$iiKpiiOiiiiOOLLiLiipi", keywords,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!$iiKpiiOiiiiOOLLiLiipiz", keywords,
                                      &PyList_Type, &list, &PyTuple_Type, &types, &batch_size,
                                      &shuffle, &seed, &drop_last, &num_threads, &num_slots,
                                      &on_error, &rank, &world_size, &part, &num_parts, &remainder,
                                      &jpeg_dct, &snap_ns, &memory_bytes, &epoch, &epoch_samples,
-                                     &device, &jpeg, &fixed_slots, &align) ||
+                                     &device, &jpeg, &fixed_slots, &align, &device_memory) ||
         !parse_policies(state, on_error, remainder, &params) ||
         !parse_jpeg_dct(state, jpeg_dct, &params.jpeg_dct)) {
         return NULL;
@@ -242,6 +264,9 @@ PyObject *create_loader(PyObject *module, PyObject *args, PyObject *kwargs) {
     params.align = (rbc_align_on)align;
     if (device >= 0) {
         params.device = (DLDevice){kDLCUDA, device};
+    }
+    if (!find_memory(state, device_memory, &params)) {
+        return NULL;
     }
     params.part = part;
     params.num_parts = num_parts;

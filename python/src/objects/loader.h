@@ -10,12 +10,13 @@ typedef struct loader_object {
     PyObject_HEAD rbc_loader *handle; /* NULL: closed */
     pid_t process;
     delivery how;
-    PyObject *names;  /* list of the fields' names, filled with the first batch */
-    bool busy;        /* a call waits without the GIL: a loader has one consumer */
-    bool closing;     /* another thread waits for that call to end */
-    bool is_fresh;    /* nothing was handed out since the last seek: iterations begin there */
-    bool is_asked;    /* and a batch was asked for, in this iteration */
-    int64_t begun_at; /* position of the last seek */
+    const char *memory; /* whose it is on the device: "torch", "driver"; NULL: there is none */
+    PyObject *names;    /* list of the fields' names, filled with the first batch */
+    bool busy;          /* a call waits without the GIL: a loader has one consumer */
+    bool closing;       /* another thread waits for that call to end */
+    bool is_fresh;      /* nothing was handed out since the last seek: iterations begin there */
+    bool is_asked;      /* and a batch was asked for, in this iteration */
+    int64_t begun_at;   /* position of the last seek */
     int64_t iteration;
     rbc_batch *kept; /* taken out, and then an exception came: the next to be handed out */
     int64_t kept_epoch;

@@ -92,7 +92,7 @@ PyObject *loader_memory(PyObject *self, PyObject *unused) {
     }
     return Py_BuildValue(
         "{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:d,s:d,s:L,s:L,s:O,s:L,"
-        "s:L}",
+        "s:L,s:z}",
         "memory_bytes", (long long)memory.bound_bytes, "slots_bytes", (long long)memory.slot_bytes,
         "episode_bytes", (long long)memory.episode_bytes, "episodes_at_hand",
         (long long)memory.num_episodes, "block_bytes", (long long)memory.block_bytes,
@@ -107,7 +107,7 @@ PyObject *loader_memory(PyObject *self, PyObject *unused) {
         memory.unpack_factor_blocks, "segment_samples", (long long)memory.segment_samples,
         "group_segments", (long long)memory.group_segments, "is_split",
         memory.is_split ? Py_True : Py_False, "device_bytes", (long long)memory.device_bytes,
-        "pinned_bytes", (long long)memory.pinned_bytes);
+        "pinned_bytes", (long long)memory.pinned_bytes, "device_memory", as_loader(self)->memory);
 }
 
 PyObject *loader_members(PyObject *self, PyObject *unused) {
