@@ -100,7 +100,7 @@ def gather(
 
 
 def _limited(window: Window, max_gap: float) -> Window:
-    fields = {name: getattr(window, name) for name in ("name", "mode", "max_points")}
+    fields = {name: getattr(window, name) for name in ("name", "mode", "channels", "max_points")}
     return Window(window.ticks, max_gap=max_gap, **fields)
 
 
@@ -141,7 +141,7 @@ def _gather_signals(
         sheet.signals.append(
             Signal(
                 name=name,
-                mode=windows[name].mode,
+                mode=_modes(windows[name]),
                 rate_hz=_rate(stream),
                 times_ns=stream.times_ns,
                 values=stream.values.reshape(stream.num_samples, -1),
@@ -153,6 +153,12 @@ def _gather_signals(
         if is_action(stream.info) and is_pad.shape[1] > 1:
             sheet.is_pad[name] = is_pad
     return sheet
+
+
+def _modes(window: Window) -> str:
+    """Returns the mode of a window and those of channels that have others, "linear, angle"."""
+    others = (mode for _, mode in window.channels or ())
+    return ", ".join(dict.fromkeys([window.mode, *others]))
 
 
 def _rate(stream: Stream) -> float | None:

@@ -34,7 +34,7 @@ def make_table(dataset: Dataset, rates_hz: Mapping[str, float]) -> list[str]:
         f"episodes  {len(dataset)}" + (f"  (splits: {splits})" if splits else ""),
         f"steps     {dataset.num_steps}",
         f"tasks     {contents.num_tasks}",
-        f"rate      {_rate(dataset.control_rate_hz) or 'unknown: give rate_hz'}",
+        f"rate      {_rate(dataset.control_rate_hz) or 'unknown: give control_rate_hz'}",
     ]
     if dataset._info["num_skipped"]:
         lines.append(f"skipped   {dataset._info['num_skipped']} damaged records of the dataset")

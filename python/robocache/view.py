@@ -277,7 +277,7 @@ def _draw_fan(canvas: _Canvas, sheet: Sheet, frame_width_in: float) -> None:
 def _draw_title(canvas: _Canvas, sheet: Sheet, dataset: Dataset, task: list[str]) -> None:
     episode = sheet.episode
     head = (
-        f"{dataset.name} {dataset.version}  ·  episode {episode.id}"
+        f"{f'{dataset.name} {dataset.version}'.strip()}  ·  episode {episode.id}"
         f"{f' ({episode.split})' if episode.split else ''}  ·  {episode.num_steps} steps"
         f"  ·  {episode.duration_ns * 1e-9:.1f} s"
     )

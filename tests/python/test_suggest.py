@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import robocache as rc
+from robocache._sheet import gather
 from robocache.suggest import suggest_windows
 from robocache.view import save_contact_sheet
 
@@ -60,3 +61,10 @@ def test_windows_of_angles_are_drawn(turning, tmp_path):
 
 def test_nothing_jumps_in_no_episode(turning):
     assert suggest_windows(turning[0:0])["observation/state"].channels is None
+
+
+def test_a_limit_leaves_angles(turning):
+    sheets = [gather(turning, 0, None, 8, 16, limit) for limit in (None, 1.0)]
+    for sheet in sheets:
+        (state,) = (each for each in sheet.signals if each.name == "observation/state")
+        assert state.mode == "linear, angle"
