@@ -272,7 +272,8 @@ def position_of(what: str, index: Any, size: int) -> int:
     """Returns the index of one of `size` items, those below 0 counted from the end."""
     position = _arguments.integer(what, index, -_arguments.INT64_MAX)
     if not -size <= position < size:
-        raise NotFoundError(f"{what}: index {position} found, wanted 0 to {size - 1}")
+        wanted = f"wanted 0 to {size - 1}" if size else "and there is none"
+        raise NotFoundError(f"{what}: index {position} found, {wanted}")
     return position + size if position < 0 else position
 
 

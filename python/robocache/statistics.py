@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import _arguments, _core
 from ._cached import cached_property
 from ._progress import StatisticsBar, reporting
-from .errors import InvalidArgumentError, IoError, NotFoundError
+from .errors import ArgumentTypeError, InvalidArgumentError, IoError, NotFoundError
 
 if TYPE_CHECKING:
     import numpy
@@ -195,13 +195,21 @@ class Statistics:
 
     def normalize(self, values: Any, kind: str = "mean_std") -> Any:
         """Returns values normalised, see :meth:`scale_offset`: [..., *shape] of NumPy or torch."""
-        scale, offset = (_like(values, each) for each in self.scale_offset(kind))
+        scale, offset = self._like(values, kind)
         return values * scale + offset
 
     def denormalize(self, values: Any, kind: str = "mean_std") -> Any:
         """Returns what :meth:`normalize` made of values."""
-        scale, offset = (_like(values, each) for each in self.scale_offset(kind))
+        scale, offset = self._like(values, kind)
         return (values - offset) / scale
+
+    def _like(self, values: Any, kind: str) -> tuple[Any, Any]:
+        shape = tuple(getattr(values, "shape", self.shape))
+        if shape[len(shape) - len(self.shape) :] != self.shape:
+            wanted = ", ".join(map(str, ("...", *self.shape)))
+            raise InvalidArgumentError(f"values: found shape {list(shape)}, wanted [{wanted}]")
+        scale, offset = self.scale_offset(kind)
+        return _like(values, scale), _like(values, offset)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns all of it as lists and numbers that JSON can hold; None stands for NaN."""
@@ -343,7 +351,11 @@ def merge(parts: Iterable[Statistics]) -> Statistics:
     Raises:
         InvalidArgumentError: they are not all of one dtype and shape, or there are none.
     """
-    return Statistics(_core.merge_statistics([part._native for part in parts]))
+    given = list(_arguments.items("merge", parts, "Statistics"))
+    for part in given:
+        if not isinstance(part, Statistics):
+            raise ArgumentTypeError(f"merge: found {_arguments.found(part)}, wanted Statistics")
+    return Statistics(_core.merge_statistics([part._native for part in given]))
 
 
 def compute(

@@ -99,3 +99,25 @@ def test_loaders_by_name_have_one_base():
         assert issubclass(loader, NamedDataLoader)
         positional = list(inspect.signature(loader).parameters)[:3]
         assert positional == ["dataset_path", "batch_size", "use_robocache"]
+
+
+@pytest.mark.parametrize("loader", [RTXDataLoader, BridgeDataLoader, datasets.RobomimicDataLoader])
+def test_data_of_other_names_are_refused(loader, test_data):
+    with pytest.raises(
+        rc.errors.NotFoundError, match=rf"^{loader.__name__}: found no stream of \w+"
+    ):
+        loader(test_data("lerobot_v30_g1"), 4)
+
+
+def test_images_that_are_not_there_are_named(bridge_copy):
+    with pytest.raises(rc.errors.NotFoundError, match="stream 'wrist': not in the dataset"):
+        RTXDataLoader(bridge_copy, 4, images=["wrist"])
+    with pytest.raises(rc.errors.InvalidArgumentError, match="images: stream 'action' is numeric"):
+        RTXDataLoader(bridge_copy, 4, images=["action"])
+
+
+def test_a_loader_by_name_shows_what_it_is(bridge_copy):
+    loader = BridgeDataLoader(bridge_copy, 32, split="train")
+    assert repr(loader).startswith(
+        "<BridgeDataLoader over <DataLoader of <Dataset 'bridge_dataset'"
+    )

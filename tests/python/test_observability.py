@@ -365,7 +365,7 @@ def test_metrics_are_served_until_closed(dataset):
             assert b'loader="test"' in answer.read()
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=60)
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(rc.errors.IoError, match="cannot be served: Address already in use"):
             observability.serve_metrics(loaders, server.port)
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(address, timeout=60)

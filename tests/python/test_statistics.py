@@ -200,6 +200,15 @@ def test_what_does_not_go_together_does_not_merge(flat: rc.Dataset) -> None:
         statistics.merge([table["f32"], table["f64"]])
     with pytest.raises(rc.Error, match="merge: found no parts"):
         statistics.merge([])
+    with pytest.raises(rc.errors.ArgumentTypeError, match="merge: found 3, wanted Statistics"):
+        statistics.merge([table["f32"], 3])
+
+
+def test_values_of_another_shape_are_not_normalised(flat: rc.Dataset) -> None:
+    found = flat.statistics(["f32"], keep=False)["f32"]
+    for way in (found.normalize, found.denormalize):
+        with pytest.raises(rc.Error, match=r"values: found shape \[2, 4\], wanted \[\.\.\., 7\]"):
+            way(np.zeros((2, 4)))
 
 
 def test_ragged_streams_count_all_rows(tmp_path: Path) -> None:

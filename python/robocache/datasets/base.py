@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _arguments
 from ..dataset import Dataset
 from ..episode import StreamInfo
-from ..errors import ArgumentTypeError, UnsupportedError
+from ..errors import ArgumentTypeError, InvalidArgumentError, NotFoundError, UnsupportedError
 from ..loader import DataLoader
 from ..opening import open as open_dataset
 from ..window import MAX_TICKS, Window
@@ -36,6 +36,9 @@ class NamedDataLoader:
         again = type(self).__new__(type(self))
         again.__dict__.update({**self.__dict__, "_loader": copy.copy(self._loader)})
         return again
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} over {self._loader!r}>"
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self._loader)
@@ -86,12 +89,13 @@ class ChunkDataLoader(NamedDataLoader):
             if not isinstance(images, bool):
                 wanted = "True, False or names of image streams"
                 names = _arguments.items("images", images, wanted)
-                images = [_arguments.string("images", name) for name in names]
-            streams = self._default_windows(
+                images = [self._image(name) for name in names]
+            ticks = (
                 _horizon("observation_horizon", observation_horizon),
                 _horizon("action_horizon", action_horizon),
-                images,
             )
+            streams = self._default_windows(*ticks, images)
+            self._check_found(streams, *ticks)
         self.streams = _checked(streams)
         if use_robocache:
             self._loader = DataLoader(
@@ -127,6 +131,24 @@ class ChunkDataLoader(NamedDataLoader):
         self, observation_horizon: int, action_horizon: int, images: bool | Sequence[str]
     ) -> dict[str, Window]:
         raise NotImplementedError
+
+    def _image(self, name: Any) -> str:
+        info = self.dataset.streams[_arguments.string("images", name)]
+        if info.kind != "image":
+            raise InvalidArgumentError(
+                f"images: stream {info.name!r} is {info.kind}, wanted images"
+            )
+        return info.name
+
+    def _check_found(self, windows: Windows, before: int, ahead: int) -> None:
+        """Holds the windows to have observations and actions: another dataset has other names."""
+        found = [window.ticks for window in windows.values()]
+        for what, ticks in (("observation", range(1 - before, 1)), ("action", range(ahead))):
+            if tuple(ticks) not in found:
+                raise NotFoundError(
+                    f"{type(self).__name__}: found no stream of {what}s by the names it knows; "
+                    f"give streams=. The dataset has {', '.join(self.dataset.streams)}"
+                )
 
     def _plain_reader(self) -> Any:
         """Returns a `Reader` of _plain.py: what reads the files for the plain path."""

@@ -76,7 +76,7 @@ class LeRobotDataset:
         self.dataset = _taken(open_dataset(root, **open_options), episodes)
         self.meta = LeRobotMetadata(self.dataset)
         self.root = self.meta.root
-        self.episodes = None if episodes is None else list(episodes)
+        self.episodes = None if episodes is None else _numbers(episodes)
         self.image_transforms = image_transforms
         self.delta_indices = frames_of(self.meta, delta_timestamps, tolerance_s)
         self._as_items = _Conversion(self.meta, self.dataset, return_uint8, depth_output_unit)
@@ -401,16 +401,18 @@ def frames_of(
     return frames
 
 
+def _numbers(episodes: Sequence[int]) -> list[int]:
+    items = _arguments.items("episodes", episodes, "numbers of episodes")
+    return [_arguments.integer("episodes", number, 0) for number in items]
+
+
 def _taken(dataset: Dataset, episodes: Sequence[int] | None) -> Dataset:
     """Returns a view of the episodes with LeRobot's numbers."""
     if dataset.format != "lerobot":
         raise UnsupportedError(f"{dataset.path}: is {dataset.format}, wanted a LeRobot dataset")
     if episodes is None:
         return dataset
-    wanted = [
-        _arguments.integer("episodes", number, 0)
-        for number in _arguments.items("episodes", episodes, "numbers of episodes")
-    ]
+    wanted = _numbers(episodes)
     places = {e.metadata.get("episode_index"): e.index for e in dataset}
     for number in wanted:
         if number not in places:

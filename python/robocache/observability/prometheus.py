@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _arguments
-from ..errors import Error
+from ..errors import Error, IoError
 from .gpus import gpu_figures
 from .snapshot import STAGES, snapshot
 
@@ -166,7 +166,10 @@ class MetricsServer:
             def log_message(self, *_: object) -> None:
                 """Says nothing: stderr is the training loop's."""
 
-        self._server = http.server.ThreadingHTTPServer((host, port), Handler)
+        try:
+            self._server = http.server.ThreadingHTTPServer((host, port), Handler)
+        except OSError as error:
+            raise IoError(f"{host}:{port}: cannot be served: {error.strerror}") from error
         self._server.daemon_threads = True
         self.host = host
         self.port: int = self._server.server_address[1]
