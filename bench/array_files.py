@@ -32,7 +32,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from loading import machine, spread
+from host import spread
+from loading import machine
 from unpacking import UNPACK_RATE, unpacked_alone
 
 import robocache as rc

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from operations import smallest
 
 CAPSULE = b"dlpack_exchange_api"
 
@@ -44,26 +45,11 @@ def pretend(build: Path) -> None:
 
 
 def calls() -> dict[str, Callable[[], Any]]:
-    import robocache as rc
-
-    values, out, wide = torch.randn(4, 16, 8), torch.empty(4, 8, 8), torch.empty(4, 8, 24)
     times, targets = torch.rand(4, 16).sort(1).values, torch.rand(4, 8).sort(1).values
-    points, grid = torch.rand(64, 3) - 0.5, torch.empty(4, 4, 4, dtype=torch.int32)
-    three = [(values, times)] * 3
-    resample, fuse, voxelize = rc.resample_trajectories, rc.fuse_streams, rc.voxelize_point_cloud
+    values = torch.randn(4, 16, 8)
     return {
-        "nothing": lambda: None,
+        **smallest.calls("cpu", times, targets),
         "requires_grad": lambda: values.requires_grad,
-        "torch.empty": lambda: torch.empty(4, 8, 8),
-        "resample": lambda: resample(values, times, targets),
-        "resample out=": lambda: resample(values, times, targets, out=out),
-        "resample Plan": rc.Plan(resample, values, times, targets, out=out),
-        "fuse three": lambda: fuse(three, targets),
-        "fuse three out=": lambda: fuse(three, targets, out=wide),
-        "fuse three Plan": rc.Plan(fuse, three, targets, out=wide),
-        "voxelize": lambda: voxelize(points, 4, 0.25, mode="count"),
-        "voxelize out=": lambda: voxelize(points, 4, 0.25, mode="count", out=grid),
-        "voxelize Plan": rc.Plan(voxelize, points, 4, 0.25, mode="count", out=grid),
     }
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import io
-import json
 import os
 import platform
 import struct
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from loading import HERE, machine, run, spread
+from host import spread, write_json
+from loading import HERE, machine, run
 from PIL import Image, features
 
 import robocache as rc
@@ -112,8 +112,7 @@ def main() -> None:
         "rows": rows,
     }
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(arguments.json, result)
     print(f"{'row':30} {'ratio':>22} {'of processor time':>22}")
     for row in rows:
         texts = (

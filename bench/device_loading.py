@@ -11,7 +11,6 @@ device's own time a frame, by events, is of streams and pixels that lie there.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import re
@@ -22,9 +21,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import jpeg_frames
 import numpy as np
 import torch
-from PIL import Image
+from host import resident_bytes
 
 import robocache as rc
 
@@ -43,15 +43,7 @@ CHAIN = rc.Image(
 def encode(number: int) -> list[bytes]:
     """Return the JPEGs of an episode: scenes of smooth shapes and some noise, about 20 kB each."""
     rng = np.random.default_rng(number)
-    frames = []
-    for _ in range(STEPS):
-        small = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
-        scene = np.asarray(Image.fromarray(small).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-        noisy = scene + rng.integers(-14, 15, scene.shape)
-        buffer = io.BytesIO()
-        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
-        frames.append(buffer.getvalue())
-    return frames
+    return [jpeg_frames.scene(rng, SIDE, 24, noise=14, quality=90) for _ in range(STEPS)]
 
 
 def write(folder: Path, frames: int) -> Path:
@@ -82,16 +74,6 @@ def check(dataset: rc.Dataset) -> None:
             wanted, found = next(on_host), next(on_device)
             for name, value in wanted.tensors.items():
                 assert torch.equal(found[name].cpu(), value), name
-
-
-def resident_bytes() -> int:
-    """Return what is in memory of this process, without pages of files."""
-    text = Path("/proc/self/status").read_text()
-    return sum(
-        int(line.split()[1]) * 1024
-        for line in text.splitlines()
-        if line.startswith(("RssAnon", "RssShmem"))
-    )
 
 
 def waited(stats: dict[str, Any]) -> str:

@@ -15,7 +15,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ import torch
 from device import measure, operations
 from device.case import Case
 from device.cases import cases
+from host import write_json
+from operations import smallest
 
 import robocache as rc
 
@@ -60,27 +61,9 @@ def timed(label: str, case: Case) -> dict[str, Any]:
 
 def overhead() -> dict[str, Any]:
     """What the smallest call costs the host."""
-    values = torch.randn(4, 16, 8, device="cuda")
-    times, targets = operations.distinct_stamps(4, 16), operations.stamps(4, 8)
-    out = torch.empty(4, 8, 8, device="cuda")
-    wide = torch.empty(4, 8, 24, device="cuda")
-    small = torch.zeros(1024, device="cuda")
-    points = torch.rand(64, 3, device="cuda") - 0.5
-    grid = torch.empty(4, 4, 4, device="cuda", dtype=torch.int32)
-    three = [(values, times)] * 3
-    resample, fuse, voxelize = rc.resample_trajectories, rc.fuse_streams, rc.voxelize_point_cloud
-    calls: dict[str, Callable[[], Any]] = {
-        "nothing": lambda: None,
-        "resample": lambda: resample(values, times, targets),
-        "resample out=": lambda: resample(values, times, targets, out=out),
-        "resample Plan": rc.Plan(resample, values, times, targets, out=out),
-        "fuse three": lambda: fuse(three, targets),
-        "fuse three out=": lambda: fuse(three, targets, out=wide),
-        "fuse three Plan": rc.Plan(fuse, three, targets, out=wide),
-        "voxelize": lambda: voxelize(points, 4, 0.25, mode="count"),
-        "voxelize out=": lambda: voxelize(points, 4, 0.25, mode="count", out=grid),
-        "voxelize Plan": rc.Plan(voxelize, points, 4, 0.25, mode="count", out=grid),
-        "torch.empty": lambda: torch.empty(4, 8, 8, device="cuda"),
+    calls = smallest.calls("cuda", operations.distinct_stamps(4, 16), operations.stamps(4, 8))
+    out, small = torch.empty(4, 8, 8, device="cuda"), torch.zeros(1024, device="cuda")
+    calls |= {
         "torch.empty_like": lambda: torch.empty_like(out),
         "torch zero_": small.zero_,
         "torch add_": lambda: small.add_(1),
@@ -139,8 +122,7 @@ def main() -> None:
             print(wrong[-1], flush=True)
         torch.cuda.empty_cache()
         if arguments.json:  # after each row: what was measured survives what comes after it
-            arguments.json.parent.mkdir(parents=True, exist_ok=True)
-            arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+            write_json(arguments.json, result)
     behind = slower(rows)
     if behind:
         print("behind torch.compile:", *behind, sep="\n  ")

@@ -32,7 +32,7 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from operations.measure import machine
+from host import machine
 from unpacking import UNPACK_RATE, unpacked_alone
 
 import robocache as rc

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 import torchvision
-from loading import machine, spread
+from host import spread
+from loading import machine
 from torchvision.transforms import v2
 
 import robocache as rc

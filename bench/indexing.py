@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from operations.measure import machine, spread
+from host import machine, spread, write_json
 
 import robocache as rc
 
@@ -87,8 +87,7 @@ def main() -> None:
             )
     if arguments.json:
         result = {"machine": machine(), "robocache": rc.__version__, "rows": rows}
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(arguments.json, result)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""JPEGs to measure and compare with, made by TurboJPEG on all cores."""
+"""JPEGs to measure and compare with, made by TurboJPEG, or by Pillow where that does."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import io
 import os
 from typing import Any
 
@@ -51,6 +52,22 @@ def picture(rng: np.random.Generator, height: int, width: int, noise: float) -> 
     smooth = [np.sin((x * (c + 1) + y * (3 - c)) / period) for c in range(3)]
     pixels = 128 + 90 * np.stack(smooth, -1) + rng.normal(0, noise, (height, width, 1))
     return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def scene(
+    rng: np.random.Generator, side: int, coarse: int, noise: int = 0, **options: Any
+) -> bytes:
+    """Return a JPEG of smooth shapes, as of `coarse` pixels a side, and some noise."""
+    from PIL import Image
+
+    small = rng.integers(0, 256, (coarse, coarse, 3), dtype=np.uint8)
+    image = Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC)
+    if noise > 0:
+        noisy = np.asarray(image) + rng.integers(-noise, noise + 1, (side, side, 3))
+        image = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", **options)
+    return buffer.getvalue()
 
 
 def noise_for(height: int, width: int, quality: int, wanted_bytes: float) -> float:

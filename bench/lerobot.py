@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from operations.measure import machine, spread
+from host import machine, spread
 from video import decodes_needed, encode
 
 import robocache as rc

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from operations.measure import machine, spread
+from host import machine, spread
 
 import robocache as rc
 

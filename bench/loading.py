@@ -12,14 +12,15 @@ import importlib.metadata
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import host
 import numpy as np
+from host import spread, write_json
 
 import robocache as rc
 
@@ -31,10 +32,6 @@ def run(*command: str) -> dict[str, Any]:
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return result
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
 
 
 def check(path: str, images: bool, scratch: Path) -> int:
@@ -102,8 +99,7 @@ def main() -> None:
         "rows": rows,
     }
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(arguments.json, result)
     print(f"{'row':26} {'peer':36} {'min':>7} {'median':>7} {'max':>7}")
     for row in rows:
         ratio = row["ratio"]
@@ -116,19 +112,11 @@ def main() -> None:
 def machine(threads: int) -> dict[str, Any]:
     """What was measured on; the load is what else ran there in the last minutes."""
     return {
-        "processor": processor(),
+        "processor": host.machine()["processor"],
         "cores": os.cpu_count(),
         "threads": threads,
         "load_average": os.getloadavg()[1],
     }
-
-
-def processor() -> str:
-    """The processor's name as Linux tells it."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 if __name__ == "__main__":

@@ -23,16 +23,15 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import numpy as np
 import torch
+from host import machine, spread
 from operations import eager, isa, voxels
 from operations.measure import (
     OURS,
     Contenders,
     agree,
     copy_of,
-    machine,
     paired,
     ratios,
-    spread,
     versions,
 )
 from scipy.interpolate import interp1d

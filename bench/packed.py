@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from operations.measure import machine
+from host import machine
 
 import robocache as rc
 

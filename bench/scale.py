@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from operations.measure import machine
+from host import machine, write_json
 
 HERE = Path(__file__).parent
 DATASETS = {
@@ -99,8 +99,7 @@ def main() -> None:
             f"{row['peak_resident_bytes'] / 1e6:.0f} MB"
         )
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+        write_json(arguments.json, {"machine": machine(), "rows": rows})
 
 
 if __name__ == "__main__":

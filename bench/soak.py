@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import io
 import json
 import statistics
 import tempfile
@@ -24,9 +23,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jpeg_frames
 import numpy as np
 import torch
-from PIL import Image
+from host import resident_bytes
 
 import robocache as rc
 
@@ -81,13 +81,10 @@ def write(folder: Path) -> Path:
     rng = np.random.default_rng(0)
     with rc.RldsWriter(folder, "soak", features) as writer:
         for number in range(EPISODES):
-            images = []
-            for step in range(STEPS):
-                small = rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)
-                buffer = io.BytesIO()
-                image = Image.fromarray(small).resize((SIDE, SIDE))
-                image.save(buffer, "JPEG", progressive=(number * STEPS + step) % 9 == 0)
-                images.append(buffer.getvalue())
+            images = [
+                jpeg_frames.scene(rng, SIDE, 12, progressive=(number * STEPS + step) % 9 == 0)
+                for step in range(STEPS)
+            ]
             actions = rng.random((STEPS, 7), dtype=np.float32)
             writer.add_episode({"image": images, "action": actions}, split="train")
     return folder / "soak" / "1.0.0"
@@ -100,15 +97,6 @@ def make(dataset: rc.Dataset, seed: int, **options: Any) -> rc.DataLoader:
         "action": rc.Window(range(8)),
     }
     return rc.DataLoader(dataset, BATCH, streams=streams, shuffle=True, seed=seed, **options)
-
-
-def resident_bytes() -> int:
-    text = Path("/proc/self/status").read_text()
-    return sum(
-        int(line.split()[1]) * 1024
-        for line in text.splitlines()
-        if line.startswith(("RssAnon", "RssShmem"))
-    )
 
 
 class LeftError(Exception):

@@ -7,14 +7,13 @@ Each is measured in processes of its own; the least disturbed one is what the co
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from operations.measure import machine, spread
+from host import machine, spread, write_json
 
 import robocache as rc
 
@@ -50,8 +49,7 @@ def main() -> None:
         print(f"{what}: {1e3 * row['min']:.1f} ms at best, median {1e3 * row['median']:.1f} ms")
     if arguments.json:
         result = {"machine": machine(), "robocache": rc.__version__, "seconds": rows}
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(arguments.json, result)
 
 
 if __name__ == "__main__":

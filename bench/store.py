@@ -21,6 +21,7 @@ import jpeg_frames
 import loading
 import numpy as np
 import synthetic
+from host import spread
 
 SIDE, QUALITY, FRAME_BYTES = 256, 85, 19_000
 
@@ -61,7 +62,7 @@ def main() -> None:
         "batch": 64,
         "frame": f"{SIDE}x{SIDE}, {FRAME_BYTES} bytes",
         "store_over_files": {
-            key: loading.spread([pair["store"][key] / pair["files"][key] for pair in pairs])
+            key: spread([pair["store"][key] / pair["files"][key] for pair in pairs])
             for key in ("images_per_s", "images_per_cpu_s")
         },
         "median": {

@@ -128,7 +128,8 @@ def processor_seconds(calls: dict[str, Any], rounds: int) -> dict[str, list[floa
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
-    from operations.measure import machine, paired, ratios, spread
+    from host import machine, spread
+    from operations.measure import paired, ratios
 
     import robocache as rc
 
@@ -170,7 +171,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def count_rows(rows: int, threads: int) -> dict[str, Any]:
     """Counts a file of as many rows."""
-    from operations.measure import machine
+    from host import machine
 
     import robocache as rc
 

@@ -10,12 +10,12 @@ gigabytes and takes half a gigabyte. Sixteen distinct episodes are repeated with
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import struct
 from pathlib import Path
 
+import jpeg_frames
 import numpy as np
 
 DISTINCT = 16
@@ -66,13 +66,7 @@ def floats(rng: np.random.Generator, count: int) -> bytes:
 
 
 def picture(rng: np.random.Generator, side: int) -> bytes:
-    from PIL import Image
-
-    coarse = rng.integers(0, 256, (side // 8, side // 8, 3), dtype=np.uint8)
-    image = Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=90)
-    return out.getvalue()
+    return jpeg_frames.scene(rng, side, side // 8, quality=90)
 
 
 def episode(number: int, steps: int, side: int) -> bytes:

@@ -24,7 +24,7 @@ from typing import Any
 
 import jpeg_frames
 import numpy as np
-from loading import processor
+from host import machine
 
 import robocache as rc
 
@@ -97,7 +97,7 @@ def main() -> None:
                 found.append(rate(dataset, threads, arguments.seconds))
     result: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "processor": processor(),
+        "processor": machine()["processor"],
         "cores": os.cpu_count(),
         "load_average": os.getloadavg()[1],
         "versions": {

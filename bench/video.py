@@ -25,7 +25,7 @@ from typing import Any
 
 import av
 import numpy as np
-from operations.measure import machine, spread
+from host import machine, spread
 
 import robocache as rc
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from operations.measure import machine
+from host import machine
 
 import robocache as rc
 

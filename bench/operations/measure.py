@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 import importlib.metadata
-import os
-import platform
-import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from host import spread
 
 Contenders = dict[str, Callable[[], Any]]
 OURS = "robocache"
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
 
 
 def repeats_for(call: Callable[[], Any], seconds: float) -> int:
@@ -86,23 +78,3 @@ def versions() -> dict[str, str | None]:
 
         found["robocache"] = robocache.__version__
     return found
-
-
-def machine() -> dict[str, Any]:
-    """Processor and cores, as Linux tells them, and the date."""
-    about = {"model name": platform.processor(), "cpu family": "", "model": ""}
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in about:
-            about[key.strip()] = value.strip()
-    caches = Path("/sys/devices/system/cpu/cpu0/cache")
-    return {
-        "processor": about["model name"],
-        "family": about["cpu family"],
-        "model": about["model"],
-        "caches": [f.read_text().strip() for f in sorted(caches.glob("index*/size"))],
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "date": datetime.date.today().isoformat(),
-    }
