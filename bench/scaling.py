@@ -37,6 +37,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional  # imported later it would hold the process group
 from training import CHUNK, device_bytes, host_bytes, synchronize
 
 import robocache as rc
@@ -288,10 +289,7 @@ def as_rank(arguments: argparse.Namespace) -> None:
             arguments.json.write_text(json.dumps(result, indent=1) + "\n")
     if here.rank == 0:
         print(result["order"], *map(line, result["rows"]), sep="\n", flush=True)
-    dist.barrier()
-    dist.destroy_process_group()
-    sys.stdout.flush()
-    os._exit(0)  # a thread of gloo's may still ask for Python, and abort where that shuts down
+    dist.destroy_process_group()  # the last to hold it, so that no thread of it is left
 
 
 # ---- all of it, on this host --------------------------------------------------------------------

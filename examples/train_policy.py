@@ -32,6 +32,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional  # imported later it would hold the process group
 
 import robocache as rc
 from policy import data
@@ -227,8 +228,7 @@ def main() -> None:
         path = arguments.data or data.write(Path(folder), 400, 48, steps=20)
         train(rc.open(path), arguments, rank)
         if rank is not None:
-            dist.barrier()
-            dist.destroy_process_group()
+            dist.destroy_process_group()  # the last to hold it, so that no thread of it is left
 
 
 if __name__ == "__main__":
