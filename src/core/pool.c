@@ -4,12 +4,12 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
 #include "core/error.h"
+#include "core/thread.h"
 
 /* A job is (epoch, next unclaimed part) in one word. A thread claims a part by compare-and-swap, so
  * one that wakes late can never claim from a job other than the one whose fields it read: as long
@@ -122,21 +122,6 @@ static void *thread_main(void *argument) {
     }
 }
 
-/* The threads leave signals to the program's own, but for faults, which belong to who causes them.
- */
-static int start_thread(rbc__pool *pool, pthread_t *thread) {
-    sigset_t blocked, before;
-    sigfillset(&blocked);
-    sigdelset(&blocked, SIGBUS);
-    sigdelset(&blocked, SIGSEGV);
-    sigdelset(&blocked, SIGFPE);
-    sigdelset(&blocked, SIGILL);
-    pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    const int code = pthread_create(thread, NULL, thread_main, pool);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return code;
-}
-
 rbc_status rbc__pool_create(int32_t num_threads, rbc__pool **out, rbc_error *err) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     *out = NULL;
@@ -169,7 +154,7 @@ rbc_status rbc__pool_create(int32_t num_threads, rbc__pool **out, rbc_error *err
     pthread_cond_init(&pool->wake, NULL);
     pthread_cond_init(&pool->done, NULL);
     for (; pool->num_started < num_threads - 1; ++pool->num_started) {
-        const int code = start_thread(pool, &pool->threads[pool->num_started]);
+        const int code = rbc__thread_start(thread_main, pool, &pool->threads[pool->num_started]);
         if (code != 0) {
             const int32_t started = pool->num_started;
             rbc__pool_destroy(&pool);

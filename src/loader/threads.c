@@ -2,11 +2,11 @@
 
 #include "loader/threads.h"
 
-#include <signal.h>
 #include <stdlib.h>
 
 #include "core/error.h"
 #include "core/monotonic.h"
+#include "core/thread.h"
 #include "loader/device_maker.h"
 #include "loader/shares.h"
 
@@ -66,37 +66,20 @@ rbc_status rbc__threads_make(rbc_loader *loader, rbc_error *err) {
 
 /* Starts threads for workers [first, end), with the lock held. */
 static int start_threads(rbc_loader *loader, int32_t first, int32_t end, int32_t *started) {
-    /* Signals belong to the program's own threads; faults must reach whoever caused them. */
-    sigset_t blocked;
-    sigset_t before;
-    pthread_attr_t detached;
-    int failure = pthread_attr_init(&detached);
+    int failure = 0;
     *started = 0;
-    if (failure != 0) {
-        return failure;
-    }
-    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-    sigfillset(&blocked);
-    sigdelset(&blocked, SIGBUS);
-    sigdelset(&blocked, SIGSEGV);
-    sigdelset(&blocked, SIGFPE);
-    sigdelset(&blocked, SIGILL);
-    pthread_sigmask(SIG_SETMASK, &blocked, &before);
     while (first + *started < end && failure == 0) {
         rbc__worker *worker = &loader->workers[first + *started];
-        pthread_t thread;
         atomic_fetch_add_explicit(&loader->references, 1, memory_order_relaxed);
         ++loader->num_running;
-        failure = pthread_create(&thread, &detached,
-                                 worker->index < 0 ? rbc__fetcher_main : rbc__worker_main, worker);
+        failure = rbc__thread_start(worker->index < 0 ? rbc__fetcher_main : rbc__worker_main,
+                                    worker, NULL);
         if (failure != 0) {
             atomic_fetch_sub_explicit(&loader->references, 1, memory_order_relaxed);
             --loader->num_running;
         }
         *started += failure == 0;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&detached);
     return failure;
 }
 

@@ -3,12 +3,12 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/error.h"
 #include "core/monotonic.h"
+#include "core/thread.h"
 #include "store/wants.h"
 
 /* How often interrupts are heard, and how long a store has to end after one. */
@@ -93,25 +93,11 @@ static void *read_apart(void *argument) {
 }
 
 static bool start(apart *a) {
-    sigset_t all;
-    sigset_t before;
-    pthread_t thread;
-    pthread_attr_t detached;
-    if (pthread_attr_init(&detached) != 0) {
-        return false;
-    }
-    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    sigdelset(&all, SIGBUS);
-    sigdelset(&all, SIGSEGV);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the program's own threads */
     a->watch.retain(a->watch.owner);
-    const bool is_started = pthread_create(&thread, &detached, read_apart, a) == 0;
+    const bool is_started = rbc__thread_start(read_apart, a, NULL) == 0;
     if (!is_started) {
         a->watch.release(a->watch.owner);
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&detached);
     return is_started;
 }
 
