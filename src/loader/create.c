@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 
 #include "loader/loader.h"
+#include "loader/pending.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -271,7 +272,7 @@ static bool init_locks(rbc_loader *loader) {
 }
 
 static void free_loader(rbc_loader *loader) {
-    rbc__loader_cancel_pending(loader);
+    rbc__pending_cancel_all(loader);
     for (int32_t i = 0; loader->workers != NULL && i < loader->num_threads + loader->num_fetchers;
          ++i) {
         rbc__mixed_rows_destroy(&loader->workers[i].rows);

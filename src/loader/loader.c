@@ -2,6 +2,7 @@
 
 #include "loader/loader.h"
 #include "loader/device_maker.h"
+#include "loader/pending.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -50,7 +51,7 @@ int64_t rbc_loader_batches_left(const rbc_loader *loader) {
 
 /* With the lock held. */
 static void begin_at(rbc_loader *loader, int64_t epoch, int64_t position) {
-    rbc__loader_cancel_pending(loader);
+    rbc__pending_cancel_all(loader);
     loader->epoch = epoch;
     loader->dealt = loader->sampler;
     rbc__sampler_begin(&loader->dealt, position);
@@ -189,7 +190,7 @@ static rbc_status deliver_first(rbc_loader *loader, rbc_batch **out, rbc_error *
     rbc_batch *batch = pending->batch; /* NULL where it failed before it had a slot */
     loader->num_filling -= batch != NULL;
     ++loader->next_delivered;
-    rbc__loader_wake(loader);
+    rbc__pending_wake(loader);
     rbc_status status = RBC_OK;
     if (has_failed || batch == NULL) {
         status = copy_error(err, &pending->error);
@@ -224,7 +225,7 @@ rbc_status rbc_loader_next(rbc_loader *loader, int64_t timeout_ns, rbc_batch **o
         if (status == RBC_OK && loader->first_pending == NULL) {
             status = copy_error(err, &loader->begin_error);
             loader->begin_error.status = RBC_OK;
-            rbc__loader_wake(loader);
+            rbc__pending_wake(loader);
         } else if (status == RBC_OK) {
             status = deliver_first(loader, out, err);
             rbc__pace_returned(&loader->pace, rbc__now_ns());

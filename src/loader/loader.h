@@ -162,16 +162,4 @@ void rbc__wait_divide(rbc_loader *loader, const rbc__timeline *timeline, int64_t
 /* create.c. Lets go of the state; the last frees it. */
 void rbc__loader_release(rbc_loader *loader);
 
-/* With the lock held: wakes as many threads as one more batch can use. */
-void rbc__loader_wake(rbc_loader *loader);
-
-/* With the lock held: how many batches may be begun, those of the next epoch among them. */
-int64_t rbc__loader_num_foreseen(const rbc_loader *loader);
-
-/* With the lock held: takes every pending batch out of the list; those being worked on are freed
- * later. */
-void rbc__loader_cancel_pending(rbc_loader *loader);
-
-void rbc__pending_destroy(rbc__pending *pending);
-
 #endif

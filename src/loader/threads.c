@@ -8,6 +8,7 @@
 #include "core/monotonic.h"
 #include "core/thread.h"
 #include "loader/device_maker.h"
+#include "loader/pending.h"
 #include "loader/shares.h"
 
 /* How long closing waits for a thread at most. */
@@ -116,7 +117,7 @@ void rbc__threads_stop(rbc_loader *loader) {
     const struct timespec deadline = rbc__after_ns(CLOSE_NS);
     pthread_mutex_lock(&loader->lock);
     atomic_store_explicit(&loader->is_stopping, true, memory_order_relaxed);
-    rbc__loader_cancel_pending(loader);
+    rbc__pending_cancel_all(loader);
     pthread_cond_broadcast(&loader->work_ready);
     pthread_cond_broadcast(&loader->fetch_ready);
     int timed_out = 0;
