@@ -141,6 +141,7 @@ void check_left(int num_streams) {
 
 rbc_loader *open_on(setup *s, DLDevice where) {
     s->params.device = where;
+    s->params.align = where.device_type == kDLCPU ? RBC_ALIGN_ON_CPU : RBC_ALIGN_ON_CUDA;
     return open_loader(s);
 }
 
