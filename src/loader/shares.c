@@ -149,11 +149,26 @@ rbc_status rbc__shares_slots(rbc_loader *loader, const rbc_loader_params *params
     return RBC_OK;
 }
 
+/* Whether images or grids are made on the batches' device, and not just numbers. */
+static bool makes_images_there(const rbc_loader *loader) {
+    bool is_any = false;
+    for (int32_t i = 0; i < loader->num_members; ++i) {
+        const rbc__batch_spec *spec = loader->members[i].spec;
+        for (int32_t w = 0; w < spec->num_windows; ++w) {
+            const rbc__window_spec *window = &spec->windows[w];
+            is_any = is_any || (spec->fields[window->value_field].is_there &&
+                                !rbc__window_is_aligned_there(spec, window));
+        }
+    }
+    return is_any;
+}
+
 void rbc__shares_ranges(rbc_loader *loader) {
     const int64_t images = loader->images_per_row;
+    const bool is_there = makes_images_there(loader);
     const int64_t most = loader->makes_there ? RBC__MOST_RANGE_ROWS : RANGE_ROWS;
-    const int64_t few = loader->makes_there ? RANGE_IMAGES_THERE : RANGE_IMAGES;
-    const int64_t many = loader->makes_there ? RANGE_IMAGES_THERE : SPLIT_RANGE_IMAGES;
+    const int64_t few = is_there ? RANGE_IMAGES_THERE : RANGE_IMAGES;
+    const int64_t many = is_there ? RANGE_IMAGES_THERE : SPLIT_RANGE_IMAGES;
     loader->range_rows = images > 0 ? clamp(few / images, 1, most) : most;
     loader->split_range_rows = images > 0 ? clamp(many / images, 1, most) : most;
     loader->core_range_rows = loader->makes_there && loader->pace.is_shared && images > 0

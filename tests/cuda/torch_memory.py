@@ -102,9 +102,9 @@ def check_failures(make: Callable[..., Any], allocator: Allocator) -> None:
     allocator.fail_after = -1
     assert len(messages) >= 3
     for message in messages:
-        assert re.search(r"\d+ bytes (of a batch|for images): memory, CUDA device 0: P", message), (
-            message
-        )
+        assert re.search(
+            r"\d+ bytes (of a batch|for the rows of a batch): memory, CUDA device 0: P", message
+        ), message
 
 
 def check_history(make: Callable[..., Any], allocator: Allocator) -> None:

@@ -10,7 +10,7 @@
 /* Memory that grows takes this much more than is asked for, so that it soon grows no more. */
 enum { SPARE_PART = 4 };
 
-static const char WHAT[] = "for images"; /* memory is, where it fails */
+static const char WHAT[] = "for the rows of a batch"; /* memory is, where it fails */
 
 struct rbc__pipe {
     const rbc__cuda_driver *driver;
@@ -75,7 +75,7 @@ static rbc_status create(int32_t device_id, const rbc_device_allocator *allocato
     RBC__TRY(rbc__cuda_device_get(device_id, &driver, &device, err));
     if (!has_functions(driver)) {
         return rbc__fail(err, RBC_ERROR_UNSUPPORTED,
-                         "the CUDA driver (%d.%d) lacks functions that decoding into batches needs",
+                         "the CUDA driver (%d.%d) lacks functions that making batches needs",
                          driver->version / 1000, driver->version % 1000 / 10);
     }
     rbc__pipe *pipe = calloc(1, sizeof *pipe);
@@ -87,7 +87,7 @@ static rbc_status create(int32_t device_id, const rbc_device_allocator *allocato
     pipe->allocator = *allocator;
     rbc_status status = enter(pipe, err);
     if (status == RBC_OK) {
-        status = told(pipe, make_stream(pipe), "a stream to decode on", err);
+        status = told(pipe, make_stream(pipe), "a stream to make batches on", err);
         leave(pipe);
     }
     if (status != RBC_OK) {
@@ -133,7 +133,7 @@ static rbc_status wait(rbc__pipe *pipe, rbc_error *err) {
     CUresult result = pipe->driver->event_record(pipe->done, pipe->cu_stream);
     result = result == 0 ? pipe->driver->event_synchronize(pipe->done)
                          : pipe->driver->stream_synchronize(pipe->cu_stream);
-    return told(pipe, result, "decoding images", err);
+    return told(pipe, result, "making the rows of a batch", err);
 }
 
 static rbc_status grow_host(rbc__pipe *pipe, int64_t bytes, rbc_error *err) {
@@ -173,13 +173,13 @@ static rbc_status reserve(rbc__pipe *pipe, int64_t host_bytes, int64_t device_by
 static rbc_status copy(rbc__pipe *pipe, void *to, const void *from, int64_t bytes, rbc_error *err) {
     const CUresult result = pipe->driver->memcpy_async(
         (CUdeviceptr)(uintptr_t)to, (CUdeviceptr)(uintptr_t)from, (size_t)bytes, pipe->cu_stream);
-    return told(pipe, result, "copying images", err);
+    return told(pipe, result, "copying to a batch", err);
 }
 
 static rbc_status clear(rbc__pipe *pipe, void *to, int64_t bytes, rbc_error *err) {
     const CUresult result = pipe->driver->memset_d8_async((CUdeviceptr)(uintptr_t)to, 0,
                                                           (size_t)bytes, pipe->cu_stream);
-    return told(pipe, result, "clearing", err);
+    return told(pipe, result, "clearing rows of a batch", err);
 }
 
 static void count(const rbc__pipe *pipe, int64_t *host_bytes, int64_t *device_bytes) {
