@@ -56,6 +56,8 @@ def test_commands_and_files_are_there(page: Path) -> None:
             if path.suffix == ".sh":  # hands them on
                 continue
             assert f'"{option}"' in path.read_text(), f"{name_of(page)}: {script} {option}"
+    for name in re.findall(r"`((?:src|python|tests|include|requirements)/[\w./-]+)`", text):
+        assert (ROOT / name).exists(), f"{name_of(page)}: {name}"
     for result in re.findall(r"bench/results/[\w.]+", text):
         assert (ROOT / result.rstrip(".")).is_file(), f"{name_of(page)}: {result}"
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
