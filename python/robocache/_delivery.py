@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import _arguments
+from ._frameworks import need_torch
 from .errors import InvalidArgumentError, UnsupportedError
 
 
@@ -18,11 +19,8 @@ def find_kind(array: str | None) -> Any:
     if array == "jax":
         return _jax_kind()
     if array == "torch" or (array is None and importlib.util.find_spec("torch") is not None):
-        try:
-            import torch
-        except ImportError as error:
-            raise UnsupportedError(f"array: torch cannot be imported: {error}") from error
-        return torch.Tensor
+        need_torch("array: 'torch'")
+        return importlib.import_module("torch").Tensor
     import numpy
 
     return numpy.asarray

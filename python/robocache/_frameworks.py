@@ -17,6 +17,17 @@ _CUDA = 2
 _LEGACY_DEFAULT_STREAM = 1
 
 
+def need_torch(what: str) -> None:
+    """Raises UnsupportedError where PyTorch, which something needs, cannot be imported."""
+    try:
+        importlib.import_module("torch")
+    except ImportError as error:
+        raise UnsupportedError(
+            f"{what} needs PyTorch, which cannot be imported ({error}): "
+            "pip install 'robocache[torch]'"
+        ) from error
+
+
 def _root(kind: type) -> str:
     for base in kind.__mro__:
         root = base.__module__.partition(".")[0]

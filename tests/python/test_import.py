@@ -160,3 +160,31 @@ def test_without_native_module_warns_and_serves_the_reference():
         print(robocache.check_installation()["native"]["available"])
     """
     assert run(code).split("\n")[:5] == ["1 True", "0.5", "True", "True", "False"]
+
+
+def test_what_needs_torch_says_so_where_there_is_none(tmp_path):
+    small_dataset.write(tmp_path)
+    code = f"""
+        import sys
+        sys.modules["torch"] = None
+        import numpy as np, robocache as rc
+        from robocache.datasets import LeRobotDataset, RTXDataLoader
+        path = {str(tmp_path / "small")!r}
+        values, times = np.zeros((1, 2, 3), "f4"), np.zeros((1, 2))
+        for call in (
+            lambda: rc.resample_trajectories(values, times, times, backend="pytorch"),
+            lambda: rc.decode_jpeg([b"?"], backend="pytorch"),
+            lambda: RTXDataLoader(path, 4, use_robocache=False, rate_hz=10),
+            lambda: RTXDataLoader(path, 4, False, streams={{"action": rc.Window(0)}}),
+            lambda: LeRobotDataset(path),
+            lambda: rc.DataLoader(rc.open(path, control_rate_hz=10), 4, array="torch"),
+        ):
+            try:
+                call()
+                print("no error")
+            except rc.errors.UnsupportedError as error:
+                print("needs PyTorch" in str(error), error)
+    """
+    told = run(code).splitlines()
+    assert [line.split()[0] for line in told] == ["True", "True", "False", "True", "True", "True"]
+    assert "takes no rate_hz" in told[2]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import _arguments
+from .._frameworks import need_torch
 from ..dataset import Dataset
 from ..episode import StreamInfo
 from ..errors import ArgumentTypeError, InvalidArgumentError, NotFoundError, UnsupportedError
@@ -113,6 +114,7 @@ class ChunkDataLoader(NamedDataLoader):
             raise UnsupportedError(
                 f"use_robocache=False: takes no {', '.join(sorted(loader_options))}"
             )
+        need_torch("use_robocache=False")
         plain = importlib.import_module("._plain", __package__)
         self._loader = plain.make_loader(
             plain.PlainDataset(self.dataset, self.streams, self._plain_reader()),

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from .. import _arguments
+from .._frameworks import need_torch
 from ..batch import Batch
 from ..dataset import Dataset
 from ..episode import Episode
@@ -73,6 +74,7 @@ class LeRobotDataset:
         depth_output_unit: str = "mm",
         **open_options: Any,
     ) -> None:
+        need_torch("LeRobotDataset")
         self.dataset = _taken(open_dataset(root, **open_options), episodes)
         self.meta = LeRobotMetadata(self.dataset)
         self.root = self.meta.root

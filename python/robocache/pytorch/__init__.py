@@ -8,6 +8,7 @@ NumPy arrays are taken too, and give NumPy arrays.
 
 from __future__ import annotations
 
+from . import _needs  # noqa: F401 - says what is missing, before the others import it
 from .depth import depth_to_points, voxelize_depth
 from .fuse import fuse_multimodal, fuse_streams
 from .jpeg import decode_jpeg
