@@ -1,12 +1,7 @@
 #include "loader/pace.h"
 
-/* Of what is measured, about the last so many count. A loop that waits for its device once in a while
- * is as slow on average. */
+/* Of what is measured, about the last so many count. */
 static const double IMAGES_KEPT = 8.0;
-static const double BATCHES_KEPT = 16.0;
-
-/* A pause, to save a model say, counts as no more than so many batches. */
-static const double MOST_BATCHES = 4.0;
 
 static const double TIMES_FASTER = 2.0;
 static const int64_t FEW_AHEAD = 2;
@@ -46,12 +41,23 @@ void rbc__pace_returned(rbc__pace *pace, int64_t now_ns) {
     pace->returned_ns = now_ns;
 }
 
+/* The longest is left out, a pause to save a model, say. The others count in full: a loop that queues
+ * many steps at a time waits long for its device in between. */
+static double mean_of_batches(const rbc__pace *pace) {
+    const int64_t count = pace->num_own < RBC__PACE_BATCHES ? pace->num_own : RBC__PACE_BATCHES;
+    int64_t sum = 0;
+    int64_t longest = 0;
+    for (int64_t i = 0; i < count; ++i) {
+        sum += pace->own_ns[i];
+        longest = pace->own_ns[i] > longest ? pace->own_ns[i] : longest;
+    }
+    return count == 1 ? (double)sum : (double)(sum - longest) / (double)(count - 1);
+}
+
 void rbc__pace_asked(rbc__pace *pace, int64_t now_ns) {
     if (pace->returned_ns > 0 && now_ns > pace->returned_ns) {
-        const double own = (double)(now_ns - pace->returned_ns);
-        const double most = pace->batch_ns * MOST_BATCHES;
-        pace->batch_ns =
-            follow(pace->batch_ns, most > 0.0 && own > most ? most : own, BATCHES_KEPT);
+        pace->own_ns[pace->num_own++ % RBC__PACE_BATCHES] = now_ns - pace->returned_ns;
+        pace->batch_ns = mean_of_batches(pace);
     }
     pace->returned_ns = 0;
 }

@@ -10,12 +10,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Batches whose times are kept. */
+enum { RBC__PACE_BATCHES = 32 };
+
 typedef struct rbc__pace {
     bool is_shared;             /* else the device decodes all that it can */
     _Atomic double image_ns;    /* that a core takes for one, as is believed; 0: not measured yet */
     _Atomic double measured_ns; /* the same as it was measured lately */
     /* ---- guarded by the loader's lock ---- */
-    double batch_ns;     /* the loop's own time for a batch, as measured lately; 0: not yet */
+    double batch_ns; /* the loop's own time for a batch, as measured lately; 0: not yet */
+    int64_t own_ns[RBC__PACE_BATCHES]; /* of batch n in [n % RBC__PACE_BATCHES] */
+    int64_t num_own;
     int64_t returned_ns; /* when the loop got its batch; 0: it asks for the next, or has none */
 } rbc__pace;
 

@@ -50,7 +50,7 @@ static void times_are_followed(void **state) {
     assert_true(pace.batch_ns == 1600.0);
     rbc__pace_returned(&pace, 100000);
     rbc__pace_asked(&pace, 100000000); /* a pause */
-    assert_true(pace.batch_ns == 1600.0 + 3 * 1600.0 / 16);
+    assert_true(pace.batch_ns == 1600.0);
     rbc__pace_worked(&pace, 0, 500);
     rbc__pace_worked(&pace, 10, 500);
     assert_true(pace.image_ns == 50.0);
@@ -58,6 +58,21 @@ static void times_are_followed(void **state) {
     assert_true(pace.image_ns == 60.0);
     rbc__pace_worked(&pace, 10, 200); /* faster than thought */
     assert_true(pace.image_ns == 40.0);
+}
+
+/* A loop that queues eight steps at a time, and waits for its device then. */
+static void a_loop_may_wait_for_its_device_now_and_then(void **state) {
+    (void)state;
+    rbc__pace pace = {0};
+    int64_t now = 1000;
+    for (int i = 0; i < 200; ++i) {
+        rbc__pace_returned(&pace, now);
+        now += i == 150 ? (int64_t)(60000 * MS) : (int64_t)(i % 8 == 7 ? 97 * MS : 1 * MS);
+        rbc__pace_asked(&pace, now);
+        if (i >= RBC__PACE_BATCHES) {
+            assert_true(pace.batch_ns > 9 * MS && pace.batch_ns < 14 * MS); /* 13 on average */
+        }
+    }
 }
 
 /* How many ranges go to the device before a core gets one; `most`: none did. */
@@ -174,6 +189,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_core_decodes_what_it_has_the_time_for),
         cmocka_unit_test(times_are_followed),
+        cmocka_unit_test(a_loop_may_wait_for_its_device_now_and_then),
         cmocka_unit_test(what_was_measured_is_not_believed_for_ever),
         cmocka_unit_test(the_device_does_what_the_cores_cannot),
     };
