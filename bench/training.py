@@ -115,20 +115,29 @@ class Marks:
         return np.array(times).reshape(-1, 2)
 
 
-class Nvml(threading.Thread):
-    """Asks NVML now and then how busy the first GPU is."""
+# Of a loader's statistics, those that are kept over time.
+FOLLOWED = ("batches_delivered", "batches_ready", "slots", "images_decoded", "images_on_device",
+            "core_image_ns", "loop_batch_ns")  # fmt: skip
 
-    def __init__(self) -> None:
+
+class Watch(threading.Thread):
+    """Asks NVML now and then how busy the first GPU is, and the loader how it does."""
+
+    def __init__(self, loader: rc.DataLoader | None) -> None:
         super().__init__(daemon=True)
+        self.loader = loader
         self.busy: list[float] = []
+        self.followed: list[list[float]] = []
         self.is_over = threading.Event()
 
     def run(self) -> None:
         while not self.is_over.wait(0.2):
             figures = observability.gpu_figures()
-            if not figures:
-                return
-            self.busy.append(figures[0]["busy"])
+            if figures:
+                self.busy.append(figures[0]["busy"])
+            if self.loader is not None:
+                stats = self.loader.stats()
+                self.followed.append([stats[name] for name in FOLLOWED])
 
     def end(self) -> float | None:
         self.is_over.set()
@@ -193,6 +202,7 @@ class Row:
     device_bytes: int
     loss: tuple[float, float]
     stats: dict[str, Any]
+    followed: list[list[float]]  # FOLLOWED, five times a second
     ratio: float = 0.0
 
 
@@ -205,9 +215,10 @@ def measure(
         number += 1
     synchronize(setting.device)
     loader = getattr(feed, "loader", None)
-    stats = loader.stats() if isinstance(loader, rc.DataLoader) else {}
-    nvml, marks, losses, frames = Nvml(), Marks(setting.device), [], 0
-    nvml.start()
+    loader = loader if isinstance(loader, rc.DataLoader) else None
+    stats = loader.stats() if loader is not None else {}
+    watch, marks, losses, frames = Watch(loader), Marks(setting.device), [], 0
+    watch.start()
     feed.waited_s = 0.0
     begin = time.perf_counter()
     while len(losses) < steps and time.perf_counter() - begin < limit_s:
@@ -221,7 +232,7 @@ def measure(
     took = time.perf_counter() - begin
     times = marks.times_ms()
     between = np.diff(times[:, 1])
-    after = loader.stats() if stats else {}
+    after = loader.stats() if loader is not None else {}
     numbers = {k: v for k, v in after.items() if isinstance(v, (int, float, str))}
     values = torch.stack(losses).tolist()
     ends = max(1, len(values) // 10)
@@ -233,7 +244,8 @@ def measure(
         "wait_of_loader": (after["wait_ns"] - stats["wait_ns"]) / 1e9 / took if stats else None,
         "step_ms": tuple(np.percentile(between, [50, 99]).tolist()),
         "busy": float((times[:, 1] - times[:, 0]).sum() / 1e3 / took),
-        "nvml": nvml.end(),
+        "nvml": watch.end(),
+        "followed": watch.followed,
         "host_bytes": host_bytes(),
         "device_bytes": device_bytes(setting.device),
         "loss": (statistics.mean(values[:ends]), statistics.mean(values[-ends:])),

@@ -124,7 +124,7 @@ class Trainer:
         rate: of learning.
         rank: whose rows these are, of several processes; None: there is one alone.
         is_compiled: on a GPU; the first steps take as many seconds longer as compiling does.
-        is_captured: on a GPU; with several processes what they exchange, too.
+        is_captured: on a GPU, where the process is alone.
     """
 
     def __init__(
@@ -147,21 +147,18 @@ class Trainer:
             self.policy.embed = torch.compile(self.policy.embed, dynamic=False)
             for block in self.policy.blocks:
                 block.compile(dynamic=False)  # what is compiled for one serves all
-        captures = is_captured and self.on_gpu
-        stream = torch.cuda.Stream(self.device) if captures else None
         if rank is not None:
             devices = [self.device] if self.on_gpu else None
-            with torch.cuda.stream(stream):  # None: the current one
-                self.module = nn.parallel.DistributedDataParallel(
-                    self.policy, devices, gradient_as_bucket_view=True
-                )
+            self.module = nn.parallel.DistributedDataParallel(
+                self.policy, devices, gradient_as_bucket_view=True
+            )
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters(), rate, fused=self.on_gpu, capturable=self.on_gpu
         )
         self.chance = torch.Generator(self.device)
         self.inputs: dict[str, Tensor] = {}
-        self.warm = 2 if rank is None else 11  # DistributedDataParallel measures its first ten
-        self.captured = None if stream is None else Captured(self.learn, self.warm, stream)
+        captures = is_captured and self.on_gpu and rank is None
+        self.captured = Captured(self.learn) if captures else None
 
     def step(self, batch: dict[str, Any], number: int) -> Tensor:
         """Learns from a batch; returns its loss, which nobody has waited for."""
@@ -202,24 +199,22 @@ class Trainer:
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.captured is not None:
-            # The optimizer's state lies elsewhere now.
-            self.captured = Captured(self.learn, self.warm, self.captured.stream)
+            self.captured = Captured(self.learn)  # the optimizer's state lies elsewhere now
 
 
 class Captured:
-    """Work on a GPU that is the same each time, captured in a CUDA graph after so many times."""
+    """Work on a GPU that is the same each time, captured in a CUDA graph the third time."""
 
-    def __init__(self, work: Callable[[], Tensor], warm: int, stream: torch.cuda.Stream) -> None:
+    def __init__(self, work: Callable[[], Tensor]) -> None:
         self.work = work
-        self.warm = warm
-        self.stream = stream
+        self.stream = torch.cuda.Stream()
         self.graph: Any = None
         self.result: Any = None
         self.done = 0
 
     def __call__(self) -> Tensor:
         self.done += 1
-        if self.done <= self.warm:  # libraries take their workspaces, the optimizer its state
+        if self.done <= 2:  # libraries take their workspaces, the optimizer its state
             self.stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self.stream):
                 result = self.work()
