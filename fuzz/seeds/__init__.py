@@ -1,0 +1,1 @@
+"""The seed inputs of the fuzz targets, by what they are of."""
