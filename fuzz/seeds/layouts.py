@@ -5,7 +5,6 @@ from __future__ import annotations
 from .wire import varint, zigzag
 
 Shape = tuple[int, ...]
-
 Runs = tuple[bytes, ...]
 
 
