@@ -6,49 +6,48 @@
 #include "core/error.h"
 #include "loader/vector.h"
 
-/* The samples that a window takes as they are, as those of a stream whose stamps are their numbers:
- * side by side where they lie so, else one for each element. */
+/* Samples that a window takes as they are, one for each element, side by side; NULL: no memory. */
+static const uint8_t *gather_picks(rbc__rows *rows, const rbc__window_spec *window,
+                                   const rbc__cell *cell, int64_t bytes) {
+    const int64_t *picks = cell->picks;
+    bool are_there = true; /* as they lie */
+    for (int64_t i = 0; i < window->width; ++i) {
+        are_there = are_there && picks[i] >= 0 && picks[i] == picks[0] + i;
+    }
+    uint8_t *gathered =
+        are_there ? NULL : rbc__arena_take(&rows->arena, (size_t)(window->width * bytes));
+    for (int64_t i = 0; i < window->width && gathered != NULL; ++i) {
+        uint8_t *to = gathered + i * bytes;
+        if (picks[i] < 0) {
+            memset(to, 0, (size_t)bytes);
+        } else {
+            memcpy(to, cell->values + (picks[i] - cell->begin) * bytes, (size_t)bytes);
+        }
+    }
+    return are_there ? cell->values + (picks[0] - cell->begin) * bytes : gathered;
+}
+
+/* They are a stream whose stamps are the numbers of the elements. */
 static rbc_status set_picks(rbc__rows *rows, const rbc__window_spec *window, const rbc__cell *cell,
                             int64_t bytes, rbc__align_item *item, rbc_error *err) {
-    const int64_t width = window->width;
-    int64_t *targets = rbc__arena_take(&rows->arena, 2 * (size_t)width * sizeof *targets);
-    if (targets == NULL) {
+    int64_t *numbers = rbc__arena_take(&rows->arena, (size_t)window->width * sizeof *numbers);
+    const uint8_t *values = NULL;
+    bool has_any = false;
+    for (int64_t i = 0; i < window->width && numbers != NULL; ++i) {
+        numbers[i] = i;
+        has_any = has_any || cell->picks[i] >= 0;
+    }
+    if (has_any) {
+        values = gather_picks(rows, window, cell, bytes);
+    }
+    if (numbers == NULL || (has_any && values == NULL)) {
         return rbc__no_job_memory(err);
     }
-    int64_t *times = targets + width;
-    int64_t first = INT64_MAX;
-    int64_t last = -1;
-    for (int64_t i = 0; i < width; ++i) {
-        const int64_t pick = cell->picks[i];
-        first = pick >= 0 && pick < first ? pick : first;
-        last = pick > last ? pick : last;
-        times[i] = i;
-    }
-    const uint8_t *values = cell->values;
-    int64_t count = last < 0 ? 0 : last - first + 1;
-    if (count > width) {
-        uint8_t *gathered = rbc__arena_take(&rows->arena, (size_t)(width * bytes));
-        if (gathered == NULL) {
-            return rbc__no_job_memory(err);
-        }
-        for (int64_t i = 0; i < width; ++i) {
-            const int64_t pick = cell->picks[i] < 0 ? first : cell->picks[i];
-            memcpy(gathered + i * bytes, values + (pick - cell->begin) * bytes, (size_t)bytes);
-            targets[i] = i;
-        }
-        values = gathered;
-        count = width;
-    } else {
-        for (int64_t i = 0; i < width; ++i) {
-            targets[i] = cell->picks[i] < 0 ? 0 : cell->picks[i] - first;
-        }
-        values = count > 0 ? values + (first - cell->begin) * bytes : NULL;
-    }
-    rbc__choose_source(window, values, bytes, times, count, &item->source);
+    rbc__choose_source(window, values, bytes, numbers, has_any ? window->width : 0, &item->source);
     item->source.runs = &window->held_run;
     item->source.num_runs = 1;
-    item->targets = targets;
-    item->num_targets = width;
+    item->targets = numbers;
+    item->num_targets = window->width;
     item->step = 1;
     return RBC_OK;
 }
@@ -120,31 +119,32 @@ static int32_t num_windows_there(const rbc__batch_spec *spec) {
     return count;
 }
 
-void rbc__align_there(rbc__rows *rows, rbc__maker *maker) {
+static rbc_status make(rbc__rows *rows, rbc__maker *maker, size_t room, rbc_error *err) {
     const rbc__batch_spec *spec = rows->params.spec;
-    rbc_error problem;
-    const size_t room = (size_t)num_windows_there(spec) * (size_t)rows->num_rows;
-    if (room == 0) {
-        return;
-    }
-    rbc_status status = RBC_OK;
-    int64_t count = 0;
     rbc__align_item *items = rbc__arena_take(&rows->arena, room * sizeof *items);
+    int64_t count = 0;
     if (items == NULL) {
-        status = rbc__no_job_memory(&problem);
+        return rbc__no_job_memory(err);
     }
     for (int32_t w = 0; w < spec->num_windows; ++w) {
         const bool is_there = rbc__window_is_aligned_there(spec, &spec->windows[w]);
-        for (int64_t i = 0; is_there && i < rows->num_rows && status == RBC_OK; ++i) {
+        for (int64_t i = 0; is_there && i < rows->num_rows; ++i) {
             if (rows->rows[i].failed_rank == RBC__RANK_NONE) {
-                status = set_item(rows, i, w, &items[count++], &problem);
+                RBC__TRY(set_item(rows, i, w, &items[count++], err));
             }
         }
     }
-    if (status == RBC_OK && count > 0) {
-        status = maker->ops->align_there(maker, rows->batch, items, count, &problem);
+    return count > 0 ? maker->ops->align_there(maker, rows->batch, items, count, err) : RBC_OK;
+}
+
+void rbc__align_there(rbc__rows *rows, rbc__maker *maker) {
+    const rbc__batch_spec *spec = rows->params.spec;
+    const size_t room = (size_t)num_windows_there(spec) * (size_t)rows->num_rows;
+    rbc_error problem;
+    if (room == 0 || make(rows, maker, room, &problem) == RBC_OK) {
+        return;
     }
-    for (int64_t i = 0; i < rows->num_rows && status != RBC_OK; ++i) {
+    for (int64_t i = 0; i < rows->num_rows; ++i) {
         rbc__row_fail(&rows->rows[i], spec->num_windows, 0, &problem);
     }
 }

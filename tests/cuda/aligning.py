@@ -56,6 +56,7 @@ def open_numbers(folder: Path) -> Any:
     clocks = {f"{dtype}s": rc.Feature(dtype, (3,), ragged=True) for dtype in (*FLOATS, *INTEGERS)}
     clocks["pose"] = rc.Feature("float32", (8,), ragged=True)
     clocks["tactile"] = rc.Feature("float32", (9, 5), ragged=True)
+    clocks["empty"] = rc.Feature("float32", (0,), ragged=True)
     clocks["never"] = rc.Feature("float32", (2,), ragged=True)
     steps = {f"step {dtype}": rc.Feature(dtype, (2,)) for dtype in ("float32", "float16", "int32")}
     steps["step floats"] = rc.Feature("float32", (3,))
@@ -135,6 +136,7 @@ def windows() -> dict[str, Any]:
             rc.Window(near, name="never nan", outside="nan", mode="linear"),
             rc.Window(near, name="never scaled", scale=2, offset=3),
         ],
+        "empty": rc.Window(near, mode="linear", scale=2.0),
         "action": [
             rc.Window(range(8), name="actions", mode="linear", scale=0.5, outside="zero"),
             rc.Window([-30, 0, 25], name="apart", offset=1.0),

@@ -86,10 +86,14 @@ INLINE item align_value(const align_item *to, const target_samples *found, unsig
 INLINE void align_put(const align_item *to, align_tile part, unsigned thread,
                       const target_samples *found, int stored) {
     const int dtype = (int)to->dtype;
-    const unsigned values = align_count(to, part) * to->columns;
-    for (unsigned i = thread; i < values; i += ALIGN_THREADS) {
-        const unsigned index = i / to->columns;
-        const unsigned column = i - index * to->columns;
+    const unsigned columns = to->columns;
+    const unsigned count = columns > 0 ? align_count(to, part) : 0;
+    /* Rows and columns that a thread goes on by, so that it divides but once. */
+    const unsigned down = count > 0 ? ALIGN_THREADS / columns : 0;
+    const unsigned across = ALIGN_THREADS - down * columns;
+    unsigned index = count > 0 ? thread / columns : 0;
+    unsigned column = thread - index * columns;
+    while (index < count) {
         const unsigned element = part.first + index;
         const int is_nothing = to->nothing != 0 && to->nothing[element] != 0;
         item value = 0;
@@ -100,6 +104,12 @@ INLINE void align_put(const align_item *to, align_tile part, unsigned thread,
         }
         char *row = to->out + element * to->out_stride;
         item_store(row + (long long)column * item_bytes(dtype), value, dtype);
+        index += down;
+        column += across;
+        if (column >= columns) {
+            column -= columns;
+            ++index;
+        }
     }
 }
 
