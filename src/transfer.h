@@ -38,7 +38,7 @@ typedef struct rbc__transfer_ops {
     uint8_t *(*device)(const rbc__staged *staged);
 
     /* Returns once the host may write its part. Also of several threads at once. DEVICE. */
-    rbc_status (*await)(rbc__transfer *transfer, const rbc__staged *staged, rbc_error *err);
+    rbc_status (*await)(rbc__transfer *transfer, rbc__staged *staged, rbc_error *err);
     /* Lets what comes on the pipe from now on come behind the work that it was given back for. Also
      * of several threads at once. DEVICE. */
     rbc_status (*follow)(rbc__transfer *transfer, rbc__staged *staged, rbc__pipe *pipe,
@@ -64,7 +64,12 @@ typedef struct rbc__transfer_ops {
      * `staged` is one of them. They do not wait. */
     int64_t (*num_used)(rbc__transfer *transfer);
     bool (*is_used)(rbc__transfer *transfer, const rbc__staged *staged);
+    /* How long the device took for what was sent, as far as that is known to be over. */
+    int64_t (*copy_ns)(const rbc__transfer *transfer);
 } rbc__transfer_ops;
+
+/* Work that is not timed. */
+#define RBC__GPU_NONE (-1)
 
 typedef struct rbc__pipe_memory {
     uint8_t *host, *device; /* as many bytes as were reserved */
@@ -93,8 +98,13 @@ typedef struct rbc__pipe_ops {
     rbc_status (*copy)(rbc__pipe *pipe, void *to, const void *from, int64_t bytes, rbc_error *err);
     /* Queues zeros for memory on the device. DEVICE. */
     rbc_status (*clear)(rbc__pipe *pipe, void *to, int64_t bytes, rbc_error *err);
+    /* What is queued from now on, until the next mark or wait, is an rbc_gpu_work, or RBC__GPU_NONE: how
+     * long the device takes for it is counted by the next wait. */
+    void (*mark)(rbc__pipe *pipe, int32_t work);
     /* Waits on the host for all that is queued. DEVICE. */
     rbc_status (*wait)(rbc__pipe *pipe, rbc_error *err);
+    /* Adds what was counted to gpu_ns [RBC_NUM_GPU_WORKS]. From any thread. */
+    void (*add_times)(const rbc__pipe *pipe, int64_t *gpu_ns);
     /* That it holds. From any thread. */
     void (*count)(const rbc__pipe *pipe, int64_t *host_bytes, int64_t *device_bytes);
 } rbc__pipe_ops;

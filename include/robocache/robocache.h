@@ -1540,6 +1540,20 @@ typedef enum rbc_stage {
 /* "queue", "order", ...; NULL where there is no such stage. */
 RBC_API const char *rbc_stage_name(rbc_stage stage);
 
+/* What a device does for the batches of a loader. */
+typedef enum rbc_gpu_work {
+    RBC_GPU_COPY = 0,   /* copies to it: streams that it decodes, what is made on the host */
+    RBC_GPU_DECODE = 1, /* JPEGs are decoded */
+    RBC_GPU_IMAGE = 2,  /* images are made of them */
+    RBC_GPU_GRID = 3,   /* points and depth images become grids */
+    RBC_GPU_ALIGN = 4,  /* numbers are resampled */
+} rbc_gpu_work;
+#define RBC_NUM_GPU_WORKS 5
+#define RBC_MAX_GPU_WORKS 16 /* that later versions may have */
+
+/* "copy", "decode", ...; NULL where there is no such work. */
+RBC_API const char *rbc_gpu_work_name(rbc_gpu_work work);
+
 /* Where the time goes. Arrays are by rbc_stage; what a stage has not is 0. */
 typedef struct rbc_loader_stages {
     size_t struct_size;
@@ -1562,6 +1576,10 @@ typedef struct rbc_loader_stages {
     int64_t images_on_device; /* of rbc_loader_stats.images_decoded */
     int64_t core_image_ns;    /* that a core is believed to take for one; 0: not measured yet */
     int64_t loop_batch_ns;    /* between a batch and the call for the next, likewise */
+    /* By rbc_gpu_work: from when the device began it to when it was done, by its own clock, as far as that
+     * has been waited for. Of each worker, which the device does side by side: their sum may be more than
+     * the time that passed, and what others do there is part of it. */
+    int64_t gpu_ns[RBC_MAX_GPU_WORKS];
 } rbc_loader_stages;
 #define RBC_LOADER_STAGES_INIT {.struct_size = sizeof(rbc_loader_stages)}
 /* From any thread, also while another waits in rbc_loader_next(). INVALID_ARGUMENT on a bad

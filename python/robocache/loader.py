@@ -402,7 +402,9 @@ class DataLoader:
         went through, of which "images_decoded" counts the ones that were wanted. Of batches on a
         GPU "images_on_device" are those of them that it decoded, "core_image_ns" what a core takes
         for one and "loop_batch_ns" the training loop for a batch, as measured lately, by which
-        jpeg="auto" goes; "device_bytes" and "pinned_bytes" are held there and for it.
+        jpeg="auto" goes; "device_bytes" and "pinned_bytes" are held there and for it. That GPU's
+        time, by its own clock and summed over workers: "gpu_copy_ns", "gpu_decode_ns",
+        "gpu_image_ns", "gpu_grid_ns", "gpu_align_ns".
 
         Where the time goes, by the stages "queue", "order", "read", "unpack", "decode", "align" and
         "deliver": "stage_<stage>_ns" that the threads were in it, "stage_<stage>_bytes" that came

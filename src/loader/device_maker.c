@@ -15,6 +15,8 @@ enum {
     /* Of what is decoded at once: memory of the device, about, and results made on the host. */
     MOST_DEVICE_BYTES = 128 << 20,
     MOST_HOST_BYTES = 8 << 20,
+    /* Images made on the host that are copied at once. */
+    COPIED_AT_ONCE = 4,
     /* Bytes of the device for each of an image's samples: coefficients, planes, pixels. */
     BYTES_A_SAMPLE = 4,
 };
@@ -294,8 +296,10 @@ static rbc_status queue_all(device_maker *m, const rbc__decode_job *jobs, int64_
     if (m->num_images == 0) {
         return RBC_OK;
     }
+    pipe_of(m)->mark(m->pipe, RBC_GPU_COPY); /* until it is there, as the decoder says */
     RBC__TRY(m->device->decode_jpeg(m->base.context, &decoding, m->device_id, stream, err));
     find_pixels(m, jobs, count);
+    pipe_of(m)->mark(m->pipe, m->num_groups > 0 ? RBC_GPU_IMAGE : RBC_GPU_DECODE);
     for (int64_t g = 0; g < m->num_groups; ++g) {
         rbc__image_job job = image_job(m, &m->groups[g]);
         job.workspace = (char *)m->memory.device + aligned((int64_t)decoding.workspace_bytes);
@@ -308,36 +312,59 @@ static rbc_status queue_all(device_maker *m, const rbc__decode_job *jobs, int64_
 /* ---- on the host -------------------------------------------------------------------------------
  */
 
-/* Runs a job on the host and queues the copy of its result, made at `at`. Adds the time of the job alone
- * to `*decode_ns`: while threads begin the driver keeps calls waiting. */
-static rbc_status run_here(device_maker *m, rbc__decode_job *job, const rbc__decode_job **before,
-                           uint8_t *at, int64_t *decode_ns, rbc_error *err) {
-    rbc_error problem;
-    if (is_cleared(job)) {
-        return pipe_of(m)->clear(m->pipe, job->dst, job->bytes, err);
+/* Queues copies of what jobs [first, end) have made on the host, which begins at `at`; returns where that
+ * ends. */
+static rbc_status copy_made(device_maker *m, const rbc__decode_job *jobs, int64_t first,
+                            int64_t end, uint8_t **at, rbc_error *err) {
+    pipe_of(m)->mark(m->pipe, RBC_GPU_COPY);
+    for (int64_t i = first; i < end; ++i) {
+        const rbc__decode_job *job = &jobs[i];
+        if (!job->is_there || m->image_of[i] >= 0) {
+            continue;
+        }
+        if (is_cleared(job)) {
+            RBC__TRY(pipe_of(m)->clear(m->pipe, job->dst, job->bytes, err));
+        } else if (job->status == RBC_OK) {
+            RBC__TRY(pipe_of(m)->copy(m->pipe, job->dst, *at, job->bytes, err));
+        }
+        *at += bytes_here(job);
     }
-    const int64_t begin_ns = rbc__now_ns();
-    const rbc_status status = rbc__maker_run(&m->base, job, before, at, &problem);
-    *decode_ns += rbc__now_ns() - begin_ns;
-    if (status != RBC_OK) {
-        rbc__decode_job_fail(job, &problem);
-        return RBC_OK;
-    }
-    return pipe_of(m)->copy(m->pipe, job->dst, at, job->bytes, err);
+    pipe_of(m)->mark(m->pipe, RBC__GPU_NONE);
+    return RBC_OK;
 }
 
+/* Makes on the host what the device does not, and copies some of it at a time: so that copies are timed,
+ * which takes longer than a small one, and do not wait for all. */
 static rbc_status run_others(device_maker *m, rbc__decode_job *jobs, int64_t count,
                              rbc_error *err) {
     const rbc__decode_job *before = NULL;
-    uint8_t *at = m->memory.host + m->results;
+    uint8_t *made = m->memory.host + m->results;
+    uint8_t *copied = made;
     int64_t num_decoded = 0;
-    int64_t decode_ns = 0;
+    int64_t decode_ns = 0; /* of making alone: while threads begin the driver keeps calls waiting */
+    int64_t num_made = 0;
+    int64_t first = 0;
+    pipe_of(m)->mark(m->pipe, RBC__GPU_NONE);
     for (int64_t i = 0; i < count; ++i) {
-        if (jobs[i].is_there && m->image_of[i] < 0) {
-            RBC__TRY(run_here(m, &jobs[i], &before, at, &decode_ns, err));
-            at += bytes_here(&jobs[i]);
-            num_decoded += !jobs[i].is_nothing && !jobs[i].is_pixels;
+        rbc__decode_job *job = &jobs[i];
+        rbc_error problem;
+        if (!job->is_there || m->image_of[i] >= 0) {
+            continue;
         }
+        const int64_t begin_ns = rbc__now_ns();
+        if (!is_cleared(job) && rbc__maker_run(&m->base, job, &before, made, &problem) != RBC_OK) {
+            rbc__decode_job_fail(job, &problem);
+        }
+        decode_ns += rbc__now_ns() - begin_ns;
+        made += bytes_here(job);
+        num_decoded += !job->is_nothing && !job->is_pixels;
+        if (++num_made % COPIED_AT_ONCE == 0) {
+            RBC__TRY(copy_made(m, jobs, first, i + 1, &copied, err));
+            first = i + 1;
+        }
+    }
+    if (num_made % COPIED_AT_ONCE != 0) {
+        RBC__TRY(copy_made(m, jobs, first, count, &copied, err));
     }
     if (m->base.is_on_host) {
         rbc__pace_worked(m->pace, num_decoded, decode_ns);
@@ -345,20 +372,31 @@ static rbc_status run_others(device_maker *m, rbc__decode_job *jobs, int64_t cou
     return RBC_OK;
 }
 
+/* Decodes on the host what the device has refused. */
+static rbc_status run_again(device_maker *m, rbc__decode_job *job, rbc_error *err) {
+    const rbc__decode_job *before = NULL;
+    uint8_t *at = m->memory.host + m->results;
+    rbc_error problem;
+    if (rbc__maker_run(&m->base, job, &before, at, &problem) != RBC_OK) {
+        rbc__decode_job_fail(job, &problem);
+        return RBC_OK;
+    }
+    pipe_of(m)->mark(m->pipe, RBC_GPU_COPY);
+    RBC__TRY(pipe_of(m)->copy(m->pipe, job->dst, at, job->bytes, err));
+    return pipe_of(m)->wait(m->pipe, err);
+}
+
 /* What the device has refused is decoded on the host, which says why, and has the last word. */
 static rbc_status settle(device_maker *m, rbc__decode_job *jobs, int64_t count, rbc_error *err) {
     const uint8_t *valid = m->memory.host;
     for (int64_t i = 0; i < count; ++i) {
-        const rbc__decode_job *before = NULL;
-        int64_t decode_ns = 0;
         const bool was_tried = m->image_of[i] >= 0;
         if (was_tried && valid[m->image_of[i]] != 0) {
             jobs[i].was_there = true;
             jobs[i].shape.height = m->images[m->image_of[i]].height;
             jobs[i].shape.width = m->images[m->image_of[i]].width;
         } else if (was_tried) {
-            RBC__TRY(run_here(m, &jobs[i], &before, m->memory.host + m->results, &decode_ns, err));
-            RBC__TRY(pipe_of(m)->wait(m->pipe, err));
+            RBC__TRY(run_again(m, &jobs[i], err));
         }
     }
     return RBC_OK;
@@ -379,6 +417,9 @@ static rbc_status run(device_maker *m, rbc__decode_job *jobs, int64_t count, rbc
 
 static rbc_status copy_all(device_maker *m, const rbc__list_of_jobs *jobs, rbc_error *err) {
     bool has_any = false;
+    if (jobs->num_copy > 0) {
+        pipe_of(m)->mark(m->pipe, RBC_GPU_COPY);
+    }
     for (int64_t i = 0; i < jobs->num_copy; ++i) {
         const rbc__copy_job *copy = &jobs->copy[i];
         const rbc__decode_job *from = &jobs->decode[copy->from];
@@ -531,5 +572,12 @@ void rbc__device_maker_count(const rbc__maker *maker, int64_t *host_bytes, int64
     if (maker != NULL && maker->ops == &device_ops) {
         const device_maker *m = (const device_maker *)(const void *)maker;
         pipe_of(m)->count(m->pipe, host_bytes, device_bytes);
+    }
+}
+
+void rbc__device_maker_add_times(const rbc__maker *maker, int64_t *gpu_ns) {
+    if (maker != NULL && maker->ops == &device_ops) {
+        const device_maker *m = (const device_maker *)(const void *)maker;
+        pipe_of(m)->add_times(m->pipe, gpu_ns);
     }
 }

@@ -16,4 +16,7 @@ rbc_status rbc__device_maker_create(DLDevice device, const rbc_device_allocator 
 /* Memory of a maker's own, pinned and on the device; 0 of one of the CPU. From any thread. */
 void rbc__device_maker_count(const rbc__maker *maker, int64_t *host_bytes, int64_t *device_bytes);
 
+/* Adds the device's time for it to gpu_ns [RBC_NUM_GPU_WORKS]. From any thread. */
+void rbc__device_maker_add_times(const rbc__maker *maker, int64_t *gpu_ns);
+
 #endif

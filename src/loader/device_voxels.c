@@ -122,11 +122,13 @@ static rbc_status make(const rbc__backend *device, int32_t device_id, rbc__pipe 
     rbc__depth_source depth;
     RBC__TRY(ops->reserve(pipe, g->bytes, g->bytes + (int64_t)workspace_bytes, &memory, err));
     fill(g, memory.host);
+    ops->mark(pipe, RBC_GPU_COPY);
     RBC__TRY(ops->copy(pipe, memory.device + g->lengths, memory.host + g->lengths,
                        g->bytes - g->lengths, err));
     rbc__voxelize_job job = job_of(g, memory.device, &depth);
     job.workspace = (char *)memory.device + g->bytes;
     job.workspace_bytes = workspace_bytes;
+    ops->mark(pipe, RBC_GPU_GRID);
     RBC__TRY(device->voxelize(context, &job, device_id, ops->stream(pipe), err));
     RBC__TRY(ops->copy(pipe, memory.host, memory.device, g->count * (int64_t)sizeof(int64_t), err));
     RBC__TRY(ops->wait(pipe, err));

@@ -352,14 +352,15 @@ int64_t rbc__slots_num_used(rbc__slots *slots) {
 
 void rbc__slots_count(rbc__slots *slots, rbc__slots_counts *out) {
     pthread_mutex_lock(&slots->lock);
-    *out = (rbc__slots_counts){.total = slots->total,
-                               .in_use = slots->total - slots->num_free,
-                               .peak = slots->peak,
-                               .host_bytes = slots->total * slots->spec->host_bytes,
-                               .device_bytes = slots->ops != NULL
-                                                   ? (slots->total + (slots->front != NULL)) *
-                                                         slots->spec->slot_bytes
-                                                   : 0};
+    *out = (rbc__slots_counts){
+        .total = slots->total,
+        .in_use = slots->total - slots->num_free,
+        .peak = slots->peak,
+        .host_bytes = slots->total * slots->spec->host_bytes,
+        .device_bytes = slots->ops != NULL
+                            ? (slots->total + (slots->front != NULL)) * slots->spec->slot_bytes
+                            : 0,
+        .copy_ns = slots->ops != NULL ? slots->ops->copy_ns(slots->transfer) : 0};
     pthread_mutex_unlock(&slots->lock);
 }
 

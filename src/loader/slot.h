@@ -87,6 +87,7 @@ typedef struct rbc__slots_counts {
     int64_t total, in_use, peak;
     int64_t host_bytes;   /* of all slots */
     int64_t device_bytes; /* the same on their device, where that is another than the host */
+    int64_t copy_ns;      /* that it took for what was sent there */
 } rbc__slots_counts;
 void rbc__slots_count(rbc__slots *slots, rbc__slots_counts *out);
 

@@ -5,14 +5,22 @@
 #include "core/error.h"
 #include "core/monotonic.h"
 #include "core/params.h"
+#include "loader/device_maker.h"
 #include "loader/loader.h"
 
+_Static_assert(RBC_NUM_GPU_WORKS <= RBC_MAX_GPU_WORKS, "gpu_ns of rbc_loader_stages is too short");
 _Static_assert(RBC_NUM_STAGES <= RBC_MAX_STAGES, "arrays of rbc_loader_stages are too short");
 
 const char *rbc_stage_name(rbc_stage stage) {
     static const char *const names[RBC_NUM_STAGES] = {"queue",  "order", "read",   "unpack",
                                                       "decode", "align", "deliver"};
     return (int)stage >= 0 && (int)stage < RBC_NUM_STAGES ? names[stage] : NULL;
+}
+
+const char *rbc_gpu_work_name(rbc_gpu_work work) {
+    static const char *const names[RBC_NUM_GPU_WORKS] = {"copy", "decode", "image", "grid",
+                                                         "align"};
+    return (int)work >= 0 && (int)work < RBC_NUM_GPU_WORKS ? names[work] : NULL;
 }
 
 /* Of the ranges of the first pending batch that a thread works on, or else that are fetched, the
@@ -98,6 +106,12 @@ static void count(rbc_loader *loader, rbc_loader_stages *out) {
     out->num_fetchers = loader->is_split ? loader->num_fetchers : 0;
     out->num_idle_fetchers = loader->num_idle_fetchers;
     out->images_on_device = loader->images_there;
+    rbc__slots_counts slots;
+    rbc__slots_count(loader->slots, &slots);
+    out->gpu_ns[RBC_GPU_COPY] = slots.copy_ns;
+    for (int32_t i = 0; i < loader->num_threads; ++i) {
+        rbc__device_maker_add_times(loader->workers[i].maker, out->gpu_ns);
+    }
     out->loop_batch_ns = (int64_t)loader->pace.batch_ns;
     out->core_image_ns =
         (int64_t)atomic_load_explicit(&loader->pace.image_ns, memory_order_relaxed);

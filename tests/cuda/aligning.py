@@ -113,6 +113,7 @@ def both(
     found, on_device = deliver(dataset, stream, streams, **there, **options)
     compare(wanted, found)
     assert sorted(on_host.skipped) == sorted(on_device.skipped)
+    assert on_host.stats()["gpu_align_ns"] == 0 < on_device.stats()["gpu_align_ns"]
     return wanted
 
 

@@ -90,7 +90,10 @@ def check_grids(folder: Path, stream: Any) -> None:
                 dataset, stream, windows(), device="cuda", jpeg=jpeg, num_threads=threads, **options
             )
             compare(wanted, found)
-            assert (loader.stats()["images_on_device"] > 0) == (jpeg != "cpu")
+            stats = loader.stats()
+            assert (stats["images_on_device"] > 0) == (jpeg != "cpu")
+            assert (stats["gpu_decode_ns"] > 0) == (jpeg != "cpu")
+            assert min(stats["gpu_grid_ns"], stats["gpu_copy_ns"]) > 0 == stats["gpu_align_ns"]
 
 
 def check_grids_that_fail(folder: Path, stream: Any) -> None:

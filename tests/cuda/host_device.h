@@ -16,6 +16,24 @@ typedef struct host_device_bytes {
     atomic_llong on_device, pinned;
 } host_device_bytes;
 
+/* How long things take by the clock of their stream, which stands still otherwise. */
+enum {
+    HOST_DEVICE_COPY_NS = 100 * 1000,
+    HOST_DEVICE_JPEG_NS = 1000 * 1000,
+    HOST_DEVICE_IMAGE_NS = 10 * 1000 * 1000,
+    HOST_DEVICE_ALIGN_NS = 100 * 1000 * 1000,
+    HOST_DEVICE_OTHER_NS = 1000 * 1000 * 1000,
+};
+
+/* Whose kernels are launched. */
+enum {
+    HOST_DEVICE_JPEG,
+    HOST_DEVICE_IMAGE,
+    HOST_DEVICE_ALIGN,
+    HOST_DEVICE_OTHER,
+    HOST_DEVICE_KINDS
+};
+
 /* What a test asks and counts; the library exports one as rbc_host_device. Tests in Python know the
  * first six by where they lie. */
 typedef struct host_device {
@@ -24,10 +42,11 @@ typedef struct host_device {
     atomic_int is_capturing;  /* some thread captures a stream: calls that a capture forbids fail */
     atomic_int num_forbidden; /* such calls, of threads that had not said that they may */
     atomic_llong num_copies, num_launches;
-    atomic_ulong held;                  /* a stream that does nothing meanwhile */
-    atomic_ulong watched;               /* a thread, as pthread_self() names it */
-    atomic_int watched_waits;           /* of it for the device */
-    atomic_int num_streams, num_events; /* alive */
+    atomic_ulong held;                           /* a stream that does nothing meanwhile */
+    atomic_llong launches_ns[HOST_DEVICE_KINDS]; /* what these take */
+    atomic_ulong watched;                        /* a thread, as pthread_self() names it */
+    atomic_int watched_waits;                    /* of it for the device */
+    atomic_int num_streams, num_events;          /* alive */
 } host_device;
 
 #endif

@@ -18,6 +18,8 @@ enum { MAX_PARAMETER_BYTES = 4096 };
 /* ---- events ---- */
 
 struct CUevent_st {
+    bool is_timed;
+    int64_t at_ns; /* by the clock of the stream that recorded it last */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     uint64_t recorded, done;
@@ -25,7 +27,6 @@ struct CUevent_st {
 };
 
 STUB cuEventCreate(CUevent *out, unsigned flags) {
-    (void)flags;
     const CUresult result = host_may_fail();
     if (result != 0) {
         return result;
@@ -34,6 +35,7 @@ STUB cuEventCreate(CUevent *out, unsigned flags) {
     pthread_mutex_init(&event->lock, NULL);
     pthread_cond_init(&event->changed, NULL);
     event->references = 1;
+    event->is_timed = (flags & RBC__CU_EVENT_DISABLE_TIMING) == 0;
     atomic_fetch_add(&rbc_host_device.num_events, 1);
     *out = event;
     return 0;
@@ -79,6 +81,25 @@ STUB cuEventQuery(CUevent event) {
     const bool is_done = event->done == event->recorded;
     pthread_mutex_unlock(&event->lock);
     return is_done ? 0 : NOT_READY;
+}
+
+STUB cuEventElapsedTime(float *milliseconds, CUevent begin, CUevent end) {
+    int64_t at_ns[2] = {0};
+    CUevent events[] = {begin, end};
+    for (int i = 0; i < 2; ++i) {
+        if (!events[i]->is_timed) {
+            return INVALID_VALUE;
+        }
+        pthread_mutex_lock(&events[i]->lock);
+        const bool is_done = events[i]->recorded > 0 && events[i]->done == events[i]->recorded;
+        at_ns[i] = events[i]->at_ns;
+        pthread_mutex_unlock(&events[i]->lock);
+        if (!is_done) {
+            return NOT_READY;
+        }
+    }
+    *milliseconds = (float)((double)(at_ns[1] - at_ns[0]) * 1e-6);
+    return 0;
 }
 
 STUB cuEventSynchronize(CUevent event) {
@@ -127,8 +148,23 @@ struct CUstream_st {
     pthread_cond_t changed;
     work *first, *last;
     uint64_t queued, done;
+    int64_t clock_ns; /* of what it has done, each of which takes as long as is made up here */
     CUresult error;
 };
+
+static const int64_t made_up_ns[] = {
+    [HOST_DEVICE_JPEG] = HOST_DEVICE_JPEG_NS,
+    [HOST_DEVICE_IMAGE] = HOST_DEVICE_IMAGE_NS,
+    [HOST_DEVICE_ALIGN] = HOST_DEVICE_ALIGN_NS,
+    [HOST_DEVICE_OTHER] = HOST_DEVICE_OTHER_NS,
+};
+
+static int kind_of(const char *kernel) {
+    return strncmp(kernel, "rbc__jpeg_", 10) == 0    ? HOST_DEVICE_JPEG
+           : strncmp(kernel, "rbc__image_", 11) == 0 ? HOST_DEVICE_IMAGE
+           : strncmp(kernel, "rbc__align_", 11) == 0 ? HOST_DEVICE_ALIGN
+                                                     : HOST_DEVICE_OTHER;
+}
 
 static void pause_a_little(unsigned *state) {
     const int most = atomic_load(&rbc_host_device.max_pause_us);
@@ -145,9 +181,10 @@ static bool run_kernel(const char *name, unsigned blocks, const void *parameters
            jpeg_kernels_run(name, blocks, parameters) || voxel_kernels_run(name, parameters);
 }
 
-static CUresult do_work(const work *w) {
+static CUresult do_work(const work *w, CUstream stream) {
     switch (w->kind) {
     case WORK_COPY:
+        stream->clock_ns += HOST_DEVICE_COPY_NS;
         memcpy(w->to, w->from, w->bytes);
         return 0;
     case WORK_FILL:
@@ -155,6 +192,7 @@ static CUresult do_work(const work *w) {
         return 0;
     case WORK_RECORD:
         pthread_mutex_lock(&w->event->lock);
+        w->event->at_ns = stream->clock_ns;
         w->event->done = w->target > w->event->done ? w->target : w->event->done;
         pthread_cond_broadcast(&w->event->changed);
         pthread_mutex_unlock(&w->event->lock);
@@ -165,6 +203,7 @@ static CUresult do_work(const work *w) {
         event_drop(w->event);
         return 0;
     case WORK_LAUNCH:
+        stream->clock_ns += made_up_ns[kind_of(w->kernel)];
         return run_kernel(w->kernel, w->blocks, w->parameters) ? 0 : LAUNCH_FAILED;
     case WORK_FREE:
         host_release(w->to, &rbc_host_device_bytes.on_device);
@@ -190,7 +229,7 @@ static void *run_stream(void *argument) {
         while (atomic_load(&rbc_host_device.held) == (unsigned long)(uintptr_t)stream) {
             nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
         }
-        const CUresult result = do_work(w);
+        const CUresult result = do_work(w, stream);
         is_over = w->kind == WORK_END;
         pthread_mutex_lock(&stream->lock);
         stream->first = w->next;
@@ -378,7 +417,9 @@ STUB cuLaunchKernel(CUfunction of, unsigned grid_x, unsigned grid_y, unsigned gr
     (void)shared_bytes;
     (void)extra;
     const work w = {.kind = WORK_LAUNCH, .kernel = of->name, .blocks = grid_x * grid_y};
+    const int kind = kind_of(of->name);
     atomic_fetch_add(&rbc_host_device.num_launches, 1);
+    atomic_fetch_add(&rbc_host_device.launches_ns[kind], made_up_ns[kind]);
     return queue_work(stream, &w, parameters[0], parameter_bytes(of->name));
 }
 

@@ -145,6 +145,20 @@ def test_one_graph_reads_every_batch(small: rc.Dataset) -> None:
         assert torch.equal(batch["observation/state"] * 2, doubled.cpu())
 
 
+def test_the_time_of_the_device_is_told(small: rc.Dataset) -> None:
+    loader = make(small, device="cuda", jpeg="cuda", num_threads=1, num_slots=1)
+    begin = time.monotonic_ns()
+    for _ in range(5):
+        for batch in loader:
+            del batch
+    torch.cuda.synchronize()
+    passed, stats = time.monotonic_ns() - begin, loader.stats()
+    assert 0 < stats["gpu_decode_ns"] + stats["gpu_image_ns"] < passed
+    assert 0 < stats["gpu_image_ns"] < stats["gpu_decode_ns"]
+    assert 0 < stats["gpu_copy_ns"] < passed
+    assert stats["gpu_grid_ns"] == stats["gpu_align_ns"] == 0
+
+
 def wait_for(is_so: Callable[[], bool]) -> bool:
     """Wait until it is so: a thread may be the last to let go of a loader."""
     deadline = time.monotonic() + 10

@@ -125,7 +125,7 @@ def test_each_argument_is_described_once(function: Any) -> None:
 def test_every_counter_of_a_loader_is_described(bridge: rc.Dataset) -> None:
     table = (ROOT / "docs/observability.md").read_text().split("## Counters\n")[1]
     described = set(re.findall(r"`(\w+)`", table.split("\n## ")[0]))
-    stages = re.findall(r"`(\w+_)<stage>(_\w+)`", table)
+    stages = re.findall(r"`(\w+_)<\w+>(_\w+)`", table)
     stats = rc.DataLoader(bridge, 8, streams=["action"]).stats()
     for name in stats:
         is_of_a_stage = any(name.startswith(a) and name.endswith(b) for a, b in stages)

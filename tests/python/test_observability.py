@@ -23,6 +23,7 @@ from robocache.observability import gpus, line
 from tests.python import flat_dataset, small_dataset
 
 STAGES = observability.STAGES
+GPU_WORKS = observability.GPU_WORKS
 
 
 def waits(stats):
@@ -152,6 +153,7 @@ def made_up(**figures):
     names = ["batches_delivered", "samples_delivered", "images_decoded", "images_on_device"]
     names += ["bytes_read", "wait_ns"]
     stages = [f"{kind}_{stage}_ns" for kind in ("wait", "stage") for stage in STAGES]
+    stages += [f"gpu_{work}_ns" for work in GPU_WORKS]
     return dict.fromkeys([*names, *stages, "time_ns", "outside_ns", "idle_ns"], 0) | figures
 
 
@@ -295,6 +297,11 @@ def test_the_line_says_what_is_waited_for_now(dataset):
         "images_on_device": 150,
     }
     assert "200 images/s (75% on the GPU)" in line.format_line(now, later)
+    assert "on the GPU:" not in line.format_line(now, later)
+    later |= {"gpu_decode_ns": 0.31 * SECOND, "gpu_copy_ns": 0.04 * SECOND}
+    shares = {"copy": 0.04, "decode": 0.31, "image": 0, "grid": 0, "align": 0}
+    assert observability.rates(now, later)["gpu_shares"] == pytest.approx(shares)
+    assert "| on the GPU: decode 31%, copy 4%" in line.format_line(now, later)
 
 
 # ---- Prometheus ----------------------------------------------------------------------------------
@@ -339,6 +346,8 @@ def test_prometheus_text_has_what_stats_has(dataset):
         waited = value("wait_seconds_total", stage=stage)
         assert waited == pytest.approx(stats[f"wait_{stage}_ns"] * 1e-9)
         assert value("stage_bytes_total", stage=stage) == stats[f"stage_{stage}_bytes"]
+    for work in GPU_WORKS:
+        assert value("device_seconds_total", work=work) == stats[f"gpu_{work}_ns"] == 0
     assert value("memory_bytes", of="slots") == stats["slots_bytes"]
     assert value("threads") == 2
 

@@ -11,9 +11,10 @@ from .gpus import gpu_figures
 from .line import Watch, watch
 from .nvtx import annotate
 from .prometheus import MetricsServer, prometheus_text, serve_metrics
-from .snapshot import STAGES, format_waits, rates, snapshot
+from .snapshot import GPU_WORKS, STAGES, format_waits, rates, snapshot
 
 __all__ = [
+    "GPU_WORKS",
     "STAGES",
     "MetricsServer",
     "Watch",

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from .. import _arguments, config
 from .._progress import format_bytes
 from ..errors import Error
-from .snapshot import format_waits, rates, snapshot
+from .snapshot import format_shares, format_waits, rates, snapshot
 
 
 class Watch:
@@ -146,6 +146,8 @@ def format_line(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     waits_for = f", now for {now['waits_for']}" if now["waits_for"] else ""
     told.append(f"waited {format_waits(change)}{waits_for}")
     told.append(f"{now['batches_ready']} of {now['batches_begun']} batches ready")
+    if on_gpu := format_shares(change["gpu_shares"]):
+        told.append(f"on the GPU: {on_gpu}")
     told += [f"GPU {each['gpu']} {each['busy']:.0%}" for each in now["gpus"]]
     return "robocache: " + " | ".join(told)
 

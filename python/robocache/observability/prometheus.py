@@ -11,7 +11,7 @@ from typing import Any
 from .. import _arguments
 from ..errors import Error, IoError
 from .gpus import gpu_figures
-from .snapshot import STAGES, snapshot
+from .snapshot import GPU_WORKS, STAGES, snapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -37,6 +37,10 @@ def _one(key: str, scale: float = 1) -> Callable[[Mapping[str, Any]], _Values]:
 
 def _stages(key: str, scale: float = 1) -> Callable[[Mapping[str, Any]], _Values]:
     return lambda stats: [({"stage": each}, stats[key.format(each)] * scale) for each in STAGES]
+
+
+def _works(stats: Mapping[str, Any]) -> _Values:
+    return [({"work": each}, stats[f"gpu_{each}_ns"] * 1e-9) for each in GPU_WORKS]
 
 
 def _memory(stats: Mapping[str, Any]) -> _Values:
@@ -80,6 +84,12 @@ LOADER_METRICS = (
     ),
     Metric(
         "stage_bytes_total", "counter", "that came out of each stage", _stages("stage_{}_bytes")
+    ),
+    Metric(
+        "device_seconds_total",
+        "counter",
+        "the GPU that batches are on took for copies, decoding, ..., summed over workers",
+        _works,
     ),
     Metric(
         "idle_seconds_total",

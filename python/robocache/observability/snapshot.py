@@ -10,6 +10,8 @@ from .gpus import gpu_figures
 
 STAGES = ("queue", "order", "read", "unpack", "decode", "align", "deliver")
 
+GPU_WORKS = ("copy", "decode", "image", "grid", "align")
+
 # Who waits less than this part of the time is not held up.
 _HELD_UP = 0.05
 
@@ -44,9 +46,10 @@ def rates(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]
         "images_on_device_per_s", and "bytes_per_s" (read); of that time the parts "wait_share"
         (next() waited), "wait_shares" (a dict: for each stage), "deliver_share" (next() handed
         out) and "outside_share" (between its calls), 0 to 1; "busy_threads", how many threads were
-        in each stage on average (a dict), "idle_threads", how many had nothing to do; and
-        "held_up_by", the stage that was waited for most where waiting took more than a twentieth
-        of the time, else None: the training loop is what takes time.
+        in each stage on average (a dict), "idle_threads", how many had nothing to do; "gpu_shares"
+        (a dict), for how much of the time the batches' GPU copied, decoded and so on, summed over
+        what it did side by side; and "held_up_by", the stage that was waited for most where waiting
+        took more than a twentieth of the time, else None: the training loop is what takes time.
     """
     seconds: float = max((after["time_ns"] - before["time_ns"]) * 1e-9, 1e-9)
 
@@ -75,12 +78,18 @@ def rates(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]
             if stage not in ("queue", "deliver")
         },
         "idle_threads": each("idle_ns") * 1e-9,
+        "gpu_shares": {work: each(f"gpu_{work}_ns") * 1e-9 for work in GPU_WORKS},
         "held_up_by": max(waits, key=lambda stage: waits[stage]) if wait_share > _HELD_UP else None,
     }
 
 
 def format_waits(change: Mapping[str, Any]) -> str:
     """Returns what :func:`rates` says of waiting as "31%: read 25%, decode 6%"."""
-    parts = sorted(change["wait_shares"].items(), key=lambda part: -part[1])
-    shown = ", ".join(f"{stage} {share:.0%}" for stage, share in parts if share >= _SMALL)
+    shown = format_shares(change["wait_shares"])
     return f"{change['wait_share']:.0%}" + (f": {shown}" if shown else "")
+
+
+def format_shares(shares: Mapping[str, float]) -> str:
+    """Returns "read 25%, decode 6%", of those that are worth a word."""
+    parts = sorted(shares.items(), key=lambda part: -part[1])
+    return ", ".join(f"{name} {share:.0%}" for name, share in parts if share >= _SMALL)

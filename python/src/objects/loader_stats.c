@@ -1,12 +1,12 @@
 /* What a loader tells of itself, as dicts. */
 #include "objects/loader.h"
 
-/* Sets dict["<before><stage><after>"] for each stage. */
-static bool put_stages(PyObject *dict, const char *before, const char *after,
-                       const int64_t *values) {
-    for (int i = 0; i < RBC_NUM_STAGES; ++i) {
+/* Sets dict["<before><name><after>"] to each of the values, by their names. */
+static bool put_all(PyObject *dict, const char *before, const char *after, const int64_t *values,
+                    int count, const char *(*name)(int index)) {
+    for (int i = 0; i < count; ++i) {
         char key[64];
-        snprintf(key, sizeof key, "%s%s%s", before, rbc_stage_name((rbc_stage)i), after);
+        snprintf(key, sizeof key, "%s%s%s", before, name(i), after);
         PyObject *value = PyLong_FromLongLong(values[i]);
         const bool is_set = value != NULL && PyDict_SetItemString(dict, key, value) == 0;
         Py_XDECREF(value);
@@ -15,6 +15,19 @@ static bool put_stages(PyObject *dict, const char *before, const char *after,
         }
     }
     return true;
+}
+
+static const char *stage_name(int index) {
+    return rbc_stage_name((rbc_stage)index);
+}
+
+static const char *work_name(int index) {
+    return rbc_gpu_work_name((rbc_gpu_work)index);
+}
+
+static bool put_stages(PyObject *dict, const char *before, const char *after,
+                       const int64_t *values) {
+    return put_all(dict, before, after, values, RBC_NUM_STAGES, stage_name);
 }
 
 PyObject *loader_stages(PyObject *self, PyObject *unused) {
@@ -52,9 +65,11 @@ PyObject *loader_stages(PyObject *self, PyObject *unused) {
         stages.num_idle_fetchers, "images_on_device", (long long)stages.images_on_device,
         "core_image_ns", (long long)stages.core_image_ns, "loop_batch_ns",
         (long long)stages.loop_batch_ns);
-    if (dict != NULL && (!put_stages(dict, "stage_", "_ns", stages.busy_ns) ||
-                         !put_stages(dict, "stage_", "_bytes", stages.bytes) ||
-                         !put_stages(dict, "wait_", "_ns", stages.wait_ns))) {
+    if (dict != NULL &&
+        (!put_stages(dict, "stage_", "_ns", stages.busy_ns) ||
+         !put_stages(dict, "stage_", "_bytes", stages.bytes) ||
+         !put_stages(dict, "wait_", "_ns", stages.wait_ns) ||
+         !put_all(dict, "gpu_", "_ns", stages.gpu_ns, RBC_NUM_GPU_WORKS, work_name))) {
         Py_CLEAR(dict);
     }
     return dict;

@@ -165,7 +165,9 @@ rbc_status rbc__cuda_align(rbc_context *context, const rbc__align_items *list, i
         return RBC_OK;
     }
     describe(list, &l);
+    rbc__cuda_pipe_ops.mark(list->pipe, RBC_GPU_COPY);
     RBC__TRY(rbc__cuda_pipe_ops.copy(list->pipe, list->device, list->host, l.bytes, err));
+    rbc__cuda_pipe_ops.mark(list->pipe, RBC_GPU_ALIGN);
     rbc__cuda_queue queue;
     RBC__TRY(rbc__cuda_enter(device_id, cu_stream, &queue, err));
     queue.pipe = list->pipe;

@@ -10,6 +10,7 @@
 #include "cuda/common/arithmetic.h"
 #include "cuda/jpeg/layout.h"
 #include "cuda/ops.h"
+#include "cuda/runtime/pipe.h"
 #include "cuda/runtime/staging.h"
 
 enum {
@@ -297,6 +298,9 @@ static rbc_status queue_all(rbc__cuda_queue *queue, decoding *d, rbc__cuda_stagi
     } else {
         RBC__TRY(rbc__cuda_staging_copy(queue, staging, layout->streams + layout->streams_bytes,
                                         description, &description, err));
+    }
+    if (job->pipe != NULL) {
+        rbc__cuda_pipe_ops.mark(job->pipe, RBC_GPU_DECODE);
     }
     jpeg_launch *p = &d->launched;
     *p = rbc__jpeg_layout_launch(layout, description, (unsigned char *)job->workspace,

@@ -10,7 +10,16 @@
 /* Memory that grows takes this much more than is asked for, so that it soon grows no more. */
 enum { SPARE_PART = 4 };
 
+/* Marks between two waits; what comes behind them is not timed. */
+enum { MAX_MARKS = 64 };
+
 static const char WHAT[] = "for the rows of a batch"; /* memory is, where it fails */
+
+/* Where one kind of work ends and another begins. */
+typedef struct mark {
+    CUevent event; /* NULL until first needed */
+    int32_t work;
+} mark;
 
 struct rbc__pipe {
     const rbc__cuda_driver *driver;
@@ -23,6 +32,9 @@ struct rbc__pipe {
     CUdeviceptr memory;
     _Atomic int64_t host_bytes, memory_bytes;
     rbc__cuda_stagings stagings;
+    mark marks[MAX_MARKS];
+    int32_t num_marks;
+    _Atomic int64_t spent_ns[RBC_NUM_GPU_WORKS];
 };
 
 CUstream rbc__cuda_pipe_stream(const rbc__pipe *pipe) {
@@ -51,7 +63,8 @@ static bool has_functions(const rbc__cuda_driver *d) {
     return d->mem_host_alloc != NULL && d->mem_free_host != NULL &&
            rbc__cuda_memory_has_functions(d) && d->memcpy_async != NULL &&
            d->memset_d8_async != NULL && d->event_create != NULL && d->event_record != NULL &&
-           d->event_synchronize != NULL && d->event_destroy != NULL;
+           d->event_elapsed_time != NULL && d->event_synchronize != NULL &&
+           d->event_destroy != NULL;
 }
 
 static CUresult make_stream(rbc__pipe *pipe) {
@@ -118,6 +131,9 @@ static void destroy(rbc__pipe *pipe) {
         drop_memory(pipe);
         drop_host(pipe);
         rbc__cuda_stagings_drop(pipe->driver, &pipe->stagings);
+        for (int32_t i = 0; i < MAX_MARKS && pipe->marks[i].event != NULL; ++i) {
+            (void)pipe->driver->event_destroy(pipe->marks[i].event);
+        }
         (void)pipe->driver->event_destroy(pipe->done);
         (void)pipe->driver->stream_destroy(pipe->cu_stream);
         leave(pipe);
@@ -129,10 +145,53 @@ static void *stream(const rbc__pipe *pipe) {
     return pipe->cu_stream;
 }
 
+/* Where an event cannot be recorded what was marked is not timed: the driver says why elsewhere. */
+static void mark_work(rbc__pipe *pipe, int32_t work) {
+    const int32_t count = pipe->num_marks;
+    const int32_t before = count > 0 ? pipe->marks[count - 1].work : RBC__GPU_NONE;
+    if (work == before || count == MAX_MARKS) {
+        return;
+    }
+    mark *m = &pipe->marks[count];
+    CUresult result = 0;
+    m->work = count < MAX_MARKS - 1 ? work : RBC__GPU_NONE;
+    if (m->event == NULL) {
+        result = pipe->driver->event_create(&m->event, 0);
+        m->event = result == 0 ? m->event : NULL;
+    }
+    if (result == 0) {
+        result = pipe->driver->event_record(m->event, pipe->cu_stream);
+    }
+    pipe->num_marks = result == 0 ? count + 1 : 0;
+}
+
+/* All that is marked is over. */
+static void count_marks(rbc__pipe *pipe) {
+    for (int32_t i = 0; i + 1 < pipe->num_marks; ++i) {
+        const mark *m = &pipe->marks[i];
+        float milliseconds = 0;
+        if (m->work != RBC__GPU_NONE &&
+            pipe->driver->event_elapsed_time(&milliseconds, m->event, m[1].event) == 0) {
+            pipe->spent_ns[m->work] += (int64_t)((double)milliseconds * 1e6);
+        }
+    }
+}
+
+static void add_times(const rbc__pipe *pipe, int64_t *gpu_ns) {
+    for (int32_t i = 0; i < RBC_NUM_GPU_WORKS; ++i) {
+        gpu_ns[i] += pipe->spent_ns[i];
+    }
+}
+
 static rbc_status wait(rbc__pipe *pipe, rbc_error *err) {
+    mark_work(pipe, RBC__GPU_NONE);
     CUresult result = pipe->driver->event_record(pipe->done, pipe->cu_stream);
     result = result == 0 ? pipe->driver->event_synchronize(pipe->done)
                          : pipe->driver->stream_synchronize(pipe->cu_stream);
+    if (result == 0) {
+        count_marks(pipe);
+    }
+    pipe->num_marks = 0;
     return told(pipe, result, "making the rows of a batch", err);
 }
 
@@ -196,6 +255,8 @@ const rbc__pipe_ops rbc__cuda_pipe_ops = {
     .reserve = reserve,
     .copy = copy,
     .clear = clear,
+    .mark = mark_work,
     .wait = wait,
     .count = count,
+    .add_times = add_times,
 };

@@ -1,6 +1,7 @@
 #include "cuda/runtime/staged.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ struct rbc__transfer {
     rbc__cuda_device *device;
     rbc_device_allocator allocator;
     CUstream copies;
+    _Atomic int64_t copy_ns;
     /* Given back, in that order, and used by work that is not over. */
     rbc__staged *first_used, *last_used;
     int64_t num_used;
@@ -35,8 +37,9 @@ struct rbc__staged {
     int64_t bytes, device_bytes; /* `bytes` on the host */
     void *host;
     CUdeviceptr device;
-    CUevent sent;
-    user *users; /* [num_users] of [room]; events stay for those that come after */
+    CUevent begun, sent;   /* around the copy */
+    atomic_bool is_untold; /* how long that took has not been counted */
+    user *users;           /* [num_users] of [room]; events stay for those that come after */
     int32_t num_users, room;
     int32_t num_marked; /* users whose end was recorded when it was given back */
     bool is_used;       /* among those of the transfer: */
@@ -70,9 +73,9 @@ static rbc_status leave_with(const rbc__transfer *t, entered *e, CUresult result
 static bool has_functions(const rbc__cuda_driver *d) {
     return d->mem_host_alloc != NULL && d->mem_free_host != NULL &&
            rbc__cuda_memory_has_functions(d) && d->event_create != NULL &&
-           d->event_record != NULL && d->event_synchronize != NULL && d->event_query != NULL &&
-           d->event_destroy != NULL && d->stream_wait_event != NULL &&
-           d->memcpy_htod_async != NULL && d->memcpy_async != NULL;
+           d->event_record != NULL && d->event_elapsed_time != NULL &&
+           d->event_synchronize != NULL && d->event_query != NULL && d->event_destroy != NULL &&
+           d->stream_wait_event != NULL && d->memcpy_htod_async != NULL && d->memcpy_async != NULL;
 }
 
 static rbc_status create(int32_t device_id, const rbc_device_allocator *allocator,
@@ -179,6 +182,19 @@ static void forget_over(rbc__transfer *t) {
     }
 }
 
+/* Counts how long the copy took, which is over, once. */
+static void count_copy(rbc__transfer *t, rbc__staged *s) {
+    float milliseconds = 0;
+    if (atomic_exchange_explicit(&s->is_untold, false, memory_order_relaxed) &&
+        t->driver->event_elapsed_time(&milliseconds, s->begun, s->sent) == 0) {
+        t->copy_ns += (int64_t)((double)milliseconds * 1e6);
+    }
+}
+
+static int64_t copy_ns(const rbc__transfer *t) {
+    return t->copy_ns;
+}
+
 /* Waits for all that uses it, and frees it; the device is current. */
 static void drop(rbc__transfer *t, rbc__staged *s) {
     const rbc__cuda_driver *driver = t->driver;
@@ -196,7 +212,11 @@ static void drop(rbc__transfer *t, rbc__staged *s) {
     }
     if (s->sent != NULL) {
         (void)driver->event_synchronize(s->sent);
+        count_copy(t, s);
         (void)driver->event_destroy(s->sent);
+    }
+    if (s->begun != NULL) {
+        (void)driver->event_destroy(s->begun);
     }
     rbc__cuda_memory_free(driver, t->device, &t->allocator, s->device);
     if (s->host != NULL) {
@@ -220,10 +240,13 @@ static rbc_status allocate_parts(const rbc__transfer *t, rbc__staged *s, rbc_err
     }
     RBC__TRY(rbc__cuda_memory_allocate(driver, t->device, &t->allocator, s->device_bytes, what,
                                        &s->device, err));
-    result =
-        driver->event_create(&s->sent, RBC__CU_EVENT_DISABLE_TIMING | RBC__CU_EVENT_BLOCKING_SYNC);
+    result = driver->event_create(&s->begun, 0);
+    s->begun = result == 0 ? s->begun : NULL;
+    if (result == 0) {
+        result = driver->event_create(&s->sent, RBC__CU_EVENT_BLOCKING_SYNC);
+        s->sent = result == 0 ? s->sent : NULL;
+    }
     if (result != 0) {
-        s->sent = NULL;
         return rbc__cuda_memory_fail(driver, t->device, result, s->device_bytes, what, "an event",
                                      err);
     }
@@ -275,10 +298,13 @@ static uint8_t *device_part(const rbc__staged *s) {
 /* ---- going round --------------------------------------------------------------------------------
  */
 
-static rbc_status await(rbc__transfer *t, const rbc__staged *s, rbc_error *err) {
+static rbc_status await(rbc__transfer *t, rbc__staged *s, rbc_error *err) {
     entered e;
     RBC__TRY(enter(t, &e, err));
     const CUresult result = t->driver->event_synchronize(s->sent);
+    if (result == 0) {
+        count_copy(t, s);
+    }
     return leave_with(t, &e, result, "waiting for a batch that was sent", err);
 }
 
@@ -321,6 +347,9 @@ static rbc_status send(rbc__transfer *t, rbc__staged *s, rbc_error *err) {
     if (result == 0) {
         s->num_users = 0;
         s->is_delivered = false;
+        result = t->driver->event_record(s->begun, t->copies);
+    }
+    if (result == 0) {
         result = t->driver->memcpy_htod_async(s->device, s->host, (size_t)s->bytes, t->copies);
     }
     if (result == 0) {
@@ -328,6 +357,7 @@ static rbc_status send(rbc__transfer *t, rbc__staged *s, rbc_error *err) {
         if (result != 0) { /* nothing says when it is over */
             (void)t->driver->stream_synchronize(t->copies);
         }
+        atomic_store_explicit(&s->is_untold, result == 0, memory_order_relaxed);
     }
     return leave_with(t, &e, result, "copying a batch", err);
 }
@@ -438,6 +468,9 @@ static void give_back(rbc__transfer *t, rbc__staged *s) {
     if (s->num_users == 0 || enter(t, &e, NULL) != RBC_OK) {
         return;
     }
+    if (t->driver->event_query(s->sent) == 0) {
+        count_copy(t, s);
+    }
     (void)pthread_mutex_lock(&t->lock);
     if (mark_ends(t, s)) {
         note_use(t, s);
@@ -492,4 +525,5 @@ const rbc__transfer_ops rbc__cuda_transfer_ops = {
     .give_back = give_back,
     .num_used = num_used,
     .is_used = is_used,
+    .copy_ns = copy_ns,
 };
