@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -45,7 +46,14 @@ class Gpu:
         torch.cuda.synchronize()
 
     def held(self) -> int:
-        """Return bytes of the device that are in use, by whomever."""
+        """Return bytes of the device that this process uses; by whomever, where NVML does not tell."""
+        import pynvml
+
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(torch.cuda.current_device())
+        for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
+            if process.pid == os.getpid() and process.usedGpuMemory:
+                return int(process.usedGpuMemory)
         free, total = torch.cuda.mem_get_info()
         return total - free
 
