@@ -126,7 +126,7 @@ static bool measure(rbc_dataset *dataset, int32_t threads, double seconds, measu
 }
 
 int main(int argc, char **argv) {
-    static const rbc__store_ops ops = {read_slowly, NULL, name_file, destroy_nothing};
+    static const rbc__store_ops ops = {read_slowly, name_file, destroy_nothing};
     if (argc != 7) {
         (void)fprintf(stderr, "usage: store_rate PATH CATALOG READ_MS PAIRS SECONDS THREADS\n");
         return 2;

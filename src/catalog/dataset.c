@@ -216,14 +216,6 @@ const rbc__schema *rbc__dataset_schema(const rbc_dataset *dataset) {
     return dataset->schema;
 }
 
-const rbc__format *rbc__dataset_format(const rbc_dataset *dataset) {
-    return dataset->ops;
-}
-
-const rbc__reader *rbc__dataset_reader(const rbc_dataset *dataset) {
-    return dataset->reader;
-}
-
 const rbc__catalog *rbc__dataset_catalog(const rbc_dataset *dataset) {
     return dataset->catalog;
 }

@@ -16,8 +16,6 @@ rbc_status rbc__dataset_open_with(const rbc__format *ops, const char *path,
 void rbc__dataset_retain(rbc_dataset *dataset);
 
 const rbc__schema *rbc__dataset_schema(const rbc_dataset *dataset);
-const rbc__format *rbc__dataset_format(const rbc_dataset *dataset);
-const rbc__reader *rbc__dataset_reader(const rbc_dataset *dataset);
 const rbc__catalog *rbc__dataset_catalog(const rbc_dataset *dataset);
 double rbc__dataset_control_rate(const rbc_dataset *dataset);   /* 0: unknown */
 rbc_jpeg_dct rbc__dataset_jpeg_dct(const rbc_dataset *dataset); /* never DEFAULT */

@@ -357,18 +357,6 @@ rbc_status rbc__source_check_unchanged(rbc__source *source, rbc_error *err) {
     return status;
 }
 
-void rbc__source_announce(rbc__source *source, uint64_t offset, uint64_t bytes) {
-    opening o = {.source = source, .is_again = true};
-    if (source->kind != RBC__SOURCE_FILE || check_range(source, offset, bytes, NULL) != RBC_OK) {
-        return;
-    }
-    const int fd = rbc__descriptor_take(&source->descriptor, open_regular, &o);
-    if (fd >= 0) {
-        (void)posix_fadvise(fd, (off_t)offset, (off_t)bytes, POSIX_FADV_WILLNEED);
-        rbc__descriptor_give(&source->descriptor);
-    }
-}
-
 void rbc__source_release_before(rbc__source *source, uint64_t offset) {
     if (source->kind != RBC__SOURCE_MAP || source->data == NULL) {
         return;

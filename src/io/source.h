@@ -72,9 +72,6 @@ rbc_status rbc__source_check(const rbc__source *source, rbc_error *err);
  * a mapping shows zeros between a new end and the end of its page. */
 rbc_status rbc__source_check_unchanged(rbc__source *source, rbc_error *err);
 
-/* Asks the system to have these bytes of a file ready soon. */
-void rbc__source_announce(rbc__source *source, uint64_t offset, uint64_t bytes);
-
 /* A mapping may forget the pages of [0, offset): they have been used. */
 void rbc__source_release_before(rbc__source *source, uint64_t offset);
 

@@ -73,12 +73,9 @@ rbc_status rbc__add_image(rbc__rows *rows, int64_t row, int32_t w, int64_t i,
         if (copy == NULL) {
             return rbc__no_job_memory(err);
         }
-        *copy = (rbc__copy_job){.from = same,
-                                .dst = dst,
-                                .bytes = window->target_bytes,
-                                .window = w,
-                                .row = row,
-                                .target = i};
+        *copy = (rbc__copy_job){
+            .from = same, .bytes = window->target_bytes, .window = w, .row = row, .target = i};
+        copy->dst = dst;
         return RBC_OK;
     }
     rbc__decode_job *job = rbc__jobs_add_decode(&rows->jobs);

@@ -81,7 +81,8 @@ void rbc__pending_cancel_all(rbc_loader *loader) {
 /* ---- taking work --------------------------------------------------------------------------------
  */
 
-int64_t rbc__pending_num_foreseen(const rbc_loader *loader) {
+/* How many batches may be begun, those of the next epoch among them. */
+static int64_t num_foreseen(const rbc_loader *loader) {
     const bool is_followed =
         loader->goes_on && loader->epoch + 1 < rbc__mixture_num_epochs(&loader->mixture);
     return loader->dealt.num_batches + (is_followed ? loader->sampler.num_batches : 0);
@@ -135,7 +136,7 @@ static rbc_status begin_batch(rbc_loader *loader, rbc_error *err) {
 }
 
 static bool may_begin(const rbc_loader *loader) {
-    if (!loader->is_begun || loader->next_begun >= rbc__pending_num_foreseen(loader) ||
+    if (!loader->is_begun || loader->next_begun >= num_foreseen(loader) ||
         loader->begin_error.status != RBC_OK) {
         return false;
     }

@@ -7,8 +7,6 @@
 
 void rbc__pending_destroy(rbc__pending *pending);
 
-/* How many batches may be begun, those of the next epoch among them. */
-int64_t rbc__pending_num_foreseen(const rbc_loader *loader);
 /* Wakes as many threads as one more batch can use. */
 void rbc__pending_wake(rbc_loader *loader);
 /* Takes every pending batch out of the list; those being worked on are freed later. */

@@ -174,6 +174,11 @@ static rbc_status pad(rbc__batch_spec *spec, int32_t head, rbc_error *err) {
     return RBC_OK;
 }
 
+/* Of what a sample becomes in a target. */
+static int64_t part_bytes(const rbc__window_spec *window) {
+    return window->num_channels * rbc__dtype_bytes(window->dtype);
+}
+
 rbc_status rbc__vectors_join(rbc__batch_spec *spec, const rbc_window *windows, rbc_error *err) {
     int32_t head = 0;
     for (int32_t i = 0; i < spec->num_windows; ++i) {
@@ -206,7 +211,7 @@ rbc_status rbc__vectors_join(rbc__batch_spec *spec, const rbc_window *windows, r
                                            window->offset == NULL && window->pad_to == 0);
         if (window->head < i) {
             window->begin_bytes =
-                spec->windows[i - 1].begin_bytes + rbc__vector_part_bytes(&spec->windows[i - 1]);
+                spec->windows[i - 1].begin_bytes + part_bytes(&spec->windows[i - 1]);
         }
     }
     return RBC_OK;
@@ -217,10 +222,6 @@ rbc_status rbc__vectors_join(rbc__batch_spec *spec, const rbc_window *windows, r
 
 int64_t rbc__vector_stored_bytes(const rbc__window_spec *window) {
     return window->num_channels * rbc__dtype_bytes(window->stored);
-}
-
-int64_t rbc__vector_part_bytes(const rbc__window_spec *window) {
-    return window->num_channels * rbc__dtype_bytes(window->dtype);
 }
 
 /* Integers of a dtype that holds those of the stored one. */
@@ -286,12 +287,12 @@ static void put_f32(const rbc__window_spec *window, const uint8_t *sample, uint8
 
 void rbc__vector_put(const rbc__window_spec *window, const uint8_t *sample, uint8_t *target) {
     uint8_t *dst = target + window->begin_bytes;
-    memset(dst + rbc__vector_part_bytes(window), 0, (size_t)window->tail_bytes);
+    memset(dst + part_bytes(window), 0, (size_t)window->tail_bytes);
     if (sample == NULL) {
-        memset(dst, 0, (size_t)rbc__vector_part_bytes(window));
+        memset(dst, 0, (size_t)part_bytes(window));
     } else if (window->stored == window->dtype && window->scale == NULL && window->offset == NULL) {
         if (sample != dst) {
-            memcpy(dst, sample, (size_t)rbc__vector_part_bytes(window));
+            memcpy(dst, sample, (size_t)part_bytes(window));
         }
     } else if (window->stored == RBC__F32 && window->dtype == RBC__F32 && window->scale != NULL &&
                window->offset != NULL) {

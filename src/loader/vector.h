@@ -17,9 +17,8 @@ rbc_status rbc__vector_set(const rbc_window *window, const rbc__used_stream *use
  * part lies. INVALID_ARGUMENT naming the streams that do not go together. */
 rbc_status rbc__vectors_join(rbc__batch_spec *spec, const rbc_window *windows, rbc_error *err);
 
-/* Bytes of one sample as it is stored, and of what it becomes in a target. */
+/* Bytes of one sample as it is stored. */
 int64_t rbc__vector_stored_bytes(const rbc__window_spec *window);
-int64_t rbc__vector_part_bytes(const rbc__window_spec *window);
 
 /* Makes of a sample what a window that is not plain delivers of it: `target` is the first byte of
  * the target in its field. `sample` NULL: there is none, and the part is zeros. It may lie where it

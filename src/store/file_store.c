@@ -189,23 +189,6 @@ static void read_files(rbc__store *store, rbc__read *reads, size_t count,
     }
 }
 
-static void announce_files(rbc__store *store, const rbc__read *reads, size_t count) {
-    file_store *files = (file_store *)store;
-    for (size_t i = 0; i < count;) {
-        const int64_t blob = reads[i].blob;
-        rbc__source *source = NULL;
-        const rbc_status status = take(files, blob, &source, NULL);
-        for (; i < count && reads[i].blob == blob; ++i) {
-            if (status == RBC_OK) {
-                rbc__source_announce(source, reads[i].offset, reads[i].bytes);
-            }
-        }
-        if (status == RBC_OK) {
-            give(files, blob);
-        }
-    }
-}
-
 static const char *name_file(rbc__store *store, int64_t blob, char *buffer, size_t bytes) {
     file_store *files = (file_store *)store;
     rbc__named_file named = {.bytes = -1};
@@ -231,7 +214,7 @@ static void destroy_files(rbc__store *store) {
 
 rbc_status rbc__file_store_create(const rbc__file_store_params *params, rbc__store **out,
                                   rbc_error *err) {
-    static const rbc__store_ops ops = {read_files, announce_files, name_file, destroy_files};
+    static const rbc__store_ops ops = {read_files, name_file, destroy_files};
     file_store *files = calloc(1, sizeof *files);
     *out = NULL;
     if (files == NULL) {

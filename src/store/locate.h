@@ -18,8 +18,6 @@ typedef struct rbc__located_stream {
 
 /* ---- locate_wants.c: what a request is made of ---- */
 
-const char *rbc__request_blob_name(const rbc__request *request, int64_t blob, char *buffer,
-                                   size_t bytes);
 /* FORMAT, where the run lies and whose it is. */
 rbc_status rbc__located_fail(const rbc__request *request, const rbc__located_stream *s,
                              const rbc__run *run, rbc_error *err, const char *problem);

@@ -5,8 +5,8 @@
 #include "core/error.h"
 #include "store/locate.h"
 
-const char *rbc__request_blob_name(const rbc__request *request, int64_t blob, char *buffer,
-                                   size_t bytes) {
+static const char *blob_name(const rbc__request *request, int64_t blob, char *buffer,
+                             size_t bytes) {
     return request->params.store->ops->name(request->params.store, blob, buffer, bytes);
 }
 
@@ -14,11 +14,11 @@ rbc_status rbc__located_fail(const rbc__request *request, const rbc__located_str
                              const rbc__run *run, rbc_error *err, const char *problem) {
     char path[1024];
     const bool is_blob = run->container == RBC__IN_BLOB;
-    return rbc__fail(
-        err, RBC_ERROR_FORMAT, "%s: byte %" PRIu64 ": stream '%s' of record %" PRId64 ": %s",
-        rbc__request_blob_name(request, rbc__blob_id(s->parsed->part, is_blob ? run->number : 0),
+    return rbc__fail(err, RBC_ERROR_FORMAT,
+                     "%s: byte %" PRIu64 ": stream '%s' of record %" PRId64 ": %s",
+                     blob_name(request, rbc__blob_id(s->parsed->part, is_blob ? run->number : 0),
                                path, sizeof path),
-        is_blob ? run->offset : 0, s->schema->name, s->parsed->record, problem);
+                     is_blob ? run->offset : 0, s->schema->name, s->parsed->record, problem);
 }
 
 rbc_status rbc__located_no_memory(rbc_error *err) {
@@ -78,7 +78,7 @@ rbc_status rbc__request_add_block(rbc__request *request, const rbc__wanted_block
         return rbc__fail(err, RBC_ERROR_FORMAT,
                          "%s: byte %" PRIu64 ": a block of %" PRIu64 " bytes is packed in %" PRIu64
                          ", more than it can be",
-                         rbc__request_blob_name(request, wanted->key.blob, path, sizeof path),
+                         blob_name(request, wanted->key.blob, path, sizeof path),
                          wanted->key.offset, wanted->unpacked_bytes, wanted->packed_bytes);
     }
     if (may_share && count > 0 && is_same_block(rbc__request_block(request, count - 1), wanted)) {

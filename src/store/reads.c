@@ -98,13 +98,6 @@ static void place_reads(rbc__request *request) {
     }
 }
 
-void rbc__request_announce(rbc__request *request) {
-    const rbc__store_ops *ops = request->params.store->ops;
-    if (ops->announce != NULL && plan_reads(request)) {
-        ops->announce(request->params.store, request->reads.items, request->reads.count);
-    }
-}
-
 int64_t rbc__request_bytes(rbc__request *request) {
     return plan_reads(request) ? (int64_t)request->arena_used : 0;
 }

@@ -103,8 +103,6 @@ typedef struct rbc__sample {
 } rbc__sample;
 void rbc__request_get(const rbc__request *request, uint32_t want, rbc__sample *out);
 
-/* Asks the store to have what is wanted ready soon. */
-void rbc__request_announce(rbc__request *request);
 /* Bytes that reading it will hold in memory. */
 int64_t rbc__request_bytes(rbc__request *request);
 

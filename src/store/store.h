@@ -37,8 +37,6 @@ typedef struct rbc__store_ops {
      * nothing of it goes on any more; soon after `*cancel` turns true, which a store that waits for
      * others looks at ten times a second: what is left is then CANCELLED. Any thread. */
     void (*read)(rbc__store *store, rbc__read *reads, size_t count, const atomic_bool *cancel);
-    /* These will be read soon. May be NULL. */
-    void (*announce)(rbc__store *store, const rbc__read *reads, size_t count);
     /* The path or address of a blob, for messages: always a string. */
     const char *(*name)(rbc__store *store, int64_t blob, char *buffer, size_t bytes);
     void (*destroy)(rbc__store *store);

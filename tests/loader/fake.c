@@ -448,7 +448,7 @@ static void destroy_fake(rbc__store *store) {
     (void)store;
 }
 
-static const rbc__store_ops store_ops = {read_fake, NULL, name_fake, destroy_fake};
+static const rbc__store_ops store_ops = {read_fake, name_fake, destroy_fake};
 
 rbc_selection *fake_create(const fake_params *params) {
     rbc_selection *s = calloc(1, sizeof *s);
