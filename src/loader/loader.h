@@ -154,7 +154,7 @@ struct rbc_loader {
 void *rbc__worker_main(void *argument);
 void *rbc__fetcher_main(void *argument);
 
-/* stages.c, both with the lock held. What the consumer has waited up to `now_ns` is counted, where it
+/* stage_times.c, both with the lock held. What the consumer has waited up to `now_ns` is counted, where it
  * waits: for what was done in `timeline` meanwhile, NULL: for what is done for the first pending
  * batch. */
 void rbc__wait_divide(rbc_loader *loader, const rbc__timeline *timeline, int64_t now_ns);
