@@ -104,6 +104,9 @@ static rbc_status load_current(opening *o, location where, bool *current, bool *
 
 rbc_status rbc__catalog_connect(const rbc__catalog *catalog, rbc__watch *watch, sqlite3 **out,
                                 rbc_error *err) {
+    if (catalog->held.fd >= 0) {
+        return rbc__database_open_held(&catalog->held, catalog->path, watch, out, err);
+    }
     RBC__TRY(rbc__database_open(catalog->path, RBC__DATABASE_READ, watch, out, err));
     if (!is_same_file(catalog->path, &catalog->identity)) {
         rbc__database_close(out);
@@ -274,6 +277,7 @@ rbc_status rbc__catalog_open(const rbc__format *ops, rbc__reader *reader, const 
     if (*out == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory", root);
     }
+    **out = (rbc__catalog){.held = RBC__HELD_NONE};
     opening o = {
         .ops = ops,
         .reader = reader,
@@ -290,6 +294,9 @@ rbc_status rbc__catalog_open(const rbc__format *ops, rbc__reader *reader, const 
         status = open_somewhere(&o, root, err);
     }
     free(o.found);
+    if (status == RBC_OK) {
+        rbc__held_open((*out)->path, &(*out)->identity, &(*out)->held);
+    }
     if (status == RBC_OK && (*out)->num_skipped > 0 && params->on_error == RBC_ON_ERROR_RAISE) {
         status = refuse_skipped(*out, err);
     }
@@ -357,6 +364,7 @@ void rbc__catalog_close(rbc__catalog **catalog) {
     if (*catalog != NULL) {
         free((*catalog)->path);
         free((*catalog)->passed_over);
+        rbc__held_close(&(*catalog)->held);
         rbc__parts_free(*catalog);
         free(*catalog);
         *catalog = NULL;

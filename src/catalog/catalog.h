@@ -7,6 +7,7 @@
 
 #include <robocache/robocache.h>
 
+#include "catalog/held.h"
 #include "catalog/watch.h"
 #include "formats/format.h"
 #include "io/source.h"
@@ -30,6 +31,7 @@ typedef struct rbc__catalog_part {
 typedef struct rbc__catalog {
     char *path;
     rbc__file_identity identity; /* of the file when it was loaded */
+    rbc__held_file held;         /* that file */
     char *passed_over; /* why the catalog in the dataset's folder was not used; NULL: it was, or
                           there is none */
     rbc__catalog_part *parts;

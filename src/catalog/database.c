@@ -108,15 +108,18 @@ static void restrain(sqlite3 *db, rbc__database_mode mode, rbc__watch *watch) {
     }
 }
 
-static rbc_status connect(const char *path, rbc__database_mode mode, rbc__watch *watch,
-                          sqlite3 **out, rbc_error *err) {
+/* `file`: what lies at the path where it is NULL. */
+static rbc_status connect(const char *path, const rbc__held_file *file, rbc__database_mode mode,
+                          rbc__watch *watch, sqlite3 **out, rbc_error *err) {
     const bool reading = mode == RBC__DATABASE_READ;
-    const int flags = reading ? SQLITE_OPEN_READONLY
-                              : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW;
+    const int access = reading ? SQLITE_OPEN_READONLY
+                               : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW;
+    const int flags = access | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
     char *uri = uri_of(path, reading ? "?immutable=1" : "");
     int code = SQLITE_NOMEM;
     if (uri != NULL) {
-        code = sqlite3_open_v2(uri, out, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
+        code = file != NULL ? rbc__held_connect(file, uri, flags, out)
+                            : sqlite3_open_v2(uri, out, flags, NULL);
     }
     free(uri);
     if (*out == NULL) {
@@ -140,7 +143,17 @@ static rbc_status connect(const char *path, rbc__database_mode mode, rbc__watch 
 rbc_status rbc__database_open(const char *path, rbc__database_mode mode, rbc__watch *watch,
                               sqlite3 **out, rbc_error *err) {
     *out = NULL;
-    const rbc_status status = connect(path, mode, watch, out, err);
+    const rbc_status status = connect(path, NULL, mode, watch, out, err);
+    if (status != RBC_OK) {
+        rbc__database_close(out);
+    }
+    return status;
+}
+
+rbc_status rbc__database_open_held(const rbc__held_file *file, const char *path, rbc__watch *watch,
+                                   sqlite3 **out, rbc_error *err) {
+    *out = NULL;
+    const rbc_status status = connect(path, file, RBC__DATABASE_READ, watch, out, err);
     if (status != RBC_OK) {
         rbc__database_close(out);
     }

@@ -11,6 +11,7 @@
 
 #include <robocache/robocache.h>
 
+#include "catalog/held.h"
 #include "catalog/watch.h"
 
 /* No value of a catalog is larger, nor text of its schema. */
@@ -26,6 +27,9 @@ typedef enum rbc__database_mode {
  * OUT_OF_MEMORY, CANCELLED. */
 rbc_status rbc__database_open(const char *path, rbc__database_mode mode, rbc__watch *watch,
                               sqlite3 **out, rbc_error *err);
+/* Reads a file that is held open; `path` is what messages name. */
+rbc_status rbc__database_open_held(const rbc__held_file *file, const char *path, rbc__watch *watch,
+                                   sqlite3 **out, rbc_error *err);
 void rbc__database_close(sqlite3 **db);
 
 /* Turns the connection's last error into a status, and a message "catalog 'path': doing: words of

@@ -12,6 +12,7 @@ import sqlite3
 import time
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -518,3 +519,29 @@ def test_a_record_that_lacks_a_feature_is_named_and_others_load_r5(tmp_path):
         rc.open(whole.parent, progress=False)
     dataset = rc.open(whole.parent, on_error="skip", progress=False)
     assert (len(dataset), len(dataset.skipped)) == (2, 1)
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced", "made anew"])
+def test_an_open_dataset_goes_on_with_its_catalog(bridge_copy, tmp_path, how):
+    """Whatever lies at its path by then, also for connections that are made later."""
+    path = tmp_path / "bridge_dataset" / "1.0.0"
+    shutil.copytree(bridge_copy, path, ignore=shutil.ignore_patterns(".robocache*"))
+    path.chmod(0o755)
+    dataset = rc.open(path, progress=False)
+    wanted = [episode.task for episode in dataset]
+    dataset = rc.open(path, progress=False)
+    catalog = Path(dataset.catalog_path)
+    if how == "made anew":
+        rc.open(path, progress=False, rebuild=True)
+    else:
+        catalog.unlink()
+    if how == "replaced":
+        catalog.write_bytes(b"another")
+    loader = rc.DataLoader(dataset, 8, shuffle=True, streams=["action"], num_threads=4)
+    assert sum(len(batch["action"]) for batch in loader) == 500
+    assert [episode.task for episode in dataset] == wanted
+    assert len(dataset.where("num_steps >= 10")) == 50
+    assert len(dataset.tasks[:]) == 4
+    assert dataset.contents().num_tasks == 4
+    assert not dataset.verify().problems
+    assert dataset.statistics(["reward"])["reward"].count == 500
