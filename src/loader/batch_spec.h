@@ -30,7 +30,7 @@ typedef struct rbc__used_stream {
 } rbc__used_stream;
 
 typedef struct rbc__window_spec {
-    int32_t stream_at; /* index into uses */
+    int32_t stream_at; /* index into `used` */
     int64_t width;
     /* [width] each: a target is `ticks` periods after the sample's tick and `offsets_ns` after
      * that, one of which is 0: offsets within the clock's snap of a tick are that tick. */

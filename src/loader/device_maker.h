@@ -1,6 +1,6 @@
-/* A maker that decodes JPEGs, makes images of them, voxelizes, and aligns, on the device that batches are on. What the
- * device does not decode (other codecs, other kinds of JPEG, damage) it decodes on the host, as the
- * CPU's maker does, and copies: pixels and errors are those of the host. */
+/* A maker that decodes JPEGs, makes images of them, voxelizes, and aligns, on the device that batches
+ * are on. What the device does not decode (other codecs, other kinds of JPEG, damage) it decodes on the
+ * host, as the CPU's maker does, and copies: pixels and errors are those of the host. */
 #ifndef RBC_LOADER_DEVICE_MAKER_H
 #define RBC_LOADER_DEVICE_MAKER_H
 

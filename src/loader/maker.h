@@ -1,5 +1,5 @@
-/* What decodes, voxelizes and aligns: a table of functions, each for many rows at once. The CPU's is here;
- * that of devices, which decodes, voxelizes and aligns there, is in device_maker.c.
+/* What decodes, voxelizes and aligns: a table of functions, each for many rows at once. The CPU's is
+ * here; that of devices, which decodes, voxelizes and aligns there, is in device_maker.c.
  *
  * A maker is used by one thread at a time. */
 #ifndef RBC_LOADER_MAKER_H

@@ -14,8 +14,8 @@
  * `reference`.
  *
  * With on_error SKIP the ticks of an episode that cannot be read stay, to be left out and listed
- * when they are due. `watch` hears interrupts, or is NULL. INVALID_ARGUMENT for a stream that no window takes; errors of the catalog, the
- * files and the reader. */
+ * when they are due. `watch` hears interrupts, or is NULL. INVALID_ARGUMENT for a stream that no window
+ * takes; errors of the catalog, the files and the reader. */
 rbc_status rbc__require(rbc__clock *clock, const rbc__batch_spec_params *params,
                         const rbc__reference *reference, const rbc_selection *selection,
                         const char *const *names, int32_t num_names, rbc_on_error on_error,

@@ -56,10 +56,10 @@ struct rbc_batch {
     uint8_t *row_is_left_out; /* [batch_size] */
 };
 
-/* Takes the spec over, on success alone; `device` is where the fields of a batch are, in memory of `allocator`, `num_arenas`
- * the number of workers that can fill one at a time, and `num_more` are slots for batches that are given
- * back, but used by work that is queued. With `is_fixed`, which is for devices, the tensors
- * of all batches are in one place there, the front. UNSUPPORTED, INVALID_ARGUMENT, DEVICE: the device
+/* Takes the spec over, on success alone; `device` is where the fields of a batch are, in memory of
+ * `allocator`, `num_arenas` the number of workers that can fill one at a time, and `num_more` are slots
+ * for batches that are given back, but used by work that is queued. With `is_fixed`, which is for
+ * devices, the tensors of all batches are in one place there, the front. UNSUPPORTED, INVALID_ARGUMENT, DEVICE: the device
  * cannot be used. */
 rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device,
                              const rbc_device_allocator *allocator, int32_t num_slots,
