@@ -72,7 +72,7 @@ void rbc__request_begin(rbc__request *request) {
     request->failures.count = request->objects.count = request->reads.count = 0;
     request->order.count = 0;
     request->arena_used = 0;
-    request->is_planned = false;
+    request->is_planned = request->has_lost_failures = false;
     request->cancel = NULL;
     request->tag = request->rank = 0;
 }
@@ -126,7 +126,8 @@ void rbc__request_fail(rbc__request *request, const rbc__want *want, const rbc_e
         return;
     }
     failure = failure != NULL ? failure : rbc__list_add(&request->failures, sizeof *failure);
-    if (failure == NULL) { /* the failure of another stands for this one */
+    if (failure == NULL) {
+        request->has_lost_failures = true;
         return;
     }
     failure->tag = want->tag;
@@ -138,16 +139,19 @@ void rbc__request_fail(rbc__request *request, const rbc__want *want, const rbc_e
     }
 }
 
+/* A failure that could not be noted may be anybody's. */
 const rbc_error *rbc__request_failure(const rbc__request *request, int32_t tag, int32_t *rank) {
+    static const rbc_error lost = {.status = RBC_ERROR_OUT_OF_MEMORY,
+                                   .message = "no memory for what went wrong"};
     const rbc__failure *failure = find_failure(request, tag);
-    if (failure != NULL) {
-        *rank = failure->rank;
+    if (failure != NULL || request->has_lost_failures) {
+        *rank = failure != NULL ? failure->rank : INT32_MIN;
     }
-    return failure != NULL ? &failure->error : NULL;
+    return failure != NULL ? &failure->error : request->has_lost_failures ? &lost : NULL;
 }
 
 size_t rbc__request_num_failures(const rbc__request *request) {
-    return request->failures.count;
+    return request->failures.count + request->has_lost_failures;
 }
 
 rbc__request_stats rbc__request_take_stats(rbc__request *request) {

@@ -126,6 +126,7 @@ struct rbc__request {
     int32_t tag, rank;
     const atomic_bool *cancel; /* that claims are given up by; NULL: never */
     rbc__list_of ranges, blocks, groups, sources, wants, failures, objects, reads, order;
+    bool has_lost_failures; /* there was no memory to note whose they are */
     /* Owned: images and texts that were packed by themselves, frames, and why one failed. */
     rbc__list_of made_samples;
     rbc__scratch arena, unpacked, gathered;

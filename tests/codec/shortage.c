@@ -10,52 +10,11 @@
 #include <spng.h>
 #include <turbojpeg.h>
 
+#include "../limited_malloc.h"
 #include "codec/codec.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_MALLOC 0 /* the sanitizer has its own */
-#else
-#define OWN_MALLOC 1
-#endif
 
 #define HEIGHT 64
 #define WIDTH  48
-
-static int64_t countdown = -1; /* allocations until one fails; negative: none does */
-static int64_t num_failed;
-
-#if OWN_MALLOC
-extern void *__libc_malloc(size_t bytes);
-extern void *__libc_calloc(size_t count, size_t bytes);
-extern void *__libc_realloc(void *memory, size_t bytes);
-
-static bool may_have(void) {
-    if (countdown > 0) {
-        --countdown;
-    }
-    num_failed += countdown == 0;
-    return countdown != 0;
-}
-
-static void *limited_malloc(size_t bytes) {
-    return may_have() ? __libc_malloc(bytes) : NULL;
-}
-
-static void *limited_calloc(size_t count, size_t bytes) {
-    return may_have() ? __libc_calloc(count, bytes) : NULL;
-}
-
-static void *limited_realloc(void *memory, size_t bytes) {
-    return may_have() ? __libc_realloc(memory, bytes) : NULL;
-}
-
-/* In place of the system's, for the codecs too. */
-#define REPLACE(name)                                                                              \
-    extern __typeof(name) name __attribute__((alias("limited_" #name), visibility("default")))
-REPLACE(malloc);
-REPLACE(calloc);
-REPLACE(realloc);
-#endif
 
 typedef struct encoded {
     uint8_t *bytes;
