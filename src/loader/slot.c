@@ -67,10 +67,13 @@ static bool allocate_texts(rbc_batch *batch, const rbc__batch_spec *spec) {
     return true;
 }
 
-static rbc_status fail_memory(const rbc__slots *slots, rbc_error *err) {
+static rbc_status fail_memory(rbc__slots *slots, rbc_error *err) {
+    pthread_mutex_lock(&slots->lock);
+    const int64_t others = slots->total - 1;
+    pthread_mutex_unlock(&slots->lock);
     return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY,
                      "no memory for a batch of %lld bytes beside %lld others",
-                     (long long)slots->spec->slot_bytes, (long long)slots->total - 1);
+                     (long long)slots->spec->slot_bytes, (long long)others);
 }
 
 static int64_t at_least_some(int64_t bytes) {
@@ -81,17 +84,18 @@ static int64_t at_least_some(int64_t bytes) {
 static rbc_status allocate_rows(rbc__slots *slots, rbc_batch *batch, rbc_error *err) {
     const rbc__batch_spec *spec = slots->spec;
     const int64_t bytes = at_least_some(spec->slot_bytes);
+    uint8_t *tensors;
     if (slots->ops != NULL) {
         RBC__TRY(slots->ops->allocate(slots->transfer, at_least_some(spec->host_bytes), bytes,
                                       &batch->staged, err));
         batch->data = slots->ops->host(batch->staged);
         batch->there = slots->ops->device(batch->staged);
+        tensors = slots->front != NULL ? slots->ops->device(slots->front) : batch->there;
     } else {
         batch->data = aligned_alloc(RBC__FIELD_ALIGN, (size_t)bytes);
-        batch->there = batch->data;
+        batch->there = tensors = batch->data;
         RBC__TRY(batch->data != NULL ? RBC_OK : fail_memory(slots, err));
     }
-    uint8_t *tensors = slots->front != NULL ? slots->ops->device(slots->front) : batch->there;
     for (int32_t i = 0; i < spec->num_fields; ++i) {
         const rbc__field_spec *field = &spec->fields[i];
         batch->fields[i].tensor.data =
