@@ -46,7 +46,7 @@ class Gpu:
         torch.cuda.synchronize()
 
     def held(self) -> int:
-        """Return bytes of the device that this process uses; by whomever, where NVML does not tell."""
+        """Return bytes of the device that this process uses, or all do where NVML does not tell."""
         import pynvml
 
         pynvml.nvmlInit()
