@@ -176,6 +176,7 @@ def host_bytes() -> int:
 def device_bytes(device: str) -> int:
     if not device.startswith("cuda"):
         return 0
+    torch.cuda.empty_cache()  # what torch keeps of feeds before is no feed's
     free, total = torch.cuda.mem_get_info()
     return total - free
 
