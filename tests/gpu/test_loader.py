@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -240,6 +242,26 @@ def test_the_history_of_memory_is_recorded(small: rc.Dataset) -> None:
             del loader, held, b
     finally:
         torch.cuda.memory._record_memory_history(enabled=None)
+
+
+END = """
+import ctypes, sys
+import robocache as rc
+from tests.gpu import test_loader
+from tests.python import small_dataset
+small = rc.open(sys.argv[1], control_rate_hz=small_dataset.RATE_HZ)
+made = test_loader.make(small, device="cuda", num_threads=4, num_slots=20)
+batches = iter(made)
+held = next(batches)
+for each in (made, batches, held):
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(each))  # nobody frees it
+"""
+
+
+def test_a_process_ends_while_a_loader_works(small: rc.Dataset) -> None:
+    arguments = [sys.executable, "-c", END, small.path]
+    found = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two devices")
