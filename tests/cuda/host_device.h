@@ -2,7 +2,7 @@
  * thread that does what is queued on it, in order, with pauses. So what is not ordered by events
  * happens in another order sooner or later, and is a race that a sanitizer sees.
  *
- * Copies, fills and the kernels of images, JPEGs and few voxels are done; any other kernel is an error
+ * Copies, fills and the kernels of images, JPEGs, numbers and few voxels are done; any other kernel is an error
  * of its stream. */
 #ifndef RBC_TESTS_HOST_DEVICE_H
 #define RBC_TESTS_HOST_DEVICE_H
