@@ -51,20 +51,10 @@ static rbc_status add_alignment(rbc__rows *rows, int64_t row_at, int32_t w, rbc_
     const bool is_there = spec->fields[window->value_field].is_there;
     uint8_t *valid = valid_of(rows, row, window, cell);
     int64_t out_bytes = window->target_bytes;
-    if (is_there) {
-        /* The host says where there is a value, the device makes it. */
-        out_bytes = 0;
-        out = window->has_reduction
-                  ? rbc__arena_take(&rows->arena, (size_t)rbc__window_num_targets(window))
-                  : valid;
-        if (out == NULL) {
-            return rbc__no_job_memory(err);
-        }
-        valid = out;
-    } else if (window->has_reduction || window->dtype != window->stored) {
+    if (window->has_reduction || (!is_there && window->dtype != window->stored)) {
         /* Of reductions the targets at which intervals begin have rows too, which are left behind. */
         const size_t num_targets = (size_t)rbc__window_num_targets(window);
-        out_bytes = rbc__vector_stored_bytes(window);
+        out_bytes = is_there ? 0 : rbc__vector_stored_bytes(window);
         out = rbc__arena_take(&rows->arena, num_targets * ((size_t)out_bytes + 1));
         if (out == NULL) {
             return rbc__no_job_memory(err);
@@ -79,7 +69,7 @@ static rbc_status add_alignment(rbc__rows *rows, int64_t row_at, int32_t w, rbc_
     job->row = row_at;
     rbc__choose_job(window, cell, spec->used[window->stream_at].sample_bytes, out, out_bytes, valid,
                     job);
-    if (is_there) {
+    if (is_there) { /* the host says where there is a value, the device makes it */
         job->source.num_channels = 0;
         job->source.runs = window->empty_runs;
     }
