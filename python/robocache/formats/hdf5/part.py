@@ -22,6 +22,8 @@ __all__ = ["PartIndex", "check_kind"]
 
 _FILL_CHUNK_BYTES = 1 << 16
 _TASKS = ("language_instruction", "instruction", "task_description", "language", "lang", "task")
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_USER_BLOCK = 512  # bytes that one has at least; else it is twice as large, and so on
 _FILTERS = {
     1: "zlib",
     3: "fletcher32",
@@ -33,10 +35,21 @@ _FILTERS = {
 }
 
 
+def _has_signature(path: str) -> bool:
+    """Says whether a file is HDF5's behind a block of its user's, of whatever."""
+    at = _USER_BLOCK
+    with open(path, "rb") as file:
+        while file.seek(at) == at and (found := file.read(len(_SIGNATURE))):
+            if found == _SIGNATURE:
+                return True
+            at *= 2
+    return False
+
+
 def check_kind(path: str) -> None:
     """Raises FormatError where a file is something else altogether, and says what."""
     error = foreign(path, "an HDF5 file")
-    if error is not None:
+    if error is not None and not _has_signature(path):
         raise error
 
 
