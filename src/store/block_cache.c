@@ -286,12 +286,12 @@ static bool end_claim(rbc__cached_block *block, uint32_t claim) {
     return true;
 }
 
-bool rbc__block_is_settled(rbc__block_cache *cache, rbc__cached_block *block) {
+bool rbc__block_is_ready(rbc__block_cache *cache, rbc__cached_block *block) {
     pthread_mutex_lock(&cache->lock);
-    const bool is_settled = block->state == BLOCK_READY || block->state == BLOCK_DAMAGED;
-    cache->counts.num_found += is_settled && is_read(block);
+    const bool is_ready = block->state == BLOCK_READY;
+    cache->counts.num_found += is_ready && is_read(block);
     pthread_mutex_unlock(&cache->lock);
-    return is_settled;
+    return is_ready;
 }
 
 void rbc__block_hand_in(rbc__block_cache *cache, rbc__cached_block *block, uint32_t claim,

@@ -54,8 +54,8 @@ void rbc__block_unpin(rbc__block_cache *cache, rbc__cached_block *block);
  * dropped then. `cancel` stays valid until the call. */
 uint32_t rbc__block_claim(rbc__block_cache *cache, rbc__cached_block *block,
                           const atomic_bool *cancel);
-/* Whether nothing has to be read for it: it is unpacked, or known to be damaged. */
-bool rbc__block_is_settled(rbc__block_cache *cache, rbc__cached_block *block);
+/* Whether nothing has to be read for it: it is unpacked. */
+bool rbc__block_is_ready(rbc__block_cache *cache, rbc__cached_block *block);
 /* Hands in the packed bytes: malloc'ed, taken over. */
 void rbc__block_hand_in(rbc__block_cache *cache, rbc__cached_block *block, uint32_t claim,
                         uint8_t *packed, size_t bytes);

@@ -2,7 +2,8 @@
  *
  * Pictures that are kept are decoded by whoever claims them, once, for all who want them: all of a
  * segment, into the cache. Others are decoded to where they go, and no further than to the last that
- * is wanted. All packets are at hand by then, so that nobody waits for them with a claim. */
+ * is wanted; so are those of a segment that is damaged, for which frames are there must not depend on
+ * what is kept. All packets are at hand by then, so that nobody waits for them with a claim. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -371,9 +372,13 @@ static rbc_status get_pictures(rbc__request *request, size_t index, const atomic
 
 static rbc_status decode_group(rbc__request *request, size_t index, const atomic_bool *cancel,
                                rbc_error *err) {
-    const rbc__wanted_group *group = rbc__request_group(request, index);
+    rbc__wanted_group *group = rbc__request_group(request, index);
     if (group->pin != NULL) {
-        return get_pictures(request, index, cancel, err);
+        const rbc_status status = get_pictures(request, index, cancel, err);
+        if (status != RBC_ERROR_FORMAT) {
+            return status;
+        }
+        group->pictures = NULL; /* but frames of before what is damaged can be had */
     }
     const rbc__wanted_block *failed = failed_source(request, group);
     if (failed != NULL) {

@@ -183,7 +183,7 @@ static rbc_status begin_group(rbc__request *request, rbc__wanted_group *group, r
                                     (uint64_t)group->number << 32 | (uint64_t)group->first,
                                     group->track_number, RBC__KEY_PICTURES, request->params.store};
         RBC__TRY(rbc__block_pin(cache, &key, &group->pin, err));
-        if (rbc__block_is_settled(cache, group->pin)) {
+        if (rbc__block_is_ready(cache, group->pin)) {
             return RBC_OK;
         }
     }

@@ -220,7 +220,7 @@ static rbc_status finish_frame(const rbc__request *request, rbc__want *want, rbc
                            group->offset, err);
     }
     if (group->status == RBC_OK) {
-        if (group->pin != NULL) {
+        if (group->pictures != NULL) {
             want->data =
                 group->pictures + (want->offset - (uint64_t)group->first) * group->frame_bytes;
         }

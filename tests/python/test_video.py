@@ -435,26 +435,30 @@ def test_matrix_and_range_of_the_container_where_the_pictures_say_none(tmp_path,
 
 
 @pytest.mark.parametrize("kind", ["h264", "mpeg4", "av1"])
-def test_frames_before_a_damaged_one_do_not_depend_on_who_wants_others(tmp_path, kind) -> None:
-    """Where pictures are not kept, each range of rows decodes the frames that it wants."""
+def test_which_frames_a_damaged_packet_damages(tmp_path, kind) -> None:
+    """Whoever wants others with them, and whether pictures are kept for all who want them."""
     path = written(tmp_path / "a.mp4", kind, 120)
     needs_decoder(open_videos(tmp_path, "a.mp4"))
     packets = packets_of(path)
     overwrite(path, packets[75].pos, np.random.default_rng(5).bytes(packets[75].size))
     found = []
-    for batch_size, num_threads in ((1, 1), (5, 2), (16, 1)):
-        loader = rc.DataLoader(
-            open_videos(tmp_path, "a.mp4"),
-            batch_size=batch_size,
-            shuffle=True,
-            on_error="skip",
-            streams={"camera": rc.Window(0)},
-            num_threads=num_threads,
-            memory_bytes=4 << 20,
-            array="numpy",
-        )
-        assert loader.stats()["unpack_factor_global"] > 1
-        steps = sorted(int(step) for batch in loader for step in batch["step_index"])
-        found.append((steps, sorted(loader.skipped)))
+    for shuffle in (True, False, "blocks"):
+        for batch_size, num_threads, memory_bytes in ((1, 1, 4 << 20), (16, 2, 4 << 20), (5, 2, 0)):
+            loader = rc.DataLoader(
+                open_videos(tmp_path, "a.mp4"),
+                batch_size=batch_size,
+                shuffle=shuffle,
+                on_error="skip",
+                streams={"camera": rc.Window(0)},
+                num_threads=num_threads,
+                memory_bytes=memory_bytes,
+                array="numpy",
+            )
+            assert (loader.stats()["unpack_factor_global"] > 1) == (memory_bytes > 0)
+            steps = sorted(int(step) for batch in loader for step in batch["step_index"])
+            found.append((steps, sorted(loader.skipped)))
     assert len(found[0][1]) > 0
-    assert found[0] == found[1] == found[2]
+    assert all(each == found[0] for each in found)
+    order = sorted(range(120), key=lambda at: packets[at].pts)
+    before = {frame for frame, packet in enumerate(order) if packet < 72}  # a decoder looks ahead
+    assert before <= set(found[0][0])
