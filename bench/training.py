@@ -502,6 +502,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=480.0, help="for all of it")
     parser.add_argument("--steps", type=int, default=1000, help="of each feed, over all rounds")
     parser.add_argument("--frames", type=int, help="of the dataset")
+    parser.add_argument("--appetites", help="those to measure, with commas; else all")
     parser.add_argument("--depths", help="layers of each policy, with commas; else calibrated")
     parser.add_argument("--no-resume", action="store_true", help="do not compare a resumed run")
     parser.add_argument("--rounds", type=int, default=2)
@@ -524,6 +525,10 @@ def main() -> None:
         depths = map(int, arguments.depths.split(","))
         deep = [replace(a, depth=d) for a, d in zip(setting.appetites, depths, strict=True)]
         setting = replace(setting, appetites=tuple(deep))
+    if arguments.appetites is not None:
+        wanted = [float(each) for each in arguments.appetites.split(",")]
+        some = [each for each in setting.appetites if each.frames_per_second in wanted]
+        setting = replace(setting, appetites=tuple(some))
     setting = replace(
         setting,
         is_compiled=setting.is_compiled and not arguments.eager,

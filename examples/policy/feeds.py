@@ -149,7 +149,12 @@ class RoboCacheFeed(Feed):
     def _make(self) -> Iterator[Fields]:
         while True:
             for batch in self.loader:
-                yield batch if self.copy_to is None else batch.to(self.copy_to, non_blocking=True)
+                yield batch if self.copy_to is None else self._copied(batch)
+
+    def _copied(self, batch: rc.Batch) -> Fields:
+        if self.copy_to is not None and self.copy_to.type == "cuda":
+            batch = batch.pin_memory()  # else the loop waits until it is copied
+        return batch.to(self.copy_to, non_blocking=True)
 
     def state_dict(self) -> Fields:
         return self.loader.state_dict()
