@@ -141,7 +141,10 @@ def _encode(label: str, feature: Feature, item: Any) -> bytes:
     if feature.kind == "text":
         if not isinstance(item, (str, bytes)):
             raise ArgumentTypeError(f"{label}: found {type(item).__name__}, wanted str")
-        return item.encode() if isinstance(item, str) else item
+        try:
+            return item.encode() if isinstance(item, str) else item
+        except UnicodeEncodeError:
+            raise InvalidArgumentError(f"{label}: found {item!r}, wanted text of Unicode") from None
     if isinstance(item, (bytes, bytearray, memoryview)):
         return bytes(item)
     return _encode_image(label, feature, item)

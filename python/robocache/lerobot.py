@@ -195,9 +195,16 @@ class LeRobotWriter:
         self._num_frames += length
 
     def close(self) -> None:
-        """Finishes the dataset and moves it to its destination in one step."""
+        """Finishes the dataset and moves it to its destination in one step.
+
+        Raises:
+            InvalidArgumentError: no episode has been added; nothing is left.
+        """
         if not self._is_open:
             return
+        if not self._episodes:
+            self.abort()
+            raise InvalidArgumentError(f"path: {self.path}: no episode has been added")
         self._data.close()
         for files in self._videos.values():
             files.close()

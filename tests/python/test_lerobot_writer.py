@@ -143,6 +143,15 @@ def test_nothing_is_left_behind_after_an_exception(tmp_path: Path) -> None:
         rc.LeRobotWriter(tmp_path / "a", FEATURES, fps=10)
 
 
+def test_a_dataset_without_episodes_is_none(tmp_path: Path) -> None:
+    with (
+        pytest.raises(rc.errors.InvalidArgumentError, match="set: no episode has been added"),
+        rc.LeRobotWriter(tmp_path / "set", FEATURES, fps=10),
+    ):
+        pass
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(rc.errors.IoError, match=r"path: .*file/set: cannot be made: \w+"):

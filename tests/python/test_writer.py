@@ -99,6 +99,10 @@ def writer(tmp_path):
         ({"depth": [b"", b"", png((4, 5))]}, "depth: sample 2: .*uint8, .* and uint16"),
         ({"instruction": "abc"}, r"\['instruction'\]: found 'abc', wanted a sequence"),
         ({"instruction": ["a", 1, "b"]}, r"\['instruction'\]\[1\]: found int, wanted str"),
+        (
+            {"instruction": ["a", "\udcff", "b"]},
+            r"\['instruction'\]\[1\]: found '.udcff', wanted text",
+        ),
         ({"instruction": ["a", b"\xff", "b"]}, "instruction: sample 1: not UTF-8 at its byte 0"),
         ({"instruction": ["a", "b"]}, r"\['instruction'\]: 2 steps found, others have 3"),
         ({"value_time_ns": [1, 2]}, r"\['value_time_ns'\]: 2 steps found, others have 3"),
