@@ -1262,6 +1262,7 @@ typedef enum rbc_jpeg_on {
  * gone, with the device's context current; they may call whatever they like but the loader's own next,
  * seek and destroy. */
 typedef struct rbc_device_allocator {
+    size_t struct_size;
     /* At least `bytes`, of an address that is a multiple of 256, which the loader uses on streams of its
      * own once what is queued on `stream` by then is done; `stream` is the same at every call for a
      * device of the process. OUT_OF_MEMORY, DEVICE. */
@@ -1271,6 +1272,7 @@ typedef struct rbc_device_allocator {
     void (*free)(void *user, int32_t device_id, void *memory);
     void *user;
 } rbc_device_allocator;
+#define RBC_DEVICE_ALLOCATOR_INIT {.struct_size = sizeof(rbc_device_allocator)}
 
 /* Where the numbers of batches are resampled, scaled and put into their fields. Which samples are taken
  * and where there is a value is found on the CPU. Samples that are delivered as they are stored are

@@ -74,11 +74,6 @@ static rbc_status copy_params(const rbc_loader_params *params, rbc_loader_params
             "fixed_slots is set and the batches are on the CPU: fixed addresses are for "
             "graphs of CUDA; wanted device cuda");
     }
-    if (out->device_allocator != NULL &&
-        (out->device_allocator->allocate == NULL || out->device_allocator->free == NULL)) {
-        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                         "device_allocator lacks a function; wanted allocate and free");
-    }
     out->num_threads = out->num_threads > 0 ? out->num_threads : rbc__num_cores();
     return RBC_OK;
 }
@@ -231,9 +226,23 @@ static rbc_status split_fields(rbc_loader *loader, const rbc_loader_params *para
     return RBC_OK;
 }
 
+static rbc_status read_allocator(const rbc_device_allocator *given, rbc_device_allocator *out,
+                                 rbc_error *err) {
+    if (given == NULL) {
+        return RBC_OK;
+    }
+    RBC__TRY(rbc__params_read(given, out, sizeof *out, "device_allocator", err));
+    if (out->allocate == NULL || out->free == NULL) {
+        return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
+                         "device_allocator lacks a function; wanted allocate and free");
+    }
+    return RBC_OK;
+}
+
 static rbc_status prepare(rbc_loader *loader, const rbc_mixture_params *mixture,
                           const rbc_loader_params *params, rbc_error *err) {
     RBC__TRY(rbc__sampler_init(&loader->sampler, 0, params, err)); /* checks them */
+    RBC__TRY(read_allocator(params->device_allocator, &loader->allocator, err));
     RBC__TRY(prepare_members(loader, mixture, params, err));
     RBC__TRY(mix(loader, mixture, params, err));
     RBC__TRY(rbc__threads_make_room(loader, err));
@@ -329,9 +338,6 @@ static rbc_status create(const rbc_mixture_params *mixture, const rbc_loader_par
                                          .owner = loader};
     loader->num_threads = params->num_threads;
     loader->device = params->device;
-    if (params->device_allocator != NULL) {
-        loader->allocator = *params->device_allocator;
-    }
     atomic_init(&loader->references, 1);
     rbc_status status = prepare(loader, mixture, params, err);
     if (loader->watch.is_stopped) { /* whatever came of what was not read */

@@ -95,7 +95,7 @@ static void release(void *user, int32_t device_id, void *memory) {
 
 static counting counted;
 static const rbc_device_allocator allocator = {
-    .allocate = allocate, .free = release, .user = &counted};
+    .struct_size = sizeof allocator, .allocate = allocate, .free = release, .user = &counted};
 
 static setup *begin(void) {
     setup *s = make_setup();
@@ -240,7 +240,8 @@ static void an_allocator_has_both_functions(void **state) {
     (void)state;
     setup *s = begin();
     rbc_selection *selection = fake_create(&s->fake);
-    const rbc_device_allocator half = {.allocate = allocate};
+    rbc_device_allocator half = RBC_DEVICE_ALLOCATOR_INIT;
+    half.allocate = allocate;
     rbc_loader *loader = NULL;
     rbc_error error;
     s->params.device = cuda0;
@@ -248,6 +249,10 @@ static void an_allocator_has_both_functions(void **state) {
     assert_int_equal(rbc_loader_create(selection, &s->params, &loader, &error),
                      RBC_ERROR_INVALID_ARGUMENT);
     assert_non_null(strstr(error.message, "device_allocator lacks a function"));
+    half.struct_size = 3;
+    assert_int_equal(rbc_loader_create(selection, &s->params, &loader, &error),
+                     RBC_ERROR_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.message, "device_allocator"));
     rbc_selection_destroy(&selection);
 }
 

@@ -99,7 +99,8 @@ static bool find(void *library, const char *symbol, void *function) {
 }
 
 const rbc_device_allocator *torch_memory_find(const char **why) {
-    static const rbc_device_allocator allocator = {.allocate = allocate, .free = release};
+    static const rbc_device_allocator allocator = {
+        .struct_size = sizeof allocator, .allocate = allocate, .free = release};
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static bool is_found;
     void *library = dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_NOLOAD);
