@@ -511,6 +511,18 @@ def test_files_that_are_no_hdf5_h5(tmp_path: Path, content: bytes, says: str) ->
     assert str(path) in str(raised.value)
 
 
+@pytest.mark.parametrize("begin", [bytes(512), b"MATLAB 7.3 MAT-file".ljust(2048), b"<html>" * 99])
+def test_what_users_put_before_the_file_is_no_damage(tmp_path: Path, begin: bytes) -> None:
+    path = tmp_path / "demo.hdf5"
+    with h5py.File(path, "w", userblock_size=512 if len(begin) <= 512 else 2048) as file:
+        demo = file.create_group("data/demo_0")
+        demo["actions"] = np.arange(6.0).reshape(3, 2)
+    with path.open("r+b") as raw:
+        raw.write(begin)
+    dataset = rc.open(path, control_rate_hz=10)
+    np.testing.assert_array_equal(dataset[0]["actions"].values, np.arange(6.0).reshape(3, 2))
+
+
 def test_a_file_without_demos_says_what_was_looked_for_h5(tmp_path: Path) -> None:
     path = tmp_path / "empty.hdf5"
     with h5py.File(path, "w"):
