@@ -372,12 +372,12 @@ rbc_status rbc_loader_skipped(const rbc_loader *loader, int64_t index, char *mes
     RBC__TRY(check_process(loader, err));
     pthread_mutex_lock(loader->shared_lock);
     const int64_t kept = loader->num_skipped_kept;
-    const bool has_image = index >= 0 && index < kept;
-    if (has_image && message_bytes > 0) {
+    const bool is_listed = index >= 0 && index < kept;
+    if (is_listed && message_bytes > 0) {
         snprintf(message, (size_t)message_bytes, "%s", loader->skipped[index]);
     }
     pthread_mutex_unlock(loader->shared_lock);
-    if (!has_image) {
+    if (!is_listed) {
         return rbc__fail(err, RBC_ERROR_NOT_FOUND,
                          "there is no message %lld: %lld samples that were left out are listed",
                          (long long)index, (long long)kept);
