@@ -13,6 +13,10 @@ enum { SPARE_PART = 4 };
 /* Marks between two waits; what comes behind them is not timed. */
 enum { MAX_MARKS = 64 };
 
+/* Waits up to which all work is timed, and of how many one is from then on: events take the driver's
+ * time. */
+enum { ALL_TIMED = 1000, ONE_TIMED_OF = 8 };
+
 static const char WHAT[] = "for the rows of a batch"; /* memory is, where it fails */
 
 /* Where one kind of work ends and another begins. */
@@ -34,6 +38,7 @@ struct rbc__pipe {
     rbc__cuda_stagings stagings;
     mark marks[MAX_MARKS];
     int32_t num_marks;
+    int64_t num_waits;
     _Atomic int64_t spent_ns[RBC_NUM_GPU_WORKS];
 };
 
@@ -147,9 +152,10 @@ static void *stream(const rbc__pipe *pipe) {
 
 /* Where an event cannot be recorded what was marked is not timed: the driver says why elsewhere. */
 static void mark_work(rbc__pipe *pipe, int32_t work) {
+    const bool is_timed = pipe->num_waits < ALL_TIMED || pipe->num_waits % ONE_TIMED_OF == 0;
     const int32_t count = pipe->num_marks;
     const int32_t before = count > 0 ? pipe->marks[count - 1].work : RBC__GPU_NONE;
-    if (work == before || count == MAX_MARKS) {
+    if (!is_timed || work == before || count == MAX_MARKS) {
         return;
     }
     mark *m = &pipe->marks[count];
@@ -165,14 +171,15 @@ static void mark_work(rbc__pipe *pipe, int32_t work) {
     pipe->num_marks = result == 0 ? count + 1 : 0;
 }
 
-/* All that is marked is over. */
+/* All that is marked is over. It stands for what was not timed, too. */
 static void count_marks(rbc__pipe *pipe) {
+    const int32_t times = pipe->num_waits < ALL_TIMED ? 1 : ONE_TIMED_OF;
     for (int32_t i = 0; i + 1 < pipe->num_marks; ++i) {
         const mark *m = &pipe->marks[i];
         float milliseconds = 0;
         if (m->work != RBC__GPU_NONE &&
             pipe->driver->event_elapsed_time(&milliseconds, m->event, m[1].event) == 0) {
-            pipe->spent_ns[m->work] += (int64_t)((double)milliseconds * 1e6);
+            pipe->spent_ns[m->work] += (int64_t)((double)milliseconds * 1e6) * times;
         }
     }
 }
@@ -192,6 +199,7 @@ static rbc_status wait(rbc__pipe *pipe, rbc_error *err) {
         count_marks(pipe);
     }
     pipe->num_marks = 0;
+    ++pipe->num_waits;
     return told(pipe, result, "making the rows of a batch", err);
 }
 
