@@ -66,7 +66,7 @@ class Size:
     batch_size: int
 
 
-# Steps take the GPU longer than the host takes to queue them, some 24 ms.
+# Steps are to take the GPU longer than the host takes to queue them, some 24 ms of batches of 256.
 REAL = Size(20_000, 256, 224, 16, 384, 6, 768)
 TINY = Size(403, 48, 32, 8, 32, 1, 16)
 
