@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "catalog/header.h"
 #include "catalog/key.h"
@@ -44,7 +44,8 @@ static int ask_progress(void *user) {
     return o->params->progress(&o->progress, o->params->progress_user);
 }
 
-static rbc_status load(opening *o, location where, sqlite3 *db, bool *current, rbc_error *err) {
+static rbc_status load_tables(opening *o, location where, sqlite3 *db, bool *current,
+                              rbc_error *err) {
     bool match = false;
     RBC__TRY(rbc__tables_check(db, err));
     RBC__TRY(rbc__tables_match(db, o->ops->format, o->schema, &match, err));
@@ -55,13 +56,13 @@ static rbc_status load(opening *o, location where, sqlite3 *db, bool *current, r
     return !*current && where == GIVEN ? rbc__tables_check_dataset(db, o->schema, err) : RBC_OK;
 }
 
-static bool is_same_file(const char *path, const rbc__file_identity *identity) {
-    struct stat info;
-    if (stat(path, &info) != 0) {
-        return false;
-    }
-    const rbc__file_identity now = rbc__file_identity_of(&info);
-    return rbc__file_identity_equal(&now, identity);
+static rbc_status load_file(opening *o, location where, int fd, bool *current, rbc_error *err) {
+    sqlite3 *db;
+    RBC__TRY(rbc__database_read(fd, o->catalog->path, &o->watch, &db, err));
+    const rbc_status status = load_tables(o, where, db, current, err);
+    rbc__database_close(&db);
+    *current = *current && status == RBC_OK;
+    return status;
 }
 
 /* Loads the catalog if it is there and up to date. An error with `refused` true where what is there
@@ -70,8 +71,9 @@ static rbc_status load_current(opening *o, location where, bool *current, bool *
                                rbc_error *err) {
     rbc__catalog_header header;
     rbc_error why;
+    int fd;
     *current = *refused = false;
-    if (rbc__header_read(o->catalog->path, &header, &why) != RBC_OK) {
+    if (rbc__header_read(o->catalog->path, &header, &fd, &why) != RBC_OK) {
         return rbc__pass_on(&why, err);
     }
     if (header.kind == RBC__CATALOG_FOREIGN || (header.kind == RBC__CATALOG_LATER && !o->rebuild)) {
@@ -81,41 +83,29 @@ static rbc_status load_current(opening *o, location where, bool *current, bool *
     if (header.kind == RBC__CATALOG_OLDER && !o->rebuild && o->catalog->passed_over == NULL) {
         o->catalog->passed_over = strdup(why.message);
     }
-    if (header.kind != RBC__CATALOG_CURRENT || o->rebuild) {
+    if (fd < 0) {
         return RBC_OK;
     }
-    sqlite3 *db;
-    rbc_status status =
-        rbc__database_open(o->catalog->path, RBC__DATABASE_READ, &o->watch, &db, err);
-    if (status == RBC_OK) {
-        status = load(o, where, db, current, err);
+    rbc_status status = RBC_OK;
+    if (!o->rebuild) {
+        status = load_file(o, where, fd, current, err);
     }
-    rbc__database_close(&db);
+    if (*current) {
+        o->catalog->fd = fd;
+    } else {
+        close(fd);
+    }
     if (status == RBC_ERROR_FORMAT && where == IN_CACHE) {
         o->rebuild = true;
         return RBC_OK;
     }
     *refused = status == RBC_ERROR_FORMAT;
-    o->catalog->identity = header.identity;
-    /* replaced meanwhile: the caller loads it again, under the lock */
-    *current = *current && is_same_file(o->catalog->path, &header.identity);
     return status;
 }
 
 rbc_status rbc__catalog_connect(const rbc__catalog *catalog, rbc__watch *watch, sqlite3 **out,
                                 rbc_error *err) {
-    if (catalog->held.fd >= 0) {
-        return rbc__database_open_held(&catalog->held, catalog->path, watch, out, err);
-    }
-    RBC__TRY(rbc__database_open(catalog->path, RBC__DATABASE_READ, watch, out, err));
-    if (!is_same_file(catalog->path, &catalog->identity)) {
-        rbc__database_close(out);
-        return rbc__fail(err, RBC_ERROR_IO,
-                         "catalog '%s' has been replaced since the dataset was opened; open it "
-                         "again",
-                         catalog->path);
-    }
-    return RBC_OK;
+    return rbc__database_read(catalog->fd, catalog->path, watch, out, err);
 }
 
 static rbc_status index_files(opening *o, sqlite3 *db, const char *folder, rbc_error *err) {
@@ -209,7 +199,7 @@ static rbc_status open_at(opening *o, location where, bool *passed, rbc_error *e
 static rbc_status open_beside(opening *o, const char *root, bool *passed, rbc_error *err) {
     rbc__catalog_header header;
     RBC__TRY(rbc__location_in_dataset(root, o->file, &o->catalog->path, err));
-    RBC__TRY(rbc__header_read(o->catalog->path, &header, err));
+    RBC__TRY(rbc__header_read(o->catalog->path, &header, NULL, err));
     if (!header.is_link && !rbc__location_is_read_only(root)) {
         return open_at(o, BESIDE_DATA, passed, err);
     }
@@ -277,7 +267,7 @@ rbc_status rbc__catalog_open(const rbc__format *ops, rbc__reader *reader, const 
     if (*out == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory", root);
     }
-    **out = (rbc__catalog){.held = RBC__HELD_NONE};
+    (*out)->fd = -1;
     opening o = {
         .ops = ops,
         .reader = reader,
@@ -294,9 +284,6 @@ rbc_status rbc__catalog_open(const rbc__format *ops, rbc__reader *reader, const 
         status = open_somewhere(&o, root, err);
     }
     free(o.found);
-    if (status == RBC_OK) {
-        rbc__held_open((*out)->path, &(*out)->identity, &(*out)->held);
-    }
     if (status == RBC_OK && (*out)->num_skipped > 0 && params->on_error == RBC_ON_ERROR_RAISE) {
         status = refuse_skipped(*out, err);
     }
@@ -312,13 +299,14 @@ static rbc_status told_at(opening *o, const char *path, bool *is_there, char **t
                           rbc_error *err) {
     rbc__catalog_header header;
     *is_there = false;
-    if (rbc__header_read(path, &header, NULL) != RBC_OK || header.kind != RBC__CATALOG_CURRENT) {
+    int fd;
+    if (rbc__header_read(path, &header, &fd, NULL) != RBC_OK || fd < 0) {
         return RBC_OK;
     }
     sqlite3 *db;
     rbc_error why;
     *is_there = true;
-    rbc_status status = rbc__database_open(path, RBC__DATABASE_READ, &o->watch, &db, &why);
+    rbc_status status = rbc__database_read(fd, path, &o->watch, &db, &why);
     if (status == RBC_OK) {
         status = rbc__tables_check(db, &why);
     }
@@ -326,6 +314,7 @@ static rbc_status told_at(opening *o, const char *path, bool *is_there, char **t
         status = rbc__parts_told(db, o->ops->format, o->root, told, &why);
     }
     rbc__database_close(&db);
+    close(fd);
     return status == RBC_ERROR_OUT_OF_MEMORY || status == RBC_ERROR_CANCELLED
                ? rbc__pass_on(&why, err)
                : RBC_OK;
@@ -364,7 +353,9 @@ void rbc__catalog_close(rbc__catalog **catalog) {
     if (*catalog != NULL) {
         free((*catalog)->path);
         free((*catalog)->passed_over);
-        rbc__held_close(&(*catalog)->held);
+        if ((*catalog)->fd >= 0) {
+            close((*catalog)->fd);
+        }
         rbc__parts_free(*catalog);
         free(*catalog);
         *catalog = NULL;

@@ -7,7 +7,6 @@
 
 #include <robocache/robocache.h>
 
-#include "catalog/held.h"
 #include "catalog/watch.h"
 #include "formats/format.h"
 #include "io/source.h"
@@ -30,8 +29,7 @@ typedef struct rbc__catalog_part {
 /* Constant after open; episodes are numbered in the order of the files. */
 typedef struct rbc__catalog {
     char *path;
-    rbc__file_identity identity; /* of the file when it was loaded */
-    rbc__held_file held;         /* that file */
+    int fd; /* its file, whatever lies at the path by now: made anew for data that came since, say */
     char *passed_over; /* why the catalog in the dataset's folder was not used; NULL: it was, or
                           there is none */
     rbc__catalog_part *parts;
@@ -70,8 +68,7 @@ rbc_status rbc__catalog_told(const rbc__format *ops, const char *root, const cha
 
 void rbc__catalog_close(rbc__catalog **catalog);
 
-/* A connection for reading, for one thread at a time. `watch` (NULL allowed) outlives it. IO when
- * the file has been replaced or written to since it was loaded. */
+/* A connection for reading, for one thread at a time. `watch` (NULL allowed) outlives it. */
 rbc_status rbc__catalog_connect(const rbc__catalog *catalog, rbc__watch *watch,
                                 struct sqlite3 **out, rbc_error *err);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "catalog/descriptor_vfs.h"
 #include "core/error.h"
 
 /* Somebody looking into a catalog that is being made, with SQLite's own shell for instance. */
@@ -86,7 +87,7 @@ static int look_at_watch(void *watch) {
 }
 
 /* In force before the first byte of the file is read. */
-static void restrain(sqlite3 *db, rbc__database_mode mode, rbc__watch *watch) {
+static void restrain(sqlite3 *db, bool reading, rbc__watch *watch) {
     sqlite3_extended_result_codes(db, 1);
     sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
@@ -100,7 +101,7 @@ static void restrain(sqlite3 *db, rbc__database_mode mode, rbc__watch *watch) {
     sqlite3_limit(db, SQLITE_LIMIT_SQL_LENGTH, RBC__DATABASE_MAX_SCHEMA);
     sqlite3_limit(db, SQLITE_LIMIT_COLUMN, 64);
     sqlite3_limit(db, SQLITE_LIMIT_TRIGGER_DEPTH, 1);
-    if (mode == RBC__DATABASE_READ) {
+    if (reading) {
         sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
     }
     if (watch != NULL) {
@@ -108,25 +109,17 @@ static void restrain(sqlite3 *db, rbc__database_mode mode, rbc__watch *watch) {
     }
 }
 
-/* `file`: what lies at the path where it is NULL. */
-static rbc_status connect(const char *path, const rbc__held_file *file, rbc__database_mode mode,
+static rbc_status connect(const char *uri, int flags, const char *vfs, const char *path,
                           rbc__watch *watch, sqlite3 **out, rbc_error *err) {
-    const bool reading = mode == RBC__DATABASE_READ;
-    const int access = reading ? SQLITE_OPEN_READONLY
-                               : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW;
-    const int flags = access | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
-    char *uri = uri_of(path, reading ? "?immutable=1" : "");
     int code = SQLITE_NOMEM;
     if (uri != NULL) {
-        code = file != NULL ? rbc__held_connect(file, uri, flags, out)
-                            : sqlite3_open_v2(uri, out, flags, NULL);
+        code = sqlite3_open_v2(uri, out, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, vfs);
     }
-    free(uri);
     if (*out == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "catalog '%s': out of memory", path);
     }
     if (code == SQLITE_OK) {
-        restrain(*out, mode, watch);
+        restrain(*out, (flags & SQLITE_OPEN_READONLY) != 0, watch);
         /* the first read: opening alone looks at nothing */
         code = sqlite3_exec(*out,
                             "PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;"
@@ -140,20 +133,28 @@ static rbc_status connect(const char *path, const rbc__held_file *file, rbc__dat
     return RBC_OK;
 }
 
-rbc_status rbc__database_open(const char *path, rbc__database_mode mode, rbc__watch *watch,
-                              sqlite3 **out, rbc_error *err) {
+rbc_status rbc__database_read(int fd, const char *path, rbc__watch *watch, sqlite3 **out,
+                              rbc_error *err) {
+    char options[40];
+    snprintf(options, sizeof options, "?immutable=1&fd=%d", fd);
+    char *uri = uri_of(path, options);
     *out = NULL;
-    const rbc_status status = connect(path, NULL, mode, watch, out, err);
+    const rbc_status status =
+        connect(uri, SQLITE_OPEN_READONLY, rbc__descriptor_vfs(), path, watch, out, err);
+    free(uri);
     if (status != RBC_OK) {
         rbc__database_close(out);
     }
     return status;
 }
 
-rbc_status rbc__database_open_held(const rbc__held_file *file, const char *path, rbc__watch *watch,
-                                   sqlite3 **out, rbc_error *err) {
+rbc_status rbc__database_write(const char *path, rbc__watch *watch, sqlite3 **out, rbc_error *err) {
+    char *uri = uri_of(path, "");
     *out = NULL;
-    const rbc_status status = connect(path, file, RBC__DATABASE_READ, watch, out, err);
+    const rbc_status status =
+        connect(uri, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW, NULL, path,
+                watch, out, err);
+    free(uri);
     if (status != RBC_OK) {
         rbc__database_close(out);
     }

@@ -11,25 +11,19 @@
 
 #include <robocache/robocache.h>
 
-#include "catalog/held.h"
 #include "catalog/watch.h"
 
 /* No value of a catalog is larger, nor text of its schema. */
 #define RBC__DATABASE_MAX_VALUE  (256 << 20)
 #define RBC__DATABASE_MAX_SCHEMA (16 << 10)
 
-typedef enum rbc__database_mode {
-    RBC__DATABASE_READ = 0,  /* must exist; takes no locks: finished catalogs are never written */
-    RBC__DATABASE_WRITE = 1, /* made when it does not exist; no part of the path may be a link */
-} rbc__database_mode;
-
 /* A connection for one thread at a time. `watch` (NULL allowed) outlives it. IO, FORMAT (damaged),
- * OUT_OF_MEMORY, CANCELLED. */
-rbc_status rbc__database_open(const char *path, rbc__database_mode mode, rbc__watch *watch,
-                              sqlite3 **out, rbc_error *err);
-/* Reads a file that is held open; `path` is what messages name. */
-rbc_status rbc__database_open_held(const rbc__held_file *file, const char *path, rbc__watch *watch,
-                                   sqlite3 **out, rbc_error *err);
+ * OUT_OF_MEMORY, CANCELLED. Reading takes no locks, for finished catalogs are never written, and
+ * reads the file that is open as `fd`, which outlives the connection; `path` is what messages name. */
+rbc_status rbc__database_read(int fd, const char *path, rbc__watch *watch, sqlite3 **out,
+                              rbc_error *err);
+/* Made when it does not exist; no part of the path may be a link. */
+rbc_status rbc__database_write(const char *path, rbc__watch *watch, sqlite3 **out, rbc_error *err);
 void rbc__database_close(sqlite3 **db);
 
 /* Turns the connection's last error into a status, and a message "catalog 'path': doing: words of

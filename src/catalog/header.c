@@ -59,17 +59,13 @@ static void judge(const char *path, const uint8_t *header, ssize_t bytes, rbc__c
     }
 }
 
-static rbc_status read_header(const char *path, rbc__catalog_header *out, rbc_error *why) {
+static rbc_status read_header(const char *path, int fd, rbc__catalog_header *out, rbc_error *why) {
     struct stat info;
     uint8_t header[HEADER_BYTES];
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     const bool opened = fd >= 0 && fstat(fd, &info) == 0;
     const bool is_file = opened && S_ISREG(info.st_mode);
     const ssize_t bytes = is_file ? pread(fd, header, sizeof header, 0) : 0;
     const int failed = errno;
-    if (fd >= 0) {
-        close(fd);
-    }
     if (fd < 0 && (failed == EACCES || failed == EPERM)) {
         out->kind = RBC__CATALOG_FOREIGN;
         rbc__fail(why, RBC_ERROR_IO,
@@ -83,12 +79,14 @@ static rbc_status read_header(const char *path, rbc__catalog_header *out, rbc_er
         be_foreign(path, name_type(info.st_mode), out, why);
         return RBC_OK;
     }
-    out->identity = rbc__file_identity_of(&info);
     judge(path, header, bytes, out, why);
     return RBC_OK;
 }
 
-rbc_status rbc__header_read(const char *path, rbc__catalog_header *out, rbc_error *why) {
+rbc_status rbc__header_read(const char *path, rbc__catalog_header *out, int *fd, rbc_error *why) {
+    if (fd != NULL) {
+        *fd = -1;
+    }
     *out = (rbc__catalog_header){.kind = RBC__CATALOG_ABSENT};
     struct stat info;
     if (lstat(path, &info) != 0) {
@@ -105,5 +103,12 @@ rbc_status rbc__header_read(const char *path, rbc__catalog_header *out, rbc_erro
         be_foreign(path, name_type(info.st_mode), out, why);
         return RBC_OK;
     }
-    return read_header(path, out, why);
+    const int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    const rbc_status status = read_header(path, opened, out, why);
+    if (status == RBC_OK && out->kind == RBC__CATALOG_CURRENT && fd != NULL) {
+        *fd = opened;
+    } else if (opened >= 0) {
+        close(opened);
+    }
+    return status;
 }

@@ -6,8 +6,6 @@
 
 #include <robocache/robocache.h>
 
-#include "io/source.h"
-
 #define RBC__CATALOG_APPLICATION 0x52424331 /* "RBC1", in the header of the file */
 #define RBC__CATALOG_VERSION     10
 
@@ -21,13 +19,12 @@ typedef enum rbc__catalog_kind {
 
 typedef struct rbc__catalog_header {
     rbc__catalog_kind kind;
-    bool is_link;                /* the last name of the path is a symbolic link */
-    rbc__file_identity identity; /* of the file that a link leads to */
+    bool is_link; /* the last name of the path is a symbolic link */
 } rbc__catalog_header;
 
-/* Never waits for a pipe, and opens no device. `why` says what makes a file FOREIGN, OLDER
- * or LATER. IO
- * where nothing can be told now, descriptors being short for instance. */
-rbc_status rbc__header_read(const char *path, rbc__catalog_header *out, rbc_error *why);
+/* Never waits for a pipe, and opens no device. `fd` (NULL allowed) becomes the caller's, to read what
+ * is CURRENT by, else -1. `why` says what makes a file FOREIGN, OLDER or LATER. IO where nothing can
+ * be told now, descriptors being short for instance. */
+rbc_status rbc__header_read(const char *path, rbc__catalog_header *out, int *fd, rbc_error *why);
 
 #endif

@@ -169,18 +169,21 @@ static rbc_status copy_database(const rbc__partial *partial, const char *base, r
 }
 
 /* Whether the catalog at `path` can be brought up to date instead of being made anew. Damage means
- * that it cannot; what would stop making it anew as well is an error. */
-static rbc_status check_usable(const char *path, const char *format, const rbc__schema *schema,
-                               rbc__database_mode mode, rbc__watch *watch, bool *usable,
+ * that it cannot; what would stop making it anew as well is an error. A `partial` one may have been
+ * cut off while it was written, which SQLite mends. */
+static rbc_status check_usable(const char *path, bool partial, const char *format,
+                               const rbc__schema *schema, rbc__watch *watch, bool *usable,
                                rbc_error *err) {
     rbc__catalog_header header;
+    int fd = -1;
     *usable = false;
-    RBC__TRY(rbc__header_read(path, &header, err));
+    RBC__TRY(rbc__header_read(path, &header, partial ? NULL : &fd, err));
     if (header.kind != RBC__CATALOG_CURRENT) {
         return RBC_OK;
     }
     sqlite3 *db;
-    rbc_status status = rbc__database_open(path, mode, watch, &db, err);
+    rbc_status status = partial ? rbc__database_write(path, watch, &db, err)
+                                : rbc__database_read(fd, path, watch, &db, err);
     if (status == RBC_OK) {
         status = rbc__tables_check(db, err);
     }
@@ -188,6 +191,9 @@ static rbc_status check_usable(const char *path, const char *format, const rbc__
         status = rbc__tables_match(db, format, schema, usable, err);
     }
     rbc__database_close(&db);
+    if (fd >= 0) {
+        close(fd);
+    }
     *usable = *usable && status == RBC_OK;
     return status == RBC_ERROR_FORMAT ? RBC_OK : status;
 }
@@ -198,19 +204,18 @@ rbc_status rbc__partial_open(const rbc__partial *partial, const char *base, cons
     *out = NULL;
     bool usable = false;
     if (base != NULL) {
-        RBC__TRY(check_usable(partial->database, format, schema, RBC__DATABASE_WRITE, watch,
-                              &usable, err));
+        RBC__TRY(check_usable(partial->database, true, format, schema, watch, &usable, err));
     }
     if (!usable) {
         RBC__TRY(remove_database(partial->database, err));
         if (base != NULL) {
-            RBC__TRY(check_usable(base, format, schema, RBC__DATABASE_READ, watch, &usable, err));
+            RBC__TRY(check_usable(base, false, format, schema, watch, &usable, err));
         }
         if (usable) {
             RBC__TRY(copy_database(partial, base, watch, err));
         }
     }
-    RBC__TRY(rbc__database_open(partial->database, RBC__DATABASE_WRITE, watch, out, err));
+    RBC__TRY(rbc__database_write(partial->database, watch, out, err));
     rbc_status status = rbc__database_exec(
         *out,
         "PRAGMA page_size = 8192; PRAGMA journal_mode = DELETE; PRAGMA synchronous = NORMAL;"

@@ -78,7 +78,7 @@ static rbc_status compare_schemas(sqlite3 *db, sqlite3 *ours, bool *same, rbc_er
 rbc_status rbc__tables_check(sqlite3 *db, rbc_error *err) {
     sqlite3 *ours;
     bool same = false;
-    RBC__TRY(rbc__database_open(":memory:", RBC__DATABASE_WRITE, NULL, &ours, err));
+    RBC__TRY(rbc__database_write(":memory:", NULL, &ours, err));
     rbc_status status =
         rbc__database_exec(ours, create_tables, "tables cannot be made in memory", err);
     if (status == RBC_OK) {

@@ -1,24 +1,21 @@
 #define _GNU_SOURCE
 
-#include "catalog/held.h"
+#include "catalog/descriptor_vfs.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
+#include <sqlite3.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define VFS_NAME    "robocache-held"
+#define VFS_NAME    "robocache-descriptor"
 #define SECTOR_SIZE 4096
 
-/* ---- a file that SQLite reads by a descriptor ---------------------------------------------------
- */
-
-typedef struct held_database {
+typedef struct open_file {
     sqlite3_file base;
     int fd; /* borrowed */
-} held_database;
+} open_file;
 
 static int leave(sqlite3_file *file) {
     (void)file;
@@ -26,7 +23,7 @@ static int leave(sqlite3_file *file) {
 }
 
 static int read_at(sqlite3_file *file, void *to, int bytes, sqlite3_int64 offset) {
-    const held_database *database = (const held_database *)file;
+    const open_file *database = (const open_file *)file;
     size_t done = 0;
     while (done < (size_t)bytes) {
         const ssize_t got = pread(database->fd, (char *)to + done, (size_t)bytes - done,
@@ -60,7 +57,7 @@ static int leave_as_is(sqlite3_file *file, int how) {
 
 static int tell_size(sqlite3_file *file, sqlite3_int64 *out) {
     struct stat info;
-    if (fstat(((const held_database *)file)->fd, &info) != 0) {
+    if (fstat(((const open_file *)file)->fd, &info) != 0) {
         return SQLITE_IOERR_FSTAT;
     }
     *out = info.st_size;
@@ -104,18 +101,17 @@ static const sqlite3_io_methods methods = {
     .xDeviceCharacteristics = tell_characteristics,
 };
 
-/* ---- SQLite's own VFS, but for databases that are held ------------------------------------------
- */
+static sqlite3_vfs vfs;
+static const sqlite3_vfs *system_vfs;
 
-static sqlite3_vfs held_vfs;
-static sqlite3_vfs *system_vfs;
-static _Thread_local const rbc__held_file *to_open; /* by the call under way */
-
-static int open_held(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out) {
-    if (to_open == NULL || (flags & SQLITE_OPEN_MAIN_DB) == 0) {
-        return system_vfs->xOpen(vfs, name, file, flags, out);
+static int open_by_descriptor(sqlite3_vfs *as, const char *name, sqlite3_file *file, int flags,
+                              int *out) {
+    const sqlite3_int64 fd =
+        (flags & SQLITE_OPEN_MAIN_DB) != 0 ? sqlite3_uri_int64(name, "fd", -1) : -1;
+    if (fd < 0) {
+        return system_vfs->xOpen(as, name, file, flags, out);
     }
-    *(held_database *)file = (held_database){.base.pMethods = &methods, .fd = to_open->fd};
+    *(open_file *)file = (open_file){.base.pMethods = &methods, .fd = (int)fd};
     if (out != NULL) {
         *out = SQLITE_OPEN_READONLY;
     }
@@ -125,48 +121,19 @@ static int open_held(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int
 static void register_vfs(void) {
     system_vfs = sqlite3_vfs_find(NULL);
     if (system_vfs != NULL) {
-        held_vfs = *system_vfs;
-        held_vfs.zName = VFS_NAME;
-        held_vfs.pNext = NULL;
-        held_vfs.xOpen = open_held;
-        if (held_vfs.szOsFile < (int)sizeof(held_database)) {
-            held_vfs.szOsFile = (int)sizeof(held_database);
+        vfs = *system_vfs;
+        vfs.zName = VFS_NAME;
+        vfs.pNext = NULL;
+        vfs.xOpen = open_by_descriptor;
+        if (vfs.szOsFile < (int)sizeof(open_file)) {
+            vfs.szOsFile = (int)sizeof(open_file);
         }
-        (void)sqlite3_vfs_register(&held_vfs, 0); /* else opening says that there is none */
+        (void)sqlite3_vfs_register(&vfs, 0); /* else opening says that there is none */
     }
 }
 
-int rbc__held_connect(const rbc__held_file *file, const char *uri, int flags, sqlite3 **out) {
+const char *rbc__descriptor_vfs(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, register_vfs);
-    to_open = file;
-    const int code = sqlite3_open_v2(uri, out, flags, VFS_NAME);
-    to_open = NULL;
-    return code;
-}
-
-/* ---- the file ----------------------------------------------------------------------------------- */
-
-void rbc__held_open(const char *path, const rbc__file_identity *identity, rbc__held_file *out) {
-    struct stat info;
-    *out = (rbc__held_file)RBC__HELD_NONE;
-    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0) {
-        return;
-    }
-    if (fstat(fd, &info) == 0) {
-        const rbc__file_identity found = rbc__file_identity_of(&info);
-        if (rbc__file_identity_equal(&found, identity)) {
-            out->fd = fd;
-            return;
-        }
-    }
-    close(fd);
-}
-
-void rbc__held_close(rbc__held_file *file) {
-    if (file->fd >= 0) {
-        close(file->fd);
-        file->fd = -1;
-    }
+    return VFS_NAME;
 }
