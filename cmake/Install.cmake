@@ -1,10 +1,8 @@
 # What `cmake --install` puts where: the library for C users with its headers, pkg-config file and
 # CMake package. The component "python", which the wheel takes alone, is left out unless asked for.
 
-set(headers "${PROJECT_BINARY_DIR}/include/robocache/version.h")
-if(EXISTS "${PROJECT_SOURCE_DIR}/include/robocache/robocache.h")
-    list(APPEND headers "${PROJECT_SOURCE_DIR}/include/robocache/robocache.h")
-endif()
+file(GLOB headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/robocache/*.h")
+list(APPEND headers "${PROJECT_BINARY_DIR}/include/robocache/version.h")
 
 if(TARGET _core)
     install(TARGETS _core LIBRARY DESTINATION robocache COMPONENT python EXCLUDE_FROM_ALL)

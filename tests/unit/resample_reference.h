@@ -1,4 +1,4 @@
-/* Resampling of one channel (or quaternion) as robocache.h describes it, slowly and in double. */
+/* Resampling of one channel (or quaternion) as robocache/resample.h describes it, slowly and in double. */
 #ifndef RBC_TESTS_RESAMPLE_REFERENCE_H
 #define RBC_TESTS_RESAMPLE_REFERENCE_H
 

@@ -1,4 +1,4 @@
-"""Resampling: every mode, edge policy, limit and mask, as robocache.h defines them."""
+"""Resampling: every mode, edge policy, limit and mask, as robocache/resample.h defines them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sparse voxelization by the conventions of several libraries, as robocache.h has them."""
+"""Sparse voxelization by the conventions of several libraries, as robocache/voxelize.h has them."""
 
 from __future__ import annotations
 

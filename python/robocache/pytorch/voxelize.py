@@ -180,7 +180,7 @@ def reduce_features(
 def _exact_sum(wide: Tensor, target: Tensor, points: Tensor, divisor: Tensor) -> Tensor:
     """Sums, divided, as float64 [cells, F]; the order of the points does not matter.
 
-    Added in integers of a scale that each cell's largest value sets, as robocache.h says.
+    Added in integers of a scale that each cell's largest value sets, as robocache/voxelize.h says.
     """
     values = wide.double()
     finite = torch.where(values.isfinite(), values, torch.zeros_like(values))

@@ -148,7 +148,7 @@ PyDoc_STRVAR(
     "    features: [N, F] or [B, N, F].\n"
     "    mode: 'sum', 'mean' (default), 'max' or 'min' of features; 'count' without.\n"
     "    preset: whose conventions to follow: 'robocache', 'mmcv', 'spconv', 'open3d_voxelize',\n"
-    "        'open3d_down_sample' or 'kaolin'; robocache.h says each in full.\n"
+    "        'open3d_down_sample' or 'kaolin'; robocache/voxelize.h says each in full.\n"
     "    upper: upper corner of the bounds, for 'open3d_voxelize'.\n"
     "    scale: extent of the grid, for 'kaolin'; by default that of the cloud.\n"
     "    max_points: kept in each voxel, the first in point order; by default all.\n"
