@@ -417,13 +417,11 @@ static rbc_status run(device_maker *m, rbc__decode_job *jobs, int64_t count, rbc
 
 static rbc_status copy_all(device_maker *m, const rbc__list_of_jobs *jobs, rbc_error *err) {
     bool has_any = false;
-    if (jobs->num_copy > 0) {
-        pipe_of(m)->mark(m->pipe, RBC_GPU_COPY);
-    }
     for (int64_t i = 0; i < jobs->num_copy; ++i) {
         const rbc__copy_job *copy = &jobs->copy[i];
         const rbc__decode_job *from = &jobs->decode[copy->from];
         if (from->status == RBC_OK && from->is_there) {
+            pipe_of(m)->mark(m->pipe, RBC_GPU_COPY);
             RBC__TRY(pipe_of(m)->copy(m->pipe, copy->dst, from->dst, copy->bytes, err));
             has_any = true;
         } else if (from->status == RBC_OK) {

@@ -26,8 +26,17 @@ struct CUevent_st {
     int references; /* the handle, and what is queued */
 };
 
+static CUresult check_current(void) {
+    if (host_current() != NULL) {
+        return 0;
+    }
+    atomic_fetch_add(&rbc_host_device.num_astray, 1);
+    return INVALID_CONTEXT;
+}
+
 STUB cuEventCreate(CUevent *out, unsigned flags) {
-    const CUresult result = host_may_fail();
+    const CUresult current = check_current();
+    const CUresult result = current == 0 ? host_may_fail() : current;
     if (result != 0) {
         return result;
     }
@@ -345,7 +354,8 @@ STUB cuStreamSynchronize(CUstream handle) {
 
 STUB cuEventRecord(CUevent event, CUstream stream) {
     const work w = {.kind = WORK_RECORD, .event = event};
-    return queue_work(stream, &w, NULL, 0);
+    const CUresult current = check_current();
+    return current == 0 ? queue_work(stream, &w, NULL, 0) : current;
 }
 
 STUB cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) {

@@ -136,6 +136,7 @@ void check_left(int num_streams) {
     assert_int_equal(atomic_load(&bytes->on_device), 0);
     assert_int_equal(atomic_load(&bytes->pinned), 0);
     assert_int_equal(atomic_load(&device->num_events), 0);
+    assert_int_equal(atomic_load(&device->num_astray), 0);
     assert_int_equal(fake_num_open(), 0);
 }
 
