@@ -210,8 +210,8 @@ typedef struct rbc__align_item {
 typedef struct rbc__align_items {
     const rbc__align_item *items;
     int64_t count;
-    uint8_t *host, *device; /* memory of the pipe, of align_bytes() each; not looked at by that */
-    rbc__pipe *pipe;        /* whose stream it goes on */
+    uint8_t *device; /* memory of the pipe, of align_bytes(), which does not look at it */
+    rbc__pipe *pipe; /* whose stream it goes on */
 } rbc__align_items;
 
 typedef struct rbc__backend {

@@ -86,8 +86,8 @@ typedef struct rbc__pipe_ops {
     /* The calling thread uses it, until it leaves: the device is current there. DEVICE. */
     rbc_status (*enter)(rbc__pipe *pipe, rbc_error *err);
     void (*leave)(rbc__pipe *pipe);
-    /* For operations of the backend. */
-    void *(*stream)(const rbc__pipe *pipe);
+    /* For an operation of the backend, which is queued before the next wait or reserve(). */
+    void *(*stream)(rbc__pipe *pipe);
 
     /* Memory of at least these sizes, whose contents are lost; waits where it has to grow.
      * OUT_OF_MEMORY, DEVICE. */
@@ -101,7 +101,8 @@ typedef struct rbc__pipe_ops {
     /* What is queued from now on, until the next mark or wait, is an rbc_gpu_work, or RBC__GPU_NONE: how
      * long the device takes for it is counted by the next wait. */
     void (*mark)(rbc__pipe *pipe, int32_t work);
-    /* Waits on the host for all that is queued. DEVICE. */
+    /* Waits on the host for all that is queued; not at all where nothing is since the last wait.
+     * DEVICE. */
     rbc_status (*wait)(rbc__pipe *pipe, rbc_error *err);
     /* Adds what was counted to gpu_ns [RBC_NUM_GPU_WORKS]. From any thread. */
     void (*add_times)(const rbc__pipe *pipe, int64_t *gpu_ns);

@@ -288,7 +288,6 @@ static rbc_status lay_out(device_maker *m, const rbc__decode_job *jobs, int64_t 
 /* Queues all that the device does. */
 static rbc_status queue_all(device_maker *m, const rbc__decode_job *jobs, int64_t count,
                             rbc_error *err) {
-    void *stream = pipe_of(m)->stream(m->pipe);
     rbc__jpeg_job decoding = jpeg_job(m);
     uint64_t made_bytes;
     group_items(m, jobs, count);
@@ -296,6 +295,7 @@ static rbc_status queue_all(device_maker *m, const rbc__decode_job *jobs, int64_
     if (m->num_images == 0) {
         return RBC_OK;
     }
+    void *stream = pipe_of(m)->stream(m->pipe);
     pipe_of(m)->mark(m->pipe, RBC_GPU_COPY); /* until it is there, as the decoder says */
     RBC__TRY(m->device->decode_jpeg(m->base.context, &decoding, m->device_id, stream, err));
     find_pixels(m, jobs, count);
@@ -518,6 +518,14 @@ static rbc_status align_there(rbc__maker *maker, rbc_batch *batch, const rbc__al
     return status;
 }
 
+static rbc_status await_there(rbc__maker *maker, rbc_error *err) {
+    device_maker *m = (device_maker *)(void *)maker;
+    RBC__TRY(pipe_of(m)->enter(m->pipe, err));
+    const rbc_status status = pipe_of(m)->wait(m->pipe, err);
+    pipe_of(m)->leave(m->pipe);
+    return status;
+}
+
 static void destroy(rbc__maker *maker) {
     device_maker *m = (device_maker *)(void *)maker;
     if (m->pipe != NULL) {
@@ -536,7 +544,8 @@ static void destroy(rbc__maker *maker) {
     free(m);
 }
 
-static const rbc__maker_ops device_ops = {decode, voxelize, rbc__maker_align, align_there, destroy};
+static const rbc__maker_ops device_ops = {decode,      voxelize,    rbc__maker_align,
+                                          align_there, await_there, destroy};
 
 rbc_status rbc__device_maker_create(DLDevice device, const rbc_device_allocator *allocator,
                                     rbc_jpeg_dct jpeg_dct, rbc__pace *pace, rbc__maker **out,

@@ -9,11 +9,9 @@ static rbc_status make(const rbc__backend *device, int32_t device_id, rbc__pipe 
                        rbc_context *context, rbc__align_items *list, rbc_error *err) {
     rbc__pipe_memory memory;
     const int64_t bytes = device->align_bytes(list);
-    RBC__TRY(device->pipe->reserve(pipe, bytes, bytes, &memory, err));
-    list->host = memory.host;
+    RBC__TRY(device->pipe->reserve(pipe, 0, bytes, &memory, err));
     list->device = memory.device;
-    RBC__TRY(device->align(context, list, device_id, device->pipe->stream(pipe), err));
-    return device->pipe->wait(pipe, err);
+    return device->align(context, list, device_id, device->pipe->stream(pipe), err);
 }
 
 rbc_status rbc__device_align(const rbc__backend *device, int32_t device_id, rbc__pipe *pipe,
@@ -26,6 +24,7 @@ rbc_status rbc__device_align(const rbc__backend *device, int32_t device_id, rbc_
         }
         RBC__TRY(make(device, device_id, pipe, context, &list, err));
         first += list.count;
+        RBC__TRY(first < count ? device->pipe->wait(pipe, err) : RBC_OK);
     }
     return RBC_OK;
 }

@@ -169,14 +169,15 @@ void rbc__rows_make(rbc__rows *rows, rbc__maker *maker, rbc_batch *batch, int32_
             rbc__row_fail(&rows->rows[i], spec->num_windows, 0, &problem);
         }
     }
+    rbc__align_numbers(rows, maker);
+    rbc__align_there(rows, maker);
     if (rows->jobs.num_decode > 0) {
         rbc__decode_images(rows, maker);
     }
     if (rows->jobs.num_voxel > 0) {
         rbc__make_grids(rows, maker);
     }
-    rbc__align_numbers(rows, maker);
-    rbc__align_there(rows, maker);
+    rbc__await_there(rows, maker);
     for (int64_t i = 0; i < rows->num_rows; ++i) {
         put_facts(rows, &rows->rows[i]);
     }

@@ -46,7 +46,10 @@ void rbc__make_grids(rbc__rows *rows, rbc__maker *maker);
 
 rbc_status rbc__add_numbers(rbc__rows *rows, int64_t row, int32_t w, rbc_error *err);
 void rbc__align_numbers(rbc__rows *rows, rbc__maker *maker);
-/* Makes the numbers that are made on the batch's device, once the masks of all windows are there. */
+/* Queues the making of the numbers that are made on the batch's device, once their masks are there: images
+ * and grids are waited for in any case, and that is the wait for these, too. */
 void rbc__align_there(rbc__rows *rows, rbc__maker *maker);
+/* Returns once they are made. */
+void rbc__await_there(rbc__rows *rows, rbc__maker *maker);
 
 #endif

@@ -137,14 +137,24 @@ static rbc_status make(rbc__rows *rows, rbc__maker *maker, size_t room, rbc_erro
     return count > 0 ? maker->ops->align_there(maker, rows->batch, items, count, err) : RBC_OK;
 }
 
-void rbc__align_there(rbc__rows *rows, rbc__maker *maker) {
-    const rbc__batch_spec *spec = rows->params.spec;
-    const size_t room = (size_t)num_windows_there(spec) * (size_t)rows->num_rows;
-    rbc_error problem;
-    if (room == 0 || make(rows, maker, room, &problem) == RBC_OK) {
-        return;
-    }
+static void fail_all(rbc__rows *rows, const rbc_error *problem) {
     for (int64_t i = 0; i < rows->num_rows; ++i) {
-        rbc__row_fail(&rows->rows[i], spec->num_windows, 0, &problem);
+        rbc__row_fail(&rows->rows[i], rows->params.spec->num_windows, 0, problem);
+    }
+}
+
+void rbc__align_there(rbc__rows *rows, rbc__maker *maker) {
+    const size_t room = (size_t)num_windows_there(rows->params.spec) * (size_t)rows->num_rows;
+    rbc_error problem;
+    if (room > 0 && make(rows, maker, room, &problem) != RBC_OK) {
+        fail_all(rows, &problem);
+    }
+}
+
+void rbc__await_there(rbc__rows *rows, rbc__maker *maker) {
+    rbc_error problem;
+    if (num_windows_there(rows->params.spec) > 0 &&
+        maker->ops->await_there(maker, &problem) != RBC_OK) {
+        fail_all(rows, &problem);
     }
 }

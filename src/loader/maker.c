@@ -290,7 +290,7 @@ static void destroy(rbc__maker *maker) {
 
 rbc_status rbc__maker_create(rbc_jpeg_dct jpeg_dct, bool has_images, rbc__maker **out,
                              rbc_error *err) {
-    static const rbc__maker_ops ops = {decode, voxelize, rbc__maker_align, NULL, destroy};
+    static const rbc__maker_ops ops = {decode, voxelize, rbc__maker_align, NULL, NULL, destroy};
     rbc__maker *maker = calloc(1, sizeof *maker);
     *out = NULL;
     if (maker == NULL) {

@@ -107,9 +107,12 @@ typedef struct rbc__maker_ops {
     /* Makes grids of the batch, of jobs whose status is RBC_OK. */
     void (*voxelize)(rbc__maker *maker, rbc_batch *batch, rbc__voxel_job *jobs, int64_t count);
     void (*align)(rbc__maker *maker, rbc__align_job *jobs, int64_t count);
-    /* Makes numbers of the batch on its device. NULL of the CPU's. OUT_OF_MEMORY, DEVICE. */
+    /* Queues the making of numbers of the batch on its device: what `items` point to is not needed any
+     * more. NULL of the CPU's, as the next. OUT_OF_MEMORY, DEVICE. */
     rbc_status (*align_there)(rbc__maker *maker, rbc_batch *batch, const rbc__align_item *items,
                               int64_t count, rbc_error *err);
+    /* Returns once they are made. DEVICE. */
+    rbc_status (*await_there)(rbc__maker *maker, rbc_error *err);
     void (*destroy)(rbc__maker *maker);
 } rbc__maker_ops;
 

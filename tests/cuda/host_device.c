@@ -48,6 +48,7 @@ CUresult host_check_allowed(void) {
 }
 
 void host_count_wait(void) {
+    atomic_fetch_add(&rbc_host_device.num_waits, 1);
     if ((unsigned long)pthread_self() == atomic_load(&rbc_host_device.watched)) {
         atomic_fetch_add(&rbc_host_device.watched_waits, 1);
     }

@@ -47,6 +47,7 @@ typedef struct host_device {
     atomic_ulong watched;                        /* a thread, as pthread_self() names it */
     atomic_int watched_waits;                    /* of it for the device */
     atomic_int num_streams, num_events;          /* alive */
+    atomic_llong num_waits;                      /* of all threads for the device */
     atomic_int num_astray; /* events made or recorded where no device is current */
 } host_device;
 

@@ -148,6 +148,48 @@ static void batches_that_queued_work_uses_are_left_alone(void **state) {
     check_left(0);
 }
 
+/* Waits of a worker for the device in an epoch; one before it has let memory grow. */
+static long long count_waits(setup *s) {
+    CUstream stream = make_stream(0);
+    rbc_loader *loader = open_loader(s);
+    drop(found, train(loader, stream, found));
+    atomic_store(&device->watched_waits, 0);
+    atomic_store(&device->watched, (unsigned long)pthread_self());
+    const long long before = atomic_load(&device->num_waits);
+    /* Not the next one, behind which the one after it would be begun. */
+    assert_int_equal(rbc_loader_seek(loader, 7, 0, NULL), RBC_OK);
+    const int64_t count = train(loader, stream, found);
+    const long long waits =
+        atomic_load(&device->num_waits) - before - atomic_load(&device->watched_waits);
+    atomic_store(&device->watched, 0);
+    drop(found, count);
+    rbc_loader_destroy(&loader);
+    assert_int_equal(driver->stream_destroy(stream), 0);
+    check_left(0);
+    return waits;
+}
+
+/* A worker waits once for images and numbers of a range, and for numbers alone as well. */
+static void numbers_are_waited_for_with_images(void **state) {
+    (void)state;
+    static const int32_t num_windows[] = {8, 1}; /* images and numbers, but no grids; numbers */
+    for (int i = 0; i < 2; ++i) {
+        setup *s = make_setup();
+        s->fake.is_jpeg = true;
+        s->params.num_threads = 1;
+        s->params.num_windows = num_windows[i];
+        s->windows[0] = i == 0 ? s->windows[0] : s->windows[5];
+        s->params.device = cuda0;
+        s->params.jpeg = RBC_JPEG_ON_CUDA;
+        s->params.align = RBC_ALIGN_ON_CPU;
+        const long long without = count_waits(s);
+        s->params.align = RBC_ALIGN_ON_CUDA;
+        const long long with = count_waits(s);
+        assert_true(without > 0);
+        assert_int_equal(with, i == 0 ? without : 2 * without);
+    }
+}
+
 static void an_epoch_resumes_anywhere(void **state) {
     (void)state;
     setup *s = make_setup();
@@ -408,6 +450,7 @@ int main(void) {
         cmocka_unit_test(batches_are_those_of_the_host),
         cmocka_unit_test(images_are_those_of_the_host),
         cmocka_unit_test(batches_that_queued_work_uses_are_left_alone),
+        cmocka_unit_test(numbers_are_waited_for_with_images),
         cmocka_unit_test(an_epoch_resumes_anywhere),
         cmocka_unit_test(damage_is_that_of_the_host),
         cmocka_unit_test(loaders_stop_at_any_time),

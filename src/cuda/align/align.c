@@ -6,6 +6,7 @@
 #include "cuda/ops.h"
 #include "cuda/resample/resample_launch.h"
 #include "cuda/runtime/pipe.h"
+#include "cuda/runtime/staging.h"
 
 enum { ALIGNMENT = 16 };
 
@@ -136,10 +137,10 @@ static align_item item_of(const rbc__align_item *item) {
     };
 }
 
-static void describe(const rbc__align_items *list, const layout *l) {
-    align_item *items = (align_item *)(void *)list->host;
-    align_tile *tile = (align_tile *)(void *)(list->host + l->tiles);
-    memory to = {.host = list->host, .device = list->device, .used = l->data};
+static void describe(const rbc__align_items *list, const layout *l, uint8_t *host) {
+    align_item *items = (align_item *)(void *)host;
+    align_tile *tile = (align_tile *)(void *)(host + l->tiles);
+    memory to = {.host = host, .device = list->device, .used = l->data};
     for (int64_t i = 0; i < list->count; ++i) {
         const rbc__align_item *item = &list->items[i];
         items[i] = item_of(item);
@@ -157,6 +158,33 @@ static void describe(const rbc__align_items *list, const layout *l) {
     }
 }
 
+/* Queues a copy of what the kernel is told, which then lies `*there`. */
+static rbc_status copy_description(rbc__cuda_queue *queue, const rbc__align_items *list,
+                                   const layout *l, unsigned char **there, rbc_error *err) {
+    rbc__cuda_staging *staging;
+    unsigned char *host;
+    RBC__TRY(rbc__cuda_staging_take(queue, (uint64_t)l->bytes, &staging, &host, err));
+    describe(list, l, host);
+    rbc__cuda_pipe_ops.mark(list->pipe, RBC_GPU_COPY);
+    const rbc_status status =
+        rbc__cuda_staging_copy(queue, staging, (uint64_t)l->bytes, list->device, there, err);
+    const rbc_status given = rbc__cuda_staging_give(queue, staging, status == RBC_OK ? err : NULL);
+    return status == RBC_OK ? given : status;
+}
+
+static rbc_status run(rbc__cuda_queue *queue, const rbc__align_items *list, const layout *l,
+                      rbc_error *err) {
+    unsigned char *there = NULL;
+    RBC__TRY(copy_description(queue, list, l, &there, err));
+    rbc__cuda_pipe_ops.mark(list->pipe, RBC_GPU_ALIGN);
+    const align_launch launch = {
+        .items = (const align_item *)(const void *)there,
+        .tiles = (const align_tile *)(const void *)(there + l->tiles),
+    };
+    const rbc__cuda_shape shape = {.blocks = l->num_tiles, .blocks_y = 1, .threads = ALIGN_THREADS};
+    return rbc__cuda_launch(queue, RBC__CUDA_align, shape, &launch, err);
+}
+
 rbc_status rbc__cuda_align(rbc_context *context, const rbc__align_items *list, int32_t device_id,
                            void *cu_stream, rbc_error *err) {
     (void)context;
@@ -164,17 +192,8 @@ rbc_status rbc__cuda_align(rbc_context *context, const rbc__align_items *list, i
     if (l.num_tiles == 0) {
         return RBC_OK;
     }
-    describe(list, &l);
-    rbc__cuda_pipe_ops.mark(list->pipe, RBC_GPU_COPY);
-    RBC__TRY(rbc__cuda_pipe_ops.copy(list->pipe, list->device, list->host, l.bytes, err));
-    rbc__cuda_pipe_ops.mark(list->pipe, RBC_GPU_ALIGN);
     rbc__cuda_queue queue;
     RBC__TRY(rbc__cuda_enter(device_id, cu_stream, &queue, err));
     queue.pipe = list->pipe;
-    const align_launch launch = {
-        .items = (const align_item *)(const void *)list->device,
-        .tiles = (const align_tile *)(const void *)(list->device + l.tiles),
-    };
-    const rbc__cuda_shape shape = {.blocks = l.num_tiles, .blocks_y = 1, .threads = ALIGN_THREADS};
-    return rbc__cuda_leave(&queue, rbc__cuda_launch(&queue, RBC__CUDA_align, shape, &launch, err));
+    return rbc__cuda_leave(&queue, run(&queue, list, &l, err));
 }

@@ -31,6 +31,7 @@ struct rbc__pipe {
     rbc_device_allocator allocator;
     CUstream cu_stream;
     CUevent done; /* that is waited for: waiting for the stream would keep the core */
+    bool is_idle; /* nothing was queued since it was waited for */
     rbc__cuda_entered entered;
     void *host;
     CUdeviceptr memory;
@@ -146,7 +147,8 @@ static void destroy(rbc__pipe *pipe) {
     free(pipe);
 }
 
-static void *stream(const rbc__pipe *pipe) {
+static void *stream(rbc__pipe *pipe) {
+    pipe->is_idle = false;
     return pipe->cu_stream;
 }
 
@@ -191,12 +193,16 @@ static void add_times(const rbc__pipe *pipe, int64_t *gpu_ns) {
 }
 
 static rbc_status wait(rbc__pipe *pipe, rbc_error *err) {
+    if (pipe->is_idle) {
+        return RBC_OK;
+    }
     mark_work(pipe, RBC__GPU_NONE);
     CUresult result = pipe->driver->event_record(pipe->done, pipe->cu_stream);
     result = result == 0 ? pipe->driver->event_synchronize(pipe->done)
                          : pipe->driver->stream_synchronize(pipe->cu_stream);
     if (result == 0) {
         count_marks(pipe);
+        pipe->is_idle = true;
     }
     pipe->num_marks = 0;
     ++pipe->num_waits;
@@ -238,12 +244,14 @@ static rbc_status reserve(rbc__pipe *pipe, int64_t host_bytes, int64_t device_by
 }
 
 static rbc_status copy(rbc__pipe *pipe, void *to, const void *from, int64_t bytes, rbc_error *err) {
+    pipe->is_idle = false;
     const CUresult result = pipe->driver->memcpy_async(
         (CUdeviceptr)(uintptr_t)to, (CUdeviceptr)(uintptr_t)from, (size_t)bytes, pipe->cu_stream);
     return told(pipe, result, "copying to a batch", err);
 }
 
 static rbc_status clear(rbc__pipe *pipe, void *to, int64_t bytes, rbc_error *err) {
+    pipe->is_idle = false;
     const CUresult result = pipe->driver->memset_d8_async((CUdeviceptr)(uintptr_t)to, 0,
                                                           (size_t)bytes, pipe->cu_stream);
     return told(pipe, result, "clearing rows of a batch", err);

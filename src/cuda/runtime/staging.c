@@ -153,7 +153,7 @@ rbc_status rbc__cuda_staging_take(rbc__cuda_queue *queue, uint64_t bytes, rbc__c
     (void)pthread_mutex_lock(&mutex);
     rbc_status status = RBC_OK;
     *out = find(queue, bytes);
-    if (*out == NULL) {
+    if (*out == NULL && queue->pipe == NULL) { /* a pipe is waited for before there are many */
         keep_few(queue);
         *out = find(queue, bytes);
     }
