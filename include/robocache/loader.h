@@ -378,7 +378,7 @@ typedef struct rbc_loader_stages {
     /* By rbc_gpu_work: from when the device began it to when it was done, by its own clock, as far as that
      * has been waited for. Of each worker, which the device does side by side: their sum may be more than
      * the time that passed, and what others do there is part of it. Of the ranges of a worker one of
-     * eight is timed behind the first 1,000, and counted eight times. */
+     * 17 is timed behind the first 64, and counted 17 times. */
     int64_t gpu_ns[RBC_MAX_GPU_WORKS];
 } rbc_loader_stages;
 #define RBC_LOADER_STAGES_INIT {.struct_size = sizeof(rbc_loader_stages)}
