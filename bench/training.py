@@ -1,13 +1,14 @@
 """What feeding a training loop costs: each feed beside one batch that stays on the device.
 
-    python bench/training.py [--seconds S] [--steps N] [--feeds A,B] [--json FILE]
+    python bench/training.py [DATASET] [--seconds S] [--steps N] [--feeds A,B] [--json FILE]
     python bench/training.py --tiny                        # small and on the CPU: does it all run?
 
 Policies of three sizes (examples/policy) take about 5,000, 20,000 and 60,000 frames a second: of a
 given width, each gets as many layers as the device takes just so long for. Feeds take turns, round
 by round, each opened for its turn alone, and the batch that stays before and after each. Before
 anything is timed, what they deliver is compared, and a run that was resumed with one that was not.
-Pictures are distinct JPEGs of 256x256, about 20 kB.
+Without a dataset pictures are distinct JPEGs of 256x256, about 20 kB. LeRobot's own feed is of
+LeRobot data, and what it delivers is compared by bench/lerobot_loading.py, not here.
 
     ratio     frames a second over those of the batch that stays, of the turns before and after
     wait      part of the time that the device waited for a batch: between the end of a step and
@@ -24,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import inspect
 import json
 import os
 import statistics
@@ -54,7 +54,6 @@ from robocache import observability
 CHUNK = 8
 CEILING_STEPS = 200  # of each turn of the batch that stays
 SETTLE_S = 3.0  # of training before anything is timed: clocks settle under load
-HAS_JPEG = "jpeg" in inspect.signature(rc.DataLoader).parameters
 
 
 @dataclass(frozen=True)
@@ -337,10 +336,9 @@ def check_feeds(dataset: rc.Dataset, wanted: Wanted, feeds: list[str]) -> None:
     print(f"what {', '.join(feeds)} deliver is equal; pictures {tuple(batch[PICTURE].shape)}")
 
 
-def check_resume(folder: Path, device: str, *, is_compiled: bool) -> None:
+def check_resume(path: Path, device: str, *, is_compiled: bool) -> None:
     """Compares losses and batches of a run with those of one that goes on from its middle."""
     torch.use_deterministic_algorithms(True)
-    (path,) = folder.glob("*/*")
     dataset = rc.open(path, progress=False)
     given = ["--tiny"] if device == "cpu" else ["--batch-size", "64", "--depth", "4"]
     given += ["--device", device] + ([] if is_compiled else ["--eager"])
@@ -367,9 +365,9 @@ def check_resume(folder: Path, device: str, *, is_compiled: bool) -> None:
     print(f"a resumed run: 20 batches and losses the same, {found[0]:.6f} to {found[-1]:.6f}")
 
 
-def resume_apart(folder: Path, setting: Setting) -> str:
+def resume_apart(path: Path, setting: Setting) -> str:
     """Runs check_resume() in a process of its own, which is deterministic."""
-    command = [sys.executable, __file__, "--resume-of", folder, "--device", setting.device]
+    command = [sys.executable, __file__, "--resume-of", path, "--device", setting.device]
     command += [] if setting.is_compiled else ["--eager"]
     environment = {**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -388,7 +386,7 @@ def open_named(name: str, dataset: rc.Dataset, wanted: Wanted) -> Feed:
 def names_of(given: str | None, setting: Setting) -> list[str]:
     if given is not None:
         return given.split(",")
-    ways = ("auto", "cuda", "cpu") if setting.device == "cuda" and HAS_JPEG else ()
+    ways = ("auto", "cuda", "cpu") if setting.device == "cuda" else ()
     ours = [f"robocache-gpu:{way}" for way in ways] or ["robocache-gpu"]
     return ["resident", *ours, "robocache-host", "torch"]
 
@@ -499,9 +497,10 @@ def machine(setting: Setting) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("data", type=Path, nargs="?", help="a dataset; without, JPEGs are made up")
     parser.add_argument("--seconds", type=float, default=480.0, help="for all of it")
     parser.add_argument("--steps", type=int, default=1000, help="of each feed, over all rounds")
-    parser.add_argument("--frames", type=int, help="of the dataset")
+    parser.add_argument("--frames", type=int, help="of those made up")
     parser.add_argument("--appetites", help="those to measure, with commas; else all")
     parser.add_argument("--depths", help="layers of each policy, with commas; else calibrated")
     parser.add_argument("--no-resume", action="store_true", help="do not compare a resumed run")
@@ -540,13 +539,20 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
-        path = data.write(Path(folder), setting.frames, setting.side)
-        print(f"{setting.frames} frames written in {time.perf_counter() - begin:.0f} s", flush=True)
+        path = arguments.data or data.write(Path(folder), setting.frames, setting.side)
+        if arguments.data is None:
+            took = time.perf_counter() - begin
+            print(f"{setting.frames} frames written in {took:.0f} s", flush=True)
         dataset = rc.open(path, progress=False)
         feeds = names_of(arguments.feeds, setting)
-        result: dict[str, Any] = {**machine(setting), "equal": compared(feeds), "rows": []}
+        result: dict[str, Any] = {
+            **machine(setting),
+            "data": f"{path.name}, {dataset.format}, {dataset.num_steps} steps",
+            "equal": compared(feeds),
+            "rows": [],
+        }
         if not arguments.no_resume:
-            result["resume"] = resume_apart(Path(folder), setting)
+            result["resume"] = resume_apart(path, setting)
         print(result.get("resume", "no run was resumed"), HEAD, sep="\n", flush=True)
         try:
             for row in turns(setting, dataset, arguments, until, feeds):

@@ -4,8 +4,8 @@
     write FOLDER CODEC FILES                         pictures that tell their numbers
     rate                                             shuffled batches of 32, as lines of input ask
 
-Called by bench/lerobot_proof.py and bench/lerobot.py. FILES is "one" for all episodes in a file, or
-"each". It uses nothing of RoboCache.
+Called by bench/lerobot_proof.py and bench/lerobot_loading.py. FILES is "one" for all episodes in a
+file, or "each". It uses nothing of RoboCache.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """LeRobot datasets, loaded by RoboCache and by LeRobot's own class: rates in turns, by the clock.
 
-    python bench/lerobot.py SET --lerobot PYTHON --json bench/results/lerobot.json
+    python bench/lerobot_loading.py SET --lerobot PYTHON --json bench/results/lerobot.json
 
 SET is a dataset of version 3.0 with one video in groups of two pictures, as LeRobot writes it;
 PYTHON the interpreter of an environment with LeRobot. The video is encoded again in groups of 30
