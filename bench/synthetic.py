@@ -12,48 +12,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import struct
+import sys
 from pathlib import Path
 
 import jpeg_frames
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.python.wire_bytes import field, record
+
 DISTINCT = 16
 TASKS = ["open the drawer", "close the drawer", "pick up the cup", "put the cup on the shelf"]
-
-
-def crc_table() -> list[int]:
-    table = []
-    for byte in range(256):
-        value = byte
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    return table
-
-
-CRC_TABLE = crc_table()
-
-
-def masked_crc(data: bytes) -> int:
-    value = 0xFFFFFFFF
-    for byte in data:
-        value = value >> 8 ^ CRC_TABLE[(value ^ byte) & 0xFF]
-    value ^= 0xFFFFFFFF
-    return ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def field(number: int, payload: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(payload)) + payload
 
 
 def entry(name: str, kind: int, values: bytes) -> bytes:
@@ -82,14 +51,7 @@ def episode(number: int, steps: int, side: int) -> bytes:
     if side > 0:
         images = b"".join(field(1, picture(rng, side)) for _ in range(steps))
         features.append(entry("steps/observation/image", 1, images))
-    payload = field(1, b"".join(features))
-    length = struct.pack("<Q", len(payload))
-    return (
-        length
-        + struct.pack("<I", masked_crc(length))
-        + payload
-        + struct.pack("<I", masked_crc(payload))
-    )
+    return record(field(1, b"".join(features)))
 
 
 def tensor(shape: list[int], dtype: str) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 Those of the targets "jpeg", "jxl" and "video" are not among them: they are by encoders.
 
-Usage: python fuzz/make_corpus.py [FOLDER]    (default: the folder `corpus` beside this file)
+Usage: python -m fuzz.make_corpus [FOLDER]    (default: the folder `corpus` beside this file)
 """
 
 from __future__ import annotations
@@ -11,11 +11,17 @@ import json
 import sys
 from pathlib import Path
 
-from seeds.catalogs import changes, kept_statistics, metadata
-from seeds.files import mp4s, npys, packings, parquets, pngs, wholes, zips
-from seeds.layouts import arrays, blobs, layouts, tracks
-from seeds.rlds import dataset_info_json, dlimp_example, features_json, full_example, odd_examples
-from seeds.wire import record, varint
+from fuzz.seeds.catalogs import changes, kept_statistics, metadata
+from fuzz.seeds.files import mp4s, npys, packings, parquets, pngs, wholes, zips
+from fuzz.seeds.layouts import arrays, blobs, layouts, tracks
+from fuzz.seeds.rlds import (
+    dataset_info_json,
+    dlimp_example,
+    features_json,
+    full_example,
+    odd_examples,
+)
+from tests.python.wire_bytes import record, varint
 
 
 def main() -> None:

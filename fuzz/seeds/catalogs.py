@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from .wire import varint
+from tests.python.wire_bytes import varint
 
 
 def metadata() -> dict[str, bytes]:

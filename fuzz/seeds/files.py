@@ -6,12 +6,12 @@ import gzip
 import io
 import re
 import struct
-import sys
 import zipfile
 import zlib
 from pathlib import Path
 
-from .wire import varint
+from tests.python import mp4_boxes as mp4
+from tests.python.wire_bytes import varint
 
 
 def npys() -> dict[str, bytes]:
@@ -230,9 +230,6 @@ def parquets() -> dict[str, bytes]:
 
 def mp4s() -> dict[str, bytes]:
     """Build MP4 files with each form of their tables, and of the heads of codecs."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from tests.python import mp4_boxes as mp4
-
     samples = [bytes([i]) * (3 + i % 5) for i in range(9)]
     descriptor = b"\x03\x1b\0\0\0\x04\x13\x20\x11" + bytes(11) + b"\x05\x04\0\0\1\xb0\x06\1\2"
     colour = mp4.box("colr", b"nclx", mp4.ints("H", 1, 1, 1), b"\x80")

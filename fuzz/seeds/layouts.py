@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .wire import varint, zigzag
+from tests.python.wire_bytes import varint, zigzag
 
 Shape = tuple[int, ...]
 Runs = tuple[bytes, ...]

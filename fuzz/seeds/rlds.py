@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from .wire import field, varint
+from tests.python.wire_bytes import field, varint
 
 Shape = tuple[int, ...]
 

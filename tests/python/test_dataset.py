@@ -22,6 +22,7 @@ from robocache import errors
 from robocache._progress import ProgressBar, format_bytes, format_duration
 from tests.python import small_dataset
 from tests.python.interrupts import interrupting
+from tests.python.wire_bytes import varint
 
 
 def test_bridge_at_a_glance(bridge):
@@ -251,13 +252,8 @@ def test_a_catalog_of_another_dataset_is_refused(bridge_path, tmp_path):
 
 def metadata_group(text: bytes) -> bytes:
     """Metadata of 64 episodes as a catalog holds it (src/catalog/metadata.h), all the same."""
-    length = len(text)
-    assert length < 1 << 21
-    varint = bytes([length & 127 | 128, length >> 7 & 127 | 128, length >> 14])
-    group = (varint + text) * 64
-    size = len(group)
-    head = bytes([size >> shift & 127 | 128 for shift in (0, 7, 14)]) + bytes([size >> 21])
-    return head + zlib.compress(group)
+    group = (varint(len(text)) + text) * 64
+    return varint(len(group)) + zlib.compress(group)
 
 
 @pytest.mark.parametrize(

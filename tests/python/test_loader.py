@@ -19,7 +19,7 @@ import torch
 import robocache as rc
 from tests.python.interrupts import interrupting
 from tests.python.loader_model import await_threads, num_threads
-from tests.python.tfrecord_bytes import masked_crc
+from tests.python.wire_bytes import masked_crc
 
 WINDOWS = {
     "observation/state": rc.Window(range(-1, 1), mode="linear"),

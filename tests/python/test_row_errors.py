@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import robocache as rc
-from tests.python.tfrecord_bytes import replace
+from tests.python.wire_bytes import replace_in_record
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -65,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         changes[png] = png[:60] + bytes(20) + png[80:]
         changes[text.encode()] = b"\xff" * len(text)
     (shard,) = where.rglob("*.tfrecord*")
-    replace(shard, changes)
+    replace_in_record(shard, changes)
     return where / "row"
 
 

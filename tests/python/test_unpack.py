@@ -23,7 +23,7 @@ import robocache as rc
 from robocache import cli
 from robocache.errors import FormatError, IoError, NotFoundError
 from tests.python import small_dataset
-from tests.python.tfrecord_bytes import framed
+from tests.python.wire_bytes import field, record
 
 
 def two_members(data: bytes) -> bytes:
@@ -125,13 +125,6 @@ def test_batches_are_those_of_the_plain_dataset(plain: Path, tmp_path: Path, pac
     assert (found.num_files, found.problems) == (2, [])
 
 
-def field(number: int, data: bytes) -> bytes:
-    size = len(data)
-    assert size < 1 << 14
-    length = bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7])
-    return bytes([number << 3 | 2]) + length + data
-
-
 def dlimp_record() -> bytes:
     values = np.arange(12, dtype="<f4").reshape(3, 4)
     shape = b"".join(field(2, bytes([8, extent])) for extent in values.shape)
@@ -142,8 +135,8 @@ def dlimp_record() -> bytes:
 
 def test_streams_are_derived_from_a_packed_record(tmp_path: Path) -> None:
     """Data as dlimp writes it has no features.json."""
-    record = framed(dlimp_record())
-    for folder, data in (("plain", record * 3), ("packed", gzip.compress(record * 3))):
+    written = record(dlimp_record())
+    for folder, data in (("plain", written * 3), ("packed", gzip.compress(written * 3))):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "train.tfrecord").write_bytes(data)
     wanted = rc.open(tmp_path / "plain", progress=False)

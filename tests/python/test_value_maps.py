@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import robocache as rc
+from tests.python.wire_bytes import varint
 
 STEPS = [5, 0, 3, 7]  # of the episodes of every dataset here
 TOTAL = sum(STEPS)
@@ -29,14 +30,7 @@ def ints(dtype: str, shape: tuple[int, ...] = (4,)) -> Any:
 
 
 def varints(numbers: Any) -> bytes:
-    out = bytearray()
-    for number in map(int, np.ravel(numbers)):
-        left = number % 2**64
-        while left > 127:
-            out.append(left & 127 | 128)
-            left >>= 7
-        out.append(left)
-    return bytes(out)
+    return b"".join(varint(int(number)) for number in np.ravel(numbers))
 
 
 def npy(sample: Any) -> bytes:
