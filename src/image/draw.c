@@ -1,20 +1,11 @@
 #include <math.h>
 
 #include "core/error.h"
+#include "core/mix.h"
 #include "image/image.h"
-
-#define GOLDEN UINT64_C(0x9e3779b97f4a7c15)
 
 /* Halvings of an exponent that is drawn. */
 #define ASPECT_BITS 24
-
-static uint64_t mix(uint64_t x) {
-    x ^= x >> 30;
-    x *= UINT64_C(0xbf58476d1ce4e5b9);
-    x ^= x >> 27;
-    x *= UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
 
 /* FNV-1a. */
 static uint64_t hash_name(const char *name) {
@@ -37,13 +28,13 @@ uint64_t rbc_image_key(uint64_t seed, int64_t epoch, int64_t episode, int64_t ti
     };
     uint64_t key = 0;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; ++i) {
-        key = mix((key ^ parts[i]) + GOLDEN);
+        key = rbc__mix64((key ^ parts[i]) + RBC__GOLDEN);
     }
     return key;
 }
 
 double rbc__image_uniform(uint64_t key, int32_t counter) {
-    return (double)(mix(key + GOLDEN * ((uint64_t)counter + 1)) >> 11) * 0x1p-53;
+    return (double)(rbc__mix64(key + RBC__GOLDEN * ((uint64_t)counter + 1)) >> 11) * 0x1p-53;
 }
 
 static double between(const double range[2], uint64_t key, int32_t counter) {

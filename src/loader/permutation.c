@@ -1,22 +1,16 @@
 #include "loader/permutation.h"
 
+#include "core/mix.h"
+
 #define MIN_BITS 6U
 
-static uint64_t mix(uint64_t x) {
-    x ^= x >> 30;
-    x *= UINT64_C(0xbf58476d1ce4e5b9);
-    x ^= x >> 27;
-    x *= UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
-
 static uint64_t draw(uint64_t *state) {
-    *state += UINT64_C(0x9e3779b97f4a7c15);
-    return mix(*state);
+    *state += RBC__GOLDEN;
+    return rbc__mix64(*state);
 }
 
 uint64_t rbc__permutation_hash(uint64_t seed, uint64_t epoch, uint64_t number) {
-    return mix(mix(mix(seed + UINT64_C(0x9e3779b97f4a7c15)) ^ epoch) + number);
+    return rbc__mix64(rbc__mix64(rbc__mix64(seed + RBC__GOLDEN) ^ epoch) + number);
 }
 
 void rbc__permutation_init(rbc__permutation *out, uint64_t size, uint64_t seed, uint64_t epoch) {
@@ -27,7 +21,8 @@ void rbc__permutation_init(rbc__permutation *out, uint64_t size, uint64_t seed, 
     out->size = size;
     out->low_bits = bits - bits / 2;
     out->high_bits = bits / 2;
-    uint64_t state = mix(seed) ^ mix(mix(epoch) + UINT64_C(0xd1b54a32d192ed03));
+    uint64_t state =
+        rbc__mix64(seed) ^ rbc__mix64(rbc__mix64(epoch) + UINT64_C(0xd1b54a32d192ed03));
     for (int i = 0; i < RBC__PERMUTATION_ROUNDS; ++i) {
         out->keys[i] = draw(&state);
     }
@@ -42,8 +37,8 @@ uint64_t rbc__permutation_at(const rbc__permutation *permutation, uint64_t index
     uint64_t image;
     do {
         for (int i = 0; i < RBC__PERMUTATION_ROUNDS; i += 2) {
-            high ^= mix(low + permutation->keys[i]) & high_mask;
-            low ^= mix(high + permutation->keys[i + 1]) & low_mask;
+            high ^= rbc__mix64(low + permutation->keys[i]) & high_mask;
+            low ^= rbc__mix64(high + permutation->keys[i + 1]) & low_mask;
         }
         image = (high << low_bits) | low;
     } while (image >= permutation->size);

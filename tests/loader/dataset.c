@@ -17,17 +17,12 @@
 #include <cmocka.h>
 #include <robocache/robocache.h>
 
+#include "fields.h"
 #include "written.h"
 
 static const DLDataType f32 = {kDLFloat, 32, 1};
 static const DLDataType i64 = {kDLInt, 64, 1};
 static const DLDataType u8 = {kDLUInt, 8, 1};
-
-static void expect_ok(rbc_status status, const rbc_error *error) {
-    if (status != RBC_OK) {
-        fail_msg("%s: %s", rbc_status_name(status), error->message);
-    }
-}
 
 static const int32_t pair[] = {-1, 0};
 static const int32_t chunk[] = {0, 1, 2, 3};
@@ -79,18 +74,8 @@ static rbc_selection *open_selection(const char *path, const char *catalog) {
     return selection;
 }
 
-static const rbc_field *field_named(const rbc_batch *batch, const char *name) {
-    for (int32_t i = 0; i < rbc_batch_num_fields(batch); ++i) {
-        if (strcmp(rbc_batch_field(batch, i)->name, name) == 0) {
-            return rbc_batch_field(batch, i);
-        }
-    }
-    fail_msg("no field '%s'", name);
-    return NULL;
-}
-
 static int64_t number_at(const rbc_batch *batch, const char *name, int64_t row) {
-    return ((const int64_t *)field_named(batch, name)->tensor.data)[row];
+    return ((const int64_t *)field_of(batch, name)->tensor.data)[row];
 }
 
 static int32_t stream_named(rbc_dataset *dataset, const char *name) {
@@ -151,12 +136,12 @@ static void check_numeric(rbc_context *context, rbc_episode *episode, int32_t st
                            NULL, &error),
               &error);
     const size_t row_bytes = (size_t)(window->count * width) * sizeof(float);
-    assert_memory_equal((const char *)field_named(batch, window->name)->tensor.data +
+    assert_memory_equal((const char *)field_of(batch, window->name)->tensor.data +
                             (size_t)row * row_bytes,
                         expected, row_bytes);
     char name[64];
     snprintf(name, sizeof name, "%s_valid", window->name);
-    assert_memory_equal((const char *)field_named(batch, name)->tensor.data + row * window->count,
+    assert_memory_equal((const char *)field_of(batch, name)->tensor.data + row * window->count,
                         valid, (size_t)window->count);
     free(values);
     free(times);
@@ -180,7 +165,7 @@ static void check_samples(rbc_episode *episode, const int32_t *streams, const rb
         uint8_t pixels[PIXEL_BYTES];
         expect_ok(rbc_episode_read(episode, streams[IMAGE], step, 1, pixels, sizeof pixels, &error),
                   &error);
-        assert_memory_equal((const uint8_t *)field_named(batch, "image")->tensor.data +
+        assert_memory_equal((const uint8_t *)field_of(batch, "image")->tensor.data +
                                 (row * 2 + i) * PIXEL_BYTES,
                             pixels, PIXEL_BYTES);
         int64_t first = 0;
@@ -191,7 +176,7 @@ static void check_samples(rbc_episode *episode, const int32_t *streams, const rb
         expect_ok(rbc_episode_read(episode, streams[CLOUD], first, lengths[step], expected,
                                    (uint64_t)lengths[step] * 3 * sizeof(float), &error),
                   &error);
-        assert_memory_equal((const char *)field_named(batch, "cloud")->tensor.data +
+        assert_memory_equal((const char *)field_of(batch, "cloud")->tensor.data +
                                 (size_t)(row * 2 + i) * sizeof expected,
                             expected, sizeof expected);
         assert_int_equal(number_at(batch, "cloud_lengths", row * 2 + i), lengths[step]);
@@ -237,7 +222,7 @@ static void batches_equal_the_episodes(void **state) {
     rbc_batch *batch = NULL;
     rbc_status status;
     while ((status = rbc_loader_next(loader, -1, &batch, &error)) == RBC_OK) {
-        for (int64_t row = 0; row < field_named(batch, "time_ns")->tensor.shape[0]; row++, rows++) {
+        for (int64_t row = 0; row < field_of(batch, "time_ns")->tensor.shape[0]; row++, rows++) {
             rbc_episode *episode = NULL;
             expect_ok(
                 rbc_episode_open(dataset, number_at(batch, "episode_id", row), &episode, &error),

@@ -130,24 +130,6 @@ int64_t position_of(const rbc_loader *loader, const setup *s, int64_t index) {
     return index < rbc_loader_num_rounds(loader) ? index * stride : rbc_loader_num_samples(loader);
 }
 
-const rbc_field *field_of(const rbc_batch *batch, const char *name) {
-    for (int32_t i = 0; i < rbc_batch_num_fields(batch); ++i) {
-        if (strcmp(rbc_batch_field(batch, i)->name, name) == 0) {
-            return rbc_batch_field(batch, i);
-        }
-    }
-    fail_msg("no field '%s'", name);
-    return NULL;
-}
-
-const int64_t *numbers_of(const rbc_batch *batch, const char *name) {
-    return field_of(batch, name)->tensor.data;
-}
-
-int64_t num_rows(const rbc_batch *batch) {
-    return rbc_batch_field(batch, 0)->tensor.shape[0];
-}
-
 static int num_threads(void) {
     int count = 0;
     DIR *tasks = opendir("/proc/self/task");

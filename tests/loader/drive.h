@@ -3,6 +3,7 @@
 #define RBC_TESTS_LOADER_DRIVE_H
 
 #include "fake.h"
+#include "fields.h"
 
 #define MAX_BATCHES 1024
 
@@ -28,11 +29,6 @@ int64_t drain(rbc_loader *loader, uint64_t *digests);
 
 /* Position before batch `index` of an epoch that was begun at 0; its end, past the last. */
 int64_t position_of(const rbc_loader *loader, const setup *s, int64_t index);
-
-/* Of a field that is there. */
-const rbc_field *field_of(const rbc_batch *batch, const char *name);
-const int64_t *numbers_of(const rbc_batch *batch, const char *name);
-int64_t num_rows(const rbc_batch *batch);
 
 /* Threads of this process while there is no loader. Starts one first: with it a sanitizer starts its
  * own. */

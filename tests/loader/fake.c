@@ -14,6 +14,7 @@
 #include <turbojpeg.h>
 
 #include "core/error.h"
+#include "core/mix.h"
 
 struct rbc_dataset {
     fake_params params;
@@ -52,10 +53,7 @@ int64_t fake_num_open(void) {
 
 static uint64_t hash(int64_t episode, int64_t stream, int64_t sample, int64_t element) {
     uint64_t x = (uint64_t)episode * 1000003 + (uint64_t)stream * 10007;
-    x = (x + (uint64_t)sample) * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)element;
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
+    return rbc__mix64((x + (uint64_t)sample) * RBC__GOLDEN + (uint64_t)element);
 }
 
 static double unit(uint64_t bits) {

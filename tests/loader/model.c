@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "core/mix.h"
 #include "core/monotonic.h"
 #include "drive.h"
 #include "steps.h"
@@ -101,10 +102,7 @@ static rbc_batch *to_release[64];
 static int num_to_release;
 
 static uint64_t draw(run *r, uint64_t below) {
-    uint64_t x = r->random += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (x ^ (x >> 31)) % below;
+    return rbc__mix64(r->random += RBC__GOLDEN) % below;
 }
 
 /* ---- other threads ------------------------------------------------------------------------------

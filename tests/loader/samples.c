@@ -10,32 +10,9 @@
 #include <cmocka.h>
 
 #include "fake.h"
+#include "fields.h"
 
 #define MS INT64_C(1000000)
-
-static void expect_ok(rbc_status status, const rbc_error *error) {
-    if (status != RBC_OK) {
-        fail_msg("status %s: %s", rbc_status_name(status), error->message);
-    }
-}
-
-static const rbc_field *field_named(const rbc_batch *batch, const char *name) {
-    for (int32_t i = 0; i < rbc_batch_num_fields(batch); ++i) {
-        if (strcmp(rbc_batch_field(batch, i)->name, name) == 0) {
-            return rbc_batch_field(batch, i);
-        }
-    }
-    fail_msg("no field '%s'", name);
-    return NULL;
-}
-
-static const uint8_t *bytes_of(const rbc_batch *batch, const char *name) {
-    return field_named(batch, name)->tensor.data;
-}
-
-static const int64_t *numbers_of(const rbc_batch *batch, const char *name) {
-    return field_named(batch, name)->tensor.data;
-}
 
 static rbc_loader *open_loader(const fake_params *fake, const rbc_window *windows,
                                int32_t num_windows, double rate_hz) {
@@ -71,7 +48,7 @@ static void images_are_decoded_once_a_window(void **state) {
     rbc_batch *batch = NULL;
     int64_t distinct = 0;
     while (rbc_loader_next(loader, -1, &batch, NULL) == RBC_OK) {
-        const rbc_field *field = field_named(batch, "view");
+        const rbc_field *field = field_of(batch, "view");
         assert_int_equal(field->tensor.ndim, 5);
         assert_int_equal(field->tensor.shape[1], 4);
         assert_int_equal(field->tensor.shape[2], FAKE_IMAGE_HEIGHT);
@@ -131,7 +108,7 @@ static void stamped_images_are_held(void **state) {
     rbc_batch *batch = NULL;
     int64_t checked = 0;
     while (rbc_loader_next(loader, -1, &batch, NULL) == RBC_OK) {
-        const rbc_field *field = field_named(batch, "camera");
+        const rbc_field *field = field_of(batch, "camera");
         for (int64_t row = 0; row < field->tensor.shape[0]; ++row) {
             const int64_t episode = (numbers_of(batch, "episode_id")[row] - 1000) / 3;
             const int64_t count = fake_num_stamps(episode);
@@ -175,7 +152,7 @@ static void clouds_are_padded(void **state) {
         rbc_batch *batch = NULL;
         const size_t cloud_bytes = (FAKE_MAX_POINTS + 2) * 3 * sizeof(float);
         while (rbc_loader_next(loader, -1, &batch, NULL) == RBC_OK) {
-            const rbc_field *field = field_named(batch, "cloud");
+            const rbc_field *field = field_of(batch, "cloud");
             assert_int_equal(field->tensor.ndim, 4);
             assert_int_equal(field->tensor.shape[2], FAKE_MAX_POINTS + 2);
             assert_int_equal(field->tensor.shape[3], 3);
@@ -240,7 +217,7 @@ static void text_comes_with_its_step(void **state) {
     rbc_loader *loader = open_loader(&fake, &window, 1, 0.0);
     rbc_batch *batch = NULL;
     while (rbc_loader_next(loader, -1, &batch, NULL) == RBC_OK) {
-        const rbc_field *field = field_named(batch, "note");
+        const rbc_field *field = field_of(batch, "note");
         assert_int_equal(field->kind, RBC_FIELD_TEXT);
         assert_int_equal(field->tensor.ndim, 2);
         assert_null(field->tensor.data);

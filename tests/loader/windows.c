@@ -13,6 +13,7 @@
 
 #include "core/rate.h"
 #include "fake.h"
+#include "fields.h"
 
 #define MAX_WIDTH 24
 
@@ -104,30 +105,6 @@ static const window_case cases[] = {
      .groups = {{0, 4, RBC_RESAMPLE_SLERP}}},
 };
 
-static void expect_ok(rbc_status status, const rbc_error *error) {
-    if (status != RBC_OK) {
-        fail_msg("status %s: %s", rbc_status_name(status), error->message);
-    }
-}
-
-static const rbc_field *field_named(const rbc_batch *batch, const char *name) {
-    for (int32_t i = 0; i < rbc_batch_num_fields(batch); ++i) {
-        if (strcmp(rbc_batch_field(batch, i)->name, name) == 0) {
-            return rbc_batch_field(batch, i);
-        }
-    }
-    fail_msg("no field '%s'", name);
-    return NULL;
-}
-
-static const uint8_t *bytes_of(const rbc_batch *batch, const char *name) {
-    return field_named(batch, name)->tensor.data;
-}
-
-static const int64_t *numbers_of(const rbc_batch *batch, const char *name) {
-    return field_named(batch, name)->tensor.data;
-}
-
 /* The clock written down a second time: steps and ticks of an episode. */
 typedef struct episode_clock {
     int64_t index, num_stamps;
@@ -187,7 +164,7 @@ static void check_row(rbc_context *context, const window_case *c, const rbc_batc
         snprintf(name, sizeof name, "%s_is_pad", c->name);
         assert_int_equal(bytes_of(batch, name)[row * c->width + i], is_pad[i]);
     }
-    const rbc_field *field = field_named(batch, c->name);
+    const rbc_field *field = field_of(batch, c->name);
     const rbc__dtype dtype = c->stream == FAKE_COUNT                              ? RBC__I64
                              : c->stream == FAKE_ACTION || c->stream == FAKE_POSE ? RBC__F64
                                                                                   : RBC__F32;
@@ -277,7 +254,7 @@ static void check_case(rbc_context *context, const window_case *c, double rate_h
     rbc_status status;
     int64_t rows = 0;
     while ((status = rbc_loader_next(loader, -1, &batch, &error)) == RBC_OK) {
-        const int64_t in_batch = field_named(batch, c->name)->tensor.shape[0];
+        const int64_t in_batch = field_of(batch, c->name)->tensor.shape[0];
         for (int64_t row = 0; row < in_batch; ++row) {
             check_row(context, c, batch, row, rate_hz == 0.0 ? 5.0 : rate_hz, 5.0, has_stamps);
         }

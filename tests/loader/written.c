@@ -17,17 +17,13 @@
 #include <robocache/robocache.h>
 #include <spng.h>
 
+#include "fields.h"
+
 #define NUM_EPISODES 6
 
 static const DLDataType f32 = {kDLFloat, 32, 1};
 static const DLDataType i64 = {kDLInt, 64, 1};
 static const DLDataType u8 = {kDLUInt, 8, 1};
-
-static void expect_ok(rbc_status status, const rbc_error *error) {
-    if (status != RBC_OK) {
-        fail_msg("%s: %s", rbc_status_name(status), error->message);
-    }
-}
 
 static int64_t num_steps(int64_t episode) {
     return 9 + 4 * episode;

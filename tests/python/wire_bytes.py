@@ -1,4 +1,4 @@
-"""Bytes as protocol buffers and TFRecords have them: numbers, fields, records and their checksums."""
+"""Bytes as protocol buffers and TFRecords have them: numbers, fields, records with checksums."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "core/mix.h"
 #include "robocache/robocache.h"
 
 /* A contiguous host tensor that owns its data; freed by tensor_free(). */
@@ -63,12 +64,8 @@ static inline void tensor_free(tensor *t) {
         __VA_ARGS__                                                                                \
     }
 
-/* splitmix64 */
 static inline uint64_t random_bits(uint64_t *state) {
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
+    return rbc__mix64(*state += RBC__GOLDEN);
 }
 
 static inline double random_between(uint64_t *state, double low, double high) {
