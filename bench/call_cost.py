@@ -9,7 +9,6 @@ for so many seconds, for a profiler to look at.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import sys
 import time
@@ -20,25 +19,13 @@ from typing import Any
 import torch
 from operations import smallest
 
-CAPSULE = b"dlpack_exchange_api"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.cuda.pretend import load_driver, pass_off
 
 
 def pretend(build: Path) -> None:
-    driver = ctypes.CDLL(str(build / "tests/cuda/libcuda_driver_stub.so"), mode=ctypes.RTLD_GLOBAL)
-    context = ctypes.c_void_p()
-    driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
-    driver.cuCtxPushCurrent_v2(context)
-    library = ctypes.CDLL(str(build / "bench/libpretend_cuda.so"))
-    library.pretend_cuda.restype = ctypes.c_void_p
-    library.pretend_cuda.argtypes = [ctypes.c_void_p]
-    api = ctypes.pythonapi
-    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
-    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-    api.PyCapsule_New.restype = ctypes.py_object
-    api.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-    known = api.PyCapsule_GetPointer(torch.Tensor.__dlpack_c_exchange_api__, CAPSULE)
-    made = api.PyCapsule_New(library.pretend_cuda(known), CAPSULE, None)
-    torch.Tensor.__dlpack_c_exchange_api__ = made
+    load_driver(str(build / "tests/cuda/libcuda_driver_stub.so"))
+    pass_off(str(build / "tests/cuda/libpretend_cuda.so"))
     # What outputs come from; see python/src/tensors/torch.c.
     guards = torch._C._dynamo.guards
     guards._empty_strided_cuda = guards._empty_strided_cpu

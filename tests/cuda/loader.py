@@ -23,8 +23,7 @@ from typing import Any
 import pytest
 
 from tests.cuda import aligning, decoding, grids, torch_memory
-
-CAPSULE = b"dlpack_exchange_api"
+from tests.cuda.pretend import load_driver, pass_off
 
 
 class Stream:
@@ -56,23 +55,8 @@ def pretend(host_device: str, pretend_cuda: str) -> tuple[Any, Stream]:
     """Load the stand-in, and have torch believe in it."""
     import torch
 
-    driver = ctypes.CDLL(host_device, mode=ctypes.RTLD_GLOBAL)
-    assert driver.cuInit(0) == 0
-    context = ctypes.c_void_p()
-    driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
-    driver.cuCtxPushCurrent_v2(context)
-    library = ctypes.CDLL(pretend_cuda)
-    library.pretend_cuda.restype = ctypes.c_void_p
-    library.pretend_cuda.argtypes = [ctypes.c_void_p]
-    api = ctypes.pythonapi
-    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
-    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-    api.PyCapsule_New.restype = ctypes.py_object
-    api.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-    known = api.PyCapsule_GetPointer(torch.Tensor.__dlpack_c_exchange_api__, CAPSULE)
-    torch.Tensor.__dlpack_c_exchange_api__ = api.PyCapsule_New(
-        library.pretend_cuda(known), CAPSULE, None
-    )
+    driver = load_driver(host_device)
+    pass_off(pretend_cuda)
     stream = Stream(driver)
     empty = torch.empty
 

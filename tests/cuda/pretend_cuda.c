@@ -1,5 +1,6 @@
 /* An exchange API of DLPack that passes another one's host tensors off as tensors on CUDA device 0,
- * for bench/call_cost.py. Nothing may look at their contents. */
+ * for pretend.py. Where the stand-in for the driver computes nothing, nothing may look at their
+ * contents. */
 #include <dlpack/dlpack.h>
 
 static const DLPackExchangeAPI *base;
