@@ -13,17 +13,16 @@ import gc
 import json
 import os
 import random
-import signal
 import tempfile
 import threading
 import time
-import traceback
 import warnings
 from pathlib import Path
 
 import numpy as np
 
 import robocache as rc
+from tests.python.children import in_child
 
 LENGTHS = {"numbered": (1, 4, 2, 9, 5), "other": (3, 1, 7)}  # of the datasets' episodes
 STEPS_A_RUN = 100
@@ -321,22 +320,9 @@ class Run:
 
     def fork(self):
         """A child reads the dataset and iterates anew; an iteration under way refuses."""
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                signal.signal(signal.SIGALRM, signal.SIG_DFL)
-                signal.alarm(PATIENCE_SECONDS)
-                self.in_child()
-                code = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(code)
-        _, status = os.waitpid(child, 0)
-        assert os.waitstatus_to_exitcode(status) == 0
+        in_child(self.load_in_child)
 
-    def in_child(self):
+    def load_in_child(self):
         state, under_way = self.state(), self.iterator
         if self.model.is_over():
             under_way = None

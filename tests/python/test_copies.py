@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
-import os
 import pickle
 import re
 import shutil
@@ -16,6 +15,7 @@ import torch.utils.data
 import robocache as rc
 from robocache.datasets import BridgeDataLoader
 from tests.python import small_dataset
+from tests.python.children import in_child
 
 COPIES = pytest.mark.parametrize(
     "duplicate", [copy.copy, copy.deepcopy, lambda item: pickle.loads(pickle.dumps(item))]
@@ -144,20 +144,12 @@ def test_a_forked_process_iterates_anew(bridge):
     loader = make(bridge, num_threads=1)
     first, *rest = epoch(make(bridge))
     assert samples(next(iter(loader))) == first
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            loader.set_epoch(0)
-            code = 0 if epoch(loader) == [first, *rest] else 2
-        finally:
-            os.write(write, bytes([code]))
-            os._exit(code)
-    os.waitpid(child, 0)
-    os.close(write)
-    assert os.read(read, 1) == b"\0"
-    os.close(read)
+
+    def iterate():
+        loader.set_epoch(0)
+        assert epoch(loader) == [first, *rest]
+
+    in_child(iterate)
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
-import traceback
 
 import numpy as np
 import pytest
 
 import robocache as rc
+from tests.python.children import in_child
 
 pytestmark = pytest.mark.forks
-CHILD_SECONDS = 60  # a child that takes so long hangs
 
 
 @pytest.fixture(scope="module")
@@ -24,24 +21,6 @@ def dataset(tmp_path_factory):
         for index in range(3000):
             writer.add_episode({"action": [index]})
     return rc.open(folder / "many", control_rate_hz=10, progress=False)
-
-
-def in_child(work):
-    """Runs `work` in a child of this process."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(CHILD_SECONDS)
-            work()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_a_child_reads_selects_and_loads(dataset):

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 import robocache as rc
+from tests.python.children import in_child
 
 STEPS = [5, 0, 3, 7]  # of the episodes of every dataset here
 TOTAL = sum(STEPS)
@@ -1185,16 +1186,13 @@ def test_parts_that_fail_are_left_out_as_damaged_only_where_they_say_so(folder: 
 def test_a_part_is_used_while_it_is_read(folder: Path) -> None:
     kept: list[rc.Part] = []
 
+    def use(part: rc.Part) -> None:
+        with pytest.raises(rc.Error, match="forked"):
+            part.progress(1)
+
     def read(part: rc.Part) -> None:
         kept.append(part)
-        child = os.fork()
-        if child == 0:
-            try:
-                part.progress(1)
-            except rc.Error as error:
-                os._exit(0 if "forked" in str(error) else 1)
-            os._exit(2)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        in_child(lambda: use(part))
         part.episodes(num_steps=STEPS, streams={"state": rc.Column(STATE)})
 
     dataset = Format(folder, lambda dataset: declare_state(dataset, read, None)).open()

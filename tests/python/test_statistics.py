@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
 import shutil
@@ -18,6 +17,7 @@ import robocache as rc
 from robocache import statistics
 from robocache.cli import main
 from tests.python import flat_dataset
+from tests.python.children import in_child
 
 RNG = np.random.default_rng(17)
 STEPS = [40, 1, 0, 97, 12]
@@ -306,18 +306,11 @@ def test_threads_may_ask_for_the_same(tmp_path: Path) -> None:
 def test_a_forked_child_counts(tmp_path: Path) -> None:
     data = flat_dataset.make(tmp_path / "data", [50] * 100, {"x": many(5000)})
     expected = pickle.dumps(data.statistics(["x"], keep=False)["x"])
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            found = pickle.dumps(data.statistics(["x"], keep=False, num_threads=2)["x"])
-            os.write(writer, b"same" if found == expected else b"other")
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        assert pipe.read() == b"same"
-    os.waitpid(child, 0)
+
+    def count() -> None:
+        assert pickle.dumps(data.statistics(["x"], keep=False, num_threads=2)["x"]) == expected
+
+    in_child(count)
 
 
 # ---- images ----
