@@ -1,5 +1,5 @@
 /* Episodes described by arrays: which runs they become. What is refused is in
- * tests/python/test_register_format.py. */
+ * tests/python/test_register_format_errors.py. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
