@@ -361,6 +361,25 @@ def test_several_loaders_have_names(dataset):
     assert observability.prometheus_text({}) == ""
 
 
+def test_loaders_may_come_and_go_while_metrics_are_told(dataset):
+    """As those of a mapping do that the training loop adds to while another thread serves it."""
+    train = make(dataset)
+    loaders = {}
+
+    class Adding:
+        def stats(self):
+            loaders["late"] = train
+            return train.stats()
+
+        def __getattr__(self, name):
+            return getattr(train, name)
+
+    loaders |= {"first": Adding(), "last": train}
+    names = {dict(labels)["loader"] for _, labels in parse(observability.prometheus_text(loaders))}
+    assert names == {"first", "last"}
+    assert "late" in observability.prometheus_text(loaders)
+
+
 def test_metrics_are_served_until_closed(dataset):
     loaders = {"train": make(dataset)}
     with observability.serve_metrics(loaders) as server:
@@ -386,7 +405,7 @@ def test_metrics_are_served_until_closed(dataset):
 
 
 class Nvml(types.ModuleType):
-    """Three GPUs, of which the last is lost."""
+    """Three GPUs, of which the last is lost, and one that this process may not ask about."""
 
     class NVMLError(Exception):
         pass
@@ -399,9 +418,11 @@ class Nvml(types.ModuleType):
         self.num_inits += 1
 
     def nvmlDeviceGetCount(self):  # noqa: N802
-        return 3
+        return 4
 
     def nvmlDeviceGetHandleByIndex(self, number):  # noqa: N802
+        if number == 3:
+            raise self.NVMLError("no permission")
         return number
 
     def nvmlDeviceGetUUID(self, handle):  # noqa: N802

@@ -66,18 +66,20 @@ def _tell(why: str) -> None:
 
 def _handles(nvml: Any) -> list[tuple[int, Any]]:
     """Returns number and handle of those that $CUDA_VISIBLE_DEVICES names; without it, of all."""
-    handles = [
-        (number, nvml.nvmlDeviceGetHandleByIndex(number))
-        for number in range(nvml.nvmlDeviceGetCount())
-    ]
+    found = []
+    for number in range(nvml.nvmlDeviceGetCount()):
+        try:
+            handle = nvml.nvmlDeviceGetHandleByIndex(number)
+            uuid = nvml.nvmlDeviceGetUUID(handle)
+        except nvml.NVMLError:  # it was lost, or is not this process' to ask about
+            continue
+        found.append((number, handle, uuid.decode() if isinstance(uuid, bytes) else uuid))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return handles
-    chosen = []
-    for name in (part.strip() for part in visible.split(",")):
-        for number, handle in handles:
-            uuid = nvml.nvmlDeviceGetUUID(handle)
-            uuid = uuid.decode() if isinstance(uuid, bytes) else uuid
-            if name == str(number) or (name.startswith("GPU-") and uuid.startswith(name)):
-                chosen.append((number, handle))
-    return chosen
+        return [(number, handle) for number, handle, _ in found]
+    return [
+        (number, handle)
+        for name in (part.strip() for part in visible.split(","))
+        for number, handle, uuid in found
+        if name == str(number) or (name.startswith("GPU-") and uuid.startswith(name))
+    ]

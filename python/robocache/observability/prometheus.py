@@ -130,7 +130,7 @@ def prometheus_text(loaders: Any, *, gpus: bool = True) -> str:
     """
     named = loaders if isinstance(loaders, Mapping) else {"0": loaders}
     found: _Found = []
-    for name, loader in named.items():
+    for name, loader in list(named.items()):  # others may come meanwhile
         try:
             found.append(({"loader": str(name)}, snapshot(loader, gpus=False)))
         except Error:  # closed
