@@ -58,8 +58,9 @@ typedef struct rbc__transfer_ops {
      * takes the copy, behind all work that what was delivered there before was ordered for. */
     rbc_status (*deliver)(rbc__transfer *transfer, rbc__staged *staged, rbc__staged *front,
                           void *cu_stream, rbc_error *err);
-    /* What is queued by now on the streams that it was ordered for is the last that uses it. */
-    void (*give_back)(rbc__transfer *transfer, rbc__staged *staged);
+    /* What is queued by now on the streams that it was ordered for is the last that uses it. False: one
+     * of them is being captured, so that nothing can say when that is over; to be called again. */
+    bool (*give_back)(rbc__transfer *transfer, rbc__staged *staged);
     /* How many were given back, and not ordered again since, whose work is still under way; and whether
      * `staged` is one of them. They do not wait. */
     int64_t (*num_used)(rbc__transfer *transfer);

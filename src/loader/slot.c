@@ -23,6 +23,7 @@ struct rbc__slots {
     bool is_closed;
     int64_t num_more;
     rbc_batch *first_free, *last_free; /* as they came back */
+    rbc_batch *captured;               /* given back, and held by streams that are being captured */
 };
 
 static void free_batch(rbc_batch *batch, rbc__slots *slots) {
@@ -213,6 +214,27 @@ static void destroy(rbc__slots *slots) {
     free(slots);
 }
 
+/* Puts a slot among the free ones, with the lock held. */
+static void put_back(rbc__slots *slots, rbc_batch *batch) {
+    batch->next_free = NULL;
+    *(slots->last_free != NULL ? &slots->last_free->next_free : &slots->first_free) = batch;
+    slots->last_free = batch;
+    ++slots->num_free;
+}
+
+/* Those whose streams are captured no more are free. With the lock held. */
+static void look_at_captured(rbc__slots *slots) {
+    for (rbc_batch **at = &slots->captured; *at != NULL;) {
+        rbc_batch *batch = *at;
+        if (slots->ops->give_back(slots->transfer, batch->staged)) {
+            *at = batch->next_free;
+            put_back(slots, batch);
+        } else {
+            at = &batch->next_free;
+        }
+    }
+}
+
 /* The first of the free slots; there is one. With the lock held. */
 static rbc_batch *take_first(rbc__slots *slots) {
     rbc_batch *batch = slots->first_free;
@@ -253,6 +275,7 @@ void rbc__slots_close(rbc__slots **handle) {
     }
     pthread_mutex_lock(&slots->lock);
     slots->is_closed = true;
+    look_at_captured(slots);
     trim(slots);
 }
 
@@ -266,6 +289,7 @@ static bool wants_more(const rbc__slots *slots) {
 rbc_status rbc__slots_acquire(rbc__slots *slots, int64_t num_rows, rbc_batch **out,
                               rbc_error *err) {
     pthread_mutex_lock(&slots->lock);
+    look_at_captured(slots);
     rbc_batch *batch = wants_more(slots) ? NULL : take_first(slots);
     if (batch == NULL) {
         ++slots->total;
@@ -290,14 +314,6 @@ rbc_status rbc__slots_acquire(rbc__slots *slots, int64_t num_rows, rbc_batch **o
     return RBC_OK;
 }
 
-/* Puts a slot among the free ones, with the lock held. */
-static void put_back(rbc__slots *slots, rbc_batch *batch) {
-    batch->next_free = NULL;
-    *(slots->last_free != NULL ? &slots->last_free->next_free : &slots->first_free) = batch;
-    slots->last_free = batch;
-    ++slots->num_free;
-}
-
 void rbc__slots_put_back(rbc_batch *batch) {
     rbc__slots *slots = batch->slots;
     pthread_mutex_lock(&slots->lock);
@@ -310,11 +326,16 @@ void rbc__slots_release(rbc_batch *batch) {
     if (slots->process != getpid()) {
         return;
     }
-    if (batch->staged != NULL) {
-        slots->ops->give_back(slots->transfer, batch->staged);
-    }
+    const bool is_free =
+        batch->staged == NULL || slots->ops->give_back(slots->transfer, batch->staged);
     pthread_mutex_lock(&slots->lock);
-    put_back(slots, batch);
+    look_at_captured(slots);
+    if (is_free) {
+        put_back(slots, batch);
+    } else {
+        batch->next_free = slots->captured;
+        slots->captured = batch;
+    }
     trim(slots);
 }
 

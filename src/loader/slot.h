@@ -4,7 +4,8 @@
  * so that a consumer who holds many batches never makes the loader wait, and a slot given back is
  * freed while there are more than the pool keeps. The one that was given back first is the next; where
  * work that is queued on a device still uses it, one more is allocated of the `num_more` that the pool
- * may keep for that. A slot is handed out with one reference. The pool
+ * may keep for that. A slot that is given back while a stream that uses it is captured counts as held
+ * until that is over. A slot is handed out with one reference. The pool
  * itself lives until its owner has closed it and the last slot has come back.
  *
  * A slot of another device has its rows on the host until it is sent, and its tensors there.

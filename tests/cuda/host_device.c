@@ -246,8 +246,7 @@ STUB cuMemFreeHost(void *memory) {
 /* ---- graphs: there are none, and callers launch without ---- */
 
 STUB cuStreamIsCapturing(CUstream stream, int *status) {
-    (void)stream;
-    *status = 0;
+    *status = atomic_load(&rbc_host_device.captured) == (unsigned long)(uintptr_t)stream;
     return 0;
 }
 

@@ -49,6 +49,7 @@ typedef struct host_device {
     atomic_int num_streams, num_events;          /* alive */
     atomic_llong num_waits;                      /* of all threads for the device */
     atomic_int num_astray; /* events made or recorded where no device is current */
+    atomic_ulong captured; /* a stream that is being captured into a graph */
 } host_device;
 
 #endif

@@ -382,6 +382,47 @@ static void a_capture_is_not_disturbed(void **state) {
     check_left(0);
 }
 
+/* A batch that is given back while its stream is captured is still used by what was queued there before:
+ * its memory is left alone until that is over. */
+static void a_captured_stream_keeps_its_batches(void **state) {
+    (void)state;
+    setup *s = make_setup();
+    s->fake.is_jpeg = true;
+    s->params.num_threads = 1;
+    s->params.num_slots = 1;
+    rbc_loader *loader = open_on(s, cpu);
+    const int64_t count = train(loader, NULL, wanted);
+    rbc_loader_destroy(&loader);
+    for (int held = 1; held < 9; held += 7) {
+        CUstream captured = make_stream(0);
+        CUstream other = make_stream(0);
+        rbc_batch *batches[8];
+        rbc_error error;
+        loader = open_on(s, cuda0);
+        atomic_store(&device->held, (unsigned long)(uintptr_t)captured);
+        for (int i = 0; i < held; ++i) {
+            assert_int_equal(rbc_loader_next(loader, -1, &batches[i], &error), RBC_OK);
+            assert_int_equal(rbc_batch_order(batches[i], captured, &error), RBC_OK);
+            found[i] = copy_batch(batches[i], captured);
+        }
+        atomic_store(&device->captured, (unsigned long)(uintptr_t)captured);
+        for (int i = 0; i < held; ++i) {
+            rbc_batch_release(&batches[i]);
+        }
+        assert_int_equal(held + train(loader, other, found + held), count);
+        atomic_store(&device->captured, 0);
+        atomic_store(&device->held, 0);
+        assert_int_equal(driver->stream_synchronize(captured), 0);
+        compare(wanted, found, count);
+        drop(found, count);
+        rbc_loader_destroy(&loader);
+        assert_int_equal(driver->stream_destroy(captured), 0);
+        assert_int_equal(driver->stream_destroy(other), 0);
+        check_left(0);
+    }
+    drop(wanted, count);
+}
+
 /* Whatever fails, it is said, and the next call goes on. */
 static void failures_of_the_device_are_told(void **state) {
     (void)state;
@@ -456,6 +497,7 @@ int main(void) {
         cmocka_unit_test(loaders_stop_at_any_time),
         cmocka_unit_test(loaders_of_several_devices_run_side_by_side),
         cmocka_unit_test(a_capture_is_not_disturbed),
+        cmocka_unit_test(a_captured_stream_keeps_its_batches),
         cmocka_unit_test(failures_of_the_device_are_told),
         cmocka_unit_test(a_device_that_is_not_there_is_told),
     };

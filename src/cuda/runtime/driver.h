@@ -70,6 +70,8 @@ enum {
     RBC__CU_GRAPH_USER_OBJECT_MOVE = 1,
     RBC__CU_LAST_SPECIAL_STREAM = 2, /* NULL, legacy, per thread: of whatever context is current */
     RBC__CU_ERROR_OUT_OF_MEMORY = 2,
+    RBC__CU_ERROR_CAPTURE_UNSUPPORTED = 900,
+    RBC__CU_ERROR_CAPTURE_IMPLICIT = 906, /* the stream is to wait for one that is captured */
     RBC__CU_ERROR_NO_BINARY_FOR_GPU = 209,
     RBC__CU_ERROR_UNSUPPORTED_PTX = 222,
     RBC__CU_MIN_CAPABILITY = 80,

@@ -128,13 +128,26 @@ static void destroy(rbc__transfer *t) {
 /* ---- memory -------------------------------------------------------------------------------------
  */
 
-/* Records the end of what is queued on the user's stream. Not while that is captured: what is queued
- * then does not run, and the end of what was queued before is recorded when the memory is sent. */
-static bool mark_end(const rbc__transfer *t, const user *u) {
+/* Whether the user's stream is being captured: what is queued then does not run, and the end of what was
+ * queued before cannot be recorded. */
+static bool is_captured(const rbc__transfer *t, const user *u) {
     int capturing = RBC__CU_CAPTURE_STATUS_NONE;
-    return t->driver->stream_is_capturing(u->cu_stream, &capturing) == 0 &&
-           capturing == RBC__CU_CAPTURE_STATUS_NONE &&
-           t->driver->event_record(u->event, u->cu_stream) == 0;
+    const CUresult result = t->driver->stream_is_capturing(u->cu_stream, &capturing);
+    return result == RBC__CU_ERROR_CAPTURE_IMPLICIT ||
+           (result == 0 && capturing != RBC__CU_CAPTURE_STATUS_NONE);
+}
+
+static bool is_any_captured(const rbc__transfer *t, const rbc__staged *s) {
+    bool is_any = false;
+    for (int32_t i = 0; i < s->num_users; ++i) {
+        is_any = is_any || is_captured(t, &s->users[i]);
+    }
+    return is_any;
+}
+
+/* Records the end of what is queued on the user's stream. */
+static bool mark_end(const rbc__transfer *t, const user *u) {
+    return !is_captured(t, u) && t->driver->event_record(u->event, u->cu_stream) == 0;
 }
 
 /* It is not one of those in use any more; with the lock held. */
@@ -317,6 +330,8 @@ static CUresult follow_users(rbc__transfer *t, rbc__staged *s, CUstream cu_strea
         u->is_done = u->is_done || mark_end(t, u);
         if (u->is_done) {
             result = t->driver->stream_wait_event(cu_stream, u->event, 0);
+        } else if (is_captured(t, u)) {
+            result = RBC__CU_ERROR_CAPTURE_UNSUPPORTED;
         }
     }
     (void)pthread_mutex_unlock(&t->lock);
@@ -463,28 +478,37 @@ static bool mark_ends(const rbc__transfer *t, rbc__staged *s) {
     return is_marked;
 }
 
-static void give_back(rbc__transfer *t, rbc__staged *s) {
+/* With both locks held. */
+static bool mark_uses(rbc__transfer *t, rbc__staged *s) {
+    /* What is behind another in the front is used no more: that one has waited for its users. */
+    rbc__staged *front = s->front != NULL && s->front->shown == s ? s->front : NULL;
+    if (is_any_captured(t, s) || (front != NULL && is_any_captured(t, front))) {
+        return false;
+    }
+    if (mark_ends(t, s)) {
+        note_use(t, s);
+    }
+    if (front != NULL) {
+        (void)mark_ends(t, front);
+    }
+    return true;
+}
+
+static bool give_back(rbc__transfer *t, rbc__staged *s) {
     entered e;
     if (s->num_users == 0 || enter(t, &e, NULL) != RBC_OK) {
-        return;
+        return true;
     }
     if (t->driver->event_query(s->sent) == 0) {
         count_copy(t, s);
     }
-    (void)pthread_mutex_lock(&t->lock);
-    if (mark_ends(t, s)) {
-        note_use(t, s);
-    }
-    (void)pthread_mutex_unlock(&t->lock);
-    /* What is behind another in the front is used no more: that one has waited for its users. */
     (void)pthread_mutex_lock(&t->front_lock);
-    if (s->front != NULL && s->front->shown == s) {
-        (void)pthread_mutex_lock(&t->lock);
-        (void)mark_ends(t, s->front);
-        (void)pthread_mutex_unlock(&t->lock);
-    }
+    (void)pthread_mutex_lock(&t->lock);
+    const bool is_marked = mark_uses(t, s);
+    (void)pthread_mutex_unlock(&t->lock);
     (void)pthread_mutex_unlock(&t->front_lock);
     leave(t, &e);
+    return is_marked;
 }
 
 /* Of `s`, or of all where that is NULL. */
