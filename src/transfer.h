@@ -61,10 +61,10 @@ typedef struct rbc__transfer_ops {
     /* What is queued by now on the streams that it was ordered for is the last that uses it. False: one
      * of them is being captured, so that nothing can say when that is over; to be called again. */
     bool (*give_back)(rbc__transfer *transfer, rbc__staged *staged);
-    /* How many were given back, and not ordered again since, whose work is still under way; and whether
-     * `staged` is one of them. They do not wait. */
-    int64_t (*num_used)(rbc__transfer *transfer);
-    bool (*is_used)(rbc__transfer *transfer, const rbc__staged *staged);
+    /* How many are in flight, that is given back, and not ordered again since, with their work still
+     * under way; and whether `staged` is one of them. They do not wait. */
+    int64_t (*num_in_flight)(rbc__transfer *transfer);
+    bool (*is_in_flight)(rbc__transfer *transfer, const rbc__staged *staged);
     /* How long the device took for what was sent, as far as that is known to be over. */
     int64_t (*copy_ns)(const rbc__transfer *transfer);
 } rbc__transfer_ops;

@@ -154,7 +154,7 @@ bool rbc__pending_is_on_host(rbc_loader *loader, const rbc__pending *pending, in
         return false;
     }
     const int64_t num_before =
-        pending->index - loader->next_delivered + rbc__slots_num_used(loader->slots);
+        pending->index - loader->next_delivered + rbc__slots_num_in_flight(loader->slots);
     return rbc__pace_deal(&loader->pace, rows * loader->images_per_row, num_before);
 }
 

@@ -283,7 +283,7 @@ void rbc__slots_close(rbc__slots **handle) {
 static bool wants_more(const rbc__slots *slots) {
     const rbc_batch *next = slots->first_free;
     return next == NULL || (slots->total < slots->keep + slots->num_more && next->staged != NULL &&
-                            slots->ops->is_used(slots->transfer, next->staged));
+                            slots->ops->is_in_flight(slots->transfer, next->staged));
 }
 
 rbc_status rbc__slots_acquire(rbc__slots *slots, int64_t num_rows, rbc_batch **out,
@@ -371,8 +371,8 @@ rbc_status rbc_batch_order(rbc_batch *batch, void *stream, rbc_error *err) {
                : slots->ops->order(slots->transfer, batch->staged, stream, err);
 }
 
-int64_t rbc__slots_num_used(rbc__slots *slots) {
-    return slots->ops != NULL ? slots->ops->num_used(slots->transfer) : 0;
+int64_t rbc__slots_num_in_flight(rbc__slots *slots) {
+    return slots->ops != NULL ? slots->ops->num_in_flight(slots->transfer) : 0;
 }
 
 void rbc__slots_count(rbc__slots *slots, rbc__slots_counts *out) {

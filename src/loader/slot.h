@@ -81,8 +81,8 @@ rbc_status rbc__batch_follow(const rbc_batch *batch, rbc__pipe *pipe, rbc_error 
 /* Sends what was made on the host to where the tensors are; on the host it is there. DEVICE. */
 rbc_status rbc__batch_send(rbc_batch *batch, rbc_error *err);
 
-/* Batches that are given back, and used by work that is queued on their device. */
-int64_t rbc__slots_num_used(rbc__slots *slots);
+/* Batches that are in flight: given back, and used by work that is queued on their device. */
+int64_t rbc__slots_num_in_flight(rbc__slots *slots);
 
 typedef struct rbc__slots_counts {
     int64_t total, in_use, peak;

@@ -129,14 +129,14 @@ static void batches_that_queued_work_uses_are_left_alone(void **state) {
         assert_int_equal(rbc_batch_order(batch, stream, &error), RBC_OK);
         found[got] = copy_batch(batch, stream);
         rbc_batch_release(&batch);
-        assert_int_equal(rbc__slots_num_used(loader->slots), got + 1);
+        assert_int_equal(rbc__slots_num_in_flight(loader->slots), got + 1);
     }
     rbc_loader_get_stats(loader, &stats);
     assert_int_equal(stats.slots_peak, ALL);
     atomic_store(&device->held, 0);
     assert_int_equal(driver->stream_synchronize(stream), 0);
     got += train(loader, stream, found + got);
-    assert_int_equal(rbc__slots_num_used(loader->slots), 0);
+    assert_int_equal(rbc__slots_num_in_flight(loader->slots), 0);
     rbc_loader_get_stats(loader, &stats);
     assert_true(stats.slots_peak <= ALL);
     assert_int_equal(got, count);

@@ -18,9 +18,9 @@ struct rbc__transfer {
     rbc_device_allocator allocator;
     CUstream copies;
     _Atomic int64_t copy_ns;
-    /* Given back, in that order, and used by work that is not over. */
-    rbc__staged *first_used, *last_used;
-    int64_t num_used;
+    /* In flight, in the order in which they were given back. */
+    rbc__staged *first_in_flight, *last_in_flight;
+    int64_t num_in_flight;
     pthread_mutex_t lock; /* of those, and of the users of a memory while several threads fill it */
     pthread_mutex_t
         front_lock; /* of a front, which is delivered to and given back from any thread */
@@ -42,8 +42,8 @@ struct rbc__staged {
     user *users;           /* [num_users] of [room]; events stay for those that come after */
     int32_t num_users, room;
     int32_t num_marked; /* users whose end was recorded when it was given back */
-    bool is_used;       /* among those of the transfer: */
-    rbc__staged *next_used;
+    bool is_in_flight;  /* among those of the transfer: */
+    rbc__staged *next_in_flight;
     bool is_delivered; /* since it was sent, to a front */
     rbc__staged *front;
     const rbc__staged *shown; /* of a front: what was delivered to it last */
@@ -150,32 +150,32 @@ static bool mark_end(const rbc__transfer *t, const user *u) {
     return !is_captured(t, u) && t->driver->event_record(u->event, u->cu_stream) == 0;
 }
 
-/* It is not one of those in use any more; with the lock held. */
-static void forget_use(rbc__transfer *t, rbc__staged *s) {
+/* It is not one of those in flight any more; with the lock held. */
+static void leave_flight(rbc__transfer *t, rbc__staged *s) {
     rbc__staged *before = NULL;
-    rbc__staged *at = s->is_used ? t->first_used : NULL;
+    rbc__staged *at = s->is_in_flight ? t->first_in_flight : NULL;
     while (at != NULL && at != s) {
         before = at;
-        at = at->next_used;
+        at = at->next_in_flight;
     }
     if (at == NULL) {
         return;
     }
-    *(before != NULL ? &before->next_used : &t->first_used) = s->next_used;
-    t->last_used = t->last_used == s ? before : t->last_used;
-    s->next_used = NULL;
-    s->is_used = false;
-    t->num_used--;
+    *(before != NULL ? &before->next_in_flight : &t->first_in_flight) = s->next_in_flight;
+    t->last_in_flight = t->last_in_flight == s ? before : t->last_in_flight;
+    s->next_in_flight = NULL;
+    s->is_in_flight = false;
+    t->num_in_flight--;
 }
 
 /* Its users' ends are recorded; with the lock held. */
-static void note_use(rbc__transfer *t, rbc__staged *s) {
-    forget_use(t, s);
-    *(t->last_used != NULL ? &t->last_used->next_used : &t->first_used) = s;
-    t->last_used = s;
+static void enter_flight(rbc__transfer *t, rbc__staged *s) {
+    leave_flight(t, s);
+    *(t->last_in_flight != NULL ? &t->last_in_flight->next_in_flight : &t->first_in_flight) = s;
+    t->last_in_flight = s;
     s->num_marked = s->num_users;
-    s->is_used = true;
-    ++t->num_used;
+    s->is_in_flight = true;
+    ++t->num_in_flight;
 }
 
 static bool is_over(const rbc__transfer *t, const rbc__staged *s) {
@@ -190,8 +190,8 @@ static bool is_over(const rbc__transfer *t, const rbc__staged *s) {
 /* Forgets those whose work is over, in the order in which they were given back; the device is current,
  * with the lock held. */
 static void forget_over(rbc__transfer *t) {
-    while (t->first_used != NULL && is_over(t, t->first_used)) {
-        forget_use(t, t->first_used);
+    while (t->first_in_flight != NULL && is_over(t, t->first_in_flight)) {
+        leave_flight(t, t->first_in_flight);
     }
 }
 
@@ -212,7 +212,7 @@ static int64_t copy_ns(const rbc__transfer *t) {
 static void drop(rbc__transfer *t, rbc__staged *s) {
     const rbc__cuda_driver *driver = t->driver;
     (void)pthread_mutex_lock(&t->lock);
-    forget_use(t, s);
+    leave_flight(t, s);
     (void)pthread_mutex_unlock(&t->lock);
     for (int32_t i = 0; i < s->room; ++i) {
         if (s->users[i].event != NULL) {
@@ -414,7 +414,7 @@ static CUresult add_user(const rbc__transfer *t, rbc__staged *s, CUstream cu_str
 /* The device is current. */
 static CUresult order_on(rbc__transfer *t, rbc__staged *s, CUstream cu_stream) {
     (void)pthread_mutex_lock(&t->lock);
-    forget_use(t, s);
+    leave_flight(t, s);
     (void)pthread_mutex_unlock(&t->lock);
     const CUresult result = is_user(s, cu_stream) ? 0 : add_user(t, s, cu_stream);
     return result == 0 ? t->driver->stream_wait_event(cu_stream, s->sent, 0) : result;
@@ -486,7 +486,7 @@ static bool mark_uses(rbc__transfer *t, rbc__staged *s) {
         return false;
     }
     if (mark_ends(t, s)) {
-        note_use(t, s);
+        enter_flight(t, s);
     }
     if (front != NULL) {
         (void)mark_ends(t, front);
@@ -512,25 +512,25 @@ static bool give_back(rbc__transfer *t, rbc__staged *s) {
 }
 
 /* Of `s`, or of all where that is NULL. */
-static int64_t count_used(rbc__transfer *t, const rbc__staged *s) {
+static int64_t count_in_flight(rbc__transfer *t, const rbc__staged *s) {
     entered e;
     if (enter(t, &e, NULL) != RBC_OK) {
         return 0;
     }
     (void)pthread_mutex_lock(&t->lock);
     forget_over(t);
-    const int64_t count = s == NULL ? t->num_used : s->is_used;
+    const int64_t count = s == NULL ? t->num_in_flight : s->is_in_flight;
     (void)pthread_mutex_unlock(&t->lock);
     leave(t, &e);
     return count;
 }
 
-static int64_t num_used(rbc__transfer *t) {
-    return count_used(t, NULL);
+static int64_t num_in_flight(rbc__transfer *t) {
+    return count_in_flight(t, NULL);
 }
 
-static bool is_used(rbc__transfer *t, const rbc__staged *s) {
-    return count_used(t, s) != 0;
+static bool is_in_flight(rbc__transfer *t, const rbc__staged *s) {
+    return count_in_flight(t, s) != 0;
 }
 
 const rbc__transfer_ops rbc__cuda_transfer_ops = {
@@ -547,7 +547,7 @@ const rbc__transfer_ops rbc__cuda_transfer_ops = {
     .order = order,
     .deliver = deliver,
     .give_back = give_back,
-    .num_used = num_used,
-    .is_used = is_used,
+    .num_in_flight = num_in_flight,
+    .is_in_flight = is_in_flight,
     .copy_ns = copy_ns,
 };
