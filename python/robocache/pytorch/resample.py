@@ -12,6 +12,17 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentTypeError, InvalidArgumentError
+from ._bracket import (
+    Bracket,
+    distinct,
+    find_bracket,
+    greatest,
+    is_nearer,
+    minus,
+    take,
+    those_present,
+)
+from ._modes import extrapolate, interpolate, reduce, unit
 from ._public import public
 from ._tensors import FLOATS, TIMES, from_torch, number, store, to_lengths, to_times, to_torch
 
@@ -74,35 +85,6 @@ class Resampled:
     dt: Tensor
 
 
-@dataclass
-class _Samples:
-    """Samples that exist, one for each distinct stamp, first in their rows.
-
-    times [B, S] (padded with the greatest value), values [B, S, C], count [B].
-    """
-
-    times: Tensor
-    values: Tensor
-    count: Tensor
-
-
-@dataclass
-class _Bracket:
-    """Around each target, indices [B, T] of the samples before (`low`) and after (`high`)."""
-
-    low: Tensor
-    high: Tensor
-    exact: Tensor
-    before: Tensor  # the target lies before the first sample
-    after: Tensor  # the target lies after the last sample
-    empty: Tensor  # the row has no sample
-    low_time: Tensor
-    high_time: Tensor
-    since: Tensor  # target minus stamp of `low`, see _forward()
-    until: Tensor  # stamp of `high` minus target, see _forward()
-    span: Tensor  # stamp of `high` minus stamp of `low`, see _forward()
-
-
 def resample(
     data: Any,
     source_times: Any,
@@ -156,7 +138,7 @@ def _limit(limit: float | None, name: str, times: Tensor) -> _Limit:
         raise InvalidArgumentError(
             f"{name}: found {limit!r}, wanted 0 or more, or None for no limit"
         )
-    most = _greatest(times.dtype)
+    most = greatest(times.dtype)
     return limit if times.is_floating_point() else most if limit >= most else int(limit)
 
 
@@ -275,72 +257,13 @@ def _resample_runs(
             if nan_missing and values.dtype in FLOATS and part.shape[-1] > 0:
                 exists = present & ~part.isnan().any(-1)
             if mode == "slerp":
-                part = _unit(part, values.dtype)
+                part = unit(part, values.dtype)
             piece = _resample_part(part, times, targets, exists, mode, outside, limits)
             pieces.append(piece.values)
             valid = valid & piece.valid
             dt = piece.dt if dt is None else dt
     assert dt is not None
     return Resampled(torch.cat(pieces, -1).to(values.dtype), valid, dt)
-
-
-def _greatest(dtype: torch.dtype) -> float | int:
-    return math.inf if dtype.is_floating_point else torch.iinfo(dtype).max
-
-
-def _compact(samples: _Samples, keep: Tensor) -> _Samples:
-    """Moves the samples to `keep` to the front of their rows."""
-    order = torch.argsort((~keep).to(torch.uint8), dim=1, stable=True)
-    count = keep.sum(1)
-    times = samples.times.gather(1, order)
-    padding = torch.arange(times.shape[1], device=times.device) >= count[:, None]
-    times = times.masked_fill(padding, _greatest(times.dtype))
-    values = samples.values.gather(1, order[..., None].expand_as(samples.values))
-    return _Samples(times, values, count)
-
-
-def _present(values: Tensor, times: Tensor, present: Tensor) -> _Samples:
-    return _compact(_Samples(times, values, present.sum(1)), present)
-
-
-def _distinct(samples: _Samples) -> _Samples:
-    times = samples.times
-    index = torch.arange(times.shape[1], device=times.device)
-    newest = torch.ones_like(times, dtype=torch.bool)
-    newest[:, :-1] = times[:, 1:] != times[:, :-1]
-    newest |= index == samples.count[:, None] - 1
-    return _compact(samples, newest & (index < samples.count[:, None]))
-
-
-def _take(values: Tensor, index: Tensor) -> Tensor:
-    """Values [B, S, C] at index [B, T] gives [B, T, C]."""
-    return values.gather(1, index[..., None].expand(*index.shape, values.shape[-1]))
-
-
-def _bracket(samples: _Samples, targets: Tensor) -> _Bracket:
-    count = samples.count[:, None]
-    times = samples.times.contiguous()
-    following = torch.searchsorted(times, targets.contiguous(), right=True).minimum(count)
-    before = following == 0
-    low = (following - 1).clamp(min=0)
-    last = (count - 1).clamp(min=0)
-    exact = (count > 0) & (times.gather(1, low) == targets)
-    high = torch.where(exact, low, following.minimum(last))
-    after = (following == count) & ~exact & (count > 0)
-    low_time, high_time = times.gather(1, low), times.gather(1, high)
-    return _Bracket(
-        low=low,
-        high=high,
-        exact=exact,
-        before=before & (count > 0),
-        after=after,
-        empty=(count == 0).expand_as(low),
-        low_time=low_time,
-        high_time=high_time,
-        since=targets - low_time,
-        until=high_time - targets,
-        span=high_time - low_time,
-    )
 
 
 def _resample_part(
@@ -357,23 +280,23 @@ def _resample_part(
         values = values.new_zeros((values.shape[0], 1, values.shape[2]))
         times = times.new_zeros((times.shape[0], 1))
         present = present.new_zeros((present.shape[0], 1))
-    every = _present(values, times, present)
-    samples = _distinct(every)
-    bracket = _bracket(samples, targets)
+    every = those_present(values, times, present)
+    samples = distinct(every)
+    bracket = find_bracket(samples, targets)
     used = _used(bracket, mode)
-    dt = _minus(targets, used)
+    dt = minus(targets, used)
     if mode in REDUCING:
-        reduced, valid = _reduce(every, targets, mode)
-        held = _take(samples.values, bracket.low)
+        reduced, valid = reduce(every, targets, mode)
+        held = take(samples.values, bracket.low)
         result = torch.where(valid[..., None], reduced, held)
     else:
         valid = _validity(bracket, targets, used, mode, limits)
-        result = _interpolate(samples, bracket, mode)
+        result = interpolate(samples, bracket, mode)
         edge = bracket.before | bracket.after
         if outside == "extrapolate":
-            edge_values = _extrapolate(samples, targets, bracket)
+            edge_values = extrapolate(samples, targets, bracket)
         else:
-            edge_values = _take(
+            edge_values = take(
                 samples.values, torch.where(bracket.before, bracket.high, bracket.low)
             )
         result = torch.where(edge[..., None], edge_values, result)
@@ -387,40 +310,22 @@ def _resample_part(
     return Resampled(result, valid & ~bracket.empty, dt)
 
 
-def _used(bracket: _Bracket, mode: str) -> Tensor:
+def _used(bracket: Bracket, mode: str) -> Tensor:
     """The stamp of the sample used, [B, T]."""
     # Before the first sample `low` and `high` are both that sample, likewise after the last.
     if mode in ("hold", *REDUCING):
         return bracket.low_time
-    nearer_is_low = bracket.before | bracket.after | _is_nearer(bracket)
+    nearer_is_low = bracket.before | bracket.after | is_nearer(bracket)
     return torch.where(nearer_is_low, bracket.low_time, bracket.high_time)
 
 
-def _is_nearer(bracket: _Bracket) -> Tensor:
-    """Whether `low`, of two samples around the target, is no further away than `high`."""
-    if bracket.since.dtype.is_floating_point:
-        return bracket.since <= bracket.until
-    lowest = torch.iinfo(bracket.since.dtype).min  # flips the sign: unsigned order
-    return (bracket.since ^ lowest) <= (bracket.until ^ lowest)
-
-
-def _minus(a: Tensor, b: Tensor) -> Tensor:
-    """Returns a - b, the extreme of its type where int64 does not reach as far."""
-    difference = a - b
-    if difference.dtype.is_floating_point:
-        return difference
-    bounds = torch.iinfo(difference.dtype)
-    extreme = torch.where(a < b, bounds.min, bounds.max)
-    return torch.where(((a ^ b) & (a ^ difference)) < 0, extreme, difference)
-
-
-def _within(forward: Tensor, limit: float | int) -> Tensor:
-    """Whether a difference that is known not to be negative, see _forward(), is at most `limit`."""
-    return (forward <= limit) & (forward >= 0)
+def _within(difference: Tensor, limit: float | int) -> Tensor:
+    """Whether a difference that is known not to be negative, see forward(), is at most `limit`."""
+    return (difference <= limit) & (difference >= 0)
 
 
 def _validity(
-    bracket: _Bracket, targets: Tensor, used: Tensor, mode: str, limits: tuple[_Limit, _Limit]
+    bracket: Bracket, targets: Tensor, used: Tensor, mode: str, limits: tuple[_Limit, _Limit]
 ) -> Tensor:
     max_gap, tolerance = limits
     inside = ~(bracket.before | bracket.after | bracket.empty)
@@ -434,173 +339,3 @@ def _validity(
     if close is None:
         return inside
     return close & (inside | bracket.before | bracket.after)
-
-
-def _forward(difference: Tensor) -> Tensor:
-    """A difference of times that is known not to be negative, as a float.
-
-    Stamps may be further apart than int64 reaches; what wrapped round is then read as unsigned.
-    """
-    if difference.dtype.is_floating_point:
-        return difference
-    return difference.to(torch.float64) + (difference < 0) * 2.0**64
-
-
-def _weight(bracket: _Bracket, dtype: torch.dtype) -> Tensor:
-    """Where the target lies between its two samples, [B, T, 1] in [0, 1]."""
-    span = _forward(bracket.span)
-    since = _forward(bracket.since)
-    apart = bracket.high != bracket.low
-    weight = torch.where(apart, since, torch.zeros_like(since)) / torch.where(
-        apart, span, torch.ones_like(span)
-    )
-    return weight.to(dtype)[..., None]
-
-
-def _interpolate(samples: _Samples, bracket: _Bracket, mode: str) -> Tensor:
-    low = _take(samples.values, bracket.low)
-    if mode == "hold":
-        return low
-    high = _take(samples.values, bracket.high)
-    if mode == "nearest":
-        return torch.where(_is_nearer(bracket)[..., None], low, high)
-    weight = _weight(bracket, low.dtype)
-    if mode == "linear":
-        result = low + weight * (high - low)
-    elif mode == "cubic":
-        result = _cubic(samples, bracket, weight)
-    elif mode == "slerp":
-        result = _slerp(low, high, weight)
-    else:
-        result = _angle(low, high, weight)
-    return torch.where(bracket.exact[..., None], low, result)
-
-
-def _tangents(samples: _Samples) -> Tensor:
-    """Slopes at the knots [B, S, C], in value per unit of time.
-
-    Those of the parabola through each knot and its neighbours, one-sided at the ends, as
-    numpy.gradient has them.
-    """
-    values = samples.values
-    last = (samples.count - 1).clamp(min=0)[:, None]
-    index = torch.arange(values.shape[1], device=values.device)
-    left = (index - 1).clamp(min=0).expand(values.shape[:2])
-    right = (index + 1).minimum(last)
-    here = index.minimum(last)
-    times = samples.times
-
-    def slope(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        step = _forward(times.gather(1, b) - times.gather(1, a)).to(values.dtype)[..., None]
-        rise = _take(values, b) - _take(values, a)
-        return rise / torch.where(step == 0, torch.ones_like(step), step), step
-
-    slope_left, step_left = slope(left.minimum(last), here)
-    slope_right, step_right = slope(here, right)
-    total = step_left + step_right
-    inner = (slope_left * step_right + slope_right * step_left) / torch.where(
-        total == 0, torch.ones_like(total), total
-    )
-    inner = torch.where(step_left == 0, slope_right, inner)
-    return torch.where(step_right == 0, slope_left, inner)
-
-
-def _cubic(samples: _Samples, bracket: _Bracket, weight: Tensor) -> Tensor:
-    low = _take(samples.values, bracket.low)
-    high = _take(samples.values, bracket.high)
-    tangents = _tangents(samples)
-    span = _forward(bracket.span).to(low.dtype)[..., None]
-    slope_low = _take(tangents, bracket.low) * span
-    slope_high = _take(tangents, bracket.high) * span
-    w2 = weight * weight
-    w3 = w2 * weight
-    return (
-        low
-        + slope_low * (w3 - 2 * w2 + weight)
-        + (high - low) * (3 * w2 - 2 * w3)
-        + slope_high * (w3 - w2)
-    )
-
-
-def _unit(values: Tensor, stored: torch.dtype) -> Tensor:
-    """Quaternions [.., 4] at unit length; the gradient is that of this function everywhere.
-
-    Those that have it but for the rounding of the type they are stored in keep their bits.
-    """
-    square = values.double().square().sum(-1, keepdim=True)
-    length = torch.where(square > 0, square, torch.ones_like(square)).sqrt()
-    unit = (values.double() / length).to(values.dtype)
-    unit = torch.where(square > 0, unit, torch.full_like(unit, math.nan))
-    is_unit = (square - 1).abs() <= 4 * torch.finfo(stored).eps
-    return torch.where(is_unit, values.detach() + (unit - unit.detach()), unit)
-
-
-def _slerp(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
-    """On the shorter arc between unit quaternions."""
-    dot = (low * high).sum(-1, keepdim=True)
-    high = torch.where(dot < 0, -high, high)
-    # Half the angle from chord and sum keeps its digits where acos(dot) loses them.
-    chord = (high - low).norm(dim=-1, keepdim=True)
-    theta = 2 * torch.atan2(chord, (high + low).norm(dim=-1, keepdim=True))
-    near = theta < 1e-3 if low.dtype != torch.float64 else theta < 1e-6
-    sine = torch.where(near, torch.ones_like(theta), torch.sin(theta))
-    curved = (torch.sin((1 - weight) * theta) * low + torch.sin(weight * theta) * high) / sine
-    straight = low + weight * (high - low)
-    straight = straight / straight.norm(dim=-1, keepdim=True).clamp(min=1e-30)
-    return torch.where(near, straight, curved)
-
-
-def _wrap(angle: Tensor) -> Tensor:
-    """Into (-pi, pi]."""
-    return angle - 2 * math.pi * torch.ceil((angle - math.pi) / (2 * math.pi))
-
-
-def _angle(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
-    return _wrap(low + weight * _wrap(high - low))
-
-
-def _extrapolate(samples: _Samples, targets: Tensor, bracket: _Bracket) -> Tensor:
-    """The line through the two samples at the end that the target lies beyond."""
-    last = (samples.count - 1).clamp(min=0)[:, None].expand_as(targets)
-    first = torch.zeros_like(last)
-    a = torch.where(bracket.before, first, (last - 1).clamp(min=0))
-    b = torch.where(bracket.before, first.add(1).minimum(last), last)
-    start = samples.times.gather(1, a)
-    span = _forward(samples.times.gather(1, b) - start)
-    since = torch.where(targets < start, -_forward(start - targets), _forward(targets - start))
-    alone = span == 0
-    weight = since / torch.where(alone, torch.ones_like(span), span)
-    weight = torch.where(alone, torch.zeros_like(weight), weight).to(samples.values.dtype)
-    low = _take(samples.values, a)
-    return low + weight[..., None] * (_take(samples.values, b) - low)
-
-
-def _reduce(samples: _Samples, targets: Tensor, mode: str) -> tuple[Tensor, Tensor]:
-    """Reduces all samples in (previous target, target]; returns values and where there is one."""
-    count = samples.count[:, None]
-    times = samples.times.contiguous()
-    end = torch.searchsorted(times, targets.contiguous(), right=True).minimum(count)
-    begin = torch.zeros_like(end)
-    if targets.shape[1] > 1:
-        first, second = targets[:, :1], targets[:, 1:2]
-        previous = torch.cat([_minus(first, _minus(second, first)), targets[:, :-1]], 1)
-        begin = torch.searchsorted(times, previous.contiguous(), right=True).minimum(count)
-    size = (end - begin).clamp(min=0)
-    valid = size > 0
-    most = int(size.max()) if size.numel() else 0
-    wide = samples.values.dtype.is_floating_point
-    total = _take(samples.values, begin.minimum((count - 1).clamp(min=0)))
-    total = total.to(torch.float64) if mode == "mean" and wide else total
-    for offset in range(1, most):
-        index = begin + offset
-        more = (index < end)[..., None]
-        value = _take(samples.values, index.minimum((count - 1).clamp(min=0))).to(total.dtype)
-        if mode == "mean":
-            total = torch.where(more, total + value, total)
-        elif mode == "max":
-            total = torch.where(more, torch.maximum(total, value), total)
-        else:
-            total = torch.where(more, torch.minimum(total, value), total)
-    if mode == "mean":
-        total = (total / size.clamp(min=1)[..., None]).to(samples.values.dtype)
-    return total, valid
