@@ -10,19 +10,12 @@ import torch
 import torch.distributed
 
 import robocache as rc
+from tests.python.bridge_loader import samples
 
 
 def make(dataset, **options):
     defaults = {"streams": ["action"], "shuffle": True, "seed": 3, "num_threads": 1}
     return rc.DataLoader(dataset, 64, **{**defaults, **options})
-
-
-def samples(batches):
-    return [
-        pair
-        for batch in batches
-        for pair in zip(batch["episode_index"].tolist(), batch["step_index"].tolist(), strict=True)
-    ]
 
 
 @pytest.fixture
