@@ -215,6 +215,18 @@ rbc_error fail_values(fixture *f, int32_t stream, int64_t first, int64_t count, 
     return *problem;
 }
 
+void check_sample(fixture *f, uint32_t want, uint64_t offset, uint64_t bytes) {
+    rbc__sample sample;
+    rbc__request_get(f->request, want, &sample);
+    assert_int_equal(sample.blob, rbc__blob_id(0, 0));
+    assert_int_equal(sample.offset, offset);
+    assert_int_equal(sample.num_bytes, bytes);
+    if (bytes > 0) {
+        assert_non_null(sample.bytes);
+        assert_memory_equal(sample.bytes, f->blobs[0] + offset, bytes);
+    }
+}
+
 void assert_contains(const char *text, const char *part) {
     if (strstr(text, part) == NULL) {
         fail_msg("'%s' does not contain '%s'", text, part);

@@ -79,6 +79,9 @@ void read_values(fixture *f, int32_t stream, int64_t first, int64_t count, void 
 /* The same, which must fail: when it is added or when it is finished. */
 rbc_error fail_values(fixture *f, int32_t stream, int64_t first, int64_t count, void *dst);
 
+/* Want `want` of the request was a sample of blob 0, these bytes. */
+void check_sample(fixture *f, uint32_t want, uint64_t offset, uint64_t bytes);
+
 void assert_contains(const char *text, const char *part);
 
 /* Packs with zlib; malloc'ed. */
