@@ -20,39 +20,39 @@
 #define PROGRESS_NS 50000000L
 #define COMMIT_NS   100000000L
 #define MAX_THREADS 256
-/* Files read ahead of the one being written, for each thread: bounds the memory for results. */
-#define FILES_AHEAD 2
+/* Parts read ahead of the one being written, for each thread: bounds the memory for results. */
+#define PARTS_AHEAD 2
 
-typedef struct file_result {
+typedef struct part_result {
     rbc__part_index index;
     rbc_status status;
     rbc_error error;
     bool done;
-} file_result;
+} part_result;
 
 typedef struct index_run {
     const rbc__index_job *job;
-    file_result *results; /* [num_pending] */
+    part_result *results; /* [num_pending] */
     int32_t num_threads;
     pthread_mutex_t lock;
-    pthread_cond_t file_done;
+    pthread_cond_t part_done;
     pthread_cond_t may_go_on;
-    int64_t next;    /* file to be read */
-    int64_t written; /* files before this one are in the catalog */
+    int64_t next;    /* part to be indexed */
+    int64_t written; /* parts before this one are in the catalog */
     atomic_bool stop;
     atomic_int_fast64_t bytes, episodes;
 } index_run;
 
-/* One file being read by one thread. */
-typedef struct file_task {
+/* One part being indexed by one thread. */
+typedef struct part_task {
     index_run *run;
-    file_result *result;
+    part_result *result;
     uint64_t bytes_reported;
     bool is_unpacked; /* progress is that of unpacking: the packed bytes are the part's */
-} file_task;
+} part_task;
 
 static rbc_status take_episode(void *user, const rbc__episode_entry *entry, rbc_error *err) {
-    file_task *task = user;
+    part_task *task = user;
     if (atomic_load_explicit(&task->run->stop, memory_order_relaxed)) {
         return rbc__fail(err, RBC_ERROR_CANCELLED, "indexing was stopped");
     }
@@ -63,7 +63,7 @@ static rbc_status take_episode(void *user, const rbc__episode_entry *entry, rbc_
 
 static rbc_status take_damage(void *user, int64_t record, const rbc_error *problem,
                               rbc_error *err) {
-    file_task *task = user;
+    part_task *task = user;
     if (task->run->job->on_error == RBC_ON_ERROR_SKIP) {
         return rbc__part_index_add_skip(&task->result->index, record, problem->message, err);
     }
@@ -71,29 +71,29 @@ static rbc_status take_damage(void *user, int64_t record, const rbc_error *probl
 }
 
 static rbc_status take_blobs(void *user, const rbc__blob_group *group, rbc_error *err) {
-    file_task *task = user;
+    part_task *task = user;
     return rbc__part_index_add_blobs(&task->result->index, group, err);
 }
 
 static rbc_status take_object(void *user, rbc__container kind, const uint8_t *data, size_t bytes,
                               rbc_error *err) {
-    file_task *task = user;
+    part_task *task = user;
     return rbc__part_index_add_object(&task->result->index, kind, data, bytes, err);
 }
 
 static rbc_status take_column(void *user, const void *data, size_t bytes, uint64_t *offset,
                               rbc_error *err) {
-    file_task *task = user;
+    part_task *task = user;
     return rbc__part_index_add_column(&task->result->index, data, bytes, offset, err);
 }
 
 static rbc_status take_told(void *user, const char *json, rbc_error *err) {
-    file_task *task = user;
+    part_task *task = user;
     return rbc__part_index_set_told(&task->result->index, json, err);
 }
 
 static int take_progress(void *user, uint64_t bytes_done) {
-    file_task *task = user;
+    part_task *task = user;
     if (!task->is_unpacked && bytes_done > task->bytes_reported) {
         atomic_fetch_add_explicit(&task->run->bytes,
                                   (int_fast64_t)(bytes_done - task->bytes_reported),
@@ -127,8 +127,8 @@ static bool may_skip(const rbc_error *error) {
 
 static void index_part(index_run *run, int64_t number) {
     const rbc__index_job *job = run->job;
-    file_result *result = &run->results[number];
-    file_task task = {run, result, 0, false};
+    part_result *result = &run->results[number];
+    part_task task = {run, result, 0, false};
     rbc__index_sink sink = {.episode = take_episode,
                             .damaged = take_damage,
                             .progress = take_progress,
@@ -158,9 +158,9 @@ static void index_part(index_run *run, int64_t number) {
     }
 }
 
-static void *read_files(void *user) {
+static void *index_parts(void *user) {
     index_run *run = user;
-    const int64_t ahead = (int64_t)run->num_threads * FILES_AHEAD;
+    const int64_t ahead = (int64_t)run->num_threads * PARTS_AHEAD;
     pthread_mutex_lock(&run->lock);
     while (!atomic_load(&run->stop) && run->next < run->job->num_pending) {
         if (run->next >= run->written + ahead) {
@@ -172,7 +172,7 @@ static void *read_files(void *user) {
         index_part(run, number);
         pthread_mutex_lock(&run->lock);
         run->results[number].done = true;
-        pthread_cond_signal(&run->file_done);
+        pthread_cond_signal(&run->part_done);
     }
     pthread_mutex_unlock(&run->lock);
     return NULL;
@@ -202,21 +202,21 @@ static bool is_past(const struct timespec *at) {
     return rbc__now_ns() >= rbc__timespec_ns(*at);
 }
 
-/* Whether file `number` is read before `until`. */
-static bool await_file(index_run *run, int64_t number, const struct timespec *until) {
+/* Whether part `number` is indexed before `until`. */
+static bool await_part(index_run *run, int64_t number, const struct timespec *until) {
     int timed_out = 0;
     pthread_mutex_lock(&run->lock);
     while (!run->results[number].done && timed_out == 0) {
-        timed_out = pthread_cond_timedwait(&run->file_done, &run->lock, until);
+        timed_out = pthread_cond_timedwait(&run->part_done, &run->lock, until);
     }
     const bool done = run->results[number].done;
     pthread_mutex_unlock(&run->lock);
     return done;
 }
 
-static rbc_status write_file(index_run *run, int64_t number, rbc__part_index_writer *writer,
+static rbc_status write_part(index_run *run, int64_t number, rbc__part_index_writer *writer,
                              rbc_error *err) {
-    file_result *result = &run->results[number];
+    part_result *result = &run->results[number];
     if (result->status != RBC_OK) {
         return rbc__pass_on(&result->error, err);
     }
@@ -229,14 +229,14 @@ static rbc_status write_file(index_run *run, int64_t number, rbc__part_index_wri
     return RBC_OK;
 }
 
-/* Commits ten times a second: a commit waits for the disk, and small files are many. */
-static rbc_status write_files(index_run *run, rbc__part_index_writer *writer, rbc_error *err) {
+/* Commits ten times a second: a commit waits for the disk, and small parts are many. */
+static rbc_status write_parts(index_run *run, rbc__part_index_writer *writer, rbc_error *err) {
     int64_t number = 0;
     struct timespec commit_at = rbc__after_ns(COMMIT_NS);
     while (number < run->job->num_pending) {
         const struct timespec until = rbc__after_ns(PROGRESS_NS);
-        while (number < run->job->num_pending && await_file(run, number, &until)) {
-            RBC__TRY(write_file(run, number++, writer, err));
+        while (number < run->job->num_pending && await_part(run, number, &until)) {
+            RBC__TRY(write_part(run, number++, writer, err));
             if (is_past(&until)) {
                 break;
             }
@@ -255,7 +255,7 @@ static rbc_status run_threads(index_run *run, rbc_error *err) {
     int32_t started = 0;
     int failed = 0;
     while (started < run->num_threads && failed == 0) {
-        failed = pthread_create(&threads[started], NULL, read_files, run);
+        failed = pthread_create(&threads[started], NULL, index_parts, run);
         started += failed == 0;
     }
     rbc_status status = RBC_OK;
@@ -268,7 +268,7 @@ static rbc_status run_threads(index_run *run, rbc_error *err) {
                                                run->job->folder, &writer, err);
     }
     if (status == RBC_OK) {
-        status = write_files(run, writer, err);
+        status = write_parts(run, writer, err);
         if (status != RBC_OK) { /* what was whole before the failure stays */
             rbc__part_index_writer_commit(writer, NULL);
         }
@@ -311,7 +311,7 @@ rbc_status rbc__index_run(const rbc__index_job *job, rbc_error *err) {
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&run.file_done, &monotonic);
+    pthread_cond_init(&run.part_done, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_cond_init(&run.may_go_on, NULL);
     const rbc_status status = run_threads(&run, err);
@@ -319,7 +319,7 @@ rbc_status rbc__index_run(const rbc__index_job *job, rbc_error *err) {
         rbc__part_index_free(&run.results[i].index);
     }
     pthread_cond_destroy(&run.may_go_on);
-    pthread_cond_destroy(&run.file_done);
+    pthread_cond_destroy(&run.part_done);
     pthread_mutex_destroy(&run.lock);
     free(run.results);
     return status;

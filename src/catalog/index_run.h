@@ -1,4 +1,4 @@
-/* Goes through data files on several threads and writes what they hold into the catalog. */
+/* Goes through parts on several threads and writes what they hold into the catalog. */
 #ifndef RBC_CATALOG_INDEX_RUN_H
 #define RBC_CATALOG_INDEX_RUN_H
 
@@ -28,7 +28,7 @@ typedef struct rbc__index_job {
     rbc_progress *progress; /* how far it is, kept up to date before the watch is asked; or NULL */
 } rbc__index_job;
 
-/* Reads with num_threads threads; writes, and asks the watch, on the caller's. Files are written
+/* Reads with num_threads threads; writes, and asks the watch, on the caller's. Parts are written
  * in the order given: of several damaged ones the error is always that of the first, and those
  * before it stay. */
 rbc_status rbc__index_run(const rbc__index_job *job, rbc_error *err);

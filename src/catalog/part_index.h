@@ -21,7 +21,7 @@ typedef struct rbc__part_index_episode {
 } rbc__part_index_episode;
 
 typedef struct rbc__part_index_skip {
-    int64_t record; /* -1: the rest of the file */
+    int64_t record; /* -1: the rest of the part */
     size_t message_at;
 } rbc__part_index_skip;
 
@@ -64,7 +64,7 @@ rbc_status rbc__part_index_add_column(rbc__part_index *index, const void *data, 
 rbc_status rbc__part_index_set_told(rbc__part_index *index, const char *json, rbc_error *err);
 void rbc__part_index_free(rbc__part_index *index);
 
-/* Writes indices of files; one connection's prepared statements. */
+/* Writes indices of parts; one connection's prepared statements. */
 typedef struct rbc__part_index_writer rbc__part_index_writer;
 /* `catalog_path` and `folder` are where column files go (catalog/columns.h); borrowed. */
 rbc_status rbc__part_index_writer_create(sqlite3 *db, const char *catalog_path, const char *folder,

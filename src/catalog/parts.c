@@ -119,13 +119,13 @@ static rbc_status look_unpacked(const comparison *c, int64_t at, const char *pat
                            c->root, c->schema->parts[at].path, why.message);
 }
 
-/* Reads the row under way; false where the file is not the one that the schema and the disk
+/* Reads the row under way; false where the part is not the one that the schema and the disk
  * have at its position. */
-static bool take_row(sqlite3_stmt *select, const comparison *c, rbc__catalog_part *files) {
+static bool take_row(sqlite3_stmt *select, const comparison *c, rbc__catalog_part *parts) {
     const rbc__schema *schema = c->schema;
     const rbc__file_identity *found = c->found;
     const int64_t at = sqlite3_column_int64(select, 9);
-    if (at < 0 || at >= schema->num_parts || files[at].id != 0 ||
+    if (at < 0 || at >= schema->num_parts || parts[at].id != 0 ||
         !text_is(select, 1, schema->parts[at].path) ||
         !text_is(select, 2, schema->parts[at].split) ||
         sqlite3_column_int64(select, 3) != found[at].bytes ||
@@ -133,7 +133,7 @@ static bool take_row(sqlite3_stmt *select, const comparison *c, rbc__catalog_par
         !is_unchanged(c, at, sqlite3_column_int64(select, 4), sqlite3_column_int64(select, 12))) {
         return false;
     }
-    files[at] = (rbc__catalog_part){
+    parts[at] = (rbc__catalog_part){
         .id = sqlite3_column_int64(select, 0),
         .bytes = found[at].bytes > 0 ? found[at].bytes : 0,
         .identity = found[at],
@@ -188,16 +188,16 @@ static rbc_status load_rows(sqlite3_stmt *select, const comparison *c, rbc__cata
         count += row;
     }
     for (int64_t at = 0; count == schema->num_parts && at < count; ++at) {
-        const rbc__catalog_part *file = &catalog->parts[at];
+        const rbc__catalog_part *part = &catalog->parts[at];
         /* an episode takes a byte of its file at the least, which bounds what is allocated for it;
            those of a part that is no file are bounded by what the catalog itself has room for */
-        if (file->id <= 0 || file->id > INT32_MAX || file->num_episodes < 0 ||
-            file->num_episodes > (schema->parts[at].is_virtual ? most_rows : bytes_to_read(file)) ||
-            file->num_episodes > RBC__MAX_PART_EPISODES || file->num_steps < 0 ||
-            file->first_id != catalog->num_episodes ||
-            !rbc__add_size(catalog->num_steps, file->num_steps, &catalog->num_steps) ||
-            !rbc__add_size(catalog->num_episodes, file->num_episodes, &catalog->num_episodes) ||
-            !rbc__add_size(catalog->num_bytes, file->bytes, &catalog->num_bytes)) {
+        if (part->id <= 0 || part->id > INT32_MAX || part->num_episodes < 0 ||
+            part->num_episodes > (schema->parts[at].is_virtual ? most_rows : bytes_to_read(part)) ||
+            part->num_episodes > RBC__MAX_PART_EPISODES || part->num_steps < 0 ||
+            part->first_id != catalog->num_episodes ||
+            !rbc__add_size(catalog->num_steps, part->num_steps, &catalog->num_steps) ||
+            !rbc__add_size(catalog->num_episodes, part->num_episodes, &catalog->num_episodes) ||
+            !rbc__add_size(catalog->num_bytes, part->bytes, &catalog->num_bytes)) {
             return row_is_wrong(select, schema->parts[at].path, err);
         }
     }
@@ -322,11 +322,11 @@ rbc_status rbc__parts_told(sqlite3 *db, const char *format, const char *root, ch
     return status;
 }
 
-typedef struct known_file {
+typedef struct known_part {
     int64_t id, bytes, mtime_ns, digest, episodes;
     char *unpacked; /* NULL: it was not; or there was no memory to say */
     bool indexed, found;
-} known_file;
+} known_part;
 
 static rbc_status run_for(sqlite3 *db, const char *sql, int64_t first, int64_t second,
                           rbc_error *err) {
@@ -341,7 +341,7 @@ static rbc_status run_for(sqlite3 *db, const char *sql, int64_t first, int64_t s
     return status;
 }
 
-/* Forgets what a file held; its row stays. */
+/* Forgets what a part held; its row stays. */
 static rbc_status drop_content(sqlite3 *db, int64_t id, rbc_error *err) {
     const int64_t first = rbc__episode_key(id, 0);
     const int64_t last = rbc__episode_key(id + 1, 0) - 1;
@@ -361,8 +361,8 @@ static rbc_status drop_content(sqlite3 *db, int64_t id, rbc_error *err) {
     return run_for(db, "DELETE FROM skipped WHERE part = ?", id, 0, err);
 }
 
-static rbc_status find_known(sqlite3 *db, const char *path, known_file *out, rbc_error *err) {
-    *out = (known_file){.found = false};
+static rbc_status find_known(sqlite3 *db, const char *path, known_part *out, rbc_error *err) {
+    *out = (known_part){.found = false};
     sqlite3_stmt *select;
     RBC__TRY(rbc__statement_prepare(
         db,
@@ -388,8 +388,8 @@ static rbc_status find_known(sqlite3 *db, const char *path, known_file *out, rbc
     return status;
 }
 
-/* The row of one file as the schema and the disk have it; `indexed` only where nothing changed. */
-static rbc_status put_row(sqlite3 *db, const known_file *known, const rbc__part_schema *file,
+/* The row of one part as the schema and the disk have it; `indexed` only where nothing changed. */
+static rbc_status put_row(sqlite3 *db, const known_part *known, const rbc__part_schema *part,
                           int64_t position, const rbc__file_identity *on_disk, bool indexed,
                           int64_t *id, rbc_error *err) {
     sqlite3_stmt *put;
@@ -400,8 +400,8 @@ static rbc_status put_row(sqlite3 *db, const known_file *known, const rbc__part_
               " mtime_ns = ?5, indexed = ?6 WHERE id = ?7"
             : "INSERT INTO parts VALUES (NULL, ?1, ?2, ?3, ?4, ?5, 0, 0, 0, ?6, 0, 0, 0, 0, '')",
         &put, err));
-    sqlite3_bind_text(put, 1, file->path, -1, SQLITE_STATIC);
-    sqlite3_bind_text(put, 2, file->split, -1, SQLITE_STATIC);
+    sqlite3_bind_text(put, 1, part->path, -1, SQLITE_STATIC);
+    sqlite3_bind_text(put, 2, part->split, -1, SQLITE_STATIC);
     sqlite3_bind_int64(put, 3, position);
     sqlite3_bind_int64(put, 4, on_disk->bytes);
     sqlite3_bind_int64(put, 5, on_disk->mtime_ns);
@@ -415,7 +415,7 @@ static rbc_status put_row(sqlite3 *db, const known_file *known, const rbc__part_
     return status;
 }
 
-/* Files that the schema no longer has are left at position -1. */
+/* Parts that the schema no longer has are left at position -1. */
 static rbc_status drop_gone(sqlite3 *db, rbc_error *err) {
     for (;;) {
         int64_t id;
@@ -429,7 +429,7 @@ static rbc_status drop_gone(sqlite3 *db, rbc_error *err) {
     }
 }
 
-static rbc_status sync_files(sqlite3 *db, const char *root, const rbc__schema *schema,
+static rbc_status sync_parts(sqlite3 *db, const char *root, const rbc__schema *schema,
                              const rbc__file_identity *found, rbc__watch *watch,
                              rbc__pending_part *pending, int64_t *num_pending, rbc_progress *done,
                              rbc_error *err) {
@@ -446,7 +446,7 @@ static rbc_status sync_files(sqlite3 *db, const char *root, const rbc__schema *s
         if (rbc__watch_stop(watch)) { /* statements this short ask nobody */
             return rbc__fail(err, RBC_ERROR_CANCELLED, "indexing was interrupted");
         }
-        known_file known;
+        known_part known;
         RBC__TRY(find_known(db, schema->parts[i].path, &known, err));
         bool same = known.found && known.indexed && known.bytes == found[i].bytes &&
                     is_unchanged(&c, i, known.mtime_ns, known.digest);
@@ -485,7 +485,7 @@ rbc_status rbc__parts_sync(sqlite3 *db, const char *root, const rbc__schema *sch
     }
     rbc_status status = rbc__database_exec(db, "BEGIN IMMEDIATE", doing_write, err);
     if (status == RBC_OK) {
-        status = sync_files(db, root, schema, found, watch, *pending, num_pending, done, err);
+        status = sync_parts(db, root, schema, found, watch, *pending, num_pending, done, err);
     }
     if (status == RBC_OK) {
         status = rbc__database_exec(db, "COMMIT", doing_write, err);

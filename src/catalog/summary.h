@@ -1,4 +1,4 @@
-/* Steps and stamps of the episodes of one file, packed: what selections need of every episode, in
+/* Steps and stamps of the episodes of one part, packed: what selections need of every episode, in
  * about four bytes each instead of a row of a table. */
 #ifndef RBC_CATALOG_SUMMARY_H
 #define RBC_CATALOG_SUMMARY_H
