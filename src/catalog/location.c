@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "core/error.h"
+#include "core/hash.h"
 
 static rbc_status format_path(char **out, rbc_error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -73,19 +74,12 @@ static rbc_status make_folders(char *path, rbc_error *err) {
     }
 }
 
-static uint64_t hash_text(uint64_t hash, const char *text) { /* FNV-1a */
-    for (const char *at = text; *at != '\0'; ++at) {
-        hash = (hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
-    }
-    return hash;
-}
-
 rbc_status rbc__location_in_cache(const char *root, const char *file, char **out, rbc_error *err) {
     char *folder;
     RBC__TRY(cache_folder(&folder, err));
-    uint64_t hash = hash_text(UINT64_C(0xcbf29ce484222325), root);
+    uint64_t hash = rbc__hash_text(RBC__HASH_EMPTY, root);
     if (file != NULL) {
-        hash = hash_text(hash_text(hash, "/"), file);
+        hash = rbc__hash_text(rbc__hash_text(hash, "/"), file);
     }
     rbc_status status = make_folders(folder, err);
     char *real = status == RBC_OK ? realpath(folder, NULL) : NULL;

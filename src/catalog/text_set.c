@@ -6,11 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hash.h"
+
 static size_t hash(const char *text) {
-    uint64_t value = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-    for (; *text != '\0'; ++text) {
-        value = (value ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
-    }
+    const uint64_t value = rbc__hash_text(RBC__HASH_EMPTY, text);
     return (size_t)(value ^ value >> 32);
 }
 

@@ -1,20 +1,11 @@
 #include <math.h>
 
 #include "core/error.h"
-#include "core/mix.h"
+#include "core/hash.h"
 #include "image/image.h"
 
 /* Halvings of an exponent that is drawn. */
 #define ASPECT_BITS 24
-
-/* FNV-1a. */
-static uint64_t hash_name(const char *name) {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (; *name != '\0'; ++name) {
-        hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
-    }
-    return hash;
-}
 
 uint64_t rbc_image_key(uint64_t seed, int64_t epoch, int64_t episode, int64_t tick,
                        rbc_image_share share, const char *name, int64_t frame) {
@@ -23,7 +14,7 @@ uint64_t rbc_image_key(uint64_t seed, int64_t epoch, int64_t episode, int64_t ti
         (uint64_t)epoch,
         (uint64_t)episode,
         (uint64_t)tick,
-        share == RBC_IMAGE_SHARE_SAMPLE || name == NULL ? 0 : hash_name(name),
+        share == RBC_IMAGE_SHARE_SAMPLE || name == NULL ? 0 : rbc__hash_text(RBC__HASH_EMPTY, name),
         share == RBC_IMAGE_SHARE_FRAME ? (uint64_t)frame : 0,
     };
     uint64_t key = 0;

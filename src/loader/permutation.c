@@ -1,6 +1,6 @@
 #include "loader/permutation.h"
 
-#include "core/mix.h"
+#include "core/hash.h"
 
 #define MIN_BITS 6U
 

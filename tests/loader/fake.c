@@ -14,7 +14,7 @@
 #include <turbojpeg.h>
 
 #include "core/error.h"
-#include "core/mix.h"
+#include "core/hash.h"
 
 struct rbc_dataset {
     fake_params params;

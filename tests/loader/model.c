@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-#include "core/mix.h"
+#include "core/hash.h"
 #include "core/monotonic.h"
 #include "drive.h"
 #include "steps.h"

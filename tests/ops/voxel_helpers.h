@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "core/mix.h"
+#include "core/hash.h"
 #include "robocache/robocache.h"
 
 /* A contiguous host tensor that owns its data; freed by tensor_free(). */

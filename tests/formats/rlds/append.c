@@ -6,25 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "declared.h"
 #include "helpers.h"
-
-static const DLDataType f32 = {kDLFloat, 32, 1};
-static const DLDataType i64 = {kDLInt, 64, 1};
-
-static rbc_stream_info stream(const char *name, rbc_stream_kind kind, DLDataType dtype,
-                              int32_t ndim, int64_t a, int64_t b, int64_t c) {
-    return (rbc_stream_info){.name = name,
-                             .kind = kind,
-                             .dtype = dtype,
-                             .ndim = ndim,
-                             .shape = {a, b, c},
-                             .encoding = kind == RBC_STREAM_IMAGE ? "png" : ""};
-}
-
-static DLTensor tensor(void *data, DLDataType dtype, int32_t ndim, int64_t *shape) {
-    return (DLTensor){
-        .data = data, .device = {kDLCPU, 0}, .ndim = ndim, .dtype = dtype, .shape = shape};
-}
 
 /* A dataset of one scalar and, each on a clock of its own, forces and pictures. */
 enum { VALUE, FORCE, FORCE_TIME, CAMERA, CAMERA_TIME, NUM_CLOCKED };

@@ -11,27 +11,10 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "declared.h"
 #include "helpers.h"
 
 enum { STEPS = 40, FAST = 97, NUM_STREAMS = 17 };
-
-static const DLDataType f32 = {kDLFloat, 32, 1};
-static const DLDataType i64 = {kDLInt, 64, 1};
-
-static rbc_stream_info stream(const char *name, rbc_stream_kind kind, DLDataType dtype,
-                              int32_t ndim, int64_t a, int64_t b, int64_t c) {
-    return (rbc_stream_info){.name = name,
-                             .kind = kind,
-                             .dtype = dtype,
-                             .ndim = ndim,
-                             .shape = {a, b, c},
-                             .encoding = kind == RBC_STREAM_IMAGE ? "png" : ""};
-}
-
-static DLTensor tensor(void *data, DLDataType dtype, int32_t ndim, int64_t *shape) {
-    return (DLTensor){
-        .data = data, .device = {kDLCPU, 0}, .ndim = ndim, .dtype = dtype, .shape = shape};
-}
 
 /* Every dtype, with its smallest and largest value. */
 typedef struct numeric {
