@@ -170,9 +170,7 @@ rbc_status rbc__choose(rbc__rows *rows, const rbc__row *row, const rbc__window_s
     const rbc__used_stream *used = used_by(rows, window);
     const rbc__clock *clock = rows->params.clock;
     *cell = (rbc__cell){0};
-    if (loaded->problem != NULL) {
-        return rbc__pass_on(loaded->problem, err);
-    }
+    RBC__TRY(rbc__loaded_check(loaded, err));
     int64_t tick;
     bool is_there;
     RBC__TRY(find_tick(rows, row, window, &tick, &is_there, err));

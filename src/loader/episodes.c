@@ -222,6 +222,18 @@ static rbc_error *copy_of(const rbc_error *problem) {
     return copy;
 }
 
+static void fail_stream(rbc__loaded_stream *loaded, const rbc_error *problem) {
+    loaded->has_failed = true;
+    loaded->problem = copy_of(problem);
+}
+
+rbc_status rbc__loaded_check(const rbc__loaded_stream *loaded, rbc_error *err) {
+    if (loaded->has_failed && loaded->problem == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for what went wrong");
+    }
+    return loaded->has_failed ? rbc__pass_on(loaded->problem, err) : RBC_OK;
+}
+
 void rbc__episodes_open(rbc__episodes *episodes, const int64_t *positions, int64_t count,
                         rbc__loaded_episode **out, rbc_error **problems) {
     rbc_error problem;
@@ -320,7 +332,7 @@ void rbc__episodes_want(rbc__episodes *episodes, rbc__loaded_episode *const *ope
         for (int32_t k = 0; opened[i] != NULL && k < episodes->spec->num_used; ++k) {
             rbc__request_for(request, (int32_t)(i * episodes->spec->num_used + k), 0);
             if (want_stream(episodes, opened[i], k, request, &problem) != RBC_OK) {
-                opened[i]->streams[k].problem = copy_of(&problem);
+                fail_stream(&opened[i]->streams[k], &problem);
             }
         }
     }
@@ -396,11 +408,11 @@ void rbc__episodes_settle(rbc__episodes *episodes, rbc__loaded_episode *const *o
             const rbc_error *failure =
                 any_failed ? rbc__request_failure(request, (int32_t)(i * num_used + k), &rank)
                            : NULL;
-            if (loaded->problem == NULL &&
+            if (!loaded->has_failed &&
                 settle_stream(episodes, episode, k, failure, &problem) != RBC_OK) {
-                loaded->problem = copy_of(&problem);
+                fail_stream(loaded, &problem);
             }
-            is_whole = is_whole && loaded->problem == NULL;
+            is_whole = is_whole && !loaded->has_failed;
         }
         pthread_mutex_lock(&episodes->lock);
         if (is_whole && find(episodes, episode->position) == NULL) {

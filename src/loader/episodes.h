@@ -15,7 +15,8 @@ typedef struct rbc__loaded_stream {
     int64_t *times;      /* [num_samples], of a stream with stamps; non-decreasing */
     int64_t *row_begins; /* [num_steps + 1], of a cloud: first point of each step */
     uint8_t *values;     /* all of a numeric stream, or NULL: read what is needed */
-    rbc_error *problem;  /* why it is not at hand, or NULL */
+    bool has_failed;     /* it is not at hand: */
+    rbc_error *problem;  /* why; NULL: there was no memory for that */
 } rbc__loaded_stream;
 
 /* Constant once it is among the episodes at hand. */
@@ -67,6 +68,9 @@ void rbc__episodes_want(rbc__episodes *episodes, rbc__loaded_episode *const *ope
  * others too from then on. */
 void rbc__episodes_settle(rbc__episodes *episodes, rbc__loaded_episode *const *opened,
                           int64_t count, const rbc__request *request);
+
+/* Why a stream is not at hand, if it is not. */
+rbc_status rbc__loaded_check(const rbc__loaded_stream *loaded, rbc_error *err);
 
 /* Id of the episode at `position` of the selection. */
 int64_t rbc__episodes_id(const rbc__episodes *episodes, int64_t position);

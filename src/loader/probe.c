@@ -126,9 +126,7 @@ rbc_status rbc__rows_image_shape(rbc__rows *rows, rbc__maker *maker, int32_t str
     for (int64_t i = 0; i < clock->from.num_episodes && i < PROBED_EPISODES && !is_found; ++i) {
         RBC__TRY(open_one(rows, maker, i, 0, err));
         const rbc__loaded_stream *loaded = &rows->rows[0].episode->streams[stream_at];
-        if (loaded->problem != NULL) {
-            return rbc__pass_on(loaded->problem, err);
-        }
+        RBC__TRY(rbc__loaded_check(loaded, err));
         for (int64_t k = 0; k < loaded->num_samples && !is_found; ++k) {
             RBC__TRY(probe_sample(rows, maker, stream_at, k, out, &is_found, err));
         }

@@ -8,24 +8,25 @@
 static rbc_status make_room(rbc__rows *rows, int64_t room, rbc_error *err) {
     const size_t num_windows = (size_t)rows->params.spec->num_windows;
     rbc__row *grown = realloc(rows->rows, (size_t)room * sizeof *grown);
-    if (grown != NULL) {
-        rows->rows = grown;
-        free(rows->cells); /* nothing is in them before rows are fetched */
-        rows->cells = calloc(num_windows * (size_t)room + 1, sizeof *rows->cells);
-    }
-    if (grown == NULL || rows->cells == NULL) {
+    rbc__cell *cells = calloc(num_windows * (size_t)room + 1, sizeof *cells);
+    rows->rows = grown != NULL ? grown : rows->rows;
+    if (grown == NULL || cells == NULL) {
+        free(cells);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %lld rows", (long long)room);
     }
+    free(rows->cells); /* nothing is in them before rows are fetched */
+    rows->cells = cells;
     rows->room = room;
     return RBC_OK;
 }
 
 static rbc_status prepare(rbc__rows *rows, int64_t room, rbc__timeline *timeline, rbc_error *err) {
-    rows->num_aside = rows->params.spec->num_fields;
-    rows->aside = calloc((size_t)rows->num_aside + 1, sizeof(uint8_t *));
+    const int32_t num_fields = rows->params.spec->num_fields;
+    rows->aside = calloc((size_t)num_fields + 1, sizeof(uint8_t *));
     if (rows->aside == NULL) {
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a worker");
     }
+    rows->num_aside = num_fields;
     RBC__TRY(make_room(rows, room, err));
     RBC__TRY(rbc__request_create(&rows->params.requests, &rows->request, err));
     if (timeline != NULL) {

@@ -622,8 +622,10 @@ void rbc_selection_destroy(rbc_selection **out) {
 }
 
 rbc_status rbc__cursor_take(rbc_dataset *dataset, rbc__cursor **out, rbc_error *err) {
-    (void)err;
     *out = calloc(1, sizeof **out);
+    if (*out == NULL) {
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for a cursor");
+    }
     (*out)->dataset = dataset;
     atomic_fetch_add(&num_open, 1);
     return RBC_OK;
