@@ -87,10 +87,12 @@ static bool make_room(device_maker *m, int64_t count) {
     m->draws = malloc(room * sizeof *m->draws);
     m->items = malloc(room * sizeof *m->items);
     m->groups = malloc(room * sizeof *m->groups);
-    rbc__jpeg_image *images = realloc(m->images, room * sizeof *images);
-    if (images != NULL) {
+    /* They may have grown before, where the others did not. */
+    const size_t had = (size_t)m->images_room;
+    rbc__jpeg_image *images = room > had ? realloc(m->images, room * sizeof *images) : m->images;
+    if (images != NULL && room > had) {
         m->images = images;
-        memset(images + m->images_room, 0, (room - (size_t)m->images_room) * sizeof *images);
+        memset(images + had, 0, (room - had) * sizeof *images);
         m->images_room = (int64_t)room;
     }
     if (m->pixels == NULL || m->image_of == NULL || m->draws == NULL || m->items == NULL ||
