@@ -395,6 +395,7 @@ void rbc_loader_destroy(rbc_loader **loader) {
     *loader = NULL;
     /* In a child made by fork() the workers are not there and the locks may be held for ever. */
     if (closing != NULL && closing->process == getpid()) {
+        rbc__slots_take_back(closing->slots);
         rbc__threads_stop(closing);
         rbc__loader_release(closing);
     }

@@ -267,6 +267,12 @@ static void trim(rbc__slots *slots) {
     }
 }
 
+void rbc__slots_take_back(rbc__slots *slots) {
+    pthread_mutex_lock(&slots->lock);
+    look_at_captured(slots);
+    pthread_mutex_unlock(&slots->lock);
+}
+
 void rbc__slots_close(rbc__slots **handle) {
     rbc__slots *slots = *handle;
     *handle = NULL;
@@ -275,7 +281,6 @@ void rbc__slots_close(rbc__slots **handle) {
     }
     pthread_mutex_lock(&slots->lock);
     slots->is_closed = true;
-    look_at_captured(slots);
     trim(slots);
 }
 

@@ -66,6 +66,9 @@ rbc_status rbc__slots_create(rbc__batch_spec *spec, DLDevice device,
                              const rbc_device_allocator *allocator, int32_t num_slots,
                              int32_t num_more, int32_t num_arenas, bool is_fixed, rbc__slots **out,
                              rbc_error *err);
+/* Takes back what streams held that are captured no more. Before it is closed, which any thread may do, and
+ * later than streams are there. */
+void rbc__slots_take_back(rbc__slots *slots);
 /* Frees the slots that are not handed out; the others when they come back. */
 void rbc__slots_close(rbc__slots **handle);
 
