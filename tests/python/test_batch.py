@@ -38,13 +38,63 @@ def test_a_batch_goes_to_a_device_as_a_whole(small):
     assert isinstance(batch.to(torch.float64), rc.Batch)
 
 
-def test_pinning_keeps_text(small, monkeypatch):
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor, *_: tensor.clone())
+@pytest.fixture
+def pinned_here(monkeypatch):
+    """Lets a machine without a device pin memory: what was asked for is listed."""
+    empty, asked = torch.empty, []
+
+    def pin(*args, pin_memory=False, **kwargs):
+        made = empty(*args, **kwargs)
+        if pin_memory:
+            asked.append(made.data_ptr())
+        return made
+
+    monkeypatch.setattr(torch, "empty", pin)
+    monkeypatch.setattr(torch.Tensor, "is_pinned", lambda tensor: tensor.data_ptr() in asked)
+    return asked
+
+
+def test_pinning_keeps_text(small, pinned_here):
     batch = first(small, ["action"])
     pinned = batch.pin_memory()
-    assert pinned["task"] is batch["task"]
+    assert pinned["task"] == batch["task"]
     assert torch.equal(pinned["action"], batch["action"])
-    assert pinned["action"].data_ptr() != batch["action"].data_ptr()
+    assert pinned["action"].data_ptr() in pinned_here
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.tensor(3.5),
+        torch.zeros(0, 4),
+        torch.arange(12).reshape(3, 4).t(),
+        torch.arange(60)[::7],
+        torch.tensor([True, False]),
+        torch.linspace(-2, 2, 9).to(torch.bfloat16).reshape(3, 3),
+        torch.full((5, 2), float("nan")),
+    ],
+    ids=lambda value: f"{value.dtype}{list(value.shape)}",
+)
+def test_pinned_tensors_are_copies(value, pinned_here):
+    pinned = rc.Batch(value=value).pin_memory()["value"]
+    assert pinned.data_ptr() in pinned_here
+    assert (pinned.dtype, pinned.shape) == (value.dtype, value.shape)
+    assert torch.equal(torch.nan_to_num(pinned), torch.nan_to_num(value))
+    assert rc.Batch(value=pinned).pin_memory()["value"] is pinned  # they are there already
+
+
+def test_pinning_leaves_the_cores_to_the_loader(small, pinned_here, monkeypatch):
+    def spread(*_):
+        raise AssertionError("torch copies on all cores")
+
+    monkeypatch.setattr(torch.Tensor, "copy_", spread)
+    monkeypatch.setattr(torch.Tensor, "clone", spread)
+    first(small, ["action"]).pin_memory()
+
+
+def test_only_memory_of_the_host_is_pinned(small):
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        first(small, ["action"]).to("meta").pin_memory()
 
 
 def test_a_batch_is_shown_by_its_fields(small):
