@@ -411,6 +411,7 @@ static PyObject *loader_iterate(PyObject *self, PyObject *unused) {
     }
     Py_INCREF(self);
     iterator->loader = self;
+    iterator->iteration = -1; /* none yet */
     iterator->is_over = false;
     if (!loader->is_fresh && !seek(self, handle, epoch + 1, 0)) {
         Py_DECREF(iterator);
