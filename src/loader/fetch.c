@@ -221,6 +221,18 @@ static rbc_status locate_picks(rbc__rows *rows, const rbc__row *row, const rbc__
     return RBC_OK;
 }
 
+static rbc_status refuse_cloud(const rbc__rows *rows, const rbc__row *row,
+                               const rbc__window_spec *window, int64_t step, int64_t points,
+                               const char *limit, int64_t most, rbc_error *err) {
+    char name[1024];
+    rbc__store *store = rows->params.requests.store;
+    return rbc__fail(
+        err, RBC_ERROR_INVALID_ARGUMENT, "%s: stream '%s': step %lld has %lld rows, %s is %lld",
+        store->ops->name(store, rbc__blob_id(row->episode->parsed.part, 0), name, sizeof name),
+        rows->params.spec->used[window->stream_at].schema->name, (long long)step, (long long)points,
+        limit, (long long)most);
+}
+
 static rbc_status locate_clouds(rbc__rows *rows, const rbc__row *row,
                                 const rbc__window_spec *window, const rbc__cell *cell, uint8_t *dst,
                                 rbc_error *err) {
@@ -234,14 +246,8 @@ static rbc_status locate_clouds(rbc__rows *rows, const rbc__row *row,
         const int64_t step = cell->picks[i];
         const int64_t points = step < 0 ? 0 : begins[step + 1] - begins[step];
         if (points > window->max_points) {
-            char name[1024];
-            rbc__store *store = rows->params.requests.store;
-            return rbc__fail(err, RBC_ERROR_INVALID_ARGUMENT,
-                             "%s: stream '%s': step %lld has %lld rows, max_points is %lld",
-                             store->ops->name(store, rbc__blob_id(row->episode->parsed.part, 0),
-                                              name, sizeof name),
-                             used->schema->name, (long long)step, (long long)points,
-                             (long long)window->max_points);
+            return refuse_cloud(rows, row, window, step, points, "max_points", window->max_points,
+                                err);
         }
         const int64_t bytes = points * used->sample_bytes;
         if (points > 0) {
@@ -329,6 +335,10 @@ static rbc_status locate_pixels(rbc__rows *rows, const rbc__row *row,
         int64_t count;
         int64_t bytes;
         find_sample(rows, row, window, cell->picks[i], &first, &count, &bytes);
+        if (count > INT32_MAX) {
+            return refuse_cloud(rows, row, window, cell->picks[i], count,
+                                "the most that a grid counts", INT32_MAX, err);
+        }
         if (cell->num_points != NULL) {
             cell->num_points[i] = count;
         }

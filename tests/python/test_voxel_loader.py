@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import robocache as rc
+from tests.python.own_format import Format
 
 STEPS = 12
 LENGTHS = (STEPS, 7, 9)
@@ -267,6 +268,33 @@ def test_outside_zero_empties_what_is_padding(dataset: Any, episodes: Any) -> No
                 else:
                     assert not grid.any()
                     assert batch["fixed_dropped"][row, i] == 0
+
+
+def test_clouds_of_more_points_than_are_counted(tmp_path: Path) -> None:
+    """The one of 2^31 points, in a file of holes, is refused before there is memory for it."""
+    counts = [2, 2**31]
+    with (tmp_path / "points").open("wb") as file:
+        file.truncate(sum(counts) * 6)
+
+    def read(part: rc.Part) -> None:
+        part.episodes(
+            num_steps=[2],
+            row_lengths={"points": counts},
+            streams={"points": rc.Rows(offset=0, count=sum(counts))},
+        )
+
+    def declare(dataset: rc.Indexer) -> None:
+        dataset.control_rate_hz = 10
+        dataset.stream("points", dtype="float16", shape=(3,), ragged=True)
+        dataset.part("points", read=read)
+
+    dataset = Format(tmp_path, declare).open()
+    grid = rc.Window([0], voxelize=rc.Voxels(4, 1.0, mode="count"))
+    batches = iter(load(dataset, {"points": grid}, batch_size=1, shuffle=False))
+    assert next(batches)["points"].sum() == 2
+    message = "stream 'points': step 1 has 2147483648 rows, the most that a grid counts is 214"
+    with pytest.raises(rc.errors.InvalidArgumentError, match=message):
+        next(batches)
 
 
 def test_stamps_and_modes_choose_whole_clouds(tmp_path: Path) -> None:
