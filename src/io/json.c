@@ -1,6 +1,7 @@
 #include "io/json.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,12 +9,33 @@
 #include "io/foreign.h"
 #include "io/source.h"
 
+/* Without memory jansson may leave characters of a text out, or find a mistake in it, and says so nowhere:
+ * its allocations are watched. Whoever else of the process has chosen them keeps them. */
+static json_malloc_t system_malloc;
+static _Thread_local bool has_failed;
+
+static void *watched_malloc(size_t bytes) {
+    void *memory = system_malloc(bytes);
+    has_failed = has_failed || memory == NULL;
+    return memory;
+}
+
+static void watch_memory(void) {
+    json_free_t system_free;
+    json_get_alloc_funcs(&system_malloc, &system_free);
+    json_set_alloc_funcs(watched_malloc, system_free);
+}
+
 rbc_status rbc__json_parse(const char *text, size_t bytes, const char *path, json_t **out,
                            rbc_error *err) {
-    *out = NULL;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     json_error_t problem;
+    pthread_once(&once, watch_memory);
+    has_failed = false;
+    *out = NULL;
     json_t *root = json_loadb(text, bytes, 0, &problem);
-    if (root == NULL && json_error_code(&problem) == json_error_out_of_memory) {
+    if (has_failed) {
+        json_decref(root);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to parse it", path);
     }
     if (root == NULL) {

@@ -8,7 +8,7 @@
 #include <robocache/robocache.h>
 
 /* Parses `bytes` of JSON text, which must be an object. `path` is for messages. The caller owns the
- * reference. FORMAT with line, column and byte offset of the first mistake. */
+ * reference. FORMAT with line, column and byte offset of the first mistake; OUT_OF_MEMORY. */
 rbc_status rbc__json_parse(const char *text, size_t bytes, const char *path, json_t **out,
                            rbc_error *err);
 

@@ -1,5 +1,6 @@
 #include "formats/rlds/control_rates.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,15 +101,17 @@ rbc_status rbc__stored_control_rate(const char *folder, double *rate_hz, rbc_err
     size_t bytes = 0;
     *rate_hz = 0.0;
     RBC__TRY(rbc__join_path(folder, "metadata.json", &path, err));
-    const rbc_status status = access(path, F_OK) == 0
-                                  ? rbc__file_load(path, METADATA_LIMIT_BYTES, &text, &bytes, err)
-                                  : RBC_OK;
+    rbc_status status = access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR)
+                            ? rbc__file_load(path, METADATA_LIMIT_BYTES, &text, &bytes, err)
+                            : RBC_OK;
     json_t *root = NULL;
-    /* The file is whoever's: one that is no JSON object says nothing of the rate. */
-    if (text && rbc__json_parse(text, bytes, path, &root, NULL) == RBC_OK) {
+    rbc_error problem;
+    if (text && rbc__json_parse(text, bytes, path, &root, &problem) == RBC_OK) {
         *rate_hz = json_number_value(json_object_get(root, RBC__CONTROL_RATE_KEY));
         json_decref(root);
-    }
+    } else if (text && problem.status == RBC_ERROR_OUT_OF_MEMORY) {
+        status = rbc__pass_on(&problem, err);
+    } /* the file is whoever's: one that is no JSON object says nothing of the rate */
     free(text);
     free(path);
     return status;

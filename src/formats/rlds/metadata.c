@@ -59,19 +59,29 @@ static bool chunk_to_json(const rbc__leaf *leaf, const rbc__list *list, const rb
     return true;
 }
 
+static json_t *shape_to_json(const rbc__tensor_proto *tensor) {
+    json_t *shape = json_array();
+    for (int32_t i = 0; i < tensor->ndim; ++i) {
+        if (json_array_append_new(shape, json_integer(tensor->shape[i])) != 0) {
+            json_decref(shape);
+            return NULL;
+        }
+    }
+    return json_pack("{s:s,s:o}", "dtype", rbc__dtype_name(tensor->dtype), "shape", shape);
+}
+
+static rbc_status out_of_memory(rbc_error *err) {
+    return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "metadata of an episode: out of memory");
+}
+
 /* The strings of a TensorProto; one of numbers is told by its shape. */
 static rbc_status tensor_to_json(const rbc__list *list, const rbc__chunk *chunk, json_t *array,
                                  rbc_error *err) {
     rbc__tensor_proto tensor;
     RBC__TRY(rbc__tensor_proto_parse(&list->feature, chunk->offset, chunk->bytes, &tensor, err));
     if (!tensor.is_string) {
-        json_t *shape = json_array();
-        for (int32_t i = 0; i < tensor.ndim; ++i) {
-            json_array_append_new(shape, json_integer(tensor.shape[i]));
-        }
-        json_array_append_new(
-            array, json_pack("{s:s,s:o}", "dtype", rbc__dtype_name(tensor.dtype), "shape", shape));
-        return RBC_OK;
+        return json_array_append_new(array, shape_to_json(&tensor)) == 0 ? RBC_OK
+                                                                         : out_of_memory(err);
     }
     for (;;) {
         rbc__wire_field string;
@@ -80,22 +90,27 @@ static rbc_status tensor_to_json(const rbc__list *list, const rbc__chunk *chunk,
         if (!more) {
             return RBC_OK;
         }
-        json_array_append_new(array,
-                              text_to_json(list->feature.data + string.offset, string.bytes));
+        if (json_array_append_new(
+                array, text_to_json(list->feature.data + string.offset, string.bytes)) != 0) {
+            return out_of_memory(err);
+        }
     }
 }
 
 /* A flat array as nested ones, by the extents of `leaf` from `axis` on; takes `*at` on behind what
- * it used. A first extent that is not declared is what there is. */
+ * it used. A first extent that is not declared is what there is. NULL where there is no memory. */
 static json_t *nest(const json_t *flat, const rbc__leaf *leaf, int32_t axis, size_t *at) {
     if (axis == leaf->ndim) {
         return json_incref(json_array_get(flat, (*at)++));
     }
     json_t *array = json_array();
     for (int64_t i = 0; array && (leaf->shape[axis] < 0 || i < leaf->shape[axis]); ++i) {
-        if (*at == json_array_size(flat) ||
-            json_array_append_new(array, nest(flat, leaf, axis + 1, at)) != 0) {
+        if (*at == json_array_size(flat)) {
             break;
+        }
+        if (json_array_append_new(array, nest(flat, leaf, axis + 1, at)) != 0) {
+            json_decref(array);
+            return NULL;
         }
     }
     return array;
@@ -104,10 +119,6 @@ static json_t *nest(const json_t *flat, const rbc__leaf *leaf, int32_t axis, siz
 struct rbc__metadata {
     json_t *object;
 };
-
-static rbc_status out_of_memory(rbc_error *err) {
-    return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "metadata of an episode: out of memory");
-}
 
 rbc_status rbc__metadata_create(rbc__metadata **out, rbc_error *err) {
     *out = malloc(sizeof **out);
@@ -156,10 +167,8 @@ rbc_status rbc__metadata_add(rbc__metadata *metadata, const rbc__wire *payload,
     json_t *value = leaf->ndim == 0 && json_array_size(array) != 1 ? json_incref(array)
                                                                    : nest(array, leaf, 0, &at);
     json_decref(array);
-    if (!has_memory || json_object_set_new(metadata->object, leaf->name, value) != 0) {
-        return out_of_memory(err);
-    }
-    return RBC_OK;
+    const bool is_set = json_object_set_new(metadata->object, leaf->name, value) == 0;
+    return has_memory && is_set ? RBC_OK : out_of_memory(err);
 }
 
 rbc_status rbc__metadata_text(const rbc__metadata *metadata, char **json, rbc_error *err) {

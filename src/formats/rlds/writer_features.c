@@ -20,6 +20,7 @@
 
 #define TFDS "tensorflow_datasets.core.features."
 
+/* What makes a part of a file gives NULL where there is no memory; who takes one takes that, too. */
 static json_t *integer_string(int64_t value) {
     char text[32];
     (void)snprintf(text, sizeof text, "%" PRId64, value);
@@ -33,7 +34,10 @@ static json_t *shape_json(const rbc__writer_feature *feature) {
     }
     json_t *dimensions = json_array();
     for (int32_t i = 0; i < feature->ndim; ++i) {
-        json_array_append_new(dimensions, integer_string(feature->shape[i]));
+        if (json_array_append_new(dimensions, integer_string(feature->shape[i])) != 0) {
+            json_decref(dimensions);
+            return NULL;
+        }
     }
     return json_pack("{s:o}", "dimensions", dimensions);
 }
@@ -135,7 +139,7 @@ static rbc_status load_replaced(const char *replaced, const char *name, json_t *
         RBC__TRY(rbc__join_path(replaced, name, &path, err));
     }
     rbc_status status = RBC_OK;
-    if (path && access(path, F_OK) == 0) {
+    if (path && (access(path, F_OK) == 0 || errno != ENOENT)) { /* loading says why it cannot */
         status = rbc__file_load(path, METADATA_LIMIT_BYTES, &text, &bytes, err);
         if (status == RBC_OK) {
             status = rbc__json_parse(text, bytes, path, out, err);
@@ -148,46 +152,59 @@ static rbc_status load_replaced(const char *replaced, const char *name, json_t *
     return status;
 }
 
-static rbc_status write_renewed(json_t *root, const char *folder, const char *name,
+/* `made`: there was memory for all of it. */
+static rbc_status write_renewed(json_t *root, bool made, const char *folder, const char *name,
                                 rbc_error *err) {
     char *path;
     RBC__TRY(rbc__join_path(folder, name, &path, err));
     const rbc_status status =
-        root ? write_json(root, path, err)
+        made ? write_json(root, path, err)
              : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s: no memory to write it", path);
     free(path);
     return status;
+}
+
+static json_t *split_json(const rbc__split_shards *split, uint64_t num_bytes) {
+    json_t *lengths = json_array();
+    for (int64_t j = 0; j < split->num_shards; ++j) {
+        if (json_array_append_new(lengths, integer_string(split->lengths[j])) != 0) {
+            json_decref(lengths);
+            return NULL;
+        }
+    }
+    return json_pack("{s:s,s:s,s:o,s:o}", "filepathTemplate", split->filepath_template, "name",
+                     split->name, "numBytes", integer_string((int64_t)num_bytes), "shardLengths",
+                     lengths);
+}
+
+static json_t *splits_json(const rbc__dataset_info *info, const uint64_t *num_bytes) {
+    json_t *splits = json_array();
+    for (int64_t i = 0; i < info->num_splits; ++i) {
+        if (json_array_append_new(splits, split_json(&info->splits[i], num_bytes[i])) != 0) {
+            json_decref(splits);
+            return NULL;
+        }
+    }
+    return splits;
+}
+
+static bool set(json_t *root, const char *key, json_t *value) {
+    return json_object_set_new(root, key, value) == 0;
 }
 
 rbc_status rbc__writer_info_json(const rbc__dataset_info *info, const uint64_t *num_bytes,
                                  const char *description, const char *replaced, const char *folder,
                                  rbc_error *err) {
     json_t *root;
-    json_t *splits = json_array();
-    const rbc_status status = load_replaced(replaced, "dataset_info.json", &root, err);
-    if (status != RBC_OK) {
-        json_decref(splits);
-        return status;
-    }
-    for (int64_t i = 0; i < info->num_splits; ++i) {
-        const rbc__split_shards *split = &info->splits[i];
-        json_t *lengths = json_array();
-        for (int64_t j = 0; j < split->num_shards; ++j) {
-            json_array_append_new(lengths, integer_string(split->lengths[j]));
-        }
-        json_array_append_new(splits, json_pack("{s:s,s:s,s:o,s:o}", "filepathTemplate",
-                                                split->filepath_template, "name", split->name,
-                                                "numBytes", integer_string((int64_t)num_bytes[i]),
-                                                "shardLengths", lengths));
-    }
-    if (description || !json_object_get(root, "description")) {
-        json_object_set_new(root, "description", json_string(description ? description : ""));
-    }
-    json_object_set_new(root, "fileFormat", json_string("tfrecord"));
-    json_object_set_new(root, "name", json_string(info->name));
-    json_object_set_new(root, "version", json_string(info->version));
-    json_object_set_new(root, "splits", splits);
-    const rbc_status written = write_renewed(root, folder, "dataset_info.json", err);
+    RBC__TRY(load_replaced(replaced, "dataset_info.json", &root, err));
+    const bool describes = description != NULL || json_object_get(root, "description") == NULL;
+    const bool made =
+        (!describes || set(root, "description", json_string(description ? description : ""))) &&
+        set(root, "fileFormat", json_string("tfrecord")) &&
+        set(root, "name", json_string(info->name)) &&
+        set(root, "version", json_string(info->version)) &&
+        set(root, "splits", splits_json(info, num_bytes));
+    const rbc_status written = write_renewed(root, made, folder, "dataset_info.json", err);
     json_decref(root);
     return written;
 }
@@ -196,11 +213,11 @@ rbc_status rbc__writer_metadata_json(double control_rate_hz, const char *replace
                                      const char *folder, rbc_error *err) {
     json_t *root;
     RBC__TRY(load_replaced(replaced, "metadata.json", &root, err));
-    if (control_rate_hz > 0.0) {
-        json_object_set_new(root, RBC__CONTROL_RATE_KEY, json_real(control_rate_hz));
-    }
-    const rbc_status status =
-        json_object_size(root) > 0 ? write_renewed(root, folder, "metadata.json", err) : RBC_OK;
+    const bool made = root != NULL && (control_rate_hz <= 0.0 || set(root, RBC__CONTROL_RATE_KEY,
+                                                                     json_real(control_rate_hz)));
+    const rbc_status status = !made || json_object_size(root) > 0
+                                  ? write_renewed(root, made, folder, "metadata.json", err)
+                                  : RBC_OK;
     json_decref(root);
     return status;
 }
