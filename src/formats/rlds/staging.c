@@ -17,10 +17,11 @@
 enum { MAX_ATTEMPTS = 1000 };
 
 struct rbc__staging {
-    char *folder; /* NULL once published */
+    char *folder; /* NULL: not made yet */
     char *parent;
     char *destination;
     bool is_replacing;
+    bool is_in_place; /* and what it replaced, if anything, has the folder's name */
     dev_t replaced_device;
     ino_t replaced_inode; /* of the folder at `destination` */
 };
@@ -98,7 +99,11 @@ static rbc_status settle(rbc__staging *staging, const char *path, const char *na
     struct stat info;
     RBC__TRY(rbc__join_path(path, name, &staging->parent, err));
     RBC__TRY(rbc__join_path(staging->parent, version, &staging->destination, err));
-    if (stat(staging->destination, &info) == 0) {
+    if (stat(staging->destination, &info) != 0) {
+        if (errno != ENOENT && errno != ENOTDIR) {
+            return rbc__fail_errno(err, errno, "%s: cannot be looked at", staging->destination);
+        }
+    } else {
         staging->is_replacing = true;
         staging->replaced_device = info.st_dev;
         staging->replaced_inode = info.st_ino;
@@ -135,7 +140,7 @@ void rbc__staging_destroy(rbc__staging **staging) {
     if (closing == NULL) {
         return;
     }
-    if (closing->folder) {
+    if (closing->folder != NULL && !closing->is_in_place) {
         remove_folder(closing->folder);
     }
     free(closing->folder);
@@ -210,7 +215,8 @@ rbc_status rbc__staging_link_others(const rbc__staging *staging, const ino_t *li
         return rbc__fail_errno(err, errno, "%s: cannot be listed", staging->destination);
     }
     rbc_status status = RBC_OK;
-    for (struct dirent *entry; status == RBC_OK && (entry = readdir(listing));) {
+    errno = 0;
+    for (struct dirent *entry; status == RBC_OK && (entry = readdir(listing)); errno = 0) {
         char *from = NULL;
         char *to = NULL;
         struct stat about;
@@ -221,12 +227,18 @@ rbc_status rbc__staging_link_others(const rbc__staging *staging, const ino_t *li
         if (status == RBC_OK) {
             status = rbc__join_path(staging->folder, entry->d_name, &to, err);
         }
-        if (status == RBC_OK && lstat(from, &about) == 0 && !S_ISDIR(about.st_mode) &&
+        if (status == RBC_OK && lstat(from, &about) != 0) {
+            status = rbc__fail_errno(err, errno, "%s: cannot be looked at", from);
+        }
+        if (status == RBC_OK && !S_ISDIR(about.st_mode) &&
             !is_among(linked, num_linked, about.st_ino)) {
             status = link_file(from, to, err);
         }
         free(from);
         free(to);
+    }
+    if (status == RBC_OK && errno != 0) {
+        status = rbc__fail_errno(err, errno, "%s: cannot be listed", staging->destination);
     }
     closedir(listing);
     return status;
@@ -236,58 +248,93 @@ rbc_status rbc__staging_link_others(const rbc__staging *staging, const ino_t *li
  */
 
 /* What is left of the replaced dataset is renewed, or linked to what the new one holds. Folders,
- * and files that came in the meantime, move over. */
-static void clear_replaced(const rbc__staging *staging) {
-    const int to = open(staging->destination, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *listing = opendir(staging->folder);
-    const int from = listing ? dirfd(listing) : -1;
-    for (struct dirent *entry; from >= 0 && (entry = readdir(listing));) {
+ * and files that came in the meantime, move over: `from` lists it, `to` is the new one. */
+static rbc_status clear_replaced(const rbc__staging *staging, DIR *from, int to, rbc_error *err) {
+    int failed = 0;
+    errno = 0;
+    for (struct dirent *entry; (entry = readdir(from)) != NULL; errno = 0) {
         const char *name = entry->d_name;
         struct stat info;
-        if (is_dots(name) || fstatat(from, name, &info, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (is_dots(name)) {
             continue;
         }
-        if (is_renewed(name) || (!S_ISDIR(info.st_mode) && info.st_nlink > 1)) {
-            (void)unlinkat(from, name, 0);
-        } else {
-            (void)renameat2(from, name, to, name, RENAME_NOREPLACE);
+        const bool looked = fstatat(dirfd(from), name, &info, AT_SYMLINK_NOFOLLOW) == 0;
+        if (looked && (is_renewed(name) || (!S_ISDIR(info.st_mode) && info.st_nlink > 1))) {
+            (void)unlinkat(dirfd(from), name, 0);
+        } else if (renameat2(dirfd(from), name, to, name, RENAME_NOREPLACE) != 0 &&
+                   errno != EEXIST) {
+            failed = errno;
         }
     }
-    if (listing) {
-        closedir(listing);
+    failed = errno != 0 ? errno : failed;
+    (void)rmdir(staging->folder);
+    return failed == 0 ? RBC_OK
+                       : rbc__fail_errno(err, failed,
+                                         "%s: the episodes are added, but other files of the "
+                                         "dataset may still be in %s",
+                                         staging->destination, staging->folder);
+}
+
+static rbc_status check_replaced(const rbc__staging *staging, rbc_error *err) {
+    struct stat info = {0};
+    if (stat(staging->destination, &info) != 0 && errno != ENOENT) {
+        return rbc__fail_errno(err, errno, "%s: cannot be looked at any more",
+                               staging->destination);
+    }
+    return info.st_dev == staging->replaced_device && info.st_ino == staging->replaced_inode
+               ? RBC_OK
+               : rbc__fail(err, RBC_ERROR_IO,
+                           "%s: was replaced while episodes were added to it; nothing was changed",
+                           staging->destination);
+}
+
+/* The folder takes its place, or leaves it again, in one step. */
+static bool move(rbc__staging *staging, bool back) {
+    const char *from = back ? staging->destination : staging->folder;
+    const char *to = back ? staging->folder : staging->destination;
+    const bool moved = staging->is_replacing
+                           ? renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) == 0
+                           : rename(from, to) == 0;
+    staging->is_in_place = staging->is_in_place != moved;
+    return moved;
+}
+
+static rbc_status put_in_place(rbc__staging *staging, rbc_error *err) {
+    if (!move(staging, false)) {
+        return rbc__fail_errno(err, errno, "%s: cannot be %s %s", staging->folder,
+                               staging->is_replacing ? "exchanged with" : "renamed to",
+                               staging->destination);
+    }
+    const rbc_status status = flush_folder(staging->parent, err);
+    return status == RBC_OK || move(staging, true)
+               ? status
+               : rbc__fail_within(err, status, "%s: is there, but may not outlive a power cut",
+                                  staging->destination);
+}
+
+/* All that clearing needs is had before anything is changed. */
+static rbc_status replace(rbc__staging *staging, rbc_error *err) {
+    RBC__TRY(check_replaced(staging, err));
+    const int to = open(staging->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *from = to >= 0 ? opendir(staging->destination) : NULL;
+    const int failed = errno;
+    rbc_status status = from != NULL
+                            ? put_in_place(staging, err)
+                            : rbc__fail_errno(err, failed, "%s: cannot be opened",
+                                              to < 0 ? staging->folder : staging->destination);
+    if (status == RBC_OK) {
+        status = clear_replaced(staging, from, to, err);
+    }
+    if (from != NULL) {
+        closedir(from);
     }
     if (to >= 0) {
         close(to);
     }
-    (void)rmdir(staging->folder);
-}
-
-static rbc_status replace(const rbc__staging *staging, rbc_error *err) {
-    struct stat info;
-    if (stat(staging->destination, &info) != 0 || info.st_dev != staging->replaced_device ||
-        info.st_ino != staging->replaced_inode) {
-        return rbc__fail(err, RBC_ERROR_IO,
-                         "%s: was replaced while episodes were added to it; nothing was changed",
-                         staging->destination);
-    }
-    if (renameat2(AT_FDCWD, staging->folder, AT_FDCWD, staging->destination, RENAME_EXCHANGE) !=
-        0) {
-        return rbc__fail_errno(err, errno, "%s: cannot be exchanged with %s", staging->destination,
-                               staging->folder);
-    }
-    clear_replaced(staging);
-    return RBC_OK;
+    return status;
 }
 
 rbc_status rbc__staging_publish(rbc__staging *staging, rbc_error *err) {
     RBC__TRY(flush_folder(staging->folder, err));
-    if (staging->is_replacing) {
-        RBC__TRY(replace(staging, err));
-    } else if (rename(staging->folder, staging->destination) != 0) {
-        return rbc__fail_errno(err, errno, "%s: cannot be renamed to %s", staging->folder,
-                               staging->destination);
-    }
-    free(staging->folder);
-    staging->folder = NULL;
-    return flush_folder(staging->parent, err);
+    return staging->is_replacing ? replace(staging, err) : put_in_place(staging, err);
 }

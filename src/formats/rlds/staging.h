@@ -30,8 +30,8 @@ rbc_status rbc__staging_link(const rbc__staging *staging, const char *name, cons
 rbc_status rbc__staging_link_others(const rbc__staging *staging, const ino_t *linked,
                                     int64_t num_linked, rbc_error *err);
 
-/* Moves the folder to its destination. IO, also when what is there has been replaced in the
- * meantime. */
+/* Moves the folder to its destination. After an error nothing has been changed, unless the message says
+ * so. IO, also when what is there has been replaced in the meantime. */
 rbc_status rbc__staging_publish(rbc__staging *staging, rbc_error *err);
 
 #endif
