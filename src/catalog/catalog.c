@@ -65,6 +65,15 @@ static rbc_status load_file(opening *o, location where, int fd, bool *current, r
     return status;
 }
 
+/* Why the catalog in the dataset's folder is not used: never without a word. */
+static rbc_status keep_reason(opening *o, const rbc_error *why, rbc_error *err) {
+    free(o->catalog->passed_over);
+    o->catalog->passed_over = strdup(why->message);
+    return o->catalog->passed_over != NULL
+               ? RBC_OK
+               : rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "%s; out of memory", why->message);
+}
+
 /* Loads the catalog if it is there and up to date. An error with `refused` true where what is there
  * cannot be used, whatever the data. */
 static rbc_status load_current(opening *o, location where, bool *current, bool *refused,
@@ -81,7 +90,7 @@ static rbc_status load_current(opening *o, location where, bool *current, bool *
         return rbc__pass_on(&why, err);
     }
     if (header.kind == RBC__CATALOG_OLDER && !o->rebuild && o->catalog->passed_over == NULL) {
-        o->catalog->passed_over = strdup(why.message);
+        RBC__TRY(keep_reason(o, &why, err)); /* no descriptor is given of such a one */
     }
     if (fd < 0) {
         return RBC_OK;
@@ -226,8 +235,7 @@ static rbc_status open_somewhere(opening *o, const char *root, rbc_error *err) {
     free(o->catalog->path);
     o->catalog->path = NULL;
     if (why.device_code == 0) { /* a folder that cannot be written is nothing to be told of */
-        free(o->catalog->passed_over);
-        o->catalog->passed_over = strdup(why.message);
+        RBC__TRY(keep_reason(o, &why, err));
     }
     status = rbc__location_in_cache(root, o->file, &o->catalog->path, err);
     if (status == RBC_OK) {

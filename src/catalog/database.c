@@ -39,10 +39,23 @@ static rbc_status status_of(int code) {
     }
 }
 
+/* SQLite calls a page damaged that the disk did not give. 0: it gave all. */
+static int errno_of_damage(sqlite3 *db, int code) {
+    int last = 0;
+    const bool is_damaged = (code & 0xFF) == SQLITE_CORRUPT || (code & 0xFF) == SQLITE_NOTADB;
+    const int asked = is_damaged ? sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &last)
+                                 : SQLITE_ERROR;
+    return asked == SQLITE_OK ? last : 0;
+}
+
 static rbc_status fail_at(sqlite3 *db, const char *path, rbc_error *err, const char *doing) {
     const int code = sqlite3_extended_errcode(db);
+    const int unread = errno_of_damage(db, code);
     const rbc_status status = status_of(code);
     const int system_error = sqlite3_system_errno(db);
+    if (unread != 0) {
+        return rbc__fail_errno(err, unread, "catalog '%s': %s", path, doing);
+    }
     const char *words = sqlite3_errmsg(db);
     if (status == RBC_ERROR_FORMAT) {
         return rbc__fail(err, status,

@@ -59,12 +59,28 @@ static void judge(const char *path, const uint8_t *header, ssize_t bytes, rbc__c
     }
 }
 
+/* Fewer than asked for where the file ends; less than 0 with errno. */
+static ssize_t read_first(int fd, uint8_t *to, size_t bytes) {
+    size_t done = 0;
+    while (done < bytes) {
+        const ssize_t got = pread(fd, to + done, bytes - done, (off_t)done);
+        if (got < 0 && errno != EINTR) {
+            return -1;
+        }
+        if (got == 0) {
+            break;
+        }
+        done += got > 0 ? (size_t)got : 0;
+    }
+    return (ssize_t)done;
+}
+
 static rbc_status read_header(const char *path, int fd, rbc__catalog_header *out, rbc_error *why) {
     struct stat info;
     uint8_t header[HEADER_BYTES];
     const bool opened = fd >= 0 && fstat(fd, &info) == 0;
     const bool is_file = opened && S_ISREG(info.st_mode);
-    const ssize_t bytes = is_file ? pread(fd, header, sizeof header, 0) : 0;
+    const ssize_t bytes = is_file ? read_first(fd, header, sizeof header) : 0;
     const int failed = errno;
     if (fd < 0 && (failed == EACCES || failed == EPERM)) {
         out->kind = RBC__CATALOG_FOREIGN;
@@ -96,6 +112,9 @@ rbc_status rbc__header_read(const char *path, rbc__catalog_header *out, int *fd,
     }
     out->is_link = S_ISLNK(info.st_mode);
     if (out->is_link && stat(path, &info) != 0) {
+        if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != EACCES) {
+            return rbc__fail_errno(why, errno, "catalog '%s' cannot be looked at", path);
+        }
         be_foreign(path, "a link that leads nowhere", out, why);
         return RBC_OK;
     }

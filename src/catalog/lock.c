@@ -38,11 +38,17 @@ static rbc_status open_file(const char *path, int *out, bool *blocked, rbc_error
             errno = EACCES;
         }
     }
-    if (fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) {
+    const bool looked = fd >= 0 && fstat(fd, &info) == 0;
+    if (looked && S_ISREG(info.st_mode)) {
         *out = fd;
         return RBC_OK;
     }
     const int failed = errno;
+    if (fd >= 0 && !looked) {
+        close(fd);
+        return rbc__fail_errno(err, failed, "lock file '%s' of the catalog cannot be looked at",
+                               path);
+    }
     *blocked = true;
     if (fd >= 0 || failed == ELOOP || failed == ENXIO || failed == EISDIR) {
         if (fd >= 0) {

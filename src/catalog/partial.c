@@ -15,6 +15,7 @@
 #include "io/write.h"
 
 #define COPY_BYTES 65536
+#define DATABASE   "catalog.sqlite"
 
 static rbc_status suffixed(const char *path, const char *suffix, char **out, rbc_error *err) {
     if (asprintf(out, "%s%s", path, suffix) < 0) {
@@ -77,7 +78,7 @@ rbc_status rbc__partial_create(const char *path, rbc__partial *out, bool *blocke
     *blocked = false;
     rbc_status status = suffixed(path, ".partial", &out->folder, err);
     if (status == RBC_OK) {
-        status = suffixed(out->folder, "/catalog.sqlite", &out->database, err);
+        status = suffixed(out->folder, "/" DATABASE, &out->database, err);
     }
     if (status == RBC_OK) {
         status = suffixed(out->folder, "/copy.sqlite", &out->copy, err);
@@ -112,18 +113,24 @@ static rbc_status remove_file(const char *path, rbc_error *err) {
                : rbc__fail_errno(err, errno, "'%s' cannot be removed", path);
 }
 
+static rbc_status open_folder(const rbc__partial *partial, int *out, rbc_error *err) {
+    *out = open(partial->folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return *out >= 0 ? RBC_OK
+                     : rbc__fail_errno(err, errno, "folder '%s' cannot be opened", partial->folder);
+}
+
 /* What SQLite keeps beside it goes last: a database without the journal that it needs must not be
  * found. */
-static rbc_status remove_database(const char *path, rbc_error *err) {
-    static const char *const suffixes[] = {"", "-journal", "-wal", "-shm"};
-    rbc_status status = RBC_OK;
-    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0] && status == RBC_OK; ++i) {
-        char *file;
-        RBC__TRY(suffixed(path, suffixes[i], &file, err));
-        status = remove_file(file, err);
-        free(file);
+static rbc_status remove_database(const rbc__partial *partial, int folder, rbc_error *err) {
+    static const char *const names[] = {DATABASE, DATABASE "-journal", DATABASE "-wal",
+                                        DATABASE "-shm"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i) {
+        if (unlinkat(folder, names[i], 0) != 0 && errno != ENOENT) {
+            return rbc__fail_errno(err, errno, "'%s/%s' cannot be removed", partial->folder,
+                                   names[i]);
+        }
     }
-    return status;
+    return RBC_OK;
 }
 
 static bool copy_bytes(int from, int to, rbc__watch *watch) {
@@ -207,7 +214,11 @@ rbc_status rbc__partial_open(const rbc__partial *partial, const char *base, cons
         RBC__TRY(check_usable(partial->database, true, format, schema, watch, &usable, err));
     }
     if (!usable) {
-        RBC__TRY(remove_database(partial->database, err));
+        int folder;
+        RBC__TRY(open_folder(partial, &folder, err));
+        const rbc_status removed = remove_database(partial, folder, err);
+        close(folder);
+        RBC__TRY(removed);
         if (base != NULL) {
             RBC__TRY(check_usable(base, false, format, schema, watch, &usable, err));
         }
@@ -235,8 +246,11 @@ static rbc_status write_out(sqlite3 *db, const char *path, rbc_error *err) {
     sqlite3_stmt *vacuum;
     RBC__TRY(rbc__statement_prepare(db, "VACUUM INTO ?", &vacuum, err));
     sqlite3_bind_text(vacuum, 1, path, -1, SQLITE_STATIC);
-    const rbc_status status = rbc__statement_run(vacuum, err);
+    rbc_status status = rbc__statement_run(vacuum, err);
     rbc__statement_finish(&vacuum);
+    if (status == RBC_ERROR_FORMAT) { /* of the file that it writes, not of the one that it reads */
+        status = rbc__fail_errno(err, EIO, "catalog '%s' cannot be written", path);
+    }
     RBC__TRY(status);
     /* on the disk before it is found under its name */
     const int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
@@ -248,20 +262,32 @@ static rbc_status write_out(sqlite3 *db, const char *path, rbc_error *err) {
     return synced ? RBC_OK : rbc__fail_errno(err, failed, "catalog '%s' cannot be written", path);
 }
 
+/* With nothing that could run short: the catalog is in its place by then. */
+static rbc_status clear_folder(const rbc__partial *partial, int folder, rbc_error *err) {
+    RBC__TRY(remove_database(partial, folder, err));
+    RBC__TRY(remove_file(partial->copy, err));
+    return rmdir(partial->folder) == 0 || errno == ENOENT
+               ? RBC_OK
+               : rbc__fail_errno(err, errno, "folder '%s' cannot be removed", partial->folder);
+}
+
 rbc_status rbc__partial_finish(const rbc__partial *partial, sqlite3 **db, const char *path,
                                rbc_error *err) {
+    int folder;
     rbc_status status = write_out(*db, partial->whole, err);
     rbc__database_close(db);
+    if (status == RBC_OK) {
+        status = open_folder(partial, &folder, err);
+    }
     if (status == RBC_OK && rename(partial->whole, path) != 0) {
         status = rbc__fail_errno(err, errno, "catalog '%s' cannot be put into its place", path);
+        close(folder);
     }
     if (status != RBC_OK) {
         unlink(partial->whole);
         return status;
     }
-    RBC__TRY(remove_database(partial->database, err));
-    RBC__TRY(remove_file(partial->copy, err));
-    return rmdir(partial->folder) == 0 || errno == ENOENT
-               ? RBC_OK
-               : rbc__fail_errno(err, errno, "folder '%s' cannot be removed", partial->folder);
+    status = clear_folder(partial, folder, err);
+    close(folder);
+    return status;
 }

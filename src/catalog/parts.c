@@ -111,6 +111,9 @@ static rbc_status look_unpacked(const comparison *c, int64_t at, const char *pat
                                 rbc__file_identity *out, rbc_error *err) {
     rbc_error why;
     *holds = rbc__unpacked_look(path, &c->found[at], !c->is_home, out, &why) == RBC_OK;
+    if (!*holds && rbc__is_shortage(&why)) {
+        return rbc__pass_on(&why, err);
+    }
     return *holds || c->may_unpack
                ? RBC_OK
                : rbc__fail(err, RBC_ERROR_NOT_FOUND,

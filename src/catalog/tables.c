@@ -140,12 +140,11 @@ static rbc_status fill_streams(sqlite3 *db, const char *format, const rbc__schem
         sqlite3_bind_text(insert, 2, stream->name, -1, SQLITE_STATIC);
         sqlite3_bind_int64(insert, 3, (int64_t)stream->kind);
         sqlite3_bind_text(insert, 4, rbc__dtype_name(stream->dtype), -1, SQLITE_STATIC);
-        sqlite3_bind_text(insert, 5, shape_text(stream, shape, sizeof shape), -1, SQLITE_TRANSIENT);
+        sqlite3_bind_text(insert, 5, shape_text(stream, shape, sizeof shape), -1, SQLITE_STATIC);
         sqlite3_bind_text(insert, 6, stream->encoding, -1, SQLITE_STATIC);
         sqlite3_bind_int64(insert, 7, stream->times);
         sqlite3_bind_int64(insert, 8, stream->is_ragged);
-        sqlite3_bind_text(insert, 9, stored_text(stream, stored, sizeof stored), -1,
-                          SQLITE_TRANSIENT);
+        sqlite3_bind_text(insert, 9, stored_text(stream, stored, sizeof stored), -1, SQLITE_STATIC);
         sqlite3_bind_text(insert, 10, stream->unit, -1, SQLITE_STATIC);
         sqlite3_bind_double(insert, 11, map.scale);
         sqlite3_bind_double(insert, 12, map.offset);

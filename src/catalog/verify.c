@@ -30,7 +30,7 @@ static rbc_status tell(verification *v, const char *path, rbc_file_problem_kind 
                        const rbc_error *why, rbc_error *err) {
     if (why->status == RBC_ERROR_OUT_OF_MEMORY || why->status == RBC_ERROR_CANCELLED ||
         why->status == RBC_ERROR_INTERNAL || why->device_code == EMFILE ||
-        why->device_code == ENFILE || why->device_code == ENOMEM) {
+        why->device_code == ENFILE || why->device_code == ENOMEM || why->device_code == EINTR) {
         return rbc__pass_on(why, err);
     }
     ++v->report->num_problems;
@@ -130,7 +130,9 @@ static rbc_status compare(verification *v, int64_t part, digest_kind kind,
                   parsed->path);
         return tell(v, parsed->path, RBC_FILE_CHANGED, &why, err);
     }
-    RBC__TRY(find_digests(v, part, kind, source, &digest_wanted, &digest_found, &read, &why));
+    if (find_digests(v, part, kind, source, &digest_wanted, &digest_found, &read, &why) != RBC_OK) {
+        return rbc__pass_on(&why, err);
+    }
     if (!read) {
         return tell_missing(v, parsed->path, &why, err);
     }
