@@ -65,7 +65,8 @@ static rbc_status scan(rbc__clock *clock, prober *p, rbc_on_error on_error, rbc_
         rbc_error problem;
         const rbc_status status = add_episode(clock, p, e, r, &problem);
         if (status != RBC_OK && (on_error == RBC_ON_ERROR_RAISE || rbc__is_shortage(&problem))) {
-            return rbc__fail(err, status, "require: %s", problem.message);
+            (void)rbc__pass_on(&problem, err);
+            return rbc__fail_within(err, status, "require");
         }
         if (status != RBC_OK) {
             RBC__TRY(add_unread(clock, p, e, &before, r, err));

@@ -282,7 +282,8 @@ void rbc__statistics_encode(const rbc_statistics *statistics, const rbc__statist
 typedef struct reader {
     const uint8_t *data;
     uint64_t at, end;
-    bool failed;
+    bool failed; /* it is none of ours */
+    bool has_no_memory;
 } reader;
 
 static uint64_t get_fixed(reader *from, unsigned width) {
@@ -322,6 +323,7 @@ static char *get_text(reader *from) {
         return NULL;
     }
     char *text = strndup((const char *)from->data + from->at, (size_t)bytes);
+    from->has_no_memory = from->has_no_memory || text == NULL;
     from->at += (uint64_t)bytes;
     return text;
 }
@@ -369,8 +371,7 @@ static rbc_status get_all(reader *from, rbc_statistics **out, rbc_error *err) {
     const uint64_t ndim = get_fixed(from, 1);
     int64_t shape[RBC_STREAM_MAX_DIMS] = {0};
     int64_t channels = 1;
-    from->failed =
-        from->failed || stream == NULL || dtype >= RBC__NUM_DTYPES || ndim > RBC_STREAM_MAX_DIMS;
+    from->failed = from->failed || dtype >= RBC__NUM_DTYPES || ndim > RBC_STREAM_MAX_DIMS;
     for (uint64_t i = 0; i < ndim && !from->failed; ++i) {
         shape[i] = get_number(from, INT32_MAX);
         from->failed = from->failed || !rbc__mul_size(channels, shape[i], &channels);
@@ -378,9 +379,9 @@ static rbc_status get_all(reader *from, rbc_statistics **out, rbc_error *err) {
     from->failed = from->failed || (uint64_t)channels > from->end; /* each takes some bytes */
     const bool is_ranked = get_fixed(from, 1) != 0;
     const bool is_image = get_fixed(from, 1) != 0;
-    if (from->failed) {
+    if (from->failed || from->has_no_memory) {
         free(stream);
-        return RBC_OK;
+        return from->failed ? RBC_OK : out_of_memory(err);
     }
     rbc_status status = rbc__statistics_create(stream, (rbc__dtype)dtype, (int32_t)ndim, shape,
                                                is_ranked, out, err);
@@ -400,7 +401,7 @@ static rbc_status get_all(reader *from, rbc_statistics **out, rbc_error *err) {
         status = get_channel(from, &made->channels[c], err);
     }
     from->failed = from->failed || from->at != from->end;
-    return status;
+    return status == RBC_OK && from->has_no_memory ? out_of_memory(err) : status;
 }
 
 rbc_status rbc__statistics_decode(const uint8_t *data, size_t bytes, const rbc__statistics_key *key,
