@@ -47,16 +47,6 @@ def main() -> None:
         # as an object it has a packing of its own, shuffle and zlib, with number 0
         chain = varint(2) + varint(12) + varint(4) + varint(2) + varint(0)
         inputs[f"objects/{name}"] = chain + payload[:3] + b"\0" + payload[4:]
-    for name, payload in blobs().items():
-        inputs[f"blobs/{name}"] = payload
-    for name, payload in mp4s().items():
-        inputs[f"mp4/{name}"] = payload
-    for name, payload in npys().items():
-        inputs[f"npy/{name}"] = payload
-    for name, payload in metadata().items():
-        inputs[f"metadata/{name}"] = payload
-    for name, payload in tracks().items():
-        inputs[f"track/{name}"] = payload
     inputs["features/features"] = json.dumps(features_json()).encode()
     inputs["features/empty"] = b'{"featuresDict":{}}'
     inputs["dataset_info/info"] = json.dumps(dataset_info_json()).encode()
@@ -66,25 +56,27 @@ def main() -> None:
     inputs["foreign/page"] = b"\xff" + b"  <!DOCTYPE html><html>"
     inputs["foreign/gzip"] = b"\x20" + b"\x1f\x8b\x08\x00"
     inputs["foreign/text"] = b"\xff" + b"Not Found"
-    for name, payload in kept_statistics().items():
-        inputs[f"statistics/{name}"] = payload
     inputs["summary/stamped"] = b"\x05\x80\x90\xab\x0c\x14\x09\x02\x08"
     inputs["summary/longest"] = b"\x7f" + b"\xff" * 9 + b"\x01" + b"\xff" * 9 + b"\x01"
     inputs["records/bgr8"] = b"\1\2\x92" + bytes(range(2 * (6 + 2)))  # rows of two, padded
     inputs["records/big_mono16"] = b"\1\x95\x12" + bytes(range(8))
     inputs["records/points"] = b"\0\3\4" + bytes([0, 0, 0, 4, 0, 0, 8, 0, 1]) + bytes(range(64))
-    for name, payload in pngs().items():
-        inputs[f"png/{name}"] = payload
-    for name, payload in packings().items():
-        inputs[f"packing/{name}"] = payload
-    for name, payload in parquets().items():
-        inputs[f"parquet/{name}"] = payload
-    for name, payload in wholes().items():
-        inputs[f"whole/{name}"] = payload
-    for name, payload in zips().items():
-        inputs[f"zip/{name}"] = payload
-    for name, payload in changes().items():
-        inputs[f"catalog/{name}"] = payload
+    for target, made in (
+        ("blobs", blobs()),
+        ("mp4", mp4s()),
+        ("npy", npys()),
+        ("metadata", metadata()),
+        ("track", tracks()),
+        ("statistics", kept_statistics()),
+        ("png", pngs()),
+        ("packing", packings()),
+        ("parquet", parquets()),
+        ("whole", wholes()),
+        ("zip", zips()),
+        ("catalog", changes()),
+    ):
+        for name, payload in made.items():
+            inputs[f"{target}/{name}"] = payload
     for name, content in inputs.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
