@@ -319,6 +319,49 @@ def compare_diffusion_policy(original: Path, folder: Path, seconds: float) -> di
     return compare_times(here, load, len(here), seconds)
 
 
+def index_calvin(folder: Path, pairs: int) -> tuple[list[float], list[float]]:
+    """Returns steps a second: indexed, and only read."""
+    indexed, read = [], []
+    for _ in range(pairs):
+        begin = time.perf_counter()
+        rc.open(folder, progress=False, rebuild=True, num_threads=1)
+        indexed.append(CALVIN_STEPS / (time.perf_counter() - begin))
+        read.append(read_alone(folder))
+    return indexed, read
+
+
+def compare_loading(
+    arguments: argparse.Namespace, kind: str, folder: Path, images: bool
+) -> dict[str, Any]:
+    keys = NUMBERS[kind] + (IMAGES[kind] if images else ())
+    check(kind, folder, keys)
+    rates: dict[str, list[float]] = {"ours": [], "theirs": []}
+    alone = []
+    for _ in range(arguments.pairs):
+        for whose, found in rates.items():
+            found.append(run(arguments, folder, f"{kind}:{whose}:{','.join(keys)}"))
+        if kind == "calvin" and images:
+            alone.append(
+                windows_alone(arguments.unpack_rate, folder, arguments.seconds, arguments.threads)
+            )
+    ratios = [a / b for a, b in zip(rates["ours"], rates["theirs"], strict=True)]
+    wanted = 2 if images else 5
+    row = {
+        "data": kind,
+        "images": images,
+        "windows_per_s": spread(rates["ours"]),
+        "their_windows_per_s": spread(rates["theirs"]),
+        "ratio": spread(ratios),
+        "wanted": wanted,
+        "is_reached": statistics.median(ratios) >= wanted,
+    }
+    if alone:
+        shares = [a / b for a, b in zip(rates["ours"], alone, strict=True)]
+        row["share_of_unpacking_alone"] = spread(shares)
+        row["is_reached"] |= statistics.median(shares) >= 0.8
+    return row
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("frames", type=Path, help="folder with two genuine steps of CALVIN")
@@ -338,53 +381,15 @@ def main() -> None:
             loader = their_loader(kind, arguments.frames, tuple(keys.split(",")), arguments.threads)
         print(json.dumps(measure(loader, arguments.seconds)))
         return
-    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         folders = {"calvin": Path(scratch, "task"), "zarr": Path(scratch, "pusht.zarr")}
         write_calvin(folders["calvin"], arguments.frames)
         write_zarr(folders["zarr"])
-        indexed, read = [], []
-        for _ in range(arguments.pairs):
-            begin = time.perf_counter()
-            rc.open(folders["calvin"], progress=False, rebuild=True, num_threads=1)
-            indexed.append(CALVIN_STEPS / (time.perf_counter() - begin))
-            read.append(read_alone(folders["calvin"]))
-        for kind in ("calvin", "zarr"):
+        indexed, read = index_calvin(folders["calvin"], arguments.pairs)
+        rows = []
+        for kind, folder in folders.items():
             for images in (False, True):
-                keys = NUMBERS[kind] + (IMAGES[kind] if images else ())
-                check(kind, folders[kind], keys)
-                rates: dict[str, list[float]] = {"ours": [], "theirs": []}
-                alone = []
-                for _ in range(arguments.pairs):
-                    for whose, found in rates.items():
-                        found.append(
-                            run(arguments, folders[kind], f"{kind}:{whose}:{','.join(keys)}")
-                        )
-                    if kind == "calvin" and images:
-                        alone.append(
-                            windows_alone(
-                                arguments.unpack_rate,
-                                folders[kind],
-                                arguments.seconds,
-                                arguments.threads,
-                            )
-                        )
-                ratios = [a / b for a, b in zip(rates["ours"], rates["theirs"], strict=True)]
-                rows.append(
-                    {
-                        "data": kind,
-                        "images": images,
-                        "windows_per_s": spread(rates["ours"]),
-                        "their_windows_per_s": spread(rates["theirs"]),
-                        "ratio": spread(ratios),
-                        "wanted": 2 if images else 5,
-                        "is_reached": statistics.median(ratios) >= (2 if images else 5),
-                    }
-                )
-                if alone:
-                    shares = [a / b for a, b in zip(rates["ours"], alone, strict=True)]
-                    rows[-1]["share_of_unpacking_alone"] = spread(shares)
-                    rows[-1]["is_reached"] |= statistics.median(shares) >= 0.8
+                rows.append(compare_loading(arguments, kind, folder, images))
                 print(json.dumps(rows[-1]))
         result = {
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

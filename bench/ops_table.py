@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-MAIN = {"copy": "copy", "torch.compile": "torch.compile", "torch eager": "torch eager"}
 SETS = {"avx2": "AVX2", "avx512": "AVX-512"}
 
 

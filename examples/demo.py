@@ -7,7 +7,7 @@ Without DATA a simulated arm records a few episodes, every sensor on its own clo
 project's writer puts them into RLDS TFRecords, or, with --format lerobot, into a LeRobot dataset
 with video. Then, either way: index, info, two epochs of
 batches with fusion and voxelization, a contact sheet and a picture of the voxels. Everything is
-written to one folder, also the index of DATA, which is only read. Needs no PyTorch.
+written to one folder, also the catalog of DATA, which is only read. Needs no PyTorch.
 """
 
 from __future__ import annotations

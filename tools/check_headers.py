@@ -1,4 +1,4 @@
-"""Holds headers to one source each, or to saying which folder they are for.
+"""Holds headers to one source each, or to saying which folder they are for, and to layers.
 
 usage: python tools/check_headers.py
 
@@ -6,6 +6,9 @@ A header a.h belongs to a.c (or a.cu) beside it, which defines all that it decla
 no such source, or declares what others define, says in its first comment "Shared within src/io."
 where nothing outside of its folder includes it, else "Interface of src/io.". Headers of kernels
 (.cuh) are parts of them and no concern of this.
+
+A folder of src/ includes only what comes before it in the list of layers in CMakeLists.txt. Headers
+that lie in src/ itself are of no layer.
 """
 
 from __future__ import annotations
@@ -20,6 +23,20 @@ DECLARES = re.compile(r"^(?!static|typedef|#)[A-Za-z_][\w *]*?\b(\w+)\([^{}]*?\)
 DEFINES = re.compile(r"^(?!static)[A-Za-z_][\w *]*?\b(\w+)\([^;{}]*\)\s*\{", re.M)
 INCLUDES = re.compile(r'^#\s*include "([^"]+)"', re.M)
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
+
+
+def includes_upwards(texts: dict[str, str]) -> list[str]:
+    listed = re.search(r"set\(layers ([\w\s]+)\)", Path("CMakeLists.txt").read_text())
+    assert listed is not None
+    layers = listed[1].split()
+    wrong = []
+    for name, text in texts.items():
+        _, layer, *rest = name.split("/")
+        for header in INCLUDES.findall(text):
+            of = header.split("/")[0]
+            if rest and layer in layers and of in layers and layers.index(of) > layers.index(layer):
+                wrong.append(f"{name}: includes {header}, wanted none of a layer above src/{layer}")
+    return wrong
 
 
 def main() -> None:
@@ -39,7 +56,7 @@ def main() -> None:
                 defined[function].add(name)
         for header in INCLUDES.findall(text):
             included_from[header].add(str(Path(name).parent))
-    wrong = []
+    wrong = includes_upwards(texts)
     for name, text in texts.items():
         if not name.endswith(".h"):
             continue

@@ -61,7 +61,7 @@ typedef struct rbc_statistics_info {
     int32_t ndim;
     int64_t shape[RBC_STREAM_MAX_DIMS]; /* of the channels, C order: one an element of a sample.
                                            Where a sample has more than 4,096 elements, and for
-                                           images, one a place along its last axis */
+                                           images, one a position along its last axis */
     int64_t num_channels;
     int64_t num_samples; /* images: those decoded */
     int64_t num_episodes;

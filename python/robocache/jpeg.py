@@ -73,7 +73,7 @@ def decode_jpeg(
         data, offsets = _place(data, offsets, lead, backend)
     batch = _core.jpeg_create(data, offsets, height, width, channels or 0, jpeg_dct == "fast")
     outs = _outputs(_core.jpeg_infos(batch), make) if out is None else out
-    outs = list(outs) if isinstance(outs, tuple) else outs
+    outs = list(outs) if isinstance(outs, (list, tuple)) else outs
     valid = make((len(outs),), "bool") if on_error == "mask" else None
     _core.jpeg_decode(batch, outs, valid)
     result = outs if out is None else out

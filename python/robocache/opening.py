@@ -60,7 +60,7 @@ def open(  # noqa: A001 - the public name is robocache.open
 
     Args:
         path: folder or file of the dataset, such as "bridge_dataset/1.0.0" or "demo.hdf5".
-        catalog: file of the index; by default beside the dataset, or, where that cannot be written
+        catalog: its file; by default beside the dataset, or, where that cannot be written
             or used, in $ROBOCACHE_CACHE or ~/.cache/robocache. One given here that is damaged, no
             catalog, or that of another dataset is an error, and left as it is.
         progress: True draws a progress bar on stderr while indexing, None does where stderr is a

@@ -255,8 +255,8 @@ rbc_status rbc__dataset_parse_layout(const rbc_dataset *dataset, const rbc__epis
         free(*out);
         *out = NULL;
         return rbc__fail(err, RBC_ERROR_FORMAT,
-                         "%s: byte %lld: the catalog gives the record %lld steps, but places for "
-                         "%llu",
+                         "%s: byte %lld: the catalog gives the record %lld steps, but a layout "
+                         "of %llu",
                          name, (long long)entry->offset, (long long)entry->num_steps,
                          (unsigned long long)found);
     }

@@ -321,7 +321,7 @@ static bool check_code(const uint8_t *counts, bool is_dc) {
     return true;
 }
 
-/* The library refuses a component in a place behind its own in the frame. */
+/* The library refuses a component in a position behind its own in the frame. */
 static bool read_scan_component(walk *w, rbc__jpeg_scan *scan, uint32_t number,
                                 const uint8_t *entry) {
     rbc__jpeg_header *h = w->header;

@@ -144,8 +144,9 @@ struct rbc_loader {
     int32_t num_idle_fetchers;
     int64_t busy_ns[RBC_NUM_STAGES]; /* of ranges that are done or handed over */
     int64_t wait_ns[RBC_NUM_STAGES]; /* they add up to stats.wait_ns */
-    int64_t wait_from_ns; /* the consumer waits, and up to then that is counted; 0: it does not */
-    int64_t idle_ns, idle_since_ns; /* of workers; sum of when those idle now began to be */
+    int64_t wait_from_ns;   /* the consumer waits, and up to then that is counted; 0: it does not */
+    int64_t idle_ns;        /* of workers */
+    uint64_t idle_since_ns; /* sum of when those idle now began to be, modulo 2^64 */
     int64_t bytes_unpacked, bytes_decoded;
     int64_t images_there;
 };

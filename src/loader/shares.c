@@ -119,14 +119,23 @@ static int32_t more_slots(const rbc_loader *loader, int64_t fit) {
     return loader->makes_there ? (int32_t)clamp(room, 0, loader->num_slots) : 0;
 }
 
+/* Raises the bound by so many slots and what is beside them, as far as it can be counted. */
+static void raise_bound(rbc_loader *loader, int64_t slots, int64_t slot_bytes, int64_t beside) {
+    int64_t more;
+    if (!rbc__mul_size(slots, slot_bytes, &more) || !rbc__add_size(more, beside, &more) ||
+        !rbc__add_size(loader->memory_bytes, more, &loader->memory_bytes)) {
+        loader->memory_bytes = INT64_MAX;
+    }
+}
+
 rbc_status rbc__shares_slots(rbc_loader *loader, const rbc_loader_params *params, rbc_error *err) {
     const int64_t slot_bytes = loader->spec->host_bytes;
     const int64_t worker_bytes = loader->makes_there ? loader->num_threads * WORKER_BYTES_THERE : 0;
     loader->num_slots = params->num_slots > 0 ? params->num_slots : default_slots(loader);
     if (params->memory_bytes == 0) {
         loader->num_more_slots = more_slots(loader, INT32_MAX);
-        loader->memory_bytes +=
-            (loader->num_slots + loader->num_more_slots) * slot_bytes + worker_bytes;
+        raise_bound(loader, (int64_t)loader->num_slots + loader->num_more_slots, slot_bytes,
+                    worker_bytes);
         return RBC_OK;
     }
     const int64_t room = params->memory_bytes / 4 - worker_bytes;

@@ -92,7 +92,8 @@ static void count(rbc_loader *loader, rbc_loader_stages *out) {
     out->bytes[RBC_STAGE_UNPACK] = loader->bytes_unpacked;
     out->bytes[RBC_STAGE_DECODE] = loader->bytes_decoded;
     out->bytes[RBC_STAGE_DELIVER] = loader->stats.samples_delivered * row_bytes(loader->spec);
-    out->idle_ns = loader->idle_ns + loader->num_idle * now_ns - loader->idle_since_ns;
+    out->idle_ns = loader->idle_ns +
+                   (int64_t)((uint64_t)loader->num_idle * (uint64_t)now_ns - loader->idle_since_ns);
     out->waits_for = waits_for(loader);
     out->batches_begun = loader->num_pending;
     for (const rbc__pending *at = loader->first_pending; at != NULL && at->is_done; at = at->next) {

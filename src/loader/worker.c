@@ -187,10 +187,10 @@ void *rbc__worker_main(void *argument) {
         if (pending == NULL) {
             const int64_t begin_ns = rbc__now_ns();
             ++loader->num_idle;
-            loader->idle_since_ns += begin_ns;
+            loader->idle_since_ns += (uint64_t)begin_ns;
             pthread_cond_wait(&loader->work_ready, &loader->lock);
             loader->num_idle--;
-            loader->idle_since_ns -= begin_ns;
+            loader->idle_since_ns -= (uint64_t)begin_ns;
             loader->idle_ns += rbc__now_ns() - begin_ns;
             continue;
         }

@@ -9,7 +9,7 @@
 #include "core/error.h"
 #include "statistics/result.h"
 
-/* Samples of more elements have a channel a place along their last axis. */
+/* Samples of more elements have a channel a position along their last axis. */
 #define MAX_ELEMENTS 4096
 
 /* More channels have no quantiles: each takes megabytes. */

@@ -44,7 +44,7 @@ typedef struct rbc__counting {
 } rbc__counting;
 
 /* A stream whose samples have `ndim` extents `shape`: one channel an element, or, of large samples,
- * one a place along the last axis. On failure it has to be freed as well. */
+ * one a position along the last axis. On failure it has to be freed as well. */
 rbc_status rbc__counted_init(rbc__counted *out, int32_t stream, const rbc__stream_schema *schema,
                              int32_t ndim, const int64_t *shape, rbc_error *err);
 /* Puts what was found into the result. */

@@ -423,6 +423,48 @@ static void a_captured_stream_keeps_its_batches(void **state) {
     drop(wanted, count);
 }
 
+/* Nor is a batch copied over the one before while a stream that uses that is captured: the call says so,
+ * and can be made again. */
+static void a_captured_stream_keeps_fixed_addresses(void **state) {
+    (void)state;
+    setup *s = make_setup();
+    s->params.num_threads = 1;
+    rbc_loader *loader = open_on(s, cpu);
+    const int64_t count = train(loader, NULL, wanted);
+    rbc_loader_destroy(&loader);
+    s->params.fixed_slots = 1;
+    loader = open_on(s, cuda0);
+    CUstream streams[] = {make_stream(0), make_stream(0)};
+    rbc_batch *batches[2];
+    rbc_error error;
+    for (int i = 0; i < 2; ++i) {
+        assert_int_equal(rbc_loader_next(loader, -1, &batches[i], &error), RBC_OK);
+    }
+    for (int k = 0; k < 2; ++k) {
+        assert_int_equal(rbc_batch_order(batches[0], streams[k], &error), RBC_OK);
+    }
+    found[0] = copy_batch(batches[0], streams[1]);
+    atomic_store(&device->captured, (unsigned long)(uintptr_t)streams[1]);
+    assert_int_equal(rbc_batch_order(batches[1], streams[0], &error), RBC_ERROR_DEVICE);
+    assert_non_null(strstr(error.message, "delivering a batch, CUDA device 0: "
+                                          "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"));
+    atomic_store(&device->captured, 0);
+    assert_int_equal(rbc_batch_order(batches[1], streams[0], &error), RBC_OK);
+    found[1] = copy_batch(batches[1], streams[0]);
+    for (int i = 0; i < 2; ++i) {
+        rbc_batch_release(&batches[i]);
+        assert_int_equal(driver->stream_synchronize(streams[i]), 0);
+    }
+    compare(wanted, found, 2);
+    drop(found, 2);
+    drop(wanted, count);
+    rbc_loader_destroy(&loader);
+    for (int i = 0; i < 2; ++i) {
+        assert_int_equal(driver->stream_destroy(streams[i]), 0);
+    }
+    check_left(0);
+}
+
 /* Whatever fails, it is said, and the next call goes on. */
 static void failures_of_the_device_are_told(void **state) {
     (void)state;
@@ -498,6 +540,7 @@ int main(void) {
         cmocka_unit_test(loaders_of_several_devices_run_side_by_side),
         cmocka_unit_test(a_capture_is_not_disturbed),
         cmocka_unit_test(a_captured_stream_keeps_its_batches),
+        cmocka_unit_test(a_captured_stream_keeps_fixed_addresses),
         cmocka_unit_test(failures_of_the_device_are_told),
         cmocka_unit_test(a_device_that_is_not_there_is_told),
     };

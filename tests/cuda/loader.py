@@ -158,6 +158,29 @@ def check_errors(dataset: Any, driver: Any, stream: Stream) -> None:
             make(dataset, **options)
 
 
+def check_errors_of_torch(dataset: Any, driver: Any, stream: Stream) -> None:
+    """What torch raises where it makes an output is of its kind."""
+    del dataset, driver, stream
+    import torch
+
+    import robocache as rc
+
+    for raised, wanted in [
+        (torch.OutOfMemoryError("no memory"), rc.errors.OutOfMemoryError),
+        (RuntimeError("too large"), rc.errors.OutOfMemoryError),
+        (torch.AcceleratorError("lost"), rc.errors.DeviceError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ]:
+
+        def fail(*_: Any, error: BaseException = raised, **__: Any) -> Any:
+            raise error
+
+        values, times = torch.zeros(4, 2), torch.arange(4.0)
+        values.new_empty = fail  # type: ignore[method-assign]
+        with pytest.raises(wanted, match=re.escape(str(raised))):
+            rc.resample_trajectories(values, times, times)
+
+
 def main() -> int:
     try:
         import torch  # noqa: F401
@@ -194,6 +217,7 @@ def main() -> int:
             check_other_streams,
             check_tensors_hold_the_batch,
             check_errors,
+            check_errors_of_torch,
         ):
             run(check, dataset, driver, stream)
         both = (*decoding.CHECKS, *decoding.STAND_IN_CHECKS, *grids.CHECKS)

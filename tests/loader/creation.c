@@ -440,6 +440,27 @@ static void batches_too_large_to_address_are_refused(void **state) {
 #endif
 }
 
+static void a_bound_that_cannot_be_counted_is_the_highest(void **state) {
+    (void)state;
+    const fake_params fake = FAKE_PARAMS_INIT;
+    rbc_window window = window_of("cloud");
+    rbc_loader_params params = RBC_LOADER_PARAMS_INIT;
+    window.max_points = INT64_C(1) << 47;
+    params.windows = &window;
+    params.num_windows = 1;
+    params.batch_size = 1 << 10;
+    params.num_threads = 1;
+    for (int trial = 0; trial < 2; ++trial) {
+        rbc_loader *loader = NULL;
+        rbc_loader_memory memory = RBC_LOADER_MEMORY_INIT;
+        params.num_slots = trial == 0 ? 0 : INT32_MAX;
+        assert_int_equal(create(&fake, &params, &loader, NULL), RBC_OK);
+        assert_int_equal(rbc_loader_get_memory(loader, &memory, NULL), RBC_OK);
+        assert_true(memory.bound_bytes == INT64_MAX);
+        rbc_loader_destroy(&loader);
+    }
+}
+
 static void a_selection_may_be_empty(void **state) {
     (void)state;
     fake_params fake = FAKE_PARAMS_INIT;
@@ -544,6 +565,7 @@ int main(void) {
         cmocka_unit_test(bad_vectors_are_named),
         cmocka_unit_test(bad_voxels_are_named),
         cmocka_unit_test(batches_too_large_to_address_are_refused),
+        cmocka_unit_test(a_bound_that_cannot_be_counted_is_the_highest),
         cmocka_unit_test(a_selection_may_be_empty),
         cmocka_unit_test(streams_of_the_clock_are_checked),
         cmocka_unit_test(required_streams_that_cannot_be_read),

@@ -150,6 +150,26 @@ def test_outputs_may_be_given() -> None:
         rc.decode_jpeg(images, out=frozen)
 
 
+def test_a_list_of_outputs_may_change_while_it_is_read() -> None:
+    class Empties:
+        def __init__(self) -> None:
+            self.array = np.zeros((8, 8, 3), np.uint8)
+
+        def __dlpack_device__(self) -> Any:
+            return self.array.__dlpack_device__()
+
+        def __dlpack__(self, **arguments: Any) -> Any:
+            outs.clear()
+            return self.array.__dlpack__(**arguments)
+
+    kept = [Empties(), Empties()]
+    outs = list(kept)
+    image = encode(8, 8)
+    rc.decode_jpeg([image, image], out=outs, backend="cpu")
+    for out in kept:
+        np.testing.assert_array_equal(out.array, rc.decode_jpeg([image])[0])
+
+
 def test_damage_is_raised_or_masked() -> None:
     good = encode(24, 24)
     cut = good[: len(good) // 2]

@@ -17,7 +17,10 @@ import robocache as rc
 from robocache.cli import build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("src/**/README.md")])
+MAPS = sorted(ROOT.glob("src/**/README.md"))  # of folders
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("[bpt]*/**/README.md"), *MAPS]
+)
 SCRIPT = re.compile(r"\b((?:examples|bench|tools|fuzz)/[\w/]+\.(?:py|sh))\b([^`\n#]*)")
 
 # Of these pages the blocks need a GPU.
@@ -63,6 +66,24 @@ def test_commands_and_files_are_there(page: Path) -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for target in re.findall(r"(?:^    |`)(?:[A-Z_]+=\S+ )*make ([a-z][\w-]*)", text, re.MULTILINE):
         assert target in targets, f"{name_of(page)}: make {target}"
+
+
+@pytest.mark.parametrize("page", MAPS, ids=name_of)
+def test_maps_name_every_source_of_their_folder(page: Path) -> None:
+    text = page.read_text()
+    for path in page.parent.iterdir():
+        if path.suffix in (".c", ".cu"):
+            assert path.stem in text, f"{name_of(page)}: {path.name}"
+
+
+def test_maps_of_tests_and_measurements_are_whole() -> None:
+    text = (ROOT / "bench/README.md").read_text()
+    for path in (ROOT / "bench").glob("*.py"):
+        assert f"`{path.name}`" in text, path.name
+    text = (ROOT / "tests/README.md").read_text()
+    for path in (ROOT / "tests").iterdir():
+        if any(path.glob("*.*")) and path.is_dir() and path.name != "__pycache__":
+            assert f"`{path.name}/`" in text, path.name
 
 
 def test_every_result_is_spoken_of() -> None:

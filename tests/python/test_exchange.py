@@ -282,6 +282,37 @@ def test_tensors_that_do_not_export_themselves(arrays):
     assert isinstance(caught.value.__cause__, BufferError)
 
 
+@pytest.mark.parametrize("option", ["max_gap", "tolerance"])
+def test_lists_of_options_may_change_while_they_are_read(arrays, option):
+    class Empties:
+        def __float__(self):
+            limits.clear()
+            return -1.0
+
+    limits = []
+    limits += [Empties(), None]
+    data, times, targets = arrays
+    with pytest.raises(rc.errors.InvalidArgumentError, match=rf"{option}: found .*Empties"):
+        rc.fuse_streams([(data, times), (data, times)], targets, **{option: limits})
+
+
+def test_lists_of_other_options_may_change_while_they_are_read(arrays):
+    class Empties:
+        def __array__(self, *_, **__):
+            channels.clear()
+            return np.array([4, 4])
+
+    channels = []
+    channels += [[(slice(0, 2), "linear"), (2, "hold")], [(slice(0, 3), "hold")]]
+    data, times, targets = arrays
+    result = rc.fuse_streams(
+        [(data, times), (data, times)], targets, lengths=[Empties(), None], channels=channels
+    )
+    assert not channels
+    np.testing.assert_array_equal(result[..., :2], expected(data)[..., :2])
+    np.testing.assert_array_equal(result[..., 2:], data[:, [0, 1, 2]][..., [2, 0, 1, 2]])
+
+
 def test_jax_arrays_are_not_written(arrays):
     class Array(DLPackOnly):
         __module__ = "jaxlib"

@@ -82,6 +82,7 @@ def test_channel_groups():
         ([3], r"channels\[0\]: found 3"),
         ([(slice(0, 8, 2), "hold")], r"channels\[0\]: slice with step 2 found, 1 wanted"),
         ([("state", "hold")], r"channels\[0\]: found 'state'"),
+        ([(2**63 - 1, "hold")], r"channels\[0\]: found 9223372036854775807"),
         ([(slice(0, 3), "slerp")], "slerp"),
         ([(slice(0, 3), "hold"), (2, "linear")], "overlap"),
     ],

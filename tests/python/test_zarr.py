@@ -14,8 +14,8 @@ import pytest
 
 import robocache as rc
 from robocache.formats.builtin import draft_mapping
+from tests.python.fitting import index_bytes
 from tests.python.test_docs import DOCS, run_page
-from tests.python.test_formats_fit import index_bytes
 from tests.python.zarr_sets import ENDS, RNG, ROWS, check, one_array, opened, smooth, write_ends
 
 zarr = pytest.importorskip("zarr")

@@ -38,7 +38,7 @@ positive_float = _number("number", float)
 def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds PATH and how it is opened."""
     parser.add_argument("path", metavar="PATH", help="folder or file of the dataset")
-    parser.add_argument("--catalog", metavar="FILE", help="the index; default: beside the dataset")
+    parser.add_argument("--catalog", metavar="FILE", help="its file; default: beside the dataset")
     parser.add_argument(
         "--on-error",
         choices=["raise", "skip"],

@@ -1,4 +1,4 @@
-"""Make or renew the index of a dataset. What is indexed and unchanged is not read again."""
+"""Make or renew the catalog of a dataset. What is indexed and unchanged is not read again."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ._dataset import (
 if TYPE_CHECKING:
     from robocache.dataset import Verification
 
-HELP = "make or renew the index of a dataset"
+HELP = "make or renew the catalog of a dataset"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command."""
     add_dataset_arguments(parser)
-    parser.add_argument("--rebuild", action="store_true", help="forget what the index holds")
+    parser.add_argument("--rebuild", action="store_true", help="make it anew, whatever it holds")
     parser.add_argument(
         "--threads", type=positive_int, default=0, metavar="N", help="default: all cores"
     )
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--unpack", metavar="FOLDER", help="where files that are compressed as a whole are unpacked"
     )
     parser.add_argument(
-        "--verify", action="store_true", help="then look at every file that the index names"
+        "--verify", action="store_true", help="then look at every file that it names"
     )
     add_json_argument(parser)
 

@@ -32,6 +32,9 @@ static inline loader_object *as_loader(PyObject *self) {
 /* The handle, or NULL with an exception where the loader is closed. */
 rbc_loader *loader_handle(PyObject *self);
 
+/* Drops what it refers to; all of it may be NULL. */
+void loader_release_delivery(delivery *how);
+
 /* Of the clock that the consumer's time is counted by. */
 int64_t loader_now_ns(void);
 

@@ -8,7 +8,7 @@ typedef struct fuse_options {
 } fuse_options;
 
 /* Up to so many streams need no memory of their own. */
-enum { FEW = 3 };
+enum { FEW = 3, NUM_LISTS = 6 };
 
 typedef struct fuse_call {
     stream_input *streams; /* `few_streams`, or allocated; so `sources` */
@@ -19,27 +19,45 @@ typedef struct fuse_call {
     int64_t shape[3];    /* of the output */
     PyObject *given_out; /* borrowed, NULL: none */
     PyObject *pairs;     /* what holds the streams' arrays; NULL: the arguments do */
+    PyObject *held[NUM_LISTS];
     stream_input few_streams[FEW];
     rbc_resample_source few_sources[FEW];
 } fuse_call;
 
 _Static_assert(sizeof(fuse_call) <= OPERATION_CALL_BYTES, "room for a call");
 
-/* Element `index` of a list or tuple of `count` options, or the one option for all; borrowed. */
+/* Holds the options that are lists as tuples: Python code that runs while they are read may change
+ * a list. */
+static bool hold_lists(fuse_options *options, fuse_call *call) {
+    PyObject **const lists[NUM_LISTS] = {&options->modes,   &options->outside,
+                                         &options->lengths, &options->channels,
+                                         &options->max_gap, &options->tolerance};
+    for (int i = 0; i < NUM_LISTS; ++i) {
+        if (*lists[i] != NULL && PyList_Check(*lists[i])) {
+            call->held[i] = PyList_AsTuple(*lists[i]);
+            if (call->held[i] == NULL) {
+                return false;
+            }
+            *lists[i] = call->held[i];
+        }
+    }
+    return true;
+}
+
+/* Element `index` of a tuple of `count` options, or the one option for all; borrowed. */
 static bool option_at(module_state *state, PyObject *option, const char *name, int32_t count,
                       int32_t index, PyObject **value) {
     *value = option;
-    if (option == NULL || (!PyList_Check(option) && !PyTuple_Check(option))) {
+    if (option == NULL || !PyTuple_Check(option)) {
         return true;
     }
-    const bool is_list = PyList_Check(option);
-    const Py_ssize_t size = is_list ? PyList_Size(option) : PyTuple_Size(option);
+    const Py_ssize_t size = PyTuple_Size(option);
     if (size != count) {
         raise_value(state, "%s: %zd elements found, %d wanted, one for each stream", name, size,
                     (int)count);
         return false;
     }
-    *value = is_list ? PyList_GetItem(option, index) : PyTuple_GetItem(option, index);
+    *value = PyTuple_GetItem(option, index);
     *value = *value == Py_None ? NULL : *value;
     return true;
 }
@@ -47,7 +65,7 @@ static bool option_at(module_state *state, PyObject *option, const char *name, i
 /* Options whose single value is itself a list must be one per stream. */
 static bool nested_option_at(module_state *state, PyObject *option, const char *name, int32_t count,
                              int32_t index, PyObject **value) {
-    if (option != NULL && !PyList_Check(option) && !PyTuple_Check(option)) {
+    if (option != NULL && !PyTuple_Check(option)) {
         raise_type(state, "%s: found %R, wanted a list with one element (or None) a stream", name,
                    option);
         return false;
@@ -195,12 +213,15 @@ static void release(void *memory) {
         PyMem_Free(call->sources);
     }
     Py_XDECREF(call->pairs);
+    for (int i = 0; i < NUM_LISTS; ++i) {
+        Py_XDECREF(call->held[i]);
+    }
 }
 
 /* Reads streams from `args` (values, times and names set), the targets and the shape of the output.
  */
 static bool read_inputs(module_state *state, stream_args *args, int32_t count,
-                        const fuse_options *options, PyObject *target_times, fuse_call *call,
+                        fuse_options *options, PyObject *target_times, fuse_call *call,
                         bool *needs_grad) {
     uint32_t flags = 0;
     const bool is_few = count <= FEW;
@@ -214,7 +235,7 @@ static bool read_inputs(module_state *state, stream_args *args, int32_t count,
         PyErr_NoMemory();
         return false;
     }
-    bool ok = parse_flags(state, options, &flags) &&
+    bool ok = hold_lists(options, call) && parse_flags(state, options, &flags) &&
               parse_bool(state, options->return_valid, "return_valid", &call->has_valid);
     for (int32_t i = 0; ok && i < count; ++i) {
         ok = read_stream(state, options, i, flags, &args[i], call);
@@ -269,7 +290,7 @@ static const signature multimodal_signature = {
      NAME_backend, NAME_out}};
 
 static bool read_multimodal(module_state *state, PyObject **v, void *memory, bool *needs_grad) {
-    const fuse_options options = {
+    fuse_options options = {
         .mode = v[MULTI_MODE],
         .modes = v[MULTI_MODES],
         .outside = v[MULTI_OUTSIDE],
@@ -369,7 +390,7 @@ static bool read_streams(module_state *state, PyObject **v, void *memory, bool *
         raise_value(state, "streams: %zd streams found, wanted 1 to 4096", count);
         return false;
     }
-    const fuse_options options = {
+    fuse_options options = {
         .modes = v[FUSE_MODES],
         .outside = v[FUSE_OUTSIDE],
         .lengths = v[FUSE_LENGTHS],

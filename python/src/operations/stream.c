@@ -57,6 +57,9 @@ static bool parse_range(module_state *state, PyObject *object, Py_ssize_t index,
             return channel_error(state, object, index);
         }
         begin += begin < 0 ? (Py_ssize_t)num_channels : 0;
+        if (begin == PY_SSIZE_T_MAX) {
+            return channel_error(state, object, index);
+        }
         end = begin + 1;
     } else if (PyTuple_Check(object) && PyTuple_Size(object) == 2) {
         begin = PyNumber_AsSsize_t(PyTuple_GetItem(object, 0), PyExc_OverflowError);

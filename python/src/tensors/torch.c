@@ -77,6 +77,30 @@ static PyObject *empty_there(const tensor *like, PyObject *dtype, int32_t ndim,
     return made;
 }
 
+/* Makes an error of torch the library's own: that of a device, which torch tells apart since 2.8, or
+ * of an allocation. Others (an interrupt) stay what they are. */
+static void take_error(module_state *state) {
+    PyObject *type = NULL;
+    PyObject *value = NULL;
+    PyObject *traceback = NULL;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (!PyErr_GivenExceptionMatches(type, PyExc_RuntimeError)) {
+        PyErr_Restore(type, value, traceback);
+        return;
+    }
+    PyObject *torch = PyImport_ImportModule("torch");
+    PyObject *of_device = torch == NULL ? NULL : PyObject_GetAttrString(torch, "AcceleratorError");
+    const bool is_of_device = of_device != NULL && PyErr_GivenExceptionMatches(type, of_device);
+    PyErr_Clear();
+    PyErr_Format(state->errors[is_of_device ? RBC_ERROR_DEVICE : RBC_ERROR_OUT_OF_MEMORY],
+                 "output: %S", value != NULL ? value : Py_None);
+    Py_XDECREF(torch);
+    Py_XDECREF(of_device);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+}
+
 bool torch_create(module_state *state, const tensor *like, DLDataType dtype, int32_t ndim,
                   const int64_t *shape, tensor *out) {
     rbc__dtype known;
@@ -97,15 +121,7 @@ bool torch_create(module_state *state, const tensor *like, DLDataType dtype, int
         made = empty_there(like, kind, ndim, shape);
     }
     if (made == NULL) {
-        PyObject *type = NULL;
-        PyObject *value = NULL;
-        PyObject *traceback = NULL;
-        PyErr_Fetch(&type, &value, &traceback);
-        PyErr_Format(state->errors[RBC_ERROR_OUT_OF_MEMORY], "output: %S",
-                     value != NULL ? value : Py_None);
-        Py_XDECREF(type);
-        Py_XDECREF(value);
-        Py_XDECREF(traceback);
+        take_error(state);
         return false;
     }
     out->object = made;

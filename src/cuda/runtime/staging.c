@@ -34,7 +34,7 @@ struct rbc__cuda_staging {
 
 static rbc__cuda_stagings shared;
 static _Atomic uint64_t num_given;
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of those: a pipe is one thread's */
 
 static bool is_free(const rbc__cuda_driver *driver, const rbc__cuda_staging *staging) {
     const use now = atomic_load_explicit(&staging->use, memory_order_acquire);
@@ -147,13 +147,16 @@ rbc_status rbc__cuda_staging_take(rbc__cuda_queue *queue, uint64_t bytes, rbc__c
             "the CUDA driver (%d.%d) lacks functions that copying beside other work needs",
             driver->version / 1000, driver->version % 1000 / 10);
     }
+    const bool is_shared = queue->pipe == NULL;
     /* Asking and allocating are no work of the stream, which may be captured. */
     int mode = RBC__CU_CAPTURE_MODE_RELAXED;
     (void)driver->thread_exchange_stream_capture_mode(&mode);
-    (void)pthread_mutex_lock(&mutex);
+    if (is_shared) {
+        (void)pthread_mutex_lock(&mutex);
+    }
     rbc_status status = RBC_OK;
     *out = find(queue, bytes);
-    if (*out == NULL && queue->pipe == NULL) { /* a pipe is waited for before there are many */
+    if (*out == NULL && is_shared) { /* a pipe is waited for before there are many */
         keep_few(queue);
         *out = find(queue, bytes);
     }
@@ -165,7 +168,9 @@ rbc_status rbc__cuda_staging_take(rbc__cuda_queue *queue, uint64_t bytes, rbc__c
         atomic_store_explicit(&(*out)->use, IN_HAND, memory_order_relaxed);
         *memory = (*out)->memory;
     }
-    (void)pthread_mutex_unlock(&mutex);
+    if (is_shared) {
+        (void)pthread_mutex_unlock(&mutex);
+    }
     (void)driver->thread_exchange_stream_capture_mode(&mode);
     return status;
 }
