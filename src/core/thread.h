@@ -1,5 +1,6 @@
 /* Threads of the library. They leave signals to the program's own, but for faults, which belong to
- * whoever causes them. */
+ * whoever causes them. Those that index are not started so: formats in Python run there, and the
+ * processes that these start would have their signals blocked. */
 #ifndef RBC_CORE_THREAD_H
 #define RBC_CORE_THREAD_H
 
