@@ -189,23 +189,46 @@ typedef struct note {
     long long packed_bytes, packed_ns, bytes, ns;
 } note;
 
-static bool read_note(const char *path, note *out) {
+/* Up to `bytes` of a file; less than 0 with errno. */
+static ssize_t read_up_to(int fd, char *to, size_t bytes) {
+    size_t done = 0;
+    ssize_t got = 1;
+    while (done < bytes && got != 0) {
+        got = read(fd, to + done, bytes - done);
+        if (got < 0 && errno != EINTR) {
+            return -1;
+        }
+        done += got > 0 ? (size_t)got : 0;
+    }
+    return (ssize_t)done;
+}
+
+/* `*found` is false where there is none. */
+static rbc_status read_note(const char *path, note *out, bool *found, rbc_error *err) {
     char text[256] = {0};
     struct stat info;
     char *name;
+    *found = false;
     if (asprintf(&name, "%s" NOTE_ENDING, path) < 0) {
-        return false;
+        return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "'%s': out of memory", path);
     }
     const int fd = open(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     free(name);
-    const bool is_file = fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-    const bool is_read = is_file && read(fd, text, sizeof text - 1) > 0;
+    const bool looked = fd >= 0 && fstat(fd, &info) == 0;
+    const bool is_file = looked && S_ISREG(info.st_mode);
+    const bool is_read = is_file && read_up_to(fd, text, sizeof text - 1) >= 0;
+    const int failed = errno;
     if (fd >= 0) {
         close(fd);
     }
-    return is_read &&
-           sscanf(text, "robocache unpacked 1 packed %20lld %20lld unpacked %20lld %20lld",
-                  &out->packed_bytes, &out->packed_ns, &out->bytes, &out->ns) == 4;
+    if ((fd < 0 && failed != ENOENT && failed != ELOOP && failed != ENXIO && failed != EACCES) ||
+        (fd >= 0 && !looked) || (is_file && !is_read)) {
+        return rbc__fail_errno(err, failed, "'%s" NOTE_ENDING "' cannot be read", path);
+    }
+    *found =
+        is_read && sscanf(text, "robocache unpacked 1 packed %20lld %20lld unpacked %20lld %20lld",
+                          &out->packed_bytes, &out->packed_ns, &out->bytes, &out->ns) == 4;
+    return RBC_OK;
 }
 
 rbc_status rbc__unpacked_look(const char *path, const rbc__file_identity *packed, bool any_time,
@@ -216,7 +239,11 @@ rbc_status rbc__unpacked_look(const char *path, const rbc__file_identity *packed
         return rbc__fail_errno(err, errno, "the unpacked file '%s' cannot be looked at", path);
     }
     *out = rbc__file_identity_of(&info);
-    if (!S_ISREG(info.st_mode) || !read_note(path, &found)) {
+    bool has_note = false;
+    if (S_ISREG(info.st_mode)) {
+        RBC__TRY(read_note(path, &found, &has_note, err));
+    }
+    if (!has_note) {
         return rbc__fail(err, RBC_ERROR_NOT_FOUND,
                          "'%s' has no note beside it that says it was unpacked", path);
     }
@@ -286,6 +313,14 @@ static rbc_status take(void *user, const uint8_t *data, size_t bytes, uint64_t p
     return check_bounds(m, packed, err);
 }
 
+static void drop_draft(making *m) {
+    if (m->fd >= 0) {
+        (void)unlinkat(m->folder->fd, m->draft, 0);
+        close(m->fd);
+        m->fd = -1;
+    }
+}
+
 /* A file of its own, locked for as long as it is open. */
 static rbc_status begin_draft(making *m, rbc_error *err) {
     static atomic_uint number;
@@ -300,21 +335,19 @@ static rbc_status begin_draft(making *m, rbc_error *err) {
         }
         if (m->fd >= 0) {
             (void)flock(m->fd, LOCK_EX); /* where there are no locks, nobody removes drafts */
-            if (fstat(m->fd, &info) != 0 || info.st_nlink == 0) { /* removed before it was locked */
+            if (fstat(m->fd, &info) != 0) {
+                const int failed = errno;
+                drop_draft(m);
+                return rbc__fail_errno(err, failed, "'%s/%s' cannot be looked at", m->folder->path,
+                                       m->draft);
+            }
+            if (info.st_nlink == 0) { /* removed before it was locked */
                 close(m->fd);
                 m->fd = -1;
             }
         }
     } while (m->fd < 0);
     return RBC_OK;
-}
-
-static void drop_draft(making *m) {
-    if (m->fd >= 0) {
-        (void)unlinkat(m->folder->fd, m->draft, 0);
-        close(m->fd);
-        m->fd = -1;
-    }
 }
 
 static rbc_status publish(making *m, const char *name, rbc_error *err) {
@@ -354,13 +387,16 @@ static rbc_status check_place(const making *m, rbc_error *err) {
         return errno == ENOENT ? RBC_OK
                                : rbc__fail_errno(err, errno, "'%s' cannot be looked at", m->path);
     }
-    if (S_ISREG(info.st_mode) && read_note(m->path, &found)) {
-        return RBC_OK;
+    bool has_note = false;
+    if (S_ISREG(info.st_mode)) {
+        RBC__TRY(read_note(m->path, &found, &has_note, err));
     }
-    return rbc__fail_errno(err, EEXIST,
-                           "'%s' is there and was not unpacked by this library; it is left as it "
-                           "is: remove it, or name another folder",
-                           m->path);
+    return has_note ? RBC_OK
+                    : rbc__fail_errno(
+                          err, EEXIST,
+                          "'%s' is there and was not unpacked by this library; it is left as it "
+                          "is: remove it, or name another folder",
+                          m->path);
 }
 
 static rbc_status fill_draft(making *m, rbc__whole whole, rbc_error *err) {

@@ -2,12 +2,14 @@
 
 #include "data.h"
 
+#include <dirent.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <libdeflate.h>
 #include <spng.h>
 #include <turbojpeg.h>
 
@@ -176,4 +178,41 @@ rbc_status data_write(const char *root, int append, rbc_error *err) {
     }
     rbc_rlds_writer_destroy(&writer);
     return status;
+}
+
+static void pack(const char *path) {
+    static uint8_t bytes[1 << 16];
+    static uint8_t packed[1 << 17];
+    FILE *file = fopen(path, "rb");
+    struct libdeflate_compressor *compressor = libdeflate_alloc_compressor(6);
+    if (file == NULL || compressor == NULL) {
+        abort();
+    }
+    const size_t size = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    const size_t packed_size =
+        libdeflate_gzip_compress(compressor, bytes, size, packed, sizeof packed);
+    libdeflate_free_compressor(compressor);
+    file = fopen(path, "wb");
+    if (packed_size == 0 || file == NULL || fwrite(packed, 1, packed_size, file) != packed_size ||
+        fclose(file) != 0) {
+        abort();
+    }
+}
+
+void data_pack(const char *root) {
+    char folder[256];
+    (void)snprintf(folder, sizeof folder, "%s/small/1.0.0", root);
+    DIR *listing = opendir(folder);
+    if (listing == NULL) {
+        abort();
+    }
+    for (struct dirent *entry; (entry = readdir(listing)) != NULL;) {
+        if (strstr(entry->d_name, ".tfrecord") != NULL) {
+            char path[1024];
+            (void)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+            pack(path);
+        }
+    }
+    closedir(listing);
 }

@@ -21,5 +21,7 @@ enum {
 void data_prepare(void);
 /* Writes the dataset to <root>/small/1.0.0, or, with `append`, two episodes more to what is there. */
 rbc_status data_write(const char *root, int append, rbc_error *err);
+/* Has gzip files in the place of its shards. */
+void data_pack(const char *root);
 
 #endif

@@ -155,6 +155,16 @@ static rbc_status index_with_three(const char *root, uint64_t *digest, rbc_error
     return opened(root, &params, digest, err);
 }
 
+static rbc_status unpack(const char *root, uint64_t *digest, rbc_error *err) {
+    char folder[256];
+    rbc_open_params params = RBC_OPEN_PARAMS_INIT;
+    (void)snprintf(folder, sizeof folder, "%s/unpacked", root);
+    params.num_threads = 2;
+    params.on_error = RBC_ON_ERROR_SKIP;
+    params.unpack_folder = folder;
+    return opened(root, &params, digest, err);
+}
+
 static rbc_status open_again(const char *root, uint64_t *digest, rbc_error *err) {
     rbc_open_params params = RBC_OPEN_PARAMS_INIT;
     return opened(root, &params, digest, err);
@@ -554,6 +564,7 @@ const scenario scenarios[] = {
     {"append", SCENARIO_FILES, append_episodes, read_all},
     {"index", SCENARIO_FILES, index_with_one, NULL},
     {"index_threads", SCENARIO_FILES, index_with_three, NULL},
+    {"unpack", SCENARIO_PACKED, unpack, NULL},
     {"open", SCENARIO_CATALOG, open_again, NULL},
     {"select", SCENARIO_CATALOG, select_episodes, NULL},
     {"read", SCENARIO_CATALOG, read_episodes, NULL},

@@ -11,6 +11,8 @@ typedef enum scenario_data {
     SCENARIO_NOTHING, /* an empty folder */
     SCENARIO_FILES,   /* a dataset without a catalog, in <root>/small/1.0.0 */
     SCENARIO_CATALOG, /* and with one */
+    SCENARIO_PACKED,  /* without one, its shards compressed as a whole */
+    NUM_SCENARIO_DATA
 } scenario_data;
 
 typedef struct scenario {

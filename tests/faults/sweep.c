@@ -51,7 +51,7 @@ typedef struct trial {
     expected *found;
 } trial;
 
-static char templates[3][64]; /* by scenario_data */
+static char templates[NUM_SCENARIO_DATA][64]; /* by scenario_data */
 
 /* ---- folders -------------------------------------------------------------------------------- */
 
@@ -379,7 +379,7 @@ static void make_templates(void) {
     rbc_error err;
     uint64_t digest = 1;
     data_prepare();
-    for (int data = 0; data < 3; ++data) {
+    for (int data = 0; data < NUM_SCENARIO_DATA; ++data) {
         make_folder(templates[data]);
         if ((data != SCENARIO_NOTHING && data_write(templates[data], 0, &err) != RBC_OK) ||
             (data == SCENARIO_CATALOG &&
@@ -388,6 +388,7 @@ static void make_templates(void) {
             exit(2);
         }
     }
+    data_pack(templates[SCENARIO_PACKED]);
     await_threads();
 }
 
@@ -416,7 +417,7 @@ int main(int argc, char **argv) {
         }
     }
     (void)printf("%" PRId64 " faults, %" PRId64 " problems\n", all.trials, all.problems);
-    for (int data = 0; data < 3; ++data) {
+    for (int data = 0; data < NUM_SCENARIO_DATA; ++data) {
         remove_folder(templates[data]);
     }
     return all.problems > 0;
