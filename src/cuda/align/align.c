@@ -34,9 +34,12 @@ static int64_t num_tiles(const rbc__align_item *item) {
 
 /* Items of one window lie side by side and share what is the window's. */
 static bool is_shared(const rbc__align_item *items, int64_t i) {
+    if (i == 0) {
+        return false;
+    }
     const rbc__align_item *item = &items[i];
     const rbc__align_item *before = &items[i - 1];
-    return i > 0 && before->source.runs == item->source.runs && before->scale == item->scale &&
+    return before->source.runs == item->source.runs && before->scale == item->scale &&
            before->offset == item->offset;
 }
 
