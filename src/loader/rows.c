@@ -9,7 +9,9 @@ static rbc_status make_room(rbc__rows *rows, int64_t room, rbc_error *err) {
     const size_t num_windows = (size_t)rows->params.spec->num_windows;
     rbc__row *grown = realloc(rows->rows, (size_t)room * sizeof *grown);
     rbc__cell *cells = calloc(num_windows * (size_t)room + 1, sizeof *cells);
-    rows->rows = grown != NULL ? grown : rows->rows;
+    if (grown != NULL) {
+        rows->rows = grown;
+    }
     if (grown == NULL || cells == NULL) {
         free(cells);
         return rbc__fail(err, RBC_ERROR_OUT_OF_MEMORY, "no memory for %lld rows", (long long)room);

@@ -250,19 +250,19 @@ rbc_status rbc__staging_link_others(const rbc__staging *staging, const ino_t *li
 /* What is left of the replaced dataset is renewed, or linked to what the new one holds. Folders,
  * and files that came in the meantime, move over: `from` lists it, `to` is the new one. */
 static rbc_status clear_replaced(const rbc__staging *staging, DIR *from, int to, rbc_error *err) {
-    int failed = 0;
+    const int from_fd = dirfd(from);
+    int failed = from_fd < 0 ? errno : 0;
     errno = 0;
-    for (struct dirent *entry; (entry = readdir(from)) != NULL; errno = 0) {
+    for (struct dirent *entry; from_fd >= 0 && (entry = readdir(from)) != NULL; errno = 0) {
         const char *name = entry->d_name;
         struct stat info;
         if (is_dots(name)) {
             continue;
         }
-        const bool looked = fstatat(dirfd(from), name, &info, AT_SYMLINK_NOFOLLOW) == 0;
+        const bool looked = fstatat(from_fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0;
         if (looked && (is_renewed(name) || (!S_ISDIR(info.st_mode) && info.st_nlink > 1))) {
-            (void)unlinkat(dirfd(from), name, 0);
-        } else if (renameat2(dirfd(from), name, to, name, RENAME_NOREPLACE) != 0 &&
-                   errno != EEXIST) {
+            (void)unlinkat(from_fd, name, 0);
+        } else if (renameat2(from_fd, name, to, name, RENAME_NOREPLACE) != 0 && errno != EEXIST) {
             failed = errno;
         }
     }
