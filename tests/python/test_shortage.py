@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import robocache as rc
+from tests.python import calvin_sets
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +61,25 @@ def test_descriptors_follow_the_limit(many_files):
         print(len(seen), most < 128)
     """
     assert run(code, many_files) == "500 True\n"
+
+
+@pytest.mark.parametrize("name", ["training/ep_start_end_ids.npy", "training", "validation"])
+def test_what_cannot_be_looked_at_is_not_left_out(tmp_path, monkeypatch, name):
+    calvin_sets.write_split(tmp_path / "training", [(3, 5)])
+    calvin_sets.write_split(tmp_path / "validation", [(7, 9)])
+    failing = os.fspath(tmp_path / name)
+
+    def refuse(real):
+        def look(path=".", *arguments, **options):
+            if isinstance(path, str) and path.startswith(failing):
+                raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+            return real(path, *arguments, **options)
+
+        return look
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", refuse(os.stat))
+        with pytest.raises(rc.Error, match="Input/output error") as told:
+            rc.open(tmp_path, control_rate_hz=30, progress=False)
+        assert isinstance(told.value, OSError)
+    assert len(rc.open(tmp_path, control_rate_hz=30, progress=False)) == 2

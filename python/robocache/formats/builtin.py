@@ -17,6 +17,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ..errors import UnsupportedError
+from . import there
+from .damage import is_shortage
 
 if TYPE_CHECKING:
     from .indexer import Indexer
@@ -54,7 +56,7 @@ class Builtin:
 
 def _is_calvin(path: str) -> bool:
     folders = [os.path.join(path, name) for name in ("training", "validation", "")]
-    if any(os.path.isfile(os.path.join(folder, "ep_start_end_ids.npy")) for folder in folders):
+    if any(there.is_file(os.path.join(folder, "ep_start_end_ids.npy")) for folder in folders):
         return True
     return any(_has_step(folder) for folder in folders)
 
@@ -64,17 +66,19 @@ def _has_step(folder: str) -> bool:
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in itertools.islice(entries, 64)]
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise
         return False
     return any(re.fullmatch(r"episode_[0-9]+\.npz", name) for name in names)
 
 
 def _has_hdf5(path: str) -> bool:
     endings = (".hdf5", ".h5", ".hdf")
-    if os.path.isdir(path):
+    if there.is_folder(path):
         # LeRobot's folders have very many files, and none of them is HDF5
         return not _is_lerobot(path) and _holds(path, endings, 3)
-    if not os.path.isfile(path):  # a pipe would be waited for
+    if not there.is_file(path):  # a pipe would be waited for
         return False
     if path.lower().endswith(endings):
         return True
@@ -94,21 +98,23 @@ def _holds(folder: str, endings: tuple[str, ...], depth: int) -> bool:
                     return True
                 if depth > 1 and entry.is_dir(follow_symlinks=False):
                     below.append(entry.path)
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise
         return False
     return any(_holds(each, endings, depth - 1) for each in below[:_MOST_FOLDERS])
 
 
 def _is_lerobot(path: str) -> bool:
-    return os.path.isfile(os.path.join(path, "meta", "info.json"))
+    return there.is_file(os.path.join(path, "meta", "info.json"))
 
 
 def _is_zarr(path: str) -> bool:
     names = (".zgroup", ".zattrs", ".zarray", ".zmetadata", "zarr.json")
-    if os.path.isfile(path):
+    if there.is_file(path):
         return path.endswith(".zarr.zip") or (path.endswith(".zip") and _begins_zarr(path, names))
-    if not any(os.path.isfile(os.path.join(path, name)) for name in names):
-        return os.path.isdir(os.path.join(path, "meta", "episode_ends"))
+    if not any(there.is_file(os.path.join(path, name)) for name in names):
+        return there.is_folder(os.path.join(path, "meta", "episode_ends"))
     return True
 
 
@@ -117,7 +123,9 @@ def _begins_zarr(path: str, names: tuple[str, ...]) -> bool:
     try:
         with open(path, "rb") as file:
             header = file.read(30 + 4096)
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise
         return False
     name = header[30 : 30 + int.from_bytes(header[26:28], "little")].decode("utf-8", "replace")
     return header[:4] == b"PK\x03\x04" and (

@@ -7,11 +7,36 @@ import errno
 from .. import _core
 from ..errors import Error, FormatError, IoError, NotFoundError, UnsupportedError
 
-__all__ = ["foreign", "is_damage"]
+__all__ = ["foreign", "is_damage", "is_shortage"]
 
 _PEEK_BYTES = 256
 
 _GONE = (None, 0, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
+
+_SHORT = (
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.EINTR,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOBUFS,
+    errno.ENOLCK,
+    errno.ENOMEM,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ECONNRESET,
+    errno.EREMOTEIO,
+)
+
+
+def is_shortage(error: OSError) -> bool:
+    """Whether the machine could not tell, which says nothing of what is there."""
+    return error.errno in _SHORT
 
 
 def is_damage(error: Error) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import _arguments
 from ..errors import ArgumentTypeError, InvalidArgumentError
+from . import there
 from .mapping import Mapping
 from .part import Part
 
@@ -91,7 +92,7 @@ class Indexer:
         remembered: dict[str, Any] | None = None,
     ) -> None:
         self.remembered = remembered
-        self.path = path if os.path.isdir(path) else os.path.dirname(path)
+        self.path = path if there.is_folder(path) else os.path.dirname(path)
         self.name: str = os.path.basename(path.rstrip("/"))
         self.version: str = ""
         self.control_rate_hz: float | None = None

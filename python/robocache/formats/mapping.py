@@ -24,6 +24,7 @@ from typing import Any
 
 from .. import _arguments
 from ..errors import ArgumentTypeError, FormatError, InvalidArgumentError, IoError, UnsupportedError
+from . import there
 
 __all__ = ["DRAFTED", "FILE", "Mapping", "find"]
 
@@ -121,7 +122,7 @@ def find(given: Any, path: str) -> tuple[str, dict[str, Any]] | None:
         where = os.path.join(path, FILE)
         if given is not None:
             where = os.path.abspath(_arguments.path("mapping", given))
-        elif not os.path.isfile(where):
+        elif not there.is_file(where):
             return None
         table = _read(where)
     if "format" not in table:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import config
 from ..errors import NotFoundError
+from . import there
 
 if TYPE_CHECKING:
     from ..dataset import Dataset
@@ -72,7 +73,7 @@ def _catalog(dataset: Dataset, name: str) -> str:
     folder, file = os.path.split(dataset.catalog_path)
     file = f"{file.removesuffix('.sqlite')}.{name}.sqlite"
     is_writable = os.access(folder, os.W_OK) and os.stat(folder).st_mode & 0o222
-    if is_writable or os.path.isfile(os.path.join(folder, file)):
+    if is_writable or there.is_file(os.path.join(folder, file)):
         return os.path.join(folder, file)
     cache = config.cache_folder()
     os.makedirs(cache, mode=0o700, exist_ok=True)

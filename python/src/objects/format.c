@@ -40,10 +40,15 @@ static rbc_status take_exception(const python_format *format, rbc_error *err) {
             out->status = (rbc_status)i;
         }
     }
+    if (out->status == RBC_ERROR_INTERNAL && PyErr_GivenExceptionMatches(type, PyExc_MemoryError)) {
+        out->status = RBC_ERROR_OUT_OF_MEMORY;
+    }
     PyObject *text = value != NULL ? PyObject_Str(value) : NULL;
     PyObject *bytes = text != NULL ? PyUnicode_AsEncodedString(text, "utf-8", "replace") : NULL;
     (void)snprintf(out->message, sizeof out->message, "%s",
-                   bytes != NULL ? PyBytes_AsString(bytes) : "an error of a format");
+                   bytes != NULL && PyBytes_Size(bytes) > 0 ? PyBytes_AsString(bytes)
+                   : out->status == RBC_ERROR_OUT_OF_MEMORY ? "out of memory in a format"
+                                                            : "an error of a format");
     PyObject *code = value != NULL && out->status == RBC_ERROR_IO
                          ? PyObject_GetAttr(value, format->state->names[NAME_errno])
                          : NULL;

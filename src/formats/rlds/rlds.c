@@ -371,12 +371,15 @@ static rbc_status rlds_probe(const rbc__format *self, const char *path, bool *ac
     char *inside = NULL;
     rbc_error problem;
     (void)self;
-    (void)err;
     const rbc_status status = rbc__rlds_find_folder(path, &inside, &problem);
     free(inside);
-    /* what cannot be told now is told by open(), with the reason */
-    *accepts = status == RBC_OK || status == RBC_ERROR_INVALID_ARGUMENT ||
-               problem.device_code == EACCES || rbc__is_shortage(&problem);
+    *accepts = false;
+    if (status != RBC_OK && rbc__is_shortage(&problem)) {
+        return rbc__pass_on(&problem, err);
+    }
+    /* what cannot be told is told by open(), with the reason */
+    *accepts =
+        status == RBC_OK || status == RBC_ERROR_INVALID_ARGUMENT || problem.device_code == EACCES;
     return RBC_OK;
 }
 

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from ... import _core
 from ...errors import Error, FormatError, UnsupportedError
-from ..damage import is_damage
+from .. import there
+from ..damage import is_damage, is_shortage
 from ..npy_header import read_npy_header
 from ..sources import Column, Pieces
 from .language import Annotation, find_annotations, read_annotations
@@ -50,7 +51,7 @@ _DTYPES = frozenset(
 
 def _split_folders(path: str) -> list[str]:
     """Returns the folders below `path` that hold a split; "" is `path` itself."""
-    return [each for each in (*_SPLITS, "") if os.path.isfile(os.path.join(path, each, SPANS))]
+    return [each for each in (*_SPLITS, "") if there.is_file(os.path.join(path, each, SPANS))]
 
 
 def step_files(path: str) -> dict[str, tuple[str, int]]:
@@ -106,7 +107,7 @@ class _Split:
                     continue
                 name = match[1], len(match[2])
                 step = max(self.spans[0][0], 0) if self.spans else 0
-                if os.path.isfile(os.path.join(self.path, f"{name[0]}{step:0{name[1]}}.npz")):
+                if there.is_file(os.path.join(self.path, f"{name[0]}{step:0{name[1]}}.npz")):
                     return name
                 found = found or name
         if found is None:
@@ -224,6 +225,8 @@ def _find_keys(splits: Sequence[_Split]) -> list[_Key]:
             try:
                 return list(_read_keys(os.path.join(split.root, split.name_of(max(first, 0)))))
             except (OSError, Error) as error:
+                if isinstance(error, OSError) and is_shortage(error):
+                    raise
                 problem = problem or error
     if isinstance(problem, Error):
         raise problem
@@ -404,7 +407,7 @@ def _read_steps(
     if not 0 <= episode.first <= episode.last:
         raise FormatError(f"found steps {episode.first} to {episode.last}, wanted the last behind")
     for step in (episode.first, episode.last):  # before memory is had for all between
-        if not os.path.exists(os.path.join(split.root, split.name_of(step))):
+        if not there.exists(os.path.join(split.root, split.name_of(step))):
             raise FormatError(f"{split.name_of(step)}: is not there")
     if episode.num_steps <= _SLICE_STEPS:
         return _Steps(split, keys, episode.first, episode.num_steps)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...errors import FormatError, UnsupportedError
+from .. import there
 from ..npy_header import read_npy_header
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def find_annotations(folder: str) -> str | None:
         folders = sorted(names, key=lambda name: (name != "lang_annotations", name))
     for name in (*folders, ""):
         file = os.path.join(folder, name, "auto_lang_ann.npy")
-        if os.path.isfile(file):
+        if there.is_file(file):
             return file
     return None
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import _causes
 from ...errors import Error, FormatError, InvalidArgumentError, NotFoundError
+from .. import there
 from ..mapping import DRAFTED
 from . import layouts
 from .beside import Beside
@@ -63,7 +64,7 @@ def draft(path: str) -> str:
     files = find_files(path, None)
     opening = _causes.Opening()
     pool = readers(opening)
-    root = path if os.path.isdir(path) else os.path.dirname(path)
+    root = path if there.is_folder(path) else os.path.dirname(path)
     try:
         return layouts.draft(_survey(root, files[0], pool.take()), files[0])
     finally:
@@ -75,7 +76,7 @@ def draft(path: str) -> str:
 
 def find_files(path: str, pattern: str | None) -> list[str]:
     """Returns the files of a dataset relative to its folder, sorted as people number them."""
-    if not os.path.isdir(path):
+    if not there.is_folder(path):
         return [os.path.basename(path)]
     import fnmatch
 

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...errors import FormatError
+from .. import there
 from ..indexer import Indexer
 from ..part import Part
 from .info import Feature, Info, Modality
@@ -60,7 +61,7 @@ class Source:
         self.has_subtask = (
             "subtask_index" in features
             and "subtask" not in features
-            and os.path.exists(self.subtasks_path)
+            and there.exists(self.subtasks_path)
         )
         # columns of numbers of tasks, whose texts are what users load
         self.annotations = {
@@ -142,9 +143,9 @@ class Source:
         info = self.info
         if info.major == 2:
             needed = self.tables.episodes_path
-            if not os.path.exists(os.path.join(info.root, needed)):
+            if not there.exists(os.path.join(info.root, needed)):
                 raise FormatError(f"{os.path.join(info.root, needed)}: is not there")
-        if "task_index" in info.features and not os.path.exists(
+        if "task_index" in info.features and not there.exists(
             os.path.join(info.root, self.tables.tasks_path)
         ):
             warnings.warn(
@@ -188,12 +189,12 @@ class Source:
         """Yields what changes where metadata or videos do."""
         root = self.info.root
         for folder in ("meta", "meta/episodes"):
-            for where, _, names in os.walk(os.path.join(root, folder)):
+            for where, _, names in there.walk(os.path.join(root, folder)):
                 for name in sorted(names):
                     yield name + _stamp_of(os.path.join(where, name))
                 if folder == "meta":
                     break
-        for where, folders, names in os.walk(os.path.join(root, "videos"), followlinks=True):
+        for where, folders, names in there.walk(os.path.join(root, "videos"), followlinks=True):
             folders.sort()
             yield where[len(root) :] + _stamp_of(where)
             if self.info.major == 3:
@@ -267,7 +268,7 @@ def _of_video(info: Mapping[str, Any], key: str) -> float | None:
 def _folders(path: str) -> set[str]:
     """Returns the names of folders in a folder, and of those in them."""
     found: set[str] = set()
-    for where, folders, _ in os.walk(path, followlinks=True):
+    for where, folders, _ in there.walk(path, followlinks=True):
         found.update(folders)
         if where != path:
             folders.clear()
@@ -305,7 +306,7 @@ def _stamps_by_group(folder: str) -> dict[int, int]:
     whole numbers is the same in every process.
     """
     stamps: dict[int, int] = {}
-    below = [folder] if os.path.isdir(folder) else []
+    below = [folder] if there.is_folder(folder) else []
     while below:
         where = below.pop()
         descriptor = os.open(where, os.O_RDONLY | os.O_DIRECTORY)  # names of it are found sooner

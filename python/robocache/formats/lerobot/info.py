@@ -13,6 +13,7 @@ from typing import Any
 
 from ... import _arguments
 from ...errors import FormatError, UnsupportedError
+from .. import there
 from ..damage import foreign
 
 __all__ = ["Feature", "Info", "Modality", "Slice", "load_json", "load_lines", "rate_of"]
@@ -281,7 +282,7 @@ class Info:
     def modality(self) -> Modality:
         """Returns what meta/modality.json says, nothing where there is none."""
         path = os.path.join(self.root, "meta", "modality.json")
-        if not os.path.exists(path):
+        if not there.exists(path):
             return Modality()
         raw = load_json(path)
         slices, videos, annotations = [], {}, {}
@@ -333,7 +334,7 @@ class Info:
         """Returns GR00T's embodiment tag, where the dataset has one."""
         for name in ("embodiment.json", "modality.json", "info.json"):
             path = os.path.join(self.root, "meta", name)
-            if os.path.exists(path):
+            if there.exists(path):
                 tag = load_json(path).get("embodiment_tag")
                 if isinstance(tag, str) and tag:
                     return tag

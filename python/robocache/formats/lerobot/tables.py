@@ -12,6 +12,7 @@ from typing import Any
 
 from ... import _arguments
 from ...errors import FormatError
+from .. import there
 from ..builtin import need
 from ..damage import foreign
 from .info import Info, load_lines
@@ -63,7 +64,7 @@ class Episode:
 def find_files(root: str, folder: str, suffix: str) -> list[str]:
     """Returns the files below root/folder, relative to the root, in order of their names."""
     found = []
-    for where, folders, names in os.walk(os.path.join(root, folder), followlinks=True):
+    for where, folders, names in there.walk(os.path.join(root, folder), followlinks=True):
         folders.sort()
         found += [os.path.join(where, name) for name in names if name.endswith(suffix)]
     return sorted(os.path.relpath(path, root) for path in found if "/." not in path)
@@ -86,7 +87,7 @@ class Files:
         Raises:
             FormatError: there is none; names what was looked for.
         """
-        if os.path.exists(os.path.join(self.root, path)):
+        if there.exists(os.path.join(self.root, path)):
             return path
         with self._lock:
             if (folder, suffix) not in self._found:
@@ -316,7 +317,7 @@ class Tables:
         with self._lock:
             if self._tasks is None:
                 path = os.path.join(self.info.root, self.tasks_path)
-                if not os.path.exists(path):
+                if not there.exists(path):
                     self._tasks = {}
                 elif self.info.major == 2:
                     self._tasks = {

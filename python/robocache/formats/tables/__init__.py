@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentTypeError, Error, FormatError, InvalidArgumentError
+from .. import there
 from ..damage import is_damage
 from ..sources import Column, Pieces
 from .files import Array, Wanted, find_array
@@ -82,7 +83,7 @@ def index(path: str, dataset: Indexer) -> None:
             f"{path}: arrays and tables are read as a mapping says: wanted robocache.toml in the "
             "folder, or open(mapping=), see docs/tables.md"
         )
-    if not os.path.isdir(path):
+    if not there.is_folder(path):
         raise FormatError(f"{path}: found a file, wanted the folder that the mapping speaks of")
     declared = _read_mapping(path, mapping)
     dataset.control_rate_hz = declared.rate_hz
@@ -268,7 +269,7 @@ def _find_folders(path: str, mapping: Mapping) -> list[str]:
     if os.path.isabs(pattern) or ".." in pattern.split("/"):
         raise InvalidArgumentError(f"{mapping.what('episodes')}: found {pattern!r}, wanted folders")
     found = glob.glob(pattern, root_dir=path)
-    folders = [each.rstrip("/") for each in found if os.path.isdir(os.path.join(path, each))]
+    folders = [each.rstrip("/") for each in found if there.is_folder(os.path.join(path, each))]
     if not folders:
         raise FormatError(
             f"{os.path.join(path, pattern)}: found no folder that would be an episode"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import _core
 from ...errors import FormatError, InvalidArgumentError, IoError, UnsupportedError
+from .. import there
 from ..damage import foreign
 from ..npy_header import read_npy_header
 from ..sources import Column, Rows
@@ -166,7 +167,7 @@ def find_array(root: str, folder: str, wanted: Wanted) -> Array:
     name = os.path.normpath(os.path.join(folder, wanted.path))
     path = os.path.join(root, name)
     try:
-        if not os.path.isfile(path):
+        if not there.is_file(path):
             raise IoError(f"{path}: is not there, or no file")
         if wanted.member is not None:
             array = _find_member(path, name, wanted)

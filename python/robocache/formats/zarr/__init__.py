@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import FormatError, UnsupportedError
+from .. import there
 from ..mapping import DRAFTED
 from ..sources import ArrayRows, Column, Pieces
 from .chunks import Chunks, find_chunks
@@ -73,7 +74,7 @@ def index(path: str, dataset: Indexer) -> None:
             offset=stream.offset,
         )
     read = partial(_read, path=path, ends=ends, streams=streams)
-    if os.path.isfile(path):
+    if there.is_file(path):
         dataset.part(os.path.basename(path), read=read)
         return
     known = [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import _core
 from ...errors import FormatError, IoError, UnsupportedError
+from .. import there
 
 if TYPE_CHECKING:
     from ..part import Part
@@ -134,7 +135,7 @@ class Store:
 
 def open_store(path: str) -> Store:
     """Returns the store at a path; of an archive the folder in it that is the outermost group."""
-    return _Archive(path) if os.path.isfile(path) else _Folder(path)
+    return _Archive(path) if there.is_file(path) else _Folder(path)
 
 
 class _Folder(Store):
