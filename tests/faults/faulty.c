@@ -329,6 +329,7 @@ PASS(MAP, void *, mmap64, MAP_FAILED,
      (void *at, size_t bytes, int protection, int flags, int fd, off64_t offset),
      (at, bytes, protection, flags, fd, offset));
 
+/* SQLite takes a lock that is refused for one of others, and waits a minute for it: once will do. */
 #define CONTROL(name)                                                                              \
     static int faulty_##name(int fd, int command, ...) {                                           \
         NEXT(name);                                                                                \
@@ -336,7 +337,7 @@ PASS(MAP, void *, mmap64, MAP_FAILED,
         va_start(rest, command);                                                                   \
         void *argument = va_arg(rest, void *);                                                     \
         va_end(rest);                                                                              \
-        if (command == F_SETLK || command == F_SETLKW || command == F_GETLK) {                     \
+        if (!fault_stays && (command == F_SETLK || command == F_SETLKW)) {                         \
             FAIL(LOCK, #name, -1);                                                                 \
         }                                                                                          \
         return next(fd, command, argument);                                                        \
