@@ -53,11 +53,8 @@ class Reader:
         path = request["file"]
         is_whole = False
         try:
-            assert process.stdin is not None
             try:
-                line = json.dumps({**request, "cpu_s": CPU_S})
-                process.stdin.write(line.encode() + b"\n")
-                process.stdin.flush()
+                _send(process, json.dumps({**request, "cpu_s": CPU_S}).encode() + b"\n")
             except BrokenPipeError:
                 raise self._died(process, path) from None
             while not is_whole:
@@ -158,6 +155,14 @@ class Reader:
         return FormatError(
             f"{path}: libhdf5 crashed ({how}) in the process that reads it: the file is damaged"
         )
+
+
+def _send(process: subprocess.Popen[bytes], line: bytes) -> None:
+    """Writes all of a line: a signal may cut a write to a pipe short."""
+    assert process.stdin is not None
+    left = memoryview(line)
+    while left:
+        left = left[process.stdin.write(left) :]
 
 
 def need_h5py() -> None:
