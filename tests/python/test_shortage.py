@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import zipfile
 
 import numpy as np
 import pytest
@@ -83,3 +84,28 @@ def test_what_cannot_be_looked_at_is_not_left_out(tmp_path, monkeypatch, name):
             rc.open(tmp_path, control_rate_hz=30, progress=False)
         assert isinstance(told.value, OSError)
     assert len(rc.open(tmp_path, control_rate_hz=30, progress=False)) == 2
+
+
+TABLE = {
+    "format": "tables",
+    "rate_hz": 10,
+    "streams": {"x": {"path": "x.npz", "member": "a"}},
+}
+
+
+@pytest.mark.parametrize("mapping", [None, TABLE], ids=["calvin", "tables"])
+def test_what_a_disk_does_not_give_is_no_damaged_archive(tmp_path, monkeypatch, mapping):
+    def refuse(_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    if mapping is None:
+        calvin_sets.write_split(tmp_path / "training", [(3, 5)])
+    else:
+        np.savez(tmp_path / "x.npz", a=np.arange(6.0))
+    options = {"control_rate_hz": None if mapping else 30, "mapping": mapping, "progress": False}
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile, "_EndRecData", refuse)  # zipfile says BadZipFile of it
+        with pytest.raises(rc.Error, match="Input/output error") as told:
+            rc.open(tmp_path, **options)
+        assert isinstance(told.value, OSError)
+    assert len(rc.open(tmp_path, **options)) == 1

@@ -7,7 +7,7 @@ import errno
 from .. import _core
 from ..errors import Error, FormatError, IoError, NotFoundError, UnsupportedError
 
-__all__ = ["foreign", "is_damage", "is_shortage"]
+__all__ = ["foreign", "is_damage", "is_shortage", "pass_shortage"]
 
 _PEEK_BYTES = 256
 
@@ -37,6 +37,15 @@ _SHORT = (
 def is_shortage(error: OSError) -> bool:
     """Whether the machine could not tell, which says nothing of what is there."""
     return error.errno in _SHORT
+
+
+def pass_shortage(error: Exception) -> None:
+    """Raises what an error stands for where that is a shortage: zipfile calls a file that a failing
+    disk did not give no zip file.
+    """
+    hidden = error.__context__
+    if isinstance(hidden, OSError) and is_shortage(hidden):
+        raise hidden from None
 
 
 def is_damage(error: Error) -> bool:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ... import _core
 from ...errors import Error, FormatError, UnsupportedError
 from .. import there
-from ..damage import is_damage, is_shortage
+from ..damage import is_damage, is_shortage, pass_shortage
 from ..npy_header import read_npy_header
 from ..sources import Column, Pieces
 from .language import Annotation, find_annotations, read_annotations
@@ -248,6 +248,7 @@ def _read_keys(file: str) -> Iterator[_Key]:
                 if dtype.name in _DTYPES and len(shape) <= 7:
                     yield _Key(name, dtype.name, shape)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        pass_shortage(error)
         raise FormatError(f"{file}: {error}") from None
 
 

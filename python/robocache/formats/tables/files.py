@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ... import _core
 from ...errors import FormatError, InvalidArgumentError, IoError, UnsupportedError
 from .. import there
-from ..damage import foreign
+from ..damage import foreign, pass_shortage
 from ..npy_header import read_npy_header
 from ..sources import Column, Rows
 
@@ -230,6 +230,7 @@ def _find_member(path: str, name: str, wanted: Wanted) -> Array:
             shape, is_fortran, dtype = read_npy_header(stream, what)
             header = stream.tell()
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
+        pass_shortage(error)
         raise FormatError(f"{what}: {error}") from None
     zipped = Zipped(offset - before, unpacked, method != 0)
     array = Array(path, name, wanted, dtype, 0, (), offset, packed, header, zipped=zipped)
