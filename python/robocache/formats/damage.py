@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import errno
 
-from .. import _core
 from ..errors import Error, FormatError, IoError, NotFoundError, UnsupportedError
 
-__all__ = ["foreign", "is_damage", "is_shortage", "pass_shortage"]
-
-_PEEK_BYTES = 256
+__all__ = ["is_damage", "is_shortage", "pass_shortage"]
 
 _GONE = (None, 0, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
@@ -55,19 +52,3 @@ def is_damage(error: Error) -> bool:
     if isinstance(error, IoError):
         return error.errno in _GONE
     return isinstance(error, (FormatError, NotFoundError, UnsupportedError))
-
-
-def foreign(path: str, wanted: str, *, is_text: bool = False) -> FormatError | None:
-    """Returns an error that says what a file is instead: a pointer of Git LFS, a server's page.
-
-    Args:
-        path: of the file.
-        wanted: what it should be, "an HDF5 file".
-        is_text: what is wanted is text, so that text says nothing.
-
-    Returns:
-        None where the file's beginning is of no such kind.
-    """
-    with open(path, "rb") as file:
-        what = _core.describe_foreign(file.read(_PEEK_BYTES), not is_text)
-    return None if what is None else FormatError(f"{path}: wanted {wanted}, but the file {what}")

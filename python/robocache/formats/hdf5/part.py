@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...errors import FormatError
-from ..damage import foreign
+from ..foreign import foreign
 from ..sources import ArrayRows, Column, Pieces, Rows
 from . import layouts
 from .beside import Beside

@@ -14,7 +14,7 @@ from typing import Any
 from ... import _arguments
 from ...errors import FormatError, UnsupportedError
 from .. import there
-from ..damage import foreign
+from ..foreign import foreign
 
 __all__ = ["Feature", "Info", "Modality", "Slice", "load_json", "load_lines", "rate_of"]
 

@@ -14,7 +14,7 @@ from ... import _arguments
 from ...errors import FormatError
 from .. import there
 from ..builtin import need
-from ..damage import foreign
+from ..foreign import foreign
 from .info import Info, load_lines
 
 __all__ = ["Clip", "Episode", "Files", "Tables", "find_files", "parquet_damage"]

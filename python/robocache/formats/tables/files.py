@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ... import _core
 from ...errors import FormatError, InvalidArgumentError, IoError, UnsupportedError
 from .. import there
-from ..damage import foreign, pass_shortage
+from ..damage import pass_shortage
+from ..foreign import foreign
 from ..npy_header import read_npy_header
 from ..sources import Column, Rows
 
