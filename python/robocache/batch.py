@@ -85,7 +85,7 @@ class Batch(dict[str, Any]):
         asks, so that the loader keeps its cores.
 
         Args:
-            args: what torch gives to pin_memory(); ignored, as it is there.
+            args: the device that Tensor.pin_memory() takes, which makes no difference.
 
         Raises:
             UnsupportedError: the tensors are NumPy's.

@@ -573,34 +573,3 @@ def test_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     importlib.invalidate_caches()
     with pytest.raises(rc.errors.UnsupportedError, match=r"pip install 'robocache\[hdf5\]'"):
         rc.open(path)
-
-
-class CutShort:
-    """A pipe that takes few bytes at a time, as one may where signals come."""
-
-    def __init__(self, pipe: Any) -> None:
-        self.pipe = pipe
-
-    def write(self, data: Any) -> Any:
-        return self.pipe.write(data[:7])
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.pipe, name)
-
-
-def test_requests_arrive_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from robocache.formats.hdf5 import process
-
-    path = tmp_path / "demo.hdf5"
-    write_demos(path, {0: 5})
-    running = process.Reader._running
-
-    def cut_short(reader: Any) -> Any:
-        found = running(reader)
-        if not isinstance(found.stdin, CutShort):
-            found.stdin = CutShort(found.stdin)
-        return found
-
-    monkeypatch.setattr(process, "_SILENCE_S", 20.0)  # of one that waits for the rest
-    monkeypatch.setattr(process.Reader, "_running", cut_short)
-    assert len(rc.open(path, progress=False)) == 1
